@@ -1,0 +1,1 @@
+"""What flyasync costs, as ratios taken side by side in one run."""

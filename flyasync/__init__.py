@@ -1,0 +1,1 @@
+"""Asyncio SDK and multi-region deployer for Fly.io Machines."""

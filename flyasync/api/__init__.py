@@ -1,0 +1,1 @@
+"""What can be asked: one short method for each operation."""

@@ -1,0 +1,1 @@
+"""How a fleet changes: look, decide, act."""

@@ -1,0 +1,315 @@
+"""Everything that can go wrong, as one tree.
+
+FlyError
+├── InvalidInput            refused here, before any request (also a ValueError)
+│   └── MissingToken        no token in any of the places looked at
+├── ClientClosed            the client was closed before or during the call
+├── Unanswered              a request, and no reply
+│   ├── ConnectFailed       the connection was never made: nothing happened
+│   ├── ConnectionLost      it broke off on the way: the work may have been done
+│   └── NoReplyInTime       the reply did not come in time: the work may have been done
+├── Refused                 a reply that says no: `status`, `code`, `message`, `request_id`
+│   ├── BadRequest          400, 422: the request itself is wrong
+│   ├── Unauthorized        401: no token, or one the API does not know
+│   ├── Forbidden           403: a token without access to this
+│   ├── NotFound            404, 410: no such app, machine, volume…
+│   ├── Conflict            409, 412: not as things stand
+│   │   ├── LeaseHeld       somebody else holds the machine's lease: `holder`, `expires_at`
+│   │   ├── NameTaken       the name is in use: `existing_id` when the API names the holder
+│   │   ├── AlreadyStarting the machine is starting or started already
+│   │   ├── WrongState      the machine's state does not allow this action
+│   │   ├── StaleVersion    somebody changed it since it was read
+│   │   ├── VolumeInUse     another machine holds the volume: `machine_id`
+│   │   └── SecretsNotReady the secrets version asked for has not arrived yet
+│   ├── RateLimited         429: `retry_after`
+│   ├── NoCapacity          no room, whatever the status: `scope` says where
+│   ├── TimedOut            408, 504: the API gave up; the work may have been done
+│   └── ServerFault         other 5xx: the work may have been done
+├── Unreadable              a reply that is not what the API documents
+├── WaitFailed              a wait that cannot succeed any more, or ran out of time
+└── DeployFailed            a deploy that missed its requirement: `report`
+
+DeployCancelled             not a FlyError but an asyncio.CancelledError: `report` says what runs
+"""
+
+import asyncio
+from enum import StrEnum
+from typing import Any
+
+
+class FlyError(Exception):
+    """The root of every exception that flyasync raises.
+
+    `may_have_happened` answers the question that decides what to do next: whether the API may have done what was
+    asked, although this error came back instead of its answer.
+    """
+
+    may_have_happened = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle by calling the class with their args; ours have keyword-only details as well.
+        return _revive, (type(self), self.args), self.__dict__
+
+
+def _revive(kind: type[FlyError], args: tuple[Any, ...]) -> FlyError:
+    return kind.__new__(kind, *args)
+
+
+class InvalidInput(FlyError, ValueError):
+    """A value that the API would refuse, refused here before any request."""
+
+
+class MissingToken(InvalidInput):
+    """No token was given, and none was found where flyctl would look."""
+
+
+class ClientClosed(FlyError, RuntimeError):
+    """The client was closed; a call that was under way may have happened."""
+
+    def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
+
+
+class CallFailed(FlyError):
+    """A call that reached the network: `operation` and `identifier` say which one."""
+
+    advice = ""
+
+    def __init__(self, operation: str, identifier: str, message: str, *, advice: str | None = None) -> None:
+        super().__init__(operation, identifier, message)
+        self.operation = operation
+        self.identifier = identifier
+        self.message = message
+        if advice is not None:
+            self.advice = advice
+
+    def __str__(self) -> str:
+        said = f"{self.operation} {self.identifier}: {self.message}{self._details()}"
+        return f"{said}. {self.advice}" if self.advice else said
+
+    def _details(self) -> str:
+        return ""
+
+
+class Unanswered(CallFailed):
+    """A request that got no reply."""
+
+    may_have_happened = True
+
+
+class ConnectFailed(Unanswered):
+    """The connection was never made, so nothing happened."""
+
+    may_have_happened = False
+    advice = "Nothing was sent; check the base URL and the network"
+
+
+class ConnectionLost(Unanswered):
+    """The connection broke before the reply was whole; the work may have been done."""
+
+    advice = "It may have happened: look before asking again"
+
+
+class NoReplyInTime(Unanswered):
+    """No reply came within the timeout; the work may have been done."""
+
+    advice = "It may have happened: look before asking again"
+
+
+class Refused(CallFailed):
+    """A reply that says no.
+
+    `status` is the HTTP status; `code` is the API's own word for the reason, where it gives one; `message` is its
+    prose; `request_id` is what Fly.io's support asks for.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        identifier: str,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        request_id: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(operation, identifier, message, advice=advice)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+    def _details(self) -> str:
+        code = f" {self.code}" if self.code else ""
+        request = f", request {self.request_id}" if self.request_id else ""
+        return f" (HTTP {self.status}{code}{request})"
+
+
+class BadRequest(Refused):
+    """The request itself is wrong (400, 422); the same one will be refused again."""
+
+
+class Unauthorized(Refused):
+    """The token is missing, malformed, expired or unknown (401)."""
+
+    advice = "Make a new token with: fly tokens create deploy"
+
+
+class Forbidden(Refused):
+    """The token has no access to this (403); for an app it also means that the name belongs to somebody else."""
+
+    advice = "Use a token that covers this app or organization"
+
+
+class NotFound(Refused):
+    """There is no such thing (404), or no longer (410)."""
+
+
+class Conflict(Refused):
+    """Not as things stand (409, 412); the subclasses say which thing stands in the way."""
+
+
+class LeaseHeld(Conflict):
+    """Somebody else holds the machine's lease; the Fly Proxy takes short ones too."""
+
+    advice = "Wait until it expires, or pass the nonce of the lease you hold"
+
+    def __init__(self, *args: Any, holder: str | None = None, expires_at: str | None = None, **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.holder = holder
+        self.expires_at = expires_at
+
+
+class NameTaken(Conflict):
+    """The name is in use; `existing_id` is the machine that has it, where the API says so."""
+
+    def __init__(self, *args: Any, existing_id: str | None = None, **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.existing_id = existing_id
+
+
+class AlreadyStarting(Conflict):
+    """The machine is starting or started already, so there is nothing to do but wait."""
+
+    advice = "Wait for the state started"
+
+
+class WrongState(Conflict):
+    """The machine's state does not allow this action now."""
+
+    advice = "Wait for the machine to settle, then try again"
+
+
+class StaleVersion(Conflict):
+    """Somebody changed it since it was read."""
+
+    advice = "Read it again and repeat the change on what is there now"
+
+
+class VolumeInUse(Conflict):
+    """Another machine holds the volume; `machine_id` says which, unless the claim only lingers."""
+
+    advice = "Destroy or detach that machine first; a claim of a destroyed machine clears within seconds"
+
+    def __init__(self, *args: Any, machine_id: str | None = None, **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.machine_id = machine_id
+
+
+class SecretsNotReady(Conflict):
+    """The secrets version asked for has not reached this app's machines yet."""
+
+    advice = "Try again in a moment"
+
+
+class RateLimited(Refused):
+    """Too many requests for one action on one identifier (429).
+
+    `retry_after` is in seconds; None where the API gave none.
+    """
+
+    advice = "Another process uses the same limit: 1 request a second for each action and identifier"
+
+    def __init__(self, *args: Any, retry_after: float | None = None, **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.retry_after = retry_after
+
+
+class Scope(StrEnum):
+    """Where there is no room; each calls for another move."""
+
+    REGION = "region"  # the whole region is full: go to another one
+    HOST = "host"  # the machine's host is full: create it anew and it may land on another
+    VOLUME_HOST = "volume host"  # the volume's host is full: fork or recreate the volume elsewhere
+    QUOTA = "quota"  # the organization's quota in this region is used up: another region, or ask for more
+
+
+class NoCapacity(Refused):
+    """There is no room; `scope` says where, and so which move can help."""
+
+    def __init__(self, *args: Any, scope: Scope, **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.scope = scope
+
+
+class TimedOut(Refused):
+    """The API gave up on it (408, 504); the work may have been done."""
+
+    may_have_happened = True
+
+
+class ServerFault(Refused):
+    """The API failed (5xx); the work may have been done."""
+
+    may_have_happened = True
+    advice = "It may have happened: look before asking again; see https://status.flyio.net"
+
+
+class Unreadable(CallFailed):
+    """A reply that is not what the API documents; the work was most likely done."""
+
+    may_have_happened = True
+
+
+class WaitFailed(FlyError):
+    """A wait that ran out of time, or for a state that the machine can no longer reach.
+
+    `state` is the state it was last seen in, `wanted` the one waited for; `hopeless` tells the two cases apart.
+    """
+
+    def __init__(self, app: str, machine_id: str, *, wanted: str, state: str, reason: str, hopeless: bool) -> None:
+        super().__init__(app, machine_id, wanted, state, reason)
+        self.app = app
+        self.machine_id = machine_id
+        self.wanted = wanted
+        self.state = state
+        self.reason = reason
+        self.hopeless = hopeless
+
+    def __str__(self) -> str:
+        return (
+            f"machine {self.machine_id} of {self.app} is {self.state}, not {self.wanted}: {self.reason}. "
+            f"See its events: fly machine status {self.machine_id} -a {self.app}"
+        )
+
+
+class DeployFailed(FlyError):
+    """A deploy that missed its requirement; `report` says what runs, what does not and why."""
+
+    may_have_happened = True
+
+    def __init__(self, report: Any) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        return str(self.report)
+
+
+class DeployCancelled(asyncio.CancelledError):
+    """A deploy that was cancelled; `report` says what it had made by then and what runs."""
+
+    def __init__(self, report: Any) -> None:
+        super().__init__(report)
+        self.report = report

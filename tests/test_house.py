@@ -1,0 +1,115 @@
+"""The law of the house: which room may import what, and which file holds which third party."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "flyasync"
+
+# A file may import the files listed above it in its own room, and the rooms named here.
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "models": {"errors"},
+    "wire": {"errors"},
+    "api": {"errors", "models", "wire"},
+    "deploy": {"errors", "models", "api"},
+    "emulator": set(),
+    "testing": {"models", "api", "emulator"},
+    "cli": {"errors", "models", "api", "deploy", "emulator", "testing"},
+}
+ORDER: dict[str, list[str]] = {
+    "models": [
+        "scalars", "config", "app", "machine", "lease", "volume", "region", "lint", "convert",
+    ],
+    "wire": ["request", "events", "judge", "limits", "retries", "credentials", "session", "sender"],
+    "api": [
+        "call", "apps", "watch", "leases", "machines", "volumes", "platform", "client",
+    ],
+    "deploy": [
+        "deployment", "fleet", "plan", "strategies", "placement", "events", "report",
+        "observe", "steps", "execute", "builder",
+    ],
+    "emulator": ["errors", "regions", "lifecycle", "world", "rates", "faults", "routes", "server"],
+    "cli": [],
+}  # fmt: skip
+THIRD_PARTY: dict[str, set[str]] = {
+    "models/convert": {"cattrs"},
+    "wire/limits": {"aiolimiter"},
+    "wire/retries": {"backoff"},
+    "wire/session": {"aiohttp"},
+    "emulator/*": {"aiohttp"},
+    "cli/*": {"click", "rich"},
+    "__main__": set(),
+}
+EVERYWHERE = {"attrs"}
+# Pure rooms and files decide; they may not reach for a loop, a socket, a clock or the disk.
+PURE = {
+    "models/*", "wire/request", "wire/events", "wire/judge",
+    "deploy/deployment", "deploy/fleet", "deploy/plan", "deploy/strategies", "deploy/placement",
+    "deploy/events", "deploy/report", "emulator/lifecycle", "emulator/world",
+}  # fmt: skip
+IMPURE_MODULES = {"asyncio", "socket", "time", "subprocess", "threading", "pathlib", "os"}
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides its room"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" if submodule(module, alias.name) else module for alias in node.names}
+    return found
+
+
+def submodule(module: str, name: str) -> bool:
+    parts = module.split(".")
+    return parts[0] == "flyasync" and PACKAGE.joinpath(*parts[1:], name).with_suffix(".py").exists()
+
+
+def allowed(named: dict[str, set[str]], where: str) -> set[str]:
+    return named.get(where, named.get(where.split("/", maxsplit=1)[0] + "/*", set()))
+
+
+@pytest.mark.parametrize("path", files(), ids=place)
+def test_imports_keep_to_the_law(path: Path) -> None:
+    where = place(path)
+    room, _, name = where.partition("/")
+    if where in {"__init__", "__main__"}:
+        return
+    for module in imports(path):
+        top, *rest = module.split(".")
+        if top == "flyasync":
+            target = rest[0] if rest else ""
+            if target == room and name and name != "__init__":
+                check_order(room, name, rest[1] if len(rest) > 1 else "__init__")
+            elif target != room:
+                assert target in ROOMS[room], f"{where} may not import {module}"
+        elif top not in sys.stdlib_module_names:
+            assert top in EVERYWHERE | allowed(THIRD_PARTY, where), f"{where} may not import {module}"
+        elif where in PURE or f"{room}/*" in PURE:
+            assert top not in IMPURE_MODULES, f"{where} is pure and may not import {module}"
+
+
+def check_order(room: str, name: str, target: str) -> None:
+    order = ORDER[room]
+    if not order:
+        return
+    assert name in order, f"{room}/{name}.py is not on the plan of the house"
+    assert target in order[: order.index(name)], f"{room}/{name} may not import {room}/{target}, listed below it"
+
+
+def test_every_room_is_on_the_plan() -> None:
+    rooms = {place(path).split("/")[0] for path in files()} - {"__init__", "__main__"}
+    assert rooms <= ROOMS.keys()
