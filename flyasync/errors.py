@@ -4,35 +4,33 @@ FlyError
 ├── InvalidInput            refused here, before any request (also a ValueError)
 │   └── MissingToken        no token in any of the places looked at
 ├── ClientClosed            the client was closed before or during the call
-├── Unanswered              a request, and no reply
-│   ├── ConnectFailed       the connection was never made: nothing happened
-│   ├── ConnectionLost      it broke off on the way: the work may have been done
-│   └── NoReplyInTime       the reply did not come in time: the work may have been done
-├── Refused                 a reply that says no: `status`, `code`, `message`, `request_id`
-│   ├── BadRequest          400, 422: the request itself is wrong
-│   ├── Unauthorized        401: no token, or one the API does not know
-│   ├── Forbidden           403: a token without access to this
-│   ├── NotFound            404, 410: no such app, machine, volume…
-│   ├── Conflict            409, 412: not as things stand
-│   │   ├── LeaseHeld       somebody else holds the machine's lease: `holder`, `expires_at`
-│   │   ├── NameTaken       the name is in use: `existing_id` when the API names the holder
-│   │   ├── AlreadyStarting the machine is starting or started already
-│   │   ├── WrongState      the machine's state does not allow this action
-│   │   ├── StaleVersion    somebody changed it since it was read
-│   │   ├── VolumeInUse     another machine holds the volume: `machine_id`
-│   │   └── SecretsNotReady the secrets version asked for has not arrived yet
-│   ├── RateLimited         429: `retry_after`
-│   ├── NoCapacity          no room, whatever the status: `scope` says where
-│   ├── TimedOut            408, 504: the API gave up; the work may have been done
-│   └── ServerFault         other 5xx: the work may have been done
-├── Unreadable              a reply that is not what the API documents
+├── CallFailed              a call that reached the network: `operation`, `identifier`
+│   ├── Unanswered          a request, and no reply
+│   │   ├── ConnectFailed   the connection was never made: nothing happened
+│   │   ├── ConnectionLost  it broke off on the way: the work may have been done
+│   │   └── NoReplyInTime   the reply did not come in time: the work may have been done
+│   ├── Refused             a reply that says no: `status`, `code`, `message`, `request_id`
+│   │   ├── BadRequest      400, 422: the request itself is wrong
+│   │   ├── Unauthorized    401: no token, or one the API does not know
+│   │   ├── Forbidden       403: a token without access to this
+│   │   ├── NotFound        404, 410: no such app, machine, volume…
+│   │   ├── Conflict        409, 412: not as things stand
+│   │   │   ├── LeaseHeld       somebody else holds the machine's lease: `holder`, `expires_at`
+│   │   │   ├── NameTaken       the name is in use: `existing_id` when the API names the holder
+│   │   │   ├── AlreadyStarting the machine is starting or started already
+│   │   │   ├── WrongState      the machine's state does not allow this action
+│   │   │   ├── StaleVersion    somebody changed it since it was read
+│   │   │   ├── VolumeInUse     another machine holds the volume: `machine_id`
+│   │   │   └── SecretsNotReady the secrets version asked for has not arrived yet
+│   │   ├── RateLimited     429: `retry_after`
+│   │   ├── NoCapacity      no room, whatever the status: `scope` says where
+│   │   ├── TimedOut        408, 504: the API gave up; the work may have been done
+│   │   └── ServerFault     other 5xx: the work may have been done
+│   └── Unreadable          a reply that is not what the API documents
 ├── WaitFailed              a wait that cannot succeed any more, or ran out of time
 └── DeployFailed            a deploy that missed its requirement: `report`
-
-DeployCancelled             not a FlyError but an asyncio.CancelledError: `report` says what runs
 """
 
-import asyncio
 from enum import StrEnum
 from typing import Any
 
@@ -99,9 +97,10 @@ class Unanswered(CallFailed):
 
 
 class ConnectFailed(Unanswered):
-    """The connection was never made, so nothing happened."""
+    """The connection was never made, so nothing happened; `is_temporary` when trying again may help."""
 
     may_have_happened = False
+    is_temporary = True
     advice = "Nothing was sent; check the base URL and the network"
 
 
@@ -305,11 +304,3 @@ class DeployFailed(FlyError):
 
     def __str__(self) -> str:
         return str(self.report)
-
-
-class DeployCancelled(asyncio.CancelledError):
-    """A deploy that was cancelled; `report` says what it had made by then and what runs."""
-
-    def __init__(self, report: Any) -> None:
-        super().__init__(report)
-        self.report = report

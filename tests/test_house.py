@@ -21,24 +21,31 @@ ROOMS: dict[str, set[str]] = {
 }
 ORDER: dict[str, list[str]] = {
     "models": [
-        "scalars", "config", "app", "machine", "lease", "volume", "region", "lint", "convert",
+        "scalars", "record", "guest", "service", "container", "config", "app", "lease", "machine", "action",
+        "volume", "region", "lint", "convert",
     ],
     "wire": ["request", "events", "judge", "limits", "retries", "credentials", "session", "sender"],
     "api": [
-        "call", "apps", "watch", "leases", "machines", "volumes", "platform", "client",
+        "call", "waits", "once", "apps", "machines", "leases", "volumes", "platform", "client",
     ],
     "deploy": [
-        "deployment", "fleet", "plan", "strategies", "placement", "events", "report",
+        "deployment", "fleet", "plan", "strategies", "placement", "outcome", "report", "events",
         "observe", "steps", "execute", "builder",
     ],
-    "emulator": ["errors", "regions", "lifecycle", "world", "rates", "faults", "routes", "server"],
+    "emulator": [
+        "errors", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "records", "world",
+        "checks", "timeline", "leases", "volumes", "machines", "actions", "apps", "waiting", "views",
+        "operations", "ask", "routing", "journal", "pulse", "gate",
+        "routes_apps", "routes_machines", "routes_actions", "routes_volumes", "routes_wait", "routes_control",
+        "routes", "server",
+    ],
     "cli": [],
 }  # fmt: skip
 THIRD_PARTY: dict[str, set[str]] = {
     "models/convert": {"cattrs"},
     "wire/limits": {"aiolimiter"},
     "wire/retries": {"backoff"},
-    "wire/session": {"aiohttp"},
+    "wire/session": {"aiohttp", "yarl"},
     "emulator/*": {"aiohttp"},
     "cli/*": {"click", "rich"},
     "__main__": set(),
@@ -48,7 +55,11 @@ EVERYWHERE = {"attrs"}
 PURE = {
     "models/*", "wire/request", "wire/events", "wire/judge",
     "deploy/deployment", "deploy/fleet", "deploy/plan", "deploy/strategies", "deploy/placement",
-    "deploy/events", "deploy/report", "emulator/lifecycle", "emulator/world",
+    "deploy/events", "deploy/outcome", "deploy/report",
+    "emulator/errors", "emulator/regions", "emulator/ids", "emulator/gojson", "emulator/guest", "emulator/config",
+    "emulator/lifecycle", "emulator/faults", "emulator/rates", "emulator/records", "emulator/world", "emulator/checks",
+    "emulator/timeline", "emulator/leases", "emulator/volumes", "emulator/machines", "emulator/actions",
+    "emulator/apps", "emulator/waiting", "emulator/views", "emulator/operations", "emulator/ask", "emulator/journal",
 }  # fmt: skip
 IMPURE_MODULES = {"asyncio", "socket", "time", "subprocess", "threading", "pathlib", "os"}
 

@@ -1,0 +1,45 @@
+"""Apps: the name that machines, volumes and addresses belong to."""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from flyasync.models.record import Record, settled
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Organization(Record):
+    """Who owns an app; `slug` is what the API asks for."""
+
+    name: str | None = None
+    slug: str | None = None
+    internal_numeric_id: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class App(Record):
+    """An app; its name is unique across all of Fly.io.
+
+    `status` is `pending` (never deployed), `deployed` or `suspended`. A list gives the counts and leaves out
+    `organization` and `status`. `created_at` is in milliseconds, and only the answer to a create has it.
+    docs: machines/api/apps-resource
+    """
+
+    name: str
+    id: str | None = None
+    status: str | None = None
+    organization: Organization | None = None
+    network: str | None = None
+    network_cidr: str | None = None
+    machine_count: int | None = None
+    volume_count: int | None = None
+    internal_numeric_id: int | None = None
+    created_at: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class AppList(Record):
+    """The apps of an organization, as one answer."""
+
+    apps: Sequence[App]
+    total_apps: int | None = None

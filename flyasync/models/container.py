@@ -1,0 +1,179 @@
+"""What runs inside a machine that runs more than one thing: processes and containers."""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+
+from flyasync.models.record import Record, names_only, settled
+from flyasync.models.scalars import Duration, duration
+from flyasync.models.service import HTTPHeader
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class File(Record):
+    """A file written before anything starts, at the absolute `guest_path`.
+
+    Exactly one of `raw_value` (base64), `secret_name` (whose secret must itself be base64) and `image_config` (an image
+    whose OCI config becomes the content). `mode` is the permission bits, such as `0o644`.
+    """
+
+    guest_path: str | None = None
+    raw_value: str | None = field(default=None, repr=False)
+    secret_name: str | None = None
+    image_config: str | None = None
+    mode: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class EnvFrom(Record):
+    """An environment variable filled from the machine: `id`, `version`, `app_name`, `private_ip`, `region`, `image`."""
+
+    env_var: str | None = None
+    field_ref: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class MachineSecret(Record):
+    """An app secret given to a process or container, as the environment variable `env_var`."""
+
+    env_var: str | None = None
+    name: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Process(Record):
+    """One of several processes of a machine; the values of `env` stay out of the repr."""
+
+    exec: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    cmd: Sequence[str] | None = None
+    user: str | None = None
+    env: Mapping[str, str] | None = field(default=None, repr=names_only)
+    env_from: Sequence[EnvFrom] | None = None
+    secrets: Sequence[MachineSecret] | None = None
+    ignore_app_secrets: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Restart(Record):
+    """What happens when the main process ends: `policy` is `no`, `always` or `on-failure`.
+
+    `max_retries` counts for on-failure only, within five minutes. docs: machines/guides-examples/machine-restart-policy
+    """
+
+    policy: str | None = None
+    max_retries: int | None = None
+    gpu_bid_price: float | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class StopConfig(Record):
+    """How it is stopped: `signal` first, then a kill after `timeout` (seconds or a Go duration, at most 300 s)."""
+
+    timeout: Duration | None = field(default=None, converter=duration)
+    signal: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ContainerDependency(Record):
+    """A container to wait for until it is `started`, `healthy` or `exited_successfully` (`condition`)."""
+
+    name: str | None = None
+    condition: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class HTTPHealthcheck(Record):
+    """A request over `scheme` http or https that must be answered well."""
+
+    port: int | None = None
+    method: str | None = None
+    path: str | None = None
+    headers: Sequence[HTTPHeader] | None = None
+    scheme: str | None = None
+    tls_skip_verify: bool | None = None
+    tls_server_name: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class TCPHealthcheck(Record):
+    """A port that must accept a connection."""
+
+    port: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ExecHealthcheck(Record):
+    """A command that must end with 0."""
+
+    command: Sequence[str] | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ContainerHealthcheck(Record):
+    """A check of one container: exactly one of `http`, `tcp` and `exec`.
+
+    `interval`, `timeout` and `grace_period` are whole seconds here, unlike a service's. `kind` is `readiness` or
+    `liveness`; `unhealthy` says what to do: `stop`.
+    """
+
+    name: str | None = None
+    kind: str | None = None
+    interval: int | None = None
+    timeout: int | None = None
+    grace_period: int | None = None
+    success_threshold: int | None = None
+    failure_threshold: int | None = None
+    unhealthy: str | None = None
+    http: HTTPHealthcheck | None = None
+    tcp: TCPHealthcheck | None = None
+    exec: ExecHealthcheck | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ContainerMount(Record):
+    """One of the config's `volumes`, by `name`, seen by a container at `path`."""
+
+    name: str | None = None
+    path: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Container(Record):
+    """One of several containers of a machine; it gets only the app secrets it lists.
+
+    The values of `env` stay out of the repr. docs: machines/guides-examples/multi-container-machines
+    """
+
+    name: str | None = None
+    image: str | None = None
+    exec: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    cmd: Sequence[str] | None = None
+    user: str | None = None
+    env: Mapping[str, str] | None = field(default=None, repr=names_only)
+    env_from: Sequence[EnvFrom] | None = None
+    secrets: Sequence[MachineSecret] | None = None
+    files: Sequence[File] | None = None
+    mounts: Sequence[ContainerMount] | None = None
+    restart: Restart | None = None
+    stop: StopConfig | None = None
+    depends_on: Sequence[ContainerDependency] | None = None
+    healthchecks: Sequence[ContainerHealthcheck] | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class TempDir(Record):
+    """A directory that lives as long as the machine runs, on `disk` or in `memory` (`storage_type`)."""
+
+    storage_type: str | None = None
+    size_mb: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ContainerVolume(Record):
+    """A directory that containers mount by `name`: a `temp_dir`, or the content of an `image`."""
+
+    name: str | None = None
+    temp_dir: TempDir | None = None
+    image: str | None = None

@@ -1,0 +1,65 @@
+"""Regions: where machines can run, and how far apart that is."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from flyasync.models.record import Record, settled
+
+_EARTH_RADIUS_KM: Final = 6371.0
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Region(Record):
+    """A region, by its three-letter `code`; `latitude` and `longitude` are in degrees.
+
+    `capacity` is the room in machines of the least size, for tokens that may see it. A `deprecated` region may still
+    be listed. docs: reference/regions
+    """
+
+    code: str
+    name: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    gateway_available: bool | None = None
+    requires_paid_plan: bool | None = None
+    deprecated: bool | None = None
+    capacity: int | None = None
+    geo_region: str | None = None
+    mpg_available: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Regions(Record):
+    """All regions, and the code of the one `nearest` to whoever asked."""
+
+    regions: Sequence[Region]
+    nearest: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Placement(Record):
+    """How many machines a region would take, in a simulation that reserves nothing."""
+
+    region: str
+    count: int | None = None
+    concurrency: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Placements(Record):
+    """Where machines would be placed; a region without room is not among them."""
+
+    regions: Sequence[Placement]
+
+
+def distance_km(a: Region, b: Region) -> float:
+    """Measure the great circle between two regions in kilometres; infinite where a place is not known."""
+    if a.latitude is None or a.longitude is None or b.latitude is None or b.longitude is None:
+        return math.inf
+    south, north = math.radians(a.latitude), math.radians(b.latitude)
+    rise = math.sin((north - south) / 2) ** 2
+    turn = math.sin(math.radians(b.longitude - a.longitude) / 2) ** 2
+    return 2 * _EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, rise + math.cos(south) * math.cos(north) * turn)))

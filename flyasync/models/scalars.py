@@ -1,0 +1,188 @@
+"""Values with more than one spelling on the wire, which remember how they were spelled.
+
+An untouched value is sent back exactly as it came, so that reading and writing a config changes nothing.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final, Self, SupportsIndex, final
+
+from flyasync.errors import InvalidInput
+
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,  # U+00B5, the micro sign
+    "μs": 1_000,  # U+03BC, the Greek letter mu
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+_TERM: Final = r"(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)"
+_WHOLE: Final = re.compile(rf"([+-]?)(0|(?:{_TERM})+)", re.ASCII)
+_PARTS: Final = re.compile(r"([\d.]+)([a-zµμ]+)")
+_LONGEST: Final = 2**63  # nanoseconds; Go counts them in an int64
+
+
+@final
+class Duration(float):
+    """A length of time in seconds, written to the API as a Go duration such as `1m30s`.
+
+    A plain number means seconds. Only on the wire does a number mean nanoseconds; `from_wire` reads those.
+    """
+
+    __slots__ = ("_wire",)
+    _wire: str | float | None
+
+    def __new__(cls, seconds: float | str, *, wire: str | float | None = None) -> "Duration":
+        """Take seconds or a Go duration; raises InvalidInput for anything else, and for more than 292 years."""
+        if isinstance(seconds, str):
+            return cls.parse(seconds)
+        self = super().__new__(cls, _countable(seconds))
+        self._wire = wire
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> "Duration":
+        """Read Go's whole grammar: `300ms`, `-1.5h`, `1h2m3.5s`, `1µs`, `0`; raises InvalidInput for anything else."""
+        return _parsed(text)
+
+    @classmethod
+    def from_wire(cls, value: str | float) -> "Duration":
+        """Read what the API sent: a Go duration, or a number of nanoseconds."""
+        if isinstance(value, str):
+            return cls.parse(value)
+        return cls(value / 1e9, wire=value)
+
+    @property
+    def wire(self) -> str | float:
+        """What is sent: the spelling it was read from, otherwise a Go duration."""
+        return go_duration(self) if self._wire is None else self._wire
+
+    def __str__(self) -> str:
+        return go_duration(self)
+
+    def __repr__(self) -> str:
+        return f"Duration({go_duration(self)!r})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
+        return _revive_duration, (float(self), self._wire)
+
+
+def _revive_duration(seconds: float, wire: str | float | None) -> Duration:
+    return Duration(seconds, wire=wire)
+
+
+def _countable(seconds: float) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise InvalidInput(f'{seconds!r} is no duration: give seconds as a number, or text such as "1m30s"')
+    if not math.isfinite(seconds) or abs(seconds) * 1e9 >= _LONGEST:
+        raise InvalidInput(f"{seconds!r} seconds is no duration: the API counts up to 292 years")
+    return seconds
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Duration:
+    return Duration(_nanoseconds(text) / 1e9, wire=text)
+
+
+def _nanoseconds(text: str) -> int:
+    match = _WHOLE.fullmatch(text)
+    if match is None:
+        raise InvalidInput(f'{text!r} is no duration: write it as Go does, such as "30s", "1m30s" or "250ms"')
+    sign, terms = match.groups()
+    total = sum(int(Decimal(number) * _NANOSECONDS[unit]) for number, unit in _PARTS.findall(terms))
+    return -total if sign == "-" else total
+
+
+def go_duration(seconds: float) -> str:
+    """Write seconds as Go prints a duration: `1m30s`, `1.5s`, `300ms`, `0s`."""
+    nanoseconds = round(seconds * 1e9)
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    return sign + (_below_a_second(rest) if rest < _NANOSECONDS["s"] else _clock(rest))
+
+
+def _below_a_second(nanoseconds: int) -> str:
+    if nanoseconds == 0:
+        return "0s"
+    unit = next(unit for unit in ("ms", "µs", "ns") if nanoseconds >= _NANOSECONDS[unit])
+    return _decimal(nanoseconds, _NANOSECONDS[unit]) + unit
+
+
+def _clock(nanoseconds: int) -> str:
+    minutes, rest = divmod(nanoseconds, _NANOSECONDS["m"])
+    hours, minutes = divmod(minutes, 60)
+    seconds = _decimal(rest, _NANOSECONDS["s"]) + "s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def _decimal(count: int, unit: int) -> str:
+    text = f"{Decimal(count) / unit:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class Autostop(str):
+    """What the Fly Proxy does with a machine it has no use for: `off`, `stop`, `suspend`, or a word to come.
+
+    The API answers `off` and `stop` as the booleans false and true; both spellings are equal here.
+    """
+
+    __slots__ = ("_wire",)
+    _wire: bool | None
+
+    def __new__(cls, word: str | bool) -> Self:  # noqa: FBT001 - the API's own two spellings
+        """Take a word, or one of the API's booleans."""
+        if isinstance(word, bool):
+            self = super().__new__(cls, "stop" if word else "off")
+            self._wire = word
+        else:
+            self = super().__new__(cls, word)
+            self._wire = None
+        return self
+
+    @property
+    def wire(self) -> str | bool:
+        """What is sent: the boolean it was read from, otherwise the word."""
+        return str(self) if self._wire is None else self._wire
+
+    def __repr__(self) -> str:
+        return f"Autostop({str(self)!r})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
+        return Autostop, (self.wire,)
+
+
+class Timestamp(str):
+    """A moment as the API wrote it (RFC 3339), with `datetime` to reckon by."""
+
+    __slots__ = ()
+
+    @property
+    def datetime(self) -> datetime | None:
+        """The moment in a time zone (UTC where none is named), cut to microseconds; None if no moment is written."""
+        try:
+            moment = datetime.fromisoformat(self)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def duration(value: float | str | None) -> Duration | None:
+    """Take seconds or a Go duration from a user; None stays None."""
+    return value if value is None or isinstance(value, Duration) else Duration(value)
+
+
+def autostop(value: str | bool | None) -> Autostop | None:  # noqa: FBT001 - the API's own two spellings
+    """Take a word or one of the API's booleans from a user; None stays None."""
+    return value if value is None or isinstance(value, Autostop) else Autostop(value)
+
+
+def timestamp(value: str | None) -> Timestamp | None:
+    """Take RFC 3339 text; None stays None."""
+    return value if value is None or isinstance(value, Timestamp) else Timestamp(value)

@@ -1,0 +1,139 @@
+"""What the Fly Proxy sends to a machine, and how it knows that the machine is well."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from flyasync.models.record import Record, settled
+from flyasync.models.scalars import Autostop, Duration, autostop, duration
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class HTTPHeader(Record):
+    """A header that a check sends; its values stay out of the repr, for they may hold a token."""
+
+    name: str | None = None
+    values: Sequence[str] | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Check(Record):
+    """A question asked of the machine again and again, by `tcp` or `http`.
+
+    In a service it decides whether the proxy sends traffic; at the top of a config (which needs `port`) it only
+    informs, unless `kind` is `readiness`. Times are in seconds, or Go durations such as `"15s"`: at the top of a
+    config `interval` is at least 2 s and `timeout` at most 60 s; in a service the platform moves both into 1 s to
+    60 s. docs: machines/api/machines-resource
+    """
+
+    type: str | None = None
+    port: int | None = None
+    interval: Duration | None = field(default=None, converter=duration)
+    timeout: Duration | None = field(default=None, converter=duration)
+    grace_period: Duration | None = field(default=None, converter=duration)
+    kind: str | None = None
+    method: str | None = None
+    path: str | None = None
+    protocol: str | None = None
+    headers: Sequence[HTTPHeader] | None = None
+    tls_skip_verify: bool | None = None
+    tls_server_name: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class TLSOptions(Record):
+    """How the proxy speaks TLS on a port: protocols in `alpn`, and `versions` such as `TLSv1.3`."""
+
+    alpn: Sequence[str] | None = None
+    versions: Sequence[str] | None = None
+    default_self_signed: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ReplayCache(Record):
+    """How long the proxy remembers a replay; `ttl_seconds` is at least 10, `type` is `cookie` or `header`."""
+
+    path_prefix: str | None = None
+    ttl_seconds: int | None = None
+    type: str | None = None
+    name: str | None = None
+    allow_bypass: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class HTTPResponseOptions(Record):
+    """Headers the proxy adds to answers: a text, a list of texts, or false to take one away."""
+
+    headers: Mapping[str, Any] | None = None
+    pristine: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class HTTPOptions(Record):
+    """How the proxy speaks HTTP on a port; both timeouts are whole seconds."""
+
+    compress: bool | None = None
+    h2_backend: bool | None = None
+    idle_timeout: int | None = None
+    headers_read_timeout: int | None = None
+    response: HTTPResponseOptions | None = None
+    replay_cache: Sequence[ReplayCache] | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ProxyProtoOptions(Record):
+    """The PROXY protocol's `version`: `"2"` for the binary one."""
+
+    version: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Port(Record):
+    """A public port: `port`, or the range from `start_port` to `end_port`.
+
+    `handlers` are `http`, `tls`, `pg_tls`, `proxy_proto`; none means raw TCP, and UDP takes none. `force_https` needs
+    the http handler. docs: networking/services
+    """
+
+    port: int | None = None
+    start_port: int | None = None
+    end_port: int | None = None
+    handlers: Sequence[str] | None = None
+    force_https: bool | None = None
+    tls_options: TLSOptions | None = None
+    http_options: HTTPOptions | None = None
+    proxy_proto_options: ProxyProtoOptions | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Concurrency(Record):
+    """How much one machine takes, counted in `connections` or `requests` (`type`).
+
+    Above `soft_limit` the proxy prefers other machines; above `hard_limit` it sends nothing.
+    """
+
+    type: str | None = None
+    soft_limit: int | None = None
+    hard_limit: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Service(Record):
+    """Traffic from public ports to one `internal_port`, over `tcp` or `udp`.
+
+    `autostop` is `off`, `stop` or `suspend`, and needs `autostart`, or stopped machines never come back.
+    `min_machines_running` counts in the app's primary region only. All machines of a process group should have equal
+    services: the proxy assumes so. docs: machines/api/machines-resource, launch/autostop-autostart
+    """
+
+    protocol: str | None = None
+    internal_port: int | None = None
+    ports: Sequence[Port] | None = None
+    autostop: Autostop | None = field(default=None, converter=autostop)
+    autostart: bool | None = None
+    min_machines_running: int | None = None
+    concurrency: Concurrency | None = None
+    checks: Sequence[Check] | None = None
+    force_instance_key: str | None = None
+    force_instance_description: str | None = None

@@ -1,0 +1,73 @@
+"""Volumes: disks on one host, for one machine at a time."""
+
+from attrs import field, frozen
+
+from flyasync.models.record import Record, settled
+from flyasync.models.scalars import Timestamp, timestamp
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Volume(Record):
+    """A volume; sizes are in gigabytes, `snapshot_retention` in days.
+
+    It lies on one host of one `zone`, and a machine that mounts it must run there. Names need not be unique.
+    `state` is `created` when it is ready; `hydrating` can be mounted already. `app_name` and `updated_at` come only
+    in an organization's list. docs: machines/api/volumes-resource, volumes/volume-states
+    """
+
+    id: str
+    name: str
+    state: str
+    region: str
+    size_gb: int | None = None
+    zone: str | None = None
+    encrypted: bool | None = None
+    attached_machine_id: str | None = None
+    attached_alloc_id: str | None = None
+    fstype: str | None = None
+    snapshot_retention: int | None = None
+    auto_backup_enabled: bool | None = None
+    host_status: str | None = None
+    host_dedication_key: str | None = None
+    host_dedication_id: str | None = None
+    type: str | None = None
+    blocks: int | None = None
+    block_size: int | None = None
+    blocks_free: int | None = None
+    blocks_avail: int | None = None
+    bytes_total: int | None = None
+    bytes_used: int | None = None
+    created_at: Timestamp | None = field(default=None, converter=timestamp)
+    updated_at: Timestamp | None = field(default=None, converter=timestamp)
+    app_name: str | None = None
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether a machine holds it."""
+        return bool(self.attached_machine_id or self.attached_alloc_id)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a machine could mount it now: nobody holds it, it is ready, and its host answers."""
+        return not self.is_attached and self.state in {"created", "hydrating"} and self.host_status in {None, "", "ok"}
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ExtendedVolume(Record):
+    """The answer to extending a volume; with `needs_restart` its machine sees the new room after a restart only."""
+
+    volume: Volume
+    needs_restart: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class VolumeSnapshot(Record):
+    """A snapshot of a volume; sizes are in bytes, `status` is `pending`, then `created`."""
+
+    id: str
+    status: str | None = None
+    size: int | None = None
+    volume_size: int | None = None
+    digest: str | None = None
+    retention_days: int | None = None
+    created_at: Timestamp | None = field(default=None, converter=timestamp)
