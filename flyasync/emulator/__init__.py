@@ -1,1 +1,6 @@
-"""A pretend Fly: the Machines API on 127.0.0.1, written from the published facts and nothing of ours."""
+"""A pretend Fly.io Machines API that runs on this machine; an island that imports nothing else of flyasync."""
+
+from flyasync.emulator.faults import Fault
+from flyasync.emulator.server import Emulator
+
+__all__ = ["Emulator", "Fault"]

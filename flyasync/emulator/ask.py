@@ -1,0 +1,141 @@
+"""What a request asks for and what it gets, as values without sockets."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from flyasync.emulator.errors import LeaseRefused, Refused, bad_request
+from flyasync.emulator.faults import Subject
+from flyasync.emulator.gojson import Json, check, decode
+from flyasync.emulator.operations import identifier
+from flyasync.emulator.regions import NEAREST
+from flyasync.emulator.world import World
+
+# Without a region these land near the caller.
+_PLACED = frozenset({"createMachine", "createVolume"})
+_SCHEMES = ("flyv1 ", "bearer ")
+
+
+@frozen(kw_only=True)
+class Answer:
+    """A status and JSON; a body of None is sent as no body at all."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+OK = Answer(body={"ok": True})
+
+
+@frozen(kw_only=True)
+class Ask:
+    """One request as the handlers see it."""
+
+    action: str
+    method: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    states: tuple[str, ...] = ()
+    raw: bytes = b""
+    authorization: str = field(default="", repr=False)
+    nonce: str | None = None
+
+    @property
+    def app(self) -> str:
+        """The app in the path."""
+        return self.params.get("app_name", "")
+
+    @property
+    def machine_id(self) -> str:
+        """The machine in the path."""
+        return self.params["machine_id"]
+
+    @property
+    def identifier(self) -> str:
+        """Whom the request is counted under."""
+        return identifier(self.params, str(self.query.get("org_slug") or self.peek("org_slug") or ""))
+
+    @property
+    def owner(self) -> str:
+        """A name for the bearer of the token that does not give the token away."""
+        digest = hashlib.sha256(bare_token(self.authorization).encode()).hexdigest()
+        parts = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])
+        return f"{'-'.join(parts)}@tokens.fly.io"
+
+    def body(self, types: Mapping[str, str], struct: str, *, required: bool = True) -> Json:
+        """Read the body as an object whose fields have these types."""
+        found = decode(self.raw, struct, required=required)
+        check(found, types, struct)
+        return found
+
+    def flag(self, name: str) -> bool:
+        """Read a boolean of the query."""
+        return self.query.get(name, "").lower() in {"1", "t", "true"}
+
+    def number(self, name: str) -> int | None:
+        """Read a whole number of the query."""
+        text = self.query.get(name)
+        if not text:
+            return None
+        if not text.lstrip("-").isdecimal():
+            raise bad_request(f'invalid {name}: strconv.Atoi: parsing "{text}": invalid syntax')
+        return int(text)
+
+    def peek(self, key: str) -> Any:
+        """Look at a field of the body without minding what else is in it."""
+        try:
+            found = json.loads(self.raw) if self.raw else None
+        except ValueError:
+            return None
+        return found.get(key) if isinstance(found, dict) else None
+
+    def subject(self, world: World) -> Subject:
+        """Tell the faults whom this request is about."""
+        machine = world.machines.get(self.params.get("machine_id", ""))
+        volume = world.volumes.get(self.params.get("volume_id", ""))
+        place = machine or volume
+        config = self.peek("config")
+        image = config.get("image") if isinstance(config, dict) else machine and machine.config.get("image")
+        return Subject(
+            action=self.action,
+            method=self.method,
+            identifier=self.identifier,
+            app=self.app or str(self.peek("name") or self.peek("app_name") or ""),
+            regions=(place.region,) if place else self._regions(),
+            name=machine.name if machine else str(self.peek("name") or ""),
+            image=str(image or ""),
+        )
+
+    def _regions(self) -> tuple[str, ...]:
+        words = str(self.peek("region") or (NEAREST if self.action in _PLACED else ""))
+        return tuple(word.strip() for word in words.split(","))
+
+
+def bare_token(authorization: str) -> str:
+    """Take the scheme, or several, off an Authorization header."""
+    text = authorization.strip()
+    while text.lower().startswith(_SCHEMES):
+        text = text.split(" ", 1)[1].strip()
+    return text
+
+
+def demand_authorized(authorization: str) -> None:
+    """Refuse a request without a token, or with the one token that is never good."""
+    token = bare_token(authorization)
+    if token in {"", "invalid"} or token.lower() in {scheme.strip() for scheme in _SCHEMES}:
+        raise Refused(401, "Authenticate: token validation error")
+
+
+def refusal(refused: Refused) -> Answer:
+    """Put a refusal into the API's words."""
+    if isinstance(refused, LeaseRefused):
+        body = {"status": "error", "message": refused.text, "code": refused.code}
+    elif refused.code:
+        body = {"error": refused.text, "status": refused.code}
+    else:
+        body = {"error": refused.text}
+    return Answer(status=refused.status, body=body)

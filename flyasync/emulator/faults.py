@@ -1,0 +1,155 @@
+"""Scripted trouble, as data: what goes wrong, for whom, how often."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from random import Random
+from typing import Any
+
+from attrs import Attribute, asdict, define, field, frozen, validators
+
+from flyasync.emulator import ids
+
+BEFORE = frozenset({"refuse", "delay", "cut"})
+AFTER = frozenset({"cut_after", "lose_answer"})
+MACHINE = frozenset(
+    {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "checks_never_pass", "checks_turn_critical"}
+)
+
+
+def _known(_: Any, attribute: "Attribute[str]", value: str) -> None:
+    if value not in BEFORE | AFTER | MACHINE:
+        raise ValueError(f"{attribute.name}: no trouble is called {value!r}")
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One trouble: what it does, which requests or machines it strikes, and how often.
+
+    Troubles of a request:
+        `refuse`: answer `status`, `body` and `headers` instead of doing the work. A text body goes out as plain
+            text, None as no body, anything else as JSON.
+        `delay`: let the request wait `seconds` first.
+        `cut`: close the connection before the work is done.
+        `cut_after`: do the work, then close the connection instead of answering.
+        `lose_answer`: do the work, then never answer.
+
+    Troubles of a machine, met at each boot:
+        `stay_created`, `stay_starting`: get stuck in that state.
+        `fail`: end in `failed` instead of `started`.
+        `launch_fail`: end in `launch_failed`, then `destroyed`.
+        `crash`: exit with `exit_code`, `seconds` after it started; the restart policy takes over.
+        `checks_never_pass`: checks stay critical.
+        `checks_turn_critical`: checks turn critical `seconds` after it started.
+
+    The fields `action`, `method`, `identifier`, `app`, `region`, `name` and `image` are shell-style patterns and must
+    all fit. `action` is an operation of the API, such as `createMachine`; for a machine's own troubles leave it and
+    `method` alone. A create is matched by the region words it names. The first `after` fits are let through, then at
+    most `times` are struck, each with this `probability`.
+    """
+
+    does: str = field(validator=_known)
+    action: str = "*"
+    method: str = "*"
+    identifier: str = "*"
+    app: str = "*"
+    region: str = "*"
+    name: str = "*"
+    image: str = "*"
+    times: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    after: int = field(default=0, validator=validators.ge(0))
+    probability: float = field(default=1.0, validator=[validators.ge(0), validators.le(1)])
+    status: int = field(default=503, validator=[validators.ge(400), validators.le(599)])
+    body: Any = None
+    headers: Mapping[str, str] = field(factory=dict)
+    seconds: float = field(default=0.0, validator=validators.ge(0))
+    exit_code: int = 1
+
+    def fits(self, subject: "Subject") -> bool:
+        """Tell whether every pattern fits."""
+        return any(fnmatchcase(region, self.region) for region in subject.regions) and all(
+            fnmatchcase(getattr(subject, key), getattr(self, key)) for key in _PATTERNS
+        )
+
+
+_PATTERNS = ("action", "method", "identifier", "app", "name", "image")
+
+
+@frozen(kw_only=True)
+class Subject:
+    """Who a fault may strike: a request, or a machine that boots (then action and method are empty)."""
+
+    action: str = ""
+    method: str = ""
+    identifier: str = ""
+    app: str = ""
+    regions: tuple[str, ...] = ("",)
+    name: str = ""
+    image: str = ""
+
+
+@define
+class _Scripted:
+    fault: Fault
+    met: int = 0
+    hits: int = 0
+
+    def strikes(self, subject: Subject, random: Random) -> bool:
+        if not self.fault.fits(subject) or self._is_spent():
+            return False
+        self.met += 1
+        if self.met <= self.fault.after or not self._is_drawn(random):
+            return False
+        self.hits += 1
+        return True
+
+    def _is_spent(self) -> bool:
+        return self.fault.times is not None and self.hits >= self.fault.times
+
+    def _is_drawn(self, random: Random) -> bool:
+        return self.fault.probability >= 1 or random.random() < self.fault.probability
+
+
+class Faults:
+    """The faults in force, oldest first; the same seed and the same requests meet the same trouble."""
+
+    def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
+        self._seed = seed
+        self.restart(faults)
+
+    def __iter__(self) -> Iterator[Fault]:
+        return (scripted.fault for scripted in self._scripted)
+
+    def __len__(self) -> int:
+        return len(self._scripted)
+
+    def restart(self, faults: Iterable[Fault]) -> None:
+        """Put these faults in force instead of all others, with nothing met or drawn yet."""
+        self._random = ids.seeded(self._seed, "faults")
+        self._scripted = [_Scripted(fault) for fault in faults]
+
+    def add(self, *faults: Fault) -> None:
+        """Put faults in force, after those already there."""
+        self._scripted += [_Scripted(fault) for fault in faults]
+
+    def clear(self) -> None:
+        """End all trouble from now on; a machine already stuck stays so."""
+        self._scripted.clear()
+
+    def hits(self, fault: Fault) -> int:
+        """Count how often `fault` has struck."""
+        return sum(scripted.hits for scripted in self._scripted if scripted.fault == fault)
+
+    def strike(self, kinds: Iterable[str], subject: Subject) -> Iterator[Fault]:
+        """Give, one by one, the faults of these kinds that strike; one not asked for counts no hit."""
+        wanted = frozenset(kinds)
+        for scripted in list(self._scripted):
+            if scripted.fault.does in wanted and scripted.strikes(subject, self._random):
+                yield scripted.fault
+
+    def first(self, kind: str, subject: Subject) -> Fault | None:
+        """Give the first fault of this kind that strikes."""
+        return next(self.strike([kind], subject), None)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """List the faults with their fields and hits."""
+        return [{**asdict(scripted.fault), "hits": scripted.hits} for scripted in self._scripted]

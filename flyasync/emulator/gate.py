@@ -1,0 +1,224 @@
+"""The one way in: every request passes here, in the same order of things.
+
+Latency, then authorization, then faults that come before the work, then the published limits, then the work, then
+faults that come after it. A request struck down by a fault never reached the limits, so it uses no turn.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from typing import cast
+
+from aiohttp import web
+from attrs import define, field, frozen
+
+from flyasync.emulator import ids
+from flyasync.emulator.ask import Answer, Ask, demand_authorized, refusal
+from flyasync.emulator.errors import Refused
+from flyasync.emulator.faults import AFTER, BEFORE, Fault, Faults, Subject
+from flyasync.emulator.journal import Entry, Journal
+from flyasync.emulator.pulse import Pulse
+from flyasync.emulator.rates import Rates
+from flyasync.emulator.regions import NEAREST
+from flyasync.emulator.routing import Handler, LongHandler
+
+_NONCE = "fly-machine-lease-nonce"
+
+
+class _Struck(Exception):
+    """A fault stands in the way of the work: it answers instead, or with None cuts the connection."""
+
+    def __init__(self, answer: Answer | None) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+@frozen(kw_only=True)
+class Manners:
+    """How the emulator treats requests: seconds of latency, drawn between two bounds, and the limits."""
+
+    latency: tuple[float, float] = (0.0, 0.0)
+    has_limits: bool = True
+    tells_retry_after: bool = False
+    seed: int = 0
+
+
+@define
+class _Visit:
+    seq: int
+    at: float
+    request: web.Request
+    ask: Ask
+    faults: list[str] = field(factory=list)
+    is_limited: bool = False
+    is_logged: bool = False
+
+
+class Gate:
+    """Serves requests with the handlers it is given, and remembers what came of each."""
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        faults: Faults,
+        *,
+        manners: Manners,
+        handlers: Mapping[str, Handler],
+        long_handlers: Mapping[str, LongHandler],
+    ) -> None:
+        self.pulse = pulse
+        self.faults = faults
+        self._manners = manners
+        self._handlers = handlers
+        self._long_handlers = long_handlers
+        self._inside: dict[asyncio.Task[object], web.Request] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every request, and draw the same numbers again."""
+        self.journal = Journal()
+        self._rates = Rates()
+        self._latency = ids.seeded(self._manners.seed, "latency")
+        self._request_ids = ids.seeded(self._manners.seed, "requests")
+
+    async def serve(self, action: str, request: web.Request) -> web.StreamResponse:
+        """Take one request through the gate."""
+        seq, at = self.journal.arrive(), self.pulse.seconds()
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._inside[task] = request
+        visit: _Visit | None = None
+        try:
+            visit = _Visit(seq, at, request, await _read(action, request))
+            return await self._pass(visit)
+        finally:
+            del self._inside[task]
+            if visit is not None:
+                self._log(visit, None)
+
+    def note_stray(self, request: web.Request, status: int) -> None:
+        """Remember a request that no operation of the API answers to."""
+        ask = Ask(action="unknown", method=request.method, params={}, query={})
+        self._log(_Visit(self.journal.arrive(), self.pulse.seconds(), request, ask), status)
+
+    async def drop_all(self) -> None:
+        """Close the connection of every request that is still inside, and see them out."""
+        for request in self._inside.values():
+            _cut(request)
+        if self._inside:
+            await asyncio.wait(list(self._inside), timeout=1)
+
+    async def _pass(self, visit: _Visit) -> web.StreamResponse:
+        await asyncio.sleep(self._latency.uniform(*self._manners.latency))
+        subject = visit.ask.subject(self.pulse.world)
+        try:
+            answer = await self._admit_and_work(visit, subject)
+        except _Struck as struck:
+            return self._cut_off(visit, None) if struck.answer is None else self._tell(visit, struck.answer)
+        return await self._leave(visit, subject, answer)
+
+    async def _admit_and_work(self, visit: _Visit, subject: Subject) -> Answer:
+        try:
+            demand_authorized(visit.ask.authorization)
+            await self._meet(visit, subject)
+            if self._manners.has_limits:
+                self._limit(visit)
+            return await self._work(visit.ask)
+        except Refused as refused:
+            return refusal(refused)
+
+    async def _meet(self, visit: _Visit, subject: Subject) -> None:
+        for fault in self.faults.strike(BEFORE, subject):
+            visit.faults.append(fault.does)
+            if fault.does == "delay":
+                await asyncio.sleep(fault.seconds)
+            else:
+                raise _Struck(_refusal_of(fault) if fault.does == "refuse" else None)
+
+    def _limit(self, visit: _Visit) -> None:
+        wait = self._rates.wait(visit.ask.action, visit.ask.identifier, now=self.pulse.seconds())
+        if wait:
+            visit.is_limited = True
+            headers = {"Retry-After": str(math.ceil(wait))} if self._manners.tells_retry_after else {}
+            raise _Struck(Answer(status=429, body={"error": "rate limit exceeded"}, headers=headers))
+
+    async def _work(self, ask: Ask) -> Answer:
+        if ask.action in self._long_handlers:
+            return await self._long_handlers[ask.action](ask)
+        handler = self._handlers.get(ask.action, _not_emulated)
+        return self.pulse.during(lambda: handler(self.pulse.world, ask))
+
+    async def _leave(self, visit: _Visit, subject: Subject, answer: Answer) -> web.StreamResponse:
+        fault = next(self.faults.strike(AFTER, subject), None)
+        if fault is None:
+            return self._tell(visit, answer)
+        visit.faults.append(fault.does)
+        if fault.does == "cut_after":
+            return self._cut_off(visit, answer.status)
+        self._log(visit, answer.status)
+        await asyncio.get_running_loop().create_future()
+        raise RuntimeError("an answer that was lost came back")
+
+    def _tell(self, visit: _Visit, answer: Answer) -> web.Response:
+        self._log(visit, answer.status)
+        request_id = f"{ids.ulid(self._request_ids, visit.at)}-{NEAREST}"
+        return _response(answer, {"fly-request-id": request_id})
+
+    def _cut_off(self, visit: _Visit, status: int | None) -> web.Response:
+        self._log(visit, status)
+        _cut(visit.request)
+        return web.Response()
+
+    def _log(self, visit: _Visit, status: int | None) -> None:
+        if visit.is_logged:
+            return
+        visit.is_logged = True
+        entry = Entry(
+            seq=visit.seq,
+            at=round(visit.at, 3),
+            action=visit.ask.action,
+            identifier=visit.ask.identifier,
+            method=visit.request.method,
+            path=visit.request.path,
+            status=status,
+            faults=tuple(visit.faults),
+            is_limited=visit.is_limited,
+        )
+        self.journal.write(entry)
+
+
+async def _read(action: str, request: web.Request) -> Ask:
+    states = [word.strip() for text in request.query.getall("state", []) for word in text.split(",")]
+    return Ask(
+        action=action,
+        method=request.method,
+        params=request.match_info,
+        query=request.query,
+        states=tuple(word for word in states if word),
+        raw=await request.read(),
+        authorization=request.headers.get("Authorization", ""),
+        nonce=request.headers.get(_NONCE) or None,
+    )
+
+
+def _not_emulated(_: object, ask: Ask) -> Answer:
+    return Answer(status=501, body={"error": f"{ask.action} is not emulated yet"})
+
+
+def _refusal_of(fault: Fault) -> Answer:
+    return Answer(status=fault.status, body=fault.body, headers=fault.headers)
+
+
+def _response(answer: Answer, headers: Mapping[str, str]) -> web.Response:
+    merged = {**headers, **answer.headers}
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=merged)
+    if isinstance(answer.body, str):
+        return web.Response(status=answer.status, headers=merged, text=answer.body)
+    body = json.dumps(answer.body).encode()
+    return web.Response(status=answer.status, headers=merged, body=body, content_type="application/json")
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,49 @@
+"""Names and numbers for new things, all drawn from one seeded source."""
+
+from random import Random
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
+# Ids carry the time since this moment, not the epoch of the emulator: the same seed must give the same ids on any day.
+_ULID_BIRTH_MS = 1_767_225_600_000
+_ADJECTIVES = ("aged", "bold", "calm", "damp", "empty", "falling", "green", "hidden", "icy", "little", "misty", "quiet")
+_NOUNS = ("bird", "brook", "cloud", "dawn", "field", "fire", "leaf", "moon", "pine", "river", "snow", "thunder")
+
+
+def seeded(seed: int, purpose: str) -> Random:
+    """Make a source of numbers for one purpose, so that drawing for another does not disturb it."""
+    return Random(f"{seed}/{purpose}")  # noqa: S311 - it must be repeatable, and guards nothing
+
+
+def machine_id(random: Random) -> str:
+    """Draw 14 hexadecimal digits."""
+    return f"{random.getrandbits(56):014x}"
+
+
+def hexadecimal(random: Random, digits: int) -> str:
+    """Draw that many hexadecimal digits."""
+    return f"{random.getrandbits(4 * digits):0{digits}x}"
+
+
+def token(random: Random, length: int) -> str:
+    """Draw that many lowercase letters and digits."""
+    return "".join(random.choices(_LOWER, k=length))
+
+
+def ulid(random: Random, now: float) -> str:
+    """Draw 26 characters that sort by time."""
+    return _base32(_ULID_BIRTH_MS + round(now * 1000), 10) + _base32(random.getrandbits(80), 16)
+
+
+def machine_name(random: Random) -> str:
+    """Draw a name such as `aged-thunder-7371`."""
+    return f"{random.choice(_ADJECTIVES)}-{random.choice(_NOUNS)}-{random.randint(1000, 9999)}"
+
+
+def private_ip(random: Random) -> str:
+    """Draw an address in the private network."""
+    return "fdaa:0:" + ":".join(f"{random.randint(1, 0xFFFF):x}" for _ in range(4)) + ":2"
+
+
+def _base32(number: int, length: int) -> str:
+    return "".join(_CROCKFORD[number >> (5 * place) & 31] for place in reversed(range(length)))

@@ -1,0 +1,63 @@
+"""What was asked of the emulator: one line for each request, and counts."""
+
+from collections import Counter, deque
+
+from attrs import asdict, frozen
+
+
+@frozen(kw_only=True)
+class Entry:
+    """One request: `at` in seconds since the start, `status` None when no answer could be sent.
+
+    A status beside `cut_after` or `lose_answer` in `faults` is that of the work, which was done but not told.
+    """
+
+    seq: int
+    at: float
+    action: str
+    identifier: str
+    method: str
+    path: str
+    status: int | None
+    faults: tuple[str, ...] = ()
+    is_limited: bool = False
+
+
+_KEPT = 100_000
+
+
+class Journal:
+    """The newest requests in the order their outcome was known, and their counts."""
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque(maxlen=_KEPT)
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.limited: Counter[tuple[str, str]] = Counter()
+        self._arrived = 0
+
+    def arrive(self) -> int:
+        """Give a request its number."""
+        self._arrived += 1
+        return self._arrived
+
+    def write(self, entry: Entry) -> None:
+        """Note the final outcome of a request."""
+        key = (entry.action, entry.identifier)
+        self.entries.append(entry)
+        self.counts[key] += 1
+        self.limited[key] += entry.is_limited
+
+    def refused_by_limit(self) -> dict[tuple[str, str], int]:
+        """Count the requests refused by the published limits."""
+        return {key: number for key, number in self.limited.items() if number}
+
+    def log_as_json(self, after: int) -> list[dict[str, object]]:
+        """Show the entries whose number is above `after`."""
+        return [asdict(entry) for entry in self.entries if entry.seq > after]
+
+    def counts_as_json(self) -> list[dict[str, object]]:
+        """Show the counts, sorted."""
+        return [
+            {"action": action, "identifier": name, "count": count, "refused_by_limit": self.limited[action, name]}
+            for (action, name), count in sorted(self.counts.items())
+        ]

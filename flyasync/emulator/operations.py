@@ -1,0 +1,113 @@
+"""Every operation of the API: how it is asked for, what it is called, and whom its limit counts for."""
+
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+
+@frozen
+class Operation:
+    """One method on one path, under the API's own name."""
+
+    method: str
+    path: str
+    action: str
+
+
+_A = "/v1/apps/{app_name}"
+_M = "/v1/apps/{app_name}/machines/{machine_id}"
+_V = "/v1/apps/{app_name}/volumes/{volume_id}"
+_C = "/v1/apps/{app_name}/certificates"
+_K = "/v1/apps/{app_name}/secretkeys"
+_P = "/v1/postgres/{postgres_cluster_id}"
+
+_TABLE: Mapping[str, Mapping[str, str]] = {
+    "/v1/apps": {"GET": "listApps", "POST": "createApp"},
+    _A: {"DELETE": "deleteApp", "GET": "getApp"},
+    _C: {"GET": "listAppCertificates"},
+    _C + "/acme": {"POST": "createAppAcmeCertificate"},
+    _C + "/custom": {"POST": "createAppCustomCertificate"},
+    _C + "/{hostname}": {"DELETE": "deleteAppCertificate", "GET": "getAppCertificate"},
+    _C + "/{hostname}/acme": {"DELETE": "deleteAppAcmeCertificate"},
+    _C + "/{hostname}/check": {"POST": "checkAppCertificate"},
+    _C + "/{hostname}/custom": {"DELETE": "deleteAppCustomCertificate"},
+    _A + "/deploy_token": {"POST": "createAppDeployToken"},
+    _A + "/ip_assignments": {"GET": "listAppIPAssignments", "POST": "createAppIPAssignment"},
+    _A + "/ip_assignments/{ip}": {"DELETE": "deleteAppIPAssignment"},
+    _A + "/machines": {"GET": "listMachines", "POST": "createMachine"},
+    _M: {"DELETE": "deleteMachine", "GET": "getMachine", "POST": "updateMachine"},
+    _M + "/cordon": {"POST": "cordonMachine"},
+    _M + "/events": {"GET": "listMachineEvents"},
+    _M + "/exec": {"POST": "execMachine"},
+    _M + "/lease": {"DELETE": "machinesReleaseLease", "GET": "getMachineLease", "POST": "createMachineLease"},
+    _M + "/memory": {"GET": "getMachineMemory", "PUT": "setMachineMemoryLimit"},
+    _M + "/memory/reclaim": {"POST": "reclaimMachineMemory"},
+    _M + "/metadata": {"GET": "getMachineMetadata", "PATCH": "patchMachineMetadata", "PUT": "updateMachineMetadata"},
+    _M + "/metadata/{key}": {
+        "DELETE": "deleteMachineMetadata",
+        "GET": "getMachineMetadataKey",
+        "POST": "upsertMachineMetadata",
+    },
+    _M + "/ps": {"GET": "listMachineProcesses"},
+    _M + "/restart": {"POST": "restartMachine"},
+    _M + "/signal": {"POST": "signalMachine"},
+    _M + "/start": {"POST": "startMachine"},
+    _M + "/stop": {"POST": "stopMachine"},
+    _M + "/suspend": {"POST": "suspendMachine"},
+    _M + "/uncordon": {"POST": "uncordonMachine"},
+    _M + "/versions": {"GET": "listMachineVersions"},
+    _M + "/wait": {"GET": "waitMachine"},
+    _K: {"GET": "listSecretKeys"},
+    _K + "/{secret_name}": {"DELETE": "deleteSecretKey", "GET": "getSecretKey", "POST": "setSecretKey"},
+    _K + "/{secret_name}/decrypt": {"POST": "decryptSecretKey"},
+    _K + "/{secret_name}/encrypt": {"POST": "encryptSecretKey"},
+    _K + "/{secret_name}/generate": {"POST": "generateSecretKey"},
+    _K + "/{secret_name}/sign": {"POST": "signSecretKey"},
+    _K + "/{secret_name}/verify": {"POST": "verifySecretKey"},
+    _A + "/secrets": {"GET": "listSecrets", "POST": "updateSecrets"},
+    _A + "/secrets/{secret_name}": {"DELETE": "deleteSecret", "GET": "getSecret", "POST": "createSecret"},
+    _A + "/volumes": {"GET": "listVolumes", "POST": "createVolume"},
+    _V: {"DELETE": "deleteVolume", "GET": "getVolumeById", "PUT": "updateVolume"},
+    _V + "/extend": {"PUT": "extendVolume"},
+    _V + "/snapshots": {"GET": "listVolumeSnapshots", "POST": "createVolumeSnapshot"},
+    "/v1/orgs/{org_slug}/machines": {"GET": "listMachinesOrg"},
+    "/v1/orgs/{org_slug}/volumes": {"GET": "listVolumesOrg"},
+    "/v1/platform/placements": {"POST": "getPlacements"},
+    "/v1/platform/regions": {"GET": "getRegions"},
+    "/v1/postgres": {"GET": "listPostgres", "POST": "createPostgres"},
+    _P: {"DELETE": "deletePostgres", "GET": "getPostgres"},
+    _P + "/attachments": {"POST": "createPostgresAttachment"},
+    _P + "/attachments/{app_name}": {"DELETE": "deletePostgresAttachment"},
+    _P + "/backups": {"GET": "listPostgresBackups", "POST": "createPostgresBackup"},
+    _P + "/databases": {"GET": "listPostgresDatabases", "POST": "createPostgresDatabase"},
+    _P + "/databases/{database_name}": {"DELETE": "deletePostgresDatabase"},
+    _P + "/databases/{database_name}/extensions": {"GET": "listPostgresExtensions", "POST": "enablePostgresExtension"},
+    _P + "/databases/{database_name}/extensions/{extension_name}": {"DELETE": "disablePostgresExtension"},
+    _P + "/fork": {"POST": "forkPostgres"},
+    _P + "/restore": {"POST": "restorePostgres"},
+    _P + "/users": {"GET": "listPostgresUsers", "POST": "createPostgresUser"},
+    _P + "/users/{username}": {"DELETE": "deletePostgresUser", "PATCH": "updatePostgresUserRole"},
+    _P + "/users/{username}/credentials": {"GET": "postgresUsersCredentials"},
+    _P + "/users/{username}/rotate_password": {"POST": "rotatePostgresUserPassword"},
+    "/v1/tokens/authenticate": {"POST": "authenticateToken"},
+    "/v1/tokens/authorize": {"POST": "authorizeToken"},
+    "/v1/tokens/current": {"GET": "getCurrentToken"},
+    "/v1/tokens/kms": {"POST": "requestKmsToken"},
+    "/v1/tokens/oidc": {"POST": "requestOidcToken"},
+}
+
+# Whose turn a request takes: the narrowest thing its path names, else the organization, else nobody in particular.
+_IDENTIFIERS = ("machine_id", "volume_id", "postgres_cluster_id", "app_name", "org_slug")
+
+
+def operations() -> Iterator[Operation]:
+    """Give every operation."""
+    for path, methods in _TABLE.items():
+        for method, action in methods.items():
+            yield Operation(method, path, action)
+
+
+def identifier(params: Mapping[str, str], org_slug: str) -> str:
+    """Tell which identifier a request is counted under."""
+    named = next((params[key] for key in _IDENTIFIERS if key in params), "")
+    return named or org_slug or "-"

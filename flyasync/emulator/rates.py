@@ -1,0 +1,61 @@
+"""The published limits, stated a second time on purpose: 1 a second for each action and identifier, bursts to 3."""
+
+from attrs import define, frozen
+
+# Room for the rounding of clocks, far below anything a client could gain from.
+_EPSILON = 1e-6
+_KEPT = 10_000
+
+
+@frozen
+class Rate:
+    """So many a second in the long run, so many at once."""
+
+    per_second: float
+    burst: int
+
+
+USUAL = Rate(1, 3)
+RATES: dict[str, Rate] = {"getMachine": Rate(5, 10)}
+# Limits that come on top, over all identifiers together.
+OVERALL: dict[str, Rate] = {"deleteApp": Rate(100 / 60, 100)}
+
+
+@define
+class Bucket:
+    """A leaky bucket kept as one number: the time at which it would be empty again."""
+
+    rate: Rate
+    empty_at: float = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Give the seconds until the next turn, 0 when there is one."""
+        wait = self.empty_at - now - (self.rate.burst - 1) / self.rate.per_second
+        return wait if wait > _EPSILON else 0.0
+
+    def take(self, now: float) -> None:
+        """Use one turn."""
+        self.empty_at = max(self.empty_at, now) + 1 / self.rate.per_second
+
+
+class Rates:
+    """One bucket for each action and identifier; seconds are real ones, whatever the emulator's speed."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    def wait(self, action: str, identifier: str, *, now: float) -> float:
+        """Take a turn and give 0, or give the seconds until there is one and take none."""
+        buckets = [self._bucket((action, identifier), RATES.get(action, USUAL), now)]
+        if action in OVERALL:
+            buckets.append(self._bucket((action, ""), OVERALL[action], now))
+        wait = max(bucket.wait(now) for bucket in buckets)
+        if not wait:
+            for bucket in buckets:
+                bucket.take(now)
+        return wait
+
+    def _bucket(self, key: tuple[str, str], rate: Rate, now: float) -> Bucket:
+        if len(self._buckets) > _KEPT:
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.empty_at > now}
+        return self._buckets.setdefault(key, Bucket(rate))

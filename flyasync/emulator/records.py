@@ -1,0 +1,146 @@
+"""The things the world holds, as mutable records; times are seconds since the world began."""
+
+from collections import deque
+
+from attrs import Factory, define, frozen
+
+from flyasync.emulator.gojson import Json
+
+_EVENTS_KEPT = 50
+_REACHED_KEPT = 200
+
+
+@define(kw_only=True)
+class App:
+    """An app: a name, and who owns it."""
+
+    name: str
+    id: str
+    number: int
+    org_slug: str
+    network: str
+    created_at: float
+    is_deployed: bool = False
+
+
+@frozen(kw_only=True)
+class Event:
+    """One line of a machine's history."""
+
+    id: str
+    type: str
+    status: str
+    source: str
+    at: float
+    request: Json | None = None
+
+
+@frozen(kw_only=True)
+class Reach:
+    """A state that a version of a machine came to, numbered in order."""
+
+    serial: int
+    state: str
+    version: str
+    event_id: str
+
+
+@frozen(kw_only=True)
+class Move:
+    """A change of state that is due: what a machine will become, when, and which event will say so."""
+
+    at: float
+    to: str
+    event: str | None = None
+    status: str | None = None
+    source: str = "flyd"
+    request: Json | None = None
+    # Set when the process ends by itself: the restart policy, not `to`, then says what the machine becomes.
+    exit_code: int | None = None
+
+
+@frozen
+class CheckPhase:
+    """From when on a machine's checks have this status."""
+
+    at: float
+    status: str
+
+
+@define(kw_only=True)
+class Lease:
+    """A hold on a machine, good until `expires_at`."""
+
+    nonce: str
+    owner: str
+    expires_at: float
+    description: str
+    version: str
+
+
+@frozen
+class Version:
+    """A config the machine has had, under its instance id."""
+
+    id: str
+    config: Json
+
+
+@define(kw_only=True, eq=False)
+class Machine:
+    """A machine, with what it is and what is about to happen to it."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    config: Json
+    instance_id: str
+    private_ip: str
+    created_at: float
+    updated_at: float
+    boot_seconds: float
+    state: str = ""
+    is_cordoned: bool = False
+    # Whether the current version shall run once it is prepared; without, it settles in `stopped`.
+    shall_run: bool = True
+    is_restarting: bool = False
+    restart_count: int = 0
+    active_until: float = 0.0
+    next_move: Move | None = None
+    lease: Lease | None = None
+    serial: int = 0
+    events: deque[Event] = Factory(lambda: deque(maxlen=_EVENTS_KEPT))
+    reached: deque[Reach] = Factory(lambda: deque(maxlen=_REACHED_KEPT))
+    versions: list[Version] = Factory(list)
+    check_phases: tuple[CheckPhase, ...] = ()
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether the machine is gone for good."""
+        return self.state == "destroyed"
+
+    @property
+    def volume_id(self) -> str | None:
+        """The volume the machine mounts."""
+        mounts = self.config.get("mounts")
+        return mounts[0]["volume"] if mounts else None
+
+
+@define(kw_only=True, eq=False)
+class Volume:
+    """A volume, and the machine that claims it."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    zone: str
+    size_gb: int
+    encrypted: bool
+    fstype: str
+    snapshot_retention: int
+    auto_backup_enabled: bool
+    created_at: float
+    state: str = "created"
+    machine_id: str | None = None

@@ -1,0 +1,78 @@
+"""The regions of Fly.io, and what a region expression such as `lhr,eu` means."""
+
+from attrs import frozen
+
+from flyasync.emulator.errors import bad_request
+
+NEAREST = "iad"
+
+
+@frozen
+class Region:
+    """One place where machines run."""
+
+    code: str
+    name: str
+    latitude: float
+    longitude: float
+    geo_region: str
+    gateway_available: bool = True
+    requires_paid_plan: bool = False
+
+
+REGIONS = (
+    Region("ams", "Amsterdam, Netherlands", 52.374342, 4.895439, "europe"),
+    Region("arn", "Stockholm, Sweden", 59.6512, 17.9178, "europe"),
+    Region("bom", "Mumbai, India", 19.097403, 72.874245, "asia_pacific", requires_paid_plan=True),
+    Region("cdg", "Paris, France", 48.860875, 2.353477, "europe"),
+    Region("dfw", "Dallas, Texas (US)", 32.778287, -96.7984, "north_america"),
+    Region("ewr", "Secaucus, NJ (US)", 40.789543, -74.05653, "north_america"),
+    Region("fra", "Frankfurt, Germany", 50.1167, 8.6833, "europe"),
+    Region("gru", "Sao Paulo, Brazil", -23.549664, -46.65435, "south_america", gateway_available=False),
+    Region("iad", "Ashburn, Virginia (US)", 39.02214, -77.462556, "north_america"),
+    Region("jnb", "Johannesburg, South Africa", -26.13629, 28.20298, "africa", gateway_available=False),
+    Region("lax", "Los Angeles, California (US)", 33.9416, -118.4085, "north_america"),
+    Region("lhr", "London, United Kingdom", 51.516434, -0.125656, "europe"),
+    Region("nrt", "Tokyo, Japan", 35.62161, 139.74185, "asia_pacific"),
+    Region("ord", "Chicago, Illinois (US)", 41.891544, -87.63039, "north_america"),
+    Region("sin", "Singapore, Singapore", 1.3, 103.8, "asia_pacific"),
+    Region("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
+    Region("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
+    Region("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
+)
+CODES = tuple(region.code for region in REGIONS)
+
+
+def _codes_in(geo_region: str) -> tuple[str, ...]:
+    return tuple(region.code for region in REGIONS if region.geo_region == geo_region)
+
+
+_US = tuple(region.code for region in REGIONS if region.name.endswith("(US)"))
+ALIASES: dict[str, tuple[str, ...]] = {
+    "any": CODES,
+    "apac": _codes_in("asia_pacific"),
+    "eu": _codes_in("europe"),
+    "na": _codes_in("north_america"),
+    "sa": _codes_in("south_america"),
+    "us": _US,
+    "usa": _US,
+}
+
+
+def wishes(expression: str | None) -> list[tuple[str, ...]]:
+    """Read a region expression as a list of wishes, best first, each a set of codes that fulfil it."""
+    words = [word.strip() for word in (expression or f"{NEAREST},any").split(",")]
+    return [_wish(word) for word in words if word]
+
+
+def expand(expression: str | None) -> list[str]:
+    """Give every code a region expression allows, best first, none twice."""
+    return list(dict.fromkeys(code for wish in wishes(expression) for code in wish))
+
+
+def _wish(word: str) -> tuple[str, ...]:
+    if word in CODES:
+        return (word,)
+    if word in ALIASES:
+        return ALIASES[word]
+    raise bad_request(f"unknown region {word!r}")

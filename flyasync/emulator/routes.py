@@ -1,0 +1,52 @@
+"""The table of routes: every operation of the API goes through the gate, the control calls stand beside it."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from flyasync.emulator import routes_actions, routes_apps, routes_machines, routes_volumes
+from flyasync.emulator.ask import refusal
+from flyasync.emulator.errors import Refused
+from flyasync.emulator.gate import Gate
+from flyasync.emulator.operations import Operation, operations
+from flyasync.emulator.routes_control import Control
+from flyasync.emulator.routing import Handler as ApiHandler
+
+HANDLERS: Mapping[str, ApiHandler] = {
+    **routes_apps.HANDLERS,
+    **routes_machines.HANDLERS,
+    **routes_actions.HANDLERS,
+    **routes_volumes.HANDLERS,
+}
+_BIGGEST_BODY = 16 * 1024**2
+
+
+def application(gate: Gate, control: Control) -> web.Application:
+    """Give the web application of one emulator."""
+    app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(gate)])
+    app.add_routes([_route(gate, operation) for operation in operations()])
+    app.add_routes(control.routes())
+    return app
+
+
+def _route(gate: Gate, operation: Operation) -> web.RouteDef:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return await gate.serve(operation.action, request)
+
+    return web.route(operation.method, operation.path, serve)
+
+
+def _in_json(gate: Gate) -> Middleware:
+    @web.middleware
+    async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            gate.note_stray(request, error.status)
+            return web.json_response({"error": error.reason.lower()}, status=error.status)
+        except Refused as refused:
+            answer = refusal(refused)
+            return web.json_response(answer.body, status=answer.status)
+
+    return answer_in_json

@@ -1,0 +1,40 @@
+"""The long poll over HTTP."""
+
+import asyncio
+
+from flyasync.emulator import waiting
+from flyasync.emulator.ask import Answer, Ask
+from flyasync.emulator.errors import Refused, not_found
+from flyasync.emulator.pulse import Pulse
+from flyasync.emulator.records import Machine, Reach
+
+
+async def wait(pulse: Pulse, ask: Ask) -> Answer:
+    """Answer at the very moment a machine reaches the state, or refuse with 408 when time is up."""
+    pulse.beat()
+    machine = pulse.world.machine(ask.app, ask.machine_id)
+    seconds = waiting.seconds(ask.number("timeout"))
+    wanted = waiting.wish(
+        machine,
+        states=ask.states,
+        version=ask.query.get("version") or ask.query.get("instance_id"),
+        from_event=ask.query.get("from_event_id"),
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            return _said(await _reached(pulse, machine, wanted))
+    except TimeoutError:
+        refused: Refused = waiting.timed_out(machine, wanted)
+    raise refused
+
+
+async def _reached(pulse: Pulse, machine: Machine, wanted: waiting.Wish) -> Reach:
+    while (reach := waiting.answer(machine, wanted)) is None:
+        await pulse.changed(machine.id)
+        if pulse.world.machines.get(machine.id) is not machine:
+            raise not_found("machine")
+    return reach
+
+
+def _said(reach: Reach) -> Answer:
+    return Answer(body={"ok": True, "event_id": reach.event_id, "state": reach.state, "version": reach.version})

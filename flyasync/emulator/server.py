@@ -1,0 +1,199 @@
+"""The emulator as a value: `async with`, a url, and what happened."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from flyasync.emulator.faults import Fault, Faults
+from flyasync.emulator.gate import Gate, Manners
+from flyasync.emulator.journal import Entry
+from flyasync.emulator.pulse import Pulse
+from flyasync.emulator.routes import HANDLERS, application
+from flyasync.emulator.routes_control import Control
+from flyasync.emulator.routes_wait import wait
+from flyasync.emulator.world import World, demand_regions
+
+
+class Emulator:
+    """A local Machines API that obeys the published limits, states and error bodies of Fly.io.
+
+    Args:
+        host: A loopback address; another raises ValueError, because the emulator guards nothing.
+        port: 0 picks a free one.
+        seed: The same seed and the same requests at the same times give the same ids, delays and troubles.
+        limits: Whether the published rate limits are kept, in real seconds.
+        retry_after: Whether a 429 says in `Retry-After` how many seconds to wait.
+        capacity: How many machines each region can hold; None, or not named, for any number.
+        speed: Seconds that pass in the emulated world for each real one. Limits, latency and delays stay real.
+        latency: Bounds of the real seconds a request travels before it is looked at.
+        boot: Bounds of the emulated seconds from an accepted create to `started`.
+        epoch: The calendar time at which the world begins, by default the present at the start.
+        faults: Trouble in force from the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int = 0,
+        limits: bool = True,
+        retry_after: bool = False,
+        capacity: Mapping[str, int | None] | None = None,
+        speed: float = 1.0,
+        latency: tuple[float, float] = (0.0, 0.0),
+        boot: tuple[float, float] = (1.0, 3.0),
+        epoch: datetime | None = None,
+        faults: Iterable[Fault] = (),
+    ) -> None:
+        self._host = _loopback(host)
+        self._port = port
+        self._seed = seed
+        self._capacity = dict(capacity or {})
+        self._speed = _positive(speed)
+        self._boot = _range("boot", boot)
+        self._epoch = epoch
+        self._first_faults = tuple(faults)
+        self._manners = Manners(
+            latency=_range("latency", latency), has_limits=limits, tells_retry_after=retry_after, seed=seed
+        )
+        demand_regions(self._capacity)
+        self.faults = Faults(self._first_faults, seed=seed)
+        self._runner: web.AppRunner | None = None
+        self._gate: Gate | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Serve a new world on the running loop; a second start without a stop raises RuntimeError."""
+        if self._runner is not None:
+            raise RuntimeError("the emulator is running already")
+        self._gate = gate = self._open()
+        app = application(gate, Control(gate, self.set_capacity, self.reset))
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port, backlog=4096).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Drop every connection at once, long polls and lost answers too; the log, counts and world stay readable."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        gate = self._opened()
+        gate.pulse.stop()
+        await gate.drop_all()
+        await runner.cleanup()
+
+    def reset(self) -> None:
+        """Begin again with an empty world, log and counts, and the capacity and faults given at first."""
+        gate = self._opened()
+        self.faults.restart(self._first_faults)
+        gate.reset()
+        gate.pulse.replace(self._new_world())
+
+    def set_capacity(self, region: str, machines: int | None) -> None:
+        """Let a region hold so many machines, None for any number; those already there stay."""
+        demand_regions({region: machines})
+        self.world.capacity[region] = machines
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment variables that point flyctl, and flyasync, here."""
+        return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_TOKEN": self.token}
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Count the requests of each action and identifier, refused ones included."""
+        return dict(self._opened().journal.counts)
+
+    def refused_by_limit(self) -> dict[tuple[str, str], int]:
+        """Count the requests of each action and identifier that were told 429 by the published limits."""
+        return self._opened().journal.refused_by_limit()
+
+    @property
+    def url(self) -> str:
+        """The base URL while it runs, such as `http://127.0.0.1:43210`."""
+        if self._runner is None:
+            raise RuntimeError("the emulator is not running")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._runner.addresses[0][1]}"
+
+    @property
+    def token(self) -> str:
+        """A token that works; so does any other but `invalid`."""
+        return "emulator-token"
+
+    @property
+    def world(self) -> World:
+        """The world as the last request or move left it."""
+        return self._opened().pulse.world
+
+    @property
+    def log(self) -> list[Entry]:
+        """The requests so far, in the order their outcome was known."""
+        return list(self._opened().journal.entries)
+
+    def _open(self) -> Gate:
+        pulse = Pulse(self._new_world(), speed=self._speed)
+        long_handlers = {"waitMachine": partial(wait, pulse)}
+        return Gate(pulse, self.faults, manners=self._manners, handlers=HANDLERS, long_handlers=long_handlers)
+
+    def _opened(self) -> Gate:
+        if self._gate is None:
+            raise RuntimeError("the emulator has not been started")
+        return self._gate
+
+    def _new_world(self) -> World:
+        return World(
+            seed=self._seed,
+            epoch=_in_utc(self._epoch),
+            boot=self._boot,
+            capacity=dict(self._capacity),
+            faults=self.faults,
+        )
+
+
+def _loopback(host: str) -> str:
+    # A name would be looked up in a thread; both kinds of loop know the address.
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        is_loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(f"host: {host!r} is not a loopback address, and the emulator guards nothing")
+    return address
+
+
+def _positive(speed: float) -> float:
+    if speed <= 0:
+        raise ValueError("speed: must be above 0")
+    return speed
+
+
+def _range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
+    low, high = bounds
+    if not 0 <= low <= high:
+        raise ValueError(f"{name}: must be two seconds, the lower first")
+    return (low, high)
+
+
+def _in_utc(epoch: datetime | None) -> datetime:
+    if epoch is None:
+        return datetime.now(UTC)
+    return epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC)

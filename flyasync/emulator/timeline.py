@@ -1,0 +1,206 @@
+"""What becomes of machines as time goes by: each state a machine enters decides the move that follows it."""
+
+from collections.abc import Callable
+
+from flyasync.emulator import checks
+from flyasync.emulator.faults import Fault, Subject
+from flyasync.emulator.gojson import Json
+from flyasync.emulator.lifecycle import may_move
+from flyasync.emulator.records import Machine, Move, Reach
+from flyasync.emulator.world import World
+
+# How the time of a boot is split between preparing the image and starting the machine.
+_PREPARING, _STARTING = 0.4, 0.6
+_LEAVING = (0.2, 0.8)
+# For this long after a stop the platform still refuses to start a machine that reads `stopped`.
+_STILL_ACTIVE = (0.25, 1.0)
+_RESTART_PAUSE = 1.0
+_DEFAULT_MAX_RETRIES = 10
+
+Follow = Callable[[World, Machine], Move | None]
+
+
+def advance(world: World, now: float) -> None:
+    """Let every move happen that is due by `now`, in order; a `now` in the past changes nothing."""
+    while due := world.take_due(now):
+        _happen(world, *due)
+    world.clock = max(world.clock, now)
+
+
+def enter(world: World, machine: Machine, state: str) -> None:
+    """Bring a machine into a state at the world's present moment, and plan what follows."""
+    if machine.state and not may_move(machine.state, state):
+        raise RuntimeError(f"machine {machine.id} cannot go from {machine.state} to {state}")
+    machine.state = state
+    machine.updated_at = world.clock
+    if state != "started":
+        machine.check_phases = ()
+    _note_reach(world, machine)
+    world.schedule(machine, _FOLLOW[state](world, machine))
+
+
+def exit_request(world: World, machine: Machine, *, code: int, requested: bool, restarting: bool, at: float) -> Json:
+    """Word the exit of a machine's process; like the API it leaves out zero values."""
+    exit_event = {
+        "exit_code": code,
+        "requested_stop": requested,
+        "restarting": restarting,
+        "guest_signal": -1,
+        "signal": -1,
+        "exited_at": world.stamp(at),
+    }
+    said = {key: value for key, value in exit_event.items() if value}
+    return {"exit_event": said} | ({"restart_count": machine.restart_count} if machine.restart_count else {})
+
+
+def record_exit(world: World, machine: Machine, *, restarting: bool = False) -> None:
+    """Write down that the process ended because it was told to."""
+    request = exit_request(world, machine, code=0, requested=True, restarting=restarting, at=world.clock)
+    world.record(machine, "exit", "stopped", source="flyd", request=request)
+
+
+def process_exit(world: World, machine: Machine, code: int) -> None:
+    """Let the process end by itself; what it leads to is up to the restart policy."""
+    restarting = _restarts(machine, code)
+    machine.is_restarting = restarting
+    machine.restart_count += restarting
+    request = exit_request(world, machine, code=code, requested=False, restarting=restarting, at=world.clock)
+    world.record(machine, "exit", "stopped", source="flyd", request=request)
+    enter(world, machine, "starting" if restarting else _end(machine))
+
+
+def _happen(world: World, machine: Machine, move: Move) -> None:
+    world.clock = max(world.clock, move.at)
+    if move.exit_code is not None:
+        process_exit(world, machine, move.exit_code)
+        return
+    if move.event is not None:
+        world.record(machine, move.event, move.status or move.to, source=move.source, request=move.request)
+    enter(world, machine, move.to)
+
+
+def _note_reach(world: World, machine: Machine) -> None:
+    machine.serial += 1
+    event_id = machine.events[0].id if machine.events else ""
+    machine.reached.append(
+        Reach(serial=machine.serial, state=machine.state, version=machine.instance_id, event_id=event_id)
+    )
+    world.note_change(machine.id)
+
+
+def _subject(machine: Machine) -> Subject:
+    return Subject(
+        identifier=machine.id,
+        app=machine.app,
+        regions=(machine.region,),
+        name=machine.name,
+        image=machine.config.get("image") or "",
+    )
+
+
+def _struck(world: World, machine: Machine, kind: str) -> Fault | None:
+    return world.faults.first(kind, _subject(machine))
+
+
+def _restarts(machine: Machine, code: int) -> bool:
+    restart = machine.config.get("restart") or {}
+    policy = restart.get("policy") or "on-failure"
+    if policy == "always":
+        return True
+    most = restart.get("max_retries") or _DEFAULT_MAX_RETRIES
+    return policy != "no" and code != 0 and machine.restart_count < most
+
+
+def _end(machine: Machine) -> str:
+    return "destroying" if machine.config.get("auto_destroy") else "stopped"
+
+
+def _after_created(world: World, machine: Machine) -> Move | None:
+    if _struck(world, machine, "stay_created"):
+        return None
+    at = world.clock + machine.boot_seconds * _PREPARING
+    return Move(at=at, to="starting") if machine.shall_run else Move(at=at, to="stopped", event="stop")
+
+
+def _after_starting(world: World, machine: Machine) -> Move | None:
+    pause = _RESTART_PAUSE if machine.is_restarting else 0.0
+    machine.is_restarting = False
+    at = world.clock + pause + machine.boot_seconds * _STARTING
+    if _struck(world, machine, "stay_starting"):
+        return None
+    if _struck(world, machine, "launch_fail"):
+        return Move(at=at, to="launch_failed", event="launch")
+    to = "failed" if _struck(world, machine, "fail") else "started"
+    return Move(at=at, to=to, event="start")
+
+
+def _after_started(world: World, machine: Machine) -> Move | None:
+    machine.check_phases = checks.plan(world, machine, _subject(machine))
+    crash = _struck(world, machine, "crash")
+    if crash is None:
+        return None
+    return Move(at=world.clock + crash.seconds, to="stopped", exit_code=crash.exit_code)
+
+
+def _after_stopping(world: World, machine: Machine) -> Move:
+    at = _soon(world)
+    request = exit_request(world, machine, code=0, requested=True, restarting=False, at=at)
+    machine.active_until = at + world.random.uniform(*_STILL_ACTIVE)
+    return Move(at=at, to=_end(machine), event="exit", status="stopped", request=request)
+
+
+def _after_restarting(world: World, machine: Machine) -> Move:
+    at = _soon(world)
+    request = exit_request(world, machine, code=0, requested=True, restarting=True, at=at)
+    return Move(at=at, to="starting", event="exit", status="stopped", request=request)
+
+
+def _after_replacing(world: World, machine: Machine) -> Move:
+    at = world.clock + machine.boot_seconds * _PREPARING
+    to = "starting" if machine.shall_run else "stopped"
+    return Move(at=at, to=to, event="launch", status="created", source="user")
+
+
+def _after_suspending(world: World, _: Machine) -> Move:
+    return Move(at=_soon(world), to="suspended", event="suspend")
+
+
+def _after_launch_failed(world: World, _: Machine) -> Move:
+    return Move(at=_soon(world), to="destroyed", event="destroy")
+
+
+def _after_destroying(world: World, _: Machine) -> Move:
+    return Move(at=_soon(world), to="destroyed", event="destroy")
+
+
+def _after_destroyed(world: World, machine: Machine) -> None:
+    machine.lease = None
+    world.occupied[machine.region] -= 1
+    volume = world.volumes.get(machine.volume_id or "")
+    if volume is not None and volume.machine_id == machine.id:
+        volume.machine_id = None
+
+
+def _nothing(_world: World, _machine: Machine) -> None:
+    return None
+
+
+def _soon(world: World) -> float:
+    return world.clock + world.random.uniform(*_LEAVING)
+
+
+_FOLLOW: dict[str, Follow] = {
+    "created": _after_created,
+    "starting": _after_starting,
+    "started": _after_started,
+    "stopping": _after_stopping,
+    "restarting": _after_restarting,
+    "replacing": _after_replacing,
+    "suspending": _after_suspending,
+    "launch_failed": _after_launch_failed,
+    "destroying": _after_destroying,
+    "destroyed": _after_destroyed,
+    "stopped": _nothing,
+    "suspended": _nothing,
+    "failed": _nothing,
+}

@@ -1,0 +1,153 @@
+"""The pretend platform's memory: apps, machines and volumes, the room left, and what is due."""
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from attrs import Factory, define
+
+from flyasync.emulator import ids
+from flyasync.emulator.errors import not_found
+from flyasync.emulator.faults import Faults
+from flyasync.emulator.gojson import Json
+from flyasync.emulator.records import App, Event, Machine, Move, Volume
+from flyasync.emulator.regions import CODES
+
+
+@define(kw_only=True, eq=False)
+class World:
+    """Everything the emulator knows. It never reads a clock: time is passed in, in seconds since it began.
+
+    The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
+    seconds from an accepted create to `started`; `capacity` is how many machines a region can hold, None or absent for
+    any number.
+    """
+
+    seed: int = 0
+    epoch: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    boot: tuple[float, float] = (1.0, 3.0)
+    capacity: dict[str, int | None] = Factory(dict)
+    faults: Faults = Factory(Faults)
+    clock: float = 0.0
+    apps: dict[str, App] = Factory(dict)
+    machines: dict[str, Machine] = Factory(dict)
+    volumes: dict[str, Volume] = Factory(dict)
+    occupied: Counter[str] = Factory(Counter)
+    random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
+    _due: list[tuple[float, int, str]] = Factory(list)
+    _scheduled: int = 0
+    _changed: set[str] = Factory(set)
+
+    def __attrs_post_init__(self) -> None:
+        demand_regions(self.capacity)
+
+    def app(self, name: str) -> App:
+        """Find an app, or refuse with 404."""
+        if name not in self.apps:
+            raise not_found("app")
+        return self.apps[name]
+
+    def machine(self, app: str, machine_id: str) -> Machine:
+        """Find a machine of an app, destroyed ones included, or refuse with 404."""
+        found = self.machines.get(machine_id)
+        if self.app(app).name != app or found is None or found.app != app:
+            raise not_found("machine")
+        return found
+
+    def volume(self, app: str, volume_id: str) -> Volume:
+        """Find a volume of an app, deleted ones included, or refuse with 404."""
+        found = self.volumes.get(volume_id)
+        if self.app(app).name != app or found is None or found.app != app:
+            raise not_found("volume")
+        return found
+
+    def machines_of(self, app: str) -> list[Machine]:
+        """List the machines of an app, oldest first, destroyed ones included."""
+        name = self.app(app).name
+        return [machine for machine in self.machines.values() if machine.app == name]
+
+    def volumes_of(self, app: str) -> list[Volume]:
+        """List the volumes of an app, oldest first, deleted ones included."""
+        name = self.app(app).name
+        return [volume for volume in self.volumes.values() if volume.app == name]
+
+    def room(self, region: str) -> int | None:
+        """Count the machines a region still has room for, None for any number."""
+        capacity = self.capacity.get(region)
+        return None if capacity is None else max(0, capacity - self.occupied[region])
+
+    def has_room(self, region: str) -> bool:
+        """Tell whether one more machine fits."""
+        return self.room(region) != 0
+
+    def schedule(self, machine: Machine, move: Move | None) -> None:
+        """Set what happens to a machine next, in place of what was planned before."""
+        machine.next_move = move
+        if move is not None:
+            self._scheduled += 1
+            heapq.heappush(self._due, (move.at, self._scheduled, machine.id))
+
+    def take_due(self, now: float) -> tuple[Machine, Move] | None:
+        """Take the move that is due first, and its machine, if any is due by `now`."""
+        while self._due and self._due[0][0] <= now:
+            at, _, machine_id = heapq.heappop(self._due)
+            machine = self.machines.get(machine_id)
+            move = machine.next_move if machine is not None else None
+            if machine is not None and move is not None and move.at == at:
+                machine.next_move = None
+                return machine, move
+        return None
+
+    def next_due(self) -> float | None:
+        """Give the time of the next move; it may turn out to have been called off."""
+        return self._due[0][0] if self._due else None
+
+    def record(
+        self, machine: Machine, event: str, status: str, *, source: str = "user", request: Json | None = None
+    ) -> None:
+        """Write an event into a machine's history."""
+        line = Event(
+            id=ids.ulid(self.random, self.clock),
+            type=event,
+            status=status,
+            source=source,
+            at=self.clock,
+            request=request,
+        )
+        machine.events.appendleft(line)
+
+    def note_change(self, machine_id: str) -> None:
+        """Remember that a machine changed, for those who wait for it."""
+        self._changed.add(machine_id)
+
+    def take_changed(self) -> set[str]:
+        """Give the machines that changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def moment(self, at: float) -> datetime:
+        """Give the calendar time of a moment of this world."""
+        return self.epoch + timedelta(seconds=at)
+
+    def stamp(self, at: float) -> str:
+        """Write a moment as the API does, RFC 3339 in UTC."""
+        return self.moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+    def milliseconds(self, at: float) -> int:
+        """Give a moment in milliseconds of Unix time."""
+        return round(self.moment(at).timestamp() * 1000)
+
+    def unix(self, at: float) -> int:
+        """Give a moment in whole seconds of Unix time."""
+        return int(self.moment(at).timestamp())
+
+
+def demand_regions(capacity: Mapping[str, int | None]) -> None:
+    """Refuse capacities that name no region or less than no machine."""
+    for region, machines in capacity.items():
+        if region not in CODES:
+            raise ValueError(f"capacity: no region is called {region!r}")
+        if machines is not None and machines < 0:
+            raise ValueError(f"capacity: {region} cannot hold {machines} machines")
