@@ -1,1 +1,290 @@
-"""Asyncio SDK and multi-region deployer for Fly.io Machines."""
+"""Asyncio SDK and multi-region deployer for Fly.io Machines.
+
+Everything public can be imported from here. Names are loaded on first use, so that importing flyasync costs next to
+nothing until it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient as FlyClient
+    from flyasync.api.once import Creation as Creation
+    from flyasync.deploy.builder import DeployBuilder as DeployBuilder
+    from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
+    from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
+    from flyasync.deploy.outcome import Phase as Phase
+    from flyasync.deploy.placement import Refusal as Refusal
+    from flyasync.deploy.plan import Plan as Plan
+    from flyasync.deploy.report import (
+        DeployReport as DeployReport,
+        MachineReport as MachineReport,
+        RegionReport as RegionReport,
+        Result as Result,
+    )
+    from flyasync.emulator.faults import Fault as Fault
+    from flyasync.emulator.server import Emulator as Emulator
+    from flyasync.errors import (
+        AlreadyStarting as AlreadyStarting,
+        BadRequest as BadRequest,
+        CallFailed as CallFailed,
+        ClientClosed as ClientClosed,
+        Conflict as Conflict,
+        ConnectFailed as ConnectFailed,
+        ConnectionLost as ConnectionLost,
+        DeployFailed as DeployFailed,
+        FlyError as FlyError,
+        Forbidden as Forbidden,
+        InvalidInput as InvalidInput,
+        LeaseHeld as LeaseHeld,
+        MissingToken as MissingToken,
+        NameTaken as NameTaken,
+        NoCapacity as NoCapacity,
+        NoReplyInTime as NoReplyInTime,
+        NotFound as NotFound,
+        RateLimited as RateLimited,
+        Refused as Refused,
+        Scope as Scope,
+        SecretsNotReady as SecretsNotReady,
+        ServerFault as ServerFault,
+        StaleVersion as StaleVersion,
+        TimedOut as TimedOut,
+        Unanswered as Unanswered,
+        Unauthorized as Unauthorized,
+        Unreadable as Unreadable,
+        VolumeInUse as VolumeInUse,
+        WaitFailed as WaitFailed,
+        WrongState as WrongState,
+    )
+    from flyasync.models.action import (
+        MachineVersion as MachineVersion,
+        StartResult as StartResult,
+        WaitResult as WaitResult,
+    )
+    from flyasync.models.app import App as App, Organization as Organization
+    from flyasync.models.config import (
+        DNS as DNS,
+        CacheDrive as CacheDrive,
+        DNSForwardRule as DNSForwardRule,
+        DNSOption as DNSOption,
+        Init as Init,
+        MachineConfig as MachineConfig,
+        Metrics as Metrics,
+        Mount as Mount,
+        Rootfs as Rootfs,
+        Spot as Spot,
+        Static as Static,
+    )
+    from flyasync.models.container import (
+        Container as Container,
+        ContainerDependency as ContainerDependency,
+        ContainerHealthcheck as ContainerHealthcheck,
+        ContainerMount as ContainerMount,
+        ContainerVolume as ContainerVolume,
+        EnvFrom as EnvFrom,
+        ExecHealthcheck as ExecHealthcheck,
+        File as File,
+        HTTPHealthcheck as HTTPHealthcheck,
+        MachineSecret as MachineSecret,
+        Process as Process,
+        Restart as Restart,
+        StopConfig as StopConfig,
+        TCPHealthcheck as TCPHealthcheck,
+        TempDir as TempDir,
+    )
+    from flyasync.models.guest import Guest as Guest
+    from flyasync.models.lease import Lease as Lease, MachineLease as MachineLease
+    from flyasync.models.machine import (
+        CheckStatus as CheckStatus,
+        ContainerStatus as ContainerStatus,
+        ExitEvent as ExitEvent,
+        ImageRef as ImageRef,
+        Machine as Machine,
+        MachineEvent as MachineEvent,
+        machine_host as machine_host,
+    )
+    from flyasync.models.region import (
+        Placement as Placement,
+        Placements as Placements,
+        Region as Region,
+        Regions as Regions,
+    )
+    from flyasync.models.scalars import Autostop as Autostop, Duration as Duration, Timestamp as Timestamp
+    from flyasync.models.service import (
+        Check as Check,
+        Concurrency as Concurrency,
+        HTTPHeader as HTTPHeader,
+        HTTPOptions as HTTPOptions,
+        HTTPResponseOptions as HTTPResponseOptions,
+        Port as Port,
+        ProxyProtoOptions as ProxyProtoOptions,
+        ReplayCache as ReplayCache,
+        Service as Service,
+        TLSOptions as TLSOptions,
+    )
+    from flyasync.models.volume import ExtendedVolume as ExtendedVolume, Volume as Volume
+    from flyasync.wire.events import Attempt as Attempt
+    from flyasync.wire.limits import Limits as Limits, Rate as Rate
+    from flyasync.wire.retries import RetryPolicy as RetryPolicy
+    from flyasync.wire.session import Timeouts as Timeouts
+
+_NAMES = {
+    "flyasync.api.client": ("FlyClient",),
+    "flyasync.api.once": ("Creation",),
+    "flyasync.deploy.builder": ("DeployBuilder",),
+    "flyasync.deploy.deployment": (
+        "Deployment",
+        "Requirement",
+    ),
+    "flyasync.deploy.events": (
+        "Event",
+        "Finished",
+        "Planned",
+        "Progress",
+    ),
+    "flyasync.deploy.outcome": ("Phase",),
+    "flyasync.deploy.placement": ("Refusal",),
+    "flyasync.deploy.plan": ("Plan",),
+    "flyasync.deploy.report": (
+        "DeployReport",
+        "MachineReport",
+        "RegionReport",
+        "Result",
+    ),
+    "flyasync.emulator.faults": ("Fault",),
+    "flyasync.emulator.server": ("Emulator",),
+    "flyasync.errors": (
+        "AlreadyStarting",
+        "BadRequest",
+        "CallFailed",
+        "ClientClosed",
+        "Conflict",
+        "ConnectFailed",
+        "ConnectionLost",
+        "DeployFailed",
+        "FlyError",
+        "Forbidden",
+        "InvalidInput",
+        "LeaseHeld",
+        "MissingToken",
+        "NameTaken",
+        "NoCapacity",
+        "NoReplyInTime",
+        "NotFound",
+        "RateLimited",
+        "Refused",
+        "Scope",
+        "SecretsNotReady",
+        "ServerFault",
+        "StaleVersion",
+        "TimedOut",
+        "Unanswered",
+        "Unauthorized",
+        "Unreadable",
+        "VolumeInUse",
+        "WaitFailed",
+        "WrongState",
+    ),
+    "flyasync.models.action": (
+        "MachineVersion",
+        "StartResult",
+        "WaitResult",
+    ),
+    "flyasync.models.app": (
+        "App",
+        "Organization",
+    ),
+    "flyasync.models.config": (
+        "CacheDrive",
+        "DNS",
+        "DNSForwardRule",
+        "DNSOption",
+        "Init",
+        "MachineConfig",
+        "Metrics",
+        "Mount",
+        "Rootfs",
+        "Spot",
+        "Static",
+    ),
+    "flyasync.models.container": (
+        "Container",
+        "ContainerDependency",
+        "ContainerHealthcheck",
+        "ContainerMount",
+        "ContainerVolume",
+        "EnvFrom",
+        "ExecHealthcheck",
+        "File",
+        "HTTPHealthcheck",
+        "MachineSecret",
+        "Process",
+        "Restart",
+        "StopConfig",
+        "TCPHealthcheck",
+        "TempDir",
+    ),
+    "flyasync.models.guest": ("Guest",),
+    "flyasync.models.lease": (
+        "Lease",
+        "MachineLease",
+    ),
+    "flyasync.models.machine": (
+        "CheckStatus",
+        "ContainerStatus",
+        "ExitEvent",
+        "ImageRef",
+        "Machine",
+        "MachineEvent",
+        "machine_host",
+    ),
+    "flyasync.models.region": (
+        "Placement",
+        "Placements",
+        "Region",
+        "Regions",
+    ),
+    "flyasync.models.scalars": (
+        "Autostop",
+        "Duration",
+        "Timestamp",
+    ),
+    "flyasync.models.service": (
+        "Check",
+        "Concurrency",
+        "HTTPHeader",
+        "HTTPOptions",
+        "HTTPResponseOptions",
+        "Port",
+        "ProxyProtoOptions",
+        "ReplayCache",
+        "Service",
+        "TLSOptions",
+    ),
+    "flyasync.models.volume": (
+        "ExtendedVolume",
+        "Volume",
+    ),
+    "flyasync.wire.events": ("Attempt",),
+    "flyasync.wire.limits": (
+        "Limits",
+        "Rate",
+    ),
+    "flyasync.wire.retries": ("RetryPolicy",),
+    "flyasync.wire.session": ("Timeouts",),
+}
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flyasync' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

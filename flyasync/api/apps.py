@@ -1,0 +1,70 @@
+"""Apps: the names that machines, volumes and addresses belong to."""
+
+from attrs import frozen
+
+from flyasync.api.call import Caller, given, request
+from flyasync.models.app import App
+from flyasync.models.lint import check_app_name, refuse
+from flyasync.wire.request import Repeat
+
+
+@frozen
+class Apps:
+    """`fly.apps`: create, find and delete apps (docs: machines/api/apps-resource).
+
+    App names are one namespace over all of Fly.io: Forbidden for a name means that somebody else has it, NotFound
+    that it is free.
+    """
+
+    _caller: Caller
+
+    async def create(
+        self, app: str, *, org_slug: str, network: str | None = None, enable_subdomains: bool | None = None
+    ) -> App:
+        """Create an app, and answer once the whole of Fly.io knows it.
+
+        `network` puts it on a private network of its own, for its whole life. Raises InvalidInput for a name that the
+        API would refuse, and NameTaken for one in use. Not repeated when the answer is lost: get the app to see.
+        Cancelled, it may have been created.
+        """
+        refuse(check_app_name(app))
+        return await self._caller.read(
+            request(
+                "apps.create",
+                app,
+                to="POST apps",
+                repeat=Repeat.UNSENT,
+                query={"wait": True},
+                body={"name": app, "org_slug": org_slug, **given(network=network, enable_subdomains=enable_subdomains)},
+            ),
+            App,
+            pick=lambda answer: {"name": app, **answer},  # the documents show an answer without a name
+        )
+
+    async def list(self, org_slug: str, *, app_role: str | None = None) -> tuple[App, ...]:
+        """List the apps of an organization; needs a token of the organization, not of one app."""
+        return await self._caller.read(
+            request(
+                "apps.list",
+                org_slug,
+                to="GET apps",
+                repeat=Repeat.ANYTIME,
+                query={"org_slug": org_slug, "app_role": app_role},
+            ),
+            tuple[App, ...],
+            pick=lambda answer: answer["apps"],
+        )
+
+    async def get(self, app: str) -> App:
+        """Get one app. Raises NotFound when the name is free, Forbidden when it is somebody else's."""
+        return await self._caller.read(request("apps.get", app, to="GET apps/{}", repeat=Repeat.ANYTIME), App)
+
+    async def delete(self, app: str, *, force: bool | None = None) -> None:
+        """Delete an app and everything in it: machines, volumes, addresses, secrets.
+
+        `force` stops its machines first. Repeated after a lost answer, so NotFound may mean that it has just been
+        deleted. At most 100 a minute (docs: machines/api/working-with-machines-api, "Rate limits").
+        """
+        await self._caller.ask(
+            request("apps.delete", app, to="DELETE apps/{}", repeat=Repeat.ANYTIME, query={"force": force})
+        )

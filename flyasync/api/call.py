@@ -1,0 +1,88 @@
+"""What every resource shares: building a request, and reading its answer into a model."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from flyasync.errors import Unreadable
+from flyasync.models.convert import Mismatch, structure
+from flyasync.wire.request import Flight, Repeat, Request, path
+from flyasync.wire.sender import Sender
+
+T = TypeVar("T")
+
+NONCE = "fly-machine-lease-nonce"
+
+QueryValue = str | int | bool | Iterable[str] | None
+
+
+def request(
+    operation: str,
+    *of: str,
+    to: str,
+    repeat: Repeat,
+    query: Mapping[str, QueryValue] | None = None,
+    body: Any = None,
+    nonce: str | None = None,
+    poll: float | None = None,
+    flight: Flight | None = None,
+) -> Request:
+    """Describe one request: `to` is the method and the segments, such as `POST apps/{}/machines`.
+
+    The names in `of` fill the gaps in order, each quoted, and joined they are the identifier that the rate limit
+    counts by. What is None in `query` is left out; what is listed there is repeated.
+    """
+    method, _, template = to.partition(" ")
+    names = iter(of)
+    segments = [next(names) if segment == "{}" else segment for segment in template.split("/")]
+    return Request(
+        operation=operation,
+        identifier="/".join(of) or "-",
+        method=method,
+        path=path(*segments),
+        query=tuple(_pairs(query or {})),
+        body=body,
+        headers={NONCE: nonce} if nonce else {},
+        repeat=repeat,
+        poll=poll,
+        flight=flight or Flight(),
+    )
+
+
+def _pairs(query: Mapping[str, QueryValue]) -> Iterable[tuple[str, str]]:
+    for key, value in query.items():
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            yield key, "true" if value else "false"
+        elif isinstance(value, str | int):
+            yield key, str(value)
+        else:
+            yield from ((key, each) for each in value)
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Keep what was given: None means not sent, an explicit False, 0 or empty text is sent."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@frozen
+class Caller:
+    """Sends requests for a resource and reads the answers."""
+
+    _sender: Sender
+
+    async def ask(self, request: Request) -> Any:
+        """Give the answer's JSON as it came."""
+        return await self._sender.send(request)
+
+    async def read(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T:
+        """Give the answer, or the part of it that `pick` takes, as a `kind`; raises Unreadable when it is not one."""
+        answer = await self._sender.send(request)
+        try:
+            return structure(pick(answer) if pick else answer, kind)
+        except (Mismatch, KeyError, TypeError) as error:
+            raise Unreadable(
+                request.operation, request.identifier, f"the answer is not as documented: {error}"
+            ) from error

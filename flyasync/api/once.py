@@ -1,0 +1,138 @@
+"""Creating a machine exactly once over an API whose creates are not idempotent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import Factory, define, evolve
+
+from flyasync.errors import FlyError, NameTaken, NotFound
+from flyasync.models.config import MachineConfig
+from flyasync.models.machine import Machine
+from flyasync.wire.request import Flight
+from flyasync.wire.retries import RetryPolicy, retrying
+
+LAUNCH = "flyasync_launch"
+"""The metadata key that says which launch a machine was made for."""
+
+
+@define(kw_only=True)
+class Creation:
+    """A machine to be created once, and what is known of it so far, also after an error or a cancellation.
+
+    `machine` is there once it was made or found, `adopted` when it was found; `may_have_happened` while some request
+    for it is unexplained.
+    """
+
+    app: str
+    config: MachineConfig
+    name: str
+    launch: str
+    options: Mapping[str, Any] = Factory(dict)
+    machine: Machine | None = None
+    adopted: bool = False
+    may_have_happened: bool = False
+
+
+class Once:
+    """Makes each machine once: its unique name turns away a second create, its launch tag tells whose it is."""
+
+    def __init__(
+        self,
+        create: Callable[..., Awaitable[Machine]],
+        get: Callable[[str, str], Awaitable[Machine]],
+        list_: Callable[..., Awaitable[tuple[Machine, ...]]],
+        policy: RetryPolicy,
+    ) -> None:
+        self._create = create
+        self._get = get
+        self._list = list_
+        # Twice the patience of other calls: giving up here leaves a machine that nobody may know of.
+        patient = evolve(policy, attempts=2 * policy.attempts)
+        self._persistently = retrying(patient, _is_in_doubt, self._attempt)
+
+    async def create(self, creation: Creation) -> Machine:
+        """Give the machine, made now or found; `creation` knows what there is to know, whatever comes out."""
+        creation.machine = await self._persistently(creation)
+        creation.may_have_happened = False
+        return creation.machine
+
+    async def _attempt(self, creation: Creation) -> Machine:
+        # An empty answer here proves nothing, for lists lag; the name then guards the next create.
+        if creation.may_have_happened and (machine := await self._find(creation)):
+            creation.adopted = True
+            return machine
+        try:
+            return await self._send(creation)
+        except NameTaken as taken:
+            return await self._adopt(creation, taken)
+        except FlyError as error:
+            creation.may_have_happened |= error.may_have_happened
+            error.may_have_happened = creation.may_have_happened
+            raise
+
+    async def _send(self, creation: Creation) -> Machine:
+        """Send one create; cancelled after it left, hear the answer out, since it tells what there is now.
+
+        A second cancellation cuts it nevertheless.
+        """
+        flight = Flight()
+        config = evolve(creation.config, metadata={**(creation.config.metadata or {}), LAUNCH: creation.launch})
+        create = asyncio.ensure_future(
+            self._create(creation.app, config, name=creation.name, flight=flight, **creation.options)
+        )
+        try:
+            return await asyncio.shield(create)
+        except asyncio.CancelledError:
+            if not flight.is_out:
+                create.cancel()
+            creation.may_have_happened |= flight.is_out
+            await _hear_out(create, creation)
+            raise
+
+    async def _find(self, creation: Creation) -> Machine | None:
+        try:
+            machines = await self._list(creation.app, metadata={LAUNCH: creation.launch})
+        except FlyError as error:
+            error.may_have_happened = True  # whatever hides the machine leaves the doubt
+            raise
+        return next((machine for machine in machines if machine.name == creation.name), None)
+
+    async def _adopt(self, creation: Creation, taken: NameTaken) -> Machine:
+        """Give the machine that has the name, if it is of the same launch."""
+        machine = await self._holder(creation, taken)
+        if machine is None:
+            # Somebody has the name, and it may be this very machine, not visible yet.
+            creation.may_have_happened = taken.may_have_happened = True
+            raise taken
+        if machine.metadata.get(LAUNCH) != creation.launch:
+            taken.advice = (
+                f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
+            )
+            raise taken
+        creation.adopted = True
+        return machine
+
+    async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
+        if taken.existing_id is None:
+            return await self._find(creation)
+        try:
+            return await self._get(creation.app, taken.existing_id)
+        except NotFound:
+            return None
+
+
+async def _hear_out(create: "asyncio.Future[Machine]", creation: Creation) -> None:
+    """Write down what a create that nobody waits for any more has led to."""
+    try:
+        creation.machine = await create
+    except asyncio.CancelledError:
+        return
+    except FlyError as error:
+        creation.may_have_happened = error.may_have_happened
+    else:
+        creation.may_have_happened = False
+
+
+def _is_in_doubt(error: Exception) -> bool:
+    return isinstance(error, FlyError) and error.may_have_happened

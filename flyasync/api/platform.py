@@ -1,0 +1,62 @@
+"""The platform: its regions, and where it would place machines."""
+
+from attrs import frozen
+
+from flyasync.api.call import Caller, given, request
+from flyasync.models.convert import unstructure
+from flyasync.models.guest import Guest
+from flyasync.models.region import Placements, Regions
+from flyasync.wire.request import Repeat
+
+
+@frozen
+class Platform:
+    """`fly.platform`: regions and simulated placements."""
+
+    _caller: Caller
+
+    async def regions(self) -> Regions:
+        """List the regions with their coordinates, and name the one nearest to the caller.
+
+        Deprecated regions may be among them: see `Region.deprecated`.
+        """
+        return await self._caller.read(
+            request("platform.regions", to="GET platform/regions", repeat=Repeat.ANYTIME), Regions
+        )
+
+    async def placements(
+        self,
+        org_slug: str,
+        *,
+        region: str | None = None,
+        count: int | None = None,
+        compute: Guest | None = None,
+        volume_name: str | None = None,
+        volume_size_bytes: int | None = None,
+        weights: dict[str, int] | None = None,
+    ) -> Placements:
+        """Ask where `count` machines would land now; a region without room is absent from the answer.
+
+        `region` is a list of codes and aliases in order of preference (`iad,eu,any`). Nothing is reserved, so a create
+        right after can still find the region full. Without `compute` the API thinks of performance-1x.
+        """
+        return await self._caller.read(
+            request(
+                "platform.placements",
+                org_slug,
+                to="POST platform/placements",
+                repeat=Repeat.ANYTIME,
+                body={
+                    "org_slug": org_slug,
+                    **given(
+                        region=region,
+                        count=count,
+                        compute=unstructure(compute) if compute else None,
+                        volume_name=volume_name,
+                        volume_size_bytes=volume_size_bytes,
+                        weights=weights,
+                    ),
+                },
+            ),
+            Placements,
+        )

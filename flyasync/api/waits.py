@@ -1,0 +1,211 @@
+"""Waiting for machines: many, for long, without a connection each."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from itertools import chain, repeat
+
+from attrs import Factory, define
+
+from flyasync.errors import NotFound, ServerFault, TimedOut, Unanswered, WaitFailed
+from flyasync.models.action import WaitResult
+from flyasync.models.machine import GONE, ExitEvent, Machine
+
+DIRECT = 32
+"""Up to this many machines of one app are asked after one by one; from there on one list a second serves all.
+
+A long poll answers at the very moment, but holds a connection. One list a second is all that its rate limit allows,
+tells the state of every machine of the app, and costs the same for 33 machines as for 3,000.
+"""
+
+POLLS = (5.0, 10.0, 20.0, 40.0)
+LONGEST_POLL = 60.0
+"""Seconds of one long poll after the other, then the longest one for good: the API cuts each at 60.
+
+Between two of them the machine is looked at, since a poll for `started` does not notice that it has failed. The first
+are short, so that a crash at start shows within seconds; a machine waited on for ten minutes costs 13 polls.
+"""
+
+JUST_CREATED = 30.0
+"""Seconds for which a machine that was just created may be unknown to some of the API's nodes."""
+
+_TROUBLE = (Unanswered, ServerFault, TimedOut)
+
+
+def why_hopeless(machine: Machine, wanted: str, version: str | None) -> str | None:
+    """Say why `machine` can no longer reach the state `wanted` by itself, or None while it can."""
+    if wanted in {"destroyed", "settled", machine.state}:
+        return None
+    if version and machine.instance_id not in {None, version}:
+        return f"version {version} was replaced by {machine.instance_id}"
+    if machine.state in GONE:
+        return "it is gone for good"
+    if machine.state == "failed":
+        return "it has failed"
+    if wanted in {"started", "healthy"} and machine.state == "stopped" and (end := _crash(machine)):
+        return f"its process ended with exit code {end.exit_code}" + (", out of memory" if end.oom_killed else "")
+    return None
+
+
+def _crash(machine: Machine) -> ExitEvent | None:
+    """Give the exit that stopped the machine, unless it was asked for or the machine was started again since."""
+    for event in sorted(machine.events or (), key=lambda event: event.timestamp or 0, reverse=True):
+        if event.type in {"start", "launch", "update"}:
+            return None
+        if event.type == "exit" and (end := event.exit_event):
+            return None if end.requested_stop else end
+    return None
+
+
+@define
+class Watch:
+    """Looks at all machines of one app, at most once a second, for any number of onlookers."""
+
+    _list: Callable[[], Awaitable[tuple[Machine, ...]]]
+    _lock: asyncio.Lock = Factory(asyncio.Lock)
+    _looked_at: float = float("-inf")
+    number: int = 0
+    machines: Mapping[str, Machine] = Factory(dict)
+
+    async def look(self, seen: int) -> int:
+        """Have `machines` be newer than look number `seen`; whoever comes first looks for all, and may fail alone."""
+        async with self._lock:
+            if self.number <= seen:
+                loop = asyncio.get_running_loop()
+                await asyncio.sleep(self._looked_at + 1.0 - loop.time())
+                self._looked_at = loop.time()
+                self.machines = {machine.id: machine for machine in await self._list()}
+                self.number += 1
+            return self.number
+
+
+@define
+class _Wait:
+    """One wait: for what, since when, and what was seen so far."""
+
+    app: str
+    machine_id: str
+    wanted: str
+    version: str | None
+    new_until: float
+    watch: Watch
+    seen: int
+    state: str = "unknown"
+
+    def check(self, machine: Machine) -> Machine:
+        """Take note of what the machine is doing; raise when it can no longer get there."""
+        self.state = machine.state
+        if reason := why_hopeless(machine, self.wanted, self.version):
+            raise self.failed(reason, hopeless=True)
+        return machine
+
+    async def bear(self, absent: NotFound) -> None:
+        """Give a machine that was just created a moment to become known; any other is not there."""
+        if asyncio.get_running_loop().time() > self.new_until:
+            raise absent
+        await asyncio.sleep(1)
+
+    def failed(self, reason: str, *, hopeless: bool) -> WaitFailed:
+        return WaitFailed(
+            self.app, self.machine_id, wanted=self.wanted, state=self.state, reason=reason, hopeless=hopeless
+        )
+
+
+class Waits:
+    """All waits of one client: by long polls while they are few in an app, by shared lists when they are many."""
+
+    def __init__(
+        self,
+        get: Callable[[str, str], Awaitable[Machine]],
+        list_: Callable[[str], Awaitable[tuple[Machine, ...]]],
+        poll: Callable[[str, str, str, str | None, float], Awaitable[WaitResult]],
+    ) -> None:
+        self._get = get
+        self._list = list_
+        self._poll = poll
+        self._waiting: Counter[str] = Counter()
+        self._watches: dict[str, Watch] = {}
+
+    async def until(
+        self, app: str, machine_id: str, wanted: str, *, version: str | None, timeout: float, just_created: bool
+    ) -> str:
+        """Wait until the machine is in the state `wanted`; give the state reached."""
+        async with self._in_time(app, machine_id, wanted, version, timeout, just_created=just_created) as wait:
+            if self._waiting[app] <= DIRECT:
+                return await self._by_polls(wait)
+            machine = await self._by_looks(wait, lambda machine: machine.state == wanted)
+            return machine.state if machine else wanted
+
+    async def until_healthy(self, app: str, machine_id: str, *, timeout: float, just_created: bool) -> Machine:
+        """Wait until the machine is started and every check of its config passes; give the machine."""
+        async with self._in_time(app, machine_id, "healthy", None, timeout, just_created=just_created) as wait:
+            machine = await self._by_looks(wait, lambda machine: machine.state == "started" and machine.is_healthy)
+            assert machine is not None  # noqa: S101 - only a wait for destroyed ends without a machine
+            return machine
+
+    async def _by_polls(self, wait: _Wait) -> str:
+        for seconds in chain(POLLS, repeat(LONGEST_POLL)):
+            try:
+                result = await self._poll(wait.app, wait.machine_id, wait.wanted, wait.version, seconds)
+            except NotFound as absent:
+                if wait.wanted == "destroyed":
+                    break
+                await wait.bear(absent)
+            except _TROUBLE:
+                # Whatever is wrong with the look, the next poll says it too.
+                with suppress(NotFound, *_TROUBLE):
+                    wait.check(await self._get(wait.app, wait.machine_id))
+            else:
+                return result.state or await self._reached(wait)
+        return wait.wanted
+
+    async def _reached(self, wait: _Wait) -> str:
+        """Name the state reached where the API's answer does not."""
+        if wait.wanted != "settled":
+            return wait.wanted
+        return (await self._get(wait.app, wait.machine_id)).state
+
+    async def _by_looks(self, wait: _Wait, is_there: Callable[[Machine], bool]) -> Machine | None:
+        while True:
+            try:
+                machine = wait.check(await self._look(wait))
+            except NotFound as absent:
+                if wait.wanted == "destroyed":
+                    return None
+                await wait.bear(absent)
+            except _TROUBLE:
+                await asyncio.sleep(1)
+            else:
+                if is_there(machine):
+                    return machine
+
+    async def _look(self, wait: _Wait) -> Machine:
+        if self._waiting[wait.app] > DIRECT:
+            wait.seen = await wait.watch.look(wait.seen)
+            if machine := wait.watch.machines.get(wait.machine_id):
+                return machine
+        elif wait.state != "unknown":
+            await asyncio.sleep(1)
+        # That a list lacks a machine proves nothing, so it is asked after by name.
+        return await self._get(wait.app, wait.machine_id)
+
+    @asynccontextmanager
+    async def _in_time(
+        self, app: str, machine_id: str, wanted: str, version: str | None, timeout: float, *, just_created: bool
+    ) -> AsyncIterator[_Wait]:
+        """Count the wait among its app's, and end it with WaitFailed when its time is up."""
+        now = asyncio.get_running_loop().time()
+        watch = self._watches.setdefault(app, Watch(lambda: self._list(app)))
+        new_until = now + JUST_CREATED if just_created else now
+        wait = _Wait(app, machine_id, wanted, version, new_until, watch, watch.number)
+        self._waiting[app] += 1
+        try:
+            async with asyncio.timeout(timeout):
+                yield wait
+        except TimeoutError as error:
+            raise wait.failed(f"it was not within {timeout:g} s", hopeless=False) from error
+        finally:
+            self._waiting[app] -= 1
+            if not self._waiting[app]:
+                del self._waiting[app], self._watches[app]

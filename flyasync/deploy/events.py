@@ -1,0 +1,46 @@
+"""What an onlooker may be told while a deploy runs."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from flyasync.deploy.outcome import Phase
+from flyasync.deploy.plan import Plan
+from flyasync.deploy.report import DeployReport
+
+
+@frozen(kw_only=True)
+class Planned:
+    """The plan is made; nothing has changed yet."""
+
+    at: float
+    plan: Plan
+
+
+@frozen(kw_only=True)
+class Progress:
+    """One machine came to another phase.
+
+    `at` is in seconds since the deploy began; `asked` is the region wanted, `region` the one it is in or goes to;
+    `detail` is what there is to say about it, such as the API's words.
+    """
+
+    at: float
+    name: str
+    asked: str
+    region: str
+    phase: Phase
+    machine_id: str | None = None
+    detail: str | None = None
+
+
+@frozen(kw_only=True)
+class Finished:
+    """The deploy is over; always the last event, also of a deploy that was cancelled."""
+
+    at: float
+    report: DeployReport
+
+
+Event = Planned | Progress | Finished
+OnEvent = Callable[[Event], None]

@@ -1,0 +1,87 @@
+"""Which region next when one has no room: skip, named, nearest; pure."""
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from flyasync.deploy.deployment import Fallback
+from flyasync.errors import NoCapacity, Scope
+from flyasync.models.region import Region, Regions, distance_km
+
+HOST_TRIES = 3
+"""How often a region is asked when only a host of it was full: each create may land on another host."""
+
+MOVES = frozenset({Scope.REGION, Scope.HOST, Scope.QUOTA})
+"""The scopes that another region can help with; a volume's machine cannot leave the volume's host."""
+
+
+@frozen(kw_only=True)
+class Refusal:
+    """A region that had no room, in the API's own words."""
+
+    region: str
+    scope: Scope
+    status: int
+    code: str | None
+    message: str
+    request_id: str | None
+
+    @classmethod
+    def of(cls, region: str, error: NoCapacity) -> "Refusal":
+        """Keep what the API said."""
+        return cls(
+            region=region,
+            scope=error.scope,
+            status=error.status,
+            code=error.code,
+            message=error.message,
+            request_id=error.request_id,
+        )
+
+    @property
+    def is_of_the_region(self) -> bool:
+        """Whether every other machine of the same size would be refused there too."""
+        return self.scope in {Scope.REGION, Scope.QUOTA}
+
+    def __str__(self) -> str:
+        code = f" {self.code}" if self.code else ""
+        request = f", request {self.request_id}" if self.request_id else ""
+        return f'{self.region} has no room ({self.scope}): "{self.message}" (HTTP {self.status}{code}{request})'
+
+
+def next_region(refusals: Sequence[Refusal], alternatives: Iterable[str], full: Iterable[str]) -> str | None:
+    """Name the region to try after `refusals` of one machine, or None when it has to be skipped.
+
+    `alternatives` come in order of preference; `full` are regions that turned other machines away.
+    """
+    last = refusals[-1]
+    if last.scope not in MOVES:
+        return None
+    if last.scope is Scope.HOST and sum(refusal.region == last.region for refusal in refusals) < HOST_TRIES:
+        return last.region
+    out = {refusal.region for refusal in refusals} | set(full)
+    return next((region for region in alternatives if region not in out), None)
+
+
+def by_distance(home: str, regions: Regions, *, without: Iterable[str], room: Iterable[str] | None) -> tuple[str, ...]:
+    """List the regions from the nearest to `home` to the farthest.
+
+    Left out are those in `without`, deprecated ones, those that need a plan of their own, and, where `room` is known,
+    those without it.
+    """
+    here = next((region for region in regions.regions if region.code == home), Region(code=home))
+    out, roomy = {home, *without}, None if room is None else set(room)
+    near = sorted(regions.regions, key=lambda region: (distance_km(here, region), region.code))
+    return tuple(
+        region.code
+        for region in near
+        if region.code not in out
+        and not region.deprecated
+        and not region.requires_paid_plan
+        and (roomy is None or region.code in roomy)
+    )
+
+
+def named(fallback: Fallback) -> tuple[str, ...]:
+    """List the alternatives that need no look at the map."""
+    return () if isinstance(fallback, str) else fallback

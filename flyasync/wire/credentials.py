@@ -1,0 +1,142 @@
+"""Where a token and a base URL come from: the places where flyctl looks, in its order."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from flyasync.errors import InvalidInput, MissingToken
+
+PUBLIC_URL = "https://api.machines.dev"
+TOKEN_VARIABLES = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
+URL_VARIABLES = ("FLY_FLAPS_BASE_URL", "FLY_API_HOSTNAME")
+
+_SCHEMES = ("flyv1", "bearer")
+_MACAROONS = ("fm1r", "fm1a", "fm2")
+_HOST = re.compile(r"[\w.:-]+")
+
+
+@frozen
+class Token:
+    """One or several tokens as one text, joined by commas; never shown."""
+
+    _text: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """Give the Authorization header: `FlyV1` with the macaroons where there is one, else `Bearer`."""
+        items = _items(self._text)
+        macaroons = [item for item in items if item.split("_", 1)[0] in _MACAROONS]
+        return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(items)}"
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in _without_scheme(text).split(",") if item.strip()]
+
+
+def _without_scheme(text: str) -> str:
+    scheme, _, rest = text.strip().partition(" ")
+    return _without_scheme(rest) if scheme.lower() in _SCHEMES else text.strip()
+
+
+def find_token(given: str | None, environment: Mapping[str, str] = os.environ) -> Token:
+    """Give the token: the one given, then the environment's, then that of flyctl's `config.yml`.
+
+    Raises MissingToken, naming every place looked at, and InvalidInput for text that no header can carry.
+    """
+    if given is not None:
+        return _checked(given, "the argument token")
+    for name in TOKEN_VARIABLES:
+        if environment.get(name, "").strip():
+            return _checked(environment[name], name)
+    file = _config_file(environment)
+    if text := _access_token(file):
+        return _checked(text, str(file))
+    looked_at = ", ".join(["the argument token", *TOKEN_VARIABLES, f"access_token in {file}"])
+    raise MissingToken(
+        f"no Fly.io token found; looked at: {looked_at}. "
+        "Make one with: export FLY_API_TOKEN=$(fly tokens create deploy -a APP)"
+    )
+
+
+def _checked(text: str, source: str) -> Token:
+    """Accept text that a header can carry; the message must not show it."""
+    text = text.strip()
+    if not _items(text):
+        raise MissingToken(f"the token in {source} is empty; make one with: fly tokens create deploy -a APP")
+    if not (text.isascii() and text.isprintable()):
+        raise InvalidInput(f"the token in {source} holds characters that no HTTP header can carry; copy it again")
+    return Token(text)
+
+
+def _config_file(environment: Mapping[str, str]) -> Path:
+    folder = environment.get("FLY_CONFIG_DIR")
+    return (Path(folder) if folder else Path.home() / ".fly") / "config.yml"
+
+
+def _access_token(file: Path) -> str | None:
+    try:
+        return _yaml_text(file.read_text(encoding="utf-8").splitlines(), "access_token")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _yaml_text(lines: Iterable[str], key: str) -> str | None:
+    """Give a top-level text of a YAML file as flyctl writes it: on one line, plain or in quotes."""
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and name == key:
+            return value.split(" #")[0].strip().strip("'\"") or None
+    return None
+
+
+def find_base_url(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Give the API's root without `/v1`: the one given, then the environment's, then the public one.
+
+    Raises InvalidInput for a URL that would send the token in the clear or that is not the root of a host.
+    """
+    if given is not None:
+        return _root(given, "the argument base_url")
+    for name in URL_VARIABLES:
+        if environment.get(name, "").strip():
+            return _root(environment[name], name)
+    return PUBLIC_URL
+
+
+def _root(url: str, source: str) -> str:
+    url = url.strip() if "://" in url else f"https://{url.strip()}"
+    # Before it is parsed: what a parser says about a broken URL may quote the password.
+    if "@" in url:
+        raise InvalidInput(f"{source} carries a user or password; pass the token as token=… or in FLY_API_TOKEN")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise InvalidInput(f"{source} is not a URL: {error}; it looks like {PUBLIC_URL}") from error
+    shown = repr(re.split("[?#]", url)[0])  # a token has been seen in a query
+    if not _HOST.fullmatch(host) or parts.scheme not in {"http", "https"}:
+        raise InvalidInput(f"{source} is {shown}, but must be an http or https URL such as {PUBLIC_URL}")
+    if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.fragment:
+        raise InvalidInput(f"{source} is {shown}, but must end with its host: the API lives at /v1 of the root")
+    if parts.scheme == "http" and not _stays_inside(host):
+        raise InvalidInput(
+            f"{source} is {shown}: over plain http the token could be read on the way; use https "
+            "(http is accepted for this machine and for hosts ending in .internal)"
+        )
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}" + (f":{port}" if port else "")
+
+
+def _stays_inside(host: str) -> bool:
+    return host == "localhost" or host.endswith(".internal") or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

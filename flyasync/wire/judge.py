@@ -1,0 +1,222 @@
+"""A reply becomes JSON, or the error that says what it means."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from attrs import frozen
+
+from flyasync.errors import (
+    AlreadyStarting,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    LeaseHeld,
+    NameTaken,
+    NoCapacity,
+    NotFound,
+    RateLimited,
+    Refused,
+    Scope,
+    SecretsNotReady,
+    ServerFault,
+    StaleVersion,
+    TimedOut,
+    Unauthorized,
+    Unreadable,
+    VolumeInUse,
+    WrongState,
+)
+from flyasync.wire.request import Reply, Request
+
+
+def judge(request: Request, reply: Reply) -> Any:
+    """Give the reply's JSON (None for an empty body), or raise the Refused that it means."""
+    if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        return _read(request, reply)
+    raise _refusal(request, reply)
+
+
+def _read(request: Request, reply: Reply) -> Any:
+    if not reply.body.strip():
+        return None
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(
+            request.operation,
+            request.identifier,
+            f"the API answered HTTP {reply.status} with something that is not JSON (request {reply.request_id})",
+        ) from error
+
+
+@frozen
+class _Said:
+    """What a refusal's body says: the API's code where it gives one, and its prose."""
+
+    code: str | None
+    text: str
+
+
+def _refusal(request: Request, reply: Reply) -> Refused:
+    said = _said(reply)
+    kind, details = _meaning(reply, said)
+    return kind(
+        request.operation,
+        request.identifier,
+        said.text,
+        status=reply.status,
+        code=said.code,
+        request_id=reply.request_id,
+        **details,
+    )
+
+
+def _said(reply: Reply) -> _Said:
+    try:
+        body = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        text = reply.body.decode("utf-8", "replace").strip()
+        return _Said(None, text[:500] or _phrase(reply.status))
+    # Lease answers are an envelope whose status is always "error"; the code stands beside it.
+    code = body.get("code") if body.get("status") == "error" else body.get("status")
+    text = body.get("message") or body.get("error") or _detail(body.get("errors")) or _phrase(reply.status)
+    return _Said(code if isinstance(code, str) else None, str(text))
+
+
+def _detail(errors: Any) -> Any:
+    return errors.get("detail") if isinstance(errors, dict) else errors
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase.lower()
+    except ValueError:
+        return "no reason given"
+
+
+Meaning = tuple[Callable[..., Refused], dict[str, Any]]
+
+# The API's own codes outrank everything else that a reply says.
+_BY_CODE: dict[str, Meaning] = {
+    "insufficient_capacity": (NoCapacity, {"scope": Scope.REGION}),
+    "volume_placement_capacity": (NoCapacity, {"scope": Scope.VOLUME_HOST}),
+    "name_taken": (NameTaken, {}),
+}
+
+
+@frozen
+class _Rule:
+    """What a text means under some statuses; the pattern's named groups become details of the error.
+
+    Capacity rules hold only where the API gives no code of its own: another code means another reason.
+    """
+
+    statuses: frozenset[int]
+    pattern: re.Pattern[str]
+    kind: Callable[..., Refused]
+    scope: Scope | None = None
+
+
+def _rule(statuses: set[int], pattern: str, kind: Callable[..., Refused], scope: Scope | None = None) -> _Rule:
+    return _Rule(frozenset(statuses), re.compile(pattern), kind, scope)
+
+
+_ANY = set(range(400, 500))
+# For the reasons that the API tells in prose only. The first rule that fits wins.
+_RULES = (
+    _rule({409}, r"lease currently held by (?P<holder>.+?), expires at (?P<expires_at>.+)", LeaseHeld),
+    _rule({409}, r"lease currently held", LeaseHeld),
+    _rule({409}, r"unique machine name violation(?:, machine ID (?P<existing_id>\w+))?", NameTaken),
+    _rule({422}, r"uniqueness constraint violated|has already been taken", NameTaken),
+    _rule({409}, r"still attempting to start", AlreadyStarting),
+    _rule({409}, r"insufficient (CPUs|memory|IPs|resources) available to fulfill", NoCapacity, Scope.HOST),
+    _rule({400, 409}, r"no capacity$", NoCapacity, Scope.REGION),
+    _rule({403}, r"over the allowed quota", NoCapacity, Scope.QUOTA),
+    _rule(_ANY, r"deploys to this host are temporarily disabled", NoCapacity, Scope.HOST),
+    _rule(_ANY, r"governor policy blocked start", NoCapacity, Scope.HOST),
+    _rule({412}, r"create new machine with existing volume", NoCapacity, Scope.VOLUME_HOST),
+    _rule({409}, r"concurrent update|current_version", StaleVersion),
+    _rule({412}, r"min_secrets_version", SecretsNotReady),
+    _rule({412}, r"volume already claimed by machine (?P<machine_id>\w+)?", VolumeInUse),
+    _rule({412}, r"volume is currently bound to machine: (?P<machine_id>\w+)?", VolumeInUse),
+    _rule({412}, r"concurrent update|current_version|machine_version|version mismatch", StaleVersion),
+    _rule({409, 412}, r"^failed_precondition:|refusing to start|not running|not currently stopped", WrongState),
+)
+
+_BY_STATUS: dict[int, Callable[..., Refused]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    408: TimedOut,
+    409: Conflict,
+    410: NotFound,
+    412: Conflict,
+    422: BadRequest,
+    504: TimedOut,
+}
+
+_CAPACITY_ADVICE = {
+    Scope.REGION: "Try another region; flyasync deploy --fallback nearest does so by itself",
+    Scope.HOST: "The machine's host is full: create it anew and it may land on another host",
+    Scope.VOLUME_HOST: "The volume's host is full: fork the volume, or create it anew elsewhere in the region",
+    Scope.QUOTA: "The organization's quota in this region is used up: use another region, or ask Fly.io for more",
+}
+
+
+def _meaning(reply: Reply, said: _Said) -> Meaning:
+    kind, details = _classify(reply, said)
+    if "scope" in details:
+        details = {**details, "advice": _CAPACITY_ADVICE[details["scope"]]}
+    return kind, details
+
+
+def _classify(reply: Reply, said: _Said) -> Meaning:
+    if said.code in _BY_CODE:
+        return _BY_CODE[said.code]
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited, {"retry_after": retry_after(reply)}
+    for rule in _RULES:
+        if found := _applies(rule, reply, said):
+            return rule.kind, {**found.groupdict(), **({"scope": rule.scope} if rule.scope else {})}
+    if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
+        return Refused, {"advice": "flyasync follows no redirect, so that the token stays with the host it is for"}
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _BY_STATUS.get(reply.status, ServerFault), {}
+    return _BY_STATUS.get(reply.status, Refused), {}
+
+
+def _applies(rule: _Rule, reply: Reply, said: _Said) -> re.Match[str] | None:
+    if reply.status not in rule.statuses or (rule.scope and said.code):
+        return None
+    return rule.pattern.search(said.text)
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Give the seconds that the reply asks to wait, or None when it does not say.
+
+    A date counts from the reply's own `Date`, so no clock of this machine takes part.
+    """
+    asked = reply.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(asked)
+    except ValueError:
+        until, sent = _date(asked), _date(reply.headers.get("date", ""))
+        return max(0.0, (until - sent).total_seconds()) if until and sent else None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # A zone of -0000 makes a date without one, which could not be compared with another.
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

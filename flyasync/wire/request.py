@@ -1,0 +1,78 @@
+"""What is asked, what came back, and whether it may be asked twice."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+
+from attrs import Factory, define, field, frozen
+
+from flyasync.errors import InvalidInput
+
+
+class Repeat(Enum):
+    """When a request may be sent again after a failure."""
+
+    ANYTIME = "anytime"
+    """Asking twice does no more than asking once."""
+
+    UNSENT = "unsent"
+    """Only when the first one surely never left, or was turned away unread."""
+
+
+@define
+class Flight:
+    """Whether a request is under way: sent, and not answered yet."""
+
+    is_out: bool = False
+
+
+@frozen(kw_only=True)
+class Request:
+    """One operation, ready to be sent.
+
+    `operation` and `identifier` name it everywhere: together they choose its rate limit, and every error and event
+    carries them. `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls.
+    `flight` tells whoever holds it whether the request is under way right now.
+    """
+
+    operation: str
+    identifier: str
+    method: str
+    path: str
+    repeat: Repeat
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default=Factory(dict), repr=False)
+    poll: float | None = None
+    flight: Flight = field(factory=Flight, eq=False, repr=False)
+
+
+@frozen(kw_only=True)
+class Reply:
+    """What came back: the status, the headers by lower-case name, and the body's bytes."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that Fly.io's support asks for."""
+        return self.headers.get("fly-request-id")
+
+
+def path(*segments: str) -> str:
+    """Join `segments` into an encoded path under `/v1`, so that no identifier can lead to another place.
+
+    Raises InvalidInput for an empty segment and for `.` and `..`, which clients and proxies fold away.
+    """
+    return "/v1/" + "/".join(map(_encode, segments))
+
+
+def _encode(segment: object) -> str:
+    if isinstance(segment, str) and segment not in {"", ".", ".."}:
+        with suppress(UnicodeEncodeError):
+            return quote(segment, safe="")
+    raise InvalidInput(f"{segment!r} cannot name anything in a URL: it is not text, or empty, or one of '.' and '..'")

@@ -1,0 +1,77 @@
+"""Which failures deserve another try, and after how long."""
+
+import random
+from collections.abc import Awaitable, Callable, Generator
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import backoff
+from attrs import field, frozen, validators
+
+from flyasync.errors import CallFailed, ConnectFailed, RateLimited, ServerFault, TimedOut, Unanswered
+from flyasync.wire.request import Repeat
+
+Call = TypeVar("Call")
+Result = TypeVar("Result")
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often and for how long a failed call is tried again.
+
+    `attempts` counts all failures but 429s. Before the n-th retry it waits a random time up to `base * 2**(n-1)`
+    seconds, at most `cap`; after a 429 its bucket is paused for the time that the API asks for, and not a moment less.
+    `total` bounds the whole call in seconds from its first turn in the bucket: time in line before that is not
+    counted, since only the caller knows how many calls stand there.
+
+    Tried again are: calls turned away by a 429, calls whose connection was never made, and, for operations that may
+    be repeated, calls without a reply and those answered 408, 500, 502, 503 or 504.
+    """
+
+    attempts: int = field(default=5, validator=validators.ge(1))
+    base: float = field(default=0.25, validator=validators.gt(0))
+    cap: float = field(default=10.0, validator=validators.gt(0))
+    total: float = field(default=120.0, validator=validators.gt(0))
+
+    def waits(self) -> Generator[float, Any, None]:
+        """Answer each failure with the seconds to wait; end when it is time to give up."""
+        failures, longest = 0, self.base
+        # The first thing sent is the first failure; what precedes it is only a greeting.
+        error: Exception = yield 0.0
+        while True:
+            if isinstance(error, RateLimited):
+                error = yield 0.0  # the bucket is paused for as long as the API asks
+                continue
+            failures += 1
+            if failures >= self.attempts:
+                return
+            error = yield random.uniform(0, min(self.cap, longest))  # noqa: S311 - spreads clients, guards nothing
+            longest = min(self.cap, 2 * longest)
+
+
+def deserves_another_try(error: Exception, repeat: Repeat) -> bool:
+    """Tell whether sending the same request again is safe and may help."""
+    if isinstance(error, RateLimited):
+        return True
+    if isinstance(error, ConnectFailed):
+        return error.is_temporary
+    if repeat is Repeat.UNSENT:
+        return False
+    if isinstance(error, ServerFault):
+        return error.status != HTTPStatus.NOT_IMPLEMENTED
+    return isinstance(error, Unanswered | TimedOut)
+
+
+def retrying(
+    policy: RetryPolicy, deserves: Callable[[Exception], bool], attempt: Callable[[Call], Awaitable[Result]]
+) -> Callable[[Call], Awaitable[Result]]:
+    """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows."""
+    # backoff's own jitter would undercut the API's Retry-After, and its max_time reads the wall clock and cuts the
+    # last wait short; so the waits are all ours, and the sender bounds the time.
+    return backoff.on_exception(
+        policy.waits,
+        CallFailed,
+        giveup=lambda error: not deserves(error),
+        jitter=None,
+        logger=None,
+    )(attempt)
