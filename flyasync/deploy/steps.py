@@ -30,6 +30,7 @@ class Steps:
         self._deployment = deployment
         self._tell = tell
         self._full: dict[str, Refusal] = {}
+        self._answered: dict[str, asyncio.Event] = {}
         self._map = asyncio.Lock()  # one look at the map for all machines of a region
         self._near: dict[str, tuple[str, ...]] = {}
 
@@ -54,8 +55,22 @@ class Steps:
 
     async def _create(self, run: Run) -> None:
         self._tell(run, Phase.CREATING, None)
-        while refusal := self._full.get(run.region) or await self._try(run):
+        while refusal := await self._ask(run):
             await self._move(run, refusal)
+
+    async def _ask(self, run: Run) -> Refusal | None:
+        """Create the machine in its present region, after the first one there has been answered.
+
+        Else all machines of a full region would stand in line to be turned away one by one, each costing a second.
+        """
+        if (answered := self._answered.get(run.region)) is None:
+            answered = self._answered[run.region] = asyncio.Event()
+            try:
+                return await self._try(run)
+            finally:
+                answered.set()
+        await answered.wait()
+        return self._full.get(run.region) or await self._try(run)
 
     async def _try(self, run: Run) -> Refusal | None:
         """Create the machine in its present region; give the refusal where there is no room."""

@@ -18,6 +18,7 @@ class Region:
     geo_region: str
     gateway_available: bool = True
     requires_paid_plan: bool = False
+    deprecated: bool = False
 
 
 REGIONS = (
@@ -39,17 +40,36 @@ REGIONS = (
     Region("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
     Region("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
     Region("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
+    # Retired, still listed, and still taken by whoever names them; no alias leads here.
+    Region("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
+    Region("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
+    Region("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
+    Region("den", "Denver, Colorado (US)", 39.8561, -104.6737, "north_america", deprecated=True),
+    Region("eze", "Ezeiza, Argentina", -34.8222, -58.5358, "south_america", deprecated=True),
+    Region("gdl", "Guadalajara, Mexico", 20.5218, -103.3112, "north_america", deprecated=True),
+    Region("gig", "Rio de Janeiro, Brazil", -22.8090, -43.2506, "south_america", deprecated=True),
+    Region("hkg", "Hong Kong, Hong Kong", 22.3080, 113.9185, "asia_pacific", deprecated=True),
+    Region("mad", "Madrid, Spain", 40.4983, -3.5676, "europe", deprecated=True),
+    Region("mia", "Miami, Florida (US)", 25.7959, -80.2870, "north_america", deprecated=True),
+    Region("otp", "Bucharest, Romania", 44.5711, 26.0850, "europe", deprecated=True),
+    Region("phx", "Phoenix, Arizona (US)", 33.4352, -112.0101, "north_america", deprecated=True),
+    Region("qro", "Queretaro, Mexico", 20.6173, -100.1857, "north_america", deprecated=True),
+    Region("scl", "Santiago, Chile", -33.3930, -70.7858, "south_america", deprecated=True),
+    Region("sea", "Seattle, Washington (US)", 47.4502, -122.3088, "north_america", deprecated=True),
+    Region("waw", "Warsaw, Poland", 52.1657, 20.9671, "europe", deprecated=True),
+    Region("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
 )
 CODES = tuple(region.code for region in REGIONS)
 
 
 def _codes_in(geo_region: str) -> tuple[str, ...]:
-    return tuple(region.code for region in REGIONS if region.geo_region == geo_region)
+    return tuple(region.code for region in _CURRENT if region.geo_region == geo_region)
 
 
-_US = tuple(region.code for region in REGIONS if region.name.endswith("(US)"))
+_CURRENT = tuple(region for region in REGIONS if not region.deprecated)
+_US = tuple(region.code for region in _CURRENT if region.name.endswith("(US)"))
 ALIASES: dict[str, tuple[str, ...]] = {
-    "any": CODES,
+    "any": tuple(region.code for region in _CURRENT),
     "apac": _codes_in("asia_pacific"),
     "eu": _codes_in("europe"),
     "na": _codes_in("north_america"),

@@ -112,7 +112,7 @@ def region(world: World, record: Region) -> Json:
         "longitude": record.longitude,
         "gateway_available": record.gateway_available,
         "requires_paid_plan": record.requires_paid_plan,
-        "deprecated": False,
+        "deprecated": record.deprecated,
         "capacity": PLENTY if room is None else room,
         "geo_region": record.geo_region,
         "mpg_available": record.gateway_available,

@@ -106,7 +106,8 @@ def test_region_expressions_are_expanded_in_order() -> None:
     assert expand("lhr, eu")[:3] == ["lhr", "ams", "arn"]
     assert expand("us") == expand("usa") == ["dfw", "ewr", "iad", "lax", "ord", "sjc"]
     assert expand(None)[0] == "iad"
-    assert sorted(expand("any")) == list(CODES)
+    assert set(expand("any")) < set(CODES)
+    assert "sea" not in expand("any,us")
     assert expand("apac,sa") == ["bom", "nrt", "sin", "syd", "gru"]
 
 

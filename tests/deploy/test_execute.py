@@ -1,0 +1,394 @@
+"""A deploy on the emulator, over real sockets and virtual time."""
+
+import asyncio
+import json
+
+import pytest
+from attrs import evolve
+
+from flyasync import (
+    Check,
+    ConnectFailed,
+    DeployBuilder,
+    DeployFailed,
+    DeployReport,
+    Event,
+    Fault,
+    Finished,
+    FlyClient,
+    MachineConfig,
+    NotFound,
+    Phase,
+    Planned,
+    Progress,
+    Result,
+    Scope,
+    Unauthorized,
+)
+from tests.deploy.conftest import total, world
+
+QUOTA = Fault(
+    does="refuse",
+    action="createMachine",
+    region="lhr",
+    status=403,
+    body={"error": 'organization "X" is using 9 MB of memory in lhr which is over the allowed quota.'},
+)
+HOST_FULL = Fault(
+    does="refuse",
+    action="createMachine",
+    region="lhr",
+    status=409,
+    body={"error": "aborted: insufficient memory available to fulfill request"},
+)
+
+
+async def test_one_image_runs_in_every_region(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        report = await base.execute(fly)
+        machines = await fly.machines.list("web")
+    assert report.ok
+    assert {(machine.name, machine.region, machine.state) for machine in machines} == {
+        (f"v1-{region}-1", region, "started") for region in ("iad", "lhr", "nrt")
+    }
+    assert {machine.id for machine in report.running} == {machine.id for machine in machines}
+    for machine in report.running:
+        assert machine.host == f"{machine.id}.vm.web.internal"
+        assert machine.created_after is not None
+        assert machine.ready_after is not None
+        assert machine.created_after < machine.ready_after <= report.seconds
+    assert not emulator.refused_by_limit()
+
+
+async def test_three_machines_cost_three_creates_three_waits_and_two_lists(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        await base.execute(fly)
+        counts = {action: total(emulator, action) for action, _ in emulator.counts()}
+    assert counts == {"createApp": 1, "createMachine": 3, "waitMachine": 3, "listMachines": 2}
+
+
+async def test_the_report_survives_json(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0}, faults=[Fault(does="crash", region="nrt")]) as (_, fly):
+        report = await base.execute(fly)
+    written = json.loads(json.dumps(report.to_dict()))
+    assert written["ok"] is report.ok
+    assert DeployReport.from_dict(written) == report
+
+
+async def test_other_machines_of_the_app_are_not_touched(base: DeployBuilder) -> None:
+    async with world(seed=1) as (_, fly):
+        other = await fly.machines.create("web", MachineConfig(image="old"), name="other", region="iad")
+        await fly.machines.wait("web", other.id)
+        before = await fly.machines.get("web", other.id)
+        await base.require("all").roll_back_on_failure().execute(fly)
+        assert await fly.machines.get("web", other.id) == before
+
+
+async def test_the_same_launch_again_changes_nothing(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        first = await base.execute(fly)
+        creates = total(emulator, "createMachine")
+        plan = await base.plan(fly)
+        second = await base.execute(fly)
+    assert plan.creates == 0
+    assert total(emulator, "createMachine") == creates
+    assert second.ok
+    assert {machine.id for machine in second.running} == {machine.id for machine in first.running}
+    assert all(machine.adopted for machine in second.running)
+
+
+async def test_another_launch_makes_machines_of_its_own(base: DeployBuilder) -> None:
+    async with world(seed=1) as (_, fly):
+        first, second = await base.execute(fly), await base.with_launch("v2").execute(fly)
+        assert len(await fly.machines.list("web")) == 6
+    assert not {machine.id for machine in first.running} & {machine.id for machine in second.running}
+
+
+async def test_a_launch_is_completed_where_machines_are_missing(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        first = await base.execute(fly)
+        await fly.machines.delete("web", first.machines[0].id or "", force=True)
+        await fly.machines.wait("web", first.machines[0].id or "", state="destroyed")
+        await fly.machines.stop("web", first.machines[1].id or "")
+        await fly.machines.wait("web", first.machines[1].id or "", state="stopped")
+        await asyncio.sleep(10)
+        second = await base.execute(fly)
+    assert second.ok
+    assert len(second.running) == 3
+    assert total(emulator, "createMachine") == 4
+    assert total(emulator, "startMachine") == 1
+
+
+FIVE = ("iad", "lhr", "nrt", "syd", "fra")
+WORDS = "could not find a candidate host"
+
+
+@pytest.mark.parametrize(
+    ("fallback", "places"),
+    [
+        (("skip",), {}),
+        (("lhr", "ewr", "ord"), {"lhr": "ewr", "fra": "ewr"}),
+        (("nearest",), {"lhr": "cdg", "fra": "ams"}),
+    ],
+)
+async def test_two_full_regions_of_five_are_skipped_or_replaced_as_asked(
+    base: DeployBuilder, fallback: tuple[str, ...], places: dict[str, str]
+) -> None:
+    async with world(seed=1, capacity={"lhr": 0, "fra": 0}) as (_, fly):
+        report = await base.to_regions(*FIVE).fallback(*fallback).execute(fly)
+    assert report.ok
+    assert report.running_regions == 3 + len(places)
+    for machine in report.machines:
+        if machine.asked not in {"lhr", "fra"}:
+            assert machine.result is Result.RUNNING
+            assert not machine.refusals
+            continue
+        assert machine.region == places.get(machine.asked)
+        assert machine.result is (Result.RUNNING if places else Result.SKIPPED)
+        refusal = machine.refusals[0]
+        assert (refusal.region, refusal.scope, refusal.code) == (machine.asked, Scope.REGION, "insufficient_capacity")
+        assert refusal.message == WORDS
+        assert refusal.request_id
+    assert str(report).count(WORDS) >= 2
+
+
+async def test_a_region_that_turned_one_machine_away_is_not_asked_for_its_siblings(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0}) as (emulator, fly):
+        report = await base.to_regions("lhr").count(4).fallback("lhr", "cdg").execute(fly)
+    assert len(report.running) == 4
+    assert total(emulator, "createMachine") == 1 + 4
+    assert all(machine.refusals[0].message == WORDS for machine in report.machines)
+
+
+async def test_a_region_with_room_for_some_takes_these_and_sends_the_others_on(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 2}) as (_, fly):
+        report = await base.to_regions("lhr").count(3).fallback("nearest").execute(fly)
+    assert report.ok
+    assert sorted(machine.region or "" for machine in report.running) == ["cdg", "lhr", "lhr"]
+
+
+async def test_a_full_host_is_tried_again_in_the_same_region(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(evolve(HOST_FULL, times=2))
+        report = await base.fallback("ewr").execute(fly)
+    (lhr,) = (machine for machine in report.machines if machine.asked == "lhr")
+    assert (lhr.result, lhr.region) == (Result.RUNNING, "lhr")
+    assert [refusal.scope for refusal in lhr.refusals] == [Scope.HOST, Scope.HOST]
+
+
+@pytest.mark.parametrize(("fault", "scope"), [(QUOTA, Scope.QUOTA), (HOST_FULL, Scope.HOST)])
+async def test_every_scope_of_no_room_in_a_region_moves_the_machine(
+    base: DeployBuilder, fault: Fault, scope: Scope
+) -> None:
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(fault)
+        report = await base.fallback("ewr").execute(fly)
+    (lhr,) = (machine for machine in report.machines if machine.asked == "lhr")
+    assert (lhr.result, lhr.region, lhr.refusals[-1].scope) == (Result.RUNNING, "ewr", scope)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (422, {"error": "To create more than 1 machine per app please add a payment method."}),
+        (400, {"error": "image not found"}),
+        (403, {"error": "unauthorized"}),
+        (412, {"error": "insufficient resources", "status": "volume_placement_capacity"}),
+    ],
+)
+async def test_no_other_refusal_moves_a_machine(base: DeployBuilder, status: int, body: dict[str, str]) -> None:
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(Fault(does="refuse", action="createMachine", region="lhr", status=status, body=body))
+        report = await base.fallback("ewr").require("all").execute(fly)
+    (lhr,) = (machine for machine in report.machines if machine.asked == "lhr")
+    assert lhr.region is None
+    assert lhr.result in {Result.FAILED, Result.SKIPPED}
+    assert body["error"] in str(report)
+    assert not report.ok
+
+
+async def test_a_machine_is_waited_for_beyond_a_minute(base: DeployBuilder) -> None:
+    async with world(seed=1, boot=(170, 170)) as (emulator, fly):
+        report = await base.execute(fly)
+    assert report.ok
+    assert 170 <= report.seconds < 175
+    assert 3 * 5 <= total(emulator, "waitMachine") <= 3 * 7
+
+
+async def test_a_machine_that_never_starts_fails_after_its_time(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[Fault(does="stay_starting", region="lhr")]) as (_, fly):
+        report = await base.wait_for("started", timeout=90).require("all").execute(fly)
+    (lhr,) = (machine for machine in report.machines if machine.asked == "lhr")
+    assert not report.ok
+    assert (lhr.result, lhr.state) == (Result.FAILED, "starting")
+    assert "not within" in str(lhr.failure)
+    assert 90 <= report.seconds < 95
+
+
+@pytest.mark.parametrize(
+    ("does", "words"), [("crash", "exit code 1"), ("fail", "it has failed"), ("launch_fail", "gone for good")]
+)
+async def test_a_machine_that_cannot_start_any_more_is_noticed_within_seconds(
+    base: DeployBuilder, does: str, words: str
+) -> None:
+    builder = base.with_config(MachineConfig(image="nginx", restart=None)).require("all")
+    async with world(seed=1, faults=[Fault(does=does, region="lhr")]) as (_, fly):
+        report = await builder.execute(fly)
+    (lhr,) = (machine for machine in report.machines if machine.asked == "lhr")
+    assert lhr.result is Result.FAILED
+    assert words in str(lhr.failure) or lhr.state in {"stopped", "starting"}
+    assert report.seconds < 30
+
+
+CHECKED = Check(type="http", port=8080, path="/up", interval=10, timeout=2)
+
+
+async def test_checks_are_waited_for_where_the_config_has_some(base: DeployBuilder) -> None:
+    events: list[Event] = []
+    async with world(seed=1) as (_, fly):
+        report = await base.with_check("up", CHECKED).on_event(events.append).execute(fly)
+        machines = await fly.machines.list("web")
+    assert report.ok
+    assert all(machine.is_healthy for machine in machines)
+    phases = [event.phase for event in events if isinstance(event, Progress) and event.asked == "iad"]
+    assert phases == [
+        Phase.CREATING, Phase.CREATED, Phase.STARTING, Phase.STARTED, Phase.CHECKING, Phase.HEALTHY,
+    ]  # fmt: skip
+
+
+async def test_checks_that_never_pass_fail_the_machine(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[Fault(does="checks_never_pass", region="lhr")]) as (_, fly):
+        report = await base.with_check("up", CHECKED).wait_for("healthy", timeout=60).require("all").execute(fly)
+    (lhr,) = (machine for machine in report.machines if machine.asked == "lhr")
+    assert (lhr.result, lhr.state) == (Result.FAILED, "started")
+    assert report.running_regions == 2
+
+
+async def test_nothing_is_waited_for_when_so_asked(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        report = await base.wait_for(None).execute(fly)
+    assert report.ok
+    assert total(emulator, "waitMachine") == 0
+
+
+async def test_a_missed_requirement_leaves_machines_up_and_says_which(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0}) as (_, fly):
+        report = await base.require("all").execute(fly)
+        assert len(await fly.machines.list("web")) == 2
+    assert not report.ok
+    with pytest.raises(DeployFailed) as caught:
+        report.raise_for_failure()
+    assert caught.value.report is report
+    for machine in report.running:
+        assert f"left behind, to keep or to destroy: {', '.join(report.left_behind)}" in str(caught.value)
+        assert machine.id in report.left_behind
+
+
+async def test_a_rollback_destroys_exactly_what_the_deploy_made(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0}) as (_, fly):
+        earlier = await base.to_regions("iad").execute(fly)
+        other = await fly.machines.create("web", MachineConfig(image="old"), name="other", region="iad")
+        report = await base.count(2).require("all").roll_back_on_failure().execute(fly)
+        left = {machine.id for machine in await fly.machines.list("web") if machine.state != "destroying"}
+    assert not report.ok
+    assert left == {other.id, earlier.machines[0].id}
+    assert [machine.result for machine in report.machines].count(Result.DESTROYED) == 3
+    assert report.left_behind == (earlier.machines[0].id,)
+
+
+async def test_a_rollback_that_meets_its_requirement_destroys_nothing(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0}) as (emulator, fly):
+        assert (await base.roll_back_on_failure().execute(fly)).ok
+    assert total(emulator, "deleteMachine") == 0
+
+
+async def test_a_deploy_with_nothing_running_is_never_ok(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0, "iad": 0, "nrt": 0}) as (_, fly):
+        report = await base.execute(fly)
+    assert not report.ok
+    assert not report.running
+
+
+async def test_an_app_that_is_not_there_is_said_before_anything_happens(base: DeployBuilder) -> None:
+    async with world(seed=1) as (_, fly):
+        with pytest.raises(NotFound, match="app not found"):
+            await base.for_app("nobody").execute(fly)
+
+
+async def test_a_bad_token_is_said_before_anything_happens(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, _), FlyClient("invalid", base_url=emulator.url) as fly:
+        with pytest.raises(Unauthorized):
+            await base.execute(fly)
+
+
+async def test_what_is_seen_last_counts(base: DeployBuilder) -> None:
+    """Somebody destroys a machine after it was started: the report does not call it running."""
+
+    async def sabotage(event: Progress) -> None:
+        await fly.machines.delete("web", event.machine_id or "", force=True)
+
+    deeds: list[asyncio.Task[None]] = []
+
+    def onlooker(event: Event) -> None:
+        if isinstance(event, Progress) and event.phase is Phase.STARTED and event.asked == "iad":
+            deeds.append(asyncio.ensure_future(sabotage(event)))
+
+    async with world(seed=1, boot=(2, 2)) as (_, fly):
+        report = await base.require("all").on_event(onlooker).execute(fly)
+        await asyncio.gather(*deeds)
+    (iad,) = (machine for machine in report.machines if machine.asked == "iad")
+    assert iad.result is Result.FAILED
+    assert not report.ok
+
+
+async def test_what_could_not_be_looked_at_is_not_called_running(base: DeployBuilder) -> None:
+    blind = Fault(does="refuse", action="listMachines", after=1, status=401, body={"error": "no"})
+    async with world(seed=1, faults=[blind]) as (_, fly):
+        report = await base.execute(fly)
+    assert not report.ok
+    assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
+    assert all(machine.id for machine in report.machines)
+    assert "could not look at the end" in str(report)
+
+
+async def test_trouble_on_the_way_to_a_running_machine_is_forgiven(base: DeployBuilder) -> None:
+    faults = [
+        Fault(does="refuse", action="waitMachine", probability=0.5, status=502),
+        Fault(does="cut", action="waitMachine", probability=0.3),
+        Fault(does="refuse", action="createMachine", probability=0.3, status=503),
+        Fault(does="refuse", action="listMachines", probability=0.3, status=500),
+    ]
+    for seed in range(10):
+        async with world(seed=seed, faults=faults) as (_, fly):
+            report = await base.require("all").execute(fly)
+            assert report.ok, str(report)
+            assert len(await fly.machines.list("web")) == 3
+
+
+async def test_an_onlooker_that_fails_changes_nothing(base: DeployBuilder) -> None:
+    def broken(event: Event) -> None:
+        raise RuntimeError(str(event))
+
+    async with world(seed=1) as (_, fly):
+        assert (await base.on_event(broken).execute(fly)).ok
+
+
+async def test_a_stream_gives_every_event_and_ends_with_the_report(base: DeployBuilder) -> None:
+    async with world(seed=1) as (_, fly):
+        events = [event async for event in base.stream(fly)]
+    assert isinstance(events[0], Planned)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].report.ok
+    assert [event.at for event in events] == sorted(event.at for event in events)
+
+
+async def test_a_stream_raises_what_the_deploy_raises(base: DeployBuilder) -> None:
+    async with world(seed=1) as (_, fly):
+        with pytest.raises(NotFound):
+            _ = [event async for event in base.for_app("nobody").stream(fly)]
+
+
+async def test_a_silent_network_is_said_before_anything_happens(base: DeployBuilder) -> None:
+    async with FlyClient("fm2_x", base_url="http://127.0.0.1:9") as fly:
+        with pytest.raises(ConnectFailed):
+            await base.execute(fly)

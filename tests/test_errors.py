@@ -1,0 +1,165 @@
+"""The tree of errors: as drawn, and whole after every journey."""
+
+import copy
+import inspect
+import pickle
+import re
+from typing import Any
+
+import pytest
+
+from flyasync import errors
+from flyasync.errors import (
+    AlreadyStarting,
+    BadRequest,
+    CallFailed,
+    ClientClosed,
+    Conflict,
+    ConnectFailed,
+    ConnectionLost,
+    DeployFailed,
+    FlyError,
+    Forbidden,
+    InvalidInput,
+    LeaseHeld,
+    MissingToken,
+    NameTaken,
+    NoCapacity,
+    NoReplyInTime,
+    NotFound,
+    RateLimited,
+    Refused,
+    Scope,
+    SecretsNotReady,
+    ServerFault,
+    StaleVersion,
+    TimedOut,
+    Unanswered,
+    Unauthorized,
+    Unreadable,
+    VolumeInUse,
+    WaitFailed,
+    WrongState,
+)
+
+CALL = ("machines.start", "m1", "it went wrong")
+NO: dict[str, Any] = {"status": 409, "code": "a_code", "request_id": "01K4-yyz"}
+
+EXAMPLES: list[FlyError] = [
+    FlyError("any"),
+    InvalidInput("no"),
+    MissingToken("none"),
+    ClientClosed("closed"),
+    CallFailed(*CALL),
+    Unanswered(*CALL),
+    ConnectFailed(*CALL),
+    ConnectionLost(*CALL),
+    NoReplyInTime(*CALL),
+    Refused(*CALL, status=302, advice="Ask elsewhere"),
+    BadRequest(*CALL, status=422),
+    Unauthorized(*CALL, status=401),
+    Forbidden(*CALL, status=403),
+    NotFound(*CALL, status=404),
+    Conflict(*CALL, **NO),
+    LeaseHeld(*CALL, **NO, holder="me@example.com", expires_at="2026-01-01T00:00:00Z"),
+    NameTaken(*CALL, **NO, existing_id="m2"),
+    AlreadyStarting(*CALL, **NO),
+    WrongState(*CALL, **NO),
+    StaleVersion(*CALL, **NO),
+    VolumeInUse(*CALL, **NO, machine_id="m2"),
+    SecretsNotReady(*CALL, **NO),
+    RateLimited(*CALL, status=429, retry_after=1.5),
+    NoCapacity(*CALL, status=422, scope=Scope.REGION),
+    TimedOut(*CALL, status=408),
+    ServerFault(*CALL, status=500),
+    Unreadable(*CALL),
+    WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
+    DeployFailed("what runs where"),
+]
+
+MAY_HAVE_HAPPENED = {
+    Unanswered, ConnectionLost, NoReplyInTime, TimedOut, ServerFault, Unreadable, DeployFailed,
+}  # fmt: skip
+
+
+def drawn() -> dict[str, str]:
+    """Read the tree at the module's top: each class and its parent."""
+    parents: dict[str, str] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"(?P<lines>[│├└─ ]*)(?P<name>[A-Z]\w+)(?:\s{2,}|$| [a-z])", line):
+            depth = len(found["lines"]) // 4
+            if depth or found["name"] == "FlyError":
+                above[depth:] = [found["name"]]
+                parents[found["name"]] = above[depth - 1] if depth else "Exception"
+    return parents
+
+
+def real() -> dict[str, str]:
+    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+    return {kind.__name__: kind.__bases__[0].__name__ for kind in classes if issubclass(kind, FlyError)}
+
+
+def test_the_tree_is_as_drawn() -> None:
+    assert drawn() == real()
+
+
+def test_every_class_has_an_example_here() -> None:
+    assert {type(error).__name__ for error in EXAMPLES} == real().keys()
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling_and_copying(error: FlyError) -> None:
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert other.args == error.args
+        assert vars(other) == vars(error)
+        assert str(other) == str(error)
+        assert other.may_have_happened == error.may_have_happened
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_says_whether_it_may_have_happened(error: FlyError) -> None:
+    assert error.may_have_happened == (type(error) in MAY_HAVE_HAPPENED)
+
+
+def test_a_closed_client_knows_about_the_call_it_ended() -> None:
+    error = pickle.loads(pickle.dumps(ClientClosed("closed", may_have_happened=True)))
+    assert error.may_have_happened
+
+
+def test_what_was_learnt_later_is_pickled_too() -> None:
+    error = ConnectFailed(*CALL)
+    error.may_have_happened, error.is_temporary = True, False
+    other = pickle.loads(pickle.dumps(error))
+    assert other.may_have_happened
+    assert not other.is_temporary
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConnectionLost(*CALL), "machines.start m1: it went wrong. It may have happened: look before asking again"),
+        (
+            WrongState(*CALL, **NO),
+            (
+                "machines.start m1: it went wrong (HTTP 409 a_code, request 01K4-yyz). "
+                "Wait for the machine to settle, then try again"
+            ),
+        ),
+        (NotFound(*CALL, status=404), "machines.start m1: it went wrong (HTTP 404)"),
+        (Refused(*CALL, status=302, advice="Ask there"), "machines.start m1: it went wrong (HTTP 302). Ask there"),
+        (
+            WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
+            "machine m1 of web is failed, not started: it exited. See its events: fly machine status m1 -a web",
+        ),
+        (DeployFailed("what runs where"), "what runs where"),
+    ],
+)
+def test_the_text_says_what_where_why_and_what_to_do(error: FlyError, text: str) -> None:
+    assert str(error) == text
+
+
+def test_errors_can_be_caught_by_their_standard_kin() -> None:
+    assert issubclass(InvalidInput, ValueError)
+    assert issubclass(ClientClosed, RuntimeError)

@@ -1,0 +1,54 @@
+"""What an onlooker is told."""
+
+import logging
+
+import pytest
+
+from flyasync.wire.events import Attempt, log_attempt, tell
+
+
+def an_attempt(error: str | None = None, status: int | None = 200) -> Attempt:
+    return Attempt(
+        operation="machines.start",
+        identifier="m1",
+        number=2,
+        waited=0.5,
+        seconds=0.25,
+        status=status,
+        request_id="01K4-yyz",
+        error=error,
+    )
+
+
+@pytest.mark.parametrize(
+    ("attempt", "level", "word"),
+    [
+        (an_attempt(), logging.DEBUG, "200"),
+        (an_attempt("ServerFault", 503), logging.WARNING, "ServerFault"),
+        (an_attempt("ConnectFailed", None), logging.WARNING, "ConnectFailed"),
+    ],
+)
+def test_failures_are_warnings_and_the_rest_is_for_debugging(
+    attempt: Attempt, level: int, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flyasync")
+    log_attempt(attempt)
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert record.getMessage() == (
+        f"machines.start m1: attempt 2 {word} after 0.250 s (waited 0.500 s in line, request 01K4-yyz)"
+    )
+
+
+def test_nothing_is_written_for_debugging_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "flyasync")
+    log_attempt(an_attempt())
+    assert not caplog.records
+
+
+def test_an_onlooker_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(attempt: Attempt) -> None:
+        raise RuntimeError(attempt.operation)
+
+    tell(broken, an_attempt())
+    assert "on_attempt failed for machines.start m1" in caplog.text

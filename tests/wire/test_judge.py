@@ -1,0 +1,271 @@
+"""What each reply means, as the API was seen to answer."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from flyasync.errors import (
+    AlreadyStarting,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    LeaseHeld,
+    NameTaken,
+    NoCapacity,
+    NotFound,
+    RateLimited,
+    Refused,
+    Scope,
+    SecretsNotReady,
+    ServerFault,
+    StaleVersion,
+    TimedOut,
+    Unauthorized,
+    Unreadable,
+    VolumeInUse,
+    WrongState,
+)
+from flyasync.wire.judge import judge, retry_after
+from flyasync.wire.request import Reply
+from tests.wire.scripted import a_reply, a_request
+
+UNIQUE = 'already_exists: unique machine name violation, machine ID 148e already exists with name "x"'
+RESERVE = "aborted: could not reserve resource for machine: insufficient {} available to fulfill request"
+EXISTING = "insufficient resources to create new machine with existing volume id 'vol_1'"
+QUOTA = 'organization "X" is using 9 MB of memory in dfw which is over the allowed quota. please consider other regions'
+LEASED = "machine ID 148e lease currently held by {}, expires at 2026-01-01T00:00:00Z"
+TOKEN_HOLDER = "0b9f-1@tokens.fly.io"
+HOLDER = {"holder": "me@example.com", "expires_at": "2026-01-01T00:00:00Z"}
+
+
+def refused(status: int, body: Any = None, **headers: str) -> Refused:
+    with pytest.raises(Refused) as caught:
+        judge(a_request(), a_reply(status, body, **headers))
+    return caught.value
+
+
+TEXTS: list[tuple[int, str, type[Refused], dict[str, Any]]] = [
+    (400, "volume not found", BadRequest, {}),
+    (400, "no capacity", NoCapacity, {"scope": Scope.REGION}),
+    (400, "EOF", BadRequest, {}),
+    (400, "deploys to this host are temporarily disabled", NoCapacity, {"scope": Scope.HOST}),
+    (401, "Authenticate: token validation error", Unauthorized, {}),
+    (403, "unauthorized", Forbidden, {}),
+    (403, QUOTA, NoCapacity, {"scope": Scope.QUOTA}),
+    (404, "app not found", NotFound, {}),
+    (404, "machine not found", NotFound, {}),
+    (404, "lease not found", NotFound, {}),
+    (408, "deadline_exceeded: machine failed to reach desired state, started, currently created", TimedOut, {}),
+    (409, "aborted: machine still attempting to start", AlreadyStarting, {}),
+    (409, RESERVE.format("CPUs"), NoCapacity, {"scope": Scope.HOST}),
+    (409, RESERVE.format("memory"), NoCapacity, {"scope": Scope.HOST}),
+    (409, "aborted: insufficient IPs available to fulfill request", NoCapacity, {"scope": Scope.HOST}),
+    (409, "aborted: insufficient resources available to fulfill request", NoCapacity, {"scope": Scope.HOST}),
+    (409, "aborted: no capacity", NoCapacity, {"scope": Scope.REGION}),
+    (409, "governor policy blocked start", NoCapacity, {"scope": Scope.HOST}),
+    (409, "aborted: machine update failed due to concurrent update", StaleVersion, {}),
+    (409, LEASED.format("me@example.com"), LeaseHeld, HOLDER),
+    (409, LEASED.format(TOKEN_HOLDER), LeaseHeld, {**HOLDER, "holder": TOKEN_HOLDER}),
+    (409, "lease currently held", LeaseHeld, {"holder": None, "expires_at": None}),
+    (409, UNIQUE, NameTaken, {"existing_id": "148e"}),
+    (409, "already_exists: unique machine name violation", NameTaken, {"existing_id": None}),
+    (409, "unable to destroy machine, not currently stopped", WrongState, {}),
+    (409, "something else", Conflict, {}),
+    (410, "cluster deleted", NotFound, {}),
+    (412, "failed_precondition: unable to start machine from current state: 'created'", WrongState, {}),
+    (412, "failed_precondition: machine still active, refusing to start", WrongState, {}),
+    (412, "machine getting replaced, refusing to start", WrongState, {}),
+    (412, "failed_precondition: machine not running", WrongState, {}),
+    (412, "failed_precondition: unable to destroy machine, not currently stopped", WrongState, {}),
+    (412, EXISTING, NoCapacity, {"scope": Scope.VOLUME_HOST}),
+    (412, "failed_precondition: volume already claimed by machine 148e", VolumeInUse, {"machine_id": "148e"}),
+    (412, "volume already claimed by machine " + 14 * "\0", VolumeInUse, {"machine_id": None}),
+    (412, "failed_precondition: volume is currently bound to machine: 148e", VolumeInUse, {"machine_id": "148e"}),
+    (412, "min_secrets_version 3 is not yet available on this app", SecretsNotReady, {}),
+    (412, "machine_version does not match", StaleVersion, {}),
+    (412, "something else", Conflict, {}),
+    (422, "uniqueness constraint violated", NameTaken, {"existing_id": None}),
+    (422, "Validation failed: Name has already been taken", NameTaken, {}),
+    (422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes", BadRequest, {}),
+    (422, "To create more than 1 machine per app please add a payment method.", BadRequest, {}),
+    (429, "rate limit exceeded", RateLimited, {"retry_after": None}),
+    (500, "boom", ServerFault, {}),
+    (501, "not implemented", ServerFault, {}),
+    (502, "bad gateway", ServerFault, {}),
+    (503, "unavailable", ServerFault, {}),
+    (504, "gateway timeout", TimedOut, {}),
+    (599, "odd", ServerFault, {}),
+    (418, "teapot", Refused, {}),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "kind", "details"), TEXTS)
+def test_a_text_without_a_code_means(status: int, text: str, kind: type[Refused], details: dict[str, Any]) -> None:
+    error = refused(status, {"error": text})
+    assert type(error) is kind
+    assert error.message == text
+    assert error.code is None
+    assert {name: getattr(error, name) for name in details} == details
+
+
+REGION, VOLUME_HOST = {"scope": Scope.REGION}, {"scope": Scope.VOLUME_HOST}
+CODES: list[tuple[int, str, str, type[Refused], dict[str, Any]]] = [
+    (422, "insufficient_capacity", "could not find a candidate host", NoCapacity, REGION),
+    (503, "insufficient_capacity", "could not find a candidate host", NoCapacity, REGION),
+    (412, "volume_placement_capacity", EXISTING, NoCapacity, VOLUME_HOST),
+    (422, "name_taken", "Validation failed: Name has already been taken", NameTaken, {"existing_id": None}),
+    # A code that says something else: a text about capacity no longer counts, any other text still does.
+    (409, "unknown", "aborted: no capacity", Conflict, {}),
+    (400, "unknown", "no capacity", BadRequest, {}),
+    (403, "unknown", QUOTA, Forbidden, {}),
+    (412, "unknown", EXISTING, Conflict, {}),
+    (409, "unknown", RESERVE.format("memory"), Conflict, {}),
+    (409, "unknown", "aborted: machine still attempting to start", AlreadyStarting, {}),
+    (409, "insufficient_capacity", LEASED.format("me@example.com"), NoCapacity, REGION),
+    (500, "unknown", "boom", ServerFault, {}),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "text", "kind", "details"), CODES)
+def test_a_code_outranks_the_text(
+    status: int, code: str, text: str, kind: type[Refused], details: dict[str, Any]
+) -> None:
+    error = refused(status, {"error": text, "status": code})
+    assert type(error) is kind
+    assert error.code == code
+    assert {name: getattr(error, name) for name in details} == details
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "code"),
+    [
+        (409, {"status": "error", "message": "lease currently held", "code": "held"}, "lease currently held", "held"),
+        (404, {"status": "error", "message": "lease not found", "error": "no"}, "lease not found", None),
+        (400, {"error": "no", "message": "better"}, "better", None),
+        (400, {"errors": {"detail": "Bad Request"}}, "Bad Request", None),
+        (400, {"errors": ["a", "b"]}, "['a', 'b']", None),
+        (400, {"error": "no", "status": 400}, "no", None),
+        (400, {}, "bad request", None),
+        (400, [], "[]", None),
+        (400, b"", "bad request", None),
+        (400, b"  \n", "bad request", None),
+        (502, b"upstream is gone\n", "upstream is gone", None),
+        (502, b"x" * 1000, "x" * 500, None),
+        (502, b"\xff\xfe?", "\ufffd\ufffd?", None),
+        (400, b"[" * 100_000, "[" * 500, None),
+        (499, b"", "no reason given", None),
+    ],
+)
+def test_every_shape_of_body_is_read(status: int, body: Any, message: str, code: str | None) -> None:
+    error = refused(status, body)
+    assert (error.message, error.code) == (message, code)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirect_is_refused_and_says_why(status: int) -> None:
+    error = refused(status, location="https://elsewhere.example")
+    assert type(error) is Refused
+    assert "follows no redirect" in str(error)
+
+
+def test_the_text_names_all_that_support_asks_for() -> None:
+    error = refused(
+        422, {"error": "could not find a host", "status": "insufficient_capacity"}, fly_request_id="01K-yyz"
+    )
+    assert str(error) == (
+        "machines.start m1: could not find a host (HTTP 422 insufficient_capacity, request 01K-yyz). "
+        "Try another region; flyasync deploy --fallback nearest does so by itself"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "advice"),
+    [
+        (409, RESERVE.format("memory"), "it may land on another host"),
+        (412, EXISTING, "fork the volume"),
+        (403, QUOTA, "ask Fly.io for more"),
+        (409, "aborted: no capacity", "Try another region"),
+    ],
+)
+def test_each_want_of_room_has_its_own_advice(status: int, text: str, advice: str) -> None:
+    assert advice in str(refused(status, {"error": text}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "value"),
+    [
+        (200, b'{"id": "m1"}', {"id": "m1"}),
+        (201, b"[]", []),
+        (202, b"null", None),
+        (200, b"", None),
+        (204, b" \n", None),
+        (299, b'"x"', "x"),
+    ],
+)
+def test_a_success_gives_its_json(status: int, body: bytes, value: Any) -> None:
+    assert judge(a_request(), a_reply(status, body)) == value
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{", b"\xff", b"[" * 100_000])
+def test_a_success_that_is_not_json_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable, match=r"machines.start m1: .* HTTP 200 .* not JSON \(request 01K-yyz\)") as caught:
+        judge(a_request(), a_reply(200, body, fly_request_id="01K-yyz"))
+    assert caught.value.may_have_happened
+
+
+SENT = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "seconds"),
+    [
+        ("2", None, 2.0),
+        ("0.02", None, 0.02),
+        (" 3 ", None, 3.0),
+        ("0", None, 0.0),
+        ("-1", None, None),
+        ("nan", None, None),
+        ("inf", None, None),
+        ("soon", SENT, None),
+        ("", SENT, None),
+        (None, SENT, None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", SENT, 30.0),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", SENT, 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 -0000", SENT, 30.0),
+        ("Wed, 21 Oct 2026 09:28:30 +0200", SENT, 30.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", None, None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", "some day", None),
+        ("Wed, 99 Oct 2026 07:28:30 GMT", SENT, None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:30 GMT", SENT, None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(asked: str | None, sent: str | None, seconds: float | None) -> None:
+    headers = {name: text for name, text in {"retry_after": asked, "date": sent}.items() if text is not None}
+    assert retry_after(a_reply(429, None, **headers)) == seconds
+    error = refused(429, {"error": "rate limit exceeded"}, **headers)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds
+
+
+@settings(deadline=None, database=None)
+@given(asked=st.text(), sent=st.text())
+def test_no_header_can_break_the_verdict(asked: str, sent: str) -> None:
+    seconds = retry_after(a_reply(429, None, retry_after=asked, date=sent))
+    assert seconds is None or seconds >= 0
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["error", "message", "status", "errors"]), inner),
+)
+
+
+@settings(deadline=None, database=None)
+@given(status=st.integers(300, 599), body=st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
+def test_every_reply_that_is_no_success_is_refused(status: int, body: bytes) -> None:
+    with pytest.raises(Refused) as caught:
+        judge(a_request(), Reply(status=status, headers={}, body=body))
+    assert caught.value.status == status
+    assert str(caught.value)

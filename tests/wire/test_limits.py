@@ -1,0 +1,419 @@
+"""The schedule of each bucket, its fairness, its pauses, and what it forgets."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from flyasync.testing import VirtualTimeLoop, run_virtual
+from flyasync.wire.limits import Bucket, Buckets, Limits, Rate
+from tests.wire.scripted import a_request, now, rounded
+
+DEFAULT = Limits().default
+GET = Limits().rate("machines.get")
+BARE = Rate(per_second=1, burst=3)
+
+
+async def granted(turn: Callable[[], Awaitable[object]], count: int) -> list[float]:
+    """Queue `count` turns at once and give the times at which they came, in order."""
+    times: list[float] = []
+
+    async def one() -> None:
+        await turn()
+        times.append(now())
+
+    await asyncio.gather(*(one() for _ in range(count)))
+    return rounded(times)
+
+
+class Line:
+    """Tasks that take a turn each, and the order and times in which they got it."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.order: list[Any] = []
+        self.times: list[float] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def join(self, name: object, *, again: bool = False) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._take(name, again=again))
+        self.tasks.append(task)
+        return task
+
+    async def _take(self, name: object, *, again: bool) -> None:
+        await self.bucket.turn(again=again)
+        self.order.append(name)
+        self.times.append(now())
+
+    async def end(self) -> list[float]:
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        return rounded(self.times)
+
+
+async def test_the_default_bucket_grants_two_at_once_and_then_one_a_second() -> None:
+    assert await granted(Bucket(DEFAULT).turn, 6) == [0, 0, 1, 2, 3, 4]
+
+
+async def test_getting_a_machine_grants_eight_at_once_and_then_five_a_second() -> None:
+    assert await granted(Bucket(GET).turn, 12) == [0] * 8 + [0.2, 0.4, 0.6, 0.8]
+
+
+async def test_without_a_margin_the_schedule_is_the_published_one() -> None:
+    assert await granted(Bucket(BARE).turn, 6) == [0, 0, 0, 1, 2, 3]
+
+
+async def test_a_rested_bucket_has_its_burst_again() -> None:
+    bucket = Bucket(DEFAULT)
+    await granted(bucket.turn, 4)
+    await asyncio.sleep(2)
+    assert await granted(bucket.turn, 3) == [4, 4, 5]
+
+
+@pytest.mark.parametrize(("rate", "last"), [(DEFAULT, 58), (BARE, 57)])
+async def test_sixty_creates_cost_what_the_docs_say(rate: Rate, last: float) -> None:
+    assert (await granted(Bucket(rate).turn, 60))[-1] == last
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"per_second": 0, "burst": 1},
+        {"per_second": -1, "burst": 1},
+        {"per_second": 1, "burst": 0},
+        {"per_second": 1, "burst": 3, "spare": 3},
+        {"per_second": 1, "burst": 3, "spare": -1},
+    ],
+)
+def test_a_rate_that_would_let_nothing_through_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"per_second|burst|spare"):
+        Rate(**wrong)
+
+
+async def test_actions_and_identifiers_do_not_wait_for_each_other() -> None:
+    buckets = Buckets(Limits())
+    requests = [a_request(operation, name) for operation in ("machines.start", "machines.stop") for name in ("a", "b")]
+    waits = await asyncio.gather(*(buckets.turn(request) for request in requests for _ in range(2)))
+    assert set(waits) == {0.0}
+    assert rounded([await buckets.turn(requests[0])]) == [1]
+    buckets.close()
+
+
+def burn(seconds: float) -> None:
+    """Let time pass as a computation does: the loop can do nothing meanwhile, and all its timers come late."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop._jumping.jumped += seconds
+
+
+async def test_nobody_overtakes_on_a_busy_loop() -> None:
+    line, spread = Line(Bucket(Rate(per_second=1000, burst=10))), random.Random(1)
+    for number in range(4000):
+        line.join(number)
+        burn(spread.uniform(0, 0.0015))
+        await asyncio.sleep(spread.choice([0, 0, 0, 0.001]))
+    await line.end()
+    assert line.order == list(range(4000))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_cancelled_waiters_cost_nobody_a_turn(seed: int) -> None:
+    spread = random.Random(seed)
+    line = Line(Bucket(DEFAULT))
+    for number in range(100):
+        line.join(number)
+    for task in spread.sample(line.tasks[10:], 40):
+        asyncio.get_running_loop().call_at(spread.choice([0.5, 1.0, 2.0, 3.0, 7.7]), task.cancel)
+    times = await line.end()
+    assert times == [0, *range(len(times) - 1)]
+    assert line.order == sorted(line.order)
+
+
+@pytest.mark.parametrize("hops", range(12))
+async def test_a_waiter_cancelled_while_handed_its_turn_passes_it_on(hops: int) -> None:
+    line = Line(Bucket(DEFAULT))
+    for number in range(6):
+        line.join(number)
+    await asyncio.sleep(1)
+    for _ in range(hops):
+        await asyncio.sleep(0)
+    line.tasks[2].cancel()  # the one whose turn comes at this very moment
+    times = await line.end()
+    assert times == [0, *range(len(times) - 1)]
+    assert len(times) in {5, 6}
+
+
+async def test_a_pause_stops_the_whole_bucket_which_restarts_without_a_burst() -> None:
+    line = Line(Bucket(BARE))
+    for number in range(8):
+        line.join(number)
+    await asyncio.sleep(1.5)
+    line.bucket.pause(5)
+    assert await line.end() == [0, 0, 0, 1, 6.5, 7.5, 8.5, 9.5]
+    assert line.order == list(range(8))
+
+
+async def test_a_pause_holds_arrivals_back_too_even_after_a_long_rest() -> None:
+    bucket = Bucket(BARE)
+    await bucket.turn()
+    bucket.pause(100)
+    await asyncio.sleep(99)
+    assert await granted(bucket.turn, 3) == [100, 101, 102]
+
+
+async def test_a_pause_that_ended_unnoticed_still_forbids_a_burst() -> None:
+    bucket = Bucket(BARE)
+    bucket.pause(2)
+    await asyncio.sleep(50)
+    assert await granted(bucket.turn, 3) == [50, 51, 52]
+
+
+async def test_a_longer_pause_extends_one_and_a_shorter_one_does_not() -> None:
+    bucket = Bucket(DEFAULT)
+    bucket.pause(5)
+    line = Line(bucket)
+    line.join("waiting")
+    await asyncio.sleep(1)
+    bucket.pause(9)
+    bucket.pause(2)
+    assert await line.end() == [10]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_pause_without_seconds_takes_one_to_two_turns(seed: int) -> None:
+    random.seed(seed)
+    bucket = Bucket(GET)
+    bucket.pause(None)
+    (time,) = await granted(bucket.turn, 1)
+    assert 0.2 <= time <= 0.4
+
+
+async def test_pauses_without_seconds_spread_the_clients() -> None:
+    buckets = [Bucket(DEFAULT) for _ in range(20)]
+    for bucket in buckets:
+        bucket.pause(None)
+    times = await asyncio.gather(*(granted(bucket.turn, 1) for bucket in buckets))
+    assert len({time for (time,) in times}) > 10
+
+
+async def test_a_pause_of_no_length_still_takes_one_turn() -> None:
+    bucket = Bucket(DEFAULT)
+    times = []
+    for _ in range(3):
+        await bucket.turn(again=True)
+        times.append(now())
+        bucket.pause(0)
+    assert rounded(times) == [0, 1, 2]
+
+
+async def test_a_waiter_cancelled_during_a_pause_costs_nobody_a_turn() -> None:
+    line = Line(Bucket(DEFAULT))
+    line.bucket.pause(5)
+    for number in range(6):
+        line.join(number)
+    for delay, victim in ((1, 0), (1, 3), (2, 1)):
+        await asyncio.sleep(delay)
+        line.tasks[victim].cancel()
+    assert await line.end() == [5, 6, 7]
+    assert line.order == [2, 4, 5]
+
+
+@pytest.mark.parametrize("hops", range(8))
+async def test_a_waiter_cancelled_when_the_pause_ends_passes_its_turn_on(hops: int) -> None:
+    line = Line(Bucket(DEFAULT))
+    line.bucket.pause(5)
+    for number in range(4):
+        line.join(number)
+    await asyncio.sleep(5)
+    for _ in range(hops):
+        await asyncio.sleep(0)
+    line.tasks[0].cancel()
+    times = await line.end()
+    assert times == [5.0 + number for number in range(len(times))]
+    assert len(times) in {3, 4}
+
+
+async def test_who_comes_again_keeps_the_place_in_front_of_the_line() -> None:
+    line = Line(Bucket(DEFAULT))
+    for name in ("a", "b", "c", "d", "e"):
+        line.join(name)
+    await asyncio.sleep(0.5)
+    line.join("again", again=True)
+    assert await line.end() == [0, 0, 1, 2, 3, 4]
+    assert line.order == ["a", "b", "c", "again", "d", "e"]
+
+
+async def test_those_who_come_again_after_a_pause_go_first_and_in_order() -> None:
+    line = Line(Bucket(DEFAULT))
+    line.bucket.pause(3)
+    for name in ("a", "b"):
+        line.join(name)
+    await asyncio.sleep(0)
+    for name in ("first again", "second again"):
+        line.join(name, again=True)
+    await line.end()
+    assert line.order == ["a", "first again", "second again", "b"]
+
+
+def in_any(window: float, times: list[float]) -> int:
+    """Count the most turns within any span of `window` seconds, both ends included."""
+    return max(sum(start <= time <= start + window for time in times) for start in times)
+
+
+async def test_app_deletions_stay_below_a_hundred_in_any_minute() -> None:
+    buckets, names = Buckets(Limits()), iter(range(400))
+    times = await granted(lambda: buckets.turn(a_request("apps.delete", str(next(names)))), 400)
+    assert in_any(60, times) <= 100
+    assert times[99] <= 60  # and the published rate is used
+    buckets.close()
+
+
+async def test_a_refused_deletion_pauses_the_total_it_counts_towards() -> None:
+    buckets = Buckets(Limits())
+    await buckets.turn(a_request("apps.delete", "a"))
+    buckets.pause(a_request("apps.delete", "a"), 30)
+    await buckets.turn(a_request("apps.delete", "b"))
+    assert rounded([now()]) == [30]
+    buckets.close()
+
+
+async def test_a_refused_start_pauses_its_own_bucket_only() -> None:
+    buckets = Buckets(Limits())
+    buckets.pause(a_request("machines.start", "a"), 30)
+    await buckets.turn(a_request("machines.start", "b"))
+    await buckets.turn(a_request("machines.stop", "a"))
+    assert rounded([now()]) == [0]
+    assert rounded([await buckets.turn(a_request("machines.start", "a"))]) == [30]
+    buckets.close()
+
+
+async def test_ten_thousand_identifiers_used_once_are_all_forgotten() -> None:
+    buckets = Buckets(Limits())
+    for number in range(10_000):
+        await buckets.turn(a_request(identifier=str(number)))
+    assert len(buckets) == 10_000
+    await asyncio.sleep(2 * Buckets.SWEEP)
+    assert len(buckets) == 0
+    assert no_timer_is_left()
+
+
+def no_timer_is_left() -> bool:
+    loop = asyncio.get_running_loop()
+    return not [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+
+
+async def test_a_paused_bucket_is_not_forgotten_until_its_pause_is_over() -> None:
+    buckets = Buckets(Limits())
+    buckets.pause(a_request(), 100)
+    await asyncio.sleep(95)
+    assert len(buckets) == 1
+    assert rounded([await buckets.turn(a_request())]) == [5]
+    await asyncio.sleep(3 * Buckets.SWEEP)
+    assert len(buckets) == 0
+
+
+async def test_a_queued_bucket_is_not_forgotten() -> None:
+    buckets = Buckets(Limits(default=Rate(per_second=0.01, burst=1)))
+    waiting = asyncio.create_task(granted(lambda: buckets.turn(a_request()), 3))
+    await asyncio.sleep(150)
+    assert len(buckets) == 1
+    assert await waiting == [0, 100, 200]
+    buckets.close()
+
+
+async def test_a_used_bucket_is_not_forgotten_before_it_is_full_again() -> None:
+    buckets = Buckets(Limits(default=Rate(per_second=0.01, burst=1)))
+    await asyncio.sleep(1000)
+    await buckets.turn(a_request())
+    await asyncio.sleep(95)
+    assert len(buckets) == 1
+    assert rounded([await buckets.turn(a_request())]) == [5]
+    buckets.close()
+
+
+async def test_a_total_found_forgotten_is_counted_anew_in_one_place() -> None:
+    limits = Limits(default=Rate(per_second=0.02, burst=1), totals={"apps.delete": Rate(per_second=1, burst=1)})
+    buckets = Buckets(limits)
+    await buckets.turn(a_request("apps.delete", "a"))
+    late = asyncio.create_task(granted(lambda: buckets.turn(a_request("apps.delete", "a")), 1))
+    await asyncio.sleep(50)
+    other = asyncio.create_task(granted(lambda: buckets.turn(a_request("apps.delete", "b")), 1))
+    assert sorted(await late + await other) == [50, 51]
+    buckets.close()
+
+
+async def test_closing_leaves_no_timer() -> None:
+    buckets = Buckets(Limits())
+    await buckets.turn(a_request())
+    buckets.close()
+    buckets.close()
+    assert no_timer_is_left()
+
+
+class StrictBucket:
+    """The API's side: a token bucket that forgives nothing."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self.per_second, self.burst = per_second, burst
+        self.tokens, self.seen = float(burst), 0.0
+
+    def accepts(self, time: float) -> bool:
+        self.tokens = min(self.burst, self.tokens + (time - self.seen) * self.per_second)
+        self.seen = time
+        if self.tokens < 1 - 1e-9:
+            return False
+        self.tokens -= 1
+        return True
+
+
+async def bursts_and_rests(rate: Rate, spread: random.Random) -> list[float]:
+    """Take 60 turns, some of them after a rest that fills the bucket again."""
+    bucket = Bucket(rate)
+    times: list[float] = []
+    while len(times) < 60:
+        await asyncio.sleep(spread.choice([0, 0, 1.7, 5]))
+        times += await granted(bucket.turn, min(spread.randint(1, 20), 60 - len(times)))
+    return times
+
+
+async def refusals(spare: int, seed: int, rate: Rate) -> int:
+    spread = random.Random(seed)
+    sent = await bursts_and_rests(Rate(per_second=rate.per_second, burst=rate.burst, spare=spare), spread)
+    server = StrictBucket(rate.per_second, rate.burst)
+    arrivals = sorted(time + spread.uniform(0.02, 0.25) for time in sent)
+    return sum(not server.accepts(time) for time in arrivals)
+
+
+@pytest.mark.parametrize(("rate", "spare"), [(BARE, DEFAULT.spare), (Rate(per_second=5, burst=10), GET.spare)])
+async def test_with_its_margin_no_request_is_refused_for_the_networks_jitter(rate: Rate, spare: int) -> None:
+    assert [await refusals(spare, seed, rate) for seed in range(30)] == [0] * 30
+    assert sum([await refusals(0, seed, rate) for seed in range(30)]) > 0
+
+
+@settings(deadline=None, database=None, max_examples=100)
+@given(
+    arrivals=st.lists(st.tuples(st.floats(0, 20), st.booleans(), st.floats(0, 20)), min_size=1, max_size=30),
+    pauses=st.lists(st.tuples(st.floats(0, 20), st.none() | st.floats(0, 5)), max_size=3),
+)
+def test_no_window_ever_holds_more_than_its_rate_allows(
+    arrivals: list[tuple[float, bool, float]], pauses: list[tuple[float, float | None]]
+) -> None:
+    async def main() -> list[float]:
+        line, loop = Line(Bucket(DEFAULT)), asyncio.get_running_loop()
+
+        def arrive(patience: float, *, again: bool) -> None:
+            loop.call_later(patience + 0.1, line.join(None, again=again).cancel)
+
+        for time, again, patience in arrivals:
+            loop.call_at(time, partial(arrive, patience, again=again))
+        for time, seconds in pauses:
+            loop.call_at(time, line.bucket.pause, seconds)
+        await asyncio.sleep(20.5)
+        return await line.end()
+
+    times = run_virtual(main())
+    for window in (0.5, 1.5, 4.5, 9.5):
+        assert not times or in_any(window - 0.1, times) <= DEFAULT.usable + window * DEFAULT.per_second

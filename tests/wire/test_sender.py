@@ -1,0 +1,355 @@
+"""The order of things: retry( a turn in the bucket, an exchange, a verdict )."""
+
+import asyncio
+import logging
+import random
+from typing import Any
+
+import pytest
+
+from flyasync.errors import (
+    ClientClosed,
+    ConnectFailed,
+    ConnectionLost,
+    FlyError,
+    NoReplyInTime,
+    NotFound,
+    RateLimited,
+    ServerFault,
+    Unreadable,
+)
+from flyasync.wire.events import Attempt
+from flyasync.wire.limits import Buckets, Limits, Rate
+from flyasync.wire.request import Repeat, Reply, Request
+from flyasync.wire.retries import RetryPolicy
+from flyasync.wire.sender import Sender
+from tests.wire.scripted import SECRET, ScriptedExchange, Step, a_reply, a_request, now, rounded
+
+OK = a_reply(200, {"ok": True}, fly_request_id="01K4-yyz")
+BOOM = a_reply(503, {"error": "boom"})
+LOST = ConnectionLost("machines.start", "m1", "it broke")
+UNMADE = ConnectFailed("machines.start", "m1", "refused")
+WIDE = Limits(default=Rate(per_second=1000, burst=1000))
+
+
+def limited(seconds: float | None = None) -> Reply:
+    headers = {} if seconds is None else {"retry_after": str(seconds)}
+    return a_reply(429, {"error": "rate limit exceeded"}, **headers)
+
+
+def late(seconds: float, reply: Reply = OK) -> Step:
+    async def answer() -> Reply:
+        await asyncio.sleep(seconds)
+        return reply
+
+    return answer
+
+
+async def hang() -> Reply:
+    await asyncio.Event().wait()
+    return OK
+
+
+class SlowlyClosing(ScriptedExchange):
+    """A session that uses up all the grace it is given."""
+
+    async def close(self, *, grace: float = 5.0) -> None:
+        await asyncio.sleep(grace)
+        await super().close(grace=grace)
+
+
+class Office:
+    """A sender over a scripted exchange, and all that its onlooker was told."""
+
+    def __init__(
+        self,
+        *script: Step,
+        exchange: type[ScriptedExchange] = ScriptedExchange,
+        limits: Limits | None = None,
+        **policy: Any,
+    ) -> None:
+        self.exchange = exchange(*script)
+        self.told: list[Attempt] = []
+        self.buckets = Buckets(limits or Limits())
+        self.sender = Sender(self.exchange, self.buckets, RetryPolicy(**policy), self.told.append)
+
+    def send(self, request: Request | None = None, **more: Any) -> asyncio.Task[Any]:
+        return asyncio.create_task(self.sender.send(request or a_request(**more)))
+
+    async def ending(self, task: asyncio.Task[Any]) -> Any:
+        """Give the error or the value that `task` ended with, and when."""
+        try:
+            return await task, rounded([now()])[0]
+        except FlyError as error:
+            return error, rounded([now()])[0]
+
+
+async def test_a_call_takes_its_turn_exchanges_and_is_judged() -> None:
+    office = Office(OK)
+    assert await asyncio.gather(*(office.send() for _ in range(4))) == [{"ok": True}] * 4
+    assert office.exchange.times == [0, 0, 1, 2]
+    await office.sender.close(grace=0)
+
+
+async def test_every_attempt_waits_for_its_turn() -> None:
+    office = Office(BOOM, BOOM, OK, base=0.01)
+    await office.send()
+    assert rounded([it.waited for it in office.told][:2]) == [0, 0]
+    assert office.exchange.times[2] == 1
+    await office.sender.close(grace=0)
+
+
+async def test_a_refusal_is_raised_as_it_was_judged() -> None:
+    office = Office(a_reply(404, {"error": "machine not found"}), limits=WIDE)
+    with pytest.raises(NotFound, match=r"machines\.start m1: machine not found"):
+        await office.send()
+    assert len(office.exchange.sent) == 1
+    with pytest.raises(Unreadable):
+        await Office(a_reply(200, b"<html>")).send()
+
+
+async def test_the_onlooker_sees_every_attempt() -> None:
+    random.seed(2)
+    office = Office(late(0.5, BOOM), LOST, limited(4), late(0.25))
+    await office.send()
+    assert [(it.operation, it.identifier, it.number) for it in office.told] == [
+        ("machines.start", "m1", number) for number in (1, 2, 3, 4)
+    ]
+    assert [(it.status, it.request_id, it.error) for it in office.told] == [
+        (503, None, "ServerFault"),
+        (None, None, "ConnectionLost"),
+        (429, None, "RateLimited"),
+        (200, "01K4-yyz", None),
+    ]
+    assert rounded([it.seconds for it in office.told]) == [0.5, 0, 0, 0.25]
+    assert [round(it.waited) for it in office.told] == [0, 0, 0, 4]
+    assert office.told[3].waited == pytest.approx(4, abs=1e-3)
+    await office.sender.close(grace=0)
+
+
+async def test_an_onlooker_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(attempt: Attempt) -> None:
+        raise RuntimeError(attempt.operation)
+
+    sender = Sender(exchange := ScriptedExchange(BOOM, OK), Buckets(WIDE), RetryPolicy(), broken)
+    assert await sender.send(a_request()) == {"ok": True}
+    assert len(exchange.sent) == 2
+    assert caplog.text.count("on_attempt failed") == 2
+    await sender.close(grace=0)
+
+
+async def test_cancelled_in_line_a_call_has_sent_nothing() -> None:
+    office = Office(OK)
+    await asyncio.gather(office.send(), office.send())
+    waiting, after = office.send(), office.send()
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    assert await after == {"ok": True}
+    assert office.exchange.times == [0, 0, 1]
+    assert waiting.cancelled()
+    assert len(office.told) == 3
+    await office.sender.close(grace=0)
+
+
+async def test_cancelled_in_the_exchange_a_call_is_told_of_and_not_retried() -> None:
+    office = Office(hang)
+    task = office.send()
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [(it.error, it.status) for it in office.told] == [("CancelledError", None)]
+    await office.sender.close(grace=0)
+
+
+async def test_a_429_pauses_the_bucket_for_everybody_in_it_and_for_nobody_else() -> None:
+    office = Office(late(0.1, limited(10)), OK)
+    first = office.send()
+    await asyncio.sleep(0.5)
+    others = [office.send() for _ in range(2)] + [office.send(identifier="m2")]
+    await asyncio.gather(first, *others)
+    assert [(round(time, 1), it.identifier) for time, it in office.exchange.sent] == [
+        (0.0, "m1"),
+        (0.5, "m2"),
+        (10.1, "m1"),
+        (11.1, "m1"),
+        (12.1, "m1"),
+    ]
+    await office.sender.close(grace=0)
+
+
+async def test_who_was_turned_away_goes_before_those_who_came_later() -> None:
+    office = Office(late(0.1, limited(10)), OK)
+    await asyncio.gather(*(office.send(body=name) for name in ("a", "b", "c", "d", "e")))
+    # c stood before the limiter already; d and e were still behind it.
+    assert [it.body for _, it in office.exchange.sent] == ["a", "b", "c", "a", "d", "e"]
+    await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_retry_comes_before_retry_after(seed: int) -> None:
+    random.seed(seed)
+    office = Office(limited(10), limited(3.5), limited(), OK)
+    await office.send()
+    first, second, third, fourth = office.exchange.times
+    assert (first, second, third) == (0, 10, 13.5)
+    assert 14.5 <= fourth <= 15.5
+    await office.sender.close(grace=0)
+
+
+async def test_429s_are_not_counted_as_attempts_but_bounded_by_the_total() -> None:
+    office = Office(limited(10), attempts=2, total=65)
+    with pytest.raises(RateLimited) as caught:
+        await office.send()
+    assert rounded([now()]) == [65]
+    assert office.exchange.times == [0, 10, 20, 30, 40, 50, 60]
+    assert caught.value.retry_after == 10
+    await office.sender.close(grace=0)
+
+
+async def test_an_api_that_always_says_retry_after_nothing_is_not_hammered() -> None:
+    office = Office(limited(0), total=20)
+    with pytest.raises(RateLimited):
+        await office.send()
+    assert len(office.exchange.sent) == 20
+    await office.sender.close(grace=0)
+
+
+async def test_a_hung_attempt_is_bounded_by_the_total_and_may_have_happened() -> None:
+    office = Office(hang, total=7)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, NoReplyInTime)
+    assert error.may_have_happened
+    assert "machines.start m1: no reply within 7 s in all" in str(error)
+    assert time == 7
+    assert office.told[0].error == "CancelledError"
+    await office.sender.close(grace=0)
+
+
+async def test_a_long_poll_gets_its_own_time_on_top_of_the_total() -> None:
+    office = Office(hang, total=7)
+    error, time = await office.ending(office.send(poll=60.0))
+    assert isinstance(error, NoReplyInTime)
+    assert time == 67
+    await office.sender.close(grace=0)
+
+
+async def test_out_of_time_between_two_attempts_the_last_error_comes_out() -> None:
+    office = Office(a_reply(503, {"error": "boom"}), attempts=1000, base=5, cap=5, total=30, limits=WIDE)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, ServerFault)
+    assert time == 30
+    await office.sender.close(grace=0)
+
+
+async def test_out_of_time_in_a_second_exchange_nobody_knows_what_happened() -> None:
+    office = Office(UNMADE, hang, total=5)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, NoReplyInTime)
+    assert error.may_have_happened
+    assert time == 5
+    await office.sender.close(grace=0)
+
+
+async def test_time_in_line_before_the_first_turn_is_not_counted() -> None:
+    office = Office(late(0.1), total=5)
+    await asyncio.gather(*(office.send() for _ in range(60)))
+    assert office.exchange.times[-1] == 58
+    await office.sender.close(grace=0)
+
+
+async def test_creates_are_sent_again_only_when_nothing_happened() -> None:
+    office = Office(UNMADE, limited(2), LOST, OK, base=0.01)
+    error, _ = await office.ending(office.send(repeat=Repeat.UNSENT))
+    assert error is LOST
+    assert len(office.exchange.sent) == 3
+    await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "doubt"),
+    [
+        ([UNMADE, UNMADE], ConnectFailed, False),
+        ([LOST, ConnectFailed("machines.start", "m1", "refused")], ConnectFailed, True),
+        ([BOOM, a_reply(404, {"error": "machine not found"})], NotFound, True),
+        ([a_reply(404, {"error": "machine not found"})], NotFound, False),
+    ],
+)
+async def test_a_failure_speaks_for_all_attempts(script: list[Step], kind: type[FlyError], *, doubt: bool) -> None:
+    office = Office(*script, limits=WIDE, attempts=2)
+    with pytest.raises(kind) as caught:
+        await office.send()
+    assert caught.value.may_have_happened is doubt
+    await office.sender.close(grace=0)
+
+
+async def test_closing_lets_an_exchange_finish_and_ends_those_in_line_at_once() -> None:
+    office = Office(late(2), exchange=SlowlyClosing)
+    out, in_line = [office.send() for _ in range(2)], [office.send() for _ in range(50)]
+    await asyncio.sleep(0.5)
+    closing = asyncio.create_task(office.sender.close(grace=5))
+    for task in in_line:
+        error, time = await office.ending(task)
+        assert isinstance(error, ClientClosed)
+        assert not error.may_have_happened
+        assert time == 0.5
+    assert await asyncio.gather(*out) == [{"ok": True}] * 2
+    await closing
+    assert len(office.exchange.sent) == 2
+    assert office.exchange.closed_with == [5]
+
+
+async def test_closing_ends_a_call_between_two_attempts_and_keeps_its_doubt() -> None:
+    office = Office(LOST, base=1000, cap=1000, total=5000)
+    task = office.send()
+    await asyncio.sleep(0.5)
+    await office.sender.close(grace=5)
+    error, time = await office.ending(task)
+    assert isinstance(error, ClientClosed)
+    assert error.may_have_happened
+    assert time == 0.5
+
+
+async def test_a_call_that_fails_while_closing_is_not_tried_again() -> None:
+    sender = Sender(SlowlyClosing(late(2, BOOM)), Buckets(WIDE), RetryPolicy(base=1000, cap=1000), lambda _: None)
+    task = asyncio.create_task(sender.send(a_request()))
+    await asyncio.sleep(0.5)
+    await sender.close(grace=5)
+    with pytest.raises(ClientClosed) as caught:
+        await task
+    assert caught.value.may_have_happened
+    assert rounded([now()]) == [5.5]
+
+
+async def test_after_closing_every_call_is_refused_at_once_and_closing_again_is_fine() -> None:
+    office = Office(OK)
+    await office.sender.close(grace=5)
+    await office.sender.close(grace=5)
+    with pytest.raises(ClientClosed, match=r"machines\.start m1: the client is closed"):
+        await office.sender.send(a_request())
+    assert not office.exchange.sent
+    assert len(office.buckets) == 0
+
+
+async def test_a_closing_that_is_cancelled_leaves_no_timer() -> None:
+    class Stuck(ScriptedExchange):
+        async def close(self, *, grace: float = 5.0) -> None:
+            await asyncio.Event().wait()
+
+    buckets = Buckets(Limits())
+    sender = Sender(Stuck(OK), buckets, RetryPolicy(), lambda _: None)
+    await sender.send(a_request())
+    closing = asyncio.create_task(sender.close(grace=5))
+    await asyncio.sleep(1)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert buckets._sweep is None
+
+
+async def test_neither_events_nor_logs_know_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    office = Office(BOOM, LOST, OK, limits=WIDE)
+    await office.send(headers={"fly-machine-lease-nonce": SECRET}, body={"value": SECRET})
+    assert SECRET not in f"{office.told} {office.sender!r} {caplog.text}"
+    await office.sender.close(grace=0)
