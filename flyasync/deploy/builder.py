@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from secrets import token_hex
 from typing import Any, Literal
 
@@ -231,7 +231,7 @@ class DeployBuilder:
         onlookers.tell(Finished(at=onlookers.clock(), report=report))
         return report
 
-    async def stream(self, fly: FlyClient) -> AsyncIterator[Event]:
+    async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and give each event as it happens; the last one is `Finished`, with the report.
 
         Raises what `execute` raises. Closed early, the deploy is cancelled, and ends as `execute` does then.

@@ -1,8 +1,9 @@
 """Plan → Outcome: all tracks of a stage together, then a last look; decides nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import groupby
+from typing import Any
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
@@ -41,7 +42,7 @@ class Execution:
         Cancelled, machines in line for their create are not created, and creates under way are heard out.
         """
         for stage in self._plan.stages:
-            await asyncio.gather(*(self._follow(track) for track in stage.tracks))
+            await _together(self._follow(track) for track in stage.tracks)
 
     async def _follow(self, track: Track) -> None:
         run = self.runs[track.machine.name]
@@ -57,7 +58,7 @@ class Execution:
 
     async def take_back(self) -> None:
         """Destroy the machines that this walk made, and no others."""
-        await asyncio.gather(*(self._destroy(run) for run in self.runs.values() if run.machine and not run.adopted))
+        await _together(self._destroy(run) for run in self.runs.values() if run.machine and not run.adopted)
 
     async def _destroy(self, run: Run) -> None:
         try:
@@ -101,6 +102,14 @@ class Execution:
             return await self._fly.machines.get(self._deployment.app, machine_id)
         except NotFound:
             return None
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all work at once and leave none of it behind, whether one part fails or all are cancelled."""
+    # A plain gather returns with the first part that is cancelled, while the others are still at it.
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if result is not None:
+            raise result
 
 
 def _name(machine: Machine) -> str:
