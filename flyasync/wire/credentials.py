@@ -75,7 +75,7 @@ def _checked(text: str, source: str) -> Token:
 
 def _config_file(environment: Mapping[str, str]) -> Path:
     folder = environment.get("FLY_CONFIG_DIR")
-    return (Path(folder) if folder else Path.home() / ".fly") / "config.yml"
+    return Path(folder or os.path.expanduser("~/.fly")) / "config.yml"  # noqa: PTH111 - Path.home() raises without one
 
 
 def _access_token(file: Path) -> str | None:
@@ -90,7 +90,8 @@ def _yaml_text(lines: Iterable[str], key: str) -> str | None:
     for line in lines:
         name, colon, value = line.partition(":")
         if colon and name == key:
-            return value.split(" #")[0].strip().strip("'\"") or None
+            text = value.split(" #")[0].strip().strip("'\"")
+            return None if text in {"", "null", "~"} else text
     return None
 
 

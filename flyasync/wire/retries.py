@@ -20,7 +20,8 @@ class RetryPolicy:
     """How often and for how long a failed call is tried again.
 
     `attempts` counts all failures but 429s. Before the n-th retry it waits a random time up to `base * 2**(n-1)`
-    seconds, at most `cap`; after a 429 its bucket is paused for the time that the API asks for, and not a moment less.
+    seconds, at most `cap`; after a 429 its bucket is paused for the time that the API asks for, and not a moment less,
+    and the call gives up at once when that is `total` or more.
     `total` bounds the whole call in seconds from its first turn in the bucket: time in line before that is not
     counted, since only the caller knows how many calls stand there.
 
@@ -40,6 +41,8 @@ class RetryPolicy:
         error: Exception = yield 0.0
         while True:
             if isinstance(error, RateLimited):
+                if (error.retry_after or 0) >= self.total:
+                    return
                 error = yield 0.0  # the bucket is paused for as long as the API asks
                 continue
             failures += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define
 
-from flyasync.errors import ClientClosed, FlyError, NoReplyInTime, RateLimited
+from flyasync.errors import ClientClosed, ConnectFailed, FlyError, NoReplyInTime, RateLimited
 from flyasync.wire.events import Attempt, OnAttempt, tell
 from flyasync.wire.judge import judge
 from flyasync.wire.limits import Buckets
@@ -113,6 +113,8 @@ class Sender:
         except FlyError as failure:
             error = call.failure = failure
             # A failure speaks for all attempts: the last one may have reached nobody, after one that did.
+            if call.in_doubt and isinstance(failure, ConnectFailed):
+                failure.advice = "An earlier attempt may have happened: look before asking again"
             failure.may_have_happened = call.in_doubt = call.in_doubt or failure.may_have_happened
             if isinstance(failure, RateLimited):
                 self._buckets.pause(call.request, failure.retry_after)

@@ -213,3 +213,11 @@ async def test_after_a_429_the_retry_reaches_its_bucket_at_once() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RetryPolicy(**wrong)
+
+
+def test_a_retry_after_beyond_the_total_is_not_waited_out() -> None:
+    waits = RetryPolicy(total=60).waits()
+    next(waits)
+    limited = RateLimited("machines.get", "web/1", "slow down", status=429, retry_after=60.0)
+    with pytest.raises(StopIteration):
+        waits.send(limited)
