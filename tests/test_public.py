@@ -1,0 +1,98 @@
+"""The public surface: what can be imported, and what README says of it."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flyasync
+from flyasync import Emulator, FlyClient
+from flyasync.testing import run_virtual
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+RESOURCES = dict(re.findall(r"^\| `fly\.(\w+)` \| (.*) \|$", README, re.MULTILINE))
+
+
+def test_every_name_is_listed_once_for_type_checkers_and_once_for_python() -> None:
+    tree = ast.parse((ROOT / "flyasync/__init__.py").read_text())
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    typed = {
+        (alias.name, statement.module)
+        for statement in checked.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert typed == {(name, flyasync._HOMES[name]) for name in flyasync.__all__}
+
+
+@pytest.mark.parametrize("name", flyasync.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    value = getattr(flyasync, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert value.__doc__
+        assert value.__module__ == flyasync._HOMES[name]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Machin'"):
+        flyasync.Machin  # noqa: B018 - the look is the point
+    assert {"FlyClient", "DeployBuilder"} <= set(dir(flyasync))
+
+
+def test_importing_flyasync_loads_no_network_library() -> None:
+    program = "import sys, flyasync; print(*sorted({'aiohttp', 'cattrs', 'attrs'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+async def test_readme_lists_exactly_the_operations_that_there_are() -> None:
+    fly = FlyClient("fm2_x")
+    for resource, operations in RESOURCES.items():
+        public = {
+            name
+            for name, method in inspect.getmembers(getattr(fly, resource), inspect.ismethod)
+            if not name.startswith("_")
+        }
+        assert set(re.findall(r"`(\w+)`", operations)) == public
+    assert RESOURCES.keys() == {name for name in vars(fly) if not name.startswith("_") and name != "base_url"}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_python_block_of_readme_compiles(block: str) -> None:
+    compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for module, names in re.findall(r"from (flyasync\S*) import (.+)", block):
+        assert module == "flyasync"
+        assert set(names.split(", ")) <= set(flyasync.__all__)
+
+
+def test_the_first_program_of_readme_does_what_it_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program: dict[str, Any] = {}
+    exec(BLOCKS[0].removesuffix("asyncio.run(main())\n"), program)
+
+    async def main() -> None:
+        async with Emulator(seed=1) as emulator:
+            for name, value in emulator.environment().items():
+                monkeypatch.setenv(name, value)
+            async with FlyClient() as fly:
+                await fly.apps.create("web", org_slug="personal")
+            await program["main"]()
+
+    run_virtual(main())
+    assert "3 of 3 machines run" in capsys.readouterr().out
+
+
+def test_the_two_commands_stand_at_the_top_each_on_one_line() -> None:
+    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    assert len(commands) == 2
+    assert "flyasync deploy" in commands[0]
+    assert "--local" in commands[0]
+    assert "pytest" in commands[1]
+    assert README.index(commands[1]) < 1000
