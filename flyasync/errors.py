@@ -148,6 +148,8 @@ class Refused(CallFailed):
 class BadRequest(Refused):
     """The request itself is wrong (400, 422); the same one will be refused again."""
 
+    advice = "Correct the request: the same one would be refused again"
+
 
 class Unauthorized(Refused):
     """The token is missing, malformed, expired or unknown (401)."""
@@ -164,9 +166,13 @@ class Forbidden(Refused):
 class NotFound(Refused):
     """There is no such thing (404), or no longer (410)."""
 
+    advice = "Check the name; what was made or destroyed a moment ago may be told differently for some seconds"
+
 
 class Conflict(Refused):
     """Not as things stand (409, 412); the subclasses say which thing stands in the way."""
+
+    advice = "Look at what is there now, then decide"
 
 
 class LeaseHeld(Conflict):
@@ -182,6 +188,8 @@ class LeaseHeld(Conflict):
 
 class NameTaken(Conflict):
     """The name is in use; `existing_id` is the machine that has it, where the API says so."""
+
+    advice = "Use the one that has it, or choose another name"
 
     def __init__(self, *args: Any, existing_id: str | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
@@ -256,6 +264,7 @@ class TimedOut(Refused):
     """The API gave up on it (408, 504); the work may have been done."""
 
     may_have_happened = True
+    advice = "It may have happened: look before asking again"
 
 
 class ServerFault(Refused):
@@ -269,6 +278,7 @@ class Unreadable(CallFailed):
     """A reply that is not what the API documents; the work was most likely done."""
 
     may_have_happened = True
+    advice = "Most likely it was done; `base_url` may lead to something that is not the Machines API"
 
 
 class WaitFailed(FlyError):

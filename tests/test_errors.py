@@ -147,7 +147,7 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
                 "Wait for the machine to settle, then try again"
             ),
         ),
-        (NotFound(*CALL, status=404), "machines.start m1: it went wrong (HTTP 404)"),
+        (NotFound(*CALL, status=404, advice=""), "machines.start m1: it went wrong (HTTP 404)"),
         (Refused(*CALL, status=302, advice="Ask there"), "machines.start m1: it went wrong (HTTP 302). Ask there"),
         (
             WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),

@@ -39,7 +39,9 @@ ORDER: dict[str, list[str]] = {
         "routes_apps", "routes_machines", "routes_actions", "routes_volumes", "routes_wait", "routes_control",
         "routes", "server",
     ],
-    "cli": [],
+    "cli": [
+        "exits", "options", "signals", "order", "display", "rollout", "rows", "live", "deploy", "emulator", "main",
+    ],
 }  # fmt: skip
 THIRD_PARTY: dict[str, set[str]] = {
     "models/convert": {"cattrs"},

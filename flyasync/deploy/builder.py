@@ -53,7 +53,7 @@ class DeployBuilder:
     _counts: Mapping[str, int] = field(factory=dict, kw_only=True)
     _launch: str | None = field(default=None, kw_only=True)
     _fallback: Fallback = field(default="skip", kw_only=True)
-    _goal: Literal["started", "healthy", "checked"] | None = field(default="checked", kw_only=True)
+    _goal: Goal | Literal["checked"] = field(default="checked", kw_only=True)
     _timeout: float = field(default=300.0, kw_only=True)
     _requirement: Requirement = field(factory=Requirement, kw_only=True)
     _rolls_back: bool = field(default=False, kw_only=True)
@@ -147,14 +147,16 @@ class DeployBuilder:
             raise InvalidInput("fallback needs 'skip', 'nearest', or regions to try in order")
         return evolve(self, fallback=tuple(map(check_region, regions)))
 
-    def wait_for(self, goal: Goal, /, *, timeout: float | None = None) -> "DeployBuilder":
+    def wait_for(
+        self, goal: Goal | Literal["checked"] = "checked", /, *, timeout: float | None = None
+    ) -> "DeployBuilder":
         """Wait until each machine is `started`, or `healthy` (all its checks pass), or with None not at all.
 
-        `timeout` is in seconds for each machine, from its creation; 300 unless given. Without this method, machines are
-        waited for until their checks pass where the config has checks, else until they are started.
+        `checked`, the default, is `healthy` where the config has checks, else `started`. `timeout` is in seconds for
+        each machine, from its creation; 300 unless given.
         """
-        if goal not in {"started", "healthy", None}:
-            raise InvalidInput(f"{goal!r} cannot be waited for: use 'started', 'healthy' or None")
+        if goal not in {"started", "healthy", "checked", None}:
+            raise InvalidInput(f"{goal!r} cannot be waited for: use 'started', 'healthy', 'checked' or None")
         if timeout is not None and not timeout > 0:
             raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
         return evolve(self, goal=goal, timeout=timeout or self._timeout)
@@ -291,7 +293,7 @@ class _Onlookers:
     def note(self, run: Run, phase: Phase, detail: str | None) -> None:
         """Note the phase a machine came to, and tell of it."""
         run.phase = phase
-        if phase is Phase.CREATED:
+        if phase in {Phase.CREATED, Phase.ADOPTED}:
             run.created_after = self.clock()
         self.tell(
             Progress(

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import GONE, Machine
+from flyasync.models.machine import Machine
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 """What to do when a region has no room: skip it, go to the nearest with room, or try these regions in order."""
@@ -143,7 +143,7 @@ class Deployment:
     def keeps_promise(self, machine: Machine) -> bool:
         """Tell whether a machine is as this deployment wants it."""
         if self.goal is None:
-            return machine.state not in {"failed", *GONE}
+            return machine.is_alive
         if self.goal == "healthy" and machine.state == "started":
             return machine.is_healthy
         return machine.state in {"started", *self.resting_states}

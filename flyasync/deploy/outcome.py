@@ -16,11 +16,12 @@ class Phase(StrEnum):
 
     CREATING = "creating"  # in line for its create, or the create is under way
     MOVING = "moving"  # its region had no room; it goes to `region`
-    STARTING = "starting"  # it is there, and waited for
+    STARTING = "starting"  # it is waited for
     STARTED = "started"
     CHECKING = "checking"  # it is started, and its checks are waited for
     HEALTHY = "healthy"
-    CREATED = "created"  # it is there, and nothing is waited for
+    CREATED = "created"  # this deploy made it
+    ADOPTED = "adopted"  # it was there already, from an earlier run of the launch
     SKIPPED = "skipped"  # no region had room for it
     FAILED = "failed"
     DESTROYED = "destroyed"  # taken back, since the deploy missed its requirement
@@ -45,6 +46,11 @@ class Run:
     created_after: float | None = None
     ready_after: float | None = None
     deadline: float | None = None
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether it neither came to its end nor met an error."""
+        return self.ready_after is None and self.error is None
 
     @property
     def machine_id(self) -> str:

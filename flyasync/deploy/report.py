@@ -22,6 +22,7 @@ class Result(StrEnum):
     FAILED = "failed"  # it is not what was asked for; it may be there nevertheless: see its id
     UNKNOWN = "unknown"  # a request for it went unanswered, and it could not be found: it may exist
     NOT_BEGUN = "not begun"  # the deploy was cancelled before it was asked for
+    NOT_AWAITED = "not awaited"  # it is there, but the deploy was cancelled before it was as promised
     DESTROYED = "destroyed"  # it was taken back
 
 
@@ -264,7 +265,8 @@ def _result(deployment: Deployment, outcome: Outcome, run: Run) -> tuple[Result,
     if machine is None:
         return _absent(run), error or _told("it is not there any more" if run.machine else None)
     if not deployment.keeps_promise(machine):
-        return Result.FAILED, error or _told(f"it is {machine.state} at the last look")
+        seen = error or _told(f"it is {machine.state} at the last look")
+        return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), seen
     # A call that failed on the way proves nothing against a machine that is seen to be as promised; a wait that found
     # it hopeless does.
     return (Result.RUNNING, None) if run.error is None or isinstance(run.error, CallFailed) else (Result.FAILED, error)

@@ -118,7 +118,7 @@ class Steps:
 
     async def _adopt(self, run: Run, machine_id: str) -> None:
         run.adopted = True
-        self._has(run, await self._fly.machines.get(self._deployment.app, machine_id))
+        self._has(run, await self._fly.machines.get(self._deployment.app, machine_id), Phase.ADOPTED)
 
     async def _start(self, run: Run) -> None:
         with suppress(AlreadyStarting):
@@ -142,9 +142,9 @@ class Steps:
         )
         self._tell(run, Phase.HEALTHY, None)
 
-    def _has(self, run: Run, machine: Machine) -> None:
+    def _has(self, run: Run, machine: Machine, phase: Phase = Phase.CREATED) -> None:
         run.machine, run.region = machine, machine.region
-        self._tell(run, Phase.CREATED, None)
+        self._tell(run, phase, None)
 
     def _time_left(self, run: Run) -> float:
         """Divide the time that a machine has from its first wait on among its waits."""

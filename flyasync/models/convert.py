@@ -192,7 +192,7 @@ def _write_optional(kind: Any, converter: Converter) -> Write:
 
 
 def _is_list(kind: Any) -> bool:
-    return get_origin(kind) in {Sequence, list}
+    return get_origin(kind) in {Sequence, list, tuple}
 
 
 def _is_map(kind: Any) -> bool:
@@ -200,7 +200,7 @@ def _is_map(kind: Any) -> bool:
 
 
 def _read_list(kind: Any, converter: Converter) -> Read:
-    (inside,) = get_args(kind)
+    inside = get_args(kind)[0]  # a tuple names an ellipsis after it
     inner = converter.get_structure_hook(inside)
     make: type = list if get_origin(kind) is list else tuple
 

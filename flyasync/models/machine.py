@@ -147,6 +147,11 @@ class Machine(Record):
         return self.state not in TRANSIENT_STATES
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it may still run, now or once it is started."""
+        return self.state not in GONE | {"failed"}
+
+    @property
     def host_is_ok(self) -> bool:
         """Whether the API can reach its host; if not, what is said here may be old."""
         return self.host_status in {None, "", "ok"}

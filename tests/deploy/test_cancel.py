@@ -43,6 +43,8 @@ async def test_whenever_it_comes_the_report_names_everything_that_is_there(base:
     for machine in report.machines:
         if machine.id is None:
             assert machine.result is Result.NOT_BEGUN
+        else:
+            assert machine.result is (Result.RUNNING if machine.state == "started" else Result.NOT_AWAITED)
     assert "left behind" in str(report) or not there
     assert "the same launch again (v1) finds what is there" in str(report) or len(there) == 9
 

@@ -18,16 +18,17 @@ def names(machines: tuple[Machine, ...]) -> list[str]:
     return sorted(machine.name for machine in machines)
 
 
-async def test_thirty_per_cent_of_answers_lost_in_a_thousand_runs(base: DeployBuilder) -> None:
+@pytest.mark.parametrize("hundred", range(10))
+async def test_thirty_per_cent_of_answers_lost_in_a_thousand_runs(base: DeployBuilder, hundred: int) -> None:
     wanted = [f"v1-{region}-1" for region in ("iad", "lhr", "nrt")]
     lost = 0
-    for seed in range(1000):
+    for seed in range(100 * hundred, 100 * hundred + 100):
         async with world(seed=seed, faults=LOST) as (emulator, fly):
             report = await base.require("all").execute(fly)
             assert report.ok, f"seed {seed}: {report}"
             assert names(await fly.machines.list("web", include_deleted=True)) == wanted, f"seed {seed}"
             lost += sum(emulator.faults.hits(fault) for fault in LOST)
-    assert 800 <= lost <= 1000  # of 3,000 creates
+    assert 60 <= lost <= 120  # of 300 creates
 
 
 TROUBLE = [

@@ -264,6 +264,15 @@ async def test_checks_that_never_pass_fail_the_machine(base: DeployBuilder) -> N
     assert report.running_regions == 2
 
 
+async def test_machines_of_an_earlier_run_are_told_as_adopted(base: DeployBuilder) -> None:
+    events: list[Event] = []
+    async with world(seed=1) as (_, fly):
+        await base.execute(fly)
+        await base.to_regions("iad").on_event(events.append).execute(fly)
+    phases = [event.phase for event in events if isinstance(event, Progress)]
+    assert phases == [Phase.ADOPTED, Phase.STARTING, Phase.STARTED]
+
+
 async def test_nothing_is_waited_for_when_so_asked(base: DeployBuilder) -> None:
     async with world(seed=1) as (emulator, fly):
         report = await base.wait_for(None).execute(fly)

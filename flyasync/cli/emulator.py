@@ -1,0 +1,78 @@
+"""`flyasync emulator`: a local Machines API until Ctrl-C."""
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import click
+
+from flyasync.cli.exits import OK, Failure
+from flyasync.cli.options import rooms
+from flyasync.cli.signals import until_signalled
+from flyasync.emulator.server import Emulator
+from flyasync.errors import InvalidInput
+
+EPILOG = """\b
+Examples:
+  flyasync emulator --capacity lhr=0
+\b
+Then, in another shell, after its two export lines:
+  flyasync deploy web --create-app personal --image nginx --region iad,lhr --fallback nearest
+"""
+
+
+@click.command("emulator", epilog=EPILOG)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4280,
+    show_default=True,
+    metavar="PORT",
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, other ids and times.")
+@click.option("--no-limits", is_flag=True, help="Leave out the published rate limits.")
+@click.option(
+    "--capacity", metavar="CODE=N", multiple=True, callback=rooms, help="How many machines a region holds; repeat it."
+)
+@click.option(
+    "--speed", type=float, default=1.0, show_default=True, metavar="N", help="Emulated seconds for each real one."
+)
+@click.pass_obj
+def command(run: Any, /, *, port: int, seed: int, no_limits: bool, capacity: Mapping[str, int], speed: float) -> None:
+    """Serve a local Machines API that needs no account, until Ctrl-C.
+
+    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first two
+    lines are the variables that point flyasync and flyctl to it.
+    """
+    emulator = _emulator(port=port, seed=seed, limits=not no_limits, capacity=capacity, speed=speed)
+    drive = run or asyncio.run
+    drive(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
+
+
+def _emulator(*, capacity: Mapping[str, int], **options: Any) -> Emulator:
+    try:
+        return Emulator(capacity=capacity, **options)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+
+
+async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
+    """Serve until cancelled, after printing how to get there; raises Failure when the port cannot be had."""
+    try:
+        await emulator.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise Failure(f"cannot listen on port {port}: {reason}; take another --port, or 0 for a free one") from error
+    try:
+        out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
+        out.flush()
+        err.write("flyasync: the emulator runs; Ctrl-C ends it\n")
+        err.flush()
+        await asyncio.Event().wait()
+    finally:
+        await emulator.stop()
+    return OK

@@ -1,0 +1,210 @@
+"""A deploy in a terminal: a live line for each machine, then the report."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from typing import TextIO
+
+from attrs import frozen
+from rich.console import Console, ConsoleOptions, OverflowMethod, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from flyasync.cli.display import LOCAL
+from flyasync.cli.rows import Row, Rows, summary
+from flyasync.deploy.events import Event, Finished, Planned
+from flyasync.deploy.plan import Plan
+
+REFRESH = 0.1
+"""Seconds between two pictures."""
+
+_WIDE = 72  # from here on there is room for ids and reasons beside the rest
+_MARGIN = 3  # where the terminal echoes ^C: in a full line it would break it, and the drawing with it
+
+
+@frozen(kw_only=True)
+class Marks:
+    """The signs of a picture; `overflow` is how rich cuts a text that is too long."""
+
+    ready: str
+    lost: str
+    waiting: str
+    arrow: str
+    spin: str
+    more: str
+    overflow: OverflowMethod
+
+
+MARKS = Marks(ready="✓", lost="✗", waiting="·", arrow=" → ", spin="⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", more="…", overflow="ellipsis")
+ASCII_MARKS = Marks(ready="+", lost="x", waiting=".", arrow=" > ", spin="|/-\\", more="...", overflow="crop")
+
+_WORDS = {
+    "running in": "green",
+    "skipped": "yellow",
+    "failed": "red",
+    "unknown": "red",
+    "not begun": "yellow",
+    "destroyed": "yellow",
+    "left behind": "yellow",
+    "too many": "red",
+}
+
+
+class Screen:
+    """The terminal: while the deploy runs its rows are drawn anew, and at its end the report takes their place."""
+
+    def __init__(self, out: TextIO, *, is_local: bool = False) -> None:
+        self.console = Console(file=out, highlight=False)
+        self._is_local = is_local
+        self._live: Live | None = None
+        self._rows: Rows | None = None
+
+    def show(self, event: Event) -> None:
+        """Draw the event into its row; with `Finished` end the drawing and print the report."""
+        if isinstance(event, Planned):
+            self._rows = Rows.of(event)
+            self._begin(Picture(self._rows, event.at))
+        elif isinstance(event, Finished):
+            self.close()
+            self._report(event)
+        elif self._rows:
+            self._rows.take(event)
+            self.refresh()
+
+    def outline(self, plan: Plan) -> None:
+        """Print the plan as it reads."""
+        self._print(Text(f"{plan}\ndry run: nothing was changed"))
+
+    def note(self, text: str) -> None:
+        """Print a remark; above the rows while they are drawn."""
+        self._print(Text(text, style="yellow"))
+
+    def refresh(self) -> None:
+        """Draw the rows anew, with the time that has passed."""
+        if self._live:
+            self._live.refresh()
+
+    def close(self) -> None:
+        """End the drawing, and take the rows away."""
+        live, self._live = self._live, None
+        if live:
+            live.stop()
+
+    def _begin(self, picture: "Picture") -> None:
+        self._live = Live(
+            console=self.console,
+            auto_refresh=False,  # a thread of rich's own would draw by another clock than the loop's
+            transient=True,  # the report says what is true at the end, which is more than the answers on the way
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=lambda: picture,
+        )
+        self._live.start(refresh=True)
+
+    def _report(self, event: Finished) -> None:
+        head, *rest = str(event.report).splitlines()
+        self._print(Text(head, style="bold green" if event.report.ok else "bold red"))
+        for line in rest:
+            self._print(_coloured(line))
+        if self._is_local:
+            self.note(LOCAL)
+
+    def _print(self, text: Text) -> None:
+        self.console.print(text, soft_wrap=True)
+
+
+@asynccontextmanager
+async def watching(screen: Screen) -> AsyncIterator[Screen]:
+    """Keep the screen's seconds running, and leave the terminal as it was."""
+    ticking = asyncio.ensure_future(_tick(screen))
+    try:
+        yield screen
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        screen.close()
+
+
+async def _tick(screen: Screen) -> None:
+    while True:
+        await asyncio.sleep(REFRESH)
+        screen.refresh()
+
+
+class Picture:
+    """The rows as they look now, fitted to the terminal."""
+
+    def __init__(self, rows: Rows, at: float) -> None:
+        self.rows = rows
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time() - at
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the headline, the rows that fit, and what the others came to."""
+        marks = ASCII_MARKS if options.ascii_only else MARKS
+        width = options.max_width - _MARGIN
+        now = self._loop.time() - self._start
+        shown, hidden = self.rows.fit(console.height - 2)
+        yield _cut(self._headline(now), width, marks)
+        yield _table(shown, now, marks, width)
+        if hidden:
+            yield _cut(Text(f"  {marks.more} {summary(hidden)}", style="dim"), width, marks)
+
+    def _headline(self, now: float) -> Text:
+        plan, rows = self.rows.plan, self.rows
+        return Text.assemble(
+            (plan.app, "bold"),
+            f"  {rows.ready} of {len(rows.by_name)} ready  {now:.1f} s",
+            (f"  launch {plan.launch} of {plan.image}", "dim"),
+        )
+
+
+def _cut(text: Text, width: int, marks: Marks) -> Text:
+    text.truncate(max(width, 0), overflow=marks.overflow)
+    return text
+
+
+def _table(rows: Iterable[Row], now: float, marks: Marks, width: int) -> Table:
+    is_wide = width >= _WIDE
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.width = max(width, 0)
+    table.add_column(width=3, justify="right")
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    if is_wide:
+        table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True, ratio=1, overflow=marks.overflow)
+    for row in rows:
+        table.add_row(*_cells(row, now, marks, is_wide=is_wide))
+    return table
+
+
+def _cells(row: Row, now: float, marks: Marks, *, is_wide: bool) -> Iterator[Text]:
+    mark, style = _mark(row, now, marks)
+    moved = f"{marks.arrow}{row.region}" if row.region != row.asked else ""
+    yield Text(mark, style)
+    yield Text.assemble((row.label, "bold"), (moved, "yellow"))
+    yield Text(row.phase or "waiting", style)
+    yield Text(f"{row.seconds(now):.1f} s")
+    if is_wide:
+        yield Text(row.machine_id or "")
+    yield Text(row.why, style if row.is_lost else "yellow")
+
+
+def _mark(row: Row, now: float, marks: Marks) -> tuple[str, str]:
+    if row.is_ready:
+        return marks.ready, "green"
+    if row.is_lost:
+        return marks.lost, "red"
+    if row.phase is None:
+        return marks.waiting, "dim"
+    return marks.spin[int(now / REFRESH) % len(marks.spin)], "cyan"
+
+
+def _coloured(line: str) -> Text:
+    text = Text(line)
+    for words, style in _WORDS.items():
+        text.highlight_words([f"  {words}"], style)
+    return text

@@ -1,0 +1,74 @@
+"""The group of commands: each one's module is imported only when it is asked for."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+from flyasync.cli.exits import INTERRUPTED, failure
+from flyasync.errors import FlyError
+
+SUMMARIES = {
+    "deploy": "Deploy one image to many regions at once, and report what runs where.",
+    "emulator": "Serve a local Machines API that needs no account.",
+}
+
+
+class Commands(click.Group):
+    """The commands by name; the help knows their summaries without importing them."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Name the commands."""
+        return list(SUMMARIES)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of this name; None if there is none."""
+        if cmd_name not in SUMMARIES:
+            return None
+        command: click.Command = import_module(f"flyasync.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with; for a typo, say which one is close."""
+        if close := get_close_matches(args[0], set(SUMMARIES) - {args[0]}, n=1, cutoff=0.7):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what it raises for the user to read becomes a line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except FlyError as error:
+            raise failure(error) from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  # rehearse a deploy on this machine: no account, no cost
+  flyasync deploy web --image nginx --region iad,lhr,nrt --local
+\b
+  # the same for real, falling back where a region is full
+  flyasync deploy web --image nginx --region iad,lhr,nrt --fallback nearest
+\b
+  # a local API for flyctl, your tests or any other client
+  flyasync emulator
+
+The token is taken from FLY_ACCESS_TOKEN, FLY_API_TOKEN, or flyctl's config.yml. Each command has its own --help.
+""",
+)
+@click.version_option(package_name="flyasync", message="flyasync %(version)s")
+def command() -> None:
+    """Deploy to Fly.io Machines in many regions at once, and know what runs where."""

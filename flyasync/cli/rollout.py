@@ -1,0 +1,89 @@
+"""Carry out an order: make its app if need be, deploy, and show it all."""
+
+import asyncio
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.display import Display
+from flyasync.cli.exits import FAILED, OK
+from flyasync.cli.order import Order, client
+from flyasync.deploy.events import Event
+from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.plan import Plan
+from flyasync.deploy.strategies import launch
+from flyasync.errors import NameTaken, NotFound
+
+STOPPING = (
+    "stopping: no further machine is created, and what runs is looked up; once more cuts this short",
+    "cutting it short",
+)
+
+
+class Onlooker:
+    """Passes the events of a deploy on to a display, and knows whether there were any."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self.has_seen_any = False
+
+    def show(self, event: Event) -> None:
+        """Pass one event on."""
+        self.has_seen_any = True
+        self._display.show(event)
+
+
+async def roll_out(order: Order, display: Display) -> int:
+    """Deploy what is ordered and give the exit code; a dry run only shows the plan.
+
+    Cancelled, the display is told what runs before the cancellation goes on.
+    """
+    order.builder.deployment()  # what can never work is said before any token is looked for
+    onlooker = Onlooker(display)
+    try:
+        async with client(order) as fly:
+            return await (_outline(order, fly, display) if order.is_dry else _deploy(order, fly, display, onlooker))
+    except asyncio.CancelledError:
+        if not onlooker.has_seen_any:
+            display.note("interrupted before any machine was asked for")
+        raise
+
+
+async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlooker) -> int:
+    if order.org:
+        await _make_app(fly, order.builder.app, order.org, display)
+    try:
+        report = await order.builder.on_event(onlooker.show).execute(fly)
+    except NotFound as error:
+        raise _advised(error) from error
+    return OK if report.ok else FAILED
+
+
+async def _outline(order: Order, fly: FlyClient, display: Display) -> int:
+    display.outline(await _plan(order, fly, display))
+    return OK
+
+
+async def _plan(order: Order, fly: FlyClient, display: Display) -> Plan:
+    try:
+        return await order.builder.plan(fly)
+    except NotFound as error:
+        if not order.org:
+            raise _advised(error) from error
+    display.note(f"the app {order.builder.app} would be created in {order.org}")
+    return launch(order.builder.deployment(), Fleet(order.builder.app, ()))
+
+
+def _advised(error: NotFound) -> NotFound:
+    error.advice = "Is the app's name right? To create the app first, add: --create-app ORG"
+    return error
+
+
+async def _make_app(fly: FlyClient, app: str, org: str, display: Display) -> None:
+    """Make sure that the app is there and ours: a token for one app cannot create, so look first."""
+    try:
+        await fly.apps.get(app)
+    except NotFound:
+        try:
+            await fly.apps.create(app, org_slug=org)
+            display.note(f"created the app {app} in {org}")
+        except NameTaken:
+            await fly.apps.get(app)

@@ -1,0 +1,92 @@
+import subprocess
+import sys
+
+import pytest
+
+from flyasync.__main__ import main
+from flyasync.cli.exits import failure
+from flyasync.cli.main import SUMMARIES, Commands
+from flyasync.errors import ClientClosed, FlyError, InvalidInput, MissingToken
+from tests.cli.driver import flyasync
+
+HEAVY = ("aiohttp", "cattrs", "rich", "importlib.metadata", "flyasync.api", "flyasync.cli.deploy")
+
+
+def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, flyasync.__main__\n"
+        "sys.argv = ['flyasync', '--help']\n"
+        "try: flyasync.__main__.main()\n"
+        "finally: print('loaded:', *sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    loaded = done.stderr.split()
+    assert "flyasync.cli.main" in loaded
+    assert not set(HEAVY) & set(loaded)
+    assert all(name in done.stdout for name in SUMMARIES)
+    assert "--local" in done.stdout
+
+
+def test_help_shows_what_each_command_is_for() -> None:
+    said = " ".join(flyasync("--help").stdout.split())
+    assert all(f"{name} {summary}" in said for name, summary in SUMMARIES.items())
+
+
+def test_the_version_is_told() -> None:
+    assert flyasync("--version").stdout.startswith("flyasync 0.")
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_each_command_is_there_and_begins_its_help_with_its_name(name: str) -> None:
+    result = flyasync(name, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: flyasync {name} ")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [(["deplo"], "Did you mean 'deploy'?"), (["dance"], "No such command 'dance'"), (["--loud"], "No such option")],
+)
+def test_a_wrong_command_exits_with_2(args: list[str], says: str) -> None:
+    result = flyasync(*args)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [(InvalidInput("a"), 2), (MissingToken("a"), 1), (ClientClosed("a"), 1), (FlyError("a\n  b"), 1)],
+)
+def test_an_error_becomes_one_line_and_an_exit_code(error: FlyError, exit_code: int) -> None:
+    assert failure(error).exit_code == exit_code
+    assert "\n" not in failure(error).format_message()
+
+
+def test_ctrl_c_before_the_loop_runs_exits_with_130() -> None:
+    group = Commands("flyasync", callback=_interrupted, invoke_without_command=True)
+    with pytest.raises(SystemExit) as stop:
+        group.main([])
+    assert stop.value.code == 130
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_without_its_packages_it_says_how_to_get_them(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith("pip install 'flyasync[cli]'\n")
+
+
+def test_main_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["flyasync", "--version"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("flyasync ")
