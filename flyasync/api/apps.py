@@ -3,7 +3,8 @@
 from attrs import frozen
 
 from flyasync.api.call import Caller, given, request
-from flyasync.models.app import App
+from flyasync.errors import NameTaken
+from flyasync.models.app import App, AppList
 from flyasync.models.lint import check_app_name, refuse
 from flyasync.wire.request import Repeat
 
@@ -28,22 +29,24 @@ class Apps:
         Cancelled, it may have been created.
         """
         refuse(check_app_name(app))
-        return await self._caller.read(
-            request(
-                "apps.create",
-                app,
-                to="POST apps",
-                repeat=Repeat.UNSENT,
-                query={"wait": True},
-                body={"name": app, "org_slug": org_slug, **given(network=network, enable_subdomains=enable_subdomains)},
-            ),
-            App,
-            pick=lambda answer: {"name": app, **answer},  # the documents show an answer without a name
+        ask = request(
+            "apps.create",
+            org_slug,  # a rate of its own for each new app would bound nothing
+            to="POST apps",
+            repeat=Repeat.UNSENT,
+            query={"wait": True},
+            body={"name": app, "org_slug": org_slug, **given(network=network, enable_subdomains=enable_subdomains)},
         )
+        try:
+            # The documents show an answer without a name.
+            return await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
+        except NameTaken as taken:
+            taken.advice = f"Choose another name than {app!r}; it is one namespace for all of Fly.io"
+            raise
 
     async def list(self, org_slug: str, *, app_role: str | None = None) -> tuple[App, ...]:
         """List the apps of an organization; needs a token of the organization, not of one app."""
-        return await self._caller.read(
+        answer = await self._caller.read(
             request(
                 "apps.list",
                 org_slug,
@@ -51,9 +54,9 @@ class Apps:
                 repeat=Repeat.ANYTIME,
                 query={"org_slug": org_slug, "app_role": app_role},
             ),
-            tuple[App, ...],
-            pick=lambda answer: answer["apps"],
+            AppList,
         )
+        return tuple(answer.apps)
 
     async def get(self, app: str) -> App:
         """Get one app. Raises NotFound when the name is free, Forbidden when it is somebody else's."""

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from flyasync.errors import Unreadable
+from flyasync.errors import RateLimited, ServerFault, TimedOut, Unanswered, Unreadable
 from flyasync.models.convert import Mismatch, structure
 from flyasync.wire.request import Flight, Repeat, Request, path
 from flyasync.wire.sender import Sender
@@ -13,6 +13,9 @@ from flyasync.wire.sender import Sender
 T = TypeVar("T")
 
 NONCE = "fly-machine-lease-nonce"
+
+TROUBLE = (Unanswered, RateLimited, ServerFault, TimedOut)
+"""What passes by itself: a wait, or a lease that is being kept, outlasts it."""
 
 QueryValue = str | int | bool | Iterable[str] | None
 
@@ -27,14 +30,16 @@ def request(
     nonce: str | None = None,
     poll: float | None = None,
     flight: Flight | None = None,
+    part: str | None = None,
 ) -> Request:
     """Describe one request: `to` is the method and the segments, such as `POST apps/{}/machines`.
 
     The names in `of` fill the gaps in order, each quoted, and joined they are the identifier that the rate limit
-    counts by. What is None in `query` is left out; what is listed there is repeated.
+    counts by; `part` fills the gap after them without counting, such as a metadata key, whose machine is counted.
+    What is None in `query` is left out; what is listed there is repeated.
     """
     method, _, template = to.partition(" ")
-    names = iter(of)
+    names = iter(of if part is None else (*of, part))
     segments = [next(names) if segment == "{}" else segment for segment in template.split("/")]
     return Request(
         operation=operation,
@@ -82,7 +87,7 @@ class Caller:
         answer = await self._sender.send(request)
         try:
             return structure(pick(answer) if pick else answer, kind)
-        except (Mismatch, KeyError, TypeError) as error:
+        except (Mismatch, TypeError) as error:
             raise Unreadable(
                 request.operation, request.identifier, f"the answer is not as documented: {error}"
             ) from error

@@ -1,16 +1,20 @@
 """Leases: the right to change a machine, for a few seconds at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.call import TROUBLE, Caller, given, request
 from flyasync.errors import FlyError, InvalidInput, NoReplyInTime
 from flyasync.models.lease import Lease
 from flyasync.wire.request import Repeat
+
+LEAST_TO_HOLD = 3
+"""Seconds of the shortest lease that can be kept: one refresh a second is all that the rate limit allows."""
 
 
 @frozen
@@ -53,6 +57,7 @@ class Leases:
     ) -> Lease:
         if ttl < 1 or ttl != int(ttl):
             raise InvalidInput(f"ttl is {ttl!r}, but must be a whole number of seconds, 1 or more")
+        ttl = int(ttl)
         ask = request(
             "leases.acquire",
             app,
@@ -91,37 +96,41 @@ class Leases:
     async def hold(
         self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None
     ) -> AsyncIterator[Lease]:
-        """Hold the machine's lease for as long as the block runs, refreshed every third of its ttl.
+        """Hold the machine's lease for as long as the block runs, refreshed every third of its ttl of 3 s or more.
 
         Raises LeaseHeld at the start. Should the lease be lost on the way, the block is cancelled and the error that
-        lost it is raised, since from then on others may change the machine. The lease is released at the end whatever
-        happens, cancellation included, within `ttl` seconds at most; after that it ends by itself.
+        lost it is raised, since from then on others may change the machine; trouble with the API loses it only when it
+        lasts for half the ttl. The lease is released at the end whatever happens, cancellation included, within `ttl`
+        seconds at most; after that it ends by itself.
         """
+        if ttl < LEAST_TO_HOLD:
+            raise InvalidInput(f"ttl is {ttl!r}, but a lease that is to be kept must last {LEAST_TO_HOLD} s or more")
         lease = await self.acquire(app, machine_id, ttl=ttl, description=description)
-        body = asyncio.current_task()
-        assert body is not None  # noqa: S101 - a coroutine always runs in a task
-        keeper = asyncio.create_task(self._keep_fresh(app, machine_id, lease.nonce, ttl=ttl, body=body))
         try:
-            yield lease
-        except asyncio.CancelledError:
-            if keeper.done() and not keeper.cancelled() and not body.uncancel():
-                raise keeper.result() from None
-            raise
+            async with _beside(partial(self._keep_fresh, app, machine_id, lease.nonce, ttl=ttl)):
+                yield lease
         finally:
-            keeper.cancel()
             await self._let_go(app, machine_id, lease.nonce, ttl=ttl)
 
-    async def _keep_fresh(
-        self, app: str, machine_id: str, nonce: str, *, ttl: int, body: "asyncio.Task[object]"
-    ) -> FlyError:
+    async def _keep_fresh(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> FlyError:
+        """Refresh the lease again and again; give the error that lost it."""
         while True:
             await asyncio.sleep(ttl / 3)
             try:
                 async with asyncio.timeout(ttl / 2):
+                    await self._insist(app, machine_id, nonce, ttl=ttl)
+            except FlyError as error:
+                return error
+            except TimeoutError:
+                return _lost(app, machine_id, ttl)
+
+    async def _insist(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
+        """Refresh the lease, through whatever trouble passes; a lost answer must not use up all the time there is."""
+        while True:
+            with suppress(TimeoutError, *TROUBLE):
+                async with asyncio.timeout(ttl / 6):
                     await self.refresh(app, machine_id, nonce, ttl=ttl)
-            except (FlyError, TimeoutError) as error:
-                body.cancel()
-                return error if isinstance(error, FlyError) else _lost(app, machine_id, ttl)
+                return
 
     async def _let_go(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
         release = asyncio.ensure_future(self._release_in_time(app, machine_id, nonce, ttl=ttl))
@@ -137,9 +146,36 @@ class Leases:
                 await self.release(app, machine_id, nonce)
 
 
+@asynccontextmanager
+async def _beside(watch: Callable[[], Awaitable[FlyError]]) -> AsyncIterator[None]:
+    """Run `watch` beside the block; when it ends, cancel the block and raise the error that it gave."""
+    body = asyncio.current_task()
+    assert body is not None  # noqa: S101 - a coroutine always runs in a task
+    cancelled_before = body.cancelling()
+
+    async def watching() -> FlyError:
+        error = await watch()
+        body.cancel()
+        return error
+
+    watcher = asyncio.create_task(watching())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not watcher.done() or body.cancelling() > cancelled_before + 1:
+            raise
+    finally:
+        if watcher.done():
+            body.uncancel()
+        watcher.cancel()
+        await asyncio.wait([watcher])
+    if not watcher.cancelled():
+        raise watcher.result()
+
+
 def _envelope(answer: Any) -> Any:
     """Take the lease out of its envelope; the document shows it bare, the live API does not send it so."""
-    return answer.get("data", answer)
+    return answer.get("data", answer) if isinstance(answer, dict) else answer
 
 
 def _lost(app: str, machine_id: str, ttl: int) -> NoReplyInTime:

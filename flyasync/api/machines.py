@@ -6,7 +6,7 @@ from typing import Any
 from flyasync.api.call import Caller, QueryValue, given, request
 from flyasync.api.once import Creation, Once
 from flyasync.api.waits import Waits
-from flyasync.errors import InvalidInput, WrongState
+from flyasync.errors import InvalidInput, StaleVersion, WrongState
 from flyasync.models.action import MachineVersion, StartResult, WaitResult
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import unstructure
@@ -359,7 +359,7 @@ class Machines:
                 "machines.set_metadata",
                 app,
                 machine_id,
-                key,
+                part=key,
                 to="POST apps/{}/machines/{}/metadata/{}",
                 repeat=Repeat.ANYTIME,
                 body={"value": value},
@@ -373,7 +373,7 @@ class Machines:
                 "machines.delete_metadata",
                 app,
                 machine_id,
-                key,
+                part=key,
                 to="DELETE apps/{}/machines/{}/metadata/{}",
                 repeat=Repeat.ANYTIME,
             )
@@ -391,16 +391,21 @@ class Machines:
 
         With `machine_version`, StaleVersion is raised unless that is the machine's present version.
         """
-        await self._caller.ask(
-            request(
-                "machines.patch_metadata",
-                app,
-                machine_id,
-                to="PATCH apps/{}/machines/{}/metadata",
-                repeat=Repeat.ANYTIME,
-                body={"metadata": dict(metadata), **given(machine_version=machine_version)},
-            )
+        ask = request(
+            "machines.patch_metadata",
+            app,
+            machine_id,
+            to="PATCH apps/{}/machines/{}/metadata",
+            repeat=Repeat.ANYTIME,
+            body={"metadata": dict(metadata), **given(machine_version=machine_version)},
         )
+        try:
+            await self._caller.ask(ask)
+        except WrongState as refused:
+            # Of this operation's 412 the documents promise the meaning, but no wording.
+            raise StaleVersion(
+                *refused.args, status=refused.status, code=refused.code, request_id=refused.request_id
+            ) from refused
 
     async def _poll(self, app: str, machine_id: str, state: str, version: str | None, timeout: float) -> WaitResult:
         return await self.wait_once(app, machine_id, state=state, version=version, timeout=timeout)

@@ -8,7 +8,7 @@ from attrs import Factory, define, evolve
 
 from flyasync.errors import FlyError, NameTaken, NotFound
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import Machine
+from flyasync.models.machine import GONE, Machine
 from flyasync.wire.request import Flight
 from flyasync.wire.retries import RetryPolicy, retrying
 
@@ -58,10 +58,12 @@ class Once:
         return creation.machine
 
     async def _attempt(self, creation: Creation) -> Machine:
-        # An empty answer here proves nothing, for lists lag; the name then guards the next create.
-        if creation.may_have_happened and (machine := await self._find(creation)):
-            creation.adopted = True
-            return machine
+        if creation.may_have_happened:
+            # That there is none here proves nothing, for lists lag; the name then guards the next create.
+            machine = await self._named(creation, metadata={LAUNCH: creation.launch})
+            if machine and _launch(machine) == creation.launch:
+                creation.adopted = True
+                return machine
         try:
             return await self._send(creation)
         except NameTaken as taken:
@@ -84,28 +86,22 @@ class Once:
         try:
             return await asyncio.shield(create)
         except asyncio.CancelledError:
+            in_doubt = creation.may_have_happened
+            creation.may_have_happened |= flight.is_out
             if not flight.is_out:
                 create.cancel()
-            creation.may_have_happened |= flight.is_out
-            await _hear_out(create, creation)
+            await _hear_out(create, creation, in_doubt=in_doubt)
             raise
-
-    async def _find(self, creation: Creation) -> Machine | None:
-        try:
-            machines = await self._list(creation.app, metadata={LAUNCH: creation.launch})
-        except FlyError as error:
-            error.may_have_happened = True  # whatever hides the machine leaves the doubt
-            raise
-        return next((machine for machine in machines if machine.name == creation.name), None)
 
     async def _adopt(self, creation: Creation, taken: NameTaken) -> Machine:
         """Give the machine that has the name, if it is of the same launch."""
-        machine = await self._holder(creation, taken)
+        machine = await self._named(creation, existing_id=taken.existing_id)
         if machine is None:
             # Somebody has the name, and it may be this very machine, not visible yet.
             creation.may_have_happened = taken.may_have_happened = True
             raise taken
-        if machine.metadata.get(LAUNCH) != creation.launch:
+        if _launch(machine) != creation.launch:
+            creation.may_have_happened = False
             taken.advice = (
                 f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
             )
@@ -113,25 +109,38 @@ class Once:
         creation.adopted = True
         return machine
 
-    async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
-        if taken.existing_id is None:
-            return await self._find(creation)
+    async def _named(
+        self, creation: Creation, *, existing_id: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Machine | None:
+        """Give the machine of that name, unless it is on its way out, as far as the API shows it."""
         try:
-            return await self._get(creation.app, taken.existing_id)
+            if existing_id:
+                machines: tuple[Machine, ...] = (await self._get(creation.app, existing_id),)
+            else:
+                machines = await self._list(creation.app, metadata=metadata)
         except NotFound:
             return None
+        except FlyError as error:
+            error.may_have_happened = True  # whatever hides the machine leaves the doubt
+            raise
+        return next((each for each in machines if each.name == creation.name and each.state not in GONE), None)
 
 
-async def _hear_out(create: "asyncio.Future[Machine]", creation: Creation) -> None:
-    """Write down what a create that nobody waits for any more has led to."""
+async def _hear_out(create: "asyncio.Future[Machine]", creation: Creation, *, in_doubt: bool) -> None:
+    """Write down what a create that nobody waits for any more has led to; `in_doubt` are those before it."""
     try:
         creation.machine = await create
     except asyncio.CancelledError:
         return
     except FlyError as error:
-        creation.may_have_happened = error.may_have_happened
+        creation.may_have_happened = in_doubt or error.may_have_happened
     else:
         creation.may_have_happened = False
+
+
+def _launch(machine: Machine) -> str | None:
+    config = machine.config or machine.incomplete_config
+    return ((config and config.metadata) or {}).get(LAUNCH)
 
 
 def _is_in_doubt(error: Exception) -> bool:

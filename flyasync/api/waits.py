@@ -8,7 +8,8 @@ from itertools import chain, repeat
 
 from attrs import Factory, define
 
-from flyasync.errors import NotFound, ServerFault, TimedOut, Unanswered, WaitFailed
+from flyasync.api.call import TROUBLE
+from flyasync.errors import NotFound, Refused, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import GONE, ExitEvent, Machine
 
@@ -30,15 +31,14 @@ are short, so that a crash at start shows within seconds; a machine waited on fo
 JUST_CREATED = 30.0
 """Seconds for which a machine that was just created may be unknown to some of the API's nodes."""
 
-_TROUBLE = (Unanswered, ServerFault, TimedOut)
-
 
 def why_hopeless(machine: Machine, wanted: str, version: str | None) -> str | None:
     """Say why `machine` can no longer reach the state `wanted` by itself, or None while it can."""
+    # Versions sort by age; an older one than the one waited for is an old view of the machine.
+    if version and (present := machine.current_version) and present > version:
+        return f"version {version} was replaced by {present}"
     if wanted in {"destroyed", "settled", machine.state}:
         return None
-    if version and machine.instance_id not in {None, version}:
-        return f"version {version} was replaced by {machine.instance_id}"
     if machine.state in GONE:
         return "it is gone for good"
     if machine.state == "failed":
@@ -48,10 +48,20 @@ def why_hopeless(machine: Machine, wanted: str, version: str | None) -> str | No
     return None
 
 
+def is_there(machine: Machine, wanted: str, version: str | None) -> bool:
+    """Tell whether `machine` is in the state `wanted`, in that version of it if one is given."""
+    if version and machine.current_version != version:
+        return False
+    if wanted == "healthy":
+        return machine.is_healthy
+    # A machine does leave the state created by itself, once its image is there.
+    return machine.state == wanted or (wanted == "settled" and machine.is_settled and machine.state != "created")
+
+
 def _crash(machine: Machine) -> ExitEvent | None:
     """Give the exit that stopped the machine, unless it was asked for or the machine was started again since."""
     for event in sorted(machine.events or (), key=lambda event: event.timestamp or 0, reverse=True):
-        if event.type in {"start", "launch", "update"}:
+        if event.type in {"start", "restart", "launch", "update"}:
             return None
         if event.type == "exit" and (end := event.exit_event):
             return None if end.requested_stop else end
@@ -60,24 +70,37 @@ def _crash(machine: Machine) -> ExitEvent | None:
 
 @define
 class Watch:
-    """Looks at all machines of one app, at most once a second, for any number of onlookers."""
+    """Looks at all machines of one app, at most once a second, for any number of onlookers.
+
+    Looks are numbered: `begun` is the newest, `number` the one that `machines` is from.
+    """
 
     _list: Callable[[], Awaitable[tuple[Machine, ...]]]
     _lock: asyncio.Lock = Factory(asyncio.Lock)
     _looked_at: float = float("-inf")
+    begun: int = 0
     number: int = 0
     machines: Mapping[str, Machine] = Factory(dict)
 
     async def look(self, seen: int) -> int:
-        """Have `machines` be newer than look number `seen`; whoever comes first looks for all, and may fail alone."""
+        """Have `machines` be from a look after number `seen`; whoever comes first looks for all, and may fail alone."""
         async with self._lock:
             if self.number <= seen:
                 loop = asyncio.get_running_loop()
                 await asyncio.sleep(self._looked_at + 1.0 - loop.time())
                 self._looked_at = loop.time()
-                self.machines = {machine.id: machine for machine in await self._list()}
-                self.number += 1
+                number = self.begun = self.begun + 1
+                self.machines = {machine.id: machine for machine in await self._listed()}
+                self.number = number
             return self.number
+
+    async def _listed(self) -> tuple[Machine, ...]:
+        try:
+            return await self._list()
+        except TROUBLE:
+            raise
+        except Refused:
+            return ()  # no list at all: each onlooker asks by name, and hears what that means for it
 
 
 @define
@@ -102,7 +125,7 @@ class _Wait:
 
     async def bear(self, absent: NotFound) -> None:
         """Give a machine that was just created a moment to become known; any other is not there."""
-        if asyncio.get_running_loop().time() > self.new_until:
+        if asyncio.get_running_loop().time() >= self.new_until:
             raise absent
         await asyncio.sleep(1)
 
@@ -134,13 +157,13 @@ class Waits:
         async with self._in_time(app, machine_id, wanted, version, timeout, just_created=just_created) as wait:
             if self._waiting[app] <= DIRECT:
                 return await self._by_polls(wait)
-            machine = await self._by_looks(wait, lambda machine: machine.state == wanted)
+            machine = await self._by_looks(wait)
             return machine.state if machine else wanted
 
     async def until_healthy(self, app: str, machine_id: str, *, timeout: float, just_created: bool) -> Machine:
         """Wait until the machine is started and every check of its config passes; give the machine."""
         async with self._in_time(app, machine_id, "healthy", None, timeout, just_created=just_created) as wait:
-            machine = await self._by_looks(wait, lambda machine: machine.state == "started" and machine.is_healthy)
+            machine = await self._by_looks(wait)
             assert machine is not None  # noqa: S101 - only a wait for destroyed ends without a machine
             return machine
 
@@ -148,25 +171,26 @@ class Waits:
         for seconds in chain(POLLS, repeat(LONGEST_POLL)):
             try:
                 result = await self._poll(wait.app, wait.machine_id, wait.wanted, wait.version, seconds)
+                return await self._reached(wait, result)
             except NotFound as absent:
                 if wait.wanted == "destroyed":
                     break
                 await wait.bear(absent)
-            except _TROUBLE:
+            except TROUBLE:
                 # Whatever is wrong with the look, the next poll says it too.
-                with suppress(NotFound, *_TROUBLE):
+                with suppress(NotFound, *TROUBLE):
                     wait.check(await self._get(wait.app, wait.machine_id))
-            else:
-                return result.state or await self._reached(wait)
         return wait.wanted
 
-    async def _reached(self, wait: _Wait) -> str:
-        """Name the state reached where the API's answer does not."""
+    async def _reached(self, wait: _Wait, result: WaitResult) -> str:
+        """Name the state reached; where the API's answer does not, or tells of an old version, the machine does."""
         if wait.wanted != "settled":
-            return wait.wanted
-        return (await self._get(wait.app, wait.machine_id)).state
+            return result.state or wait.wanted
+        if result.state in {None, "replaced"}:
+            return wait.check(await self._get(wait.app, wait.machine_id)).state
+        return result.state
 
-    async def _by_looks(self, wait: _Wait, is_there: Callable[[Machine], bool]) -> Machine | None:
+    async def _by_looks(self, wait: _Wait) -> Machine | None:
         while True:
             try:
                 machine = wait.check(await self._look(wait))
@@ -174,20 +198,21 @@ class Waits:
                 if wait.wanted == "destroyed":
                     return None
                 await wait.bear(absent)
-            except _TROUBLE:
+            except TROUBLE:
                 await asyncio.sleep(1)
             else:
-                if is_there(machine):
+                if is_there(machine, wait.wanted, wait.version):
                     return machine
 
     async def _look(self, wait: _Wait) -> Machine:
         if self._waiting[wait.app] > DIRECT:
             wait.seen = await wait.watch.look(wait.seen)
-            if machine := wait.watch.machines.get(wait.machine_id):
+            machine = wait.watch.machines.get(wait.machine_id)
+            if machine and not why_hopeless(machine, wait.wanted, wait.version):
                 return machine
         elif wait.state != "unknown":
             await asyncio.sleep(1)
-        # That a list lacks a machine proves nothing, so it is asked after by name.
+        # Lists lag: that one lacks a machine or shows it lost proves nothing, so it is asked after by name.
         return await self._get(wait.app, wait.machine_id)
 
     @asynccontextmanager
@@ -198,7 +223,9 @@ class Waits:
         now = asyncio.get_running_loop().time()
         watch = self._watches.setdefault(app, Watch(lambda: self._list(app)))
         new_until = now + JUST_CREATED if just_created else now
-        wait = _Wait(app, machine_id, wanted, version, new_until, watch, watch.number)
+        if wanted == "destroyed":
+            version = None  # a machine goes as a whole, and old versions read `replaced` for ever
+        wait = _Wait(app, machine_id, wanted, version, new_until, watch, watch.begun)
         self._waiting[app] += 1
         try:
             async with asyncio.timeout(timeout):

@@ -1,0 +1,127 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from flyasync.api.call import NONCE, QueryValue, given, request
+from flyasync.errors import InvalidInput, Unreadable
+from flyasync.wire.request import Flight, Repeat
+from tests.api.asking import NGINX, Ask, asked
+
+MACHINE = {"id": "m1", "name": "n", "state": "started", "region": "iad"}
+
+
+def query_of(query: Mapping[str, QueryValue]) -> tuple[tuple[str, str], ...]:
+    return request("apps.list", to="GET apps", repeat=Repeat.ANYTIME, query=query).query
+
+
+@pytest.mark.parametrize(
+    ("query", "pairs"),
+    [
+        ({}, ()),
+        ({"a": None}, ()),
+        ({"a": ""}, (("a", ""),)),
+        ({"a": 0}, (("a", "0"),)),
+        ({"a": False, "b": True}, (("a", "false"), ("b", "true"))),
+        ({"a": ["x", "y"], "b": "z"}, (("a", "x"), ("a", "y"), ("b", "z"))),
+        ({"a": []}, ()),
+    ],
+)
+def test_a_query_leaves_out_what_is_none_and_repeats_lists(
+    query: Mapping[str, QueryValue], pairs: tuple[tuple[str, str], ...]
+) -> None:
+    assert query_of(query) == pairs
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "path", "identifier"),
+    [
+        ((), "GET platform/regions", "/v1/platform/regions", "-"),
+        (("web",), "GET apps/{}", "/v1/apps/web", "web"),
+        (("web", "m1"), "GET apps/{}/machines/{}", "/v1/apps/web/machines/m1", "web/m1"),
+        (("a b/c", "ü?#%"), "GET apps/{}/machines/{}", "/v1/apps/a%20b%2Fc/machines/%C3%BC%3F%23%25", "a b/c/ü?#%"),
+        (("personal",), "POST platform/placements", "/v1/platform/placements", "personal"),
+    ],
+)
+def test_names_fill_the_gaps_quoted_and_make_the_identifier(
+    of: tuple[str, ...], to: str, path: str, identifier: str
+) -> None:
+    made = request("any.thing", *of, to=to, repeat=Repeat.ANYTIME)
+    assert (made.path, made.identifier, made.method) == (path, identifier, to.split(maxsplit=1)[0])
+
+
+def test_a_part_fills_a_gap_but_is_not_counted_by() -> None:
+    made = request("x", "web", "m1", to="POST apps/{}/machines/{}/metadata/{}", repeat=Repeat.ANYTIME, part="a/b")
+    assert (made.path, made.identifier) == ("/v1/apps/web/machines/m1/metadata/a%2Fb", "web/m1")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_lead_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        request("x", "web", name, to="GET apps/{}/machines/{}", repeat=Repeat.ANYTIME)
+    with pytest.raises(InvalidInput):
+        request("x", "web", to="GET apps/{}/machines/{}", repeat=Repeat.ANYTIME, part=name)
+
+
+def test_a_nonce_travels_in_its_header_and_stays_out_of_the_repr() -> None:
+    made = request("x", to="POST a", repeat=Repeat.UNSENT, nonce="s3cret", body={"value": "s3cret"})
+    assert made.headers == {NONCE: "s3cret"}
+    assert "s3cret" not in repr(made)
+    assert request("x", to="POST a", repeat=Repeat.UNSENT).headers == {}
+
+
+def test_each_request_has_a_flight_of_its_own_unless_one_is_given() -> None:
+    first, second = (request("x", to="POST a", repeat=Repeat.UNSENT) for _ in "12")
+    assert first.flight is not second.flight
+    flight = Flight()
+    assert request("x", to="POST a", repeat=Repeat.UNSENT, flight=flight).flight is flight
+
+
+def test_given_keeps_what_was_said_aloud() -> None:
+    assert given(a=None, b=False, c=0, d="", e="x") == {"b": False, "c": 0, "d": "", "e": "x"}
+
+
+WRONG: list[tuple[Ask, Any, str]] = [
+    (lambda fly: fly.machines.get("web", "m1"), {**MACHINE, "state": 7}, "$.state"),
+    (lambda fly: fly.machines.get("web", "m1"), {"id": "m1"}, "$.name"),
+    (lambda fly: fly.machines.get("web", "m1"), [MACHINE], "$"),
+    (lambda fly: fly.machines.get("web", "m1"), None, "$"),
+    (lambda fly: fly.machines.list("web"), [MACHINE, {**MACHINE, "id": None}], "$[1].id"),
+    (lambda fly: fly.machines.list("web"), {"machines": [MACHINE]}, "$"),
+    (lambda fly: fly.machines.list("web"), "gone fishing", "$"),
+    (lambda fly: fly.machines.create("web", NGINX), {**MACHINE, "config": {"guest": {"cpus": "x"}}}, "$.config.guest"),
+    (lambda fly: fly.machines.metadata("web", "m1"), {"a": 1}, "$.a"),
+    (lambda fly: fly.machines.events("web", "m1"), [{"timestamp": "late"}], "$[0].timestamp"),
+    (lambda fly: fly.volumes.list("web"), [{"id": "vol_1"}], "$[0].name"),
+    (lambda fly: fly.leases.get("web", "m1"), {"status": "success", "data": {"owner": "o"}}, "$.nonce"),
+    (lambda fly: fly.leases.get("web", "m1"), [], "$"),
+    (lambda fly: fly.leases.get("web", "m1"), None, "$"),
+    (lambda fly: fly.platform.regions(), {"Regions": "all"}, "$.regions"),
+]
+
+
+@pytest.mark.parametrize(("ask", "answer", "where"), WRONG)
+async def test_an_answer_that_is_not_as_documented_is_unreadable_and_says_where(
+    ask: Ask, answer: Any, where: str
+) -> None:
+    async with asked(answer) as (recorder, fly):
+        with pytest.raises(Unreadable) as caught:
+            await ask(fly)
+    assert where in caught.value.message
+    assert caught.value.may_have_happened
+    assert len(recorder.heard) == 1
+
+
+LISTS: list[Ask] = [
+    lambda fly: fly.machines.list("web"),
+    lambda fly: fly.machines.events("web", "m1"),
+    lambda fly: fly.machines.versions("web", "m1"),
+    lambda fly: fly.volumes.list("web"),
+]
+
+
+@pytest.mark.parametrize("ask", LISTS)
+@pytest.mark.parametrize("answer", [[], None])
+async def test_no_items_may_be_an_empty_list_or_nothing(ask: Ask, answer: Any) -> None:
+    async with asked(answer) as (_, fly):
+        assert await ask(fly) == ()

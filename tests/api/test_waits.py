@@ -1,0 +1,701 @@
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from flyasync.api.client import FlyClient
+from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, is_there, why_hopeless
+from flyasync.emulator import Emulator, Fault
+from flyasync.errors import FlyError, Forbidden, NotFound, RateLimited, ServerFault, TimedOut, WaitFailed
+from flyasync.models.action import WaitResult
+from flyasync.models.config import MachineConfig
+from flyasync.models.convert import structure
+from flyasync.models.machine import Machine
+from flyasync.wire.limits import Limits, Rate
+from tests.api.asking import NGINX, client, count, now, running, stopped
+
+MANY = DIRECT + 8
+NO_LIMITS = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})
+NO_RESTART = structure({"image": "nginx", "restart": {"policy": "no"}}, MachineConfig)
+CHECKED = structure({"image": "nginx", "checks": {"alive": {"type": "tcp", "port": 80}}}, MachineConfig)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def nothing_left_behind(fly: FlyClient) -> AsyncIterator[None]:
+    yield
+    waits = fly.machines._waits
+    assert (waits._waiting, waits._watches) == (Counter(), {})
+
+
+Company = Callable[[FlyClient], Awaitable[None]]
+
+
+@pytest_asyncio.fixture
+async def crowd() -> AsyncIterator[Company]:
+    """So many waits in the app that all others are served by lists."""
+    waits: list[asyncio.Task[str]] = []
+
+    async def gather(fly: FlyClient) -> None:
+        machine = await stopped(fly, name="crowd")
+        waiting = {"state": "suspended", "timeout": 1e6}
+        ask: Any = fly.machines.wait
+        waits.extend(asyncio.create_task(ask("web", machine.id, **waiting)) for _ in range(DIRECT))
+        await asyncio.sleep(0)
+
+    yield gather
+    await dissolve(waits)
+
+
+async def alone(_: FlyClient) -> None:
+    """Wait by long polls."""
+
+
+@pytest.fixture(params=["by polls", "by looks"])
+def company(request: pytest.FixtureRequest, crowd: Company) -> Company:
+    return alone if request.param == "by polls" else crowd
+
+
+# What a wait gives, in either way
+
+
+async def test_a_wait_outlasts_the_sixty_seconds_of_one_poll(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    machine = await stopped(fly)
+
+    async def late() -> None:
+        await asyncio.sleep(200)
+        await fly.machines.start(app, machine.id)
+
+    starting = asyncio.create_task(late())
+    assert await fly.machines.wait(app, machine.id) == "started"
+    await starting
+    assert 200 < now() < 210
+    assert count(emulator, "waitMachine") - 1 == 7
+    assert emulator.refused_by_limit() == {}
+
+
+async def test_a_wait_gives_the_state_reached(fly: FlyClient, app: str, company: Company) -> None:
+    machine = await stopped(fly)
+    await company(fly)
+    assert await fly.machines.wait(app, machine.id, state="stopped") == "stopped"
+    assert await fly.machines.wait(app, machine.id, state="settled") == "stopped"
+    await fly.machines.start(app, machine.id)
+    assert await fly.machines.wait(app, machine.id, state="settled", timeout=30) == "started"
+
+
+async def test_a_machine_that_is_just_made_is_not_settled(fly: FlyClient, app: str, company: Company) -> None:
+    await company(fly)
+    machine = await fly.machines.create(app, NGINX, skip_launch=True)
+    assert await fly.machines.wait(app, machine.id, state="settled", timeout=30) == "stopped"
+
+
+async def test_destroyed_is_reached_by_state_or_by_absence(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company
+) -> None:
+    machine = await stopped(fly)
+    await company(fly)
+    await fly.machines.delete(app, machine.id)
+    wait = fly.machines.wait(app, machine.id, state="destroyed", version=machine.instance_id)
+    assert await wait == "destroyed"
+    assert await fly.machines.wait(app, machine.id, state="destroyed") == "destroyed"
+    del emulator.world.machines[machine.id]
+    assert await fly.machines.wait(app, machine.id, state="destroyed") == "destroyed"
+    assert await fly.machines.wait(app, "0123456789abcd", state="destroyed") == "destroyed"
+
+
+async def test_an_old_version_does_not_keep_a_wait_for_the_end_from_ending(
+    fly: FlyClient, app: str, company: Company
+) -> None:
+    machine = await stopped(fly)
+    await fly.machines.update(app, machine.id, NGINX)
+    await fly.machines.wait(app, machine.id, state="stopped")
+    await company(fly)
+    await fly.machines.delete(app, machine.id)
+    wait = fly.machines.wait(app, machine.id, state="destroyed", version=machine.instance_id, timeout=30)
+    assert await wait == "destroyed"
+
+
+async def test_a_new_version_is_waited_for_and_no_other_counts(fly: FlyClient, app: str, company: Company) -> None:
+    machine = await running(fly)
+    await company(fly)
+    updated = await fly.machines.update(app, machine.id, NGINX)
+    before = now()
+    assert await fly.machines.wait(app, machine.id, version=updated.instance_id, timeout=30) == "started"
+    assert now() > before
+    assert (await fly.machines.get(app, machine.id)).state == "started"
+
+
+@pytest.mark.parametrize("state", ["started", "stopped", "settled"])
+async def test_a_version_that_was_replaced_is_hopeless(fly: FlyClient, app: str, company: Company, state: str) -> None:
+    machine = await running(fly)
+    await fly.machines.update(app, machine.id, NGINX)
+    await fly.machines.wait(app, machine.id)
+    await company(fly)
+    before = now()
+    with pytest.raises(WaitFailed, match="was replaced by") as caught:
+        await fly.machines.wait(app, machine.id, state=state, version=machine.instance_id)
+    assert caught.value.hopeless
+    assert now() - before < 7
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "state"),
+    [
+        (Fault(does="fail", name="victim"), "it has failed", "failed"),
+        (Fault(does="crash", name="victim", seconds=0, exit_code=3), "exit code 3", "stopped"),
+        (Fault(does="crash", name="victim", seconds=0, exit_code=0), "exit code 0", "stopped"),
+        (Fault(does="launch_fail", name="victim"), "gone for good", "destroyed"),
+    ],
+    ids=["failed", "crashed", "ended", "launch failed"],
+)
+async def test_a_machine_that_cannot_get_there_is_noticed_within_seconds(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company, *, fault: Fault, said: str, state: str
+) -> None:
+    emulator.faults.add(fault)
+    await company(fly)
+    machine = await fly.machines.create(app, NO_RESTART, name="victim", skip_launch=state != "destroyed")
+    if state != "destroyed":
+        await fly.machines.wait(app, machine.id, state="stopped")
+        await fly.machines.start(app, machine.id)
+        await asyncio.sleep(5)
+    before = now()
+    with pytest.raises(WaitFailed, match=said) as caught:
+        await fly.machines.wait(app, machine.id)
+    error = caught.value
+    assert error.hopeless
+    assert error.state in {state, "destroying", "launch_failed"}
+    assert now() - before < 7
+    assert f"fly machine status {machine.id} -a web" in str(error)
+
+
+async def test_a_machine_without_memory_says_so() -> None:
+    exit_event = {"exit_code": 137, "oom_killed": True}
+    reason = why_hopeless(a_machine("stopped", events=[an_exit(9, **exit_event)]), "started", None)
+    assert reason == "its process ended with exit code 137, out of memory"
+
+
+async def test_a_machine_that_was_destroyed_meanwhile_is_hopeless(fly: FlyClient, app: str, company: Company) -> None:
+    machine = await stopped(fly)
+    await company(fly)
+    waiting = asyncio.create_task(fly.machines.wait(app, machine.id))
+    await asyncio.sleep(2)
+    await fly.machines.delete(app, machine.id)
+    with pytest.raises(WaitFailed, match="gone for good"):
+        await waiting
+
+
+async def test_a_stop_that_was_asked_for_is_no_crash(fly: FlyClient, app: str, company: Company) -> None:
+    machine = await running(fly)
+    await fly.machines.stop(app, machine.id)
+    await fly.machines.wait(app, machine.id, state="stopped")
+    await company(fly)
+    waiting = asyncio.create_task(fly.machines.wait(app, machine.id))
+    await asyncio.sleep(30)
+    assert not waiting.done()
+    await fly.machines.start(app, machine.id)
+    assert await waiting == "started"
+
+
+async def test_a_crash_before_the_last_start_is_forgiven(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company
+) -> None:
+    machine = await stopped(fly, NO_RESTART, name="victim")
+    emulator.faults.add(Fault(does="crash", name="victim", times=1))
+    await fly.machines.start(app, machine.id)
+    await fly.machines.wait(app, machine.id, state="stopped", timeout=30)
+    await asyncio.sleep(5)
+    await company(fly)
+    await fly.machines.start(app, machine.id)
+    assert await fly.machines.wait(app, machine.id) == "started"
+
+
+async def test_time_that_runs_out_is_not_hopeless_and_tells_the_last_state(
+    fly: FlyClient, app: str, company: Company
+) -> None:
+    machine = await stopped(fly)
+    await company(fly)
+    before = now()
+    with pytest.raises(WaitFailed, match="not within 7 s") as caught:
+        await fly.machines.wait(app, machine.id, timeout=7)
+    error = caught.value
+    assert (error.state, error.wanted, error.hopeless) == ("stopped", "started", False)
+    assert (error.app, error.machine_id, error.may_have_happened) == ("web", machine.id, False)
+    assert now() - before == pytest.approx(7, abs=0.1)
+
+
+async def test_a_machine_that_is_not_there_is_not_found_at_once(fly: FlyClient, app: str, company: Company) -> None:
+    await company(fly)
+    before = now()
+    with pytest.raises(NotFound):
+        await fly.machines.wait(app, "0123456789abcd")
+    assert now() - before < 2
+
+
+async def test_a_machine_that_was_just_created_may_be_unknown_for_a_while(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company
+) -> None:
+    await company(fly)
+    machine = await stopped(fly)
+    unknown: dict[str, Any] = {"status": 404, "body": {"error": "machine not found"}}
+    for action in ("waitMachine", "getMachine", "listMachines"):
+        emulator.faults.add(Fault(does="refuse", action=action, times=4, **unknown))
+    assert await fly.machines.wait(app, machine.id, state="stopped", just_created=True) == "stopped"
+
+
+async def test_a_machine_that_never_becomes_known_is_not_found_after_that_while(
+    fly: FlyClient, app: str, company: Company
+) -> None:
+    await company(fly)
+    before = now()
+    with pytest.raises(NotFound):
+        await fly.machines.wait(app, "0123456789abcd", just_created=True)
+    assert now() - before == pytest.approx(JUST_CREATED, abs=2)
+
+
+TROUBLE = [
+    *({"does": "refuse", "status": status} for status in (500, 502, 503, 504, 408, 429)),
+    {"does": "cut"},
+    {"does": "cut_after"},
+    {"does": "lose_answer"},
+    {"does": "delay", "seconds": 20},
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: " ".join(map(str, trouble.values())))
+@pytest.mark.parametrize("action", ["*Machine*", "[lw]*Machine*"])
+async def test_trouble_during_a_wait_is_survived(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company, *, trouble: dict[str, Any], action: str
+) -> None:
+    machine = await stopped(fly, name="victim")
+    await company(fly)
+    waiting = asyncio.create_task(fly.machines.wait(app, machine.id, timeout=900))
+    emulator.faults.add(*(Fault(action=action, identifier=whom, **trouble) for whom in (app, machine.id)))
+    await asyncio.sleep(45)
+    emulator.faults.clear()
+    await fly.machines.start(app, machine.id)
+    assert await waiting == "started"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_that_will_not_pass_ends_all_waits_soon(
+    fly: FlyClient, emulator: Emulator, app: str, status: int
+) -> None:
+    made = await asyncio.gather(*(stopped(fly) for _ in range(MANY)))
+    waits = [asyncio.create_task(fly.machines.wait(app, machine.id)) for machine in made]
+    await asyncio.sleep(20)
+    emulator.faults.add(Fault(does="refuse", status=status, body={"error": "unauthorized"}))
+    before = now()
+    ended = await asyncio.gather(*waits, return_exceptions=True)
+    assert {type(error).__name__ for error in ended} == {"Unauthorized" if status == 401 else "Forbidden"}
+    assert now() - before < 65
+
+
+async def test_an_app_that_goes_takes_its_waits_with_it(fly: FlyClient, app: str) -> None:
+    made = await asyncio.gather(*(stopped(fly) for _ in range(MANY)))
+    waits = [asyncio.create_task(fly.machines.wait(app, machine.id)) for machine in made]
+    ends = [asyncio.create_task(fly.machines.wait(app, machine.id, state="destroyed")) for machine in made]
+    await asyncio.sleep(10)
+    await fly.apps.delete(app)
+    before = now()
+    assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {NotFound}
+    assert set(await asyncio.gather(*ends)) == {"destroyed"}
+    assert now() - before < 65
+
+
+# How much it costs
+
+
+async def test_up_to_32_waits_are_long_polls(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    made = await asyncio.gather(*(fly.machines.create(app, NGINX) for _ in range(DIRECT)))
+    before = now()
+    await asyncio.gather(*(fly.machines.wait(app, machine.id) for machine in made))
+    assert now() - before <= 3
+    assert count(emulator, "waitMachine") == DIRECT
+    assert count(emulator, "listMachines") == 0
+
+
+async def test_a_thousand_waits_on_one_app_take_one_list_a_second_and_few_connections() -> None:
+    async with Emulator(seed=2, limits=False) as free, client(free) as fly, client(free, limits=NO_LIMITS) as other:
+        await fly.apps.create("web", org_slug="personal")
+        made = await asyncio.gather(*(other.machines.create("web", NGINX, skip_launch=True) for _ in range(200)))
+        await asyncio.sleep(5)
+        waits = [asyncio.create_task(fly.machines.wait("web", machine.id)) for machine in 5 * made]
+        await asyncio.sleep(9.5)
+        assert count(free, "listMachines") == 10
+        assert count(free, "waitMachine") <= DIRECT * 2
+        assert count(free, "getMachine") == DIRECT
+        assert connections(fly) <= DIRECT + 4
+        before = now()
+        await fly.machines.get("web", made[-1].id)
+        await fly.machines.cordon("web", made[-1].id)
+        await asyncio.gather(*(other.machines.start("web", machine.id) for machine in made))
+        assert now() - before < 0.1
+        assert set(await asyncio.gather(*waits)) == {"started"}
+        assert now() - before < 5
+
+
+def connections(fly: FlyClient) -> int:
+    session = fly._sender._session._client
+    assert session is not None
+    assert session.connector is not None
+    return len(session.connector._acquired) + sum(map(len, session.connector._conns.values()))
+
+
+async def test_many_waits_keep_the_published_limits(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    made = await asyncio.gather(*(stopped(fly) for _ in range(MANY)))
+    waits = [asyncio.create_task(fly.machines.wait(app, machine.id)) for machine in made]
+    for _ in range(20):
+        await fly.machines.list(app)
+    await asyncio.gather(*(fly.machines.start(app, machine.id) for machine in made))
+    await asyncio.gather(*waits)
+    assert emulator.refused_by_limit() == {}
+
+
+async def test_waits_of_two_apps_are_independent(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    await fly.apps.create("api", org_slug="personal")
+    busy = await stopped(fly)
+    crowd = [asyncio.create_task(fly.machines.wait(app, busy.id)) for _ in range(MANY)]
+    await asyncio.sleep(1)
+    emulator.faults.add(Fault(does="refuse", action="listMachines", app=app))
+    other = await fly.machines.create("api", NGINX)
+    assert await fly.machines.wait("api", other.id) == "started"
+    assert ("listMachines", "api") not in emulator.counts()
+    emulator.faults.clear()
+    await fly.machines.start(app, busy.id)
+    assert set(await asyncio.gather(*crowd)) == {"started"}
+
+
+# Who looks for all
+
+
+async def test_cancelling_any_waiter_harms_nobody_else(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    machine = await stopped(fly)
+    emulator.faults.add(Fault(does="delay", action="listMachines", seconds=0.7))
+    waits = [asyncio.create_task(fly.machines.wait(app, machine.id)) for _ in range(DIRECT + 30)]
+    for step in range(25):
+        await asyncio.sleep(0.4)
+        waits[DIRECT + step].cancel()
+    await fly.machines.start(app, machine.id)
+    ended = await asyncio.gather(*waits, return_exceptions=True)
+    assert sum(isinstance(one, asyncio.CancelledError) for one in ended) == 25
+    assert sum(one == "started" for one in ended) == DIRECT + 5
+
+
+# Small worlds, for what no emulator does
+
+
+def a_machine(state: str, *, id_: str = "m1", version: str = "01A", events: Any = None) -> Machine:
+    return structure(
+        {"id": id_, "name": id_, "state": state, "region": "iad", "instance_id": version, "events": events}, Machine
+    )
+
+
+def an_exit(timestamp: int, **exit_event: Any) -> dict[str, Any]:
+    return {"type": "exit", "timestamp": timestamp, "request": {"exit_event": exit_event}}
+
+
+def an_event(timestamp: int, kind: str) -> dict[str, Any]:
+    return {"type": kind, "timestamp": timestamp}
+
+
+@pytest.mark.parametrize(
+    ("machine", "wanted", "version", "reason"),
+    [
+        (a_machine("started"), "started", None, None),
+        (a_machine("started"), "stopped", None, None),
+        (a_machine("started"), "started", "01A", None),
+        (a_machine("started", version="01B"), "started", "01A", "version 01A was replaced by 01B"),
+        (a_machine("started", version="01B"), "settled", "01A", "version 01A was replaced by 01B"),
+        (a_machine("started", version="01A"), "started", "01B", None),
+        (a_machine("destroyed"), "destroyed", None, None),
+        (a_machine("destroying"), "destroyed", None, None),
+        (a_machine("destroying"), "started", None, "it is gone for good"),
+        (a_machine("migrated"), "started", None, "it is gone for good"),
+        (a_machine("failed"), "failed", None, None),
+        (a_machine("failed"), "settled", None, None),
+        (a_machine("failed"), "healthy", None, "it has failed"),
+        (a_machine("stopped"), "started", None, None),
+        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "stopped", None, None),
+        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "started", None, "its process ended with exit code 1"),
+        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "healthy", None, "its process ended with exit code 1"),
+        (a_machine("stopped", events=[an_exit(2)]), "started", None, None),
+        (a_machine("stopped", events=[an_exit(2, requested_stop=True)]), "started", None, None),
+        (a_machine("stopped", events=[an_event(3, "start"), an_exit(2, exit_code=1)]), "started", None, None),
+        (a_machine("stopped", events=[an_event(3, "restart"), an_exit(2, exit_code=1)]), "started", None, None),
+        (
+            a_machine("stopped", events=[an_event(1, "start"), an_exit(2, exit_code=1)]),
+            "started",
+            None,
+            "its process ended with exit code 1",
+        ),
+        (a_machine("starting", events=[an_exit(2, exit_code=1)]), "started", None, None),
+        (a_machine("hibernating"), "started", None, None),
+    ],
+)
+def test_a_machine_is_hopeless_only_when_it_cannot_get_there_by_itself(
+    machine: Machine, wanted: str, version: str | None, reason: str | None
+) -> None:
+    assert why_hopeless(machine, wanted, version) == reason
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "version", "there"),
+    [
+        ("started", "started", None, True),
+        ("started", "started", "01A", True),
+        ("started", "started", "01B", False),
+        ("stopped", "started", None, False),
+        ("stopped", "settled", None, True),
+        ("failed", "settled", None, True),
+        ("hibernating", "settled", None, True),
+        ("starting", "settled", None, False),
+        ("created", "settled", None, False),
+        ("created", "created", None, True),
+        ("started", "healthy", None, True),
+        ("starting", "healthy", None, False),
+    ],
+)
+def test_a_machine_is_there_in_the_state_and_version_waited_for(
+    state: str, wanted: str, version: str | None, *, there: bool
+) -> None:
+    assert is_there(a_machine(state), wanted, version) is there
+
+
+class World:
+    """Machines as told by hand; what is asked is noted."""
+
+    def __init__(self, *, seconds: float = 0.2) -> None:
+        self.by_name: dict[str, Machine | FlyError] = {}
+        self.listed: list[Machine] = []
+        self.list_errors: list[FlyError] = []
+        self.results: list[WaitResult | FlyError] = []
+        self.asked: Counter[str] = Counter()
+        self.waits = Waits(self.get, self.list_, self.poll)
+        self._seconds = seconds
+
+    async def get(self, _: str, machine_id: str) -> Machine:
+        self.asked[f"get {machine_id}"] += 1
+        await asyncio.sleep(self._seconds)
+        found = self.by_name[machine_id]
+        if isinstance(found, FlyError):
+            raise found
+        return found
+
+    async def list_(self, _: str) -> tuple[Machine, ...]:
+        self.asked["list"] += 1
+        shown = tuple(self.listed)  # as of now, not of when it arrives
+        await asyncio.sleep(self._seconds)
+        if self.list_errors:
+            raise self.list_errors.pop(0)
+        return shown
+
+    async def poll(self, *_: Any) -> WaitResult:
+        self.asked["poll"] += 1
+        await asyncio.sleep(self._seconds)
+        if not self.results:
+            await asyncio.Event().wait()
+        result = self.results.pop(0)
+        if isinstance(result, FlyError):
+            raise result
+        return result
+
+    async def until(self, machine_id: str = "m1", wanted: str = "started", **options: Any) -> str:
+        chosen = {"version": None, "timeout": 300.0, "just_created": False, **options}
+        return await self.waits.until("web", machine_id, wanted, **chosen)
+
+    def crowd(self) -> list[asyncio.Task[str]]:
+        return [asyncio.create_task(self.until("crowd")) for _ in range(DIRECT)]
+
+
+def refused(kind: type[FlyError], status: int) -> Any:
+    details: Any = {"status": status}
+    return kind("machines.list", "web", "no", **details)
+
+
+async def dissolve(tasks: list[asyncio.Task[str]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    others = world.crowd()
+    await asyncio.sleep(1)
+    yield world
+    await dissolve(others)
+    assert (world.waits._waiting, world.waits._watches) == (Counter(), {})
+
+
+async def test_a_list_that_lacks_a_machine_proves_nothing(world: World) -> None:
+    world.by_name["m1"] = a_machine("started")
+    assert await world.until() == "started"
+    assert world.asked["get m1"] == 1
+
+
+async def test_a_list_that_shows_a_machine_lost_proves_nothing(world: World) -> None:
+    world.listed = [a_machine("stopped", events=[an_exit(1, exit_code=1)])]
+    world.by_name["m1"] = a_machine("started")
+    assert await world.until() == "started"
+
+
+async def test_a_list_that_shows_an_older_version_proves_nothing(world: World) -> None:
+    world.listed = [a_machine("started", version="01A")]
+    waiting = asyncio.create_task(world.until(version="01B"))
+    await asyncio.sleep(5)
+    assert not waiting.done()
+    world.listed = [a_machine("started", version="01B")]
+    assert await waiting == "started"
+
+
+async def test_a_list_that_was_asked_for_before_the_wait_began_does_not_count(world: World) -> None:
+    world.listed = [a_machine("started"), a_machine("starting", id_="m2")]
+    early = asyncio.create_task(world.until("m2"))
+    await asyncio.sleep(0.1)
+    assert world.asked["list"] == 1
+    world.listed = [a_machine("restarting"), a_machine("started", id_="m2")]
+    late = asyncio.create_task(world.until("m1"))
+    assert await early == "started"
+    await asyncio.sleep(5)
+    assert not late.done()
+    world.listed = [a_machine("started")]
+    assert await late == "started"
+
+
+@pytest.mark.parametrize(
+    "error", [refused(ServerFault, 503), refused(TimedOut, 408), refused(RateLimited, 429), refused(Forbidden, 403)]
+)
+async def test_a_leader_whose_list_fails_does_not_fail_the_others(world: World, error: FlyError) -> None:
+    world.list_errors = [error]
+    world.by_name["m1"] = a_machine("starting")
+    world.listed = [a_machine("starting")]
+    waits = [asyncio.create_task(world.until()) for _ in range(50)]
+    await asyncio.sleep(4)
+    assert not any(wait.done() for wait in waits)
+    world.listed = [a_machine("started")]
+    before = now()
+    assert set(await asyncio.gather(*waits)) == {"started"}
+    assert now() - before < 4
+
+
+async def test_a_leader_that_is_cancelled_hands_the_look_on(world: World) -> None:
+    world.listed = [a_machine("starting")]
+    waits = [asyncio.create_task(world.until()) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    assert world.asked["list"] == 1
+    waits.pop(0).cancel()
+    world.listed = [a_machine("started")]
+    before = now()
+    assert set(await asyncio.gather(*waits)) == {"started"}
+    assert now() - before < 2
+
+
+async def test_waits_that_become_few_go_on_by_name(world: World) -> None:
+    world.listed = [a_machine("starting")]
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(3)
+    await dissolve([task for task in asyncio.all_tasks() if task not in {waiting, asyncio.current_task()}])
+    lists = world.asked["list"]
+    world.by_name["m1"] = a_machine("starting")
+    await asyncio.sleep(10)
+    assert world.asked["get m1"] == pytest.approx(8, abs=2)
+    world.by_name["m1"] = a_machine("started")
+    assert await waiting == "started"
+    assert world.asked["list"] <= lists + 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer", "state"),
+    [
+        ("started", WaitResult(ok=True), "started"),
+        ("started", WaitResult(ok=True, state="started"), "started"),
+        ("settled", WaitResult(ok=True), "failed"),
+        ("settled", WaitResult(ok=True, state="stopped"), "stopped"),
+    ],
+)
+async def test_an_answer_that_names_no_state_is_completed(wanted: str, answer: WaitResult, state: str) -> None:
+    world = World()
+    world.results = [answer]
+    world.by_name["m1"] = a_machine("failed")
+    assert await world.until(wanted=wanted) == state
+
+
+async def test_an_answer_about_an_old_version_is_not_the_state_of_the_machine() -> None:
+    world = World()
+    world.results = [WaitResult(ok=True, state="replaced")]
+    world.by_name["m1"] = a_machine("started", version="01B")
+    with pytest.raises(WaitFailed, match="was replaced by 01B"):
+        await world.until(wanted="settled", version="01A")
+
+
+# Health
+
+
+async def test_a_machine_is_healthy_once_its_checks_pass(fly: FlyClient, app: str, company: Company) -> None:
+    await company(fly)
+    machine = await fly.machines.create(app, CHECKED)
+    healthy = await fly.machines.wait_healthy(app, machine.id, just_created=True)
+    assert healthy.state == "started"
+    assert [check.status for check in healthy.reported_checks] == ["passing"]
+
+
+async def test_a_machine_without_checks_is_healthy_once_it_runs(fly: FlyClient, app: str, company: Company) -> None:
+    await company(fly)
+    machine = await fly.machines.create(app, NGINX)
+    assert (await fly.machines.wait_healthy(app, machine.id)).state == "started"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(does="checks_never_pass"),
+        Fault(does="checks_turn_critical", seconds=0.1),
+    ],
+    ids=["never pass", "turn critical"],
+)
+async def test_a_machine_whose_checks_do_not_pass_is_not_healthy(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company, fault: Fault
+) -> None:
+    await company(fly)
+    emulator.faults.add(fault)
+    machine = await fly.machines.create(app, CHECKED)
+    with pytest.raises(WaitFailed, match="is started, not healthy") as caught:
+        await fly.machines.wait_healthy(app, machine.id, timeout=30)
+    assert not caught.value.hopeless
+    assert emulator.refused_by_limit() == {}
+
+
+async def test_checks_that_have_not_reported_are_not_passing(fly: FlyClient, app: str) -> None:
+    machine = await running(fly, CHECKED)
+    started = await fly.machines.get(app, machine.id)
+    assert (started.state, started.reported_checks, started.is_healthy) == ("started", (), False)
+    await fly.machines.wait_healthy(app, machine.id)
+
+
+async def test_a_machine_that_crashes_never_becomes_healthy(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company
+) -> None:
+    await company(fly)
+    emulator.faults.add(Fault(does="crash", seconds=0.2, exit_code=9))
+    config = structure({"image": "nginx", "restart": {"policy": "no"}, "checks": {"a": {"type": "tcp"}}}, MachineConfig)
+    machine = await fly.machines.create(app, config)
+    before = now()
+    with pytest.raises(WaitFailed, match="exit code 9") as caught:
+        await fly.machines.wait_healthy(app, machine.id)
+    assert caught.value.hopeless
+    assert now() - before < 6
+
+
+async def test_health_is_looked_at_by_one_list_when_many_wait(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    made = await asyncio.gather(*(fly.machines.create(app, CHECKED, skip_launch=True) for _ in range(MANY)))
+    await asyncio.sleep(5)
+    waits = [asyncio.create_task(fly.machines.wait_healthy(app, machine.id)) for machine in made]
+    await asyncio.sleep(20)
+    assert count(emulator, "listMachines") == pytest.approx(20, abs=2)
+    assert count(emulator, "getMachine") <= MANY
+    await asyncio.gather(*(fly.machines.start(app, machine.id) for machine in made))
+    assert all(machine.is_healthy for machine in await asyncio.gather(*waits))
+    assert emulator.refused_by_limit() == {}
