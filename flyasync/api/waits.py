@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from attrs import Factory, define
 
 from flyasync.api.call import TROUBLE
-from flyasync.errors import NotFound, Refused, WaitFailed
+from flyasync.errors import NotFound, Refused, TimedOut, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import GONE, ExitEvent, Machine
 
@@ -168,19 +168,22 @@ class Waits:
             return machine
 
     async def _by_polls(self, wait: _Wait) -> str:
-        for seconds in chain(POLLS, repeat(LONGEST_POLL)):
+        lengths = chain(POLLS, repeat(LONGEST_POLL))
+        seconds = next(lengths)
+        while True:
             try:
                 result = await self._poll(wait.app, wait.machine_id, wait.wanted, wait.version, seconds)
                 return await self._reached(wait, result)
             except NotFound as absent:
                 if wait.wanted == "destroyed":
-                    break
+                    return wait.wanted
                 await wait.bear(absent)
-            except TROUBLE:
+            except TROUBLE as trouble:
                 # Whatever is wrong with the look, the next poll says it too.
                 with suppress(NotFound, *TROUBLE):
                     wait.check(await self._get(wait.app, wait.machine_id))
-        return wait.wanted
+                if isinstance(trouble, TimedOut):
+                    seconds = next(lengths)
 
     async def _reached(self, wait: _Wait, result: WaitResult) -> str:
         """Name the state reached; where the API's answer does not, or tells of an old version, the machine does."""

@@ -225,7 +225,7 @@ class DeployBuilder:
             if deployment.rolls_back and not report.ok:
                 await execution.take_back()
                 report = DeployReport.of(deployment, await execution.look(), seconds=onlookers.clock())
-        except asyncio.CancelledError:
+        except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
             outcome = await execution.last_look()
             report = DeployReport.of(deployment, outcome, seconds=onlookers.clock(), cancelled=True)
             onlookers.tell(Finished(at=onlookers.clock(), report=report))

@@ -170,6 +170,21 @@ async def test_a_machine_that_cannot_get_there_is_noticed_within_seconds(
     assert f"fly machine status {machine.id} -a web" in str(error)
 
 
+async def test_polls_that_fail_at_once_do_not_make_the_next_ones_longer(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    emulator.faults.add(
+        Fault(does="fail"),
+        Fault(does="refuse", action="waitMachine", status=502, times=4),
+        Fault(does="delay", action="getMachine", times=4),
+    )
+    machine = await fly.machines.create(app, NGINX)
+    start = now()
+    with pytest.raises(WaitFailed, match="it has failed"):
+        await fly.machines.wait(app, machine.id)
+    assert now() - start < 12
+
+
 async def test_a_machine_without_memory_says_so() -> None:
     exit_event = {"exit_code": 137, "oom_killed": True}
     reason = why_hopeless(a_machine("stopped", events=[an_exit(9, **exit_event)]), "started", None)

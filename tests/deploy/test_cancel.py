@@ -107,6 +107,21 @@ async def test_a_second_cancellation_cuts_it_short(base: DeployBuilder) -> None:
     assert {machine.result for machine in events[-1].report.machines} <= {Result.UNKNOWN, Result.NOT_BEGUN}
 
 
+async def test_a_client_that_is_closed_under_it_leaves_everything_named(base: DeployBuilder) -> None:
+    """The client is closed under the deploy: its calls end with an error, and so does the last look."""
+    events: list[Event] = []
+    async with world(seed=1, boot=(30, 30)) as (emulator, _):
+        fly = FlyClient(emulator.token, base_url=emulator.url)
+        deploy = asyncio.ensure_future(base.on_event(events.append).execute(fly))
+        await asyncio.sleep(5)
+        await fly.aclose()
+        report = await deploy
+    assert isinstance(events[-1], Finished)
+    assert not report.ok
+    assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
+    assert all(machine.id for machine in report.machines)
+
+
 async def test_a_deadline_around_it_is_a_deadline(base: DeployBuilder) -> None:
     events: list[Any] = []
     async with world(seed=1, latency=LATENCY, boot=(30, 30)) as (_, fly):
