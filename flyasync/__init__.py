@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flyasync.emulator.faults import Fault as Fault
     from flyasync.emulator.server import Emulator as Emulator
     from flyasync.errors import (
+        Abandoned as Abandoned,
         AlreadyStarting as AlreadyStarting,
         BadRequest as BadRequest,
         CallFailed as CallFailed,
@@ -154,6 +155,7 @@ _NAMES = {
     "flyasync.emulator.faults": ("Fault",),
     "flyasync.emulator.server": ("Emulator",),
     "flyasync.errors": (
+        "Abandoned",
         "AlreadyStarting",
         "BadRequest",
         "CallFailed",

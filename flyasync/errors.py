@@ -4,6 +4,7 @@ FlyError
 ├── InvalidInput            refused here, before any request (also a ValueError)
 │   └── MissingToken        no token in any of the places looked at
 ├── ClientClosed            the client was closed before or during the call
+├── Abandoned               given up by its caller before it left, or before it left again
 ├── CallFailed              a call that reached the network: `operation`, `identifier`
 │   ├── Unanswered          a request, and no reply
 │   │   ├── ConnectFailed   the connection was never made: nothing happened
@@ -63,6 +64,14 @@ class MissingToken(InvalidInput):
 
 class ClientClosed(FlyError, RuntimeError):
     """The client was closed; a call that was under way may have happened."""
+
+    def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
+
+
+class Abandoned(FlyError):
+    """A request that its caller gave up before it left, or before it left again after a failure."""
 
     def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
         super().__init__(message)

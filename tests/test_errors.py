@@ -10,6 +10,7 @@ import pytest
 
 from flyasync import errors
 from flyasync.errors import (
+    Abandoned,
     AlreadyStarting,
     BadRequest,
     CallFailed,
@@ -50,6 +51,7 @@ EXAMPLES: list[FlyError] = [
     InvalidInput("no"),
     MissingToken("none"),
     ClientClosed("closed"),
+    Abandoned("given up"),
     CallFailed(*CALL),
     Unanswered(*CALL),
     ConnectFailed(*CALL),

@@ -16,7 +16,8 @@ class Attempt:
 
     `waited` is the time spent in line for the rate limit, `seconds` the time from sending to the verdict. `status`
     and `request_id` are None when no reply came; `error` is the name of the error's class, None on success.
-    Neither the token nor any body is here.
+    `poll` is set for long polls: the seconds for which the API was asked to hold its reply, so that a TimedOut is no
+    failure but the answer "not yet". Neither the token nor any body is here.
     """
 
     operation: str
@@ -27,6 +28,12 @@ class Attempt:
     status: int | None
     request_id: str | None
     error: str | None
+    poll: float | None = None
+
+    @property
+    def went_well(self) -> bool:
+        """Whether it ended as it may: with success, or a long poll with "not yet"."""
+        return self.error is None or (self.poll is not None and self.error == "TimedOut")
 
 
 OnAttempt = Callable[[Attempt], None]
@@ -34,7 +41,7 @@ OnAttempt = Callable[[Attempt], None]
 
 def log_attempt(attempt: Attempt) -> None:
     """Write `attempt` to the logger `flyasync`: failures as warnings, the rest for debugging."""
-    level = logging.WARNING if attempt.error else logging.DEBUG
+    level = logging.DEBUG if attempt.went_well else logging.WARNING
     if log.isEnabledFor(level):
         log.log(
             level,

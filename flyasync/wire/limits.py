@@ -6,7 +6,8 @@ getting a machine; 100 app deletions a minute on top (docs: machines/api/working
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 
 from aiolimiter import AsyncLimiter
 from attrs import Attribute, Factory, field, frozen, validators
@@ -72,6 +73,13 @@ class Limits:
         return self.operations.get(operation, self.default)
 
 
+Place = Callable[[], Awaitable[object]]
+
+
+async def _at_once() -> None:
+    """Take no time: there is always a place."""
+
+
 class Bucket:
     """Turns at one rate, first come first served, which a 429 can pause.
 
@@ -95,27 +103,27 @@ class Bucket:
         resting = _now() > self._paused_until + self._rate.refill
         return not self._queued and resting and self._limiter.has_capacity(self._rate.usable)
 
-    async def turn(self, *, again: bool = False) -> None:
-        """Wait for a turn; `again` keeps the place at the front that a failed attempt already had."""
-        if not self._queued and not self._paused_until and self._limiter.has_capacity():
-            await self._limiter.acquire()
-            return
-        # Counted by hand: a lock that is being handed over looks free, and an arrival would slip in.
+    async def turn(self, *, again: bool = False, place: Place = _at_once) -> None:
+        """Wait for a turn, then for a place to use it; `again` keeps the front that a failed attempt already had.
+
+        The next in line moves up only when both are there: turns granted before would pile up behind a full pool, and
+        leave together as a burst that the API does not allow.
+        """
         self._queued += 1
         try:
-            if again:
+            async with nullcontext() if again else self._line, self._head:
                 await self._next()
-            else:
-                async with self._line:
-                    await self._next()
+                granted = _now()
+                await place()
+                if _now() - granted >= 1 / self._rate.per_second:
+                    await self._next()  # that turn is long past; the one that is used is the one that counts
         finally:
             self._queued -= 1
 
     async def _next(self) -> None:
-        async with self._head:
-            await self._limiter.acquire()
-            while self._paused_until:
-                await self._sit_out()
+        await self._limiter.acquire()
+        while self._paused_until:
+            await self._sit_out()
 
     async def _sit_out(self) -> None:
         left = self._paused_until - _now()
@@ -148,17 +156,20 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    async def turn(self, request: Request, *, again: bool = False) -> float:
-        """Wait until `request` may leave; give the seconds waited."""
+    async def turn(self, request: Request, *, again: bool = False, place: Place = _at_once) -> float:
+        """Wait until `request` may leave: for its turn, then for a `place`; give the seconds waited."""
         start = _now()
-        for bucket in self._over(request):
-            await bucket.turn(again=again)
+        if request.operation in self._limits.totals:
+            await self._own(request).turn(again=again)
+        # The last gate is the one beside the place. A bucket found before a wait may be forgotten by its end.
+        await (self._total(request) or self._own(request)).turn(again=again, place=place)
         return _now() - start
 
     def pause(self, request: Request, seconds: float | None) -> None:
         """Hold back, after a 429, every request of this action and identifier, and of its total where it has one."""
-        for bucket in self._over(request):
-            bucket.pause(seconds)
+        self._own(request).pause(seconds)
+        if total := self._total(request):
+            total.pause(seconds)
 
     def close(self) -> None:
         """Stop looking for buckets at rest."""
@@ -166,11 +177,12 @@ class Buckets:
             self._sweep.cancel()
             self._sweep = None
 
-    def _over(self, request: Request) -> Iterator[Bucket]:
-        """Give the buckets over `request`, each when its turn comes: one found earlier may be forgotten by then."""
-        yield self._find((request.operation, request.identifier), self._limits.rate(request.operation))
-        if total := self._limits.totals.get(request.operation):
-            yield self._find((request.operation, None), total)
+    def _own(self, request: Request) -> Bucket:
+        return self._find((request.operation, request.identifier), self._limits.rate(request.operation))
+
+    def _total(self, request: Request) -> Bucket | None:
+        rate = self._limits.totals.get(request.operation)
+        return self._find((request.operation, None), rate) if rate else None
 
     def _find(self, key: tuple[str, str | None], rate: Rate) -> Bucket:
         if (bucket := self._buckets.get(key)) is None:

@@ -1,6 +1,6 @@
 """What is asked, what came back, and whether it may be asked twice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from typing import Any
@@ -9,6 +9,10 @@ from urllib.parse import quote
 from attrs import Factory, define, field, frozen
 
 from flyasync.errors import InvalidInput
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Repeat(Enum):
@@ -23,9 +27,15 @@ class Repeat(Enum):
 
 @define
 class Flight:
-    """Whether a request is under way: sent, and not answered yet."""
+    """How a request stands: `is_out` from the moment it leaves until its answer is there.
+
+    Set `is_abandoned` and it does not leave any more: not for the first time, and not again after a failure. An answer
+    that is under way is still heard. `on_leave` is called each time it leaves.
+    """
 
     is_out: bool = False
+    is_abandoned: bool = False
+    on_leave: Callable[[], None] = _nothing
 
 
 @frozen(kw_only=True)

@@ -2,13 +2,23 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
 
 from attrs import define
 
-from flyasync.errors import ClientClosed, ConnectFailed, FlyError, NoReplyInTime, RateLimited
+from flyasync.errors import (
+    Abandoned,
+    ClientClosed,
+    ConnectFailed,
+    FlyError,
+    NoReplyInTime,
+    RateLimited,
+    ServerFault,
+    TimedOut,
+    Unanswered,
+)
 from flyasync.wire.events import Attempt, OnAttempt, tell
 from flyasync.wire.judge import judge
 from flyasync.wire.limits import Buckets
@@ -29,6 +39,17 @@ class _Call:
     number: int = 0
     in_doubt: bool = False
     failure: FlyError | None = None
+
+    def weigh(self, failure: FlyError) -> None:
+        """Have `failure` speak for all attempts: the last one may have reached nobody, after one that did."""
+        if self.request.method == "GET":
+            failure.may_have_happened = False
+            if isinstance(failure, Unanswered | ServerFault | TimedOut):
+                failure.advice = "Nothing was changed by it: ask again"
+            return
+        if self.in_doubt and isinstance(failure, ConnectFailed):
+            failure.advice = "An earlier attempt may have happened: look before asking again"
+        failure.may_have_happened = self.in_doubt = self.in_doubt or failure.may_have_happened
 
     def cut(self) -> None:
         """End a call that is in line or between two attempts, because the client closes."""
@@ -64,18 +85,24 @@ class Sender:
                 self._calls.add(call)
                 return await self._retrying[request.repeat](call)
         except TimeoutError as error:
-            raise call.failure or _no_reply(request, self._bound(request)) from error
+            failure = call.failure or _no_reply(request, self._bound(request))
+            call.weigh(failure)
+            raise failure from error
         finally:
             self._calls.discard(call)
 
     async def attempt(self, call: _Call) -> Any:
-        """Wait for a turn, exchange, and judge: once."""
+        """Wait for a turn and a place, exchange, and judge: once."""
+        self._check(call)
         call.number += 1
-        waited = await self._buckets.turn(call.request, again=call.number > 1)
-        self._start(call)
-        with self._watched(call, waited) as seen:
-            seen.reply = await self._session.exchange(call.request)
-            return judge(call.request, seen.reply)
+        async with AsyncExitStack() as held:
+            place = partial(held.enter_async_context, self._session.place(call.request))
+            waited = await self._buckets.turn(call.request, again=call.number > 1, place=place)
+            self._check(call)
+            self._start(call)
+            with self._watched(call, waited) as seen:
+                seen.reply = await self._session.exchange(call.request)
+                return judge(call.request, seen.reply)
 
     async def close(self, *, grace: float) -> None:
         """Let calls under way finish for up to `grace` seconds, then close everything; calls in line end at once."""
@@ -90,6 +117,10 @@ class Sender:
     def _cut_waiting(self) -> None:
         for call in self._calls:
             call.cut()
+
+    def _check(self, call: _Call) -> None:
+        if call.request.flight.is_abandoned:
+            raise Abandoned(f"{call.request.operation}: given up before it left", may_have_happened=call.in_doubt)
 
     def _start(self, call: _Call) -> None:
         """Start the clock with the first turn: how long the line before it is, is the caller's own doing."""
@@ -108,14 +139,12 @@ class Sender:
         started, seen = loop.time(), _Seen()
         error: BaseException | None = None
         call.request.flight.is_out = True
+        call.request.flight.on_leave()
         try:
             yield seen
         except FlyError as failure:
             error = call.failure = failure
-            # A failure speaks for all attempts: the last one may have reached nobody, after one that did.
-            if call.in_doubt and isinstance(failure, ConnectFailed):
-                failure.advice = "An earlier attempt may have happened: look before asking again"
-            failure.may_have_happened = call.in_doubt = call.in_doubt or failure.may_have_happened
+            call.weigh(failure)
             if isinstance(failure, RateLimited):
                 self._buckets.pause(call.request, failure.retry_after)
             raise
@@ -143,6 +172,7 @@ def _attempt(
         seconds=seconds,
         status=reply.status if reply else None,
         request_id=reply.request_id if reply else None,
+        poll=call.request.poll,
         error=type(error).__name__ if error else None,
     )
 

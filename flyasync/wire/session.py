@@ -67,18 +67,21 @@ class Session:
         self._done = asyncio.Event()
         self._done.set()
 
+    def place(self, request: Request) -> asyncio.Semaphore:
+        """Give the places of which `request` has to hold one during its exchange."""
+        return self._calls if request.poll is None else self._polls
+
     async def exchange(self, request: Request) -> Reply:
         """Send `request` exactly once and give the reply, whatever its status.
 
         Raises ConnectFailed, ConnectionLost, NoReplyInTime or ClientClosed. Cancellation closes the connection; the
         work may have been done.
         """
-        async with self._calls if request.poll is None else self._polls:
-            if self._is_closed:
-                raise ClientClosed(f"{request.operation} {request.identifier}: the client is closed")
-            with self._foreign_errors(request):
-                async with self._watched(request):
-                    return await self._send(request)
+        if self._is_closed:
+            raise ClientClosed(f"{request.operation} {request.identifier}: the client is closed")
+        with self._foreign_errors(request):
+            async with self._watched(request):
+                return await self._send(request)
 
     async def _send(self, request: Request) -> Reply:
         async with self._open().request(
@@ -162,6 +165,13 @@ class Session:
             yield
         except aiohttp.ClientConnectorError as error:
             raise _connect_failed(operation, identifier, error) from error
+        except aiohttp.InvalidURL:
+            failure = ConnectFailed(operation, identifier, "the proxy in the environment is not a URL")
+            failure.is_temporary, failure.advice = (
+                False,
+                "Nothing was sent; write it as http://host:port in https_proxy",
+            )
+            raise failure from None
         except aiohttp.ConnectionTimeoutError as error:
             text = f"no connection to {self._base_url} within {self._timeouts.connect:g} s"
             raise ConnectFailed(operation, identifier, text) from error

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flyasync.errors import (
+    Abandoned,
     ClientClosed,
     ConnectFailed,
     ConnectionLost,
@@ -20,7 +21,7 @@ from flyasync.errors import (
 )
 from flyasync.wire.events import Attempt
 from flyasync.wire.limits import Buckets, Limits, Rate
-from flyasync.wire.request import Repeat, Reply, Request
+from flyasync.wire.request import Flight, Repeat, Reply, Request
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
 from tests.wire.scripted import SECRET, ScriptedExchange, Step, a_reply, a_request, now, rounded
@@ -352,4 +353,87 @@ async def test_neither_events_nor_logs_know_the_token(caplog: pytest.LogCaptureF
     office = Office(BOOM, LOST, OK, limits=WIDE)
     await office.send(headers={"fly-machine-lease-nonce": SECRET}, body={"value": SECRET})
     assert SECRET not in f"{office.told} {office.sender!r} {caplog.text}"
+    await office.sender.close(grace=0)
+
+
+class Few(ScriptedExchange):
+    """A session with two places for calls, in which every exchange takes ten seconds."""
+
+    def __init__(self, *script: Step) -> None:
+        super().__init__(*script)
+        self._calls = asyncio.Semaphore(2)
+
+    async def exchange(self, request: Request) -> Reply:
+        reply = await super().exchange(request)
+        await asyncio.sleep(10)
+        return reply
+
+
+async def test_turns_do_not_pile_up_behind_a_full_pool_into_a_burst() -> None:
+    office = Office(OK, exchange=Few)
+    slow = [office.send(identifier=name) for name in ("m2", "m3")]
+    await asyncio.sleep(0.1)
+    await asyncio.gather(*slow, *(office.send() for _ in range(8)))
+    times = [time for time, request in office.exchange.sent if request.identifier == "m1"]
+    for start in times:
+        # At most two at once and one a second: what the bucket allows, whenever the pool lets go.
+        assert sum(start <= time < start + 0.9 for time in times) <= 2
+    await office.sender.close(grace=0)
+
+
+async def test_waiting_for_a_place_does_not_use_up_the_time_of_the_call() -> None:
+    office = Office(OK, exchange=Few, total=15.0)
+    await asyncio.gather(*(office.send(identifier=f"m{number}") for number in range(8)))
+    assert len(office.exchange.sent) == 8
+    await office.sender.close(grace=0)
+
+
+async def test_a_request_in_line_has_not_left() -> None:
+    office, left = Office(OK, exchange=Few), list[float]()
+    flights = [Flight(on_leave=lambda: left.append(now())) for _ in range(3)]
+    sends = [office.send(identifier=f"m{number}", flight=flight) for number, flight in enumerate(flights)]
+    await asyncio.sleep(1)
+    assert [flight.is_out for flight in flights] == [True, True, False]
+    await asyncio.gather(*sends)
+    assert [flight.is_out for flight in flights] == [False, False, False]
+    assert rounded(left) == [0, 0, 10]
+    await office.sender.close(grace=0)
+
+
+async def test_an_abandoned_request_does_not_leave_any_more() -> None:
+    office, flight = Office(OK), Flight(is_abandoned=True)
+    error, _ = await office.ending(office.send(flight=flight))
+    assert isinstance(error, Abandoned)
+    assert not error.may_have_happened
+    assert not office.exchange.sent
+    await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "in_doubt"), [(a_reply(429, {"error": "slow down"}), False), (BOOM, True)], ids=["429", "lost"]
+)
+async def test_an_abandoned_request_does_not_leave_again(first: Step, *, in_doubt: bool) -> None:
+    office = Office(first, OK)
+    flight = Flight(on_leave=lambda: setattr(flight, "is_abandoned", True))
+    error, _ = await office.ending(office.send(flight=flight, method="POST", repeat=Repeat.ANYTIME))
+    assert isinstance(error, Abandoned)
+    assert error.may_have_happened is in_doubt
+    assert len(office.exchange.sent) == 1
+    await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize("failing", [BOOM, a_reply(500, {"error": "down"}), a_reply(408, {"error": "late"})])
+async def test_a_read_that_failed_has_changed_nothing_and_says_so(failing: Step) -> None:
+    office = Office(failing, attempts=2)
+    error, _ = await office.ending(office.send(method="GET", repeat=Repeat.ANYTIME))
+    assert not error.may_have_happened
+    assert "ask again" in str(error)
+    await office.sender.close(grace=0)
+
+
+async def test_not_yet_is_no_failure_of_a_long_poll() -> None:
+    office = Office(a_reply(408, {"error": "not yet"}))
+    await office.ending(office.send(method="GET", repeat=Repeat.UNSENT, poll=60.0))
+    await office.ending(office.send(method="GET", repeat=Repeat.UNSENT))
+    assert [it.went_well for it in office.told] == [True, False]
     await office.sender.close(grace=0)

@@ -52,6 +52,12 @@ async def talking(answer: Answer, **timeouts: float) -> AsyncIterator[tuple[RawS
         yield server, session
 
 
+async def placed(session: Session, request: Request) -> Reply:
+    """Exchange as the sender does: with a place held."""
+    async with session.place(request):
+        return await session.exchange(request)
+
+
 async def failure(session: Session, request: Request | None = None) -> tuple[FlyError, float]:
     """Give the error in which an exchange ends, and the seconds it took."""
     started = now()
@@ -226,12 +232,12 @@ async def test_a_thousand_long_polls_do_not_delay_an_ordinary_call() -> None:
     with file_limit(min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 4096)):
         async with talking(answer) as (server, session):
             polls = [
-                asyncio.create_task(session.exchange(a_request(method="GET", path="/v1/wait", poll=60.0)))
+                asyncio.create_task(placed(session, a_request(method="GET", path="/v1/wait", poll=60.0)))
                 for _ in range(1000)
             ]
             await all_are_there.wait()
             started = now()
-            await session.exchange(a_request())
+            await placed(session, a_request())
             assert now() - started < 0.1
             assert {reply.status for reply in await asyncio.gather(*polls)} == {200}
             assert now() < 60
@@ -255,7 +261,7 @@ class Crowd:
 async def test_polls_and_calls_have_places_of_their_own(poll: float | None, most: int) -> None:
     crowd = Crowd()
     async with talking(crowd, polls=5, calls=3, reply=2, poll_grace=1) as (_, session):
-        await asyncio.gather(*(session.exchange(a_request(method="GET", poll=poll)) for _ in range(15)))
+        await asyncio.gather(*(placed(session, a_request(method="GET", poll=poll)) for _ in range(15)))
     assert crowd.most == most
     assert round(now()) == 15 / most  # a place is taken before any timeout starts
 
@@ -265,7 +271,7 @@ async def test_polls_leave_the_last_files_to_others() -> None:
     async with raw_server(crowd) as server:
         with file_limit(RESERVED_FILES + 4):
             async with a_session(server.url) as session:
-                await asyncio.gather(*(session.exchange(a_request(method="GET", poll=60.0)) for _ in range(12)))
+                await asyncio.gather(*(placed(session, a_request(method="GET", poll=60.0)) for _ in range(12)))
     assert crowd.most == 4
 
 
@@ -384,7 +390,7 @@ class Watched:
 
     async def _run(self, session: Session, request: Request) -> tuple[Reply | FlyError, float]:
         try:
-            return await session.exchange(request), rounded([now()])[0]
+            return await placed(session, request), rounded([now()])[0]
         except FlyError as error:
             return error, rounded([now()])[0]
 
