@@ -22,7 +22,8 @@ ROOMS: dict[str, set[str]] = {
 ORDER: dict[str, list[str]] = {
     "models": [
         "scalars", "record", "guest", "service", "container", "config", "app", "lease", "machine", "action",
-        "volume", "region", "lint", "convert",
+        "volume", "region", "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
+        "toml_section", "toml_services", "fly_toml",
     ],
     "wire": ["request", "events", "judge", "limits", "retries", "credentials", "session", "sender"],
     "api": [
@@ -30,17 +31,22 @@ ORDER: dict[str, list[str]] = {
     ],
     "deploy": [
         "deployment", "fleet", "plan", "strategies", "placement", "outcome", "report", "events",
-        "observe", "steps", "execute", "builder",
+        "observe", "door", "steps", "execute", "builder",
     ],
     "emulator": [
-        "errors", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "records", "world",
-        "checks", "timeline", "leases", "volumes", "machines", "actions", "apps", "waiting", "views",
-        "operations", "ask", "routing", "journal", "pulse", "gate",
-        "routes_apps", "routes_machines", "routes_actions", "routes_volumes", "routes_wait", "routes_control",
+        "errors", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course", "paging",
+        "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases", "secrets",
+        "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs", "certificates",
+        "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "operations", "ask",
+        "tokens", "sight", "routing", "journal", "pulse", "gate", "graphql",
+        "routes_apps", "routes_machines", "routes_actions", "routes_processes", "routes_volumes", "routes_orgs",
+        "routes_secrets", "routes_secret_keys", "routes_certificates", "routes_ip_assignments", "routes_tokens",
+        "routes_postgres", "routes_databases", "routes_logs", "routes_graphql", "routes_wait", "routes_control",
         "routes", "server",
     ],
     "cli": [
-        "exits", "options", "signals", "order", "display", "rollout", "rows", "live", "deploy", "emulator", "main",
+        "exits", "options", "signals", "order", "outline", "display", "rollout", "rows", "live", "deploy", "destroy",
+        "emulator", "main",
     ],
 }  # fmt: skip
 THIRD_PARTY: dict[str, set[str]] = {
@@ -59,9 +65,13 @@ PURE = {
     "deploy/deployment", "deploy/fleet", "deploy/plan", "deploy/strategies", "deploy/placement",
     "deploy/events", "deploy/outcome", "deploy/report",
     "emulator/errors", "emulator/regions", "emulator/ids", "emulator/gojson", "emulator/guest", "emulator/config",
-    "emulator/lifecycle", "emulator/faults", "emulator/rates", "emulator/records", "emulator/world", "emulator/checks",
-    "emulator/timeline", "emulator/leases", "emulator/volumes", "emulator/machines", "emulator/actions",
-    "emulator/apps", "emulator/waiting", "emulator/views", "emulator/operations", "emulator/ask", "emulator/journal",
+    "emulator/lifecycle", "emulator/faults", "emulator/rates", "emulator/course", "emulator/paging",
+    "emulator/loglines", "emulator/processes", "emulator/holdings", "emulator/records", "emulator/world",
+    "emulator/checks", "emulator/timeline", "emulator/leases", "emulator/secrets", "emulator/secret_keys",
+    "emulator/snapshots", "emulator/volumes", "emulator/machines", "emulator/actions", "emulator/memory",
+    "emulator/apps", "emulator/orgs", "emulator/certificates", "emulator/ip_assignments", "emulator/postgres",
+    "emulator/waiting", "emulator/views", "emulator/views_holdings", "emulator/views_postgres", "emulator/operations",
+    "emulator/ask", "emulator/tokens", "emulator/sight", "emulator/journal", "emulator/graphql",
 }  # fmt: skip
 IMPURE_MODULES = {"asyncio", "socket", "time", "subprocess", "threading", "pathlib", "os"}
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from secrets import token_hex
 from typing import Any
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, field
 
-from flyasync.errors import FlyError, NameTaken, NotFound
+from flyasync.errors import FlyError, NameTaken, NotFound, RateLimited
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 from flyasync.wire.request import Flight
@@ -15,13 +17,18 @@ from flyasync.wire.retries import RetryPolicy, retrying
 LAUNCH = "flyasync_launch"
 """The metadata key that says which launch a machine was made for."""
 
+CREATION = "flyasync_creation"
+"""The metadata key that says which `Creation` made a machine: only so can it know its own after a lost answer."""
+
 
 @define(kw_only=True)
 class Creation:
     """A machine to be created once, and what is known of it so far, also after an error or a cancellation.
 
-    `machine` is there once it was made or found, `adopted` when it was found; `may_have_happened` while some request
-    for it is unexplained.
+    `machine` is there once it was made or found, `adopted` when it was there before or somebody else made it: `id` is
+    in its metadata, so that it says itself whose it is. `may_have_happened` while some request is unexplained.
+    `refusal` is a certain no that came while an earlier request was still unexplained. `on_leave` is called each time
+    that a request leaves.
     """
 
     app: str
@@ -29,9 +36,12 @@ class Creation:
     name: str
     launch: str
     options: Mapping[str, Any] = Factory(dict)
+    id: str = Factory(partial(token_hex, 8))
+    on_leave: Callable[[], None] = field(default=lambda: None)
     machine: Machine | None = None
     adopted: bool = False
     may_have_happened: bool = False
+    refusal: FlyError | None = None
 
 
 class Once:
@@ -61,25 +71,33 @@ class Once:
         if creation.may_have_happened:
             # That there is none here proves nothing, for lists lag; the name then guards the next create.
             machine = await self._named(creation, metadata={LAUNCH: creation.launch})
-            if machine and _launch(machine) == creation.launch:
-                creation.adopted = True
+            if machine and _tag(machine, LAUNCH) == creation.launch:
+                creation.adopted = _tag(machine, CREATION) != creation.id
                 return machine
+        if creation.refusal:
+            raise creation.refusal  # asked again it would be refused again; only looking can clear the doubt
         try:
             return await self._send(creation)
         except NameTaken as taken:
             return await self._adopt(creation, taken)
         except FlyError as error:
-            creation.may_have_happened |= error.may_have_happened
-            error.may_have_happened = creation.may_have_happened
+            self._weigh(creation, error)
             raise
+
+    def _weigh(self, creation: Creation, error: FlyError) -> None:
+        if creation.may_have_happened and not error.may_have_happened:
+            creation.refusal = error
+        creation.may_have_happened |= error.may_have_happened
+        error.may_have_happened = creation.may_have_happened
 
     async def _send(self, creation: Creation) -> Machine:
         """Send one create; cancelled after it left, hear the answer out, since it tells what there is now.
 
         A second cancellation cuts it nevertheless.
         """
-        flight = Flight()
-        config = evolve(creation.config, metadata={**(creation.config.metadata or {}), LAUNCH: creation.launch})
+        flight = Flight(on_leave=creation.on_leave)
+        tags = {LAUNCH: creation.launch, CREATION: creation.id}
+        config = evolve(creation.config, metadata={**(creation.config.metadata or {}), **tags})
         create = asyncio.ensure_future(
             self._create(creation.app, config, name=creation.name, flight=flight, **creation.options)
         )
@@ -88,6 +106,7 @@ class Once:
         except asyncio.CancelledError:
             in_doubt = creation.may_have_happened
             creation.may_have_happened |= flight.is_out
+            flight.is_abandoned = True
             if not flight.is_out:
                 create.cancel()
             await _hear_out(create, creation, in_doubt=in_doubt)
@@ -100,13 +119,13 @@ class Once:
             # Somebody has the name, and it may be this very machine, not visible yet.
             creation.may_have_happened = taken.may_have_happened = True
             raise taken
-        if _launch(machine) != creation.launch:
+        if _tag(machine, LAUNCH) != creation.launch:
             creation.may_have_happened = False
             taken.advice = (
                 f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
             )
             raise taken
-        creation.adopted = True
+        creation.adopted = _tag(machine, CREATION) != creation.id
         return machine
 
     async def _named(
@@ -138,10 +157,11 @@ async def _hear_out(create: "asyncio.Future[Machine]", creation: Creation, *, in
         creation.may_have_happened = False
 
 
-def _launch(machine: Machine) -> str | None:
+def _tag(machine: Machine, key: str) -> str | None:
     config = machine.config or machine.incomplete_config
-    return ((config and config.metadata) or {}).get(LAUNCH)
+    return ((config and config.metadata) or {}).get(key)
 
 
 def _is_in_doubt(error: Exception) -> bool:
-    return isinstance(error, FlyError) and error.may_have_happened
+    # A look that was rate limited has been tried for as long as any call may take.
+    return isinstance(error, FlyError) and error.may_have_happened and not isinstance(error, RateLimited)

@@ -1,10 +1,9 @@
 """DeployBuilder: the face that users see."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Mapping
 from secrets import token_hex
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from attrs import evolve, field, frozen
 
@@ -12,7 +11,8 @@ from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment, Fallback, Goal, Requirement, check_launch, check_region
 from flyasync.deploy.events import Event, Finished, OnEvent, Planned, Progress
 from flyasync.deploy.execute import Execution
-from flyasync.deploy.observe import observe
+from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.observe import check_regions, observe
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
@@ -23,8 +23,6 @@ from flyasync.models.guest import Guest
 from flyasync.models.lint import check_app_name, check_config, check_guest, check_image, refuse
 from flyasync.models.machine import expected_checks
 from flyasync.models.service import Check, Port, Service
-
-log = logging.getLogger("flyasync")
 
 
 @frozen
@@ -77,7 +75,7 @@ class DeployBuilder:
     def count(self, per_region: int | None = None, /, **by_region: int) -> "DeployBuilder":
         """Run so many machines in each region, or in those named: `count(2, iad=5)`. The default is one."""
         for count in (*by_region.values(), *([] if per_region is None else [per_region])):
-            if isinstance(count, bool) or count != int(count) or count < 1:
+            if type(count) is not int or count < 1:
                 raise InvalidInput(
                     f"count is {count!r}, but must be a whole number, 1 or more; leave out the region for none"
                 )
@@ -145,7 +143,11 @@ class DeployBuilder:
             return evolve(self, fallback=regions[0])
         if not regions:
             raise InvalidInput("fallback needs 'skip', 'nearest', or regions to try in order")
-        return evolve(self, fallback=tuple(map(check_region, regions)))
+        for region in regions:
+            check_region(region)
+            if regions.count(region) > 1:
+                raise InvalidInput(f"{region!r} is listed twice as a fallback")
+        return evolve(self, fallback=regions)
 
     def wait_for(
         self, goal: Goal | Literal["checked"] = "checked", /, *, timeout: float | None = None
@@ -174,6 +176,8 @@ class DeployBuilder:
 
     def on_event(self, onlooker: OnEvent) -> "DeployBuilder":
         """Tell `onlooker` of every event; the last one is `Finished`, with the report, also after a cancellation."""
+        if not callable(onlooker):
+            raise InvalidInput(f"on_event takes a function of one event, not {onlooker!r}")
         return evolve(self, onlookers=(*self._onlookers, onlooker))
 
     def deployment(self) -> Deployment:
@@ -221,13 +225,12 @@ class DeployBuilder:
         execution = Execution(fly, deployment, plan, onlookers.note, onlookers.clock)
         try:
             await execution.walk()
-            report = DeployReport.of(deployment, await execution.look(), seconds=onlookers.clock())
-            if deployment.rolls_back and not report.ok:
+            report = execution.report(await execution.look())
+            if deployment.rolls_back and report.is_missed:
                 await execution.take_back()
-                report = DeployReport.of(deployment, await execution.look(), seconds=onlookers.clock())
+                report = execution.report(await execution.look())
         except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
-            outcome = await execution.last_look()
-            report = DeployReport.of(deployment, outcome, seconds=onlookers.clock(), cancelled=True)
+            report = execution.report(await execution.last_look(), cancelled=True)
             onlookers.tell(Finished(at=onlookers.clock(), report=report))
             raise
         onlookers.tell(Finished(at=onlookers.clock(), report=report))
@@ -264,7 +267,13 @@ class DeployBuilder:
 
 
 async def _plan(fly: FlyClient, deployment: Deployment) -> Plan:
-    return launch(deployment, await observe(fly, deployment.app, deployment.launch))
+    fleet, wrong = await asyncio.gather(
+        observe(fly, deployment), check_regions(fly, deployment), return_exceptions=True
+    )
+    for outcome in (wrong, fleet):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return launch(deployment, cast("Fleet", fleet))
 
 
 def _web(internal_port: int | None) -> Service:
@@ -312,5 +321,7 @@ class _Onlookers:
         for onlooker in self._onlookers:
             try:
                 onlooker(event)
-            except Exception:
-                log.exception("on_event failed for %s", type(event).__name__)
+            except Exception as error:  # noqa: BLE001 - told where asyncio tells of what nobody caught
+                self._loop.call_exception_handler(
+                    {"message": f"on_event failed for {type(event).__name__}", "exception": error}
+                )

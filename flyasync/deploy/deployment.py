@@ -1,14 +1,17 @@
 """Deployment: what is wanted, and when it counts as reached."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
+from flyasync.models.convert import unstructure
 from flyasync.models.machine import Machine
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
@@ -17,11 +20,16 @@ Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 Goal = Literal["started", "healthy"] | None
 """The state to wait for; None for not waiting at all."""
 
+FINGERPRINT = "flyasync_config"
+"""The metadata key with the fingerprint of the config that a machine was made with."""
+
 _ALIASES = frozenset({"any", "apac", "eu", "na", "sa", "us", "usa"})
 
 
 def check_region(code: str) -> str:
     """Give `code` back, if it can be a region's."""
+    if not isinstance(code, str):
+        raise InvalidInput(f"{code!r} is not a region: name each one as a text of its own, such as 'iad', 'lhr'")
     if code in _ALIASES:
         raise InvalidInput(
             f"{code!r} stands for many regions; name each one you want, such as 'iad', or use a fallback"
@@ -74,11 +82,6 @@ class Requirement:
             # Rounded first, so that a third of three is not two for a rounding error's sake.
             return max(1, math.ceil(round(self.regions * wanted, 9)))
         return self.regions
-
-    @property
-    def text(self) -> str:
-        """Write it as `parse` reads it."""
-        return f"{self.regions * 100:g}%" if isinstance(self.regions, float) else str(self.regions)
 
     def __str__(self) -> str:
         if self.regions == "all":
@@ -135,6 +138,21 @@ class Deployment:
         )
 
     @property
+    def fingerprint(self) -> str:
+        """A short text that tells this config from others; each machine carries it, so that a launch is one config."""
+        written = json.dumps(unstructure(self.config), sort_keys=True)
+        return sha256(written.encode()).hexdigest()[:16]
+
+    @property
+    def tagged(self) -> MachineConfig:
+        """The config that machines are created with."""
+        return evolve(self.config, metadata={**(self.config.metadata or {}), FINGERPRINT: self.fingerprint})
+
+    def made(self, machine: Machine) -> bool:
+        """Tell whether a machine was made with this config."""
+        return machine.metadata.get(FINGERPRINT) == self.fingerprint
+
+    @property
     def resting_states(self) -> frozenset[str]:
         """The states, besides `started`, that keep the promise: autostop may put a started machine to rest."""
         autostops = any(service.autostop not in {None, "off"} for service in self.config.services or ())
@@ -142,6 +160,8 @@ class Deployment:
 
     def keeps_promise(self, machine: Machine) -> bool:
         """Tell whether a machine is as this deployment wants it."""
+        if not self.made(machine):
+            return False
         if self.goal is None:
             return machine.is_alive
         if self.goal == "healthy" and machine.state == "started":

@@ -10,9 +10,10 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.plan import Plan, Track
+from flyasync.deploy.report import DeployReport
 from flyasync.deploy.steps import NoRoomError, Steps, Tell
 from flyasync.errors import FlyError, NotFound
-from flyasync.models.machine import Machine
+from flyasync.models.machine import GONE, Machine
 
 LAST_LOOK = 30.0
 """Seconds that the last look of a cancelled deploy may take."""
@@ -56,6 +57,10 @@ class Execution:
             run.error = error
             self._tell(run, Phase.FAILED, str(error))
 
+    def report(self, outcome: Outcome, *, cancelled: bool = False) -> DeployReport:
+        """Put down what is known now."""
+        return DeployReport.of(self._deployment, outcome, seconds=self._clock(), cancelled=cancelled)
+
     async def take_back(self) -> None:
         """Destroy the machines that this walk made, and no others."""
         await _together(self._destroy(run) for run in self.runs.values() if run.machine and not run.adopted)
@@ -72,11 +77,19 @@ class Execution:
         """See what is there now; a machine that was in doubt and is found belongs to its run from then on."""
         runs = tuple(self.runs.values())
         try:
-            machines = await self._machines(runs)
+            listed = (await observe(self._fly, self._deployment)).machines
         except FlyError as error:
-            return Outcome(runs=runs, unseen=error)
-        seen = {name: tuple(same) for name, same in groupby(sorted(machines, key=_name), key=_name)}
-        outcome = Outcome(runs=runs, seen=seen)
+            return Outcome.blind(runs, error)
+        # That the list lacks a machine proves nothing, for lists lag: it is asked after by its id.
+        ids = {machine.id for machine in listed}
+        missing = {run.wanted.name: run.machine.id for run in runs if run.machine and run.machine.id not in ids}
+        found = dict(zip(missing, await asyncio.gather(*map(self._get, missing.values())), strict=True))
+        machines = [*listed, *(machine for machine in found.values() if isinstance(machine, Machine))]
+        outcome = Outcome(
+            runs=runs,
+            seen={name: tuple(same) for name, same in groupby(sorted(machines, key=_name), key=_name)},
+            unseen={name: error for name, error in found.items() if isinstance(error, FlyError)},
+        )
         for run in runs:
             run.machine = run.machine or outcome.machine(run)
         return outcome
@@ -87,21 +100,17 @@ class Execution:
             async with asyncio.timeout(LAST_LOOK):
                 return await self.look()
         except (TimeoutError, asyncio.CancelledError):
-            return Outcome(runs=tuple(self.runs.values()), unseen=FlyError("the last look was cut short"))
+            return Outcome.blind(tuple(self.runs.values()), FlyError("the last look was cut short"))
 
-    async def _machines(self, runs: Iterable[Run]) -> list[Machine]:
-        """List the launch's machines, and get by name those that the list lacks, for lists lag."""
-        fleet = await observe(self._fly, self._deployment.app, self._deployment.launch)
-        listed = {machine.id for machine in fleet.machines}
-        missing = [run.machine.id for run in runs if run.machine and run.machine.id not in listed]
-        got = await asyncio.gather(*map(self._get, missing))
-        return [*fleet.machines, *(machine for machine in got if machine)]
-
-    async def _get(self, machine_id: str) -> Machine | None:
+    async def _get(self, machine_id: str) -> Machine | FlyError | None:
+        """Give the machine, None when it is gone, or the error that hides it."""
         try:
-            return await self._fly.machines.get(self._deployment.app, machine_id)
+            machine = await self._fly.machines.get(self._deployment.app, machine_id)
         except NotFound:
             return None
+        except FlyError as error:
+            return error
+        return None if machine.state in GONE else machine
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:

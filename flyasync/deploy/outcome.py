@@ -63,12 +63,17 @@ class Run:
 class Outcome:
     """What became of every machine, and what was there at the last look.
 
-    `seen` are the launch's machines by name; empty when the look failed, and `unseen` says why.
+    `seen` are the launch's machines by name. `unseen` says of each run that could not be looked at, by its name, why.
     """
 
     runs: tuple[Run, ...]
     seen: Mapping[str, tuple[Machine, ...]] = field(factory=dict)
-    unseen: FlyError | None = None
+    unseen: Mapping[str, FlyError] = field(factory=dict)
+
+    @classmethod
+    def blind(cls, runs: tuple[Run, ...], error: FlyError) -> "Outcome":
+        """Say that nothing at all could be seen."""
+        return cls(runs=runs, unseen={run.wanted.name: error for run in runs})
 
     def machine(self, run: Run) -> Machine | None:
         """Give the machine of a run as it was seen last."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from flyasync.deploy.deployment import Fallback
 from flyasync.errors import NoCapacity, Scope
 from flyasync.models.region import Region, Regions, distance_km
 
@@ -80,8 +79,3 @@ def by_distance(home: str, regions: Regions, *, without: Iterable[str], room: It
         and not region.requires_paid_plan
         and (roomy is None or region.code in roomy)
     )
-
-
-def named(fallback: Fallback) -> tuple[str, ...]:
-    """List the alternatives that need no look at the map."""
-    return () if isinstance(fallback, str) else fallback

@@ -6,12 +6,12 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from flyasync.deploy.deployment import Deployment, Requirement
+from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.errors import CallFailed, DeployFailed, FlyError, Refused
 from flyasync.models.convert import structure, unstructure
-from flyasync.models.machine import machine_host
+from flyasync.models.machine import Machine, machine_host
 
 
 class Result(StrEnum):
@@ -130,7 +130,7 @@ class RegionReport:
 class DeployReport:
     """What a deploy left behind, as it was last seen.
 
-    `ok` says whether enough regions run, by the deploy's requirement; never with nothing running. `surplus` are ids of
+    `ok` says whether enough regions run: `needed` of them, which is what `require` comes to. `surplus` are ids of
     machines that carry this launch's tag and a name of its own, but are not the ones reported: there should be none,
     and with one the report is not ok. `unseen` says why the last look failed, if it did; nothing counts as running
     then.
@@ -140,6 +140,7 @@ class DeployReport:
     launch: str
     image: str
     require: str
+    needed: int
     regions: tuple[RegionReport, ...]
     seconds: float
     cancelled: bool = False
@@ -149,8 +150,12 @@ class DeployReport:
     @property
     def ok(self) -> bool:
         """Whether the requirement is met and nothing is there that should not be."""
-        needed = Requirement.parse(self.require).needed(len(self.regions))
-        return not self.cancelled and not self.surplus and self.running_regions >= needed
+        return not self.cancelled and not self.surplus and self.running_regions >= self.needed
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the requirement is known to be missed; what could not be seen may be running for all one knows."""
+        return not self.ok and self.unseen is None
 
     @property
     def running_regions(self) -> int:
@@ -181,7 +186,8 @@ class DeployReport:
             app=deployment.app,
             launch=deployment.launch,
             image=str(deployment.config.image),
-            require=deployment.requirement.text,
+            require=str(deployment.requirement),
+            needed=deployment.requirement.needed(len(deployment.counts)),
             regions=tuple(
                 RegionReport(
                     region=region,
@@ -193,7 +199,7 @@ class DeployReport:
             seconds=seconds,
             cancelled=cancelled,
             surplus=outcome.surplus,
-            unseen=Failure.of(outcome.unseen) if outcome.unseen else None,
+            unseen=next((Failure.of(error) for error in outcome.unseen.values()), None),
         )
 
     def raise_for_failure(self) -> Self:
@@ -221,12 +227,12 @@ class DeployReport:
         return (
             f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines run, "
             f"{self.running_regions} of {len(self.regions)} regions complete, {self.seconds:.1f} s "
-            f"(launch {self.launch} of {self.image}, required: {Requirement.parse(self.require)})"
+            f"(launch {self.launch} of {self.image}, required: {self.require})"
         )
 
     def _remarks(self) -> Iterable[str]:
         if self.unseen:
-            yield f"  could not look at the end, so nothing is certain: {self.unseen}"
+            yield f"  could not see everything at the end, and calls nothing running that it did not see: {self.unseen}"
         if self.surplus:
             yield f"  too many: {', '.join(self.surplus)} carry this launch's tag besides the machines above"
         if not self.ok and self.left_behind:
@@ -236,7 +242,7 @@ class DeployReport:
 
 
 def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> MachineReport:
-    machine = outcome.machine(run) or (run.machine if outcome.unseen else None)
+    machine = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
     result, failure = _result(deployment, outcome, run)
     return MachineReport(
         name=run.wanted.name,
@@ -260,23 +266,35 @@ def _result(deployment: Deployment, outcome: Outcome, run: Run) -> tuple[Result,
     machine = outcome.machine(run)
     if run.phase is Phase.DESTROYED:
         return Result.DESTROYED, error
-    if outcome.unseen and (run.machine or run.in_doubt):
-        return Result.UNKNOWN, error or Failure.of(outcome.unseen)
+    if (unseen := outcome.unseen.get(run.wanted.name)) and (run.machine or run.in_doubt):
+        return Result.UNKNOWN, error or Failure.of(unseen)
     if machine is None:
         return _absent(run), error or _told("it is not there any more" if run.machine else None)
     if not deployment.keeps_promise(machine):
-        seen = error or _told(f"it is {machine.state} at the last look")
+        seen = error or _told(_trouble(deployment, machine))
         return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), seen
     # A call that failed on the way proves nothing against a machine that is seen to be as promised; a wait that found
     # it hopeless does.
     return (Result.RUNNING, None) if run.error is None or isinstance(run.error, CallFailed) else (Result.FAILED, error)
 
 
+def _trouble(deployment: Deployment, machine: Machine) -> str:
+    """Say what keeps a machine from being as promised."""
+    if not deployment.made(machine):
+        return "it was made, or changed, with another config"
+    failing = ", ".join(f"{check.name} {check.status}: {check.output}" for check in machine.failing_checks)
+    state = f"it is {machine.state} at the last look" + (f", with checks that fail ({failing})" if failing else "")
+    if (end := machine.exit_event) and not end.requested_stop:
+        memory = ", out of memory" if end.oom_killed else ""
+        return f"{state}; its process ended with exit code {end.exit_code}{memory}, restarted {end.restart_count} times"
+    return state
+
+
 def _absent(run: Run) -> Result:
-    if run.phase is Phase.SKIPPED:
-        return Result.SKIPPED
     if run.in_doubt:
         return Result.UNKNOWN
+    if run.phase is Phase.SKIPPED:
+        return Result.SKIPPED
     return Result.FAILED if run.error or run.machine else Result.NOT_BEGUN
 
 

@@ -1,18 +1,23 @@
 """One step becomes its API calls; the only file that changes a machine."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 
 from flyasync.api.client import FlyClient
 from flyasync.api.once import Creation
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.door import Door, Ticket
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal, next_region
 from flyasync.deploy.plan import Adopt, AwaitHealthy, AwaitStarted, Create, Start, Step
-from flyasync.errors import AlreadyStarting, NoCapacity, NotFound
+from flyasync.errors import AlreadyStarting, NoCapacity, NotFound, WrongState
 from flyasync.models.machine import Machine
+
+SETTLING = 10
+"""How often to ask a machine to start that is still stopping, a second apart; it was seen to take up to eight."""
 
 
 class NoRoomError(Exception):
@@ -30,7 +35,7 @@ class Steps:
         self._deployment = deployment
         self._tell = tell
         self._full: dict[str, Refusal] = {}
-        self._answered: dict[str, asyncio.Event] = {}
+        self._doors: defaultdict[str, Door] = defaultdict(Door)
         self._map = asyncio.Lock()  # one look at the map for all machines of a region
         self._near: dict[str, tuple[str, ...]] = {}
 
@@ -59,27 +64,23 @@ class Steps:
             await self._move(run, refusal)
 
     async def _ask(self, run: Run) -> Refusal | None:
-        """Create the machine in its present region, after the first one there has been answered.
+        """Create the machine in its present region, once it is this one's turn there."""
+        ticket = await self._doors[run.region].enter()
+        try:
+            return self._full.get(run.region) or await self._try(run, ticket)
+        finally:
+            ticket.give_back(answered=True)
 
-        Else all machines of a full region would stand in line to be turned away one by one, each costing a second.
-        """
-        if (answered := self._answered.get(run.region)) is None:
-            answered = self._answered[run.region] = asyncio.Event()
-            try:
-                return await self._try(run)
-            finally:
-                answered.set()
-        await answered.wait()
-        return self._full.get(run.region) or await self._try(run)
-
-    async def _try(self, run: Run) -> Refusal | None:
+    async def _try(self, run: Run, ticket: Ticket) -> Refusal | None:
         """Create the machine in its present region; give the refusal where there is no room."""
         creation = Creation(
             app=self._deployment.app,
-            config=self._deployment.config,
+            config=self._deployment.tagged,
             name=run.wanted.name,
             launch=self._deployment.launch,
             options={"region": run.region},
+            on_leave=ticket.give_back,
+            may_have_happened=run.in_doubt,
         )
         try:
             await self._fly.machines.once.create(creation)
@@ -88,6 +89,7 @@ class Steps:
         finally:
             run.in_doubt = creation.may_have_happened
             if creation.machine:
+                run.adopted = creation.adopted
                 self._has(run, creation.machine)
         return None
 
@@ -121,8 +123,18 @@ class Steps:
         self._has(run, await self._fly.machines.get(self._deployment.app, machine_id), Phase.ADOPTED)
 
     async def _start(self, run: Run) -> None:
-        with suppress(AlreadyStarting):
-            await self._fly.machines.start(self._deployment.app, run.machine_id)
+        """Start the machine; one that has just stopped refuses for some seconds."""
+        for last in (*[False] * SETTLING, True):
+            try:
+                await self._fly.machines.start(self._deployment.app, run.machine_id)
+            except AlreadyStarting:
+                return
+            except WrongState:
+                if last:
+                    raise
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _await_started(self, run: Run) -> None:
         self._tell(run, Phase.STARTING, None)
@@ -130,6 +142,7 @@ class Steps:
             self._deployment.app,
             run.machine_id,
             state="started",
+            version=run.machine.current_version if run.machine else None,
             timeout=self._time_left(run),
             just_created=True,
         )

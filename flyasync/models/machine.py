@@ -162,6 +162,11 @@ class Machine(Record):
         return tuple(check for check in self.checks or () if not (check.name or "").startswith(_FAKE_CHECKS))
 
     @property
+    def failing_checks(self) -> Sequence[CheckStatus]:
+        """The checks that have reported and do not pass."""
+        return tuple(check for check in self.reported_checks if check.status != "passing")
+
+    @property
     def checks_pass(self) -> bool:
         """Whether every check it should have has reported, and all pass; true when it should have none."""
         reported = self.reported_checks
@@ -189,6 +194,44 @@ class Machine(Record):
             and last.exit_code != 0
             and last.restart_count > 1
         )
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class OrgMachine(Record):
+    """A machine as the list of its whole organization shows it, which lags behind.
+
+    Of `config` there are only the guest, the image and the metadata: not fit to update or to make a machine with.
+    """
+
+    id: str
+    app_name: str | None = None
+    name: str | None = None
+    state: str | None = None
+    region: str | None = None
+    version: str | None = None
+    private_ip: str | None = None
+    config: MachineConfig | None = None
+    created_at: Timestamp | None = field(default=None, converter=timestamp)
+    updated_at: Timestamp | None = field(default=None, converter=timestamp)
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class OrgMachinePage(Record):
+    """A page of an organization's machines; there is another one while `next_cursor` is set.
+
+    Regions in `error_regions` could not be read: that a machine there is missing here means nothing.
+    """
+
+    machines: Sequence[OrgMachine] | None = None
+    next_cursor: str | None = None
+    error_regions: Sequence[str] | None = None
+    last_machine_id: str | None = None
+    last_updated_at: Timestamp | None = field(default=None, converter=timestamp)
+
+    @property
+    def rows(self) -> Sequence[OrgMachine]:
+        """What the page holds."""
+        return self.machines or ()
 
 
 def expected_checks(config: MachineConfig | None) -> int:

@@ -9,7 +9,7 @@ import pytest_asyncio
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH, Creation, Once
+from flyasync.api.once import CREATION, LAUNCH, Creation, Once
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     BadRequest,
@@ -21,6 +21,7 @@ from flyasync.errors import (
     NoCapacity,
     NoReplyInTime,
     NotFound,
+    RateLimited,
     ServerFault,
 )
 from flyasync.models.config import MachineConfig
@@ -58,7 +59,7 @@ async def test_a_machine_is_created_with_its_name_its_launch_and_its_options(fly
     creation = Creation(app=app, config=config, name="one", launch="v1", options=options)
     machine = await fly.machines.once.create(creation)
     assert (machine.name, machine.region) == ("one", "lhr")
-    assert machine.metadata == {"role": "web", LAUNCH: "v1"}
+    assert machine.metadata == {"role": "web", LAUNCH: "v1", CREATION: creation.id}
     assert (creation.machine, creation.adopted, creation.may_have_happened) == (machine, False, False)
     assert config.metadata == {"role": "web"}
 
@@ -102,7 +103,7 @@ async def test_a_lost_answer_is_made_good_by_looking_and_not_by_another_create(
     emulator.faults.add(Fault(does="cut_after", action="createMachine", times=1))
     creation = a_creation()
     await fly.machines.once.create(creation)
-    assert (creation.adopted, creation.may_have_happened) == (True, False)
+    assert (creation.adopted, creation.may_have_happened) == (False, False)  # found, and made by this very creation
     assert (count(emulator, "createMachine"), count(emulator, "listMachines")) == (1, 1)
 
 
@@ -477,3 +478,52 @@ async def test_a_lost_answer_that_takes_all_its_time_is_looked_after_too(
     with pytest.raises(NoReplyInTime):
         await quick.machines.create(app, NGINX, name="one")
     assert made_in(emulator) == ["one"]
+
+
+async def test_a_machine_that_another_deployer_made_is_adopted(fly: FlyClient, app: str) -> None:
+    first, second = a_creation(), a_creation()
+    await fly.machines.once.create(first)
+    await fly.machines.once.create(second)
+    assert (first.adopted, second.adopted) == (False, True)
+    assert first.machine is not None
+    assert second.machine is not None
+    assert first.machine.id == second.machine.id
+
+
+async def test_a_certain_no_in_doubt_is_not_asked_for_again(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    """The first create is cut before the work, the second finds the region full: only looks can tell more."""
+    emulator.faults.add(Fault(does="cut", action="createMachine", times=1))
+    emulator.set_capacity("iad", 0)
+    creation = a_creation(options={"region": "iad"})
+    with pytest.raises(NoCapacity) as caught:
+        await fly.machines.once.create(creation)
+    assert caught.value.may_have_happened
+    assert count(emulator, "createMachine") == 2
+
+
+async def test_looks_that_stay_rate_limited_end_it_in_doubt(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    emulator.faults.add(Fault(does="cut_after", action="createMachine", times=1))
+    emulator.faults.add(Fault(does="refuse", action="listMachines", status=429))
+    creation, start = a_creation(), now()
+    with pytest.raises(RateLimited):
+        await fly.machines.once.create(creation)
+    assert creation.may_have_happened
+    assert now() - start < 200
+
+
+async def test_cancelled_while_a_429_is_under_way_it_is_not_sent_again(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    emulator.faults.add(
+        Fault(does="delay", action="createMachine", seconds=2),
+        Fault(does="refuse", action="createMachine", status=429, headers={"Retry-After": "60"}, times=1),
+    )
+    creation = a_creation()
+    task = asyncio.ensure_future(fly.machines.once.create(creation))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(120)
+    assert count(emulator, "createMachine") == 1
+    assert (creation.machine, creation.may_have_happened) == (None, False)

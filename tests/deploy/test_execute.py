@@ -16,6 +16,7 @@ from flyasync import (
     Fault,
     Finished,
     FlyClient,
+    InvalidInput,
     MachineConfig,
     NotFound,
     Phase,
@@ -64,7 +65,7 @@ async def test_three_machines_cost_three_creates_three_waits_and_two_lists(base:
     async with world(seed=1) as (emulator, fly):
         await base.execute(fly)
         counts = {action: total(emulator, action) for action, _ in emulator.counts()}
-    assert counts == {"createApp": 1, "createMachine": 3, "waitMachine": 3, "listMachines": 2}
+    assert counts == {"createApp": 1, "getRegions": 1, "createMachine": 3, "waitMachine": 3, "listMachines": 2}
 
 
 async def test_the_report_survives_json(base: DeployBuilder) -> None:
@@ -357,7 +358,7 @@ async def test_what_could_not_be_looked_at_is_not_called_running(base: DeployBui
     assert not report.ok
     assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
     assert all(machine.id for machine in report.machines)
-    assert "could not look at the end" in str(report)
+    assert "could not see everything at the end" in str(report)
 
 
 async def test_trouble_on_the_way_to_a_running_machine_is_forgiven(base: DeployBuilder) -> None:
@@ -401,3 +402,97 @@ async def test_a_silent_network_is_said_before_anything_happens(base: DeployBuil
     async with FlyClient("fm2_x", base_url="http://127.0.0.1:9") as fly:
         with pytest.raises(ConnectFailed):
             await base.execute(fly)
+
+
+async def test_a_region_that_fly_does_not_have_is_refused_before_anything_happens(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        with pytest.raises(InvalidInput, match=r"'lrh' is not a region of Fly\.io: did you mean 'lhr'"):
+            await base.to_regions("iad", "lrh").execute(fly)
+        with pytest.raises(InvalidInput, match="'zzz' is not a region"):
+            await base.fallback("zzz").plan(fly)
+        assert total(emulator, "createMachine") == 0
+        assert total(emulator, "getRegions") == 1  # the map is read once for all deploys of a client
+
+
+async def test_a_token_that_may_not_see_the_map_deploys_all_the_same(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[Fault(does="refuse", action="getRegions", status=403)]) as (_, fly):
+        assert (await base.require("all").execute(fly)).ok
+
+
+async def test_a_launch_with_another_config_is_refused(base: DeployBuilder) -> None:
+    async with world(seed=1) as (emulator, fly):
+        await base.execute(fly)
+        with pytest.raises(InvalidInput, match="was made with another config: v1-iad-1 runs nginx;"):
+            await base.with_image("nginx:2").execute(fly)
+        assert total(emulator, "createMachine") == 3
+
+
+async def test_a_machine_on_its_way_out_is_not_adopted_but_made_again(base: DeployBuilder) -> None:
+    async with world(seed=1) as (_, fly):
+        first = await base.execute(fly)
+        await fly.machines.delete("web", first.machines[0].id or "", force=True)
+        second = await base.require("all").execute(fly)
+    assert second.ok
+    assert second.machines[0].id != first.machines[0].id
+    assert first.machines[0].id not in second.left_behind
+
+
+async def test_a_rollback_spares_what_another_deployer_of_the_launch_made(base: DeployBuilder) -> None:
+    async with world(seed=1, latency=(0.02, 0.25), capacity={"nrt": 0}) as (emulator, fly):
+        one = base.to_regions("iad", "lhr")
+        other = base.require("all").roll_back_on_failure()
+        async with FlyClient(emulator.token, base_url=emulator.url) as elsewhere:
+            kept, missed = await asyncio.gather(one.execute(fly), other.execute(elsewhere))
+        assert kept.ok
+        assert not missed.ok
+        there = {machine.id for machine in await fly.machines.list("web")}
+    assert there == {machine.id for machine in kept.machines if machine.id and not machine.adopted}
+    assert all(machine.result is not Result.DESTROYED for machine in missed.machines if machine.adopted)
+
+
+async def test_nothing_is_rolled_back_by_a_deployer_that_cannot_see(base: DeployBuilder) -> None:
+    blind = Fault(does="refuse", action="listMachines", after=1, status=503)
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(blind)
+        report = await base.roll_back_on_failure().execute(fly)
+        emulator.faults.clear()
+        assert not report.ok
+        assert len(await fly.machines.list("web")) == 3
+        assert total(emulator, "deleteMachine") == 0
+
+
+async def test_a_region_that_fills_up_turns_few_away(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 1}) as (emulator, fly):
+        report = await base.to_regions("lhr").count(20).execute(fly)
+    assert len(report.running) == 1
+    assert total(emulator, "createMachine") <= 4
+    assert report.seconds < 8
+    assert [machine.result for machine in report.machines].count(Result.SKIPPED) == 19
+
+
+async def test_a_region_whose_creates_are_slow_is_not_slowed_further(base: DeployBuilder) -> None:
+    slow = Fault(does="delay", action="createMachine", seconds=3)
+    async with world(seed=1, boot=(1, 1), faults=[slow]) as (_, fly):
+        report = await base.to_regions("lhr").count(20).require("all").execute(fly)
+    assert report.ok
+    assert report.seconds <= 3 + 19 + 3 + 1 + 1  # the first is heard out, then one leaves each second
+
+
+async def test_two_thirds_of_three_are_two(base: DeployBuilder) -> None:
+    async with world(seed=1, capacity={"lhr": 0}) as (_, fly):
+        report = await base.require(2 / 3).execute(fly)
+    assert report.ok
+    assert report.needed == 2
+    assert DeployReport.from_dict(json.loads(json.dumps(report.to_dict()))).ok
+
+
+async def test_a_crash_is_reported_with_its_exit_code(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[Fault(does="crash", region="nrt", exit_code=137)]) as (_, fly):
+        report = await base.require("all").execute(fly)
+    assert "exit code 137" in str(report)
+
+
+async def test_checks_that_fail_are_named_in_the_report(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[Fault(does="checks_never_pass", region="lhr")]) as (_, fly):
+        report = await base.with_check("up", CHECKED).wait_for(timeout=60).execute(fly)
+    assert "not within" in str(report) or "up critical" in str(report)

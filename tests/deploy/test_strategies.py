@@ -3,7 +3,10 @@
 from textwrap import dedent
 from typing import Any
 
-from flyasync import Machine, MachineConfig, Service
+import pytest
+from attrs import evolve
+
+from flyasync import InvalidInput, Machine, MachineConfig, Service
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.strategies import launch
@@ -12,7 +15,16 @@ from flyasync.deploy.strategies import launch
 def plan(fleet: list[Machine], **options: Any) -> str:
     config = options.pop("config", MachineConfig(image="nginx"))
     wanted = Deployment(**{"app": "web", "launch": "v1", "config": config, "counts": {"iad": 1, "lhr": 1}, **options})
-    return str(launch(wanted, Fleet("web", tuple(fleet))))
+    return str(launch(wanted, Fleet("web", tuple(evolve(machine, config=wanted.tagged) for machine in fleet))))
+
+
+def test_a_launch_is_one_config() -> None:
+    first, second = (
+        Deployment(app="web", launch="v1", config=MachineConfig(image=image), counts={"iad": 1}) for image in ("a", "b")
+    )
+    present = evolve(machine("v1-iad-1"), config=first.tagged)
+    with pytest.raises(InvalidInput, match=r"'v1' was made with another config: v1-iad-1 runs a; use another launch"):
+        launch(second, Fleet("web", (present,)))
 
 
 def machine(name: str, state: str = "started") -> Machine:

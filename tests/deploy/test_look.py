@@ -1,0 +1,82 @@
+"""The last look: machine by machine, through lists that lag and calls that fail."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, Result, ServerFault
+from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.execute import Execution
+from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.strategies import launch
+
+WANTED = Deployment(app="web", launch="v1", config=MachineConfig(image="nginx"), counts={"iad": 1, "lhr": 1, "nrt": 1})
+DOWN = ServerFault("machines.get", "web/3", "down", status=503)
+GONE = NotFound("machines.get", "web/3", "machine not found", status=404)
+
+
+def machine(region: str, *, id_: str | None = None, state: str = "started") -> Machine:
+    return Machine(id=id_ or f"id-{region}", name=f"v1-{region}-1", state=state, region=region, config=WANTED.tagged)
+
+
+async def looked(listed: list[Machine] | Exception, got: Machine | Exception) -> DeployReport:
+    """Report on three machines that were started, by what the API shows at the end."""
+
+    async def answer(what: Any) -> Any:
+        if isinstance(what, Exception):
+            raise what
+        return tuple(what) if isinstance(what, list) else what
+
+    machines = SimpleNamespace(list=lambda *_, **__: answer(listed), get=lambda *_: answer(got))
+    fly = cast("FlyClient", SimpleNamespace(machines=machines))
+    execution = Execution(fly, WANTED, launch(WANTED, Fleet("web", ())), lambda *_: None, lambda: 1.0)
+    for run in execution.runs.values():
+        run.machine, run.ready_after = machine(run.wanted.region), 1.0
+    return execution.report(await execution.look())
+
+
+def results(report: DeployReport) -> list[Result]:
+    return [machine.result for machine in report.machines]
+
+
+LISTED = [machine("iad"), machine("lhr")]
+
+
+@pytest.mark.parametrize(
+    ("got", "result"),
+    [
+        (machine("nrt"), Result.RUNNING),
+        (machine("nrt", state="destroyed"), Result.FAILED),
+        (GONE, Result.FAILED),
+        (DOWN, Result.UNKNOWN),
+    ],
+)
+async def test_a_machine_that_the_list_lacks_is_asked_after_and_hides_no_other(
+    got: Machine | Exception, result: Result
+) -> None:
+    report = await looked(LISTED, got)
+    assert results(report) == [Result.RUNNING, Result.RUNNING, result]
+    assert (report.unseen is not None) == (result is Result.UNKNOWN)
+
+
+async def test_without_a_list_nothing_is_known() -> None:
+    report = await looked(DOWN, machine("nrt"))
+    assert results(report) == [Result.UNKNOWN] * 3
+    assert not report.ok
+    assert not report.is_missed
+
+
+async def test_machines_on_their_way_out_are_not_there() -> None:
+    report = await looked([*LISTED, machine("nrt", state="destroying")], machine("nrt", state="destroying"))
+    assert results(report) == [Result.RUNNING, Result.RUNNING, Result.FAILED]
+    assert "id-nrt" not in report.left_behind
+
+
+async def test_a_second_machine_of_the_same_name_is_surplus() -> None:
+    twin = machine("iad", id_="twin")
+    report = await looked([*LISTED, machine("nrt"), twin], machine("nrt"))
+    assert results(report) == [Result.RUNNING] * 3
+    assert report.surplus == ("twin",)
+    assert not report.ok
+    assert "too many: twin" in str(report)
