@@ -154,10 +154,13 @@ async def _beside(watch: Callable[[], Awaitable[FlyError]]) -> AsyncIterator[Non
     cancelled_before = body.cancelling()
 
     async def watching() -> FlyError:
-        error = await watch()
-        body.cancel()
-        return error
+        try:
+            return await watch()
+        finally:
+            if not done.is_set():
+                body.cancel()  # however the watch ended: from here on nobody keeps it
 
+    done = asyncio.Event()
     watcher = asyncio.create_task(watching())
     try:
         yield
@@ -165,6 +168,7 @@ async def _beside(watch: Callable[[], Awaitable[FlyError]]) -> AsyncIterator[Non
         if not watcher.done() or body.cancelling() > cancelled_before + 1:
             raise
     finally:
+        done.set()
         if watcher.done():
             body.uncancel()
         watcher.cancel()

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from attrs import Factory, define
 
 from flyasync.api.call import TROUBLE
-from flyasync.errors import NotFound, Refused, TimedOut, WaitFailed
+from flyasync.errors import FlyError, Forbidden, NotFound, TimedOut, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import GONE, ExitEvent, Machine
 
@@ -17,7 +17,7 @@ DIRECT = 32
 """Up to this many machines of one app are asked after one by one; from there on one list a second serves all.
 
 A long poll answers at the very moment, but holds a connection. One list a second is all that its rate limit allows,
-tells the state of every machine of the app, and costs the same for 33 machines as for 3,000.
+and tells the state of every machine of the app in one request, for 33 machines as for 3,000.
 """
 
 POLLS = (5.0, 10.0, 20.0, 40.0)
@@ -97,9 +97,7 @@ class Watch:
     async def _listed(self) -> tuple[Machine, ...]:
         try:
             return await self._list()
-        except TROUBLE:
-            raise
-        except Refused:
+        except (Forbidden, NotFound):
             return ()  # no list at all: each onlooker asks by name, and hears what that means for it
 
 
@@ -218,6 +216,13 @@ class Waits:
         # Lists lag: that one lacks a machine or shows it lost proves nothing, so it is asked after by name.
         return await self._get(wait.app, wait.machine_id)
 
+    async def _see(self, wait: _Wait) -> None:
+        """Name the state of a machine that was never looked at between two polls, in two seconds more at most."""
+        if wait.state == "unknown":
+            with suppress(FlyError, TimeoutError):
+                async with asyncio.timeout(2):
+                    wait.state = (await self._get(wait.app, wait.machine_id)).state
+
     @asynccontextmanager
     async def _in_time(
         self, app: str, machine_id: str, wanted: str, version: str | None, timeout: float, *, just_created: bool
@@ -234,6 +239,7 @@ class Waits:
             async with asyncio.timeout(timeout):
                 yield wait
         except TimeoutError as error:
+            await self._see(wait)
             raise wait.failed(f"it was not within {timeout:g} s", hopeless=False) from error
         finally:
             self._waiting[app] -= 1

@@ -41,7 +41,8 @@ class DeployBuilder:
     API would refuse is refused by the method it is given to, with InvalidInput, before any request.
 
     A deploy adds the machines of its launch and touches no others. Where a region has no room it is skipped, unless
-    `fallback` says otherwise.
+    `fallback` says otherwise. An onlooker that raises is told of by the event loop's exception handler; the deploy goes
+    on.
     """
 
     app: str
@@ -239,7 +240,8 @@ class DeployBuilder:
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and give each event as it happens; the last one is `Finished`, with the report.
 
-        Raises what `execute` raises. Closed early, the deploy is cancelled, and ends as `execute` does then.
+        Raises what `execute` raises. Closed early, the deploy is cancelled, and ends as `execute` does then; a `break`
+        closes it only if it is used in `contextlib.aclosing`.
         """
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         deploy = asyncio.ensure_future(self.on_event(events.put_nowait).execute(fly))

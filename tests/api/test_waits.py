@@ -240,6 +240,12 @@ async def test_time_that_runs_out_is_not_hopeless_and_tells_the_last_state(
     assert now() - before == pytest.approx(7, abs=0.1)
 
 
+async def test_a_wait_too_short_for_any_look_tells_the_state_nevertheless(fly: FlyClient, app: str) -> None:
+    machine = await fly.machines.create(app, NGINX)
+    with pytest.raises(WaitFailed, match="is starting, not suspended: it was not within 1 s"):
+        await fly.machines.wait(app, machine.id, state="suspended", timeout=1)
+
+
 async def test_a_machine_that_is_not_there_is_not_found_at_once(fly: FlyClient, app: str, company: Company) -> None:
     await company(fly)
     before = now()
