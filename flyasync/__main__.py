@@ -1,9 +1,15 @@
 """The command `flyasync`, as a script and as `python -m flyasync`."""
 
+import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
+from typing import TextIO
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -14,7 +20,29 @@ def main() -> None:
         # What the API says may hold letters that this terminal or file cannot; a deploy must not stumble over them.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    import_module("flyasync.cli.main").command(prog_name="flyasync")
+    try:
+        import_module("flyasync.cli.main").command(prog_name="flyasync")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    finally:
+        _settle()
+
+
+def _settle() -> None:
+    """Let nothing change the exit code while Python ends: no further signal, and no reader who is gone."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _drop(stream)
+
+
+def _drop(stream: TextIO) -> None:
+    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - pathlib loads slowly
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _say_what_is_missing() -> int:

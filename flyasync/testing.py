@@ -1,15 +1,60 @@
-"""For tests: time that jumps.
+"""For tests: machines made up, trouble for a while, and time that jumps.
 
-`VirtualTimeLoop` runs an asyncio program, sockets included, without ever waiting: when nothing is ready to run,
-its clock jumps to the next timer. An hour of rate limits passes in a second, and the same way every time.
+`mock_machine` makes a machine as the API would show it. `trouble` has an emulator misbehave for the length of a block
+or of a test. `VirtualTimeLoop` runs an asyncio program, sockets included, without ever waiting: when nothing is ready
+to run, its clock jumps to the next timer. An hour of rate limits passes in a second, and the same way every time.
+
+The fixtures `fly_emulator` and `fly` come with the pytest plugin: see `flyasync.pytest_plugin`.
 """
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from flyasync.emulator.faults import Fault
+from flyasync.emulator.server import Emulator
+from flyasync.models.convert import structure
+from flyasync.models.machine import Machine
+
 T = TypeVar("T")
+
+
+def mock_machine(**overrides: Any) -> Machine:
+    """Make up a started machine in iad; `overrides` are keys of the API's own JSON, and unknown ones are kept.
+
+    Raises a ValueError that names the place when a value is not of the kind that the API sends.
+    """
+    shown = {
+        "id": "1857156b526dd8",
+        "name": "test-machine",
+        "state": "started",
+        "region": "iad",
+        "instance_id": "01HEPA330HZ37A78TK080NAK1M",
+        "private_ip": "fdaa:0:1:a7b:195:e229:8038:2",
+        "host_status": "ok",
+        "config": {"image": "nginx", "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}},
+        "created_at": "2025-01-01T00:00:00Z",
+        "updated_at": "2025-01-01T00:00:00Z",
+        "events": [],
+        "checks": [],
+    }
+    return structure({**shown, **overrides}, Machine)
+
+
+@contextmanager
+def trouble(emulator: Emulator, *faults: Fault) -> Iterator[None]:
+    """Have `emulator` misbehave while the block runs; earlier faults stay, and come first.
+
+    A whole test begins with trouble by the marker `@pytest.mark.fly_emulator(faults=[…])` instead.
+    """
+    emulator.faults.add(*faults)
+    try:
+        yield
+    finally:
+        emulator.faults.remove(*faults)
+
 
 # A clock that lands exactly on a timer can stand still for ever in code that re-arms "for now" after rounding.
 _NUDGE = 1e-6

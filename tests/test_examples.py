@@ -1,15 +1,19 @@
 """The examples run as they stand, and so does each benchmark at its smallest."""
 
+import asyncio
 import runpy
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, web
 
+from flyasync import Emulator, FlyClient
 from flyasync.testing import run_virtual
 
 ROOT = Path(__file__).parent.parent
+Use = Callable[[dict[str, Any], FlyClient], Awaitable[None]]
 
 
 def run(path: str, **arguments: Any) -> None:
@@ -35,6 +39,87 @@ def test_a_bad_day_is_the_same_each_time(capsys: pytest.CaptureFixture[str]) -> 
 def timeless(output: str) -> list[str]:
     """Leave out what hangs on the calendar: request ids begin with the time."""
     return [line for line in output.splitlines() if "request 01" not in line]
+
+
+def against_the_emulator(monkeypatch: pytest.MonkeyPatch, path: str, use: Use, *, apps: tuple[str, ...] = ()) -> None:
+    """Run an example as it stands, pointed at an emulator by the environment."""
+    example = runpy.run_path(str(ROOT / path))
+
+    async def main() -> None:
+        async with Emulator(seed=1) as emulator:
+            for name, value in emulator.environment().items():
+                monkeypatch.setenv(name, value)
+            async with FlyClient() as fly:
+                for app in apps:
+                    await fly.apps.create(app, org_slug="personal")
+                await use(example, fly)
+
+    run_virtual(main())
+
+
+async def as_it_stands(example: dict[str, Any], _: FlyClient) -> None:
+    await example["main"]()
+
+
+@pytest.mark.parametrize(
+    ("path", "apps", "says"),
+    [
+        ("examples/web_app.py", (), "my-web-app: ok: 2 of 2 machines run"),
+        ("examples/background_worker.py", ("my-web-app",), "background-worker runs as"),
+        ("examples/database_with_volume.py", ("my-web-app",), "of 10 GB"),
+        ("examples/warm_pool.py", ("jobs",), "2 jobs run, 3 machines are warm"),
+    ],
+)
+def test_an_example_does_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, apps: tuple[str, ...], says: str
+) -> None:
+    against_the_emulator(monkeypatch, path, as_it_stands, apps=apps)
+    assert says in capsys.readouterr().out
+
+
+def test_a_backend_gives_each_user_one_machine_whatever_happens_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(example: dict[str, Any], fly: FlyClient) -> None:
+        runner = web.AppRunner(example["backend"]())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with ClientSession(f"http://{host}:{port}") as session:
+
+            async def ask(user: str) -> Any:
+                async with session.post(f"/users/{user}") as reply:
+                    assert reply.status == 200, await reply.text()
+                    return await reply.json()
+
+            first, again, other = await asyncio.gather(ask("alice"), ask("alice"), ask("bob"))
+            assert first == again != other
+            await fly.machines.stop("sandboxes", first["id"])
+            assert await ask("alice") == first
+            async with session.post("/users/Not%20a%20user") as reply:
+                assert reply.status == 400
+        await runner.cleanup()
+        assert {machine.name: machine.state for machine in await fly.machines.list("sandboxes")} == {
+            "user-alice": "started",
+            "user-bob": "started",
+        }
+
+    against_the_emulator(monkeypatch, "examples/machine_per_user.py", use, apps=("sandboxes",))
+
+
+def test_a_bulk_deploy_goes_on_past_an_app_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [f"shop-{letter},registry.fly.io/shop:v7,iad lhr" for letter in "abcd"]
+    table = tmp_path / "apps.csv"
+    table.write_text("\n".join(["app,image,regions", *rows, "nobody,registry.fly.io/shop:v7,iad"]))
+
+    async def use(example: dict[str, Any], _: FlyClient) -> None:
+        await example["main"](str(table))
+
+    apps = tuple(f"shop-{letter}" for letter in "abcd")
+    against_the_emulator(monkeypatch, "examples/bulk_deploy.py", use, apps=apps)
+    output = capsys.readouterr().out
+    assert output.count("ok: 2 of 2 machines run") == 4
+    assert "nobody: failed: machines.list nobody: app not found" in output
 
 
 def test_the_deploy_benchmark_shows_its_figures(capsys: pytest.CaptureFixture[str]) -> None:

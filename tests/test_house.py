@@ -17,17 +17,20 @@ ROOMS: dict[str, set[str]] = {
     "deploy": {"errors", "models", "api"},
     "emulator": set(),
     "testing": {"models", "api", "emulator"},
+    "pytest_plugin": {""},  # the public names, as its users import them
     "cli": {"errors", "models", "api", "deploy", "emulator", "testing"},
 }
 ORDER: dict[str, list[str]] = {
     "models": [
         "scalars", "record", "guest", "service", "container", "config", "app", "lease", "machine", "action",
-        "volume", "region", "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
-        "toml_section", "toml_services", "fly_toml",
+        "volume", "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log", "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
+        "toml_section", "toml_services", "toml_equipment", "fly_toml",
     ],
     "wire": ["request", "events", "judge", "limits", "retries", "credentials", "session", "sender"],
     "api": [
-        "call", "waits", "once", "apps", "machines", "leases", "volumes", "platform", "client",
+        "call", "paging", "waits", "once", "leases", "changes", "fly_toml", "apps", "actions", "waiting", "metadata", "processes", "machines",
+        "volumes", "secrets", "secret_keys", "certificates", "ip_assignments", "tokens", "graphql", "orgs",
+        "logs", "platform", "postgres_databases", "postgres", "client",
     ],
     "deploy": [
         "deployment", "fleet", "plan", "strategies", "placement", "outcome", "report", "events",
@@ -56,6 +59,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "wire/session": {"aiohttp", "yarl"},
     "emulator/*": {"aiohttp"},
     "cli/*": {"click", "rich"},
+    "pytest_plugin": {"pytest", "pytest_asyncio"},
     "__main__": set(),
 }
 EVERYWHERE = {"attrs"}

@@ -9,11 +9,12 @@ from typing import Any, TextIO
 
 import click
 
-from flyasync.cli.display import Display, JSONLines, Lines
-from flyasync.cli.options import pairs, regions, rooms
+from flyasync.cli.display import Display, JSONLines, Lines, sturdy
+from flyasync.cli.options import fallback, faults, pairs, regions, rooms
 from flyasync.cli.order import Order, builder, rehearsal
 from flyasync.cli.rollout import STOPPING, roll_out
 from flyasync.cli.signals import until_signalled
+from flyasync.emulator.faults import Fault
 
 Run = Callable[[Coroutine[Any, Any, int]], int]
 """What drives a coroutine to its end, as `asyncio.run` does."""
@@ -29,7 +30,9 @@ A deploy adds the machines of its launch and touches no others. The same --launc
 there and makes only what is missing.
 
 Exit status: 0 when enough regions run (--require), 1 when not or when the API says no, 2 for a wrong command line,
-130 after Ctrl-C. Ctrl-C creates no further machine and tells what runs; a second one cuts that short.
+130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). Each of these creates no further machine
+and tells what runs; a second one cuts that short. What is up then stays up, with --roll-back too: the same --launch
+again goes on from there, and flyasync destroy APP --launch ID takes it away.
 """
 
 
@@ -66,10 +69,13 @@ Exit status: 0 when enough regions run (--require), 1 when not or when the API s
 @click.option("--check", metavar="PATH", help="Path on --port that must answer before a machine gets traffic.")
 @click.option(
     "--fallback",
-    default="skip",
-    show_default=True,
-    metavar="skip|nearest|CODES",
-    help="Where a machine goes when its region has no room: nowhere, the nearest with room, or these: ewr,ord.",
+    default=("skip",),
+    show_default="skip",
+    multiple=True,
+    callback=fallback,
+    metavar="skip|nearest|CODE",
+    help="Where a machine goes when its region has no room: nowhere, the nearest with room, or these in order; repeat "
+    "it, or list: ewr,ord.",
 )
 @click.option(
     "--wait",
@@ -83,12 +89,16 @@ Exit status: 0 when enough regions run (--require), 1 when not or when the API s
     "--require",
     default="1",
     show_default=True,
-    metavar="all|N|N%",
-    help="How many regions must run for exit status 0.",
+    metavar="all|N|SHARE",
+    help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6.",
 )
 @click.option("--launch", metavar="ID", help="Name of this launch; machine names begin with it.  [default: random]")
-@click.option("--roll-back", is_flag=True, help="Destroy what this deploy made if it misses --require.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+@click.option(
+    "--roll-back",
+    is_flag=True,
+    help="Destroy what this deploy made if it misses --require; a deploy cut off by Ctrl-C leaves it up.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and each machine's config, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each; the report is last.")
 @click.option("--local", is_flag=True, help="Rehearse on an emulator in this process: no token, no cost.")
 @click.option(
@@ -96,7 +106,7 @@ Exit status: 0 when enough regions run (--require), 1 when not or when the API s
     metavar="CODE=N",
     multiple=True,
     callback=rooms,
-    help="With --local: how many machines a region holds.",
+    help="With --local: how many machines a region holds; repeat it, or list: iad=0,lhr=0.",
 )
 @click.option("--seed", type=int, metavar="N", help="With --local: another seed, other ids and boot times.")
 @click.option(
@@ -104,6 +114,14 @@ Exit status: 0 when enough regions run (--require), 1 when not or when the API s
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="With --local: how long a machine boots.  [default: 1 to 3]",
+)
+@click.option(
+    "--fault",
+    "trouble",
+    metavar="JSON",
+    multiple=True,
+    callback=faults,
+    help='With --local: trouble in the fields of flyasync.Fault, such as {"does": "crash", "region": "lhr"}.',
 )
 @click.pass_obj
 def command(
@@ -117,6 +135,7 @@ def command(
     capacity: Mapping[str, int],
     seed: int | None,
     boot: float | None,
+    trouble: tuple[Fault, ...],
     **wanted: Any,
 ) -> None:
     """Deploy one image to many regions of APP at once, and report what runs where."""
@@ -124,7 +143,7 @@ def command(
         builder=builder(**wanted),
         org=create_app,
         is_dry=dry_run,
-        rehearsal=rehearsal(local=local, capacity=capacity, seed=seed, boot=boot),
+        rehearsal=rehearsal(local=local, capacity=capacity, seed=seed, boot=boot, faults=trouble),
     )
     drive: Run = run or asyncio.run
     display = display_for(sys.stdout, sys.stderr, as_json=as_json, is_local=local)
@@ -141,6 +160,7 @@ async def shown(order: Order, display: AbstractAsyncContextManager[Display]) -> 
 
 def display_for(out: TextIO, err: TextIO, *, as_json: bool, is_local: bool) -> AbstractAsyncContextManager[Display]:
     """Choose how to show a deploy: rows in a terminal, else lines."""
+    out, err = sturdy(out), sturdy(err)
     if as_json:
         return nullcontext(JSONLines(out, err, is_local))
     if not out.isatty():

@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol, TextIO
+from contextlib import suppress
+from io import TextIOBase
+from typing import Any, Protocol, TextIO, cast
 
-from attrs import asdict, frozen
+from attrs import asdict, define, frozen
 
+from flyasync.cli.outline import config_as_json, outlined
 from flyasync.deploy.events import Event, Finished, Planned, Progress
 from flyasync.deploy.plan import Adopt, AwaitHealthy, AwaitStarted, Create, Plan, Start, Step, Track
+from flyasync.deploy.report import DeployReport
+from flyasync.models.config import MachineConfig
 
 LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
 
@@ -18,8 +23,11 @@ class Display(Protocol):
     def show(self, event: Event) -> None:
         """Show one event; with `Finished` also the report."""
 
-    def outline(self, plan: Plan) -> None:
-        """Show a plan that is not going to be carried out now."""
+    def outline(self, plan: Plan, config: MachineConfig) -> None:
+        """Show a plan that is not going to be carried out now, and what each machine would be."""
+
+    def goes_to(self, url: str) -> None:
+        """Say that it goes to another API than the public one."""
 
     def note(self, text: str) -> None:
         """Say something that is not an event."""
@@ -36,12 +44,17 @@ class Lines:
     def show(self, event: Event) -> None:
         """Write the event as one line, and the report as it reads."""
         self._say(str(event.report) if isinstance(event, Finished) else _line(event))
-        if isinstance(event, Finished) and self.is_local:
-            self._say(LOCAL)
+        if isinstance(event, Finished):
+            for remark in remarks(event.report, is_local=self.is_local):
+                self._say(remark)
 
-    def outline(self, plan: Plan) -> None:
-        """Write the plan as it reads."""
-        self._say(f"{plan}\ndry run: nothing was changed")
+    def outline(self, plan: Plan, config: MachineConfig) -> None:
+        """Write the plan and the config as they read."""
+        self._say(outlined(plan, config))
+
+    def goes_to(self, url: str) -> None:
+        """Write the URL to `err`."""
+        self.note(f"api: {url}")
 
     def note(self, text: str) -> None:
         """Write the remark to `err`."""
@@ -51,26 +64,73 @@ class Lines:
         _write(self.out, text)
 
 
-@frozen
+@define
 class JSONLines:
     """One JSON object on one line for each event, and nothing else on `out`; remarks go to `err`."""
 
     out: TextIO
     err: TextIO
     is_local: bool = False
+    api: str | None = None
 
     def show(self, event: Event) -> None:
         """Write the event as one JSON object."""
-        local = {"local": True} if self.is_local else {}
-        _write(self.out, json.dumps({**as_json(event), **local}))
+        self._say(as_json(event))
 
-    def outline(self, plan: Plan) -> None:
-        """Write the plan as the event `planned`."""
-        self.show(Planned(at=0.0, plan=plan))
+    def outline(self, plan: Plan, config: MachineConfig) -> None:
+        """Write the plan as the event `planned`, with the config."""
+        self._say({**as_json(Planned(at=0.0, plan=plan)), "config": config_as_json(plan, config)})
+
+    def goes_to(self, url: str) -> None:
+        """Put the URL into each object from now on."""
+        self.api = url
 
     def note(self, text: str) -> None:
         """Write the remark to `err`."""
         _write(self.err, f"flyasync: {text}")
+
+    def _say(self, data: Mapping[str, Any]) -> None:
+        local = {"local": True} if self.is_local else {}
+        api = {"api": self.api} if self.api else {}
+        _write(self.out, json.dumps({**data, **api, **local}))
+
+
+class _Sturdy(TextIOBase):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):  # the latter once it is closed
+            self._stream.flush()
+
+
+def sturdy(stream: TextIO) -> TextIO:
+    """Make a stream drop what it cannot take: a closed terminal or pipe must not break a deploy off."""
+    return cast("TextIO", _Sturdy(stream))
+
+
+def remarks(report: DeployReport, *, is_local: bool) -> tuple[str, ...]:
+    """Say what to know after a report: that it was a rehearsal, or how to take away what a failed deploy left."""
+    if is_local:
+        return (LOCAL,)
+    if report.ok or not report.left_behind:
+        return ()
+    return (f"to destroy what this launch made: flyasync destroy {report.app} --launch {report.launch}",)
 
 
 def _write(stream: TextIO, text: str) -> None:

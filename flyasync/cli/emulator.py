@@ -4,24 +4,29 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from typing import Any, TextIO
 
 import click
 
 from flyasync.cli.exits import OK, Failure
-from flyasync.cli.options import rooms
+from flyasync.cli.options import bounds, faults, rooms
 from flyasync.cli.signals import until_signalled
+from flyasync.emulator.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput
 
 EPILOG = """\b
 Examples:
   flyasync emulator --capacity lhr=0
+  flyasync emulator --latency 0.02:0.25 --fault '{"does": "lose_answer", "action": "createMachine", "times": 1}'
 \b
 Then, in another shell, after its two export lines:
   flyasync deploy web --create-app personal --image nginx --region iad,lhr --fallback nearest
 """
+
+CONTROL = (
+    "control it under {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, POST reset"
+)
 
 
 @click.command("emulator", epilog=EPILOG)
@@ -36,26 +41,57 @@ Then, in another shell, after its two export lines:
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, other ids and times.")
 @click.option("--no-limits", is_flag=True, help="Leave out the published rate limits.")
 @click.option(
-    "--capacity", metavar="CODE=N", multiple=True, callback=rooms, help="How many machines a region holds; repeat it."
+    "--capacity",
+    metavar="CODE=N",
+    multiple=True,
+    callback=rooms,
+    help="How many machines a region holds; repeat it, or list: iad=0,lhr=0.",
+)
+@click.option(
+    "--latency",
+    callback=bounds,
+    metavar="LOW:HIGH",
+    help="Seconds a request travels before it is looked at.  [default: 0]",
+)
+@click.option("--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds a machine boots.  [default: 1:3]")
+@click.option(
+    "--fault",
+    "trouble",
+    metavar="JSON",
+    multiple=True,
+    callback=faults,
+    help='Trouble in the fields of flyasync.Fault, such as {"does": "lose_answer", "times": 1}; repeat it.',
 )
 @click.option(
     "--speed", type=float, default=1.0, show_default=True, metavar="N", help="Emulated seconds for each real one."
 )
 @click.pass_obj
-def command(run: Any, /, *, port: int, seed: int, no_limits: bool, capacity: Mapping[str, int], speed: float) -> None:
+def command(
+    run: Any,
+    /,
+    *,
+    no_limits: bool,
+    latency: tuple[float, float] | None,
+    boot: tuple[float, float] | None,
+    trouble: tuple[Fault, ...],
+    port: int,
+    **options: Any,
+) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C.
 
     It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first two
-    lines are the variables that point flyasync and flyctl to it.
+    lines are the variables that point flyasync and flyctl to it. The paths under /_emulator/ tell what was asked, and
+    change faults and capacity while it runs; they need no token.
     """
-    emulator = _emulator(port=port, seed=seed, limits=not no_limits, capacity=capacity, speed=speed)
+    given = {name: value for name, value in (("latency", latency), ("boot", boot)) if value is not None}
+    emulator = _emulator(port=port, limits=not no_limits, faults=trouble, **given, **options)
     drive = run or asyncio.run
     drive(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
 
 
-def _emulator(*, capacity: Mapping[str, int], **options: Any) -> Emulator:
+def _emulator(**options: Any) -> Emulator:
     try:
-        return Emulator(capacity=capacity, **options)
+        return Emulator(**options)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
 
@@ -70,7 +106,7 @@ async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
     try:
         out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
         out.flush()
-        err.write("flyasync: the emulator runs; Ctrl-C ends it\n")
+        err.write(f"flyasync: the emulator runs; Ctrl-C ends it\nflyasync: {CONTROL.format(url=emulator.url)}\n")
         err.flush()
         await asyncio.Event().wait()
     finally:

@@ -11,10 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flyasync.cli.display import LOCAL
+from flyasync.cli.display import remarks
+from flyasync.cli.outline import outlined
 from flyasync.cli.rows import Row, Rows, summary
 from flyasync.deploy.events import Event, Finished, Planned
 from flyasync.deploy.plan import Plan
+from flyasync.models.config import MachineConfig
 
 REFRESH = 0.1
 """Seconds between two pictures."""
@@ -72,9 +74,13 @@ class Screen:
             self._rows.take(event)
             self.refresh()
 
-    def outline(self, plan: Plan) -> None:
-        """Print the plan as it reads."""
-        self._print(Text(f"{plan}\ndry run: nothing was changed"))
+    def outline(self, plan: Plan, config: MachineConfig) -> None:
+        """Print the plan and the config as they read."""
+        self._print(Text(outlined(plan, config)))
+
+    def goes_to(self, url: str) -> None:
+        """Print the URL."""
+        self.note(f"api: {url}")
 
     def note(self, text: str) -> None:
         """Print a remark; above the rows while they are drawn."""
@@ -107,8 +113,8 @@ class Screen:
         self._print(Text(head, style="bold green" if event.report.ok else "bold red"))
         for line in rest:
             self._print(_coloured(line))
-        if self._is_local:
-            self.note(LOCAL)
+        for remark in remarks(event.report, is_local=self._is_local):
+            self.note(remark)
 
     def _print(self, text: Text) -> None:
         self.console.print(text, soft_wrap=True)

@@ -1,5 +1,6 @@
 """The group of commands: each one's module is imported only when it is asked for."""
 
+import json
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,7 @@ from flyasync.errors import FlyError
 
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
+    "destroy": "Destroy the machines of one launch, and no others.",
     "emulator": "Serve a local Machines API that needs no account.",
 }
 
@@ -42,14 +44,33 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; whether it asks for JSON has to be known also where it is wrong."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what it raises for the user to read becomes a line and an exit code."""
         try:
             return super().invoke(ctx)
-        except FlyError as error:
-            raise failure(error) from error
+        except (FlyError, click.ClickException) as error:
+            end = failure(error) if isinstance(error, FlyError) else error
+            if ctx.meta[_AS_JSON]:
+                click.echo(_as_json(error, end))
+            raise end from (None if end is error else error)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+_AS_JSON = "flyasync.as_json"
+
+
+def _as_json(error: Exception, end: click.ClickException) -> str:
+    message = " ".join(end.format_message().split())
+    return json.dumps({"event": "error", "kind": type(error).__name__, "message": message, "exit": end.exit_code})
 
 
 @click.group(
@@ -62,6 +83,9 @@ Examples:
 \b
   # the same for real, falling back where a region is full
   flyasync deploy web --image nginx --region iad,lhr,nrt --fallback nearest
+\b
+  # take away what a launch made
+  flyasync destroy web --launch 509e222345
 \b
   # a local API for flyctl, your tests or any other client
   flyasync emulator

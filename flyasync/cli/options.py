@@ -1,8 +1,14 @@
-"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad,lhr`."""
+"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad,lhr`, `0.02:0.25`, a fault as JSON."""
 
+import json
+import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
+from attrs import fields
+
+from flyasync.emulator.faults import AFTER, BEFORE, MACHINE, Fault
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
@@ -19,8 +25,8 @@ def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) 
 
 
 def rooms(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, int]:
-    """Read repeated REGION=MACHINES; the last word on a region counts."""
-    return dict(map(_room, texts))
+    """Read REGION=MACHINES, repeated or as comma lists; the last word on a region counts."""
+    return dict(map(_room, listed(texts)))
 
 
 def _room(text: str) -> tuple[str, int]:
@@ -37,6 +43,62 @@ def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
         if codes.count(code) > 1:
             raise click.BadParameter(f"{code!r} is given twice; for more machines in each region there is --count")
     return codes
+
+
+def fallback(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Read `skip`, `nearest`, or regions to try in order, repeated or as comma lists."""
+    words = listed(texts)
+    for word in words:
+        if word in {"skip", "nearest"} and len(words) > 1:
+            raise click.BadParameter(f"{word!r} stands alone; give it, or regions to try in order, not both")
+        if words.count(word) > 1:
+            raise click.BadParameter(f"{word!r} is given twice; each region is tried once")
+    return words
+
+
+def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, float] | None:
+    """Read LOW:HIGH in seconds, or one number for both."""
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        found = (float(low), float(high if colon else low))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds, such as 0.02:0.25") from None
+    if not 0 <= found[0] <= found[1] < math.inf:
+        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds: from 0 up, the lower first")
+    return found
+
+
+def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[Fault, ...]:
+    """Read faults, each a JSON object with the fields of `flyasync.Fault`."""
+    return tuple(map(_fault, texts))
+
+
+def _fault(text: str) -> Fault:
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise click.BadParameter(f'{text!r} is not a JSON object, such as {{"does": "refuse", "times": 1}}')
+    _check_fault(given)
+    try:
+        return Fault(**given)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(f"{text!r}: {error.args[0]}") from None
+
+
+def _check_fault(given: Mapping[str, Any]) -> None:
+    known = {field.name: field.type for field in fields(Fault)}
+    if strangers := sorted(given.keys() - known):
+        raise click.BadParameter(f"a fault has no field {strangers[0]!r}; it has {', '.join(known)}")
+    for name, value in given.items():
+        if known[name] is str and not isinstance(value, str):
+            raise click.BadParameter(f"{name} is {value!r}, but must be a text")
+    troubles = sorted(BEFORE | AFTER | MACHINE)
+    if given.get("does") not in troubles:
+        raise click.BadParameter(f"does is {given.get('does')!r}, but must be one of {', '.join(troubles)}")
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Order: what a command line asks to be deployed, and where."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -7,9 +8,9 @@ import click
 from attrs import evolve, field, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.options import listed
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.deployment import Goal
+from flyasync.emulator.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import expected_checks
@@ -23,12 +24,13 @@ class Rehearsal:
     capacity: Mapping[str, int] = field(factory=dict)
     seed: int | None = None
     boot: float | None = None
+    faults: tuple[Fault, ...] = ()
 
     def emulator(self) -> Emulator:
         """Make the emulator; raises InvalidInput for what it does not take."""
         boot = (1.0, 3.0) if self.boot is None else (self.boot, self.boot)
         try:
-            return Emulator(capacity=self.capacity, seed=self.seed or 0, boot=boot)
+            return Emulator(capacity=self.capacity, seed=self.seed or 0, boot=boot, faults=self.faults)
         except ValueError as error:
             raise InvalidInput(str(error)) from error
 
@@ -58,12 +60,14 @@ async def client(order: Order) -> AsyncIterator[FlyClient]:
         yield fly
 
 
-def rehearsal(*, local: bool, capacity: Mapping[str, int], seed: int | None, boot: float | None) -> Rehearsal | None:
+def rehearsal(
+    *, local: bool, capacity: Mapping[str, int], seed: int | None, boot: float | None, faults: tuple[Fault, ...]
+) -> Rehearsal | None:
     """Say what `--local` and the options that go with it ask for."""
     if local:
-        return Rehearsal(capacity=capacity, seed=seed, boot=boot)
-    if capacity or seed is not None or boot is not None:
-        raise click.UsageError("--capacity, --seed and --boot shape the emulator, so they need --local")
+        return Rehearsal(capacity=capacity, seed=seed, boot=boot, faults=faults)
+    if capacity or faults or seed is not None or boot is not None:
+        raise click.UsageError("--capacity, --seed, --boot and --fault shape the emulator, so they need --local")
     return None
 
 
@@ -80,7 +84,7 @@ def builder(
     metadata: Mapping[str, str],
     port: int | None,
     check: str | None,
-    fallback: str,
+    fallback: tuple[str, ...],
     wait: str | None,
     timeout: float | None,
     require: str,
@@ -93,8 +97,8 @@ def builder(
         .to_regions(*region)
         .count(count)
         .with_image(image)
-        .fallback(*listed([fallback]))
-        .require(require)
+        .fallback(*fallback)
+        .require(_requirement(require))
         .roll_back_on_failure(roll_back)
     )
     made = made.with_env(env) if env else made
@@ -103,6 +107,11 @@ def builder(
     made = _sized(made, size, cpus, memory)
     made = _serving(made, port, check)
     return _waiting(made, wait, timeout)
+
+
+def _requirement(text: str) -> float | str:
+    """Read a share such as 0.6 as the number it is; the builder reads all else."""
+    return float(text) if re.fullmatch(r"\d*\.\d+", text) else text
 
 
 def _sized(made: DeployBuilder, size: str | None, cpus: int | None, memory: int | None) -> DeployBuilder:

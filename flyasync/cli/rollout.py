@@ -10,12 +10,19 @@ from flyasync.deploy.events import Event
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.strategies import launch
-from flyasync.errors import NameTaken, NotFound
+from flyasync.errors import FlyError, NameTaken, NotFound
 
 STOPPING = (
     "stopping: no further machine is created, and what runs is looked up; once more cuts this short",
     "cutting it short",
 )
+
+
+PUBLIC_URL = "https://api.machines.dev"
+"""Where a command goes unless the environment says otherwise, which is then told."""
+
+LOOKS = (0.0, 1.0, 2.0, 4.0)
+"""Seconds before each look for an app whose creation went unanswered."""
 
 
 class Onlooker:
@@ -40,11 +47,19 @@ async def roll_out(order: Order, display: Display) -> int:
     onlooker = Onlooker(display)
     try:
         async with client(order) as fly:
+            if order.rehearsal is None:
+                tell_where(fly, display)
             return await (_outline(order, fly, display) if order.is_dry else _deploy(order, fly, display, onlooker))
     except asyncio.CancelledError:
         if not onlooker.has_seen_any:
             display.note("interrupted before any machine was asked for")
         raise
+
+
+def tell_where(fly: FlyClient, display: Display) -> None:
+    """Say which API it is, unless it is the public one."""
+    if fly.base_url != PUBLIC_URL:
+        display.goes_to(fly.base_url)
 
 
 async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlooker) -> int:
@@ -58,7 +73,7 @@ async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlo
 
 
 async def _outline(order: Order, fly: FlyClient, display: Display) -> int:
-    display.outline(await _plan(order, fly, display))
+    display.outline(await _plan(order, fly, display), order.builder.config)
     return OK
 
 
@@ -83,7 +98,30 @@ async def _make_app(fly: FlyClient, app: str, org: str, display: Display) -> Non
         await fly.apps.get(app)
     except NotFound:
         try:
-            await fly.apps.create(app, org_slug=org)
+            await _create_app(fly, app, org)
             display.note(f"created the app {app} in {org}")
         except NameTaken:
             await fly.apps.get(app)
+
+
+async def _create_app(fly: FlyClient, app: str, org: str) -> None:
+    try:
+        await fly.apps.create(app, org_slug=org)
+    except FlyError as error:
+        if not error.may_have_happened:
+            raise
+        await _find_app(fly, app, error)
+
+
+async def _find_app(fly: FlyClient, app: str, lost: FlyError) -> None:
+    """Let the app itself tell whether its creation happened, also if it shows late; raises `lost` if it did not."""
+    for pause in LOOKS:
+        await asyncio.sleep(pause)
+        try:
+            await fly.apps.get(app)
+        except NotFound:
+            continue
+        except FlyError:
+            break
+        return
+    raise lost

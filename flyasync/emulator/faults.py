@@ -131,6 +131,10 @@ class Faults:
         """Put faults in force, after those already there."""
         self._scripted += [_Scripted(fault) for fault in faults]
 
+    def remove(self, *faults: Fault) -> None:
+        """End these faults, the very ones that were added; others go on where they are."""
+        self._scripted = [scripted for scripted in self._scripted if not any(scripted.fault is one for one in faults)]
+
     def clear(self) -> None:
         """End all trouble from now on; a machine already stuck stays so."""
         self._scripted.clear()

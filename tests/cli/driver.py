@@ -1,10 +1,11 @@
 """Runs the command line in this process and in virtual time."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from io import StringIO
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,13 +15,15 @@ from flyasync.cli.main import command
 from flyasync.cli.order import Order
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Emulator
-from flyasync.testing import run_virtual
+from flyasync.testing import VirtualTimeLoop, run_virtual
 
 DEPLOY = ("deploy", "web", "--image", "nginx", "--launch", "v1")
 
 
-def flyasync(*args: str) -> Result:
-    return CliRunner().invoke(command, args, prog_name="flyasync", obj=run_virtual)
+def flyasync(
+    *args: str, drive: Callable[[Coroutine[Any, Any, Any]], Any] = run_virtual, answer: IO[bytes] | None = None
+) -> Result:
+    return CliRunner().invoke(command, args, prog_name="flyasync", obj=drive, input=answer)
 
 
 def deploy(*args: str) -> Result:
@@ -46,6 +49,24 @@ async def account(
         for app in apps:
             await make(app)
         yield emulator
+
+
+@contextmanager
+def served(
+    monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> Iterator[tuple[Emulator, Callable[[Coroutine[Any, Any, Any]], Any]]]:
+    """Serve an account for whole command lines, driven one after the other."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        serving = account(monkeypatch, **options)
+        emulator = runner.run(_entered(serving))
+        try:
+            yield emulator, runner.run
+        finally:
+            runner.run(emulator.stop())
+
+
+async def _entered(serving: AbstractAsyncContextManager[Emulator]) -> Emulator:
+    return await serving.__aenter__()
 
 
 async def make(app: str) -> None:

@@ -28,7 +28,10 @@ def test_nobody_can_take_a_local_deploy_for_a_real_one() -> None:
     assert all(event["local"] for event in events(deploy("--region", "iad", "--local", "--json").stdout))
 
 
-@pytest.mark.parametrize(("require", "exit_code"), [("all", 1), ("2", 1), ("51%", 1), ("1", 0), ("50%", 0)])
+@pytest.mark.parametrize(
+    ("require", "exit_code"),
+    [("all", 1), ("2", 1), ("51%", 1), ("0.6", 1), ("1", 0), ("50%", 0), ("0.5", 0), (".5", 0)],
+)
 def test_the_exit_status_follows_the_requirement(require: str, exit_code: int) -> None:
     result = deploy("--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--require", require)
     assert result.exit_code == exit_code, result.output
@@ -107,9 +110,21 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--region", "iad"], "'iad' is given twice"),
         (["--region", "iad", "--count", "0"], "count is 0"),
         (["--region", "iad", "--require", "most"], "'most' is not a requirement"),
+        (["--region", "iad", "--require", "1.5"], "a share up to 1.0"),
         (["--region", "iad", "--require", "2"], "only 1 are wanted"),
         (["--region", "iad", "--launch", "V 1"], "cannot be a launch"),
         (["--region", "iad", "--fallback", "best"], "'best' is not a region"),
+        (["--region", "iad", "--fallback", "skip", "--fallback", "ewr"], "'skip' stands alone"),
+        (["--region", "iad", "--fallback", "ewr,nearest"], "'nearest' stands alone"),
+        (["--region", "iad", "--fallback", "ewr,ord", "--fallback", "ewr"], "'ewr' is given twice"),
+        (["--region", "iad", "--fault", "crash"], "is not JSON"),
+        (["--region", "iad", "--fault", "[]"], "is not a JSON object"),
+        (["--region", "iad", "--fault", "{}"], "does is None, but must be one of"),
+        (["--region", "iad", "--fault", '{"does": "dance"}'], "does is 'dance', but must be one of"),
+        (["--region", "iad", "--fault", '{"does": "cut", "when": 1}'], "a fault has no field 'when'; it has does,"),
+        (["--region", "iad", "--fault", '{"does": "cut", "region": 1}'], "region is 1, but must be a text"),
+        (["--region", "iad", "--fault", '{"does": "cut", "times": "x"}'], "--fault"),
+        (["--region", "iad", "--fault", '{"does": "cut", "times": 0}'], "'times' must be >= 1"),
         (["--region", "iad", "--size", "tiny"], "is no size of a machine"),
         (["--region", "iad", "--cpus", "3"], "do not come in 3"),
         (["--region", "iad", "--cpus", "0"], "do not come in 0"),
@@ -138,7 +153,9 @@ def test_a_wrong_command_line_exits_with_2_and_says_why(args: list[str], says: s
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("args", [["--capacity", "iad=0"], ["--seed", "1"], ["--boot", "1"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "args", [["--capacity", "iad=0"], ["--seed", "1"], ["--boot", "1"], ["--fault", '{"does": "cut"}']], ids=" ".join
+)
 def test_what_shapes_the_emulator_needs_local(args: list[str]) -> None:
     result = deploy("--region", "iad", *args)
     assert result.exit_code == 2
@@ -170,7 +187,8 @@ def test_an_unreachable_api_is_one_line_and_exits_with_1(monkeypatch: pytest.Mon
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert "hush" not in result.output
-    assert result.stdout == ""
+    (told,) = events(result.stdout)
+    assert (told["event"], told["kind"], told["exit"]) == ("error", "ConnectFailed", 1)
 
 
 def test_every_option_says_what_it_is_for() -> None:
@@ -183,3 +201,81 @@ def test_the_plan_as_json_holds_no_environment() -> None:
     result = deploy("--region", "iad", "--local", "--json", "--env", "PASSWORD=hunter2")
     assert result.exit_code == 0
     assert "hunter2" not in json.dumps(events(result.stdout))
+
+
+@pytest.mark.parametrize(
+    "args", [["--fallback", "ewr", "--fallback", "ord"], ["--fallback", "ewr,ord"], ["--fallback", "ewr, ord"]]
+)
+def test_fallback_regions_may_be_repeated_or_listed(args: list[str]) -> None:
+    result = deploy("--region", "iad", "--local", "--dry-run", *args)
+    assert "where a region has no room: try ewr, ord, in this order" in result.stdout
+
+
+@pytest.mark.parametrize("args", [["--capacity", "iad=0,lhr=0"], ["--capacity", "iad=0", "--capacity", "lhr=0"]])
+def test_capacity_may_be_repeated_or_listed(args: list[str]) -> None:
+    result = deploy("--region", "iad,lhr,nrt", "--local", *args)
+    assert "1 of 3 machines run" in result.stdout
+
+
+def test_a_local_deploy_meets_the_trouble_asked_for() -> None:
+    lost = '{"does": "lose_answer", "action": "createMachine", "times": 1}'
+    broken = '{"does": "fail", "region": "lhr"}'
+    result = deploy("--region", "iad,lhr", "--local", "--require", "all", "--fault", lost, "--fault", broken)
+    assert result.exit_code == 1
+    assert "1 of 2 machines run" in result.stdout
+
+
+def test_a_dry_run_shows_the_config_and_no_value_of_the_environment() -> None:
+    result = deploy(
+        *("--region", "iad", "--local", "--dry-run", "--size", "shared-cpu-1x", "--env", "PASSWORD=hunter2"),
+        *("--metadata", "team=blue", "--port", "8080", "--check", "/health"),
+    )
+    shown = result.stdout.split("each machine:")[1].splitlines()
+    assert [line.split() for line in shown if line][:4] == [
+        ["image", "nginx"],
+        ["guest", "cpu_kind=shared,", "cpus=1,", "memory_mb=256"],
+        ["env", "PASSWORD"],
+        ["ports", "80,", "443", "->", "8080"],
+    ]
+    assert "port=8080" in result.stdout
+    assert "path=/health" in result.stdout
+    assert "metadata  team=blue, flyasync_launch=v1" in result.stdout
+    assert "hunter2" not in result.stdout
+
+
+def test_a_dry_run_of_little_says_what_is_left_open() -> None:
+    lines = deploy("--region", "iad", "--local", "--dry-run").stdout.splitlines()
+    assert "    guest     the API's default" in lines
+    assert {"    env       none", "    ports     none", "    checks    none"} <= set(lines)
+
+
+def test_a_dry_run_as_json_holds_the_config() -> None:
+    (planned,) = events(deploy("--region", "iad", "--local", "--dry-run", "--json", "--env", "A=hunter2").stdout)
+    assert planned["config"]["env"] == ["A"]
+    assert planned["config"]["image"] == "nginx"
+    assert "hunter2" not in json.dumps(planned)
+
+
+@pytest.mark.parametrize(
+    ("args", "kind", "exit_code"),
+    [
+        (["--region", "iad"], "MissingToken", 1),
+        (["--region", "iad", "--count", "0"], "InvalidInput", 2),
+        (["--region", "iad", "--check", "/"], "UsageError", 2),
+        (["--region", "iad,iad"], "BadParameter", 2),
+        ([], "MissingParameter", 2),
+    ],
+)
+def test_json_tells_an_early_failure_too(args: list[str], kind: str, exit_code: int) -> None:
+    result = deploy("--json", *args)
+    (told,) = events(result.stdout)
+    assert result.exit_code == exit_code
+    assert (told["event"], told["kind"], told["exit"]) == ("error", kind, exit_code)
+    assert told["message"]
+    assert told["message"] in " ".join(result.stderr.split())
+
+
+def test_the_help_tells_what_a_signal_leaves_behind() -> None:
+    said = " ".join(flyasync("deploy", "--help").stdout.split())
+    assert "143 after SIGTERM, 129 when the terminal was closed" in said
+    assert "stays up, with --roll-back too" in said

@@ -1,14 +1,19 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Coroutine
 from io import StringIO
+from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.emulator import serve
 from flyasync.cli.signals import until_signalled
 from flyasync.emulator import Emulator
+from flyasync.models.config import MachineConfig
+from flyasync.testing import run_virtual
 from tests.cli.driver import flyasync
 
 
@@ -25,6 +30,7 @@ async def test_it_says_how_to_get_there_and_serves_until_a_signal() -> None:
     out, err = StringIO(), Heard()
     work = asyncio.ensure_future(until_signalled(serve(Emulator(capacity={"lhr": 0}), 0, out, err), lambda _: None))
     await err.something.wait()
+    assert "/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity" in err.getvalue()
     said = dict(line.removeprefix("export ").split("=", 1) for line in out.getvalue().splitlines())
     async with FlyClient(said["FLY_API_TOKEN"], base_url=said["FLY_FLAPS_BASE_URL"]) as fly:
         assert (await fly.apps.create("web", org_slug="personal")).name == "web"
@@ -49,6 +55,12 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--capacity", "iad=some"], "is not REGION=MACHINES"),
         (["--speed", "0"], "speed: must be above 0"),
         (["--port", "70000"], "--port"),
+        (["--latency", "fast"], "is not LOW:HIGH in seconds, such as"),
+        (["--latency", "2:1"], "the lower first"),
+        (["--boot", "0:inf"], "the lower first"),
+        (["--boot", "1:"], "is not LOW:HIGH"),
+        (["--fault", '{"does": "dance"}'], "does is 'dance', but must be one of"),
+        (["--fault", '{"does": "cut", "when": 1}'], "a fault has no field 'when'"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2(args: list[str], says: str) -> None:
@@ -56,3 +68,33 @@ def test_a_wrong_command_line_exits_with_2(args: list[str], says: str) -> None:
     assert result.exit_code == 2
     assert says in result.stderr
     assert result.stdout == ""
+
+
+def test_its_options_reach_it(unused_tcp_port: int) -> None:
+    seen: dict[str, Any] = {}
+    fault = '{"does": "lose_answer", "action": "getVolume", "times": 1}'
+    flyasync(
+        *("emulator", "--port", str(unused_tcp_port), "--latency", "0.5", "--boot", "20:30", "--fault", fault),
+        drive=lambda serving: seen.update(run_virtual(visited(serving, f"http://127.0.0.1:{unused_tcp_port}"))),
+    )
+    assert seen["faults"] == 1
+    assert 0.5 <= seen["latency"] < 1
+    assert 19 < seen["boot"] < 31
+
+
+async def visited(serving: Coroutine[Any, Any, int], url: str) -> dict[str, Any]:
+    clock = asyncio.get_running_loop().time
+    serves = asyncio.ensure_future(serving)
+    await asyncio.sleep(0.1)
+    async with FlyClient("fm2_x", base_url=url) as fly, ClientSession() as session:
+        began = clock()
+        await fly.apps.create("web", org_slug="personal")
+        created = clock()
+        machine = await fly.machines.create("web", MachineConfig(image="nginx"), region="iad")
+        await fly.machines.wait("web", machine.id, state="started")
+        started = clock()
+        async with session.get(f"{url}/_emulator/faults") as reply:
+            faults = (await reply.json())["faults"]
+    serves.cancel()
+    await asyncio.gather(serves, return_exceptions=True)
+    return {"faults": len(faults), "latency": created - began, "boot": started - created}

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import click
 import pytest
 
 from flyasync.__main__ import main
@@ -69,7 +71,7 @@ def test_ctrl_c_before_the_loop_runs_exits_with_130() -> None:
     assert stop.value.code == 130
 
 
-def _interrupted() -> None:
+def _interrupted(**_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -82,6 +84,26 @@ def test_without_its_packages_it_says_how_to_get_them(
         main()
     assert stop.value.code == 2
     assert capsys.readouterr().err.endswith("pip install 'flyasync[cli]'\n")
+
+
+def test_ctrl_c_while_the_commands_are_loaded_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["flyasync", "--version"])
+    monkeypatch.setitem(sys.modules, "flyasync.cli.main", SimpleNamespace(command=_interrupted))
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+
+
+def test_ctrl_c_while_the_command_line_is_read_exits_with_130() -> None:
+    with pytest.raises(SystemExit) as stop:
+        Commands("flyasync", params=[click.Option(["--now"], is_eager=True, callback=_interrupted_by)]).main(
+            ["--now", "x"]
+        )
+    assert stop.value.code == 130
+
+
+def _interrupted_by(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_main_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

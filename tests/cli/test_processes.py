@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -51,4 +51,29 @@ def test_the_emulator_serves_until_it_is_told_to_end(number: int) -> None:
         emulator.send_signal(number)
         _, err = emulator.communicate(timeout=10)
     assert emulator.returncode == 0
-    assert err == "flyasync: the emulator runs; Ctrl-C ends it\n"
+    assert err.startswith("flyasync: the emulator runs; Ctrl-C ends it\n")
+
+
+def test_any_number_of_ctrl_c_exits_with_130() -> None:
+    with process(
+        "deploy", "web", "--image", "nginx", "--region", "iad", "--local", "--boot", "600", "--json"
+    ) as deploy:
+        line(deploy, '"starting"')
+        for _ in range(200):
+            deploy.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                deploy.wait(timeout=0.005)
+                break
+        deploy.communicate(timeout=10)
+    assert deploy.returncode == 130
+
+
+def test_a_closed_terminal_ends_a_deploy_with_129() -> None:
+    with process("deploy", "web", "--image", "nginx", "--region", "iad", "--local", "--boot", "600") as deploy:
+        line(deploy, "starting")
+        assert deploy.stdout
+        assert deploy.stderr
+        deploy.stdout.close()
+        deploy.stderr.close()
+        deploy.send_signal(signal.SIGHUP)
+        assert deploy.wait(timeout=10) == 129

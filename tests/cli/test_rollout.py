@@ -1,16 +1,18 @@
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import nullcontext
 from io import StringIO
 
 import pytest
 
-from flyasync.cli.deploy import shown
+from flyasync.cli.deploy import display_for, shown
 from flyasync.cli.display import JSONLines, Lines
 from flyasync.cli.order import Order, Rehearsal
-from flyasync.cli.rollout import roll_out
+from flyasync.cli.rollout import PUBLIC_URL, roll_out
 from flyasync.emulator import Fault
-from flyasync.errors import Forbidden, NotFound
+from flyasync.errors import Forbidden, NotFound, ServerFault
+from flyasync.wire import credentials
 from tests.cli.driver import account, events, order
 
 
@@ -55,7 +57,8 @@ async def test_create_app_creates_it_once(monkeypatch: pytest.MonkeyPatch, strea
         assert await roll_out(order("iad", org="personal"), streams.lines) == 0
         assert await roll_out(order("iad", org="personal"), streams.lines) == 0
         assert len(emulator.world.machines) == 1
-    assert streams.err.getvalue() == "flyasync: created the app web in personal\n"
+    assert "flyasync: created the app web in personal\n" in streams.err.getvalue()
+    assert streams.err.getvalue().count("created") == 1
 
 
 async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
@@ -71,7 +74,7 @@ async def test_an_app_that_somebody_made_meanwhile_is_fine(monkeypatch: pytest.M
     unseen = Fault(does="refuse", action="getApp", times=1, status=404, body={"error": "app not found"})
     async with account(monkeypatch, faults=[unseen]):
         assert await roll_out(order("iad", org="personal"), streams.lines) == 0
-    assert streams.err.getvalue() == ""
+    assert "created" not in streams.err.getvalue()
 
 
 async def test_an_app_of_somebody_else_is_an_error(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
@@ -86,10 +89,10 @@ async def test_a_dry_run_changes_nothing_and_needs_no_app(monkeypatch: pytest.Mo
         assert await roll_out(order("iad", org="personal", is_dry=True), streams.lines) == 0
         assert not emulator.world.apps
     assert "create it: iad has 0 of the 1 wanted" in streams.out.getvalue()
-    assert streams.err.getvalue() == "flyasync: the app web would be created in personal\n"
+    assert "flyasync: the app web would be created in personal\n" in streams.err.getvalue()
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_a_signal_ends_it_in_order_and_tells_what_is_there(streams: Streams, number: int, exit_code: int) -> None:
     wanted = order("iad", "lhr", rehearsal=Rehearsal(boot=60))
     assert await interrupted(wanted, streams, 5, number=number) == exit_code
@@ -124,3 +127,83 @@ async def test_a_cancellation_that_no_signal_asked_for_goes_on(streams: Streams)
     with pytest.raises(asyncio.CancelledError):
         await deploy
     assert "web: cancelled:" in streams.out.getvalue()
+
+
+LOST = Fault(does="lose_answer", action="createApp")
+
+
+async def test_a_lost_answer_to_create_app_is_resolved_by_looking(
+    monkeypatch: pytest.MonkeyPatch, streams: Streams
+) -> None:
+    async with account(monkeypatch, apps=(), faults=[LOST]):
+        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
+    assert "created the app web in personal" in streams.err.getvalue()
+
+
+async def test_an_app_that_shows_late_is_waited_for(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
+    late = Fault(does="refuse", action="getApp", times=3, status=404, body={"error": "app not found"})
+    async with account(monkeypatch, apps=(), faults=[LOST, late]):
+        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
+
+
+@pytest.mark.parametrize("look", [404, 403])
+async def test_a_create_app_that_did_not_happen_fails_with_its_own_error(
+    monkeypatch: pytest.MonkeyPatch, streams: Streams, look: int
+) -> None:
+    lost = Fault(does="refuse", action="createApp", status=500)
+    unseen = Fault(does="refuse", action="getApp", after=1, status=look, body={"error": "no"})
+    async with account(monkeypatch, apps=(), faults=[lost, unseen]):
+        with pytest.raises(ServerFault):
+            await roll_out(order("iad", org="personal"), streams.lines)
+
+
+async def test_where_it_goes_is_told_unless_it_is_the_public_api(
+    monkeypatch: pytest.MonkeyPatch, streams: Streams
+) -> None:
+    assert PUBLIC_URL == credentials.PUBLIC_URL
+    async with account(monkeypatch) as emulator:
+        url = emulator.url
+        await roll_out(order("iad"), streams.json)
+        assert streams.err.getvalue() == ""
+        await roll_out(order("iad"), streams.lines)
+    assert streams.err.getvalue() == f"flyasync: api: {url}\n"
+    told = events("\n".join(line for line in streams.out.getvalue().splitlines() if line.startswith("{")))
+    assert {event["api"] for event in told} == {url}
+
+
+async def test_a_failed_report_says_how_to_take_away_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, streams: Streams
+) -> None:
+    async with account(monkeypatch, capacity={"lhr": 0}):
+        assert await roll_out(Order(builder=order("iad", "lhr").builder.require("all")), streams.lines) == 1
+    last = streams.out.getvalue().splitlines()[-1]
+    assert last == "to destroy what this launch made: flyasync destroy web --launch v1"
+
+
+class Gone(StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise OSError(5, "Input/output error")
+
+
+class GoneTerminal(Gone):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [Gone, GoneTerminal])
+async def test_a_closed_terminal_ends_a_deploy_in_order(
+    monkeypatch: pytest.MonkeyPatch, stream: Callable[[], StringIO]
+) -> None:
+    async with account(monkeypatch, boot=(60, 60)) as emulator:
+        asyncio.get_running_loop().call_later(5, signal.raise_signal, signal.SIGHUP)
+        display = display_for(stream(), Gone(), as_json=False, is_local=False)
+        assert await shown(order("iad"), display) == 129
+        assert len(emulator.world.machines) == 1
+
+
+async def test_output_that_nobody_reads_does_not_break_a_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with account(monkeypatch):
+        assert await shown(order("iad"), display_for(Gone(), Gone(), as_json=True, is_local=False)) == 0

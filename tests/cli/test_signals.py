@@ -57,3 +57,23 @@ class LoopWithoutSignals(VirtualTimeLoop):
 def test_a_loop_that_takes_no_handlers_runs_the_work_nevertheless() -> None:
     with asyncio.Runner(loop_factory=LoopWithoutSignals) as runner:
         assert runner.run(until_signalled(work(5), lambda _: None)) == 7
+
+
+async def test_a_hangup_is_heard() -> None:
+    asyncio.get_running_loop().call_later(1, signal.raise_signal, signal.SIGHUP)
+    assert await until_signalled(work(60), lambda _: None) == 129
+
+
+async def test_a_hangup_that_is_ignored_stays_so() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    asyncio.get_running_loop().call_later(1, signal.raise_signal, signal.SIGHUP)
+    assert await until_signalled(work(5), lambda _: None) == 7
+
+
+@pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_after_the_end_leaves_with_the_code_of_the_first(again: int) -> None:
+    left: list[int] = []
+    asyncio.get_running_loop().call_later(1, signal.raise_signal, signal.SIGINT)
+    assert await until_signalled(work(60), lambda _: None, left.append) == 130
+    signal.raise_signal(again)
+    assert left == [130]

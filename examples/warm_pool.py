@@ -1,0 +1,56 @@
+"""An orchestrator that keeps some machines warm: stopped ones ready to start, and a new one for each that is taken."""
+
+import asyncio
+from itertools import count
+
+from attrs import define, field
+
+from flyasync import FlyClient, Machine, MachineConfig
+
+APP = "jobs"
+JOB = MachineConfig(image="registry.fly.io/jobs:v1", auto_destroy=True)
+
+
+@define
+class WarmPool:
+    """`size` machines that are made, pulled and stopped, so that a job starts in a moment."""
+
+    fly: FlyClient
+    size: int
+    launch: str = "warm"
+    _warm: "asyncio.Queue[Machine]" = field(factory=asyncio.Queue)
+    _numbers: "count[int]" = field(factory=lambda: count(1))
+
+    async def fill(self) -> None:
+        """Make what is missing; machines of an earlier run are found and used."""
+        async with asyncio.TaskGroup() as makers:
+            for _ in range(self.size - self._warm.qsize()):
+                makers.create_task(self._make())
+
+    async def _make(self) -> None:
+        machine = await self.fly.machines.create_once(
+            APP, JOB, name=f"warm-{next(self._numbers)}", launch=self.launch, skip_launch=True
+        )
+        await self.fly.machines.wait(APP, machine.id, state="stopped", just_created=True)
+        await self._warm.put(machine)
+
+    async def run(self) -> Machine:
+        """Take a warm machine, start it, and have another one made in its place."""
+        machine = await self._warm.get()
+        async with asyncio.TaskGroup() as work:
+            work.create_task(self._make())
+            await self.fly.machines.start(APP, machine.id)
+            await self.fly.machines.wait(APP, machine.id)
+        return machine
+
+
+async def main() -> None:
+    async with FlyClient() as fly:
+        pool = WarmPool(fly, size=3)
+        await pool.fill()
+        jobs = await asyncio.gather(pool.run(), pool.run())
+        print(f"{len(jobs)} jobs run, {len(await fly.machines.list(APP, state='stopped'))} machines are warm")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

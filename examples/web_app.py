@@ -1,0 +1,45 @@
+"""A web app: an app, two machines behind the Fly Proxy, checked before they count."""
+
+import asyncio
+
+from flyasync import Check, DeployBuilder, DeployReport, FlyClient, NameTaken
+
+
+async def launch_web_app(
+    fly: FlyClient,
+    app: str,
+    image: str,
+    *,
+    org_slug: str = "personal",
+    port: int = 8080,
+    region: str = "iad",
+    cpus: int = 1,
+    memory_mb: int = 256,
+) -> DeployReport:
+    """Make the app unless it is there, and run two machines of it that answer on 80 and 443."""
+    try:
+        await fly.apps.create(app, org_slug=org_slug)
+    except NameTaken:
+        await fly.apps.get(app)  # raises Forbidden when it is somebody else's
+    report = await (
+        DeployBuilder(app)
+        .to_regions(region)
+        .count(2)
+        .with_image(image)
+        .with_guest(cpus=cpus, memory_mb=memory_mb)
+        .with_service(internal_port=port)
+        .with_check("up", Check(type="http", port=port, path="/", interval=15, timeout=10))
+        .require("all")
+        .roll_back_on_failure()
+        .execute(fly)
+    )
+    return report.raise_for_failure()
+
+
+async def main() -> None:
+    async with FlyClient() as fly:
+        print(await launch_web_app(fly, "my-web-app", "my-docker-image:latest", port=3000, memory_mb=512))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

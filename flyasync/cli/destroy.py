@@ -1,0 +1,152 @@
+"""`flyasync destroy`: take away the machines of one launch, and no others."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from flyasync.api.client import FlyClient
+from flyasync.api.once import LAUNCH
+from flyasync.cli.display import sturdy
+from flyasync.cli.exits import FAILED, INTERRUPTED, OK
+from flyasync.cli.rollout import PUBLIC_URL
+from flyasync.cli.signals import until_signalled
+from flyasync.deploy.deployment import check_launch
+from flyasync.errors import FlyError, NotFound
+from flyasync.models.lint import check_app_name, refuse
+from flyasync.models.machine import GONE, Machine
+
+EPILOG = """\b
+Examples:
+  flyasync destroy web --launch 509e222345
+  flyasync destroy web --launch v2 --yes --json
+
+The machines of a launch are those that carry its name in their metadata, under flyasync_launch. All others stay.
+
+Exit status: 0 when none of them is left, 1 when one is or the answer was no, 2 for a wrong command line, 130 after
+Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+"""
+
+Say = Callable[[str, dict[str, Any]], None]
+"""Where it is told what happens: as text, and as the fields of an event."""
+
+
+@click.command("destroy", epilog=EPILOG)
+@click.argument("app")
+@click.option("--launch", required=True, metavar="ID", help="Launch whose machines to destroy, as the report names it.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
+@click.pass_obj
+def command(run: Any, /, *, app: str, launch: str, yes: bool, as_json: bool) -> None:
+    """Destroy the machines of one launch of APP, running or not, and no others."""
+    refuse(check_app_name(app))
+    check_launch(launch)
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask in, so --yes is needed")
+    drive = run or asyncio.run
+    say = _say_json if as_json else _say_text
+    found = drive(look(app, launch, say))
+    if not found:
+        raise click.exceptions.Exit(OK)
+    if not yes:
+        _ask()
+    raise click.exceptions.Exit(
+        drive(
+            until_signalled(take_away(app, launch, found, say), lambda _: _note("stopping: what was asked may go on"))
+        )
+    )
+
+
+def _ask() -> None:
+    """Go on only after a yes."""
+    try:
+        is_agreed, code = click.confirm("Destroy them?", err=True), FAILED
+    except click.Abort:  # Ctrl-C at the question
+        is_agreed, code = False, INTERRUPTED
+    if not is_agreed:
+        _note("nothing was destroyed")
+        raise click.exceptions.Exit(code)
+
+
+async def look(app: str, launch: str, say: Say) -> tuple[Machine, ...]:
+    """Find the machines of the launch, and tell which they are."""
+    async with FlyClient() as fly:
+        if fly.base_url != PUBLIC_URL:
+            _note(f"api: {fly.base_url}")
+        found = await machines_of(fly, app, launch)
+    lines = (f"  {_words(machine)}" for machine in found)
+    say(
+        "\n".join([f"{app}: launch {launch} has {_count(found)}", *lines]),
+        {"event": "found", "app": app, "launch": launch, "machines": [_fields(machine) for machine in found]},
+    )
+    return found
+
+
+async def take_away(app: str, launch: str, found: Sequence[Machine], say: Say) -> int:
+    """Destroy these machines at once, tell what became of each, and give the exit code."""
+    async with FlyClient() as fly:
+        gone = await asyncio.gather(*(_destroy(fly, app, machine, say) for machine in found))
+        left = [machine for machine, is_gone in zip(found, gone, strict=True) if not is_gone]
+        known = {machine.id for machine in found}
+        left += [machine for machine in await machines_of(fly, app, launch) if machine.id not in known]
+    verdict = f"not all gone, left: {', '.join(machine.id for machine in left)}" if left else "all gone"
+    say(
+        f"{app}: {sum(gone)} of {_count(found)} destroyed, {verdict}",
+        {"event": "finished", "app": app, "launch": launch, "ok": not left, "left": [machine.id for machine in left]},
+    )
+    return FAILED if left else OK
+
+
+async def machines_of(fly: FlyClient, app: str, launch: str) -> tuple[Machine, ...]:
+    """Give the machines that carry the launch's tag and are not on their way out; each one's own tag is looked at."""
+    listed = await fly.machines.list(app, metadata={LAUNCH: launch})
+    return tuple(machine for machine in listed if _launch(machine) == launch and machine.state not in GONE)
+
+
+async def _destroy(fly: FlyClient, app: str, machine: Machine, say: Say) -> bool:
+    try:
+        await fly.machines.delete(app, machine.id, force=True)
+    except NotFound:
+        pass  # gone already
+    except FlyError as error:
+        why = " ".join(str(error).split())
+        say(f"{_words(machine)}  not destroyed: {why}", {"event": "left", **_fields(machine), "message": why})
+        return False
+    say(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
+    return True
+
+
+def _launch(machine: Machine) -> str | None:
+    config = machine.config or machine.incomplete_config  # the latter while its host cannot be reached
+    return ((config and config.metadata) or {}).get(LAUNCH)
+
+
+def _count(machines: Sequence[Machine]) -> str:
+    return f"{len(machines)} machine{'' if len(machines) == 1 else 's'}"
+
+
+def _words(machine: Machine) -> str:
+    return f"{machine.name}  {machine.state} in {machine.region}  {machine.id}"
+
+
+def _fields(machine: Machine) -> dict[str, Any]:
+    return {"id": machine.id, "name": machine.name, "region": machine.region, "state": machine.state}
+
+
+def _say_text(text: str, _: dict[str, Any]) -> None:
+    _write(text)
+
+
+def _say_json(_: str, event: dict[str, Any]) -> None:
+    _write(json.dumps(event))
+
+
+def _write(text: str) -> None:
+    click.echo(text, file=sturdy(sys.stdout))
+
+
+def _note(text: str) -> None:
+    click.echo(f"flyasync: {text}", file=sturdy(sys.stderr))

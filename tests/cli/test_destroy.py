@@ -1,0 +1,107 @@
+from collections.abc import Callable, Coroutine, Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from flyasync.api.client import FlyClient
+from flyasync.emulator import Emulator, Fault
+from flyasync.models.config import MachineConfig
+from tests.cli.driver import DEPLOY, events, flyasync, served
+
+Drive = Callable[[Coroutine[Any, Any, Any]], Any]
+DESTROY = ("destroy", "web", "--launch", "v1")
+
+
+class Keyboard(BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Emulator, Drive]]:
+    with served(monkeypatch) as (emulator, drive):
+        drive(create_another())
+        flyasync(*DEPLOY, "--region", "iad,lhr", drive=drive)
+        flyasync("deploy", "web", "--image", "nginx", "--launch", "v2", "--region", "iad", drive=drive)
+        yield emulator, drive
+
+
+async def create_another() -> None:
+    async with FlyClient() as fly:
+        await fly.machines.create("web", MachineConfig(image="nginx"), name="by-hand", region="iad")
+
+
+def there(emulator: Emulator) -> set[str]:
+    gone = {"destroying", "destroyed"}
+    return {machine.name for machine in emulator.world.machines.values() if machine.state not in gone}
+
+
+def test_it_destroys_the_machines_of_the_launch_and_no_others(shop: tuple[Emulator, Drive]) -> None:
+    emulator, drive = shop
+    result = flyasync(*DESTROY, "--yes", drive=drive)
+    assert result.exit_code == 0, result.output
+    assert there(emulator) == {"by-hand", "v2-iad-1"}
+    lines = result.stdout.splitlines()
+    assert lines[0] == "web: launch v1 has 2 machines"
+    assert lines[-1] == "web: 2 of 2 machines destroyed, all gone"
+    assert sum("  destroyed  " in line for line in lines) == 2
+    assert result.stderr == f"flyasync: api: {emulator.url}\n"
+
+
+def test_once_more_there_is_nothing_to_do(shop: tuple[Emulator, Drive]) -> None:
+    flyasync(*DESTROY, "--yes", drive=shop[1])
+    result = flyasync(*DESTROY, "--yes", drive=shop[1])
+    assert result.exit_code == 0
+    assert result.stdout == "web: launch v1 has 0 machines\n"
+
+
+def test_json_is_one_object_a_line(shop: tuple[Emulator, Drive]) -> None:
+    told = events(flyasync(*DESTROY, "--yes", "--json", drive=shop[1]).stdout)
+    assert [event["event"] for event in told] == ["found", "destroyed", "destroyed", "finished"]
+    assert {machine["name"] for machine in told[0]["machines"]} == {"v1-iad-1", "v1-lhr-1"}
+    assert told[-1] == {"event": "finished", "app": "web", "launch": "v1", "ok": True, "left": []}
+
+
+def test_a_machine_that_stays_is_told_and_the_exit_status_is_1(shop: tuple[Emulator, Drive]) -> None:
+    emulator, drive = shop
+    stays = next(machine.id for machine in emulator.world.machines.values() if machine.name == "v1-iad-1")
+    emulator.faults.add(
+        Fault(does="refuse", action="deleteMachine", identifier=stays, status=403, body={"error": "no"})
+    )
+    result = flyasync(*DESTROY, "--yes", drive=drive)
+    assert result.exit_code == 1
+    assert "not destroyed: machines.delete" in result.stdout
+    assert result.stdout.endswith(f"web: 1 of 2 machines destroyed, not all gone, left: {stays}\n")
+
+
+def test_a_machine_that_is_gone_already_is_gone(shop: tuple[Emulator, Drive]) -> None:
+    emulator, drive = shop
+    emulator.faults.add(Fault(does="refuse", action="deleteMachine", times=1, status=404, body={"error": "not found"}))
+    assert flyasync(*DESTROY, "--yes", drive=drive).exit_code == 0
+
+
+@pytest.mark.parametrize(("answer", "exit_code", "left"), [(b"y\n", 0, 2), (b"n\n", 1, 4), (b"", 130, 4)])
+def test_in_a_terminal_it_asks_first(shop: tuple[Emulator, Drive], answer: bytes, exit_code: int, left: int) -> None:
+    emulator, drive = shop
+    result = flyasync(*DESTROY, drive=drive, answer=Keyboard(answer))
+    assert result.exit_code == exit_code
+    assert "Destroy them?" in result.stderr
+    assert len(there(emulator)) == left
+
+
+def test_without_a_terminal_it_needs_a_yes() -> None:
+    result = flyasync(*DESTROY)
+    assert result.exit_code == 2
+    assert "--yes is needed" in result.stderr
+
+
+@pytest.mark.parametrize(("app", "launch"), [("Web", "v1"), ("web", "V 1")])
+def test_names_that_cannot_be_are_wrong_input(app: str, launch: str) -> None:
+    assert flyasync("destroy", app, "--launch", launch, "--yes").exit_code == 2
+
+
+def test_an_unknown_app_is_an_error(shop: tuple[Emulator, Drive]) -> None:
+    result = flyasync("destroy", "nosuch", "--launch", "v1", "--yes", "--json", drive=shop[1])
+    assert result.exit_code == 1
+    assert events(result.stdout)[-1]["kind"] == "NotFound"

@@ -1,0 +1,49 @@
+"""The fixtures that come with flyasync, as another project would use them."""
+
+import os
+
+import pytest
+
+from flyasync import Emulator, Fault, FlyClient, MachineConfig, NoCapacity, ServerFault, WaitFailed
+from flyasync.testing import mock_machine, trouble
+
+
+async def test_the_fixtures_belong_together(fly: FlyClient, fly_emulator: Emulator) -> None:
+    await fly.apps.create("users", org_slug="personal")
+    assert fly_emulator.counts()["createApp", "personal"] == 1
+
+
+@pytest.mark.fly_emulator(seed=7, capacity={"iad": 0}, faults=[Fault(does="fail", region="lhr")])
+async def test_the_marker_makes_a_bad_day(fly: FlyClient) -> None:
+    await fly.apps.create("users", org_slug="personal")
+    with pytest.raises(NoCapacity):
+        await fly.machines.create("users", MachineConfig(image="nginx"), region="iad")
+    machine = await fly.machines.create("users", MachineConfig(image="nginx"), region="lhr")
+    with pytest.raises(WaitFailed):
+        await fly.machines.wait("users", machine.id)
+
+
+async def test_the_environment_leads_other_clients_there(fly_environment: dict[str, str]) -> None:
+    assert os.environ["FLY_FLAPS_BASE_URL"] == fly_environment["FLY_FLAPS_BASE_URL"]
+    async with FlyClient() as fly:
+        assert not await fly.apps.list("personal")
+
+
+async def test_trouble_lasts_as_long_as_its_block(fly: FlyClient, fly_emulator: Emulator) -> None:
+    await fly.apps.create("users", org_slug="personal")
+    before = Fault(does="delay", seconds=1)
+    fly_emulator.faults.add(before)
+    down = Fault(does="refuse", action="listMachines", status=500)
+    with trouble(fly_emulator, down), pytest.raises(ServerFault):
+        await fly.machines.list("users")
+    assert await fly.machines.list("users") == ()
+    assert tuple(fly_emulator.faults) == (before,)
+
+
+def test_a_machine_is_made_up_as_the_api_would_show_it() -> None:
+    machine = mock_machine(state="stopped", config={"image": "app:2", "new_key": 1})
+    assert (machine.state, machine.region) == ("stopped", "iad")
+    assert machine.config is not None
+    assert (machine.config.image, machine.config.extra["new_key"]) == ("app:2", 1)
+    with pytest.raises(ValueError, match=r"\$\.state"):
+        mock_machine(state=3)
