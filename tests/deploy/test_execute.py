@@ -437,15 +437,16 @@ async def test_a_machine_on_its_way_out_is_not_adopted_but_made_again(base: Depl
     assert first.machines[0].id not in second.left_behind
 
 
-async def test_a_rollback_spares_what_another_deployer_of_the_launch_made(base: DeployBuilder) -> None:
-    async with world(seed=1, latency=(0.02, 0.25), capacity={"nrt": 0}) as (emulator, fly):
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_rollback_spares_what_another_deployer_of_the_launch_made(base: DeployBuilder, seed: int) -> None:
+    """Who makes which machine is a matter of luck; what the one destroys is what it made itself."""
+    async with world(seed=seed, latency=(0.02, 0.25), capacity={"nrt": 0}) as (emulator, fly):
         one = base.to_regions("iad", "lhr")
         other = base.require("all").roll_back_on_failure()
         async with FlyClient(emulator.token, base_url=emulator.url) as elsewhere:
             kept, missed = await asyncio.gather(one.execute(fly), other.execute(elsewhere))
-        assert kept.ok
-        assert not missed.ok
         there = {machine.id for machine in await fly.machines.list("web")}
+    assert not missed.ok
     assert there == {machine.id for machine in kept.machines if machine.id and not machine.adopted}
     assert all(machine.result is not Result.DESTROYED for machine in missed.machines if machine.adopted)
 
