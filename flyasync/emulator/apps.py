@@ -27,14 +27,16 @@ def create(world: World, name: str, *, org_slug: str, network: str) -> App:
         org_slug=org_slug,
         network=network or "default",
         created_at=world.clock,
+        visible_at=world.clock + world.draw(world.lag),
+        affinity=ids.hexadecimal(world.random, 16),
     )
     world.apps[name] = app
     return app
 
 
 def listed(world: World, org_slug: str) -> list[App]:
-    """List the apps of an organization, oldest first."""
-    return [app for app in world.apps.values() if app.org_slug == org_slug]
+    """List the apps of an organization that every node knows, oldest first."""
+    return [app for app in world.apps.values() if app.org_slug == org_slug and app.visible_at <= world.clock]
 
 
 def delete(world: World, name: str) -> None:

@@ -40,9 +40,10 @@ class Ask:
     params: Mapping[str, str]
     query: Mapping[str, str]
     states: tuple[str, ...] = ()
-    raw: bytes = b""
+    raw: bytes = field(default=b"", repr=False)
     authorization: str = field(default="", repr=False)
-    nonce: str | None = None
+    nonce: str | None = field(default=None, repr=False)
+    affinity: str = field(default="", repr=False)
 
     @property
     def app(self) -> str:
@@ -62,9 +63,13 @@ class Ask:
     @property
     def owner(self) -> str:
         """A name for the bearer of the token that does not give the token away."""
+        return f"{self.token_id}@tokens.fly.io"
+
+    @property
+    def token_id(self) -> str:
+        """The number of the token."""
         digest = hashlib.sha256(bare_token(self.authorization).encode()).hexdigest()
-        parts = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])
-        return f"{'-'.join(parts)}@tokens.fly.io"
+        return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
     def body(self, types: Mapping[str, str], struct: str, *, required: bool = True) -> Json:
         """Read the body as an object whose fields have these types."""
@@ -123,10 +128,14 @@ def bare_token(authorization: str) -> str:
     return text
 
 
+def is_good(token: str) -> bool:
+    """Tell whether there is a token, and not the one that is never good."""
+    return token not in {"", "invalid"} and token.lower() not in {scheme.strip() for scheme in _SCHEMES}
+
+
 def demand_authorized(authorization: str) -> None:
     """Refuse a request without a token, or with the one token that is never good."""
-    token = bare_token(authorization)
-    if token in {"", "invalid"} or token.lower() in {scheme.strip() for scheme in _SCHEMES}:
+    if not is_good(bare_token(authorization)):
         raise Refused(401, "Authenticate: token validation error")
 
 

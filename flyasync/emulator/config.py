@@ -15,7 +15,14 @@ _CONFIG = {
     "schedule": "string", "auto_destroy": "bool", "restart": "MachineRestart", "dns": "DNSConfig",
     "processes": "[]MachineProcess", "standbys": "[]string", "stop_config": "StopConfig", "containers": "[]Container",
 }  # fmt: skip
-_GUEST = {"cpu_kind": "string", "cpus": "int", "memory_mb": "int", "gpu_kind": "string", "gpus": "int"}
+_GUEST = {
+    "cpu_kind": "string",
+    "cpus": "int",
+    "memory_mb": "int",
+    "max_memory_mb": "int",
+    "gpu_kind": "string",
+    "gpus": "int",
+}
 _MOUNT = {"volume": "string", "path": "string", "name": "string", "size_gb": "int"}
 _SERVICE = {
     "protocol": "string", "internal_port": "int", "ports": "[]MachinePort", "autostart": "bool",

@@ -13,7 +13,7 @@ from typing import cast
 from aiohttp import web
 from attrs import define, field, frozen
 
-from flyasync.emulator import ids
+from flyasync.emulator import ids, sight
 from flyasync.emulator.ask import Answer, Ask, demand_authorized, refusal
 from flyasync.emulator.errors import Refused
 from flyasync.emulator.faults import AFTER, BEFORE, Fault, Faults, Subject
@@ -24,6 +24,7 @@ from flyasync.emulator.regions import NEAREST
 from flyasync.emulator.routing import Handler, LongHandler
 
 _NONCE = "fly-machine-lease-nonce"
+_AFFINITY = "fly_flaps_affinity"
 
 
 class _Struck(Exception):
@@ -144,9 +145,13 @@ class Gate:
 
     async def _work(self, ask: Ask) -> Answer:
         if ask.action in self._long_handlers:
+            self.pulse.during(lambda: sight.demand(self.pulse.world, ask))
             return await self._long_handlers[ask.action](ask)
-        handler = self._handlers.get(ask.action, _not_emulated)
-        return self.pulse.during(lambda: handler(self.pulse.world, ask))
+        return self.pulse.during(lambda: self._handle(ask))
+
+    def _handle(self, ask: Ask) -> Answer:
+        sight.demand(self.pulse.world, ask)
+        return self._handlers[ask.action](self.pulse.world, ask)
 
     async def _leave(self, visit: _Visit, subject: Subject, answer: Answer) -> web.StreamResponse:
         fault = next(self.faults.strike(AFTER, subject), None)
@@ -198,11 +203,8 @@ async def _read(action: str, request: web.Request) -> Ask:
         raw=await request.read(),
         authorization=request.headers.get("Authorization", ""),
         nonce=request.headers.get(_NONCE) or None,
+        affinity=request.cookies.get(_AFFINITY, ""),
     )
-
-
-def _not_emulated(_: object, ask: Ask) -> Answer:
-    return Answer(status=501, body={"error": f"{ask.action} is not emulated yet"})
 
 
 def _refusal_of(fault: Fault) -> Answer:

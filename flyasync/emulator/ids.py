@@ -42,7 +42,7 @@ def machine_name(random: Random) -> str:
 
 def private_ip(random: Random) -> str:
     """Draw an address in the private network."""
-    return "fdaa:0:" + ":".join(f"{random.randint(1, 0xFFFF):x}" for _ in range(4)) + ":2"
+    return "fdaa:0:" + ":".join(f"{random.randint(1, 0xFFFF):x}" for _ in range(5)) + ":2"
 
 
 def _base32(number: int, length: int) -> str:

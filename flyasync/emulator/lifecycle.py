@@ -50,6 +50,7 @@ class Rule:
 
 
 _STILL_STARTING = aborted("machine still attempting to start")
+_NOT_RUNNING = failed_precondition("machine not running")
 _CONCURRENT = aborted("machine update failed due to concurrent update")
 
 RULES: Mapping[str, Rule] = {
@@ -67,7 +68,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "suspend": Rule(legal=frozenset({"started"})),
     "restart": Rule(legal=frozenset({"started", "stopped", "suspended", "failed"})),
-    "signal": Rule(legal=frozenset({"started"}), otherwise=failed_precondition("machine not running")),
+    "signal": Rule(legal=frozenset({"started"}), otherwise=_NOT_RUNNING),
+    "exec": Rule(legal=frozenset({"started"}), otherwise=_NOT_RUNNING),
     "update": Rule(
         legal=frozenset({"created", "starting", "started", "stopped", "suspended", "failed"}),
         refusals={"replacing": _CONCURRENT},

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from flyasync.emulator import ids, leases, volumes
+from flyasync.emulator import ids, leases, secrets, volumes
 from flyasync.emulator.config import accepted
 from flyasync.emulator.errors import Refused, aborted, bad_request, failed_precondition, not_found
 from flyasync.emulator.gojson import Json
@@ -29,6 +29,7 @@ class Launch:
     is_cordoned: bool = False
     lease_ttl: int | None = None
     owner: str = ""
+    min_secrets_version: int | None = None
 
 
 @frozen(kw_only=True)
@@ -55,6 +56,7 @@ def create(world: World, app: str, launch: Launch) -> Machine:
     """Make a machine in the first region of its wish that has room."""
     owner = world.app(app)
     config = accepted(launch.config)
+    secrets.demand_version(world, owner, launch.min_secrets_version)
     _demand_free_name(world, app, launch.name)
     volume = _volume(world, app, config)
     machine = _new(world, app, launch, config, _place(world, launch.region, volume))
@@ -63,6 +65,7 @@ def create(world: World, app: str, launch: Launch) -> Machine:
     world.occupied[machine.region] += 1
     if volume is not None:
         volume.machine_id = machine.id
+        volume.updated_at = world.clock
     world.record(machine, "launch", "created")
     enter(world, machine, "created")
     if launch.lease_ttl:
@@ -82,6 +85,7 @@ def update(
     *,
     skip_launch: bool = False,
     current_version: str | None = None,
+    min_secrets_version: int | None = None,
     nonce: str | None = None,
 ) -> None:
     """Replace a machine's config by a new version; one that runs restarts, one that does not stays stopped."""
@@ -90,6 +94,7 @@ def update(
     must_act("update", machine.state)
     if current_version and current_version != machine.instance_id:
         raise aborted("machine update failed due to concurrent update")
+    secrets.demand_version(world, world.app(machine.app), min_secrets_version)
     mounts = wanted.get("mounts")
     if (mounts[0]["volume"] if mounts else None) != machine.volume_id:
         raise bad_request(f"unable to update machine {machine.id}: the volume of a machine can not be changed")
@@ -133,6 +138,7 @@ def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> M
         created_at=world.clock,
         updated_at=world.clock,
         boot_seconds=world.random.uniform(*world.boot),
+        visible_at=world.clock + world.draw(world.lag),
         is_cordoned=launch.is_cordoned,
         shall_run=not launch.skip_launch,
         versions=[Version(instance_id, config)],
@@ -145,6 +151,7 @@ def _replace(world: World, machine: Machine, config: Json, *, skip_launch: bool)
     machine.instance_id = ids.ulid(world.random, world.clock)
     machine.versions.append(Version(machine.instance_id, config))
     machine.restart_count = 0
+    machine.memory_limit_mb = None
     world.record(machine, "update", "replacing")
     if machine.state in RUNNING:
         record_exit(world, machine)

@@ -96,6 +96,12 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     "/v1/tokens/oidc": {"POST": "requestOidcToken"},
 }
 
+# What else is asked of Fly under the same roof here, at hosts of its own; the published limits do not speak of it.
+_COMPANIONS = (
+    Operation("POST", "/graphql", "graphql"),
+    Operation("GET", "/api/v1/apps/{app_name}/logs", "listLogs"),
+)
+
 # Whose turn a request takes: the narrowest thing its path names, else the organization, else nobody in particular.
 _IDENTIFIERS = ("machine_id", "volume_id", "postgres_cluster_id", "app_name", "org_slug")
 
@@ -105,6 +111,11 @@ def operations() -> Iterator[Operation]:
     for path, methods in _TABLE.items():
         for method, action in methods.items():
             yield Operation(method, path, action)
+
+
+def companions() -> Iterator[Operation]:
+    """Give what is served besides the operations of the API."""
+    yield from _COMPANIONS
 
 
 def identifier(params: Mapping[str, str], org_slug: str) -> str:

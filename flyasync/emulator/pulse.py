@@ -33,10 +33,6 @@ class Pulse:
         finally:
             self._settle()
 
-    def beat(self) -> None:
-        """Bring the world up to date."""
-        self.during(lambda: None)
-
     async def changed(self, machine_id: str) -> None:
         """Wait until something changes about a machine."""
         future: asyncio.Future[None] = self._loop.create_future()
@@ -46,6 +42,14 @@ class Pulse:
             await future
         finally:
             self._leave(machine_id, future)
+
+    async def until(self, moment: float) -> None:
+        """Wait until a moment of the world has come."""
+        left = moment - self.seconds() * self._speed
+        if left > 0:
+            await asyncio.sleep(left / self._speed)
+            # Timers may come a rounding error early here too.
+            await self.until(moment)
 
     def stop(self) -> None:
         """Stop moving; whoever waits, waits on."""

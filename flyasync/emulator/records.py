@@ -2,17 +2,20 @@
 
 from collections import deque
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
+from flyasync.emulator.course import Course
 from flyasync.emulator.gojson import Json
+from flyasync.emulator.holdings import Address, Certificate, LogLine, Secrets, Snapshot
 
 _EVENTS_KEPT = 50
 _REACHED_KEPT = 200
+_LINES_KEPT = 10_000
 
 
 @define(kw_only=True)
 class App:
-    """An app: a name, and who owns it."""
+    """An app: a name, who owns it, and what it holds besides machines and volumes."""
 
     name: str
     id: str
@@ -21,6 +24,13 @@ class App:
     network: str
     created_at: float
     is_deployed: bool = False
+    # From when on every node knows it; a client with the cookie is served by the node that knew it at once.
+    visible_at: float = 0.0
+    affinity: str = field(default="", repr=False)
+    secrets: Secrets = Factory(Secrets)
+    certificates: dict[str, Certificate] = Factory(dict)
+    addresses: dict[str, Address] = Factory(dict)
+    lines: deque[LogLine] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
 
 
 @frozen(kw_only=True)
@@ -107,6 +117,9 @@ class Machine:
     is_restarting: bool = False
     restart_count: int = 0
     active_until: float = 0.0
+    visible_at: float = 0.0
+    # Set while memory was changed on the run; a new version has the memory of its config again.
+    memory_limit_mb: int | None = None
     next_move: Move | None = None
     lease: Lease | None = None
     serial: int = 0
@@ -142,5 +155,9 @@ class Volume:
     snapshot_retention: int
     auto_backup_enabled: bool
     created_at: float
-    state: str = "created"
+    updated_at: float
+    course: Course
     machine_id: str | None = None
+    # A machine that is gone can hold its volume a little longer.
+    claimed_until: float = 0.0
+    snapshots: list[Snapshot] = Factory(list)

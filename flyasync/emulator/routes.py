@@ -5,11 +5,27 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from flyasync.emulator import routes_actions, routes_apps, routes_machines, routes_volumes
+from flyasync.emulator import (
+    routes_actions,
+    routes_apps,
+    routes_certificates,
+    routes_databases,
+    routes_graphql,
+    routes_ip_assignments,
+    routes_logs,
+    routes_machines,
+    routes_orgs,
+    routes_postgres,
+    routes_processes,
+    routes_secret_keys,
+    routes_secrets,
+    routes_tokens,
+    routes_volumes,
+)
 from flyasync.emulator.ask import refusal
 from flyasync.emulator.errors import Refused
 from flyasync.emulator.gate import Gate
-from flyasync.emulator.operations import Operation, operations
+from flyasync.emulator.operations import Operation, companions, operations
 from flyasync.emulator.routes_control import Control
 from flyasync.emulator.routing import Handler as ApiHandler
 
@@ -17,7 +33,18 @@ HANDLERS: Mapping[str, ApiHandler] = {
     **routes_apps.HANDLERS,
     **routes_machines.HANDLERS,
     **routes_actions.HANDLERS,
+    **routes_processes.HANDLERS,
     **routes_volumes.HANDLERS,
+    **routes_orgs.HANDLERS,
+    **routes_secrets.HANDLERS,
+    **routes_secret_keys.HANDLERS,
+    **routes_certificates.HANDLERS,
+    **routes_ip_assignments.HANDLERS,
+    **routes_tokens.HANDLERS,
+    **routes_postgres.HANDLERS,
+    **routes_databases.HANDLERS,
+    **routes_logs.HANDLERS,
+    **routes_graphql.HANDLERS,
 }
 _BIGGEST_BODY = 16 * 1024**2
 
@@ -25,7 +52,7 @@ _BIGGEST_BODY = 16 * 1024**2
 def application(gate: Gate, control: Control) -> web.Application:
     """Give the web application of one emulator."""
     app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(gate)])
-    app.add_routes([_route(gate, operation) for operation in operations()])
+    app.add_routes([_route(gate, operation) for operation in (*operations(), *companions())])
     app.add_routes(control.routes())
     return app
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from flyasync.emulator import apps, views
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.errors import bad_request
-from flyasync.emulator.ids import hexadecimal
 from flyasync.emulator.regions import NEAREST, REGIONS
 from flyasync.emulator.routing import Handler
 from flyasync.emulator.world import World
@@ -21,7 +20,7 @@ def create(world: World, ask: Ask) -> Answer:
     if not org_slug:
         raise bad_request("org_slug is required")
     app = apps.create(world, name, org_slug=org_slug, network=body.get("network") or "")
-    cookie = f"fly_flaps_affinity={hexadecimal(world.random, 16)}; Path=/v1/apps/{name}"
+    cookie = f"fly_flaps_affinity={app.affinity}; Path=/v1/apps/{name}"
     return Answer(status=201, body=views.app(world, app), headers={"Set-Cookie": cookie})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flyasync.emulator import machines, views
+from flyasync.emulator import machines, sight, views
 from flyasync.emulator.ask import OK, Answer, Ask
 from flyasync.emulator.errors import bad_request, not_found
 from flyasync.emulator.gojson import mismatch
@@ -13,7 +13,8 @@ from flyasync.emulator.world import World
 
 _CREATE = {
     "name": "string", "region": "string", "config": "MachineConfig", "skip_launch": "bool",
-    "skip_service_registration": "bool", "lease_ttl": "int", "current_version": "string",
+    "skip_service_registration": "bool", "lease_ttl": "int", "current_version": "string", "skip_secrets": "bool",
+    "min_secrets_version": "int",
 }  # fmt: skip
 _METADATA = {"metadata": "map[string]string", "machine_version": "string"}
 _MOST_EVENTS = 50
@@ -31,20 +32,21 @@ def create(world: World, ask: Ask) -> Answer:
         is_cordoned=bool(body.get("skip_service_registration")),
         lease_ttl=body.get("lease_ttl"),
         owner=ask.owner,
+        min_secrets_version=body.get("min_secrets_version"),
     )
     return Answer(body=views.machine(world, machines.create(world, ask.app, launch)))
 
 
 def listing(world: World, ask: Ask) -> Answer:
     """List machines as a bare array."""
-    found = machines.listed(world, ask.app, _filter(ask))
+    found = sight.seen(world, ask, machines.listed(world, ask.app, _filter(ask)))
     summary, with_lease = ask.flag("summary"), ask.flag("include_leases")
     return Answer(body=[views.machine(world, item, summary=summary, with_lease=with_lease) for item in found])
 
 
 def get(world: World, ask: Ask) -> Answer:
     """Show a machine, destroyed ones included."""
-    return Answer(body=views.machine(world, _machine(world, ask)))
+    return Answer(body=views.machine(world, _machine(world, ask), with_lease=ask.flag("include_leases")))
 
 
 def update(world: World, ask: Ask) -> Answer:
@@ -57,6 +59,7 @@ def update(world: World, ask: Ask) -> Answer:
         body.get("config"),
         skip_launch=bool(body.get("skip_launch")),
         current_version=body.get("current_version"),
+        min_secrets_version=body.get("min_secrets_version"),
         nonce=ask.nonce,
     )
     return Answer(body=views.machine(world, machine))

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flyasync.emulator import views, volumes
+from flyasync.emulator import snapshots, views, volumes
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.errors import bad_request
 from flyasync.emulator.routing import Handler
+from flyasync.emulator.views_holdings import snapshot
 from flyasync.emulator.world import World
 
 _CREATE = {
@@ -19,6 +20,7 @@ _UPDATE = {"snapshot_retention": "int", "auto_backup_enabled": "bool"}
 # What a null means as much as a missing key; everything else in the body is about hosts, which this world has none of.
 _READ = (
     "name", "region", "size_gb", "encrypted", "fstype", "snapshot_retention", "auto_backup_enabled", "source_volume_id",
+    "snapshot_id",
 )  # fmt: skip
 
 
@@ -45,6 +47,7 @@ def update(world: World, ask: Ask) -> Answer:
     body = ask.body(_UPDATE, "UpdateVolumeRequest")
     volume = world.volume(ask.app, ask.params["volume_id"])
     volumes.update(
+        world,
         volume,
         snapshot_retention=body.get("snapshot_retention"),
         auto_backup_enabled=body.get("auto_backup_enabled"),
@@ -65,8 +68,20 @@ def extend(world: World, ask: Ask) -> Answer:
 def delete(world: World, ask: Ask) -> Answer:
     """Delete a volume."""
     volume = world.volume(ask.app, ask.params["volume_id"])
-    volumes.delete(volume)
+    volumes.delete(world, volume)
     return Answer(body=views.volume(world, volume))
+
+
+def list_snapshots(world: World, ask: Ask) -> Answer:
+    """List the snapshots of a volume, deleted or not, as a bare array."""
+    found = snapshots.listed(world, world.volume(ask.app, ask.params["volume_id"]))
+    return Answer(body=[snapshot(world, item) for item in found])
+
+
+def take_snapshot(world: World, ask: Ask) -> Answer:
+    """Begin a snapshot; the answer names the job, only the list names the snapshot."""
+    snapshots.take(world, world.volume(ask.app, ask.params["volume_id"]))
+    return Answer(body={"Msg": {"backup": {"id": str(world.random.randint(10_000, 99_999)), "state": "prepare"}}})
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -76,4 +91,6 @@ HANDLERS: Mapping[str, Handler] = {
     "updateVolume": update,
     "extendVolume": extend,
     "deleteVolume": delete,
+    "listVolumeSnapshots": list_snapshots,
+    "createVolumeSnapshot": take_snapshot,
 }

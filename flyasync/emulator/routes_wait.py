@@ -1,8 +1,8 @@
-"""The long poll over HTTP."""
+"""What takes its time over HTTP: the long poll, and the create that waits until every node knows the app."""
 
 import asyncio
 
-from flyasync.emulator import waiting
+from flyasync.emulator import routes_apps, waiting
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.errors import Refused, not_found
 from flyasync.emulator.pulse import Pulse
@@ -11,7 +11,6 @@ from flyasync.emulator.records import Machine, Reach
 
 async def wait(pulse: Pulse, ask: Ask) -> Answer:
     """Answer at the very moment a machine reaches the state, or refuse with 408 when time is up."""
-    pulse.beat()
     machine = pulse.world.machine(ask.app, ask.machine_id)
     seconds = waiting.seconds(ask.number("timeout"))
     wanted = waiting.wish(
@@ -26,6 +25,14 @@ async def wait(pulse: Pulse, ask: Ask) -> Answer:
     except TimeoutError:
         refused: Refused = waiting.timed_out(machine, wanted)
     raise refused
+
+
+async def create_app(pulse: Pulse, ask: Ask) -> Answer:
+    """Make an app; with `wait` the answer is held until the app is seen by all."""
+    answer = pulse.during(lambda: routes_apps.create(pulse.world, ask))
+    if ask.flag("wait"):
+        await pulse.until(pulse.world.apps[answer.body["name"]].visible_at)
+    return answer
 
 
 async def _reached(pulse: Pulse, machine: Machine, wanted: waiting.Wish) -> Reach:

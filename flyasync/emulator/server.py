@@ -5,22 +5,26 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
 from flyasync.emulator.faults import Fault, Faults
 from flyasync.emulator.gate import Gate, Manners
 from flyasync.emulator.journal import Entry
+from flyasync.emulator.processes import Output
 from flyasync.emulator.pulse import Pulse
 from flyasync.emulator.routes import HANDLERS, application
 from flyasync.emulator.routes_control import Control
-from flyasync.emulator.routes_wait import wait
+from flyasync.emulator.routes_wait import create_app, wait
 from flyasync.emulator.world import World, demand_regions
 
 
 class Emulator:
     """A local Machines API that obeys the published limits, states and error bodies of Fly.io.
+
+    It serves every operation of the published document. At the same address are the logs of apps and as much GraphQL
+    as lists organizations and looks up an app; neither is limited. Keys encrypt and sign with toys.
 
     Args:
         host: A loopback address; another raises ValueError, because the emulator guards nothing.
@@ -32,6 +36,15 @@ class Emulator:
         speed: Seconds that pass in the emulated world for each real one. Limits, latency and delays stay real.
         latency: Bounds of the real seconds a request travels before it is looked at.
         boot: Bounds of the emulated seconds from an accepted create to `started`.
+        lag: Bounds of the emulated seconds after which other nodes know a new app or machine. Until then an app is
+            404 to all that asks about it, a machine to what reads it, and lists lack both. Names are taken at once,
+            `POST /v1/apps?wait=true` is answered when the app is known, and a client that sends the cookie
+            `fly_flaps_affinity` the app came with sees everything of it at once.
+        secrets_lag: Bounds of the emulated seconds after which machines can be made with a new version of secrets;
+            until then a `min_secrets_version` is refused with 412.
+        linger: Bounds of the emulated seconds for which a machine that is gone still holds its volume.
+        commands: What `exec` answers, by shell-style patterns of the command; the first that fits counts. Without one
+            `echo`, `true` and `false` work, and anything else is not found.
         epoch: The calendar time at which the world begins, by default the present at the start.
         faults: Trouble in force from the start.
     """
@@ -48,15 +61,26 @@ class Emulator:
         speed: float = 1.0,
         latency: tuple[float, float] = (0.0, 0.0),
         boot: tuple[float, float] = (1.0, 3.0),
+        lag: tuple[float, float] = (0.0, 0.0),
+        secrets_lag: tuple[float, float] = (0.0, 0.0),
+        linger: tuple[float, float] = (0.0, 0.0),
+        commands: Mapping[str, Output] | None = None,
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
     ) -> None:
         self._host = _loopback(host)
         self._port = port
-        self._seed = seed
         self._capacity = dict(capacity or {})
         self._speed = _positive(speed)
-        self._boot = _range("boot", boot)
+        self._make_world = partial(
+            World,
+            seed=seed,
+            boot=_range("boot", boot),
+            lag=_range("lag", lag),
+            secrets_lag=_range("secrets_lag", secrets_lag),
+            linger=_range("linger", linger),
+        )
+        self._commands = dict(commands or {})
         self._epoch = epoch
         self._first_faults = tuple(faults)
         self._manners = Manners(
@@ -113,9 +137,20 @@ class Emulator:
         demand_regions({region: machines})
         self.world.capacity[region] = machines
 
+    def set_error_regions(self, *regions: str) -> None:
+        """Make these regions, and no others, unreadable to the list of an organization's machines."""
+        demand_regions(dict.fromkeys(regions))
+        self.world.error_regions = set(regions)
+
+    def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
+        """Write a line into an app's log, as one of its machines or as nobody; both must be there."""
+        world = self._opened().pulse.world
+        machine = world.machine(app, machine_id) if machine_id else None
+        self._opened().pulse.during(lambda: world.log(app, message, level=level, machine=machine))
+
     def environment(self) -> dict[str, str]:
         """Give the environment variables that point flyctl, and flyasync, here."""
-        return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_TOKEN": self.token}
+        return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_TOKEN": self.token, "FLY_API_BASE_URL": self.url}
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Count the requests of each action and identifier, refused ones included."""
@@ -144,13 +179,23 @@ class Emulator:
         return self._opened().pulse.world
 
     @property
+    def commands(self) -> dict[str, Output]:
+        """What `exec` answers, by pattern; change it at will, a reset brings back the first one."""
+        return self.world.commands
+
+    @property
+    def processes(self) -> dict[str, list[dict[str, Any]]]:
+        """What `ps` answers, by machine id, where that is not read off the machine's config; change it at will."""
+        return self.world.processes
+
+    @property
     def log(self) -> list[Entry]:
         """The requests so far, in the order their outcome was known."""
         return list(self._opened().journal.entries)
 
     def _open(self) -> Gate:
         pulse = Pulse(self._new_world(), speed=self._speed)
-        long_handlers = {"waitMachine": partial(wait, pulse)}
+        long_handlers = {"waitMachine": partial(wait, pulse), "createApp": partial(create_app, pulse)}
         return Gate(pulse, self.faults, manners=self._manners, handlers=HANDLERS, long_handlers=long_handlers)
 
     def _opened(self) -> Gate:
@@ -159,11 +204,10 @@ class Emulator:
         return self._gate
 
     def _new_world(self) -> World:
-        return World(
-            seed=self._seed,
+        return self._make_world(
             epoch=_in_utc(self._epoch),
-            boot=self._boot,
             capacity=dict(self._capacity),
+            commands=dict(self._commands),
             faults=self.faults,
         )
 

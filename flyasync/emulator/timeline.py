@@ -179,6 +179,8 @@ def _after_destroyed(world: World, machine: Machine) -> None:
     volume = world.volumes.get(machine.volume_id or "")
     if volume is not None and volume.machine_id == machine.id:
         volume.machine_id = None
+        volume.updated_at = world.clock
+        volume.claimed_until = world.clock + world.draw(world.linger)
 
 
 def _nothing(_world: World, _machine: Machine) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flyasync.emulator import checks, leases
+from flyasync.emulator import checks, leases, orgs
 from flyasync.emulator.apps import PLENTY
 from flyasync.emulator.config import image_ref
 from flyasync.emulator.gojson import Json
@@ -23,7 +23,11 @@ def app(world: World, record: App) -> Json:
         "internal_numeric_id": record.number,
         "name": record.name,
         "status": "deployed" if record.is_deployed else "pending",
-        "organization": {"name": record.org_slug, "slug": record.org_slug, "internal_numeric_id": _number(record)},
+        "organization": {
+            "name": record.org_slug,
+            "slug": record.org_slug,
+            "internal_numeric_id": orgs.number(record.org_slug),
+        },
         "network": record.network,
         "cname_target": f"{record.id[:7]}.{record.name}.fly.dev",
         "created_at": world.milliseconds(record.created_at),
@@ -80,7 +84,7 @@ def volume(world: World, record: Volume) -> Json:
     return {
         "id": record.id,
         "name": record.name,
-        "state": record.state,
+        "state": record.course.state(world.clock),
         "size_gb": record.size_gb,
         "region": record.region,
         "zone": record.zone,
@@ -158,7 +162,3 @@ def _stripped(world: World, record: Lease) -> Json:
         "owner": record.owner,
         "description": record.description,
     }
-
-
-def _number(record: App) -> int:
-    return sum(record.org_slug.encode()) + 1000

@@ -12,6 +12,9 @@ from flyasync.emulator import ids
 from flyasync.emulator.errors import not_found
 from flyasync.emulator.faults import Faults
 from flyasync.emulator.gojson import Json
+from flyasync.emulator.holdings import Cluster, LogLine
+from flyasync.emulator.loglines import worded
+from flyasync.emulator.processes import Output
 from flyasync.emulator.records import App, Event, Machine, Move, Volume
 from flyasync.emulator.regions import CODES
 
@@ -22,23 +25,32 @@ class World:
 
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
     seconds from an accepted create to `started`; `capacity` is how many machines a region can hold, None or absent for
-    any number.
+    any number. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see what was made, until
+    secrets reach the hosts, and until a volume is free of a machine that is gone.
     """
 
     seed: int = 0
     epoch: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     boot: tuple[float, float] = (1.0, 3.0)
+    lag: tuple[float, float] = (0.0, 0.0)
+    secrets_lag: tuple[float, float] = (0.0, 0.0)
+    linger: tuple[float, float] = (0.0, 0.0)
     capacity: dict[str, int | None] = Factory(dict)
     faults: Faults = Factory(Faults)
     clock: float = 0.0
     apps: dict[str, App] = Factory(dict)
     machines: dict[str, Machine] = Factory(dict)
     volumes: dict[str, Volume] = Factory(dict)
+    clusters: dict[str, Cluster] = Factory(dict)
+    commands: dict[str, Output] = Factory(dict)
+    processes: dict[str, list[Json]] = Factory(dict)
+    error_regions: set[str] = Factory(set)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
     _due: list[tuple[float, int, str]] = Factory(list)
     _scheduled: int = 0
     _changed: set[str] = Factory(set)
+    _logged: int = 0
 
     def __attrs_post_init__(self) -> None:
         demand_regions(self.capacity)
@@ -82,6 +94,10 @@ class World:
         """Tell whether one more machine fits."""
         return self.room(region) != 0
 
+    def draw(self, bounds: tuple[float, float]) -> float:
+        """Draw seconds between two bounds; bounds of 0 use no number."""
+        return self.random.uniform(*bounds) if any(bounds) else 0.0
+
     def schedule(self, machine: Machine, move: Move | None) -> None:
         """Set what happens to a machine next, in place of what was planned before."""
         machine.next_move = move
@@ -117,6 +133,21 @@ class World:
             request=request,
         )
         machine.events.appendleft(line)
+        if words := worded(event, status, request):
+            self.log(machine.app, words[1], level=words[0], machine=machine)
+
+    def log(self, app: str, message: str, *, level: str = "info", machine: Machine | None = None) -> None:
+        """Write a line into an app's log."""
+        self._logged += 1
+        line = LogLine(
+            serial=self._logged,
+            at=self.clock,
+            message=message,
+            level=level,
+            instance=machine.id if machine else "",
+            region=machine.region if machine else "",
+        )
+        self.app(app).lines.append(line)
 
     def note_change(self, machine_id: str) -> None:
         """Remember that a machine changed, for those who wait for it."""

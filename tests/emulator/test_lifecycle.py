@@ -30,6 +30,7 @@ EXPECTED: dict[str, dict[str, bool | tuple[int, str]]] = {
     "suspend": {"started": True},
     "restart": {"started": True, "stopped": True, "suspended": True, "failed": True},
     "signal": {"started": True, **dict.fromkeys(LIVE - {"started"}, NOT_RUNNING)},
+    "exec": {"started": True, **dict.fromkeys(LIVE - {"started"}, NOT_RUNNING)},
     "update": {
         "created": True, "starting": True, "started": True, "stopped": True, "suspended": True, "failed": True,
         "replacing": CONCURRENT,

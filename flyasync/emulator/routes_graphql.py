@@ -1,0 +1,130 @@
+"""The little of the GraphQL API that is emulated; what it does not know it says with status 200, as GraphQL does."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flyasync.emulator import graphql, orgs
+from flyasync.emulator.ask import Answer, Ask
+from flyasync.emulator.gojson import Json
+from flyasync.emulator.graphql import Complaint, Field
+from flyasync.emulator.records import App
+from flyasync.emulator.regions import NEAREST, REGIONS, Region
+from flyasync.emulator.routing import Handler
+from flyasync.emulator.world import World
+
+Root = Callable[[World, Field], Any]
+
+
+def answer(world: World, ask: Ask) -> Answer:
+    """Answer a query with data or with errors."""
+    body = ask.body({"query": "string"}, "graphqlRequest")
+    variables = body.get("variables")
+    try:
+        fields = graphql.read(body.get("query") or "", variables if isinstance(variables, dict) else {})
+        data: Json = {}
+        for field in fields:
+            data |= graphql.project({field.name: _root(world, field)}, [field])
+    except Complaint as complaint:
+        return Answer(body={"data": None, "errors": [complaint.as_json()]})
+    return Answer(body={"data": data})
+
+
+def _root(world: World, field: Field) -> Any:
+    if field.name not in _ROOTS:
+        text = f"Field '{field.name}' doesn't exist on type 'Query'"
+        raise Complaint(text, path=[field.alias], code="undefinedField")
+    return _ROOTS[field.name](world, field)
+
+
+def _organizations(world: World, _: Field) -> Json:
+    return {"__typename": "OrganizationConnection", "nodes": [_organization(slug) for slug in orgs.slugs(world)]}
+
+
+def _organization_named(world: World, field: Field) -> Json:
+    slug = field.arguments.get("slug")
+    if slug not in orgs.slugs(world):
+        raise Complaint("Could not find Organization", path=[field.alias], code="NOT_FOUND")
+    return _organization(str(slug))
+
+
+def _viewer(world: World, field: Field) -> Json:
+    return {
+        "__typename": "User",
+        "id": "emulator-user",
+        "name": "Emulator",
+        "email": "emulator@example.com",
+        "personalOrganization": _organization(orgs.PERSONAL),
+        "organizations": _organizations(world, field),
+    }
+
+
+def _app_named(world: World, field: Field) -> Json:
+    app = world.apps.get(str(field.arguments.get("name")))
+    if app is None:
+        raise Complaint("Could not find App", path=[field.alias], code="NOT_FOUND")
+    return _app(app)
+
+
+def _platform(_world: World, _field: Field) -> Json:
+    regions = [_region(region) for region in REGIONS if not region.deprecated]
+    return {"__typename": "PlatformRegions", "requestRegion": NEAREST, "regions": regions}
+
+
+def _may_deploy_bluegreen(_world: World, _field: Field) -> bool:
+    return True
+
+
+def _app(app: App) -> Json:
+    return {
+        "__typename": "App",
+        "id": app.name,
+        "internalNumericId": app.number,
+        "name": app.name,
+        "hostname": f"{app.name}.fly.dev",
+        "cnameTarget": f"{app.id[:7]}.{app.name}.fly.dev",
+        "appUrl": f"https://{app.name}.fly.dev",
+        "deployed": app.is_deployed,
+        "status": "deployed" if app.is_deployed else "pending",
+        "network": app.network,
+        "platformVersion": "machines",
+        "organization": _organization(app.org_slug),
+        "role": None,
+    }
+
+
+def _organization(slug: str) -> Json:
+    return {
+        "__typename": "Organization",
+        "id": f"org-{orgs.number(slug)}",
+        "internalNumericId": str(orgs.number(slug)),
+        "slug": slug,
+        "rawSlug": slug,
+        "name": slug,
+        "type": "PERSONAL" if slug == orgs.PERSONAL else "SHARED",
+        "viewerRole": "admin",
+        "paidPlan": True,
+    }
+
+
+def _region(region: Region) -> Json:
+    return {
+        "__typename": "Region",
+        "code": region.code,
+        "name": region.name,
+        "latitude": region.latitude,
+        "longitude": region.longitude,
+        "gatewayAvailable": region.gateway_available,
+        "requiresPaidPlan": region.requires_paid_plan,
+    }
+
+
+_ROOTS: Mapping[str, Root] = {
+    "organizations": _organizations,
+    "organization": _organization_named,
+    "viewer": _viewer,
+    "app": _app_named,
+    "platform": _platform,
+    "canPerformBluegreenDeployment": _may_deploy_bluegreen,
+}
+
+HANDLERS: Mapping[str, Handler] = {"graphql": answer}

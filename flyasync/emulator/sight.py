@@ -1,0 +1,35 @@
+"""Who sees what is new: a node learns of other nodes' creates a little later."""
+
+from collections.abc import Iterable
+
+from flyasync.emulator.ask import Ask
+from flyasync.emulator.errors import not_found
+from flyasync.emulator.records import App, Machine
+from flyasync.emulator.world import World
+
+
+def demand(world: World, ask: Ask) -> None:
+    """Refuse with 404 what the node that is asked has not learned of yet.
+
+    An app is hidden from everything that is asked about it, a machine from what reads it: what changes a machine goes
+    to its host, which knows it. Who sends the cookie that came with the app is served by the node that made it, and
+    sees all of it at once.
+    """
+    app = world.apps.get(ask.app)
+    if app is None or _is_near(app, ask):
+        return
+    if world.clock < app.visible_at:
+        raise not_found("app")
+    machine = world.machines.get(ask.params.get("machine_id", ""))
+    if machine is not None and ask.method == "GET" and world.clock < machine.visible_at:
+        raise not_found("machine")
+
+
+def seen(world: World, ask: Ask, machines: Iterable[Machine]) -> list[Machine]:
+    """Give the machines of one app that the node that is asked knows."""
+    is_near = _is_near(world.app(ask.app), ask)
+    return [machine for machine in machines if is_near or machine.visible_at <= world.clock]
+
+
+def _is_near(app: App, ask: Ask) -> bool:
+    return ask.affinity == app.affinity

@@ -1,0 +1,145 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.emulator.driver import Api, Said
+
+CLUSTERS = "/v1/postgres"
+WISH = {"org_slug": "personal", "name": "db", "region": "iad", "plan": "basic"}
+
+
+async def cluster(api: Api, **wish: Any) -> str:
+    said = await api.post(CLUSTERS, {**WISH, **wish})
+    assert said.status == 200, said
+    return f"{CLUSTERS}/{said.body['data']['id']}"
+
+
+async def data(api: Api, path: str) -> Any:
+    said = await api.get(path)
+    assert said.status == 200, said
+    return said.body["data"]
+
+
+async def delete(api: Api, path: str) -> Said:
+    return await api.ask("DELETE", path)
+
+
+async def test_a_cluster_is_ready_after_a_while(api: Api) -> None:
+    path = await cluster(api, disk_size_gb=20, postgis_enabled=True)
+    found = await data(api, path)
+    assert (found["status"], found["cpus"], found["disk_size_gb"], found["postgis_enabled"]) == (
+        "creating",
+        2,
+        20,
+        True,
+    )
+    await asyncio.sleep(60)
+    assert (await data(api, path))["status"] == "ready"
+
+
+async def test_a_deleted_cluster_is_gone(api: Api) -> None:
+    path = await cluster(api)
+    assert (await delete(api, path)).status == 204
+    for said in (await api.get(path), await delete(api, path), await api.get(f"{path}/users")):
+        assert (said.status, said.error) == (410, "postgres cluster was deleted")
+    assert await data(api, f"{CLUSTERS}?org_slug=personal") == []
+    (row,) = await data(api, f"{CLUSTERS}?org_slug=personal&include_deleted=true")
+    assert (row["status"], row["deleted_at"] is not None) == ("deleted", True)
+    assert (await api.get(f"{CLUSTERS}/none")).error == "postgres cluster not found"
+    assert (await api.get(CLUSTERS)).error == "org_slug is required"
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [({"org_slug": ""}, 400), ({"plan": "free"}, 422), ({"region": "moon"}, 422), ({"disk_size_gb": 0}, 422)],
+)
+async def test_a_wish_must_make_sense(api: Api, wish: Any, status: int) -> None:
+    assert (await api.post(CLUSTERS, {**WISH, **wish})).status == status
+
+
+async def test_users_come_and_go(api: Api) -> None:
+    path = f"{await cluster(api)}/users"
+    said = await api.post(path, {"username": "bob", "role": "reader"})
+    assert said.body == {"data": {"username": "bob", "role": "reader"}}
+    assert (await api.post(path, {"username": "bob", "role": "reader"})).status == 409
+    assert (await api.post(path, {"username": "eve", "role": "king"})).error == "invalid role: 'king'"
+    assert (await api.post(path, {"role": "reader"})).error == "user name is required"
+    assert (await api.ask("PATCH", f"{path}/bob", json={"role": "writer"})).body["data"]["role"] == "writer"
+    assert (await api.ask("PATCH", f"{path}/bob", json={"role": "king"})).status == 422
+    assert [user["username"] for user in await data(api, path)] == ["fly-user", "bob"]
+    assert (await delete(api, f"{path}/bob")).status == 204
+    assert (await delete(api, f"{path}/bob")).error == "user not found"
+
+
+async def test_a_password_is_shown_and_changed_but_never_repeated(api: Api) -> None:
+    path = f"{await cluster(api)}/users/fly-user"
+    first = (await data(api, f"{path}/credentials"))["password"]
+    second = (await api.post(f"{path}/rotate_password", {"kill_sessions": True})).body["data"]["password"]
+    assert second == (await data(api, f"{path}/credentials"))["password"] != first
+    assert second not in repr(api.emulator.world)
+
+
+async def test_databases_come_and_go(api: Api) -> None:
+    path = f"{await cluster(api)}/databases"
+    assert (await api.post(path, {"name": "more"})).body == {"data": {"name": "more"}}
+    assert (await api.post(path, {"name": "more"})).error == "database 'more' already exists"
+    assert await data(api, path) == [{"name": "fly-db"}, {"name": "more"}]
+    assert (await delete(api, f"{path}/more")).body == {"data": {"name": "more"}}
+    assert (await delete(api, f"{path}/more")).error == "database not found"
+
+
+async def test_extensions_are_enabled_and_disabled(api: Api) -> None:
+    path = f"{await cluster(api)}/databases/fly-db/extensions"
+    assert (await api.post(path, {"name": "vector", "schema": "ai"})).status == 200
+    assert (await api.post(path, {"name": "vector"})).status == 409
+    assert (await api.post(path, {"name": "magic"})).status == 422
+    installed = {row["name"]: row["installed"] for row in await data(api, path)}
+    assert (installed["vector"], installed["postgis"]) == ({"schema": "ai", "version": "0.8.0"}, None)
+    assert (await delete(api, f"{path}/vector?force=true")).status == 204
+    assert (await delete(api, f"{path}/vector")).error == "extension not found"
+    assert (await delete(api, f"{path}/plpgsql")).status == 422
+
+
+async def test_a_cluster_is_attached_to_an_app(api: Api) -> None:
+    path = await cluster(api)
+    said = [await api.post(f"{path}/attachments", {"app_name": "web"}) for _ in range(2)]
+    assert said[0].body == said[1].body
+    assert (await data(api, path))["attached_apps"] == [{"name": "web"}]
+    assert (await api.post(f"{path}/attachments", {"app_name": "none"})).error == "app not found"
+    assert (await delete(api, f"{path}/attachments/web")).status == 204
+    assert (await delete(api, f"{path}/attachments/web")).error == "attachment not found"
+
+
+async def test_backups_are_made_one_at_a_time(api: Api) -> None:
+    path = f"{await cluster(api)}/backups"
+    backup = (await api.post(path, {"type": "full"})).body["data"]
+    assert (backup["status"], backup["finished_at"]) == ("in_progress", None)
+    assert (await api.post(path, {"type": "incr"})).error == "a backup is already in progress"
+    assert (await api.post(path, {"type": "half"})).error == "invalid type: 'half'"
+    await asyncio.sleep(10)
+    assert (await data(api, path))[0]["status"] == "completed"
+    assert (await api.post(path, {"type": "incr"})).status == 200
+
+
+async def test_a_cluster_is_copied_with_what_it_holds(api: Api) -> None:
+    path = await cluster(api)
+    await api.post(f"{path}/databases", {"name": "more"})
+    await api.post(f"{path}/users", {"username": "bob", "role": "reader"})
+    said = await api.post(f"{path}/fork", {"name": "copy"})
+    copy = f"{CLUSTERS}/{said.body['data']['id']}"
+    assert said.body["data"]["name"] == "copy"
+    for inside in ("databases", "users"):
+        assert await data(api, f"{copy}/{inside}") == await data(api, f"{path}/{inside}")
+    assert (await api.post(f"{path}/fork")).body["data"]["name"] == "db-copy"
+
+
+async def test_a_cluster_is_restored_from_its_past(api: Api) -> None:
+    path = await cluster(api)
+    backup = (await api.post(f"{path}/backups", {"type": "full"})).body["data"]["id"]
+    assert (await api.post(f"{path}/restore", {"backup_id": backup})).error == "the backup is not finished"
+    await asyncio.sleep(10)
+    for body in ({"backup_id": backup, "name": "again"}, {"pitr_time": "2026-01-01T00:00:00Z"}):
+        assert (await api.post(f"{path}/restore", body)).body["data"]["status"] == "creating"
+    assert (await api.post(f"{path}/restore", {"backup_id": "none"})).error == "backup not found"
+    assert (await api.post(f"{path}/restore", {})).error == "either backup_id or pitr_time is required"
