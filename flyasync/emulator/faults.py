@@ -1,6 +1,7 @@
 """Scripted trouble, as data: what goes wrong, for whom, how often."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from attrs import Attribute, asdict, define, field, frozen, validators
 
 from flyasync.emulator import ids
+from flyasync.emulator.operations import companions, operations
 
 BEFORE = frozenset({"refuse", "delay", "cut"})
 AFTER = frozenset({"cut_after", "lose_answer"})
@@ -19,6 +21,17 @@ MACHINE = frozenset(
 def _known(_: Any, attribute: "Attribute[str]", value: str) -> None:
     if value not in BEFORE | AFTER | MACHINE:
         raise ValueError(f"{attribute.name}: no trouble is called {value!r}")
+
+
+def _of_the_api(_: Any, attribute: "Attribute[str]", value: str) -> None:
+    """Refuse a pattern that no operation fits: a rehearsal in which nothing happens proves nothing."""
+    actions = [operation.action for operation in (*operations(), *companions())]
+    if value and not any(fnmatchcase(action, value) for action in actions):
+        close = get_close_matches(value, actions, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(
+            f"{attribute.name}: no operation fits {value!r}; {hint}they are called as in the API's document"
+        )
 
 
 @frozen(kw_only=True)
@@ -48,7 +61,7 @@ class Fault:
     """
 
     does: str = field(validator=_known)
-    action: str = "*"
+    action: str = field(default="*", validator=_of_the_api)
     method: str = "*"
     identifier: str = "*"
     app: str = "*"

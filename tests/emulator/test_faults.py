@@ -76,3 +76,13 @@ def test_random_is_not_touched_by_certain_faults() -> None:
     faults = Faults([Fault(does="cut")], seed=3)
     struck(faults)
     assert faults._random.random() == Random("3/faults").random()
+
+
+@pytest.mark.parametrize("pattern", ["createMachine", "*", "create*", "*Machine", ""])
+def test_an_action_is_an_operation_of_the_api_or_a_pattern_that_fits_one(pattern: str) -> None:
+    assert Fault(does="refuse", action=pattern).action == pattern
+
+
+def test_an_action_that_nothing_fits_is_refused() -> None:
+    with pytest.raises(ValueError, match="no operation fits 'createMachin'; did you mean 'createMachine'"):
+        Fault(does="refuse", action="createMachin")
