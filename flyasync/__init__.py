@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flyasync.api.client import FlyClient as FlyClient
+    from flyasync.api.logs import LogStream as LogStream
     from flyasync.api.once import Creation as Creation
+    from flyasync.api.paging import Pages as Pages
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
     from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
     from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
         DeployFailed as DeployFailed,
         FlyError as FlyError,
         Forbidden as Forbidden,
+        GraphQLFailed as GraphQLFailed,
+        IncompleteList as IncompleteList,
         InvalidInput as InvalidInput,
         LeaseHeld as LeaseHeld,
         MissingToken as MissingToken,
@@ -58,11 +62,28 @@ if TYPE_CHECKING:
         WrongState as WrongState,
     )
     from flyasync.models.action import (
+        ExecResult as ExecResult,
+        ListenSocket as ListenSocket,
         MachineVersion as MachineVersion,
+        Memory as Memory,
+        ProcessStat as ProcessStat,
         StartResult as StartResult,
         WaitResult as WaitResult,
     )
+    from flyasync.models.address import IPAssignment as IPAssignment, IPPair as IPPair
     from flyasync.models.app import App as App, Organization as Organization
+    from flyasync.models.certificate import (
+        AcmeChallenge as AcmeChallenge,
+        Certificate as Certificate,
+        CertificateEntry as CertificateEntry,
+        CertificateSummary as CertificateSummary,
+        CertificateValidation as CertificateValidation,
+        CertificateValidationError as CertificateValidationError,
+        DNSRecords as DNSRecords,
+        DNSRequirements as DNSRequirements,
+        IssuedCertificate as IssuedCertificate,
+        OwnershipVerification as OwnershipVerification,
+    )
     from flyasync.models.config import (
         DNS as DNS,
         CacheDrive as CacheDrive,
@@ -95,6 +116,7 @@ if TYPE_CHECKING:
     )
     from flyasync.models.guest import Guest as Guest
     from flyasync.models.lease import Lease as Lease, MachineLease as MachineLease
+    from flyasync.models.log import LogLine as LogLine
     from flyasync.models.machine import (
         CheckStatus as CheckStatus,
         ContainerStatus as ContainerStatus,
@@ -102,7 +124,22 @@ if TYPE_CHECKING:
         ImageRef as ImageRef,
         Machine as Machine,
         MachineEvent as MachineEvent,
+        OrgMachine as OrgMachine,
         machine_host as machine_host,
+    )
+    from flyasync.models.postgres import (
+        PostgresAttachedApp as PostgresAttachedApp,
+        PostgresAttachment as PostgresAttachment,
+        PostgresBackup as PostgresBackup,
+        PostgresCluster as PostgresCluster,
+        PostgresClusterEndpoints as PostgresClusterEndpoints,
+        PostgresCredentials as PostgresCredentials,
+        PostgresDatabase as PostgresDatabase,
+        PostgresEndpoint as PostgresEndpoint,
+        PostgresExtension as PostgresExtension,
+        PostgresInstalledExtension as PostgresInstalledExtension,
+        PostgresNodeEndpoints as PostgresNodeEndpoints,
+        PostgresUser as PostgresUser,
     )
     from flyasync.models.region import (
         Placement as Placement,
@@ -111,6 +148,8 @@ if TYPE_CHECKING:
         Regions as Regions,
     )
     from flyasync.models.scalars import Autostop as Autostop, Duration as Duration, Timestamp as Timestamp
+    from flyasync.models.secret import Secret as Secret, SecretsUpdate as SecretsUpdate
+    from flyasync.models.secret_key import SecretKey as SecretKey
     from flyasync.models.service import (
         Check as Check,
         Concurrency as Concurrency,
@@ -123,7 +162,20 @@ if TYPE_CHECKING:
         Service as Service,
         TLSOptions as TLSOptions,
     )
-    from flyasync.models.volume import ExtendedVolume as ExtendedVolume, Volume as Volume
+    from flyasync.models.token import (
+        Authorization as Authorization,
+        CaveatSet as CaveatSet,
+        GrantedAccess as GrantedAccess,
+        MacaroonNonce as MacaroonNonce,
+        TokenAccess as TokenAccess,
+        TokenInfo as TokenInfo,
+        VerifiedToken as VerifiedToken,
+    )
+    from flyasync.models.volume import (
+        ExtendedVolume as ExtendedVolume,
+        Volume as Volume,
+        VolumeSnapshot as VolumeSnapshot,
+    )
     from flyasync.wire.events import Attempt as Attempt
     from flyasync.wire.limits import Limits as Limits, Rate as Rate
     from flyasync.wire.retries import RetryPolicy as RetryPolicy
@@ -131,7 +183,9 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "flyasync.api.client": ("FlyClient",),
+    "flyasync.api.logs": ("LogStream",),
     "flyasync.api.once": ("Creation",),
+    "flyasync.api.paging": ("Pages",),
     "flyasync.deploy.builder": ("DeployBuilder",),
     "flyasync.deploy.deployment": (
         "Deployment",
@@ -166,6 +220,8 @@ _NAMES = {
         "DeployFailed",
         "FlyError",
         "Forbidden",
+        "GraphQLFailed",
+        "IncompleteList",
         "InvalidInput",
         "LeaseHeld",
         "MissingToken",
@@ -188,13 +244,33 @@ _NAMES = {
         "WrongState",
     ),
     "flyasync.models.action": (
+        "ExecResult",
+        "ListenSocket",
         "MachineVersion",
+        "Memory",
+        "ProcessStat",
         "StartResult",
         "WaitResult",
+    ),
+    "flyasync.models.address": (
+        "IPAssignment",
+        "IPPair",
     ),
     "flyasync.models.app": (
         "App",
         "Organization",
+    ),
+    "flyasync.models.certificate": (
+        "AcmeChallenge",
+        "Certificate",
+        "CertificateEntry",
+        "CertificateSummary",
+        "CertificateValidation",
+        "CertificateValidationError",
+        "DNSRecords",
+        "DNSRequirements",
+        "IssuedCertificate",
+        "OwnershipVerification",
     ),
     "flyasync.models.config": (
         "CacheDrive",
@@ -231,6 +307,7 @@ _NAMES = {
         "Lease",
         "MachineLease",
     ),
+    "flyasync.models.log": ("LogLine",),
     "flyasync.models.machine": (
         "CheckStatus",
         "ContainerStatus",
@@ -238,7 +315,22 @@ _NAMES = {
         "ImageRef",
         "Machine",
         "MachineEvent",
+        "OrgMachine",
         "machine_host",
+    ),
+    "flyasync.models.postgres": (
+        "PostgresAttachedApp",
+        "PostgresAttachment",
+        "PostgresBackup",
+        "PostgresCluster",
+        "PostgresClusterEndpoints",
+        "PostgresCredentials",
+        "PostgresDatabase",
+        "PostgresEndpoint",
+        "PostgresExtension",
+        "PostgresInstalledExtension",
+        "PostgresNodeEndpoints",
+        "PostgresUser",
     ),
     "flyasync.models.region": (
         "Placement",
@@ -251,6 +343,11 @@ _NAMES = {
         "Duration",
         "Timestamp",
     ),
+    "flyasync.models.secret": (
+        "Secret",
+        "SecretsUpdate",
+    ),
+    "flyasync.models.secret_key": ("SecretKey",),
     "flyasync.models.service": (
         "Check",
         "Concurrency",
@@ -263,9 +360,19 @@ _NAMES = {
         "Service",
         "TLSOptions",
     ),
+    "flyasync.models.token": (
+        "Authorization",
+        "CaveatSet",
+        "GrantedAccess",
+        "MacaroonNonce",
+        "TokenAccess",
+        "TokenInfo",
+        "VerifiedToken",
+    ),
     "flyasync.models.volume": (
         "ExtendedVolume",
         "Volume",
+        "VolumeSnapshot",
     ),
     "flyasync.wire.events": ("Attempt",),
     "flyasync.wire.limits": (

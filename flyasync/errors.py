@@ -27,11 +27,14 @@ FlyError
 │   │   ├── NoCapacity      no room, whatever the status: `scope` says where
 │   │   ├── TimedOut        408, 504: the API gave up; the work may have been done
 │   │   └── ServerFault     other 5xx: the work may have been done
-│   └── Unreadable          a reply that is not what the API documents
+│   ├── Unreadable          a reply that is not what the API documents
+│   └── GraphQLFailed       a GraphQL answer that holds errors: `errors`, `codes`, `data`
+├── IncompleteList          a list that lacks regions the API could not read: `error_regions`
 ├── WaitFailed              a wait that cannot succeed any more, or ran out of time
 └── DeployFailed            a deploy that missed its requirement: `report`
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -288,6 +291,60 @@ class Unreadable(CallFailed):
 
     may_have_happened = True
     advice = "Most likely it was done; `base_url` may lead to something that is not the Machines API"
+
+
+class GraphQLFailed(CallFailed):
+    """A GraphQL answer with errors in it, which comes with HTTP 200.
+
+    `errors` are as they came, each with its `message`, and often a `path` and a code; `messages`, `codes` and `paths`
+    are read from them. `data` is what there was beside them. Of a mutation any part may have been done.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        identifier: str,
+        errors: Iterable[Any],
+        *,
+        data: Any = None,
+        may_have_happened: bool = False,
+    ) -> None:
+        self.errors = tuple(error if isinstance(error, dict) else {"message": str(error)} for error in errors)
+        super().__init__(operation, identifier, "; ".join(self.messages) or "no reason given")
+        self.data = data
+        self.may_have_happened = may_have_happened
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What the errors say."""
+        return tuple(str(error.get("message", "")) for error in self.errors)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The errors' codes, such as `NOT_FOUND`, where they have one."""
+        details = [error.get("extensions") for error in self.errors]
+        return tuple(str(one["code"]) for one in details if isinstance(one, dict) and "code" in one)
+
+    @property
+    def paths(self) -> tuple[tuple[Any, ...], ...]:
+        """Where in the query the errors are, each as names and numbers; empty where an error does not say."""
+        return tuple(tuple(error.get("path") or ()) for error in self.errors)
+
+
+class IncompleteList(FlyError):
+    """A list ended, and lacks what is in the `error_regions`: what is absent from it may well be there."""
+
+    def __init__(self, operation: str, identifier: str, error_regions: Iterable[str]) -> None:
+        self.error_regions = tuple(error_regions)
+        super().__init__(operation, identifier, self.error_regions)
+        self.operation = operation
+        self.identifier = identifier
+
+    def __str__(self) -> str:
+        return (
+            f"{self.operation} {self.identifier}: the list is incomplete, for the API could not read "
+            f"{', '.join(self.error_regions)}. Ask again later, or pass on_error_regions= to go on without them"
+        )
 
 
 class WaitFailed(FlyError):

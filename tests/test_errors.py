@@ -21,6 +21,8 @@ from flyasync.errors import (
     DeployFailed,
     FlyError,
     Forbidden,
+    GraphQLFailed,
+    IncompleteList,
     InvalidInput,
     LeaseHeld,
     MissingToken,
@@ -75,6 +77,8 @@ EXAMPLES: list[FlyError] = [
     TimedOut(*CALL, status=408),
     ServerFault(*CALL, status=500),
     Unreadable(*CALL),
+    GraphQLFailed("graphql", "GetApp", [{"message": "no", "extensions": {"code": "NOT_FOUND"}}], data={"app": None}),
+    IncompleteList("machines.list_org", "personal", ["sin"]),
     WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
     DeployFailed("what runs where"),
 ]

@@ -22,25 +22,26 @@ ROOMS: dict[str, set[str]] = {
 }
 ORDER: dict[str, list[str]] = {
     "models": [
-        "scalars", "record", "guest", "service", "container", "config", "app", "lease", "machine", "action",
-        "volume", "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log", "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
-        "toml_section", "toml_services", "toml_equipment", "fly_toml",
+        "scalars", "record", "guest", "service", "container", "config", "app", "lease", "machine", "action", "volume",
+        "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log", "hosts", "secrecy",
+        "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert", "toml_section", "toml_services",
+        "toml_equipment", "fly_toml",
     ],
     "wire": ["request", "events", "judge", "limits", "retries", "credentials", "session", "sender"],
     "api": [
-        "call", "paging", "waits", "once", "leases", "changes", "fly_toml", "apps", "actions", "waiting", "metadata", "processes", "machines",
-        "volumes", "secrets", "secret_keys", "certificates", "ip_assignments", "tokens", "graphql", "orgs",
-        "logs", "platform", "postgres_databases", "postgres", "client",
+        "call", "paging", "waits", "once", "leases", "changes", "fly_toml", "apps", "actions", "waiting", "metadata",
+        "processes", "machines", "volumes", "secrets", "secret_keys", "certificates", "ip_assignments", "tokens",
+        "graphql", "orgs", "logs", "platform", "postgres_databases", "postgres", "client",
     ],
     "deploy": [
         "deployment", "fleet", "plan", "strategies", "placement", "outcome", "report", "events",
         "observe", "door", "steps", "execute", "builder",
     ],
     "emulator": [
-        "errors", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course", "paging",
-        "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases", "secrets",
+        "errors", "operations", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course",
+        "paging", "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases", "secrets",
         "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs", "certificates",
-        "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "operations", "ask",
+        "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "ask",
         "tokens", "sight", "routing", "journal", "pulse", "gate", "graphql",
         "routes_apps", "routes_machines", "routes_actions", "routes_processes", "routes_volumes", "routes_orgs",
         "routes_secrets", "routes_secret_keys", "routes_certificates", "routes_ip_assignments", "routes_tokens",
@@ -48,8 +49,11 @@ ORDER: dict[str, list[str]] = {
         "routes", "server",
     ],
     "cli": [
-        "exits", "options", "signals", "order", "outline", "display", "rollout", "rows", "live", "deploy", "destroy",
-        "emulator", "main",
+        "exits", "options", "signals", "order", "outline", "display", "tables", "answers", "asking", "groups",
+        "organizations", "suggest", "params", "rollout", "rows", "live", "deploy", "destroy", "apps", "machine_config",
+        "machine_actions", "machine_views", "machine_changes", "machine_metadata", "machine_lease", "machines",
+        "volumes", "env_file", "secrets", "certificates", "ips", "regions", "tokens", "lint", "emulator", "completion",
+        "main",
     ],
 }  # fmt: skip
 THIRD_PARTY: dict[str, set[str]] = {

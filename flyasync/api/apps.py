@@ -6,6 +6,8 @@ from flyasync.api.call import Caller, given, request
 from flyasync.errors import NameTaken
 from flyasync.models.app import App, AppList
 from flyasync.models.lint import check_app_name, refuse
+from flyasync.models.scalars import duration
+from flyasync.models.token import DeployToken
 from flyasync.wire.request import Repeat
 
 
@@ -71,3 +73,20 @@ class Apps:
         await self._caller.ask(
             request("apps.delete", app, to="DELETE apps/{}", repeat=Repeat.ANYTIME, query={"force": force})
         )
+
+    async def create_deploy_token(self, app: str, *, expiry: float | str | None = None) -> str:
+        """Make a token that may do everything to this app, and nothing else; give it as an Authorization header.
+
+        `expiry` is in seconds, or a Go duration such as `24h`; left out, the API decides how long it is good. Not
+        repeated when the answer is lost; then there is a token that nobody knows, until it expires. The token is in no
+        repr, error or event of this library. (docs: security/tokens)
+        """
+        lasting = duration(expiry)
+        ask = request(
+            "apps.create_deploy_token",
+            app,
+            to="POST apps/{}/deploy_token",
+            repeat=Repeat.UNSENT,
+            body=given(expiry=lasting and lasting.wire),  # a body there must be, be it empty
+        )
+        return (await self._caller.read(ask, DeployToken)).token

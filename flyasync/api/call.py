@@ -1,7 +1,7 @@
 """What every resource shares: building a request, and reading its answer into a model."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from attrs import frozen
 
@@ -30,16 +30,17 @@ def request(
     nonce: str | None = None,
     poll: float | None = None,
     flight: Flight | None = None,
-    part: str | None = None,
+    parts: Iterable[str] = (),
+    reads: Literal["json", "text"] = "json",
 ) -> Request:
     """Describe one request: `to` is the method and the segments, such as `POST apps/{}/machines`.
 
     The names in `of` fill the gaps in order, each quoted, and joined they are the identifier that the rate limit
-    counts by; `part` fills the gap after them without counting, such as a metadata key, whose machine is counted.
+    counts by; `parts` fill the gaps after them without counting, such as a metadata key, whose machine is counted.
     What is None in `query` is left out; what is listed there is repeated.
     """
     method, _, template = to.partition(" ")
-    names = iter(of if part is None else (*of, part))
+    names = iter((*of, *parts))
     segments = [next(names) if segment == "{}" else segment for segment in template.split("/")]
     return Request(
         operation=operation,
@@ -51,6 +52,7 @@ def request(
         headers={NONCE: nonce} if nonce else {},
         repeat=repeat,
         poll=poll,
+        reads=reads,
         flight=flight or Flight(),
     )
 
@@ -70,6 +72,13 @@ def _pairs(query: Mapping[str, QueryValue]) -> Iterable[tuple[str, str]]:
 def given(**fields: Any) -> dict[str, Any]:
     """Keep what was given: None means not sent, an explicit False, 0 or empty text is sent."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def enveloped(answer: Any) -> Any:
+    """Take what the API put into `data`; raises Mismatch when there is none."""
+    if not isinstance(answer, dict) or "data" not in answer:
+        raise Mismatch("$.data", "it is missing")
+    return answer["data"]
 
 
 @frozen

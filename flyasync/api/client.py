@@ -1,20 +1,35 @@
 """FlyClient: one session, and the resources that hang off it."""
 
+import asyncio
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from flyasync.api.apps import Apps
 from flyasync.api.call import Caller
+from flyasync.api.certificates import Certificates
+from flyasync.api.graphql import GraphQL
+from flyasync.api.ip_assignments import IPAssignments
 from flyasync.api.leases import Leases
+from flyasync.api.logs import Logs
 from flyasync.api.machines import Machines
+from flyasync.api.orgs import Orgs
 from flyasync.api.platform import Platform
+from flyasync.api.postgres import Postgres
+from flyasync.api.secret_keys import SecretKeys
+from flyasync.api.secrets import Secrets
+from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
-from flyasync.wire.credentials import find_base_url, find_token
+from flyasync.errors import MissingToken
+from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token
 from flyasync.wire.events import OnAttempt, log_attempt
-from flyasync.wire.limits import Buckets, Limits
+from flyasync.wire.limits import Buckets, Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
 from flyasync.wire.session import Session, Timeouts
+
+COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
+"""For api.fly.io, which publishes no rates: as fast as flyctl looks at logs, and no faster."""
 
 
 class FlyClient:
@@ -26,7 +41,9 @@ class FlyClient:
 
     The token is the one given, else `FLY_ACCESS_TOKEN`, else `FLY_API_TOKEN`, else the one in flyctl's `config.yml`;
     MissingToken says where it looked. The API is at `base_url`, else `FLY_FLAPS_BASE_URL`, else `FLY_API_HOSTNAME`,
-    else https://api.machines.dev; an http URL is refused unless it stays on this machine or ends in `.internal`.
+    else https://api.machines.dev; an http URL is refused unless it stays on this machine or ends in `.internal`. Inside
+    a machine, `base_url="unix:///.fly/api"` is a way that needs no token. GraphQL and the logs are at `api_url`, else
+    `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; or beside an API on this very machine.
 
     Every call waits for its turn under the published rate limits (`limits`), is tried again where that is safe
     (`retry`), and is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_attempt` is called with
@@ -41,32 +58,55 @@ class FlyClient:
         token: str | None = None,
         *,
         base_url: str | None = None,
+        api_url: str | None = None,
         limits: Limits | None = None,
         retry: RetryPolicy | None = None,
         timeout: float | Timeouts = 30.0,
         on_attempt: OnAttempt = log_attempt,
     ) -> None:
         self.base_url = find_base_url(base_url)
+        self.api_url = find_api_url(api_url, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         policy = retry or RetryPolicy()
-        session = Session(self.base_url, find_token(token), timeouts)
+        own, found = _tokens(token, self.base_url)
+        session = Session(self.base_url, own, timeouts)
+        companion = Session(self.api_url, found and found.whole, timeouts)
         self._sender = Sender(session, Buckets(limits or Limits()), policy, on_attempt)
-        caller = Caller(self._sender)
+        self._companion = Sender(companion, Buckets(COMPANION), policy, on_attempt)
+        caller, beside = Caller(self._sender), Caller(self._companion)
+        self._graphql = GraphQL(beside)
         self.apps = Apps(caller)
-        self.machines = Machines(caller, policy)
         self.leases = Leases(caller)
+        self.machines = Machines(caller, policy, self.leases)
         self.volumes = Volumes(caller)
+        self.secrets = Secrets(caller)
+        self.secret_keys = SecretKeys(caller)
+        self.certificates = Certificates(caller)
+        self.ip_assignments = IPAssignments(caller)
+        self.tokens = Tokens(caller)
+        self.orgs = Orgs(self._graphql)
+        self.logs = Logs(beside)
         self.platform = Platform(caller)
+        self.postgres = Postgres(caller)
 
     def __repr__(self) -> str:
         return f"FlyClient(base_url={self.base_url!r})"
+
+    async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the GraphQL API at `api_url`, and give the answer's `data`: for the little that REST lacks.
+
+        Fly.io promises no stability of it. Raises GraphQLFailed for an answer with errors, which has their messages,
+        codes and paths. A query is repeated after a lost answer, a mutation is not. Pass secrets as `variables`, never
+        in the text of the query.
+        """
+        return await self._graphql.ask(query, variables)
 
     async def aclose(self, *, grace: float = 5.0) -> None:
         """Close the connections, after giving calls under way up to `grace` seconds to finish.
 
         A call that is cut raises ClientClosed, whose `may_have_happened` says what it may have left behind.
         """
-        await self._sender.close(grace=grace)
+        await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,3 +115,16 @@ class FlyClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | None]:
+    """Give the token for the Machines API, and the one for what is beside it; a machine's socket needs none."""
+    if not base_url.startswith(SOCKET):
+        token = find_token(given)
+        return token, token
+    try:
+        found = find_token(given)
+    except MissingToken:
+        found = None
+    # The socket acts as its machine. Whoever wants a token to count there says so, by giving one.
+    return (None if given is None else found), found

@@ -11,7 +11,10 @@ from flyasync.wire.request import Repeat
 
 @frozen
 class Platform:
-    """`fly.platform`: regions and simulated placements."""
+    """`fly.platform`: regions and simulated placements.
+
+    (docs: reference/regions, machines/guides-examples/machine-placement)
+    """
 
     _caller: Caller
 

@@ -1,13 +1,16 @@
 """Volumes: disks that belong to one host, for one machine at a time."""
 
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.call import Caller, QueryValue, given, request
+from flyasync.api.paging import OnErrorRegions, Pages
 from flyasync.models.convert import unstructure
 from flyasync.models.guest import Guest
-from flyasync.models.volume import ExtendedVolume, Volume
+from flyasync.models.volume import ExtendedVolume, OrgVolumePage, Volume, VolumeSnapshot
 from flyasync.wire.request import Repeat
 
 
@@ -132,3 +135,85 @@ class Volumes:
             ),
             ExtendedVolume,
         )
+
+    async def snapshots(self, app: str, volume_id: str) -> tuple[VolumeSnapshot, ...]:
+        """List a volume's snapshots; those of a deleted volume stay until they expire."""
+        return await self._caller.read(
+            request(
+                "volumes.snapshots",
+                app,
+                volume_id,
+                to="GET apps/{}/volumes/{}/snapshots",
+                repeat=Repeat.ANYTIME,
+            ),
+            tuple[VolumeSnapshot, ...],
+        )
+
+    async def create_snapshot(self, app: str, volume_id: str) -> None:
+        """Have a snapshot taken; `snapshots` shows it as `pending`, then as `created`.
+
+        One at a time: raises WrongState while another one is on its way. Not repeated when the answer is lost.
+        """
+        await self._caller.ask(
+            request(
+                "volumes.create_snapshot",
+                app,
+                volume_id,
+                to="POST apps/{}/volumes/{}/snapshots",
+                repeat=Repeat.UNSENT,
+            )
+        )
+
+    async def fork(self, app: str, volume_id: str, *, name: str | None = None, region: str | None = None) -> Volume:
+        """Make another volume with what is on this one now, by default under its name and in its region.
+
+        It can be mounted while it is `hydrating`; another region takes longer. Two requests: a `get` for what is not
+        given, and a `create`, whose errors it raises.
+        """
+        if name is None or region is None:
+            source = await self.get(app, volume_id)
+            name, region = name or source.name, region or source.region
+        return await self.create(app, name=name, region=region, source_volume_id=volume_id)
+
+    async def restore(
+        self, app: str, snapshot_id: str, *, name: str, region: str, size_gb: int | None = None
+    ) -> Volume:
+        """Make a volume with what is in a snapshot: a `create` with its `snapshot_id`, whose errors it raises."""
+        return await self.create(app, name=name, region=region, size_gb=size_gb, snapshot_id=snapshot_id)
+
+    def list_org(
+        self,
+        org_slug: str,
+        *,
+        region: str | None = None,
+        state: str | Iterable[str] | None = None,
+        updated_after: str | None = None,
+        include_deleted: bool | None = None,
+        summary: bool | None = None,
+        limit: int | None = None,
+        on_error_regions: OnErrorRegions | None = None,
+    ) -> Pages[Volume]:
+        """List the volumes of a whole organization with `async for`, fetched page by page as they are read.
+
+        Each has its `app_name`. Everything else is as in `fly.machines.list_org`: it lags behind, and a region that
+        cannot be read ends it with IncompleteList, unless you pass `on_error_regions`.
+        """
+        query: dict[str, QueryValue] = {
+            "region": region,
+            "state": state if state is None or isinstance(state, str) else ",".join(state),
+            "updated_after": updated_after,
+            "include_deleted": include_deleted,
+            "summary": summary,
+            "limit": limit,
+        }
+        return Pages("volumes.list_org", org_slug, partial(self._org_page, org_slug, query), on_error_regions)
+
+    async def _org_page(self, org_slug: str, query: Mapping[str, QueryValue], cursor: str | None) -> OrgVolumePage:
+        ask = request(
+            "volumes.list_org",
+            org_slug,
+            to="GET orgs/{}/volumes",
+            repeat=Repeat.ANYTIME,
+            query={**query, "cursor": cursor},
+        )
+        return await self._caller.read(ask, OrgVolumePage)

@@ -59,7 +59,7 @@ def image_ref(image: str) -> Json:
     if "." not in registry and ":" not in registry:
         registry, repository = "registry-1.docker.io", path if "/" in path else f"library/{path}"
     digest = digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest, "labels": None}
+    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest, "labels": {}}
 
 
 def demand_suspendable(config: Json) -> None:
@@ -92,7 +92,7 @@ def _check_sense(config: Json) -> None:
     _check_mounts(config.get("mounts") or [])
     if config.get("standbys") and config.get("services"):
         raise bad_request("config.standbys can not be used by a machine with services")
-    if (config.get("restart") or {}).get("policy", "") not in _POLICIES:
+    if ((config.get("restart") or {}).get("policy") or "") not in _POLICIES:
         raise bad_request(f"invalid config.restart.policy: {config['restart']['policy']!r}")
     if (config.get("schedule") or "") not in _SCHEDULES:
         raise bad_request(f"invalid config.schedule: {config['schedule']!r}")

@@ -144,7 +144,6 @@ def _details(world: World, record: Machine) -> dict[str, Any]:
     containers = [{"name": item.get("name"), "state": record.state} for item in record.config.get("containers") or ()]
     return {
         "config": record.config,
-        "incomplete_config": None,
         **({"containers": containers} if containers else {}),
         "events": events(world, record),
         "checks": checks.rows(world, record, world.clock),

@@ -173,7 +173,7 @@ def _certificates(world: World, record: Certificate) -> list[Json]:
 
 def _entry(world: World, source: str, created_at: float, issued_at: float | None, issuer: str) -> Json:
     if issued_at is None:
-        return {"source": source, "status": "pending", "created_at": world.stamp(created_at), "issued": []}
+        return {"source": source, "status": "pending_validation", "created_at": world.stamp(created_at), "issued": []}
     expires_at = world.stamp(issued_at + _LIFETIME)
     issued = [{"type": kind, "expires_at": expires_at, "certificate_authority": issuer} for kind in ("ecdsa", "rsa")]
     return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flyasync.models.config import MachineConfig
 from flyasync.models.record import Record, settled
@@ -39,12 +39,15 @@ class MachineVersion(Record):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ExecResult(Record):
-    """What a command run in a machine said and how it ended; a failing one is an answer, not an error."""
+    """What a command run in a machine said and how it ended; a failing one is an answer, not an error.
+
+    `stdout` and `stderr` may hold anything, secrets too, so the repr leaves them out.
+    """
 
     exit_code: int | None = None
     exit_signal: int | None = None
-    stdout: str | None = None
-    stderr: str | None = None
+    stdout: str | None = field(default=None, repr=False)
+    stderr: str | None = field(default=None, repr=False)
 
     @property
     def succeeded(self) -> bool:
@@ -80,3 +83,17 @@ class Memory(Record):
 
     limit_mb: int | None = None
     available_mb: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class ReclaimedMemory(Record):
+    """How much memory a running machine gave back, in megabytes."""
+
+    actual_mb: int | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class MetadataValue(Record):
+    """One value of a machine's metadata."""
+
+    value: str | None = None

@@ -9,11 +9,18 @@ from flyasync.models.record import Record, settled
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Organization(Record):
-    """Who owns an app; `slug` is what the API asks for."""
+    """Who owns an app; `slug` is what the API asks for, and is `personal` for everybody's own organization.
+
+    `id`, `raw_slug`, `type` and `paid_plan` come only from a list of organizations; `raw_slug` is unique.
+    """
 
     name: str | None = None
     slug: str | None = None
     internal_numeric_id: int | None = None
+    id: str | None = None
+    raw_slug: str | None = None
+    type: str | None = None
+    paid_plan: bool | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

@@ -89,7 +89,7 @@ def _read_record(kind: type[Record], converter: Converter) -> Read:
 def _read_null(kind: type[Record], data: Any) -> Record:
     if data is None and all(one.default is not NOTHING for one in fields(kind)):
         return kind(extra=Kept(was_null=True))
-    raise _mismatch("an object", data)
+    raise _mismatch("an object", data, secret=True)
 
 
 def _first(error: ClassValidationError) -> Exception:

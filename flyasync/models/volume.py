@@ -1,5 +1,7 @@
 """Volumes: disks on one host, for one machine at a time."""
 
+from collections.abc import Sequence
+
 from attrs import field, frozen
 
 from flyasync.models.record import Record, settled
@@ -58,6 +60,25 @@ class ExtendedVolume(Record):
 
     volume: Volume
     needs_restart: bool | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class OrgVolumePage(Record):
+    """A page of an organization's volumes; there is another one while `next_cursor` is set.
+
+    Regions in `error_regions` could not be read: that a volume there is missing here means nothing.
+    """
+
+    volumes: Sequence[Volume] | None = None
+    next_cursor: str | None = None
+    error_regions: Sequence[str] | None = None
+    last_volume_id: str | None = None
+    last_updated_at: Timestamp | None = field(default=None, converter=timestamp)
+
+    @property
+    def rows(self) -> Sequence[Volume]:
+        """What the page holds."""
+        return self.volumes or ()
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

@@ -12,8 +12,13 @@ from attrs import field, frozen
 from flyasync.errors import InvalidInput, MissingToken
 
 PUBLIC_URL = "https://api.machines.dev"
+API_URL = "https://api.fly.io"
+"""Where GraphQL and the logs live."""
+SOCKET = "unix://"
+"""What a base URL begins with that is a socket's path, such as `unix:///.fly/api` inside a machine."""
 TOKEN_VARIABLES = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 URL_VARIABLES = ("FLY_FLAPS_BASE_URL", "FLY_API_HOSTNAME")
+API_URL_VARIABLE = "FLY_API_BASE_URL"
 
 _SCHEMES = ("flyv1", "bearer")
 _MACAROONS = ("fm1r", "fm1a", "fm2")
@@ -30,8 +35,28 @@ class Token:
     def authorization(self) -> str:
         """Give the Authorization header: `FlyV1` with the macaroons where there is one, else `Bearer`."""
         items = _items(self._text)
-        macaroons = [item for item in items if item.split("_", 1)[0] in _MACAROONS]
+        macaroons = [item for item in items if _is_macaroon(item)]
         return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(items)}"
+
+    @property
+    def whole(self) -> "WholeToken":
+        """The same tokens, none left out."""
+        return WholeToken(self._text)
+
+
+@frozen
+class WholeToken(Token):
+    """The same for GraphQL, which takes the other tokens beside the macaroons."""
+
+    @property
+    def authorization(self) -> str:
+        """Give the Authorization header with all tokens, the macaroons first."""
+        items = sorted(_items(self._text), key=lambda item: not _is_macaroon(item))
+        return f"{'FlyV1' if _is_macaroon(items[0]) else 'Bearer'} {','.join(items)}"
+
+
+def _is_macaroon(item: str) -> bool:
+    return item.split("_", 1)[0] in _MACAROONS
 
 
 def _items(text: str) -> list[str]:
@@ -98,14 +123,38 @@ def _yaml_text(lines: Iterable[str], key: str) -> str | None:
 def find_base_url(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
     """Give the API's root without `/v1`: the one given, then the environment's, then the public one.
 
-    Raises InvalidInput for a URL that would send the token in the clear or that is not the root of a host.
+    A socket stays `unix:///its/path`. Raises InvalidInput for a URL that would send the token in the clear or that is
+    not the root of a host.
     """
     if given is not None:
-        return _root(given, "the argument base_url")
+        return _socket_or_root(given, "the argument base_url")
     for name in URL_VARIABLES:
         if environment.get(name, "").strip():
-            return _root(environment[name], name)
+            return _socket_or_root(environment[name], name)
     return PUBLIC_URL
+
+
+def find_api_url(given: str | None, environment: Mapping[str, str] = os.environ, *, base_url: str = PUBLIC_URL) -> str:
+    """Give the root of GraphQL and the logs: the one given, then `FLY_API_BASE_URL`, then the public one.
+
+    When the API itself is on this machine, at `base_url`, that is no public API: then they are looked for there too,
+    so that what is meant for an emulator never leaves. Raises InvalidInput as `find_base_url` does.
+    """
+    if given is not None:
+        return _root(given, "the argument api_url")
+    if environment.get(API_URL_VARIABLE, "").strip():
+        return _root(environment[API_URL_VARIABLE], API_URL_VARIABLE)
+    host = urlsplit(base_url).hostname or ""
+    return base_url if host == "localhost" or _is_loopback(host) else API_URL
+
+
+def _socket_or_root(url: str, source: str) -> str:
+    path = url.strip().removeprefix(SOCKET)
+    if path == url.strip():
+        return _root(url, source)
+    if not path.startswith("/") or len(path) == 1:
+        raise InvalidInput(f"{source} is {url.strip()!r}, but a socket is named by its whole path: {SOCKET}/.fly/api")
+    return SOCKET + path
 
 
 def _root(url: str, source: str) -> str:

@@ -35,13 +35,15 @@ from flyasync.wire.request import Reply, Request
 
 
 def judge(request: Request, reply: Reply) -> Any:
-    """Give the reply's JSON (None for an empty body), or raise the Refused that it means."""
+    """Give the reply's JSON (None for an empty body) or its text, or raise the Refused that it means."""
     if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
         return _read(request, reply)
     raise _refusal(request, reply)
 
 
 def _read(request: Request, reply: Reply) -> Any:
+    if request.reads == "text":
+        return reply.body.decode("utf-8", "replace").strip()
     if not reply.body.strip():
         return None
     try:

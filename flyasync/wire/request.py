@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from attrs import Factory, define, field, frozen
@@ -44,7 +44,8 @@ class Request:
 
     `operation` and `identifier` name it everywhere: together they choose its rate limit, and every error and event
     carries them. `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls.
-    `flight` tells whoever holds it whether the request is under way right now.
+    `flight` tells whoever holds it whether the request is under way right now. `reads` says what its answer is:
+    JSON, or plain text.
     """
 
     operation: str
@@ -56,6 +57,7 @@ class Request:
     body: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default=Factory(dict), repr=False)
     poll: float | None = None
+    reads: Literal["json", "text"] = "json"
     flight: Flight = field(factory=Flight, eq=False, repr=False)
 
 

@@ -16,7 +16,7 @@ from attrs import field, frozen, validators
 from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, NoReplyInTime
-from flyasync.wire.credentials import Token
+from flyasync.wire.credentials import SOCKET, Token
 from flyasync.wire.request import Reply, Request
 
 if sys.platform != "win32":
@@ -48,14 +48,15 @@ class Timeouts:
 
 
 class Session:
-    """One aiohttp session: its connections, its cookies, and the token that goes with every request.
+    """One aiohttp session: its connections, its cookies, and the token that goes with every request, if there is one.
 
     The connections open on first use. No redirect is followed, so the token stays with the host it is meant for.
     Cookies are kept, since the API pins an app to the node that created it with one; that node reads its own writes.
     """
 
-    def __init__(self, base_url: str, token: Token, timeouts: Timeouts) -> None:
+    def __init__(self, base_url: str, token: Token | None, timeouts: Timeouts) -> None:
         self._base_url = base_url
+        self._root = "http://localhost" if base_url.startswith(SOCKET) else base_url
         self._token = token
         self._timeouts = timeouts
         self._calls = asyncio.Semaphore(timeouts.calls)
@@ -112,12 +113,12 @@ class Session:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._client is None:
-            url = urlsplit(self._base_url)
+            url = urlsplit(self._root)
             self._client = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
+                connector=_connector(self._base_url),
                 cookie_jar=aiohttp.CookieJar(unsafe=_is_address(url.hostname or "")),
                 headers={
-                    "Authorization": self._token.authorization,
+                    **({"Authorization": self._token.authorization} if self._token else {}),
                     "User-Agent": AGENT,
                 },
                 # Else aiohttp gives a POST without a body the type application/octet-stream.
@@ -130,7 +131,7 @@ class Session:
 
     def _url(self, request: Request) -> URL:
         query = f"?{urlencode(request.query)}" if request.query else ""
-        return URL(f"{self._base_url}{request.path}{query}", encoded=True)
+        return URL(f"{self._root}{request.path}{query}", encoded=True)
 
     def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
         limits = self._timeouts
@@ -238,6 +239,13 @@ def _affordable(polls: int) -> int:
         return polls
     soft, _ = getrlimit(RLIMIT_NOFILE)
     return max(1, min(polls, soft - RESERVED_FILES)) if soft > 0 else polls
+
+
+def _connector(base_url: str) -> aiohttp.BaseConnector:
+    if base_url.startswith(SOCKET):
+        # The proxy behind a machine's socket was not made for connections that stay.
+        return aiohttp.UnixConnector(base_url.removeprefix(SOCKET), limit=0, force_close=True)
+    return aiohttp.TCPConnector(limit=0, keepalive_timeout=15)
 
 
 def _proxy(url: SplitResult) -> str | None:

@@ -50,8 +50,8 @@ def test_names_fill_the_gaps_quoted_and_make_the_identifier(
     assert (made.path, made.identifier, made.method) == (path, identifier, to.split(maxsplit=1)[0])
 
 
-def test_a_part_fills_a_gap_but_is_not_counted_by() -> None:
-    made = request("x", "web", "m1", to="POST apps/{}/machines/{}/metadata/{}", repeat=Repeat.ANYTIME, part="a/b")
+def test_parts_fill_gaps_but_are_not_counted_by() -> None:
+    made = request("x", "web", "m1", to="POST apps/{}/machines/{}/metadata/{}", repeat=Repeat.ANYTIME, parts=("a/b",))
     assert (made.path, made.identifier) == ("/v1/apps/web/machines/m1/metadata/a%2Fb", "web/m1")
 
 
@@ -60,7 +60,7 @@ def test_a_name_that_would_lead_elsewhere_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput):
         request("x", "web", name, to="GET apps/{}/machines/{}", repeat=Repeat.ANYTIME)
     with pytest.raises(InvalidInput):
-        request("x", "web", to="GET apps/{}/machines/{}", repeat=Repeat.ANYTIME, part=name)
+        request("x", "web", to="GET apps/{}/machines/{}", repeat=Repeat.ANYTIME, parts=(name,))
 
 
 def test_a_nonce_travels_in_its_header_and_stays_out_of_the_repr() -> None:

@@ -133,3 +133,19 @@ async def test_machines_of_one_app_are_told_at_once_what_to_do(fly: FlyClient, e
     await asyncio.gather(*(fly.machines.cordon(app, machine.id) for machine in made))
     assert now() - before < 0.1
     assert emulator.refused_by_limit() == {}
+
+
+async def test_graphql_and_logs_stay_beside_an_api_on_this_machine(fly: FlyClient, emulator: Emulator) -> None:
+    assert fly.api_url == emulator.url
+    assert FlyClient("token").api_url == "https://api.fly.io"
+    assert FlyClient("token", api_url="https://api.example").api_url == "https://api.example"
+
+
+async def test_a_closed_client_is_closed_to_graphql_and_logs_too(emulator: Emulator) -> None:
+    fly = client(emulator)
+    assert await fly.orgs.list()
+    await fly.aclose()
+    with pytest.raises(ClientClosed):
+        await fly.orgs.list()
+    with pytest.raises(ClientClosed):
+        await anext(fly.logs.stream("web"))

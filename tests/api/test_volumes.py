@@ -1,10 +1,11 @@
+import asyncio
 from typing import Any
 
 import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
-from flyasync.errors import BadRequest, NoCapacity, NotFound, Scope, ServerFault, VolumeInUse
+from flyasync.errors import BadRequest, NoCapacity, NotFound, Scope, ServerFault, VolumeInUse, WrongState
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
 from tests.api.asking import NGINX, Ask, count, sent_by
@@ -146,3 +147,27 @@ async def test_a_create_is_never_repeated_blind(fly: FlyClient, emulator: Emulat
         await fly.volumes.create(app, name="data", region="lhr")
     assert caught.value.may_have_happened
     assert count(emulator, "createVolume") == 1
+
+
+async def test_a_snapshot_is_taken_one_at_a_time_and_restored(fly: FlyClient, app: str) -> None:
+    volume = await fly.volumes.create(app, name="data", region="iad", size_gb=1)
+    await fly.volumes.create_snapshot(app, volume.id)
+    (pending,) = await fly.volumes.snapshots(app, volume.id)
+    assert pending.status == "pending"
+    with pytest.raises(WrongState, match="already scheduled"):
+        await fly.volumes.create_snapshot(app, volume.id)
+    await asyncio.sleep(600)
+    (created,) = await fly.volumes.snapshots(app, volume.id)
+    assert (created.id, created.status) == (pending.id, "created")
+    restored = await fly.volumes.restore(app, created.id, name="again", region="lhr")
+    assert (restored.name, restored.region) == ("again", "lhr")
+
+
+async def test_a_fork_has_the_name_and_region_of_its_source_unless_it_is_told_others(fly: FlyClient, app: str) -> None:
+    volume = await fly.volumes.create(app, name="data", region="lhr", size_gb=1)
+    await asyncio.sleep(60)
+    fork = await fly.volumes.fork(app, volume.id)
+    assert fork.id != volume.id
+    assert (fork.name, fork.region) == ("data", "lhr")
+    other = await fly.volumes.fork(app, volume.id, name="other", region="iad")
+    assert (other.name, other.region) == ("other", "iad")

@@ -24,7 +24,7 @@ async def asked(api: Api, hostname: str = "example.com") -> dict[str, Any]:
 async def test_a_hostname_is_validated_after_a_while(api: Api) -> None:
     found = await asked(api)
     assert (found["status"], found["configured"], found["acme_requested"]) == ("pending_validation", False, True)
-    assert found["certificates"][0]["status"] == "pending"
+    assert found["certificates"][0]["status"] == "pending_validation"
     assert found["dns_requirements"]["cname"] == "web.fly.dev"
     assert (await api.post(f"{ONE}/check")).body["dns_records"]["a"] == []
     await asyncio.sleep(20)

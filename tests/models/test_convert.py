@@ -7,25 +7,50 @@ from typing import Any, Union, get_args, get_origin
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from flyasync.models.action import ExecResult, MachineVersion, Memory, ProcessStat, StartResult, WaitResult
+from flyasync.models.action import (
+    ExecResult,
+    MachineVersion,
+    Memory,
+    MetadataValue,
+    ProcessStat,
+    ReclaimedMemory,
+    StartResult,
+    WaitResult,
+)
+from flyasync.models.address import IPAssignmentList
 from flyasync.models.app import App, AppList
+from flyasync.models.certificate import Certificate, CertificatePage
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import Mismatch, structure, unstructure
 from flyasync.models.guest import Guest
 from flyasync.models.lease import Lease
-from flyasync.models.machine import Machine
+from flyasync.models.log import LogLine
+from flyasync.models.machine import Machine, OrgMachinePage
+from flyasync.models.postgres import (
+    PostgresAttachment,
+    PostgresBackup,
+    PostgresCluster,
+    PostgresCredentials,
+    PostgresExtension,
+    PostgresUser,
+)
 from flyasync.models.record import Record
 from flyasync.models.region import Placements, Region, Regions
 from flyasync.models.scalars import Autostop, Duration, Timestamp
+from flyasync.models.secret import Secret, SecretList, SecretsUpdate
+from flyasync.models.secret_key import KeyWork, SecretKeyList
 from flyasync.models.service import Check, Service
-from flyasync.models.volume import ExtendedVolume, Volume, VolumeSnapshot
+from flyasync.models.token import Authorization, DeployToken, TokenAccess, TokenInfoList, VerifiedToken
+from flyasync.models.volume import ExtendedVolume, OrgVolumePage, Volume, VolumeSnapshot
 
 MODELS: list[type[Record]] = [
     MachineConfig, Machine, Lease, Volume, ExtendedVolume, VolumeSnapshot, App, AppList, Regions, Placements,
-    MachineVersion, StartResult, WaitResult, ExecResult, ProcessStat, Memory,
+    MachineVersion, StartResult, WaitResult, ExecResult, ProcessStat, Memory, ReclaimedMemory, MetadataValue,
+    OrgMachinePage, OrgVolumePage, Secret, SecretList, SecretsUpdate, SecretKeyList, KeyWork, Certificate,
+    CertificatePage, IPAssignmentList, TokenInfoList, VerifiedToken, TokenAccess, Authorization, DeployToken,
+    PostgresCluster, PostgresAttachment, PostgresBackup, PostgresExtension, PostgresUser, PostgresCredentials, LogLine,
 ]  # fmt: skip
 
 TEXTS = st.sampled_from(["", "a", "null", "0", "é\u0000"])

@@ -6,9 +6,10 @@ import pytest
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.container import Container, File
 from flyasync.models.guest import Guest
 from flyasync.models.lint import Finding, check_app_name, check_config, check_guest, check_image, refuse
-from flyasync.models.service import Check, Service
+from flyasync.models.service import Check, Port, Service
 
 
 def config(**given: Any) -> MachineConfig:
@@ -95,6 +96,13 @@ def test_guests_that_do_not_fit(guest: Guest, code: str, advice: str) -> None:
         {"env": {"A": "1"}, "metadata": {"b": ""}},
         {"services": [Service(autostart=True), Service(autostart=False), Service()]},
         {"checks": {"up": Check(interval=2, timeout=60)}},
+        {"image": None, "containers": [Container(name="a", image="nginx")]},
+        {"files": [File(guest_path="/a", raw_value="aGk="), File(guest_path="/b", secret_name="S")]},
+        {"files": [File(guest_path="/a", raw_value="aGk\n=")]},
+        {"files": [File(guest_path="/a", raw_value="")]},
+        {"files": [File(guest_path="/a", extra={"novel_source": "x"})]},
+        {"services": [Service(ports=[Port(port=80, handlers=["http"], force_https=True)])]},
+        {"standbys": ["m1"]},
         {"services": [Service(checks=[Check(interval=1, timeout="90s")])]},
     ],
 )
@@ -109,6 +117,27 @@ def test_configs_that_are_well(given: dict[str, Any]) -> None:
         ({"size": "shared-cpu-1x", "guest": Guest(cpus=1)}, "size-and-guest", "size"),
         ({"guest": Guest(cpus=3)}, "guest-cpus", "guest.cpus"),
         ({"mounts": [Mount(), Mount()]}, "mounts", "mounts"),
+        ({"mounts": [Mount(path="/data")]}, "mount-volume", "mounts[0].volume"),
+        ({"mounts": [Mount(volume="vol_1")]}, "mount-path", "mounts[0].path"),
+        ({"mounts": [Mount(volume="vol_1", path="data")]}, "mount-path", "mounts[0].path"),
+        ({"standbys": ["m1"], "services": [Service()]}, "standbys", "standbys"),
+        ({"files": [File(guest_path="/a")]}, "file-source", "files[0]"),
+        ({"files": [File(guest_path="/a", raw_value="", secret_name="S")]}, "file-source", "files[0]"),
+        ({"files": [File(guest_path="/a", raw_value="not base64!")]}, "file-base64", "files[0].raw_value"),
+        ({"files": [File(guest_path="/a", raw_value="aGk")]}, "file-base64", "files[0].raw_value"),
+        ({"files": [File(guest_path="/a", raw_value="é")]}, "file-base64", "files[0].raw_value"),
+        ({"files": [File(guest_path="a", secret_name="S")]}, "file-path", "files[0].guest_path"),
+        (
+            {"containers": [Container(files=[File(guest_path="/a")])]},
+            "file-source",
+            "containers[0].files[0]",
+        ),
+        ({"containers": [Container(env={"PORT": 1})]}, "env-text", "containers[0].env.PORT"),  # type: ignore[dict-item]
+        (
+            {"services": [Service(ports=[Port(port=80, force_https=True)])]},
+            "force-https",
+            "services[0].ports[0].force_https",
+        ),
         ({"env": {"PORT": 8080}}, "env-text", "env.PORT"),
         ({"metadata": {"debug": True}}, "metadata-text", "metadata.debug"),
         ({"services": [Service(), Service(autostart="true")]}, "autostart", "services[1].autostart"),  # type: ignore[arg-type]

@@ -5,8 +5,7 @@ import pickle
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from flyasync.errors import InvalidInput
 from flyasync.models.scalars import Autostop, Duration, Timestamp, autostop, duration, go_duration, timestamp

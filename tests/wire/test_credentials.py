@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flyasync.errors import InvalidInput, MissingToken
-from flyasync.wire.credentials import PUBLIC_URL, Token, find_base_url, find_token
+from flyasync.wire.credentials import API_URL, PUBLIC_URL, Token, find_api_url, find_base_url, find_token
 from tests.wire.scripted import SECRET
 
 
@@ -208,3 +208,50 @@ def test_credentials_in_a_url_are_refused_unshown(given: str) -> None:
         find_base_url(None, {"FLY_FLAPS_BASE_URL": given})
     assert "FLY_FLAPS_BASE_URL" in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("fm2_a,fo1_b,fm1r_c", "FlyV1 fm2_a,fm1r_c,fo1_b"),
+        ("fo1_b,fm2_a", "FlyV1 fm2_a,fo1_b"),
+        ("Bearer fo1_b,other", "Bearer fo1_b,other"),
+    ],
+)
+def test_graphql_gets_every_token_the_macaroons_first(text: str, header: str) -> None:
+    token = Token(text).whole
+    assert token.authorization == header
+    assert "fm" not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "base_url", "found"),
+    [
+        ("https://api.example", {"FLY_API_BASE_URL": "https://other.example"}, PUBLIC_URL, "https://api.example"),
+        (None, {"FLY_API_BASE_URL": "https://other.example"}, "http://127.0.0.1:1", "https://other.example"),
+        (None, {"FLY_API_BASE_URL": " "}, PUBLIC_URL, API_URL),
+        (None, {}, "http://_api.internal:4280", API_URL),
+        (None, {}, "unix:///.fly/api", API_URL),
+        (None, {}, "http://127.0.0.1:4280", "http://127.0.0.1:4280"),
+        (None, {}, "http://[::1]:4280", "http://[::1]:4280"),
+        (None, {}, "http://localhost:4280", "http://localhost:4280"),
+    ],
+)
+def test_graphql_and_logs_are_looked_for_in_order(
+    given: str | None, variables: dict[str, str], base_url: str, found: str
+) -> None:
+    assert find_api_url(given, variables, base_url=base_url) == found
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.fly.io", "https://user:s3cret@api.fly.io", "https://api.fly.io/graphql", "ftp://x"]
+)
+def test_a_place_where_the_token_could_be_read_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match="api_url") as caught:
+        find_api_url(url, {})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [None, "unix:///.fly/api"])
+def test_a_socket_is_found_as_a_base_url(given: str | None) -> None:
+    assert find_base_url(given, {"FLY_FLAPS_BASE_URL": " unix:///.fly/api "}) == "unix:///.fly/api"

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings, strategies as st
 
 from flyasync.errors import (
@@ -269,3 +270,16 @@ def test_every_reply_that_is_no_success_is_refused(status: int, body: bytes) -> 
         judge(a_request(), Reply(status=status, headers={}, body=body))
     assert caught.value.status == status
     assert str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"), [(b"a.jwt.b\n", "a.jwt.b"), (b"", ""), (b'{"a": 1}', '{"a": 1}'), (b"\xff", "\ufffd")]
+)
+def test_an_answer_that_is_text_stays_text(body: bytes, text: str) -> None:
+    request = evolve(a_request(), reads="text")
+    assert judge(request, Reply(status=200, headers={}, body=body)) == text
+
+
+def test_a_refusal_is_json_whatever_the_answer_would_be() -> None:
+    with pytest.raises(NotFound, match="not here"):
+        judge(evolve(a_request(), reads="text"), a_reply(404, {"error": "not here"}))

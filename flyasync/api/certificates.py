@@ -1,0 +1,94 @@
+"""Certificates: hostnames of your own for an app."""
+
+from functools import partial
+
+from attrs import frozen
+
+from flyasync.api.call import Caller, request
+from flyasync.api.paging import Pages
+from flyasync.models.certificate import Certificate, CertificatePage, CertificateSummary
+from flyasync.wire.request import Repeat, Request
+
+
+@frozen
+class Certificates:
+    """`fly.certificates`: hostnames of an app, and their certificates (docs: machines/api/certificates-resource).
+
+    A hostname has a certificate from Fly.io by ACME, one that you bring, or both. After asking for one by ACME, set
+    the DNS records in `dns_requirements`; `check` looks for them and says what is missing.
+    """
+
+    _caller: Caller
+
+    def list(self, app: str, *, filter: str | None = None, limit: int | None = None) -> Pages[CertificateSummary]:  # noqa: A002 - the API's word
+        """List an app's hostnames with `async for`, fetched page by page as they are read.
+
+        `filter` is part of a hostname; `limit` the size of a page, 25 unless given and at most 500. Each page is one
+        request, and may be repeated.
+        """
+        return Pages("certificates.list", app, partial(self._page, app, filter, limit))
+
+    async def _page(self, app: str, part: str | None, limit: int | None, cursor: str | None) -> CertificatePage:
+        query = {"filter": part, "cursor": cursor, "limit": limit}
+        ask = request("certificates.list", app, to="GET apps/{}/certificates", repeat=Repeat.ANYTIME, query=query)
+        return await self._caller.read(ask, CertificatePage)
+
+    async def get(self, app: str, hostname: str) -> Certificate:
+        """Get one hostname with its certificates. Raises NotFound when the app does not have it."""
+        return await self._one("get", "GET apps/{}/certificates/{}", app, hostname)
+
+    async def create_acme(self, app: str, hostname: str) -> Certificate:
+        """Add a hostname with a certificate that Fly.io gets and renews by ACME; `*.example.com` needs DNS validation.
+
+        The answer says which DNS records to set. Not repeated when the answer is lost: get the hostname to see.
+        """
+        return await self._create("acme", app, {"hostname": hostname})
+
+    async def create_custom(self, app: str, hostname: str, *, fullchain: str, private_key: str) -> Certificate:
+        """Add a hostname with a certificate of your own, both parts as PEM text.
+
+        Nobody renews it. The key is in no repr, error or event of this library. Not repeated when the answer is lost.
+        """
+        body = {"hostname": hostname, "fullchain": fullchain, "private_key": private_key}
+        return await self._create("custom", app, body)
+
+    async def check(self, app: str, hostname: str) -> Certificate:
+        """Look up the hostname's DNS now, and try to validate it; `dns_records` is what was found.
+
+        May be repeated, but the authority behind ACME has limits of its own: see `rate_limited_until`.
+        """
+        return await self._one("check", "POST apps/{}/certificates/{}/check", app, hostname)
+
+    async def delete(self, app: str, hostname: str) -> None:
+        """Take a hostname and all its certificates from an app.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        """
+        ask = _request("delete", "DELETE apps/{}/certificates/{}", app, hostname)
+        await self._caller.ask(ask)
+
+    async def delete_acme(self, app: str, hostname: str) -> Certificate:
+        """Give up the certificate by ACME, and keep one of your own; the answer is what is left.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        """
+        return await self._one("delete_acme", "DELETE apps/{}/certificates/{}/acme", app, hostname)
+
+    async def delete_custom(self, app: str, hostname: str) -> Certificate:
+        """Give up a certificate of your own, and keep the one by ACME; heed the answer's `warning`.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        """
+        return await self._one("delete_custom", "DELETE apps/{}/certificates/{}/custom", app, hostname)
+
+    async def _create(self, kind: str, app: str, body: dict[str, str]) -> Certificate:
+        to = f"POST apps/{{}}/certificates/{kind}"
+        ask = request(f"certificates.create_{kind}", app, to=to, repeat=Repeat.UNSENT, body=body)
+        return await self._caller.read(ask, Certificate)
+
+    async def _one(self, verb: str, to: str, app: str, hostname: str) -> Certificate:
+        return await self._caller.read(_request(verb, to, app, hostname), Certificate)
+
+
+def _request(verb: str, to: str, app: str, hostname: str) -> Request:
+    return request(f"certificates.{verb}", app, parts=(hostname,), to=to, repeat=Repeat.ANYTIME)

@@ -1,0 +1,53 @@
+"""IP assignments: the addresses under which an app can be reached."""
+
+from attrs import frozen
+
+from flyasync.api.call import Caller, given, request
+from flyasync.models.address import IPAssignment, IPAssignmentList
+from flyasync.wire.request import Repeat
+
+
+@frozen
+class IPAssignments:
+    """`fly.ip_assignments`: give addresses to an app and take them back (docs: networking/services).
+
+    An app with services on the ports 80 and 443 is reached by `shared_v4` and `v6`; other ports need a `v4` of its
+    own, which costs money. `private_v6` is for Flycast: private, but through the Fly Proxy.
+    """
+
+    _caller: Caller
+
+    async def list(self, app: str) -> tuple[IPAssignment, ...]:
+        """List an app's addresses."""
+        ask = request("ip_assignments.list", app, to="GET apps/{}/ip_assignments", repeat=Repeat.ANYTIME)
+        return tuple((await self._caller.read(ask, IPAssignmentList)).ips or ())
+
+    async def create(
+        self,
+        app: str,
+        *,
+        type: str,  # noqa: A002 - the API's word
+        region: str | None = None,
+        org_slug: str | None = None,
+        network: str | None = None,
+        service_name: str | None = None,
+    ) -> IPAssignment:
+        """Give an app an address: `v4`, `v6`, `shared_v4`, `private_v6` or `egress-pair`.
+
+        `region` is for a pair to call out from; `org_slug` and `network` say who may reach a `private_v6`. Not
+        repeated when the answer is lost, since each one makes, and may cost, another address: list them to see.
+        Cancelled, it may have been made.
+        """
+        body = {"type": type, **given(region=region, org_slug=org_slug, network=network, service_name=service_name)}
+        ask = request("ip_assignments.create", app, to="POST apps/{}/ip_assignments", repeat=Repeat.UNSENT, body=body)
+        return await self._caller.read(ask, IPAssignment)
+
+    async def delete(self, app: str, ip: str) -> None:
+        """Take an address from an app; a dedicated one will not come back.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        """
+        ask = request(
+            "ip_assignments.delete", app, parts=(ip,), to="DELETE apps/{}/ip_assignments/{}", repeat=Repeat.ANYTIME
+        )
+        await self._caller.ask(ask)

@@ -1,0 +1,94 @@
+"""Logs: what an app's machines say, as they say it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Final, Self
+
+from attrs import frozen
+
+from flyasync.api.call import TROUBLE, Caller
+from flyasync.errors import ConnectFailed, Unreadable
+from flyasync.models.convert import Mismatch, structure
+from flyasync.models.log import LogLine
+from flyasync.wire.request import Repeat, Request, path
+
+SHORTEST: Final = 0.064
+LONGEST: Final = 4.096
+"""Seconds between two looks at a log that says nothing new; each pause is twice the one before."""
+
+
+@frozen
+class Logs:
+    """`fly.logs`: the log lines of an app; from api.fly.io, where flyctl has them from."""
+
+    _caller: Caller
+
+    def stream(
+        self, app: str, *, machine: str | None = None, region: str | None = None, next_token: str = ""
+    ) -> "LogStream":
+        """Give the newest lines of the log, then each new one as it comes, with `async for`, until you stop.
+
+        `machine` is the id of one machine, `region` one region's code. It asks again and again, 64 ms to 4 s apart,
+        and outlasts trouble with the API; raises Unauthorized, Forbidden or NotFound, which some deploy tokens meet.
+        `next_token` goes on where the `next_token` of an earlier stream ended. (docs: monitoring/logs-api-options)
+        """
+        return LogStream(self._caller, app, {"instance": machine, "region": region}, next_token)
+
+
+class LogStream(AsyncIterator[LogLine]):
+    """The lines of a log, without end; `next_token` marks the place after the page that was read last."""
+
+    def __init__(self, caller: Caller, app: str, filters: dict[str, str | None], next_token: str) -> None:
+        self._caller = caller
+        self._app = app
+        self._filters = tuple((key, value) for key, value in filters.items() if value is not None)
+        self._lines: deque[LogLine] = deque()
+        self._pause = SHORTEST
+        self.next_token = next_token
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LogLine:
+        while not self._lines:
+            await self._look()
+            if not self._lines:
+                await asyncio.sleep(self._pause)
+                self._pause = min(2 * self._pause, LONGEST)
+        self._pause = SHORTEST
+        return self._lines.popleft()
+
+    async def _look(self) -> None:
+        request = self._request()
+        try:
+            answer = await self._caller.ask(request)
+        except TROUBLE as error:
+            if isinstance(error, ConnectFailed) and not error.is_temporary:
+                raise
+            return
+        try:
+            lines = [structure(_flat(row), LogLine) for row in answer["data"] or ()]
+            self._lines.extend(line for line in lines if self._is_asked_for(line))
+            self.next_token = (answer.get("meta") or {}).get("next_token") or self.next_token
+        except (Mismatch, KeyError, TypeError, AttributeError) as error:
+            raise Unreadable(request.operation, request.identifier, "the answer is no page of a log") from error
+
+    def _is_asked_for(self, line: LogLine) -> bool:
+        """Tell whether the line is one of those wanted; the API's own filters are known to let others through."""
+        return all(getattr(line, key) in {None, "", value} for key, value in self._filters)
+
+    def _request(self) -> Request:
+        return Request(
+            operation="logs.stream",
+            identifier=self._app,
+            method="GET",
+            path=f"/api{path('apps', self._app, 'logs')}",
+            repeat=Repeat.ANYTIME,
+            query=(("next_token", self.next_token), *self._filters),
+        )
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Put what is said of a line beside its id."""
+    return {**{key: value for key, value in row.items() if key != "attributes"}, **(row["attributes"] or {})}

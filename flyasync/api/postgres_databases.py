@@ -1,0 +1,130 @@
+"""What is inside a managed Postgres cluster: databases, their extensions, and users."""
+
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from flyasync.api.call import Caller, QueryValue, enveloped, given, request
+from flyasync.models.postgres import PostgresCredentials, PostgresDatabase, PostgresExtension, PostgresUser
+from flyasync.wire.request import Repeat, Request
+
+T = TypeVar("T")
+
+
+@frozen
+class PostgresDatabases:
+    """The part of `fly.postgres` that is about databases, extensions and users."""
+
+    _caller: Caller
+
+    async def list_databases(self, cluster_id: str) -> tuple[PostgresDatabase, ...]:
+        """List a cluster's databases."""
+        ask = asks("list_databases", "GET {}/databases", cluster_id)
+        return await self._read(ask, tuple[PostgresDatabase, ...])
+
+    async def create_database(self, cluster_id: str, name: str) -> PostgresDatabase:
+        """Create a database. Not repeated when the answer is lost: list them to see."""
+        ask = asks("create_database", "POST {}/databases", cluster_id, body={"name": name}, repeat=Repeat.UNSENT)
+        return await self._read(ask, PostgresDatabase)
+
+    async def delete_database(self, cluster_id: str, name: str) -> PostgresDatabase:
+        """Delete a database with all that is in it.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        """
+        return await self._read(asks("delete_database", "DELETE {}/databases/{}", cluster_id, name), PostgresDatabase)
+
+    async def list_extensions(self, cluster_id: str, database: str) -> tuple[PostgresExtension, ...]:
+        """List the extensions that a database can have; those that it has are `installed`."""
+        ask = asks("list_extensions", "GET {}/databases/{}/extensions", cluster_id, database)
+        return await self._read(ask, tuple[PostgresExtension, ...])
+
+    async def enable_extension(
+        self,
+        cluster_id: str,
+        database: str,
+        name: str,
+        *,
+        schema: str | None = None,
+        create_schema: bool | None = None,
+    ) -> None:
+        """Give a database an extension, in `schema`, which `create_schema` makes.
+
+        Repeated after a lost answer, so Conflict may mean that it has just been done.
+        """
+        body = {"name": name, **given(schema=schema, create_schema=create_schema)}
+        ask = asks("enable_extension", "POST {}/databases/{}/extensions", cluster_id, database, body=body)
+        await self._caller.ask(ask)
+
+    async def disable_extension(self, cluster_id: str, database: str, name: str, *, force: bool | None = None) -> None:
+        """Take an extension from a database; `force` also drops what depends on it.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been done.
+        """
+        to = "DELETE {}/databases/{}/extensions/{}"
+        await self._caller.ask(asks("disable_extension", to, cluster_id, database, name, query={"force": force}))
+
+    async def list_users(self, cluster_id: str) -> tuple[PostgresUser, ...]:
+        """List a cluster's users, without passwords."""
+        return await self._read(asks("list_users", "GET {}/users", cluster_id), tuple[PostgresUser, ...])
+
+    async def create_user(self, cluster_id: str, username: str, *, role: str) -> PostgresUser:
+        """Create a user; `user_credentials` gives its password. Not repeated when the answer is lost."""
+        body = {"username": username, "role": role}
+        ask = asks("create_user", "POST {}/users", cluster_id, body=body, repeat=Repeat.UNSENT)
+        return await self._read(ask, PostgresUser)
+
+    async def update_user_role(self, cluster_id: str, username: str, *, role: str) -> None:
+        """Give a user another role. Repeated after a lost answer."""
+        await self._caller.ask(asks("update_user_role", "PATCH {}/users/{}", cluster_id, username, body={"role": role}))
+
+    async def delete_user(self, cluster_id: str, username: str) -> None:
+        """Delete a user. Repeated after a lost answer, so NotFound may mean that it has just been deleted."""
+        await self._caller.ask(asks("delete_user", "DELETE {}/users/{}", cluster_id, username))
+
+    async def user_credentials(self, cluster_id: str, username: str) -> PostgresCredentials:
+        """Get a user's password; it stays out of the repr."""
+        ask = asks("user_credentials", "GET {}/users/{}/credentials", cluster_id, username)
+        return await self._read(ask, PostgresCredentials)
+
+    async def rotate_password(
+        self, cluster_id: str, username: str, *, kill_sessions: bool | None = None
+    ) -> PostgresCredentials:
+        """Give a user a new password, and with `kill_sessions` end those that came in with the old one.
+
+        Not repeated when the answer is lost: `user_credentials` then gives the one that holds.
+        """
+        ask = asks(
+            "rotate_password",
+            "POST {}/users/{}/rotate_password",
+            cluster_id,
+            username,
+            body=given(kill_sessions=kill_sessions),
+            repeat=Repeat.UNSENT,
+        )
+        return await self._read(ask, PostgresCredentials)
+
+    async def _read(self, ask: Request, kind: type[T]) -> T:
+        return await self._caller.read(ask, kind, pick=enveloped)
+
+
+def asks(
+    verb: str,
+    to: str,
+    cluster_id: str,
+    *parts: str,
+    repeat: Repeat = Repeat.ANYTIME,
+    query: dict[str, QueryValue] | None = None,
+    body: Any = None,
+) -> Request:
+    """Describe a request about one cluster, whose rate it counts by."""
+    method, _, rest = to.partition(" ")
+    return request(
+        f"postgres.{verb}",
+        cluster_id,
+        parts=parts,
+        to=f"{method} postgres/{rest}",
+        repeat=repeat,
+        query=query,
+        body=body,
+    )

@@ -1,0 +1,151 @@
+"""Secret keys: encrypting and signing with keys that never leave the platform."""
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+
+from flyasync.api.call import Caller, QueryValue, given, request
+from flyasync.errors import Unreadable
+from flyasync.models.secret import SecretsUpdate
+from flyasync.models.secret_key import KeyWork, SecretKey, SecretKeyList
+from flyasync.wire.request import Repeat, Request
+
+
+@frozen
+class SecretKeys:
+    """`fly.secret_keys`: keys of an app that encrypt, decrypt, sign and verify for those who may not see them.
+
+    A key's `type` decides what it can do: `hs256`, `hs384`, `hs512`, `es256`, `nacl_auth` and `nacl_sign` sign,
+    `xaes256gcm`, `nacl_box` and `nacl_secretbox` encrypt. What goes in and comes out is `bytes`. With `min_version`
+    the app's secrets are at least as new as that version. The API's pages do not tell of these; flyctl's source does.
+    """
+
+    _caller: Caller
+
+    async def list(
+        self, app: str, *, types: str | Iterable[str] | None = None, min_version: int | None = None
+    ) -> tuple[SecretKey, ...]:
+        """List an app's secret keys, all or those of some `types`."""
+        query: dict[str, QueryValue] = {
+            "types": types if types is None or isinstance(types, str) else ",".join(types),
+            "min_version": min_version,
+        }
+        ask = request("secret_keys.list", app, to="GET apps/{}/secretkeys", repeat=Repeat.ANYTIME, query=query)
+        return tuple((await self._caller.read(ask, SecretKeyList)).secret_keys or ())
+
+    async def get(self, app: str, name: str, *, min_version: int | None = None) -> SecretKey:
+        """Get one secret key: its type, and its public half if it has one. Raises NotFound for an unknown name."""
+        ask = request(
+            "secret_keys.get",
+            app,
+            parts=(name,),
+            to="GET apps/{}/secretkeys/{}",
+            repeat=Repeat.ANYTIME,
+            query={"min_version": min_version},
+        )
+        return await self._caller.read(ask, SecretKey)
+
+    async def set(self, app: str, name: str, *, type: str, value: bytes) -> SecretKey:  # noqa: A002 - the API's word
+        """Bring a key of your own, in place of the one that has the name. Repeated after a lost answer."""
+        ask = request(
+            "secret_keys.set",
+            app,
+            parts=(name,),
+            to="POST apps/{}/secretkeys/{}",
+            repeat=Repeat.ANYTIME,
+            body={"type": type, "value": _text(value)},
+        )
+        return await self._caller.read(ask, SecretKey)
+
+    async def generate(self, app: str, name: str, *, type: str) -> SecretKey:  # noqa: A002 - the API's word
+        """Make a new key, in place of the one that has the name; what that one encrypted is lost.
+
+        Not repeated when the answer is lost, since each one makes another key. Cancelled, it may have been made.
+        """
+        ask = request(
+            "secret_keys.generate",
+            app,
+            parts=(name,),
+            to="POST apps/{}/secretkeys/{}/generate",
+            repeat=Repeat.UNSENT,
+            body={"type": type},
+        )
+        return await self._caller.read(ask, SecretKey)
+
+    async def delete(self, app: str, name: str) -> SecretsUpdate:
+        """Delete a key; what it encrypted is lost. The answer has the new `version` of the app's secrets.
+
+        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        """
+        ask = request(
+            "secret_keys.delete", app, parts=(name,), to="DELETE apps/{}/secretkeys/{}", repeat=Repeat.ANYTIME
+        )
+        return await self._caller.read(ask, SecretsUpdate)
+
+    async def encrypt(
+        self,
+        app: str,
+        name: str,
+        plaintext: bytes,
+        *,
+        associated_data: bytes | None = None,
+        min_version: int | None = None,
+    ) -> bytes:
+        """Encrypt `plaintext`; `associated_data` is not in the answer, but needed again to decrypt it.
+
+        Raises BadRequest for a key whose type cannot. Changes nothing, and is repeated after a lost answer.
+        """
+        body = {"plaintext": plaintext, **given(associated_data=associated_data)}
+        return await self._work(_asks("encrypt", app, name, body, min_version), "ciphertext")
+
+    async def decrypt(
+        self,
+        app: str,
+        name: str,
+        ciphertext: bytes,
+        *,
+        associated_data: bytes | None = None,
+        min_version: int | None = None,
+    ) -> bytes:
+        """Decrypt what `encrypt` gave, with the same `associated_data`.
+
+        Raises BadRequest when either was tampered with, or made with another key.
+        """
+        body = {"ciphertext": ciphertext, **given(associated_data=associated_data)}
+        return await self._work(_asks("decrypt", app, name, body, min_version), "plaintext")
+
+    async def sign(self, app: str, name: str, plaintext: bytes, *, min_version: int | None = None) -> bytes:
+        """Sign `plaintext`. Raises BadRequest for a key whose type cannot."""
+        return await self._work(_asks("sign", app, name, {"plaintext": plaintext}, min_version), "signature")
+
+    async def verify(
+        self, app: str, name: str, plaintext: bytes, signature: bytes, *, min_version: int | None = None
+    ) -> None:
+        """Make sure that `signature` is this key's for `plaintext`. Raises BadRequest when it is not."""
+        body = {"plaintext": plaintext, "signature": signature}
+        await self._caller.ask(_asks("verify", app, name, body, min_version))
+
+    async def _work(self, ask: Request, result: str) -> bytes:
+        text = getattr(await self._caller.read(ask, KeyWork), result)
+        try:
+            return base64.b64decode(text, validate=True)
+        except (TypeError, ValueError):  # its message, or what led to it, must not show the text
+            raise Unreadable(ask.operation, ask.identifier, f"the {result} is missing or is not base64") from None
+
+
+def _asks(deed: str, app: str, name: str, body: dict[str, Any], min_version: int | None) -> Request:
+    return request(
+        f"secret_keys.{deed}",
+        app,
+        parts=(name,),
+        to=f"POST apps/{{}}/secretkeys/{{}}/{deed}",
+        repeat=Repeat.ANYTIME,
+        query={"min_version": min_version},
+        body={key: _text(value) for key, value in body.items()},
+    )
+
+
+def _text(value: bytes) -> str:
+    return base64.b64encode(value).decode()

@@ -1,0 +1,39 @@
+"""Secrets: values that an app's machines find in their environment when they start."""
+
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+from flyasync.models.record import Record, settled
+from flyasync.models.scalars import Timestamp, timestamp
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class Secret(Record):
+    """A secret by its name; `digest` tells one value from another without showing it.
+
+    `value` comes only when asked for, and stays out of the repr. `version` comes from setting it, and belongs to all
+    secrets of the app: pass it as `min_secrets_version`.
+    """
+
+    name: str | None = None
+    digest: str | None = None
+    value: str | None = field(default=None, repr=False)
+    version: int | None = None
+    created_at: Timestamp | None = field(default=None, converter=timestamp)
+    updated_at: Timestamp | None = field(default=None, converter=timestamp)
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class SecretList(Record):
+    """The secrets of an app, as one answer."""
+
+    secrets: Sequence[Secret] | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class SecretsUpdate(Record):
+    """What became of an app's secrets; a machine started with `min_secrets_version=version` sees all of it."""
+
+    secrets: Sequence[Secret] | None = None
+    version: int | None = None

@@ -1,0 +1,151 @@
+"""Configs are equal when they mean the same, and a difference says where, but no secret."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given, strategies as st
+
+from flyasync.models.compare import Change, diff_text, differences, same
+from flyasync.models.config import Init, MachineConfig
+from flyasync.models.container import Container, File, StopConfig
+from flyasync.models.convert import structure
+from flyasync.models.guest import Guest
+from flyasync.models.service import Check, HTTPHeader, Port, Service
+
+
+def read(config: Any) -> MachineConfig:
+    return structure(config, MachineConfig)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"env": None}, {}),
+        ({"env": {}}, {"env": None}),
+        ({"init": {}}, {}),
+        ({"init": {"exec": None}}, {"init": None}),
+        ({"dns": {}, "services": [], "metadata": None}, {}),
+        ({"restart": {"policy": ""}}, {}),
+        ({"guest": {"cpu_kind": "", "cpus": 1}}, {"guest": {"cpus": 1}}),
+        ({"services": [{"autostop": "off"}]}, {"services": [{"autostop": False}]}),
+        ({"services": [{"autostop": "stop"}]}, {"services": [{"autostop": True}]}),
+        ({"services": [None]}, {"services": [{}]}),
+        ({"stop_config": {"timeout": "60s"}}, {"stop_config": {"timeout": "1m0s"}}),
+        ({"stop_config": {"timeout": 5_000_000_000}}, {"stop_config": {"timeout": "5s"}}),
+        ({"checks": {"up": {"interval": "1500ms"}}}, {"checks": {"up": {"interval": "1.5s"}}}),
+        ({"Image": "nginx"}, {"image": "nginx"}),
+        ({"novel": None, "deep": {"er": []}}, {"novel": {}}),
+    ],
+)
+def test_what_means_the_same(one: Any, other: Any) -> None:
+    assert differences(read(one), read(other)) == ()
+    assert same(read(other), read(one))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ({}, {"schedule": "daily"}, ['+ schedule: "daily"']),
+        ({"schedule": "daily"}, {}, ['- schedule: "daily"']),
+        ({"guest": {"cpus": 1}}, {"guest": {"cpus": 2}}, ["~ guest.cpus: 1 → 2"]),
+        ({"auto_destroy": False}, {}, ["- auto_destroy: false"]),
+        ({"services": [{"min_machines_running": 0}]}, {"services": [{}]}, None),
+        ({"services": [{"autostop": True}]}, {"services": [{"autostop": "suspend"}]}, None),
+        ({"metadata": {"a": ""}}, {"metadata": {}}, ['- metadata.a: ""']),
+        ({"metadata": {"a.b/c": "1"}}, {}, ['- metadata["a.b/c"]: "1"']),
+        ({"novel": True}, {"novel": 1}, ["~ novel: true → 1"]),
+        ({"novel": [True]}, {"novel": [1]}, ["~ novel: [true] → [1]"]),
+        ({"novel": [[1], {"a": 2}]}, {"novel": [[1], {"a": 3}]}, ["~ novel[1].a: 2 → 3"]),
+        (
+            {"services": [{"ports": [{"handlers": ["tls", "http"]}]}]},
+            {"services": [{"ports": [{"handlers": ["http", "tls"]}]}]},
+            ['~ services[0].ports[0].handlers: ["tls", "http"] → ["http", "tls"]'],
+        ),
+        (
+            {"services": [{"autostop": False}]},
+            {"services": [{"autostop": "suspend"}]},
+            ['~ services[0].autostop: "off" → "suspend"'],
+        ),
+        (
+            {"stop_config": {"timeout": "5s"}},
+            {"stop_config": {"timeout": "1m"}},
+            ['~ stop_config.timeout: "5s" → "1m0s"'],
+        ),
+        ({}, {"services": [{}]}, ["+ services[0]: {}"]),
+    ],
+)
+def test_what_differs(old: Any, new: Any, lines: list[str] | None) -> None:
+    found = [str(change) for change in differences(read(old), read(new))]
+    assert found == lines if lines is not None else len(found) == 1
+
+
+def test_differences_come_in_the_order_of_their_paths() -> None:
+    old = MachineConfig(image="a", services=[Service(internal_port=number) for number in range(11)])
+    new = MachineConfig(image="b", services=[Service(internal_port=number + 1) for number in range(11)])
+    paths = [change.path for change in differences(old, new)]
+    assert paths == ["image", *(f"services[{number}].internal_port" for number in range(11))]
+
+
+SECRET = "hunter2"
+WITH_SECRETS = MachineConfig(
+    env={"PASSWORD": SECRET, "PORT": SECRET},
+    files=[File(guest_path="/a", raw_value=SECRET)],
+    containers=[Container(name="a", env={"X": SECRET})],
+    checks={"up": Check(headers=[HTTPHeader(name="Authorization", values=[SECRET])])},
+    services=[Service(checks=[Check(headers=[HTTPHeader(name="Authorization", values=[SECRET])])])],
+    extra={"novel": {"api_key": SECRET}},
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(MachineConfig(), WITH_SECRETS), (WITH_SECRETS, MachineConfig()), (WITH_SECRETS, MachineConfig(image="a"))],
+)
+def test_a_secret_is_shown_only_when_asked_for(old: MachineConfig, new: MachineConfig) -> None:
+    changes = differences(old, new)
+    assert SECRET not in diff_text(changes) + repr(changes)
+    assert diff_text(changes, show_secrets=True).count(SECRET) == 7
+    assert "env.PORT" in diff_text(changes)
+
+
+def test_a_changed_secret_is_named() -> None:
+    changes = differences(MachineConfig(env={"A": "1", "B": "1"}), MachineConfig(env={"A": "2", "C": "1"}))
+    assert diff_text(changes) == "~ env.A changed\n- env.B removed\n+ env.C added"
+    assert diff_text(changes[:1], show_secrets=True) == '~ env.A: "1" → "2"'
+    assert changes[0] == Change("env.A", "1", "2", is_secret=True)
+
+
+def test_a_long_value_is_cut() -> None:
+    (change,) = differences(MachineConfig(), MachineConfig(image="x" * 500))
+    assert len(change.line()) < 100
+
+
+def test_unknown_keys_count() -> None:
+    old = MachineConfig(image="a", extra={"novel": {"a": 1}})
+    assert not same(old, evolve(old, extra={}))
+    assert [change.path for change in differences(old, evolve(old, extra={"novel": {"a": 2}}))] == ["novel.a"]
+
+
+def test_only_the_whole_is_empty_at_its_root() -> None:
+    assert same(MachineConfig(), MachineConfig())
+    assert same(MachineConfig(init=Init()), MachineConfig(guest=Guest(), stop_config=StopConfig()))
+
+
+def test_a_text_in_a_list_is_no_list() -> None:
+    config = MachineConfig(services=[Service(ports=[Port(handlers=["a"])])])
+    assert not same(config, MachineConfig(services=[Service(ports=[Port(handlers=["b"])])]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=5).map("novel_{}".format), JSON, max_size=4))
+def test_a_config_is_the_same_as_itself_and_differs_by_one_key(extra: dict[str, Any]) -> None:
+    config = MachineConfig(image="a", extra=extra)
+    assert same(config, read({"image": "a", **extra}))
+    assert [change.path for change in differences(config, evolve(config, schedule="daily"))] == ["schedule"]

@@ -1,0 +1,378 @@
+"""A fly.toml becomes what flyctl would send; what cannot is refused, by its place."""
+
+import base64
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.convert import unstructure
+from flyasync.models.fly_toml import config_from_fly_toml
+from flyasync.models.lint import lint
+
+IMAGE = '[build]\nimage = "nginx"\n'
+FLYCTL = {"fly_platform_version": "v2", "fly_process_group": "app"}
+PLAIN = {"image": "nginx", "env": {"FLY_PROCESS_GROUP": "app"}, "metadata": FLYCTL}
+
+
+def no_file(path: str) -> bytes:
+    raise AssertionError(f"{path} is not to be read")
+
+
+def read(text: str, **options: Any) -> MachineConfig:
+    return config_from_fly_toml(tomllib.loads(text), **{"read_file": no_file, **options})
+
+
+def sent(text: str, **options: Any) -> dict[str, Any]:
+    """Give what a document adds to the least that is sent."""
+    config = unstructure(read(text + "\n" + IMAGE, **options))
+    return {key: value for key, value in config.items() if PLAIN.get(key) != value}
+
+
+WEB = """
+[http_service]
+internal_port = 8080
+force_https = true
+auto_stop_machines = "suspend"
+auto_start_machines = true
+min_machines_running = 0
+
+[http_service.concurrency]
+type = "requests"
+soft_limit = 200
+
+[http_service.http_options]
+compress = true
+
+[http_service.tls_options]
+alpn = ["h2"]
+
+[[http_service.checks]]
+interval = 10000
+timeout = "2s"
+grace_period = "1m"
+method = "GET"
+path = "/up"
+
+[http_service.checks.headers]
+X-Forwarded-Proto = "https"
+
+[[http_service.machine_checks]]
+command = ["curl"]
+"""
+SERVICE: dict[str, Any] = {
+    "protocol": "tcp",
+    "internal_port": 8080,
+    "ports": [
+        {"port": 80, "handlers": ["http"], "force_https": True, "http_options": {"compress": True}},
+        {"port": 443, "handlers": ["http", "tls"], "http_options": {"compress": True}, "tls_options": {"alpn": ["h2"]}},
+    ],
+    "autostop": "suspend",
+    "autostart": True,
+    "min_machines_running": 0,
+    "concurrency": {"type": "requests", "soft_limit": 200},
+    "checks": [
+        {
+            "type": "http",
+            "interval": "10s",
+            "timeout": "2s",
+            "grace_period": "1m",
+            "method": "GET",
+            "path": "/up",
+            "headers": [{"name": "X-Forwarded-Proto", "values": ["https"]}],
+        }
+    ],
+}
+
+
+def test_the_least() -> None:
+    assert unstructure(read(IMAGE)) == PLAIN
+    assert lint(read(IMAGE)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('app = "web"\nconsole_command = "sh"\n[deploy]\nstrategy = "canary"\nrelease_command = "x"', {}),
+        ('primary_region = "lhr"', {"env": {"FLY_PROCESS_GROUP": "app", "PRIMARY_REGION": "lhr"}}),
+        ('kill_signal = "SIGTERM"\nkill_timeout = 120', {"stop_config": {"signal": "SIGTERM", "timeout": "2m0s"}}),
+        ('kill_timeout = "90s"', {"stop_config": {"timeout": "90s"}}),
+        ('kill_timeout = "90"', {"stop_config": {"timeout": "1m30s"}}),
+        ("swap_size_mb = 512", {"init": {"swap_size_mb": 512}}),
+        (
+            '[env]\nA = 1\nB = true\nC = 1.5\nD = 2.0\nE = "x"\nF = 2020-01-02',
+            {
+                "env": {
+                    "A": "1",
+                    "B": "true",
+                    "C": "1.5",
+                    "D": "2",
+                    "E": "x",
+                    "F": "2020-01-02",
+                    "FLY_PROCESS_GROUP": "app",
+                }
+            },
+        ),
+        (
+            "[processes]\napp = \"bin/web --name 'a b' --n=#1\"",
+            {"init": {"cmd": ["bin/web", "--name", "a b", "--n=#1"]}},
+        ),
+        ('[processes]\napp = ""', {}),
+        ("processes = []", {}),
+        (
+            '[experimental]\ncmd = ["a"]\nentrypoint = ["b"]\nexec = ["c"]',
+            {"init": {"cmd": ["a"], "entrypoint": ["b"], "exec": ["c"]}},
+        ),
+        ("[experimental]\nauto_rollback = true", {}),
+        (WEB, {"services": [SERVICE]}),
+        (
+            '[[services]]\ninternal_port = 53\nprotocol = "udp"\n[[services.ports]]\nport = 53',
+            {"services": [{"protocol": "udp", "internal_port": 53, "ports": [{"port": 53}]}]},
+        ),
+        (
+            (
+                "[[services]]\ninternal_port = 1\nscript_checks = []\nauto_stop_machines = true\n"
+                '[[services.tcp_checks]]\ninterval = "15s"\nrestart_limit = 0\n[[services.http_checks]]\npath = "/"'
+            ),
+            {
+                "services": [
+                    {
+                        "protocol": "tcp",
+                        "internal_port": 1,
+                        "autostop": "stop",
+                        "checks": [{"type": "tcp", "interval": "15s"}, {"type": "http", "path": "/"}],
+                    }
+                ]
+            },
+        ),
+        (
+            '[checks.up]\ntype = "tcp"\nport = 5432\ninterval = 15000\nkind = "readiness"',
+            {"checks": {"up": {"type": "tcp", "port": 5432, "interval": "15s", "kind": "readiness"}}},
+        ),
+        ('[[vm]]\nsize = "shared-cpu-2x"', {"guest": {"cpu_kind": "shared", "cpus": 2, "memory_mb": 512}}),
+        ('[[vm]]\nmemory = "1gb"', {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 1024}}),
+        ('[[vm]]\nmemory = "512"', {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 512}}),
+        ("[[vm]]\nmemory = 512", {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 512}}),
+        (
+            '[vm]\nmemory = "4 GiB"\ncpus = 2\ncpu_kind = "performance"',
+            {"guest": {"cpu_kind": "performance", "cpus": 2, "memory_mb": 4096}},
+        ),
+        (
+            'host_dedication_id = "h1"\n[[vm]]\nsize = "shared-cpu-1x"\nmemory_mb = 512\nhost_dedication_id = "h2"',
+            {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 512, "host_dedication_id": "h2"}},
+        ),
+        (
+            '[[vm]]\ngpu_kind = "l40s"',
+            {"guest": {"cpu_kind": "performance", "cpus": 8, "memory_mb": 16384, "gpu_kind": "l40s"}},
+        ),
+        (
+            (
+                '[mounts]\nsource = "data"\ndestination = "/data"\ninitial_size = "10gb"\nsnapshot_retention = 5\n'
+                'auto_extend_size_threshold = 80\nauto_extend_size_increment = "1GB"\nauto_extend_size_limit = "100"'
+            ),
+            {
+                "mounts": [
+                    {
+                        "name": "data",
+                        "path": "/data",
+                        "extend_threshold_percent": 80,
+                        "add_size_gb": 1,
+                        "size_gb_limit": 100,
+                    }
+                ]
+            },
+        ),
+        (
+            '[[restart]]\npolicy = "on-failure"\nretries = 3',
+            {"restart": {"policy": "on-failure", "max_retries": 3}},
+        ),
+        ('[[restart]]\npolicy = "never"', {"restart": {"policy": "no"}}),
+        (
+            '[metrics]\nport = 9091\npath = "/metrics"\n',
+            {"metrics": {"port": 9091, "path": "/metrics"}},
+        ),
+        (
+            '[[statics]]\nguest_path = "/app/public"\nurl_prefix = "/public"',
+            {"statics": [{"guest_path": "/app/public", "url_prefix": "/public"}]},
+        ),
+        (
+            '[[files]]\nguest_path = "/a"\nraw_value = "hi"\n[[files]]\nguest_path = "/b"\nsecret_name = "S"',
+            {"files": [{"guest_path": "/a", "raw_value": "aGk="}, {"guest_path": "/b", "secret_name": "S"}]},
+        ),
+    ],
+)
+def test_each_section(text: str, expected: dict[str, Any]) -> None:
+    assert sent(text) == expected
+
+
+def test_a_check_takes_the_port_of_the_http_service() -> None:
+    assert sent('[checks.up]\ntype = "tcp"\n' + WEB)["checks"] == {"up": {"type": "tcp", "port": 8080}}
+
+
+GROUPS = """
+[processes]
+app = "bin/web"
+worker = "bin/worker"
+
+[http_service]
+internal_port = 8080
+processes = ["app"]
+
+[[services]]
+internal_port = 9000
+
+[[vm]]
+size = "shared-cpu-1x"
+
+[[vm]]
+size = "shared-cpu-2x"
+processes = ["worker"]
+
+[[mounts]]
+source = "jobs"
+destination = "/jobs"
+processes = ["worker"]
+
+[[restart]]
+policy = "always"
+
+[[metrics]]
+port = 1
+path = "/web"
+
+[[metrics]]
+port = 2
+path = "/worker"
+processes = ["worker"]
+
+[checks.up]
+type = "tcp"
+port = 1
+processes = ["worker", "app"]
+"""
+
+
+def test_a_group_gets_what_is_its_own() -> None:
+    web, worker = (sent(GROUPS, process_group=group) for group in ("app", "worker"))
+    assert web["init"] == {"cmd": ["bin/web"]}
+    assert [service["internal_port"] for service in web["services"]] == [8080, 9000]
+    assert (web["guest"]["cpus"], web["metrics"]["port"], "mounts" in web) == (1, 1, False)
+    assert worker["init"] == {"cmd": ["bin/worker"]}
+    assert "services" not in worker
+    assert (worker["guest"]["cpus"], worker["metrics"]["port"]) == (2, 2)
+    assert worker["mounts"] == [{"name": "jobs", "path": "/jobs"}]
+    assert worker["env"] == {"FLY_PROCESS_GROUP": "worker"}
+    assert worker["metadata"] == {**FLYCTL, "fly_process_group": "worker"}
+    assert web["restart"] == worker["restart"] == {"policy": "always"}
+    assert web["checks"] == worker["checks"] == {"up": {"type": "tcp", "port": 1}}
+
+
+def test_the_only_group_needs_no_naming() -> None:
+    config = sent('[processes]\nworker = "w"\n[[services]]\ninternal_port = 1')
+    assert config["metadata"]["fly_process_group"] == "worker"
+    assert len(config["services"]) == 1
+
+
+def test_a_given_image_comes_first() -> None:
+    assert read(IMAGE, image="other").image == "other"
+    assert read('[build]\ndockerfile = "Dockerfile"', image="other").image == "other"
+
+
+CONTAINERS = """{"containers": [{"name": "side", "image": "envoy"}, {"name": "app", "image": "old"}], "novel": 1,
+"schedule": "daily", "init": {"tty": true, "cmd": ["old"]}, "restart": {"policy": "always"}}"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "images"),
+    [("", ["envoy", "nginx"]), ('container = "side"\n', ["nginx", "old"]), ('container = "app"\n', ["envoy", "nginx"])],
+)
+def test_a_machine_config_lies_under_it(extra: str, images: list[str]) -> None:
+    config = read(f"{extra}machine_config = 'm.json'\n{IMAGE}", read_file=lambda path: CONTAINERS.encode())
+    assert [container.image for container in config.containers or ()] == images
+    assert (config.image, config.schedule, config.restart, config.extra) == ("nginx", "daily", None, {"novel": 1})
+    assert config.metadata == FLYCTL
+    assert unstructure(config.init) == {"tty": True}
+
+
+def test_a_machine_config_in_place() -> None:
+    config = read(f"machine_config = '''{CONTAINERS}'''\n[processes]\napp = 'a b'\n{IMAGE}")
+    assert unstructure(config.init) == {"tty": True, "cmd": ["a", "b"]}
+
+
+def test_a_machine_config_that_is_no_json() -> None:
+    with pytest.raises(InvalidInput, match="machine_config must be JSON"):
+        read(f"machine_config = 'm.yaml'\n{IMAGE}", read_file=lambda path: b"containers: []")
+    with pytest.raises(InvalidInput, match="machine_config must be JSON"):
+        read(f"machine_config = 'm.json'\n{IMAGE}", read_file=lambda path: b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "an image is yet to be built"),
+        ('[build]\ndockerfile = "Dockerfile"', "an image is yet to be built"),
+        ("novel = 1\n" + IMAGE, "novel: no equivalent"),
+        (IMAGE + "[http_service]\ninternal_port = 1\nnovel = 1\nother = 2", "http_service.novel, http_service.other"),
+        (IMAGE + '[[services]]\n[[services.script_checks]]\ncommand = "x"', r"services\[0\].script_checks"),
+        (IMAGE + "[[services]]\n[[services.http_checks]]\nnovel = 1", r"services\[0\].http_checks\[0\].novel"),
+        (IMAGE + "[[services]]\nports = 1", r"services\[0\].ports is not as it should be"),
+        (IMAGE + "[[services]]\nauto_stop_machines = 1", "auto_stop_machines must be"),
+        (IMAGE + "[[services]]\n[[services.http_checks]]\nheaders = [1]", "headers must be a table of texts"),
+        (IMAGE + "[[services]]\n[[services.http_checks]]\ninterval = 'soon'", "'soon' is no duration"),
+        (IMAGE + "[checks.up]\ntype = 'tcp'", "checks.up.port is missing"),
+        (IMAGE + "[checks]\nup = 1", "checks.up is no table"),
+        ("services = 1\n" + IMAGE, "services must be a table, or a list of tables"),
+        ("services = [1]\n" + IMAGE, r"services\[0\] is no table"),
+        (IMAGE + '[[vm]]\nmemory = "lots"', r'vm\[0\].memory is no size: write it as "512mb"'),
+        (IMAGE + '[[vm]]\nmemory = "1kb"', "memory is nothing"),
+        (IMAGE + "[[vm]]\nsize = 'huge'", "'huge' is no size of a machine"),
+        (IMAGE + '[[vm]]\ncpus = "many"', "must be int, not str"),
+        (IMAGE + "[[files]]\nguest_path = '/a'", r"files\[0\].local_path is missing"),
+        (IMAGE + "[[restart]]\npolicy = 'novel'", "must be never, always or on-failure"),
+        (IMAGE + "[env]\nA = []", "env.A must be a text"),
+        (IMAGE + "[processes]\napp = 1", "processes must be a table of commands"),
+        (IMAGE + '[processes]\napp = "it\'s"', "a command that a shell could not read"),
+        (IMAGE + "[experimental]\ncmd = 'a b'", "experimental.cmd must be list, not str"),
+        (IMAGE + "[experimental]\ncmd = [1]", "must be a list of texts"),
+        ("kill_signal = 1\n" + IMAGE, "kill_signal must be str, not int"),
+        ("machine_config = '{1'\n" + IMAGE, "machine_config must be JSON"),
+        ("machine_config = '{\"env\": 1}'\n" + IMAGE, "machine_config must be JSON"),
+        ("container = 'x'\nmachine_config = '{\"containers\": [{}]}'\n" + IMAGE, "container is 'x'"),
+    ],
+)
+def test_what_has_no_equivalent(text: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("group", "says"), [(None, "choose one of app, worker"), ("web", "no process group 'web': choose one of app")]
+)
+def test_a_group_must_be_chosen(group: str | None, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        read(GROUPS + IMAGE, process_group=group)
+
+
+def test_a_file_and_what_it_names_are_read_from_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "app.ini").write_bytes(b"\xffa=1")
+    text = '[[files]]\nguest_path = "/etc/app.ini"\nlocal_path = "conf/app.ini"'
+    (tmp_path / "fly.toml").write_text(f"{text}\n{IMAGE}")
+    for path in (tmp_path / "fly.toml", str(tmp_path / "fly.toml")):
+        (file,) = MachineConfig.from_fly_toml(path).files or ()
+        assert base64.b64decode(file.raw_value or "") == b"\xffa=1"
+    assert MachineConfig.from_fly_toml(tmp_path / "fly.toml", "app", image="other").image == "other"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"fly\.toml cannot be read: No such file"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml")
+    (tmp_path / "fly.toml").write_text("app =")
+    with pytest.raises(InvalidInput, match=r"fly\.toml is no TOML"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml")
+    (tmp_path / "fly.toml").write_text('[[files]]\nguest_path = "/a"\nlocal_path = "gone"\n' + IMAGE)
+    with pytest.raises(InvalidInput, match="gone cannot be read"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml")
