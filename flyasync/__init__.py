@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flyasync.api.client import FlyClient as FlyClient
+    from flyasync.api.fly_toml import read_fly_toml as read_fly_toml
     from flyasync.api.logs import LogStream as LogStream
     from flyasync.api.once import Creation as Creation
     from flyasync.api.paging import Pages as Pages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Result as Result,
     )
     from flyasync.emulator.faults import Fault as Fault
+    from flyasync.emulator.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
     from flyasync.errors import (
         Abandoned as Abandoned,
@@ -84,6 +86,12 @@ if TYPE_CHECKING:
         IssuedCertificate as IssuedCertificate,
         OwnershipVerification as OwnershipVerification,
     )
+    from flyasync.models.compare import (
+        Change as Change,
+        diff_text as diff_text,
+        differences as differences,
+        same as same,
+    )
     from flyasync.models.config import (
         DNS as DNS,
         CacheDrive as CacheDrive,
@@ -114,8 +122,21 @@ if TYPE_CHECKING:
         TCPHealthcheck as TCPHealthcheck,
         TempDir as TempDir,
     )
+    from flyasync.models.finding import Finding as Finding
     from flyasync.models.guest import Guest as Guest
+    from flyasync.models.hosts import (
+        app_host as app_host,
+        flycast_host as flycast_host,
+        global_host as global_host,
+        metadata_host as metadata_host,
+        nearest_host as nearest_host,
+        peer_host as peer_host,
+        process_group_host as process_group_host,
+        public_host as public_host,
+        region_host as region_host,
+    )
     from flyasync.models.lease import Lease as Lease, MachineLease as MachineLease
+    from flyasync.models.lint import lint as lint, lint_groups as lint_groups
     from flyasync.models.log import LogLine as LogLine
     from flyasync.models.machine import (
         CheckStatus as CheckStatus,
@@ -183,6 +204,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "flyasync.api.client": ("FlyClient",),
+    "flyasync.api.fly_toml": ("read_fly_toml",),
     "flyasync.api.logs": ("LogStream",),
     "flyasync.api.once": ("Creation",),
     "flyasync.api.paging": ("Pages",),
@@ -207,6 +229,7 @@ _NAMES = {
         "Result",
     ),
     "flyasync.emulator.faults": ("Fault",),
+    "flyasync.emulator.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),
     "flyasync.errors": (
         "Abandoned",
@@ -272,6 +295,12 @@ _NAMES = {
         "IssuedCertificate",
         "OwnershipVerification",
     ),
+    "flyasync.models.compare": (
+        "Change",
+        "diff_text",
+        "differences",
+        "same",
+    ),
     "flyasync.models.config": (
         "CacheDrive",
         "DNS",
@@ -302,10 +331,26 @@ _NAMES = {
         "TCPHealthcheck",
         "TempDir",
     ),
+    "flyasync.models.finding": ("Finding",),
     "flyasync.models.guest": ("Guest",),
+    "flyasync.models.hosts": (
+        "app_host",
+        "flycast_host",
+        "global_host",
+        "metadata_host",
+        "nearest_host",
+        "peer_host",
+        "process_group_host",
+        "public_host",
+        "region_host",
+    ),
     "flyasync.models.lease": (
         "Lease",
         "MachineLease",
+    ),
+    "flyasync.models.lint": (
+        "lint",
+        "lint_groups",
     ),
     "flyasync.models.log": ("LogLine",),
     "flyasync.models.machine": (

@@ -127,3 +127,8 @@ def test_the_deploy_benchmark_shows_its_figures(capsys: pytest.CaptureFixture[st
     output = capsys.readouterr().out
     assert "0 x 429" in output
     assert "30 wanted, 30 there, 0 extra" in output
+
+
+def test_the_start_benchmark_shows_its_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "benchmarks/start.py"))["main"](quick=True)
+    assert len(capsys.readouterr().out.splitlines()) == 7

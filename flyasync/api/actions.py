@@ -68,9 +68,10 @@ class Actions:
     async def suspend(self, app: str, machine_id: str, *, nonce: str | None = None) -> None:
         """Snapshot a started machine's memory and stop it; a start resumes it where it was, as a rule.
 
-        Needs at most 2 GB of memory, no swap and no schedule (docs: reference/suspend-resume).
+        Needs at most 2 GB of memory, no swap and no schedule (docs: reference/suspend-resume). Not repeated when the
+        answer is lost, since a suspended machine refuses: `wait` for `suspended` to see.
         """
-        await self._caller.ask(_action("suspend", app, machine_id, nonce=nonce))
+        await self._caller.ask(_action("suspend", app, machine_id, nonce=nonce, repeat=Repeat.UNSENT))
 
     async def signal(self, app: str, machine_id: str, signal: str) -> None:
         """Send a signal such as `SIGTERM` to the main process. Not repeated when the answer is lost."""
