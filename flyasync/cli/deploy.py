@@ -12,8 +12,10 @@ import click
 from flyasync.cli.display import Display, JSONLines, Lines, sturdy
 from flyasync.cli.options import fallback, faults, pairs, regions, rooms
 from flyasync.cli.order import Order, builder, rehearsal
+from flyasync.cli.params import app_argument
 from flyasync.cli.rollout import STOPPING, roll_out
 from flyasync.cli.signals import until_signalled
+from flyasync.cli.suggest import region_codes
 from flyasync.emulator.faults import Fault
 
 Run = Callable[[Coroutine[Any, Any, int]], int]
@@ -37,13 +39,14 @@ again goes on from there, and flyasync destroy APP --launch ID takes it away.
 
 
 @click.command("deploy", epilog=EPILOG)
-@click.argument("app")
+@app_argument
 @click.option("--image", required=True, metavar="REF", help="Image to run; a digest is safest.")
 @click.option(
     "--region",
     required=True,
     multiple=True,
     callback=regions,
+    shell_complete=region_codes,
     metavar="CODE",
     help="Region to deploy to; repeat it, or list: iad,lhr.",
 )

@@ -10,9 +10,11 @@ import click
 
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
+from flyasync.cli.answers import note
+from flyasync.cli.asking import confirm, demand_somebody, tell_where
 from flyasync.cli.display import sturdy
-from flyasync.cli.exits import FAILED, INTERRUPTED, OK
-from flyasync.cli.rollout import PUBLIC_URL
+from flyasync.cli.exits import FAILED, OK
+from flyasync.cli.params import app_argument
 from flyasync.cli.signals import until_signalled
 from flyasync.deploy.deployment import check_launch
 from flyasync.errors import FlyError, NotFound
@@ -35,7 +37,7 @@ Say = Callable[[str, dict[str, Any]], None]
 
 
 @click.command("destroy", epilog=EPILOG)
-@click.argument("app")
+@app_argument
 @click.option("--launch", required=True, metavar="ID", help="Launch whose machines to destroy, as the report names it.")
 @click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
@@ -44,38 +46,24 @@ def command(run: Any, /, *, app: str, launch: str, yes: bool, as_json: bool) -> 
     """Destroy the machines of one launch of APP, running or not, and no others."""
     refuse(check_app_name(app))
     check_launch(launch)
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask in, so --yes is needed")
+    if not yes:
+        demand_somebody()
     drive = run or asyncio.run
     say = _say_json if as_json else _say_text
     found = drive(look(app, launch, say))
     if not found:
         raise click.exceptions.Exit(OK)
     if not yes:
-        _ask()
+        confirm("Destroy them?", otherwise="nothing was destroyed")
     raise click.exceptions.Exit(
-        drive(
-            until_signalled(take_away(app, launch, found, say), lambda _: _note("stopping: what was asked may go on"))
-        )
+        drive(until_signalled(take_away(app, launch, found, say), lambda _: note("stopping: what was asked may go on")))
     )
-
-
-def _ask() -> None:
-    """Go on only after a yes."""
-    try:
-        is_agreed, code = click.confirm("Destroy them?", err=True), FAILED
-    except click.Abort:  # Ctrl-C at the question
-        is_agreed, code = False, INTERRUPTED
-    if not is_agreed:
-        _note("nothing was destroyed")
-        raise click.exceptions.Exit(code)
 
 
 async def look(app: str, launch: str, say: Say) -> tuple[Machine, ...]:
     """Find the machines of the launch, and tell which they are."""
     async with FlyClient() as fly:
-        if fly.base_url != PUBLIC_URL:
-            _note(f"api: {fly.base_url}")
+        tell_where(fly)
         found = await machines_of(fly, app, launch)
     lines = (f"  {_words(machine)}" for machine in found)
     say(
@@ -146,7 +134,3 @@ def _say_json(_: str, event: dict[str, Any]) -> None:
 
 def _write(text: str) -> None:
     click.echo(text, file=sturdy(sys.stdout))
-
-
-def _note(text: str) -> None:
-    click.echo(f"flyasync: {text}", file=sturdy(sys.stderr))

@@ -1,23 +1,34 @@
 """The group of commands: each one's module is imported only when it is asked for."""
 
 import json
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from flyasync.cli.exits import INTERRUPTED, failure
+from flyasync.cli.groups import Group
 from flyasync.errors import FlyError
 
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
     "destroy": "Destroy the machines of one launch, and no others.",
+    "apps": "Create, find and destroy apps.",
+    "machines": "Run, watch, change and destroy machines.",
+    "volumes": "Create, find, extend and destroy volumes.",
+    "secrets": "List, set and unset the secrets of an app.",
+    "certificates": "Add, check and remove hostnames and their certificates.",
+    "ips": "List, allocate and release the addresses of an app.",
+    "regions": "List the regions where machines can run.",
+    "tokens": "Say whose the token is, and make one for an app.",
+    "lint": "Say what is invalid or unwise in a machine config or a fly.toml.",
     "emulator": "Serve a local Machines API that needs no account.",
+    "completion": "Print the completion script for bash, zsh or fish.",
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands by name; the help knows their summaries without importing them."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -31,22 +42,20 @@ class Commands(click.Group):
         command: click.Command = import_module(f"flyasync.cli.{cmd_name}").command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that `args` begin with; for a typo, say which one is close."""
-        if close := get_close_matches(args[0], set(SUMMARIES) - {args[0]}, n=1, cutoff=0.7):
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing them."""
+        offers = [CompletionItem(name, help=text) for name, text in SUMMARIES.items() if name.startswith(incomplete)]
+        return offers or super().shell_complete(ctx, incomplete)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; whether it asks for JSON has to be known also where it is wrong."""
-        ctx.meta[_AS_JSON] = "--json" in args
+        own = args[: args.index("--")] if "--" in args else args
+        ctx.meta[_AS_JSON] = "--json" in own
         try:
             return super().parse_args(ctx, args)
         except KeyboardInterrupt:
@@ -86,6 +95,9 @@ Examples:
 \b
   # take away what a launch made
   flyasync destroy web --launch 509e222345
+\b
+  # the machines of an app: a table here, tabs in a pipe, or JSON
+  flyasync machines list web --json
 \b
   # a local API for flyctl, your tests or any other client
   flyasync emulator

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from attrs import fields
@@ -22,6 +22,21 @@ def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) 
             raise click.BadParameter(f"{name.strip()} is given twice")
         found[name.strip()] = value
     return found
+
+
+def contents(ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> str | None:
+    """Read a file of text; the shell, when it only completes a line, must not be kept waiting for one."""
+    if file is None or ctx.resilient_parsing:
+        return None
+    return text_of(file)
+
+
+def text_of(file: TextIO) -> str:
+    """Read text to its end; what is there instead is not repeated, for it may be a secret."""
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        raise click.BadParameter("it is not text") from None
 
 
 def rooms(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, int]:

@@ -3,6 +3,7 @@
 import asyncio
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.display import Display
 from flyasync.cli.exits import FAILED, OK
 from flyasync.cli.order import Order, client
@@ -17,9 +18,6 @@ STOPPING = (
     "cutting it short",
 )
 
-
-PUBLIC_URL = "https://api.machines.dev"
-"""Where a command goes unless the environment says otherwise, which is then told."""
 
 LOOKS = (0.0, 1.0, 2.0, 4.0)
 """Seconds before each look for an app whose creation went unanswered."""

@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import IO, Any
 
 import pytest
+from attrs import frozen
 from click.testing import CliRunner, Result
 
 from flyasync.api.client import FlyClient
@@ -72,6 +73,39 @@ async def _entered(serving: AbstractAsyncContextManager[Emulator]) -> Emulator:
 async def make(app: str) -> None:
     async with FlyClient() as fly:
         await fly.apps.create(app, org_slug="personal")
+
+
+class Keyboard(BytesIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@frozen
+class Shop:
+    """An account with the app `web`, and command lines that go there."""
+
+    emulator: Emulator
+    drive: Callable[[Coroutine[Any, Any, Any]], Any]
+
+    def ask(self, *args: str, answer: IO[bytes] | None = None) -> Result:
+        return flyasync(*args, drive=self.drive, answer=answer)
+
+    def said(self, *args: str, answer: IO[bytes] | None = None) -> str:
+        result = self.ask(*args, answer=answer)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def json(self, *args: str, exit_code: int = 0, answer: IO[bytes] | None = None) -> Any:
+        result = self.ask(*args, "--json", answer=answer)
+        assert result.exit_code == exit_code, result.output
+        return json.loads(result.stdout)
+
+    def run(self, *args: str, region: str = "iad") -> str:
+        machine_id: str = self.json("machines", "run", "web", "nginx", "--region", region, *args)["id"]
+        self.said("machines", "wait", "web", machine_id)
+        return machine_id
 
 
 class Terminal(StringIO):

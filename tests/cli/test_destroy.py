@@ -1,5 +1,4 @@
 from collections.abc import Callable, Coroutine, Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -7,15 +6,10 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
 from flyasync.models.config import MachineConfig
-from tests.cli.driver import DEPLOY, events, flyasync, served
+from tests.cli.driver import DEPLOY, Keyboard, events, flyasync, served
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 DESTROY = ("destroy", "web", "--launch", "v1")
-
-
-class Keyboard(BytesIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_a_wrong_command_line_exits_with_2(args: list[str], says: str) -> None:
 
 def test_its_options_reach_it(unused_tcp_port: int) -> None:
     seen: dict[str, Any] = {}
-    fault = '{"does": "lose_answer", "action": "getVolume", "times": 1}'
+    fault = '{"does": "lose_answer", "action": "getVolumeById", "times": 1}'
     flyasync(
         *("emulator", "--port", str(unused_tcp_port), "--latency", "0.5", "--boot", "20:30", "--fault", fault),
         drive=lambda serving: seen.update(run_virtual(visited(serving, f"http://127.0.0.1:{unused_tcp_port}"))),

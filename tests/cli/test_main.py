@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import click
@@ -7,7 +8,7 @@ import pytest
 
 from flyasync.__main__ import main
 from flyasync.cli.exits import failure
-from flyasync.cli.main import SUMMARIES, Commands
+from flyasync.cli.main import SUMMARIES, Commands, command as main_command
 from flyasync.errors import ClientClosed, FlyError, InvalidInput, MissingToken
 from tests.cli.driver import flyasync
 
@@ -43,6 +44,24 @@ def test_each_command_is_there_and_begins_its_help_with_its_name(name: str) -> N
     result = flyasync(name, "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: flyasync {name} ")
+
+
+def leaves(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:
+    with click.Context(group) as ctx:
+        for name in group.list_commands(ctx):
+            found = group.get_command(ctx, name)
+            assert found is not None
+            if isinstance(found, click.Group):
+                yield from leaves(found, *path, name)
+            else:
+                yield " ".join([*path, name]), found
+
+
+@pytest.mark.parametrize(("name", "found"), dict(leaves(main_command)).items(), ids=str)
+def test_each_command_can_answer_in_json_and_says_in_one_line_what_it_is_for(name: str, found: click.Command) -> None:
+    options = {option for parameter in found.params for option in parameter.opts}
+    assert "--json" in options or name in {"emulator", "completion"}
+    assert "..." not in found.get_short_help_str(60) or name in SUMMARIES
 
 
 @pytest.mark.parametrize(

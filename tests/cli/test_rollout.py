@@ -6,10 +6,11 @@ from io import StringIO
 
 import pytest
 
+from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.deploy import display_for, shown
 from flyasync.cli.display import JSONLines, Lines
 from flyasync.cli.order import Order, Rehearsal
-from flyasync.cli.rollout import PUBLIC_URL, roll_out
+from flyasync.cli.rollout import roll_out
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault
 from flyasync.wire import credentials

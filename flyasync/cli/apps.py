@@ -1,0 +1,61 @@
+"""`flyasync apps`: the names that machines, volumes and addresses belong to."""
+
+import click
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.answers import Answer, Details, Said, Table
+from flyasync.cli.asking import asks, confirmed
+from flyasync.cli.groups import Group
+from flyasync.cli.organizations import apps_of
+from flyasync.cli.params import app_argument, needed_org, org_option
+
+LIST = {"NAME": "name", "ID": "id", "MACHINES": "machine_count", "VOLUMES": "volume_count", "NETWORK": "network"}
+SHOW = {
+    "NAME": "name",
+    "ID": "id",
+    "STATUS": "status",
+    "ORGANIZATION": "organization.slug",
+    "MACHINES": "machine_count",
+    "VOLUMES": "volume_count",
+    "NETWORK": "network",
+}
+
+command = Group("apps", help="Create, find and destroy apps.")
+
+
+@command.command("list")
+@org_option
+@asks
+async def list_(fly: FlyClient, *, org: str | None) -> Answer:
+    """List the apps of one organization, or of all."""
+    return Table(await apps_of(fly, org), LIST)
+
+
+@command.command("create")
+@click.argument("app", metavar="NAME")
+@needed_org
+@click.option("--network", metavar="NAME", help="A private network of its own, for its whole life.")
+@asks
+async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> Answer:
+    """Create an app."""
+    made = await fly.apps.create(app, org_slug=org, network=network)
+    return Said(f"created the app {app} in {org}", made)
+
+
+@command.command("show")
+@app_argument
+@asks
+async def show(fly: FlyClient, *, app: str) -> Answer:
+    """Show one app."""
+    return Details(await fly.apps.get(app), SHOW)
+
+
+@command.command("destroy")
+@app_argument
+@click.option("--force", is_flag=True, help="Stop its machines first.")
+@confirmed("Destroy the app {app} and all that is in it?")
+@asks
+async def destroy(fly: FlyClient, *, app: str, force: bool) -> Answer:
+    """Destroy an app and all that is in it."""
+    await fly.apps.delete(app, force=force or None)
+    return Said(f"destroyed the app {app}", {"app": app, "destroyed": True})

@@ -1,0 +1,121 @@
+"""`flyasync certificates`: hostnames of your own for an app."""
+
+from collections.abc import Iterator
+
+import click
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.answers import Answer, Details, Said, Table
+from flyasync.cli.asking import asks, confirmed
+from flyasync.cli.groups import Group
+from flyasync.cli.options import contents
+from flyasync.cli.params import app_argument
+from flyasync.cli.tables import Columns
+from flyasync.models.certificate import Certificate
+
+LIST = {
+    "HOSTNAME": "hostname",
+    "STATUS": "status",
+    "FROM FLY": "has_fly_certificate",
+    "OWN": "has_custom_certificate",
+    "CREATED": "created_at",
+}
+
+
+def _issued(certificate: Certificate) -> list[str]:
+    return [f"{one.source} {one.status} until {one.expires_at or '?'}" for one in certificate.certificates or ()]
+
+
+def _records(certificate: Certificate) -> Iterator[str]:
+    needs = certificate.dns_requirements
+    if needs is None:
+        return
+    yield from (f"A {address}" for address in needs.a or ())
+    yield from (f"AAAA {address}" for address in needs.aaaa or ())
+    if needs.cname:
+        yield f"CNAME {needs.cname}"
+    if needs.acme_challenge and needs.acme_challenge.name:
+        yield f"CNAME {needs.acme_challenge.name} to {needs.acme_challenge.target}"
+    if needs.ownership and needs.ownership.name:
+        yield f"TXT {needs.ownership.name} {needs.ownership.app_value or needs.ownership.org_value}"
+
+
+def _problems(certificate: Certificate) -> list[str]:
+    return [f"{one.message} ({one.remediation or one.code})" for one in certificate.validation_errors or ()]
+
+
+SHOW: Columns = {
+    "HOSTNAME": "hostname",
+    "STATUS": "status",
+    "CONFIGURED": "configured",
+    "CERTIFICATES": _issued,
+    "DNS RECORDS TO SET": lambda certificate: list(_records(certificate)),
+    "PROBLEMS": _problems,
+    "RATE LIMITED UNTIL": "rate_limited_until",
+    "WARNING": "warning",
+}
+
+command = Group("certificates", help="Add, check and remove hostnames and their certificates.")
+
+host_argument = click.argument("hostname")
+
+
+@command.command("list")
+@app_argument
+@asks
+async def list_(fly: FlyClient, *, app: str) -> Answer:
+    """List the hostnames of APP."""
+    return Table([row async for row in fly.certificates.list(app)], LIST)
+
+
+@command.command("add")
+@app_argument
+@host_argument
+@click.option("--fullchain", type=click.File(), callback=contents, metavar="FILE", help="Your own certificate, as PEM.")
+@click.option(
+    "--private-key", type=click.File(), callback=contents, metavar="FILE", help="The key of --fullchain, as PEM."
+)
+@asks
+async def add(fly: FlyClient, *, app: str, hostname: str, fullchain: str | None, private_key: str | None) -> Answer:
+    """Add a hostname.
+
+    Fly.io gets its certificate by ACME, once the DNS records are set that the answer names; or bring your own.
+    """
+    if fullchain is None and private_key is None:
+        return Details(await fly.certificates.create_acme(app, hostname), SHOW)
+    if fullchain is None or private_key is None:
+        raise click.UsageError("--fullchain and --private-key go together")
+    made = await fly.certificates.create_custom(app, hostname, fullchain=fullchain, private_key=private_key)
+    return Details(made, SHOW)
+
+
+@command.command("check")
+@app_argument
+@host_argument
+@asks
+async def check(fly: FlyClient, *, app: str, hostname: str) -> Answer:
+    """Look up a hostname's DNS now."""
+    return Details(await fly.certificates.check(app, hostname), SHOW)
+
+
+@command.command("show")
+@app_argument
+@host_argument
+@asks
+async def show(fly: FlyClient, *, app: str, hostname: str) -> Answer:
+    """Show one hostname and its certificates."""
+    return Details(await fly.certificates.get(app, hostname), SHOW)
+
+
+@command.command("remove")
+@app_argument
+@host_argument
+@confirmed("Take {hostname} and its certificates from {app}?")
+@asks
+async def remove(fly: FlyClient, *, app: str, hostname: str) -> Answer:
+    """Take a hostname from APP.
+
+    All its certificates go with it.
+    """
+    await fly.certificates.delete(app, hostname)
+    return Said(f"removed {hostname} from {app}", {"app": app, "hostname": hostname, "removed": True})

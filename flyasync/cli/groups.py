@@ -1,0 +1,23 @@
+"""Groups of commands: in the order they are given, and with a hint for a typo."""
+
+from difflib import get_close_matches
+
+import click
+
+
+class Group(click.Group):
+    """Commands by name."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Name the commands."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with; for a typo, say which one is close."""
+        names = self.list_commands(ctx)
+        close = get_close_matches(args[0], names, n=1, cutoff=0.7)
+        if close and args[0] not in names and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)

@@ -1,0 +1,118 @@
+"""`flyasync lint`: what is invalid or unwise in a machine config or a fly.toml, without asking the API."""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from attrs import asdict, evolve, frozen
+
+from flyasync.api.fly_toml import read_fly_toml
+from flyasync.cli.answers import note, show
+from flyasync.cli.asking import in_json
+from flyasync.cli.exits import FAILED, OK
+from flyasync.cli.tables import Columns, cells, write_table
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.convert import Mismatch, structure
+from flyasync.models.lint import Finding, lint
+
+EPILOG = """\b
+Examples:
+  flyasync lint fly.toml
+  flyasync machines show web 61c5e333ac21e4 --json | flyasync lint -
+
+Exit status: 1 when the API would refuse it, 0 otherwise, warnings or not, 2 when it cannot be read.
+"""
+
+COLUMNS: Columns = {
+    "KIND": lambda finding: "error" if finding.certain else "warning",
+    "CODE": "code",
+    "PATH": "path",
+    "FOUND": "message",
+    "ADVICE": "advice",
+}
+IMAGE = "registry.fly.io/to-be-built"
+"""Stands for the image that is yet to be built from a fly.toml."""
+
+
+@frozen
+class Findings:
+    """What was found, the certain first."""
+
+    found: Sequence[Finding]
+
+    @property
+    def code(self) -> int:
+        """The exit status: failed when something certain is among them."""
+        return FAILED if any(finding.certain for finding in self.found) else OK
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        """The findings as JSON."""
+        return [asdict(finding) for finding in self.found]
+
+    def write(self, out: TextIO) -> None:
+        """Write a line for each finding."""
+        write_table(out, list(COLUMNS), [cells(finding, COLUMNS) for finding in self.found])
+        if not self.found:
+            note("nothing found")
+
+
+@click.command("lint", epilog=EPILOG)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--process-group", metavar="NAME", help="Of a fly.toml, only this group; by default all.")
+@in_json
+def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
+    """Say what is invalid or unwise in FILE: a fly.toml, or the config of a machine as JSON; - reads JSON."""
+    found = _of_toml(file, process_group) if file.suffix == ".toml" else _of_json(_text(file))
+    certain_first = sorted(found, key=lambda finding: not finding.certain)
+    raise click.exceptions.Exit(show(Findings(certain_first), as_json=as_json))
+
+
+def _text(file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}") from error
+
+
+def _of_json(text: str) -> Iterator[Finding]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"it is neither JSON nor a file named .toml: {error}") from error
+    try:
+        yield from lint(structure(_config(document), MachineConfig))
+    except Mismatch as mismatch:
+        yield Finding("type", mismatch.path, mismatch.problem, "write it as the API documents it")
+
+
+def _config(document: Any) -> Any:
+    """Take the config out of a whole machine, or out of what is sent to create one."""
+    return document["config"] if isinstance(document, dict) and "config" in document else document
+
+
+def _of_toml(file: Path, process_group: str | None) -> Iterator[Finding]:
+    document = _toml(file)
+    image = None if _table(document, "build").get("image") else IMAGE
+    groups: list[str | None] = [process_group] if process_group else [*_table(document, "processes")] or [None]
+    for group in groups:
+        prefix = f"{group}: " if len(groups) > 1 else ""
+        for finding in lint(read_fly_toml(file, group, image=image)):
+            yield evolve(finding, path=prefix + finding.path)
+
+
+def _table(document: Any, name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _toml(file: Path) -> Any:
+    try:
+        return tomllib.loads(_text(file))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{file} is no TOML: {error}") from error

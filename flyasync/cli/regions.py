@@ -1,0 +1,22 @@
+"""`flyasync regions`: where machines can run."""
+
+import click
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.answers import Answer, Table
+from flyasync.cli.asking import asks
+
+COLUMNS = {
+    "CODE": "code",
+    "NAME": "name",
+    "AREA": "geo_region",
+    "PAID PLAN ONLY": "requires_paid_plan",
+    "DEPRECATED": "deprecated",
+}
+
+
+@click.command("regions")
+@asks
+async def command(fly: FlyClient) -> Answer:
+    """List the regions where machines can run."""
+    return Table((await fly.platform.regions()).regions, COLUMNS)

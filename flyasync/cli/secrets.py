@@ -1,0 +1,108 @@
+"""`flyasync secrets`: what an app's machines find in their environment, and nobody else sees."""
+
+import sys
+from collections.abc import Mapping
+
+import click
+from attrs import evolve
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.answers import Answer, Said, Table
+from flyasync.cli.asking import answered, asks, in_json
+from flyasync.cli.env_file import read
+from flyasync.cli.groups import Group
+from flyasync.cli.options import contents, text_of
+from flyasync.cli.params import app_argument
+from flyasync.models.secret import SecretsUpdate
+
+COLUMNS = {"NAME": "name", "DIGEST": "digest", "CREATED": "created_at", "UPDATED": "updated_at"}
+
+EPILOG = """\b
+Examples:
+  flyasync secrets set web DATABASE_URL                  (asks for the value, without showing it)
+  pass show web/database | flyasync secrets set web DATABASE_URL
+  flyasync secrets set web --from-env-file .env
+
+A value is never taken from the arguments, where the shell's history and other users would find it, and never shown.
+"""
+
+command = Group("secrets", help="List, set and unset the secrets of an app.", epilog=EPILOG)
+
+
+@command.command("list")
+@app_argument
+@asks
+async def list_(fly: FlyClient, *, app: str) -> Answer:
+    """List the secrets of APP.
+
+    Their names and digests, never the values.
+    """
+    return Table([evolve(secret, value=None) for secret in await fly.secrets.list(app)], COLUMNS)
+
+
+@asks
+async def _store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> Answer:
+    return _updated(f"{app}: set {', '.join(values)}", await fly.secrets.update(app, values))
+
+
+@command.command("set")
+@app_argument
+@click.argument("names", metavar="[NAME]", nargs=-1)
+@click.option(
+    "--from-env-file",
+    "lines",
+    type=click.File(),
+    callback=contents,
+    metavar="FILE|-",
+    help="Set many: a file with NAME=VALUE lines.",
+)
+@in_json
+def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) -> None:
+    """Set a secret of APP.
+
+    Its value is read from standard input, or asked for without showing it.
+
+    Machines see it when they are started or updated next.
+    """
+    _store(app=app, values=_values(names, lines), as_json=as_json)
+
+
+def _values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
+    if lines is not None:
+        if names:
+            raise click.UsageError("--from-env-file names the secrets itself, so no NAME can go with it")
+        return read(lines)
+    # What else was given may be a secret, so it is not repeated.
+    if len(names) != 1 or "=" in names[0]:
+        raise click.UsageError("give one NAME and no value: the value is read from standard input, or asked for")
+    value = _asked(names[0]) if sys.stdin.isatty() else _piped()
+    if not value:
+        raise click.UsageError("the value is empty, so nothing was set")
+    return {names[0]: value}
+
+
+def _asked(name: str) -> str:
+    return str(answered(lambda: click.prompt(f"Value of {name}", hide_input=True, err=True)))
+
+
+def _piped() -> str:
+    """Read the value up to the end, without the line break that `echo` puts there."""
+    return text_of(sys.stdin).removesuffix("\n").removesuffix("\r")
+
+
+@command.command("unset")
+@app_argument
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@asks
+async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> Answer:
+    """Take secrets from APP.
+
+    One that is not there is no error.
+    """
+    done = await fly.secrets.update(app, dict.fromkeys(names))
+    return _updated(f"{app}: unset {', '.join(names)}", done)
+
+
+def _updated(text: str, done: SecretsUpdate) -> Said:
+    shown = evolve(done, secrets=[evolve(secret, value=None) for secret in done.secrets or ()])
+    return Said(f"{text} (version {done.version}); machines see it when they are started or updated next", shown)

@@ -1,0 +1,55 @@
+"""Rows of text: a table in a terminal, tab-separated lines elsewhere."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, TextIO
+
+Columns = Mapping[str, str | Callable[[Any], Any]]
+"""What a table shows: under each heading a field, such as `config.image`, or a function of the row."""
+
+_SPACE = "  "
+
+
+def cells(row: Any, columns: Columns) -> list[str]:
+    """Give what stands in a row, as text."""
+    return [_text(_value(row, column)) for column in columns.values()]
+
+
+def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write rows under their headings where somebody looks; for a program, only the rows, with tabs in between."""
+    if out.isatty():
+        _draw(out, heads, rows)
+    else:
+        out.writelines("\t".join(row) + "\n" for row in rows)
+
+
+def _draw(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    rich = import_module("rich.table")  # it is loaded for those who see it
+    text = import_module("rich.text").Text
+    table = rich.Table(box=None, pad_edge=False, padding=(0, len(_SPACE), 0, 0), show_header=any(heads))
+    for number, head in enumerate(heads):
+        table.add_column(text(head, style="bold"), overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*map(text, row))
+    import_module("rich.console").Console(file=out, highlight=False).print(table)
+
+
+def _value(row: Any, column: str | Callable[[Any], Any]) -> Any:
+    if not isinstance(column, str):
+        return column(row)
+    for name in column.split("."):
+        row = None if row is None else getattr(row, name)
+    return row
+
+
+def _text(value: Any) -> str:
+    """Write a value on one line; what the API says may hold tabs, line breaks and control characters."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return _text([f"{name}={item}" for name, item in value.items()])
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return "".join(letter for letter in " ".join(str(value).split()) if letter.isprintable())

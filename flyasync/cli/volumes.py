@@ -1,0 +1,124 @@
+"""`flyasync volumes`: disks on one host, for one machine at a time."""
+
+import click
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.answers import Answer, Details, Said, Table
+from flyasync.cli.asking import asks, confirmed
+from flyasync.cli.groups import Group
+from flyasync.cli.params import app_argument, needed_region, volume_argument
+
+LIST = {
+    "ID": "id",
+    "NAME": "name",
+    "STATE": "state",
+    "REGION": "region",
+    "SIZE GB": "size_gb",
+    "MACHINE": "attached_machine_id",
+    "CREATED": "created_at",
+}
+SHOW = {
+    **LIST,
+    "ZONE": "zone",
+    "ENCRYPTED": "encrypted",
+    "FILESYSTEM": "fstype",
+    "SNAPSHOTS KEPT, DAYS": "snapshot_retention",
+    "HOST": "host_status",
+}
+SNAPSHOTS = {
+    "ID": "id",
+    "STATUS": "status",
+    "BYTES": "size",
+    "VOLUME BYTES": "volume_size",
+    "KEPT, DAYS": "retention_days",
+    "CREATED": "created_at",
+}
+
+command = Group("volumes", help="Create, find, extend and destroy volumes.")
+
+size_option = click.option("--size", "size_gb", type=click.IntRange(min=1), metavar="GB", help="Size in GB.")
+
+
+@command.command("list")
+@app_argument
+@asks
+async def list_(fly: FlyClient, *, app: str) -> Answer:
+    """List the volumes of APP."""
+    return Table(await fly.volumes.list(app), LIST)
+
+
+@command.command("create")
+@app_argument
+@click.argument("name")
+@needed_region
+@size_option
+@click.option("--snapshot", metavar="ID", help="Snapshot to restore into it.")
+@click.option("--snapshot-retention", type=click.IntRange(1, 60), metavar="DAYS", help="How long snapshots are kept.")
+@click.option("--unencrypted", is_flag=True, help="Leave it unencrypted.")
+@asks
+async def create(
+    fly: FlyClient,
+    *,
+    app: str,
+    name: str,
+    region: str,
+    size_gb: int | None,
+    snapshot: str | None,
+    snapshot_retention: int | None,
+    unencrypted: bool,
+) -> Answer:
+    """Create the volume NAME in APP.
+
+    The machine that mounts it must run in the same region.
+    """
+    made = await fly.volumes.create(
+        app,
+        name=name,
+        region=region,
+        size_gb=size_gb,
+        snapshot_id=snapshot,
+        snapshot_retention=snapshot_retention,
+        encrypted=False if unencrypted else None,
+    )
+    return Details(made, SHOW)
+
+
+@command.command("show")
+@app_argument
+@volume_argument
+@asks
+async def show(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
+    """Show one volume."""
+    return Details(await fly.volumes.get(app, volume_id), SHOW)
+
+
+@command.command("extend")
+@app_argument
+@volume_argument
+@click.option("--size", "size_gb", type=click.IntRange(min=1), required=True, metavar="GB", help="New size in GB.")
+@asks
+async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> Answer:
+    """Grow a volume; it cannot shrink."""
+    extended = await fly.volumes.extend(app, volume_id, size_gb=size_gb)
+    hint = "; its machine sees the new room after a restart" if extended.needs_restart else ""
+    return Said(f"{volume_id} has {extended.volume.size_gb} GB{hint}", extended)
+
+
+@command.command("destroy")
+@app_argument
+@volume_argument
+@confirmed("Destroy the volume {volume_id} of {app}?")
+@asks
+async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
+    """Destroy a volume that no machine holds."""
+    volume = await fly.volumes.delete(app, volume_id)
+    return Said(f"destroyed the volume {volume_id}", volume)
+
+
+@command.command("snapshots")
+@app_argument
+@volume_argument
+@asks
+async def snapshots(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
+    """List the snapshots of a volume."""
+    return Table(await fly.volumes.snapshots(app, volume_id), SNAPSHOTS)

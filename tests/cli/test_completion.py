@@ -1,0 +1,51 @@
+import pytest
+from click.shell_completion import ShellComplete
+
+from flyasync.cli.main import SUMMARIES, command
+from flyasync.emulator import Fault
+from flyasync.testing import run_virtual
+from tests.cli.driver import Shop, flyasync
+
+
+def offers(*args: str, incomplete: str = "", shop: Shop | None = None) -> list[str]:
+    drive = shop.drive if shop else run_virtual
+    complete = ShellComplete(command, {"obj": drive}, "flyasync", "_FLYASYNC_COMPLETE")
+    return [item.value for item in complete.get_completions(list(args), incomplete)]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_printed(shell: str) -> None:
+    result = flyasync("completion", shell)
+    assert result.exit_code == 0
+    assert f"_FLYASYNC_COMPLETE={shell}_complete" in result.stdout
+
+
+def test_another_shell_is_wrong() -> None:
+    assert flyasync("completion", "tcsh").exit_code == 2
+
+
+def test_commands_options_and_verbs_are_offered() -> None:
+    assert offers() == list(SUMMARIES)
+    assert offers(incomplete="ma") == ["machines"]
+    assert "--version" in offers(incomplete="--")
+    assert offers("machines", incomplete="sus") == ["suspend"]
+    assert offers("machnes", "list") is not None
+
+
+def test_apps_machines_volumes_and_regions_are_asked_of_the_api(shop: Shop) -> None:
+    machine_id = shop.run()
+    volume_id = shop.json("volumes", "create", "web", "data", "--region", "iad")["id"]
+    assert offers("apps", "show", incomplete="w", shop=shop) == ["web"]
+    assert offers("machines", "stop", "web", shop=shop) == [machine_id]
+    assert offers("volumes", "show", "web", shop=shop) == [volume_id]
+    assert offers("machines", "run", "web", "nginx", "--region", incomplete="ia", shop=shop) == ["iad"]
+
+
+def test_without_an_answer_nothing_is_offered_and_nothing_said(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.emulator.faults.add(Fault(does="delay", seconds=60.0))
+    assert offers("apps", "show", shop=shop) == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_token_nothing_is_offered() -> None:
+    assert offers("apps", "show") == []

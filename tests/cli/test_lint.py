@@ -1,0 +1,82 @@
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.driver import flyasync
+
+TOML = """
+app = "web"
+[http_service]
+internal_port = 8080
+auto_stop_machines = "stop"
+auto_start_machines = false
+"""
+
+
+def linted(path: Path, text: str, *args: str) -> tuple[int, list[dict[str, Any]]]:
+    path.write_text(text)
+    result = flyasync("lint", str(path), *args, "--json")
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_a_good_config_has_no_findings(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"image": "nginx"}')
+    result = flyasync("lint", str(tmp_path / "config.json"))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "flyasync: nothing found\n")
+
+
+def test_a_certain_finding_makes_it_fail(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "config.json", '{"image": "nginx", "guest": {"cpus": 3, "memory_mb": 100}}')
+    assert exit_code == 1
+    assert found[0]["certain"]
+    assert all({"code", "path", "message", "advice"} <= finding.keys() for finding in found)
+
+
+def test_a_warning_alone_does_not(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "config.json", '{"image": "nginx", "schedule": "yearly"}')
+    assert exit_code == 0
+    assert [(finding["code"], finding["path"], finding["certain"]) for finding in found] == [
+        ("schedule", "schedule", False)
+    ]
+    said = flyasync("lint", str(tmp_path / "config.json")).stdout
+    assert said.startswith("warning\tschedule\tschedule\t'yearly' is no known schedule\t")
+
+
+def test_a_value_of_the_wrong_type_is_a_finding(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "config.json", '{"image": "nginx", "guest": {"cpus": "2"}}')
+    assert (exit_code, found[0]["path"]) == (1, "$.guest.cpus")
+
+
+def test_a_fly_toml_is_read_as_flyctl_does(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "fly.toml", TOML)
+    assert exit_code == 0
+    assert "services[0].autostop" in {finding["path"] for finding in found}
+
+
+def test_each_process_group_is_looked_at(tmp_path: Path) -> None:
+    text = f'{TOML}\n[processes]\nweb = "serve"\njobs = "work"\n[[vm]]\nmemory = "100mb"\nprocesses = ["jobs"]\n'
+    exit_code, found = linted(tmp_path / "fly.toml", text)
+    assert exit_code == 1
+    assert found[0]["path"].startswith("jobs: ")
+    assert linted(tmp_path / "fly.toml", text, "--process-group", "web")[0] == 0
+
+
+def test_a_whole_machine_may_come_through_a_pipe() -> None:
+    document = json.dumps({"id": "1", "config": {"guest": {"cpus": 3}}}).encode()
+    assert flyasync("lint", "-", answer=BytesIO(document)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("fly.toml", "app ="), ("fly.toml", "build = 1\nprocesses = 2"), ("fly.toml", 'appp = "web"'), ("x.json", "{")],
+)
+def test_what_cannot_be_read_is_wrong_input(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert flyasync("lint", str(tmp_path / name)).exit_code == 2
+
+
+def test_a_file_that_is_not_there_is_wrong_input() -> None:
+    assert flyasync("lint", "nosuch.toml").exit_code == 2

@@ -1,0 +1,105 @@
+from io import BytesIO
+from pathlib import Path
+
+import click
+import pytest
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.env_file import read
+from tests.cli.driver import Keyboard, Shop
+
+SET = ("secrets", "set", "web")
+
+
+def values(shop: Shop) -> dict[str, str]:
+    found: dict[str, str] = shop.drive(_values())
+    return found
+
+
+async def _values() -> dict[str | None, str | None]:
+    async with FlyClient() as fly:
+        return {secret.name: secret.value for secret in await fly.secrets.list("web", show_secrets=True)}
+
+
+def names(shop: Shop) -> list[str]:
+    return [secret["name"] for secret in shop.json("secrets", "list", "web")]
+
+
+def test_a_value_is_read_from_standard_input(shop: Shop) -> None:
+    result = shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2\n"))
+    assert result.exit_code == 0
+    assert result.stdout.startswith("web: set KEY (version ")
+    assert "hunter2" not in result.output
+    assert names(shop) == ["KEY"]
+    assert values(shop)["KEY"] == "hunter2"
+
+
+def test_in_a_terminal_it_is_asked_for_and_not_shown(shop: Shop) -> None:
+    result = shop.ask(*SET, "KEY", answer=Keyboard(b"hunter2\n"))
+    assert result.exit_code == 0
+    assert "Value of KEY" in result.stderr
+    assert "hunter2" not in result.output
+    assert values(shop)["KEY"] == "hunter2"
+
+
+def test_ctrl_c_at_the_question_sets_nothing(shop: Shop) -> None:
+    assert shop.ask(*SET, "KEY", answer=Keyboard(b"")).exit_code == 130
+    assert names(shop) == []
+
+
+@pytest.mark.parametrize("wrong", [["KEY=hunter2"], ["KEY", "hunter2"], [], ["--from-env-file", "-", "hunter2"]])
+def test_a_value_in_the_arguments_is_refused_and_not_repeated(shop: Shop, wrong: list[str]) -> None:
+    result = shop.ask(*SET, *wrong, answer=BytesIO(b"x"))
+    assert result.exit_code == 2
+    assert "hunter2" not in result.output
+    assert names(shop) == []
+
+
+@pytest.mark.parametrize("names", [["KEY"], ["--from-env-file", "-"]])
+def test_what_is_not_text_is_refused(shop: Shop, names: list[str]) -> None:
+    result = shop.ask(*SET, *names, answer=BytesIO(b"\xff\xfe=\xff"))
+    assert result.exit_code == 2
+    assert "it is not text" in result.stderr
+
+
+def test_an_empty_value_is_refused(shop: Shop) -> None:
+    assert shop.ask(*SET, "KEY", answer=BytesIO(b"\n")).exit_code == 2
+
+
+@pytest.mark.parametrize("way", ["file", "stdin"])
+def test_many_come_from_an_env_file(shop: Shop, tmp_path: Path, way: str) -> None:
+    text = b"# of the shop\nexport ONE=1\nTWO='a b'\n"
+    file = tmp_path / ".env"
+    file.write_bytes(text)
+    told = shop.json(*SET, "--from-env-file", str(file) if way == "file" else "-", answer=BytesIO(text))
+    assert [secret["name"] for secret in told["secrets"]] == ["ONE", "TWO"]
+    assert values(shop) == {"ONE": "1", "TWO": "a b"}
+
+
+def test_no_value_is_ever_listed(shop: Shop) -> None:
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    assert "hunter2" not in shop.said("secrets", "list", "web") + shop.said("secrets", "list", "web", "--json")
+
+
+def test_secrets_are_unset(shop: Shop) -> None:
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    assert shop.said("secrets", "unset", "web", "KEY", "OTHER").startswith("web: unset KEY, OTHER (version ")
+    assert names(shop) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=1", "1"), ("A = 1 ", "1"), ("A=", ""), ("A=b=c", "b=c"), ("A='x\\n'", "x\\n"), ('A="x\\ny"', "x\ny"),
+        ('A="say \\"hi\\""', 'say "hi"'), ("export A=#1", "#1"),
+    ],
+)  # fmt: skip
+def test_how_a_line_is_read(line: str, value: str) -> None:
+    assert read(line) == {"A": value}
+
+
+@pytest.mark.parametrize("text", ["hunter2", "A=1\nA=hunter2", 'A="hunter2', "1A=hunter2", "A='", "", "# no"])
+def test_a_wrong_line_is_told_by_its_number_alone(text: str) -> None:
+    with pytest.raises(click.UsageError) as wrong:
+        read(text)
+    assert "hunter2" not in wrong.value.message
