@@ -1,30 +1,41 @@
 """A database with a disk of its own: the volume first, then the machine that mounts it, on the volume's host."""
 
 import asyncio
-import os
+import getpass
+import sys
 
 from flyasync import FlyClient, Guest, Machine, MachineConfig, Mount, Volume
 
 GUEST = Guest(cpus=2, memory_mb=2048)
 
 
-async def launch_database(fly: FlyClient, app: str, *, region: str = "iad") -> tuple[Machine, Volume]:
-    """Create a volume where a machine of this size has room, then the machine on it."""
-    volume = await fly.volumes.create(app, name="data", region=region, size_gb=10, compute=GUEST)
+async def launch_database(fly: FlyClient, app: str, password: str, *, region: str = "iad") -> tuple[Machine, Volume]:
+    """Set the password as a secret, create a volume where a machine of this size has room, then the machine on it.
+
+    Called again, it uses the volume that is free, and finds the machine that it made.
+    """
+    secret = await fly.secrets.set(app, "POSTGRES_PASSWORD", password)
+    volumes = [volume for volume in await fly.volumes.list(app) if volume.name == "data" and volume.region == region]
+    volume = (
+        volumes[0] if volumes else await fly.volumes.create(app, name="data", region=region, size_gb=10, compute=GUEST)
+    )
     config = MachineConfig(
         image="postgres:15",
         guest=GUEST,
-        env={"POSTGRES_PASSWORD": os.environ.get("POSTGRES_PASSWORD", "change-me"), "PGDATA": "/data/postgres"},
+        env={"PGDATA": "/data/postgres"},
         mounts=[Mount(volume=volume.id, path="/data")],
     )
-    machine = await fly.machines.create(app, config, name="database", region=region)
+    machine = await fly.machines.create_once(
+        app, config, name="database", launch="database", region=region, min_secrets_version=secret.version
+    )
     await fly.machines.wait(app, machine.id, just_created=True)
     return machine, volume
 
 
 async def main() -> None:
     async with FlyClient() as fly:
-        machine, volume = await launch_database(fly, "my-web-app")
+        password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+        machine, volume = await launch_database(fly, "my-web-app", password)
         print(f"{machine.name} {machine.id} in {machine.region}, on {volume.id} of {volume.size_gb} GB")
 
 

@@ -1,14 +1,14 @@
 """An orchestrator that keeps some machines warm: stopped ones ready to start, and a new one for each that is taken."""
 
 import asyncio
-from itertools import count
+from secrets import token_hex
 
 from attrs import define, field
 
 from flyasync import FlyClient, Machine, MachineConfig
 
 APP = "jobs"
-JOB = MachineConfig(image="registry.fly.io/jobs:v1", auto_destroy=True)
+JOB = MachineConfig(image="registry.fly.io/jobs:v1", metadata={"pool": "warm"}, auto_destroy=True)
 
 
 @define
@@ -17,20 +17,20 @@ class WarmPool:
 
     fly: FlyClient
     size: int
-    launch: str = "warm"
     _warm: "asyncio.Queue[Machine]" = field(factory=asyncio.Queue)
-    _numbers: "count[int]" = field(factory=lambda: count(1))
 
     async def fill(self) -> None:
-        """Make what is missing; machines of an earlier run are found and used."""
+        """Find the warm machines of an earlier run, and make what is missing."""
+        for machine in await self.fly.machines.list(APP, metadata={"pool": "warm"}, state="stopped"):
+            await self._warm.put(machine)
         async with asyncio.TaskGroup() as makers:
             for _ in range(self.size - self._warm.qsize()):
                 makers.create_task(self._make())
 
     async def _make(self) -> None:
-        machine = await self.fly.machines.create_once(
-            APP, JOB, name=f"warm-{next(self._numbers)}", launch=self.launch, skip_launch=True
-        )
+        # A name of its own for each: one that was used before may belong to a machine that runs a job.
+        name = f"job-{token_hex(4)}"
+        machine = await self.fly.machines.create_once(APP, JOB, name=name, launch="warm-pool", skip_launch=True)
         await self.fly.machines.wait(APP, machine.id, state="stopped", just_created=True)
         await self._warm.put(machine)
 

@@ -9,15 +9,16 @@ The fixtures `fly_emulator` and `fly` come with the pytest plugin: see `flyasync
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from flyasync.emulator.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.models.convert import structure
 from flyasync.models.machine import Machine
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -43,17 +44,32 @@ def mock_machine(**overrides: Any) -> Machine:
     return structure({**shown, **overrides}, Machine)
 
 
-@contextmanager
-def trouble(emulator: Emulator, *faults: Fault) -> Iterator[None]:
-    """Have `emulator` misbehave while the block runs; earlier faults stay, and come first.
+class trouble:  # noqa: N801 - used as a function is: `with trouble(…)`, `@trouble(…)`
+    """Have an emulator misbehave while a block or a function runs, a coroutine function as well.
 
-    A whole test begins with trouble by the marker `@pytest.mark.fly_emulator(faults=[…])` instead.
+    Earlier faults stay, and come first. A whole test begins with trouble by the marker
+    `@pytest.mark.fly_emulator(faults=[…])` instead.
     """
-    emulator.faults.add(*faults)
-    try:
-        yield
-    finally:
-        emulator.faults.remove(*faults)
+
+    def __init__(self, emulator: Emulator, *faults: Fault) -> None:
+        self._emulator = emulator
+        self._faults = faults
+
+    def __enter__(self) -> None:
+        self._emulator.faults.add(*self._faults)
+
+    def __exit__(self, *_: object) -> None:
+        self._emulator.faults.remove(*self._faults)
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Have trouble for as long as each call of `function` takes."""
+
+        @wraps(function)
+        async def troubled(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return await function(*args, **kwargs)
+
+        return troubled
 
 
 # A clock that lands exactly on a timer can stand still for ever in code that re-arms "for now" after rounding.

@@ -1,6 +1,7 @@
 """The examples run as they stand, and so does each benchmark at its smallest."""
 
 import asyncio
+import io
 import runpy
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -61,6 +62,19 @@ async def as_it_stands(example: dict[str, Any], _: FlyClient) -> None:
     await example["main"]()
 
 
+def test_a_warm_pool_survives_its_orchestrator(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(example: dict[str, Any], fly: FlyClient) -> None:
+        first = example["WarmPool"](fly, size=2)
+        await first.fill()
+        job = await first.run()
+        second = example["WarmPool"](fly, size=2)
+        await second.fill()
+        assert len(await fly.machines.list("jobs")) == 3
+        assert (await second.run()).id != job.id
+
+    against_the_emulator(monkeypatch, "examples/warm_pool.py", use, apps=("jobs",))
+
+
 @pytest.mark.parametrize(
     ("path", "apps", "says"),
     [
@@ -73,6 +87,7 @@ async def as_it_stands(example: dict[str, Any], _: FlyClient) -> None:
 def test_an_example_does_what_it_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, apps: tuple[str, ...], says: str
 ) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\n"))
     against_the_emulator(monkeypatch, path, as_it_stands, apps=apps)
     assert says in capsys.readouterr().out
 

@@ -40,6 +40,18 @@ async def test_trouble_lasts_as_long_as_its_block(fly: FlyClient, fly_emulator: 
     assert tuple(fly_emulator.faults) == (before,)
 
 
+async def test_trouble_lasts_as_long_as_the_coroutine_it_decorates(fly: FlyClient, fly_emulator: Emulator) -> None:
+    await fly.apps.create("users", org_slug="personal")
+
+    @trouble(fly_emulator, Fault(does="refuse", action="listMachines", status=500))
+    async def look() -> int:
+        return len(await fly.machines.list("users"))
+
+    with pytest.raises(ServerFault):
+        await look()
+    assert not len(fly_emulator.faults)
+
+
 def test_a_machine_is_made_up_as_the_api_would_show_it() -> None:
     machine = mock_machine(state="stopped", config={"image": "app:2", "new_key": 1})
     assert (machine.state, machine.region) == ("stopped", "iad")

@@ -76,7 +76,7 @@ def _tuple_for(name: str) -> Callable[[Iterable[Any] | None], tuple[Any, ...] | 
         if values is None or type(values) is tuple:
             return values
         if isinstance(values, str):
-            raise InvalidInput(f"{name} is a list, not the text {values!r}: write [{values!r}]")
+            raise InvalidInput(f"{name} is a list, not a text: write it as a list of one")
         return tuple(values)
 
     return converter

@@ -137,15 +137,20 @@ def find_base_url(given: str | None, environment: Mapping[str, str] = os.environ
 def find_api_url(given: str | None, environment: Mapping[str, str] = os.environ, *, base_url: str = PUBLIC_URL) -> str:
     """Give the root of GraphQL and the logs: the one given, then `FLY_API_BASE_URL`, then the public one.
 
-    When the API itself is on this machine, at `base_url`, that is no public API: then they are looked for there too,
-    so that what is meant for an emulator never leaves. Raises InvalidInput as `find_base_url` does.
+    When the API itself is on this machine, at `base_url`, that is no public API: then they are looked for on this
+    machine too, whatever the environment says, so that what is meant for an emulator never leaves. Raises InvalidInput
+    as `find_base_url` does.
     """
     if given is not None:
         return _root(given, "the argument api_url")
-    if environment.get(API_URL_VARIABLE, "").strip():
-        return _root(environment[API_URL_VARIABLE], API_URL_VARIABLE)
-    host = urlsplit(base_url).hostname or ""
-    return base_url if host == "localhost" or _is_loopback(host) else API_URL
+    said = environment.get(API_URL_VARIABLE, "").strip()
+    found = _root(said, API_URL_VARIABLE) if said else API_URL
+    return base_url if _is_here(base_url) and not _is_here(found) else found
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or _is_loopback(host)
 
 
 def _socket_or_root(url: str, source: str) -> str:

@@ -92,8 +92,11 @@ def _said(reply: Reply) -> _Said:
     return _Said(code if isinstance(code, str) else None, str(text))
 
 
-def _detail(errors: Any) -> Any:
-    return errors.get("detail") if isinstance(errors, dict) else errors
+def _detail(errors: Any) -> str:
+    """Give the prose of an `errors` member; what else is in it may repeat what was sent, secrets included."""
+    each = errors if isinstance(errors, list) else [errors]
+    texts = [one.get("detail") or one.get("message") if isinstance(one, dict) else one for one in each]
+    return "; ".join(text for text in texts if isinstance(text, str))
 
 
 def _phrase(status: int) -> str:

@@ -228,7 +228,9 @@ def test_graphql_gets_every_token_the_macaroons_first(text: str, header: str) ->
     ("given", "variables", "base_url", "found"),
     [
         ("https://api.example", {"FLY_API_BASE_URL": "https://other.example"}, PUBLIC_URL, "https://api.example"),
-        (None, {"FLY_API_BASE_URL": "https://other.example"}, "http://127.0.0.1:1", "https://other.example"),
+        (None, {"FLY_API_BASE_URL": "https://other.example"}, PUBLIC_URL, "https://other.example"),
+        (None, {"FLY_API_BASE_URL": "https://other.example"}, "http://127.0.0.1:1", "http://127.0.0.1:1"),
+        (None, {"FLY_API_BASE_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:1", "http://127.0.0.1:2"),
         (None, {"FLY_API_BASE_URL": " "}, PUBLIC_URL, API_URL),
         (None, {}, "http://_api.internal:4280", API_URL),
         (None, {}, "unix:///.fly/api", API_URL),
