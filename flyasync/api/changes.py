@@ -1,18 +1,20 @@
 """What is more than one request, because an update replaces a whole config: modify, clone, adopt, release."""
 
 import asyncio
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from attrs import evolve, fields_dict
 
 from flyasync.api.leases import Leases
-from flyasync.api.once import LAUNCH
+from flyasync.api.once import OURS
 from flyasync.errors import (
+    Conflict,
     ConnectionLost,
     FlyError,
     InvalidInput,
@@ -25,20 +27,24 @@ from flyasync.errors import (
 )
 from flyasync.models.compare import same
 from flyasync.models.config import MachineConfig
+from flyasync.models.lease import Lease
 from flyasync.models.lint import check_config, refuse
-from flyasync.models.machine import Machine
+from flyasync.models.machine import GONE, TRANSIENT_STATES, Machine
 
 Result = TypeVar("Result")
 
 _PAUSE: Final = 1.0  # seconds between tries; leases are limited to one request a second in any case
+_PAUSES: Final = (1.0, 2.5, 6.0, 15.0, 40.0)  # as long as it may take a machine to stop or to start
+_ON_ITS_WAY: Final = (TRANSIENT_STATES - GONE) | {"created"}
 _GROUP: Final = "fly_process_group"
 _PLATFORM: Final = "fly_platform_version"
 # After a lost answer the lease may be ours without our knowing its nonce; then, too, it ends by itself.
 _NO_LEASE_YET: Final = (LeaseHeld, ConnectionLost, NoReplyInTime, TimedOut, ServerFault)
 _NOT_TO_CLONE: Final = ("mounts", "standbys")
+_EXCLUSIVE: Final = {"size": "guest", "guest": "size"}
 # What says of one machine which launch or deploy it belongs to; a clone belongs to none.
 _OF_ONE_LAUNCH: Final = frozenset({
-    LAUNCH, "fly_canary", "fly_bluegreen_deployment_tag", "fly_flyctl_bluegreen_launch_id",
+    "fly_canary", "fly_bluegreen_deployment_tag", "fly_flyctl_bluegreen_launch_id",
 })  # fmt: skip
 
 
@@ -65,17 +71,10 @@ class Changes(ABC):
         """Create a machine."""
 
     @abstractmethod
-    async def update(
-        self,
-        app: str,
-        machine_id: str,
-        config: MachineConfig,
-        *,
-        current_version: str | None = None,
-        nonce: str | None = None,
-        skip_launch: bool | None = None,
+    async def _update(
+        self, app: str, machine_id: str, config: MachineConfig, *, nonce: str | None, **options: Any
     ) -> Machine:
-        """Replace a machine's whole config."""
+        """Replace a machine's whole config, by one that is checked already."""
 
     @abstractmethod
     async def patch_metadata(self, app: str, machine_id: str, metadata: Mapping[str, str | None]) -> None:
@@ -95,28 +94,29 @@ class Changes(ABC):
 
             await fly.machines.modify("web", id, lambda config: evolve(config, schedule="daily"))
 
-        `change` sees a config read under the machine's lease (`ttl` seconds, kept for as long as it takes), and what it
+        `change` sees a config read under the machine's lease of `ttl` seconds, refreshed while it is held, and what it
         leaves alone stays, unknown keys too. It may be called several times, so it must do nothing but give a config.
         Nothing is sent when the config it gives means the same as the one there: nulls, empties, and the spellings of
         autostop and durations do not count. Otherwise it is an `update`: a started machine restarts.
 
-        While somebody else holds the lease, was faster, or the machine is on its way to another state, it tries again
-        from a fresh read, for up to `patience` seconds; then LeaseHeld, StaleVersion or WrongState comes out. Raises
-        InvalidInput, before anything is sent, when the API would refuse the new config and when the config there is not
-        known whole. After a lost answer the machine is read once more, and an error is raised only if the change is not
-        seen on it. Metadata written by others between its read and its update, some milliseconds, is lost. Cancelled,
-        it may have been done; the lease is given back.
+        While somebody else holds the lease, it tries again for up to `patience` seconds; then LeaseHeld comes out. When
+        somebody was faster, or the machine is on its way to another state, it tries up to six times within `patience`,
+        each time from a fresh read, at growing pauses in which others may have the lease; then StaleVersion or
+        WrongState comes out. WrongState of a machine that stays as it is comes out at once.
+
+        Raises InvalidInput, before anything is sent, when the API would refuse what is new in the config (what is wrong
+        with it already stands in no change's way), and when the config there is not known whole. After a lost answer
+        the machine is read once more, and an error is raised only if the change is not seen on it. Metadata written by
+        others between its read and its update is lost: that is milliseconds as a rule, but longer when the update has
+        to wait for its turn or after a 429. Cancelled, it may have been done; the lease is given back.
         """
         machine = await self.get(app, machine_id)
         if _wanted(machine, change) is None:
             return machine
         until = asyncio.get_running_loop().time() + patience
         hold = partial(self._leases.hold, app, machine_id, ttl=ttl, description="flyasync modify")
-        async with AsyncExitStack() as stack:
-            lease = await _patiently(until, _NO_LEASE_YET, lambda: stack.enter_async_context(hold()))
-            # Only now does everybody else keep away, so what was read before counts no longer.
-            attempt = partial(self._modify_once, app, machine_id, change, nonce=lease.nonce, skip_launch=skip_launch)
-            return await _patiently(until, (StaleVersion, WrongState), attempt)
+        attempt = partial(self._modify_once, app, machine_id, change, skip_launch=skip_launch)
+        return await _at_growing_pauses(until, partial(_under_lease, until, hold, attempt))
 
     async def _modify_once(
         self,
@@ -126,21 +126,34 @@ class Changes(ABC):
         *,
         nonce: str,
         skip_launch: bool | None,
-    ) -> Machine:
+    ) -> Machine | Conflict:
+        """Change the machine, or give the conflict that passes."""
         machine = await self.get(app, machine_id)
         wanted = _wanted(machine, change)
         if wanted is None:
             return machine
         version = machine.current_version
         try:
-            return await self.update(
+            return await self._update(
                 app, machine_id, wanted, current_version=version, nonce=nonce, skip_launch=skip_launch
             )
+        except StaleVersion as stale:
+            return stale
+        except WrongState as wrong:
+            if machine.state in _ON_ITS_WAY or await self._is_on_its_way(app, machine_id):
+                return wrong
+            raise
         except FlyError as error:
             landed = await self._landed(app, machine, wanted) if error.may_have_happened else None
             if landed is None:
                 raise
             return landed
+
+    async def _is_on_its_way(self, app: str, machine_id: str) -> bool:
+        try:
+            return (await self.get(app, machine_id)).state in _ON_ITS_WAY
+        except FlyError:
+            return False
 
     async def _landed(self, app: str, before: Machine, wanted: MachineConfig) -> Machine | None:
         """Give the machine if an update whose answer was lost is to be seen on it."""
@@ -163,7 +176,8 @@ class Changes(ABC):
     ) -> Machine:
         """Create a machine with the config of another, in its region unless `region` says otherwise.
 
-        `changes` are fields of the config to be set otherwise, such as `guest=` or `env=`. All else is carried over,
+        `changes` are fields of the config to be set otherwise, such as `guest=` or `env=`; `size=` takes the place of
+        the `guest` there, and the other way round. All else is carried over,
         unknown keys and the metadata too, so that the clone belongs to the same process group; only the marks of one
         launch or deploy are left behind. A volume belongs to one machine, so a machine with `mounts` is cloned only
         with `mounts=` given, be it empty; `standbys` likewise.
@@ -210,6 +224,30 @@ async def _patiently(
         await asyncio.sleep(_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - spreads writers, guards nothing
 
 
+async def _at_growing_pauses(until: float, attempt: Callable[[], Awaitable[Machine | Conflict]]) -> Machine:
+    """Attempt again after a conflict, a handful of times, and as long as there is time until `until`."""
+    clock = asyncio.get_running_loop().time
+    pauses = iter(_PAUSES)
+    while isinstance(outcome := await attempt(), Conflict):
+        pause = next(pauses, math.inf) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads writers, guards nothing
+        if clock() + pause >= until:
+            raise outcome
+        await asyncio.sleep(pause)
+    return outcome
+
+
+async def _under_lease(
+    until: float,
+    hold: Callable[[], AbstractAsyncContextManager[Lease]],
+    attempt: Callable[..., Awaitable[Machine | Conflict]],
+) -> Machine | Conflict:
+    """Attempt with the nonce of a lease, which is awaited until `until`."""
+    async with AsyncExitStack() as stack:
+        lease = await _patiently(until, _NO_LEASE_YET, lambda: stack.enter_async_context(hold()))
+        # Only now does everybody else keep away, so what was read before counts no longer.
+        return await attempt(nonce=lease.nonce)
+
+
 def _wanted(machine: Machine, change: Callable[[MachineConfig], MachineConfig]) -> MachineConfig | None:
     """Give the config that is to be sent; None if there is nothing to change."""
     config = _whole(machine)
@@ -220,7 +258,8 @@ def _wanted(machine: Machine, change: Callable[[MachineConfig], MachineConfig]) 
         )
     if same(config, wanted):
         return None
-    refuse(check_config(wanted))
+    known = set(check_config(config))
+    refuse(finding for finding in check_config(wanted) if finding not in known)
     return wanted
 
 
@@ -248,5 +287,10 @@ def _cloned(config: MachineConfig, source: Machine, changes: Mapping[str, Any]) 
             f"machine {source.id} has {names}, which belong to it alone: give {', '.join(f'{name}=' for name in tied)} "
             "for the clone, an empty list for none"
         )
-    kept = {key: value for key, value in (config.metadata or {}).items() if key not in _OF_ONE_LAUNCH}
-    return evolve(config, **{"metadata": kept, **changes})
+    kept = {key: value for key, value in (config.metadata or {}).items() if not _is_of_one_launch(key)}
+    replaced = {other: None for name, other in _EXCLUSIVE.items() if changes.get(name) is not None}
+    return evolve(config, **{"metadata": kept, **replaced, **changes})
+
+
+def _is_of_one_launch(key: str) -> bool:
+    return key in _OF_ONE_LAUNCH or key.startswith(OURS)

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from attrs import frozen
@@ -11,7 +12,7 @@ from attrs import frozen
 from flyasync.api.call import TROUBLE, Caller, given, request
 from flyasync.errors import FlyError, InvalidInput, NoReplyInTime
 from flyasync.models.lease import Lease
-from flyasync.wire.request import Repeat
+from flyasync.wire.request import Flight, Repeat
 
 LEAST_TO_HOLD = 3
 """Seconds of the shortest lease that can be kept: one refresh a second is all that the rate limit allows."""
@@ -54,6 +55,7 @@ class Leases:
         repeat: Repeat,
         description: str | None = None,
         nonce: str | None = None,
+        flight: Flight | None = None,
     ) -> Lease:
         if ttl < 1 or ttl != int(ttl):
             raise InvalidInput(f"ttl is {ttl!r}, but must be a whole number of seconds, 1 or more")
@@ -68,6 +70,7 @@ class Leases:
             query={"ttl": ttl},
             body={"ttl": ttl, **given(description=description)},
             nonce=nonce,
+            flight=flight,
         )
         return await self._caller.read(ask, Lease, pick=_envelope)
 
@@ -98,19 +101,69 @@ class Leases:
     ) -> AsyncIterator[Lease]:
         """Hold the machine's lease for as long as the block runs, refreshed every third of its ttl of 3 s or more.
 
+        The lease's description is yours with a mark of this hold after it. By it the lease is known again when the
+        answer to its acquire is lost, and kept; the error comes out only when the lease is not to be found.
+
         Raises LeaseHeld at the start. Should the lease be lost on the way, the block is cancelled and the error that
         lost it is raised, since from then on others may change the machine; trouble with the API loses it only when it
         lasts for half the ttl. The lease is released at the end whatever happens, cancellation included, within `ttl`
-        seconds at most; after that it ends by itself.
+        seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits for
+        the answer, as long again at most, to give the lease back; a second cancellation leaves it to end by itself.
         """
         if ttl < LEAST_TO_HOLD:
             raise InvalidInput(f"ttl is {ttl!r}, but a lease that is to be kept must last {LEAST_TO_HOLD} s or more")
-        lease = await self.acquire(app, machine_id, ttl=ttl, description=description)
+        mark = " ".join(filter(None, (description, f"#{token_hex(4)}")))
+        lease = await self._take(app, machine_id, ttl=ttl, mark=mark)
         try:
             async with _beside(partial(self._keep_fresh, app, machine_id, lease.nonce, ttl=ttl)):
                 yield lease
         finally:
             await self._let_go(app, machine_id, lease.nonce, ttl=ttl)
+
+    async def _take(self, app: str, machine_id: str, *, ttl: int, mark: str) -> Lease:
+        """Take the lease; cancelled on the way, give back what the request for it has led to."""
+        flight = Flight()
+        taking = asyncio.ensure_future(self._acquire_or_find(app, machine_id, ttl=ttl, mark=mark, flight=flight))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            flight.is_abandoned = True
+            if not flight.is_out:
+                taking.cancel()
+            with suppress(FlyError, TimeoutError):
+                async with asyncio.timeout(ttl):
+                    lease = await taking
+                await self._let_go(app, machine_id, lease.nonce, ttl=ttl)
+            raise
+
+    async def _acquire_or_find(self, app: str, machine_id: str, *, ttl: int, mark: str, flight: Flight) -> Lease:
+        try:
+            return await self._acquire(app, machine_id, ttl=ttl, description=mark, repeat=Repeat.UNSENT, flight=flight)
+        except FlyError as error:
+            if not error.may_have_happened:
+                raise
+            flight.is_out = True  # its answer is still to be found out
+            lease = await self._find(app, machine_id, ttl=ttl, mark=mark)
+            if lease is None:
+                raise
+            return lease
+
+    async def _find(self, app: str, machine_id: str, *, ttl: int, mark: str) -> Lease | None:
+        """Give the lease with that mark, made to last for `ttl` seconds from now; None if it cannot be had."""
+        with suppress(FlyError, TimeoutError):
+            async with asyncio.timeout(ttl):
+                lease = await self.get(app, machine_id)
+                if lease.description == mark:
+                    return await self._renew(app, machine_id, lease.nonce, ttl=ttl)
+        return None
+
+    async def _renew(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> Lease:
+        """Refresh a lease that was found; should that fail, give it back."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._let_go, app, machine_id, nonce, ttl=ttl)
+            lease = await self.refresh(app, machine_id, nonce, ttl=ttl)
+            stack.pop_all()
+            return lease
 
     async def _keep_fresh(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> FlyError:
         """Refresh the lease again and again; give the error that lost it."""

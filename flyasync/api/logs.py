@@ -31,19 +31,23 @@ class Logs:
 
         `machine` is the id of one machine, `region` one region's code. It asks again and again, 64 ms to 4 s apart,
         and outlasts trouble with the API; raises Unauthorized, Forbidden or NotFound, which some deploy tokens meet.
+        Raises Unreadable in the place of a line that it cannot read, once: iterate again, and the next line follows.
         `next_token` goes on where the `next_token` of an earlier stream ended. (docs: monitoring/logs-api-options)
         """
         return LogStream(self._caller, app, {"instance": machine, "region": region}, next_token)
 
 
 class LogStream(AsyncIterator[LogLine]):
-    """The lines of a log, without end; `next_token` marks the place after the page that was read last."""
+    """The lines of a log, without end; `next_token` marks the place after the page that was read last.
+
+    An error does not end it: with the next `async for` it goes on behind what it could not read.
+    """
 
     def __init__(self, caller: Caller, app: str, filters: dict[str, str | None], next_token: str) -> None:
         self._caller = caller
         self._app = app
         self._filters = tuple((key, value) for key, value in filters.items() if value is not None)
-        self._lines: deque[LogLine] = deque()
+        self._lines: deque[LogLine | Unreadable] = deque()
         self._pause = SHORTEST
         self.next_token = next_token
 
@@ -52,27 +56,35 @@ class LogStream(AsyncIterator[LogLine]):
 
     async def __anext__(self) -> LogLine:
         while not self._lines:
-            await self._look()
+            if await self._look():
+                self._pause = SHORTEST
             if not self._lines:
                 await asyncio.sleep(self._pause)
                 self._pause = min(2 * self._pause, LONGEST)
-        self._pause = SHORTEST
-        return self._lines.popleft()
+        line = self._lines.popleft()
+        if isinstance(line, Unreadable):
+            raise line
+        return line
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Read a page, and tell whether the log went on, be it with lines that nobody asked for."""
         request = self._request()
         try:
             answer = await self._caller.ask(request)
         except TROUBLE as error:
             if isinstance(error, ConnectFailed) and not error.is_temporary:
                 raise
-            return
+            return False
+        before = self.next_token
         try:
-            lines = [structure(_flat(row), LogLine) for row in answer["data"] or ()]
-            self._lines.extend(line for line in lines if self._is_asked_for(line))
-            self.next_token = (answer.get("meta") or {}).get("next_token") or self.next_token
-        except (Mismatch, KeyError, TypeError, AttributeError) as error:
-            raise Unreadable(request.operation, request.identifier, "the answer is no page of a log") from error
+            # The place is noted first: what cannot be read must not be met again at each look.
+            self.next_token = (answer.get("meta") or {}).get("next_token") or before
+            lines = [_read(row, request) for row in answer["data"] or ()]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _unreadable(request, "the answer is no page of a log", error) from error
+        wanted = [line for line in lines if isinstance(line, Unreadable) or self._is_asked_for(line)]
+        self._lines.extend(wanted)
+        return bool(wanted) or (bool(lines) and self.next_token != before)
 
     def _is_asked_for(self, line: LogLine) -> bool:
         """Tell whether the line is one of those wanted; the API's own filters are known to let others through."""
@@ -87,6 +99,23 @@ class LogStream(AsyncIterator[LogLine]):
             repeat=Repeat.ANYTIME,
             query=(("next_token", self.next_token), *self._filters),
         )
+
+
+def _read(row: Any, request: Request) -> LogLine | Unreadable:
+    """Give the line, or the error to be raised in its place."""
+    try:
+        return structure(_flat(row), LogLine)
+    except (Mismatch, KeyError, TypeError, AttributeError) as error:
+        return _unreadable(request, "a line on this page of a log is not as documented", error)
+
+
+def _unreadable(request: Request, message: str, cause: Exception) -> Unreadable:
+    unreadable = Unreadable(
+        request.operation, request.identifier, message, advice="Go on reading: the next line follows"
+    )
+    unreadable.__cause__ = cause
+    unreadable.may_have_happened = False
+    return unreadable
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

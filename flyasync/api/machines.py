@@ -161,7 +161,11 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
         lost. Cancelled, it may have been done.
         """
         refuse(check_config(config))
-        body = given(
+        return await self._update(
+            app,
+            machine_id,
+            config,
+            nonce=nonce,
             current_version=current_version,
             skip_launch=skip_launch,
             skip_service_registration=skip_service_registration,
@@ -169,13 +173,17 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
             skip_secrets=skip_secrets,
             min_secrets_version=min_secrets_version,
         )
+
+    async def _update(
+        self, app: str, machine_id: str, config: MachineConfig, *, nonce: str | None, **options: Any
+    ) -> Machine:
         ask = request(
             "machines.update",
             app,
             machine_id,
             to="POST apps/{}/machines/{}",
             repeat=Repeat.UNSENT,
-            body={"config": unstructure(config), **body},
+            body={"config": unstructure(config), **given(**options)},
             nonce=nonce,
         )
         return await self._caller.read(ask, Machine)
@@ -212,7 +220,8 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
     ) -> Pages[OrgMachine]:
         """List the machines of a whole organization with `async for`, fetched page by page as they are read.
 
-        They come by `updated_at`, oldest first, as a rule, and lag behind: to watch for changes, ask `updated_after`
+        They come by `updated_at`, oldest first, as a rule, and lag behind. One that changes during the listing may come
+        again, as it is by then: the later one counts. To watch for changes, ask `updated_after`
         (RFC 3339) the `last_updated_at` of the list before, less some overlap. `limit` is the size of a page, at most
         1000. Needs a token of the organization. Each page is one request, and may be repeated.
 

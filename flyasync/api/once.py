@@ -14,10 +14,13 @@ from flyasync.models.machine import GONE, Machine
 from flyasync.wire.request import Flight
 from flyasync.wire.retries import RetryPolicy, retrying
 
-LAUNCH = "flyasync_launch"
+OURS = "flyasync_"
+"""What all our metadata keys begin with: each says something of one machine alone."""
+
+LAUNCH = f"{OURS}launch"
 """The metadata key that says which launch a machine was made for."""
 
-CREATION = "flyasync_creation"
+CREATION = f"{OURS}creation"
 """The metadata key that says which `Creation` made a machine: only so can it know its own after a lost answer."""
 
 

@@ -2,15 +2,17 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, Protocol, Self, TypeVar
 
-from flyasync.errors import IncompleteList, Unreadable
+from flyasync.errors import IncompleteList, InvalidInput, Unreadable
 from flyasync.models.scalars import Timestamp
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
 
 OnErrorRegions = Callable[[Sequence[str]], object]
+"""Is told of regions that could not be read; a plain function, since nobody awaits what it gives."""
 
 
 class Page(Protocol[Row_co]):
@@ -30,6 +32,8 @@ class Pages(AsyncIterator[Row]):
 
     It can be read once. `error_regions` are those that the API could not read, on the pages fetched so far; a list
     that has some ends with IncompleteList after its last row, unless whoever asked for it wanted to be told of them.
+    Should the one who is told raise, it comes out once, and the list goes on with the next row. A list that leads
+    back to a page it had before ends with Unreadable after the last row that is new.
     `last_updated_at` is the moment to ask `updated_after`, less an overlap, when watching for changes.
     """
 
@@ -40,13 +44,16 @@ class Pages(AsyncIterator[Row]):
         fetch: Callable[[str | None], Awaitable[Page[Row]]],
         on_error_regions: OnErrorRegions | None = None,
     ) -> None:
+        _demand_plain(on_error_regions)
         self._operation = operation
         self._identifier = identifier
         self._fetch = fetch
         self._on_error_regions = on_error_regions
         self._rows: deque[Row] = deque()
         self._cursor: str | None = None
+        self._cursors: set[str] = set()
         self._is_over = False
+        self._is_circular = False
         self.error_regions: tuple[str, ...] = ()
         self.last_updated_at: Timestamp | None = None
 
@@ -62,12 +69,16 @@ class Pages(AsyncIterator[Row]):
 
     async def _turn_page(self) -> None:
         page = await self._fetch(self._cursor)
+        # Everything is in its place before anybody is told, so that no error makes a row come twice.
         self._rows.extend(page.rows)
+        self._follow(page.next_cursor)
         self._note(page)
-        if page.next_cursor and page.next_cursor == self._cursor:
-            raise Unreadable(self._operation, self._identifier, "the list leads back to the page it was on")
-        self._cursor = page.next_cursor
-        self._is_over = not page.next_cursor
+
+    def _follow(self, cursor: str | None) -> None:
+        self._cursor = cursor
+        self._is_circular = cursor in self._cursors
+        self._is_over = not cursor or self._is_circular
+        self._cursors |= {cursor} if cursor else set()
 
     def _note(self, page: Any) -> None:
         self.last_updated_at = getattr(page, "last_updated_at", None) or self.last_updated_at
@@ -78,6 +89,13 @@ class Pages(AsyncIterator[Row]):
             self._on_error_regions(fresh)
 
     def _end(self) -> None:
+        if self._is_circular:
+            raise Unreadable(self._operation, self._identifier, "the list leads back to the page it was on before")
         if self.error_regions and not self._on_error_regions:
             raise IncompleteList(self._operation, self._identifier, self.error_regions)
         raise StopAsyncIteration
+
+
+def _demand_plain(callback: Any) -> None:
+    if callback is not None and (iscoroutinefunction(callback) or iscoroutinefunction(callback.__call__)):
+        raise InvalidInput("on_error_regions is an async function, which nobody would await: give a plain one")

@@ -12,13 +12,23 @@ from attrs import evolve
 
 from flyasync.api.changes import Changes
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH
+from flyasync.api.once import CREATION, LAUNCH
 from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.config import accepted
-from flyasync.errors import BadRequest, ConnectionLost, InvalidInput, LeaseHeld, NotFound, StaleVersion
+from flyasync.errors import (
+    BadRequest,
+    ConnectionLost,
+    InvalidInput,
+    LeaseHeld,
+    NotFound,
+    Refused,
+    StaleVersion,
+    WrongState,
+)
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Restart
 from flyasync.models.convert import structure, unstructure
+from flyasync.models.guest import Guest
 from flyasync.models.machine import Machine
 from flyasync.models.service import Service
 from tests.api.asking import asked, client, count, now, running, stopped
@@ -39,8 +49,10 @@ class Recipes(Changes):
     async def create(self, app: str, config: MachineConfig, **options: Any) -> Machine:
         return await self._machines.create(app, config, **options)
 
-    async def update(self, app: str, machine_id: str, config: MachineConfig, **options: Any) -> Machine:
-        return await self._machines.update(app, machine_id, config, **options)
+    async def _update(
+        self, app: str, machine_id: str, config: MachineConfig, *, nonce: str | None, **options: Any
+    ) -> Machine:
+        return await self._machines._update(app, machine_id, config, nonce=nonce, **options)
 
     async def patch_metadata(self, app: str, machine_id: str, metadata: Mapping[str, str | None]) -> None:
         await self._machines.patch_metadata(app, machine_id, metadata)
@@ -194,11 +206,75 @@ async def test_a_lost_answer_that_cannot_be_looked_up_is_an_error(
     assert caught.value.may_have_happened
 
 
-async def test_a_lost_lease_is_waited_out(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_lost_lease_is_not_waited_out(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
     machine = await stopped(fly)
     emulator.faults.add(Fault(does="cut_after", action="createMachineLease", times=1))
-    await recipes.modify("web", machine.id, counted, ttl=10)
+    before = now()
+    await recipes.modify("web", machine.id, counted, ttl=30)
     assert there(emulator, machine)["env"] == {"COUNT": "1"}
+    assert now() - before < 5
+
+
+WRONG = {"error": "failed_precondition: unable to update machine from current state: 'started'"}
+
+
+async def test_a_wrong_state_that_does_not_pass_comes_out_at_once(
+    fly: FlyClient, emulator: Emulator, recipes: Recipes
+) -> None:
+    machine = await running(fly)
+    emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG))
+    with pytest.raises(WrongState):
+        await recipes.modify("web", machine.id, daily)
+    assert count(emulator, "updateMachine") == count(emulator, "createMachineLease") == 1
+    assert emulator.world.machines[machine.id].lease is None
+
+
+async def test_a_machine_on_its_way_is_tried_a_handful_of_times(
+    fly: FlyClient, emulator: Emulator, recipes: Recipes
+) -> None:
+    emulator.faults.add(Fault(does="stay_starting"))
+    emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG))
+    machine = await fly.machines.create("web", MachineConfig(image="nginx"))
+    with pytest.raises(WrongState):
+        await recipes.modify("web", machine.id, daily)
+    assert 4 <= count(emulator, "updateMachine") <= 6
+
+
+async def test_between_two_tries_others_may_have_the_lease(
+    fly: FlyClient, emulator: Emulator, recipes: Recipes
+) -> None:
+    emulator.faults.add(Fault(does="stay_starting"))
+    emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG, times=4))
+    machine = await fly.machines.create("web", MachineConfig(image="nginx"))
+    changing = asyncio.create_task(recipes.modify("web", machine.id, daily))
+    await asyncio.sleep(6)
+    other = await fly.leases.acquire("web", machine.id, ttl=3)
+    await fly.leases.release("web", machine.id, other.nonce)
+    assert (await changing).id == machine.id
+
+
+async def test_a_wrong_state_of_a_machine_that_is_gone_meanwhile_comes_out(
+    fly: FlyClient, emulator: Emulator, recipes: Recipes
+) -> None:
+    machine = await running(fly)
+    emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG))
+    emulator.faults.add(Fault(does="refuse", action="getMachine", status=404, body="no", after=2))
+    with pytest.raises(WrongState):
+        await recipes.modify("web", machine.id, daily)
+
+
+async def test_what_is_wrong_already_stands_in_no_changes_way(
+    fly: FlyClient, emulator: Emulator, recipes: Recipes
+) -> None:
+    machine = await stopped(fly)
+    emulator.world.machines[machine.id].config["image"] = ""
+    emulator.faults.add(Fault(does="refuse", action="updateMachine", status=418, body="as the API likes"))
+    with pytest.raises(Refused, match="as the API likes"):
+        await recipes.modify("web", machine.id, daily)
+    with pytest.raises(InvalidInput, match="size"):
+        await recipes.modify(
+            "web", machine.id, lambda config: evolve(config, size="shared-cpu-1x", guest=Guest(cpus=1))
+        )
 
 
 async def test_cancelled_it_gives_the_lease_back(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
@@ -385,6 +461,8 @@ async def test_a_clone_has_the_whole_config(fly: FlyClient, emulator: Emulator, 
                 "fly_process_group": "worker",
                 "mine": "1",
                 LAUNCH: "l1",
+                CREATION: "c1",
+                "flyasync_config": "f1",
                 "fly_canary": "true",
                 "fly_bluegreen_deployment_tag": "1",
                 "fly_flyctl_bluegreen_launch_id": "01H",
@@ -404,6 +482,23 @@ async def test_a_clone_elsewhere_and_otherwise(fly: FlyClient, recipes: Recipes)
     clone = await recipes.clone("web", machine.id, region="nrt", env={"B": "2"}, metadata={"only": "this"})
     assert clone.config is not None
     assert (clone.region, clone.config.env, clone.config.metadata) == ("nrt", {"B": "2"}, {"only": "this"})
+
+
+GUEST, SIZE = {"cpus": 1, "memory_mb": 256, "cpu_kind": "shared"}, "shared-cpu-2x"
+
+
+@pytest.mark.parametrize(
+    ("there", "change", "sent"),
+    [
+        ({"guest": GUEST}, {"size": SIZE}, {"size": SIZE}),
+        ({"size": SIZE}, {"guest": structure(GUEST, Guest)}, {"guest": GUEST}),
+    ],
+)
+async def test_a_clone_of_another_size(there: dict[str, Any], change: dict[str, Any], sent: dict[str, Any]) -> None:
+    source = {"id": "m1", "name": "a", "state": "started", "region": "iad", "config": {"image": "nginx", **there}}
+    async with asked(source) as (recorder, fly):
+        await Recipes(fly).clone("web", "m1", **change)
+    assert recorder.heard[-1].body["config"] == {"image": "nginx", "metadata": {}, **sent}
 
 
 async def test_what_belongs_to_one_machine_is_not_cloned(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:

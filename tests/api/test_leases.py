@@ -131,7 +131,9 @@ async def test_a_held_lease_stays_fresh_for_minutes_and_is_given_back(
         for _ in range(60):
             await asyncio.sleep(5)
             held = await fly.leases.get("web", machine.id)
-            assert (held.nonce, held.description) == (lease.nonce, "long")
+            assert held.nonce == lease.nonce
+            assert held.description
+            assert held.description.startswith("long #")
         await fly.machines.start("web", machine.id, nonce=lease.nonce)
     assert record(emulator, machine).lease is None
     assert count(emulator, "createMachineLease") == pytest.approx(300 / ttl * 3, abs=4)
@@ -383,3 +385,96 @@ async def test_a_lease_that_cannot_be_taken_runs_no_block(fly: FlyClient, emulat
         async with fly.leases.hold("web", machine.id):
             pytest.fail("nobody holds the lease")
     assert count(emulator, "machinesReleaseLease") == 0
+
+
+ACQUIRE = "createMachineLease"
+
+
+@pytest.mark.parametrize("trouble", ["delay", "cut_after"])
+@pytest.mark.parametrize("after", [0.001, 1, 4.999])
+async def test_a_lease_is_given_back_when_it_is_cancelled_while_it_is_taken(
+    fly: FlyClient, emulator: Emulator, machine: Machine, trouble: str, after: float
+) -> None:
+    emulator.faults.add(Fault(does=trouble, action=ACQUIRE, seconds=5, times=1))
+    emulator.faults.add(Fault(does="delay", action="getMachineLease", seconds=5))
+    holding = asyncio.create_task(hold(fly, machine, asyncio.Event().wait, ttl=60))
+    await asyncio.sleep(after)
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    await asyncio.sleep(10)
+    assert record(emulator, machine).lease is None
+    assert holding.cancelled()
+
+
+async def test_one_cancelled_in_line_asks_for_nothing(fly: FlyClient, emulator: Emulator, machine: Machine) -> None:
+    for _ in range(3):
+        async with fly.leases.hold("web", machine.id):
+            pass
+    before = count(emulator, ACQUIRE)
+    holding = asyncio.create_task(hold(fly, machine, asyncio.Event().wait))
+    await asyncio.sleep(0.1)
+    asked_at = now()
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert now() - asked_at < 0.1
+    await asyncio.sleep(10)
+    assert count(emulator, ACQUIRE) == before
+
+
+async def test_a_second_cancellation_does_not_wait(fly: FlyClient, emulator: Emulator, machine: Machine) -> None:
+    emulator.faults.add(Fault(does="lose_answer", action=ACQUIRE, times=1))
+    holding = asyncio.create_task(hold(fly, machine, asyncio.Event().wait))
+    for _ in range(2):
+        await asyncio.sleep(1)
+        before = now()
+        holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert now() - before < 0.1
+
+
+async def test_waiting_for_the_answer_is_bounded_by_the_ttl(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    emulator.faults.add(Fault(does="lose_answer", action=ACQUIRE, times=1))
+    holding = asyncio.create_task(hold(fly, machine, asyncio.Event().wait, ttl=5))
+    await asyncio.sleep(1)
+    before = now()
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert now() - before == pytest.approx(5, abs=0.1)
+
+
+async def test_a_lease_whose_answer_is_lost_is_found_and_kept(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    emulator.faults.add(Fault(does="cut_after", action=ACQUIRE, times=1))
+    before = now()
+    async with fly.leases.hold("web", machine.id, ttl=30) as lease:
+        assert now() - before < 2
+        await asyncio.sleep(100)
+        assert (await fly.leases.get("web", machine.id)).nonce == lease.nonce
+    assert record(emulator, machine).lease is None
+
+
+async def test_a_lease_of_somebody_else_is_not_taken_for_ones_own(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    taken = await fly.leases.acquire("web", machine.id, description="deploy")
+    emulator.faults.add(Fault(does="cut", action=ACQUIRE, times=1))
+    with pytest.raises(ConnectionLost):
+        await hold(fly, machine, fail, description="deploy")
+    assert (await fly.leases.get("web", machine.id)).nonce == taken.nonce
+
+
+async def test_a_lease_that_was_found_but_cannot_be_refreshed_is_given_back(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    emulator.faults.add(Fault(does="cut_after", action=ACQUIRE, times=1))
+    emulator.faults.add(Fault(does="refuse", action=ACQUIRE, status=403, body="no", after=1))
+    with pytest.raises(ConnectionLost):
+        await hold(fly, machine, fail)
+    assert record(emulator, machine).lease is None

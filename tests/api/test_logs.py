@@ -158,3 +158,44 @@ async def test_a_connection_that_can_never_be_made_ends_it() -> None:
 
     with pytest.raises(ConnectFailed, match="not trusted"):
         await anext(Logs(Caller(cast("Sender", Unreachable()))).stream("web"))
+
+
+async def test_pages_of_lines_that_nobody_asked_for_are_no_reason_to_look_less_often() -> None:
+    looks: list[float] = []
+
+    def answer(request: web.Request) -> web.Response:
+        looks.append(now())
+        row = {"attributes": {"message": "one", "instance": "m1" if len(looks) == 12 else "m2"}}
+        return web.json_response({"data": [row], "meta": {"next_token": str(len(looks))}})
+
+    async with serving(answer) as fly:
+        await take(fly.logs.stream("web", machine="m1"), 1)
+    assert max(later - earlier for earlier, later in pairwise(looks)) < 0.2
+
+
+async def test_an_unreadable_line_is_told_once_in_its_place_and_stops_nothing() -> None:
+    pages = {"": [line("a"), {"attributes": {"message": 1}}, line("b")], "1": [line("c")]}
+
+    def answer(request: web.Request) -> web.Response:
+        token = request.query["next_token"]
+        return web.json_response({"data": pages[token], "meta": {"next_token": "1"}})
+
+    async with serving(answer) as fly:
+        stream = fly.logs.stream("web")
+        assert (await anext(stream)).message == "a"
+        with pytest.raises(Unreadable, match="next line follows") as caught:
+            await anext(stream)
+        assert not caught.value.may_have_happened
+        assert [found.message for found in await take(stream, 2)] == ["b", "c"]
+
+
+async def test_a_page_without_lines_to_read_is_not_read_again() -> None:
+    def answer(request: web.Request) -> web.Response:
+        first = request.query["next_token"] == ""
+        return web.json_response({"data": 1 if first else [line("a")], "meta": {"next_token": "1"}})
+
+    async with serving(answer) as fly:
+        stream = fly.logs.stream("web")
+        with pytest.raises(Unreadable):
+            await anext(stream)
+        assert (await anext(stream)).message == "a"

@@ -1,4 +1,5 @@
 from collections import deque
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from attrs import define
 from flyasync.api.client import FlyClient
 from flyasync.api.paging import Pages
 from flyasync.emulator import Emulator
-from flyasync.errors import IncompleteList, Unreadable
+from flyasync.errors import IncompleteList, InvalidInput, Unreadable
 from flyasync.models.volume import OrgVolumePage, Volume
 from tests.api.asking import NGINX, count
 
@@ -109,3 +110,35 @@ async def test_the_volumes_of_an_organization(fly: FlyClient, app: str) -> None:
         await fly.volumes.create(app, name=name, region="iad", size_gb=1)
     found = [row async for row in fly.volumes.list_org("personal", limit=1, region="iad")]
     assert [(row.name, row.app_name) for row in found] == [("a", app), ("b", app), ("c", app)]
+
+
+class Listener:
+    async def __call__(self, regions: Any) -> None: ...
+
+    async def told(self, regions: Any) -> None: ...
+
+
+@pytest.mark.parametrize("callback", [Listener(), Listener().told, partial(Listener.told, Listener())])
+async def test_whoever_would_have_to_be_awaited_is_refused_at_once(callback: Any) -> None:
+    with pytest.raises(InvalidInput, match="async function"):
+        book(page("a"), on_error_regions=callback)
+
+
+async def test_one_who_is_told_and_fails_makes_no_row_come_twice() -> None:
+    def fail(regions: Any) -> None:
+        raise ZeroDivisionError
+
+    read, rows = book(page("a", cursor="2", missing=("sin",)), page("b"), on_error_regions=fail)
+    with pytest.raises(ZeroDivisionError):
+        await anext(rows)
+    assert await ids(rows) == ["a", "b"]
+    assert read.cursors == [None, "2"]
+
+
+async def test_no_row_comes_twice_from_cursors_in_a_circle() -> None:
+    read, rows = book(page("a", cursor="A"), page("b", cursor="B"), page("c", cursor="A"))
+    assert [(await anext(rows)).id for _ in range(3)] == ["a", "b", "c"]
+    for _ in range(2):
+        with pytest.raises(Unreadable, match="back to the page"):
+            await anext(rows)
+    assert read.cursors == [None, "A", "B"]
