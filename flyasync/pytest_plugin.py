@@ -47,7 +47,11 @@ async def fly(fly_emulator: "flyasync.Emulator") -> "AsyncIterator[flyasync.FlyC
 
 @pytest.fixture
 def fly_environment(fly_emulator: "flyasync.Emulator", monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set the environment variables that point any client at the emulator, and give them."""
+    """Set the environment variables that point any client at the emulator, and give them.
+
+    The emulator runs on the test's own event loop: a test that starts another program waits for it with
+    `asyncio.create_subprocess_exec`, since a blocking call would keep the emulator from answering.
+    """
     environment = fly_emulator.environment()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

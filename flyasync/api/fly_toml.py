@@ -32,3 +32,5 @@ def _bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # such as a NUL in it
+        raise InvalidInput(f"{str(file)!r} is no path of a file: {error}") from error

@@ -53,8 +53,8 @@ again goes on from there, and flyasync destroy APP --launch ID takes it away.
 @click.option("--create-app", metavar="ORG", help="Create the app in this organization if it is not there.")
 @click.option("--count", type=int, default=1, show_default=True, metavar="N", help="Machines in each region.")
 @click.option("--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it.")
-@click.option("--cpus", type=int, metavar="N", help="Shared CPUs of each machine.")
-@click.option("--memory", type=int, metavar="MB", help="Memory of each machine in MB.")
+@click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Shared CPUs of each machine.")
+@click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory of each machine in MB.")
 @click.option(
     "--env",
     metavar="NAME=VALUE",

@@ -20,7 +20,7 @@ Examples:
   flyasync emulator --capacity lhr=0
   flyasync emulator --latency 0.02:0.25 --fault '{"does": "lose_answer", "action": "createMachine", "times": 1}'
 \b
-Then, in another shell, after its two export lines:
+Then, in another shell, after its three export lines:
   flyasync deploy web --create-app personal --image nginx --region iad,lhr --fallback nearest
 """
 
@@ -79,7 +79,7 @@ def command(
 ) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C.
 
-    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first two
+    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first three
     lines are the variables that point flyasync and flyctl to it. The paths under /_emulator/ tell what was asked, and
     change faults and capacity while it runs; they need no token.
     """

@@ -102,7 +102,7 @@ def _of_toml(file: Path, process_group: str | None) -> Iterator[Finding]:
     groups: list[str | None] = [process_group] if process_group else [*_table(document, "processes")] or [None]
     for group in groups:
         prefix = f"{group}: " if len(groups) > 1 else ""
-        for finding in lint(read_fly_toml(file, group, image=image)):
+        for finding in lint(read_fly_toml(file, group, image=image), volumes_by_name=True):
             yield evolve(finding, path=prefix + finding.path)
 
 

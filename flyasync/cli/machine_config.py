@@ -16,8 +16,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it."),
-    click.option("--cpus", type=int, metavar="N", help="Number of CPUs."),
-    click.option("--memory", type=int, metavar="MB", help="Memory in MB."),
+    click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Number of CPUs."),
+    click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory in MB."),
     click.option(
         "--env",
         metavar="NAME=VALUE",

@@ -1,6 +1,7 @@
 """The emulator as a value: `async with`, a url, and what happened."""
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -152,9 +153,13 @@ class Emulator:
         """Give the environment variables that point flyctl, and flyasync, here."""
         return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_TOKEN": self.token, "FLY_API_BASE_URL": self.url}
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Count the requests of each action and identifier, refused ones included."""
-        return dict(self._opened().journal.counts)
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Count the requests of each action and identifier, refused ones included; 0 for what was never asked.
+
+        The identifier is the narrowest thing that the rate limit counts for: a machine's id, a volume's, the app's
+        name, and for creating and listing apps the organization's.
+        """
+        return Counter(self._opened().journal.counts)
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
         """Count the requests of each action and identifier that were told 429 by the published limits."""

@@ -59,7 +59,7 @@ def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
             written(path),
             _plain(before.get(path)),
             _plain(after.get(path)),
-            is_secret=is_secret(path),
+            is_secret=is_secret(path, before.get(path)) or is_secret(path, after.get(path)),
         )
         for path in sorted(before.keys() | after.keys(), key=_order)
         if not (_equal(before.get(path), after.get(path)) or _is_within(path, before) or _is_within(path, after))

@@ -21,6 +21,11 @@ from flyasync.models.toml_services import http_service, service, top_check
 _APP: Final = "app"
 # What flyctl and the app use, and no machine sees.
 _NOT_OF_MACHINES: Final = ("app", "deploy", "console_command", "machine_checks")
+_OF_BUILDING: Final = (
+    *("builder", "args", "buildpacks", "settings", "builtin", "dockerfile", "ignorefile", "build-target"),
+    *("compression", "compression_level"),
+)
+_OF_DEPLOYING: Final = ("auto_rollback", "enable_consul", "enable_etcd", "lazy_load_images", "use_zstd")
 
 
 def config_from_fly_toml(
@@ -42,10 +47,9 @@ def config_from_fly_toml(
     top.ignore(*_NOT_OF_MACHINES)
     commands = _commands(top)
     group = _chosen(process_group, tuple(commands))
-    default = _default(tuple(commands))
-    mine = partial(_is_mine, group=group, default=default)
+    mine = partial(_is_mine, group=group, groups=tuple(commands))
     web = [http_service(section) for section in top.tables("http_service") if mine(section)]
-    vm, ends = _most_specific(top.tables("vm"), group), _most_specific(top.tables("restart"), group)
+    vm, ends = (_most_specific(top.tables(key), group, tuple(commands)) for key in ("vm", "restart"))
     measured = [metrics(section) for section in top.tables("metrics") if mine(section)]
     host = top.text("host_dedication_id")
     sent = {
@@ -54,7 +58,7 @@ def config_from_fly_toml(
         "env": _env(top, group),
         "services": [*web, *(service(section) for section in top.tables("services") if mine(section))],
         "checks": _checks(top, web[0].internal_port if web else None, mine),
-        "mounts": [mount(section) for section in top.tables("mounts") if mine(section)],
+        "mounts": [mount(section) for key in ("mount", "mounts") for section in top.tables(key) if mine(section)],
         "files": [file(section, read_file) for section in top.tables("files") if mine(section)],
         "statics": [static(section) for section in top.tables("statics")],
         "stop_config": _stop_config(top),
@@ -103,7 +107,11 @@ def _foundation(top: Section, read_file: ReadFile) -> MachineConfig:
     named = top.text("machine_config")
     if not named:
         return MachineConfig()
-    content = named.encode() if named.lstrip().startswith("{") else read_file(named)
+    is_json = named.lstrip().startswith("{")
+    if not is_json and len(named.strip().splitlines()) > 1:
+        problem = "is neither JSON nor the path of a file: YAML is not read here, so write it as JSON"
+        raise top.wrong("machine_config", problem)
+    content = named.encode() if is_json else read_file(named.strip())
     try:
         return structure(json.loads(content), MachineConfig)
     except (Mismatch, ValueError) as error:
@@ -135,17 +143,29 @@ def _chosen(group: str | None, groups: tuple[str, ...]) -> str:
     return group
 
 
-def _is_mine(section: Section, *, group: str, default: str) -> bool:
+def _groups_of(section: Section, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the groups that a section names; each must be there."""
+    named = section.texts("processes") or ()
+    known = groups or (_APP,)
+    for group in named:
+        if group not in known:
+            raise section.wrong(
+                "processes", f"names {group!r}, which is no process group: choose of {', '.join(known)}"
+            )
+    return named
+
+
+def _is_mine(section: Section, *, group: str, groups: tuple[str, ...]) -> bool:
     """Tell whether a section is for this group; one for no group in particular is for the default one."""
-    processes = section.texts("processes")
-    return group in processes if processes else group == default
+    named = _groups_of(section, groups)
+    return group in named if named else group == _default(groups)
 
 
-def _most_specific(sections: Iterable[Section], group: str) -> Section | None:
+def _most_specific(sections: Iterable[Section], group: str, groups: tuple[str, ...]) -> Section | None:
     """Choose the section for this group: its own, else the one for all."""
-    named = [(section.texts("processes") or (), section) for section in sections]
-    own = [section for groups, section in named if group in groups]
-    for_all = [section for groups, section in named if not groups]
+    named = [(_groups_of(section, groups), section) for section in sections]
+    own = [section for names, section in named if group in names]
+    for_all = [section for names, section in named if not names]
     return next(iter(own + for_all), None)
 
 
@@ -153,8 +173,11 @@ def _most_specific(sections: Iterable[Section], group: str) -> Section | None:
 
 
 def _image(top: Section, image: str | None) -> str:
-    build = top.table("build")
-    found = image or (build and build.text("image"))
+    build = top.table("build") or Section("build", {})
+    found = build.text("image")
+    build.ignore(*_OF_BUILDING)
+    build.finish()
+    found = image or found
     if not found:
         raise InvalidInput(
             "fly.toml: an image is yet to be built from it, which has no equivalent here: build and push it, then give "
@@ -165,13 +188,15 @@ def _image(top: Section, image: str | None) -> str:
 
 def _init(top: Section, command: str | None) -> Init | None:
     own = top.table("experimental") or Section("experimental", {})
-    cmd = _split(top, command) if command else own.texts("cmd")
+    cmd = own.words("cmd")
     init = Init(
-        cmd=cmd,
-        entrypoint=own.texts("entrypoint"),
-        exec=own.texts("exec"),
+        cmd=_split(top, command) if command else cmd,
+        entrypoint=own.words("entrypoint"),
+        exec=own.words("exec"),
         swap_size_mb=top.integer("swap_size_mb"),
     )
+    own.ignore(*_OF_DEPLOYING)
+    own.finish()
     return None if init == Init() else init
 
 
@@ -208,6 +233,20 @@ def _stop_config(top: Section) -> StopConfig | None:
 
 
 def _checks(top: Section, port: int | None, mine: Callable[[Section], bool]) -> dict[str, Check]:
-    checks = top.table("checks")
-    named = checks.named() if checks else []
-    return {name: top_check(section, port=port) for name, section in named if mine(section)}
+    return {name: top_check(section, port=port) for name, section in _named_checks(top) if mine(section)}
+
+
+def _named_checks(top: Section) -> list[tuple[str, Section]]:
+    """Take the checks by their names; those in a list say theirs."""
+    value = top.take("checks") or {}
+    if isinstance(value, Mapping):
+        return Section("checks", value).named()
+    sections = Section("", {"checks": value}).tables("checks")
+    return [(_named(section), section) for section in sections]
+
+
+def _named(section: Section) -> str:
+    name = section.text("name")
+    if not name:
+        raise section.wrong("name", "is missing")
+    return name

@@ -20,12 +20,15 @@ __all__ = ["Finding", "check_app_name", "check_config", "check_guest", "check_im
 _APP_NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
 
 
-def lint(config: MachineConfig, *, skip_launch: bool | None = None) -> tuple[Finding, ...]:
+def lint(
+    config: MachineConfig, *, skip_launch: bool | None = None, volumes_by_name: bool = False
+) -> tuple[Finding, ...]:
     """Find what is wrong with a config: first what the API would surely refuse (`certain`), then warnings.
 
-    `skip_launch` says how a machine is to be created or updated with it, where that is known.
+    `skip_launch` says how a machine is to be created or updated with it, where that is known. `volumes_by_name` is for
+    what was read from a fly.toml, which knows volumes by name only: their ids are put in later.
     """
-    return (*check_config(config), *warn(config, skip_launch=skip_launch))
+    return (*check_config(config, volumes_by_name=volumes_by_name), *warn(config, skip_launch=skip_launch))
 
 
 def lint_groups(configs: Mapping[str, MachineConfig]) -> tuple[Finding, ...]:

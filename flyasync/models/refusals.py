@@ -1,4 +1,7 @@
-"""What the API would refuse in a config: each rule yields findings that are certain. No finding repeats a secret."""
+"""What the API would refuse in a config: each rule yields findings that are certain. No finding repeats a secret.
+
+What Go, at the other end, takes for unset is unset here: an empty text, a zero, a null.
+"""
 
 import base64
 import binascii
@@ -9,6 +12,7 @@ from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Container, File
 from flyasync.models.finding import Finding
 from flyasync.models.lint_guest import check_guest
+from flyasync.models.secrecy import shown
 from flyasync.models.service import Check, Port, Service
 
 _LEAST_INTERVAL: Final = 2.0
@@ -22,17 +26,20 @@ def check_image(image: str | None) -> Iterator[Finding]:
         yield Finding("image-missing", "image", f"{image!r} is no image", 'name one, such as "registry.fly.io/web:v2"')
     elif any(letter.isspace() for letter in image):
         advice = "write registry/repository:tag, without spaces"
-        yield Finding("image-spaces", "image", f"{image!r} has spaces in it", advice)
+        yield Finding("image-spaces", "image", f"{shown(image)} has spaces in it", advice)
 
 
-def check_config(config: MachineConfig) -> Iterator[Finding]:
-    """Check a whole config, as it would be sent; every finding is one that the API would refuse."""
-    if config.image is not None or not config.containers:  # containers bring images of their own
+def check_config(config: MachineConfig, *, volumes_by_name: bool = False) -> Iterator[Finding]:
+    """Check a whole config, as it would be sent; every finding is one that the API would refuse.
+
+    With `volumes_by_name` a mount may name its volume, as one of a fly.toml does, whose id is yet to be put in.
+    """
+    if config.image or not config.containers:  # containers bring images of their own
         yield from check_image(config.image)
     if config.guest is not None:
         yield from check_guest(config.guest)
     yield from _check_size(config)
-    yield from _check_mounts(config.mounts or ())
+    yield from _check_mounts(config.mounts or (), by_name=volumes_by_name)
     yield from _check_standbys(config)
     yield from _check_texts("env", config.env)
     yield from _check_texts("metadata", config.metadata)
@@ -46,23 +53,23 @@ def check_config(config: MachineConfig) -> Iterator[Finding]:
 
 
 def _check_size(config: MachineConfig) -> Iterator[Finding]:
-    if config.size is not None and config.guest is not None:
-        message = f"{config.size!r} and guest exclude each other"
+    if config.size and config.guest is not None:
+        message = f"{shown(config.size)} and guest exclude each other"
         yield Finding("size-and-guest", "size", message, "keep guest; Guest.of_size makes one from a size")
 
 
-def _check_mounts(mounts: Iterable[Mount]) -> Iterator[Finding]:
+def _check_mounts(mounts: Iterable[Mount], *, by_name: bool) -> Iterator[Finding]:
     count = len(tuple(mounts))
     if count > 1:
         message = f"{count} mounts, but a machine takes one volume"
         yield Finding("mounts", "mounts", message, "keep one, and spread the rest over more machines")
         return
     for mount in mounts:
-        if not mount.volume:
+        if not (mount.volume or (by_name and mount.name)):
             hint = "name the id of a volume, such as 'vol_…'; fly.volumes.list tells them"
             yield Finding("mount-volume", "mounts[0].volume", "a mount needs a volume", hint)
         if not (mount.path or "").startswith("/"):
-            message = f"{mount.path!r} is no absolute path"
+            message = f"{shown(mount.path)} is no absolute path"
             yield Finding("mount-path", "mounts[0].path", message, 'write one such as "/data"')
 
 
@@ -74,7 +81,7 @@ def _check_standbys(config: MachineConfig) -> Iterator[Finding]:
 
 def _check_texts(path: str, texts: Mapping[str, Any] | None) -> Iterator[Finding]:
     for name, value in (texts or {}).items():
-        if not isinstance(value, str):
+        if not isinstance(value, str | None):
             message = f"a value must be text, not {type(value).__name__}"
             code = f"{path.rpartition('.')[2]}-text"
             yield Finding(code, f"{path}.{name}", message, "write it with quotes")
@@ -87,10 +94,11 @@ def _check_files(path: str, files: Iterable[File]) -> Iterator[Finding]:
 
 def _check_file(path: str, file: File) -> Iterator[Finding]:
     if not (file.guest_path or "").startswith("/"):
-        message = f"{file.guest_path!r} is no absolute path"
+        message = f"{shown(file.guest_path)} is no absolute path"
         yield Finding("file-path", f"{path}.guest_path", message, 'write one such as "/etc/app.conf"')
-    sources = [name for name in _SOURCES if getattr(file, name) is not None]
-    if len(sources) != 1 and not file.extra:  # a source that is not known here may be among those
+    sources = [name for name in _SOURCES if getattr(file, name)]
+    is_empty = not sources and file.raw_value is not None  # an empty file
+    if len(sources) != 1 and not is_empty and not file.extra:  # a source that is not known here may be among those
         message = f"the content comes from {' and '.join(sources) or 'nowhere'}"
         yield Finding("file-source", path, message, f"give exactly one of {', '.join(_SOURCES)}")
     if file.raw_value is not None and not _is_base64(file.raw_value):
@@ -109,7 +117,7 @@ def _is_base64(text: str) -> bool:
 def _check_service(path: str, service: Service) -> Iterator[Finding]:
     autostart: Any = service.autostart
     if not isinstance(autostart, bool | None):
-        message = f"{autostart!r} is no boolean, and the API takes nothing else here"
+        message = f"{shown(autostart)} is no boolean, and the API takes nothing else here"
         yield Finding("autostart", f"{path}.autostart", message, "write True or False")
     for number, port in enumerate(service.ports or ()):
         yield from _check_port(f"{path}.ports[{number}]", port)
@@ -122,7 +130,7 @@ def _check_port(path: str, port: Port) -> Iterator[Finding]:
 
 
 def _check_times(path: str, check: Check) -> Iterator[Finding]:
-    if check.interval is not None and check.interval < _LEAST_INTERVAL:
+    if check.interval and check.interval < _LEAST_INTERVAL:
         message = f"{check.interval} is too often: the least interval is 2s"
         yield Finding("check-interval", f"{path}.interval", message, "take 2 seconds or more")
     if check.timeout is not None and check.timeout > _LONGEST_TIMEOUT:

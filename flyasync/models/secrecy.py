@@ -1,20 +1,33 @@
-"""Which values may be secret, by where they stand and what they are called."""
+"""Which values may be secret: by where they stand, by what they are called, and by what they say."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from types import NoneType
+from typing import Any, Final, get_args, get_origin
+
+from attrs import fields_dict
+
+from flyasync.models.config import MachineConfig
+from flyasync.models.record import Record
+
+HIDDEN: Final = "a value that may be secret"
 
 _NAMES: Final = re.compile(
-    r"(^|[_-])(password|passwd|passphrase|pwd|secret|secrets|token|api_?key|private_?key|access_?key|key|credentials?)"
-    r"($|[_-])",
+    r"(^|[_-])(password|passwd|passphrase|pass(?=$)|pwd|secret|secrets|token|authorization|bearer"
+    r"|api_?key|private_?key|access_?key|key|credentials?)($|[_-])",
     re.IGNORECASE,
 )
-# A public key is made to be shown, and what names, counts or finds a secret is none.
+# A public key is made to be shown, others only sort or find, and what names, counts or finds a secret is none.
 _HARMLESS: Final = re.compile(
-    r"(^|[_-])public[_-]|[_-](name|id|file|path|dir|url|uri|ttl|expiry|expires_in|length|size|prefix|enabled|type)$",
+    r"(^|[_-])public[_-]"
+    r"|(^|[_-])(sort|partition|primary|foreign|hash|range|cache|group|routing|publishable)[_-]key$"
+    r"|[_-](name|id|file|path|dir|url|uri|ttl|expiry|expires_in|length|size|prefix|enabled|type|limit|count|max|min)$",
     re.IGNORECASE,
 )
-_PASSWORD_IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+_PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+_SAID: Final = re.compile(r"(?<![\w-])([\w-]++)[\"']?[=:\s]++(?=\S)")  # --token=x, TOKEN=x, --token x, Authorization: x
+_OPTION: Final = re.compile(r"--?[\w-]+")
 
 
 def names_a_secret(name: str) -> bool:
@@ -23,13 +36,86 @@ def names_a_secret(name: str) -> bool:
 
 
 def holds_a_password(value: str) -> bool:
-    """Tell whether a text is a URL with a password in it."""
-    return bool(_PASSWORD_IN_URL.match(value))
+    """Tell whether there is a URL with a password in a text."""
+    return bool(_PASSWORD_IN_URL.search(value))
 
 
-def is_secret(path: Sequence[str | int]) -> bool:
-    """Tell whether the value at this place of a config must not be shown unasked."""
-    words = [str(step) for step in path]
-    last = words[-1] if words else ""
-    is_header = last == "values" and "headers" in words
-    return "env" in words[:-1] or is_header or last == "raw_value" or names_a_secret(last)
+def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
+    """Tell whether the value at this place of a machine's config must not be shown unasked.
+
+    A text where no model knows the key may be anything, and so it counts as a secret.
+    """
+    return _stands_among_secrets(path) or tells_a_secret(value) or (_has_text(value) and not _is_known(path))
+
+
+def tells_a_secret(value: Any) -> bool:
+    """Tell whether a value says a secret aloud, wherever it stands: in a URL, or as a command's option."""
+    if isinstance(value, Mapping):
+        return any(names_a_secret(str(name)) or tells_a_secret(item) for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return any(map(tells_a_secret, value)) or any(map(_announces, pairwise(value)))
+    return isinstance(value, str) and (holds_a_password(value) or _gives_a_secret(value))
+
+
+def shown(value: Any) -> str:
+    """Write a value as `repr` does, but not if it tells a secret."""
+    return HIDDEN if tells_a_secret(value) else repr(value)
+
+
+def _announces(pair: tuple[Any, Any]) -> bool:
+    """Tell whether the first of two words of a command is an option for a secret, such as `--token`."""
+    option, _ = pair
+    return isinstance(option, str) and bool(_OPTION.fullmatch(option)) and names_a_secret(option)
+
+
+def _gives_a_secret(text: str) -> bool:
+    return any(names_a_secret(match.group(1)) for match in _SAID.finditer(text))
+
+
+def _stands_among_secrets(path: Sequence[str | int]) -> bool:
+    last = str(path[-1]) if path else ""
+    return "env" in path[:-1] or _is_of_headers(path) or last == "raw_value" or names_a_secret(last)
+
+
+def _is_of_headers(path: Sequence[str | int]) -> bool:
+    if "headers" not in path:
+        return False
+    inside = path[path.index("headers") + 1 :]
+    is_name = len(inside) > 1 and isinstance(inside[0], int) and inside[1] == "name"
+    return not is_name
+
+
+def _has_text(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_text, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_text, value))
+    return isinstance(value, str)
+
+
+# Whether a model knows a place
+
+
+def _is_known(path: Sequence[str | int]) -> bool:
+    kind: Any = MachineConfig
+    for step in path:
+        kind = next(_kinds_inside(kind, step), None)
+        if kind is None:
+            return False
+    return True
+
+
+def _kinds_inside(kind: Any, step: str | int) -> Iterator[Any]:
+    """Give the type that stands at a step inside another, if there is one."""
+    for option in get_args(kind) if NoneType in get_args(kind) else (kind,):
+        origin = get_origin(option)
+        if origin is Mapping and isinstance(step, str):
+            yield get_args(option)[1]
+        elif origin is Sequence and isinstance(step, int):
+            yield get_args(option)[0]
+        elif isinstance(option, type) and issubclass(option, Record) and step in _fields(option):
+            yield _fields(option)[str(step)].type
+
+
+def _fields(kind: type[Record]) -> dict[str, Any]:
+    return {name: one for name, one in fields_dict(kind).items() if name != "extra"}

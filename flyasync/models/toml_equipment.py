@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import asdict, evolve
 
+from flyasync.errors import InvalidInput
 from flyasync.models.config import Metrics, Mount, Static
 from flyasync.models.container import File, Restart
 from flyasync.models.guest import Guest
@@ -25,7 +26,10 @@ def guest(section: Section, host_dedication_id: str | None) -> Guest:
         raise section.wrong("memory", "is nothing")
     size = section.text("size")
     own = _own_hardware(section)
-    guest = Guest.of_size(size or (_SMALLEST_WITH_GPU if own.gpu_kind else _SMALLEST), memory_mb)
+    try:
+        guest = Guest.of_size(size or (_SMALLEST_WITH_GPU if own.gpu_kind else _SMALLEST), memory_mb)
+    except InvalidInput as error:
+        raise section.wrong("size", f"is wrong: {error}") from None
     return evolve(guest, **{**_set_in(Guest(host_dedication_id=host_dedication_id)), **_set_in(own)})
 
 

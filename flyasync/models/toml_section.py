@@ -1,11 +1,14 @@
 """A table of fly.toml, read key by key, so that nothing in it is passed over unseen."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
+
+from attrs import fields
 
 from flyasync.errors import InvalidInput
 from flyasync.models.convert import Mismatch, structure
+from flyasync.models.record import Record
 from flyasync.models.scalars import Duration
 
 T = TypeVar("T")
@@ -61,6 +64,13 @@ class Section:
             raise self.wrong(key, "must be a list of texts")
         return None if value is None else tuple(value)
 
+    def words(self, key: str) -> tuple[str, ...] | None:
+        """Take a list of texts, or one text as a list of one."""
+        value = self._left.get(key)
+        if isinstance(value, str):
+            self._left[key] = [value]
+        return self.texts(key)
+
     def table(self, key: str) -> "Section | None":
         """Take a table."""
         value = self.take(key)
@@ -112,14 +122,16 @@ class Section:
         return int(float(number) * thousand ** (power - _POWERS[unit]))
 
     def model(self, key: str, kind: type[T]) -> T | None:
-        """Take a table that is written as the API writes it."""
+        """Take a table that is written as the API writes it; a key in it that is not known here is refused."""
         value = self.take(key)
         if value is None:
             return None
         try:
-            return structure(value, kind)
+            made = structure(value, kind)
         except Mismatch as mismatch:
             raise self.wrong(key, f"is not as it should be: {mismatch}") from None
+        _refuse([self.where(key) + inside for inside in _unknown(made)])
+        return made
 
     def ignore(self, *keys: str) -> None:
         """Pass over what changes no machine."""
@@ -128,12 +140,7 @@ class Section:
 
     def finish(self) -> None:
         """Refuse what is left over, unless it is empty."""
-        left = [self.where(key) for key, value in self._left.items() if value not in (None, "", [], {})]
-        if left:
-            raise InvalidInput(
-                f"fly.toml: {', '.join(left)}: no equivalent is known in a machine's config; "
-                "take it out, and set what you need on the config"
-            )
+        _refuse([self.where(key) for key, value in self._left.items() if value not in (None, "", [], {})])
 
     def _of(self, key: str, kind: type[T]) -> T | None:
         return self._checked(key, self.take(key), kind)
@@ -142,3 +149,23 @@ class Section:
         if value is None or type(value) in kinds:
             return value  # type: ignore[no-any-return]  # of one of the kinds
         raise self.wrong(key, f"must be {' or '.join(kind.__name__ for kind in kinds)}, not {type(value).__name__}")
+
+
+def _refuse(left: Sequence[str]) -> None:
+    if left:
+        raise InvalidInput(
+            f"fly.toml: {', '.join(left)}: no equivalent is known in a machine's config; "
+            "take it out, and set what you need on the config"
+        )
+
+
+def _unknown(value: Any) -> Iterator[str]:
+    """Give the places inside a value that no model knows."""
+    if isinstance(value, Record):
+        yield from (f".{key}" for key in value.extra)
+        for one in fields(type(value)):
+            if one.name != "extra":
+                yield from (f".{one.name}{inside}" for inside in _unknown(getattr(value, one.name)))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from (f"[{number}]{inside}" for inside in _unknown(item))

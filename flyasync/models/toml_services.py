@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flyasync.models.scalars import Autostop
-from flyasync.models.service import Check, Concurrency, HTTPHeader, HTTPOptions, Port, Service, TLSOptions
+from flyasync.models.service import (
+    Check,
+    Concurrency,
+    HTTPHeader,
+    HTTPOptions,
+    Port,
+    ProxyProtoOptions,
+    Service,
+    TLSOptions,
+)
 from flyasync.models.toml_section import Section
 
 _MILLISECOND: Final = 0.001
@@ -24,8 +33,34 @@ def http_service(section: Section) -> Service:
 
 def service(section: Section) -> Service:
     """Read one of `[[services]]`."""
-    ports = section.model("ports", tuple[Port, ...])
+    ports = tuple(_port(port) for port in section.tables("ports")) or None
     return _service(section, protocol=section.text("protocol") or "tcp", ports=ports, checks=[])
+
+
+def _port(section: Section) -> Port:
+    made = Port(
+        port=section.integer("port"),
+        start_port=section.integer("start_port"),
+        end_port=section.integer("end_port"),
+        handlers=section.texts("handlers"),
+        force_https=section.flag("force_https"),
+        tls_options=section.model("tls_options", TLSOptions),
+        http_options=section.model("http_options", HTTPOptions),
+        proxy_proto_options=section.model("proxy_proto_options", ProxyProtoOptions),
+    )
+    section.finish()
+    return made
+
+
+def _concurrency(section: Section) -> Concurrency | None:
+    """Read a table, or the old "soft,hard", which counts requests."""
+    value = section.take("concurrency")
+    if not isinstance(value, str):
+        return Section(section.path, {"concurrency": value}).model("concurrency", Concurrency)
+    soft, comma, hard = value.partition(",")
+    if not (comma and soft.isdecimal() and hard.isdecimal()):
+        raise section.wrong("concurrency", 'must be a table, or text such as "20,25": the soft limit and the hard one')
+    return Concurrency(type="requests", soft_limit=int(soft), hard_limit=int(hard))
 
 
 def top_check(section: Section, *, port: int | None) -> Check:
@@ -47,7 +82,7 @@ def _service(section: Section, *, protocol: str, ports: tuple[Port, ...] | None,
         autostop=_autostop(section),
         autostart=section.flag("auto_start_machines"),
         min_machines_running=section.integer("min_machines_running"),
-        concurrency=section.model("concurrency", Concurrency),
+        concurrency=_concurrency(section),
         checks=[*checks, *tcp, *http] or None,
     )
     section.finish()

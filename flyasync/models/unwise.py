@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import groupby, islice
 from typing import Any, Final
 
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Restart, StopConfig
 from flyasync.models.finding import Finding, warning
 from flyasync.models.guest import PRESETS
-from flyasync.models.secrecy import holds_a_password, names_a_secret
+from flyasync.models.lint_guest import warn_of_guest
+from flyasync.models.secrecy import holds_a_password, names_a_secret, shown
 from flyasync.models.service import Check, Port, Service
 
 _MOST_MB_TO_SUSPEND: Final = 2048
@@ -27,6 +29,14 @@ _WORKERS: Final = re.compile(
     re.IGNORECASE,
 )
 
+# What says nothing of the work by itself: it starts what comes next, past its options and settings.
+_SEPARATORS: Final = ("&&", "||", ";", "|", "&")
+_LAUNCHERS: Final = re.compile(
+    r"(ba|da|z)?sh|env|exec|tini|dumb-init|catatonit|gosu|su-exec|nice|nohup|python[\d.]*|uv|poetry|pipenv|hatch|pdm"
+    r"|manage\.py|ruby|bundle|rails|rake|node|nodejs|deno|bun|bunx|npm|npx|yarn|pnpm|php\d*|artisan|console|java|run|x"
+    r"|-.*|\w+=.*"
+)
+
 
 def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[Finding]:
     """Look for what is unwise in a config; `skip_launch` says how it is to be created."""
@@ -36,6 +46,7 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
         yield from _warn_of_check(f"checks.{name}", check)
     for number, mount in enumerate(config.mounts or ()):
         yield from _warn_of_mount(f"mounts[{number}]", mount)
+    yield from warn_of_guest(config.guest) if config.guest is not None else ()
     yield from _warn_of_restart(config.restart)
     yield from _warn_of_stop(config.stop_config)
     yield from _warn_of_schedule(config, skip_launch=skip_launch)
@@ -78,14 +89,16 @@ def _warn_of_service_check(path: str, check: Check) -> Iterator[Finding]:
     for name in ("interval", "timeout", "grace_period"):
         seconds = getattr(check, name)
         shortest = 0.0 if name == "grace_period" else _SHORTEST
-        if seconds is not None and not shortest <= seconds <= _LONGEST:
+        if seconds and not shortest <= seconds <= _LONGEST:
             message = f"{seconds} will be moved into {shortest:g} s to {_LONGEST:g} s by the platform"
             yield warning("check-clamped", f"{path}.{name}", message, "write what will be done")
 
 
 def _warn_of_type(path: str, check: Check) -> Iterator[Finding]:
     if check.type not in {"tcp", "http"}:
-        yield warning("check-type", f"{path}.type", f"{check.type!r} is no known kind of check", "write tcp or http")
+        yield warning(
+            "check-type", f"{path}.type", f"{shown(check.type)} is no known kind of check", "write tcp or http"
+        )
 
 
 def _warn_of_mount(path: str, mount: Mount) -> Iterator[Finding]:
@@ -108,7 +121,7 @@ def _warn_of_restart(restart: Restart | None) -> Iterator[Finding]:
     if restart is None:
         return
     if (restart.policy or "") not in _POLICIES:
-        message = f"{restart.policy!r} is no known policy"
+        message = f"{shown(restart.policy)} is no known policy"
         yield warning("restart-policy", "restart.policy", message, "write no, always or on-failure")
     if restart.max_retries is not None and restart.policy in {"no", "always"}:
         message = f"retries are not counted for {restart.policy!r}"
@@ -123,7 +136,7 @@ def _warn_of_stop(stop: StopConfig | None) -> Iterator[Finding]:
 
 def _warn_of_schedule(config: MachineConfig, *, skip_launch: bool | None) -> Iterator[Finding]:
     if (config.schedule or "") not in _SCHEDULES:
-        message = f"{config.schedule!r} is no known schedule"
+        message = f"{shown(config.schedule)} is no known schedule"
         yield warning("schedule", "schedule", message, "write hourly, daily, weekly or monthly")
     if config.schedule and skip_launch:
         message = "a machine created or updated with skip_launch is never started by its schedule"
@@ -164,11 +177,27 @@ def _warn_of_worker(config: MachineConfig) -> Iterator[Finding]:
 
 
 def _callings(config: MachineConfig) -> Iterator[str]:
-    """Give what tells a machine's work: its process group and its command."""
-    yield (config.metadata or {}).get("fly_process_group", "")
+    """Give what tells a machine's work: its process group and the programs that it runs, without their options."""
+    yield str((config.metadata or {}).get("fly_process_group") or "")
     init = config.init
     for command in (init.exec, init.entrypoint, init.cmd) if init is not None else ():
-        yield from command or ()
+        for one in _separated([word for text in command or () for word in text.split()]):
+            yield from _program(one)
+
+
+def _separated(words: list[str]) -> Iterator[list[str]]:
+    """Give the commands that a shell would tell apart."""
+    for separates, command in groupby(words, lambda word: word in _SEPARATORS):
+        if not separates:
+            yield list(command)
+
+
+def _program(command: list[str]) -> Iterator[str]:
+    """Give the program of a command, or the script or program that it only starts; none for mere options."""
+    if command[0].startswith("-"):
+        return
+    names = (word.strip("\"'").rpartition("/")[2] for word in command)
+    yield from islice((name for name in names if not _LAUNCHERS.fullmatch(name)), 1)
 
 
 def _warn_of_secrets(config: MachineConfig) -> Iterator[Finding]:

@@ -377,6 +377,7 @@ CHANGES: list[tuple[Callable[[MachineConfig], MachineConfig], Callable[[dict[str
 ]
 
 
+@pytest.mark.no_cover  # measured by the other tests, and twice as fast without
 async def test_a_thousand_random_configs_change_only_where_asked(
     fly: FlyClient, emulator: Emulator, recipes: Recipes
 ) -> None:

@@ -127,7 +127,7 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--fault", '{"does": "cut", "times": 0}'], "'times' must be >= 1"),
         (["--region", "iad", "--size", "tiny"], "is no size of a machine"),
         (["--region", "iad", "--cpus", "3"], "do not come in 3"),
-        (["--region", "iad", "--cpus", "0"], "do not come in 0"),
+        (["--region", "iad", "--cpus", "0"], "0 is not in the range"),
         (["--region", "iad", "--launch", ""], "cannot be a launch"),
         (["--region", "iad", "--memory", "100"], "100 MB does not fit"),
         (["--region", "iad", "--timeout", "0"], "timeout is 0.0"),

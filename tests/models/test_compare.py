@@ -11,6 +11,7 @@ from flyasync.models.config import Init, MachineConfig
 from flyasync.models.container import Container, File, StopConfig
 from flyasync.models.convert import structure
 from flyasync.models.guest import Guest
+from flyasync.models.lint import lint, lint_groups
 from flyasync.models.service import Check, HTTPHeader, Port, Service
 
 
@@ -107,6 +108,90 @@ def test_a_secret_is_shown_only_when_asked_for(old: MachineConfig, new: MachineC
     assert SECRET not in diff_text(changes) + repr(changes)
     assert diff_text(changes, show_secrets=True).count(SECRET) == 7
     assert "env.PORT" in diff_text(changes)
+
+
+URL = f"postgres://u:{SECRET}@h/db"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"metadata": {"database_url": URL}},
+        {"metadata": {"note": f"see {URL} for more"}},
+        {"image": URL},
+        {"init": {"cmd": ["serve", f"--db={URL}"]}},
+        {"init": {"cmd": ["serve", "--token", SECRET]}},
+        {"init": {"exec": ["serve", "--password", SECRET, "-v"]}},
+        {"init": {"entrypoint": ["sh", "-c", f"serve --password={SECRET}"]}},
+        {"init": {"cmd": ["curl", "-H", f"Authorization: Bearer {SECRET}"]}},
+        {"processes": [{"cmd": [f"API_KEY={SECRET}", "serve"]}]},
+        {"containers": [{"healthchecks": [{"exec": {"command": ["x", "--token", SECRET]}}]}]},
+        {"services": [{"ports": [{"http_options": {"response": {"headers": {"X-Any": SECRET}}}}]}]},
+        {"services": [{"ports": [{"http_options": {"response": {"headers": {"X-Any": [SECRET]}}}}]}]},
+        {"checks": {"up": {"headers": [{"name": "X-Any", "values": [SECRET]}]}}},
+        {"novel": SECRET},
+        {"novel": [1, SECRET]},
+        {"novel": [{"deep": [[SECRET]]}]},
+        {"guest": {"novel": {"deep": SECRET}}},
+        {"services": [{"ports": [{"novel": SECRET}]}]},
+    ],
+)
+def test_a_secret_is_told_by_its_place_and_by_what_it_says(config: Any) -> None:
+    for changes in (differences(read(config), read({})), differences(read({}), read(config))):
+        assert changes
+        assert SECRET not in diff_text(changes) + repr(changes)
+        assert SECRET in diff_text(changes, show_secrets=True)
+
+
+def test_a_place_that_a_model_knows_is_shown() -> None:
+    config = {
+        "metadata": {"a": "x:y"},
+        "checks": {"up": {"path": "/up", "headers": [{"name": "X-Any"}]}},
+        "init": {"cmd": ["serve", "--port", "80", "http://h:80/a"]},
+        "mounts": [{"path": "/data"}],
+        "novel": [1, {"deep": 2.5}],
+    }
+    assert not any(change.is_secret for change in differences(read({}), read(config)))
+
+
+@pytest.mark.parametrize("text", ["token" + " " * 300_000, "-" * 300_000, "a" * 300_000, "://a:" * 60_000])
+def test_a_long_text_is_looked_through_in_no_time(text: str) -> None:
+    assert not any(change.is_secret for change in differences(MachineConfig(), read({"metadata": {"a": text}})))
+
+
+def planted(text: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Make configs with a text behind the places that must keep it."""
+    url, words = f"https://u:{text}@h/x", st.lists(st.text(max_size=5), max_size=3)
+    said = st.sampled_from([[url], [f"--db={url}"], ["--token", text], ["--password", text], [f"--api-key={text}"]])
+    command = st.builds(lambda before, secret, after: [*before, *secret, *after], words, said, words)
+    name = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=5).map("novel_{}".format)
+    unknown = st.recursive(
+        st.just(text),
+        lambda inner: st.lists(inner, min_size=1, max_size=2) | st.dictionaries(name, inner, min_size=1, max_size=2),
+        max_leaves=3,
+    )
+    return st.one_of(
+        st.builds(lambda key: {"metadata": {key: url}}, name),
+        st.builds(lambda key, part: {"init": {key: part}}, st.sampled_from(["cmd", "exec", "entrypoint"]), command),
+        st.builds(lambda part: {"processes": [{"cmd": part}]}, command),
+        st.builds(lambda key, value: {key: value}, name, unknown),
+        st.builds(lambda key, value: {"services": [{"ports": [{key: value}]}]}, name, unknown),
+        st.builds(
+            lambda key: {"services": [{"ports": [{"http_options": {"response": {"headers": {key: text}}}}]}]}, name
+        ),
+        st.sampled_from([{key: f"{url} {url}"} for key in ("image", "size", "schedule")]),
+        st.just({"mounts": [{"path": url}], "files": [{"guest_path": url}], "restart": {"policy": url}}),
+        st.just({"checks": {"up": {"type": url, "kind": url}}}),
+    )
+
+
+@given(planted(SECRET), planted(SECRET))
+def test_no_text_shows_a_planted_secret(one: dict[str, Any], other: dict[str, Any]) -> None:
+    old, new = read(one), read(other)
+    changes = [*differences(old, new), *differences(MachineConfig(), new)]
+    groups = {str(number): evolve(each, metadata={"fly_process_group": "a"}) for number, each in enumerate((old, new))}
+    found = [*lint(old), *lint(new), *lint_groups(groups)]
+    assert SECRET not in diff_text(changes) + repr(changes) + repr(found) + "".join(map(str, found))
 
 
 def test_a_changed_secret_is_named() -> None:

@@ -127,6 +127,26 @@ def test_the_least() -> None:
             {"init": {"cmd": ["a"], "entrypoint": ["b"], "exec": ["c"]}},
         ),
         ("[experimental]\nauto_rollback = true", {}),
+        ('[experimental]\nentrypoint = "a b"', {"init": {"entrypoint": ["a b"]}}),
+        ('[experimental]\ncmd = "a"\n[processes]\napp = "b"', {"init": {"cmd": ["b"]}}),
+        ('[mount]\nsource = "data"\ndestination = "/d"', {"mounts": [{"name": "data", "path": "/d"}]}),
+        (
+            '[[checks]]\nname = "up"\ntype = "tcp"\nport = 1\n[[checks]]\nname = "well"\ntype = "tcp"\nport = "2"',
+            {"checks": {"up": {"type": "tcp", "port": 1}, "well": {"type": "tcp", "port": 2}}},
+        ),
+        (
+            '[[services]]\ninternal_port = "1"\nconcurrency = "20,25"\n[[services.ports]]\nport = "80"',
+            {
+                "services": [
+                    {
+                        "protocol": "tcp",
+                        "internal_port": 1,
+                        "ports": [{"port": 80}],
+                        "concurrency": {"type": "requests", "soft_limit": 20, "hard_limit": 25},
+                    }
+                ]
+            },
+        ),
         (WEB, {"services": [SERVICE]}),
         (
             '[[services]]\ninternal_port = 53\nprotocol = "udp"\n[[services.ports]]\nport = 53',
@@ -309,6 +329,12 @@ def test_a_machine_config_that_is_no_json() -> None:
         read(f"machine_config = 'm.json'\n{IMAGE}", read_file=lambda path: b"\xff")
 
 
+def test_a_machine_config_of_several_lines_is_no_path_and_is_not_repeated() -> None:
+    with pytest.raises(InvalidInput, match=r"machine_config is neither JSON nor .*YAML is not read here") as caught:
+        read(f"machine_config = 'containers:\n  - env:\n      A: hunter2'\n{IMAGE}".replace("'", "'''"))
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -318,7 +344,27 @@ def test_a_machine_config_that_is_no_json() -> None:
         (IMAGE + "[http_service]\ninternal_port = 1\nnovel = 1\nother = 2", "http_service.novel, http_service.other"),
         (IMAGE + '[[services]]\n[[services.script_checks]]\ncommand = "x"', r"services\[0\].script_checks"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\nnovel = 1", r"services\[0\].http_checks\[0\].novel"),
-        (IMAGE + "[[services]]\nports = 1", r"services\[0\].ports is not as it should be"),
+        (IMAGE + "[[services]]\nports = 1", r"services\[0\].ports must be a table"),
+        (IMAGE + "[[services]]\n[[services.ports]]\nnovel = 1", r"services\[0\].ports\[0\].novel: no equivalent"),
+        (
+            IMAGE + "[[services]]\n[[services.ports]]\n[services.ports.tls_options]\nnovel = 1",
+            r"ports\[0\].tls_options.novel: no equivalent",
+        ),
+        (IMAGE + "[http_service.tls_options]\nnovel = 1", "http_service.tls_options.novel: no equivalent"),
+        (IMAGE + "[http_service.http_options]\nnovel = 1", "http_service.http_options.novel: no equivalent"),
+        (
+            IMAGE + "[[http_service.http_options.replay_cache]]\nnovel = 1",
+            r"http_options.replay_cache\[0\].novel: no equivalent",
+        ),
+        (IMAGE + "[http_service.concurrency]\nnovel = 1", "http_service.concurrency.novel: no equivalent"),
+        (IMAGE + "novel = 1", "build.novel: no equivalent"),
+        (IMAGE + "[experimental]\nnovel = 1", "experimental.novel: no equivalent"),
+        (IMAGE + "[[services]]\nconcurrency = 'many'", "concurrency must be a table, or text"),
+        (IMAGE + "[[services]]\nconcurrency = 20", "concurrency is not as it should be"),
+        (IMAGE + "[[services]]\nprocesses = ['nosuch']", r"services\[0\].processes names 'nosuch'"),
+        (IMAGE + "[[vm]]\nprocesses = ['nosuch']", r"vm\[0\].processes names 'nosuch'.*choose of app"),
+        (IMAGE + "[mount]\nprocesses = ['app', 'nosuch']\n[processes]\napp = 'x'", "mount.processes names 'nosuch'"),
+        (IMAGE + "[[checks]]\ntype = 'tcp'\nport = 1", r"checks\[0\].name is missing"),
         (IMAGE + "[[services]]\nauto_stop_machines = 1", "auto_stop_machines must be"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\nheaders = [1]", "headers must be a table of texts"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\ninterval = 'soon'", "'soon' is no duration"),
@@ -328,14 +374,14 @@ def test_a_machine_config_that_is_no_json() -> None:
         ("services = [1]\n" + IMAGE, r"services\[0\] is no table"),
         (IMAGE + '[[vm]]\nmemory = "lots"', r'vm\[0\].memory is no size: write it as "512mb"'),
         (IMAGE + '[[vm]]\nmemory = "1kb"', "memory is nothing"),
-        (IMAGE + "[[vm]]\nsize = 'huge'", "'huge' is no size of a machine"),
+        (IMAGE + "[[vm]]\nsize = 'huge'", r"vm\[0\].size is wrong: 'huge' is no size of a machine"),
         (IMAGE + '[[vm]]\ncpus = "many"', "must be int, not str"),
         (IMAGE + "[[files]]\nguest_path = '/a'", r"files\[0\].local_path is missing"),
         (IMAGE + "[[restart]]\npolicy = 'novel'", "must be never, always or on-failure"),
         (IMAGE + "[env]\nA = []", "env.A must be a text"),
         (IMAGE + "[processes]\napp = 1", "processes must be a table of commands"),
         (IMAGE + '[processes]\napp = "it\'s"', "a command that a shell could not read"),
-        (IMAGE + "[experimental]\ncmd = 'a b'", "experimental.cmd must be list, not str"),
+        (IMAGE + "[experimental]\ncmd = 1", "experimental.cmd must be list, not int"),
         (IMAGE + "[experimental]\ncmd = [1]", "must be a list of texts"),
         ("kill_signal = 1\n" + IMAGE, "kill_signal must be str, not int"),
         ("machine_config = '{1'\n" + IMAGE, "machine_config must be JSON"),
@@ -375,4 +421,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         MachineConfig.from_fly_toml(tmp_path / "fly.toml")
     (tmp_path / "fly.toml").write_text('[[files]]\nguest_path = "/a"\nlocal_path = "gone"\n' + IMAGE)
     with pytest.raises(InvalidInput, match="gone cannot be read"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml")
+    (tmp_path / "fly.toml").write_text('[[files]]\nguest_path = "/a"\nlocal_path = "a\\u0000b"\n' + IMAGE)
+    with pytest.raises(InvalidInput, match=r"a\\x00b' is no path of a file"):
         MachineConfig.from_fly_toml(tmp_path / "fly.toml")

@@ -8,7 +8,7 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Container, File
 from flyasync.models.guest import Guest
-from flyasync.models.lint import Finding, check_app_name, check_config, check_guest, check_image, refuse
+from flyasync.models.lint import Finding, check_app_name, check_config, check_guest, check_image, lint, refuse
 from flyasync.models.service import Check, Port, Service
 
 
@@ -57,6 +57,13 @@ def test_bad_images(image: str | None, code: str) -> None:
         Guest(cpu_kind="quantum", cpus=3, memory_mb=1),
         Guest(cpu_kind="quantum", cpus=3, max_memory_mb=1),
         Guest(gpu_kind="a10", cpus=8, memory_mb=32768),
+        Guest(gpu_kind="a10", memory_mb=32768),
+        Guest(gpu_kind="a10", cpus=0, memory_mb=65536),
+        Guest(cpu_kind="performance", cpus=1, memory_mb=2304),
+        Guest(cpus=0, memory_mb=0, max_memory_mb=0),
+        Guest(cpus=1, memory_mb=256, max_memory_mb=0),
+        Guest(cpus=1, memory_mb=256, max_memory_mb=4096),
+        Guest(cpus=1, memory_mb=256, max_memory_mb=300),
     ],
     ids=repr,
 )
@@ -69,16 +76,16 @@ def test_guests_that_fit(guest: Guest) -> None:
     [
         (Guest(cpu_kind="shared", cpus=3), "guest-cpus", "take 1, 2, 4, 6, 8"),
         (Guest(cpu_kind="shared", cpus=10), "guest-cpus", "take 1, 2, 4, 6, 8"),
-        (Guest(cpus=0), "guest-cpus", "take 1, 2, 4, 6, 8"),
+        (Guest(gpu_kind="a10", cpu_kind="shared", cpus=3), "guest-cpus", "take 1, 2, 4, 6, 8"),
         (Guest(cpus=1, memory_mb=300), "guest-memory", "take 256"),
         (Guest(cpus=1, memory_mb=128), "guest-memory", "take 256"),
         (Guest(cpus=1, memory_mb=4096), "guest-memory", "take 2048"),
         (Guest(memory_mb=4096), "guest-memory", "take 2048"),
         (Guest(cpus=8, memory_mb=256), "guest-memory", "take 2048"),
         (Guest(cpu_kind="performance", cpus=1, memory_mb=1024), "guest-memory", "take 2048"),
-        (Guest(cpu_kind="performance", cpus=1, memory_mb=2304), "guest-memory", "take 2048"),
+        (Guest(cpu_kind="performance", cpus=1, memory_mb=2100), "guest-memory", "take 2048"),
+        (Guest(gpu_kind="a10", memory_mb=8192), "guest-memory", "take 16384"),
         (Guest(cpu_kind="performance", cpus=1, memory_mb=9216), "guest-memory", "take 8192"),
-        (Guest(cpus=1, memory_mb=256, max_memory_mb=4096), "guest-memory", "take 2048"),
         (Guest(cpus=1, memory_mb=512, max_memory_mb=256), "guest-ceiling", "raise it or leave it out"),
     ],
     ids=repr,
@@ -104,6 +111,12 @@ def test_guests_that_do_not_fit(guest: Guest, code: str, advice: str) -> None:
         {"services": [Service(ports=[Port(port=80, handlers=["http"], force_https=True)])]},
         {"standbys": ["m1"]},
         {"services": [Service(checks=[Check(interval=1, timeout="90s")])]},
+        {"size": "", "guest": Guest(cpus=1)},
+        {"files": [File(guest_path="/a", raw_value="aGk=", secret_name="", image_config="")]},
+        {"files": [File(guest_path="/a", raw_value="", secret_name="S")]},
+        {"image": "", "containers": [Container(name="a", image="nginx")]},
+        {"env": {"A": None}, "metadata": {"b": None}},
+        {"checks": {"up": Check(interval=0, timeout=0)}},
     ],
 )
 def test_configs_that_are_well(given: dict[str, Any]) -> None:
@@ -122,7 +135,8 @@ def test_configs_that_are_well(given: dict[str, Any]) -> None:
         ({"mounts": [Mount(volume="vol_1", path="data")]}, "mount-path", "mounts[0].path"),
         ({"standbys": ["m1"], "services": [Service()]}, "standbys", "standbys"),
         ({"files": [File(guest_path="/a")]}, "file-source", "files[0]"),
-        ({"files": [File(guest_path="/a", raw_value="", secret_name="S")]}, "file-source", "files[0]"),
+        ({"files": [File(guest_path="/a", raw_value="aGk=", secret_name="S")]}, "file-source", "files[0]"),
+        ({"files": [File(guest_path="/a", secret_name="")]}, "file-source", "files[0]"),
         ({"files": [File(guest_path="/a", raw_value="not base64!")]}, "file-base64", "files[0].raw_value"),
         ({"files": [File(guest_path="/a", raw_value="aGk")]}, "file-base64", "files[0].raw_value"),
         ({"files": [File(guest_path="/a", raw_value="é")]}, "file-base64", "files[0].raw_value"),
@@ -159,6 +173,13 @@ def test_a_refusal_names_every_certain_finding() -> None:
         refuse(findings)
     assert str(caught.value) == "x: is odd; change it. z: is bad; drop it"
     refuse(findings[1:2])
+
+
+def test_a_volume_by_name_is_for_what_is_yet_to_be_sent() -> None:
+    by_name, by_nothing = (config(mounts=[mount]) for mount in (Mount(name="data", path="/d"), Mount(path="/d")))
+    assert lint(by_name, volumes_by_name=True) == ()
+    for found in (lint(by_name), check_config(by_name), lint(by_nothing, volumes_by_name=True)):
+        assert [(finding.code, finding.certain) for finding in found] == [("mount-volume", True)]
 
 
 def test_a_refusal_repeats_no_secret() -> None:

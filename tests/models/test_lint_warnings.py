@@ -47,6 +47,22 @@ MOUNT: dict[str, Any] = {"volume": "vol_1", "path": "/data"}
         {"services": [ASLEEP], "guest": Guest()},
         {"services": [ASLEEP], "metadata": {"fly_process_group": "web"}, "init": Init(cmd=["bin/server"])},
         {"services": [ASLEEP], "init": Init(cmd=["gunicorn", "--no-workerholic"])},
+        *(
+            {"services": [ASLEEP], "init": Init(exec=command.split())}
+            for command in (
+                "gunicorn --workers 4 app:web",
+                "python -m gunicorn --worker-class uvicorn.workers.UvicornWorker app",
+                "/srv/workers/bin/server",
+                "node server.js --queue jobs",
+                "sh -c uvicorn --workers 4",
+                "--workers 4",
+                "bundle exec puma --workers 2",
+            )
+        ),
+        {"services": [service(checks=[Check(type="tcp", interval=0, timeout=0)])]},
+        {"guest": Guest(cpu_kind="performance", cpus=1, memory_mb=3072, max_memory_mb=8448)},
+        {"guest": Guest(cpu_kind="performance", memory_mb=0)},
+        {"env": {"SORT_KEY": "id", "TOKEN_LIMIT": "4096", "PARTITION_KEY": "x"}},
         {"services": [service()], "metadata": {"fly_process_group": "worker"}},
         {"env": {"PORT": "80", "PASSWORD": "", "PUBLIC_KEY": "x", "TOKEN_URL": "https://a/b", "MONKEY": "x"}},
         {"env": {"DATABASE_URL": "postgres://db.internal:5432/app"}},
@@ -66,7 +82,8 @@ def test_what_is_well(given: dict[str, Any]) -> None:
         ({"services": [service(autostop=False, autostart=True)]}, "autostart-without-autostop", None),
         ({"services": [service(protocol="udp", ports=[Port(handlers=["tls"])])]}, "udp-handlers", None),
         ({"services": [service(checks=[Check(type="tcp", interval="90s")])]}, "check-clamped", None),
-        ({"services": [service(checks=[Check(type="tcp", timeout=0)])]}, "check-clamped", None),
+        ({"services": [service(checks=[Check(type="tcp", timeout=0.5)])]}, "check-clamped", None),
+        ({"guest": Guest(cpu_kind="performance", cpus=1, memory_mb=2304)}, "guest-step", "guest.memory_mb"),
         ({"services": [service(checks=[Check(type="tcp", grace_period=61)])]}, "check-clamped", None),
         ({"services": [service(checks=[Check(type="script")])]}, "check-type", "services[0].checks[0].type"),
         ({"checks": {"up": Check(type="tcp")}}, "check-port", "checks.up.port"),
@@ -86,6 +103,17 @@ def test_what_is_well(given: dict[str, Any]) -> None:
         ({"services": [ASLEEP], "metadata": {"fly_process_group": "worker"}}, "worker-autostop", None),
         ({"services": [ASLEEP], "init": Init(cmd=["celery", "-A", "x"])}, "worker-autostop", "services[0].autostop"),
         ({"services": [ASLEEP], "init": Init(exec=["npm", "run", "email-worker"])}, "worker-autostop", None),
+        *(
+            ({"services": [ASLEEP], "init": Init(exec=command)}, "worker-autostop", None)
+            for command in (
+                ["python", "-u", "/app/worker.py"],
+                ["python3.12", "-m", "celery", "-A", "app"],
+                ["env", "RAILS_ENV=production", "bin/rails", "jobs:work"],
+                ["sh", "-c", "bin/migrate && bundle exec sidekiq"],
+                ["sh", "-c", "'worker' --fast"],
+                ["/usr/bin/dumb-init", "--", "php", "artisan", "queue:work"],
+            )
+        ),
         ({"env": {"DB_PASSWORD": SECRET}}, "env-secret", "env.DB_PASSWORD"),
         ({"env": {"DATABASE_URL": f"postgres://app:{SECRET}@db/app"}}, "env-secret", "env.DATABASE_URL"),
         ({"containers": [Container(name="a", env={"API_KEY": SECRET})]}, "env-secret", "containers[0].env.API_KEY"),
@@ -144,7 +172,8 @@ def test_names_of_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PORT", "MONKEY", "KEYBOARD", "PUBLIC_KEY", "TOKEN_TTL", "SECRET_NAME", "TOKENS_USED"]
+    "name",
+    ["PORT", "MONKEY", "KEYBOARD", "PUBLIC_KEY", "TOKEN_TTL", "SECRET_NAME", "TOKENS_USED", "SORT_KEY", "TOKEN_LIMIT"],
 )
 def test_names_of_no_secrets(name: str) -> None:
     assert not names_a_secret(name)
