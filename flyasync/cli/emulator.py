@@ -79,9 +79,9 @@ def command(
 ) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C.
 
-    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first three
-    lines are the variables that point flyasync and flyctl to it. The paths under /_emulator/ tell what was asked, and
-    change faults and capacity while it runs; they need no token.
+    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first
+    three lines are the variables that point flyasync and flyctl to it. The paths under /_emulator/ tell what was asked,
+    and change faults and capacity while it runs; they need no token.
     """
     given = {name: value for name, value in (("latency", latency), ("boot", boot)) if value is not None}
     emulator = _emulator(port=port, limits=not no_limits, faults=trouble, **given, **options)
