@@ -35,6 +35,7 @@ class Apps:
             "apps.create",
             org_slug,  # a rate of its own for each new app would bound nothing
             to="POST apps",
+            subject=app,
             repeat=Repeat.UNSENT,
             query={"wait": True},
             body={"name": app, "org_slug": org_slug, **given(network=network, enable_subdomains=enable_subdomains)},

@@ -32,11 +32,13 @@ def request(
     flight: Flight | None = None,
     parts: Iterable[str] = (),
     reads: Literal["json", "text"] = "json",
+    subject: str | None = None,
 ) -> Request:
     """Describe one request: `to` is the method and the segments, such as `POST apps/{}/machines`.
 
     The names in `of` fill the gaps in order, each quoted, and joined they are the identifier that the rate limit
     counts by; `parts` fill the gaps after them without counting, such as a metadata key, whose machine is counted.
+    Errors name all of them, or `subject`.
     What is None in `query` is left out; what is listed there is repeated.
     """
     method, _, template = to.partition(" ")
@@ -54,6 +56,7 @@ def request(
         poll=poll,
         reads=reads,
         flight=flight or Flight(),
+        subject=subject or "/".join((*of, *parts)) or "-",
     )
 
 
@@ -97,6 +100,4 @@ class Caller:
         try:
             return structure(pick(answer) if pick else answer, kind)
         except (Mismatch, TypeError) as error:
-            raise Unreadable(
-                request.operation, request.identifier, f"the answer is not as documented: {error}"
-            ) from error
+            raise Unreadable(request.operation, request.subject, f"the answer is not as documented: {error}") from error

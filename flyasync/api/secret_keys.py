@@ -132,7 +132,7 @@ class SecretKeys:
         try:
             return base64.b64decode(text, validate=True)
         except (TypeError, ValueError):  # its message, or what led to it, must not show the text
-            raise Unreadable(ask.operation, ask.identifier, f"the {result} is missing or is not base64") from None
+            raise Unreadable(ask.operation, ask.subject, f"the {result} is missing or is not base64") from None
 
 
 def _asks(deed: str, app: str, name: str, body: dict[str, Any], min_version: int | None) -> Request:

@@ -51,7 +51,7 @@ def _read(request: Request, reply: Reply) -> Any:
     except (ValueError, RecursionError) as error:
         raise Unreadable(
             request.operation,
-            request.identifier,
+            request.subject,
             f"the API answered HTTP {reply.status} with something that is not JSON (request {reply.request_id})",
         ) from error
 
@@ -69,7 +69,7 @@ def _refusal(request: Request, reply: Reply) -> Refused:
     kind, details = _meaning(reply, said)
     return kind(
         request.operation,
-        request.identifier,
+        request.subject,
         said.text,
         status=reply.status,
         code=said.code,

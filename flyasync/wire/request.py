@@ -43,9 +43,9 @@ class Request:
     """One operation, ready to be sent.
 
     `operation` and `identifier` name it everywhere: together they choose its rate limit, and every error and event
-    carries them. `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls.
-    `flight` tells whoever holds it whether the request is under way right now. `reads` says what its answer is:
-    JSON, or plain text.
+    carries them; `subject` says in an error what exactly it was about, where that is more than the limit counts by.
+    `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` tells
+    whoever holds it whether the request is under way right now. `reads` says what its answer is: JSON, or plain text.
     """
 
     operation: str
@@ -59,6 +59,7 @@ class Request:
     poll: float | None = None
     reads: Literal["json", "text"] = "json"
     flight: Flight = field(factory=Flight, eq=False, repr=False)
+    subject: str = field(default=Factory(lambda self: self.identifier, takes_self=True), kw_only=True)
 
 
 @frozen(kw_only=True)

@@ -178,9 +178,9 @@ def _attempt(
 
 
 def _closed(request: Request, *, may_have_happened: bool = False) -> ClientClosed:
-    text = f"{request.operation} {request.identifier}: the client is closed"
+    text = f"{request.operation} {request.subject}: the client is closed"
     return ClientClosed(text, may_have_happened=may_have_happened)
 
 
 def _no_reply(request: Request, seconds: float) -> NoReplyInTime:
-    return NoReplyInTime(request.operation, request.identifier, f"no reply within {seconds:g} s in all")
+    return NoReplyInTime(request.operation, request.subject, f"no reply within {seconds:g} s in all")

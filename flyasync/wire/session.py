@@ -79,7 +79,7 @@ class Session:
         work may have been done.
         """
         if self._is_closed:
-            raise ClientClosed(f"{request.operation} {request.identifier}: the client is closed")
+            raise ClientClosed(f"{request.operation} {request.subject}: the client is closed")
         with self._foreign_errors(request):
             async with self._watched(request):
                 return await self._send(request)
@@ -161,7 +161,7 @@ class Session:
     @contextmanager
     def _foreign_errors(self, request: Request) -> Iterator[None]:
         """Turn what aiohttp raises into the one of our errors that says what may have happened."""
-        operation, identifier = request.operation, request.identifier
+        operation, identifier = request.operation, request.subject
         try:
             yield
         except aiohttp.ClientConnectorError as error:
@@ -218,7 +218,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 def _closed_during(request: Request) -> ClientClosed:
-    text = f"{request.operation} {request.identifier}: the client was closed during the call"
+    text = f"{request.operation} {request.subject}: the client was closed during the call"
     return ClientClosed(text, may_have_happened=request.method != "GET")
 
 

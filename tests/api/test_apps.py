@@ -131,3 +131,10 @@ async def test_many_apps_at_once_keep_the_limit_of_the_organization(emulator: Em
             await fly.apps.create(name, org_slug="personal")
         assert {one.name for one in await fly.apps.list("personal")} == set(names)
     assert emulator.refused_by_limit() == {}
+
+
+async def test_an_error_names_what_it_was_about_and_not_only_what_its_limit_counts_by(fly: FlyClient, app: str) -> None:
+    with pytest.raises(NameTaken, match=r"apps\.create web: "):
+        await fly.apps.create(app, org_slug="personal")
+    with pytest.raises(NotFound, match=r"secrets\.get web/NOPE: "):
+        await fly.secrets.get(app, "NOPE")
