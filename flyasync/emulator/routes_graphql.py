@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flyasync.emulator import graphql, orgs
+from flyasync.emulator import graphql, orgs, secrets
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.graphql import Complaint, Field
@@ -20,20 +20,23 @@ def answer(world: World, ask: Ask) -> Answer:
     body = ask.body({"query": "string"}, "graphqlRequest")
     variables = body.get("variables")
     try:
-        fields = graphql.read(body.get("query") or "", variables if isinstance(variables, dict) else {})
+        query = body.get("query") or ""
+        fields = graphql.read(query, variables if isinstance(variables, dict) else {})
+        roots = _MUTATIONS if graphql.is_mutation(query) else _QUERIES
         data: Json = {}
         for field in fields:
-            data |= graphql.project({field.name: _root(world, field)}, [field])
+            data |= graphql.project({field.name: _root(world, field, roots)}, [field])
     except Complaint as complaint:
         return Answer(body={"data": None, "errors": [complaint.as_json()]})
     return Answer(body={"data": data})
 
 
-def _root(world: World, field: Field) -> Any:
-    if field.name not in _ROOTS:
-        text = f"Field '{field.name}' doesn't exist on type 'Query'"
+def _root(world: World, field: Field, roots: Mapping[str, Root]) -> Any:
+    if field.name not in roots:
+        kind = "Mutation" if roots is _MUTATIONS else "Query"
+        text = f"Field '{field.name}' doesn't exist on type '{kind}'"
         raise Complaint(text, path=[field.alias], code="undefinedField")
-    return _ROOTS[field.name](world, field)
+    return roots[field.name](world, field)
 
 
 def _organizations(world: World, _: Field) -> Json:
@@ -59,10 +62,40 @@ def _viewer(world: World, field: Field) -> Json:
 
 
 def _app_named(world: World, field: Field) -> Json:
-    app = world.apps.get(str(field.arguments.get("name")))
+    return _app(_find_app(world, field, field.arguments.get("name")))
+
+
+def _find_app(world: World, field: Field, name: Any) -> App:
+    app = world.apps.get(str(name))
     if app is None:
         raise Complaint("Could not find App", path=[field.alias], code="NOT_FOUND")
-    return _app(app)
+    return app
+
+
+def _set_secrets(world: World, field: Field) -> Json:
+    given = _input(field)
+    app = _find_app(world, field, given.get("appId"))
+    secrets.change(world, app, {str(one.get("key")): str(one.get("value")) for one in _objects(given.get("secrets"))})
+    return {"__typename": "SetSecretsPayload", "release": None, "app": _app(app)}
+
+
+def _unset_secrets(world: World, field: Field) -> Json:
+    given = _input(field)
+    app = _find_app(world, field, given.get("appId"))
+    keys = given.get("keys")
+    secrets.change(world, app, dict.fromkeys(map(str, keys if isinstance(keys, list) else [])))
+    return {"__typename": "UnsetSecretsPayload", "release": None, "app": _app(app)}
+
+
+def _input(field: Field) -> Json:
+    given = field.arguments.get("input")
+    if not isinstance(given, dict):
+        raise Complaint(f"Field '{field.name}' is missing required arguments: input", path=[field.alias])
+    return given
+
+
+def _objects(values: Any) -> list[Json]:
+    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
 def _platform(_world: World, _field: Field) -> Json:
@@ -118,7 +151,7 @@ def _region(region: Region) -> Json:
     }
 
 
-_ROOTS: Mapping[str, Root] = {
+_QUERIES: Mapping[str, Root] = {
     "organizations": _organizations,
     "organization": _organization_named,
     "viewer": _viewer,
@@ -126,5 +159,6 @@ _ROOTS: Mapping[str, Root] = {
     "platform": _platform,
     "canPerformBluegreenDeployment": _may_deploy_bluegreen,
 }
+_MUTATIONS: Mapping[str, Root] = {"setSecrets": _set_secrets, "unsetSecrets": _unset_secrets}
 
 HANDLERS: Mapping[str, Handler] = {"graphql": answer}

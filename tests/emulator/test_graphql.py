@@ -53,7 +53,10 @@ async def test_the_small_questions_are_answered(api: Api) -> None:
         ('{ organization(slug: "none") { id } }', "Could not find Organization"),
         ("{ viewer { shoeSize } }", "Field 'shoeSize' doesn't exist on type 'User'"),
         ("{ everything }", "Field 'everything' doesn't exist on type 'Query'"),
-        ("mutation { deleteApp }", "mutation is not emulated"),
+        ("mutation { deleteApp }", "Field 'deleteApp' doesn't exist on type 'Mutation'"),
+        ("mutation { setSecrets }", "Field 'setSecrets' is missing required arguments: input"),
+        ("{ setSecrets }", "Field 'setSecrets' doesn't exist on type 'Query'"),
+        ("subscription { logs }", "subscription is not emulated"),
         ("{ viewer { ...Fields } }", 'Parse error on "..."'),
         ("{ viewer ", "Unexpected end of document"),
         ("", "Unexpected end of document"),
@@ -80,3 +83,15 @@ def test_arguments_take_every_simple_value() -> None:
 
 def test_a_complaint_without_a_place_is_short() -> None:
     assert Complaint("no").as_json() == {"message": "no"}
+
+
+async def test_secrets_are_set_and_unset(api: Api) -> None:
+    query = "mutation($input: SetSecretsInput!) { setSecrets(input: $input) { release { id version } app { name } } }"
+    pairs = [{"key": "A", "value": "1"}, {"key": "B", "value": "2"}]
+    found = await ask(api, query, input={"appId": "web", "secrets": pairs})
+    assert found["data"]["setSecrets"] == {"release": None, "app": {"name": "web"}}
+    await ask(api, query.replace("setSecrets", "unsetSecrets"), input={"appId": "web", "keys": ["A"]})
+    left = (await api.get("/v1/apps/web/secrets")).body["secrets"]
+    assert [secret["name"] for secret in left] == ["B"]
+    lost = await ask(api, query, input={"appId": "nobody", "secrets": pairs})
+    assert lost["errors"][0]["message"] == "Could not find App"
