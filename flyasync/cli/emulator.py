@@ -25,7 +25,8 @@ Then, in another shell, after its three export lines:
 """
 
 CONTROL = (
-    "control it under {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, POST reset"
+    "control it under {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
+    "POST host_status, POST reset"
 )
 
 
@@ -81,7 +82,7 @@ def command(
 
     It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first
     three lines are the variables that point flyasync and flyctl to it. The paths under /_emulator/ tell what was asked,
-    and change faults and capacity while it runs; they need no token.
+    and change faults, capacity and hosts while it runs; they need no token.
     """
     given = {name: value for name, value in (("latency", latency), ("boot", boot)) if value is not None}
     emulator = _emulator(port=port, limits=not no_limits, faults=trouble, **given, **options)

@@ -70,7 +70,9 @@ def cordon(world: World, machine: Machine, *, cordoned: bool, nonce: str | None 
     """Take a machine out of the proxy's reach, or back into it; doing it twice changes nothing."""
     leases.guard(world, machine, nonce)
     must_act("cordon" if cordoned else "uncordon", machine.state)
-    machine.is_cordoned = cordoned
+    if machine.is_cordoned != cordoned:
+        machine.is_cordoned = cordoned
+        world.note_change(machine)
 
 
 def _number(name: object) -> int:

@@ -41,13 +41,16 @@ def listed(world: World, org_slug: str) -> list[App]:
 
 def delete(world: World, name: str) -> None:
     """Delete an app, its machines and its volumes at once."""
-    for machine in world.machines_of(name):
+    machines = world.machines_of(name)
+    for machine in machines:
         world.occupied[machine.region] -= not machine.is_destroyed
-        world.note_change(machine.id)
+        machine.state = "destroyed"
         del world.machines[machine.id]
     for volume in world.volumes_of(name):
         del world.volumes[volume.id]
     del world.apps[name]
+    for machine in machines:
+        world.note_change(machine)
 
 
 def placements(world: World, expression: str | None, count: int) -> dict[str, int]:

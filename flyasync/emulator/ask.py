@@ -71,6 +71,11 @@ class Ask:
         digest = hashlib.sha256(bare_token(self.authorization).encode()).hexdigest()
         return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether a machine shall be destroyed whatever it is doing, in either word the API takes."""
+        return self.flag("force") or self.flag("kill")
+
     def body(self, types: Mapping[str, str], struct: str, *, required: bool = True) -> Json:
         """Read the body as an object whose fields have these types."""
         found = decode(self.raw, struct, required=required)

@@ -29,10 +29,16 @@ def plan(world: World, machine: Machine, subject: Subject) -> tuple[CheckPhase, 
     return (first, passing, CheckPhase(world.clock + turn.seconds, "critical")) if turn else (first, passing)
 
 
+def are_passing(world: World, machine: Machine) -> bool:
+    """Tell whether every check a machine asks for passes at the world's present moment."""
+    found = rows(world, machine, world.clock)
+    return len(found) == len(names(machine.config)) and all(row["status"] == "passing" for row in found)
+
+
 def rows(world: World, machine: Machine, now: float) -> list[Json]:
-    """Give the check rows of a machine as the API shows them, none in the first moment of its life."""
+    """Give the check rows of a machine as the API shows them, none early in its life or when its host is gone."""
     phases = [phase for phase in machine.check_phases if phase.at <= now]
-    if not phases:
+    if not phases or not machine.has_host:
         return []
     last = phases[-1]
     row = {"status": last.status, "output": _OUTPUT[last.status], "updated_at": world.stamp(last.at)}

@@ -85,6 +85,8 @@ class LogLine:
     level: str
     instance: str
     region: str
+    # Who wrote it: the app's own process, or the platform about a machine.
+    provider: str
 
 
 @define(kw_only=True)

@@ -1,14 +1,16 @@
 """Machines come, change and go: create, list, update, destroy, metadata."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from attrs import frozen
 
-from flyasync.emulator import ids, leases, secrets, volumes
+from flyasync.emulator import checks, ids, leases, secrets, volumes
 from flyasync.emulator.config import accepted
 from flyasync.emulator.errors import Refused, aborted, bad_request, failed_precondition, not_found
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.lifecycle import RUNNING, fresh, must_act
+from flyasync.emulator.processes import is_release
 from flyasync.emulator.records import Machine, Version, Volume
 from flyasync.emulator.regions import expand
 from flyasync.emulator.timeline import enter, record_exit
@@ -78,6 +80,20 @@ def listed(world: World, app: str, wanted: Filter) -> list[Machine]:
     return [machine for machine in world.machines_of(app) if wanted.keeps(machine)]
 
 
+def serving(world: World, app: str) -> Counter[str]:
+    """Count the machines of an app that serve at the world's present moment, by region; none for an app not there."""
+    return Counter(item.region for item in world.machines.values() if item.app == app and serves(world, item))
+
+
+def serves(world: World, machine: Machine) -> bool:
+    """Tell whether a machine is started, not cordoned, on a host that is there, and passes all its checks, if any.
+
+    A release command serves nobody.
+    """
+    is_up = machine.state == "started" and not machine.is_cordoned and machine.has_host
+    return is_up and checks.are_passing(world, machine) and not is_release(machine.config)
+
+
 def update(
     world: World,
     machine: Machine,
@@ -106,7 +122,7 @@ def destroy(world: World, machine: Machine, *, force: bool, nonce: str | None = 
     leases.guard(world, machine, nonce)
     if not must_act("kill" if force else "destroy", machine.state):
         return
-    if machine.state in RUNNING:
+    if machine.state in RUNNING and machine.has_host:
         record_exit(world, machine)
     world.record(machine, "destroy", "destroying")
     enter(world, machine, "destroying")
@@ -189,7 +205,7 @@ def _place(world: World, expression: str | None, volume: Volume | None) -> str:
 def _place_on(world: World, expression: str | None, volume: Volume) -> str:
     if expression and volume.region not in expand(expression):
         raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
-    if not world.has_room(volume.region):
+    if volume.host_status != "ok" or not world.has_room(volume.region):
         text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
         raise Refused(412, text, code="volume_placement_capacity")
     return volume.region

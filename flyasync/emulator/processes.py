@@ -5,22 +5,27 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen, validators
 
 from flyasync.emulator.errors import bad_request
 
 _SORTABLE = ("pid", "cpu", "rss", "rtime", "stime", "command")
 _NOT_FOUND = 127
+_RELEASE = "fly_app_release_command"
 
 
 @frozen(kw_only=True)
 class Output:
-    """How a command ended, and what it wrote."""
+    """How a command ended, and what it wrote.
+
+    As a machine's own command it runs for `seconds` of emulated time; `exec` answers at once.
+    """
 
     stdout: str = ""
     stderr: str = ""
     exit_code: int = 0
     exit_signal: int = 0
+    seconds: float = field(default=0.5, validator=validators.ge(0))
 
 
 def words(command: list[str] | None, cmd: str | None) -> list[str]:
@@ -35,19 +40,30 @@ def words(command: list[str] | None, cmd: str | None) -> list[str]:
 
 
 def run(scripted: Mapping[str, Output], command: list[str]) -> Output:
-    """Give the output of the first shell-style pattern that fits; without one only echo, true and false are known."""
-    line = shlex.join(command)
-    for pattern, output in scripted.items():
-        if fnmatchcase(line, pattern) or fnmatchcase(" ".join(command), pattern):
-            return output
-    return _builtin(command[0], command[1:])
+    """Give the output of a command; one that is not known is not found."""
+    unknown = Output(stderr=f"{command[0]}: command not found\n", exit_code=_NOT_FOUND)
+    return _known(scripted, command) or unknown
+
+
+def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output | None:
+    """Tell how the own command of a machine with such a config ends by itself; None for one that runs on.
+
+    A release command that is not known ends well, because one that never ends is no use to a rehearsal.
+    """
+    command = _own(config)
+    known = _known(scripted, command) if command else None
+    return known or (Output(seconds=1.0) if is_release(config) else None)
+
+
+def is_release(config: Mapping[str, Any]) -> bool:
+    """Tell whether a machine with such a config runs the release command of a deploy."""
+    return (config.get("metadata") or {}).get("fly_process_group") == _RELEASE
 
 
 def running(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Give the processes of a machine with such a config: init, and the one that listens on its services' ports."""
     ports = [service.get("internal_port") for service in config.get("services") or ()]
-    init = config.get("init") or {}
-    command = shlex.join(init.get("exec") or [*(init.get("entrypoint") or ()), *(init.get("cmd") or ())])
+    command = shlex.join(_own(config))
     sockets = [{"proto": "tcp", "address": f"[::]:{port}"} for port in ports if port]
     return [_process(1, "/fly/init", []), _process(315, command or str(config.get("image")), sockets)]
 
@@ -61,12 +77,25 @@ def ordered(found: list[dict[str, Any]], sort_by: str, order: str) -> list[dict[
     return sorted(found, key=lambda process: process[sort_by or "pid"], reverse=order == "desc")
 
 
-def _builtin(name: str, arguments: list[str]) -> Output:
+def _own(config: Mapping[str, Any]) -> list[str]:
+    init = config.get("init") or {}
+    return list(init.get("exec") or [*(init.get("entrypoint") or ()), *(init.get("cmd") or ())])
+
+
+def _known(scripted: Mapping[str, Output], command: list[str]) -> Output | None:
+    lines = (shlex.join(command), " ".join(command))
+    for pattern, output in scripted.items():
+        if any(fnmatchcase(line, pattern) for line in lines):
+            return output
+    return _builtin(command[0], command[1:])
+
+
+def _builtin(name: str, arguments: list[str]) -> Output | None:
     if name in {"true", "false"}:
         return Output(exit_code=int(name == "false"))
     if name == "echo":
         return Output(stdout=" ".join(arguments) + "\n")
-    return Output(stderr=f"{name}: command not found\n", exit_code=_NOT_FOUND)
+    return None
 
 
 def _process(pid: int, command: str, sockets: list[dict[str, str]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keeps the world moving: one timer for the next move that is due, and a wake-up for whoever waits for a machine."""
+"""Keeps the world moving: one timer for what is due next, and a wake-up for whoever waits for a machine."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,6 +19,7 @@ class Pulse:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_busy = False
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def seconds(self) -> float:
@@ -26,12 +27,11 @@ class Pulse:
         return self._loop.time() - self._began
 
     def during(self, work: Callable[[], T]) -> T:
-        """Do work on a world that is up to date, then tell those who wait, even when the work fails."""
-        advance(self.world, self.seconds() * self._speed)
-        try:
-            return work()
-        finally:
-            self._settle()
+        """Do work on a world that is up to date, then tell those who wait, even when the work fails.
+
+        Work within other work, such as that of one who is told of a change, finds the world at the moment of that.
+        """
+        return work() if self._is_busy else self._at(self.seconds() * self._speed, work)
 
     async def changed(self, machine_id: str) -> None:
         """Wait until something changes about a machine."""
@@ -63,6 +63,15 @@ class Pulse:
         self.world, self._began = world, self._loop.time()
         self._wake(set(self._waiting))
 
+    def _at(self, now: float, work: Callable[[], T]) -> T:
+        self._is_busy = True
+        try:
+            advance(self.world, now)
+            return work()
+        finally:
+            self._is_busy = False
+            self._settle()
+
     def _leave(self, machine_id: str, future: asyncio.Future[None]) -> None:
         waiting = self._waiting.get(machine_id, set())
         waiting.discard(future)
@@ -78,8 +87,7 @@ class Pulse:
 
     def _arrive(self, due: float) -> None:
         # Timers may come a rounding error early; the world must still get past `due`, or the timer is set for ever.
-        advance(self.world, max(due, self.seconds() * self._speed))
-        self._settle()
+        self._at(max(due, self.seconds() * self._speed), lambda: None)
 
     def _wake(self, machine_ids: set[str]) -> None:
         for machine_id in machine_ids:

@@ -7,6 +7,7 @@ from attrs import Factory, define, field, frozen
 from flyasync.emulator.course import Course
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.holdings import Address, Certificate, LogLine, Secrets, Snapshot
+from flyasync.emulator.processes import Output
 
 _EVENTS_KEPT = 50
 _REACHED_KEPT = 200
@@ -66,7 +67,7 @@ class Move:
     source: str = "flyd"
     request: Json | None = None
     # Set when the process ends by itself: the restart policy, not `to`, then says what the machine becomes.
-    exit_code: int | None = None
+    output: Output | None = None
 
 
 @frozen
@@ -112,6 +113,7 @@ class Machine:
     boot_seconds: float
     state: str = ""
     is_cordoned: bool = False
+    host_status: str = "ok"
     # Whether the current version shall run once it is prepared; without, it settles in `stopped`.
     shall_run: bool = True
     is_restarting: bool = False
@@ -132,6 +134,16 @@ class Machine:
     def is_destroyed(self) -> bool:
         """Whether the machine is gone for good."""
         return self.state == "destroyed"
+
+    @property
+    def has_host(self) -> bool:
+        """Whether the host can be reached."""
+        return self.host_status == "ok"
+
+    @property
+    def can_move(self) -> bool:
+        """Whether a move that is due shows; of a machine whose host is gone only its end does."""
+        return self.has_host or self.state == "destroying"
 
     @property
     def volume_id(self) -> str | None:
@@ -157,6 +169,7 @@ class Volume:
     created_at: float
     updated_at: float
     course: Course
+    host_status: str = "ok"
     machine_id: str | None = None
     # A machine that is gone can hold its volume a little longer.
     claimed_until: float = 0.0

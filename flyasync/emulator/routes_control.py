@@ -1,6 +1,7 @@
-"""The emulator's own door, `/_emulator/`: what was asked, faults, capacity, reset; no token needed, nothing logged."""
+"""The emulator's own door, `/_emulator/`: what was asked, and what may be changed; no token needed, nothing logged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -12,14 +13,16 @@ from flyasync.emulator.gate import Gate
 from flyasync.emulator.gojson import check, decode, parse
 
 _CAPACITY = {"region": "string", "machines": "int"}
+_HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 
 @frozen
 class Control:
-    """The control calls over a gate; `set_capacity` and `reset` are the emulator's."""
+    """The control calls over a gate; what they call besides is the emulator's."""
 
     gate: Gate
     set_capacity: Callable[[str, int | None], None]
+    set_host_status: Callable[[str, str], None]
     reset: Callable[[], None]
 
     def routes(self) -> list[web.RouteDef]:
@@ -31,6 +34,7 @@ class Control:
             web.post("/_emulator/faults", self.add_faults),
             web.delete("/_emulator/faults", self.clear_faults),
             web.post("/_emulator/capacity", self.capacity),
+            web.post("/_emulator/host_status", self.host_status),
             web.post("/_emulator/reset", self.start_over),
         ]
 
@@ -65,16 +69,30 @@ class Control:
         """Set how many machines a region can hold, null for any number."""
         body = decode(await request.read(), "capacity")
         check(body, _CAPACITY, "capacity")
-        try:
+        with _refusing():
             self.set_capacity(body.get("region") or "", body.get("machines"))
-        except ValueError as error:
-            raise bad_request(str(error)) from None
+        return web.Response(status=204)
+
+    async def host_status(self, request: web.Request) -> web.Response:
+        """Lose the host of a machine, or find it again."""
+        body = decode(await request.read(), "host_status")
+        check(body, _HOST_STATUS, "host_status")
+        with _refusing():
+            self.set_host_status(body.get("machine_id") or "", body.get("host_status") or "")
         return web.Response(status=204)
 
     async def start_over(self, _: web.Request) -> web.Response:
         """Make everything as it was at the start."""
         self.reset()
         return web.Response(status=204)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise bad_request(str(error)) from None
 
 
 def _fault(value: Any) -> Fault:

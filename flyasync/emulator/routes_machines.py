@@ -67,7 +67,7 @@ def update(world: World, ask: Ask) -> Answer:
 
 def delete(world: World, ask: Ask) -> Answer:
     """Destroy a machine."""
-    machines.destroy(world, _machine(world, ask), force=ask.flag("force") or ask.flag("kill"), nonce=ask.nonce)
+    machines.destroy(world, _machine(world, ask), force=ask.is_forced, nonce=ask.nonce)
     return OK
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from attrs import asdict
+from attrs import asdict, fields, filters
 
 from flyasync.emulator import memory, processes
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.errors import bad_request
 from flyasync.emulator.lifecycle import must_act
+from flyasync.emulator.processes import Output
 from flyasync.emulator.records import Machine
 from flyasync.emulator.routing import Handler
 from flyasync.emulator.world import World
@@ -16,6 +17,7 @@ _EXEC = {
     "command": "[]string", "cmd": "string", "timeout": "int", "stdin": "string", "container": "string",
     "machine": "bool",
 }  # fmt: skip
+_TOLD = filters.exclude(fields(Output).seconds)
 
 
 def execute(world: World, ask: Ask) -> Answer:
@@ -25,7 +27,7 @@ def execute(world: World, ask: Ask) -> Answer:
         raise bad_request("container and machine are mutually exclusive")
     command = processes.words(body.get("command"), body.get("cmd"))
     must_act("exec", _machine(world, ask).state)
-    return Answer(body=asdict(processes.run(world.commands, command)))
+    return Answer(body=asdict(processes.run(world.commands, command), filter=_TOLD))
 
 
 def listing(world: World, ask: Ask) -> Answer:

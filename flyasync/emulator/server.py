@@ -2,14 +2,15 @@
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
+from flyasync.emulator import machines, timeline
 from flyasync.emulator.faults import Fault, Faults
 from flyasync.emulator.gate import Gate, Manners
 from flyasync.emulator.journal import Entry
@@ -18,7 +19,9 @@ from flyasync.emulator.pulse import Pulse
 from flyasync.emulator.routes import HANDLERS, application
 from flyasync.emulator.routes_control import Control
 from flyasync.emulator.routes_wait import create_app, wait
-from flyasync.emulator.world import World, demand_regions
+from flyasync.emulator.world import Watcher, World, demand_regions
+
+T = TypeVar("T")
 
 
 class Emulator:
@@ -44,8 +47,12 @@ class Emulator:
         secrets_lag: Bounds of the emulated seconds after which machines can be made with a new version of secrets;
             until then a `min_secrets_version` is refused with 412.
         linger: Bounds of the emulated seconds for which a machine that is gone still holds its volume.
-        commands: What `exec` answers, by shell-style patterns of the command; the first that fits counts. Without one
-            `echo`, `true` and `false` work, and anything else is not found.
+        commands: What commands write and how they end, by shell-style patterns of the command; the first that fits
+            counts, and without one `echo`, `true` and `false` work. `exec` answers so at once, and finds nothing else.
+            A machine whose own command (`init.exec`, or `init.entrypoint` and `init.cmd`) is among them exits by
+            itself: after the output's `seconds` its lines go to the app's log, and the restart policy takes over as
+            after a crash with that exit code. Any other machine runs until it is told to stop, but a release command
+            (`fly_process_group` is `fly_app_release_command` in the metadata) ends with 0 after a second.
         epoch: The calendar time at which the world begins, by default the present at the start.
         faults: Trouble in force from the start.
     """
@@ -82,6 +89,7 @@ class Emulator:
             linger=_range("linger", linger),
         )
         self._commands = dict(commands or {})
+        self._watchers: list[Watcher] = []
         self._epoch = epoch
         self._first_faults = tuple(faults)
         self._manners = Manners(
@@ -106,7 +114,7 @@ class Emulator:
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
         self._gate = gate = self._open()
-        app = application(gate, Control(gate, self.set_capacity, self.reset))
+        app = application(gate, Control(gate, self.set_capacity, self.set_host_status, self.reset))
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -138,6 +146,36 @@ class Emulator:
         demand_regions({region: machines})
         self.world.capacity[region] = machines
 
+    def set_host_status(self, machine_id: str, host_status: str) -> None:
+        """Make the host of a machine and its volume `unreachable` or `unknown`, or `ok` again.
+
+        Until it is `ok` the machine keeps its state, shows its config as `incomplete_config` and no checks, and can be
+        read and destroyed by force; all else is refused with 408. What came due meanwhile shows when it is `ok` again.
+        An unknown machine or status raises ValueError.
+        """
+        machine = self.world.machines.get(machine_id)
+        if machine is None:
+            raise ValueError(f"machine_id: no machine is called {machine_id!r}")
+        self._during(lambda: timeline.set_host_status(self.world, machine, host_status))
+
+    def on_change(self, callback: Watcher) -> Callable[[], None]:
+        """Call back with a machine's record whenever it changes in what decides who serves; give what ends that.
+
+        That is its state, version, cordon or host status, and each time at which its checks turn. The call comes at
+        that very moment, in the middle of the work: it must neither raise nor wait, and `serving` sees the moment. A
+        machine that goes with its app is `destroyed`; a reset tells nothing, and callbacks stay.
+        """
+        self._watchers.append(callback)
+        return partial(self._watchers.remove, callback)
+
+    def serving(self, app: str) -> Counter[str]:
+        """Count the machines of an app that serve now, by region; an app that is not there has none.
+
+        They are started, not cordoned, on a host that is `ok`, pass all their checks, if any, and run no release
+        command.
+        """
+        return self._during(lambda: machines.serving(self.world, app))
+
     def set_error_regions(self, *regions: str) -> None:
         """Make these regions, and no others, unreadable to the list of an organization's machines."""
         demand_regions(dict.fromkeys(regions))
@@ -147,7 +185,7 @@ class Emulator:
         """Write a line into an app's log, as one of its machines or as nobody; both must be there."""
         world = self._opened().pulse.world
         machine = world.machine(app, machine_id) if machine_id else None
-        self._opened().pulse.during(lambda: world.log(app, message, level=level, machine=machine))
+        self._during(lambda: world.log(app, message, level=level, machine=machine))
 
     def environment(self) -> dict[str, str]:
         """Give the environment variables that point flyctl, and flyasync, here."""
@@ -185,7 +223,10 @@ class Emulator:
 
     @property
     def commands(self) -> dict[str, Output]:
-        """What `exec` answers, by pattern; change it at will, a reset brings back the first one."""
+        """What commands write and how they end, by pattern; change it at will, a reset brings back the first one.
+
+        A machine's own command is looked up when the machine has started.
+        """
         return self.world.commands
 
     @property
@@ -208,12 +249,17 @@ class Emulator:
             raise RuntimeError("the emulator has not been started")
         return self._gate
 
+    def _during(self, work: Callable[[], T]) -> T:
+        # Time stands still in a world that is not served any more.
+        return work() if self._runner is None else self._opened().pulse.during(work)
+
     def _new_world(self) -> World:
         return self._make_world(
             epoch=_in_utc(self._epoch),
             capacity=dict(self._capacity),
             commands=dict(self._commands),
             faults=self.faults,
+            watchers=self._watchers,
         )
 
 

@@ -1,20 +1,30 @@
-"""Who sees what is new: a node learns of other nodes' creates a little later."""
+"""Who reaches what: a node learns of other nodes' creates a little later, and nobody reaches a host that is gone."""
 
 from collections.abc import Iterable
 
 from flyasync.emulator.ask import Ask
-from flyasync.emulator.errors import not_found
+from flyasync.emulator.errors import Refused, not_found
 from flyasync.emulator.records import App, Machine
 from flyasync.emulator.world import World
 
+# What looks inside a machine; all else that reads one is answered from what is known of it elsewhere.
+_INSIDE = frozenset({"listMachineProcesses", "getMachineMemory"})
+
 
 def demand(world: World, ask: Ask) -> None:
-    """Refuse with 404 what the node that is asked has not learned of yet.
+    """Refuse with 404 what the node that is asked has not learned of yet, with 408 what needs a host that is gone.
 
     An app is hidden from everything that is asked about it, a machine from what reads it: what changes a machine goes
     to its host, which knows it. Who sends the cookie that came with the app is served by the node that made it, and
-    sees all of it at once.
+    sees all of it at once. Without its host a machine can be read, and destroyed by force.
     """
+    _demand_known(world, ask)
+    machine = world.machines.get(ask.params.get("machine_id", ""))
+    if machine is not None and machine.app == ask.app and not machine.is_destroyed:
+        _demand_host(machine, ask)
+
+
+def _demand_known(world: World, ask: Ask) -> None:
     app = world.apps.get(ask.app)
     if app is None or _is_near(app, ask):
         return
@@ -23,6 +33,13 @@ def demand(world: World, ask: Ask) -> None:
     machine = world.machines.get(ask.params.get("machine_id", ""))
     if machine is not None and ask.method == "GET" and world.clock < machine.visible_at:
         raise not_found("machine")
+
+
+def _demand_host(machine: Machine, ask: Ask) -> None:
+    is_read = ask.method == "GET" and ask.action not in _INSIDE
+    is_end = ask.action == "deleteMachine" and ask.is_forced
+    if not (machine.has_host or is_read or is_end):
+        raise Refused(408, "deadline_exceeded: host unreachable")
 
 
 def seen(world: World, ask: Ask, machines: Iterable[Machine]) -> list[Machine]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
-from flyasync.emulator import checks
+from attrs import evolve
+
+from flyasync.emulator import checks, processes
 from flyasync.emulator.faults import Fault, Subject
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.lifecycle import may_move
+from flyasync.emulator.processes import Output
 from flyasync.emulator.records import Machine, Move, Reach
 from flyasync.emulator.world import World
 
@@ -16,12 +19,13 @@ _LEAVING = (0.2, 0.8)
 _STILL_ACTIVE = (0.25, 1.0)
 _RESTART_PAUSE = 1.0
 _DEFAULT_MAX_RETRIES = 10
+_HOST_STATUSES = ("ok", "unknown", "unreachable")
 
 Follow = Callable[[World, Machine], Move | None]
 
 
 def advance(world: World, now: float) -> None:
-    """Let every move happen that is due by `now`, in order; a `now` in the past changes nothing."""
+    """Let everything happen that is due by `now`, in order; a `now` in the past changes nothing."""
     while due := world.take_due(now):
         _happen(world, *due)
     world.clock = max(world.clock, now)
@@ -35,8 +39,25 @@ def enter(world: World, machine: Machine, state: str) -> None:
     machine.updated_at = world.clock
     if state != "started":
         machine.check_phases = ()
-    _note_reach(world, machine)
+    _keep_reach(machine)
     world.schedule(machine, _FOLLOW[state](world, machine))
+    world.note_change(machine)
+
+
+def set_host_status(world: World, machine: Machine, status: str) -> None:
+    """Lose the host of a machine, and of its volume, or find it again; what was due meanwhile shows only then."""
+    if status not in _HOST_STATUSES:
+        raise ValueError(f"host_status: must be one of {', '.join(_HOST_STATUSES)}, not {status!r}")
+    if status == machine.host_status:
+        return
+    machine.host_status = status
+    volume = world.volumes.get(machine.volume_id or "")
+    if volume is not None:
+        volume.host_status = status
+    move = machine.next_move
+    if move is not None and machine.has_host:
+        world.schedule(machine, evolve(move, at=max(move.at, world.clock)))
+    world.note_change(machine)
 
 
 def exit_request(world: World, machine: Machine, *, code: int, requested: bool, restarting: bool, at: float) -> Json:
@@ -69,23 +90,34 @@ def process_exit(world: World, machine: Machine, code: int) -> None:
     enter(world, machine, "starting" if restarting else _end(machine))
 
 
-def _happen(world: World, machine: Machine, move: Move) -> None:
-    world.clock = max(world.clock, move.at)
-    if move.exit_code is not None:
-        process_exit(world, machine, move.exit_code)
-        return
+def _happen(world: World, at: float, machine: Machine, move: Move | None) -> None:
+    world.clock = max(world.clock, at)
+    if move is None:
+        world.note_change(machine)
+    elif move.output is not None:
+        _finish(world, machine, move.output)
+    else:
+        _make(world, machine, move)
+
+
+def _finish(world: World, machine: Machine, output: Output) -> None:
+    for line in [*output.stdout.splitlines(), *output.stderr.splitlines()]:
+        world.log(machine.app, line, machine=machine)
+    process_exit(world, machine, output.exit_code)
+
+
+def _make(world: World, machine: Machine, move: Move) -> None:
     if move.event is not None:
         world.record(machine, move.event, move.status or move.to, source=move.source, request=move.request)
     enter(world, machine, move.to)
 
 
-def _note_reach(world: World, machine: Machine) -> None:
+def _keep_reach(machine: Machine) -> None:
     machine.serial += 1
     event_id = machine.events[0].id if machine.events else ""
     machine.reached.append(
         Reach(serial=machine.serial, state=machine.state, version=machine.instance_id, event_id=event_id)
     )
-    world.note_change(machine.id)
 
 
 def _subject(machine: Machine) -> Subject:
@@ -136,10 +168,14 @@ def _after_starting(world: World, machine: Machine) -> Move | None:
 
 def _after_started(world: World, machine: Machine) -> Move | None:
     machine.check_phases = checks.plan(world, machine, _subject(machine))
-    crash = _struck(world, machine, "crash")
-    if crash is None:
-        return None
-    return Move(at=world.clock + crash.seconds, to="stopped", exit_code=crash.exit_code)
+    world.schedule_checks(machine)
+    output = _crash(world, machine) or processes.ending(world.commands, machine.config)
+    return Move(at=world.clock + output.seconds, to="stopped", output=output) if output else None
+
+
+def _crash(world: World, machine: Machine) -> Output | None:
+    fault = _struck(world, machine, "crash")
+    return Output(exit_code=fault.exit_code, seconds=fault.seconds) if fault else None
 
 
 def _after_stopping(world: World, machine: Machine) -> Move:

@@ -102,7 +102,7 @@ def volume(world: World, record: Volume) -> Json:
         "snapshot_retention": record.snapshot_retention,
         "auto_backup_enabled": record.auto_backup_enabled,
         "host_dedication_key": "",
-        "host_status": "ok",
+        "host_status": record.host_status,
     }
 
 
@@ -135,7 +135,7 @@ def _identity(world: World, record: Machine) -> Json:
         "private_ip": record.private_ip,
         "created_at": world.stamp(record.created_at),
         "updated_at": world.stamp(record.updated_at),
-        "host_status": "ok",
+        "host_status": record.host_status,
         "cordoned": record.is_cordoned,
     }
 
@@ -143,7 +143,8 @@ def _identity(world: World, record: Machine) -> Json:
 def _details(world: World, record: Machine) -> dict[str, Any]:
     containers = [{"name": item.get("name"), "state": record.state} for item in record.config.get("containers") or ()]
     return {
-        "config": record.config,
+        "config": record.config if record.has_host else None,
+        **({} if record.has_host else {"incomplete_config": record.config}),
         **({"containers": containers} if containers else {}),
         "events": events(world, record),
         "checks": checks.rows(world, record, world.clock),

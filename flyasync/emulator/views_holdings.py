@@ -92,7 +92,6 @@ def org_volume(world: World, record: Volume) -> Json:
 
 def log_line(world: World, record: LogLine) -> Json:
     """Show a line of an app's log."""
-    provider = "runner" if record.instance else "app"
     return {
         "id": str(record.serial),
         "type": "log",
@@ -102,7 +101,7 @@ def log_line(world: World, record: LogLine) -> Json:
             "level": record.level,
             "instance": record.instance,
             "region": record.region,
-            "meta": {"instance": record.instance, "region": record.region, "event": {"provider": provider}},
+            "meta": {"instance": record.instance, "region": record.region, "event": {"provider": record.provider}},
         },
     }
 

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -18,6 +18,8 @@ from flyasync.emulator.processes import Output
 from flyasync.emulator.records import App, Event, Machine, Move, Volume
 from flyasync.emulator.regions import CODES
 
+Watcher = Callable[[Machine], None]
+
 
 @define(kw_only=True, eq=False)
 class World:
@@ -26,7 +28,7 @@ class World:
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
     seconds from an accepted create to `started`; `capacity` is how many machines a region can hold, None or absent for
     any number. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see what was made, until
-    secrets reach the hosts, and until a volume is free of a machine that is gone.
+    secrets reach the hosts, and until a volume is free of a machine that is gone. `watchers` are told of changes.
     """
 
     seed: int = 0
@@ -45,6 +47,7 @@ class World:
     commands: dict[str, Output] = Factory(dict)
     processes: dict[str, list[Json]] = Factory(dict)
     error_regions: set[str] = Factory(set)
+    watchers: list[Watcher] = Factory(list)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
     _due: list[tuple[float, int, str]] = Factory(list)
@@ -102,22 +105,30 @@ class World:
         """Set what happens to a machine next, in place of what was planned before."""
         machine.next_move = move
         if move is not None:
-            self._scheduled += 1
-            heapq.heappush(self._due, (move.at, self._scheduled, machine.id))
+            self._note_due(machine, move.at)
 
-    def take_due(self, now: float) -> tuple[Machine, Move] | None:
-        """Take the move that is due first, and its machine, if any is due by `now`."""
+    def schedule_checks(self, machine: Machine) -> None:
+        """Set when the checks of a machine turn."""
+        for phase in machine.check_phases:
+            self._note_due(machine, phase.at)
+
+    def take_due(self, now: float) -> tuple[float, Machine, Move | None] | None:
+        """Take what is due first by `now`: its time, its machine, and the move, None where only the checks turn."""
         while self._due and self._due[0][0] <= now:
             at, _, machine_id = heapq.heappop(self._due)
             machine = self.machines.get(machine_id)
-            move = machine.next_move if machine is not None else None
-            if machine is not None and move is not None and move.at == at:
+            if machine is None:
+                continue
+            move = machine.next_move
+            if move is not None and move.at == at and machine.can_move:
                 machine.next_move = None
-                return machine, move
+                return at, machine, move
+            if any(phase.at == at for phase in machine.check_phases):
+                return at, machine, None
         return None
 
     def next_due(self) -> float | None:
-        """Give the time of the next move; it may turn out to have been called off."""
+        """Give the time of what is due next; it may turn out to have been called off."""
         return self._due[0][0] if self._due else None
 
     def record(
@@ -134,9 +145,11 @@ class World:
         )
         machine.events.appendleft(line)
         if words := worded(event, status, request):
-            self.log(machine.app, words[1], level=words[0], machine=machine)
+            self.log(machine.app, words[1], level=words[0], machine=machine, provider="runner")
 
-    def log(self, app: str, message: str, *, level: str = "info", machine: Machine | None = None) -> None:
+    def log(
+        self, app: str, message: str, *, level: str = "info", machine: Machine | None = None, provider: str = "app"
+    ) -> None:
         """Write a line into an app's log."""
         self._logged += 1
         line = LogLine(
@@ -146,12 +159,15 @@ class World:
             level=level,
             instance=machine.id if machine else "",
             region=machine.region if machine else "",
+            provider=provider,
         )
         self.app(app).lines.append(line)
 
-    def note_change(self, machine_id: str) -> None:
-        """Remember that a machine changed, for those who wait for it."""
-        self._changed.add(machine_id)
+    def note_change(self, machine: Machine) -> None:
+        """Tell the watchers that a machine changed, and remember it for those who wait for it."""
+        self._changed.add(machine.id)
+        for tell in tuple(self.watchers):
+            tell(machine)
 
     def take_changed(self) -> set[str]:
         """Give the machines that changed since the last call."""
@@ -173,6 +189,10 @@ class World:
     def unix(self, at: float) -> int:
         """Give a moment in whole seconds of Unix time."""
         return int(self.moment(at).timestamp())
+
+    def _note_due(self, machine: Machine, at: float) -> None:
+        self._scheduled += 1
+        heapq.heappush(self._due, (at, self._scheduled, machine.id))
 
 
 def demand_regions(capacity: Mapping[str, int | None]) -> None:
