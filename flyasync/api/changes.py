@@ -88,14 +88,17 @@ class Changes(ABC):
         *,
         ttl: int = 30,
         patience: float = 120.0,
+        nonce: str | None = None,
         skip_launch: bool | None = None,
+        min_secrets_version: int | None = None,
     ) -> Machine:
         """Change a machine's config by a function from what is there to what shall be; give the machine as it is then.
 
             await fly.machines.modify("web", id, lambda config: evolve(config, schedule="daily"))
 
-        `change` sees a config read under the machine's lease of `ttl` seconds, refreshed while it is held, and what it
-        leaves alone stays, unknown keys too. It may be called several times, so it must do nothing but give a config.
+        `change` sees a config read under the machine's lease of `ttl` seconds, refreshed while it is held, or under the
+        lease that you hold and give the `nonce` of; and what it leaves alone stays, unknown keys too. It may be called
+        several times, so it must do nothing but give a config.
         Nothing is sent when the config it gives means the same as the one there: nulls, empties, and the spellings of
         autostop and durations do not count. Otherwise it is an `update`: a started machine restarts.
 
@@ -114,8 +117,11 @@ class Changes(ABC):
         if _wanted(machine, change) is None:
             return machine
         until = asyncio.get_running_loop().time() + patience
+        options = {"skip_launch": skip_launch, "min_secrets_version": min_secrets_version}
+        attempt = partial(self._modify_once, app, machine_id, change, options=options)
+        if nonce is not None:
+            return await _at_growing_pauses(until, partial(attempt, nonce=nonce))
         hold = partial(self._leases.hold, app, machine_id, ttl=ttl, description="flyasync modify")
-        attempt = partial(self._modify_once, app, machine_id, change, skip_launch=skip_launch)
         return await _at_growing_pauses(until, partial(_under_lease, until, hold, attempt))
 
     async def _modify_once(
@@ -125,7 +131,7 @@ class Changes(ABC):
         change: Callable[[MachineConfig], MachineConfig],
         *,
         nonce: str,
-        skip_launch: bool | None,
+        options: Mapping[str, Any],
     ) -> Machine | Conflict:
         """Change the machine, or give the conflict that passes."""
         machine = await self.get(app, machine_id)
@@ -134,9 +140,7 @@ class Changes(ABC):
             return machine
         version = machine.current_version
         try:
-            return await self._update(
-                app, machine_id, wanted, current_version=version, nonce=nonce, skip_launch=skip_launch
-            )
+            return await self._update(app, machine_id, wanted, current_version=version, nonce=nonce, **options)
         except StaleVersion as stale:
             return stale
         except WrongState as wrong:

@@ -36,6 +36,13 @@ class Logs:
         """
         return LogStream(self._caller, app, {"instance": machine, "region": region}, next_token)
 
+    async def recent(self, app: str, *, machine: str | None = None, region: str | None = None) -> tuple[LogLine, ...]:
+        """Give the newest lines there are, oldest first, in one request; `machine` and `region` as for `stream`.
+
+        Lines that cannot be read are left out. Raises what keeps it from being answered, without trying again.
+        """
+        return await self.stream(app, machine=machine, region=region).page()
+
 
 class LogStream(AsyncIterator[LogLine]):
     """The lines of a log, without end; `next_token` marks the place after the page that was read last.
@@ -49,6 +56,7 @@ class LogStream(AsyncIterator[LogLine]):
         self._filters = tuple((key, value) for key, value in filters.items() if value is not None)
         self._lines: deque[LogLine | Unreadable] = deque()
         self._pause = SHORTEST
+        self._had_lines = False
         self.next_token = next_token
 
     def __aiter__(self) -> Self:
@@ -66,6 +74,11 @@ class LogStream(AsyncIterator[LogLine]):
             raise line
         return line
 
+    async def page(self) -> tuple[LogLine, ...]:
+        """Read one page, and give those of its lines that are asked for and can be read."""
+        lines = self._page(await self._caller.ask(request := self._request()), request)
+        return tuple(line for line in lines if not isinstance(line, Unreadable))
+
     async def _look(self) -> bool:
         """Read a page, and tell whether the log went on, be it with lines that nobody asked for."""
         request = self._request()
@@ -76,15 +89,20 @@ class LogStream(AsyncIterator[LogLine]):
                 raise
             return False
         before = self.next_token
+        wanted = self._page(answer, request)
+        self._lines.extend(wanted)
+        return bool(wanted) or (self._had_lines and self.next_token != before)
+
+    def _page(self, answer: Any, request: Request) -> list[LogLine | Unreadable]:
+        """Take note of the place after a page, and give what is asked for of it."""
         try:
             # The place is noted first: what cannot be read must not be met again at each look.
-            self.next_token = (answer.get("meta") or {}).get("next_token") or before
+            self.next_token = (answer.get("meta") or {}).get("next_token") or self.next_token
             lines = [_read(row, request) for row in answer["data"] or ()]
         except (KeyError, TypeError, AttributeError) as error:
             raise _unreadable(request, "the answer is no page of a log", error) from error
-        wanted = [line for line in lines if isinstance(line, Unreadable) or self._is_asked_for(line)]
-        self._lines.extend(wanted)
-        return bool(wanted) or (bool(lines) and self.next_token != before)
+        self._had_lines = bool(lines)
+        return [line for line in lines if isinstance(line, Unreadable) or self._is_asked_for(line)]
 
     def _is_asked_for(self, line: LogLine) -> bool:
         """Tell whether the line is one of those wanted; the API's own filters are known to let others through."""
