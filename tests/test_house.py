@@ -34,8 +34,9 @@ ORDER: dict[str, list[str]] = {
         "graphql", "orgs", "logs", "platform", "postgres_databases", "postgres", "client",
     ],
     "deploy": [
-        "deployment", "fleet", "plan", "strategies", "placement", "outcome", "report", "events",
-        "observe", "door", "steps", "execute", "builder",
+        "strategy", "merge", "release", "deployment", "fleet", "plan", "group", "strategies", "placement", "outcome",
+        "undo", "estimate", "gate", "report", "html", "events", "onlookers", "observe", "journal", "history", "lock",
+        "door", "volumes", "creating", "hedge", "steps", "execute", "carry_out", "settings", "builder", "many",
     ],
     "emulator": [
         "errors", "operations", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course",
@@ -70,8 +71,9 @@ EVERYWHERE = {"attrs"}
 # Pure rooms and files decide; they may not reach for a loop, a socket, a clock or the disk.
 PURE = {
     "models/*", "wire/request", "wire/events", "wire/judge",
-    "deploy/deployment", "deploy/fleet", "deploy/plan", "deploy/strategies", "deploy/placement",
-    "deploy/events", "deploy/outcome", "deploy/report",
+    "deploy/strategy", "deploy/merge", "deploy/release", "deploy/deployment", "deploy/fleet", "deploy/plan",
+    "deploy/group", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo", "deploy/estimate",
+    "deploy/gate", "deploy/report", "deploy/html", "deploy/events",
     "emulator/errors", "emulator/regions", "emulator/ids", "emulator/gojson", "emulator/guest", "emulator/config",
     "emulator/lifecycle", "emulator/faults", "emulator/rates", "emulator/course", "emulator/paging",
     "emulator/loglines", "emulator/processes", "emulator/holdings", "emulator/records", "emulator/world",

@@ -1,16 +1,17 @@
 """What a person, a log or a program is shown of a deploy: plain lines, or JSON lines."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from io import TextIOBase
 from typing import Any, Protocol, TextIO, cast
 
-from attrs import asdict, define, frozen
+from attrs import asdict, define, fields, frozen
 
 from flyasync.cli.outline import config_as_json, outlined
 from flyasync.deploy.events import Event, Finished, Planned, Progress
-from flyasync.deploy.plan import Adopt, AwaitHealthy, AwaitStarted, Create, Plan, Start, Step, Track
+from flyasync.deploy.plan import Plan, Step, Track
 from flyasync.deploy.report import DeployReport
 from flyasync.models.config import MachineConfig
 
@@ -184,14 +185,19 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 
 def _track(track: Track) -> dict[str, Any]:
-    steps = [{"step": _STEPS[type(step)], **asdict(step)} for step in track.steps]
+    steps = [_step(step) for step in track.steps]
     return {"name": track.machine.name, "region": track.machine.region, "steps": steps}
 
 
-_STEPS: Mapping[type[Step], str] = {
-    Create: "create",
-    Adopt: "adopt",
-    Start: "start",
-    AwaitStarted: "await_started",
-    AwaitHealthy: "await_healthy",
-}
+
+def _step(step: Step) -> dict[str, Any]:
+    """Give a step as JSON: its name, and what is set in it, but no config, which may hold secrets."""
+    told = {one.name: getattr(step, one.name) for one in fields(type(step)) if getattr(step, one.name) != one.default}
+    return {"step": _snake(type(step).__name__), **{key: told[key] for key in told if key not in _UNTOLD}}
+
+
+_UNTOLD = {"config", "changes", "if_full"}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
+from flyasync.deploy.merge import FINGERPRINT, MANAGED, as_text, holds, managed
+from flyasync.deploy.release import ReleaseCommand
+from flyasync.deploy.strategy import Strategy, Waves
 from flyasync.errors import InvalidInput
-from flyasync.models.config import MachineConfig
+from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.convert import unstructure
 from flyasync.models.machine import Machine
 
@@ -20,8 +23,13 @@ Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 Goal = Literal["started", "healthy"] | None
 """The state to wait for; None for not waiting at all."""
 
-FINGERPRINT = "flyasync_config"
-"""The metadata key with the fingerprint of the config that a machine was made with."""
+GROUP = "fly_process_group"
+"""The metadata key that says which group a machine belongs to; flyctl's own."""
+
+HOME = "flyasync_region"
+"""The metadata key with the region that a machine was wanted in: where that had no room, it is in another."""
+
+_FLYCTL = {"fly_platform_version": "v2"}
 
 _ALIASES = frozenset({"any", "apac", "eu", "na", "sa", "us", "usa"})
 
@@ -108,11 +116,34 @@ class Wanted:
 
 
 @frozen(kw_only=True)
+class VolumeWanted:
+    """The volume that each machine shall have, by its name, mounted at `path`; a new one has `size_gb`.
+
+    `if_lost` says what to do when the machine has to leave the volume's host: `fork` the volume to another host with
+    all that is on it, or take a `new`, empty one; without, the machine is left where it is.
+    """
+
+    name: str
+    path: str
+    size_gb: int = 1
+    if_lost: Literal["fork", "new"] | None = None
+
+    def mount(self, volume_id: str) -> Mount:
+        """Say how a machine mounts such a volume."""
+        return Mount(volume=volume_id, path=self.path)
+
+
+@frozen(kw_only=True)
 class Deployment:
     """What is wanted: `counts` machines of one config in each region of one app.
 
-    `launch` names the occasion. It makes the machines' names and is in their metadata, so that the same launch again
-    means the same machines. `timeout` is in seconds for each machine, from created to the goal.
+    `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
+    `timeout` is in seconds for each machine, from created to the goal.
+
+    Without a `strategy` the deployment adds the machines of its launch, named by it, and touches no others. With one it
+    brings the machines of `group` to what is wanted, in `waves` of regions (all together if there are none), and
+    destroys those of `retired_groups`. `smoke` is for how many seconds a started machine without checks has to stay up;
+    `hedge` after how many times the boot of its siblings a straggler gets a rival.
     """
 
     app: str
@@ -124,6 +155,16 @@ class Deployment:
     timeout: float = 300.0
     requirement: Requirement = field(factory=Requirement)
     rolls_back: bool = False
+    strategy: Strategy | None = None
+    group: str = "app"
+    waves: Waves = ()
+    retired_groups: tuple[str, ...] = ()
+    is_visible_to_flyctl: bool = False
+    volume: VolumeWanted | None = None
+    release: ReleaseCommand | None = None
+    smoke: float = 0.0
+    hedge: float | None = None
+    secrets_version: int | None = None
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -131,7 +172,7 @@ class Deployment:
         return tuple(self.counts)
 
     def machines(self, region: str) -> tuple[Wanted, ...]:
-        """Name the machines wanted in `region`."""
+        """Name the machines of the launch wanted in `region`."""
         return tuple(
             Wanted(name=f"{self.launch}-{region}-{number}", region=region, number=number)
             for number in range(1, self.counts[region] + 1)
@@ -140,17 +181,33 @@ class Deployment:
     @property
     def fingerprint(self) -> str:
         """A short text that tells this config from others; each machine carries it, so that a launch is one config."""
-        written = json.dumps(unstructure(self.config), sort_keys=True)
+        base = unstructure(self._base)
+        written = json.dumps([base, self.volume.name, self.volume.path] if self.volume else base, sort_keys=True)
         return sha256(written.encode()).hexdigest()[:16]
+
+    @property
+    def _base(self) -> MachineConfig:
+        """The config with what makes its machines members of their group."""
+        if self.strategy is None:
+            return self.config
+        flyctl = _FLYCTL if self.is_visible_to_flyctl else {}
+        return evolve(self.config, metadata={**(self.config.metadata or {}), GROUP: self.group, **flyctl})
 
     @property
     def tagged(self) -> MachineConfig:
         """The config that machines are created with."""
-        return evolve(self.config, metadata={**(self.config.metadata or {}), FINGERPRINT: self.fingerprint})
+        base, tags = self._base, {FINGERPRINT: self.fingerprint}
+        if self.strategy is not None:
+            tags[MANAGED] = as_text(managed(base))
+        return evolve(base, metadata={**(base.metadata or {}), **tags})
 
     def made(self, machine: Machine) -> bool:
         """Tell whether a machine was made with this config."""
         return machine.metadata.get(FINGERPRINT) == self.fingerprint
+
+    def fits(self, machine: Machine) -> bool:
+        """Tell whether a machine has this config, and nobody has changed it since."""
+        return machine.config is not None and self.made(machine) and holds(machine.config, self.tagged)
 
     @property
     def resting_states(self) -> frozenset[str]:
@@ -160,8 +217,10 @@ class Deployment:
 
     def keeps_promise(self, machine: Machine) -> bool:
         """Tell whether a machine is as this deployment wants it."""
-        if not self.made(machine):
-            return False
+        return self.made(machine) and self.is_up(machine)
+
+    def is_up(self, machine: Machine) -> bool:
+        """Tell whether a machine, whatever its config, does what this deployment wants machines to do."""
         if self.goal is None:
             return machine.is_alive
         if self.goal == "healthy" and machine.state == "started":

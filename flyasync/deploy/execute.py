@@ -1,18 +1,22 @@
-"""Plan → Outcome: all tracks of a stage together, then a last look; decides nothing."""
+"""Plan → Outcome: stages in order, lanes together, tracks by width, then a last look; decides nothing."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from itertools import groupby
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.fleet import group_of, home
+from flyasync.deploy.gate import Gate
+from flyasync.deploy.journal import Journal
+from flyasync.deploy.lock import Leases
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
-from flyasync.deploy.plan import Plan, Track
+from flyasync.deploy.plan import Plan, Stage, Track
 from flyasync.deploy.report import DeployReport
-from flyasync.deploy.steps import NoRoomError, Steps, Tell
-from flyasync.errors import FlyError, NotFound
+from flyasync.deploy.steps import NoRoomError, Steps, Tell, needs_lease
+from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.machine import GONE, Machine
 
 LAST_LOOK = 30.0
@@ -20,54 +24,106 @@ LAST_LOOK = 30.0
 
 
 class Execution:
-    """One walk over a plan."""
+    """One walk over a plan. `presses_on` past failures: what one machine meets then stops no other."""
 
     def __init__(
-        self, fly: FlyClient, deployment: Deployment, plan: Plan, tell: Tell, clock: Callable[[], float]
+        self,
+        fly: FlyClient,
+        deployment: Deployment,
+        plan: Plan,
+        tell: Tell,
+        clock: Callable[[], float],
+        *,
+        leases: Leases,
+        journal: Journal,
+        presses_on: bool = False,
     ) -> None:
+        self.plan = plan
+        self.leases = leases
+        self.journal = journal
+        self.runs = _runs(plan)
         self._fly = fly
         self._deployment = deployment
-        self._plan = plan
         self._tell = tell
         self._clock = clock
-        self._steps = Steps(fly, deployment, tell)
-        self.runs = {
-            track.machine.name: Run(wanted=track.machine, region=track.machine.region)
-            for lane in plan.lanes
-            for track in lane.tracks
-        }
+        self._steps = Steps(fly, deployment, tell, leases)
+        self._steps.is_open = plan.group is None or leases.holds(locking(plan))
+        self._settled: set[str] = set()
+        self._gate = Gate(deployment, self.runs, presses_on=presses_on or plan.group is None)
+
+    async def prepare(self) -> None:
+        """Learn what every machine that starts from now on has to know."""
+        if self.plan.before and self.plan.before.has_secrets:
+            await self._steps.learn_secrets_version()
 
     async def walk(self) -> None:
         """Take all steps of all machines: stages one after the other, the machines of a stage together.
 
-        Cancelled, machines in line for their create are not created, and creates under way are heard out.
+        A failure of one machine lets those under way finish, and no other begin. Cancelled, machines in line for their
+        create are not created, and creates under way are heard out.
         """
-        for stage in self._plan.stages:
-            await _together(self._follow(track) for track in stage.tracks)
+        for stage in self.plan.stages:
+            if self._gate.is_shut:
+                return
+            if stage.point_of_no_return:
+                self._settled |= {lane.region for lane in stage.lanes if self._gate.lets(lane.region)}
+            await self._pass(stage)
+
+    async def _pass(self, stage: Stage) -> None:
+        places = {lane.region: asyncio.Semaphore(lane.width) for lane in stage.lanes if lane.width}
+        await together(self._in_turn(track, places) for track in stage.tracks)
+
+    async def _in_turn(self, track: Track, places: Mapping[str, asyncio.Semaphore]) -> None:
+        place = places.get(track.machine.region) if track.takes_a_place else None
+        async with place or nullcontext():
+            if self._gate.lets(track.machine.region):
+                await self._follow(track)
 
     async def _follow(self, track: Track) -> None:
         run = self.runs[track.machine.name]
+        self.journal.began(track, run)
         try:
-            for step in track.steps:
-                await self._steps.take(step, run)
+            async with self._leased(track):
+                for step in track.steps:
+                    await self._steps.take(step, run)
             run.ready_after = self._clock()
         except NoRoomError:
             self._tell(run, Phase.SKIPPED, str(run.refusals[-1]))
         except FlyError as error:
             run.error = error
             self._tell(run, Phase.FAILED, str(error))
+            if isinstance(error, WaitFailed):
+                await self._steps.evidence(run)
+        self.journal.ended(run)
+
+    @asynccontextmanager
+    async def _leased(self, track: Track) -> AsyncIterator[None]:
+        """Hold the lease of a machine that is there already while it is changed; the one that locks is held anyway."""
+        if self.plan.group is None or track.machine_id is None or not any(map(needs_lease, track.steps)):
+            yield
+            return
+        await self.leases.take(track.machine_id)
+        try:
+            yield
+        finally:
+            if track.machine_id != locking(self.plan):
+                await self.leases.give_back(track.machine_id)
 
     def report(self, outcome: Outcome, *, cancelled: bool = False) -> DeployReport:
         """Put down what is known now."""
-        return DeployReport.of(self._deployment, outcome, seconds=self._clock(), cancelled=cancelled)
+        return DeployReport.of(
+            self._deployment, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
+        )
 
     async def take_back(self) -> None:
         """Destroy the machines that this walk made, and no others."""
-        await _together(self._destroy(run) for run in self.runs.values() if run.machine and not run.adopted)
+        await together(self._destroy(run) for run in self.runs.values() if run.machine and not run.adopted)
 
     async def _destroy(self, run: Run) -> None:
         try:
-            await self._steps.destroy(run)
+            await self._steps.destroy(run.machine_id)
+            for volume_id in run.made_volumes:
+                await self._steps.delete_volume(volume_id)
         except FlyError as error:
             run.error = error
         else:
@@ -77,22 +133,38 @@ class Execution:
         """See what is there now; a machine that was in doubt and is found belongs to its run from then on."""
         runs = tuple(self.runs.values())
         try:
-            listed = (await observe(self._fly, self._deployment)).machines
+            listed = self._concerning((await observe(self._fly, self._deployment)).machines)
         except FlyError as error:
             return Outcome.blind(runs, error)
         # That the list lacks a machine proves nothing, for lists lag: it is asked after by its id.
         ids = {machine.id for machine in listed}
         missing = {run.wanted.name: run.machine.id for run in runs if run.machine and run.machine.id not in ids}
         found = dict(zip(missing, await asyncio.gather(*map(self._get, missing.values())), strict=True))
-        machines = [*listed, *(machine for machine in found.values() if isinstance(machine, Machine))]
         outcome = Outcome(
             runs=runs,
-            seen={name: tuple(same) for name, same in groupby(sorted(machines, key=_name), key=_name)},
+            seen=(*listed, *(machine for machine in found.values() if isinstance(machine, Machine))),
             unseen={name: error for name, error in found.items() if isinstance(error, FlyError)},
+            left_alone=self._left_alone(listed),
+            settled=frozenset(self._settled),
         )
         for run in runs:
             run.machine = run.machine or outcome.machine(run)
         return outcome
+
+    def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
+        """Give the machines that this deploy is about: those of the launch, or of its groups."""
+        groups = {self.plan.group, *self._deployment.retired_groups}
+        return tuple(each for each in machines if self.plan.group is None or group_of(each) in groups)
+
+    def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
+        if self.plan.group is None:
+            return frozenset()
+        return frozenset(each.id for each in machines if home(each) not in self._deployment.counts)
+
+    def as_before(self) -> Outcome:
+        """Say that all is as it was seen when the plan was made."""
+        seen = self._concerning(self.plan.before.machines if self.plan.before else ())
+        return Outcome(runs=tuple(self.runs.values()), seen=seen, left_alone=self._left_alone(seen))
 
     async def last_look(self) -> Outcome:
         """See what is there after a cancellation: within a bounded time, and cut short by another one."""
@@ -113,13 +185,41 @@ class Execution:
         return None if machine.state in GONE else machine
 
 
-async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+def _runs(plan: Plan) -> dict[str, Run]:
+    """Make a run for each machine, however many stages it is in, and for those that are kept."""
+    there = {machine.id: machine for machine in plan.before.machines} if plan.before and plan.group else {}
+    runs: dict[str, Run] = {}
+    for track in plan.tracks:
+        runs.setdefault(track.machine.name, _run(track, there))
+    for track in plan.kept:
+        kept = runs.setdefault(track.machine.name, _run(track, there))
+        if kept.phase is None and not any(each.machine.name == track.machine.name for each in plan.tracks):
+            kept.phase, kept.ready_after = Phase.KEPT, 0.0
+    return runs
+
+
+def _run(track: Track, there: Mapping[str, Machine]) -> Run:
+    machine = there.get(track.machine_id or "")
+    return Run(
+        wanted=track.machine,
+        region=machine.region if machine else track.machine.region,
+        aim=track.aim,
+        config=track.config,
+        machine=machine,
+        adopted=machine is not None,
+    )
+
+
+def locking(plan: Plan) -> str | None:
+    """Choose the machine whose lease keeps other deployers out: they all choose the same one."""
+    if plan.before is None or plan.group is None:
+        return None
+    return next((machine.id for machine in plan.before.group(plan.group) if machine.host_is_ok), None)
+
+
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Do all work at once and leave none of it behind, whether one part fails or all are cancelled."""
     # A plain gather returns with the first part that is cancelled, while the others are still at it.
     for result in await asyncio.gather(*work, return_exceptions=True):
         if result is not None:
             raise result
-
-
-def _name(machine: Machine) -> str:
-    return machine.name

@@ -1,17 +1,60 @@
 """Fleet: what is there, as one value."""
 
-from attrs import frozen
+from attrs import field, frozen
 
+from flyasync.deploy.deployment import GROUP, HOME
 from flyasync.models.machine import Machine
+from flyasync.models.volume import Volume
 
 
 @frozen
 class Fleet:
-    """The machines of an app that concern a deploy, as they were when it looked."""
+    """The machines of an app that concern a deploy, as they were when it looked, and the app's volumes.
+
+    `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts.
+    """
 
     app: str
     machines: tuple[Machine, ...]
+    volumes: tuple[Volume, ...] = field(default=(), kw_only=True)
+    has_secrets: bool = field(default=False, kw_only=True)
 
     def named(self, name: str) -> Machine | None:
         """Give the machine of this name."""
         return next((machine for machine in self.machines if machine.name == name), None)
+
+    def group(self, name: str) -> tuple[Machine, ...]:
+        """Give the machines of a process group, by their names."""
+        return tuple(sorted((machine for machine in self.machines if group_of(machine) == name), key=_by_name))
+
+    def volume_of(self, machine: Machine) -> Volume | None:
+        """Give the volume that a machine holds."""
+        mounted = {mount.volume for mount in (machine.config and machine.config.mounts) or ()}
+        return next(
+            (each for each in self.volumes if each.attached_machine_id == machine.id or each.id in mounted), None
+        )
+
+
+def group_of(machine: Machine) -> str | None:
+    """Name the process group of a machine, also of one whose config is not known whole."""
+    return tags(machine).get(GROUP)
+
+
+def home(machine: Machine) -> str:
+    """Name the region that a machine was wanted in; it may have fallen back to another."""
+    return tags(machine).get(HOME) or machine.region
+
+
+def tags(machine: Machine) -> dict[str, str]:
+    """Give a machine's metadata, also where its config is not known whole."""
+    config = machine.config or machine.incomplete_config
+    return dict((config and config.metadata) or {})
+
+
+def serves(machine: Machine) -> bool:
+    """Tell whether a machine takes traffic now, and is able to."""
+    return machine.is_healthy and not machine.cordoned
+
+
+def _by_name(machine: Machine) -> tuple[int, str, str]:
+    return len(machine.name), machine.name, machine.id  # app-iad-2 before app-iad-10

@@ -1,6 +1,7 @@
 """Reading what is there: a launch's machines, and the map of regions with room."""
 
 import asyncio
+from collections.abc import Mapping
 from difflib import get_close_matches
 from weakref import WeakKeyDictionary
 
@@ -12,14 +13,42 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.placement import by_distance
 from flyasync.errors import FlyError, InvalidInput
-from flyasync.models.machine import GONE
+from flyasync.models.machine import GONE, Machine
 from flyasync.models.region import Regions
 
 
 async def observe(fly: FlyClient, deployment: Deployment) -> Fleet:
-    """List the machines of one launch that are not on their way out; raises NotFound when there is no such app."""
-    machines = await fly.machines.list(deployment.app, metadata={LAUNCH: deployment.launch})
-    return Fleet(deployment.app, tuple(machine for machine in machines if machine.state not in GONE))
+    """Read once what is there; raises NotFound when there is no such app.
+
+    Without a strategy those are the machines of one launch that are not on their way out; with one, all of the app.
+    """
+    if deployment.strategy is None:
+        return Fleet(
+            deployment.app,
+            await _listed(fly, deployment.app, metadata={LAUNCH: deployment.launch}),
+            volumes=await fly.volumes.list(deployment.app) if deployment.volume else (),
+        )
+    machines, has_secrets = await asyncio.gather(_listed(fly, deployment.app), _has_secrets(fly, deployment.app))
+    has_volumes = deployment.volume is not None or any(map(_mounts, machines))
+    volumes = await fly.volumes.list(deployment.app) if has_volumes else ()
+    return Fleet(deployment.app, machines, volumes=volumes, has_secrets=has_secrets)
+
+
+async def _listed(fly: FlyClient, app: str, *, metadata: Mapping[str, str] | None = None) -> tuple[Machine, ...]:
+    machines = await fly.machines.list(app, metadata=metadata)
+    return tuple(machine for machine in machines if machine.state not in GONE)
+
+
+async def _has_secrets(fly: FlyClient, app: str) -> bool:
+    try:
+        return bool(await fly.secrets.list(app))
+    except FlyError:
+        return False  # whoever may not see them cannot learn their version either
+
+
+def _mounts(machine: Machine) -> bool:
+    config = machine.config or machine.incomplete_config
+    return bool(config and config.mounts)
 
 
 async def check_regions(fly: FlyClient, deployment: Deployment) -> None:

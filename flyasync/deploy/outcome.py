@@ -7,7 +7,9 @@ from attrs import define, field, frozen
 
 from flyasync.deploy.deployment import Wanted
 from flyasync.deploy.placement import Refusal
+from flyasync.deploy.plan import Aim
 from flyasync.errors import FlyError
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine
 
 
@@ -16,15 +18,38 @@ class Phase(StrEnum):
 
     CREATING = "creating"  # in line for its create, or the create is under way
     MOVING = "moving"  # its region had no room; it goes to `region`
+    UPDATING = "updating"  # in line for its update, or the update is under way
+    UPDATED = "updated"  # it has its new config
+    REPLACING = "replacing"  # its host had no room for the update; another machine takes its place
+    HEDGING = "hedging"  # it is late, so another one is made beside it
     STARTING = "starting"  # it is waited for
     STARTED = "started"
     CHECKING = "checking"  # it is started, and its checks are waited for
     HEALTHY = "healthy"
+    WATCHING = "watching"  # it has to stay up for a while
+    RUNNING = "running"  # the release command is under way
+    ENDED = "ended"  # the release command ended well
     CREATED = "created"  # this deploy made it
     ADOPTED = "adopted"  # it was there already, from an earlier run of the launch
+    KEPT = "kept"  # it was as wanted already
+    SETTLED = "settled"  # it is updated, and stopped as it was
+    CORDONED = "cordoned"  # it gets no new traffic
+    UNCORDONED = "uncordoned"  # it takes traffic
+    STOPPING = "stopping"
+    STOPPED = "stopped"
     SKIPPED = "skipped"  # no region had room for it
     FAILED = "failed"
-    DESTROYED = "destroyed"  # taken back, since the deploy missed its requirement
+    DESTROYED = "destroyed"  # taken back, or retired
+
+
+@frozen(kw_only=True)
+class Moment:
+    """When a machine came to a phase, in seconds from the deploy's begin, and where."""
+
+    at: float
+    phase: Phase
+    region: str
+    detail: str | None = None
 
 
 @define(eq=False)
@@ -32,17 +57,29 @@ class Run:
     """One machine on its way through its steps, and all that is known of it so far.
 
     `adopted` tells a machine that was there before from one that this deploy made; only the latter is ever taken back.
-    `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin.
+    `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin. `config` is what it
+    shall have where that is not the deployment's, `volume_id` the volume that was taken for it, `source` the one to
+    fork; `made_volumes` are those made for it. `exit` and `logs` tell how it failed. `taken` counts the steps done.
     """
 
     wanted: Wanted
     region: str
+    aim: Aim = Aim.SERVE
+    config: MachineConfig | None = None
     phase: Phase | None = None
     machine: Machine | None = None
     adopted: bool = False
     in_doubt: bool = False
+    is_done: bool = False
     refusals: list[Refusal] = field(factory=list)
     error: FlyError | None = None
+    exit: str | None = None
+    logs: tuple[str, ...] = ()
+    volume_id: str | None = None
+    source: str | None = None
+    made_volumes: list[str] = field(factory=list)
+    moments: list[Moment] = field(factory=list)
+    taken: int = 0
     created_after: float | None = None
     ready_after: float | None = None
     deadline: float | None = None
@@ -63,12 +100,16 @@ class Run:
 class Outcome:
     """What became of every machine, and what was there at the last look.
 
-    `seen` are the launch's machines by name. `unseen` says of each run that could not be looked at, by its name, why.
+    `seen` are the machines of the launch or of the group; those in `left_alone` are nobody's business here. `unseen`
+    says of each run that could not be looked at, by its name, why. `settled` are the regions past the point of no
+    return.
     """
 
     runs: tuple[Run, ...]
-    seen: Mapping[str, tuple[Machine, ...]] = field(factory=dict)
+    seen: tuple[Machine, ...] = ()
     unseen: Mapping[str, FlyError] = field(factory=dict)
+    left_alone: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
 
     @classmethod
     def blind(cls, runs: tuple[Run, ...], error: FlyError) -> "Outcome":
@@ -77,18 +118,12 @@ class Outcome:
 
     def machine(self, run: Run) -> Machine | None:
         """Give the machine of a run as it was seen last."""
-        seen = self.seen.get(run.wanted.name, ())
-        mine = [machine for machine in seen if run.machine is None or machine.id == run.machine.id]
-        return mine[0] if mine else None
+        if run.machine is None:
+            return next((machine for machine in self.seen if machine.name == run.wanted.name), None)
+        return next((machine for machine in self.seen if machine.id == run.machine_id), None)
 
     @property
     def surplus(self) -> tuple[str, ...]:
-        """The ids of machines that have the name and launch of one of these runs, and are not it."""
+        """The ids of machines that belong to this launch or group, and to none of these runs."""
         mine = {machine.id for run in self.runs if (machine := self.machine(run))}
-        names = {run.wanted.name for run in self.runs}
-        return tuple(
-            machine.id
-            for name, machines in self.seen.items()
-            for machine in machines
-            if name in names and machine.id not in mine
-        )
+        return tuple(machine.id for machine in self.seen if machine.id not in mine | self.left_alone)

@@ -1,102 +1,271 @@
 """Plan: stages of lanes (regions) of tracks (machines) of steps, each with its cause."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flyasync.deploy.deployment import Fallback, Wanted
+from flyasync.deploy.fleet import Fleet
+from flyasync.models.compare import Change
+from flyasync.models.config import MachineConfig
 
 
 @frozen(kw_only=True)
-class Create:
-    """Create the machine, exactly once."""
+class _Step:
+    """Something to do with the machine of a track, or with the machine that `machine_id` names."""
 
     cause: str
+    machine_id: str | None = None
 
-    def __str__(self) -> str:
-        return f"create it: {self.cause}"
+    def _says(self, what: str) -> str:
+        return f"{what} {self.machine_id or 'it'}: {self.cause}"
+
+    def lines(self) -> Iterator[str]:
+        """Give the step as text."""
+        yield str(self)
 
 
 @frozen(kw_only=True)
-class Adopt:
+class TakeVolume(_Step):
+    """Take a volume that nobody holds for the machine, or make one: new, or a fork of `source`."""
+
+    volume_id: str | None = None
+    source: str | None = None
+
+    def __str__(self) -> str:
+        what = f"take volume {self.volume_id}" if self.volume_id else "make a volume"
+        return f"{what + f' from {self.source}' if self.source else what}: {self.cause}"
+
+
+@frozen(kw_only=True)
+class Create(_Step):
+    """Create the machine, exactly once; `cordoned` is outside routing.
+
+    `config` is the deployment's unless given, `name` that of the track.
+    """
+
+    cordoned: bool = False
+    config: MachineConfig | None = field(default=None, repr=False)
+    skip_launch: bool = False
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"create {self.name or 'it'}{' outside routing' if self.cordoned else ''}: {self.cause}"
+
+
+@frozen(kw_only=True)
+class Adopt(_Step):
     """Take the machine that is there already."""
 
     machine_id: str
-    cause: str
 
     def __str__(self) -> str:
         return f"adopt {self.machine_id}: {self.cause}"
 
 
 @frozen(kw_only=True)
-class Start:
-    """Start the machine."""
+class Update(_Step):
+    """Replace the machine's config: by the deployment's merged into it, or by `config` as it stands.
 
-    cause: str
+    A machine that does not run stays so unless `launches`. When its host is full, `if_full` are the steps that put
+    another machine in its place.
+    """
+
+    changes: tuple[Change, ...] = ()
+    launches: bool = True
+    config: MachineConfig | None = field(default=None, repr=False)
+    if_full: tuple["Step", ...] = ()
 
     def __str__(self) -> str:
-        return f"start it: {self.cause}"
+        return f"update it{'' if self.launches else ', and leave it stopped'}: {self.cause}"
+
+    def lines(self) -> Iterator[str]:
+        """Give the step and every change it makes as text."""
+        yield str(self)
+        yield from (f"  {change}" for change in self.changes)
 
 
 @frozen(kw_only=True)
-class AwaitStarted:
-    """Wait until the machine is started."""
+class Start(_Step):
+    """Start the machine."""
 
-    cause: str
+    def __str__(self) -> str:
+        return self._says("start")
+
+
+@frozen(kw_only=True)
+class AwaitStarted(_Step):
+    """Wait until the machine is started."""
 
     def __str__(self) -> str:
         return f"wait until it is started: {self.cause}"
 
 
 @frozen(kw_only=True)
-class AwaitHealthy:
+class AwaitHealthy(_Step):
     """Wait until the machine's checks pass."""
-
-    cause: str
 
     def __str__(self) -> str:
         return f"wait until its checks pass: {self.cause}"
 
 
-Step = Create | Adopt | Start | AwaitStarted | AwaitHealthy
+@frozen(kw_only=True)
+class AwaitSettled(_Step):
+    """Wait until the machine has come to rest in its new version."""
+
+    def __str__(self) -> str:
+        return f"wait until it has settled: {self.cause}"
+
+
+@frozen(kw_only=True)
+class Watch(_Step):
+    """Watch that the machine stays up for so many seconds."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"watch it for {self.seconds:g} s: {self.cause}"
+
+
+@frozen(kw_only=True)
+class Cordon(_Step):
+    """Take the machine out of the proxy's routing, and give it `drain` seconds to finish what it has."""
+
+    drain: float = 0.0
+
+    def __str__(self) -> str:
+        said = self._says("take out of routing")
+        return f"{said}; {self.drain:g} s to finish what it has" if self.drain else said
+
+
+@frozen(kw_only=True)
+class Uncordon(_Step):
+    """Let the machine into the proxy's routing."""
+
+    def __str__(self) -> str:
+        return f"let it into routing: {self.cause}"
+
+
+@frozen(kw_only=True)
+class Stop(_Step):
+    """Stop the machine, and wait until it is."""
+
+    def __str__(self) -> str:
+        return self._says("stop")
+
+
+@frozen(kw_only=True)
+class Destroy(_Step):
+    """Destroy the machine, for good."""
+
+    def __str__(self) -> str:
+        return self._says("destroy")
+
+
+@frozen(kw_only=True)
+class DeleteVolume(_Step):
+    """Delete a volume that this deploy has made."""
+
+    volume_id: str
+
+    def __str__(self) -> str:
+        return f"delete volume {self.volume_id}: {self.cause}"
+
+
+@frozen(kw_only=True)
+class RunToEnd(_Step):
+    """Run the release command on the machine until it ends; anything but exit code 0 is a failure."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"run it to its end, at most {self.seconds:g} s: {self.cause}"
+
+
+@frozen(kw_only=True)
+class GiveUp(_Step):
+    """Leave the machine alone, and call that a failure: nothing that may be done here would help."""
+
+    def __str__(self) -> str:
+        return f"leave it alone: {self.cause}"
+
+
+Step = (
+    TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Cordon
+    | Uncordon | Stop | Destroy | DeleteVolume | RunToEnd | GiveUp
+)  # fmt: skip
+WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, Watch)
+"""The steps that change nothing."""
+
+
+class Aim(StrEnum):
+    """What a machine shall be in the end."""
+
+    SERVE = "serve"  # as the deployment promises
+    REST = "rest"  # it did not run before, and stays so
+    GO = "go"  # not there any more
+    END = "end"  # the release command: it runs to its end
 
 
 @frozen(kw_only=True)
 class Track:
-    """The steps of one machine, one after the other."""
+    """The steps of one machine, one after the other.
+
+    `machine_id` is that of a machine which is there already. While a track that `takes_a_place` is under way its
+    machine does not serve; only so many of a lane may do that at once. `config` is what the machine shall have in the
+    end, where that is not the deployment's.
+    """
 
     machine: Wanted
     steps: tuple[Step, ...]
+    machine_id: str | None = None
+    aim: Aim = Aim.SERVE
+    takes_a_place: bool = False
+    config: MachineConfig | None = field(default=None, repr=False)
 
     def lines(self) -> Iterator[str]:
         """Give the track as text."""
         yield self.machine.name
-        yield from (f"  {step}" for step in self.steps)
+        yield from (f"  {line}" for step in self.steps for line in step.lines())
 
 
 @frozen(kw_only=True)
 class Lane:
-    """The tracks of one region."""
+    """The tracks of one region; `width` is how many of its serving machines may be away at once, None for any."""
 
     region: str
     tracks: tuple[Track, ...]
+    width: int | None = None
 
     def lines(self) -> Iterator[str]:
         """Give the lane as text."""
-        yield self.region
+        takers = sum(track.takes_a_place for track in self.tracks)
+        yield f"{self.region}, {self.width} at a time" if self.width and takers > self.width else self.region
         yield from (f"  {line}" for track in self.tracks for line in track.lines())
 
 
 @frozen(kw_only=True)
 class Stage:
-    """Lanes that go together."""
+    """Lanes that go together.
+
+    Once a stage that is a `point_of_no_return` has begun, what the deploy made in its regions takes traffic, and no
+    failure deletes it any more.
+    """
 
     lanes: tuple[Lane, ...]
+    title: str | None = None
+    point_of_no_return: bool = False
 
     @property
     def tracks(self) -> tuple[Track, ...]:
         """All tracks in the order to begin them: the first machine of every region before the second of any."""
         return tuple(sorted((track for lane in self.lanes for track in lane.tracks), key=_number))
+
+    @property
+    def heading(self) -> str | None:
+        """What the stage is about, as text."""
+        return f"{self.title} (no way back from here)" if self.point_of_no_return else self.title
 
 
 def _number(track: Track) -> int:
@@ -105,13 +274,25 @@ def _number(track: Track) -> int:
 
 @frozen(kw_only=True)
 class Plan:
-    """What a deploy would do, in order; `str` shows it."""
+    """What a deploy would do, in order; `str` shows it.
+
+    `strategy` names it and `group` the machines it is about, None for a launch that only adds machines. `before` is
+    what was there when it was made, `kept` are the machines that are as wanted already, and `remarks` say what it
+    leaves alone. `seconds` is how long it takes as far as the published limits and usual boots decide that, None where
+    it was not estimated.
+    """
 
     app: str
     launch: str
     image: str
     fallback: Fallback
     stages: tuple[Stage, ...]
+    strategy: str | None = None
+    group: str | None = None
+    before: Fleet | None = field(default=None, repr=False)
+    kept: tuple[Track, ...] = ()
+    remarks: tuple[str, ...] = ()
+    seconds: float | None = None
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -119,14 +300,64 @@ class Plan:
         return tuple(lane for stage in self.stages for lane in stage.lanes)
 
     @property
+    def tracks(self) -> tuple[Track, ...]:
+        """All tracks of all stages."""
+        return tuple(track for lane in self.lanes for track in lane.tracks)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps of all tracks."""
+        return tuple(step for track in self.tracks for step in track.steps)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps
+
+    @property
     def creates(self) -> int:
         """How many machines it would create."""
-        return sum(isinstance(step, Create) for lane in self.lanes for track in lane.tracks for step in track.steps)
+        return sum(isinstance(step, Create) for step in self.steps)
+
+    @property
+    def updates(self) -> int:
+        """How many machines it would update."""
+        return sum(isinstance(step, Update) for step in self.steps)
+
+    @property
+    def destroys(self) -> int:
+        """How many machines it would destroy."""
+        return sum(isinstance(step, Destroy) for step in self.steps)
 
     def __str__(self) -> str:
-        head = f"{self.app}, launch {self.launch}: create {self.creates} of {self.image}"
-        lines = [f"  {line}" for lane in self.lanes for line in lane.lines()]
-        return "\n".join([head, *lines, f"  where a region has no room: {_fallback(self.fallback)}"])
+        return "\n".join([self._headline(), *(f"  {line}" for line in self._lines())])
+
+    def _headline(self) -> str:
+        if self.strategy is None:
+            return f"{self.app}, launch {self.launch}: create {self.creates} of {self.image}"
+        if self.is_empty:
+            return f"{self.app}, {self.strategy} to {self.image}: nothing to do, all {len(self.kept)} are as wanted"
+        counted = ((self.creates, "create"), (self.updates, "update"), (self.destroys, "destroy"))
+        work = ", ".join(f"{what} {count}" for count, what in counted if count) or "change no machine"
+        kept = f", keep {len(self.kept)}" if self.kept else ""
+        return f"{self.app}, {self.strategy} to {self.image}, launch {self.launch}: {work}{kept}"
+
+    def _lines(self) -> Iterator[str]:
+        for number, stage in enumerate(self.stages, start=1):
+            indent = "  " if stage.heading else ""
+            if stage.heading:
+                yield f"{number}. {stage.heading}"
+            yield from (f"{indent}{line}" for lane in stage.lanes for line in lane.lines())
+        yield from self.remarks
+        if self.creates or self.strategy is None:
+            yield f"where a region has no room: {_fallback(self.fallback)}"
+        if self.seconds is not None:
+            yield f"takes about {_duration(self.seconds)}, as the published limits and usual boots have it"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _fallback(fallback: Fallback) -> str:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from importlib import import_module
 from typing import Any, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.outcome import Outcome, Phase, Run
+from flyasync.deploy.merge import holds
+from flyasync.deploy.outcome import Moment, Outcome, Phase, Run
 from flyasync.deploy.placement import Refusal
+from flyasync.deploy.plan import Aim
 from flyasync.errors import CallFailed, DeployFailed, FlyError, Refused
 from flyasync.models.convert import structure, unstructure
 from flyasync.models.machine import Machine, machine_host
@@ -18,10 +21,13 @@ class Result(StrEnum):
     """What became of one machine."""
 
     RUNNING = "running"  # it was looked at last, and is in the state promised
+    RESTING = "resting"  # it has what was asked for, and is stopped as it was before
+    OUTSIDE = "outside routing"  # it is ready, but the deploy did not come to letting it in
+    RETIRED = "retired"  # it was not wanted any more, and is gone
     SKIPPED = "skipped"  # no region had room for it
     FAILED = "failed"  # it is not what was asked for; it may be there nevertheless: see its id
     UNKNOWN = "unknown"  # a request for it went unanswered, and it could not be found: it may exist
-    NOT_BEGUN = "not begun"  # the deploy was cancelled before it was asked for
+    NOT_BEGUN = "not begun"  # the deploy ended before its turn: it is as it was, or not there
     NOT_AWAITED = "not awaited"  # it is there, but the deploy was cancelled before it was as promised
     DESTROYED = "destroyed"  # it was taken back
 
@@ -58,7 +64,9 @@ class MachineReport:
     """What became of one machine that was asked for.
 
     `asked` is the region it was wanted in, `region` the one it is in; `refusals` are the regions that had no room, in
-    order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin.
+    order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin. Of a
+    machine that failed, `exit` says how its process ended and `logs` are its last lines. `moments` are the phases it
+    came to.
     """
 
     name: str
@@ -71,13 +79,16 @@ class MachineReport:
     adopted: bool = False
     refusals: tuple[Refusal, ...] = ()
     failure: Failure | None = None
+    exit: str | None = None
+    logs: tuple[str, ...] = ()
+    moments: tuple[Moment, ...] = field(default=(), repr=False)
     created_after: float | None = None
     ready_after: float | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether it was seen in the state promised."""
-        return self.result is Result.RUNNING
+        return self.result in {Result.RUNNING, Result.RESTING}
 
     @property
     def fell_back(self) -> bool:
@@ -90,6 +101,8 @@ class MachineReport:
         details = [self.id, self.host if self.is_running else None, _seconds(self.ready_after or self.created_after)]
         line = "  ".join([what + where, *filter(None, details)])
         reasons = [*map(str, self.refusals), *([str(self.failure)] if self.failure else [])]
+        reasons += [f"its process: {self.exit}"] if self.exit else []
+        reasons += [f"| {said}" for said in self.logs]
         return "\n".join([line, *(f"  {reason}" for reason in reasons)])
 
 
@@ -99,11 +112,12 @@ def _seconds(seconds: float | None) -> str | None:
 
 @frozen(kw_only=True)
 class RegionReport:
-    """What became of one region: how many machines were asked for, and each of them."""
+    """What became of one region: how many machines were asked for, each of them, and those that had to go."""
 
     region: str
     asked: int
     machines: tuple[MachineReport, ...]
+    retired: tuple[MachineReport, ...] = ()
 
     @property
     def running(self) -> int:
@@ -112,8 +126,8 @@ class RegionReport:
 
     @property
     def is_running(self) -> bool:
-        """Whether all its machines run."""
-        return self.running == self.asked
+        """Whether all its machines run, and those that had to go are gone."""
+        return self.running == self.asked and all(machine.result is Result.RETIRED for machine in self.retired)
 
     @property
     def seconds(self) -> float:
@@ -121,8 +135,10 @@ class RegionReport:
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
 
     def __str__(self) -> str:
-        lines = [f"{self.region}  {self.running}/{self.asked} run"]
-        lines += [f"  {line}" for machine in self.machines for line in str(machine).splitlines()]
+        gone = sum(machine.result is Result.RETIRED for machine in self.retired)
+        retired = f", {gone}/{len(self.retired)} retired" if self.retired else ""
+        lines = [f"{self.region}  {self.running}/{self.asked} run{retired}"]
+        lines += [f"  {line}" for each in (*self.machines, *self.retired) for line in str(each).splitlines()]
         return "\n".join(lines)
 
 
@@ -133,7 +149,8 @@ class DeployReport:
     `ok` says whether enough regions run: `needed` of them, which is what `require` comes to. `surplus` are ids of
     machines that carry this launch's tag and a name of its own, but are not the ones reported: there should be none,
     and with one the report is not ok. `unseen` says why the last look failed, if it did; nothing counts as running
-    then.
+    then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
+    `rollback` tells how the way back went, where there was one: its own `ok` says whether all is as it was before.
     """
 
     app: str
@@ -146,11 +163,16 @@ class DeployReport:
     cancelled: bool = False
     surplus: tuple[str, ...] = ()
     unseen: Failure | None = None
+    strategy: str | None = None
+    release: MachineReport | None = None
+    rollback: "DeployReport | None" = None
 
     @property
     def ok(self) -> bool:
         """Whether the requirement is met and nothing is there that should not be."""
-        return not self.cancelled and not self.surplus and self.running_regions >= self.needed
+        is_clear = all(region.is_running for region in self.regions if not region.asked)
+        enough = self.running_regions >= self.needed
+        return enough and is_clear and not (self.cancelled or self.surplus or self.rollback)
 
     @property
     def is_missed(self) -> bool:
@@ -160,7 +182,7 @@ class DeployReport:
     @property
     def running_regions(self) -> int:
         """How many of the wanted regions have all their machines running."""
-        return sum(region.is_running for region in self.regions)
+        return sum(region.is_running for region in self.regions if region.asked)
 
     @property
     def machines(self) -> tuple[MachineReport, ...]:
@@ -174,32 +196,51 @@ class DeployReport:
 
     @property
     def left_behind(self) -> tuple[str, ...]:
-        """The ids of machines that are there, whether they run or not, surplus ones included."""
-        there = (machine.id for machine in self.machines if machine.id and machine.result is not Result.DESTROYED)
-        return (*there, *self.surplus)
+        """The ids of machines that are there, whether they run or not, surplus ones included.
+
+        With a strategy, only those that this deploy made and that are not as promised.
+        """
+        there = (each for each in self.machines if each.id and each.result is not Result.DESTROYED)
+        made = (each.id for each in there if not self.strategy or not (each.adopted or each.is_running))
+        return (*filter(None, made), *self.surplus)
 
     @classmethod
-    def of(cls, deployment: Deployment, outcome: Outcome, *, seconds: float, cancelled: bool = False) -> "DeployReport":
+    def of(
+        cls,
+        deployment: Deployment,
+        outcome: Outcome,
+        *,
+        seconds: float,
+        strategy: str | None = None,
+        cancelled: bool = False,
+    ) -> "DeployReport":
         """Judge an outcome by what was wanted."""
-        machines = [_machine_report(deployment, outcome, run) for run in outcome.runs]
+        machines = [(run, _machine_report(deployment, outcome, run)) for run in outcome.runs]
+        leaving = [report.asked for run, report in machines if run.aim is Aim.GO]
         return cls(
             app=deployment.app,
             launch=deployment.launch,
             image=str(deployment.config.image),
             require=str(deployment.requirement),
-            needed=deployment.requirement.needed(len(deployment.counts)),
+            needed=deployment.requirement.needed(sum(asked > 0 for asked in deployment.counts.values())),
             regions=tuple(
                 RegionReport(
                     region=region,
                     asked=asked,
-                    machines=tuple(machine for machine in machines if machine.asked == region),
+                    machines=tuple(_of(machines, region, Aim.SERVE, Aim.REST)),
+                    retired=tuple(_of(machines, region, Aim.GO)),
                 )
-                for region, asked in deployment.counts.items()
+                for region, asked in {
+                    **deployment.counts,
+                    **{gone: 0 for gone in leaving if gone not in deployment.counts},
+                }.items()
             ),
             seconds=seconds,
             cancelled=cancelled,
             surplus=outcome.surplus,
             unseen=next((Failure.of(error) for error in outcome.unseen.values()), None),
+            strategy=strategy,
+            release=next((report for run, report in machines if run.aim is Aim.END), None),
         )
 
     def raise_for_failure(self) -> Self:
@@ -218,16 +259,24 @@ class DeployReport:
         """Read a report that `to_dict` wrote."""
         return structure({key: value for key, value in data.items() if key != "ok"}, cls)
 
+    def to_html(self) -> str:
+        """Give one self-contained page with a timeline of each region and machine; it loads nothing from elsewhere."""
+        page: str = import_module("flyasync.deploy.html").page(self)
+        return page
+
     def __str__(self) -> str:
-        lines = [self._headline(), *(f"  {line}" for region in self.regions for line in str(region).splitlines())]
-        return "\n".join([*lines, *self._remarks()])
+        release = str(self.release).splitlines() if self.release else []
+        regions = [line for region in self.regions for line in str(region).splitlines()]
+        return "\n".join([self._headline(), *(f"  {line}" for line in [*release, *regions]), *self._remarks()])
 
     def _headline(self) -> str:
         verdict = "ok" if self.ok else "cancelled" if self.cancelled else "failed"
+        wanted = sum(region.asked > 0 for region in self.regions)
+        how = f"{self.strategy}, " if self.strategy else ""
         return (
             f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines run, "
-            f"{self.running_regions} of {len(self.regions)} regions complete, {self.seconds:.1f} s "
-            f"(launch {self.launch} of {self.image}, required: {self.require})"
+            f"{self.running_regions} of {wanted} regions complete, {self.seconds:.1f} s "
+            f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
 
     def _remarks(self) -> Iterable[str]:
@@ -238,7 +287,15 @@ class DeployReport:
         if not self.ok and self.left_behind:
             yield f"  left behind, to keep or to destroy: {', '.join(self.left_behind)}"
         if any(machine.result in {Result.UNKNOWN, Result.NOT_BEGUN} for machine in self.machines):
-            yield f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
+            yield self._way_on()
+        if self.rollback:
+            yield "  rolled back, and all is as it was:" if self.rollback.ok else "  rolled back, but not all of it:"
+            yield from (f"    {line}" for line in str(self.rollback).splitlines())
+
+    def _way_on(self) -> str:
+        if self.strategy:
+            return "  the same deploy again goes on from what is there"
+        return f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
 
 
 def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> MachineReport:
@@ -255,33 +312,82 @@ def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> Machi
         adopted=run.adopted,
         refusals=tuple(run.refusals),
         failure=failure,
+        exit=run.exit,
+        logs=run.logs,
+        moments=tuple(run.moments),
         created_after=run.created_after,
         ready_after=run.ready_after,
     )
+
+
+def _of(machines: Iterable[tuple[Run, MachineReport]], region: str, *aims: Aim) -> Iterable[MachineReport]:
+    return (report for run, report in machines if report.asked == region and run.aim in aims)
 
 
 def _result(deployment: Deployment, outcome: Outcome, run: Run) -> tuple[Result, Failure | None]:
     """Say what became of a machine: what was seen last counts, not what was answered on the way."""
     error = Failure.of(run.error) if run.error else None
     machine = outcome.machine(run)
+    unseen = outcome.unseen.get(run.wanted.name) if run.phase is not Phase.DESTROYED else None
+    if unseen and (run.machine or run.in_doubt):
+        return Result.UNKNOWN, error or Failure.of(unseen)
+    if run.aim is Aim.END:
+        return _ended(run), error
+    if run.aim is Aim.GO:
+        return _retired(run, machine), error
     if run.phase is Phase.DESTROYED:
         return Result.DESTROYED, error
-    if (unseen := outcome.unseen.get(run.wanted.name)) and (run.machine or run.in_doubt):
-        return Result.UNKNOWN, error or Failure.of(unseen)
     if machine is None:
         return _absent(run), error or _told("it is not there any more" if run.machine else None)
-    if not deployment.keeps_promise(machine):
-        seen = error or _told(_trouble(deployment, machine))
-        return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), seen
+    return _present(deployment, run, machine, error)
+
+
+def _ended(run: Run) -> Result:
+    if run.phase is Phase.ENDED:
+        return Result.RETIRED
+    return Result.NOT_BEGUN if run.phase is None else Result.SKIPPED if run.phase is Phase.SKIPPED else Result.FAILED
+
+
+def _retired(run: Run, machine: Machine | None) -> Result:
+    if machine is None:
+        return Result.RETIRED
+    return Result.NOT_BEGUN if run.taken == 0 and run.error is None else Result.FAILED
+
+
+def _present(
+    deployment: Deployment, run: Run, machine: Machine, error: Failure | None
+) -> tuple[Result, Failure | None]:
+    trouble = _trouble(deployment, run, machine)
+    if trouble and run.adopted and run.taken == 0 and run.error is None and run.phase in {None, Phase.KEPT}:
+        return (Result.NOT_BEGUN, None) if run.phase is None else (Result.FAILED, _told(trouble))
+    if trouble:
+        return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), error or _told(
+            trouble
+        )
     # A call that failed on the way proves nothing against a machine that is seen to be as promised; a wait that found
     # it hopeless does.
-    return (Result.RUNNING, None) if run.error is None or isinstance(run.error, CallFailed) else (Result.FAILED, error)
+    if run.error is not None and not isinstance(run.error, CallFailed):
+        return Result.FAILED, error
+    if deployment.strategy and machine.cordoned and run.config is None:
+        return Result.OUTSIDE, error
+    return Result.RESTING if run.aim is Aim.REST and machine.state != "started" else Result.RUNNING, None
 
 
-def _trouble(deployment: Deployment, machine: Machine) -> str:
-    """Say what keeps a machine from being as promised."""
-    if not deployment.made(machine):
+def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:
+    """Say what keeps a machine from being as promised, if anything."""
+    if not _has_config(deployment, run, machine):
         return "it was made, or changed, with another config"
+    is_up = deployment.is_up(machine) or (run.aim is Aim.REST and machine.is_alive)
+    return None if is_up else _how_it_is(machine)
+
+
+def _has_config(deployment: Deployment, run: Run, machine: Machine) -> bool:
+    if run.config is not None:
+        return machine.config is not None and holds(machine.config, run.config)
+    return deployment.made(machine)
+
+
+def _how_it_is(machine: Machine) -> str:
     failing = ", ".join(f"{check.name} {check.status}: {check.output}" for check in machine.failing_checks)
     state = f"it is {machine.state} at the last look" + (f", with checks that fail ({failing})" if failing else "")
     if (end := machine.exit_event) and not end.requested_stop:

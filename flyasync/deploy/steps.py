@@ -1,132 +1,210 @@
-"""One step becomes its API calls; the only file that changes a machine."""
+"""One step becomes its API calls; with creating.py, the only file that changes a machine."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
+from attrs import evolve
+
+from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
-from flyasync.api.once import Creation
+from flyasync.api.once import LAUNCH
+from flyasync.deploy.creating import SECRETS_TRIES, Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.door import Door, Ticket
-from flyasync.deploy.observe import nearest_with_room
+from flyasync.deploy.hedge import Hedge
+from flyasync.deploy.lock import Leases
+from flyasync.deploy.merge import merged
 from flyasync.deploy.outcome import Phase, Run
-from flyasync.deploy.placement import Refusal, next_region
-from flyasync.deploy.plan import Adopt, AwaitHealthy, AwaitStarted, Create, Start, Step
-from flyasync.errors import AlreadyStarting, NoCapacity, NotFound, WrongState
-from flyasync.models.machine import Machine
+from flyasync.deploy.placement import Refusal
+from flyasync.deploy.plan import (
+    Adopt,
+    Aim,
+    AwaitHealthy,
+    AwaitSettled,
+    AwaitStarted,
+    Cordon,
+    Create,
+    DeleteVolume,
+    Destroy,
+    GiveUp,
+    RunToEnd,
+    Start,
+    Step,
+    Stop,
+    TakeVolume,
+    Uncordon,
+    Update,
+    Watch,
+)
+from flyasync.deploy.volumes import Volumes
+from flyasync.errors import (
+    AlreadyStarting,
+    FlyError,
+    NoCapacity,
+    NotFound,
+    SecretsNotReady,
+    WaitFailed,
+    WrongState,
+)
+from flyasync.models.config import MachineConfig
+from flyasync.models.machine import GONE, Machine
+
+__all__ = ["RETIRED", "GaveUp", "NoRoomError", "Steps", "Tell"]
+
+RETIRED = "flyasync_retired"
+"""The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
 
 SETTLING = 10
 """How often to ask a machine to start that is still stopping, a second apart; it was seen to take up to eight."""
 
+UPDATE_TRIES = 8
+"""How often an update is tried whose answers are lost; asked again it does nothing if it has happened."""
 
-class NoRoomError(Exception):
-    """No region that the deploy may use has room for the machine."""
+LOOK_EVERY = 2.5
+"""Seconds between two looks at a machine that has to stay up."""
 
 
-Tell = Callable[[Run, Phase, str | None], None]
+class GaveUp(FlyError):
+    """A machine that was left alone, since nothing that may be done here would help it."""
 
 
 class Steps:
-    """Takes the steps of one deploy; what one machine learns about a full region, the others know."""
+    """Takes the steps of one deploy, under the leases that it holds."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell) -> None:
+    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, leases: Leases) -> None:
         self._fly = fly
+        self._app = deployment.app
         self._deployment = deployment
         self._tell = tell
-        self._full: dict[str, Refusal] = {}
-        self._doors: defaultdict[str, Door] = defaultdict(Door)
-        self._map = asyncio.Lock()  # one look at the map for all machines of a region
-        self._near: dict[str, tuple[str, ...]] = {}
+        self._leases = leases
+        self._volumes = Volumes(fly, deployment)
+        self._creating = Creating(fly, deployment, tell, self._volumes)
+        self._hedge = Hedge(fly, deployment, tell, self._creating)
+        self._opening = asyncio.Lock()
+        self.is_open = deployment.strategy is None
+        self._takes: dict[type, Callable[[Run, Any], Awaitable[None]]] = {
+            TakeVolume: self._take_volume,
+            Create: self._create,
+            Adopt: self._adopt,
+            Update: self._update,
+            Start: self._start,
+            AwaitStarted: self._await_started,
+            AwaitHealthy: self._await_healthy,
+            AwaitSettled: self._await_settled,
+            Watch: self._watch,
+            Cordon: self._cordon,
+            Uncordon: self._uncordon,
+            Stop: self._stop,
+            Destroy: self._destroy,
+            DeleteVolume: self._delete_volume,
+            RunToEnd: self._run_to_end,
+            GiveUp: self._give_up,
+        }
 
     async def take(self, step: Step, run: Run) -> None:
         """Take one step with one machine; raises FlyError, or NoRoomError."""
-        match step:
-            case Create():
-                await self._create(run)
-            case Adopt():
-                await self._adopt(run, step.machine_id)
-            case Start():
-                await self._start(run)
-            case AwaitStarted():
-                await self._await_started(run)
-            case AwaitHealthy():
-                await self._await_healthy(run)
+        await self._takes[type(step)](run, step)
+        run.taken += 1
 
-    async def destroy(self, run: Run) -> None:
-        """Destroy a machine that this deploy made; one that is gone already is fine."""
-        with suppress(NotFound):
-            await self._fly.machines.delete(self._deployment.app, run.machine_id, force=True)
+    async def learn_secrets_version(self) -> None:
+        """Have every machine from now on start with the app's secrets as they are now, or newer.
 
-    async def _create(self, run: Run) -> None:
-        self._tell(run, Phase.CREATING, None)
-        while refusal := await self._ask(run):
-            await self._move(run, refusal)
+        The API tells the version of the secrets only to whoever changes them, so they are changed by nothing. Where
+        the token may not do that, machines start with whatever secrets have reached their host.
+        """
+        if self._creating.secrets_version is None:
+            with suppress(FlyError):
+                self._creating.secrets_version = (await self._fly.secrets.update(self._app, {})).version
 
-    async def _ask(self, run: Run) -> Refusal | None:
-        """Create the machine in its present region, once it is this one's turn there."""
-        ticket = await self._doors[run.region].enter()
-        try:
-            return self._full.get(run.region) or await self._try(run, ticket)
-        finally:
-            ticket.give_back(answered=True)
+    # Machines are made, taken, changed.
 
-    async def _try(self, run: Run, ticket: Ticket) -> Refusal | None:
-        """Create the machine in its present region; give the refusal where there is no room."""
-        creation = Creation(
-            app=self._deployment.app,
-            config=self._deployment.tagged,
-            name=run.wanted.name,
-            launch=self._deployment.launch,
-            options={"region": run.region},
-            on_leave=ticket.give_back,
-            may_have_happened=run.in_doubt,
-        )
-        try:
-            await self._fly.machines.once.create(creation)
-        except NoCapacity as error:
-            return self._refused(run, error)
-        finally:
-            run.in_doubt = creation.may_have_happened
-            if creation.machine:
-                run.adopted = creation.adopted
-                self._has(run, creation.machine)
-        return None
+    async def _take_volume(self, run: Run, step: TakeVolume) -> None:
+        run.volume_id, run.source = step.volume_id, step.source
+        if step.volume_id:
+            self._volumes.claim(step.volume_id)
 
-    def _refused(self, run: Run, error: NoCapacity) -> Refusal:
-        refusal = Refusal.of(run.region, error)
-        if refusal.is_of_the_region:
-            self._full[run.region] = refusal
-        return refusal
+    async def _create(self, run: Run, step: Create) -> None:
+        run.deadline = None
+        if self.is_open or run.aim is Aim.END:
+            await self._creating.create(run, step)
+            return
+        async with self._opening:
+            await self._creating.create(run, step)
+            if not self.is_open:
+                # Nothing was there whose lease could keep other deployers out; now there is.
+                await self._leases.take(run.machine_id)
+                self.is_open = True
 
-    async def _move(self, run: Run, refusal: Refusal) -> None:
-        run.refusals.append(refusal)
-        region = next_region(run.refusals, await self._alternatives(run.wanted.region), self._full)
-        if region is None:
-            raise NoRoomError
-        run.region = region
-        self._tell(run, Phase.MOVING, str(refusal))
-
-    async def _alternatives(self, home: str) -> tuple[str, ...]:
-        fallback = self._deployment.fallback
-        if fallback == "skip":
-            return ()
-        if fallback != "nearest":
-            return fallback
-        async with self._map:
-            if home not in self._near:
-                self._near[home] = await nearest_with_room(self._fly, self._deployment, home)
-        return self._near[home]
-
-    async def _adopt(self, run: Run, machine_id: str) -> None:
+    async def _adopt(self, run: Run, step: Adopt) -> None:
         run.adopted = True
-        self._has(run, await self._fly.machines.get(self._deployment.app, machine_id), Phase.ADOPTED)
+        self._creating.has(run, await self._fly.machines.get(self._app, step.machine_id), Phase.ADOPTED)
 
-    async def _start(self, run: Run) -> None:
+    async def _update(self, run: Run, step: Update) -> None:
+        self._tell(run, Phase.UPDATING, None)
+        run.deadline = None
+        try:
+            run.machine = await self._persistently(partial(self._modify, run, step))
+        except NoCapacity as error:
+            if not step.if_full:
+                raise
+            await self._replace(run, step, error)
+        else:
+            self._tell(run, Phase.UPDATED, None)
+
+    async def _modify(self, run: Run, step: Update) -> Machine:
+        return await self._fly.machines.modify(
+            self._app,
+            run.machine_id,
+            partial(self._config, step),
+            nonce=self._leases.nonce(run.machine_id),
+            skip_launch=None if step.launches else True,
+            min_secrets_version=self._creating.secrets_version,
+        )
+
+    def _config(self, step: Update, current: MachineConfig) -> MachineConfig:
+        """Give what an update sends, from what is there at that moment."""
+        if step.config is not None:
+            return step.config
+        wanted = self._deployment.tagged
+        tags = {**(wanted.metadata or {}), LAUNCH: self._deployment.launch}
+        config = merged(current, evolve(wanted, metadata=tags))
+        if self._deployment.volume is None:
+            return config
+        return evolve(
+            config, mounts=tuple(evolve(each, path=self._deployment.volume.path) for each in config.mounts or ())
+        )
+
+    async def _persistently(self, attempt: Callable[[], Awaitable[Machine]]) -> Machine:
+        """Try until it is certain what has become of it, and while the secrets have not arrived."""
+        doubts = waits = 0
+        while True:
+            try:
+                return await attempt()
+            except SecretsNotReady:
+                waits += 1
+                if waits > SECRETS_TRIES:
+                    raise
+            except TROUBLE:
+                doubts += 1
+                if doubts >= UPDATE_TRIES:
+                    raise
+            await asyncio.sleep(1)
+
+    async def _replace(self, run: Run, step: Update, error: NoCapacity) -> None:
+        """Put another machine in the place of one whose host is full: the plan says how."""
+        run.refusals.append(Refusal.of(run.region, error))
+        self._tell(run, Phase.REPLACING, str(error))
+        for instead in step.if_full:
+            await self.take(instead, run)
+
+    async def _start(self, run: Run, step: Start) -> None:
         """Start the machine; one that has just stopped refuses for some seconds."""
+        machine_id = step.machine_id or run.machine_id
         for last in (*[False] * SETTLING, True):
             try:
-                await self._fly.machines.start(self._deployment.app, run.machine_id)
+                await self._fly.machines.start(self._app, machine_id, nonce=self._leases.nonce(machine_id))
             except AlreadyStarting:
                 return
             except WrongState:
@@ -136,28 +214,157 @@ class Steps:
             else:
                 return
 
-    async def _await_started(self, run: Run) -> None:
+    # Machines are waited for.
+
+    async def _await_started(self, run: Run, _: AwaitStarted) -> None:
         self._tell(run, Phase.STARTING, None)
+        await self._hedge.race(run, self._until_started)
+        self._tell(run, Phase.STARTED, None)
+
+    async def _until_started(self, run: Run, machine: Machine) -> None:
         await self._fly.machines.wait(
-            self._deployment.app,
-            run.machine_id,
+            self._app,
+            machine.id,
             state="started",
-            version=run.machine.current_version if run.machine else None,
+            version=machine.current_version,
             timeout=self._time_left(run),
             just_created=True,
         )
-        self._tell(run, Phase.STARTED, None)
 
-    async def _await_healthy(self, run: Run) -> None:
+    async def _await_healthy(self, run: Run, _: AwaitHealthy) -> None:
         self._tell(run, Phase.CHECKING, None)
         await self._fly.machines.wait_healthy(
-            self._deployment.app, run.machine_id, timeout=self._time_left(run), just_created=True
+            self._app, run.machine_id, timeout=self._time_left(run), just_created=True
         )
         self._tell(run, Phase.HEALTHY, None)
 
-    def _has(self, run: Run, machine: Machine, phase: Phase = Phase.CREATED) -> None:
-        run.machine, run.region = machine, machine.region
-        self._tell(run, phase, None)
+    async def _await_settled(self, run: Run, _: AwaitSettled) -> None:
+        version = run.machine.current_version if run.machine else None
+        await self._fly.machines.wait(
+            self._app, run.machine_id, state="stopped", version=version, timeout=self._time_left(run)
+        )
+        self._tell(run, Phase.SETTLED, None)
+
+    async def _watch(self, run: Run, step: Watch) -> None:
+        """Look at the machine again and again; raises WaitFailed when it has not stayed up."""
+        self._tell(run, Phase.WATCHING, None)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + step.seconds
+        while (left := until - loop.time()) > 0:
+            await asyncio.sleep(min(LOOK_EVERY, left))
+            try:
+                machine = await self._fly.machines.get(self._app, run.machine_id)
+            except TROUBLE:
+                continue
+            if reason := self._why_down(machine):
+                raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
+
+    def _why_down(self, machine: Machine) -> str | None:
+        if machine.state in self._deployment.resting_states:
+            return None
+        if (end := machine.exit_event) and end.exit_code and not end.requested_stop:
+            return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
+        if machine.state != "started":
+            return "it has not stayed up"
+        failing = ", ".join(f"{check.name} {check.status}" for check in machine.failing_checks)
+        return f"checks fail: {failing}" if failing else None
+
+    async def _run_to_end(self, run: Run, step: RunToEnd) -> None:
+        """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""
+        self._tell(run, Phase.RUNNING, None)
+        try:
+            async with asyncio.timeout(step.seconds):
+                machine = await self._ended(run)
+        except TimeoutError:
+            await self._remove(run)
+            raise self._unfinished(run, f"it did not end within {step.seconds:g} s") from None
+        end = machine.exit_event
+        if end is None or end.exit_code:
+            code = f"exit code {end.exit_code}" if end else "no exit code to be seen"
+            raise self._unfinished(run, f"the release command ended with {code}")
+        await self._remove(run)
+        self._tell(run, Phase.ENDED, "exit code 0")
+
+    async def _ended(self, run: Run) -> Machine:
+        """Look until the machine's process has ended, and give the machine as it is then."""
+        patience = SETTLING
+        while True:
+            with suppress(*TROUBLE):
+                run.machine = machine = await self._fly.machines.get(self._app, run.machine_id)
+                if machine.exit_event or machine.state == "failed":
+                    return machine
+                patience -= machine.state in GONE
+                if not patience:
+                    return machine
+            await asyncio.sleep(1)
+
+    def _unfinished(self, run: Run, reason: str) -> WaitFailed:
+        state = run.machine.state if run.machine else "unknown"
+        return WaitFailed(self._app, run.machine_id, wanted="exit code 0", state=state, reason=reason, hopeless=True)
+
+    async def _remove(self, run: Run) -> None:
+        """Take the release machine away; as a rule it has gone by itself."""
+        if run.machine and run.machine.state not in GONE:
+            with suppress(NotFound):
+                await self._fly.machines.delete(self._app, run.machine_id, force=True)
+
+    # Machines leave.
+
+    async def _cordon(self, run: Run, step: Cordon) -> None:
+        machine_id = step.machine_id or run.machine_id
+        await self._fly.machines.cordon(self._app, machine_id, nonce=self._leases.nonce(machine_id))
+        self._tell(run, Phase.CORDONED, None)
+        await asyncio.sleep(step.drain)
+
+    async def _uncordon(self, run: Run, _: Uncordon) -> None:
+        await self._fly.machines.uncordon(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
+        self._tell(run, Phase.UNCORDONED, None)
+
+    async def _stop(self, run: Run, step: Stop) -> None:
+        """Stop the machine; one that will not end is destroyed by force afterwards, so that is no failure here."""
+        machine_id = step.machine_id or run.machine_id
+        self._tell(run, Phase.STOPPING, None)
+        with suppress(NotFound, WrongState, WaitFailed):
+            await self._fly.machines.stop(self._app, machine_id, nonce=self._leases.nonce(machine_id))
+            await self._fly.machines.wait(self._app, machine_id, state="stopped", timeout=self._deployment.timeout)
+            self._tell(run, Phase.STOPPED, None)
+
+    async def _destroy(self, run: Run, step: Destroy) -> None:
+        machine_id = step.machine_id or run.machine_id
+        if run.aim is Aim.GO:
+            with suppress(FlyError):  # a mark for those who want it back; it is no condition
+                await self._fly.machines.patch_metadata(self._app, machine_id, {RETIRED: self._deployment.launch})
+        await self.destroy(machine_id)
+        if run.machine and machine_id == run.machine_id:
+            self._tell(run, Phase.DESTROYED, None)
+
+    async def destroy(self, machine_id: str) -> None:
+        """Destroy a machine; one that is gone already is fine."""
+        with suppress(NotFound):
+            await self._fly.machines.delete(self._app, machine_id, force=True, nonce=self._leases.nonce(machine_id))
+
+    async def _delete_volume(self, _: Run, step: DeleteVolume) -> None:
+        await self.delete_volume(step.volume_id)
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """Delete a volume that this deploy made."""
+        await self._volumes.delete(volume_id)
+
+    async def _give_up(self, _: Run, step: GiveUp) -> None:
+        raise GaveUp(step.cause)
+
+    # What is left when a machine has failed.
+
+    async def evidence(self, run: Run) -> None:
+        """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
+        if run.machine is None:
+            return
+        with suppress(FlyError, TimeoutError):
+            async with asyncio.timeout(10):
+                machine = await self._fly.machines.get(self._app, run.machine_id)
+                run.exit = exit_in_words(machine)
+                lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
+                run.logs = tuple(line.message or "" for line in lines[-LAST_LINES:])
 
     def _time_left(self, run: Run) -> float:
         """Divide the time that a machine has from its first wait on among its waits."""
@@ -165,3 +372,22 @@ class Steps:
         if run.deadline is None:
             run.deadline = now + self._deployment.timeout
         return max(run.deadline - now, 0.001)
+
+
+LAST_LINES = 10
+"""How many of a failed machine's last log lines go into the report."""
+
+
+def exit_in_words(machine: Machine) -> str | None:
+    """Say how a machine's process last ended, unless it was asked to."""
+    end = machine.exit_event
+    if end is None or end.requested_stop:
+        return None
+    memory = ", out of memory" if end.oom_killed else ""
+    restarts = f", restarted {end.restart_count} times" if end.restart_count else ""
+    return f"exit code {end.exit_code}{memory}{restarts}"
+
+
+def needs_lease(step: Step) -> bool:
+    """Tell whether a step changes a machine that was there before."""
+    return isinstance(step, Update | Start | Cordon | Uncordon | Stop | Destroy)

@@ -1,12 +1,48 @@
 """From what is wanted and what is there to a plan; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
 
-from flyasync.deploy.deployment import Deployment
+from attrs import evolve
+
+from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.plan import Adopt, AwaitHealthy, AwaitStarted, Create, Lane, Plan, Stage, Start, Step, Track
+from flyasync.deploy.group import Fate, Member, changes, converged, left_alone, renewed
+from flyasync.deploy.plan import (
+    Adopt,
+    Aim,
+    AwaitHealthy,
+    AwaitSettled,
+    AwaitStarted,
+    Cordon,
+    Create,
+    Destroy,
+    GiveUp,
+    Lane,
+    Plan,
+    RunToEnd,
+    Stage,
+    Start,
+    Step,
+    Stop,
+    TakeVolume,
+    Track,
+    Uncordon,
+    Update,
+    Watch,
+)
+from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
-from flyasync.models.machine import Machine
+from flyasync.models.machine import GONE, Machine
+
+MOVING = frozenset({"created", "creating", "starting", "restarting", "updating", "replacing"})
+"""The states of a machine that is on its way to run."""
+
+
+def plan(deployment: Deployment, fleet: Fleet) -> Plan:
+    """Decide what to do, by the deployment's strategy; raises InvalidInput for what that strategy cannot do."""
+    made = launch(deployment, fleet) if deployment.strategy is None else group(deployment, fleet)
+    return _released(deployment, made)
 
 
 def launch(deployment: Deployment, fleet: Fleet) -> Plan:
@@ -16,13 +52,45 @@ def launch(deployment: Deployment, fleet: Fleet) -> Plan:
     """
     for machine in fleet.machines:
         _check_config(deployment, machine)
+    return _plan(deployment, fleet, (Stage(lanes=_launch_lanes(deployment, fleet)),))
+
+
+def group(deployment: Deployment, fleet: Fleet) -> Plan:
+    """Bring a group of machines to what is wanted, by a strategy; touch no machine outside the group."""
+    members, shape = _decided(deployment, fleet)
+    waves = deployment.waves or (deployment.regions,)
+    stages = chain.from_iterable(
+        shape(deployment, fleet, [each for each in members if each.region in wave], number, len(waves))
+        for number, wave in enumerate(waves, start=1)
+    )
+    return evolve(
+        _plan(deployment, fleet, (*stages, *_retired_groups(deployment, fleet))),
+        kept=tuple(_track(each, (), _aim(each)) for each in members if each.fate is Fate.KEEP),
+        remarks=tuple(_remarks(deployment, fleet)),
+    )
+
+
+def _decided(deployment: Deployment, fleet: Fleet) -> tuple[tuple[Member, ...], "Shape"]:
+    if isinstance(deployment.strategy, BlueGreen):
+        _check_bluegreen(deployment, fleet)
+        return renewed(deployment, fleet), _bluegreen
+    return converged(deployment, fleet), _in_place
+
+
+def _plan(deployment: Deployment, fleet: Fleet, stages: Iterable[Stage]) -> Plan:
     return Plan(
         app=deployment.app,
         launch=deployment.launch,
         image=str(deployment.config.image),
         fallback=deployment.fallback,
-        stages=(Stage(lanes=tuple(_lane(deployment, fleet, region) for region in deployment.regions)),),
+        strategy=deployment.strategy.name if deployment.strategy else None,
+        group=deployment.group if deployment.strategy else None,
+        before=fleet,
+        stages=tuple(stage for stage in stages if stage.lanes),
     )
+
+
+# The launch: it only adds.
 
 
 def _check_config(deployment: Deployment, machine: Machine) -> None:
@@ -33,29 +101,320 @@ def _check_config(deployment: Deployment, machine: Machine) -> None:
         )
 
 
-def _lane(deployment: Deployment, fleet: Fleet, region: str) -> Lane:
+def _launch_lanes(deployment: Deployment, fleet: Fleet) -> tuple[Lane, ...]:
+    free = [
+        each for each in fleet.volumes if deployment.volume and each.name == deployment.volume.name and each.is_free
+    ]
+    return tuple(_launch_lane(deployment, fleet, region, {each.id for each in free if each.region == region})
+                 for region in deployment.regions)  # fmt: skip
+
+
+def _launch_lane(deployment: Deployment, fleet: Fleet, region: str, volumes: Iterable[str]) -> Lane:
     wanted = deployment.machines(region)
     there = sum(fleet.named(machine.name) is not None for machine in wanted)
     cause = f"{region} has {there} of the {len(wanted)} wanted"
+    free = iter(sorted(volumes))
     return Lane(
         region=region,
         tracks=tuple(
-            Track(machine=machine, steps=tuple(_steps(deployment, fleet.named(machine.name), cause)))
+            Track(
+                machine=machine,
+                machine_id=_id(fleet.named(machine.name)),
+                steps=tuple(_launch_steps(deployment, fleet.named(machine.name), cause, free)),
+            )
             for machine in wanted
         ),
     )
 
 
-def _steps(deployment: Deployment, present: Machine | None, cause: str) -> Iterator[Step]:
+def _launch_steps(
+    deployment: Deployment, present: Machine | None, cause: str, volumes: Iterator[str]
+) -> Iterator[Step]:
     if present is None:
-        yield Create(cause=cause)
-    else:
-        yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
-        if deployment.goal is None or present.state in deployment.resting_states:
-            return
-        if present.state in {"stopping", "stopped", "suspending", "suspended"}:
-            yield Start(cause=f"it is {present.state}")
+        yield from _creation(deployment, cause, volume=next(volumes, None) if deployment.volume else None)
+        return
+    yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
+    if deployment.goal is None or present.state in deployment.resting_states:
+        return
+    if present.state in {"stopping", "stopped", "suspending", "suspended"}:
+        yield Start(cause=f"it is {present.state}")
+    yield from _goal(deployment)
+
+
+# The steps of one machine.
+
+
+def _goal(deployment: Deployment) -> Iterator[Step]:
+    """Wait until a machine that is on its way is as promised."""
     if deployment.goal is not None:
         yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
     if deployment.goal == "healthy":
         yield AwaitHealthy(cause="the config has checks")
+    if deployment.smoke and deployment.goal == "started":
+        yield Watch(seconds=deployment.smoke, cause="it has no checks, so it has to stay up")
+
+
+def _creation(
+    deployment: Deployment,
+    cause: str,
+    *,
+    volume: str | None = None,
+    source: str | None = None,
+    cordoned: bool = False,
+) -> Iterator[Step]:
+    if deployment.volume:
+        why = "nobody holds it" if volume else f"no {deployment.volume.name} is free there"
+        yield TakeVolume(volume_id=volume, source=source, cause=why)
+    yield Create(cause=cause, cordoned=cordoned)
+    yield from _goal(deployment)
+
+
+def _update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
+    machine = _there(member)
+    yield Update(
+        cause=member.cause,
+        changes=changes(deployment, machine),
+        launches=member.runs,
+        if_full=tuple(_instead(deployment, fleet, machine)) if member.runs else (),
+    )
+    if member.runs:
+        yield from _goal(deployment)
+        if machine.cordoned:
+            yield Uncordon(cause="it was out of routing")
+    else:
+        yield AwaitSettled(cause=f"it was {machine.state}, and stays stopped")
+
+
+def _instead(deployment: Deployment, fleet: Fleet, machine: Machine) -> Iterator[Step]:
+    """Say how another machine takes the place of one whose host has no room for its update."""
+    volume = fleet.volume_of(machine)
+    if volume is not None and (deployment.volume is None or deployment.volume.if_lost is None):
+        return
+    source = volume.id if volume and deployment.volume and deployment.volume.if_lost == "fork" else None
+    cause, name = f"the host of {machine.name} is full", f"{machine.name}-{deployment.launch}"
+    for step in _creation(deployment, cause, source=source):
+        yield evolve(step, name=name) if isinstance(step, Create) else step
+    yield from _retirement(machine, "another machine has taken its place")
+
+
+def _retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[Step]:
+    if machine.state == "started" and machine.host_is_ok:
+        if not machine.cordoned:
+            yield Cordon(machine_id=machine.id, cause=cause, drain=drain)
+        yield Stop(machine_id=machine.id, cause="it gets its signal, and time to end")
+    yield Destroy(machine_id=machine.id, cause=cause)
+
+
+def _readiness(deployment: Deployment, machine: Machine) -> Iterator[Step]:
+    """Bring a machine that has the config already to where it shall be, if it is not."""
+    if machine.state in MOVING or (machine.state == "started" and not deployment.is_up(machine)):
+        yield from _goal(deployment)
+    if machine.cordoned and machine.state not in GONE:
+        yield Uncordon(cause="it is out of routing")
+
+
+# Members become tracks.
+
+
+def _track(member: Member, steps: Iterable[Step], aim: Aim = Aim.SERVE) -> Track:
+    return Track(
+        machine=member.wanted,
+        machine_id=_id(member.machine),
+        steps=tuple(steps),
+        aim=aim,
+        takes_a_place=member.fate is Fate.UPDATE and member.serves,
+    )
+
+
+def _aim(member: Member) -> Aim:
+    """Say what a machine that is there shall be: one that did not run stays so."""
+    return Aim.SERVE if member.runs else Aim.REST
+
+
+def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Iterator[Track]:
+    """Give the tracks of those that are made, updated, or not yet ready."""
+    for member in members:
+        match member.fate:
+            case Fate.MAKE:
+                volume = member.volume.id if member.volume else None
+                yield _track(member, _creation(deployment, member.cause, volume=volume, source=member.source))
+            case Fate.UPDATE:
+                yield _track(member, _update(deployment, fleet, member), _aim(member))
+            case Fate.KEEP if steps := tuple(_readiness(deployment, _there(member))):
+                yield _track(member, steps, _aim(member))
+            case Fate.STUCK:
+                yield _track(member, [GiveUp(cause=member.cause)])
+            case _:
+                pass
+
+
+def _leaving(members: Iterable[Member], *, drain: float = 0.0) -> Iterator[Track]:
+    for member in members:
+        if member.fate is Fate.RETIRE:
+            yield _track(member, _retirement(_there(member), member.cause, drain=drain), Aim.GO)
+
+
+def _id(machine: Machine | None) -> str | None:
+    return machine.id if machine else None
+
+
+def _there(member: Member) -> Machine:
+    assert member.machine is not None  # noqa: S101 - only those to be made are not there
+    return member.machine
+
+
+# Tracks become stages.
+
+
+def _stage(
+    title: str,
+    tracks: Iterable[Track],
+    widths: Mapping[str, int] | None = None,
+    *,
+    point_of_no_return: bool = False,
+) -> Stage:
+    by_region: dict[str, list[Track]] = {}
+    for track in tracks:
+        by_region.setdefault(track.machine.region, []).append(track)
+    lanes = (
+        Lane(region=region, tracks=tuple(those), width=(widths or {}).get(region))
+        for region, those in by_region.items()
+    )
+    return Stage(title=title, lanes=tuple(lanes), point_of_no_return=point_of_no_return)
+
+
+Shape = Callable[[Deployment, Fleet, Sequence[Member], int, int], Iterator[Stage]]
+
+
+def _in_place(
+    deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: int, waves: int
+) -> Iterator[Stage]:
+    """Rolling, canary and immediate: update where they are, and let go what is left over when the rest serves."""
+    of = f", wave {wave} of {waves}" if waves > 1 else ""
+    tracks = list(_changed(deployment, fleet, members))
+    widths = _widths(deployment, members)
+    ahead = _ahead(deployment, tracks) if wave == 1 else []
+    if ahead:
+        yield _stage(_title_ahead(deployment, ahead) + of, ahead, widths)
+    first = {track.machine.name for track in ahead}
+    rest = [track for track in tracks if track.machine.name not in first]
+    title = "all at once" if isinstance(deployment.strategy, Immediate) else "the rest" if ahead else "all of them"
+    yield _stage(title + of, rest, widths)
+    yield _stage(f"let go what is not wanted any more{of}", _leaving(members))
+
+
+def _widths(deployment: Deployment, members: Sequence[Member]) -> dict[str, int]:
+    """Say how many serving machines of each region may be away at once; nothing for a strategy without such a bound."""
+    strategy = deployment.strategy
+    if not isinstance(strategy, Rolling | Canary):
+        return {}
+    serving = [member.region for member in members if member.serves]
+    return {region: strategy.max_unavailable.at_most(serving.count(region)) for region in deployment.regions}
+
+
+def _ahead(deployment: Deployment, tracks: Sequence[Track]) -> list[Track]:
+    """Choose the tracks that go ahead of the others: canaries, or the one that goes first."""
+    strategy = deployment.strategy
+    if isinstance(strategy, Rolling):
+        updates = [track for track in tracks if track.takes_a_place]
+        return updates[:1] if len(tracks) > 1 else []
+    if not isinstance(strategy, Canary):
+        return []
+    able = [
+        track for track in tracks if track.aim is Aim.SERVE and any(isinstance(s, Update | Create) for s in track.steps)
+    ]
+    chosen = _spread(sorted(able, key=lambda track: not track.takes_a_place))[: strategy.machines.at_most(len(able))]
+    soak = Watch(seconds=strategy.soak, cause="a canary shows what the others would meet")
+    return [evolve(track, steps=(*track.steps, soak) if strategy.soak else track.steps) for track in chosen]
+
+
+def _spread(tracks: Iterable[Track]) -> list[Track]:
+    """Order tracks so that one of each region comes before the second of any."""
+    by_region: dict[str, list[Track]] = {}
+    for track in tracks:
+        by_region.setdefault(track.machine.region, []).append(track)
+    return [track for those in zip_longest(*by_region.values()) for track in those if track]
+
+
+def _title_ahead(deployment: Deployment, ahead: Sequence[Track]) -> str:
+    if isinstance(deployment.strategy, Canary):
+        return f"{len(ahead)} {'canaries' if len(ahead) > 1 else 'canary'}"
+    return "one machine goes first"
+
+
+def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave: int, waves: int) -> Iterator[Stage]:
+    """Make the new ones outside routing, let them in together, and only then take the old ones out."""
+    of = f", wave {wave} of {waves}" if waves > 1 else ""
+    old = [member for member in members if member.fate is Fate.RETIRE]
+    new = [member for member in members if member.fate is not Fate.RETIRE]
+    cordoned = any(member.serves for member in old)
+    yield _stage(f"make the new ones{of}", _outside(deployment, new, cordoned=cordoned))
+    yield _stage(f"let them in{of}", _let_in(new, cordoned=cordoned), point_of_no_return=True)
+    assert isinstance(deployment.strategy, BlueGreen)  # noqa: S101 - that is what brought us here
+    yield _stage(f"take the old ones out{of}", _leaving(old, drain=deployment.strategy.drain))
+
+
+def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
+    for member in members:
+        if member.fate is Fate.MAKE:
+            yield _track(member, _creation(deployment, member.cause, cordoned=cordoned))
+        elif steps := tuple(step for step in _readiness(deployment, _there(member)) if not isinstance(step, Uncordon)):
+            yield _track(member, steps)
+
+
+def _let_in(members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
+    for member in members:
+        if member.machine.cordoned if member.machine else cordoned:
+            yield _track(member, [Uncordon(cause="all new machines are ready")])
+
+
+def _check_bluegreen(deployment: Deployment, fleet: Fleet) -> None:
+    holders = [machine for machine in fleet.group(deployment.group) if fleet.volume_of(machine)]
+    if deployment.volume or holders:
+        who = holders[0].name if holders else "each machine"
+        raise InvalidInput(
+            f"bluegreen makes new machines, and {who} has a volume, which would be left behind: use rolling or canary"
+        )
+
+
+def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
+    for name in deployment.retired_groups:
+        machines = fleet.group(name)
+        tracks = [
+            Track(
+                machine=Wanted(name=machine.name, region=machine.region, number=number),
+                machine_id=machine.id,
+                steps=tuple(_retirement(machine, f"the group {name} is to be retired")),
+                aim=Aim.GO,
+            )
+            for number, machine in enumerate(machines, start=1)
+            if machine.state not in GONE
+        ]
+        yield _stage(f"retire the group {name}", tracks)
+
+
+def _remarks(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
+    for region, count in left_alone(deployment, fleet).items():
+        yield (
+            f"{region} is not among the regions, so its {count} machine{'s' if count > 1 else ''} of the group "
+            f"{deployment.group} stay as they are; a count of 0 for it would retire them"
+        )
+
+
+# The release command goes before everything.
+
+
+def _released(deployment: Deployment, plan: Plan) -> Plan:
+    if deployment.release is None or plan.is_empty:
+        return plan
+    region = deployment.regions[0]
+    track = Track(
+        machine=Wanted(name=f"release-{deployment.launch}", region=region, number=0),
+        steps=(
+            Create(cause=f"to run {deployment.release}", config=deployment.release.config(deployment.config)),
+            RunToEnd(seconds=deployment.release.timeout, cause="nothing changes unless it ends with exit code 0"),
+        ),
+        aim=Aim.END,
+    )
+    lane = Lane(region=region, tracks=(track,))
+    return evolve(plan, stages=(Stage(title="release command", lanes=(lane,)), *plan.stages))

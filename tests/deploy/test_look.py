@@ -9,6 +9,8 @@ from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, 
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.execute import Execution
 from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.journal import Journal
+from flyasync.deploy.lock import Leases
 from flyasync.deploy.strategies import launch
 
 WANTED = Deployment(app="web", launch="v1", config=MachineConfig(image="nginx"), counts={"iad": 1, "lhr": 1, "nrt": 1})
@@ -30,7 +32,9 @@ async def looked(listed: list[Machine] | Exception, got: Machine | Exception) ->
 
     machines = SimpleNamespace(list=lambda *_, **__: answer(listed), get=lambda *_: answer(got))
     fly = cast("FlyClient", SimpleNamespace(machines=machines))
-    execution = Execution(fly, WANTED, launch(WANTED, Fleet("web", ())), lambda *_: None, lambda: 1.0)
+    leases = Leases(fly, "web", "v1")
+    plan = launch(WANTED, Fleet("web", ()))
+    execution = Execution(fly, WANTED, plan, lambda *_: None, lambda: 1.0, leases=leases, journal=Journal())
     for run in execution.runs.values():
         run.machine, run.ready_after = machine(run.wanted.region), 1.0
     return execution.report(await execution.look())

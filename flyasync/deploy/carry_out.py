@@ -1,0 +1,105 @@
+"""One deploy from its plan to its report: locked, walked, looked at, and rolled back where that is asked for."""
+
+from collections.abc import Awaitable, Callable
+
+from attrs import evolve
+
+from flyasync.api.client import FlyClient
+from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.events import Finished, Planned
+from flyasync.deploy.execute import Execution, locking
+from flyasync.deploy.journal import Journal
+from flyasync.deploy.lock import Leases
+from flyasync.deploy.onlookers import Onlookers
+from flyasync.deploy.outcome import Outcome
+from flyasync.deploy.plan import Plan
+from flyasync.deploy.report import DeployReport
+from flyasync.deploy.undo import deployment_back, undo
+from flyasync.errors import FlyError
+
+MakePlan = Callable[[], Awaitable[Plan]]
+
+
+async def carry_out(
+    fly: FlyClient,
+    deployment: Deployment,
+    make_plan: MakePlan,
+    onlookers: Onlookers,
+    journal: Journal,
+    *,
+    presses_on: bool = False,
+) -> DeployReport:
+    """Make a plan and carry it out; what may go wrong before anything has changed is raised, all else is reported."""
+    leases = Leases(fly, deployment.app, deployment.launch)
+    try:
+        plan = await _locked_plan(make_plan, leases)
+        journal.planned(deployment, plan)
+        onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
+        execution = Execution(
+            fly,
+            deployment,
+            plan,
+            onlookers.note,
+            onlookers.clock,
+            leases=leases,
+            journal=journal,
+            presses_on=presses_on,
+        )
+        try:
+            report = await _walked(fly, deployment, execution, onlookers)
+        except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
+            report = execution.report(await execution.last_look(), cancelled=True)
+            _finish(report, onlookers, journal)
+            raise
+        _finish(report, onlookers, journal)
+        return report
+    finally:
+        await leases.give_all_back()
+
+
+async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
+    """Plan, and keep other deployers out; raises LeaseHeld when one is at work here."""
+    plan = await make_plan()
+    machine_id = locking(plan)
+    if machine_id is None or plan.is_empty or not await leases.take(machine_id):
+        return plan
+    return await make_plan()  # somebody was at work here until a moment ago
+
+
+def _finish(report: DeployReport, onlookers: Onlookers, journal: Journal) -> None:
+    journal.finished(report)
+    onlookers.tell(Finished(at=onlookers.clock(), report=report))
+
+
+async def _walked(fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers) -> DeployReport:
+    if execution.plan.group is not None and execution.plan.is_empty:
+        return execution.report(execution.as_before())
+    await execution.prepare()
+    await execution.walk()
+    outcome = await execution.look()
+    report = execution.report(outcome)
+    if not (deployment.rolls_back and report.is_missed):
+        return report
+    if execution.plan.group is not None:
+        return await _rolled_back(fly, deployment, execution, onlookers, outcome)
+    await execution.take_back()
+    return execution.report(await execution.look())
+
+
+async def _rolled_back(
+    fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers, outcome: Outcome
+) -> DeployReport:
+    """Go back to what was there before, and report both ways."""
+    plan = undo(execution.plan, outcome)
+    wanted = deployment_back(deployment, plan)
+    back = Execution(
+        fly, wanted, plan, onlookers.note, onlookers.clock,
+        leases=execution.leases, journal=execution.journal, presses_on=True,
+    )  # fmt: skip
+    onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
+    try:
+        await back.walk()
+        rollback = back.report(await back.look())
+    except FlyError as error:
+        rollback = back.report(Outcome.blind(tuple(back.runs.values()), error))
+    return evolve(execution.report(await execution.look()), rollback=rollback)

@@ -1,0 +1,206 @@
+"""Creating the machines of one deploy: each once, where there is room, with its volume; nothing else."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from attrs import evolve
+
+from flyasync.api.client import FlyClient
+from flyasync.api.once import LAUNCH, Creation
+from flyasync.deploy.deployment import HOME, Deployment
+from flyasync.deploy.door import Door, Ticket
+from flyasync.deploy.fleet import group_of
+from flyasync.deploy.observe import nearest_with_room
+from flyasync.deploy.outcome import Phase, Run
+from flyasync.deploy.placement import Refusal, next_region
+from flyasync.deploy.plan import Aim, Create
+from flyasync.deploy.volumes import Volumes
+from flyasync.errors import FlyError, NameTaken, NoCapacity, Scope, SecretsNotReady
+from flyasync.models.config import MachineConfig
+from flyasync.models.machine import GONE, Machine
+
+SECRETS_TRIES = 60
+"""How often to ask, a second apart, while the secrets' version has not reached the hosts."""
+
+VOLUME_TRIES = 3
+"""How many volumes to make for one machine while each lands on a host without room for the machine."""
+
+
+class NoRoomError(Exception):
+    """No region that the deploy may use has room for the machine."""
+
+
+Tell = Callable[[Run, Phase, str | None], None]
+
+
+class Creating:
+    """Creates machines; what one of them learns about a full region, the others know."""
+
+    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, volumes: Volumes) -> None:
+        self._fly = fly
+        self._deployment = deployment
+        self._tell = tell
+        self._volumes = volumes
+        self._full: dict[str, Refusal] = {}
+        self._doors: defaultdict[str, Door] = defaultdict(Door)
+        self._map = asyncio.Lock()  # one look at the map for all machines of a region
+        self._near: dict[str, tuple[str, ...]] = {}
+        self.secrets_version: int | None = deployment.secrets_version
+
+    async def create(self, run: Run, step: Create) -> None:
+        """Create the machine of a run; raises FlyError, or NoRoomError."""
+        self._tell(run, Phase.CREATING, None)
+        while refusal := await self._ask(run, step):
+            await self._move(run, refusal)
+
+    async def _ask(self, run: Run, step: Create) -> Refusal | None:
+        """Create the machine in its present region, once it is this one's turn there."""
+        ticket = await self._doors[run.region].enter()
+        try:
+            return self._full.get(run.region) or await self._try(run, step, ticket)
+        finally:
+            ticket.give_back(answered=True)
+
+    async def _try(self, run: Run, step: Create, ticket: Ticket) -> Refusal | None:
+        """Create the machine in its present region; give the refusal where there is no room."""
+        try:
+            for _ in range(VOLUME_TRIES):
+                config = await self._config(run, step)
+                if not await self._has_moved_volume(run, self._creation(run, step, config, ticket)):
+                    return None
+        except NoCapacity as error:
+            return self._refused(run, error)
+        raise NoRoomError
+
+    async def _has_moved_volume(self, run: Run, creation: Creation) -> bool:
+        """Create the machine; where its volume's host has no room, drop the volume and say so."""
+        try:
+            await self._once(run, creation)
+        except NoCapacity as error:
+            if error.scope is not Scope.VOLUME_HOST or run.volume_id is None:
+                raise
+            await self._drop_volume(run)
+            run.refusals.append(Refusal.of(run.region, error))
+            return True
+        return False
+
+    async def _drop_volume(self, run: Run) -> None:
+        """Let go of a volume on a full host: one made for this machine is deleted, any other stays as it was."""
+        assert run.volume_id is not None  # noqa: S101 - only called for a machine with a volume
+        if run.volume_id in run.made_volumes:
+            await self._volumes.delete(run.volume_id)
+            run.made_volumes.remove(run.volume_id)
+        run.volume_id = None
+
+    def _creation(self, run: Run, step: Create, config: MachineConfig, ticket: Ticket) -> Creation:
+        options = {
+            "region": run.region,
+            "skip_launch": step.skip_launch or None,
+            "skip_service_registration": step.cordoned or None,
+            "min_secrets_version": self.secrets_version,
+        }
+        return Creation(
+            app=self._deployment.app,
+            config=config,
+            name=step.name or run.wanted.name,
+            launch=((step.config and step.config.metadata) or {}).get(LAUNCH, self._deployment.launch),
+            options={key: value for key, value in options.items() if value is not None},
+            on_leave=ticket.give_back,
+            may_have_happened=run.in_doubt,
+        )
+
+    async def _config(self, run: Run, step: Create) -> MachineConfig:
+        """Give the config of one machine: the one wanted, with its home and its volume."""
+        config = step.config or self._deployment.tagged
+        if self._deployment.strategy and step.config is None:
+            config = evolve(config, metadata={**(config.metadata or {}), HOME: run.wanted.region})
+        if self._deployment.volume is None or run.aim is Aim.END or step.config is not None:
+            return config
+        return evolve(config, mounts=(self._deployment.volume.mount(await self._volume(run)),))
+
+    async def _volume(self, run: Run) -> str:
+        """Give the volume that was taken for the machine, or make one where it is going to be."""
+        wanted = self._deployment.volume
+        assert wanted is not None  # noqa: S101 - the caller has seen to that
+        if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
+            run.volume_id = None  # it stays in its region
+        if run.volume_id is None:
+            run.volume_id = await self._volumes.make(wanted, run.region, source=run.source)
+            run.made_volumes.append(run.volume_id)
+        return run.volume_id
+
+    async def _once(self, run: Run, creation: Creation) -> None:
+        try:
+            await self._with_secrets(creation)
+        except NameTaken as taken:
+            creation.machine = await self._twin(taken)
+            if creation.machine is None:
+                raise
+            creation.adopted, creation.may_have_happened = True, False
+        finally:
+            run.in_doubt = creation.may_have_happened
+            if creation.machine:
+                run.adopted = creation.adopted
+                self.has(run, creation.machine)
+
+    async def _with_secrets(self, creation: Creation) -> None:
+        """Create the machine, and ask again while its secrets have not arrived."""
+        for last in (*[False] * SECRETS_TRIES, True):
+            try:
+                await self._fly.machines.once.create(creation)
+            except SecretsNotReady:
+                if last:
+                    raise
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def _twin(self, taken: NameTaken) -> Machine | None:
+        """Give the machine that has the name, if an earlier run of this very deployment made it."""
+        if self._deployment.strategy is None or taken.existing_id is None:
+            return None
+        try:
+            machine = await self._fly.machines.get(self._deployment.app, taken.existing_id)
+        except FlyError:
+            return None
+        mine = group_of(machine) == self._deployment.group and self._deployment.made(machine)
+        return machine if mine and machine.state not in GONE else None
+
+    def _refused(self, run: Run, error: NoCapacity) -> Refusal:
+        refusal = Refusal.of(run.region, error)
+        if refusal.is_of_the_region:
+            self._full[run.region] = refusal
+        return refusal
+
+    async def _move(self, run: Run, refusal: Refusal) -> None:
+        run.refusals.append(refusal)
+        region = next_region(run.refusals, await self._alternatives(run), self._full)
+        if region is None:
+            raise NoRoomError
+        if region != run.region:
+            await self._leave_volume(run)
+        run.region = region
+        self._tell(run, Phase.MOVING, str(refusal))
+
+    async def _leave_volume(self, run: Run) -> None:
+        """Take no volume along to another region; one made for the machine is no use there."""
+        if run.volume_id:
+            await self._drop_volume(run)
+
+    async def _alternatives(self, run: Run) -> tuple[str, ...]:
+        fallback, home = self._deployment.fallback, run.wanted.region
+        elsewhere = self._deployment.regions if run.aim is Aim.END else ()  # a release command may run anywhere
+        if fallback == "skip":
+            return elsewhere
+        if fallback != "nearest":
+            return (*elsewhere, *fallback)
+        async with self._map:
+            if home not in self._near:
+                self._near[home] = await nearest_with_room(self._fly, self._deployment, home)
+        return (*elsewhere, *self._near[home])
+
+    def has(self, run: Run, machine: Machine, phase: Phase = Phase.CREATED) -> None:
+        """Note which machine a run has, and tell."""
+        run.machine, run.region = machine, machine.region
+        self._tell(run, phase, None)

@@ -1,0 +1,240 @@
+"""What becomes of each machine of a group, whatever the strategy: keep, update, replace, make, retire; pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+
+from attrs import frozen
+
+from flyasync.deploy.deployment import Deployment, Wanted
+from flyasync.deploy.fleet import Fleet, home, serves
+from flyasync.deploy.merge import merged
+from flyasync.models.compare import Change, differences
+from flyasync.models.machine import GONE, Machine
+from flyasync.models.volume import Volume
+
+RESTING = frozenset({"stopped", "suspended", "stopping", "suspending"})
+"""The states of a machine that does not run, and is not about to."""
+
+
+class Fate(StrEnum):
+    """What becomes of one machine."""
+
+    KEEP = "keep"  # it has the config wanted
+    UPDATE = "update"  # it gets the config wanted
+    MAKE = "make"  # it is not there yet
+    RETIRE = "retire"  # it is not wanted any more, or another takes its place
+    STUCK = "stuck"  # it would have to be replaced, and may not be
+
+
+@frozen(kw_only=True)
+class Member:
+    """A machine of the group that is there or is wanted, with its fate and the cause of it.
+
+    `volume` is the one to take for a machine to be made, `source` the one to fork for it.
+    """
+
+    wanted: Wanted
+    fate: Fate
+    cause: str
+    machine: Machine | None = None
+    volume: Volume | None = None
+    source: str | None = None
+
+    @property
+    def region(self) -> str:
+        """The region it is wanted in."""
+        return self.wanted.region
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is there and takes traffic."""
+        return self.machine is not None and serves(self.machine)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.machine is not None and self.machine.state not in RESTING
+
+
+def converged(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
+    """Say what becomes of the group when its machines are updated where they are."""
+    return _decided(deployment, fleet, _update_in_place)
+
+
+def renewed(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
+    """Say what becomes of the group when every machine that is not as wanted makes way for a new one."""
+    return _decided(deployment, fleet, _make_way)
+
+
+def left_alone(deployment: Deployment, fleet: Fleet) -> Mapping[str, int]:
+    """Count the machines of the group by region where the deployment says nothing about the region."""
+    strangers = [home(machine) for machine in fleet.group(deployment.group) if home(machine) not in deployment.counts]
+    return {region: strangers.count(region) for region in sorted(set(strangers))}
+
+
+def changes(deployment: Deployment, machine: Machine) -> tuple[Change, ...]:
+    """Say what an update would change in a machine's config, our own marks left out."""
+    if machine.config is None:
+        return ()
+    found = differences(machine.config, merged(machine.config, deployment.tagged))
+    return tuple(change for change in found if not change.path.startswith("metadata.flyasync_"))
+
+
+@frozen
+class _Names:
+    """The names that are free, and the volumes; each is given out once."""
+
+    deployment: Deployment
+    taken: set[str]
+    volumes: list[Volume]
+
+    @classmethod
+    def of(cls, deployment: Deployment, fleet: Fleet) -> "_Names":
+        wanted = deployment.volume
+        free = [each for each in fleet.volumes if wanted and each.name == wanted.name and each.is_free]
+        return cls(deployment, {machine.name for machine in fleet.machines}, sorted(free, key=lambda each: each.id))
+
+    def next(self, region: str) -> Wanted:
+        """Give the name of one more machine in a region: the one with the lowest number that is free."""
+        number = 1
+        while (name := f"{self.deployment.group}-{region}-{number}".replace("_", "-")) in self.taken:
+            number += 1
+        self.taken.add(name)
+        return Wanted(name=name, region=region, number=number)
+
+    def volume(self, region: str) -> Volume | None:
+        """Give a volume of the region that nobody holds."""
+        found = next((each for each in self.volumes if each.region == region), None)
+        if found:
+            self.volumes.remove(found)
+        return found
+
+
+@frozen
+class _Deciding:
+    """What is wanted and what is there, and which names and volumes are still to be had."""
+
+    deployment: Deployment
+    fleet: Fleet
+    names: _Names
+
+    def made(self, region: str, cause: str, place_of: Machine | None) -> Member:
+        """Give one more machine of a region, which may take the place of another."""
+        volume = self.names.volume(region) if self.deployment.volume else None
+        return Member(
+            wanted=self.names.next(region),
+            fate=Fate.MAKE,
+            cause=f"it takes the place of {place_of.name}" if place_of else cause,
+            volume=volume,
+            source=self._source(place_of) if place_of and volume is None else None,
+        )
+
+    def _source(self, machine: Machine) -> str | None:
+        """Name the volume to fork for the machine that comes after this one."""
+        volume = self.fleet.volume_of(machine)
+        forks = self.deployment.volume is not None and self.deployment.volume.if_lost == "fork"
+        return volume.id if volume and forks else None
+
+
+@frozen
+class _Verdict:
+    fate: Fate
+    cause: str
+
+
+Judge = Callable[[Deployment, Fleet, Machine], _Verdict]
+
+
+def _decided(deployment: Deployment, fleet: Fleet, judge: Judge) -> tuple[Member, ...]:
+    deciding = _Deciding(deployment, fleet, _Names.of(deployment, fleet))
+    verdicts = [
+        (machine, judge(deployment, fleet, machine))
+        for machine in fleet.group(deployment.group)
+        if machine.state not in GONE
+    ]
+    return tuple(
+        member
+        for region in deployment.regions
+        for member in _region(deciding, region, [pair for pair in verdicts if home(pair[0]) == region])
+    )
+
+
+def _region(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
+    count = deciding.deployment.counts[region]
+    leaving = [(machine, verdict) for machine, verdict in present if verdict.fate is Fate.RETIRE]
+    staying = sorted((pair for pair in present if pair not in leaving), key=_merit)
+    surplus = _Verdict(Fate.RETIRE, f"{region} has {len(staying)}, and {count} are wanted")
+    for number, (machine, verdict) in enumerate(staying, start=1):
+        yield _member(machine, region, number, verdict if number <= count else surplus)
+    for index in range(count - len(staying)):
+        cause = f"{region} has {len(staying)} of the {count} wanted"
+        yield deciding.made(region, cause, leaving[index][0] if index < len(leaving) else None)
+    for number, (machine, verdict) in enumerate(leaving, start=1):
+        yield _member(machine, region, number, verdict)
+
+
+def _merit(pair: tuple[Machine, _Verdict]) -> tuple[int, bool, bool]:
+    """Order those that may stay: those that need no change first, then those that serve, then those that run."""
+    machine, verdict = pair
+    order = (Fate.STUCK, Fate.KEEP, Fate.UPDATE)
+    return order.index(verdict.fate), not serves(machine), machine.state in RESTING
+
+
+def _member(machine: Machine, region: str, number: int, verdict: _Verdict) -> Member:
+    wanted = Wanted(name=machine.name, region=region, number=number)
+    return Member(wanted=wanted, fate=verdict.fate, cause=verdict.cause, machine=machine)
+
+
+def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:
+    if lost := why_lost(machine):
+        return _replaced(deployment, fleet, machine, lost)
+    if machine.state == "failed" and fleet.volume_of(machine) is None:
+        return _Verdict(Fate.RETIRE, "it has failed")
+    if deployment.volume and not has_volume(deployment, fleet, machine):
+        return _Verdict(Fate.RETIRE, f"it has no volume {deployment.volume.name}, and none can be added to it")
+    if deployment.fits(machine) and mounts_as_wanted(deployment, machine):
+        return _Verdict(Fate.KEEP, "it is as wanted")
+    return _Verdict(Fate.UPDATE, "it has another config")
+
+
+def _make_way(deployment: Deployment, _: Fleet, machine: Machine) -> _Verdict:
+    if lost := why_lost(machine):
+        return _Verdict(Fate.RETIRE, lost)
+    if machine.state == "failed":
+        return _Verdict(Fate.RETIRE, "it has failed")
+    if deployment.fits(machine):
+        return _Verdict(Fate.KEEP, "it is as wanted")
+    return _Verdict(Fate.RETIRE, "a new machine takes its place")
+
+
+def _replaced(deployment: Deployment, fleet: Fleet, machine: Machine, lost: str) -> _Verdict:
+    if fleet.volume_of(machine) is None and not _may_mount(machine):
+        return _Verdict(Fate.RETIRE, lost)
+    if deployment.volume is None or deployment.volume.if_lost is None:
+        return _Verdict(
+            Fate.STUCK, f"{lost}, and its volume with it; with_volume(…, if_lost='fork' or 'new') replaces both"
+        )
+    return _Verdict(Fate.RETIRE, lost)
+
+
+def why_lost(machine: Machine) -> str | None:
+    """Say why nothing can be done with a machine any more, if so."""
+    return None if machine.host_is_ok else f"its host is {machine.host_status}"
+
+
+def _may_mount(machine: Machine) -> bool:
+    config = machine.config or machine.incomplete_config
+    return bool(config and config.mounts)
+
+
+def has_volume(deployment: Deployment, fleet: Fleet, machine: Machine) -> bool:
+    """Tell whether a machine holds a volume of the name wanted."""
+    volume = fleet.volume_of(machine)
+    return volume is not None and deployment.volume is not None and volume.name == deployment.volume.name
+
+
+def mounts_as_wanted(deployment: Deployment, machine: Machine) -> bool:
+    """Tell whether a machine mounts its volume where the deployment wants it."""
+    if deployment.volume is None or machine.config is None:
+        return True
+    return any(mount.path == deployment.volume.path for mount in machine.config.mounts or ())

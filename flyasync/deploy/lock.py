@@ -1,0 +1,147 @@
+"""The leases of a deploy: one that keeps other deployers out, and one on each machine while it is changed."""
+
+import asyncio
+from contextlib import suppress
+
+from attrs import Factory, define
+
+from flyasync.api.call import TROUBLE
+from flyasync.api.client import FlyClient
+from flyasync.errors import FlyError, LeaseHeld
+from flyasync.models.lease import Lease
+
+TTL = 30
+"""Seconds that a lease lasts if nobody refreshes it: as long as a deployer that was killed blocks the next one."""
+
+PATIENCE = TTL + 10.0
+"""Seconds to wait for a lease that somebody else holds; one that its holder keeps fresh is not waited for."""
+
+PAUSE = 2.0
+
+MARK = "flyasync deploy"
+"""What the description of our leases begins with."""
+
+
+@define(eq=False)
+class _Held:
+    """A lease that a task keeps until it is told to let go."""
+
+    nonce: "asyncio.Future[str]"
+    let_go: asyncio.Event = Factory(asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+    lost: FlyError | None = None
+
+
+class Leases:
+    """The leases that one deploy holds; each is kept fresh until it is given back."""
+
+    def __init__(self, fly: FlyClient, app: str, launch: str) -> None:
+        self._fly = fly
+        self._app = app
+        self._description = f"{MARK} {launch}"
+        self._held: dict[str, _Held] = {}
+
+    def nonce(self, machine_id: str) -> str | None:
+        """Give the proof of the lease on a machine; raises the error that lost it, None where none was taken."""
+        held = self._held.get(machine_id)
+        if held is None:
+            return None
+        if held.lost:
+            raise held.lost
+        return held.nonce.result()
+
+    def holds(self, machine_id: str | None) -> bool:
+        """Tell whether this deploy has the lease on a machine."""
+        return machine_id in self._held
+
+    async def take(self, machine_id: str) -> bool:
+        """Take the lease on a machine, unless this deploy has it; tell whether somebody else had to be waited for.
+
+        Raises LeaseHeld when somebody else keeps it.
+        """
+        if machine_id in self._held:
+            return False
+        loop = asyncio.get_running_loop()
+        until, seen = loop.time() + PATIENCE, None
+        while True:
+            try:
+                await self._try(machine_id)
+            except LeaseHeld as error:
+                seen = await self._wait_for_holder(machine_id, error, seen, until)
+            except TROUBLE:
+                if loop.time() + PAUSE >= until:
+                    raise
+                await asyncio.sleep(PAUSE)
+            else:
+                return seen is not None
+
+    async def _try(self, machine_id: str) -> None:
+        held = _Held(asyncio.get_running_loop().create_future())
+        held.task = asyncio.create_task(self._keep(machine_id, held))
+        try:
+            await asyncio.shield(held.nonce)
+        except asyncio.CancelledError:
+            held.task.cancel()
+            await asyncio.wait([held.task])
+            raise
+        self._held[machine_id] = held
+
+    async def _keep(self, machine_id: str, held: _Held) -> None:
+        try:
+            async with self._fly.leases.hold(self._app, machine_id, ttl=TTL, description=self._description) as lease:
+                held.nonce.set_result(lease.nonce)
+                await held.let_go.wait()
+        except FlyError as error:
+            held.lost = error
+            if not held.nonce.done():
+                held.nonce.set_exception(error)
+        finally:
+            held.nonce.cancel()
+
+    async def _wait_for_holder(
+        self, machine_id: str, error: LeaseHeld, seen: Lease | None, until: float
+    ) -> Lease | None:
+        """Wait a moment for the holder to be done; raise if it keeps the lease fresh, or there is no time left."""
+        lease = await self._look(machine_id)
+        is_kept = seen and lease and seen.nonce == lease.nonce and (lease.expires_at or 0) > (seen.expires_at or 0)
+        if is_kept or asyncio.get_running_loop().time() + PAUSE >= until:
+            error.advice = _advice(lease)
+            raise error
+        await asyncio.sleep(PAUSE)
+        return lease
+
+    async def _look(self, machine_id: str) -> Lease | None:
+        with suppress(FlyError):
+            return await self._fly.leases.get(self._app, machine_id)
+        return None
+
+    async def give_back(self, machine_id: str) -> None:
+        """Give one lease back; what the API says to that does not matter, since it ends by itself."""
+        held = self._held.pop(machine_id, None)
+        if held and held.task:
+            held.let_go.set()
+            await asyncio.wait([held.task])
+
+    async def give_all_back(self) -> None:
+        """Give all leases back, within a bounded time; a cancellation waits for that, the next one cuts it."""
+        tasks = [held.task for held in self._held.values() if held.task]
+        for held in self._held.values():
+            held.let_go.set()
+        self._held.clear()
+        if not tasks:
+            return
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+
+
+def _advice(lease: Lease | None) -> str:
+    description = (lease and lease.description) or ""
+    if MARK in description:
+        launch = description.removeprefix(MARK).partition("#")[0].strip()
+        return f"Another deploy is under way, launch {launch}: nothing was changed here; deploy again once it is over"
+    return "Nothing was changed; wait until it expires, or release it: flyasync machines lease clear"

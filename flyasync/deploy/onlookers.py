@@ -1,0 +1,47 @@
+"""Those who watch one deploy, and the clock they see it by."""
+
+import asyncio
+
+from flyasync.deploy.events import Event, OnEvent, Progress
+from flyasync.deploy.outcome import Moment, Phase, Run
+
+
+class Onlookers:
+    """Tells everyone who watches; an onlooker's own failure must not change what becomes of the deploy."""
+
+    def __init__(self, onlookers: tuple[OnEvent, ...]) -> None:
+        self._onlookers = onlookers
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+
+    def clock(self) -> float:
+        """Give the seconds since the deploy began."""
+        return round(self._loop.time() - self._start, 3)
+
+    def note(self, run: Run, phase: Phase, detail: str | None) -> None:
+        """Note the phase a machine came to, and tell of it."""
+        run.phase = phase
+        run.moments.append(Moment(at=self.clock(), phase=phase, region=run.region, detail=detail))
+        if phase in {Phase.CREATED, Phase.ADOPTED}:
+            run.created_after = self.clock()
+        self.tell(
+            Progress(
+                at=self.clock(),
+                name=run.wanted.name,
+                asked=run.wanted.region,
+                region=run.region,
+                phase=phase,
+                machine_id=run.machine.id if run.machine else None,
+                detail=detail,
+            )
+        )
+
+    def tell(self, event: Event) -> None:
+        """Tell everyone of an event."""
+        for onlooker in self._onlookers:
+            try:
+                onlooker(event)
+            except Exception as error:  # noqa: BLE001 - told where asyncio tells of what nobody caught
+                self._loop.call_exception_handler(
+                    {"message": f"on_event failed for {type(event).__name__}", "exception": error}
+                )

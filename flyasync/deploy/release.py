@@ -1,0 +1,50 @@
+"""The release command: one short-lived machine that has to end well before anything changes; pure."""
+
+import shlex
+
+from attrs import evolve, field, frozen, validators
+
+from flyasync.errors import InvalidInput
+from flyasync.models.config import DNS, Init, MachineConfig
+from flyasync.models.container import Restart
+from flyasync.models.guest import Guest
+
+RELEASE_GROUP = "fly_app_release_command"
+"""The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
+
+
+@frozen(kw_only=True)
+class ReleaseCommand:
+    """A command that runs to exit 0 on a machine of its own, within `timeout` seconds, or the deploy ends there."""
+
+    command: tuple[str, ...]
+    timeout: float = field(default=300.0, validator=validators.gt(0))
+    guest: Guest | None = None
+
+    @classmethod
+    def of(cls, command: str | tuple[str, ...], **options: object) -> "ReleaseCommand":
+        """Read a command line, or take its words as they are."""
+        try:
+            words = tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
+        except ValueError as error:
+            raise InvalidInput(f"{command!r} is no command line: {error}") from error
+        if not words:
+            raise InvalidInput("a release command needs a command, such as 'bin/migrate'")
+        return cls(command=words, **options)  # type: ignore[arg-type]
+
+    def config(self, config: MachineConfig) -> MachineConfig:
+        """Give the machine's config: the deployment's image and environment, and nothing that serves or stays."""
+        return MachineConfig(
+            image=config.image,
+            guest=self.guest or config.guest,
+            env={**(config.env or {}), "RELEASE_COMMAND": "1"},
+            files=config.files,
+            init=evolve(config.init or Init(), cmd=self.command, exec=None),
+            restart=Restart(policy="no"),
+            auto_destroy=True,
+            dns=DNS(skip_registration=True),
+            metadata={"fly_process_group": RELEASE_GROUP},
+        )
+
+    def __str__(self) -> str:
+        return shlex.join(self.command)

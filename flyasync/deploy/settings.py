@@ -1,0 +1,417 @@
+"""What a deploy can be told: the methods that shape a DeployBuilder."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from secrets import token_hex
+from typing import Any, Literal, Self
+
+from attrs import evolve, field, frozen
+
+from flyasync.deploy.deployment import (
+    Deployment,
+    Fallback,
+    Goal,
+    Requirement,
+    VolumeWanted,
+    check_launch,
+    check_region,
+)
+from flyasync.deploy.events import OnEvent
+from flyasync.deploy.release import ReleaseCommand
+from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy, Waves
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.guest import Guest
+from flyasync.models.lint import check_app_name, check_config, check_guest, check_image, refuse
+from flyasync.models.machine import expected_checks
+from flyasync.models.service import Check, Port, Service
+
+SMOKE = 10.0
+"""Seconds that a started machine without checks has to stay up, where a strategy is used."""
+
+
+@frozen
+class Settings:
+    """What a deploy has been told so far; each method gives a changed copy."""
+
+    app: str
+    config: MachineConfig = field(factory=MachineConfig, kw_only=True)
+    _regions: tuple[str, ...] = field(default=(), kw_only=True)
+    _count: int = field(default=1, kw_only=True)
+    _counts: Mapping[str, int] = field(factory=dict, kw_only=True)
+    _launch: str | None = field(default=None, kw_only=True)
+    _fallback: Fallback = field(default="skip", kw_only=True)
+    _goal: Goal | Literal["checked"] = field(default="checked", kw_only=True)
+    _timeout: float = field(default=300.0, kw_only=True)
+    _requirement: Requirement | None = field(default=None, kw_only=True)
+    _strategy: Strategy | None = field(default=None, kw_only=True)
+    _waves: Waves = field(default=(), kw_only=True)
+    _group: str = field(default="app", kw_only=True)
+    _retired_groups: tuple[str, ...] = field(default=(), kw_only=True)
+    _is_visible_to_flyctl: bool = field(default=False, kw_only=True)
+    _volume: VolumeWanted | None = field(default=None, kw_only=True)
+    _release: ReleaseCommand | None = field(default=None, kw_only=True)
+    _smoke: float | None = field(default=None, kw_only=True)
+    _hedge: float | None = field(default=None, kw_only=True)
+    _secrets_version: int | None = field(default=None, kw_only=True)
+    _journal: str | None = field(default=None, kw_only=True)
+    _rolls_back: bool = field(default=False, kw_only=True)
+    _onlookers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        refuse(check_app_name(self.app))
+
+    def for_app(self, app: str) -> Self:
+        """Deploy the same to another app."""
+        return evolve(self, app=app)
+
+    def to_regions(self, *regions: str) -> Self:
+        """Deploy to these regions, by their codes, in place of any named before."""
+        for region in regions:
+            check_region(region)
+            if regions.count(region) > 1:
+                raise InvalidInput(f"{region!r} is listed twice; for two machines in it, use count({region}=2)")
+        return evolve(self, regions=regions)
+
+    def count(self, per_region: int | None = None, /, **by_region: int) -> Self:
+        """Run so many machines in each region, or in those named: `count(2, iad=5)`. The default is one.
+
+        With a strategy, `count(lhr=0)` retires those of a region.
+        """
+        for count in (*by_region.values(), *([] if per_region is None else [per_region])):
+            if type(count) is not int or count < 0 or (count == 0 and per_region == 0):
+                raise InvalidInput(
+                    f"count is {count!r}, but must be a whole number, 1 or more; leave out the region for none"
+                )
+        return evolve(self, count=per_region or self._count, counts={**self._counts, **by_region})
+
+    def with_image(self, image: str) -> Self:
+        """Run this image. A digest is safest: a tag that moves is not pulled again by machines that have it."""
+        refuse(check_image(image))
+        return self._with(image=image)
+
+    def with_guest(self, *, cpus: int | None = None, memory_mb: int | None = None, cpu_kind: str | None = None) -> Self:
+        """Give each machine this many CPUs and this much memory; see `Guest` for what fits together."""
+        guest = Guest(cpu_kind=cpu_kind, cpus=cpus, memory_mb=memory_mb)
+        refuse(check_guest(guest))
+        return self._with(guest=guest)
+
+    def with_size(self, size: str, *, memory_mb: int | None = None) -> Self:
+        """Give each machine a named size such as `shared-cpu-2x`, with its least memory unless given."""
+        guest = Guest.of_size(size, memory_mb)
+        refuse(check_guest(guest))
+        return self._with(guest=guest)
+
+    def with_env(self, env: Mapping[str, str] | None = None, /, **more: str) -> Self:
+        """Set these environment variables, besides those set before. For secrets, use the app's secrets."""
+        return self._with(env={**(self.config.env or {}), **(env or {}), **more})
+
+    def with_metadata(self, metadata: Mapping[str, str] | None = None, /, **more: str) -> Self:
+        """Set these metadata keys, besides those set before."""
+        return self._with(metadata={**(self.config.metadata or {}), **(metadata or {}), **more})
+
+    def with_service(self, service: Service | None = None, /, *, internal_port: int | None = None) -> Self:
+        """Have the Fly Proxy route to a service: the one given, or the web server on `internal_port`.
+
+        The latter is reached on ports 80 and 443, with http redirected to https.
+        """
+        if (service is None) == (internal_port is None):
+            raise InvalidInput("with_service takes either a Service or internal_port=…, and one of them")
+        added = service or _web(internal_port)
+        return self._with(services=(*(self.config.services or ()), added))
+
+    def with_check(self, name: str, check: Check) -> Self:
+        """Check each machine; the deploy then waits until it passes, unless `wait_for` says otherwise."""
+        return self._with(checks={**(self.config.checks or {}), name: check})
+
+    def with_config(self, config: MachineConfig) -> Self:
+        """Start from a whole config; the other `with_…` methods change it from there."""
+        return evolve(self, config=config)
+
+    def with_launch(self, launch: str) -> Self:
+        """Name the launch, so that executing it again finds its machines and makes only what is missing.
+
+        Without a name, each `execute` is a launch of its own.
+        """
+        return evolve(self, launch=check_launch(launch))
+
+    def fallback(self, *regions: str) -> Self:
+        """Say where a machine goes when its region has no room.
+
+        `fallback("skip")` leaves it out, which is the default; `fallback("nearest")` takes the nearest region with room
+        that is not wanted itself; `fallback("ewr", "ord")` tries these in order.
+        """
+        if regions in {("skip",), ("nearest",)}:
+            return evolve(self, fallback=regions[0])
+        if not regions:
+            raise InvalidInput("fallback needs 'skip', 'nearest', or regions to try in order")
+        for region in regions:
+            check_region(region)
+            if regions.count(region) > 1:
+                raise InvalidInput(f"{region!r} is listed twice as a fallback")
+        return evolve(self, fallback=regions)
+
+    def wait_for(self, goal: Goal | Literal["checked"] = "checked", /, *, timeout: float | None = None) -> Self:
+        """Wait until each machine is `started`, or `healthy` (all its checks pass), or with None not at all.
+
+        `checked`, the default, is `healthy` where the config has checks, else `started`. `timeout` is in seconds for
+        each machine, from its creation; 300 unless given.
+        """
+        if goal not in {"started", "healthy", "checked", None}:
+            raise InvalidInput(f"{goal!r} cannot be waited for: use 'started', 'healthy', 'checked' or None")
+        if timeout is not None and not timeout > 0:
+            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        return evolve(self, goal=goal, timeout=timeout or self._timeout)
+
+    def require(self, regions: float | str) -> Self:
+        """Call the deploy ok only when so many regions run: `all`, a number, or a share such as 0.6.
+
+        A region runs when all its machines do, here or where they fell back to. The default is at least one; with a
+        strategy, all.
+        """
+        return evolve(self, requirement=Requirement.of(regions))
+
+    def rolling(self, *, max_unavailable: float | str = 0.33) -> Self:
+        """Update the group's machines where they are, a few of each region at a time; one of all goes first.
+
+        `max_unavailable` is how many of a region's serving machines may be away at once: a count such as 2, or a share
+        such as 0.33 or "33%" of them, rounded down but never less than one.
+
+        This, as every strategy, converges a group (see `process_group`) to what is wanted: machines are updated,
+        made, and retired until each region has its count of this config.
+        """
+        return evolve(self, strategy=Rolling(max_unavailable=Share.of(max_unavailable, "max_unavailable")))
+
+    def canary(self, machines: float | str = 1, *, soak: float = 60.0, max_unavailable: float | str = 0.33) -> Self:
+        """Update so many machines first (a count, or a share of all), watch them for `soak` seconds, then roll on."""
+        _demand_seconds("soak", soak)
+        return evolve(
+            self,
+            strategy=Canary(
+                machines=Share.of(machines, "machines"),
+                soak=soak,
+                max_unavailable=Share.of(max_unavailable, "max_unavailable"),
+            ),
+        )
+
+    def bluegreen(self, *, drain: float = 10.0) -> Self:
+        """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
+
+        Letting in is the point of no return: after it no failure deletes a new machine. Old ones get `drain` seconds
+        between their last new request and their stop. Needs checks, and machines without volumes.
+        """
+        _demand_seconds("drain", drain)
+        return evolve(self, strategy=BlueGreen(drain=drain))
+
+    def immediate(self) -> Self:
+        """Update all machines at once, whatever that interrupts."""
+        return evolve(self, strategy=Immediate())
+
+    def waves(self, *waves: Iterable[str]) -> Self:
+        """Go from wave to wave of regions, each only once the one before is done: `waves(["iad"], ["lhr", "nrt"])`.
+
+        Names the regions too, unless `to_regions` does. For a strategy.
+        """
+        made = tuple(tuple(wave) for wave in waves)
+        if any(isinstance(wave, str) or not tuple(wave) for wave in waves):
+            raise InvalidInput("waves takes lists of regions, such as waves(['iad'], ['lhr', 'nrt'])")
+        regions = self.to_regions(*(region for wave in made for region in wave))
+        return evolve(regions if not self._regions else self, waves=made)
+
+    def region_by_region(self) -> Self:
+        """Go from region to region, in the order of `to_regions`, each only once the one before is done."""
+        return self.waves(*([region] for region in self._regions))
+
+    def process_group(self, group: str) -> Self:
+        """Converge this group: the app's machines whose metadata says `fly_process_group`; the default is `app`.
+
+        No other machine is ever touched. For a strategy.
+        """
+        return evolve(self, group=_group(group))
+
+    def retire_groups(self, *groups: str) -> Self:
+        """Destroy the machines of these process groups in the end, once all else is done. For a strategy."""
+        return evolve(self, retired_groups=tuple(map(_group, groups)))
+
+    def visible_to_flyctl(self, visible: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
+        """Have flyctl count these machines as its own; by default flyasync and flyctl stay out of each other's way.
+
+        `fly deploy` then updates them, and destroys them if its fly.toml has no such process group. For a strategy.
+        """
+        return evolve(self, is_visible_to_flyctl=visible)
+
+    def with_volume(
+        self, name: str, path: str, *, size_gb: int = 1, if_lost: Literal["fork", "new"] | None = None
+    ) -> Self:
+        """Give each machine a volume of its own of this name, mounted at `path`.
+
+        One that nobody holds in its region is taken, else a new one of `size_gb` made, on a host with room for the
+        machine. When a machine has to leave its host, its volume can be forked (`if_lost="fork"`, slow), or given up
+        for an empty one (`"new"`); without, the machine stays as it is, and the deploy fails. No rollback deletes a
+        volume that this deploy has not made.
+        """
+        if not re.fullmatch(r"[a-z0-9_]{1,30}", name):
+            raise InvalidInput(f"{name!r} cannot be a volume's name: use 1 to 30 lowercase letters, digits and _")
+        if not path.startswith("/"):
+            raise InvalidInput(f"{path!r} is no place to mount a volume: use an absolute path, such as '/data'")
+        if type(size_gb) is not int or not 1 <= size_gb <= 500:  # noqa: PLR2004 - the API's own bounds
+            raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500")
+        if if_lost not in {None, "fork", "new"}:
+            raise InvalidInput(f"if_lost is {if_lost!r}, but must be 'fork', 'new' or None")
+        return evolve(self, volume=VolumeWanted(name=name, path=path, size_gb=size_gb, if_lost=if_lost))
+
+    def with_release_command(
+        self, command: str | tuple[str, ...], *, timeout: float = 300.0, guest: Guest | None = None
+    ) -> Self:
+        """Run a command on a machine of its own before anything changes; the deploy goes on only after exit code 0.
+
+        It has the image, the environment and the app's secrets, and `RELEASE_COMMAND=1`; no services and no volume.
+        A deploy that finds nothing to do does not run it; one that is run again may, so it must bear that.
+        """
+        _demand_seconds("timeout", timeout, least=1)
+        return evolve(self, release=ReleaseCommand.of(command, timeout=timeout, guest=guest))
+
+    def smoke_check(self, seconds: float) -> Self:
+        """Demand that a started machine without checks stays up for so many seconds.
+
+        The default is 10 with a strategy and 0 without. One that crashes meanwhile, restarted or not, has failed.
+        """
+        _demand_seconds("seconds", seconds)
+        return evolve(self, smoke=seconds)
+
+    def hedge(self, times: float = 3.0) -> Self:
+        """Make a rival for a machine that takes `times` as long to start as its siblings; the slower is destroyed."""
+        if not times > 1:
+            raise InvalidInput(f"times is {times!r}, but must be above 1: a machine is late after so many usual boots")
+        return evolve(self, hedge=times)
+
+    def with_secrets_version(self, version: int) -> Self:
+        """Start machines with the app's secrets of this version or newer; with a strategy the newest is found out."""
+        return evolve(self, secrets_version=version)
+
+    def with_journal(self, path: "str | os.PathLike[str]") -> Self:
+        """Append to this file one JSON line for each thing decided and done, readable by its owner alone.
+
+        It holds no secrets. A deploy that was broken off goes on from it: see `resumed`.
+        """
+        return evolve(self, journal=os.fspath(path))
+
+    def roll_back_on_failure(self, roll_back: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
+        """Go back to what was there before if the deploy misses its requirement; by default all stays as it is then.
+
+        A launch destroys the machines that it made. A strategy gives machines their old configs, makes again what it
+        had retired, and destroys what it made; `report.rollback` tells how that went. Past the point of no return of a
+        bluegreen nothing is undone.
+        """
+        return evolve(self, rolls_back=roll_back)
+
+    def on_event(self, onlooker: OnEvent) -> Self:
+        """Tell `onlooker` of every event; the last one is `Finished`, with the report, also after a cancellation."""
+        if not callable(onlooker):
+            raise InvalidInput(f"on_event takes a function of one event, not {onlooker!r}")
+        return evolve(self, onlookers=(*self._onlookers, onlooker))
+
+    def deployment(self) -> Deployment:
+        """Say what is wanted, as one value; raises InvalidInput for what the API would refuse as a whole."""
+        if not self._regions:
+            raise InvalidInput("no region to deploy to: name some with to_regions('iad', …)")
+        if strangers := set(self._counts) - set(self._regions):
+            raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which to_regions does not")
+        if self._strategy is None:
+            self._check_launch()
+        if self._waves and sorted(chain(*self._waves)) != sorted(self._regions):
+            raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
+        requirement = self._requirement or Requirement("all" if self._strategy else 1)
+        wanted = sum(self._count_in(region) > 0 for region in self._regions)
+        if requirement.needed(wanted) > wanted:
+            raise InvalidInput(f"{requirement} are required, but only {wanted} are wanted")
+        refuse(check_config(self.config))
+        goal = self._what_to_wait_for()
+        return Deployment(
+            app=self.app,
+            launch=self._launch or token_hex(5),
+            config=_sized(self.config) if self._strategy else self.config,
+            counts={region: self._count_in(region) for region in self._regions},
+            fallback=self._fallback,
+            goal=goal,
+            timeout=self._timeout,
+            requirement=requirement,
+            rolls_back=self._rolls_back,
+            strategy=self._strategy,
+            group=self._group,
+            waves=self._waves,
+            retired_groups=self._retired_groups,
+            is_visible_to_flyctl=self._is_visible_to_flyctl,
+            volume=self._volume,
+            release=self._release,
+            smoke=(SMOKE if self._strategy else 0.0) if self._smoke is None else self._smoke,
+            hedge=self._hedge,
+            secrets_version=self._secrets_version,
+        )
+
+    def _count_in(self, region: str) -> int:
+        return self._counts.get(region, self._count)
+
+    def _check_launch(self) -> None:
+        """Refuse what only a strategy can do."""
+        asked = {
+            "waves": self._waves,
+            "retire_groups": self._retired_groups,
+            "visible_to_flyctl": self._is_visible_to_flyctl,
+            "process_group": self._group != "app",
+            "a count of 0": 0 in self._counts.values(),
+        }
+        if told := [name for name, is_asked in asked.items() if is_asked]:
+            raise InvalidInput(
+                f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
+                "say rolling(), canary(), bluegreen() or immediate()"
+            )
+
+    def _what_to_wait_for(self) -> Goal:
+        has_checks = bool(expected_checks(self.config))
+        if isinstance(self._strategy, BlueGreen) and self._goal == "checked" and not has_checks:
+            raise InvalidInput(
+                "bluegreen lets machines in once their checks pass, and the config has none: add one with with_check, "
+                "or say wait_for('started') to do without"
+            )
+        if self._goal == "checked":
+            return "healthy" if has_checks else "started"
+        if self._goal == "healthy" and not has_checks:
+            raise InvalidInput(
+                "wait_for('healthy') needs a check in the config: add one with with_check, or wait for 'started'"
+            )
+        return self._goal
+
+    def _with(self, **changes: Any) -> Self:
+        return evolve(self, config=evolve(self.config, **changes))
+
+
+def _sized(config: MachineConfig) -> MachineConfig:
+    """Name the guest that a named size stands for: that is what machines are compared by."""
+    return evolve(config, guest=Guest.of_size(config.size), size=None) if config.size and not config.guest else config
+
+
+def _group(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,38}[a-zA-Z0-9])?", name):
+        raise InvalidInput(f"{name!r} is no process group: use 1 to 40 letters, digits, and inner - and _")
+    if name.startswith("fly_app_"):
+        raise InvalidInput(f"{name!r} is a process group of flyctl's own: choose another")
+    return name
+
+
+def _demand_seconds(name: str, value: float, *, least: float = 0) -> None:
+    if isinstance(value, bool) or not value >= least:
+        raise InvalidInput(f"{name} is {value!r}, but must be a number of seconds from {least:g}")
+
+
+def _web(internal_port: int | None) -> Service:
+    return Service(
+        protocol="tcp",
+        internal_port=internal_port,
+        ports=(
+            Port(port=80, handlers=("http",), force_https=True),
+            Port(port=443, handlers=("tls", "http")),
+        ),
+    )

@@ -1,0 +1,84 @@
+"""A volume for a machine: one that nobody holds, a new one, or a fork; made once, as far as the API lets one know."""
+
+import asyncio
+from collections import defaultdict
+
+from flyasync.api.call import TROUBLE
+from flyasync.api.client import FlyClient
+from flyasync.deploy.deployment import Deployment, VolumeWanted
+from flyasync.errors import FlyError, NotFound, VolumeInUse
+from flyasync.models.volume import Volume
+
+TRIES = 5
+"""How often a create is sent whose answers are lost, and how often a delete that is refused while a claim lingers."""
+
+
+class Volumes:
+    """The volumes of one deploy.
+
+    Names of volumes are not unique, and they have no metadata to be known again by. So after a lost answer the app is
+    looked at, and a volume of the right name that nobody holds is taken for the one just made. Creates in one region
+    go one after the other, so that no two of them can take each other's.
+    """
+
+    def __init__(self, fly: FlyClient, deployment: Deployment) -> None:
+        self._fly = fly
+        self._deployment = deployment
+        self._claimed: set[str] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def claim(self, volume_id: str) -> None:
+        """Note that a machine has got this volume."""
+        self._claimed.add(volume_id)
+
+    async def make(self, wanted: VolumeWanted, region: str, *, source: str | None) -> str:
+        """Make a volume in a region and give its id; raises NoCapacity where there is no room."""
+        async with self._locks[region]:
+            volume = await self._persistently(wanted, region, source)
+            self.claim(volume.id)
+            return volume.id
+
+    async def _persistently(self, wanted: VolumeWanted, region: str, source: str | None) -> Volume:
+        for last in (*[False] * (TRIES - 1), True):
+            try:
+                return await self._create(wanted, region, source)
+            except FlyError as error:
+                if found := await self._free(wanted, region) if error.may_have_happened else None:
+                    return found
+                if last or not error.may_have_happened:
+                    raise
+                await asyncio.sleep(1)
+        raise AssertionError
+
+    async def _create(self, wanted: VolumeWanted, region: str, source: str | None) -> Volume:
+        return await self._fly.volumes.create(
+            self._deployment.app,
+            name=wanted.name,
+            region=region,
+            size_gb=None if source else wanted.size_gb,
+            source_volume_id=source,
+            compute=self._deployment.config.guest,
+        )
+
+    async def _free(self, wanted: VolumeWanted, region: str) -> Volume | None:
+        """Give a volume of this name that nobody holds, as far as the API shows one."""
+        try:
+            volumes = await self._fly.volumes.list(self._deployment.app)
+        except TROUBLE:
+            return None
+        mine = (each for each in volumes if each.name == wanted.name and each.region == region and each.is_free)
+        return next((each for each in mine if each.id not in self._claimed), None)
+
+    async def delete(self, volume_id: str) -> None:
+        """Delete a volume that this deploy made, once its machine has let go of it."""
+        for last in (*[False] * (TRIES - 1), True):
+            try:
+                await self._fly.volumes.delete(self._deployment.app, volume_id)
+            except NotFound:
+                return
+            except VolumeInUse:
+                if last:
+                    raise
+                await asyncio.sleep(2)
+            else:
+                return
