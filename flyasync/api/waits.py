@@ -113,6 +113,7 @@ class _Wait:
     watch: Watch
     seen: int
     state: str = "unknown"
+    machine: Machine | None = None
 
     def check(self, machine: Machine) -> Machine:
         """Take note of what the machine is doing; raise when it can no longer get there."""
@@ -154,16 +155,18 @@ class Waits:
         """Wait until the machine is in the state `wanted`; give the state reached."""
         async with self._in_time(app, machine_id, wanted, version, timeout, just_created=just_created) as wait:
             if self._waiting[app] <= DIRECT:
-                return await self._by_polls(wait)
-            machine = await self._by_looks(wait)
-            return machine.state if machine else wanted
+                wait.state = await self._by_polls(wait)
+            else:
+                machine = await self._by_looks(wait)
+                wait.state = machine.state if machine else wanted
+        return wait.state
 
     async def until_healthy(self, app: str, machine_id: str, *, timeout: float, just_created: bool) -> Machine:
         """Wait until the machine is started and every check of its config passes; give the machine."""
         async with self._in_time(app, machine_id, "healthy", None, timeout, just_created=just_created) as wait:
-            machine = await self._by_looks(wait)
-            assert machine is not None  # noqa: S101 - only a wait for destroyed ends without a machine
-            return machine
+            wait.machine = await self._by_looks(wait)
+        assert wait.machine is not None  # noqa: S101 - only a wait for destroyed ends without a machine
+        return wait.machine
 
     async def _by_polls(self, wait: _Wait) -> str:
         lengths = chain(POLLS, repeat(LONGEST_POLL))
@@ -216,12 +219,15 @@ class Waits:
         # Lists lag: that one lacks a machine or shows it lost proves nothing, so it is asked after by name.
         return await self._get(wait.app, wait.machine_id)
 
-    async def _see(self, wait: _Wait) -> None:
-        """Name the state of a machine that was never looked at between two polls, in two seconds more at most."""
+    async def _is_there(self, wait: _Wait) -> bool:
+        """Look at a machine that was never seen, for no answer came through, in two seconds more at most."""
         if wait.state == "unknown":
             with suppress(FlyError, TimeoutError):
                 async with asyncio.timeout(2):
-                    wait.state = (await self._get(wait.app, wait.machine_id)).state
+                    wait.machine = await self._get(wait.app, wait.machine_id)
+                    wait.state = wait.machine.state
+                    return is_there(wait.machine, wait.wanted, wait.version)
+        return False
 
     @asynccontextmanager
     async def _in_time(
@@ -239,7 +245,8 @@ class Waits:
             async with asyncio.timeout(timeout):
                 yield wait
         except TimeoutError as error:
-            await self._see(wait)
+            if await self._is_there(wait):
+                return
             raise wait.failed(f"it was not within {timeout:g} s", hopeless=False) from error
         finally:
             self._waiting[app] -= 1

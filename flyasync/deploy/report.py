@@ -12,7 +12,7 @@ from flyasync.deploy.merge import holds
 from flyasync.deploy.outcome import Moment, Outcome, Phase, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
-from flyasync.errors import CallFailed, DeployFailed, FlyError, Refused
+from flyasync.errors import CallFailed, DeployFailed, FlyError, Refused, WaitFailed
 from flyasync.models.convert import structure, unstructure
 from flyasync.models.machine import Machine, machine_host
 
@@ -364,13 +364,19 @@ def _present(
         return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), error or _told(
             trouble
         )
-    # A call that failed on the way proves nothing against a machine that is seen to be as promised; a wait that found
-    # it hopeless does.
-    if run.error is not None and not isinstance(run.error, CallFailed):
+    if run.error is not None and not _proves_nothing(run.error):
         return Result.FAILED, error
     if deployment.strategy and machine.cordoned and run.config is None:
         return Result.OUTSIDE, error
     return Result.RESTING if run.aim is Aim.REST and machine.state != "started" else Result.RUNNING, None
+
+
+def _proves_nothing(error: FlyError) -> bool:
+    """Tell whether a machine that is seen to be as promised may be so in spite of this error.
+
+    It may after a call that failed on the way or a wait that ran out of time; not after one that found it hopeless.
+    """
+    return isinstance(error, CallFailed) or (isinstance(error, WaitFailed) and not error.hopeless)
 
 
 def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:

@@ -12,7 +12,7 @@ from flyasync.emulator import ids
 from flyasync.emulator.operations import companions, operations
 
 BEFORE = frozenset({"refuse", "delay", "cut"})
-AFTER = frozenset({"cut_after", "lose_answer"})
+AFTER = frozenset({"refuse_after", "cut_after", "lose_answer"})
 MACHINE = frozenset(
     {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "checks_never_pass", "checks_turn_critical"}
 )
@@ -43,6 +43,7 @@ class Fault:
             text, None as no body, anything else as JSON.
         `delay`: let the request wait `seconds` first.
         `cut`: close the connection before the work is done.
+        `refuse_after`: do the work, then answer as `refuse` does, such as 408 for what took too long.
         `cut_after`: do the work, then close the connection instead of answering.
         `lose_answer`: do the work, then never answer.
 

@@ -160,6 +160,8 @@ class Gate:
         visit.faults.append(fault.does)
         if fault.does == "cut_after":
             return self._cut_off(visit, answer.status)
+        if fault.does == "refuse_after":
+            return self._tell(visit, _refusal_of(fault))
         self._log(visit, answer.status)
         await asyncio.get_running_loop().create_future()
         raise RuntimeError("an answer that was lost came back")

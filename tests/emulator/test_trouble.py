@@ -59,6 +59,13 @@ async def test_cut_closes_the_connection_before_the_work(api: Api) -> None:
     assert (api.emulator.log[-1].status, api.emulator.log[-1].faults) == (None, ("cut",))
 
 
+async def test_refuse_after_does_the_work_and_says_no(api: Api) -> None:
+    api.emulator.faults.add(Fault(does="refuse_after", action="createMachine", status=408, body={"error": "slow"}))
+    said = await api.post("/v1/apps/web/machines", {"config": {"image": "nginx"}})
+    assert (said.status, said.body) == (408, {"error": "slow"})
+    assert len(api.emulator.world.machines) == 1
+
+
 async def test_cut_after_closes_it_when_the_work_is_done(api: Api) -> None:
     api.emulator.faults.add(Fault(does="cut_after", action="createMachine"))
     with pytest.raises(aiohttp.ClientConnectionError):

@@ -1,0 +1,148 @@
+"""A deploy killed after each of its requests, then run again: `python -m benchmarks.killed [--machines N] [--every N]`.
+
+For each strategy an update of 30 machines is flown once undisturbed. Then again and again from the same start, each
+time killed after one more request: from then on nothing of it reaches the API and nothing of it is cleaned up, leases
+neither. Another deployer, which knows nothing of the first, then runs the same deploy. The fleet must come out as
+after the undisturbed run: same machines by name, config, region, state and routing, nothing more and nothing less.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+
+from benchmarks.flight import STRATEGIES
+from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
+from flyasync.testing import run_virtual
+
+REGIONS = ("iad", "lhr", "nrt")
+BASE = (
+    DeployBuilder("web")
+    .to_regions(*REGIONS)
+    .with_image("shop:1")
+    .with_service(internal_port=8080)
+    .with_check("up", Check(type="tcp", port=8080, interval=10, timeout=2))
+    .wait_for("healthy", timeout=120)
+)
+MARKS = {"flyasync_creation", "flyasync_launch"}  # these tell which run did it; all else has to be the same
+
+
+@frozen(kw_only=True)
+class End:
+    """What a fleet came out as, and by how many requests; `left` is what the killed deploy had left of it."""
+
+    ok: bool
+    requests: int
+    fleet: frozenset[str]
+    left: frozenset[str]
+
+
+@asynccontextmanager
+async def _start(machines: int) -> AsyncIterator[Emulator]:
+    """A fleet of v1, in a world that is the same each time."""
+    async with Emulator(seed=7, latency=(0.02, 0.1), limits=False) as emulator:
+        async with FlyClient(emulator.token, base_url=emulator.url) as fly:
+            await fly.apps.create("web", org_slug="personal")
+            report = await BASE.count(machines // len(REGIONS)).immediate().with_launch("v1").execute(fly)
+            assert report.ok, str(report)
+        yield emulator
+
+
+def _builder(strategy: str, machines: int, launch: str) -> DeployBuilder:
+    wanted = BASE.count(machines // len(REGIONS)).with_image("shop:2").with_launch(launch)
+    return STRATEGIES[strategy](wanted)
+
+
+async def undisturbed(strategy: str, machines: int) -> End:
+    """Fly once without trouble."""
+    async with _start(machines) as emulator:
+        return await _end(emulator, _builder(strategy, machines, "v2"))
+
+
+async def killed(strategy: str, machines: int, after: int) -> End:
+    """Kill a deploy after so many requests, and run another to its end."""
+    async with _start(machines) as emulator:
+        await _killed(emulator, _builder(strategy, machines, "v2"), after)
+        return await _end(emulator, _builder(strategy, machines, "v2-again"))
+
+
+async def _end(emulator: Emulator, builder: DeployBuilder) -> End:
+    """Deploy to the end, and see what the fleet has come to."""
+    begun, left = len(emulator.log), frozenset(_fleet(emulator))
+    async with FlyClient(emulator.token, base_url=emulator.url) as fly:
+        report = await builder.execute(fly)
+    requests = len(emulator.log) - begun
+    await asyncio.sleep(5)  # what is being destroyed is gone then
+    return End(ok=report.ok, requests=requests, fleet=frozenset(_fleet(emulator)), left=left)
+
+
+async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> None:
+    dead = Fault(does="cut")
+    seen = 0
+
+    def count(_: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == after:
+            emulator.faults.add(dead)  # nothing that it still sends is heard
+            deploy.cancel()
+
+    async with FlyClient(emulator.token, base_url=emulator.url, on_attempt=count) as fly:
+        deploy = asyncio.ensure_future(builder.execute(fly))
+        while not deploy.done():
+            await asyncio.wait([deploy], timeout=0.5)
+            if emulator.faults.hits(dead) or seen >= after:
+                deploy.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await deploy
+        await fly.aclose(grace=0)
+    emulator.faults.clear()
+
+
+def _fleet(emulator: Emulator) -> Iterator[str]:
+    for machine in emulator.world.machines.values():
+        if machine.state not in {"destroying", "destroyed"}:
+            config = {key: value for key, value in machine.config.items() if key != "metadata"}
+            routing = "out of routing" if machine.is_cordoned else "in routing"
+            marks = {key: value for key, value in (machine.config.get("metadata") or {}).items() if key not in MARKS}
+            state = f"{machine.region} {machine.state} {routing}"
+            yield f"{machine.name} {state} {config} {sorted(marks.items())}"
+
+
+def _one(after: int, *, strategy: str, machines: int) -> End:
+    return run_virtual(killed(strategy, machines, after))
+
+
+def main(machines: int, every: int, map_: Callable[..., Any]) -> int:
+    """Print a row for each strategy; give the number of runs that came out otherwise."""
+    wrong = 0
+    for strategy in STRATEGIES:
+        whole = run_virtual(undisturbed(strategy, machines))
+        assert whole.ok, f"{strategy} fails undisturbed"
+        points = range(1, whole.requests + 1, every)
+        ends = list(map_(partial(_one, strategy=strategy, machines=machines), points))
+        others = [point for point, end in zip(points, ends, strict=True) if not end.ok or end.fleet != whole.fleet]
+        wrong += len(others)
+        midway = sum(end.left not in {whole.left, whole.fleet} for end in ends)
+        print(
+            f"{strategy:10} {machines} machines, {whole.requests} requests: killed after {len(points)} of them, "
+            f"{midway} times with the fleet in between; {len(points) - len(others)} came out the same"
+            f"{f', not after {others[:10]}' if others else ''}",
+            flush=True,
+        )
+    return wrong
+
+
+def option(name: str, default: str) -> str:
+    """Read an option of the command line."""
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
+
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor() as pool:
+        sys.exit(bool(main(int(option("--machines", "30")), int(option("--every", "1")), pool.map)))
