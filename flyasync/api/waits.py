@@ -117,7 +117,7 @@ class _Wait:
 
     def check(self, machine: Machine) -> Machine:
         """Take note of what the machine is doing; raise when it can no longer get there."""
-        self.state = machine.state
+        self.state, self.machine = machine.state, machine
         if reason := why_hopeless(machine, self.wanted, self.version):
             raise self.failed(reason, hopeless=True)
         return machine
@@ -127,6 +127,12 @@ class _Wait:
         if asyncio.get_running_loop().time() >= self.new_until:
             raise absent
         await asyncio.sleep(1)
+
+    def lateness(self, timeout: float) -> str:
+        """Say that the time is up, and which checks have kept it waiting."""
+        failing = self.machine.failing_checks if self.machine and self.wanted == "healthy" else ()
+        checks = "".join(f", check {check.name} is {check.status}: {check.output}" for check in failing)
+        return f"it was not within {round(timeout, 1):g} s{checks}"
 
     def failed(self, reason: str, *, hopeless: bool) -> WaitFailed:
         return WaitFailed(
@@ -247,7 +253,7 @@ class Waits:
         except TimeoutError as error:
             if await self._is_there(wait):
                 return
-            raise wait.failed(f"it was not within {timeout:g} s", hopeless=False) from error
+            raise wait.failed(wait.lateness(timeout), hopeless=False) from error
         finally:
             self._waiting[app] -= 1
             if not self._waiting[app]:

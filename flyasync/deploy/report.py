@@ -1,6 +1,6 @@
 """DeployReport: what runs where, what was skipped, and why."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, Self
@@ -24,6 +24,7 @@ class Result(StrEnum):
     RESTING = "resting"  # it has what was asked for, and is stopped as it was before
     OUTSIDE = "outside routing"  # it is ready, but the deploy did not come to letting it in
     RETIRED = "retired"  # it was not wanted any more, and is gone
+    ENDED = "ended well"  # the release command came to exit code 0
     SKIPPED = "skipped"  # no region had room for it
     FAILED = "failed"  # it is not what was asked for; it may be there nevertheless: see its id
     UNKNOWN = "unknown"  # a request for it went unanswered, and it could not be found: it may exist
@@ -135,11 +136,14 @@ class RegionReport:
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
 
     def __str__(self) -> str:
+        return "\n".join(self.lines("run"))
+
+    def lines(self, what: str) -> Iterator[str]:
+        """Give it as text; `what` says what its machines do that are as asked."""
         gone = sum(machine.result is Result.RETIRED for machine in self.retired)
         retired = f", {gone}/{len(self.retired)} retired" if self.retired else ""
-        lines = [f"{self.region}  {self.running}/{self.asked} run{retired}"]
-        lines += [f"  {line}" for each in (*self.machines, *self.retired) for line in str(each).splitlines()]
-        return "\n".join(lines)
+        yield f"{self.region}  {self.running}/{self.asked} {what}{retired}"
+        yield from (f"  {line}" for each in (*self.machines, *self.retired) for line in str(each).splitlines())
 
 
 @frozen(kw_only=True)
@@ -266,15 +270,19 @@ class DeployReport:
 
     def __str__(self) -> str:
         release = str(self.release).splitlines() if self.release else []
-        regions = [line for region in self.regions for line in str(region).splitlines()]
+        regions = [line for region in self.regions for line in region.lines(self._done)]
         return "\n".join([self._headline(), *(f"  {line}" for line in [*release, *regions]), *self._remarks()])
+
+    @property
+    def _done(self) -> str:
+        return "as wanted" if self.strategy else "run"
 
     def _headline(self) -> str:
         verdict = "ok" if self.ok else "cancelled" if self.cancelled else "failed"
         wanted = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
         return (
-            f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines run, "
+            f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines {self._done}, "
             f"{self.running_regions} of {wanted} regions complete, {self.seconds:.1f} s "
             f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
@@ -344,7 +352,7 @@ def _result(deployment: Deployment, outcome: Outcome, run: Run) -> tuple[Result,
 
 def _ended(run: Run) -> Result:
     if run.phase is Phase.ENDED:
-        return Result.RETIRED
+        return Result.ENDED
     return Result.NOT_BEGUN if run.phase is None else Result.SKIPPED if run.phase is Phase.SKIPPED else Result.FAILED
 
 
