@@ -35,8 +35,8 @@ ORDER: dict[str, list[str]] = {
     ],
     "deploy": [
         "strategy", "merge", "release", "deployment", "fleet", "plan", "group", "strategies", "placement", "outcome",
-        "undo", "estimate", "gate", "report", "html", "events", "onlookers", "observe", "journal", "history", "lock",
-        "door", "volumes", "creating", "hedge", "steps", "execute", "carry_out", "settings", "builder", "many",
+        "undo", "estimate", "gate", "report", "html", "events", "onlookers", "observe", "story", "journal", "history",
+        "lock", "door", "volumes", "creating", "hedge", "steps", "execute", "carry_out", "settings", "builder", "many",
     ],
     "emulator": [
         "errors", "operations", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course",
@@ -50,8 +50,9 @@ ORDER: dict[str, list[str]] = {
         "routes", "server",
     ],
     "cli": [
-        "exits", "options", "signals", "order", "outline", "display", "tables", "answers", "asking", "groups",
-        "organizations", "suggest", "params", "rollout", "rows", "live", "deploy", "destroy", "apps", "machine_config",
+        "exits", "options", "signals", "order", "outline", "stages", "wording", "event_json", "display", "tables",
+        "answers", "asking", "groups", "organizations", "suggest", "params", "rollout", "rows", "live", "sections",
+        "deploy_options", "together", "wanted", "deploy", "destroy", "apps", "machine_config",
         "machine_actions", "machine_views", "machine_changes", "machine_metadata", "machine_lease", "machines",
         "volumes", "env_file", "secrets", "certificates", "ips", "regions", "tokens", "lint", "emulator", "completion",
         "main",

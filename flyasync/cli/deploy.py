@@ -1,21 +1,26 @@
-"""`flyasync deploy`: the options, and a thin shell around `roll_out`."""
+"""`flyasync deploy`: a thin shell around `roll_out`."""
 
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
+from flyasync.cli.deploy_options import SECTIONS
 from flyasync.cli.display import Display, JSONLines, Lines, sturdy
-from flyasync.cli.options import fallback, faults, pairs, regions, rooms
-from flyasync.cli.order import Order, builder, rehearsal
-from flyasync.cli.params import app_argument
+from flyasync.cli.order import Order, Rehearsal, rehearsal
 from flyasync.cli.rollout import STOPPING, roll_out
+from flyasync.cli.sections import Sectioned
 from flyasync.cli.signals import until_signalled
-from flyasync.cli.suggest import region_codes
+from flyasync.cli.suggest import app_names
+from flyasync.cli.together import check_together
+from flyasync.cli.wanted import builder, resumed, undoing
+from flyasync.cli.wording import Setting
+from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator.faults import Fault
 
 Run = Callable[[Coroutine[Any, Any, int]], int]
@@ -23,116 +28,53 @@ Run = Callable[[Coroutine[Any, Any, int]], int]
 
 EPILOG = """\b
 Examples:
+  # add machines, here or for real
   flyasync deploy web --image nginx --region iad,lhr,nrt --local
-  flyasync deploy web --image registry.fly.io/web:v2 --region iad --region lhr \\
-      --size shared-cpu-1x --port 8080 --check /health --require all --roll-back
   flyasync deploy web --image nginx --region iad,lhr --fallback nearest --json
+\b
+  # bring what runs to a new image, a third of each region at a time
+  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr \\
+      --strategy rolling --port 8080 --check /health --roll-back
+\b
+  # two canaries for five minutes, then region after region, after a migration
+  flyasync deploy web --image registry.fly.io/web:v2 --waves iad/lhr,nrt \\
+      --strategy canary --canaries 2 --soak 300 --release-command bin/migrate
+\b
+  # new machines first, old ones out once all new ones are healthy
+  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr \\
+      --strategy bluegreen --port 8080 --check /health --journal deploy.jsonl
+\b
+  # five machines in iad, none in lhr any more: look first
+  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr \\
+      --strategy rolling --count iad=5,lhr=0 --dry-run
+\b
+  # go on after a crash; or go back
+  flyasync deploy --resume deploy.jsonl
+  flyasync deploy --resume deploy.jsonl --undo
+  flyasync deploy web --undo --dry-run
 
-A deploy adds the machines of its launch and touches no others. The same --launch again finds the machines that are
-there and makes only what is missing.
+Without --strategy a deploy adds the machines of its launch and touches no others. The same --launch again finds the
+machines that are there and makes only what is missing. With --strategy it brings the machines of --group to the image,
+the config and the counts given: it updates, makes and retires, and touches no other machine. The same command again
+goes on from what is there. --undo takes the last release back; asked for again, the one before that.
 
-Exit status: 0 when enough regions run (--require), 1 when not or when the API says no, 2 for a wrong command line,
-130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). Each of these creates no further machine
-and tells what runs; a second one cuts that short. What is up then stays up, with --roll-back too: the same --launch
-again goes on from there, and flyasync destroy APP --launch ID takes it away.
+Exit status: 0 when enough regions run (--require), 1 when not or when the API says no, also when another deploy is
+under way, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP).
+Each of these creates no further machine and tells what runs; a second one cuts that short. What is up then stays up,
+with --roll-back too: the report says how to go on from there, and how to go back.
 """
 
 
-@click.command("deploy", epilog=EPILOG)
-@app_argument
-@click.option("--image", required=True, metavar="REF", help="Image to run; a digest is safest.")
-@click.option(
-    "--region",
-    required=True,
-    multiple=True,
-    callback=regions,
-    shell_complete=region_codes,
-    metavar="CODE",
-    help="Region to deploy to; repeat it, or list: iad,lhr.",
-)
-@click.option("--create-app", metavar="ORG", help="Create the app in this organization if it is not there.")
-@click.option("--count", type=int, default=1, show_default=True, metavar="N", help="Machines in each region.")
-@click.option("--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it.")
-@click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Shared CPUs of each machine.")
-@click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory of each machine in MB.")
-@click.option(
-    "--env",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=pairs,
-    help="Environment variable; for secrets use the app's secrets.",
-)
-@click.option("--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata of each machine.")
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    metavar="PORT",
-    help="Port of the web server inside; it is reached on 80 and 443.",
-)
-@click.option("--check", metavar="PATH", help="Path on --port that must answer before a machine gets traffic.")
-@click.option(
-    "--fallback",
-    default=("skip",),
-    show_default="skip",
-    multiple=True,
-    callback=fallback,
-    metavar="skip|nearest|CODE",
-    help="Where a machine goes when its region has no room: nowhere, the nearest with room, or these in order; repeat "
-    "it, or list: ewr,ord.",
-)
-@click.option(
-    "--wait",
-    type=click.Choice(["started", "healthy", "none"]),
-    help="What to wait for; by default healthy with --check, else started.",
-)
-@click.option(
-    "--timeout", type=float, metavar="SECONDS", help="Time for each machine to come that far.  [default: 300]"
-)
-@click.option(
-    "--require",
-    default="1",
-    show_default=True,
-    metavar="all|N|SHARE",
-    help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6.",
-)
-@click.option("--launch", metavar="ID", help="Name of this launch; machine names begin with it.  [default: random]")
-@click.option(
-    "--roll-back",
-    is_flag=True,
-    help="Destroy what this deploy made if it misses --require; a deploy cut off by Ctrl-C leaves it up.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the plan and each machine's config, and change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each; the report is last.")
-@click.option("--local", is_flag=True, help="Rehearse on an emulator in this process: no token, no cost.")
-@click.option(
-    "--capacity",
-    metavar="CODE=N",
-    multiple=True,
-    callback=rooms,
-    help="With --local: how many machines a region holds; repeat it, or list: iad=0,lhr=0.",
-)
-@click.option("--seed", type=int, metavar="N", help="With --local: another seed, other ids and boot times.")
-@click.option(
-    "--boot",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="With --local: how long a machine boots.  [default: 1 to 3]",
-)
-@click.option(
-    "--fault",
-    "trouble",
-    metavar="JSON",
-    multiple=True,
-    callback=faults,
-    help='With --local: trouble in the fields of flyasync.Fault, such as {"does": "crash", "region": "lhr"}.',
-)
-@click.pass_obj
+@click.command("deploy", cls=Sectioned, sections=SECTIONS, epilog=EPILOG)
+@click.argument("app", required=False, metavar="APP", shell_complete=app_names)
+@click.pass_context
 def command(
-    run: Run | None,
+    ctx: click.Context,
     /,
     *,
     as_json: bool,
     dry_run: bool,
+    html: Path | None,
     create_app: str | None,
     local: bool,
     capacity: Mapping[str, int],
@@ -142,15 +84,33 @@ def command(
     **wanted: Any,
 ) -> None:
     """Deploy one image to many regions of APP at once, and report what runs where."""
+    check_together(ctx)
+    pretend = rehearsal(local=local, capacity=capacity, seed=seed, boot=boot, faults=trouble)
     order = Order(
-        builder=builder(**wanted),
+        builder=_builder(**wanted),
         org=create_app,
         is_dry=dry_run,
-        rehearsal=rehearsal(local=local, capacity=capacity, seed=seed, boot=boot, faults=trouble),
+        undoes=wanted["undo"],
+        html=html,
+        rehearsal=pretend,
     )
-    drive: Run = run or asyncio.run
-    display = display_for(sys.stdout, sys.stderr, as_json=as_json, is_local=local)
+    display = display_for(sys.stdout, sys.stderr, as_json=as_json, setting=_setting(pretend, **wanted))
+    drive: Run = ctx.obj or asyncio.run
     raise click.exceptions.Exit(drive(shown(order, display)))
+
+
+def _builder(*, resume: str | None, undo: bool, **wanted: Any) -> DeployBuilder:
+    """Make the builder of what the command line is about: a journal, a way back, or a deploy."""
+    if resume:
+        return resumed(resume=resume, **wanted)
+    return undoing(**wanted) if undo else builder(**wanted)
+
+
+def _setting(
+    pretend: Rehearsal | None, *, resume: str | None, journal: Path | None, group: str | None, **_: Any
+) -> Setting:
+    written = resume or (str(journal) if journal else None)
+    return Setting(is_local=pretend is not None, journal=written, group=group)
 
 
 async def shown(order: Order, display: AbstractAsyncContextManager[Display]) -> int:
@@ -161,13 +121,13 @@ async def shown(order: Order, display: AbstractAsyncContextManager[Display]) -> 
         )
 
 
-def display_for(out: TextIO, err: TextIO, *, as_json: bool, is_local: bool) -> AbstractAsyncContextManager[Display]:
+def display_for(out: TextIO, err: TextIO, *, as_json: bool, setting: Setting) -> AbstractAsyncContextManager[Display]:
     """Choose how to show a deploy: rows in a terminal, else lines."""
     out, err = sturdy(out), sturdy(err)
     if as_json:
-        return nullcontext(JSONLines(out, err, is_local))
+        return nullcontext(JSONLines(out, err, setting))
     if not out.isatty():
-        return nullcontext(Lines(out, err, is_local))
+        return nullcontext(Lines(out, err, setting))
     live = import_module("flyasync.cli.live")  # rich is loaded for those who see it
-    opened: AbstractAsyncContextManager[Display] = live.watching(live.Screen(out, is_local=is_local))
+    opened: AbstractAsyncContextManager[Display] = live.watching(live.Screen(out, setting=setting))
     return opened

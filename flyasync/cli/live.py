@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flyasync.cli.display import remarks
 from flyasync.cli.outline import outlined
 from flyasync.cli.rows import Row, Rows, summary
+from flyasync.cli.wording import Setting, intent, left, remarks
+from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Event, Finished, Planned
 from flyasync.deploy.plan import Plan
-from flyasync.models.config import MachineConfig
 
 REFRESH = 0.1
 """Seconds between two pictures."""
@@ -43,6 +43,9 @@ ASCII_MARKS = Marks(ready="+", lost="x", waiting=".", arrow=" > ", spin="|/-\\",
 
 _WORDS = {
     "running in": "green",
+    "resting in": "green",
+    "outside routing in": "yellow",
+    "retired": "green",
     "skipped": "yellow",
     "failed": "red",
     "unknown": "red",
@@ -50,21 +53,33 @@ _WORDS = {
     "destroyed": "yellow",
     "left behind": "yellow",
     "too many": "red",
+    "rolled back, and all is as it was": "green",
+    "rolled back, but not all of it": "red",
 }
+
+_SIGNS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
 
 class Screen:
     """The terminal: while the deploy runs its rows are drawn anew, and at its end the report takes their place."""
 
-    def __init__(self, out: TextIO, *, is_local: bool = False) -> None:
+    def __init__(self, out: TextIO, *, setting: Setting | None = None) -> None:
         self.console = Console(file=out, highlight=False)
-        self._is_local = is_local
+        self._setting = setting or Setting()
         self._live: Live | None = None
         self._rows: Rows | None = None
 
     def show(self, event: Event) -> None:
-        """Draw the event into its row; with `Finished` end the drawing and print the report."""
+        """Draw the event into its row; with `Finished` end the drawing and print the report.
+
+        A second plan is the way back: its rows take the place of those before.
+        """
         if isinstance(event, Planned):
+            self.close()
+            if self._rows:
+                self.note(f"rolling back: {intent(event.plan)}")
+            for remark in event.plan.remarks:
+                self.note(remark)
             self._rows = Rows.of(event)
             self._begin(Picture(self._rows, event.at))
         elif isinstance(event, Finished):
@@ -74,9 +89,10 @@ class Screen:
             self._rows.take(event)
             self.refresh()
 
-    def outline(self, plan: Plan, config: MachineConfig) -> None:
+    def outline(self, plan: Plan, wanted: Deployment | None) -> None:
         """Print the plan and the config as they read."""
-        self._print(Text(outlined(plan, config)))
+        for line in outlined(plan, wanted).splitlines():
+            self._print(_signed(line))
 
     def goes_to(self, url: str) -> None:
         """Print the URL."""
@@ -113,7 +129,7 @@ class Screen:
         self._print(Text(head, style="bold green" if event.report.ok else "bold red"))
         for line in rest:
             self._print(_coloured(line))
-        for remark in remarks(event.report, is_local=self._is_local):
+        for remark in remarks(event.report, self._setting):
             self.note(remark)
 
     def _print(self, text: Text) -> None:
@@ -151,19 +167,36 @@ class Picture:
         marks = ASCII_MARKS if options.ascii_only else MARKS
         width = options.max_width - _MARGIN
         now = self._loop.time() - self._start
-        shown, hidden = self.rows.fit(console.height - 2)
-        yield _cut(self._headline(now), width, marks)
+        head = list(self._head(now))
+        shown, hidden = self.rows.fit(console.height - 1 - len(head), now)
+        for line in head:
+            yield _cut(line, width, marks)
         yield _table(shown, now, marks, width)
         if hidden:
-            yield _cut(Text(f"  {marks.more} {summary(hidden)}", style="dim"), width, marks)
+            yield _cut(Text(f"  {marks.more} {summary(hidden, now)}", style="dim"), width, marks)
 
-    def _headline(self, now: float) -> Text:
+    def _head(self, now: float) -> Iterator[Text]:
+        """Say how far it is and how long it takes, and where there are stages which one is under way."""
         plan, rows = self.rows.plan, self.rows
-        return Text.assemble(
+        done = "ready" if plan.strategy is None else "done"
+        counted = f"{rows.ready(now)} of {len(rows.by_name)} {done}"
+        kept = f", {rows.kept} kept" if rows.kept else ""
+        remaining = left(rows.seconds_left(now))
+        yield Text.assemble(
             (plan.app, "bold"),
-            f"  {rows.ready} of {len(rows.by_name)} ready  {now:.1f} s",
-            (f"  launch {plan.launch} of {plan.image}", "dim"),
+            f"  {counted}{kept}  {now:.1f} s",
+            (f"  {remaining}" if remaining else "", "bold"),
+            (f"  {_occasion(plan)}", "dim"),
         )
+        if heading := rows.stages.heading:
+            yield Text(f"stage {heading}", style="cyan")
+
+
+def _occasion(plan: Plan) -> str:
+    if plan.strategy == "undo":
+        return f"undo launch {plan.launch}"
+    how = f"{plan.strategy}, " if plan.strategy else ""
+    return f"{how}launch {plan.launch} of {plan.image}"
 
 
 def _cut(text: Text, width: int, marks: Marks) -> Text:
@@ -192,7 +225,7 @@ def _cells(row: Row, now: float, marks: Marks, *, is_wide: bool) -> Iterator[Tex
     moved = f"{marks.arrow}{row.region}" if row.region != row.asked else ""
     yield Text(mark, style)
     yield Text.assemble((row.label, "bold"), (moved, "yellow"))
-    yield Text(row.phase or "waiting", style)
+    yield Text(row.word(now), style)
     yield Text(f"{row.seconds(now):.1f} s")
     if is_wide:
         yield Text(row.machine_id or "")
@@ -200,13 +233,18 @@ def _cells(row: Row, now: float, marks: Marks, *, is_wide: bool) -> Iterator[Tex
 
 
 def _mark(row: Row, now: float, marks: Marks) -> tuple[str, str]:
-    if row.is_ready:
+    if row.is_ready(now):
         return marks.ready, "green"
     if row.is_lost:
         return marks.lost, "red"
     if row.phase is None:
         return marks.waiting, "dim"
     return marks.spin[int(now / REFRESH) % len(marks.spin)], "cyan"
+
+
+def _signed(line: str) -> Text:
+    """Colour a line of a plan that tells of a change, by its sign."""
+    return Text(line, _SIGNS.get(line.lstrip()[:2], ""))
 
 
 def _coloured(line: str) -> Text:

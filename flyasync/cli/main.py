@@ -93,6 +93,10 @@ Examples:
   # the same for real, falling back where a region is full
   flyasync deploy web --image nginx --region iad,lhr,nrt --fallback nearest
 \b
+  # bring what runs to a new image, a few machines at a time; and back
+  flyasync deploy web --image nginx:1.29 --region iad,lhr,nrt --strategy rolling
+  flyasync deploy web --undo
+\b
   # take away what a launch made
   flyasync destroy web --launch 509e222345
 \b

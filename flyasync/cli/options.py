@@ -1,12 +1,15 @@
-"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad,lhr`, `0.02:0.25`, a fault as JSON."""
+"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON."""
 
 import json
 import math
+import os
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from attrs import fields
+from attrs import field, fields, frozen
 
 from flyasync.emulator.faults import AFTER, BEFORE, MACHINE, Fault
 
@@ -49,6 +52,74 @@ def _room(text: str) -> tuple[str, int]:
     if not (region.strip() and machines.strip().isdecimal()):
         raise click.BadParameter(f"{text!r} is not REGION=MACHINES, such as iad=0")
     return region.strip(), int(machines)
+
+
+def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | str | None:
+    """Read a share such as 0.6 as the number it is; the builder reads all else."""
+    return float(text) if text and re.fullmatch(r"\d*\.\d+", text) else text
+
+
+@frozen
+class Counts:
+    """How many machines are wanted: in each region, and in those named; None and nothing where it is not said."""
+
+    each: int | None = None
+    by_region: Mapping[str, int] = field(factory=dict)
+
+
+def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Counts:
+    """Read N for each region and CODE=N for one, repeated or as comma lists; each may be said once."""
+    each: int | None = None
+    by_region: dict[str, int] = {}
+    for text in listed(texts):
+        region, count = _count(text)
+        if region in by_region or (not region and each is not None):
+            raise click.BadParameter(f"it is given twice for {region or 'each region'}")
+        if region:
+            by_region[region] = count
+        else:
+            each = count
+    return Counts(each, by_region)
+
+
+def _count(text: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:(\S+?)\s*=\s*)?(-?\d+)", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is neither a number of machines, such as 2, nor CODE=N, such as iad=5")
+    return found[1] or "", int(found[2])
+
+
+def waves(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[tuple[str, ...], ...]:
+    """Read waves of regions with slashes between them; each region is in one wave."""
+    made = () if text is None else tuple(listed([wave]) for wave in text.split("/"))
+    codes = [code for wave in made for code in wave]
+    if not all(codes):
+        raise click.BadParameter(f"{text!r} lacks a region: it takes regions, and / between waves, such as iad/lhr,nrt")
+    for code in codes:
+        if codes.count(code) > 1:
+            raise click.BadParameter(f"{code!r} is given twice; each region is in one wave")
+    return made
+
+
+def volume(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[str, str, int] | None:
+    """Read NAME:PATH, or NAME:PATH:SIZE_GB."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([^:]+):([^:]+)(?::(\d+))?", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not NAME:PATH or NAME:PATH:SIZE_GB, such as data:/data:10")
+    return found[1], found[2], int(found[3] or 1)
+
+
+def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Path | None:
+    """Read the path of a file to be written later, which has to be possible."""
+    if text is None:
+        return None
+    path = Path(text)
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK) or not (path.exists() or place.is_dir()):
+        raise click.BadParameter(f"{text!r} cannot be written: it needs a file, in a directory that is there")
+    return path
 
 
 def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,33 +1,59 @@
-"""What a dry run shows: the plan, and what each machine would be; of its environment only the names."""
+"""What a dry run shows: the plan, and what each new machine would be; of its environment only the names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flyasync.api.once import LAUNCH
-from flyasync.deploy.plan import Plan
-from flyasync.models.config import MachineConfig
+from flyasync.deploy.deployment import Deployment, VolumeWanted
+from flyasync.deploy.plan import Create, Plan
 from flyasync.models.convert import unstructure
 
+_OURS = "flyasync_"
 
-def outlined(plan: Plan, config: MachineConfig) -> str:
+
+def outlined(plan: Plan, wanted: Deployment | None) -> str:
     """Give plan and config as text."""
-    words = dict(_words(config_as_json(plan, config)))
+    return "\n".join([str(plan), *_each_machine(plan, wanted), "dry run: nothing was changed"])
+
+
+def _each_machine(plan: Plan, wanted: Deployment | None) -> Iterator[str]:
+    config = config_as_json(plan, wanted)
+    if config is None:
+        return
+    words = dict(_words(config))
     width = max(map(len, words))
-    lines = (f"    {name:{width}}  {text}" for name, text in words.items())
-    return "\n".join([str(plan), "  each machine:", *lines, "dry run: nothing was changed"])
+    yield "  each machine:" if plan.strategy is None else "  each new machine:"
+    yield from (f"    {name:{width}}  {text}" for name, text in words.items())
 
 
-def config_as_json(plan: Plan, config: MachineConfig) -> dict[str, Any]:
-    """Give the config as JSON ready to dump, without the values of its environment."""
-    data: dict[str, Any] = unstructure(config)
+def config_as_json(plan: Plan, wanted: Deployment | None) -> dict[str, Any] | None:
+    """Give the config of machines to be made as JSON, without the values of its environment; None if there are none."""
+    if wanted is None or not _makes_any(plan):
+        return None
+    data: dict[str, Any] = unstructure(wanted.tagged)
+    volume = {"volume": _volume(wanted.volume)} if wanted.volume else {}
     return {
         "image": data.get("image"),
         "guest": data.get("guest"),
         "env": list(data.get("env", {})),
         "services": data.get("services", []),
         "checks": data.get("checks", {}),
-        "metadata": {**data.get("metadata", {}), LAUNCH: plan.launch},
+        **volume,
+        "metadata": {**_without_marks(data.get("metadata", {})), LAUNCH: plan.launch},
     }
+
+
+def _makes_any(plan: Plan) -> bool:
+    """Tell whether machines are made with the config wanted; what was there before is made again with its own."""
+    return plan.strategy is None or any(isinstance(step, Create) and step.config is None for step in plan.steps)
+
+
+def _volume(wanted: VolumeWanted) -> dict[str, Any]:
+    return {key: value for key, value in unstructure(wanted).items() if value is not None}
+
+
+def _without_marks(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if not key.startswith(_OURS)}
 
 
 def _words(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -36,6 +62,8 @@ def _words(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "env", ", ".join(config["env"]) or "none"
     yield "ports", "; ".join(map(_ports, config["services"])) or "none"
     yield "checks", "; ".join(_checks(config)) or "none"
+    if "volume" in config:
+        yield "volume", _fields(config["volume"])
     yield "metadata", _fields(config["metadata"])
 
 

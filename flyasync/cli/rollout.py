@@ -1,20 +1,23 @@
 """Carry out an order: make its app if need be, deploy, and show it all."""
 
 import asyncio
+from pathlib import Path
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.display import Display
 from flyasync.cli.exits import FAILED, OK
 from flyasync.cli.order import Order, client
-from flyasync.deploy.events import Event
+from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.events import Event, Finished
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.plan import Plan
-from flyasync.deploy.strategies import launch
+from flyasync.deploy.report import DeployReport
+from flyasync.deploy.strategies import plan
 from flyasync.errors import FlyError, NameTaken, NotFound
 
 STOPPING = (
-    "stopping: no further machine is created, and what runs is looked up; once more cuts this short",
+    "stopping: no further machine is created or changed, and what runs is looked up; once more cuts this short",
     "cutting it short",
 )
 
@@ -24,30 +27,45 @@ LOOKS = (0.0, 1.0, 2.0, 4.0)
 
 
 class Onlooker:
-    """Passes the events of a deploy on to a display, and knows whether there were any."""
+    """Passes the events of a deploy on to a display, and knows whether there were any; the report may become a page."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, html: Path | None = None) -> None:
         self._display = display
+        self._html = html
         self.has_seen_any = False
 
     def show(self, event: Event) -> None:
         """Pass one event on."""
         self.has_seen_any = True
         self._display.show(event)
+        if isinstance(event, Finished) and self._html:
+            self._write(self._html, event.report)
+
+    def _write(self, html: Path, report: DeployReport) -> None:
+        try:
+            html.write_text(report.to_html(), encoding="utf-8")
+        except OSError as error:
+            self._display.note(f"the page could not be written to {html}: {error.strerror}")
+        else:
+            self._display.note(f"the report as a page: {html}")
 
 
 async def roll_out(order: Order, display: Display) -> int:
-    """Deploy what is ordered and give the exit code; a dry run only shows the plan.
+    """Deploy what is ordered, or undo it, and give the exit code; a dry run only shows the plan.
 
     Cancelled, the display is told what runs before the cancellation goes on.
     """
-    order.builder.deployment()  # what can never work is said before any token is looked for
-    onlooker = Onlooker(display)
+    # What can never work is said before any token is looked for.
+    wanted = None if order.undoes else order.builder.deployment()
+    onlooker = Onlooker(display, order.html)
     try:
         async with client(order) as fly:
             if order.rehearsal is None:
                 tell_where(fly, display)
-            return await (_outline(order, fly, display) if order.is_dry else _deploy(order, fly, display, onlooker))
+            if order.is_dry:
+                display.outline(await _plan(order, fly, display, wanted), wanted)
+                return OK
+            return await _deploy(order, fly, display, onlooker)
     except asyncio.CancelledError:
         if not onlooker.has_seen_any:
             display.note("interrupted before any machine was asked for")
@@ -63,30 +81,27 @@ def tell_where(fly: FlyClient, display: Display) -> None:
 async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlooker) -> int:
     if order.org:
         await _make_app(fly, order.builder.app, order.org, display)
+    builder = order.builder.on_event(onlooker.show)
     try:
-        report = await order.builder.on_event(onlooker.show).execute(fly)
+        report = await (builder.undo(fly) if order.undoes else builder.execute(fly))
     except NotFound as error:
-        raise _advised(error) from error
+        raise _advised(error, order) from error
     return OK if report.ok else FAILED
 
 
-async def _outline(order: Order, fly: FlyClient, display: Display) -> int:
-    display.outline(await _plan(order, fly, display), order.builder.config)
-    return OK
-
-
-async def _plan(order: Order, fly: FlyClient, display: Display) -> Plan:
+async def _plan(order: Order, fly: FlyClient, display: Display, wanted: Deployment | None) -> Plan:
     try:
-        return await order.builder.plan(fly)
+        return await (order.builder.plan(fly) if wanted else order.builder.plan_undo(fly))
     except NotFound as error:
-        if not order.org:
-            raise _advised(error) from error
+        if not (order.org and wanted):
+            raise _advised(error, order) from error
     display.note(f"the app {order.builder.app} would be created in {order.org}")
-    return launch(order.builder.deployment(), Fleet(order.builder.app, ()))
+    return plan(wanted, Fleet(order.builder.app, ()))
 
 
-def _advised(error: NotFound) -> NotFound:
-    error.advice = "Is the app's name right? To create the app first, add: --create-app ORG"
+def _advised(error: NotFound, order: Order) -> NotFound:
+    or_create = "" if order.undoes else " To create the app first, add: --create-app ORG"
+    error.advice = f"Is the app's name right?{or_create}"
     return error
 
 

@@ -7,14 +7,17 @@ from rich.console import Console
 from flyasync.cli.deploy import display_for
 from flyasync.cli.display import JSONLines, Lines
 from flyasync.cli.live import Picture, Screen, watching
-from flyasync.cli.order import Rehearsal
+from flyasync.cli.order import Order, Rehearsal
 from flyasync.cli.rollout import roll_out
 from flyasync.cli.rows import Rows
+from flyasync.cli.wording import Setting
+from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.deployment import Wanted
 from flyasync.deploy.events import Planned, Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
-from tests.cli.driver import Terminal, order
+from flyasync.emulator import Fault
+from tests.cli.driver import Terminal, account, order
 
 WHY = 'lhr has no room (region): "could not find a candidate host" (HTTP 422 insufficient_capacity, request 01K)'
 
@@ -98,15 +101,15 @@ async def test_signs_are_ascii_where_the_terminal_is() -> None:
     assert "lhr-1 > cdg" in lines[2]
 
 
-async def test_a_low_terminal_leaves_out_what_is_ready_then_what_is_lost() -> None:
+async def test_a_low_terminal_leaves_out_what_is_ready_then_what_waits() -> None:
     lines = drawn(*BUSY, height=5)
-    assert [line.split()[1] for line in lines[1:3]] == ["lhr-1", "syd-1"]
-    assert lines[3:] == ["  … 1 started, 1 skipped"]
+    assert [line.split()[1] for line in lines[1:3]] == ["lhr-1", "nrt-1"]
+    assert lines[3:] == ["  … 1 started, 1 waiting"]
 
 
 async def test_the_rows_give_way_to_the_report() -> None:
     out = Terminal()
-    async with watching(Screen(out, is_local=True)) as screen:
+    async with watching(Screen(out, setting=Setting(is_local=True))) as screen:
         wanted = order("iad", "lhr", rehearsal=Rehearsal(capacity={"lhr": 0}))
         assert await roll_out(wanted, screen) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
@@ -133,9 +136,51 @@ async def test_a_dry_run_in_a_terminal_is_the_plan() -> None:
 
 
 async def test_only_a_terminal_gets_rows() -> None:
-    async with display_for(Terminal(), StringIO(), as_json=False, is_local=False) as display:
+    async with display_for(Terminal(), StringIO(), as_json=False, setting=Setting()) as display:
         assert isinstance(display, Screen)
-    async with display_for(Terminal(), StringIO(), as_json=True, is_local=False) as display:
+    async with display_for(Terminal(), StringIO(), as_json=True, setting=Setting()) as display:
         assert isinstance(display, JSONLines)
-    async with display_for(StringIO(), StringIO(), as_json=False, is_local=False) as display:
+    async with display_for(StringIO(), StringIO(), as_json=False, setting=Setting()) as display:
         assert isinstance(display, Lines)
+
+
+async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = Terminal()
+    async with account(monkeypatch) as emulator:
+        base = DeployBuilder("web").to_regions("iad", "lhr").rolling().with_image("nginx:1")
+        assert await roll_out(Order(builder=base), Lines(StringIO(), StringIO())) == 0
+        emulator.faults.add(Fault(does="crash", image="*nginx:2*", seconds=0.5))
+        wanted = base.with_image("nginx:2").with_launch("v2").roll_back_on_failure()
+        async with watching(Screen(out)) as screen:
+            assert await roll_out(Order(builder=wanted), screen) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert re.search(r"web  0 of 2 done  \d+\.\d s  about \d+ s left  rolling, launch v2 of nginx:2", text)
+    assert "stage 1 of 2: one machine goes first" in text
+    assert re.search(r"app-iad-1 +watching", text)
+    assert "rolling back: web, undo " in text
+    assert re.search(r"web  0 of 1 done, 1 kept  \d+\.\d s  about \d+ s left  undo launch v2", text)
+    assert "stage 1 of 1: restore what was there" in text
+    assert "rolled back, and all is as it was:" in text
+    assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 2, "the cursor is back"
+
+
+async def test_a_plan_with_nothing_to_do_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Terminal()
+    async with account(monkeypatch):
+        wanted = Order(builder=DeployBuilder("web").to_regions("iad").rolling().with_image("nginx:1"))
+        assert await roll_out(wanted, Lines(StringIO(), StringIO())) == 0
+        async with watching(Screen(out)) as screen:
+            assert await roll_out(wanted, screen) == 0
+    assert "0 of 0 done, 1 kept" in out.getvalue()
+
+
+async def test_a_dry_run_in_a_terminal_colours_what_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Terminal()
+    async with account(monkeypatch):
+        base = DeployBuilder("web").to_regions("iad").rolling()
+        assert await roll_out(Order(builder=base.with_image("nginx:1")), Lines(StringIO(), StringIO())) == 0
+        async with watching(Screen(out)) as screen:
+            assert await roll_out(Order(builder=base.with_image("nginx:2"), is_dry=True), screen) == 0
+    assert re.search("\x1b\\[33m +~ image: ", out.getvalue())

@@ -2,15 +2,17 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import nullcontext
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
 
 import pytest
 
 from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.deploy import display_for, shown
-from flyasync.cli.display import JSONLines, Lines
+from flyasync.cli.display import JSONLines, Lines, sturdy
 from flyasync.cli.order import Order, Rehearsal
 from flyasync.cli.rollout import roll_out
+from flyasync.cli.wording import Setting
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault
 from flyasync.wire import credentials
@@ -181,6 +183,29 @@ async def test_a_failed_report_says_how_to_take_away_what_is_left(
     assert last == "to destroy what this launch made: flyasync destroy web --launch v1"
 
 
+async def test_a_deploy_that_is_cut_off_leaves_its_page_too(streams: Streams, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    assert await interrupted(order("iad", rehearsal=Rehearsal(boot=60), html=page), streams, 5) == 130
+    assert "cancelled" in page.read_text()
+    assert streams.err.getvalue().endswith(f"flyasync: the report as a page: {page}\n")
+
+
+async def test_a_page_that_cannot_be_written_any_more_is_told_and_changes_nothing_else(
+    streams: Streams, tmp_path: Path
+) -> None:
+    page = tmp_path / "nowhere" / "report.html"
+    assert await roll_out(order("iad", rehearsal=Rehearsal(), html=page), streams.lines) == 0
+    assert f"the page could not be written to {page}: No such file" in streams.err.getvalue()
+
+
+def test_letters_that_an_output_has_not_do_not_break_it() -> None:
+    out = BytesIO()
+    stream = sturdy(TextIOWrapper(out, encoding="ascii"))
+    stream.write("1 → 2\n")
+    stream.flush()
+    assert out.getvalue() == b"1 ? 2\n"
+
+
 class Gone(StringIO):
     def write(self, text: str) -> int:
         raise BrokenPipeError
@@ -200,11 +225,11 @@ async def test_a_closed_terminal_ends_a_deploy_in_order(
 ) -> None:
     async with account(monkeypatch, boot=(60, 60)) as emulator:
         asyncio.get_running_loop().call_later(5, signal.raise_signal, signal.SIGHUP)
-        display = display_for(stream(), Gone(), as_json=False, is_local=False)
+        display = display_for(stream(), Gone(), as_json=False, setting=Setting())
         assert await shown(order("iad"), display) == 129
         assert len(emulator.world.machines) == 1
 
 
 async def test_output_that_nobody_reads_does_not_break_a_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
     async with account(monkeypatch):
-        assert await shown(order("iad"), display_for(Gone(), Gone(), as_json=True, is_local=False)) == 0
+        assert await shown(order("iad"), display_for(Gone(), Gone(), as_json=True, setting=Setting())) == 0

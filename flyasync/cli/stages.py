@@ -1,0 +1,89 @@
+"""The stages of a plan as the events go through them: which one is under way, and where a machine's way ends; pure."""
+
+from collections.abc import Iterable, Mapping
+
+from attrs import define, field
+
+from flyasync.deploy.events import Progress
+from flyasync.deploy.outcome import Phase
+from flyasync.deploy.plan import (
+    Adopt,
+    Aim,
+    AwaitHealthy,
+    AwaitSettled,
+    AwaitStarted,
+    Cordon,
+    Create,
+    Destroy,
+    GiveUp,
+    Plan,
+    RunToEnd,
+    Stage,
+    Step,
+    Stop,
+    Track,
+    Uncordon,
+    Update,
+    Watch,
+)
+
+_PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
+    Create: (Phase.CREATING, Phase.MOVING, Phase.CREATED),
+    Adopt: (Phase.ADOPTED,),
+    Update: (Phase.UPDATING, Phase.REPLACING, Phase.UPDATED),
+    AwaitStarted: (Phase.STARTING, Phase.HEDGING, Phase.STARTED),
+    AwaitHealthy: (Phase.CHECKING, Phase.HEALTHY),
+    AwaitSettled: (Phase.SETTLED,),
+    Watch: (Phase.WATCHING,),
+    Cordon: (Phase.CORDONED,),
+    Uncordon: (Phase.UNCORDONED,),
+    Stop: (Phase.STOPPING, Phase.STOPPED),
+    Destroy: (Phase.DESTROYED,),
+    RunToEnd: (Phase.RUNNING, Phase.ENDED),
+    GiveUp: (Phase.FAILED,),
+}
+"""The phases that a machine comes to in each step, the last one when it is done; a step that is not here tells none."""
+
+
+def phases(steps: Iterable[Step]) -> tuple[Phase, ...]:
+    """Give the phases that steps come to, in order."""
+    return tuple(phase for step in steps for phase in _PHASES.get(type(step), ()))
+
+
+def last_phase(track: Track) -> Phase:
+    """Say where a machine is at the end of its steps."""
+    return (Phase.STARTED, *phases(track.steps))[-1]
+
+
+@define
+class Stages:
+    """The stages of a plan, and the number of the one under way: 0 before the first has begun."""
+
+    plan: Plan
+    number: int = 0
+    _phases: tuple[Mapping[str, tuple[Phase, ...]], ...] = field(init=False)
+    _retired: frozenset[str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._phases = tuple(
+            {track.machine.name: phases(track.steps) for track in stage.tracks} for stage in self.plan.stages
+        )
+        self._retired = frozenset(track.machine.name for track in self.plan.tracks if track.aim is Aim.GO)
+
+    def retires(self, name: str) -> bool:
+        """Tell whether a machine goes because it is not wanted any more; the way back only takes away what was made."""
+        return self.plan.strategy != "undo" and name in self._retired
+
+    def take(self, event: Progress) -> Stage | None:
+        """Note what an event says, and give the stage that begins with it, if one does."""
+        for number in range(max(self.number, 1), len(self._phases) + 1):
+            if event.phase in self._phases[number - 1].get(event.name, ()):
+                has_begun, self.number = number > self.number, number
+                return self.plan.stages[number - 1] if has_begun else None
+        return None
+
+    @property
+    def heading(self) -> str:
+        """Say which stage is under way, as `2 of 3: the rest`; nothing for a plan without stages that have a name."""
+        stage = self.plan.stages[self.number - 1] if self.number else None
+        return f"{self.number} of {len(self.plan.stages)}: {stage.heading}" if stage and stage.heading else ""
