@@ -9,46 +9,28 @@ import asyncio
 import csv
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
-from flyasync import DeployBuilder, FlyClient, FlyError
-
-AT_ONCE = 10
+from flyasync import DeployBuilder, FlyClient, deploy_many
 
 
-def builders(rows: Iterable[Mapping[str, str]], *, launch: str) -> list[DeployBuilder]:
+def builders(rows: Iterable[Mapping[str, str]], *, launch: str) -> dict[str, DeployBuilder]:
     """Read all rows before the first request: a bad one stops the start, not the middle."""
-    base = DeployBuilder("base").with_size("shared-cpu-1x").fallback("nearest").with_launch(launch)
-    return [
-        base.for_app(row["app"]).with_image(row["image"]).to_regions(*row["regions"].split()).require("all")
+    base = DeployBuilder("base").with_size("shared-cpu-1x").fallback("nearest").with_launch(launch).require("all")
+    return {
+        row["app"]: base.for_app(row["app"]).with_image(row["image"]).to_regions(*row["regions"].split())
         for row in rows
-    ]
-
-
-async def deploy_all(fly: FlyClient, wanted: Iterable[DeployBuilder]) -> dict[str, str]:
-    """Give the fate of each app; with the same launch again, only what is missing is made."""
-    fates: dict[str, str] = {}
-    at_once = asyncio.Semaphore(AT_ONCE)
-
-    async def deploy(builder: DeployBuilder) -> None:
-        async with at_once:
-            try:
-                fates[builder.app] = str(await builder.execute(fly))
-            except FlyError as error:
-                fates[builder.app] = f"{builder.app}: failed: {error}"
-
-    async with asyncio.TaskGroup() as deploys:
-        for builder in wanted:
-            deploys.create_task(deploy(builder))
-    return fates
+    }
 
 
 async def main(path: str = "apps.csv", launch: str = "v7") -> None:
+    """Print each app's report as it comes; with the same launch again, only what is missing is made."""
     rows = list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines()))  # noqa: ASYNC240 - before the work
     wanted = builders(rows, launch=launch)
-    async with FlyClient() as fly:
-        for fate in (await deploy_all(fly, wanted)).values():
-            print(fate)
+    async with FlyClient() as fly, aclosing(deploy_many(fly, wanted.__getitem__, wanted, at_once=10)) as reports:
+        async for report in reports:
+            print(report)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
     from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
     from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
+    from flyasync.deploy.many import deploy_many as deploy_many
     from flyasync.deploy.outcome import Phase as Phase
     from flyasync.deploy.placement import Refusal as Refusal
     from flyasync.deploy.plan import Plan as Plan
@@ -219,6 +220,7 @@ _NAMES = {
         "Planned",
         "Progress",
     ),
+    "flyasync.deploy.many": ("deploy_many",),
     "flyasync.deploy.outcome": ("Phase",),
     "flyasync.deploy.placement": ("Refusal",),
     "flyasync.deploy.plan": ("Plan",),

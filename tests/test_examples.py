@@ -134,7 +134,8 @@ def test_a_bulk_deploy_goes_on_past_an_app_that_fails(
     against_the_emulator(monkeypatch, "examples/bulk_deploy.py", use, apps=apps)
     output = capsys.readouterr().out
     assert output.count("ok: 2 of 2 machines run") == 4
-    assert "nobody: failed: machines.list nobody: app not found" in output
+    assert "nobody: failed: 0 of 1 machines run" in output
+    assert "machines.list nobody: app not found" in output
 
 
 def test_the_deploy_benchmark_shows_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,6 +143,13 @@ def test_the_deploy_benchmark_shows_its_figures(capsys: pytest.CaptureFixture[st
     output = capsys.readouterr().out
     assert "0 x 429" in output
     assert "30 wanted, 30 there, 0 extra" in output
+
+
+def test_the_estimate_benchmark_is_close_and_meets_no_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    run("benchmarks/estimate.py", quick=True)
+    output = capsys.readouterr().out
+    assert "0 x 429" in output
+    assert "furthest off: " in output
 
 
 def test_the_start_benchmark_shows_its_ratios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,7 @@ class FlyClient:
         timeout: float | Timeouts = 30.0,
         on_attempt: OnAttempt = log_attempt,
     ) -> None:
+        self.limits = limits or Limits()
         self.base_url = find_base_url(base_url)
         self.api_url = find_api_url(api_url, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
@@ -71,7 +72,7 @@ class FlyClient:
         own, found = _tokens(token, self.base_url)
         session = Session(self.base_url, own, timeouts)
         companion = Session(self.api_url, found and found.whole, timeouts)
-        self._sender = Sender(session, Buckets(limits or Limits()), policy, on_attempt)
+        self._sender = Sender(session, Buckets(self.limits), policy, on_attempt)
         self._companion = Sender(companion, Buckets(COMPANION), policy, on_attempt)
         caller, beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(beside)

@@ -22,7 +22,8 @@ class Progress:
     """One machine came to another phase.
 
     `at` is in seconds since the deploy began; `asked` is the region wanted, `region` the one it is in or goes to;
-    `detail` is what there is to say about it, such as the API's words.
+    `detail` is what there is to say about it, such as the API's words; `left` how many seconds the whole deploy still
+    takes, as the published limits and usual boots have it.
     """
 
     at: float
@@ -32,6 +33,7 @@ class Progress:
     phase: Phase
     machine_id: str | None = None
     detail: str | None = None
+    left: float | None = None
 
 
 @frozen(kw_only=True)

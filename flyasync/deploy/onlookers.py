@@ -1,9 +1,28 @@
 """Those who watch one deploy, and the clock they see it by."""
 
 import asyncio
+from collections.abc import Callable
+
+from attrs import define
 
 from flyasync.deploy.events import Event, OnEvent, Progress
 from flyasync.deploy.outcome import Moment, Phase, Run
+
+
+@define
+class Left:
+    """The seconds that are left: estimated now and then, in between the last estimate less the time since."""
+
+    _estimate: Callable[[], float]
+    _every: float
+    _seconds: float = 0.0
+    _estimated_at: float = float("-inf")
+
+    def at(self, now: float) -> float:
+        """Give the seconds left, never less than none."""
+        if now - self._estimated_at >= self._every:
+            self._seconds, self._estimated_at = self._estimate(), now
+        return round(max(0.0, self._seconds - (now - self._estimated_at)), 3)
 
 
 class Onlookers:
@@ -13,10 +32,15 @@ class Onlookers:
         self._onlookers = onlookers
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
+        self._left: Left | None = None
 
     def clock(self) -> float:
         """Give the seconds since the deploy began."""
         return round(self._loop.time() - self._start, 3)
+
+    def expect(self, left: Callable[[], float], *, every: float) -> None:
+        """Tell from now on how many seconds are left by `left`, which is asked once in `every` seconds at most."""
+        self._left = Left(left, every) if self._onlookers else None
 
     def note(self, run: Run, phase: Phase, detail: str | None) -> None:
         """Note the phase a machine came to, and tell of it."""
@@ -33,6 +57,7 @@ class Onlookers:
                 phase=phase,
                 machine_id=run.machine.id if run.machine else None,
                 detail=detail,
+                left=self._left.at(self._loop.time()) if self._left else None,
             )
         )
 
