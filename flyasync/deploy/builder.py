@@ -1,12 +1,13 @@
 """DeployBuilder: the face that users see."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import closing
 from functools import partial
-from typing import cast
+from typing import Self, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.carry_out import carry_out
@@ -14,14 +15,17 @@ from flyasync.deploy.deployment import (
     Deployment,
 )
 from flyasync.deploy.events import Event
+from flyasync.deploy.execute import timed
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.journal import Journal, JournalFile
+from flyasync.deploy.history import Undoing, undoing
+from flyasync.deploy.journal import Journal, JournalFile, Story, read
 from flyasync.deploy.observe import check_regions, observe
 from flyasync.deploy.onlookers import Onlookers
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.settings import Settings
 from flyasync.deploy.strategies import plan as plan_for
+from flyasync.deploy.strategy import Rolling
 
 SMOKE = 10.0
 """Seconds that a started machine without checks has to stay up, where a strategy is used."""
@@ -48,6 +52,56 @@ class DeployBuilder(Settings):
     the deploy goes on.
     """
 
+    _story: Story | None = field(default=None, kw_only=True, repr=False)
+
+    @classmethod
+    def resumed(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
+        """Take up the last deploy in a journal: the same launch, so that what is there is found again.
+
+            report = await DeployBuilder.resumed("deploy.jsonl", env=os.environ).execute(fly)
+
+        It journals on into the same file, and leaves out the release command if that has ended well. No journal holds
+        what may be secret: give the variables of `env` again, of which only those withheld are taken; for values
+        elsewhere use `with_config` and its like. `plan` and `execute` raise InvalidInput, naming what was withheld, as
+        long as the config is not the one in the journal. A rollback goes back to where this run began, `undo` to where
+        the first one did. Raises InvalidInput, by file and line, for what is no journal.
+        """
+        story = read(path)
+        wanted = story.deployment
+        builder = cls(
+            wanted.app,
+            config=wanted.config,
+            regions=wanted.regions,
+            counts=wanted.counts,
+            launch=wanted.launch,
+            fallback=wanted.fallback,
+            goal=wanted.goal,
+            timeout=wanted.timeout,
+            requirement=wanted.requirement,
+            rolls_back=wanted.rolls_back,
+            strategy=wanted.strategy,
+            group=wanted.group,
+            waves=wanted.waves,
+            retired_groups=wanted.retired_groups,
+            is_visible_to_flyctl=wanted.is_visible_to_flyctl,
+            volume=wanted.volume,
+            release=None if story.is_released else wanted.release,
+            smoke=wanted.smoke,
+            hedge=wanted.hedge,
+            secrets_version=wanted.secrets_version,
+            journal=os.fspath(path),
+            story=story,
+        )
+        known = {name: value for name, value in (env or {}).items() if name in story.withheld_env}
+        return builder.with_env(known) if known else builder
+
+    def deployment(self) -> Deployment:
+        """Say what is wanted, as one value; raises InvalidInput for what the API would refuse as a whole."""
+        deployment = super().deployment()
+        if self._story:
+            self._story.check(deployment)
+        return deployment
+
     async def plan(self, fly: FlyClient) -> Plan:
         """Say what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
         return await _plan(fly, self.deployment())
@@ -68,11 +122,13 @@ class DeployBuilder(Settings):
         up, and leases are given back. A second cancellation cuts this short.
         """
         deployment = self.deployment()
-        journal = Journal() if self._journal is None else JournalFile(self._journal)
-        with closing(journal):
+        with closing(self._open_journal()) as journal:
             return await carry_out(
                 fly, deployment, partial(_plan, fly, deployment), Onlookers(self._onlookers), journal
             )
+
+    def _open_journal(self) -> Journal:
+        return Journal() if self._journal is None else JournalFile(self._journal)
 
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and give each event as it happens; the last one is `Finished`, with the report.
@@ -91,6 +147,52 @@ class DeployBuilder(Settings):
             deploy.cancel()
             await asyncio.gather(deploy, return_exceptions=True)
 
+    async def plan_undo(self, fly: FlyClient) -> Plan:
+        """Say what `undo` would do now; changes nothing. Raises what `undo` raises."""
+        return timed((await self._undoing(fly, self._launch)).plan, fly)
+
+    async def undo(self, fly: FlyClient) -> DeployReport:
+        """Undo the last release of the group, from what the app itself remembers of it.
+
+            report = await DeployBuilder("web").process_group("app").undo(fly)
+
+        Of this builder count the app, the group, the launch if one is named, the strategy's `max_unavailable`, the
+        fallback, the timeout and the onlookers. Each machine that the launch changed gets the config that it had before
+        it. What the launch retired is made again under its old name, as long as the API still shows it: some days, as a
+        rule. What the launch made goes, volumes excepted, and where it takes traffic only once all else of its region
+        is well. A machine that fails stops no other. Undone again, it goes one launch further back; it never toggles.
+
+        A stopped machine stays stopped, unless its process has failed. Remarks of the plan say what cannot be brought
+        back. Raises InvalidInput when there is nothing to undo or when that would leave no machine of the group, else
+        what `execute` raises. Cancelled, it ends as `execute` does; undo again to go on.
+        """
+        with closing(self._open_journal()) as journal:
+            first = await self._undoing(fly, self._launch)
+            plans = [first.plan]
+
+            async def make_plan() -> Plan:
+                plan = plans.pop() if plans else (await self._undoing(fly, first.plan.launch)).plan
+                return timed(plan, fly)
+
+            return await carry_out(
+                fly, first.deployment, make_plan, Onlookers(self._onlookers), journal, presses_on=True
+            )
+
+    async def _undoing(self, fly: FlyClient, launch: str | None) -> Undoing:
+        asked = Deployment(
+            app=self.app,
+            launch=launch or "",
+            config=self.config,
+            counts={},
+            fallback=self._fallback,
+            goal="healthy",
+            timeout=self._timeout,
+            strategy=self._strategy or Rolling(),
+            group=self._group,
+            secrets_version=self._secrets_version,
+        )
+        return await undoing(fly, asked, launch=launch, story=self._story)
+
 
 async def _plan(fly: FlyClient, deployment: Deployment) -> Plan:
     fleet, wrong = await asyncio.gather(
@@ -99,4 +201,4 @@ async def _plan(fly: FlyClient, deployment: Deployment) -> Plan:
     for outcome in (wrong, fleet):
         if isinstance(outcome, BaseException):
             raise outcome
-    return plan_for(deployment, cast("Fleet", fleet))
+    return timed(plan_for(deployment, cast("Fleet", fleet)), fly)

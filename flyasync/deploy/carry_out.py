@@ -7,7 +7,7 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Finished, Planned
-from flyasync.deploy.execute import Execution, locking
+from flyasync.deploy.execute import Execution, locking, timed
 from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.onlookers import Onlookers
@@ -15,7 +15,13 @@ from flyasync.deploy.outcome import Outcome
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.undo import deployment_back, undo
-from flyasync.errors import FlyError
+from flyasync.errors import FlyError, NotFound
+
+ESTIMATED_A_SECOND = 500
+"""For how many machines a second to estimate what is left."""
+
+LOCK_TRIES = 5
+"""How many machines to take for the one that locks, while each is destroyed before its lease can be had."""
 
 MakePlan = Callable[[], Awaitable[Plan]]
 
@@ -33,7 +39,7 @@ async def carry_out(
     leases = Leases(fly, deployment.app, deployment.launch)
     try:
         plan = await _locked_plan(make_plan, leases)
-        journal.planned(deployment, plan)
+        journal.undoing(plan) if plan.strategy == "undo" else journal.planned(deployment, plan)
         onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
         execution = Execution(
             fly,
@@ -45,6 +51,7 @@ async def carry_out(
             journal=journal,
             presses_on=presses_on,
         )
+        onlookers.expect(execution.left, every=_pause(plan))
         try:
             report = await _walked(fly, deployment, execution, onlookers)
         except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
@@ -58,12 +65,26 @@ async def carry_out(
 
 
 async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
-    """Plan, and keep other deployers out; raises LeaseHeld when one is at work here."""
-    plan = await make_plan()
-    machine_id = locking(plan)
-    if machine_id is None or plan.is_empty or not await leases.take(machine_id):
-        return plan
-    return await make_plan()  # somebody was at work here until a moment ago
+    """Plan, and keep other deployers out; raises LeaseHeld when one is at work here.
+
+    What counts is the plan made under the lease: until then somebody may have been at work.
+    """
+    for last in (*[False] * (LOCK_TRIES - 1), True):
+        plan = await make_plan()
+        machine_id = locking(plan)
+        if machine_id is None or plan.is_empty or leases.holds(machine_id):
+            return plan
+        try:
+            await leases.take(machine_id)
+        except NotFound:
+            if last:
+                raise
+    return await make_plan()
+
+
+def _pause(plan: Plan) -> float:
+    """Say how often to estimate what is left: the more machines, the more work that is."""
+    return max(1.0, len(plan.tracks) / ESTIMATED_A_SECOND)
 
 
 def _finish(report: DeployReport, onlookers: Onlookers, journal: Journal) -> None:
@@ -90,16 +111,23 @@ async def _rolled_back(
     fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers, outcome: Outcome
 ) -> DeployReport:
     """Go back to what was there before, and report both ways."""
-    plan = undo(execution.plan, outcome)
+    plan = timed(undo(execution.plan, outcome), fly)
+    if plan.is_empty and outcome.settled:
+        return execution.report(outcome)  # all of it is past the point of no return
     wanted = deployment_back(deployment, plan)
     back = Execution(
         fly, wanted, plan, onlookers.note, onlookers.clock,
         leases=execution.leases, journal=execution.journal, presses_on=True,
     )  # fmt: skip
+    back.journal.undoing(plan)
     onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
+    onlookers.expect(back.left, every=_pause(plan))
     try:
+        await back.prepare()
         await back.walk()
         rollback = back.report(await back.look())
     except FlyError as error:
         rollback = back.report(Outcome.blind(tuple(back.runs.values()), error))
+    # What is past the point of no return stays, and with that not all is as it was.
+    rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled))
     return evolve(execution.report(await execution.look()), rollback=rollback)

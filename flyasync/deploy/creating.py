@@ -56,11 +56,21 @@ class Creating:
 
     async def _ask(self, run: Run, step: Create) -> Refusal | None:
         """Create the machine in its present region, once it is this one's turn there."""
+        if run.source and (refusal := await self._fork(run)):
+            return refusal
         ticket = await self._doors[run.region].enter()
         try:
             return self._full.get(run.region) or await self._try(run, step, ticket)
         finally:
             ticket.give_back(answered=True)
+
+    async def _fork(self, run: Run) -> Refusal | None:
+        """Fork the volume in the present region; that takes its time, so nobody stands in line behind it."""
+        try:
+            await self._volume(run)
+        except NoCapacity as error:
+            return self._refused(run, error)
+        return None
 
     async def _try(self, run: Run, step: Create, ticket: Ticket) -> Refusal | None:
         """Create the machine in its present region; give the refusal where there is no room."""
@@ -128,6 +138,8 @@ class Creating:
         if run.volume_id is None:
             run.volume_id = await self._volumes.make(wanted, run.region, source=run.source)
             run.made_volumes.append(run.volume_id)
+            if run.source:
+                await self._volumes.ready(run.volume_id)
         return run.volume_id
 
     async def _once(self, run: Run, creation: Creation) -> None:

@@ -201,6 +201,12 @@ class Deployment:
             tags[MANAGED] = as_text(managed(base))
         return evolve(base, metadata={**(base.metadata or {}), **tags})
 
+    def mounting(self, config: MachineConfig) -> MachineConfig:
+        """Give a config with its mount where the volume is wanted; which volume that is cannot change."""
+        if self.volume is None:
+            return config
+        return evolve(config, mounts=tuple(evolve(mount, path=self.volume.path) for mount in config.mounts or ()))
+
     def made(self, machine: Machine) -> bool:
         """Tell whether a machine was made with this config."""
         return machine.metadata.get(FINGERPRINT) == self.fingerprint

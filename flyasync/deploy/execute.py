@@ -5,17 +5,20 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
+from attrs import evolve
+
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.estimate import Pace, estimate, left
 from flyasync.deploy.fleet import group_of, home
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
-from flyasync.deploy.plan import Plan, Stage, Track
+from flyasync.deploy.plan import Aim, Cordon, Plan, Stage, Track
 from flyasync.deploy.report import DeployReport
-from flyasync.deploy.steps import NoRoomError, Steps, Tell, needs_lease
+from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.machine import GONE, Machine
 
@@ -50,6 +53,9 @@ class Execution:
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
         self._gate = Gate(deployment, self.runs, presses_on=presses_on or plan.group is None)
+        self._steps.may_begin = self._gate.lets
+        if plan.before is not None:
+            self._steps.know(plan.before)
 
     async def prepare(self) -> None:
         """Learn what every machine that starts from now on has to know."""
@@ -71,13 +77,24 @@ class Execution:
 
     async def _pass(self, stage: Stage) -> None:
         places = {lane.region: asyncio.Semaphore(lane.width) for lane in stage.lanes if lane.width}
-        await together(self._in_turn(track, places) for track in stage.tracks)
+        await together(self._in_turn(track, places) for track in self._in_line(stage))
+
+    def _in_line(self, stage: Stage) -> Iterable[Track]:
+        """Give the tracks in the order to begin them; all deployers of an empty group begin with the same one."""
+        return stage.tracks if self._steps.is_open else sorted(stage.tracks, key=lambda track: track.machine.name)
 
     async def _in_turn(self, track: Track, places: Mapping[str, asyncio.Semaphore]) -> None:
         place = places.get(track.machine.region) if track.takes_a_place else None
         async with place or nullcontext():
-            if self._gate.lets(track.machine.region):
+            if self._gate.lets(track.machine.region) and not self._has_to_stay(track):
                 await self._follow(track)
+
+    def _has_to_stay(self, track: Track) -> bool:
+        """Tell whether a machine takes traffic that others of its region were to take over on the way back, in vain."""
+        if self.plan.strategy != "undo" or not any(isinstance(step, Cordon) for step in track.steps):
+            return False
+        others = (run for run in self.runs.values() if run.wanted.region == track.machine.region)
+        return track.aim is Aim.GO and any(run.error or run.phase is Phase.SKIPPED for run in others)
 
     async def _follow(self, track: Track) -> None:
         run = self.runs[track.machine.name]
@@ -86,7 +103,10 @@ class Execution:
             async with self._leased(track):
                 for step in track.steps:
                     await self._steps.take(step, run)
+                    self.journal.stepped(run, step)
             run.ready_after = self._clock()
+        except NotBegunError:
+            pass
         except NoRoomError:
             self._tell(run, Phase.SKIPPED, str(run.refusals[-1]))
         except FlyError as error:
@@ -99,7 +119,9 @@ class Execution:
     @asynccontextmanager
     async def _leased(self, track: Track) -> AsyncIterator[None]:
         """Hold the lease of a machine that is there already while it is changed; the one that locks is held anyway."""
-        if self.plan.group is None or track.machine_id is None or not any(map(needs_lease, track.steps)):
+        machine = self.runs[track.machine.name].machine
+        is_there = machine is not None and machine.host_is_ok  # a host that is gone grants no lease, and needs none
+        if self.plan.group is None or track.machine_id is None or not (is_there and any(map(needs_lease, track.steps))):
             yield
             return
         await self.leases.take(track.machine_id)
@@ -115,19 +137,26 @@ class Execution:
             self._deployment, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
         )
 
+    def left(self) -> float:
+        """Estimate how many seconds this walk still takes, from how far its machines have come."""
+        return left(self.plan, self.runs, self._clock(), _pace(self._fly), drains=self._gate.is_shut)
+
     async def take_back(self) -> None:
-        """Destroy the machines that this walk made, and no others."""
-        await together(self._destroy(run) for run in self.runs.values() if run.machine and not run.adopted)
+        """Destroy the machines that this walk made, with the volumes it made for them, and no others."""
+        made = (run for run in self.runs.values() if run.made_volumes or (run.machine and not run.adopted))
+        await together(self._destroy(run) for run in made)
 
     async def _destroy(self, run: Run) -> None:
         try:
-            await self._steps.destroy(run.machine_id)
+            if run.machine and not run.adopted:
+                await self._steps.destroy(run.machine_id)
             for volume_id in run.made_volumes:
                 await self._steps.delete_volume(volume_id)
         except FlyError as error:
             run.error = error
         else:
-            self._tell(run, Phase.DESTROYED, None)
+            if run.machine:
+                self._tell(run, Phase.DESTROYED, None)
 
     async def look(self) -> Outcome:
         """See what is there now; a machine that was in doubt and is found belongs to its run from then on."""
@@ -146,6 +175,7 @@ class Execution:
             unseen={name: error for name, error in found.items() if isinstance(error, FlyError)},
             left_alone=self._left_alone(listed),
             settled=frozenset(self._settled),
+            launch=self._deployment.launch if self.plan.group is not None else None,
         )
         for run in runs:
             run.machine = run.machine or outcome.machine(run)
@@ -207,7 +237,18 @@ def _run(track: Track, there: Mapping[str, Machine]) -> Run:
         config=track.config,
         machine=machine,
         adopted=machine is not None,
+        old_exit=machine.exit_event if machine else None,
     )
+
+
+def timed(plan: Plan, fly: FlyClient) -> Plan:
+    """Give a plan with the seconds that it takes; one with nothing to do gets none."""
+    return plan if plan.is_empty else evolve(plan, seconds=round(estimate(plan, _pace(fly)), 3))
+
+
+def _pace(fly: FlyClient) -> Pace:
+    rate = fly.limits.rate("machines.create")
+    return Pace(usable=rate.usable, per_second=rate.per_second)
 
 
 def locking(plan: Plan) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves
@@ -30,7 +30,8 @@ class Fate(StrEnum):
 class Member:
     """A machine of the group that is there or is wanted, with its fate and the cause of it.
 
-    `volume` is the one to take for a machine to be made, `source` the one to fork for it.
+    `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that `wakes` is at rest,
+    and has to run all the same.
     """
 
     wanted: Wanted
@@ -39,6 +40,7 @@ class Member:
     machine: Machine | None = None
     volume: Volume | None = None
     source: str | None = None
+    wakes: bool = False
 
     @property
     def region(self) -> str:
@@ -51,9 +53,14 @@ class Member:
         return self.machine is not None and serves(self.machine)
 
     @property
+    def rests(self) -> bool:
+        """Whether it is there and does not run."""
+        return self.machine is not None and self.machine.state in RESTING
+
+    @property
     def runs(self) -> bool:
-        """Whether it runs, or is about to."""
-        return self.machine is not None and self.machine.state not in RESTING
+        """Whether it runs, or shall: one that was put to rest stays so, one that has crashed does not."""
+        return self.machine is not None and (not self.rests or self.wakes or has_crashed(self.machine))
 
 
 def converged(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
@@ -76,7 +83,7 @@ def changes(deployment: Deployment, machine: Machine) -> tuple[Change, ...]:
     """Say what an update would change in a machine's config, our own marks left out."""
     if machine.config is None:
         return ()
-    found = differences(machine.config, merged(machine.config, deployment.tagged))
+    found = differences(machine.config, deployment.mounting(merged(machine.config, deployment.tagged)))
     return tuple(change for change in found if not change.path.startswith("metadata.flyasync_"))
 
 
@@ -120,20 +127,22 @@ class _Deciding:
 
     def made(self, region: str, cause: str, place_of: Machine | None) -> Member:
         """Give one more machine of a region, which may take the place of another."""
-        volume = self.names.volume(region) if self.deployment.volume else None
+        source = self._source(place_of) if place_of else None
         return Member(
             wanted=self.names.next(region),
             fate=Fate.MAKE,
             cause=f"it takes the place of {place_of.name}" if place_of else cause,
-            volume=volume,
-            source=self._source(place_of) if place_of and volume is None else None,
+            volume=self.names.volume(region) if self.deployment.volume and source is None else None,
+            source=source,
         )
 
     def _source(self, machine: Machine) -> str | None:
-        """Name the volume to fork for the machine that comes after this one."""
-        volume = self.fleet.volume_of(machine)
+        """Name the volume to fork for the machine that comes after this one, where its host is lost."""
         forks = self.deployment.volume is not None and self.deployment.volume.if_lost == "fork"
-        return volume.id if volume and forks else None
+        if not (forks and why_lost(machine) and has_volume(self.deployment, self.fleet, machine)):
+            return None
+        volume = self.fleet.volume_of(machine)
+        return volume.id if volume else None
 
 
 @frozen
@@ -160,6 +169,24 @@ def _decided(deployment: Deployment, fleet: Fleet, judge: Judge) -> tuple[Member
 
 
 def _region(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
+    served = min(deciding.deployment.counts[region], sum(serves(machine) for machine, _ in present))
+    return _awake(served, tuple(_placed(deciding, region, present)))
+
+
+def _awake(served: int, members: Sequence[Member]) -> Iterator[Member]:
+    """Wake some that rest where others make way, so that as many serve as before, or as are wanted."""
+    up = sum(member.fate is Fate.MAKE or (_stays(member) and member.runs) for member in members)
+    for member in members:
+        wakes = up < served and _stays(member) and not member.runs
+        up += wakes
+        yield evolve(member, wakes=wakes)
+
+
+def _stays(member: Member) -> bool:
+    return member.fate in {Fate.KEEP, Fate.UPDATE}
+
+
+def _placed(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
     count = deciding.deployment.counts[region]
     leaving = [(machine, verdict) for machine, verdict in present if verdict.fate is Fate.RETIRE]
     staying = sorted((pair for pair in present if pair not in leaving), key=_merit)
@@ -173,11 +200,11 @@ def _region(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine,
         yield _member(machine, region, number, verdict)
 
 
-def _merit(pair: tuple[Machine, _Verdict]) -> tuple[int, bool, bool]:
-    """Order those that may stay: those that need no change first, then those that serve, then those that run."""
+def _merit(pair: tuple[Machine, _Verdict]) -> tuple[bool, bool, int, bool]:
+    """Order those that may stay: those that can be helped, then those that run, need no change, and serve."""
     machine, verdict = pair
-    order = (Fate.STUCK, Fate.KEEP, Fate.UPDATE)
-    return order.index(verdict.fate), not serves(machine), machine.state in RESTING
+    order = (Fate.KEEP, Fate.UPDATE, Fate.STUCK)
+    return verdict.fate is Fate.STUCK, machine.state in RESTING, order.index(verdict.fate), not serves(machine)
 
 
 def _member(machine: Machine, region: str, number: int, verdict: _Verdict) -> Member:
@@ -211,10 +238,14 @@ def _replaced(deployment: Deployment, fleet: Fleet, machine: Machine, lost: str)
     if fleet.volume_of(machine) is None and not _may_mount(machine):
         return _Verdict(Fate.RETIRE, lost)
     if deployment.volume is None or deployment.volume.if_lost is None:
-        return _Verdict(
-            Fate.STUCK, f"{lost}, and its volume with it; with_volume(…, if_lost='fork' or 'new') replaces both"
-        )
+        return _Verdict(Fate.STUCK, f"{lost}, and its volume with it; if_lost='fork' or 'new' replaces both")
     return _Verdict(Fate.RETIRE, lost)
+
+
+def has_crashed(machine: Machine) -> bool:
+    """Tell whether a machine is stopped because its process failed, and not because anybody asked for it."""
+    end = machine.exit_event
+    return machine.state == "stopped" and end is not None and end.exit_code != 0 and not end.requested_stop
 
 
 def why_lost(machine: Machine) -> str | None:

@@ -82,7 +82,7 @@ class Hedge:
         self._tell(run, Phase.HEDGING, f"it is late: another one is made beside {machine.id}")
         other = Run(wanted=run.wanted, region=machine.region)
         try:
-            await self._creating.create(other, Create(cause="a sibling is late", name=f"{machine.name}-hedge"))
+            await self._creating.create(other, _beside(machine))
         except (FlyError, NoRoomError):
             return None
         return other.machine
@@ -90,6 +90,11 @@ class Hedge:
     async def _destroy(self, machine: Machine) -> None:
         with suppress(NotFound):
             await self._fly.machines.delete(self._deployment.app, machine.id, force=True)
+
+
+def _beside(machine: Machine) -> Create:
+    """Say how to make a rival: outside routing where the machine is."""
+    return Create(cause="a sibling is late", name=f"{machine.name}-hedge", cordoned=bool(machine.cordoned))
 
 
 async def _first_success(tasks: Iterable["asyncio.Future[None]"]) -> "asyncio.Future[None] | None":

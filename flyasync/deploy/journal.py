@@ -1,9 +1,28 @@
 """The journal of a deploy: what was decided and done, one JSON line each."""
 
+import asyncio
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.fleet import group_of
 from flyasync.deploy.outcome import Run
-from flyasync.deploy.plan import Plan, Track
+from flyasync.deploy.plan import Plan, Step, Track
 from flyasync.deploy.report import DeployReport
+from flyasync.deploy.story import RELEASE_COMMAND, Before, Story, read, without_secrets
+from flyasync.errors import InvalidInput
+from flyasync.models.convert import unstructure
+from flyasync.models.secrecy import HIDDEN
+
+__all__ = ["Journal", "JournalFile", "Story", "read"]
+
+_OPENING = b'{"what": "'
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Journal:
@@ -12,8 +31,14 @@ class Journal:
     def planned(self, deployment: Deployment, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
 
+    def undoing(self, plan: Plan) -> None:
+        """Write down how what was done is to be undone."""
+
     def began(self, track: Track, run: Run) -> None:
         """Write down that the steps of a machine begin."""
+
+    def stepped(self, run: Run, step: Step) -> None:
+        """Write down that one step of a machine is done."""
 
     def ended(self, run: Run) -> None:
         """Write down what became of a machine."""
@@ -26,7 +51,133 @@ class Journal:
 
 
 class JournalFile(Journal):
-    """A journal in a file."""
+    """A journal in a file that its owner alone may read; what is there already stays, and is gone on from.
+
+    Each line is with the operating system before what it tells of goes on. Raises InvalidInput for a file that cannot
+    be written, that others may read, or that is no journal. A disk that fails later ends the journal, not the deploy:
+    the event loop's exception handler is told.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+        self._release: str | None = None
+        self._file: TextIO | None = _opened(path)
+
+    def planned(self, deployment: Deployment, plan: Plan) -> None:
+        """Write down what is wanted, and what was decided."""
+        wanted, withheld = without_secrets(deployment)
+        self._release = str(deployment.release) if RELEASE_COMMAND in withheld else None
+        self._write(
+            "planned",
+            fingerprint=deployment.fingerprint,
+            deployment=wanted,
+            withheld=withheld,
+            before=[unstructure(each) for each in _before(deployment, plan)],
+            plan=self._lines(str(plan).splitlines()),
+        )
+
+    def undoing(self, plan: Plan) -> None:
+        """Write down how what was done is to be undone."""
+        self._write("undoing", launch=plan.launch, plan=self._lines(str(plan).splitlines()))
+
+    def began(self, track: Track, run: Run) -> None:
+        """Write down that the steps of a machine begin."""
+        self._write("began", **_of(run), steps=self._lines(str(step) for step in track.steps))
+
+    def stepped(self, run: Run, step: Step) -> None:
+        """Write down that one step of a machine is done."""
+        self._write("stepped", **_of(run), step=type(step).__name__)
+
+    def ended(self, run: Run) -> None:
+        """Write down what became of a machine."""
+        self._write("ended", **_of(run), phase=run.phase, error=str(run.error) if run.error else None)
+
+    def finished(self, report: DeployReport) -> None:
+        """Write down how it ended."""
+        self._write(
+            "finished",
+            ok=report.ok,
+            cancelled=report.cancelled,
+            seconds=report.seconds,
+            strategy=report.strategy,
+            machines={
+                each.name: each.result for region in report.regions for each in (*region.machines, *region.retired)
+            },
+        )
+
+    def close(self) -> None:
+        """Write no more."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+
+    def _lines(self, texts: Iterable[str]) -> list[str]:
+        return [text.replace(self._release, HIDDEN) if self._release else text for text in texts]
+
+    def _write(self, what: str, **said: Any) -> None:
+        if self._file is None:
+            return
+        at = round(self._loop.time() - self._start, 3)
+        try:
+            self._file.write(json.dumps({"what": what, "at": at, **said}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._loop.call_exception_handler({"message": f"the journal {self._path} ends here", "exception": error})
+            self.close()
+
+
+def _of(run: Run) -> dict[str, Any]:
+    """Say whose line it is; `made` tells a machine that the deploy has made."""
+    machine_id = run.machine.id if run.machine else None
+    made = machine_id is not None and not run.adopted
+    return {"name": run.wanted.name, "aim": run.aim, "machine": machine_id, "made": made}
+
+
+def _before(deployment: Deployment, plan: Plan) -> Iterator[Before]:
+    groups = {deployment.group, *deployment.retired_groups}
+    for machine in plan.before.machines if plan.before else ():
+        if plan.group is None or group_of(machine) in groups:
+            yield Before.of(machine)
+
+
+# The file
+
+
+def _opened(path: str) -> TextIO:
+    """Open a journal at its end, and make it if it is not there."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidInput(f"the journal {path} cannot be written: {error.strerror}") from error
+    file = os.fdopen(descriptor, "r+", encoding="utf-8")
+    try:
+        _check_mode(path, descriptor)
+        _end_whole(path, descriptor)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_mode(path: str, descriptor: int) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        raise InvalidInput(f"{path} is no file that a journal can be kept in")
+    if mode & _OTHERS:
+        raise InvalidInput(
+            f"the journal {path} is open to others ({stat.filemode(mode)}), and tells them what runs where: "
+            f"chmod 600 {path}"
+        )
+
+
+def _end_whole(path: str, descriptor: int) -> None:
+    """Cut off a last line that was not written to its end; raises InvalidInput for what is no journal."""
+    said = Path(path).read_bytes()
+    if said and not (said.startswith(_OPENING) or _OPENING.startswith(said)):
+        raise InvalidInput(
+            f"{path} holds something else than a journal, so nothing is written to it: name another file"
+        )
+    os.ftruncate(descriptor, said.rfind(b"\n") + 1)

@@ -54,16 +54,11 @@ class Leases:
         """Tell whether this deploy has the lease on a machine."""
         return machine_id in self._held
 
-    async def take(self, machine_id: str) -> bool:
-        """Take the lease on a machine, unless this deploy has it; tell whether somebody else had to be waited for.
-
-        Raises LeaseHeld when somebody else keeps it.
-        """
-        if machine_id in self._held:
-            return False
+    async def take(self, machine_id: str) -> None:
+        """Take the lease on a machine, unless this deploy has it. Raises LeaseHeld when somebody else keeps it."""
         loop = asyncio.get_running_loop()
         until, seen = loop.time() + PATIENCE, None
-        while True:
+        while machine_id not in self._held:
             try:
                 await self._try(machine_id)
             except LeaseHeld as error:
@@ -72,8 +67,6 @@ class Leases:
                 if loop.time() + PAUSE >= until:
                     raise
                 await asyncio.sleep(PAUSE)
-            else:
-                return seen is not None
 
     async def _try(self, machine_id: str) -> None:
         held = _Held(asyncio.get_running_loop().create_future())

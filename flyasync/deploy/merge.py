@@ -25,9 +25,10 @@ _OF_ONE_MACHINE = frozenset({LAUNCH, CREATION})
 
 
 def managed(config: MachineConfig) -> frozenset[str]:
-    """Name what a config sets: its fields, and each key of its metadata as `metadata.KEY`."""
+    """Name what a config sets: its fields, those this library has no name for too, and each `metadata.KEY`."""
     named = {one.name for one in fields(MachineConfig) if one.name != "extra" and getattr(config, one.name) is not None}
-    return frozenset(named - {"metadata"}) | {f"metadata.{key}" for key in config.metadata or {}}
+    unknown = {key for key, value in config.extra.items() if value is not None}
+    return frozenset((named - {"metadata"}) | unknown) | {f"metadata.{key}" for key in config.metadata or {}}
 
 
 def as_text(names: frozenset[str]) -> str:
@@ -55,8 +56,14 @@ def merged(current: MachineConfig, wanted: MachineConfig) -> MachineConfig:
         current,
         **{**cleared, **exclusive, **said},
         metadata=_metadata(current, wanted, gone),
-        extra={**current.extra, **wanted.extra} if wanted.extra else current.extra,
+        extra=_extra(current.extra, wanted.extra, gone),
     )
+
+
+def _extra(current: Mapping[str, Any], wanted: Mapping[str, Any], gone: frozenset[str]) -> Mapping[str, Any]:
+    if not (wanted or gone & current.keys()):
+        return current
+    return {**{key: value for key, value in current.items() if key not in gone}, **wanted}
 
 
 def _metadata(current: MachineConfig, wanted: MachineConfig, gone: frozenset[str]) -> dict[str, str]:

@@ -5,12 +5,14 @@ from enum import StrEnum
 
 from attrs import define, field, frozen
 
+from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Wanted
+from flyasync.deploy.fleet import tags
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import Machine
+from flyasync.models.machine import ExitEvent, Machine
 
 
 class Phase(StrEnum):
@@ -59,7 +61,8 @@ class Run:
     `adopted` tells a machine that was there before from one that this deploy made; only the latter is ever taken back.
     `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin. `config` is what it
     shall have where that is not the deployment's, `volume_id` the volume that was taken for it, `source` the one to
-    fork; `made_volumes` are those made for it. `exit` and `logs` tell how it failed. `taken` counts the steps done.
+    fork; `made_volumes` are those made for it. `exit` and `logs` tell how it failed; `old_exit` is how its process
+    ended last before all this. `taken` counts the steps done.
     """
 
     wanted: Wanted
@@ -74,6 +77,7 @@ class Run:
     refusals: list[Refusal] = field(factory=list)
     error: FlyError | None = None
     exit: str | None = None
+    old_exit: ExitEvent | None = None
     logs: tuple[str, ...] = ()
     volume_id: str | None = None
     source: str | None = None
@@ -102,7 +106,7 @@ class Outcome:
 
     `seen` are the machines of the launch or of the group; those in `left_alone` are nobody's business here. `unseen`
     says of each run that could not be looked at, by its name, why. `settled` are the regions past the point of no
-    return.
+    return. Where `launch` is given, machines without its tag were made by others, whatever their names.
     """
 
     runs: tuple[Run, ...]
@@ -110,6 +114,7 @@ class Outcome:
     unseen: Mapping[str, FlyError] = field(factory=dict)
     left_alone: frozenset[str] = frozenset()
     settled: frozenset[str] = frozenset()
+    launch: str | None = None
 
     @classmethod
     def blind(cls, runs: tuple[Run, ...], error: FlyError) -> "Outcome":
@@ -118,12 +123,15 @@ class Outcome:
 
     def machine(self, run: Run) -> Machine | None:
         """Give the machine of a run as it was seen last."""
-        if run.machine is None:
-            return next((machine for machine in self.seen if machine.name == run.wanted.name), None)
-        return next((machine for machine in self.seen if machine.id == run.machine_id), None)
+        if run.machine is not None:
+            return next((machine for machine in self.seen if machine.id == run.machine_id), None)
+        launch = ((run.config and run.config.metadata) or {}).get(LAUNCH, self.launch)
+        named = (machine for machine in self.seen if machine.name == run.wanted.name)
+        return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
 
     @property
     def surplus(self) -> tuple[str, ...]:
-        """The ids of machines that belong to this launch or group, and to none of these runs."""
+        """The ids of machines that belong to this launch, and to none of these runs."""
         mine = {machine.id for run in self.runs if (machine := self.machine(run))}
-        return tuple(machine.id for machine in self.seen if machine.id not in mine | self.left_alone)
+        ours = (each for each in self.seen if self.launch in {None, tags(each).get(LAUNCH)})
+        return tuple(machine.id for machine in ours if machine.id not in mine | self.left_alone)

@@ -233,7 +233,7 @@ class Settings:
 
     def retire_groups(self, *groups: str) -> Self:
         """Destroy the machines of these process groups in the end, once all else is done. For a strategy."""
-        return evolve(self, retired_groups=tuple(map(_group, groups)))
+        return evolve(self, retired_groups=tuple(dict.fromkeys(map(_group, groups))))
 
     def visible_to_flyctl(self, visible: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
         """Have flyctl count these machines as its own; by default flyasync and flyctl stay out of each other's way.
@@ -321,6 +321,7 @@ class Settings:
             raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which to_regions does not")
         if self._strategy is None:
             self._check_launch()
+        self._check_strategy()
         if self._waves and sorted(chain(*self._waves)) != sorted(self._regions):
             raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
         requirement = self._requirement or Requirement("all" if self._strategy else 1)
@@ -368,6 +369,13 @@ class Settings:
                 f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
                 "say rolling(), canary(), bluegreen() or immediate()"
             )
+
+    def _check_strategy(self) -> None:
+        """Refuse what contradicts itself."""
+        if self._group in self._retired_groups:
+            raise InvalidInput(f"{self._group!r} is the group that is deployed, so it cannot be retired")
+        if isinstance(self._strategy, BlueGreen) and self._volume is not None:
+            raise InvalidInput("bluegreen makes new machines, and volumes would be left behind: use rolling or canary")
 
     def _what_to_wait_for(self) -> Goal:
         has_checks = bool(expected_checks(self.config))

@@ -13,6 +13,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.creating import SECRETS_TRIES, Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.hedge import Hedge
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.merge import merged
@@ -38,6 +39,7 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.undo import RETIRED
 from flyasync.deploy.volumes import Volumes
 from flyasync.errors import (
     AlreadyStarting,
@@ -49,12 +51,9 @@ from flyasync.errors import (
     WrongState,
 )
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import GONE, Machine
+from flyasync.models.machine import GONE, ExitEvent, Machine
 
-__all__ = ["RETIRED", "GaveUp", "NoRoomError", "Steps", "Tell"]
-
-RETIRED = "flyasync_retired"
-"""The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
+__all__ = ["RETIRED", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]
 
 SETTLING = 10
 """How often to ask a machine to start that is still stopping, a second apart; it was seen to take up to eight."""
@@ -68,6 +67,10 @@ LOOK_EVERY = 2.5
 
 class GaveUp(FlyError):
     """A machine that was left alone, since nothing that may be done here would help it."""
+
+
+class NotBegunError(Exception):
+    """The deploy came to its end while a machine stood in line to be the first of its group."""
 
 
 class Steps:
@@ -84,6 +87,7 @@ class Steps:
         self._hedge = Hedge(fly, deployment, tell, self._creating)
         self._opening = asyncio.Lock()
         self.is_open = deployment.strategy is None
+        self.may_begin: Callable[[str], bool] = lambda _: True
         self._takes: dict[type, Callable[[Run, Any], Awaitable[None]]] = {
             TakeVolume: self._take_volume,
             Create: self._create,
@@ -108,6 +112,10 @@ class Steps:
         await self._takes[type(step)](run, step)
         run.taken += 1
 
+    def know(self, fleet: Fleet) -> None:
+        """Take note of what was there before."""
+        self._volumes.claim(*(volume.id for volume in fleet.volumes))
+
     async def learn_secrets_version(self) -> None:
         """Have every machine from now on start with the app's secrets as they are now, or newer.
 
@@ -122,24 +130,32 @@ class Steps:
 
     async def _take_volume(self, run: Run, step: TakeVolume) -> None:
         run.volume_id, run.source = step.volume_id, step.source
-        if step.volume_id:
-            self._volumes.claim(step.volume_id)
 
     async def _create(self, run: Run, step: Create) -> None:
         run.deadline = None
-        if self.is_open or run.aim is Aim.END:
-            await self._creating.create(run, step)
+        if run.aim is not Aim.END and not self.is_open and await self._opens(run, step):
             return
+        await self._creating.create(run, step)
+
+    async def _opens(self, run: Run, step: Create) -> bool:
+        """Create the first machine of a group that is not there, alone; tell whether this was the one.
+
+        Nothing else is there whose lease could keep other deployers out. The others stand in line until it is theirs.
+        """
         async with self._opening:
+            if not self.may_begin(run.wanted.region):
+                raise NotBegunError
+            if self.is_open:
+                return False
             await self._creating.create(run, step)
-            if not self.is_open:
-                # Nothing was there whose lease could keep other deployers out; now there is.
-                await self._leases.take(run.machine_id)
-                self.is_open = True
+            await self._leases.take(run.machine_id)
+            self.is_open = True
+            return True
 
     async def _adopt(self, run: Run, step: Adopt) -> None:
-        run.adopted = True
-        self._creating.has(run, await self._fly.machines.get(self._app, step.machine_id), Phase.ADOPTED)
+        machine = await self._fly.machines.get(self._app, step.machine_id)
+        run.adopted, run.old_exit = True, machine.exit_event
+        self._creating.has(run, machine, Phase.ADOPTED)
 
     async def _update(self, run: Run, step: Update) -> None:
         self._tell(run, Phase.UPDATING, None)
@@ -169,12 +185,7 @@ class Steps:
             return step.config
         wanted = self._deployment.tagged
         tags = {**(wanted.metadata or {}), LAUNCH: self._deployment.launch}
-        config = merged(current, evolve(wanted, metadata=tags))
-        if self._deployment.volume is None:
-            return config
-        return evolve(
-            config, mounts=tuple(evolve(each, path=self._deployment.volume.path) for each in config.mounts or ())
-        )
+        return self._deployment.mounting(merged(current, evolve(wanted, metadata=tags)))
 
     async def _persistently(self, attempt: Callable[[], Awaitable[Machine]]) -> Machine:
         """Try until it is certain what has become of it, and while the secrets have not arrived."""
@@ -256,13 +267,14 @@ class Steps:
                 machine = await self._fly.machines.get(self._app, run.machine_id)
             except TROUBLE:
                 continue
-            if reason := self._why_down(machine):
+            if reason := self._why_down(run, machine):
                 raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
 
-    def _why_down(self, machine: Machine) -> str | None:
+    def _why_down(self, run: Run, machine: Machine) -> str | None:
         if machine.state in self._deployment.resting_states:
             return None
-        if (end := machine.exit_event) and end.exit_code and not end.requested_stop:
+        end = machine.exit_event
+        if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
         if machine.state != "started":
             return "it has not stayed up"
@@ -276,13 +288,13 @@ class Steps:
             async with asyncio.timeout(step.seconds):
                 machine = await self._ended(run)
         except TimeoutError:
-            await self._remove(run)
             raise self._unfinished(run, f"it did not end within {step.seconds:g} s") from None
+        finally:
+            await self._remove(run)
         end = machine.exit_event
         if end is None or end.exit_code:
             code = f"exit code {end.exit_code}" if end else "no exit code to be seen"
             raise self._unfinished(run, f"the release command ended with {code}")
-        await self._remove(run)
         self._tell(run, Phase.ENDED, "exit code 0")
 
     async def _ended(self, run: Run) -> Machine:
@@ -331,7 +343,8 @@ class Steps:
 
     async def _destroy(self, run: Run, step: Destroy) -> None:
         machine_id = step.machine_id or run.machine_id
-        if run.aim is Aim.GO:
+        makes_way = run.machine is not None and machine_id != run.machine.id
+        if run.aim is Aim.GO or makes_way:
             with suppress(FlyError):  # a mark for those who want it back; it is no condition
                 await self._fly.machines.patch_metadata(self._app, machine_id, {RETIRED: self._deployment.launch})
         await self.destroy(machine_id)
@@ -362,7 +375,7 @@ class Steps:
         with suppress(FlyError, TimeoutError):
             async with asyncio.timeout(10):
                 machine = await self._fly.machines.get(self._app, run.machine_id)
-                run.exit = exit_in_words(machine)
+                run.exit = exit_in_words(machine, since=run.old_exit)
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
                 run.logs = tuple(line.message or "" for line in lines[-LAST_LINES:])
 
@@ -378,10 +391,10 @@ LAST_LINES = 10
 """How many of a failed machine's last log lines go into the report."""
 
 
-def exit_in_words(machine: Machine) -> str | None:
-    """Say how a machine's process last ended, unless it was asked to."""
+def exit_in_words(machine: Machine, *, since: ExitEvent | None = None) -> str | None:
+    """Say how a machine's process last ended since then, unless it was asked to."""
     end = machine.exit_event
-    if end is None or end.requested_stop:
+    if end is None or end == since or end.requested_stop:
         return None
     memory = ", out of memory" if end.oom_killed else ""
     restarts = f", restarted {end.restart_count} times" if end.restart_count else ""

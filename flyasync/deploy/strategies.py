@@ -163,7 +163,8 @@ def _creation(
     cordoned: bool = False,
 ) -> Iterator[Step]:
     if deployment.volume:
-        why = "nobody holds it" if volume else f"no {deployment.volume.name} is free there"
+        anew = "its data comes along" if source else f"no {deployment.volume.name} is free there"
+        why = "nobody holds it" if volume else anew
         yield TakeVolume(volume_id=volume, source=source, cause=why)
     yield Create(cause=cause, cordoned=cordoned)
     yield from _goal(deployment)
@@ -174,15 +175,25 @@ def _update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[St
     yield Update(
         cause=member.cause,
         changes=changes(deployment, machine),
-        launches=member.runs,
-        if_full=tuple(_instead(deployment, fleet, machine)) if member.runs else (),
+        launches=not member.rests,
+        if_full=() if member.rests else tuple(_instead(deployment, fleet, machine)),
     )
-    if member.runs:
-        yield from _goal(deployment)
-        if machine.cordoned:
-            yield Uncordon(cause="it was out of routing")
-    else:
-        yield AwaitSettled(cause=f"it was {machine.state}, and stays stopped")
+    if member.rests:
+        then = "is started then" if member.runs else "stays stopped"
+        yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
+    yield from _start(deployment, member, is_down=member.rests)
+    if machine.cordoned:
+        yield Uncordon(cause="it was out of routing")
+
+
+def _start(deployment: Deployment, member: Member, *, is_down: bool) -> Iterator[Step]:
+    """Bring a machine to where it serves, if it shall; one that is down has to be started."""
+    if not member.runs:
+        return
+    if is_down:
+        crashed = "it has failed, and nobody stopped it"
+        yield Start(cause="others that serve make way for it" if member.wakes else crashed)
+    yield from _goal(deployment)
 
 
 def _instead(deployment: Deployment, fleet: Fleet, machine: Machine) -> Iterator[Step]:
@@ -205,10 +216,11 @@ def _retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator
     yield Destroy(machine_id=machine.id, cause=cause)
 
 
-def _readiness(deployment: Deployment, machine: Machine) -> Iterator[Step]:
+def _readiness(deployment: Deployment, member: Member) -> Iterator[Step]:
     """Bring a machine that has the config already to where it shall be, if it is not."""
-    if machine.state in MOVING or (machine.state == "started" and not deployment.is_up(machine)):
-        yield from _goal(deployment)
+    machine, is_down = _there(member), member.rests or _there(member).state == "failed"
+    if is_down or machine.state in MOVING or (machine.state == "started" and not deployment.is_up(machine)):
+        yield from _start(deployment, member, is_down=is_down)
     if machine.cordoned and machine.state not in GONE:
         yield Uncordon(cause="it is out of routing")
 
@@ -240,7 +252,7 @@ def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) ->
                 yield _track(member, _creation(deployment, member.cause, volume=volume, source=member.source))
             case Fate.UPDATE:
                 yield _track(member, _update(deployment, fleet, member), _aim(member))
-            case Fate.KEEP if steps := tuple(_readiness(deployment, _there(member))):
+            case Fate.KEEP if steps := tuple(_readiness(deployment, member)):
                 yield _track(member, steps, _aim(member))
             case Fate.STUCK:
                 yield _track(member, [GiveUp(cause=member.cause)])
@@ -358,7 +370,7 @@ def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: boo
     for member in members:
         if member.fate is Fate.MAKE:
             yield _track(member, _creation(deployment, member.cause, cordoned=cordoned))
-        elif steps := tuple(step for step in _readiness(deployment, _there(member)) if not isinstance(step, Uncordon)):
+        elif steps := tuple(step for step in _readiness(deployment, member) if not isinstance(step, Uncordon)):
             yield _track(member, steps)
 
 
@@ -395,10 +407,8 @@ def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
 
 def _remarks(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
     for region, count in left_alone(deployment, fleet).items():
-        yield (
-            f"{region} is not among the regions, so its {count} machine{'s' if count > 1 else ''} of the group "
-            f"{deployment.group} stay as they are; a count of 0 for it would retire them"
-        )
+        stay, them = ("s stay as they are", "them") if count > 1 else (" stays as it is", "it")
+        yield f"{region} is not among the regions, so its {count} machine{stay}; a count of 0 retires {them}"
 
 
 # The release command goes before everything.

@@ -8,7 +8,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment, Requirement, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves, tags
 from flyasync.deploy.group import RESTING
-from flyasync.deploy.outcome import Outcome
+from flyasync.deploy.outcome import Outcome, Run
 from flyasync.deploy.plan import (
     Aim,
     AwaitHealthy,
@@ -29,7 +29,17 @@ from flyasync.deploy.plan import (
     Update,
 )
 from flyasync.models.compare import differences, same
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine, expected_checks
+
+RETIRED = "flyasync_retired"
+"""The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
+
+AGAIN = "-again"
+"""What the name of a machine ends with that is made again while its name is taken."""
+
+RESTORED = "flyasync_restored"
+"""The metadata key of a machine that was made again: the launch that had destroyed it, and was undone."""
 
 
 def undo(plan: Plan, outcome: Outcome) -> Plan:
@@ -41,6 +51,7 @@ def undo(plan: Plan, outcome: Outcome) -> Plan:
     """
     assert plan.before is not None  # noqa: S101 - only a plan by a strategy is undone, and such a plan has it
     volumes = {run.machine.id: run.made_volumes for run in outcome.runs if run.machine and not run.adopted}
+    there = {machine.id for machine in outcome.seen}
     return way_back(
         plan,
         _concerned(plan, plan.before),
@@ -48,6 +59,8 @@ def undo(plan: Plan, outcome: Outcome) -> Plan:
         made=frozenset(volumes) | _launched(outcome.seen, plan.launch),
         settled=outcome.settled,
         volumes=volumes,
+        loose=[run for run in outcome.runs if not (run.machine and run.machine.id in volumes.keys() & there)],
+        widths={lane.region: lane.width for lane in plan.lanes if lane.width},
     )
 
 
@@ -59,22 +72,27 @@ def way_back(
     made: frozenset[str],
     settled: frozenset[str] = frozenset(),
     volumes: Mapping[str, list[str]] | None = None,
+    loose: Iterable[Run] = (),
+    widths: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Plan from the machines that are `present` to those that were there `before`; `made` are the ids to go."""
+    """Plan from the machines that are `present` to those that were there `before`; `made` are the ids to go.
+
+    `volumes` go with the machines that they were made for, those of `loose` runs alone. `widths` say how many serving
+    machines of a region may be away at once.
+    """
     here = {machine.id: machine for machine in present}
-    back = [_Was(machine, here.get(machine.id)) for machine in before if home(machine) not in settled]
+    back = list(_Way(plan.launch, here, settled).back(before))
     old = {was.then.id for was in back}
     extra = [each for each in here.values() if each.id in made - old and home(each) not in settled]
-    restored = [was.track(plan.launch) for was in back]
-    widths = {lane.region: lane.width for lane in plan.lanes if lane.width}
+    restored = [was.track() for was in back]
+    gone = [_gone(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     stages = (
         _stage("restore what was there", [track for track in restored if track.steps], widths),
-        _stage(
-            "take away what was made", [_gone(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
-        ),
+        _stage("take away what was made", [*gone, *_let_go(loose, plan.launch, settled)]),
     )
     return evolve(
         plan,
+        image=next((str(was.then.config.image) for was in back if was.then.config), plan.image),
         stages=tuple(stage for stage in stages if stage.lanes),
         strategy="undo",
         kept=tuple(track for track in restored if not track.steps),
@@ -86,16 +104,22 @@ def way_back(
 def deployment_back(deployment: Deployment, plan: Plan) -> Deployment:
     """Say what is wanted of the way back: all that was there, in every region."""
     regions = [track.machine.region for track in (*plan.tracks, *plan.kept) if track.aim is not Aim.GO]
-    counts = {region: regions.count(region) for region in dict.fromkeys(regions)}
     return evolve(
-        deployment, counts=counts, requirement=Requirement("all"), rolls_back=False, release=None, waves=(), volume=None
+        deployment,
+        config=evolve(deployment.config, image=plan.image),
+        counts={region: regions.count(region) for region in dict.fromkeys(regions)},
+        requirement=Requirement("all"),
+        rolls_back=False,
+        release=None,
+        waves=(),
+        volume=None,
     )
 
 
 def _concerned(plan: Plan, before: Fleet) -> list[Machine]:
-    touched = {track.machine_id for track in plan.tracks}
-    members = {machine.id for machine in before.group(plan.group or "")}
-    return [machine for machine in before.machines if machine.id in touched | members]
+    """Give the machines that were there and that the deploy was about; what it left alone is nobody's business."""
+    ids = {track.machine_id for track in (*plan.tracks, *plan.kept)}
+    return [machine for machine in before.machines if machine.id in ids]
 
 
 def _launched(machines: Iterable[Machine], launch: str) -> frozenset[str]:
@@ -103,46 +127,90 @@ def _launched(machines: Iterable[Machine], launch: str) -> frozenset[str]:
 
 
 @frozen
+class _Way:
+    """Where the way back begins, and how far it goes."""
+
+    launch: str
+    here: Mapping[str, Machine]
+    settled: frozenset[str]
+
+    def back(self, before: Iterable[Machine]) -> Iterator["_Was"]:
+        """Give the machines that were there, each with what has become of it."""
+        names = {machine.name for machine in self.here.values()}
+        for then in before:
+            if home(then) not in self.settled:
+                name = f"{then.name}{AGAIN}" if then.id not in self.here and then.name in names else then.name
+                yield _Was(then, self.here.get(then.id), self.launch, name)
+
+
+@frozen
 class _Was:
-    """A machine as it was, and as it is now, if it is still there."""
+    """A machine as it was, and as it is now, if it is still there; else it is made again, under `name`."""
 
     then: Machine
     now: Machine | None
+    launch: str
+    name: str
 
     @property
     def ran(self) -> bool:
         return self.then.state not in RESTING | {"failed"}
 
-    def track(self, launch: str) -> Track:
-        machine = self.then
+    @property
+    def is_down(self) -> bool:
+        return self.now is not None and self.now.state in RESTING
+
+    @property
+    def config(self) -> MachineConfig | None:
+        """The config it shall have; one that is made again says so."""
+        if self.now is not None or self.then.config is None:
+            return self.then.config
+        kept = {key: value for key, value in self.then.metadata.items() if key != RETIRED}
+        return evolve(self.then.config, metadata={LAUNCH: before_launch(self.launch), **kept, RESTORED: self.launch})
+
+    def track(self) -> Track:
         return Track(
-            machine=Wanted(name=machine.name, region=home(machine), number=1),
+            machine=Wanted(name=self.name, region=home(self.then) if self.now else self.then.region, number=1),
             machine_id=self.now.id if self.now else None,
-            steps=tuple(self._steps(launch)),
-            aim=Aim.SERVE if serves(machine) else Aim.REST,
+            steps=tuple(self._steps()),
+            aim=Aim.SERVE if serves(self.then) else Aim.REST,
             takes_a_place=self.now is not None and serves(self.now),
-            config=machine.config,
+            config=self.config,
         )
 
-    def _steps(self, launch: str) -> Iterator[Step]:
-        cause = f"launch {launch} is undone"
+    def _steps(self) -> Iterator[Step]:
         if self.then.config is None:
             return  # what is not known whole cannot be brought back, and was not changed either
         if self.now is None:
             yield Create(
-                cause=cause, config=self.then.config, skip_launch=not self.ran, cordoned=bool(self.then.cordoned)
+                cause=self._cause, config=self.config, skip_launch=not self.ran, cordoned=bool(self.then.cordoned)
             )
             yield from self._goal()
-        elif self.now.config is None or not same(self.now.config, self.then.config):
-            changes = differences(self.now.config, self.then.config) if self.now.config else ()
-            shown = tuple(change for change in changes if not change.path.startswith("metadata.flyasync_"))
-            yield Update(cause=cause, changes=shown, config=self.then.config, launches=self.ran)
+            return
+        if self.now.config is None or not same(self.now.config, self.then.config):
+            yield from self._update(self.now)
+        elif self.ran and (self.is_down or self.now.state == "failed"):
+            yield from self._start(self.now)
+        yield from self._routing()
+
+    @property
+    def _cause(self) -> str:
+        return f"launch {self.launch} is undone"
+
+    def _update(self, now: Machine) -> Iterator[Step]:
+        changes = differences(now.config, self.then.config) if now.config and self.then.config else ()
+        shown = tuple(change for change in changes if not change.path.startswith("metadata.flyasync_"))
+        yield Update(cause=self._cause, changes=shown, config=self.then.config, launches=self.ran and not self.is_down)
+        if self.ran and self.is_down:
+            # An update leaves a stopped machine stopped, and a start sent before it has come to rest is lost.
+            yield AwaitSettled(cause=f"it is {now.state}")
+            yield from self._start(now)
+        else:
             yield from self._goal()
-        elif self.ran and self.now.state in RESTING:
-            yield Start(cause=f"it is {self.now.state}, and was {self.then.state}")
-            yield from self._goal()
-        if self.now is not None:
-            yield from self._routing()
+
+    def _start(self, now: Machine) -> Iterator[Step]:
+        yield Start(cause=f"it is {now.state}, and was {self.then.state}")
+        yield from self._goal()
 
     def _goal(self) -> Iterator[Step]:
         if not self.ran:
@@ -169,6 +237,20 @@ def _gone(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
     steps += [DeleteVolume(volume_id=volume_id, cause="it was made for that machine") for volume_id in volumes]
     wanted = Wanted(name=machine.name, region=home(machine), number=1)
     return Track(machine=wanted, machine_id=machine.id, steps=tuple(steps), aim=Aim.GO)
+
+
+def _let_go(runs: Iterable[Run], launch: str, settled: frozenset[str]) -> Iterator[Track]:
+    """Delete the volumes that were made for machines which did not come to be."""
+    for run in runs:
+        if run.made_volumes and run.wanted.region not in settled:
+            cause = f"launch {launch} made it, and no machine has it"
+            steps = tuple(DeleteVolume(volume_id=volume_id, cause=cause) for volume_id in run.made_volumes)
+            yield Track(machine=run.wanted, steps=steps, aim=Aim.GO)
+
+
+def before_launch(launch: str) -> str:
+    """Name the launch of machines that had none, and were made again once `launch` was undone."""
+    return f"before-{launch}"
 
 
 def _stage(title: str, tracks: Iterable[Track], widths: Mapping[str, int] | None = None) -> Stage:

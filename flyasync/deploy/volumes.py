@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 
 from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
@@ -13,12 +14,23 @@ TRIES = 5
 """How often a create is sent whose answers are lost, and how often a delete that is refused while a claim lingers."""
 
 
+LOOK_EVERY = 2.0
+"""Seconds between two looks at a volume that is being made."""
+
+MOUNTABLE = frozenset({"created", "hydrating"})
+"""The states of a volume that a machine can be created with."""
+
+
+class VolumeNotReady(FlyError):
+    """A volume that could not be mounted in time."""
+
+
 class Volumes:
     """The volumes of one deploy.
 
     Names of volumes are not unique, and they have no metadata to be known again by. So after a lost answer the app is
-    looked at, and a volume of the right name that nobody holds is taken for the one just made. Creates in one region
-    go one after the other, so that no two of them can take each other's.
+    looked at, and a volume of the right name that nobody holds, and that was not there before, is taken for the one
+    just made. Creates in one region go one after the other, so that no two of them can take each other's.
     """
 
     def __init__(self, fly: FlyClient, deployment: Deployment) -> None:
@@ -27,9 +39,9 @@ class Volumes:
         self._claimed: set[str] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def claim(self, volume_id: str) -> None:
-        """Note that a machine has got this volume."""
-        self._claimed.add(volume_id)
+    def claim(self, *volume_ids: str) -> None:
+        """Note that these volumes are not to be taken for one just made: they were there, or a machine has got them."""
+        self._claimed.update(volume_ids)
 
     async def make(self, wanted: VolumeWanted, region: str, *, source: str | None) -> str:
         """Make a volume in a region and give its id; raises NoCapacity where there is no room."""
@@ -37,6 +49,21 @@ class Volumes:
             volume = await self._persistently(wanted, region, source)
             self.claim(volume.id)
             return volume.id
+
+    async def ready(self, volume_id: str) -> None:
+        """Wait until a volume can be mounted: a new one can at once, a fork once its data is on its way."""
+        try:
+            async with asyncio.timeout(self._deployment.timeout):
+                await self._until_mountable(volume_id)
+        except TimeoutError:
+            raise VolumeNotReady(f"volume {volume_id} was not ready within {self._deployment.timeout:g} s") from None
+
+    async def _until_mountable(self, volume_id: str) -> None:
+        while True:
+            with suppress(*TROUBLE):
+                if (await self._fly.volumes.get(self._deployment.app, volume_id)).state in MOUNTABLE:
+                    return
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _persistently(self, wanted: VolumeWanted, region: str, source: str | None) -> Volume:
         for last in (*[False] * (TRIES - 1), True):

@@ -497,3 +497,15 @@ async def test_checks_that_fail_are_named_in_the_report(base: DeployBuilder) -> 
     async with world(seed=1, faults=[Fault(does="checks_never_pass", region="lhr")]) as (_, fly):
         report = await base.with_check("up", CHECKED).wait_for(timeout=60).execute(fly)
     assert "not within" in str(report) or "up critical" in str(report)
+
+
+async def test_only_the_first_create_of_an_empty_group_is_waited_for(base: DeployBuilder) -> None:
+    slow = Fault(does="delay", action="createMachine", seconds=3.0)
+    seconds = []
+    for builder in (base, base.smoke_check(0).rolling()):
+        async with world(seed=1, boot=(2.0, 2.0), faults=[slow]) as (_, fly):
+            report = await builder.to_regions("iad", "lhr", "nrt", "syd", "fra").count(4).execute(fly)
+            assert len(report.running) == 20
+            seconds.append(report.seconds)
+    launch, group = seconds
+    assert launch + 1 <= group <= launch + 3

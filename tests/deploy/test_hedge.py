@@ -1,0 +1,148 @@
+"""A machine that is late gets a rival; the slower of the two is gone in the end."""
+
+import asyncio
+
+import pytest
+
+from flyasync import DeployBuilder, Emulator, Event, Fault, Finished, Phase, Progress, Result
+from flyasync.emulator.records import Machine
+from tests.deploy.conftest import total, world
+
+STUCK = Fault(does="stay_starting", name="app-lhr-2", times=1)
+APP = DeployBuilder("web").to_regions("iad", "lhr").count(3).with_image("nginx:1").rolling().smoke_check(0)
+BOOT = (2, 3)
+
+
+def there(emulator: Emulator) -> list[str]:
+    gone = {"destroying", "destroyed"}
+    return sorted(machine.name for machine in emulator.world.machines.values() if machine.state not in gone)
+
+
+EXACTLY = [f"app-{region}-{number}" for region in ("iad", "lhr") for number in (1, 2, 3)]
+REPLACED = sorted([*(name for name in EXACTLY if name != "app-lhr-2"), "app-lhr-2-hedge"])
+
+
+async def test_a_straggler_is_replaced_and_destroyed() -> None:
+    async with world(seed=1, boot=BOOT, faults=[STUCK]) as (emulator, fly):
+        report = await APP.hedge(3).execute(fly)
+        assert there(emulator) == REPLACED
+        again = await APP.hedge(3).plan(fly)
+    assert report.ok, str(report)
+    assert report.seconds < 30
+    late = next(machine for machine in report.machines if machine.name == "app-lhr-2")
+    assert late.result is Result.RUNNING
+    assert [moment.phase for moment in late.moments].count(Phase.HEDGING) == 1
+    assert not report.surplus
+    assert again.is_empty, str(again)
+
+
+async def test_a_launch_may_hedge_as_well() -> None:
+    late = Fault(does="stay_starting", name="v1-lhr-2", times=1)
+    launch = DeployBuilder("web").to_regions("iad", "lhr").count(3).with_image("nginx").with_launch("v1").require("all")
+    async with world(seed=1, boot=BOOT, faults=[late]) as (emulator, fly):
+        report = await launch.hedge(3).execute(fly)
+        assert len(there(emulator)) == 6
+        assert "v1-lhr-2-hedge" in there(emulator)
+    assert report.ok, str(report)
+
+
+async def test_nobody_is_hedged_without_asking() -> None:
+    async with world(seed=1, boot=BOOT, faults=[STUCK]) as (emulator, fly):
+        report = await APP.wait_for(timeout=60).execute(fly)
+        assert total(emulator, "createMachine") == 6
+        assert there(emulator) == EXACTLY
+    assert [machine.name for machine in report.machines if machine.result is Result.FAILED] == ["app-lhr-2"]
+
+
+async def test_machines_that_are_merely_slower_have_no_rival() -> None:
+    async with world(seed=1, boot=(2, 5)) as (emulator, fly):
+        report = await APP.hedge(4).execute(fly)
+        assert total(emulator, "createMachine") == 6
+    assert report.ok
+
+
+async def test_where_the_late_one_comes_first_after_all_the_rival_goes() -> None:
+    """The rival is the one that never starts; the late one is let go on by the test."""
+    faults = [STUCK, Fault(does="stay_starting", name="*-hedge")]
+    async with world(seed=1, boot=BOOT, faults=faults) as (emulator, fly):
+        stuck = asyncio.Event()
+        rival = ("app-lhr-2-hedge", "starting")
+        emulator.on_change(lambda machine: stuck.set() if (machine.name, machine.state) == rival else None)
+        deploy = asyncio.ensure_future(APP.hedge(3).execute(fly))
+        await stuck.wait()
+        late = next(machine for machine in emulator.world.machines.values() if machine.name == "app-lhr-2")
+        await fly.machines.stop("web", late.id)
+        await fly.machines.wait("web", late.id, state="stopped")
+        await asyncio.sleep(3)
+        await fly.machines.start("web", late.id)
+        report = await deploy
+        assert there(emulator) == EXACTLY
+    assert report.ok, str(report)
+
+
+async def test_when_neither_starts_it_fails_and_no_rival_is_left() -> None:
+    faults = [Fault(does="stay_starting", name="app-lhr-2*")]
+    async with world(seed=1, boot=BOOT, faults=faults) as (emulator, fly):
+        report = await APP.hedge(3).wait_for(timeout=60).execute(fly)
+        assert there(emulator) == EXACTLY
+    assert not report.ok
+    assert [machine.name for machine in report.machines if machine.result is Result.FAILED] == ["app-lhr-2"]
+    assert not report.surplus
+
+
+async def test_a_region_without_room_for_a_rival_waits_for_the_late_one() -> None:
+    async with world(seed=1, boot=BOOT, faults=[STUCK], capacity={"lhr": 3}) as (emulator, fly):
+        report = await APP.hedge(3).wait_for(timeout=60).execute(fly)
+        assert there(emulator) == EXACTLY
+    assert "not within" in str(report) or "starting at the last look" in str(report)
+
+
+@pytest.mark.parametrize("seconds", [8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0])
+async def test_cancelled_in_the_middle_it_leaves_nothing_unreported(seconds: float) -> None:
+    events: list[Event] = []
+    faults = [Fault(does="stay_starting", name="app-lhr-2*")]
+    async with world(seed=1, boot=BOOT, latency=(0.2, 0.4), faults=faults) as (_, fly):
+        deploy = asyncio.ensure_future(APP.hedge(2).on_event(events.append).execute(fly))
+        await asyncio.sleep(seconds)
+        deploy.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await deploy
+        await asyncio.sleep(30)
+        left = {machine.id for machine in await fly.machines.list("web")}
+    assert isinstance(events[-1], Finished)
+    report = events[-1].report
+    assert left == {*(machine.id for machine in report.machines if machine.id), *report.surplus}
+
+
+async def test_those_cancellations_come_in_the_middle() -> None:
+    """At those times there is a rival, or it is about to be made, and the race is not decided."""
+    events: list[Event] = []
+    faults = [Fault(does="stay_starting", name="app-lhr-2*")]
+    async with world(seed=1, boot=BOOT, latency=(0.2, 0.4), faults=faults) as (_, fly):
+        report = await APP.hedge(2).wait_for(timeout=60).on_event(events.append).execute(fly)
+    hedged = [event.at for event in events if isinstance(event, Progress) and event.phase is Phase.HEDGING]
+    assert 8.0 < hedged[0] < 12.0 < report.seconds
+
+
+async def test_a_rival_of_a_green_machine_is_outside_routing_until_all_are_let_in() -> None:
+    green = APP.bluegreen(drain=0).wait_for("started").hedge(3)
+    async with world(seed=1, boot=BOOT) as (emulator, fly):
+        await APP.execute(fly)
+        emulator.faults.add(Fault(does="stay_starting", name="app-lhr-5", times=1))
+        too_early: list[str] = []
+
+        def look(machine: Machine) -> None:
+            if machine.name == "app-lhr-5-hedge" and not machine.is_cordoned:
+                green = (one for one in emulator.world.machines.values() if one.config["image"] == "nginx:2")
+                too_early.extend(one.name for one in green if one.state in {"created", "starting"})
+
+        emulator.on_change(look)
+        report = await green.with_image("nginx:2").execute(fly)
+        assert "app-lhr-5-hedge" in there(emulator)
+        assert len(there(emulator)) == 6
+        routed = {
+            one.name for one in emulator.world.machines.values() if not one.is_cordoned and one.state == "started"
+        }
+        assert routed == set(there(emulator))
+    assert report.ok, str(report)
+    assert too_early in ([], ["app-lhr-5"])
