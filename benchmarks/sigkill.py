@@ -1,0 +1,92 @@
+"""The command itself killed by SIGKILL, in real time: `python -m benchmarks.sigkill [--kills N]`.
+
+For each strategy `flyasync deploy` updates nine machines in a process of its own, against an emulator with the limits
+on. The process is killed at random moments; the same command, run again, waits until the dead one's lease has ended
+and brings the fleet to its end. `benchmarks.killed` does the same after every single request, in virtual time.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections import Counter
+
+from attrs import frozen
+
+from benchmarks.flight import STRATEGIES
+from flyasync import Emulator
+
+REGIONS = "iad,lhr,nrt"
+HASTE = {"canary": ("--soak", "2"), "bluegreen": ("--drain", "1")}
+MACHINES = 9
+
+
+@frozen(kw_only=True)
+class Result:
+    """What came of one kill: after how many requests, the exit status of the second run, and the fleet then."""
+
+    requests: int
+    status: int
+    images: Counter[str]
+    serving: int
+
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether the fleet is what was asked for, and the command says so."""
+        return self.status == 0 and self.images == Counter({"shop:2": MACHINES}) and self.serving == MACHINES
+
+
+async def kill(strategy: str, seed: int) -> Result:
+    """Deploy v1, kill the deploy of v2, run it again."""
+    update = ("--image", "shop:2", "--strategy", strategy, *HASTE.get(strategy, ()))
+    draw = random.Random(f"{strategy} {seed}")
+    async with Emulator(seed=seed, boot=(0.2, 0.6), latency=(0.005, 0.03)) as emulator:
+        assert await _run(emulator, "--create-app", "personal", "--image", "shop:1", "--strategy", "immediate") == 0
+        begun = len(emulator.log)
+        first = await _start(emulator, *update)
+        after = draw.randint(5, 60)
+        while len(emulator.log) - begun < after and first.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # real time, and another process
+        if first.returncode is None:
+            first.kill()
+        await first.wait()
+        requests = len(emulator.log) - begun
+        status = await _run(emulator, *update)
+        await asyncio.sleep(1)  # what is being destroyed is gone then
+        alive = [each for each in emulator.world.machines.values() if not each.is_destroyed]
+        return Result(
+            requests=requests,
+            status=status,
+            images=Counter(str(each.config["image"]) for each in alive),
+            serving=sum(emulator.serving("web").values()),
+        )
+
+
+async def _start(emulator: Emulator, *options: str) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", "flyasync", "deploy", "web", "--region", REGIONS, "--count", "3", *options]
+    command += ["--port", "8080", "--check", "/health"]
+    return await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **emulator.environment()},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def _run(emulator: Emulator, *options: str) -> int:
+    return await (await _start(emulator, *options)).wait()
+
+
+async def main(kills: int) -> int:
+    """Print a line for each kill; give the number of those that came out wrong."""
+    flights = [(strategy, seed) for strategy in STRATEGIES for seed in range(kills)]
+    results = await asyncio.gather(*(kill(strategy, seed) for strategy, seed in flights))
+    for (strategy, _), result in zip(flights, results, strict=True):
+        verdict = "as wanted" if result.is_as_wanted else f"WRONG: {result}"
+        print(f"{strategy:10} killed after {result.requests:3} requests, run again: exit {result.status}, {verdict}")
+    return sum(not result.is_as_wanted for result in results)
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[sys.argv.index("--kills") + 1]) if "--kills" in sys.argv else 1
+    sys.exit(bool(asyncio.run(main(count))))
