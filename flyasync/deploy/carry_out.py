@@ -75,7 +75,7 @@ async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
         if machine_id is None or plan.is_empty or leases.holds(machine_id):
             return plan
         try:
-            await leases.take(machine_id)
+            await leases.lock(machine_id)
         except NotFound:
             if last:
                 raise

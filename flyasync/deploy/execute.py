@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 from attrs import evolve
@@ -10,13 +10,13 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.estimate import Pace, estimate, left
-from flyasync.deploy.fleet import group_of, home
+from flyasync.deploy.fleet import group_of, home, in_order
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
-from flyasync.deploy.plan import Aim, Cordon, Plan, Stage, Track
+from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
 from flyasync.errors import FlyError, NotFound, WaitFailed
@@ -73,7 +73,18 @@ class Execution:
                 return
             if stage.point_of_no_return:
                 self._settled |= {lane.region for lane in stage.lanes if self._gate.lets(lane.region)}
+            await self._hand_over(stage)
             await self._pass(stage)
+
+    async def _hand_over(self, stage: Stage) -> None:
+        """Lock another machine before the one that locks is destroyed: the one that other deployers come to next."""
+        leaving = {track.machine_id for track in stage.tracks if any(isinstance(each, Destroy) for each in track.steps)}
+        if self.leases.locking not in leaving:
+            return
+        there = [run.machine for run in self.runs.values() if run.machine and run.phase is not Phase.DESTROYED]
+        if heir := next((each for each in in_order(there) if each.id not in leaving and each.host_is_ok), None):
+            with suppress(FlyError):  # somebody has that one for himself; each machine is guarded by its own lease
+                await self.leases.lock(heir.id)
 
     async def _pass(self, stage: Stage) -> None:
         places = {lane.region: asyncio.Semaphore(lane.width) for lane in stage.lanes if lane.width}
@@ -128,8 +139,7 @@ class Execution:
         try:
             yield
         finally:
-            if track.machine_id != locking(self.plan):
-                await self.leases.give_back(track.machine_id)
+            await self.leases.give_back(track.machine_id)
 
     def report(self, outcome: Outcome, *, cancelled: bool = False) -> DeployReport:
         """Put down what is known now."""

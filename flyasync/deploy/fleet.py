@@ -1,5 +1,7 @@
 """Fleet: what is there, as one value."""
 
+from collections.abc import Iterable
+
 from attrs import field, frozen
 
 from flyasync.deploy.deployment import GROUP, HOME
@@ -25,7 +27,7 @@ class Fleet:
 
     def group(self, name: str) -> tuple[Machine, ...]:
         """Give the machines of a process group, by their names."""
-        return tuple(sorted((machine for machine in self.machines if group_of(machine) == name), key=_by_name))
+        return in_order(machine for machine in self.machines if group_of(machine) == name)
 
     def volume_of(self, machine: Machine) -> Volume | None:
         """Give the volume that a machine holds."""
@@ -54,6 +56,11 @@ def tags(machine: Machine) -> dict[str, str]:
 def serves(machine: Machine) -> bool:
     """Tell whether a machine takes traffic now, and is able to."""
     return machine.is_healthy and not machine.cordoned
+
+
+def in_order(machines: Iterable[Machine]) -> tuple[Machine, ...]:
+    """Sort machines as every deployer sorts them."""
+    return tuple(sorted(machines, key=_by_name))
 
 
 def _by_name(machine: Machine) -> tuple[int, str, str]:

@@ -31,7 +31,7 @@ class Member:
     """A machine of the group that is there or is wanted, with its fate and the cause of it.
 
     `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that `wakes` is at rest,
-    and has to run all the same.
+    and has to run all the same. `spare` is the name of the machine that takes its place if its host is full.
     """
 
     wanted: Wanted
@@ -41,6 +41,7 @@ class Member:
     volume: Volume | None = None
     source: str | None = None
     wakes: bool = False
+    spare: str | None = None
 
     @property
     def region(self) -> str:
@@ -136,6 +137,10 @@ class _Deciding:
             source=source,
         )
 
+    def spared(self, member: Member) -> Member:
+        """Give a machine that is to be updated a name for the one that may have to take its place."""
+        return evolve(member, spare=self.names.next(member.region).name) if member.fate is Fate.UPDATE else member
+
     def _source(self, machine: Machine) -> str | None:
         """Name the volume to fork for the machine that comes after this one, where its host is lost."""
         forks = self.deployment.volume is not None and self.deployment.volume.if_lost == "fork"
@@ -161,11 +166,12 @@ def _decided(deployment: Deployment, fleet: Fleet, judge: Judge) -> tuple[Member
         for machine in fleet.group(deployment.group)
         if machine.state not in GONE
     ]
-    return tuple(
+    members = [
         member
         for region in deployment.regions
         for member in _region(deciding, region, [pair for pair in verdicts if home(pair[0]) == region])
-    )
+    ]
+    return tuple(map(deciding.spared, members))
 
 
 def _region(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:

@@ -16,11 +16,12 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, group_of, serves, tags
 from flyasync.deploy.group import RESTING, has_crashed
+from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.story import Story
 from flyasync.deploy.strategy import Canary, Immediate, Rolling
-from flyasync.deploy.undo import AGAIN, RESTORED, RETIRED, before_launch, deployment_back, way_back
+from flyasync.deploy.undo import AGAIN, RESTORED, before_launch, deployment_back, way_back
 from flyasync.errors import InvalidInput, NotFound
 from flyasync.models.action import MachineVersion
 from flyasync.models.config import MachineConfig

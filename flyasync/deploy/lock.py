@@ -33,13 +33,22 @@ class _Held:
 
 
 class Leases:
-    """The leases that one deploy holds; each is kept fresh until it is given back."""
+    """The leases that one deploy holds; each is kept fresh until it is given back.
+
+    The one on the machine `locking` keeps other deployers out.
+    """
 
     def __init__(self, fly: FlyClient, app: str, launch: str) -> None:
         self._fly = fly
         self._app = app
         self._description = f"{MARK} {launch}"
         self._held: dict[str, _Held] = {}
+        self.locking: str | None = None
+
+    async def lock(self, machine_id: str) -> None:
+        """Have the lease on this machine be the one that keeps other deployers out; raises what `take` raises."""
+        await self.take(machine_id)
+        self.locking = machine_id
 
     def nonce(self, machine_id: str) -> str | None:
         """Give the proof of the lease on a machine; raises the error that lost it, None where none was taken."""
@@ -109,7 +118,12 @@ class Leases:
         return None
 
     async def give_back(self, machine_id: str) -> None:
-        """Give one lease back; what the API says to that does not matter, since it ends by itself."""
+        """Give one lease back, unless it is the one that locks.
+
+        What the API says to that does not matter, since it ends by itself.
+        """
+        if machine_id == self.locking:
+            return
         held = self._held.pop(machine_id, None)
         if held and held.task:
             held.let_go.set()

@@ -21,6 +21,9 @@ FINGERPRINT = "flyasync_config"
 MANAGED = "flyasync_manages"
 """The metadata key that names what the deployment set in a machine's config: fields, and single metadata keys."""
 
+RETIRED = "flyasync_retired"
+"""The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
+
 _OF_ONE_MACHINE = frozenset({LAUNCH, CREATION})
 
 
@@ -68,6 +71,7 @@ def _extra(current: Mapping[str, Any], wanted: Mapping[str, Any], gone: frozense
 
 def _metadata(current: MachineConfig, wanted: MachineConfig, gone: frozenset[str]) -> dict[str, str]:
     kept = {key: value for key, value in (current.metadata or {}).items() if f"metadata.{key}" not in gone}
+    kept.pop(RETIRED, None)  # whoever is updated is wanted again
     return {**kept, **(wanted.metadata or {})}
 
 

@@ -8,6 +8,7 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import DNS, Init, MachineConfig
 from flyasync.models.container import Restart
 from flyasync.models.guest import Guest
+from flyasync.models.secrecy import tells_a_secret
 
 RELEASE_GROUP = "fly_app_release_command"
 """The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
@@ -47,4 +48,4 @@ class ReleaseCommand:
         )
 
     def __str__(self) -> str:
-        return shlex.join(self.command)
+        return f"{self.command[0]} …" if tells_a_secret(self.command) else shlex.join(self.command)

@@ -185,7 +185,10 @@ class Settings:
         return evolve(self, strategy=Rolling(max_unavailable=Share.of(max_unavailable, "max_unavailable")))
 
     def canary(self, machines: float | str = 1, *, soak: float = 60.0, max_unavailable: float | str = 0.33) -> Self:
-        """Update so many machines first (a count, or a share of all), watch them for `soak` seconds, then roll on."""
+        """Update so many machines first, watch them for `soak` seconds, then roll on as `rolling` does.
+
+        `machines` is a count, or a share of those of the first wave.
+        """
         _demand_seconds("soak", soak)
         return evolve(
             self,
@@ -384,6 +387,8 @@ class Settings:
                 "bluegreen lets machines in once their checks pass, and the config has none: add one with with_check, "
                 "or say wait_for('started') to do without"
             )
+        if isinstance(self._strategy, BlueGreen) and self._goal is None:
+            raise InvalidInput("bluegreen lets machines in once they are ready, so it cannot go with wait_for(None)")
         if self._goal == "checked":
             return "healthy" if has_checks else "started"
         if self._goal == "healthy" and not has_checks:

@@ -16,7 +16,7 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.hedge import Hedge
 from flyasync.deploy.lock import Leases
-from flyasync.deploy.merge import merged
+from flyasync.deploy.merge import RETIRED, merged
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import (
@@ -39,8 +39,8 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.undo import RETIRED
 from flyasync.deploy.volumes import Volumes
+from flyasync.deploy.watching import SETTLING, Watching
 from flyasync.errors import (
     AlreadyStarting,
     FlyError,
@@ -51,18 +51,12 @@ from flyasync.errors import (
     WrongState,
 )
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import GONE, ExitEvent, Machine
+from flyasync.models.machine import Machine
 
 __all__ = ["RETIRED", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]
 
-SETTLING = 10
-"""How often to ask a machine to start that is still stopping, a second apart; it was seen to take up to eight."""
-
 UPDATE_TRIES = 8
 """How often an update is tried whose answers are lost; asked again it does nothing if it has happened."""
-
-LOOK_EVERY = 2.5
-"""Seconds between two looks at a machine that has to stay up."""
 
 
 class GaveUp(FlyError):
@@ -85,6 +79,7 @@ class Steps:
         self._volumes = Volumes(fly, deployment)
         self._creating = Creating(fly, deployment, tell, self._volumes)
         self._hedge = Hedge(fly, deployment, tell, self._creating)
+        self._watching = Watching(fly, deployment, tell)
         self._opening = asyncio.Lock()
         self.is_open = deployment.strategy is None
         self.may_begin: Callable[[str], bool] = lambda _: True
@@ -148,7 +143,7 @@ class Steps:
             if self.is_open:
                 return False
             await self._creating.create(run, step)
-            await self._leases.take(run.machine_id)
+            await self._leases.lock(run.machine_id)
             self.is_open = True
             return True
 
@@ -257,68 +252,14 @@ class Steps:
         self._tell(run, Phase.SETTLED, None)
 
     async def _watch(self, run: Run, step: Watch) -> None:
-        """Look at the machine again and again; raises WaitFailed when it has not stayed up."""
-        self._tell(run, Phase.WATCHING, None)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + step.seconds
-        while (left := until - loop.time()) > 0:
-            await asyncio.sleep(min(LOOK_EVERY, left))
-            try:
-                machine = await self._fly.machines.get(self._app, run.machine_id)
-            except TROUBLE:
-                continue
-            if reason := self._why_down(run, machine):
-                raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
-
-    def _why_down(self, run: Run, machine: Machine) -> str | None:
-        if machine.state in self._deployment.resting_states:
-            return None
-        end = machine.exit_event
-        if end and end != run.old_exit and end.exit_code and not end.requested_stop:
-            return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
-        if machine.state != "started":
-            return "it has not stayed up"
-        failing = ", ".join(f"{check.name} {check.status}" for check in machine.failing_checks)
-        return f"checks fail: {failing}" if failing else None
+        await self._watching.stay_up(run, step.seconds)
 
     async def _run_to_end(self, run: Run, step: RunToEnd) -> None:
-        """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""
-        self._tell(run, Phase.RUNNING, None)
-        try:
-            async with asyncio.timeout(step.seconds):
-                machine = await self._ended(run)
-        except TimeoutError:
-            raise self._unfinished(run, f"it did not end within {step.seconds:g} s") from None
-        finally:
-            await self._remove(run)
-        end = machine.exit_event
-        if end is None or end.exit_code:
-            code = f"exit code {end.exit_code}" if end else "no exit code to be seen"
-            raise self._unfinished(run, f"the release command ended with {code}")
-        self._tell(run, Phase.ENDED, "exit code 0")
+        await self._watching.run_to_end(run, step.seconds)
 
-    async def _ended(self, run: Run) -> Machine:
-        """Look until the machine's process has ended, and give the machine as it is then."""
-        patience = SETTLING
-        while True:
-            with suppress(*TROUBLE):
-                run.machine = machine = await self._fly.machines.get(self._app, run.machine_id)
-                if machine.exit_event or machine.state == "failed":
-                    return machine
-                patience -= machine.state in GONE
-                if not patience:
-                    return machine
-            await asyncio.sleep(1)
-
-    def _unfinished(self, run: Run, reason: str) -> WaitFailed:
-        state = run.machine.state if run.machine else "unknown"
-        return WaitFailed(self._app, run.machine_id, wanted="exit code 0", state=state, reason=reason, hopeless=True)
-
-    async def _remove(self, run: Run) -> None:
-        """Take the release machine away; as a rule it has gone by itself."""
-        if run.machine and run.machine.state not in GONE:
-            with suppress(NotFound):
-                await self._fly.machines.delete(self._app, run.machine_id, force=True)
+    async def evidence(self, run: Run) -> None:
+        """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
+        await self._watching.evidence(run)
 
     # Machines leave.
 
@@ -347,6 +288,8 @@ class Steps:
         if run.aim is Aim.GO or makes_way:
             with suppress(FlyError):  # a mark for those who want it back; it is no condition
                 await self._fly.machines.patch_metadata(self._app, machine_id, {RETIRED: self._deployment.launch})
+        if machine_id == self._leases.locking and run.machine and machine_id != run.machine_id:
+            await self._leases.lock(run.machine_id)
         await self.destroy(machine_id)
         if run.machine and machine_id == run.machine_id:
             self._tell(run, Phase.DESTROYED, None)
@@ -366,39 +309,12 @@ class Steps:
     async def _give_up(self, _: Run, step: GiveUp) -> None:
         raise GaveUp(step.cause)
 
-    # What is left when a machine has failed.
-
-    async def evidence(self, run: Run) -> None:
-        """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
-        if run.machine is None:
-            return
-        with suppress(FlyError, TimeoutError):
-            async with asyncio.timeout(10):
-                machine = await self._fly.machines.get(self._app, run.machine_id)
-                run.exit = exit_in_words(machine, since=run.old_exit)
-                lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
-                run.logs = tuple(line.message or "" for line in lines[-LAST_LINES:])
-
     def _time_left(self, run: Run) -> float:
         """Divide the time that a machine has from its first wait on among its waits."""
         now = asyncio.get_running_loop().time()
         if run.deadline is None:
             run.deadline = now + self._deployment.timeout
         return max(run.deadline - now, 0.001)
-
-
-LAST_LINES = 10
-"""How many of a failed machine's last log lines go into the report."""
-
-
-def exit_in_words(machine: Machine, *, since: ExitEvent | None = None) -> str | None:
-    """Say how a machine's process last ended since then, unless it was asked to."""
-    end = machine.exit_event
-    if end is None or end == since or end.requested_stop:
-        return None
-    memory = ", out of memory" if end.oom_killed else ""
-    restarts = f", restarted {end.restart_count} times" if end.restart_count else ""
-    return f"exit code {end.exit_code}{memory}{restarts}"
 
 
 def needs_lease(step: Step) -> bool:

@@ -7,16 +7,12 @@ from attrs import evolve
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.group import Fate, Member, changes, converged, left_alone, renewed
+from flyasync.deploy.group import Fate, Member, converged, left_alone, renewed
+from flyasync.deploy.moves import creation, goal, readiness, retirement, there, update
 from flyasync.deploy.plan import (
     Adopt,
     Aim,
-    AwaitHealthy,
-    AwaitSettled,
-    AwaitStarted,
-    Cordon,
     Create,
-    Destroy,
     GiveUp,
     Lane,
     Plan,
@@ -24,8 +20,6 @@ from flyasync.deploy.plan import (
     Stage,
     Start,
     Step,
-    Stop,
-    TakeVolume,
     Track,
     Uncordon,
     Update,
@@ -34,9 +28,6 @@ from flyasync.deploy.plan import (
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import GONE, Machine
-
-MOVING = frozenset({"created", "creating", "starting", "restarting", "updating", "replacing"})
-"""The states of a machine that is on its way to run."""
 
 
 def plan(deployment: Deployment, fleet: Fleet) -> Plan:
@@ -131,98 +122,14 @@ def _launch_steps(
     deployment: Deployment, present: Machine | None, cause: str, volumes: Iterator[str]
 ) -> Iterator[Step]:
     if present is None:
-        yield from _creation(deployment, cause, volume=next(volumes, None) if deployment.volume else None)
+        yield from creation(deployment, cause, volume=next(volumes, None) if deployment.volume else None)
         return
     yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
     if deployment.goal is None or present.state in deployment.resting_states:
         return
     if present.state in {"stopping", "stopped", "suspending", "suspended"}:
         yield Start(cause=f"it is {present.state}")
-    yield from _goal(deployment)
-
-
-# The steps of one machine.
-
-
-def _goal(deployment: Deployment) -> Iterator[Step]:
-    """Wait until a machine that is on its way is as promised."""
-    if deployment.goal is not None:
-        yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
-    if deployment.goal == "healthy":
-        yield AwaitHealthy(cause="the config has checks")
-    if deployment.smoke and deployment.goal == "started":
-        yield Watch(seconds=deployment.smoke, cause="it has no checks, so it has to stay up")
-
-
-def _creation(
-    deployment: Deployment,
-    cause: str,
-    *,
-    volume: str | None = None,
-    source: str | None = None,
-    cordoned: bool = False,
-) -> Iterator[Step]:
-    if deployment.volume:
-        anew = "its data comes along" if source else f"no {deployment.volume.name} is free there"
-        why = "nobody holds it" if volume else anew
-        yield TakeVolume(volume_id=volume, source=source, cause=why)
-    yield Create(cause=cause, cordoned=cordoned)
-    yield from _goal(deployment)
-
-
-def _update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
-    machine = _there(member)
-    yield Update(
-        cause=member.cause,
-        changes=changes(deployment, machine),
-        launches=not member.rests,
-        if_full=() if member.rests else tuple(_instead(deployment, fleet, machine)),
-    )
-    if member.rests:
-        then = "is started then" if member.runs else "stays stopped"
-        yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
-    yield from _start(deployment, member, is_down=member.rests)
-    if machine.cordoned:
-        yield Uncordon(cause="it was out of routing")
-
-
-def _start(deployment: Deployment, member: Member, *, is_down: bool) -> Iterator[Step]:
-    """Bring a machine to where it serves, if it shall; one that is down has to be started."""
-    if not member.runs:
-        return
-    if is_down:
-        crashed = "it has failed, and nobody stopped it"
-        yield Start(cause="others that serve make way for it" if member.wakes else crashed)
-    yield from _goal(deployment)
-
-
-def _instead(deployment: Deployment, fleet: Fleet, machine: Machine) -> Iterator[Step]:
-    """Say how another machine takes the place of one whose host has no room for its update."""
-    volume = fleet.volume_of(machine)
-    if volume is not None and (deployment.volume is None or deployment.volume.if_lost is None):
-        return
-    source = volume.id if volume and deployment.volume and deployment.volume.if_lost == "fork" else None
-    cause, name = f"the host of {machine.name} is full", f"{machine.name}-{deployment.launch}"
-    for step in _creation(deployment, cause, source=source):
-        yield evolve(step, name=name) if isinstance(step, Create) else step
-    yield from _retirement(machine, "another machine has taken its place")
-
-
-def _retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[Step]:
-    if machine.state == "started" and machine.host_is_ok:
-        if not machine.cordoned:
-            yield Cordon(machine_id=machine.id, cause=cause, drain=drain)
-        yield Stop(machine_id=machine.id, cause="it gets its signal, and time to end")
-    yield Destroy(machine_id=machine.id, cause=cause)
-
-
-def _readiness(deployment: Deployment, member: Member) -> Iterator[Step]:
-    """Bring a machine that has the config already to where it shall be, if it is not."""
-    machine, is_down = _there(member), member.rests or _there(member).state == "failed"
-    if is_down or machine.state in MOVING or (machine.state == "started" and not deployment.is_up(machine)):
-        yield from _start(deployment, member, is_down=is_down)
-    if machine.cordoned and machine.state not in GONE:
-        yield Uncordon(cause="it is out of routing")
+    yield from goal(deployment)
 
 
 # Members become tracks.
@@ -249,10 +156,10 @@ def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) ->
         match member.fate:
             case Fate.MAKE:
                 volume = member.volume.id if member.volume else None
-                yield _track(member, _creation(deployment, member.cause, volume=volume, source=member.source))
+                yield _track(member, creation(deployment, member.cause, volume=volume, source=member.source))
             case Fate.UPDATE:
-                yield _track(member, _update(deployment, fleet, member), _aim(member))
-            case Fate.KEEP if steps := tuple(_readiness(deployment, member)):
+                yield _track(member, update(deployment, fleet, member), _aim(member))
+            case Fate.KEEP if steps := tuple(readiness(deployment, member)):
                 yield _track(member, steps, _aim(member))
             case Fate.STUCK:
                 yield _track(member, [GiveUp(cause=member.cause)])
@@ -263,16 +170,11 @@ def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) ->
 def _leaving(members: Iterable[Member], *, drain: float = 0.0) -> Iterator[Track]:
     for member in members:
         if member.fate is Fate.RETIRE:
-            yield _track(member, _retirement(_there(member), member.cause, drain=drain), Aim.GO)
+            yield _track(member, retirement(there(member), member.cause, drain=drain), Aim.GO)
 
 
 def _id(machine: Machine | None) -> str | None:
     return machine.id if machine else None
-
-
-def _there(member: Member) -> Machine:
-    assert member.machine is not None  # noqa: S101 - only those to be made are not there
-    return member.machine
 
 
 # Tracks become stages.
@@ -369,8 +271,8 @@ def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave
 def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
     for member in members:
         if member.fate is Fate.MAKE:
-            yield _track(member, _creation(deployment, member.cause, cordoned=cordoned))
-        elif steps := tuple(step for step in _readiness(deployment, member) if not isinstance(step, Uncordon)):
+            yield _track(member, creation(deployment, member.cause, cordoned=cordoned))
+        elif steps := tuple(step for step in readiness(deployment, member) if not isinstance(step, Uncordon)):
             yield _track(member, steps)
 
 
@@ -396,7 +298,7 @@ def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
             Track(
                 machine=Wanted(name=machine.name, region=machine.region, number=number),
                 machine_id=machine.id,
-                steps=tuple(_retirement(machine, f"the group {name} is to be retired")),
+                steps=tuple(retirement(machine, f"the group {name} is to be retired")),
                 aim=Aim.GO,
             )
             for number, machine in enumerate(machines, start=1)
@@ -415,7 +317,7 @@ def _remarks(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
 
 
 def _released(deployment: Deployment, plan: Plan) -> Plan:
-    if deployment.release is None or plan.is_empty:
+    if deployment.release is None or all(isinstance(step, GiveUp) for step in plan.steps):
         return plan
     region = deployment.regions[0]
     track = Track(

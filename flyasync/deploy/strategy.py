@@ -67,7 +67,7 @@ class Rolling:
 
 @frozen(kw_only=True)
 class Canary:
-    """Update `machines` of them (a count, or a share of all) first, watch them for `soak` seconds, then roll on."""
+    """Update `machines` of the first wave first, a count or a share, watch them for `soak` seconds, then roll on."""
 
     name: ClassVar[str] = "canary"
     machines: Share = Share(1)

@@ -8,6 +8,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment, Requirement, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves, tags
 from flyasync.deploy.group import RESTING
+from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.outcome import Outcome, Run
 from flyasync.deploy.plan import (
     Aim,
@@ -31,9 +32,6 @@ from flyasync.deploy.plan import (
 from flyasync.models.compare import differences, same
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine, expected_checks
-
-RETIRED = "flyasync_retired"
-"""The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
 
 AGAIN = "-again"
 """What the name of a machine ends with that is made again while its name is taken."""

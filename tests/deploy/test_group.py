@@ -131,7 +131,7 @@ async def test_where_the_host_is_full_another_machine_takes_the_place_before_the
         assert report.ok, str(report)
         found = await up(fly)
         assert len(old & {machine.id for machine in found}) == 3
-        assert sorted(machine.name for machine in found if machine.id not in old) == ["app-iad-1-v2"]
+        assert sorted(machine.name for machine in found if machine.id not in old) == ["app-iad-3"]
         assert {image(machine) for machine in found if machine.region == "iad"} == {"nginx:2"}
         # The full one serves until its substitute does: 2, 3, 2; then the other one is away while it is updated.
         assert least[: least.index(3)] == [2] * least.index(3)
@@ -146,7 +146,7 @@ async def test_a_substitute_that_does_not_start_leaves_the_old_machine_where_it_
     async with world(seed=1) as (emulator, fly):
         await APP.execute(fly)
         old = await named(fly, "app-iad-1")
-        emulator.faults.add(HOST_FULL, Fault(does="fail", name="app-iad-1-v2"))
+        emulator.faults.add(HOST_FULL, Fault(does="fail", name="app-iad-3"))
         report = await NEW.with_launch("v2").execute(fly)
         assert not report.ok
         assert (await fly.machines.get("web", old.id)).state == "started"

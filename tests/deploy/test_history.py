@@ -22,9 +22,10 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.history import History, Life, undo_launch
+from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.story import Before, Story
 from flyasync.deploy.strategy import Rolling
-from flyasync.deploy.undo import RESTORED, RETIRED
+from flyasync.deploy.undo import RESTORED
 from flyasync.models.action import MachineVersion
 from flyasync.models.machine import Machine
 from flyasync.testing import mock_machine

@@ -69,6 +69,24 @@ async def test_whenever_the_second_begins_the_fleet_is_of_one_config(seed: int) 
         assert not held(emulator)
 
 
+@pytest.mark.parametrize("begin", [12, 22, 27, 32, 42])
+async def test_the_lock_outlives_the_machine_that_it_was_on(begin: int) -> None:
+    """A bluegreen takes out every machine there was, that on which it locked among the first."""
+    blue = APP.bluegreen(drain=10).wait_for("started").region_by_region()
+    async with world(seed=3) as (emulator, fly):
+        await blue.with_image("nginx:1").execute(fly)
+        async with FlyClient(emulator.token, base_url=emulator.url) as elsewhere:
+            first = asyncio.ensure_future(blue.with_image("nginx:2").smoke_check(10).with_launch("one").execute(fly))
+            await asyncio.sleep(begin)
+            assert not first.done()
+            with pytest.raises(LeaseHeld, match="launch one"):
+                await blue.with_image("nginx:3").with_launch("two").execute(elsewhere)
+            report = await first
+        assert report.ok, str(report)
+        assert images(emulator) == {("iad", "nginx:2"): 2, ("lhr", "nginx:2"): 2}
+        assert not held(emulator)
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_on_an_empty_app_one_wins_and_the_counts_are_right(seed: int) -> None:
     async with world(seed=seed, latency=(0.02, 0.3)) as (emulator, fly):

@@ -654,7 +654,7 @@ def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
         (update, *_) = plan_for(deployment, there).steps
         assert [str(step) for step in getattr(update, "if_full", ())] == [
             f"make a volume from {source}: its data comes along" if source else "make a volume: no data is free there",
-            "create app-iad-1-v2: the host of app-iad-1 is full",
+            "create app-iad-2: the host of app-iad-1 is full",
             "wait until it is started: at most 300 s",
             "take out of routing id-app-iad-1: another machine has taken its place",
             "stop id-app-iad-1: it gets its signal, and time to end",

@@ -11,11 +11,12 @@ from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyCli
 from flyasync.api.once import CREATION, LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.outcome import Outcome, Run
 from flyasync.deploy.plan import Aim, Create, Plan
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import Rolling
-from flyasync.deploy.undo import RESTORED, RETIRED, deployment_back, undo, way_back
+from flyasync.deploy.undo import RESTORED, deployment_back, undo, way_back
 from flyasync.models.machine import GONE
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world

@@ -1,0 +1,116 @@
+"""Looking at machines without changing them: that they stay up, how they have ended, what they said last."""
+
+import asyncio
+from contextlib import suppress
+
+from flyasync.api.call import TROUBLE
+from flyasync.api.client import FlyClient
+from flyasync.deploy.creating import Tell
+from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.outcome import Phase, Run
+from flyasync.errors import FlyError, NotFound, WaitFailed
+from flyasync.models.machine import GONE, ExitEvent, Machine
+
+SETTLING = 10
+"""How many seconds a machine that has just stopped, or gone, may take to be told as it is."""
+
+LOOK_EVERY = 2.5
+"""Seconds between two looks at a machine that has to stay up."""
+
+LAST_LINES = 10
+"""How many of a failed machine's last log lines go into the report."""
+
+
+class Watching:
+    """Looks at the machines of one deploy, and takes a release machine away when it has ended."""
+
+    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell) -> None:
+        self._fly = fly
+        self._app = deployment.app
+        self._deployment = deployment
+        self._tell = tell
+
+    async def stay_up(self, run: Run, seconds: float) -> None:
+        """Look at the machine again and again; raises WaitFailed when it has not stayed up."""
+        self._tell(run, Phase.WATCHING, None)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0:
+            await asyncio.sleep(min(LOOK_EVERY, left))
+            try:
+                machine = await self._fly.machines.get(self._app, run.machine_id)
+            except TROUBLE:
+                continue
+            if reason := self._why_down(run, machine):
+                raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
+
+    def _why_down(self, run: Run, machine: Machine) -> str | None:
+        if machine.state in self._deployment.resting_states:
+            return None
+        end = machine.exit_event
+        if end and end != run.old_exit and end.exit_code and not end.requested_stop:
+            return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
+        if machine.state != "started":
+            return "it has not stayed up"
+        failing = ", ".join(f"{check.name} {check.status}" for check in machine.failing_checks)
+        return f"checks fail: {failing}" if failing else None
+
+    async def run_to_end(self, run: Run, seconds: float) -> None:
+        """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""
+        self._tell(run, Phase.RUNNING, None)
+        try:
+            async with asyncio.timeout(seconds):
+                machine = await self._ended(run)
+        except TimeoutError:
+            raise self._unfinished(run, f"it did not end within {seconds:g} s") from None
+        finally:
+            await self._remove(run)
+        end = machine.exit_event
+        if end is None or end.exit_code:
+            code = f"exit code {end.exit_code}" if end else "no exit code to be seen"
+            raise self._unfinished(run, f"the release command ended with {code}")
+        self._tell(run, Phase.ENDED, "exit code 0")
+
+    async def _ended(self, run: Run) -> Machine:
+        """Look until the machine's process has ended, and give the machine as it is then."""
+        patience = SETTLING
+        while True:
+            with suppress(*TROUBLE):
+                run.machine = machine = await self._fly.machines.get(self._app, run.machine_id)
+                if machine.exit_event or machine.state == "failed":
+                    return machine
+                patience -= machine.state in GONE
+                if not patience:
+                    return machine
+            await asyncio.sleep(1)
+
+    def _unfinished(self, run: Run, reason: str) -> WaitFailed:
+        state = run.machine.state if run.machine else "unknown"
+        return WaitFailed(self._app, run.machine_id, wanted="exit code 0", state=state, reason=reason, hopeless=True)
+
+    async def _remove(self, run: Run) -> None:
+        """Take the release machine away; as a rule it has gone by itself."""
+        if run.machine and run.machine.state not in GONE:
+            with suppress(NotFound):
+                await self._fly.machines.delete(self._app, run.machine_id, force=True)
+
+    async def evidence(self, run: Run) -> None:
+        """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
+        if run.machine is None:
+            return
+        with suppress(FlyError, TimeoutError):
+            async with asyncio.timeout(10):
+                machine = await self._fly.machines.get(self._app, run.machine_id)
+                run.exit = exit_in_words(machine, since=run.old_exit)
+                lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
+                run.logs = tuple(line.message or "" for line in lines[-LAST_LINES:])
+
+
+def exit_in_words(machine: Machine, *, since: ExitEvent | None = None) -> str | None:
+    """Say how a machine's process last ended since then, unless it was asked to."""
+    end = machine.exit_event
+    if end is None or end == since or end.requested_stop:
+        return None
+    memory = ", out of memory" if end.oom_killed else ""
+    restarts = f", restarted {end.restart_count} times" if end.restart_count else ""
+    return f"exit code {end.exit_code}{memory}{restarts}"
