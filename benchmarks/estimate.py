@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from flyasync import DeployBuilder, Emulator, FlyClient, deploy_many
-from flyasync.deploy.estimate import Bounds, Pace, Usual, estimate, estimate_many
+from flyasync.deploy.estimate import estimate, estimate_many
+from flyasync.deploy.rehearsal import Bounds, Usual
+from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.emulator.regions import CODES
 from flyasync.testing import run_virtual
 

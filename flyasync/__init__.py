@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
     from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
     from flyasync.deploy.many import deploy_many as deploy_many
-    from flyasync.deploy.outcome import Phase as Phase
+    from flyasync.deploy.outcome import Moment as Moment, Phase as Phase
     from flyasync.deploy.placement import Refusal as Refusal
     from flyasync.deploy.plan import Plan as Plan
     from flyasync.deploy.report import (
         DeployReport as DeployReport,
         MachineReport as MachineReport,
         RegionReport as RegionReport,
-        Result as Result,
     )
+    from flyasync.deploy.verdict import Failure as Failure, Result as Result
     from flyasync.emulator.faults import Fault as Fault
     from flyasync.emulator.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
@@ -221,15 +221,15 @@ _NAMES = {
         "Progress",
     ),
     "flyasync.deploy.many": ("deploy_many",),
-    "flyasync.deploy.outcome": ("Phase",),
+    "flyasync.deploy.outcome": ("Moment", "Phase"),
     "flyasync.deploy.placement": ("Refusal",),
     "flyasync.deploy.plan": ("Plan",),
     "flyasync.deploy.report": (
         "DeployReport",
         "MachineReport",
         "RegionReport",
-        "Result",
     ),
+    "flyasync.deploy.verdict": ("Failure", "Result"),
     "flyasync.emulator.faults": ("Fault",),
     "flyasync.emulator.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),

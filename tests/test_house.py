@@ -35,9 +35,9 @@ ORDER: dict[str, list[str]] = {
     ],
     "deploy": [
         "strategy", "merge", "release", "deployment", "fleet", "plan", "group", "moves", "strategies", "placement",
-        "outcome", "undo", "estimate", "gate", "report", "html", "events", "onlookers", "observe", "story", "journal",
-        "history", "lock", "door", "volumes", "creating", "hedge", "watching", "steps", "execute", "carry_out",
-        "settings", "builder", "many",
+        "outcome", "undo", "rehearsal_clock", "rehearsal", "estimate", "gate", "verdict", "report",
+        "html", "events", "onlookers", "observe", "story", "journal", "history", "lock", "door", "volumes",
+        "creating", "hedge", "watching", "steps", "execute", "carry_out", "settings", "builder", "many",
     ],
     "emulator": [
         "errors", "operations", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course",
@@ -75,7 +75,8 @@ PURE = {
     "models/*", "wire/request", "wire/events", "wire/judge",
     "deploy/strategy", "deploy/merge", "deploy/release", "deploy/deployment", "deploy/fleet", "deploy/plan",
     "deploy/group", "deploy/moves", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo",
-    "deploy/estimate", "deploy/gate", "deploy/report", "deploy/html", "deploy/events",
+    "deploy/rehearsal_clock", "deploy/rehearsal", "deploy/estimate", "deploy/gate", "deploy/verdict", "deploy/report",
+    "deploy/html", "deploy/events",
     "emulator/errors", "emulator/regions", "emulator/ids", "emulator/gojson", "emulator/guest", "emulator/config",
     "emulator/lifecycle", "emulator/faults", "emulator/rates", "emulator/course", "emulator/paging",
     "emulator/loglines", "emulator/processes", "emulator/holdings", "emulator/records", "emulator/world",

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.estimate import Pace, estimate, left
+from flyasync.deploy.estimate import estimate, left
 from flyasync.deploy.fleet import group_of, home, in_order
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.journal import Journal
@@ -17,6 +17,7 @@ from flyasync.deploy.lock import Leases
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track
+from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
 from flyasync.errors import FlyError, NotFound, WaitFailed

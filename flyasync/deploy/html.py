@@ -8,7 +8,8 @@ from itertools import pairwise
 from attrs import evolve, frozen
 
 from flyasync.deploy.outcome import Moment
-from flyasync.deploy.report import DeployReport, MachineReport, RegionReport, Result
+from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.verdict import Result
 
 LOOKS = {
     "making": ("creating", "created", "moving", "hedging", "adopted"),

@@ -8,7 +8,8 @@ from typing import Any
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.report import DeployReport, Failure, MachineReport, RegionReport, Result
+from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.verdict import Failure, Result
 from flyasync.errors import FlyError, InvalidInput
 
 Builders = DeployBuilder | Callable[[str], DeployBuilder]

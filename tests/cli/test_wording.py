@@ -2,7 +2,8 @@ import pytest
 
 from flyasync.cli.wording import Setting, duration, left, remarks, word
 from flyasync.deploy.outcome import Phase
-from flyasync.deploy.report import DeployReport, MachineReport, RegionReport, Result
+from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.verdict import Result
 
 
 @pytest.mark.parametrize(

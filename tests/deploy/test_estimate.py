@@ -8,11 +8,13 @@ from attrs import evolve
 
 from flyasync import Check, DeployBuilder, Event, FlyClient, Limits, Machine, MachineConfig, Planned, Progress, Rate
 from flyasync.deploy.deployment import GROUP, Deployment
-from flyasync.deploy.estimate import Pace, Usual, estimate, estimate_many, left
+from flyasync.deploy.estimate import estimate, estimate_many, left
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.onlookers import Onlookers
 from flyasync.deploy.outcome import Moment, Phase, Run
 from flyasync.deploy.plan import Plan
+from flyasync.deploy.rehearsal import Usual
+from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.release import ReleaseCommand
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share

@@ -13,7 +13,8 @@ from hypothesis import given, strategies as st
 from flyasync.deploy.html import PHASES, SIGNS, page, segments
 from flyasync.deploy.outcome import Moment, Phase
 from flyasync.deploy.placement import Refusal
-from flyasync.deploy.report import DeployReport, Failure, MachineReport, RegionReport, Result
+from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.verdict import Failure, Result
 from flyasync.errors import Scope
 
 WAY = ((0.0, Phase.CREATING), (1.5, Phase.CREATED), (1.5, Phase.STARTING), (4.0, Phase.CHECKING), (9.0, Phase.HEALTHY))

@@ -127,13 +127,13 @@ async def test_nothing_is_kept_of_apps_that_are_done() -> None:
         kept.append(weakref.ref(builder := DeployBuilder(app).to_regions("iad").with_image("nginx")))
         return builder
 
-    names = (f"nobody-{number}" for number in range(40))
+    names = (f"nobody-{number}" for number in range(12))
     async with world(seed=1) as (_, fly), aclosing(deploy_many(fly, made, names, at_once=3)) as reports:
         async for report in reports:
             assert not report.ok
             gc.collect()
             assert sum(each() is not None for each in kept) <= 4
-    assert len(kept) == 40
+    assert len(kept) == 12
 
 
 async def test_an_app_that_cannot_begin_says_why_and_stops_no_other() -> None:
