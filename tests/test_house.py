@@ -36,7 +36,7 @@ ORDER: dict[str, list[str]] = {
     "deploy": [
         "strategy", "merge", "release", "deployment", "fleet", "plan", "group", "moves", "strategies", "placement",
         "outcome", "undo", "rehearsal_clock", "rehearsal", "estimate", "gate", "verdict", "report",
-        "html", "events", "onlookers", "observe", "story", "journal", "history", "lock", "door", "volumes",
+        "html", "events", "onlookers", "observe", "story", "journal", "history", "lock", "places", "door", "volumes",
         "creating", "hedge", "watching", "steps", "execute", "carry_out", "settings", "builder", "many",
     ],
     "emulator": [

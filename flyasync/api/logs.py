@@ -37,9 +37,10 @@ class Logs:
         return LogStream(self._caller, app, {"instance": machine, "region": region}, next_token)
 
     async def recent(self, app: str, *, machine: str | None = None, region: str | None = None) -> tuple[LogLine, ...]:
-        """Give the newest lines there are, oldest first, in one request; `machine` and `region` as for `stream`.
+        """Give the newest lines there are, oldest first: one page of the log; `machine` and `region` as for `stream`.
 
-        Lines that cannot be read are left out. Raises what keeps it from being answered, without trying again.
+        Lines that cannot be read are left out. Raises what keeps the page from being read, once the client has tried
+        again as with any other read (`retry`).
         """
         return await self.stream(app, machine=machine, region=region).page()
 

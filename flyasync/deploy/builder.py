@@ -27,9 +27,6 @@ from flyasync.deploy.settings import Settings
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import Rolling
 
-SMOKE = 10.0
-"""Seconds that a started machine without checks has to stay up, where a strategy is used."""
-
 
 @frozen
 class DeployBuilder(Settings):

@@ -1,6 +1,7 @@
 """One deploy from its plan to its report: locked, walked, looked at, and rolled back where that is asked for."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -69,16 +70,13 @@ async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
 
     What counts is the plan made under the lease: until then somebody may have been at work.
     """
-    for last in (*[False] * (LOCK_TRIES - 1), True):
+    for _ in range(LOCK_TRIES):
         plan = await make_plan()
         machine_id = locking(plan)
         if machine_id is None or plan.is_empty or leases.holds(machine_id):
             return plan
-        try:
+        with suppress(NotFound):
             await leases.lock(machine_id)
-        except NotFound:
-            if last:
-                raise
     return await make_plan()
 
 

@@ -221,14 +221,20 @@ class Deployment:
         autostops = any(service.autostop not in {None, "off"} for service in self.config.services or ())
         return frozenset({"stopped", "suspended"}) if autostops else frozenset()
 
+    def rests(self, machine: Machine) -> bool:
+        """Tell whether autostop has put a machine to rest; one that is stopped because its process failed has none."""
+        return machine.state in self.resting_states and not machine.has_crashed
+
     def keeps_promise(self, machine: Machine) -> bool:
         """Tell whether a machine is as this deployment wants it."""
         return self.made(machine) and self.is_up(machine)
 
     def is_up(self, machine: Machine) -> bool:
         """Tell whether a machine, whatever its config, does what this deployment wants machines to do."""
+        if machine.has_crashed:
+            return False
         if self.goal is None:
             return machine.is_alive
         if self.goal == "healthy" and machine.state == "started":
             return machine.is_healthy
-        return machine.state in {"started", *self.resting_states}
+        return machine.state == "started" or self.rests(machine)

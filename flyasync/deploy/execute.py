@@ -10,13 +10,15 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.estimate import estimate, left
-from flyasync.deploy.fleet import group_of, home, in_order
+from flyasync.deploy.fleet import group_of, home, oldest
 from flyasync.deploy.gate import Gate
+from flyasync.deploy.group import RESTING
 from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
-from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track
+from flyasync.deploy.places import Place, Places
+from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track, Update
 from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
@@ -53,6 +55,7 @@ class Execution:
         self._steps = Steps(fly, deployment, tell, leases)
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
+        self._relied_on: set[str] = set()
         self._gate = Gate(deployment, self.runs, presses_on=presses_on or plan.group is None)
         self._steps.may_begin = self._gate.lets
         if plan.before is not None:
@@ -83,23 +86,34 @@ class Execution:
         if self.leases.locking not in leaving:
             return
         there = [run.machine for run in self.runs.values() if run.machine and run.phase is not Phase.DESTROYED]
-        if heir := next((each for each in in_order(there) if each.id not in leaving and each.host_is_ok), None):
+        if heir := oldest(each for each in there if each.id not in leaving):
             with suppress(FlyError):  # somebody has that one for himself; each machine is guarded by its own lease
                 await self.leases.lock(heir.id)
 
     async def _pass(self, stage: Stage) -> None:
-        places = {lane.region: asyncio.Semaphore(lane.width) for lane in stage.lanes if lane.width}
-        await together(self._in_turn(track, places) for track in self._in_line(stage))
+        self._relied_on.clear()
+        places = {lane.region: Places(lane.width) for lane in stage.lanes if lane.width}
+        others = {lane.region: asyncio.Lock() for lane in stage.lanes if stage.relies_on_others}
+        await together(self._in_turn(track, places, others) for track in self._in_line(stage))
 
     def _in_line(self, stage: Stage) -> Iterable[Track]:
         """Give the tracks in the order to begin them; all deployers of an empty group begin with the same one."""
         return stage.tracks if self._steps.is_open else sorted(stage.tracks, key=lambda track: track.machine.name)
 
-    async def _in_turn(self, track: Track, places: Mapping[str, asyncio.Semaphore]) -> None:
-        place = places.get(track.machine.region) if track.takes_a_place else None
-        async with place or nullcontext():
-            if self._gate.lets(track.machine.region) and not self._has_to_stay(track):
-                await self._follow(track)
+    async def _in_turn(self, track: Track, places: Mapping[str, Places], others: Mapping[str, asyncio.Lock]) -> None:
+        region = track.machine.region
+        place = places.get(region) if track.takes_a_place or await self._has_woken(track) else None
+        async with place.one() if place else nullcontext(Place()) as held:
+            if held.is_there and self._gate.lets(region) and not self._has_to_stay(track):
+                await self._follow(track, others.get(region))
+            held.is_lost = self.runs[track.machine.name].error is not None
+
+    async def _has_woken(self, track: Track) -> bool:
+        """Tell whether a machine that was at rest when the plan was made runs by now, and so serves, perhaps."""
+        if track.aim is not Aim.REST or not any(isinstance(step, Update) for step in track.steps):
+            return False
+        machine = await self._get(track.machine_id or "")
+        return isinstance(machine, Machine) and machine.state not in RESTING
 
     def _has_to_stay(self, track: Track) -> bool:
         """Tell whether a machine takes traffic that others of its region were to take over on the way back, in vain."""
@@ -108,10 +122,14 @@ class Execution:
         others = (run for run in self.runs.values() if run.wanted.region == track.machine.region)
         return track.aim is Aim.GO and any(run.error or run.phase is Phase.SKIPPED for run in others)
 
-    async def _follow(self, track: Track) -> None:
+    async def _follow(self, track: Track, others: asyncio.Lock | None = None) -> None:
         run = self.runs[track.machine.name]
+        run.deadline = None
         self.journal.began(track, run)
         try:
+            self.leases.check()
+            if others:
+                await self._others_serve(track, others)
             async with self._leased(track):
                 for step in track.steps:
                     await self._steps.take(step, run)
@@ -127,6 +145,16 @@ class Execution:
             if isinstance(error, WaitFailed):
                 await self._steps.evidence(run)
         self.journal.ended(run)
+
+    async def _others_serve(self, track: Track, lock: asyncio.Lock) -> None:
+        """See that the machines of a region that stay are up before one leaves, or is let in; one look serves all."""
+        region = track.machine.region
+        async with lock:
+            if region in self._relied_on:
+                return
+            staying = [run for run in self.runs.values() if run.wanted.region == region and run.aim is Aim.SERVE]
+            await asyncio.gather(*(self._steps.see_up(run) for run in staying if run.machine))
+            self._relied_on.add(region)
 
     @asynccontextmanager
     async def _leased(self, track: Track) -> AsyncIterator[None]:
@@ -188,8 +216,10 @@ class Execution:
             settled=frozenset(self._settled),
             launch=self._deployment.launch if self.plan.group is not None else None,
         )
+        before = {machine.id for machine in self.plan.before.machines} if self.plan.before else set()
         for run in runs:
             run.machine = run.machine or outcome.machine(run)
+            run.adopted |= run.machine is not None and run.machine.id in before
         return outcome
 
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
@@ -228,7 +258,7 @@ class Execution:
 
 def _runs(plan: Plan) -> dict[str, Run]:
     """Make a run for each machine, however many stages it is in, and for those that are kept."""
-    there = {machine.id: machine for machine in plan.before.machines} if plan.before and plan.group else {}
+    there = {machine.id: machine for machine in plan.before.machines} if plan.before else {}
     runs: dict[str, Run] = {}
     for track in plan.tracks:
         runs.setdefault(track.machine.name, _run(track, there))
@@ -266,7 +296,8 @@ def locking(plan: Plan) -> str | None:
     """Choose the machine whose lease keeps other deployers out: they all choose the same one."""
     if plan.before is None or plan.group is None:
         return None
-    return next((machine.id for machine in plan.before.group(plan.group) if machine.host_is_ok), None)
+    first = oldest(plan.before.group(plan.group))
+    return first.id if first else None
 
 
 async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:

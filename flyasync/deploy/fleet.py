@@ -59,8 +59,18 @@ def serves(machine: Machine) -> bool:
 
 
 def in_order(machines: Iterable[Machine]) -> tuple[Machine, ...]:
-    """Sort machines as every deployer sorts them."""
+    """Sort machines by name, and numbers by size."""
     return tuple(sorted(machines, key=_by_name))
+
+
+def oldest(machines: Iterable[Machine]) -> Machine | None:
+    """Choose one machine as every deployer chooses it: one that is made later never comes before it."""
+    return min((each for each in machines if each.host_is_ok), key=_by_age, default=None)
+
+
+def _by_age(machine: Machine) -> tuple[float, str]:
+    made = machine.created_at.datetime if machine.created_at else None
+    return made.timestamp() if made else 0.0, machine.id
 
 
 def _by_name(machine: Machine) -> tuple[int, str, str]:

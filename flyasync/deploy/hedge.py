@@ -10,7 +10,7 @@ from flyasync.deploy.creating import Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.plan import Create
-from flyasync.errors import FlyError, NotFound
+from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
 
 SIBLINGS = 3
@@ -88,7 +88,8 @@ class Hedge:
         return other.machine
 
     async def _destroy(self, machine: Machine) -> None:
-        with suppress(NotFound):
+        """Destroy the loser; where that fails it is no fault of the winner's: the report calls it surplus."""
+        with suppress(FlyError):
             await self._fly.machines.delete(self._deployment.app, machine.id, force=True)
 
 

@@ -14,7 +14,7 @@ from attrs import Factory, define, evolve, frozen
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.fleet import Fleet, group_of, serves, tags
+from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.group import RESTING, has_crashed
 from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.observe import observe
@@ -297,7 +297,7 @@ def _widths(deployment: Deployment, fleet: Fleet) -> Mapping[str, int]:
     if isinstance(strategy, Immediate):
         return {}
     share = (strategy if isinstance(strategy, Rolling | Canary) else Rolling()).max_unavailable
-    serving = Counter(machine.region for machine in fleet.group(deployment.group) if serves(machine))
+    serving = Counter(home(machine) for machine in fleet.group(deployment.group) if serves(machine))
     return {region: share.at_most(count) for region, count in serving.items()}
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ from flyasync.models.convert import unstructure
 from flyasync.models.secrecy import HIDDEN
 
 __all__ = ["Journal", "JournalFile", "Story", "read"]
+
+if sys.platform != "win32":
+    import fcntl
 
 _OPENING = b'{"what": "'
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -54,8 +58,8 @@ class JournalFile(Journal):
     """A journal in a file that its owner alone may read; what is there already stays, and is gone on from.
 
     Each line is with the operating system before what it tells of goes on. Raises InvalidInput for a file that cannot
-    be written, that others may read, or that is no journal. A disk that fails later ends the journal, not the deploy:
-    the event loop's exception handler is told.
+    be written, that others may read, that is no journal, or that another deploy is writing. A disk that fails later
+    ends the journal, not the deploy: the event loop's exception handler is told.
     """
 
     def __init__(self, path: str) -> None:
@@ -155,6 +159,7 @@ def _opened(path: str) -> TextIO:
     file = os.fdopen(descriptor, "r+", encoding="utf-8")
     try:
         _check_mode(path, descriptor)
+        _lock(path, descriptor)
         _end_whole(path, descriptor)
     except BaseException:
         file.close()
@@ -171,6 +176,20 @@ def _check_mode(path: str, descriptor: int) -> None:
             f"the journal {path} is open to others ({stat.filemode(mode)}), and tells them what runs where: "
             f"chmod 600 {path}"
         )
+
+
+def _lock(path: str, descriptor: int) -> None:
+    """Keep other writers out until the file is closed, where the system can do that."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidInput(
+            f"the journal {path} is being written by another deploy: name another file, or wait until that has ended"
+        ) from None
+    except OSError:
+        pass  # some network file systems know no locks
 
 
 def _end_whole(path: str, descriptor: int) -> None:

@@ -50,6 +50,15 @@ class Leases:
         await self.take(machine_id)
         self.locking = machine_id
 
+    def unlock(self) -> None:
+        """Note that the machine that locks is gone, and its lease with it."""
+        self.locking = None
+
+    def check(self) -> None:
+        """Raise the error that lost the lease which keeps other deployers out, if it was lost."""
+        if self.locking is not None:
+            self.nonce(self.locking)
+
     def nonce(self, machine_id: str) -> str | None:
         """Give the proof of the lease on a machine; raises the error that lost it, None where none was taken."""
         held = self._held.get(machine_id)

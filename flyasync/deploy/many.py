@@ -27,7 +27,8 @@ async def deploy_many(
             async for report in reports:
                 print(report)
 
-    `builder` is a DeployBuilder, used with `for_app`, or a function that gives one for an app's name. `apps` are names,
+    `builder` is a DeployBuilder, used with `for_app`, or a function that gives one for an app's name; only the latter
+    may have a journal, each app its own. `apps` are names,
     from an iterable or an async one, which may be endless: it is read only as apps begin, so that never more than
     `at_once` have been read whose reports you have not taken. Nothing is kept of apps that are done; whoever takes
     reports slowly slows the deploys. Iterables that block the loop block the deploys too.
@@ -218,6 +219,11 @@ def _unknown(app: str, error: FlyError, seconds: float) -> DeployReport:
 
 def _checked(builder: Any) -> Callable[[str], DeployBuilder]:
     if isinstance(builder, DeployBuilder):
+        if builder.journal is not None:
+            raise InvalidInput(
+                f"the journal {builder.journal} tells of one app, not of many: give a function that names each app's "
+                "own, such as lambda app: base.for_app(app).with_journal(f'{app}.jsonl')"
+            )
         return builder.for_app
     if not callable(builder):
         raise InvalidInput(f"builder is {builder!r}, but must be a DeployBuilder, or a function of an app's name")

@@ -1,6 +1,6 @@
 """Plan: stages of lanes (regions) of tracks (machines) of steps, each with its cause."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -250,12 +250,26 @@ class Stage:
     """Lanes that go together.
 
     Once a stage that is a `point_of_no_return` has begun, what the deploy made in its regions takes traffic, and no
-    failure deletes it any more.
+    failure deletes it any more. In one that `relies_on_others` a lane begins only once the machines of its region that
+    stay are seen to be as they shall.
     """
 
     lanes: tuple[Lane, ...]
     title: str | None = None
     point_of_no_return: bool = False
+    relies_on_others: bool = False
+
+    @classmethod
+    def of(cls, title: str, tracks: Iterable[Track], widths: Mapping[str, int] | None = None, **kind: bool) -> "Stage":
+        """Make a stage of tracks, a lane for each of their regions."""
+        by_region: dict[str, list[Track]] = {}
+        for track in tracks:
+            by_region.setdefault(track.machine.region, []).append(track)
+        lanes = (
+            Lane(region=region, tracks=tuple(those), width=(widths or {}).get(region))
+            for region, those in by_region.items()
+        )
+        return cls(title=title, lanes=tuple(lanes), **kind)
 
     @property
     def tracks(self) -> tuple[Track, ...]:

@@ -8,7 +8,7 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import DNS, Init, MachineConfig
 from flyasync.models.container import Restart
 from flyasync.models.guest import Guest
-from flyasync.models.secrecy import tells_a_secret
+from flyasync.models.secrecy import HIDDEN, tells_a_secret
 
 RELEASE_GROUP = "fly_app_release_command"
 """The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
@@ -18,7 +18,7 @@ RELEASE_GROUP = "fly_app_release_command"
 class ReleaseCommand:
     """A command that runs to exit 0 on a machine of its own, within `timeout` seconds, or the deploy ends there."""
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = field(repr=False)
     timeout: float = field(default=300.0, validator=validators.gt(0))
     guest: Guest | None = None
 
@@ -48,4 +48,6 @@ class ReleaseCommand:
         )
 
     def __str__(self) -> str:
+        if tells_a_secret(self.command[:1]):
+            return HIDDEN
         return f"{self.command[0]} …" if tells_a_secret(self.command) else shlex.join(self.command)

@@ -13,7 +13,7 @@ from flyasync.deploy.plan import Aim
 from flyasync.deploy.verdict import Failure, Result, judged
 from flyasync.errors import DeployFailed
 from flyasync.models.convert import structure, unstructure
-from flyasync.models.machine import machine_host
+from flyasync.models.machine import Machine, machine_host
 
 
 @frozen(kw_only=True)
@@ -22,8 +22,9 @@ class MachineReport:
 
     `asked` is the region it was wanted in, `region` the one it is in; `refusals` are the regions that had no room, in
     order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin. Of a
-    machine that failed, `exit` says how its process ended and `logs` are its last lines. `moments` are the phases it
-    came to.
+    machine that failed, `exit` says how its process ended and `logs` are its last lines, with the values of its env
+    masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: nobody pays for them
+    but you. `moments` are the phases it came to.
     """
 
     name: str
@@ -38,6 +39,7 @@ class MachineReport:
     failure: Failure | None = None
     exit: str | None = None
     logs: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     moments: tuple[Moment, ...] = field(default=(), repr=False)
     created_after: float | None = None
     ready_after: float | None = None
@@ -164,6 +166,13 @@ class DeployReport:
         made = (each.id for each in there if not self.strategy or not (each.adopted or each.is_running))
         return (*filter(None, made), *self.surplus)
 
+    @property
+    def loose_volumes(self) -> tuple[str, ...]:
+        """The ids of volumes that were made for machines which do not hold them; a rollback takes them away."""
+        if self.rollback and self.rollback.ok:
+            return ()
+        return tuple(volume for machine in self.machines for volume in machine.volumes)
+
     @classmethod
     def of(
         cls,
@@ -250,6 +259,8 @@ class DeployReport:
             yield f"  too many: {', '.join(self.surplus)} carry this launch's tag besides the machines above"
         if not self.ok and self.left_behind:
             yield f"  left behind, to keep or to destroy: {', '.join(self.left_behind)}"
+        if self.loose_volumes:
+            yield f"  made and held by no machine, to use or to delete: volumes {', '.join(self.loose_volumes)}"
         if any(machine.result in {Result.UNKNOWN, Result.NOT_BEGUN} for machine in self.machines):
             yield self._way_on()
         if self.rollback:
@@ -265,6 +276,7 @@ class DeployReport:
 def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> MachineReport:
     machine = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
     result, failure = judged(deployment, outcome, run)
+    is_fine = result in {Result.RUNNING, Result.RESTING}  # whatever a wait on the way has met
     return MachineReport(
         name=run.wanted.name,
         asked=run.wanted.region,
@@ -276,12 +288,22 @@ def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> Machi
         adopted=run.adopted,
         refusals=tuple(run.refusals),
         failure=failure,
-        exit=run.exit,
-        logs=run.logs,
+        exit=None if is_fine else run.exit,
+        logs=() if is_fine else run.logs,
+        volumes=tuple(_loose(run, machine)),
         moments=tuple(run.moments),
         created_after=run.created_after,
         ready_after=run.ready_after,
     )
+
+
+def _loose(run: Run, machine: Machine | None) -> Iterator[str]:
+    """Give the volumes that were made for a machine and that it does not hold, as far as that can be seen."""
+    if machine is None:
+        yield from run.made_volumes
+    elif machine.config:
+        held = {mount.volume for mount in machine.config.mounts or ()}
+        yield from (volume for volume in run.made_volumes if volume not in held)
 
 
 def _of(machines: Iterable[tuple[Run, MachineReport]], region: str, *aims: Aim) -> Iterable[MachineReport]:

@@ -301,6 +301,11 @@ class Settings:
         """
         return evolve(self, journal=os.fspath(path))
 
+    @property
+    def journal(self) -> str | None:
+        """The file that it journals into, if any."""
+        return self._journal
+
     def roll_back_on_failure(self, roll_back: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
         """Go back to what was there before if the deploy misses its requirement; by default all stays as it is then.
 

@@ -1,4 +1,4 @@
-"""One step becomes its API calls; with creating.py, the only file that changes a machine."""
+"""One step becomes its API calls: here, in creating.py and what they use machines are changed, and nowhere else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,6 +14,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.creating import SECRETS_TRIES, Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.group import RESTING
 from flyasync.deploy.hedge import Hedge
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.merge import RETIRED, merged
@@ -156,7 +157,10 @@ class Steps:
         self._tell(run, Phase.UPDATING, None)
         run.deadline = None
         try:
+            was_at_rest = await self._is_at_rest(run)
             run.machine = await self._persistently(partial(self._modify, run, step))
+            if step.launches and was_at_rest:
+                await self._wake(run)
         except NoCapacity as error:
             if not step.if_full:
                 raise
@@ -164,13 +168,32 @@ class Steps:
         else:
             self._tell(run, Phase.UPDATED, None)
 
+    async def _is_at_rest(self, run: Run) -> bool:
+        """Look whether the machine runs at this moment: since the plan was made, the proxy may have changed that."""
+        with suppress(*TROUBLE):
+            return (await self._fly.machines.get(self._app, run.machine_id)).state in RESTING
+        return False
+
+    async def _wake(self, run: Run) -> None:
+        """Start a machine that ran when the plan was made and was at rest when it was updated; that leaves it so."""
+        await self._await_settled(run, AwaitSettled(cause="it was at rest"))
+        await self._start(run, Start(cause="it ran when the plan was made"))
+
+    async def see_up(self, run: Run) -> None:
+        """See that a machine is as this deploy wants machines to be; raises WaitFailed when it does not come up."""
+        machine = await self._fly.machines.get(self._app, run.machine_id)
+        if self._deployment.goal is None or self._deployment.is_up(machine):
+            return
+        wait = self._fly.machines.wait_healthy if self._deployment.goal == "healthy" else self._fly.machines.wait
+        await wait(self._app, run.machine_id, timeout=self._deployment.timeout)
+
     async def _modify(self, run: Run, step: Update) -> Machine:
         return await self._fly.machines.modify(
             self._app,
             run.machine_id,
             partial(self._config, step),
             nonce=self._leases.nonce(run.machine_id),
-            skip_launch=None if step.launches else True,
+            skip_launch=None if step.launches or not await self._is_at_rest(run) else True,
             min_secrets_version=self._creating.secrets_version,
         )
 
@@ -247,7 +270,7 @@ class Steps:
     async def _await_settled(self, run: Run, _: AwaitSettled) -> None:
         version = run.machine.current_version if run.machine else None
         await self._fly.machines.wait(
-            self._app, run.machine_id, state="stopped", version=version, timeout=self._time_left(run)
+            self._app, run.machine_id, state="settled", version=version, timeout=self._time_left(run)
         )
         self._tell(run, Phase.SETTLED, None)
 
@@ -291,6 +314,8 @@ class Steps:
         if machine_id == self._leases.locking and run.machine and machine_id != run.machine_id:
             await self._leases.lock(run.machine_id)
         await self.destroy(machine_id)
+        if machine_id == self._leases.locking:
+            self._leases.unlock()
         if run.machine and machine_id == run.machine_id:
             self._tell(run, Phase.DESTROYED, None)
 

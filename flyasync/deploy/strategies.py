@@ -1,9 +1,9 @@
 """From what is wanted and what is there to a plan; pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
@@ -49,16 +49,22 @@ def launch(deployment: Deployment, fleet: Fleet) -> Plan:
 def group(deployment: Deployment, fleet: Fleet) -> Plan:
     """Bring a group of machines to what is wanted, by a strategy; touch no machine outside the group."""
     members, shape = _decided(deployment, fleet)
-    waves = deployment.waves or (deployment.regions,)
-    stages = chain.from_iterable(
-        shape(deployment, fleet, [each for each in members if each.region in wave], number, len(waves))
-        for number, wave in enumerate(waves, start=1)
-    )
+    stages = chain.from_iterable(shape(deployment, fleet, those, wave) for wave, those in _waves(deployment, members))
     return evolve(
         _plan(deployment, fleet, (*stages, *_retired_groups(deployment, fleet))),
         kept=tuple(_track(each, (), _aim(each)) for each in members if each.fate is Fate.KEEP),
         remarks=tuple(_remarks(deployment, fleet)),
     )
+
+
+def _waves(deployment: Deployment, members: Sequence[Member]) -> Iterator[tuple["_Wave", list[Member]]]:
+    waves = deployment.waves or (deployment.regions,)
+    has_led = False
+    for number, regions in enumerate(waves, start=1):
+        those = [each for each in members if each.region in regions]
+        changes = any(each.fate in {Fate.UPDATE, Fate.MAKE} for each in those)
+        yield _Wave(number, len(waves), leads=changes and not has_led), those
+        has_led |= changes
 
 
 def _decided(deployment: Deployment, fleet: Fleet) -> tuple[tuple[Member, ...], "Shape"]:
@@ -180,41 +186,33 @@ def _id(machine: Machine | None) -> str | None:
 # Tracks become stages.
 
 
-def _stage(
-    title: str,
-    tracks: Iterable[Track],
-    widths: Mapping[str, int] | None = None,
-    *,
-    point_of_no_return: bool = False,
-) -> Stage:
-    by_region: dict[str, list[Track]] = {}
-    for track in tracks:
-        by_region.setdefault(track.machine.region, []).append(track)
-    lanes = (
-        Lane(region=region, tracks=tuple(those), width=(widths or {}).get(region))
-        for region, those in by_region.items()
-    )
-    return Stage(title=title, lanes=tuple(lanes), point_of_no_return=point_of_no_return)
+@frozen
+class _Wave:
+    """Which wave of how many; the one that `leads` is the first in which anything changes."""
+
+    number: int
+    of: int
+    leads: bool
+
+    def __str__(self) -> str:
+        return f", wave {self.number} of {self.of}" if self.of > 1 else ""
 
 
-Shape = Callable[[Deployment, Fleet, Sequence[Member], int, int], Iterator[Stage]]
+Shape = Callable[[Deployment, Fleet, Sequence[Member], _Wave], Iterator[Stage]]
 
 
-def _in_place(
-    deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: int, waves: int
-) -> Iterator[Stage]:
+def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Rolling, canary and immediate: update where they are, and let go what is left over when the rest serves."""
-    of = f", wave {wave} of {waves}" if waves > 1 else ""
     tracks = list(_changed(deployment, fleet, members))
     widths = _widths(deployment, members)
-    ahead = _ahead(deployment, tracks) if wave == 1 else []
+    ahead = _ahead(deployment, tracks) if wave.leads else []
     if ahead:
-        yield _stage(_title_ahead(deployment, ahead) + of, ahead, widths)
+        yield Stage.of(f"{_title_ahead(deployment, ahead)}{wave}", ahead, widths)
     first = {track.machine.name for track in ahead}
     rest = [track for track in tracks if track.machine.name not in first]
     title = "all at once" if isinstance(deployment.strategy, Immediate) else "the rest" if ahead else "all of them"
-    yield _stage(title + of, rest, widths)
-    yield _stage(f"let go what is not wanted any more{of}", _leaving(members))
+    yield Stage.of(f"{title}{wave}", rest, widths)
+    yield Stage.of(f"let go what is not wanted any more{wave}", _leaving(members), relies_on_others=True)
 
 
 def _widths(deployment: Deployment, members: Sequence[Member]) -> dict[str, int]:
@@ -256,16 +254,18 @@ def _title_ahead(deployment: Deployment, ahead: Sequence[Track]) -> str:
     return "one machine goes first"
 
 
-def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave: int, waves: int) -> Iterator[Stage]:
+def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Make the new ones outside routing, let them in together, and only then take the old ones out."""
-    of = f", wave {wave} of {waves}" if waves > 1 else ""
     old = [member for member in members if member.fate is Fate.RETIRE]
     new = [member for member in members if member.fate is not Fate.RETIRE]
     cordoned = any(member.serves for member in old)
-    yield _stage(f"make the new ones{of}", _outside(deployment, new, cordoned=cordoned))
-    yield _stage(f"let them in{of}", _let_in(new, cordoned=cordoned), point_of_no_return=True)
+    yield Stage.of(f"make the new ones{wave}", _outside(deployment, new, cordoned=cordoned))
+    yield Stage.of(
+        f"let them in{wave}", _let_in(new, cordoned=cordoned), point_of_no_return=True, relies_on_others=True
+    )
     assert isinstance(deployment.strategy, BlueGreen)  # noqa: S101 - that is what brought us here
-    yield _stage(f"take the old ones out{of}", _leaving(old, drain=deployment.strategy.drain))
+    leaving = _leaving(old, drain=deployment.strategy.drain)
+    yield Stage.of(f"take the old ones out{wave}", leaving, relies_on_others=True)
 
 
 def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
@@ -304,7 +304,7 @@ def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
             for number, machine in enumerate(machines, start=1)
             if machine.state not in GONE
         ]
-        yield _stage(f"retire the group {name}", tracks)
+        yield Stage.of(f"retire the group {name}", tracks)
 
 
 def _remarks(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
@@ -321,7 +321,7 @@ def _released(deployment: Deployment, plan: Plan) -> Plan:
         return plan
     region = deployment.regions[0]
     track = Track(
-        machine=Wanted(name=f"release-{deployment.launch}", region=region, number=0),
+        machine=Wanted(name=f"release-{deployment.group}".replace("_", "-"), region=region, number=0),
         steps=(
             Create(cause=f"to run {deployment.release}", config=deployment.release.config(deployment.config)),
             RunToEnd(seconds=deployment.release.timeout, cause="nothing changes unless it ends with exit code 0"),

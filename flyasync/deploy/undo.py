@@ -19,7 +19,6 @@ from flyasync.deploy.plan import (
     Create,
     DeleteVolume,
     Destroy,
-    Lane,
     Plan,
     Stage,
     Start,
@@ -54,7 +53,7 @@ def undo(plan: Plan, outcome: Outcome) -> Plan:
         plan,
         _concerned(plan, plan.before),
         outcome.seen,
-        made=frozenset(volumes) | _launched(outcome.seen, plan.launch),
+        made=(frozenset(volumes) | _launched(outcome.seen, plan.launch)) - {each.id for each in plan.before.machines},
         settled=outcome.settled,
         volumes=volumes,
         loose=[run for run in outcome.runs if not (run.machine and run.machine.id in volumes.keys() & there)],
@@ -85,8 +84,8 @@ def way_back(
     restored = [was.track() for was in back]
     gone = [_gone(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     stages = (
-        _stage("restore what was there", [track for track in restored if track.steps], widths),
-        _stage("take away what was made", [*gone, *_let_go(loose, plan.launch, settled)]),
+        Stage.of("restore what was there", [track for track in restored if track.steps], widths),
+        Stage.of("take away what was made", [*gone, *_let_go(loose, plan.launch, settled)]),
     )
     return evolve(
         plan,
@@ -249,17 +248,6 @@ def _let_go(runs: Iterable[Run], launch: str, settled: frozenset[str]) -> Iterat
 def before_launch(launch: str) -> str:
     """Name the launch of machines that had none, and were made again once `launch` was undone."""
     return f"before-{launch}"
-
-
-def _stage(title: str, tracks: Iterable[Track], widths: Mapping[str, int] | None = None) -> Stage:
-    by_region: dict[str, list[Track]] = {}
-    for track in tracks:
-        by_region.setdefault(track.machine.region, []).append(track)
-    lanes = (
-        Lane(region=region, tracks=tuple(those), width=(widths or {}).get(region))
-        for region, those in by_region.items()
-    )
-    return Stage(title=title, lanes=tuple(lanes))
 
 
 def _remarks(settled: Iterable[str], back: Iterable[_Was]) -> Iterator[str]:

@@ -16,7 +16,7 @@ class Result(StrEnum):
     """What became of one machine."""
 
     RUNNING = "running"  # it was looked at last, and is in the state promised
-    RESTING = "resting"  # it has what was asked for, and is stopped as it was before
+    RESTING = "resting"  # it has what was asked for, and is stopped: as it was before, or by autostop
     OUTSIDE = "outside routing"  # it is ready, but the deploy did not come to letting it in
     RETIRED = "retired"  # it was not wanted any more, and is gone
     ENDED = "ended well"  # the release command came to exit code 0
@@ -99,7 +99,11 @@ def _present(
         return Result.FAILED, error
     if deployment.strategy and machine.cordoned and run.config is None:
         return Result.OUTSIDE, error
-    return Result.RESTING if run.aim is Aim.REST and machine.state != "started" else Result.RUNNING, None
+    return Result.RESTING if _rests(deployment, run, machine) else Result.RUNNING, None
+
+
+def _rests(deployment: Deployment, run: Run, machine: Machine) -> bool:
+    return deployment.rests(machine) or (run.aim is Aim.REST and machine.state != "started")
 
 
 def _proves_nothing(error: FlyError) -> bool:

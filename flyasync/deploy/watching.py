@@ -1,14 +1,18 @@
-"""Looking at machines without changing them: that they stay up, how they have ended, what they said last."""
+"""Looking at machines: that they stay up, how they ended, what they said last; it takes but release machines away."""
 
 import asyncio
+import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
+from flyasync.api.waits import JUST_CREATED
 from flyasync.deploy.creating import Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.errors import FlyError, NotFound, WaitFailed
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, ExitEvent, Machine
 
 SETTLING = 10
@@ -16,6 +20,9 @@ SETTLING = 10
 
 LOOK_EVERY = 2.5
 """Seconds between two looks at a machine that has to stay up."""
+
+SHORTEST_MASKED = 6
+"""Values of so many characters or more are masked in log lines; shorter ones stand in too many words by chance."""
 
 LAST_LINES = 10
 """How many of a failed machine's last log lines go into the report."""
@@ -45,11 +52,11 @@ class Watching:
                 raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
 
     def _why_down(self, run: Run, machine: Machine) -> str | None:
-        if machine.state in self._deployment.resting_states:
-            return None
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
+        if self._deployment.rests(machine):
+            return None
         if machine.state != "started":
             return "it has not stayed up"
         failing = ", ".join(f"{check.name} {check.status}" for check in machine.failing_checks)
@@ -73,25 +80,34 @@ class Watching:
 
     async def _ended(self, run: Run) -> Machine:
         """Look until the machine's process has ended, and give the machine as it is then."""
-        patience = SETTLING
+        patience, known_by = SETTLING, asyncio.get_running_loop().time() + JUST_CREATED
         while True:
-            with suppress(*TROUBLE):
-                run.machine = machine = await self._fly.machines.get(self._app, run.machine_id)
-                if machine.exit_event or machine.state == "failed":
-                    return machine
+            if machine := await self._seen(run, known_by):
+                run.machine = machine
                 patience -= machine.state in GONE
-                if not patience:
+                if machine.exit_event or machine.state == "failed" or not patience:
                     return machine
             await asyncio.sleep(1)
+
+    async def _seen(self, run: Run, known_by: float) -> Machine | None:
+        """Look at a machine that was just created; until `known_by` it may be unknown to some of the API's nodes."""
+        try:
+            return await self._fly.machines.get(self._app, run.machine_id)
+        except NotFound:
+            if asyncio.get_running_loop().time() >= known_by:
+                raise
+        except TROUBLE:
+            pass
+        return None
 
     def _unfinished(self, run: Run, reason: str) -> WaitFailed:
         state = run.machine.state if run.machine else "unknown"
         return WaitFailed(self._app, run.machine_id, wanted="exit code 0", state=state, reason=reason, hopeless=True)
 
     async def _remove(self, run: Run) -> None:
-        """Take the release machine away; as a rule it has gone by itself."""
+        """Take the release machine away; as a rule it has gone by itself, so that this fails is no failure."""
         if run.machine and run.machine.state not in GONE:
-            with suppress(NotFound):
+            with suppress(FlyError):
                 await self._fly.machines.delete(self._app, run.machine_id, force=True)
 
     async def evidence(self, run: Run) -> None:
@@ -103,7 +119,23 @@ class Watching:
                 machine = await self._fly.machines.get(self._app, run.machine_id)
                 run.exit = exit_in_words(machine, since=run.old_exit)
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
-                run.logs = tuple(line.message or "" for line in lines[-LAST_LINES:])
+                said = (line.message or "" for line in lines[-LAST_LINES:])
+                run.logs = masked(said, [*_env(self._deployment.config), *_env(machine.config)])
+
+
+def _env(config: MachineConfig | None) -> Iterable[tuple[str, str]]:
+    return ((config and config.env) or {}).items()
+
+
+def masked(lines: Iterable[str], env: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Write `<NAME>` wherever the value of a variable, or a line of it, stands; one under 6 characters is left."""
+    parts = ((name, part.strip()) for name, value in env for part in str(value).splitlines())
+    names = {part: f"<{name}>" for name, part in parts if len(part) >= SHORTEST_MASKED}
+    if not names:
+        return tuple(lines)
+    # The longest come first, so that a value which holds another one is masked whole.
+    values = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    return tuple(values.sub(lambda found: names[found[0]], line) for line in lines)
 
 
 def exit_in_words(machine: Machine, *, since: ExitEvent | None = None) -> str | None:

@@ -184,6 +184,12 @@ class Machine(Record):
         return max(exits, key=lambda event: event.timestamp or 0).exit_event if exits else None
 
     @property
+    def has_crashed(self) -> bool:
+        """Whether it is stopped because its process failed, and not because anybody asked for it."""
+        end = self.exit_event
+        return self.state == "stopped" and end is not None and end.exit_code != 0 and not end.requested_stop
+
+    @property
     def is_crash_looping(self) -> bool:
         """Whether it fails and is restarted over and over, unasked."""
         last = self.exit_event

@@ -106,7 +106,7 @@ def test_each_machine_has_its_volume(shop: Shop) -> None:
 def test_the_release_command_goes_first(shop: Shop) -> None:
     said = converge(shop, "nginx:1", "--launch", "v1", "--release-command", "bin/migrate --all").stdout
     assert "stage 1 of 2: release command" in said
-    assert said.index("release-v1  running") < said.index("release-v1  ended") < said.index("app-iad-1  creating")
+    assert said.index("release-app  running") < said.index("release-app  ended") < said.index("app-iad-1  creating")
     assert set(images(shop)) == {"app-iad-1", "app-lhr-1"}
 
 

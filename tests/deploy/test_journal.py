@@ -76,10 +76,10 @@ async def test_there_is_a_line_for_each_thing_decided_and_done(path: Path) -> No
     ]
     assert told == [
         "planned",
-        "began release-v1",
-        "stepped release-v1 Create",
-        "stepped release-v1 RunToEnd",
-        "ended release-v1 ended",
+        "began release-app",
+        "stepped release-app Create",
+        "stepped release-app RunToEnd",
+        "ended release-app ended",
         "began app-iad-1",
         "stepped app-iad-1 Create",
         "stepped app-iad-1 AwaitStarted",

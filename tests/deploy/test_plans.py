@@ -780,7 +780,7 @@ def test_the_release_command_goes_before_everything() -> None:
         web, immediate to app:v2, launch v2: create 1, update 1
           1. release command
             iad
-              release-v2
+              release-app
                 create it: to run bin/migrate --all
                 run it to its end, at most 60 s: nothing changes unless it ends with exit code 0
           2. all at once

@@ -64,7 +64,7 @@ async def test_its_machine_has_what_the_app_has_and_serves_nobody() -> None:
         await app.execute(fly)
         first = relay.bodies("POST /v1/apps/web/machines")[0]
     config = first["config"]
-    assert first["name"] == "release-v2"
+    assert first["name"] == "release-app"
     assert config["init"]["cmd"] == ["bin/migrate", "--all"]
     assert config["env"] == {"A": "1", "RELEASE_COMMAND": "1"}
     assert config["image"] == "nginx:2"
