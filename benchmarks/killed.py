@@ -29,7 +29,7 @@ BASE = (
     .with_check("up", Check(type="tcp", port=8080, interval=10, timeout=2))
     .wait_for("healthy", timeout=120)
 )
-MARKS = {"flyasync_creation", "flyasync_launch"}  # these tell which run did it; all else has to be the same
+MARKS = {"flyasync_creation", "flyasync_launch", "flyasync_replaces"}  # which run did it; all else is the same
 
 
 @frozen(kw_only=True)

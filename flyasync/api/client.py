@@ -1,6 +1,7 @@
 """FlyClient: one session, and the resources that hang off it."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,7 +22,7 @@ from flyasync.api.secrets import Secrets
 from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.errors import MissingToken
-from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token
+from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.wire.events import OnAttempt, log_attempt
 from flyasync.wire.limits import Buckets, Limits, Rate
 from flyasync.wire.retries import RetryPolicy
@@ -66,7 +67,9 @@ class FlyClient:
     ) -> None:
         self.limits = limits or Limits()
         self.base_url = find_base_url(base_url)
-        self.api_url = find_api_url(api_url, base_url=self.base_url)
+        # An emulator that is named here goes before whatever the environment says is beside the API.
+        around = {} if base_url and is_here(self.base_url) else os.environ
+        self.api_url = find_api_url(api_url, around, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         policy = retry or RetryPolicy()
         own, found = _tokens(token, self.base_url)

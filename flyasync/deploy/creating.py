@@ -11,6 +11,7 @@ from flyasync.api.once import LAUNCH, Creation
 from flyasync.deploy.deployment import HOME, Deployment
 from flyasync.deploy.door import Door, Ticket
 from flyasync.deploy.fleet import group_of
+from flyasync.deploy.merge import REPLACES
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal, next_region
@@ -124,7 +125,8 @@ class Creating:
         """Give the config of one machine: the one wanted, with its home and its volume."""
         config = step.config or self._deployment.tagged
         if self._deployment.strategy and step.config is None:
-            config = evolve(config, metadata={**(config.metadata or {}), HOME: run.wanted.region})
+            replaces = {REPLACES: step.replaces} if step.replaces else {}
+            config = evolve(config, metadata={**(config.metadata or {}), HOME: run.wanted.region, **replaces})
         if self._deployment.volume is None or run.aim is Aim.END or step.config is not None:
             return config
         return evolve(config, mounts=(self._deployment.volume.mount(await self._volume(run)),))

@@ -31,7 +31,8 @@ class Member:
     """A machine of the group that is there or is wanted, with its fate and the cause of it.
 
     `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that `wakes` is at rest,
-    and has to run all the same. `spare` is the name of the machine that takes its place if its host is full.
+    and has to run all the same. `spare` is the name of the machine that takes its place if its host is full; `replaces`
+    is the id of the one whose place a new one takes.
     """
 
     wanted: Wanted
@@ -42,6 +43,7 @@ class Member:
     source: str | None = None
     wakes: bool = False
     spare: str | None = None
+    replaces: str | None = None
 
     @property
     def region(self) -> str:
@@ -135,6 +137,7 @@ class _Deciding:
             cause=f"it takes the place of {place_of.name}" if place_of else cause,
             volume=self.names.volume(region) if self.deployment.volume and source is None else None,
             source=source,
+            replaces=place_of.id if place_of else None,
         )
 
     def spared(self, member: Member) -> Member:

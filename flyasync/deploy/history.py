@@ -16,7 +16,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.group import RESTING, has_crashed
-from flyasync.deploy.merge import RETIRED
+from flyasync.deploy.merge import REPLACES, RETIRED
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.story import Story
@@ -201,7 +201,9 @@ def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: S
 
 def _past(history: History, launch: str, story: Story | None) -> _Past:
     past = _Past()
-    past.made = [life.machine for life in history.lives if life.launch == launch and life.was_made_by(launch)]
+    known = {each.id for each in (*history.lost(launch), *(life.machine for life in history.lives))}
+    made = [life.machine for life in history.lives if life.launch == launch and life.was_made_by(launch)]
+    past.made = [machine for machine in made if tags(machine).get(REPLACES) in {None, *known}]
     made_in = {machine.region for machine in past.made}
     for life in history.lives:
         if life.launch != launch:
@@ -213,7 +215,7 @@ def _past(history: History, launch: str, story: Story | None) -> _Past:
             past.changed += 1
         elif life.machine not in past.made:
             past.before.append(life.machine)
-            past.remarks.append(f"{life.machine.name}: what it was before is not known, so it stays as it is")
+            past.remarks.append(f"{life.machine.name}: what was there before it is not known, so it stays as it is")
     past.before += map(_made_again, history.lost(launch))
     return past
 

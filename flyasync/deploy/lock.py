@@ -116,6 +116,7 @@ class Leases:
         lease = await self._look(machine_id)
         is_kept = seen and lease and seen.nonce == lease.nonce and (lease.expires_at or 0) > (seen.expires_at or 0)
         if is_kept or asyncio.get_running_loop().time() + PAUSE >= until:
+            error.message = f"{_holder(lease)}, and nothing was changed here ({error.message})"
             error.advice = _advice(lease)
             raise error
         await asyncio.sleep(PAUSE)
@@ -155,9 +156,19 @@ class Leases:
             raise
 
 
+def _holder(lease: Lease | None) -> str:
+    """Say who is in the way."""
+    launch = _launch(lease)
+    return f"another deploy is under way, launch {launch}" if launch else "somebody holds the machine"
+
+
 def _advice(lease: Lease | None) -> str:
+    if _launch(lease):
+        return "Deploy again once it is over"
+    return "Wait until the lease expires, or release it: flyasync machines lease clear"
+
+
+def _launch(lease: Lease | None) -> str | None:
+    """Name the launch of the deploy that holds a lease, if that is what it is."""
     description = (lease and lease.description) or ""
-    if MARK in description:
-        launch = description.removeprefix(MARK).partition("#")[0].strip()
-        return f"Another deploy is under way, launch {launch}: nothing was changed here; deploy again once it is over"
-    return "Nothing was changed; wait until it expires, or release it: flyasync machines lease clear"
+    return description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None

@@ -21,6 +21,9 @@ FINGERPRINT = "flyasync_config"
 MANAGED = "flyasync_manages"
 """The metadata key that names what the deployment set in a machine's config: fields, and single metadata keys."""
 
+REPLACES = "flyasync_replaces"
+"""The metadata key with the id of the machine whose place a new one takes."""
+
 RETIRED = "flyasync_retired"
 """The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
 

@@ -45,13 +45,14 @@ def creation(
     volume: str | None = None,
     source: str | None = None,
     cordoned: bool = False,
+    replaces: str | None = None,
 ) -> Iterator[Step]:
     """Make a machine, with its volume first where it shall have one, and see it up."""
     if deployment.volume:
         anew = "its data comes along" if source else f"no {deployment.volume.name} is free there"
         why = "nobody holds it" if volume else anew
         yield TakeVolume(volume_id=volume, source=source, cause=why)
-    yield Create(cause=cause, cordoned=cordoned)
+    yield Create(cause=cause, cordoned=cordoned, replaces=replaces)
     yield from goal(deployment)
 
 
@@ -89,7 +90,7 @@ def _instead(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[S
     if volume is not None and (deployment.volume is None or deployment.volume.if_lost is None):
         return
     source = volume.id if volume and deployment.volume and deployment.volume.if_lost == "fork" else None
-    for step in creation(deployment, f"the host of {machine.name} is full", source=source):
+    for step in creation(deployment, f"the host of {machine.name} is full", source=source, replaces=machine.id):
         yield evolve(step, name=member.spare) if isinstance(step, Create) else step
     yield from retirement(machine, "another machine has taken its place")
 

@@ -42,13 +42,15 @@ class TakeVolume(_Step):
 class Create(_Step):
     """Create the machine, exactly once; `cordoned` is outside routing.
 
-    `config` is the deployment's unless given, `name` that of the track.
+    `config` is the deployment's unless given, `name` that of the track, `replaces` the id of the machine whose place it
+    takes.
     """
 
     cordoned: bool = False
     config: MachineConfig | None = field(default=None, repr=False)
     skip_launch: bool = False
     name: str | None = None
+    replaces: str | None = None
 
     def __str__(self) -> str:
         return f"create {self.name or 'it'}{' outside routing' if self.cordoned else ''}: {self.cause}"
@@ -349,12 +351,16 @@ class Plan:
     def _headline(self) -> str:
         if self.strategy is None:
             return f"{self.app}, launch {self.launch}: create {self.creates} of {self.image}"
+        what = f"{self.strategy} to {self.image}"
+        if self.strategy == "undo":
+            what = f"undo of launch {self.launch}"
         if self.is_empty:
-            return f"{self.app}, {self.strategy} to {self.image}: nothing to do, all {len(self.kept)} are as wanted"
+            return f"{self.app}, {what}: nothing to do, all {len(self.kept)} are as wanted"
         counted = ((self.creates, "create"), (self.updates, "update"), (self.destroys, "destroy"))
         work = ", ".join(f"{what} {count}" for count, what in counted if count) or "change no machine"
         kept = f", keep {len(self.kept)}" if self.kept else ""
-        return f"{self.app}, {self.strategy} to {self.image}, launch {self.launch}: {work}{kept}"
+        launch = "" if self.strategy == "undo" else f", launch {self.launch}"
+        return f"{self.app}, {what}{launch}: {work}{kept}"
 
     def _lines(self) -> Iterator[str]:
         for number, stage in enumerate(self.stages, start=1):

@@ -162,7 +162,10 @@ def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) ->
         match member.fate:
             case Fate.MAKE:
                 volume = member.volume.id if member.volume else None
-                yield _track(member, creation(deployment, member.cause, volume=volume, source=member.source))
+                yield _track(
+                    member,
+                    creation(deployment, member.cause, volume=volume, source=member.source, replaces=member.replaces),
+                )
             case Fate.UPDATE:
                 yield _track(member, update(deployment, fleet, member), _aim(member))
             case Fate.KEEP if steps := tuple(readiness(deployment, member)):
@@ -203,7 +206,9 @@ Shape = Callable[[Deployment, Fleet, Sequence[Member], _Wave], Iterator[Stage]]
 
 def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Rolling, canary and immediate: update where they are, and let go what is left over when the rest serves."""
-    tracks = list(_changed(deployment, fleet, members))
+    sick = [each for each in members if _is_sick(deployment, each)]
+    yield Stage.of(f"first those that do not serve as they should{wave}", _changed(deployment, fleet, sick))
+    tracks = list(_changed(deployment, fleet, [each for each in members if each not in sick]))
     widths = _widths(deployment, members)
     ahead = _ahead(deployment, tracks) if wave.leads else []
     if ahead:
@@ -213,6 +218,13 @@ def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], w
     title = "all at once" if isinstance(deployment.strategy, Immediate) else "the rest" if ahead else "all of them"
     yield Stage.of(f"{title}{wave}", rest, widths)
     yield Stage.of(f"let go what is not wanted any more{wave}", _leaving(members), relies_on_others=True)
+
+
+def _is_sick(deployment: Deployment, member: Member) -> bool:
+    """Tell whether a machine is there to serve and does not; before it does, no other may be put at risk."""
+    if isinstance(deployment.strategy, Immediate) or not member.runs or member.serves:
+        return False
+    return member.fate is Fate.UPDATE or (member.fate is Fate.KEEP and any(readiness(deployment, member)))
 
 
 def _widths(deployment: Deployment, members: Sequence[Member]) -> dict[str, int]:
@@ -271,7 +283,7 @@ def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave
 def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
     for member in members:
         if member.fate is Fate.MAKE:
-            yield _track(member, creation(deployment, member.cause, cordoned=cordoned))
+            yield _track(member, creation(deployment, member.cause, cordoned=cordoned, replaces=member.replaces))
         elif steps := tuple(step for step in readiness(deployment, member) if not isinstance(step, Uncordon)):
             yield _track(member, steps)
 

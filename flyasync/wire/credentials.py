@@ -145,10 +145,11 @@ def find_api_url(given: str | None, environment: Mapping[str, str] = os.environ,
         return _root(given, "the argument api_url")
     said = environment.get(API_URL_VARIABLE, "").strip()
     found = _root(said, API_URL_VARIABLE) if said else API_URL
-    return base_url if _is_here(base_url) and not _is_here(found) else found
+    return base_url if is_here(base_url) and not is_here(found) else found
 
 
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
+    """Tell whether a URL stays on this machine."""
     host = urlsplit(url).hostname or ""
     return host == "localhost" or _is_loopback(host)
 

@@ -337,7 +337,7 @@ async def test_a_plan_changes_nothing_and_keeps_nobody_out() -> None:
         before = fleet(emulator)
         plan = await APP.plan_undo(fly)
         assert fleet(emulator) == before
-    assert str(plan).startswith("web, undo to shop:1, launch v2: update 6")
+    assert str(plan).startswith("web, undo of launch v2: update 6")
     assert plan.seconds
 
 
@@ -379,7 +379,7 @@ def test_a_machine_goes_back_to_before_the_first_version_of_the_launch() -> None
 
 def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_known() -> None:
     assert planned([lived("a", "v1", "v2"), lived("c", "v2"), lived("d", "v2")], dead("b", "v1", "v2")) == text("""
-        web, undo to v1, launch v2: create 1, update 1, destroy 2
+        web, undo of launch v2: create 1, update 1, destroy 2
           1. restore what was there
             iad
               a
@@ -425,7 +425,7 @@ def test_with_a_journal_that_saw_an_empty_group_all_may_go() -> None:
 
 def test_a_machine_whose_past_cannot_be_read_stays_as_it_is() -> None:
     lives = [lived("a", "v1", "v2"), lived("b", "v2", marks={RESTORED: "v3"})]
-    assert "b: what it was before is not known, so it stays as it is" in planned(lives)
+    assert "b: what was there before it is not known, so it stays as it is" in planned(lives)
 
 
 def test_what_a_launch_made_and_took_away_itself_is_not_brought_back() -> None:
@@ -437,7 +437,7 @@ def test_a_machine_on_its_way_out_is_let_in_again() -> None:
     leaving = lived("a", "v1", marks={RETIRED: "v2"}, cordoned=True, state="stopped", events=[{"id": "v2"}])
     assert History(app="web", group="app", lives=(leaving, lived("b", "v1"))).last() == "v2"
     assert planned([leaving, lived("b", "v1")]) == text("""
-        web, undo to v1, launch v2: update 1, keep 1
+        web, undo of launch v2: update 1, keep 1
           1. restore what was there
             iad
               a

@@ -471,7 +471,7 @@ def test_one_that_crashed_is_started_after_its_update() -> None:
     deployment = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(deployment, fleet(old("app-iad-1", "stopped", events=crash)))) == text("""
         web, rolling to app:v2, launch v2: update 1
-          1. all of them
+          1. first those that do not serve as they should
             iad
               app-iad-1
                 update it, and leave it stopped: it has another config
@@ -525,7 +525,7 @@ def test_one_that_is_not_ready_yet_is_waited_for() -> None:
     ]
     assert str(plan_for(deployment, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: change no machine, keep 3
-          1. all of them
+          1. first those that do not serve as they should
             iad
               app-iad-1
                 wait until it is started: at most 300 s
@@ -541,10 +541,12 @@ def test_one_that_is_out_of_routing_is_let_in() -> None:
     machines = (new(deployment, "app-iad-1", cordoned=True), old("app-iad-2", "stopped", cordoned=True))
     assert str(plan_for(deployment, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: update 1, keep 1
-          1. all of them
+          1. first those that do not serve as they should
             iad
               app-iad-1
                 let it into routing: it is out of routing
+          2. all of them
+            iad
               app-iad-2
                 update it, and leave it stopped: it has another config
                   ~ image: "app:v1" → "app:v2"

@@ -132,7 +132,9 @@ async def test_an_undo_counts_machines_where_they_were_wanted() -> None:
         assert set(alive(emulator).values()) == {"shop:1"}
 
 
-async def drift(act: Callable[[FlyClient, str], Awaitable[object]], at: float, before: tuple[str, ...] = ()) -> dict[str, int]:
+async def drift(
+    act: Callable[[FlyClient, str], Awaitable[object]], at: float, before: tuple[str, ...] = ()
+) -> dict[str, int]:
     """Update four machines while the proxy starts or stops two of them; give the least that served."""
     base = RESTING.to_regions("iad").count(4).rolling().smoke_check(2)
     async with world(seed=1) as (emulator, fly):
@@ -170,3 +172,30 @@ async def test_the_canary_leads_the_first_wave_that_changes_anything() -> None:
         await base.with_image("shop:2").to_regions("iad").waves(["iad"]).execute(fly)
         plan = await base.with_image("shop:2").plan(fly)
     assert [stage.title for stage in plan.stages] == ["1 canary, wave 2 of 2", "the rest, wave 2 of 2"]
+
+
+async def test_the_same_deploy_again_waits_for_the_machine_that_failed_before_it_touches_another() -> None:
+    base = CHECKED.to_regions("iad", "lhr").count(2).rolling()
+    async with world(seed=1) as (emulator, fly):
+        assert (await base.with_image("shop:1").execute(fly)).ok
+        emulator.faults.add(Fault(does="checks_never_pass", image="*:2*"))
+        for _ in range(3):
+            assert not (await base.with_image("shop:2").execute(fly)).ok
+        assert emulator.serving("web") == Counter(iad=1, lhr=2)
+        emulator.faults.clear()
+        least = watched(emulator)
+        assert (await base.with_image("shop:3").execute(fly)).ok
+        assert least == {"iad": 1, "lhr": 1}
+
+
+async def test_an_undo_keeps_what_took_the_place_of_a_machine_that_cannot_be_read_any_more() -> None:
+    base = CHECKED.to_regions("iad", "lhr").count(2).rolling()
+    async with world(seed=1) as (emulator, fly):
+        assert (await base.with_image("shop:1").execute(fly)).ok
+        lost = next(each for each in emulator.world.machines.values() if each.name == "app-iad-2")
+        emulator.set_host_status(lost.id, "unreachable")
+        assert (await base.with_image("shop:2").execute(fly)).ok
+        report = await base.undo(fly)
+        assert report.ok, str(report)
+        assert emulator.serving("web") == Counter(iad=2, lhr=2)
+        assert Counter(alive(emulator).values()) == {"shop:1": 3, "shop:2": 1}

@@ -11,7 +11,7 @@ from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyCli
 from flyasync.api.once import CREATION, LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.merge import RETIRED
+from flyasync.deploy.merge import REPLACES, RETIRED
 from flyasync.deploy.outcome import Outcome, Run
 from flyasync.deploy.plan import Aim, Create, Plan
 from flyasync.deploy.strategies import plan as plan_for
@@ -53,7 +53,7 @@ def text(lines: str) -> str:
 
 def test_a_changed_machine_gets_its_old_config() -> None:
     assert back([machine("a")], [machine("a", "shop:2", metadata={LAUNCH: "v2"})]) == text("""
-        web, undo to shop:1, launch v2: update 1
+        web, undo of launch v2: update 1
           1. restore what was there
             iad
               a
@@ -64,12 +64,12 @@ def test_a_changed_machine_gets_its_old_config() -> None:
 
 
 def test_what_is_as_it_was_is_left_alone() -> None:
-    assert back([machine("a")], [machine("a")]) == "web, undo to shop:1: nothing to do, all 1 are as wanted"
+    assert back([machine("a")], [machine("a")]) == "web, undo of launch v2: nothing to do, all 1 are as wanted"
 
 
 def test_a_machine_that_rested_stays_at_rest() -> None:
     assert back([machine("a", state="stopped")], [machine("a", "shop:2", state="stopped")]) == text("""
-        web, undo to shop:1, launch v2: update 1
+        web, undo of launch v2: update 1
           1. restore what was there
             iad
               a
@@ -81,7 +81,7 @@ def test_a_machine_that_rested_stays_at_rest() -> None:
 
 def test_a_machine_that_has_stopped_meanwhile_is_started_once_its_update_has_settled() -> None:
     assert back([machine("a")], [machine("a", "shop:2", state="stopped")]) == text("""
-        web, undo to shop:1, launch v2: update 1
+        web, undo of launch v2: update 1
           1. restore what was there
             iad
               a
@@ -96,7 +96,7 @@ def test_a_machine_that_has_stopped_meanwhile_is_started_once_its_update_has_set
 @pytest.mark.parametrize("state", ["stopped", "failed"])
 def test_a_machine_that_went_down_with_its_old_config_is_started(state: str) -> None:
     assert back([machine("a")], [machine("a", state=state)]) == text(f"""
-        web, undo to shop:1, launch v2: change no machine
+        web, undo of launch v2: change no machine
           1. restore what was there
             iad
               a
@@ -107,7 +107,7 @@ def test_a_machine_that_went_down_with_its_old_config_is_started(state: str) -> 
 
 def test_one_that_was_taken_out_of_routing_comes_back() -> None:
     assert back([machine("a")], [machine("a", cordoned=True)]) == text("""
-        web, undo to shop:1, launch v2: change no machine
+        web, undo of launch v2: change no machine
           1. restore what was there
             iad
               a
@@ -118,7 +118,7 @@ def test_one_that_was_taken_out_of_routing_comes_back() -> None:
 def test_what_is_gone_is_made_again_before_what_was_made_is_taken_away() -> None:
     new = machine("b", "shop:2", metadata={LAUNCH: "v2"})
     assert back([machine("a")], [new], made=frozenset({new.id})) == text("""
-        web, undo to shop:1, launch v2: create 1, destroy 1
+        web, undo of launch v2: create 1, destroy 1
           1. restore what was there
             iad
               a
@@ -172,7 +172,7 @@ def test_a_config_that_is_not_known_whole_is_left_as_it_is() -> None:
 def test_past_the_point_of_no_return_nothing_is_undone() -> None:
     new = machine("b", "shop:2", metadata={LAUNCH: "v2"})
     assert back([machine("a")], [new], made=frozenset({new.id}), settled=frozenset({"iad"})) == text("""
-        web, undo to shop:2: nothing to do, all 0 are as wanted
+        web, undo of launch v2: nothing to do, all 0 are as wanted
           iad: past the point of no return, so what is new there stays
     """)
 
@@ -186,7 +186,7 @@ def test_volumes_go_with_their_machines_and_alone_where_no_machine_came_to_be() 
     first.machine = machine("app-iad-1", "shop:2", state="failed")
     first.made_volumes, second.made_volumes = ["vol_1"], ["vol_2"]
     assert str(undo(plan, Outcome(runs=(first, second), seen=(first.machine,)))) == text("""
-        web, undo to shop:2, launch v2: destroy 1
+        web, undo of launch v2: destroy 1
           1. take away what was made
             iad
               app-iad-1
@@ -221,7 +221,7 @@ def test_the_way_back_wants_all_that_was_there() -> None:
 # On the emulator.
 
 REGIONS = ("iad", "lhr", "nrt")
-OF_ONE_MACHINE = {CREATION, RESTORED}
+OF_ONE_MACHINE = {CREATION, REPLACES, RESTORED}
 CHECK = Check(type="tcp", port=8080, interval=5, timeout=2)
 BASE = DeployBuilder("web").to_regions(*REGIONS).count(2).with_check("up", CHECK).wait_for("healthy", timeout=60)
 V1 = BASE.with_image("shop:1").with_launch("v1").with_env(A="1")
