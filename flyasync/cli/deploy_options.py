@@ -130,7 +130,7 @@ _DONE = (
         flag_value="3",
         type=float,
         metavar="[TIMES]",
-        help="Make a rival for a machine that boots 3 times as long as the others, or TIMES as long: --hedge=4.",
+        help="Make a rival for a new machine that boots 3 times as long as the others, or TIMES as long: --hedge=4.",
     ),
     option(
         "--require",

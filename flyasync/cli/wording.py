@@ -11,6 +11,7 @@ from flyasync.deploy.events import Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
+from flyasync.deploy.verdict import Result
 
 LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
 
@@ -89,10 +90,14 @@ def _ways_on(report: DeployReport, setting: Setting) -> Iterator[str]:
     if report.strategy == "undo":
         yield f"to go on: {_undo(report, setting)}"
         return
+    if any(machine.result is Result.SKIPPED for machine in report.machines):
+        yield "where there was no room: the same command with --fallback nearest"
+    if report.rollback and report.rollback.ok:
+        yield "once what failed is mended: the same command again"
+        return
     or_resumed = f", or {_resume(setting.journal)}" if setting.journal else ""
     yield f"to go on: the same command again{or_resumed}"
-    if not (report.rollback and report.rollback.ok):
-        yield f"to go back to what was there before: {_undo(report, setting)}"
+    yield f"to go back to what was there before: {_undo(report, setting)}"
 
 
 def _resume(journal: str) -> str:

@@ -181,8 +181,7 @@ class Deployment:
     @property
     def fingerprint(self) -> str:
         """A short text that tells this config from others; each machine carries it, so that a launch is one config."""
-        base = unstructure(self._base)
-        written = json.dumps([base, self.volume.name, self.volume.path] if self.volume else base, sort_keys=True)
+        written = json.dumps(unstructure(self._base), sort_keys=True)
         return sha256(written.encode()).hexdigest()[:16]
 
     @property
@@ -219,10 +218,10 @@ class Deployment:
     def resting_states(self) -> frozenset[str]:
         """The states, besides `started`, that keep the promise: autostop may put a started machine to rest."""
         autostops = any(service.autostop not in {None, "off"} for service in self.config.services or ())
-        return frozenset({"stopped", "suspended"}) if autostops else frozenset()
+        return frozenset({"stopping", "stopped", "suspending", "suspended"}) if autostops else frozenset()
 
     def rests(self, machine: Machine) -> bool:
-        """Tell whether autostop has put a machine to rest; one that is stopped because its process failed has none."""
+        """Tell whether autostop has put a machine to rest; one that stopped because its process failed is not."""
         return machine.state in self.resting_states and not machine.has_crashed
 
     def keeps_promise(self, machine: Machine) -> bool:

@@ -169,6 +169,8 @@ def _remarks(report: DeployReport) -> Iterator[str]:
         yield f"Too many, with this launch's tag: {', '.join(report.surplus)}"
     if not report.ok and report.left_behind:
         yield _more(f"{len(report.left_behind)} left behind, to keep or to destroy", ", ".join(report.left_behind))
+    if report.loose_volumes:
+        yield f"Made and held by no machine, to use or to delete: volumes {', '.join(report.loose_volumes)}"
 
 
 def _overview(report: DeployReport, depth: int) -> Html:

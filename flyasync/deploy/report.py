@@ -7,6 +7,7 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.fleet import serves
 from flyasync.deploy.outcome import Moment, Outcome, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
@@ -24,7 +25,8 @@ class MachineReport:
     order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin. Of a
     machine that failed, `exit` says how its process ended and `logs` are its last lines, with the values of its env
     masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: nobody pays for them
-    but you. `moments` are the phases it came to.
+    but you. `moments` are the phases it came to. `serves` tells whether it takes traffic with its checks passing,
+    whatever it runs; its `image` is told where a strategy is used.
     """
 
     name: str
@@ -34,6 +36,8 @@ class MachineReport:
     id: str | None = None
     state: str | None = None
     host: str | None = None
+    image: str | None = None
+    serves: bool = False
     adopted: bool = False
     refusals: tuple[Refusal, ...] = ()
     failure: Failure | None = None
@@ -57,12 +61,23 @@ class MachineReport:
     def __str__(self) -> str:
         what = f"{self.name}  {self.result}"
         where = f" in {self.region}" if self.region and self.id else ""
-        details = [self.id, self.host if self.is_running else None, _seconds(self.ready_after or self.created_after)]
+        details = [
+            self.id,
+            self.host if self.is_running else None,
+            self._what_runs(),
+            _seconds(self.ready_after or self.created_after),
+        ]
         line = "  ".join([what + where, *filter(None, details)])
         reasons = [*map(str, self.refusals), *([str(self.failure)] if self.failure else [])]
         reasons += [f"its process: {self.exit}"] if self.exit else []
         reasons += [f"| {said}" for said in self.logs]
         return "\n".join([line, *(f"  {reason}" for reason in reasons)])
+
+    def _what_runs(self) -> str | None:
+        """Say what is there of a machine that is not as asked for."""
+        if self.image is None or self.is_running or self.result is Result.DESTROYED:
+            return None
+        return f"{self.state} with {self.image}{', and serves' if self.serves else ''}"
 
 
 def _seconds(seconds: float | None) -> str | None:
@@ -246,8 +261,9 @@ class DeployReport:
         verdict = "ok" if self.ok else "cancelled" if self.cancelled else "failed"
         wanted = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
+        serving = f"{sum(machine.serves for machine in self.machines)} serve, " if self.strategy and not self.ok else ""
         return (
-            f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines {self._done}, "
+            f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines {self._done}, {serving}"
             f"{self.running_regions} of {wanted} regions complete, {self.seconds:.1f} s "
             f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
@@ -261,7 +277,7 @@ class DeployReport:
             yield f"  left behind, to keep or to destroy: {', '.join(self.left_behind)}"
         if self.loose_volumes:
             yield f"  made and held by no machine, to use or to delete: volumes {', '.join(self.loose_volumes)}"
-        if any(machine.result in {Result.UNKNOWN, Result.NOT_BEGUN} for machine in self.machines):
+        if not self.rollback and any(each.result in {Result.UNKNOWN, Result.NOT_BEGUN} for each in self.machines):
             yield self._way_on()
         if self.rollback:
             yield "  rolled back, and all is as it was:" if self.rollback.ok else "  rolled back, but not all of it:"
@@ -284,6 +300,8 @@ def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> Machi
         region=machine.region if machine else None,
         id=machine.id if machine else None,
         state=machine.state if machine else None,
+        image=machine.config.image if machine and machine.config and deployment.strategy else None,
+        serves=machine is not None and serves(machine),
         host=machine_host(deployment.app, machine.id) if machine else None,
         adopted=run.adopted,
         refusals=tuple(run.refusals),

@@ -31,6 +31,9 @@ from flyasync.models.service import Check, Port, Service
 SMOKE = 10.0
 """Seconds that a started machine without checks has to stay up, where a strategy is used."""
 
+MOST = 1000
+"""How many machines of one region a deploy may want; more of one app is a slip, for no organization has them."""
+
 
 @frozen
 class Settings:
@@ -81,9 +84,10 @@ class Settings:
         With a strategy, `count(lhr=0)` retires those of a region.
         """
         for count in (*by_region.values(), *([] if per_region is None else [per_region])):
-            if type(count) is not int or count < 0 or (count == 0 and per_region == 0):
+            if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
                 raise InvalidInput(
-                    f"count is {count!r}, but must be a whole number, 1 or more; leave out the region for none"
+                    f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, leave out the region, "
+                    "or with a strategy give it a count of 0"
                 )
         return evolve(self, count=per_region or self._count, counts={**self._counts, **by_region})
 
@@ -285,7 +289,10 @@ class Settings:
         return evolve(self, smoke=seconds)
 
     def hedge(self, times: float = 3.0) -> Self:
-        """Make a rival for a machine that takes `times` as long to start as its siblings; the slower is destroyed."""
+        """Make a rival for a new machine that takes `times` as long to start as its siblings; the slower is destroyed.
+
+        That goes for machines that a deploy makes; one that is updated where it is has no rival.
+        """
         if not times > 1:
             raise InvalidInput(f"times is {times!r}, but must be above 1: a machine is late after so many usual boots")
         return evolve(self, hedge=times)
@@ -334,6 +341,8 @@ class Settings:
             raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
         requirement = self._requirement or Requirement("all" if self._strategy else 1)
         wanted = sum(self._count_in(region) > 0 for region in self._regions)
+        if wanted == 0:
+            raise InvalidInput("every region has a count of 0, which would leave no machine of the group")
         if requirement.needed(wanted) > wanted:
             raise InvalidInput(f"{requirement} are required, but only {wanted} are wanted")
         refuse(check_config(self.config))

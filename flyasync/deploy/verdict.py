@@ -118,7 +118,8 @@ def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:
     """Say what keeps a machine from being as promised, if anything."""
     if not _has_config(deployment, run, machine):
         return "it was made, or changed, with another config"
-    is_up = deployment.is_up(machine) or (run.aim is Aim.REST and machine.is_alive)
+    may_rest = run.aim is Aim.REST and machine.state != "started" and machine.is_alive
+    is_up = may_rest or deployment.is_up(machine)
     return None if is_up else _how_it_is(machine)
 
 

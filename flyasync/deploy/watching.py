@@ -38,18 +38,31 @@ class Watching:
         self._tell = tell
 
     async def stay_up(self, run: Run, seconds: float) -> None:
-        """Look at the machine again and again; raises WaitFailed when it has not stayed up."""
+        """Look at the machine again and again; raises WaitFailed when it has not stayed up.
+
+        It has to be seen up when the time is over. Raises what hides it, once it has been hidden for as long as a
+        machine may take.
+        """
         self._tell(run, Phase.WATCHING, None)
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while (left := until - loop.time()) > 0:
-            await asyncio.sleep(min(LOOK_EVERY, left))
-            try:
-                machine = await self._fly.machines.get(self._app, run.machine_id)
-            except TROUBLE:
-                continue
-            if reason := self._why_down(run, machine):
-                raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
+        is_seen_at_the_end = False
+        while not is_seen_at_the_end:
+            await asyncio.sleep(min(LOOK_EVERY, max(until - loop.time(), 0.5)))
+            is_over = loop.time() >= until
+            is_seen_at_the_end = await self._look(run, until + self._deployment.timeout) and is_over
+
+    async def _look(self, run: Run, patience: float) -> bool:
+        """Look once, and tell whether the machine was seen; raises WaitFailed when it is down."""
+        try:
+            machine = await self._fly.machines.get(self._app, run.machine_id)
+        except TROUBLE:
+            if asyncio.get_running_loop().time() >= patience:
+                raise
+            return False
+        if reason := self._why_down(run, machine):
+            raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
+        return True
 
     def _why_down(self, run: Run, machine: Machine) -> str | None:
         end = machine.exit_event

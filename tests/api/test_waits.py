@@ -20,7 +20,8 @@ from tests.api.asking import NGINX, client, count, now, running, stopped
 MANY = DIRECT + 8
 NO_LIMITS = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})
 NO_RESTART = structure({"image": "nginx", "restart": {"policy": "no"}}, MachineConfig)
-CHECKED = structure({"image": "nginx", "checks": {"alive": {"type": "tcp", "port": 80}}}, MachineConfig)
+CHECKED_AS_JSON = {"image": "nginx", "checks": {"alive": {"type": "tcp", "port": 80}}}
+CHECKED = structure(CHECKED_AS_JSON, MachineConfig)
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -453,12 +454,91 @@ def an_event(timestamp: int, kind: str) -> dict[str, Any]:
         ),
         (a_machine("starting", events=[an_exit(2, exit_code=1)]), "started", None, None),
         (a_machine("hibernating"), "started", None, None),
+        (a_machine("failed", version="01A"), "started", "01B", None),
+        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "started", "01B", None),
     ],
 )
 def test_a_machine_is_hopeless_only_when_it_cannot_get_there_by_itself(
     machine: Machine, wanted: str, version: str | None, reason: str | None
 ) -> None:
     assert why_hopeless(machine, wanted, version) == reason
+
+
+def crashes(number: int, *, since: int = 0, count_from: int = 0, **changes: Any) -> list[dict[str, Any]]:
+    """The newest events first of a machine that crashed so many times, and that `flyd` started after each."""
+    events: list[dict[str, Any]] = []
+    for crash in range(1, number + 1):
+        said = an_exit(since + 10 * crash, **{"exit_code": 3, **changes})
+        said["request"]["restart_count"] = count_from + crash
+        restart = an_event(since + 10 * crash + 5, "start") | {"source": "flyd"}
+        events = [restart, said, *events]
+    return events
+
+
+LOOP = "its process ended with exit code 3, after 2 restarts"
+BEGUN = [an_event(0, "launch")]
+STARTED = [an_event(105, "start") | {"source": "flyd"}, an_event(100, "start") | {"source": "user"}]
+
+
+@pytest.mark.parametrize(
+    ("machine", "wanted", "reason"),
+    [
+        (a_machine("starting", events=crashes(1) + BEGUN), "started", None),
+        (a_machine("starting", events=crashes(2) + BEGUN), "started", LOOP),
+        (a_machine("starting", events=crashes(2) + BEGUN), "healthy", LOOP),
+        (a_machine("starting", events=crashes(2)[::-1]), "started", LOOP),
+        (a_machine("starting", events=crashes(2)[1:] + BEGUN), "started", LOOP),
+        (a_machine("stopped", events=crashes(2)[1:] + BEGUN), "started", LOOP),
+        (
+            a_machine("starting", events=crashes(2, oom_killed=True)),
+            "started",
+            LOOP.replace("3,", "3, out of memory,"),
+        ),
+        (a_machine("started", events=crashes(2) + BEGUN), "started", None),
+        (a_machine("started", events=crashes(2) + BEGUN), "healthy", None),
+        (a_machine("starting", events=crashes(2) + BEGUN), "stopped", None),
+        (a_machine("starting", events=crashes(2) + BEGUN), "settled", None),
+        (a_machine("starting", events=crashes(2, exit_code=0)), "started", None),
+        (a_machine("starting", events=crashes(2, requested_stop=True)), "started", None),
+        (a_machine("starting", events=[*STARTED, *crashes(5)]), "started", None),
+        (a_machine("starting", events=[*crashes(1, since=100, count_from=5), *STARTED, *crashes(5)]), "started", None),
+        (a_machine("starting", events=[*crashes(2, since=100), *STARTED, *crashes(5)]), "started", LOOP),
+        (a_machine("starting", events=[an_event(100, "update"), *crashes(5)]), "started", None),
+        (a_machine("starting", events=[an_event(100, "launch") | {"source": "flyd"}, *crashes(5)]), "started", None),
+    ],
+)
+def test_a_crash_loop_is_hopeless_and_one_restart_is_not(machine: Machine, wanted: str, reason: str | None) -> None:
+    assert why_hopeless(machine, wanted, None) == reason
+
+
+def test_what_an_older_version_did_is_no_crash_loop() -> None:
+    assert why_hopeless(a_machine("starting", events=crashes(2)), "started", "01A") == LOOP
+    assert why_hopeless(a_machine("starting", events=crashes(2)), "started", "01B") is None
+
+
+async def test_a_crash_loop_is_noticed_within_seconds(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company
+) -> None:
+    await company(fly)
+    emulator.faults.add(Fault(does="crash", seconds=0.2, exit_code=3))
+    config = structure({**CHECKED_AS_JSON, "restart": {"policy": "always"}}, MachineConfig)
+    machine = await fly.machines.create(app, config)
+    before = now()
+    with pytest.raises(WaitFailed, match="exit code 3, after 2 restarts") as caught:
+        await fly.machines.wait_healthy(app, machine.id)
+    assert caught.value.hopeless
+    assert now() - before < 12
+
+
+async def test_a_machine_that_comes_up_after_a_restart_is_waited_for(
+    fly: FlyClient, emulator: Emulator, app: str, company: Company
+) -> None:
+    await company(fly)
+    emulator.faults.add(Fault(does="crash", seconds=0.2, exit_code=3, times=1))
+    machine = await fly.machines.create(app, CHECKED)
+    healthy = await fly.machines.wait_healthy(app, machine.id)
+    assert healthy.exit_event is not None
+    assert healthy.exit_event.exit_code == 3
 
 
 @pytest.mark.parametrize(

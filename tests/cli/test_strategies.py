@@ -210,7 +210,9 @@ def test_a_rollback_is_told_as_a_second_plan(shop: Shop) -> None:
     assert " s  rolling back: web, undo " in result.stdout
     assert "stage 1 of 1: restore what was there" in result.stdout
     assert "rolled back, and all is as it was:" in result.stdout
-    assert result.stdout.splitlines()[-1] == "to go on: the same command again", "there is no way back any more"
+    assert result.stdout.splitlines()[-1] == "once what failed is mended: the same command again", (
+        "there is no way back any more"
+    )
     assert set(images(shop).values()) == {"nginx:1"}
     told = events(converge(shop, "nginx:2", "--smoke-check", "5", "--roll-back", "--json").stdout)
     assert [event["plan"]["strategy"] for event in told if event["event"] == "planned"] == ["rolling", "undo"]
@@ -305,7 +307,7 @@ def test_another_deploy_under_way_is_told_and_exits_with_1(shop: Shop) -> None:
     shop.drive(take_lease(shop.json("machines", "list", "web")[0]["id"]))
     result = converge(shop, "nginx:2")
     assert result.exit_code == 1
-    assert "Another deploy is under way, launch v9: nothing was changed here" in result.stderr
+    assert "another deploy is under way, launch v9, and nothing was changed here" in result.stderr
     assert result.stdout == ""
     assert set(images(shop).values()) == {"nginx:1"}
 

@@ -88,7 +88,7 @@ RESUME = "flyasync deploy --resume deploy.jsonl"
         (
             report("canary", rollback=report("undo", Result.RUNNING)),
             Setting(),
-            ("to go on: the same command again",),
+            ("once what failed is mended: the same command again",),
         ),
         (
             report("undo"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flyasync import Check, CheckStatus, InvalidInput, Machine, MachineConfig, Requirement, Service
+from flyasync import Check, CheckStatus, InvalidInput, Machine, MachineConfig, MachineEvent, Requirement, Service
 from flyasync.deploy.deployment import Deployment, Goal, check_launch, check_region
 
 
@@ -94,6 +94,8 @@ AUTOSTOP = MachineConfig(services=[Service(internal_port=80, autostop="stop")])
         ("started", MachineConfig(), "starting", False),
         ("started", AUTOSTOP, "stopped", True),
         ("started", AUTOSTOP, "suspended", True),
+        ("started", AUTOSTOP, "stopping", True),
+        ("started", MachineConfig(), "stopping", False),
         ("started", AUTOSTOP, "failed", False),
         (None, MachineConfig(), "created", True),
         (None, MachineConfig(), "failed", False),
@@ -104,6 +106,18 @@ AUTOSTOP = MachineConfig(services=[Service(internal_port=80, autostop="stop")])
 def test_a_promise_is_kept_or_not(goal: Goal, config: MachineConfig, state: str, *, kept: bool) -> None:
     wanted = deployment(goal=goal, config=config)
     assert wanted.keeps_promise(machine(state, config=wanted.tagged)) is kept
+
+
+@pytest.mark.parametrize("goal", ["started", "healthy", None])
+@pytest.mark.parametrize("said", [{"exit_code": 1}, {"exit_code": 1, "requested_stop": True}, {"exit_code": 0}])
+def test_a_machine_whose_process_failed_does_not_rest(goal: Goal, said: dict[str, Any]) -> None:
+    """A stop that was asked for, as the proxy asks for it, is another matter, whatever the exit code."""
+    wanted = deployment(goal=goal, config=AUTOSTOP)
+    events = [MachineEvent(type="exit", request={"exit_event": said})]
+    stopped = machine("stopped", config=wanted.tagged, events=events)
+    has_failed = said == {"exit_code": 1}
+    assert wanted.rests(stopped) is not has_failed
+    assert wanted.keeps_promise(stopped) is not has_failed
 
 
 def test_a_machine_made_with_another_config_keeps_no_promise() -> None:

@@ -61,6 +61,18 @@ async def test_machines_that_are_merely_slower_have_no_rival() -> None:
     assert report.ok
 
 
+async def test_a_loser_that_cannot_be_destroyed_is_surplus_and_fails_nobody() -> None:
+    faults = [STUCK, Fault(does="refuse", action="deleteMachine", status=400, body={"error": "no"})]
+    async with world(seed=1, boot=BOOT, faults=faults) as (emulator, fly):
+        report = await APP.hedge(3).execute(fly)
+        (loser,) = (each.id for each in emulator.world.machines.values() if each.name == "app-lhr-2")
+    assert {machine.result for machine in report.machines} == {Result.RUNNING}
+    assert not [machine.name for machine in report.machines if machine.ready_after is None]
+    assert Phase.FAILED not in {moment.phase for machine in report.machines for moment in machine.moments}
+    assert report.surplus == (loser,)
+    assert not report.ok
+
+
 async def test_where_the_late_one_comes_first_after_all_the_rival_goes() -> None:
     """The rival is the one that never starts; the late one is let go on by the test."""
     faults = [STUCK, Fault(does="stay_starting", name="*-hedge")]

@@ -36,6 +36,7 @@ WANTED = (
     .with_release_command("bin/migrate", timeout=60)
     .rolling()
 )
+PLAN = Plan(app="web", launch="v1", image="x", fallback="skip", stages=())
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def test_the_way_back_is_told_as_well(path: Path) -> None:
         second = WANTED.with_image("shop:2").with_launch("v2").roll_back_on_failure()
         await second.with_journal(path).execute(fly)
     (undoing,) = (line for line in lines(path) if line["what"] == "undoing")
-    assert undoing["plan"][0].startswith("web, undo to shop:1, launch v2")
+    assert undoing["plan"][0].startswith("web, undo of launch v2")
     assert read(path).is_finished
     assert not read(path).ok
 
@@ -248,6 +249,19 @@ async def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None
         JournalFile("/dev/null")
 
 
+async def test_two_deploys_at_once_cannot_write_one_journal(path: Path) -> None:
+    first = JournalFile(str(path))
+    first.undoing(PLAN)
+    said = text_of(path)
+    async with world(seed=1) as (emulator, fly):
+        with pytest.raises(InvalidInput, match=r"deploy.jsonl is being written by another deploy: name another file"):
+            await WANTED.with_journal(path).execute(fly)
+        assert len(emulator.log) == 1
+        assert text_of(path) == said
+        first.close()
+        assert (await WANTED.with_journal(path).execute(fly)).ok
+
+
 def fill_the_disk(journal: JournalFile) -> None:
     assert journal._file is not None
     with Path("/dev/full").open("w") as full:
@@ -259,9 +273,8 @@ async def test_a_disk_that_fails_ends_the_journal_and_not_the_deploy(path: Path)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     journal = JournalFile(str(path))
     fill_the_disk(journal)
-    plan = Plan(app="web", launch="v1", image="x", fallback="skip", stages=())
-    journal.undoing(plan)
-    journal.undoing(plan)
+    journal.undoing(PLAN)
+    journal.undoing(PLAN)
     journal.close()
     assert [context["message"] for context in told] == [f"the journal {path} ends here"]
 
@@ -302,9 +315,8 @@ def test_a_file_that_is_not_there_or_is_no_journal_cannot_be_read(path: Path) ->
 
 def test_no_journal_is_one_too() -> None:
     journal = Journal()
-    plan = Plan(app="web", launch="v1", image="x", fallback="skip", stages=())
-    journal.planned(WANTED.deployment(), plan)
-    journal.undoing(plan)
+    journal.planned(WANTED.deployment(), PLAN)
+    journal.undoing(PLAN)
     journal.close()
 
 
@@ -393,7 +405,7 @@ ALL = {
 async def test_a_deployment_comes_back_as_it_was(name: str, path: Path) -> None:
     wanted: Deployment = ALL[name].deployment()
     journal = JournalFile(str(path))
-    journal.planned(wanted, Plan(app="web", launch="v1", image="x", fallback="skip", stages=()))
+    journal.planned(wanted, PLAN)
     journal.close()
     story = read(path)
     assert story.deployment == wanted

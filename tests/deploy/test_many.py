@@ -5,11 +5,13 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, InvalidInput, MachineConfig, deploy_many
+from flyasync.deploy.journal import read
 from tests.deploy.conftest import total, world
 
 BASE = DeployBuilder("base").to_regions("iad", "lhr").with_image("nginx").with_launch("v1").require("all")
@@ -60,6 +62,33 @@ async def test_a_function_says_what_goes_to_each_app() -> None:
         names = await opened(fly, 2)
         reports = await all_of(fly, lambda app: BASE.for_app(app).with_image(f"registry.fly.io/{app}:v7"), names)
     assert {report.app: report.image for report in reports} == {name: f"registry.fly.io/{name}:v7" for name in names}
+
+
+async def test_one_journal_for_many_apps_is_refused_before_anything_happens(tmp_path: Path) -> None:
+    journaling = BASE.with_journal(tmp_path / "all.jsonl")
+    async with world(seed=1) as (emulator, fly):
+        names = await opened(fly, 2)
+        before = len(emulator.log)
+        with pytest.raises(InvalidInput, match=r"tells of one app, not of many: give a function .*\.with_journal"):
+            await all_of(fly, journaling, names)
+        assert len(emulator.log) == before
+
+
+async def test_a_function_may_give_each_app_its_own_journal(tmp_path: Path) -> None:
+    def own(app: str) -> DeployBuilder:
+        return BASE.for_app(app).with_journal(tmp_path / f"{app}.jsonl")
+
+    def same(app: str) -> DeployBuilder:
+        return BASE.for_app(app).with_journal(tmp_path / "all.jsonl")
+
+    async with world(seed=1) as (_, fly):
+        names = await opened(fly, 2)
+        assert all(report.ok for report in await all_of(fly, own, names))
+        first, second = sorted(await all_of(fly, same, names), key=lambda report: report.ok)
+    assert second.ok
+    assert not first.ok
+    assert "is being written by another deploy" in str(first)
+    assert {read(str(tmp_path / f"{name}.jsonl")).deployment.app for name in names} == set(names)
 
 
 async def test_no_more_than_so_many_are_under_way_and_a_place_is_never_left_empty() -> None:
@@ -167,11 +196,11 @@ async def test_an_app_where_another_deploy_is_at_work_says_so() -> None:
     assert [machine.name for machine in reports["shop-0"].machines] == ["app-iad-1", "app-lhr-1"]
 
 
-async def test_scaling_an_app_that_is_not_there_to_nothing_is_not_ok() -> None:
+async def test_scaling_to_nothing_is_refused_and_not_ok() -> None:
     async with world(seed=1) as (_, fly):
         (report,) = await all_of(fly, BASE.rolling().count(iad=0, lhr=0), ["nobody"])
     assert not report.ok
-    assert "app not found" in str(report)
+    assert "every region has a count of 0" in str(report)
 
 
 async def test_after_a_failure_no_further_app_begins_if_so_asked() -> None:

@@ -6,7 +6,20 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient, LeaseHeld, Port, Service
+from flyasync import (
+    Check,
+    DeployBuilder,
+    Emulator,
+    Event,
+    Fault,
+    FlyClient,
+    LeaseHeld,
+    Phase,
+    Port,
+    Progress,
+    RetryPolicy,
+    Service,
+)
 from tests.deploy.conftest import world
 
 CHECKED = (
@@ -199,3 +212,39 @@ async def test_an_undo_keeps_what_took_the_place_of_a_machine_that_cannot_be_rea
         assert report.ok, str(report)
         assert emulator.serving("web") == Counter(iad=2, lhr=2)
         assert Counter(alive(emulator).values()) == {"shop:1": 3, "shop:2": 1}
+
+
+async def test_a_machine_that_nobody_could_see_has_not_stayed_up() -> None:
+    base = DeployBuilder("web").to_regions("iad").count(2).rolling().smoke_check(10).wait_for("started", timeout=30)
+    async with world(seed=1, client={"retry": RetryPolicy(attempts=1)}) as (emulator, fly):
+        assert (await base.with_image("shop:1").execute(fly)).ok
+
+        def blind(event: Event) -> None:
+            if isinstance(event, Progress) and event.phase is Phase.WATCHING:
+                emulator.faults.add(
+                    Fault(does="crash", image="*:2*", seconds=6.0, exit_code=137),
+                    Fault(does="refuse", action="getMachine", status=503),
+                )
+
+        report = await base.with_image("shop:2").on_event(blind).execute(fly)
+        assert not report.ok
+        assert Counter(alive(emulator).values()) == {"shop:1": 1, "shop:2": 1}
+
+
+async def test_what_is_sick_is_not_called_rolled_back_and_well() -> None:
+    base = CHECKED.to_regions("iad").count(2).rolling().roll_back_on_failure()
+    async with world(seed=1) as (emulator, fly):
+        assert (await base.with_image("shop:1").execute(fly)).ok
+        emulator.faults.add(Fault(does="checks_never_pass", image="*:2*"))
+        assert not (await base.with_image("shop:2").roll_back_on_failure(False).execute(fly)).ok
+        report = await base.with_image("shop:3").with_image("shop:2").execute(fly)
+        assert not report.ok
+        assert report.rollback is None or not report.rollback.ok
+
+
+async def test_leaving_out_the_volume_changes_no_machine() -> None:
+    base = CHECKED.to_regions("iad").count(2).with_image("shop:1").rolling()
+    async with world(seed=1) as (_, fly):
+        assert (await base.with_volume("data", "/data").execute(fly)).ok
+        assert (await base.plan(fly)).is_empty
+        assert (await base.with_volume("data", "/data").plan(fly)).is_empty

@@ -117,6 +117,24 @@ def test_crash_looping(change: dict[str, Any], *, looping: bool) -> None:
 
 def test_a_machine_that_never_exited_does_not_loop() -> None:
     assert not machine().is_crash_looping
+    assert not machine(state="stopped").has_crashed
+
+
+@pytest.mark.parametrize(
+    ("state", "change", "crashed"),
+    [
+        ("stopped", {}, True),
+        ("stopped", {"requested_stop": True}, False),
+        ("stopped", {"exit_code": 0}, False),
+        ("started", {}, False),
+        ("suspended", {}, False),
+    ],
+)
+def test_a_machine_has_crashed_when_it_stopped_because_its_process_failed(
+    state: str, change: dict[str, Any], *, crashed: bool
+) -> None:
+    events = [exited({"exit_event": {"exit_code": 1, **change}})]
+    assert machine(state=state, events=events).has_crashed is crashed
 
 
 def test_states_are_open() -> None:
