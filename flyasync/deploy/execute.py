@@ -189,8 +189,9 @@ class Execution:
         try:
             if run.machine and not run.adopted:
                 await self._steps.destroy(run.machine_id)
-            for volume_id in run.made_volumes:
-                await self._steps.delete_volume(volume_id)
+            while run.made_volumes:
+                await self._steps.delete_volume(run.made_volumes[-1])
+                run.made_volumes.pop()
         except FlyError as error:
             run.error = error
         else:

@@ -63,7 +63,7 @@ class Member:
     @property
     def runs(self) -> bool:
         """Whether it runs, or shall: one that was put to rest stays so, one that has crashed does not."""
-        return self.machine is not None and (not self.rests or self.wakes or has_crashed(self.machine))
+        return self.machine is not None and (not self.rests or self.wakes or self.machine.has_crashed)
 
 
 def converged(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
@@ -249,12 +249,6 @@ def _replaced(deployment: Deployment, fleet: Fleet, machine: Machine, lost: str)
     if deployment.volume is None or deployment.volume.if_lost is None:
         return _Verdict(Fate.STUCK, f"{lost}, and its volume with it; if_lost='fork' or 'new' replaces both")
     return _Verdict(Fate.RETIRE, lost)
-
-
-def has_crashed(machine: Machine) -> bool:
-    """Tell whether a machine is stopped because its process failed, and not because anybody asked for it."""
-    end = machine.exit_event
-    return machine.state == "stopped" and end is not None and end.exit_code != 0 and not end.requested_stop
 
 
 def why_lost(machine: Machine) -> str | None:

@@ -15,7 +15,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
-from flyasync.deploy.group import RESTING, has_crashed
+from flyasync.deploy.group import RESTING
 from flyasync.deploy.merge import REPLACES, RETIRED
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan import Plan
@@ -254,7 +254,7 @@ def _let_in(machine: Machine) -> Machine:
 
 def _as_before(machine: Machine, config: MachineConfig) -> Machine:
     """Give a machine as it was with an older config; if it runs no more because it failed, that was the newer one."""
-    fell = has_crashed(machine) or machine.state not in RESTING
+    fell = machine.has_crashed or machine.state not in RESTING
     return _up(evolve(machine, config=config), cordoned=machine.cordoned) if fell else evolve(machine, config=config)
 
 

@@ -131,7 +131,7 @@ def _launch_steps(
         yield from creation(deployment, cause, volume=next(volumes, None) if deployment.volume else None)
         return
     yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
-    if deployment.goal is None or present.state in deployment.resting_states:
+    if deployment.goal is None or deployment.rests(present):
         return
     if present.state in {"stopping", "stopped", "suspending", "suspended"}:
         yield Start(cause=f"it is {present.state}")

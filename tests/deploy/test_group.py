@@ -7,7 +7,6 @@ import pytest
 from attrs import evolve
 
 from flyasync import Check, DeployBuilder, Fault, FlyClient, Machine, MachineConfig, Restart, Result
-from flyasync.deploy.group import has_crashed
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import total, world
 from tests.deploy.relay import relayed
@@ -110,11 +109,11 @@ def exited(**event: Any) -> Machine:
 
 
 def test_to_crash_is_to_stop_with_a_failure_that_nobody_asked_for() -> None:
-    assert has_crashed(exited())
-    assert not has_crashed(exited(requested_stop=True))
-    assert not has_crashed(exited(exit_code=0))
-    assert not has_crashed(evolve(exited(), state="started"))
-    assert not has_crashed(mock_machine(state="stopped"))
+    assert exited().has_crashed
+    assert not exited(requested_stop=True).has_crashed
+    assert not exited(exit_code=0).has_crashed
+    assert not evolve(exited(), state="started").has_crashed
+    assert not mock_machine(state="stopped").has_crashed
 
 
 # Replaced.
