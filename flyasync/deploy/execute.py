@@ -1,6 +1,7 @@
 """Plan → Outcome: stages in order, lanes together, tracks by width, then a last look; decides nothing."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
@@ -92,7 +93,8 @@ class Execution:
 
     async def _pass(self, stage: Stage) -> None:
         self._relied_on.clear()
-        places = {lane.region: Places(lane.width) for lane in stage.lanes if lane.width}
+        away = Counter(run.wanted.region for run in self.runs.values() if run.error)
+        places = {lane.region: Places(lane.width - away[lane.region]) for lane in stage.lanes if lane.width}
         others = {lane.region: asyncio.Lock() for lane in stage.lanes if stage.relies_on_others}
         await together(self._in_turn(track, places, others) for track in self._in_line(stage))
 

@@ -19,12 +19,15 @@ class Places:
     """So many places, first come, first served."""
 
     def __init__(self, width: int) -> None:
-        self._left = width
-        self._free = asyncio.Semaphore(width)
+        self._left = max(0, width)
+        self._free = asyncio.Semaphore(self._left)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Place]:
         """Wait for a place and keep it for the block; it is not there when all have been lost."""
+        if self._left <= 0:
+            yield Place(is_there=False)
+            return
         await self._free.acquire()
         place = Place(is_there=self._left > 0)
         try:

@@ -207,7 +207,8 @@ class Settings:
         """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
 
         Letting in is the point of no return: after it no failure deletes a new machine. Old ones get `drain` seconds
-        between their last new request and their stop. Needs checks, and machines without volumes.
+        between their last new request and their stop. Needs checks, and machines without volumes. Every new machine
+        starts, also in the place of one that was at rest.
         """
         _demand_seconds("drain", drain)
         return evolve(self, strategy=BlueGreen(drain=drain))

@@ -1,6 +1,6 @@
 """The way back: (Plan, Outcome) → Plan to the configs and counts before; pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
@@ -84,7 +84,7 @@ def way_back(
     restored = [was.track() for was in back]
     gone = [_gone(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     stages = (
-        Stage.of("restore what was there", [track for track in restored if track.steps], widths),
+        *_restoring([track for track in restored if track.steps], widths),
         Stage.of("take away what was made", [*gone, *_let_go(loose, plan.launch, settled)]),
     )
     return evolve(
@@ -96,6 +96,15 @@ def way_back(
         remarks=tuple(_remarks(settled, back)),
         seconds=None,
     )
+
+
+def _restoring(tracks: Sequence[Track], widths: Mapping[str, int] | None) -> Iterator[Stage]:
+    """Bring back first what does not serve: before that is done, what serves is all there is."""
+    serving = [track for track in tracks if track.takes_a_place]
+    others = [track for track in tracks if not track.takes_a_place]
+    if serving and others:
+        yield Stage.of("restore first what does not serve", others)
+    yield Stage.of("restore what was there", serving or others, widths)
 
 
 def deployment_back(deployment: Deployment, plan: Plan) -> Deployment:

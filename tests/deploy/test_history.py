@@ -380,16 +380,18 @@ def test_a_machine_goes_back_to_before_the_first_version_of_the_launch() -> None
 def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_known() -> None:
     assert planned([lived("a", "v1", "v2"), lived("c", "v2"), lived("d", "v2")], dead("b", "v1", "v2")) == text("""
         web, undo of launch v2: create 1, update 1, destroy 2
-          1. restore what was there
+          1. restore first what does not serve
+            iad
+              b
+                create it: launch v2 is undone
+                wait until it is started: it was started
+          2. restore what was there
             iad
               a
                 update it: launch v2 is undone
                   ~ image: "v2" → "v1"
                 wait until it is started: it was started
-              b
-                create it: launch v2 is undone
-                wait until it is started: it was started
-          2. take away what was made
+          3. take away what was made
             iad
               c
                 take out of routing id-c: launch v2 made it
