@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.group import Fate, Member, converged, left_alone, renewed
+from flyasync.deploy.group import RESTING, Fate, Member, converged, left_alone, renewed
 from flyasync.deploy.moves import creation, goal, readiness, retirement, there, update
 from flyasync.deploy.plan import (
     Adopt,
@@ -133,7 +133,7 @@ def _launch_steps(
     yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
     if deployment.goal is None or deployment.rests(present):
         return
-    if present.state in {"stopping", "stopped", "suspending", "suspended"}:
+    if present.state in RESTING:
         yield Start(cause=f"it is {present.state}")
     yield from goal(deployment)
 
