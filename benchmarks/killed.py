@@ -19,6 +19,7 @@ from attrs import frozen
 from benchmarks.flight import STRATEGIES
 from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
 from flyasync.testing import run_virtual
+from flyasync.wire.events import Attempt, ClientEvent
 
 REGIONS = ("iad", "lhr", "nrt")
 BASE = (
@@ -85,14 +86,14 @@ async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> Non
     dead = Fault(does="cut")
     seen = 0
 
-    def count(_: Any) -> None:
+    def count(event: ClientEvent) -> None:
         nonlocal seen
-        seen += 1
+        seen += isinstance(event, Attempt)
         if seen == after:
             emulator.faults.add(dead)  # nothing that it still sends is heard
             deploy.cancel()
 
-    async with FlyClient(emulator.token, base_url=emulator.url, on_attempt=count) as fly:
+    async with FlyClient(emulator.token, base_url=emulator.url, on_event=count) as fly:
         deploy = asyncio.ensure_future(builder.execute(fly))
         while not deploy.done():
             await asyncio.wait([deploy], timeout=0.5)

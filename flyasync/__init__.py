@@ -198,7 +198,18 @@ if TYPE_CHECKING:
         Volume as Volume,
         VolumeSnapshot as VolumeSnapshot,
     )
-    from flyasync.wire.events import Attempt as Attempt
+    from flyasync.wire.events import (
+        Attempt as Attempt,
+        Began as Began,
+        ClientEvent as ClientEvent,
+        Dequeued as Dequeued,
+        Ended as Ended,
+        LimitsBack as LimitsBack,
+        LimitsLost as LimitsLost,
+        Queued as Queued,
+        Span as Span,
+        log_event as log_event,
+    )
     from flyasync.wire.limits import Limits as Limits, Rate as Rate
     from flyasync.wire.retries import RetryPolicy as RetryPolicy
     from flyasync.wire.session import Timeouts as Timeouts
@@ -421,7 +432,18 @@ _NAMES = {
         "Volume",
         "VolumeSnapshot",
     ),
-    "flyasync.wire.events": ("Attempt",),
+    "flyasync.wire.events": (
+        "Attempt",
+        "Began",
+        "ClientEvent",
+        "Dequeued",
+        "Ended",
+        "LimitsBack",
+        "LimitsLost",
+        "Queued",
+        "Span",
+        "log_event",
+    ),
     "flyasync.wire.limits": (
         "Limits",
         "Rate",

@@ -23,7 +23,7 @@ from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.errors import MissingToken
 from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
-from flyasync.wire.events import OnAttempt, log_attempt
+from flyasync.wire.events import OnClientEvent, log_event
 from flyasync.wire.limits import Buckets, Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
@@ -47,8 +47,9 @@ class FlyClient:
     `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; or beside an API on this very machine.
 
     Every call waits for its turn under the published rate limits (`limits`), is tried again where that is safe
-    (`retry`), and is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_attempt` is called with
-    an `Attempt` after each request that left; the default writes them to the logger `flyasync`.
+    (`retry`), and is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_event` is called with
+    each `ClientEvent`: an `Attempt` after each request that left, its time in line, and what becomes of shared limits;
+    the default, `log_event`, writes them to the logger `flyasync`.
 
     Use one client per event loop, and one for all tasks in it: the limits are counted in it. Leaving the block, or
     `aclose()`, lets calls under way finish for up to 5 seconds; waits are cut.
@@ -63,7 +64,7 @@ class FlyClient:
         limits: Limits | None = None,
         retry: RetryPolicy | None = None,
         timeout: float | Timeouts = 30.0,
-        on_attempt: OnAttempt = log_attempt,
+        on_event: OnClientEvent = log_event,
     ) -> None:
         self.limits = limits or Limits()
         self.base_url = find_base_url(base_url)
@@ -75,8 +76,8 @@ class FlyClient:
         own, found = _tokens(token, self.base_url)
         session = Session(self.base_url, own, timeouts)
         companion = Session(self.api_url, found and found.whole, timeouts)
-        self._sender = Sender(session, Buckets(self.limits), policy, on_attempt)
-        self._companion = Sender(companion, Buckets(COMPANION), policy, on_attempt)
+        self._sender = Sender(session, Buckets(self.limits), policy, on_event)
+        self._companion = Sender(companion, Buckets(COMPANION), policy, on_event)
         caller, beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(beside)
         self.apps = Apps(caller)

@@ -1,13 +1,68 @@
-"""What an onlooker is told of each attempt."""
+"""What an onlooker of a client is told: of each attempt and its time in line, of what they are for, of the limits."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, Self
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 log = logging.getLogger("flyasync")
 # Whoever wants the log asks for it; nothing is printed by itself.
 log.addHandler(logging.NullHandler())
+
+
+@define(eq=False)
+class Span:
+    """What a stretch of work is for: a deploy, a region of it, or a machine of that.
+
+    `name` is the app, the region's code, or the machine's name. `machine_id` and `error` are known late: by its
+    `Ended` at the latest.
+    """
+
+    kind: Literal["deploy", "region", "machine"]
+    name: str
+    parent: "Span | None" = None
+    machine_id: str | None = None
+    error: str | None = None
+
+
+_current: ContextVar[Span | None] = ContextVar("flyasync.span", default=None)
+
+
+@frozen(kw_only=True)
+class Queued:
+    """An attempt stands in line for the rate limit of its operation on its identifier."""
+
+    operation: str
+    identifier: str
+    number: int
+    span: Span | None = field(factory=_current.get)
+
+
+@frozen(kw_only=True)
+class Dequeued:
+    """An attempt left its line after `waited` seconds: its turn came, or `granted` is False and it will not leave."""
+
+    operation: str
+    identifier: str
+    number: int
+    waited: float
+    granted: bool
+    span: Span | None = field(factory=_current.get)
+
+    @classmethod
+    def of(cls, queued: Queued, *, waited: float, granted: bool) -> Self:
+        """Say what became of an attempt that stood in line."""
+        return cls(
+            operation=queued.operation,
+            identifier=queued.identifier,
+            number=queued.number,
+            waited=waited,
+            granted=granted,
+            span=queued.span,
+        )
 
 
 @frozen(kw_only=True)
@@ -29,6 +84,7 @@ class Attempt:
     request_id: str | None
     error: str | None
     poll: float | None = None
+    span: Span | None = field(factory=_current.get)
 
     @property
     def went_well(self) -> bool:
@@ -36,11 +92,71 @@ class Attempt:
         return self.error is None or (self.poll is not None and self.error == "TimedOut")
 
 
-OnAttempt = Callable[[Attempt], None]
+@frozen(kw_only=True)
+class Began:
+    """A deploy, a region of it or a machine of that began."""
+
+    span: Span
 
 
-def log_attempt(attempt: Attempt) -> None:
-    """Write `attempt` to the logger `flyasync`: failures as warnings, the rest for debugging."""
+@frozen(kw_only=True)
+class Ended:
+    """It ended; `span.error` is the name of the error's class that ended it, None where none did."""
+
+    span: Span
+
+
+@frozen(kw_only=True)
+class LimitsLost:
+    """The shared limits cannot be asked: until they are back, this client keeps to its share of each rate.
+
+    `backing` names them without any password, `reason` says what was wrong. The share is one of `workers`: those seen
+    last, or those expected.
+    """
+
+    backing: str
+    reason: str
+    workers: int
+
+
+@frozen(kw_only=True)
+class LimitsBack:
+    """The shared limits answer again, after `seconds` without them."""
+
+    backing: str
+    seconds: float
+
+
+ClientEvent = Queued | Dequeued | Attempt | Began | Ended | LimitsLost | LimitsBack
+OnClientEvent = Callable[[ClientEvent], None]
+
+
+@contextmanager
+def within(span: Span) -> Iterator[None]:
+    """Have all that is asked for in the block belong to `span`, the tasks that begin in it too."""
+    before = _current.set(span)
+    try:
+        yield
+    finally:
+        _current.reset(before)
+
+
+def log_event(event: ClientEvent) -> None:
+    """Write to the logger `flyasync`: failed attempts and lost limits as warnings, the rest for debugging."""
+    if isinstance(event, Attempt):
+        _log_attempt(event)
+    elif isinstance(event, LimitsLost):
+        log.warning(
+            "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
+            event.backing,
+            event.reason,
+            event.workers,
+        )
+    elif isinstance(event, LimitsBack):
+        log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
+
+
+def _log_attempt(attempt: Attempt) -> None:
     level = logging.DEBUG if attempt.went_well else logging.WARNING
     if log.isEnabledFor(level):
         log.log(
@@ -56,9 +172,9 @@ def log_attempt(attempt: Attempt) -> None:
         )
 
 
-def tell(on_attempt: OnAttempt, attempt: Attempt) -> None:
-    """Tell one onlooker, whose own failure must not change what became of the request."""
+def tell(on_event: OnClientEvent, event: ClientEvent) -> None:
+    """Tell one onlooker, whose own failure must not change what becomes of the work."""
     try:
-        on_attempt(attempt)
+        on_event(event)
     except Exception:
-        log.exception("on_attempt failed for %s %s", attempt.operation, attempt.identifier)
+        log.exception("on_event failed for %s", type(event).__name__)

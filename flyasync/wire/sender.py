@@ -19,9 +19,9 @@ from flyasync.errors import (
     TimedOut,
     Unanswered,
 )
-from flyasync.wire.events import Attempt, OnAttempt, tell
+from flyasync.wire.events import Attempt, Dequeued, OnClientEvent, Queued, tell
 from flyasync.wire.judge import judge
-from flyasync.wire.limits import Buckets
+from flyasync.wire.limits import Buckets, Place
 from flyasync.wire.request import Repeat, Reply, Request
 from flyasync.wire.retries import RetryPolicy, deserves_another_try, retrying
 from flyasync.wire.session import Session
@@ -61,11 +61,11 @@ class _Call:
 class Sender:
     """Sends requests: each attempt waits for its turn, and failures are retried where that is safe."""
 
-    def __init__(self, session: Session, buckets: Buckets, policy: RetryPolicy, on_attempt: OnAttempt) -> None:
+    def __init__(self, session: Session, buckets: Buckets, policy: RetryPolicy, on_event: OnClientEvent) -> None:
         self._session = session
         self._buckets = buckets
         self._policy = policy
-        self._on_attempt = on_attempt
+        self._on_event = on_event
         self._calls: set[_Call] = set()
         self._is_closed = False
         self._retrying = {
@@ -97,12 +97,25 @@ class Sender:
         call.number += 1
         async with AsyncExitStack() as held:
             place = partial(held.enter_async_context, self._session.place(call.request))
-            waited = await self._buckets.turn(call.request, again=call.number > 1, place=place)
+            waited = await self._turn(call, place)
             self._check(call)
             self._start(call)
             with self._watched(call, waited) as seen:
                 seen.reply = await self._session.exchange(call.request)
                 return judge(call.request, seen.reply)
+
+    async def _turn(self, call: _Call, place: Place) -> float:
+        """Wait in line, tell of it, and give the seconds that it took."""
+        queued = Queued(operation=call.request.operation, identifier=call.request.identifier, number=call.number)
+        loop = asyncio.get_running_loop()
+        start, granted = loop.time(), False
+        tell(self._on_event, queued)
+        try:
+            waited = await self._buckets.turn(call.request, again=call.number > 1, place=place)
+            granted = True
+        finally:
+            tell(self._on_event, Dequeued.of(queued, waited=loop.time() - start, granted=granted))
+        return waited
 
     async def close(self, *, grace: float) -> None:
         """Let calls under way finish for up to `grace` seconds, then close everything; calls in line end at once."""
@@ -153,7 +166,7 @@ class Sender:
             raise
         finally:
             call.request.flight.is_out = False
-            tell(self._on_attempt, _attempt(call, seen.reply, error, waited=waited, seconds=loop.time() - started))
+            tell(self._on_event, _attempt(call, seen.reply, error, waited=waited, seconds=loop.time() - started))
 
 
 @define

@@ -6,7 +6,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import ClientClosed, InvalidInput, MissingToken, NoReplyInTime
-from flyasync.wire.events import Attempt
+from flyasync.wire.events import Attempt, ClientEvent
 from flyasync.wire.limits import Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.session import Timeouts
@@ -106,10 +106,10 @@ async def test_retries_and_limits_are_the_ones_given(emulator: Emulator) -> None
 
 async def test_an_onlooker_hears_of_each_attempt(emulator: Emulator) -> None:
     emulator.faults.add(Fault(does="refuse", action="getRegions", times=1))
-    heard: list[Attempt] = []
-    async with client(emulator, on_attempt=heard.append) as fly:
+    heard: list[ClientEvent] = []
+    async with client(emulator, on_event=heard.append) as fly:
         await fly.platform.regions()
-    assert [(one.operation, one.number, one.status, one.error) for one in heard] == [
+    assert [(one.operation, one.number, one.status, one.error) for one in heard if isinstance(one, Attempt)] == [
         ("platform.regions", 1, 503, "ServerFault"),
         ("platform.regions", 2, 200, None),
     ]

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from flyasync.wire.events import Attempt, log_attempt, tell
+from flyasync.wire.events import Attempt, ClientEvent, log_event, tell
 
 
 def an_attempt(error: str | None = None, status: int | None = 200) -> Attempt:
@@ -32,7 +32,7 @@ def test_failures_are_warnings_and_the_rest_is_for_debugging(
     attempt: Attempt, level: int, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "flyasync")
-    log_attempt(attempt)
+    log_event(attempt)
     (record,) = caplog.records
     assert record.levelno == level
     assert record.getMessage() == (
@@ -42,13 +42,13 @@ def test_failures_are_warnings_and_the_rest_is_for_debugging(
 
 def test_nothing_is_written_for_debugging_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "flyasync")
-    log_attempt(an_attempt())
+    log_event(an_attempt())
     assert not caplog.records
 
 
 def test_an_onlooker_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(attempt: Attempt) -> None:
-        raise RuntimeError(attempt.operation)
+    def broken(event: ClientEvent) -> None:
+        raise RuntimeError(str(event))
 
     tell(broken, an_attempt())
-    assert "on_attempt failed for machines.start m1" in caplog.text
+    assert "on_event failed for Attempt" in caplog.text

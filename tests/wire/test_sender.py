@@ -19,7 +19,7 @@ from flyasync.errors import (
     ServerFault,
     Unreadable,
 )
-from flyasync.wire.events import Attempt
+from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Queued
 from flyasync.wire.limits import Buckets, Limits, Rate
 from flyasync.wire.request import Flight, Repeat, Reply, Request
 from flyasync.wire.retries import RetryPolicy
@@ -70,9 +70,13 @@ class Office:
         **policy: Any,
     ) -> None:
         self.exchange = exchange(*script)
-        self.told: list[Attempt] = []
+        self.heard: list[ClientEvent] = []
         self.buckets = Buckets(limits or Limits())
-        self.sender = Sender(self.exchange, self.buckets, RetryPolicy(**policy), self.told.append)
+        self.sender = Sender(self.exchange, self.buckets, RetryPolicy(**policy), self.heard.append)
+
+    @property
+    def told(self) -> list[Attempt]:
+        return [event for event in self.heard if isinstance(event, Attempt)]
 
     def send(self, request: Request | None = None, **more: Any) -> asyncio.Task[Any]:
         return asyncio.create_task(self.sender.send(request or a_request(**more)))
@@ -97,6 +101,18 @@ async def test_every_attempt_waits_for_its_turn() -> None:
     await office.send()
     assert rounded([it.waited for it in office.told][:2]) == [0, 0]
     assert office.exchange.times[2] == 1
+    await office.sender.close(grace=0)
+
+
+async def test_an_onlooker_hears_who_stands_in_line_and_who_leaves_it() -> None:
+    office = Office(OK)
+    calls = [office.send() for _ in range(3)]
+    await asyncio.gather(*calls[:2])
+    assert sum(isinstance(event, Queued) for event in office.heard) == 3
+    calls[2].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    left = [event for event in office.heard if isinstance(event, Dequeued)]
+    assert [(event.granted, event.number) for event in left] == [(True, 1), (True, 1), (False, 1)]
     await office.sender.close(grace=0)
 
 
@@ -129,13 +145,13 @@ async def test_the_onlooker_sees_every_attempt() -> None:
 
 
 async def test_an_onlooker_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(attempt: Attempt) -> None:
-        raise RuntimeError(attempt.operation)
+    def broken(event: ClientEvent) -> None:
+        raise RuntimeError(str(event))
 
     sender = Sender(exchange := ScriptedExchange(BOOM, OK), Buckets(WIDE), RetryPolicy(), broken)
     assert await sender.send(a_request()) == {"ok": True}
     assert len(exchange.sent) == 2
-    assert caplog.text.count("on_attempt failed") == 2
+    assert caplog.text.count("on_event failed for Attempt") == 2
     await sender.close(grace=0)
 
 
