@@ -210,7 +210,7 @@ if TYPE_CHECKING:
         Span as Span,
         log_event as log_event,
     )
-    from flyasync.wire.limits import Limits as Limits, Rate as Rate
+    from flyasync.wire.rates import Limits as Limits, Rate as Rate
     from flyasync.wire.retries import RetryPolicy as RetryPolicy
     from flyasync.wire.session import Timeouts as Timeouts
 
@@ -444,7 +444,7 @@ _NAMES = {
         "Span",
         "log_event",
     ),
-    "flyasync.wire.limits": (
+    "flyasync.wire.rates": (
         "Limits",
         "Rate",
     ),

@@ -29,6 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN", "FLY_FLAPS_BASE_URL", "FLY_API_HOSTNAME", "FLY_API_BASE_URL"):
+    for name in (
+        "FLY_ACCESS_TOKEN",
+        "FLY_API_TOKEN",
+        "FLY_FLAPS_BASE_URL",
+        "FLY_API_HOSTNAME",
+        "FLY_API_BASE_URL",
+        "FLYASYNC_LIMITS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FLY_CONFIG_DIR", str(tmp_path_factory.getbasetemp() / "no-fly-config"))

@@ -27,7 +27,10 @@ ORDER: dict[str, list[str]] = {
         "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert", "toml_section", "toml_services",
         "toml_equipment", "fly_toml",
     ],
-    "wire": ["request", "events", "judge", "limits", "retries", "credentials", "session", "sender"],
+    "wire": [
+        "request", "events", "judge", "rates", "gcra", "limits", "limits_shared", "limits_file", "limits_redis",
+        "credentials", "limits_backing", "retries", "session", "sender",
+    ],
     "api": [
         "call", "paging", "waits", "once", "leases", "changes", "fly_toml", "apps", "actions", "waiting", "metadata",
         "processes", "machines", "volumes", "secrets", "secret_keys", "certificates", "ip_assignments", "tokens",
@@ -62,6 +65,7 @@ ORDER: dict[str, list[str]] = {
 THIRD_PARTY: dict[str, set[str]] = {
     "models/convert": {"cattrs"},
     "wire/limits": {"aiolimiter"},
+    "wire/limits_redis": {"redis"},
     "wire/retries": {"backoff"},
     "wire/session": {"aiohttp", "yarl"},
     "emulator/*": {"aiohttp"},
@@ -72,7 +76,7 @@ THIRD_PARTY: dict[str, set[str]] = {
 EVERYWHERE = {"attrs"}
 # Pure rooms and files decide; they may not reach for a loop, a socket, a clock or the disk.
 PURE = {
-    "models/*", "wire/request", "wire/events", "wire/judge",
+    "models/*", "wire/request", "wire/events", "wire/judge", "wire/rates", "wire/gcra",
     "deploy/strategy", "deploy/merge", "deploy/release", "deploy/deployment", "deploy/fleet", "deploy/plan",
     "deploy/group", "deploy/moves", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo",
     "deploy/rehearsal_clock", "deploy/rehearsal", "deploy/estimate", "deploy/gate", "deploy/verdict", "deploy/report",

@@ -24,7 +24,9 @@ from flyasync.api.volumes import Volumes
 from flyasync.errors import MissingToken
 from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.wire.events import OnClientEvent, log_event
-from flyasync.wire.limits import Buckets, Limits, Rate
+from flyasync.wire.limits import Buckets
+from flyasync.wire.limits_backing import pacing
+from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
 from flyasync.wire.session import Session, Timeouts
@@ -51,7 +53,9 @@ class FlyClient:
     each `ClientEvent`: an `Attempt` after each request that left, its time in line, and what becomes of shared limits;
     the default, `log_event`, writes them to the logger `flyasync`.
 
-    Use one client per event loop, and one for all tasks in it: the limits are counted in it. Leaving the block, or
+    Use one client per event loop, and one for all tasks in it: the limits are counted in it. Where several processes or
+    hosts ask about the same apps, have them count together: `limits="file"` or `limits="redis://HOST:PORT/DB"`, or
+    FLYASYNC_LIMITS in the environment (see `Limits.shared`). Leaving the block, or
     `aclose()`, lets calls under way finish for up to 5 seconds; waits are cut.
     """
 
@@ -61,12 +65,12 @@ class FlyClient:
         *,
         base_url: str | None = None,
         api_url: str | None = None,
-        limits: Limits | None = None,
+        limits: Limits | str | None = None,
         retry: RetryPolicy | None = None,
         timeout: float | Timeouts = 30.0,
         on_event: OnClientEvent = log_event,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = Limits(shared=limits) if isinstance(limits, str) else limits or Limits()
         self.base_url = find_base_url(base_url)
         # An emulator that is named here goes before whatever the environment says is beside the API.
         around = {} if base_url and is_here(self.base_url) else os.environ
@@ -76,7 +80,8 @@ class FlyClient:
         own, found = _tokens(token, self.base_url)
         session = Session(self.base_url, own, timeouts)
         companion = Session(self.api_url, found and found.whole, timeouts)
-        self._sender = Sender(session, Buckets(self.limits), policy, on_event)
+        pace, self._shared = pacing(self.limits, self.base_url, on_event)
+        self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event)
         self._companion = Sender(companion, Buckets(COMPANION), policy, on_event)
         caller, beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(beside)
@@ -111,7 +116,11 @@ class FlyClient:
 
         A call that is cut raises ClientClosed, whose `may_have_happened` says what it may have left behind.
         """
-        await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
+        try:
+            await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
+        finally:
+            if self._shared:
+                await self._shared.close()
 
     async def __aenter__(self) -> Self:
         return self

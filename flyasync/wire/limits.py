@@ -1,77 +1,15 @@
-"""The published rates as one table, and one bucket for each action and identifier.
-
-The API counts requests per action and identifier: 1 a second with bursts to 3; 5 a second with bursts to 10 for
-getting a machine; 100 app deletions a minute on top (docs: machines/api/working-with-machines-api, "Rate limits").
-"""
+"""One bucket for each action and identifier, and what grants its turns."""
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from typing import Protocol
 
 from aiolimiter import AsyncLimiter
-from attrs import Attribute, Factory, field, frozen, validators
 
+from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Request
-
-
-def _leave_one(rate: "Rate", _: "Attribute[int]", spare: int) -> None:
-    if spare >= rate.burst:
-        raise ValueError(f"spare is {spare}, but must leave at least one request of the burst of {rate.burst}")
-
-
-@frozen(kw_only=True)
-class Rate:
-    """A published rate: `per_second` in the long run, `burst` at once, of which `spare` are never used.
-
-    The spare ones are the margin. Requests leave on schedule but arrive with the network's jitter, and a bucket that
-    is run exactly at its limit overflows when an early burst arrives late. With `spare` requests kept back, arrivals
-    may shift against each other by `spare / per_second` seconds without a 429. The price is that much time once for
-    each burst; the rate in the long run is the published one.
-    """
-
-    per_second: float = field(validator=validators.gt(0))
-    burst: int = field(validator=validators.ge(1))
-    spare: int = field(default=0, validator=[validators.ge(0), _leave_one])
-
-    @property
-    def usable(self) -> int:
-        """How many requests may leave at once."""
-        return self.burst - self.spare
-
-    @property
-    def refill(self) -> float:
-        """Seconds until an empty bucket is full."""
-        return self.usable / self.per_second
-
-
-@frozen(kw_only=True)
-class Limits:
-    """How fast a client may ask: a rate for each operation on each identifier.
-
-    `totals` bound an operation over all identifiers together. The defaults are the published limits with a margin of
-    one request a second's worth of jitter (0.4 s for getting a machine), which costs a second in each burst: 60
-    creates in one app take 58 s where the limit itself allows 57. Lower `default` when several processes share one
-    token's apps.
-    """
-
-    default: Rate = Rate(per_second=1, burst=3, spare=1)
-    operations: Mapping[str, Rate] = Factory(
-        lambda: {
-            "machines.get": Rate(per_second=5, burst=10, spare=2),
-        }
-    )
-    totals: Mapping[str, Rate] = Factory(
-        lambda: {
-            # At most burst + 60 * per_second = 100 in any minute, wherever the API's minute begins.
-            "apps.delete": Rate(per_second=1.5, burst=10),
-        }
-    )
-
-    def rate(self, operation: str) -> Rate:
-        """Give the rate of one operation on one identifier."""
-        return self.operations.get(operation, self.default)
-
 
 Place = Callable[[], Awaitable[object]]
 
@@ -80,47 +18,38 @@ async def _at_once() -> None:
     """Take no time: there is always a place."""
 
 
-class Bucket:
-    """Turns at one rate, first come first served, which a 429 can pause.
+class Pace(Protocol):
+    """What grants the turns of one bucket, at its rate; one caller at a time asks it."""
 
-    aiolimiter keeps the time. It alone would let late arrivals overtake, so exactly one waiter stands before it.
-    A waiter that is cancelled costs nobody a turn.
-    """
+    @property
+    def is_idle(self) -> bool:
+        """Whether forgetting it would change nothing."""
 
-    __slots__ = ("_head", "_limiter", "_line", "_paused_until", "_queued", "_rate")
+    async def acquire(self) -> None:
+        """Wait until one more request may leave."""
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing through for `seconds`, and from then on without a burst."""
+
+
+class LocalPace:
+    """A pace that one client keeps for itself; aiolimiter keeps the time."""
+
+    __slots__ = ("_limiter", "_paused_until", "_rate")
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._limiter = AsyncLimiter(rate.usable, rate.refill)
-        self._line = asyncio.Lock()  # arrivals, in order
-        self._head = asyncio.Lock()  # the first of them, and those who come again after a failure
-        self._queued = 0
         self._paused_until = 0.0
 
     @property
     def is_idle(self) -> bool:
-        """Whether forgetting this bucket would change nothing."""
+        """Whether it is full again, with every pause behind it."""
         resting = _now() > self._paused_until + self._rate.refill
-        return not self._queued and resting and self._limiter.has_capacity(self._rate.usable)
+        return resting and self._limiter.has_capacity(self._rate.usable)
 
-    async def turn(self, *, again: bool = False, place: Place = _at_once) -> None:
-        """Wait for a turn, then for a place to use it; `again` keeps the front that a failed attempt already had.
-
-        The next in line moves up only when both are there: turns granted before would pile up behind a full pool, and
-        leave together as a burst that the API does not allow.
-        """
-        self._queued += 1
-        try:
-            async with nullcontext() if again else self._line, self._head:
-                await self._next()
-                granted = _now()
-                await place()
-                if _now() - granted >= 1 / self._rate.per_second:
-                    await self._next()  # that turn is long past; the one that is used is the one that counts
-        finally:
-            self._queued -= 1
-
-    async def _next(self) -> None:
+    async def acquire(self) -> None:
+        """Wait until one more request may leave; cancelled, it has cost nothing."""
         await self._limiter.acquire()
         while self._paused_until:
             await self._sit_out()
@@ -135,21 +64,74 @@ class Bucket:
         self._limiter = AsyncLimiter(self._rate.usable, self._rate.refill)
         await self._limiter.acquire(self._rate.usable)
 
+    def pause(self, seconds: float) -> None:
+        """Let nothing through for `seconds`; of several pauses the one that ends last counts."""
+        self._paused_until = max(self._paused_until, _now() + seconds)
+
+
+class Bucket:
+    """Turns at one rate, first come first served, which a 429 can pause.
+
+    Its pace alone would let late arrivals overtake, so exactly one waiter stands before it. A waiter that is cancelled
+    costs nobody a turn.
+    """
+
+    __slots__ = ("_head", "_line", "_pace", "_queued", "_rate")
+
+    def __init__(self, rate: Rate, pace: Pace | None = None) -> None:
+        self._rate = rate
+        self._pace = pace or LocalPace(rate)
+        self._line = asyncio.Lock()  # arrivals, in order
+        self._head = asyncio.Lock()  # the first of them, and those who come again after a failure
+        self._queued = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether forgetting this bucket would change nothing."""
+        return not self._queued and self._pace.is_idle
+
+    async def turn(self, *, again: bool = False, place: Place = _at_once) -> None:
+        """Wait for a turn, then for a place to use it; `again` keeps the front that a failed attempt already had.
+
+        The next in line moves up only when both are there: turns granted before would pile up behind a full pool, and
+        leave together as a burst that the API does not allow.
+        """
+        self._queued += 1
+        try:
+            async with nullcontext() if again else self._line, self._head:
+                await self._pace.acquire()
+                granted = _now()
+                await place()
+                if _now() - granted >= 1 / self._rate.per_second:
+                    await self._pace.acquire()  # that turn is long past; the one that is used is the one that counts
+        finally:
+            self._queued -= 1
+
     def pause(self, seconds: float | None) -> None:
         """Let nobody through for `seconds`, at least one turn of this rate; without a number, for one to two."""
         turns = 1.0 if seconds is not None else random.uniform(1, 2)  # noqa: S311 - spreads clients, guards nothing
         # A pause of no length would let an API that says "Retry-After: 0" be asked again and again without a rest.
-        self._paused_until = max(self._paused_until, _now() + max(seconds or 0.0, turns / self._rate.per_second))
+        self._pace.pause(max(seconds or 0.0, turns / self._rate.per_second))
+
+
+MakePace = Callable[[str, str | None, Rate], Pace]
+"""What makes the pace of an operation on an identifier; on None for all identifiers together."""
+
+
+def alone(_operation: str, _identifier: str | None, rate: Rate) -> Pace:
+    """Make a pace that counts for one client only."""
+    return LocalPace(rate)
 
 
 class Buckets:
-    """All buckets of one client; those at rest are forgotten."""
+    """All buckets of one client; those at rest are forgotten. `pace` makes what grants the turns of one."""
 
     SWEEP = 10.0
     """Seconds between two looks for buckets at rest."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, pace: MakePace = alone) -> None:
         self._limits = limits
+        self._pace = pace
         self._buckets: dict[tuple[str, str | None], Bucket] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -186,7 +168,7 @@ class Buckets:
 
     def _find(self, key: tuple[str, str | None], rate: Rate) -> Bucket:
         if (bucket := self._buckets.get(key)) is None:
-            bucket = self._buckets[key] = Bucket(rate)
+            bucket = self._buckets[key] = Bucket(rate, self._pace(*key, rate))
             self._sweep_later()
         return bucket
 

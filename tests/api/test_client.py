@@ -7,7 +7,7 @@ from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import ClientClosed, InvalidInput, MissingToken, NoReplyInTime
 from flyasync.wire.events import Attempt, ClientEvent
-from flyasync.wire.limits import Limits, Rate
+from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.session import Timeouts
 from tests.api.asking import NGINX, client, count, now, running

@@ -27,7 +27,7 @@ from flyasync.errors import (
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import structure
 from flyasync.models.machine import Machine
-from flyasync.wire.limits import Limits, Rate
+from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Flight
 from flyasync.wire.retries import RetryPolicy
 from tests.api.asking import NGINX, client, count, now

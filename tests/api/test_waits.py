@@ -14,7 +14,7 @@ from flyasync.models.action import WaitResult
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import structure
 from flyasync.models.machine import Machine
-from flyasync.wire.limits import Limits, Rate
+from flyasync.wire.rates import Limits, Rate
 from tests.api.asking import NGINX, client, count, now, running, stopped
 
 MANY = DIRECT + 8

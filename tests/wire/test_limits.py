@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from flyasync.testing import VirtualTimeLoop, run_virtual
-from flyasync.wire.limits import Bucket, Buckets, Limits, Rate
+from flyasync.wire.limits import Bucket, Buckets
+from flyasync.wire.rates import Limits, Rate
 from tests.wire.scripted import a_request, now, rounded
 
 DEFAULT = Limits().default

@@ -20,7 +20,8 @@ from flyasync.errors import (
     Unreadable,
 )
 from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Queued
-from flyasync.wire.limits import Buckets, Limits, Rate
+from flyasync.wire.limits import Buckets
+from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Flight, Repeat, Reply, Request
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender

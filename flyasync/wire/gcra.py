@@ -1,0 +1,81 @@
+"""The arithmetic of a shared bucket: the generic cell rate algorithm, and a line of those who wait for it.
+
+All times are whole microseconds of one clock that all workers share; a worker is one client. A bucket is known by the
+time at which it will be full again (the theoretical arrival time). Whoever is turned away has a place in line and is
+told when to come again, so that the next one is not whoever happens to be quickest.
+"""
+
+from attrs import evolve, frozen
+
+LATE = 1_000_000
+"""How long after its time a worker may come and still find its place; from then on it counts as gone."""
+SLACK = 1_000_000
+"""How far the clock may go back before that counts: less is the clocks of two processes differing."""
+
+
+@frozen
+class Place:
+    """A worker's place in line, and when it was told to come."""
+
+    worker: str
+    due: int
+
+
+@frozen(kw_only=True)
+class State:
+    """A bucket: full again at `full_at`, as seen at `at`, and those in line for it."""
+
+    full_at: int
+    at: int
+    line: tuple[Place, ...] = ()
+
+    @classmethod
+    def unseen(cls, now: int, *, born: int, interval: int, burst: int) -> "State":
+        """Give a bucket that the store does not know: full, unless the store is too young to know that.
+
+        What a store that was born at `born` has forgotten may have emptied the bucket then.
+        """
+        return cls(full_at=max(now, born + burst * interval), at=now)
+
+    def is_at_rest(self, now: int) -> bool:
+        """Tell whether a bucket that is not known would be the same."""
+        return self.full_at <= now and all(place.due + LATE < now for place in self.line)
+
+    def seen_at(self, now: int) -> "State":
+        """Move to `now`, without those who did not come; a clock that was set back takes nothing with it."""
+        if now < self.at - SLACK:
+            back = self.at - now
+            moved = tuple(evolve(place, due=place.due - back) for place in self.line)
+            return evolve(self, full_at=self.full_at - back, at=now, line=moved)
+        now = max(now, self.at)
+        there = tuple(place for place in self.line if place.due + LATE >= now)
+        return State(full_at=max(self.full_at, now), at=now, line=there)
+
+
+def take(state: State, worker: str, now: int, *, interval: int, burst: int) -> tuple[State, int]:
+    """Ask for one request: give the bucket as it is then, and how long to wait before asking again; 0 grants it."""
+    state = state.seen_at(now)
+    names = [place.worker for place in state.line]
+    before = names.index(worker) if worker in names else len(names)
+    ready = state.full_at + (before + 1 - burst) * interval  # when there is one for each before, and one more
+    others = state.line[:before], state.line[before + 1 :]
+    if ready <= state.at:
+        return evolve(state, full_at=state.full_at + interval, line=(*others[0], *others[1])), 0
+    return evolve(state, line=(*others[0], Place(worker, ready), *others[1])), ready - state.at
+
+
+def pause(state: State, now: int, *, interval: int, burst: int, length: int) -> State:
+    """Let nothing through for `length`, and from then on without a burst."""
+    state = state.seen_at(now)
+    return evolve(state, full_at=max(state.full_at, state.at + length + burst * interval))
+
+
+def share(now: int, *, interval: int, workers: int, rank: int, after: int) -> tuple[int, int]:
+    """Give the next turn of one of so many workers, who cannot ask each other: its number, and how long until then.
+
+    Time is cut into turns of one interval each, which go round among the workers. Whoever keeps to its own, each once,
+    keeps all of them together to the rate. The number is greater than `after`.
+    """
+    turn = max(now // interval, after + 1)
+    turn += (rank - turn) % workers
+    return turn, max(0, turn * interval - now)

@@ -1,0 +1,77 @@
+"""What keeps the buckets of a client, by the word for it."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flyasync.errors import InvalidInput
+from flyasync.wire.credentials import PUBLIC_URL, SOCKET
+from flyasync.wire.events import OnClientEvent
+from flyasync.wire.limits import MakePace, Pace, alone
+from flyasync.wire.limits_shared import SharedLimits, Store
+from flyasync.wire.rates import Limits, Rate, without_password
+
+VARIABLE = "FLYASYNC_LIMITS"
+SERVERS = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+INSIDE = "_api.internal"
+
+
+def find_store(limits: Limits) -> Store | None:
+    """Make the store that `limits` names, or else the environment; None for the client's own memory."""
+    source, text = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
+    word, _, rest = text.partition(":")
+    if text in {"", "memory"}:
+        return None
+    if word == "file":
+        return _files(source, rest.removeprefix("//"))
+    if text.startswith(SERVERS):
+        return _server(source, text)
+    raise InvalidInput(
+        f"{source} is {without_password(text)!r}, but limits are kept in memory, file, file:DIRECTORY, "
+        "redis://HOST:PORT/DB, rediss://… or unix://PATH"
+    )
+
+
+def _files(source: str, directory: str) -> Store:
+    if sys.platform == "win32":
+        raise InvalidInput(f"{source} is 'file', but files cannot be locked on this system: use redis://HOST:PORT/DB")
+    if directory and not Path(directory).is_absolute():
+        raise InvalidInput(f"{source} is 'file:{directory}', but all processes must mean the same: give the whole path")
+    make: Callable[[Path | None], Store] = import_module("flyasync.wire.limits_file").FileStore
+    return make(Path(directory) if directory else None)
+
+
+def _server(source: str, url: str) -> Store:
+    if find_spec("redis") is None:
+        raise InvalidInput(
+            f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'; "
+            "the processes of one host can share by 'file' without it"
+        )
+    make: Callable[[str], Store] = import_module("flyasync.wire.limits_redis").RedisStore
+    return make(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
+
+
+def pacing(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakePace, SharedLimits | None]:
+    """Give what makes the pace of each bucket of the API at `base_url`, and what to close in the end, if anything."""
+    store = find_store(limits)
+    if store is None:
+        return alone, None
+    shared = SharedLimits(store, on_event, workers=limits.workers)
+    name = budget(base_url)
+
+    def make(operation: str, identifier: str | None, rate: Rate) -> Pace:
+        return shared.pace(":".join([name, operation, *filter(None, [identifier])]), rate)
+
+    return make, shared
+
+
+def budget(base_url: str) -> str:
+    """Name what is counted together: all ways to the Machines API lead to one, and each emulator is one by itself."""
+    host = urlsplit(base_url).hostname
+    if base_url == PUBLIC_URL or base_url.startswith(SOCKET) or host == INSIDE:
+        return "fly"
+    return urlsplit(base_url).netloc

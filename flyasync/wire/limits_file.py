@@ -1,0 +1,182 @@
+"""One budget for the processes of one host: buckets in locked files.
+
+The lock is the kernel's, which takes it back from a process that dies. The clock is that of the event loops, which on
+one host is one clock: the monotonic one. After a restart of the host it begins anew, which a bucket notices.
+"""
+
+import asyncio
+import json
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+from zlib import crc32
+
+from attrs import define, field
+
+from flyasync.errors import InvalidInput
+from flyasync.wire.gcra import Place, State, pause, take
+from flyasync.wire.limits_shared import SECOND, Census
+from flyasync.wire.rates import Rate
+
+if sys.platform != "win32":
+    import fcntl
+
+SHARDS: Final = 64
+"""Files among which the buckets are spread, so that processes seldom wait for each other's lock."""
+NAP = 0.0005
+"""Seconds between two tries for a lock that another process holds; it holds it for some microseconds."""
+LATELY = 60 * SECOND
+"""How long a worker counts after it was seen last."""
+WORKERS: Final = "workers"
+VERSION: Final = 1
+"""Of what is in the files; of another version they begin anew."""
+
+
+class FileStore:
+    """Buckets in the files of one directory, which everyone who shares them has to be allowed to write.
+
+    Files have the mode of their directory. Buckets at rest are left out whenever their file is written. A file that
+    cannot be read, such as one that was cut off by a full disk, begins anew, with every bucket empty.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory or _own_directory()
+        self._worker = f"{os.getpid()}-{uuid4().hex[:8]}"
+        self.name = f"the files in {self._directory}"
+
+    async def take(self, key: str, rate: Rate) -> float:
+        """Ask for one request; raises OSError when the files cannot be used."""
+        async with self._shard(key) as shard:
+            bucket = shard.bucket(key, rate)
+            bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, burst=rate.usable)
+            shard.keep(key, bucket)
+        return wait / SECOND
+
+    async def pause(self, key: str, rate: Rate, seconds: float) -> None:
+        """Let nothing through for `seconds`; raises OSError when the files cannot be used."""
+        async with self._shard(key) as shard:
+            bucket = shard.bucket(key, rate)
+            length = round(seconds * SECOND)
+            shard.keep(key, pause(bucket, shard.now, interval=rate.interval, burst=rate.usable, length=length))
+
+    async def census(self) -> Census:
+        """Count the workers, and be counted; raises OSError when the files cannot be used."""
+        async with self._locked(WORKERS) as file:
+            now = _now()
+            seen = {worker: at for worker, at in _read(file).items() if now - LATELY <= at <= now}
+            seen[self._worker] = now
+            _write(file, seen)
+        return Census(workers=len(seen), rank=sorted(seen).index(self._worker), clock=now)
+
+    async def close(self) -> None:
+        """Leave the workers."""
+        try:
+            async with asyncio.timeout(NAP * 100), self._locked(WORKERS) as file:
+                _write(file, {worker: at for worker, at in _read(file).items() if worker != self._worker})
+        except OSError:
+            pass  # it stops counting by itself
+
+    @asynccontextmanager
+    async def _shard(self, key: str) -> AsyncIterator["_Shard"]:
+        async with self._locked(f"{crc32(key.encode()) % SHARDS:02}") as file:
+            now = _now()
+            content = _read(file)
+            known: dict[str, Any] = content if content.get("version") == VERSION else {"born": now, "buckets": {}}
+            shard = _Shard(now, born=min(known["born"], now), buckets=known["buckets"])
+            yield shard
+            _write(file, {"version": VERSION, "born": shard.born, "buckets": shard.left()})
+
+    @asynccontextmanager
+    async def _locked(self, name: str) -> AsyncIterator[int]:
+        """Open a file and lock it, without ever holding up the loop."""
+        while True:
+            with self._opened(name) as file:
+                while not _lock(file):  # noqa: ASYNC110 - the lock of another process sets no event here
+                    await asyncio.sleep(NAP)
+                if os.fstat(file).st_nlink:  # else somebody has cleaned up; what is there now is another file
+                    yield file
+                    return
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[int]:
+        path = self._directory / name
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
+            os.fchmod(file, self._directory.stat().st_mode & 0o666)
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+
+@define
+class _Shard:
+    """The buckets of one file, while it is locked."""
+
+    now: int
+    born: int
+    _buckets: dict[str, Any] = field(kw_only=True)
+
+    def bucket(self, key: str, rate: Rate) -> State:
+        if known := self._buckets.get(key):
+            return _state(known)
+        return State.unseen(self.now, born=self.born, interval=rate.interval, burst=rate.usable)
+
+    def keep(self, key: str, bucket: State) -> None:
+        self._buckets[key] = [bucket.full_at, bucket.at, *((place.worker, place.due) for place in bucket.line)]
+
+    def left(self) -> dict[str, Any]:
+        """Give the buckets that are not at rest."""
+        return {key: known for key, known in self._buckets.items() if not _state(known).is_at_rest(self.now)}
+
+
+def _state(known: list[Any]) -> State:
+    full_at, at, *line = known
+    return State(full_at=full_at, at=at, line=tuple(Place(*place) for place in line))
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(file: int) -> dict[str, Any]:
+    """Read the first line: what follows is left of a longer one that a killed process was about to cut off."""
+    line, end, _ = os.pread(file, os.fstat(file).st_size, 0).partition(b"\n")
+    try:
+        content = json.loads(line) if end else {}
+    except ValueError:
+        content = {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(file: int, content: Mapping[str, Any]) -> None:
+    line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
+    os.pwrite(file, line, 0)
+    os.ftruncate(file, len(line))
+
+
+def _own_directory() -> Path:
+    """Give this user's own directory, which nobody else can have put there."""
+    directory = Path(tempfile.gettempdir()) / f"flyasync-limits-{os.getuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise InvalidInput(f"{directory} is not this user's alone: remove it, or name another one as file:DIRECTORY")
+    return directory
+
+
+def _now() -> int:
+    return round(asyncio.get_running_loop().time() * SECOND)

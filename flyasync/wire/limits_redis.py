@@ -1,0 +1,166 @@
+"""One budget for many hosts: buckets in Redis or Valkey, reckoned by the server itself, on its own clock."""
+
+import os
+import socket
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import uuid4
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from flyasync.errors import InvalidInput
+from flyasync.wire.gcra import LATE, SLACK
+from flyasync.wire.limits_shared import SECOND, Census, StoreFailed
+from flyasync.wire.rates import Rate, without_password
+
+NAMESPACE: Final = "flyasync"
+CONNECTIONS: Final = 8
+"""Connections of one client to the server: its questions are short."""
+TIMEOUT: Final = 2.0
+"""Seconds until the connection itself is given up; who asks gives up sooner."""
+LATELY: Final = 60 * SECOND
+"""How long a worker counts after it was seen last."""
+MEMORY: Final = 86400
+"""Seconds that the server is to remember since when it has known the buckets."""
+
+# What `gcra` says in Python, said once more on the server's side. A bucket is a list: full_at, at, and then, by turns,
+# the workers in line and when they were told to come.
+SCRIPT: Final = f"""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local worker, interval, burst, length = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local known = redis.call('GET', KEYS[1])
+local bucket
+if known then
+  bucket = cmsgpack.unpack(known)
+else
+  local born = tonumber(redis.call('GET', KEYS[2]))
+  if not born then
+    born = now
+    redis.call('SET', KEYS[2], string.format('%.0f', born), 'EX', {MEMORY})
+  end
+  bucket = {{math.max(now, born + burst * interval), now}}
+end
+
+local full_at, at, back = bucket[1], bucket[2], 0
+if now < at - {SLACK} then back = at - now else now = math.max(now, at) end
+full_at = math.max(full_at - back, now)
+
+local line, mine = {{}}, nil
+for i = 3, #bucket, 2 do
+  local due = bucket[i + 1] - back
+  if due + {LATE} >= now then
+    if bucket[i] == worker then mine = #line / 2 end
+    line[#line + 1] = bucket[i]
+    line[#line + 1] = due
+  end
+end
+
+local wait = 0
+if length >= 0 then
+  full_at = math.max(full_at, now + length + burst * interval)
+else
+  mine = mine or #line / 2
+  local ready = full_at + (mine + 1 - burst) * interval
+  if ready <= now then
+    full_at = full_at + interval
+    table.remove(line, 2 * mine + 1)
+    table.remove(line, 2 * mine + 1)
+  else
+    wait = ready - now
+    line[2 * mine + 1] = worker
+    line[2 * mine + 2] = ready
+  end
+end
+
+local rest, kept = full_at - now, {{full_at, now}}
+for i = 1, #line do
+  kept[i + 2] = line[i]
+  if i % 2 == 0 then rest = math.max(rest, line[i] + {LATE} - now) end
+end
+redis.call('SET', KEYS[1], cmsgpack.pack(kept), 'PX', math.ceil(rest / 1000) + 1)
+return wait
+"""
+CENSUS: Final = f"""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - {LATELY})
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('EXPIRE', KEYS[1], {LATELY // SECOND})
+redis.call('EXPIRE', KEYS[2], {MEMORY})
+local workers = redis.call('ZRANGE', KEYS[1], 0, -1)
+local rank = 0
+for i = 1, #workers do
+  if workers[i] < ARGV[1] then rank = rank + 1 end
+end
+return {{#workers, rank, now}}
+"""
+TAKES: Final = -1
+"""In place of the length of a pause: none is asked for."""
+
+
+class RedisStore:
+    """Buckets in a Redis or Valkey server, under one namespace; each expires when it is full again."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        self._namespace = query.pop("namespace", NAMESPACE)
+        bare = urlunsplit(parts._replace(query=urlencode(query)))
+        try:
+            pool = BlockingConnectionPool.from_url(
+                bare,
+                max_connections=CONNECTIONS,
+                timeout=TIMEOUT,
+                socket_timeout=TIMEOUT,
+                socket_connect_timeout=TIMEOUT,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except (ValueError, TypeError) as error:
+            raise InvalidInput(f"{without_password(url)!r} names no Redis or Valkey server: {error}") from None
+        self._redis: Redis = Redis(connection_pool=pool)
+        self._take = self._redis.register_script(SCRIPT)
+        self._count = self._redis.register_script(CENSUS)
+        self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self.name = without_password(bare) or ""
+
+    async def take(self, key: str, rate: Rate) -> float:
+        """Ask for one request; raises StoreFailed when the server does not answer as it should."""
+        return await self._run(key, rate, TAKES) / SECOND
+
+    async def pause(self, key: str, rate: Rate, seconds: float) -> None:
+        """Let nothing through for `seconds`; raises StoreFailed when the server does not answer as it should."""
+        await self._run(key, rate, round(seconds * SECOND))
+
+    async def census(self) -> Census:
+        """Count the workers, and be counted; raises StoreFailed when the server does not answer as it should."""
+        found = await self._ask(self._count, ["workers", "born"], [self._worker])
+        workers, rank, clock = found
+        return Census(workers=workers, rank=rank, clock=clock)
+
+    async def close(self) -> None:
+        """Leave the workers, and close the connections."""
+        try:
+            await self._redis.zrem(self._key("workers"), self._worker)
+        except (RedisError, OSError):
+            pass  # it stops counting by itself
+        finally:
+            await self._redis.aclose()
+
+    async def _run(self, key: str, rate: Rate, length: int) -> int:
+        arguments = [self._worker, rate.interval, rate.usable, length]
+        return int(await self._ask(self._take, [f"bucket:{key}", "born"], arguments))
+
+    async def _ask(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:
+        try:
+            return await script([self._key(key) for key in keys], arguments)
+        except RedisError as error:
+            raise StoreFailed(f"{type(error).__name__}: {error}") from None
+
+    def _key(self, name: str) -> str:
+        # One slot of a cluster holds the namespace, as a script must find all its keys in one.
+        return f"{{{self._namespace}}}:{name}"

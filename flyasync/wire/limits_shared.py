@@ -1,0 +1,247 @@
+"""One budget for many clients: what keeps it, and what each of them does while that cannot be asked."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+from attrs import frozen
+
+from flyasync.wire.events import LimitsBack, LimitsLost, OnClientEvent, tell
+from flyasync.wire.gcra import share
+from flyasync.wire.rates import Rate
+
+T = TypeVar("T")
+
+PATIENCE = 0.5
+"""Seconds that the store may take for one answer, before the limits count as lost."""
+PROBE = 1.0
+"""Seconds between two looks whether they are back."""
+SETTLE = 2 * PROBE
+"""Seconds that a bucket rests after that, until everyone else has noticed too."""
+CENSUS = 1.0
+"""Seconds between two counts of the workers."""
+SECOND = 1_000_000
+"""Microseconds in one."""
+
+
+class StoreFailed(Exception):
+    """The store cannot be asked; the text says why, and names no password."""
+
+
+@frozen(kw_only=True)
+class Census:
+    """How many workers the store has seen lately, which of them one is, and the store's clock in microseconds."""
+
+    workers: int
+    rank: int
+    clock: int
+
+
+class Store(Protocol):
+    """Where workers keep their buckets together.
+
+    Each method raises StoreFailed when it cannot be asked, or OSError; how long it takes is bounded by the caller, who
+    cancels it.
+    """
+
+    name: str
+    """What it is, for people to read; without any password."""
+
+    async def take(self, key: str, rate: Rate) -> float:
+        """Ask for one request; give the seconds to wait before asking again, 0 when it is granted."""
+
+    async def pause(self, key: str, rate: Rate, seconds: float) -> None:
+        """Let nothing through for `seconds`, and from then on without a burst."""
+
+    async def census(self) -> Census:
+        """Count the workers, and be counted."""
+
+    async def close(self) -> None:
+        """Let go of it; the buckets stay for the others, and expire by themselves."""
+
+
+class SharedLimits:
+    """One client's access to a store: whether it answers, and the share to keep to while it does not."""
+
+    def __init__(self, store: Store, on_event: OnClientEvent, *, workers: int = 1) -> None:
+        self._store = store
+        self._on_event = on_event
+        self._expected = workers
+        # Until the store has said more, workers that know nothing of each other spread at random.
+        self._census = Census(workers=workers, rank=random.randrange(workers), clock=0)  # noqa: S311 - guards nothing
+        self._counted_at = float("-inf")
+        self._ahead = 0
+        self._lost_at: float | None = None
+        self._is_back = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the store did not answer when it was asked last."""
+        return self._lost_at is not None
+
+    def pace(self, key: str, rate: Rate) -> "SharedPace":
+        """Make what grants the turns of one bucket."""
+        return SharedPace(self, key, rate)
+
+    async def take(self, key: str, rate: Rate) -> float:
+        """Ask the store for one request; raises StoreFailed when it does not answer, which is told."""
+        return await self._bounded(self._take(key, rate))
+
+    async def _take(self, key: str, rate: Rate) -> float:
+        if _now() - self._counted_at >= CENSUS:
+            await self._count()
+        return await self._store.take(key, rate)
+
+    async def pause(self, key: str, rate: Rate, seconds: float) -> None:
+        """Pause a bucket for everyone; raises StoreFailed when the store does not answer, which is told."""
+        await self._bounded(self._store.pause(key, rate, seconds))
+
+    def pause_later(self, key: str, rate: Rate, seconds: float) -> None:
+        """Pause a bucket for everyone, without waiting for that; everyone else learns of it in its own way if lost."""
+
+        async def pause() -> None:
+            with suppress(StoreFailed):
+                await self.pause(key, rate, seconds)
+
+        if not self.is_lost:
+            self._task(pause())
+
+    def own_turn(self, rate: Rate, after: int) -> tuple[int, float]:
+        """Give the number of this client's next turn after `after`, and the seconds until then."""
+        workers = max(self._census.workers, self._expected)
+        turn, wait = share(
+            self.clock(), interval=rate.interval, workers=workers, rank=self._census.rank % workers, after=after
+        )
+        return turn, wait / SECOND
+
+    def clock(self) -> int:
+        """Give the time of the clock that all workers share, in microseconds."""
+        return round(_now() * SECOND) + self._ahead
+
+    async def back_within(self, seconds: float) -> None:
+        """Wait for `seconds`, or until the store answers again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_back.wait()
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
+
+    async def _bounded(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Ask the store something, for so long and no longer."""
+        task = self._task(asking)
+        try:
+            await asyncio.wait([task], timeout=PATIENCE)
+            if not task.done():
+                await _one_more_look()
+            if not task.done():
+                raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
+            return task.result()
+        except (StoreFailed, OSError) as error:
+            self._lose(error)
+            raise StoreFailed(str(error)) from error
+        finally:
+            task.cancel()
+
+    def _lose(self, error: Exception) -> None:
+        if self._lost_at is None:
+            self._lost_at = _now()
+            self._is_back.clear()
+            workers = max(self._census.workers, self._expected)
+            tell(self._on_event, LimitsLost(backing=self._store.name, reason=str(error), workers=workers))
+            self._task(self._look_for_it())
+
+    async def _look_for_it(self) -> None:
+        while self._lost_at is not None:
+            await asyncio.sleep(PROBE)
+            with suppress(StoreFailed, OSError, TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._count()
+                tell(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))
+                self._lost_at = None
+                self._is_back.set()
+
+    async def _count(self) -> None:
+        self._census = await self._store.census()
+        self._counted_at = _now()
+        self._ahead = self._census.clock - round(self._counted_at * SECOND)
+
+    def _task(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class SharedPace:
+    """A pace that many clients keep together, through one store."""
+
+    __slots__ = ("_key", "_own", "_paused_until", "_rate", "_resting_at", "_shared")
+
+    def __init__(self, shared: SharedLimits, key: str, rate: Rate) -> None:
+        self._shared = shared
+        self._key = key
+        self._rate = rate
+        self._own: int | None = None  # the number of the last turn that it took without asking, if it did
+        self._paused_until = 0.0
+        self._resting_at = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is full again as far as this client knows; all else the store knows."""
+        return _now() > self._resting_at
+
+    async def acquire(self) -> None:
+        """Wait until one more request may leave.
+
+        Cancelled, its place in line goes to whoever of this client comes next; cancelled while the store is granting
+        it, the request counts as made.
+        """
+        while wait := max(self._paused_until - _now(), 0.0) or await self._ask():
+            await (self._shared.back_within(wait) if self._shared.is_lost else asyncio.sleep(wait))
+        self._resting_at = _now() + self._rate.refill
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing through for `seconds`, for this client at once, and for the others as soon as they ask."""
+        self._paused_until = max(self._paused_until, _now() + seconds)
+        self._resting_at = max(self._resting_at, self._paused_until + self._rate.refill)
+        self._shared.pause_later(self._key, self._rate, seconds)
+
+    async def _ask(self) -> float:
+        if not self._shared.is_lost:
+            with suppress(StoreFailed):
+                return await self._ask_store()
+        return self._ask_nobody()
+
+    async def _ask_store(self) -> float:
+        if self._own is not None:
+            # What the others took meanwhile nobody knows, nor whether all have noticed that it is back.
+            await self._shared.pause(self._key, self._rate, SETTLE)
+            self._own = None
+        return await self._shared.take(self._key, self._rate)
+
+    def _ask_nobody(self) -> float:
+        if self._own is None:
+            # The turns next to now may be used up by what the store has just granted to others.
+            self._own = self._shared.clock() // self._rate.interval + 1
+        turn, wait = self._shared.own_turn(self._rate, self._own)
+        if not wait:
+            self._own = turn
+        return wait
+
+
+async def _one_more_look() -> None:
+    """Let the loop hear what came in while it was busy elsewhere: that it looked late is not the store's fault."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

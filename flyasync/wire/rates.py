@@ -1,0 +1,93 @@
+"""The published rates as one table.
+
+The API counts requests per action and identifier: 1 a second with bursts to 3; 5 a second with bursts to 10 for
+getting a machine; 100 app deletions a minute on top (docs: machines/api/working-with-machines-api, "Rate limits").
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+from attrs import Attribute, Factory, field, frozen, validators
+
+
+def _leave_one(rate: "Rate", _: "Attribute[int]", spare: int) -> None:
+    if spare >= rate.burst:
+        raise ValueError(f"spare is {spare}, but must leave at least one request of the burst of {rate.burst}")
+
+
+@frozen(kw_only=True)
+class Rate:
+    """A published rate: `per_second` in the long run, `burst` at once, of which `spare` are never used.
+
+    The spare ones are the margin. Requests leave on schedule but arrive with the network's jitter, and a bucket that
+    is run exactly at its limit overflows when an early burst arrives late. With `spare` requests kept back, arrivals
+    may shift against each other by `spare / per_second` seconds without a 429. The price is that much time once for
+    each burst; the rate in the long run is the published one.
+    """
+
+    per_second: float = field(validator=validators.gt(0))
+    burst: int = field(validator=validators.ge(1))
+    spare: int = field(default=0, validator=[validators.ge(0), _leave_one])
+
+    @property
+    def usable(self) -> int:
+        """How many requests may leave at once."""
+        return self.burst - self.spare
+
+    @property
+    def refill(self) -> float:
+        """Seconds until an empty bucket is full."""
+        return self.usable / self.per_second
+
+    @property
+    def interval(self) -> int:
+        """Whole microseconds from one request to the next in the long run, rounded up."""
+        return math.ceil(1_000_000 / self.per_second)
+
+
+@frozen(kw_only=True)
+class Limits:
+    """How fast a client may ask: a rate for each operation on each identifier.
+
+    `totals` bound an operation over all identifiers together. The defaults are the published limits with a margin of
+    one request a second's worth of jitter (0.4 s for getting a machine), which costs a second in each burst: 60
+    creates in one app take 58 s where the limit itself allows 57.
+
+    `shared` says who counts against them together, for the API counts all of them together:
+
+    - `"memory"`: this client alone, which is what happens without another word;
+    - `"file"` or `"file:DIRECTORY"`: the processes of one host, by locked files in the directory, which is `file`'s own
+      for this user if none is named. Not on a network's file system;
+    - `"redis://HOST:PORT/DB"`, `"rediss://…"` with TLS, `"unix://PATH"`: the processes of many hosts, by a Redis or
+      Valkey server. User and password go into the URL as usual, and are shown by nothing. `?namespace=NAME` keeps
+      budgets apart. Needs `pip install 'flyasync[redis]'`.
+
+    Left out, it is what `FLYASYNC_LIMITS` says. While the file or the server cannot be asked, each client keeps to its
+    share of each rate: one of as many workers as were seen last, and of `workers` at least.
+    """
+
+    default: Rate = Rate(per_second=1, burst=3, spare=1)
+    operations: Mapping[str, Rate] = Factory(
+        lambda: {
+            "machines.get": Rate(per_second=5, burst=10, spare=2),
+        }
+    )
+    totals: Mapping[str, Rate] = Factory(
+        lambda: {
+            # At most burst + 60 * per_second = 100 in any minute, wherever the API's minute begins.
+            "apps.delete": Rate(per_second=1.5, burst=10),
+        }
+    )
+
+    shared: str | None = field(default=None, repr=lambda text: repr(without_password(text)))
+    workers: int = field(default=1, validator=validators.ge(1))
+
+    def rate(self, operation: str) -> Rate:
+        """Give the rate of one operation on one identifier."""
+        return self.operations.get(operation, self.default)
+
+
+def without_password(url: str | None) -> str | None:
+    """Give a URL without the user and password in it, for people to read."""
+    return url and re.sub(r"//.*@", "//***@", url)
