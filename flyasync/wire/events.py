@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Literal, Self
 
@@ -13,22 +13,29 @@ log = logging.getLogger("flyasync")
 log.addHandler(logging.NullHandler())
 
 
+_current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
+
+Fact = str | bool
+
+
 @define(eq=False)
 class Span:
     """What a stretch of work is for: a deploy, a region of it, or a machine of that.
 
-    `name` is the app, the region's code, or the machine's name. `machine_id` and `error` are known late: by its
-    `Ended` at the latest.
+    `name` is the app, the region's code, or the machine's name; `parent` the span in which it began. `machine_id`,
+    `error` and some of the `facts` are known late: by its `Ended` at the latest.
+
+    The facts of a deploy are `launch`, `image`, `strategy` and `ok`; those of a machine `phase`, the last one it came
+    to, and `moved_to`, the region it fell back to; regions and machines on the way back have `rollback`. None of them
+    is secret.
     """
 
     kind: Literal["deploy", "region", "machine"]
     name: str
-    parent: "Span | None" = None
+    parent: "Span | None" = field(factory=_current.get, repr=False)
     machine_id: str | None = None
     error: str | None = None
-
-
-_current: ContextVar[Span | None] = ContextVar("flyasync.span", default=None)
+    facts: dict[str, Fact] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -72,7 +79,8 @@ class Attempt:
     `waited` is the time spent in line for the rate limit, `seconds` the time from sending to the verdict. `status`
     and `request_id` are None when no reply came; `error` is the name of the error's class, None on success.
     `poll` is set for long polls: the seconds for which the API was asked to hold its reply, so that a TimedOut is no
-    failure but the answer "not yet". Neither the token nor any body is here.
+    failure but the answer "not yet". `method` and `host` say how and whom it asked. Neither the token nor any body is
+    here.
     """
 
     operation: str
@@ -84,6 +92,8 @@ class Attempt:
     request_id: str | None
     error: str | None
     poll: float | None = None
+    method: str | None = None
+    host: str | None = None
     span: Span | None = field(factory=_current.get)
 
     @property
@@ -101,9 +111,13 @@ class Began:
 
 @frozen(kw_only=True)
 class Ended:
-    """It ended; `span.error` is the name of the error's class that ended it, None where none did."""
+    """It ended after `seconds`; `span.error` is the name of the error's class that ended it, None where none did.
+
+    Told once, whatever became of the work. A deploy with a report that is not ok ended with DeployFailed.
+    """
 
     span: Span
+    seconds: float
 
 
 @frozen(kw_only=True)
@@ -131,14 +145,21 @@ ClientEvent = Queued | Dequeued | Attempt | Began | Ended | LimitsLost | LimitsB
 OnClientEvent = Callable[[ClientEvent], None]
 
 
+def current() -> Span | None:
+    """Give the span that all belongs to which is asked for here."""
+    return _current.get()
+
+
 @contextmanager
-def within(span: Span) -> Iterator[None]:
+def within(span: Span | None) -> Iterator[None]:
     """Have all that is asked for in the block belong to `span`, the tasks that begin in it too."""
     before = _current.set(span)
     try:
         yield
     finally:
-        _current.reset(before)
+        # A coroutine that is closed, not run to its end, may be closed in another context: nothing is to be undone.
+        with suppress(ValueError):
+            _current.reset(before)
 
 
 def log_event(event: ClientEvent) -> None:

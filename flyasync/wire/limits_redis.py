@@ -2,7 +2,7 @@
 
 import os
 import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -82,7 +82,7 @@ for i = 1, #line do
   kept[i + 2] = line[i]
   if i % 2 == 0 then rest = math.max(rest, line[i] + {LATE} - now) end
 end
-redis.call('SET', KEYS[1], cmsgpack.pack(kept), 'PX', math.ceil(rest / 1000) + 1)
+redis.call('SET', KEYS[1], cmsgpack.pack(kept), 'PX', math.ceil(rest / 1000) + 1000)
 return wait
 """
 CENSUS: Final = f"""
@@ -104,7 +104,7 @@ TAKES: Final = -1
 
 
 class RedisStore:
-    """Buckets in a Redis or Valkey server, under one namespace; each expires when it is full again."""
+    """Buckets in a Redis or Valkey server, under one namespace; each expires a second after it is full again."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -120,9 +120,10 @@ class RedisStore:
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),
             )
+            cast("Any", pool).make_connection()  # which nothing opens yet, but whose options are read
         except (ValueError, TypeError) as error:
             raise InvalidInput(f"{without_password(url)!r} names no Redis or Valkey server: {error}") from None
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(SCRIPT)
         self._count = self._redis.register_script(CENSUS)
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"

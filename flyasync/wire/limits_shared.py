@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 PATIENCE = 0.5
 """Seconds that the store may take for one answer, before the limits count as lost."""
+BUSY = 0.1
+"""Seconds by which a loop looks up late when it was busy elsewhere for long."""
 PROBE = 1.0
 """Seconds between two looks whether they are back."""
 SETTLE = 2 * PROBE
@@ -138,10 +140,7 @@ class SharedLimits:
         """Ask the store something, for so long and no longer."""
         task = self._task(asking)
         try:
-            await asyncio.wait([task], timeout=PATIENCE)
-            if not task.done():
-                await _one_more_look()
-            if not task.done():
+            if not await _within_patience(task):
                 raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
             return task.result()
         except (StoreFailed, OSError) as error:
@@ -237,10 +236,14 @@ class SharedPace:
         return wait
 
 
-async def _one_more_look() -> None:
-    """Let the loop hear what came in while it was busy elsewhere: that it looked late is not the store's fault."""
-    for _ in range(3):
-        await asyncio.sleep(0)
+async def _within_patience(task: "asyncio.Task[Any]") -> bool:
+    """Wait for an answer and say whether it came; a loop that was busy elsewhere listens once more before it blames."""
+    for _ in range(2):
+        start = _now()
+        await asyncio.wait([task], timeout=PATIENCE)
+        if task.done() or _now() < start + PATIENCE + BUSY:
+            break
+    return task.done()
 
 
 def _now() -> float:

@@ -166,7 +166,8 @@ class Sender:
             raise
         finally:
             call.request.flight.is_out = False
-            tell(self._on_event, _attempt(call, seen.reply, error, waited=waited, seconds=loop.time() - started))
+            seconds = loop.time() - started
+            tell(self._on_event, _attempt(call, seen.reply, error, self._session.host, waited=waited, seconds=seconds))
 
 
 @define
@@ -175,7 +176,7 @@ class _Seen:
 
 
 def _attempt(
-    call: _Call, reply: Reply | None, error: BaseException | None, *, waited: float, seconds: float
+    call: _Call, reply: Reply | None, error: BaseException | None, host: str, *, waited: float, seconds: float
 ) -> Attempt:
     return Attempt(
         operation=call.request.operation,
@@ -186,6 +187,8 @@ def _attempt(
         status=reply.status if reply else None,
         request_id=reply.request_id if reply else None,
         poll=call.request.poll,
+        method=call.request.method,
+        host=host,
         error=type(error).__name__ if error else None,
     )
 

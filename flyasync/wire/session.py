@@ -57,6 +57,7 @@ class Session:
     def __init__(self, base_url: str, token: Token | None, timeouts: Timeouts) -> None:
         self._base_url = base_url
         self._root = "http://localhost" if base_url.startswith(SOCKET) else base_url
+        self.host = urlsplit(self._root).hostname or "localhost"
         self._token = token
         self._timeouts = timeouts
         self._calls = asyncio.Semaphore(timeouts.calls)

@@ -1,0 +1,277 @@
+"""What clients that count together do: by files, in virtual time; also while those cannot be asked."""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from flyasync import Emulator, FlyClient
+from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, log_event
+from flyasync.wire.limits import Bucket
+from flyasync.wire.limits_file import FileStore
+from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, SharedLimits, StoreFailed
+from flyasync.wire.rates import Rate
+from tests.wire.scripted import now, rounded
+
+DEFAULT = Rate(per_second=1, burst=3, spare=1)
+QUICK = Rate(per_second=10, burst=4)
+
+
+class Worker:
+    """One client of several: its access to the store, its bucket, and what it was told."""
+
+    def __init__(self, directory: Path, rate: Rate = DEFAULT, *, workers: int = 1) -> None:
+        self.told: list[ClientEvent] = []
+        self.shared = SharedLimits(FileStore(directory), self.told.append, workers=workers)
+        self.bucket = Bucket(rate, self.shared.pace("fly:machines.get:m1", rate))
+
+    async def turns(self, count: int) -> list[float]:
+        return await granted(self.bucket.turn, count)
+
+
+async def granted(turn: Callable[[], Awaitable[object]], count: int) -> list[float]:
+    times: list[float] = []
+
+    async def one() -> None:
+        await turn()
+        times.append(now())
+
+    await asyncio.gather(*(one() for _ in range(count)))
+    return times
+
+
+@asynccontextmanager
+async def working(
+    directory: Path, count: int, rate: Rate = DEFAULT, *, expected: int = 1
+) -> AsyncIterator[list[Worker]]:
+    workers = [Worker(directory, rate, workers=expected) for _ in range(count)]
+    try:
+        yield workers
+    finally:
+        await asyncio.gather(*(worker.shared.close() for worker in workers))
+
+
+@pytest_asyncio.fixture
+async def directory(tmp_path: Path) -> Path:
+    """Give a store that is old enough to know its buckets."""
+    async with working(tmp_path, 1) as (worker,):
+        await worker.turns(1)
+    await asyncio.sleep(60)
+    return tmp_path
+
+
+def peak(times: list[float], rate: Rate) -> float:
+    """Give the greatest number of turns in any stretch of time, less what the rate allows in it."""
+    times = sorted(times)
+    low, most = 0.0, 0.0
+    for number, at in enumerate(times):
+        credit = number - at * rate.per_second
+        low = credit if number == 0 else min(low, credit)
+        most = max(most, credit - low + 1)
+    return most
+
+
+@contextmanager
+def stalled(directory: Path) -> Iterator[None]:
+    """Hold every lock, as a process does that was stopped in the middle."""
+    held = [os.open(path, os.O_RDWR) for path in directory.iterdir()]
+    for file in held:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        for file in held:
+            os.close(file)
+
+
+@contextmanager
+def gone(directory: Path) -> Iterator[None]:
+    """Take the directory away, and let nothing else be made there."""
+    aside = directory.with_name("aside")
+    directory.rename(aside)
+    directory.write_text("in the way")
+    try:
+        yield
+    finally:
+        directory.unlink()
+        aside.rename(directory)
+
+
+async def test_alone_the_schedule_is_that_of_a_bucket_in_memory(directory: Path) -> None:
+    start = now()
+    async with working(directory, 1) as (worker,):
+        assert rounded([at - start for at in await worker.turns(6)]) == [0, 0, 1, 2, 3, 4]
+
+
+async def test_together_they_are_granted_what_one_alone_would_be(directory: Path) -> None:
+    start = now()
+    async with working(directory, 4) as workers:
+        times = sorted(chain(*await asyncio.gather(*(worker.turns(5) for worker in workers))))
+        assert rounded([at - start for at in times]) == pytest.approx([0, 0, *range(1, 19)], abs=0.02)
+
+
+async def test_everyone_gets_the_same_share(directory: Path) -> None:
+    got = [0] * 8
+    async with working(directory, 8, QUICK) as workers:
+
+        async def take(number: int) -> None:
+            while now() < end:
+                await workers[number].bucket.turn()
+                got[number] += 1
+
+        end = now() + 60
+        await asyncio.gather(*(take(number) for number in range(8) for _ in range(10)))
+    assert sum(got) >= 0.97 * 600
+    assert max(got) <= 1.1 * min(got)
+
+
+async def test_a_429_of_one_pauses_all(directory: Path) -> None:
+    async with working(directory, 2) as (first, second):
+        await first.turns(1)
+        start = now()
+        first.bucket.pause(10)
+        times = sorted(chain(*await asyncio.gather(first.turns(2), second.turns(2))))
+        assert times[0] - start >= 10
+        assert peak(times, DEFAULT) <= 1.1, "no burst right after a 429"
+
+
+async def test_the_place_in_line_of_one_that_is_cancelled_goes_to_the_next_of_its_client(directory: Path) -> None:
+    async with working(directory, 2) as (first, second):
+        await first.turns(2)
+        waiting = [asyncio.create_task(worker.turns(1)) for worker in (first, second, first)]
+        await asyncio.sleep(0.5)
+        waiting[0].cancel()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(ended[0], asyncio.CancelledError)
+        assert not isinstance(ended[1], BaseException)
+        assert not isinstance(ended[2], BaseException)
+        assert ended[2] < ended[1]
+
+
+@pytest.mark.parametrize("trouble", [stalled, gone])
+async def test_while_the_store_cannot_be_asked_each_keeps_to_its_share_and_nobody_stops(
+    directory: Path, trouble: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    times: list[float] = []
+    async with working(directory, 4, QUICK) as workers:
+
+        async def work(worker: Worker) -> None:
+            while now() < end:
+                await worker.bucket.turn()
+                times.append(now())
+
+        end = now() + 60
+        tasks = [asyncio.create_task(work(worker)) for worker in workers]
+        await asyncio.sleep(20)
+        with trouble(directory):
+            await asyncio.sleep(20)
+            assert all(worker.shared.is_lost for worker in workers)
+        away = [at for at in times if end - 38 < at < end - 20]
+        await asyncio.gather(*tasks)
+    assert peak(times, QUICK) <= QUICK.usable
+    assert len(away) >= 0.9 * 18 * QUICK.per_second, "what the rate allows is used, all of it, by all together"
+    back = min(at for at in times if at > end - 20 + SETTLE)
+    assert back < end - 20 + PROBE + PATIENCE + SETTLE + 1
+    for worker in workers:
+        assert [type(event) for event in worker.told] == [LimitsLost, LimitsBack]
+
+
+async def test_the_loss_is_said_once_and_loudly_and_so_is_the_return(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = SharedLimits(FileStore(directory), log_event)
+    bucket = Bucket(QUICK, shared.pace("fly:machines.get:m1", QUICK))
+    caplog.set_level(logging.INFO, "flyasync")
+    await granted(bucket.turn, 1)
+    with stalled(directory):
+        await granted(bucket.turn, 50)
+    await asyncio.sleep(PROBE + PATIENCE)
+    await granted(bucket.turn, 5)
+    await shared.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "cannot be asked (no answer within 0.5 s): keeping to one in 1 of each rate" in caplog.text
+    assert "are back after" in caplog.text
+
+
+async def test_the_first_answer_that_does_not_come_costs_half_a_second_and_the_others_nothing(directory: Path) -> None:
+    async with working(directory, 1, QUICK) as (worker,):
+        await worker.turns(1)
+        with stalled(directory):
+            start = now()
+            await worker.turns(1)
+            assert PATIENCE <= now() - start <= PATIENCE + 0.4
+            start = now()
+            await worker.turns(10)
+            assert now() - start <= 1.1
+
+
+async def test_a_worker_that_never_reached_the_store_keeps_to_one_of_as_many_as_are_expected(directory: Path) -> None:
+    with gone(directory):
+        async with working(directory, 1, QUICK, expected=5) as (worker,):
+            start = now()
+            times = await worker.turns(10)
+            assert now() - start >= 9 * 5 / QUICK.per_second
+            assert peak(times, Rate(per_second=2, burst=1)) <= 1.05
+            assert isinstance(worker.told[0], LimitsLost)
+            assert worker.told[0].workers == 5
+
+
+async def test_a_pause_while_the_store_is_away_holds_for_its_own_client(directory: Path) -> None:
+    async with working(directory, 1, QUICK) as (worker,):
+        await worker.turns(1)
+        with stalled(directory):
+            await worker.turns(1)
+            worker.bucket.pause(30)
+            start = now()
+            await worker.turns(1)
+            assert now() - start >= 30
+
+
+async def test_a_bucket_that_rests_is_forgotten_and_one_in_use_is_not(directory: Path) -> None:
+    async with working(directory, 1) as (worker,):
+        idle = []
+        for wait in (0, DEFAULT.refill + 0.1):
+            await worker.turns(2)
+            await asyncio.sleep(wait)
+            idle.append(worker.bucket.is_idle)
+        worker.bucket.pause(10)
+        await asyncio.sleep(9)
+        assert [*idle, worker.bucket.is_idle] == [False, True, False]
+
+
+async def test_closed_it_leaves_no_task_and_is_no_worker_any_more(directory: Path) -> None:
+    async with working(directory, 2) as workers:
+        await asyncio.gather(*(worker.turns(1) for worker in workers))
+        store = FileStore(directory)
+        assert (await store.census()).workers == 3
+    assert (await store.census()).workers == 1
+
+
+async def test_what_the_store_raises_beyond_that_is_not_taken_for_an_outage(directory: Path) -> None:
+    shared = SharedLimits(FileStore(directory), lambda _: None)
+    with gone(directory), pytest.raises(StoreFailed, match="Not a directory"):
+        await shared.take("key", QUICK)
+    await shared.close()
+
+
+async def test_two_clients_meet_no_429_when_they_count_together_and_do_when_they_do_not(tmp_path: Path) -> None:
+    async def ask(limits: str) -> int:
+        async with Emulator(seed=1, latency=(0.01, 0.05)) as emulator:
+
+            def client() -> FlyClient:
+                return FlyClient(emulator.token, base_url=emulator.url, limits=limits)
+
+            async with client() as one, client() as other:
+                await one.apps.create("web", org_slug="personal")
+                await asyncio.gather(*(fly.machines.list("web") for fly in (one, other) for _ in range(20)))
+            return sum(emulator.refused_by_limit().values())
+
+    assert await ask(f"file:{tmp_path}") == 0
+    assert await ask("memory") > 0
