@@ -41,7 +41,7 @@ async def fly_emulator(request: pytest.FixtureRequest) -> "AsyncIterator[flyasyn
 @_asyncio_fixture
 async def fly(fly_emulator: "flyasync.Emulator") -> "AsyncIterator[flyasync.FlyClient]":
     """Give a client bound to the emulator."""
-    async with flyasync.FlyClient(fly_emulator.token, base_url=fly_emulator.url) as client:
+    async with flyasync.FlyClient(fly_emulator.token, base_url=fly_emulator.url, limits="memory") as client:
         yield client
 
 

@@ -57,7 +57,7 @@ async def client(order: Order) -> AsyncIterator[FlyClient]:
         return
     async with (
         order.rehearsal.emulator() as emulator,
-        FlyClient(emulator.token, base_url=emulator.url) as fly,
+        FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
     ):
         await fly.apps.create(order.builder.app, org_slug=order.org or "personal")
         yield fly

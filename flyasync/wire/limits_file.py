@@ -47,8 +47,12 @@ class FileStore:
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory or _own_directory()
-        self._worker = f"{os.getpid()}-{uuid4().hex[:8]}"
+        self._id = uuid4().hex[:8]
         self.name = f"the files in {self._directory}"
+
+    @property
+    def _worker(self) -> str:
+        return f"{os.getpid()}-{self._id}"  # a client that was made before a fork is another one in each process
 
     async def take(self, key: str, rate: Rate) -> float:
         """Ask for one request; raises OSError when the files cannot be used."""

@@ -1,5 +1,6 @@
 """One budget for many hosts: buckets in Redis or Valkey, reckoned by the server itself, on its own clock."""
 
+import asyncio
 import os
 import socket
 from typing import Any, Final, cast
@@ -13,7 +14,7 @@ from redis.exceptions import RedisError
 
 from flyasync.errors import InvalidInput
 from flyasync.wire.gcra import LATE, SLACK
-from flyasync.wire.limits_shared import SECOND, Census, StoreFailed
+from flyasync.wire.limits_shared import PATIENCE, SECOND, Census, StoreFailed
 from flyasync.wire.rates import Rate, without_password
 
 NAMESPACE: Final = "flyasync"
@@ -126,8 +127,12 @@ class RedisStore:
         self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(SCRIPT)
         self._count = self._redis.register_script(CENSUS)
-        self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self.name = without_password(bare) or ""
+        self._id = f"{socket.gethostname()}-{uuid4().hex[:8]}"
+        self.name = without_password(url) or ""
+
+    @property
+    def _worker(self) -> str:
+        return f"{self._id}-{os.getpid()}"  # a client that was made before a fork is another one in each process
 
     async def take(self, key: str, rate: Rate) -> float:
         """Ask for one request; raises StoreFailed when the server does not answer as it should."""
@@ -146,7 +151,8 @@ class RedisStore:
     async def close(self) -> None:
         """Leave the workers, and close the connections."""
         try:
-            await self._redis.zrem(self._key("workers"), self._worker)
+            async with asyncio.timeout(PATIENCE):
+                await self._redis.zrem(self._key("workers"), self._worker)
         except (RedisError, OSError):
             pass  # it stops counting by itself
         finally:

@@ -44,8 +44,8 @@ class Census:
 class Store(Protocol):
     """Where workers keep their buckets together.
 
-    Each method raises StoreFailed when it cannot be asked, or OSError; how long it takes is bounded by the caller, who
-    cancels it.
+    Whatever a method raises says that the store cannot be asked, with no password in its text: StoreFailed or OSError,
+    as a rule. How long it takes is bounded by the caller, who cancels it.
     """
 
     name: str
@@ -143,7 +143,7 @@ class SharedLimits:
             if not await _within_patience(task):
                 raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
             return task.result()
-        except (StoreFailed, OSError) as error:
+        except Exception as error:  # whatever is wrong with the store, no call may fail of it
             self._lose(error)
             raise StoreFailed(str(error)) from error
         finally:
@@ -160,7 +160,7 @@ class SharedLimits:
     async def _look_for_it(self) -> None:
         while self._lost_at is not None:
             await asyncio.sleep(PROBE)
-            with suppress(StoreFailed, OSError, TimeoutError):
+            with suppress(Exception):
                 async with asyncio.timeout(PATIENCE):
                     await self._count()
                 tell(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))

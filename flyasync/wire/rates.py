@@ -57,14 +57,19 @@ class Limits:
     `shared` says who counts against them together, for the API counts all of them together:
 
     - `"memory"`: this client alone, which is what happens without another word;
-    - `"file"` or `"file:DIRECTORY"`: the processes of one host, by locked files in the directory, which is `file`'s own
-      for this user if none is named. Not on a network's file system;
+    - `"file"` or `"file:DIRECTORY"`: the processes of one host, by locked files in a directory of this user's own under
+      the system's temporary one, or in the one that is named by its whole path. Name one for the processes of several
+      users, who all need to write there, and for services with a private /tmp. Not on a network's file system;
     - `"redis://HOST:PORT/DB"`, `"rediss://…"` with TLS, `"unix://PATH"`: the processes of many hosts, by a Redis or
       Valkey server. User and password go into the URL as usual, and are shown by nothing. `?namespace=NAME` keeps
       budgets apart. Needs `pip install 'flyasync[redis]'`.
 
-    Left out, it is what `FLYASYNC_LIMITS` says. While the file or the server cannot be asked, each client keeps to its
-    share of each rate: one of as many workers as were seen last, and of `workers` at least.
+    Left out, it is what `FLYASYNC_LIMITS` says. Whoever waits stands in line, so all get the same share, and a 429 of
+    one pauses all. A store that is new, or was restarted, begins with empty buckets, as it cannot know better. While it
+    does not answer within half a second, each client keeps to its share of each rate by itself: one in as many workers
+    as were seen in the last minute, and in `workers` at least. That is told once as the event `LimitsLost`, and as
+    `LimitsBack` when it is over; the default hook writes both to the log as warnings. After that buckets rest for two
+    seconds, until everyone has noticed.
     """
 
     default: Rate = Rate(per_second=1, burst=3, spare=1)
@@ -89,5 +94,5 @@ class Limits:
 
 
 def without_password(url: str | None) -> str | None:
-    """Give a URL without the user and password in it, for people to read."""
-    return url and re.sub(r"//.*@", "//***@", url)
+    """Give a URL for people to read: without the user and password in it, which a query can hold as well."""
+    return url and re.sub(r"//.*@", "//***@", url.partition("?")[0])

@@ -27,6 +27,16 @@ for file in files:
 print("held", flush=True)
 sys.stdin.read()
 """
+FORKED = """
+import asyncio, os, pathlib, sys
+from flyasync.wire.limits_file import FileStore
+
+store = FileStore(pathlib.Path({directory!r}))
+asyncio.run(store.census())
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+sys.exit(asyncio.run(store.census()).workers)
+"""
 CLOCK = "import asyncio\nprint(asyncio.new_event_loop().time())"
 
 
@@ -184,3 +194,8 @@ def test_a_directory_that_others_can_write_is_not_taken_for_his_own(
         directory.chmod(0o777)
     with pytest.raises(InvalidInput, match="not this user's alone"):
         FileStore()
+
+
+def test_a_client_that_was_made_before_a_fork_is_another_worker_in_each_process(tmp_path: Path) -> None:
+    code = FORKED.format(directory=str(tmp_path))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 2

@@ -16,7 +16,7 @@ from flyasync import Emulator, FlyClient
 from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, log_event
 from flyasync.wire.limits import Bucket
 from flyasync.wire.limits_file import FileStore
-from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, SharedLimits, StoreFailed
+from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, SharedLimits
 from flyasync.wire.rates import Rate
 from tests.wire.scripted import now, rounded
 
@@ -254,11 +254,13 @@ async def test_closed_it_leaves_no_task_and_is_no_worker_any_more(directory: Pat
     assert (await store.census()).workers == 1
 
 
-async def test_what_the_store_raises_beyond_that_is_not_taken_for_an_outage(directory: Path) -> None:
-    shared = SharedLimits(FileStore(directory), lambda _: None)
-    with gone(directory), pytest.raises(StoreFailed, match="Not a directory"):
-        await shared.take("key", QUICK)
-    await shared.close()
+async def test_whatever_is_wrong_with_the_store_no_call_fails_of_it(directory: Path) -> None:
+    async with working(directory, 1, QUICK) as (worker,):
+        await worker.turns(1)
+        for path in directory.iterdir():  # noqa: ASYNC240 - nothing else runs
+            path.write_text('{"version":1,"born":0,"buckets":{"fly:machines.get:m1":"nonsense"}}\n')
+        await worker.turns(5)
+        assert isinstance(worker.told[0], LimitsLost)
 
 
 async def test_two_clients_meet_no_429_when_they_count_together_and_do_when_they_do_not(tmp_path: Path) -> None:
