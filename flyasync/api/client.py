@@ -19,6 +19,7 @@ from flyasync.api.platform import Platform
 from flyasync.api.postgres import Postgres
 from flyasync.api.secret_keys import SecretKeys
 from flyasync.api.secrets import Secrets
+from flyasync.api.spans import Spans
 from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.errors import MissingToken
@@ -83,6 +84,7 @@ class FlyClient:
         pace, self._shared = pacing(self.limits, self.base_url, on_event)
         self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event)
         self._companion = Sender(companion, Buckets(COMPANION), policy, on_event)
+        self._spans = Spans(on_event)
         caller, beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(beside)
         self.apps = Apps(caller)
@@ -101,6 +103,11 @@ class FlyClient:
 
     def __repr__(self) -> str:
         return f"FlyClient(base_url={self.base_url!r})"
+
+    @property
+    def spans(self) -> Spans:
+        """By which `on_event` is told what requests are for, as deploys do."""
+        return self._spans
 
     async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask the GraphQL API at `api_url`, and give the answer's `data`: for the little that REST lacks.

@@ -24,6 +24,7 @@ from flyasync.deploy.onlookers import Onlookers
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.settings import Settings
+from flyasync.deploy.spans import deploying, reported
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import Rolling
 
@@ -119,10 +120,11 @@ class DeployBuilder(Settings):
         up, and leases are given back. A second cancellation cuts this short.
         """
         deployment = self.deployment()
-        with closing(self._open_journal()) as journal:
-            return await carry_out(
+        with closing(self._open_journal()) as journal, deploying(fly, self.app, deployment) as span:
+            report = await carry_out(
                 fly, deployment, partial(_plan, fly, deployment), Onlookers(self._onlookers), journal
             )
+            return reported(span, report)
 
     def _open_journal(self) -> Journal:
         return Journal() if self._journal is None else JournalFile(self._journal)
@@ -163,7 +165,7 @@ class DeployBuilder(Settings):
         back. Raises InvalidInput when there is nothing to undo or when that would leave no machine of the group, else
         what `execute` raises. Cancelled, it ends as `execute` does; undo again to go on.
         """
-        with closing(self._open_journal()) as journal:
+        with closing(self._open_journal()) as journal, deploying(fly, self.app) as span:
             first = await self._undoing(fly, self._launch)
             plans = [first.plan]
 
@@ -171,9 +173,10 @@ class DeployBuilder(Settings):
                 plan = plans.pop() if plans else (await self._undoing(fly, first.plan.launch)).plan
                 return timed(plan, fly)
 
-            return await carry_out(
+            report = await carry_out(
                 fly, first.deployment, make_plan, Onlookers(self._onlookers), journal, presses_on=True
             )
+            return reported(span, report)
 
     async def _undoing(self, fly: FlyClient, launch: str | None) -> Undoing:
         asked = Deployment(

@@ -115,7 +115,7 @@ async def _rolled_back(
     wanted = deployment_back(deployment, plan)
     back = Execution(
         fly, wanted, plan, onlookers.note, onlookers.clock,
-        leases=execution.leases, journal=execution.journal, presses_on=True,
+        leases=execution.leases, journal=execution.journal, presses_on=True, rollback=True,
     )  # fmt: skip
     back.journal.undoing(plan)
     onlookers.tell(Planned(at=onlookers.clock(), plan=plan))

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from typing import Any
 
 from attrs import evolve
@@ -22,6 +22,7 @@ from flyasync.deploy.places import Place, Places
 from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track, Update
 from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.report import DeployReport
+from flyasync.deploy.spans import Walking
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.machine import GONE, Machine
@@ -31,7 +32,10 @@ LAST_LOOK = 30.0
 
 
 class Execution:
-    """One walk over a plan. `presses_on` past failures: what one machine meets then stops no other."""
+    """One walk over a plan. `presses_on` past failures: what one machine meets then stops no other.
+
+    `rollback` says that it is the way back of the deploy it belongs to.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Execution:
         leases: Leases,
         journal: Journal,
         presses_on: bool = False,
+        rollback: bool = False,
     ) -> None:
         self.plan = plan
         self.leases = leases
@@ -53,6 +58,7 @@ class Execution:
         self._deployment = deployment
         self._tell = tell
         self._clock = clock
+        self._walking = Walking(fly.spans, (track.machine for track in plan.tracks), rollback=rollback)
         self._steps = Steps(fly, deployment, tell, leases)
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
@@ -73,13 +79,14 @@ class Execution:
         A failure of one machine lets those under way finish, and no other begin. Cancelled, machines in line for their
         create are not created, and creates under way are heard out.
         """
-        for stage in self.plan.stages:
-            if self._gate.is_shut:
-                return
-            if stage.point_of_no_return:
-                self._settled |= {lane.region for lane in stage.lanes if self._gate.lets(lane.region)}
-            await self._hand_over(stage)
-            await self._pass(stage)
+        with closing(self._walking):
+            for stage in self.plan.stages:
+                if self._gate.is_shut:
+                    return
+                if stage.point_of_no_return:
+                    self._settled |= {lane.region for lane in stage.lanes if self._gate.lets(lane.region)}
+                await self._hand_over(stage)
+                await self._pass(stage)
 
     async def _hand_over(self, stage: Stage) -> None:
         """Lock another machine before the one that locks is destroyed: the one that other deployers come to next."""
@@ -103,12 +110,14 @@ class Execution:
         return stage.tracks if self._steps.is_open else sorted(stage.tracks, key=lambda track: track.machine.name)
 
     async def _in_turn(self, track: Track, places: Mapping[str, Places], others: Mapping[str, asyncio.Lock]) -> None:
-        region = track.machine.region
-        place = places.get(region) if track.takes_a_place or await self._has_woken(track) else None
-        async with place.one() if place else nullcontext(Place()) as held:
-            if held.is_there and self._gate.lets(region) and not self._has_to_stay(track):
-                await self._follow(track, others.get(region))
-            held.is_lost = self.runs[track.machine.name].error is not None
+        region, run = track.machine.region, self.runs[track.machine.name]
+        with self._walking.turn(track.machine):
+            place = places.get(region) if track.takes_a_place or await self._has_woken(track) else None
+            async with place.one() if place else nullcontext(Place()) as held:
+                if held.is_there and self._gate.lets(region) and not self._has_to_stay(track):
+                    with self._walking.machine(run):
+                        await self._follow(track, others.get(region))
+                held.is_lost = run.error is not None
 
     async def _has_woken(self, track: Track) -> bool:
         """Tell whether a machine that was at rest when the plan was made runs by now, and so serves, perhaps."""
@@ -180,12 +189,17 @@ class Execution:
 
     def left(self) -> float:
         """Estimate how many seconds this walk still takes, from how far its machines have come."""
-        return left(self.plan, self.runs, self._clock(), _pace(self._fly), drains=self._gate.is_shut)
+        return left(self.plan, self.runs, self._clock(), pace(self._fly), drains=self._gate.is_shut)
 
     async def take_back(self) -> None:
         """Destroy the machines that this walk made, with the volumes it made for them, and no others."""
-        made = (run for run in self.runs.values() if run.made_volumes or (run.machine and not run.adopted))
-        await together(self._destroy(run) for run in made)
+        made = [run for run in self.runs.values() if run.made_volumes or (run.machine and not run.adopted)]
+        with closing(Walking(self._fly.spans, (run.wanted for run in made), rollback=True)) as back:
+            await together(self._take_back(run, back) for run in made)
+
+    async def _take_back(self, run: Run, back: Walking) -> None:
+        with back.turn(run.wanted), back.machine(run):
+            await self._destroy(run)
 
     async def _destroy(self, run: Run) -> None:
         try:
@@ -287,10 +301,11 @@ def _run(track: Track, there: Mapping[str, Machine]) -> Run:
 
 def timed(plan: Plan, fly: FlyClient) -> Plan:
     """Give a plan with the seconds that it takes; one with nothing to do gets none."""
-    return plan if plan.is_empty else evolve(plan, seconds=round(estimate(plan, _pace(fly)), 3))
+    return plan if plan.is_empty else evolve(plan, seconds=round(estimate(plan, pace(fly)), 3))
 
 
-def _pace(fly: FlyClient) -> Pace:
+def pace(fly: FlyClient) -> Pace:
+    """Say how fast a client may make machines in one app."""
     rate = fly.limits.rate("machines.create")
     return Pace(usable=rate.usable, per_second=rate.per_second)
 

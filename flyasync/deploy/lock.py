@@ -43,11 +43,13 @@ class Leases:
         self._app = app
         self._description = f"{MARK} {launch}"
         self._held: dict[str, _Held] = {}
+        self._span = fly.spans.current
         self.locking: str | None = None
 
     async def lock(self, machine_id: str) -> None:
         """Have the lease on this machine be the one that keeps other deployers out; raises what `take` raises."""
-        await self.take(machine_id)
+        with self._fly.spans.within(self._span):  # it is the whole deploy's, whichever of its machines comes to it
+            await self.take(machine_id)
         self.locking = machine_id
 
     def unlock(self) -> None:

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, Result, ServerFault
+from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, Result, ServerFault, log_event
+from flyasync.api.spans import Spans
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.execute import Execution
 from flyasync.deploy.fleet import Fleet
@@ -31,7 +32,7 @@ async def looked(listed: list[Machine] | Exception, got: Machine | Exception) ->
         return tuple(what) if isinstance(what, list) else what
 
     machines = SimpleNamespace(list=lambda *_, **__: answer(listed), get=lambda *_: answer(got))
-    fly = cast("FlyClient", SimpleNamespace(machines=machines))
+    fly = cast("FlyClient", SimpleNamespace(machines=machines, spans=Spans(log_event)))
     leases = Leases(fly, "web", "v1")
     plan = launch(WANTED, Fleet("web", ()))
     execution = Execution(fly, WANTED, plan, lambda *_: None, lambda: 1.0, leases=leases, journal=Journal())

@@ -1,0 +1,55 @@
+"""Telling the onlooker of a client what its requests are for."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from flyasync.wire.events import Began, Ended, Fact, Kind, OnClientEvent, Span, current, tell, within
+
+__all__ = ["Span", "Spans"]
+
+
+class Spans:
+    """The stretches of work of one client: each begins, is worked in by any number of tasks, and ends once."""
+
+    def __init__(self, on_event: OnClientEvent) -> None:
+        self._on_event = on_event
+        self._begun: dict[Span, float] = {}
+        self._clock: Callable[[], float] = lambda: 0.0
+
+    @property
+    def current(self) -> Span | None:
+        """The one that requests made here belong to."""
+        return current()
+
+    def begin(self, kind: Kind, name: str, **facts: Fact | None) -> Span:
+        """Tell that a stretch of work begins, as part of the current one; facts that are None are none."""
+        span = Span(kind, name, facts={key: fact for key, fact in facts.items() if fact is not None})
+        # Kept for the end, which may come when no loop runs any more.
+        self._clock = asyncio.get_running_loop().time
+        self._begun[span] = self._clock()
+        tell(self._on_event, Began(span=span))
+        return span
+
+    def end(self, span: Span) -> None:
+        """Tell that it is over, unless that is told already."""
+        begun = self._begun.pop(span, None)
+        if begun is not None:
+            tell(self._on_event, Ended(span=span, seconds=self._clock() - begun))
+
+    def within(self, span: Span | None) -> AbstractContextManager[None]:
+        """Have all that is asked for in the block belong to `span`, the tasks that begin in it too."""
+        return within(span)
+
+    @contextmanager
+    def over(self, kind: Kind, name: str, **facts: Fact | None) -> Iterator[Span]:
+        """Have the block be a stretch of work of its own, which ends with what is raised in it."""
+        span = self.begin(kind, name, **facts)
+        try:
+            with within(span):
+                yield span
+        except BaseException as error:
+            span.error = type(error).__name__
+            raise
+        finally:
+            self.end(span)
