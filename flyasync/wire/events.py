@@ -15,6 +15,7 @@ log.addHandler(logging.NullHandler())
 
 _current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
 
+Kind = Literal["deploy", "region", "machine"]
 Fact = str | bool
 
 
@@ -30,7 +31,7 @@ class Span:
     is secret.
     """
 
-    kind: Literal["deploy", "region", "machine"]
+    kind: Kind
     name: str
     parent: "Span | None" = field(factory=_current.get, repr=False)
     machine_id: str | None = None

@@ -119,7 +119,7 @@ class RedisStore:
                 timeout=TIMEOUT,
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),
+                retry=Retry(NoBackoff(), 1),  # for a connection that was closed while nothing was asked
             )
             cast("Any", pool).make_connection()  # which nothing opens yet, but whose options are read
         except (ValueError, TypeError) as error:

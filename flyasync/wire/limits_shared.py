@@ -73,7 +73,7 @@ class SharedLimits:
         self._expected = workers
         # Until the store has said more, workers that know nothing of each other spread at random.
         self._census = Census(workers=workers, rank=random.randrange(workers), clock=0)  # noqa: S311 - guards nothing
-        self._counted_at = float("-inf")
+        self._count_from = float("-inf")
         self._ahead = 0
         self._lost_at: float | None = None
         self._is_back = asyncio.Event()
@@ -90,16 +90,21 @@ class SharedLimits:
 
     async def take(self, key: str, rate: Rate) -> float:
         """Ask the store for one request; raises StoreFailed when it does not answer, which is told."""
-        return await self._bounded(self._take(key, rate))
+        return await self._bounded(self._take(key, rate), key, rate)
 
     async def _take(self, key: str, rate: Rate) -> float:
-        if _now() - self._counted_at >= CENSUS:
+        if _now() >= self._count_from:
             await self._count()
         return await self._store.take(key, rate)
 
+    async def _count(self) -> None:
+        self._census = await self._store.census()
+        self._ahead = self._census.clock - round(_now() * SECOND)
+        self._count_from = _now() + CENSUS
+
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Pause a bucket for everyone; raises StoreFailed when the store does not answer, which is told."""
-        await self._bounded(self._store.pause(key, rate, seconds))
+        await self._bounded(self._store.pause(key, rate, seconds), key, rate)
 
     def pause_later(self, key: str, rate: Rate, seconds: float) -> None:
         """Pause a bucket for everyone, without waiting for that; everyone else learns of it in its own way if lost."""
@@ -136,41 +141,41 @@ class SharedLimits:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
 
-    async def _bounded(self, asking: Coroutine[Any, Any, T]) -> T:
-        """Ask the store something, for so long and no longer."""
+    async def _bounded(self, asking: Coroutine[Any, Any, T], key: str, rate: Rate) -> T:
+        """Ask the store something about a bucket, for so long and no longer."""
         task = self._task(asking)
         try:
             if not await _within_patience(task):
                 raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
             return task.result()
         except Exception as error:  # whatever is wrong with the store, no call may fail of it
-            self._lose(error)
+            self._lose(error, key, rate)
             raise StoreFailed(str(error)) from error
         finally:
             task.cancel()
 
-    def _lose(self, error: Exception) -> None:
+    def _lose(self, error: Exception, key: str, rate: Rate) -> None:
         if self._lost_at is None:
             self._lost_at = _now()
             self._is_back.clear()
             workers = max(self._census.workers, self._expected)
             tell(self._on_event, LimitsLost(backing=self._store.name, reason=str(error), workers=workers))
-            self._task(self._look_for_it())
+            self._task(self._look_for_it(key, rate))
 
-    async def _look_for_it(self) -> None:
+    async def _look_for_it(self, key: str, rate: Rate) -> None:
+        """Look until the store answers again, and about the bucket, too, that it failed at."""
         while self._lost_at is not None:
             await asyncio.sleep(PROBE)
             with suppress(Exception):
                 async with asyncio.timeout(PATIENCE):
-                    await self._count()
+                    await self._store.census()
+                    await self._store.pause(key, rate, SETTLE)
+                # It may know only some of the workers until all have come back: should it be lost again before that,
+                # the shares of all still have to fit each other.
+                self._count_from = _now() + SETTLE
                 tell(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))
                 self._lost_at = None
                 self._is_back.set()
-
-    async def _count(self) -> None:
-        self._census = await self._store.census()
-        self._counted_at = _now()
-        self._ahead = self._census.clock - round(self._counted_at * SECOND)
 
     def _task(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)

@@ -261,6 +261,21 @@ def test_a_server_that_was_killed_and_forgot_all_is_taken_up_again_without_a_bur
         really(lambda: main(first))
 
 
+def test_connections_that_the_server_closed_while_nothing_was_asked_are_made_anew(url: str) -> None:
+    async def main() -> None:
+        told: list[ClientEvent] = []
+        shared = SharedLimits(RedisStore(url), told.append)
+        buckets = [Bucket(RATE, shared.pace(f"key-{number}", RATE)) for number in range(20)]
+        await asyncio.gather(*(bucket.turn() for bucket in buckets))
+        async with Redis.from_url(url.partition("?")[0]) as redis:
+            await redis.client_kill_filter(_type="normal", skipme=True)
+        await asyncio.gather(*(bucket.turn() for bucket in buckets))
+        await shared.close()
+        assert told == []
+
+    really(main)
+
+
 def test_a_server_that_forgot_its_scripts_is_told_them_again(url: str) -> None:
     async def main() -> None:
         async with store_at(url) as store, Redis.from_url(url.partition("?")[0]) as redis:

@@ -1,0 +1,73 @@
+"""The benchmark of the shared limits: what judges is right, and at its smallest it shows what it is to show."""
+
+import asyncio
+
+import pytest
+from attrs import evolve
+
+from benchmarks.budget.judge import SECOND, Grant, Turn, by_the_server, ideal, peak, recovered, spread
+from benchmarks.budget.rows import Row, fly
+from benchmarks.budget.verdict import Verdict
+from flyasync.wire.rates import Rate
+
+TENTH = SECOND // 10
+
+
+def a_turn(process: int, at: int, *, by: str = "store", late: int = 0) -> Turn:
+    return Turn(process, by, at - 10, at, at + late)
+
+
+def verdict_of(backing: str) -> Verdict:
+    async def flown() -> Verdict:
+        (seen,) = await fly(Row(name="tiny", backing=backing, seconds=0.4, processes=2, tasks=5), asyncio.Barrier(1))
+        return Verdict(seen=seen)
+
+    return asyncio.run(flown())
+
+
+def test_the_peak_is_what_the_fullest_window_holds_beyond_the_rate() -> None:
+    assert peak([], TENTH) == 0
+    assert peak([0, TENTH, 2 * TENTH], TENTH) == 1
+    assert peak([SECOND] * 5, TENTH) == 5
+    assert peak([0, 0, 0, TENTH, TENTH], TENTH) == 4
+    assert peak([0, 0, 0, SECOND, SECOND], TENTH) == 3
+
+
+def test_the_ideal_is_a_full_bucket_and_what_comes_in_until_the_last() -> None:
+    assert ideal([SECOND, SECOND, 3 * SECOND], TENTH, burst=5) == 25
+
+
+def test_shares_are_compared_when_the_first_process_is_through() -> None:
+    turns = [*(a_turn(1, at) for at in range(4)), a_turn(2, 2), *(a_turn(2, at) for at in range(10, 13))]
+    assert spread(turns, {1, 2}) == (4, 1)
+
+
+def test_it_has_recovered_when_the_rate_flows_for_a_whole_second() -> None:
+    slow, full = range(0, 4 * SECOND, SECOND // 2), range(4 * SECOND, 6 * SECOND, TENTH)
+    assert recovered([*slow, *full], SECOND, TENTH) == pytest.approx(2.5, abs=0.5)
+    assert recovered(slow, 0, TENTH) is None
+
+
+def test_a_turn_has_the_time_of_its_grant_in_the_record_and_no_other() -> None:
+    turns = [a_turn(1, 5 * SECOND), a_turn(1, 9 * SECOND), a_turn(2, 6 * SECOND, by="own")]
+    ahead = 100 * SECOND
+    grants = [Grant(1, ahead + at) for at in (5 * SECOND - 3, 7 * SECOND, 9 * SECOND - 4)]  # the second came too late
+    judged = by_the_server(turns, grants, ahead)
+    assert [turn.decided for turn in judged] == [5 * SECOND - 3, 6 * SECOND, 9 * SECOND - 4]
+
+
+def test_processes_that_count_each_for_itself_are_seen_to_exceed_the_limit() -> None:
+    verdict = verdict_of("memory")
+    assert verdict.peak > verdict.burst
+    assert not list(verdict.broken())
+
+
+@pytest.mark.parametrize("backing", ["file", "redis"])
+def test_processes_that_share_are_seen_to_keep_to_it_and_would_be_seen_not_to(backing: str) -> None:
+    verdict = verdict_of(backing)
+    assert not list(verdict.broken())
+    assert verdict.grants == 130
+    stricter = Verdict(seen=evolve(verdict.seen, rate=Rate(per_second=200, burst=40)))
+    assert any("exceeded" in fault for fault in stricter.broken())
+    fewer = Verdict(seen=evolve(verdict.seen, missing=1))
+    assert any("lost" in fault for fault in fewer.broken())
