@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
     from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
     from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
+    from flyasync.deploy.executor_dask import DaskExecutor as DaskExecutor
+    from flyasync.deploy.executors import Executor as Executor, Job as Job
     from flyasync.deploy.many import deploy_many as deploy_many
     from flyasync.deploy.outcome import Moment as Moment, Phase as Phase
     from flyasync.deploy.placement import Refusal as Refusal
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         GraphQLFailed as GraphQLFailed,
         IncompleteList as IncompleteList,
         InvalidInput as InvalidInput,
+        JobLost as JobLost,
         LeaseHeld as LeaseHeld,
         MissingToken as MissingToken,
         NameTaken as NameTaken,
@@ -231,6 +234,11 @@ _NAMES = {
         "Planned",
         "Progress",
     ),
+    "flyasync.deploy.executor_dask": ("DaskExecutor",),
+    "flyasync.deploy.executors": (
+        "Executor",
+        "Job",
+    ),
     "flyasync.deploy.many": ("deploy_many",),
     "flyasync.deploy.outcome": ("Moment", "Phase"),
     "flyasync.deploy.placement": ("Refusal",),
@@ -259,6 +267,7 @@ _NAMES = {
         "GraphQLFailed",
         "IncompleteList",
         "InvalidInput",
+        "JobLost",
         "LeaseHeld",
         "MissingToken",
         "NameTaken",
@@ -454,7 +463,9 @@ _NAMES = {
 
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = list(_HOMES)
+_EXTRA = {"DaskExecutor"}  # needs an extra, so `import *` leaves it out
+
+__all__ = [name for name in _HOMES if name not in _EXTRA]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ FlyError
 │   └── GraphQLFailed       a GraphQL answer that holds errors: `errors`, `codes`, `data`
 ├── IncompleteList          a list that lacks regions the API could not read: `error_regions`
 ├── WaitFailed              a wait that cannot succeed any more, or ran out of time
+├── JobLost                 a deploy given to an executor that cannot tell how it ended: `app`, `launch`
 └── DeployFailed            a deploy that missed its requirement: `report`
 """
 
@@ -366,6 +367,24 @@ class WaitFailed(FlyError):
         return (
             f"machine {self.machine_id} of {self.app} is {self.state}, not {self.wanted}: {self.reason}. "
             f"See its events: fly machine status {self.machine_id} -a {self.app}"
+        )
+
+
+class JobLost(FlyError):
+    """A deploy of many whose executor cannot tell how it ended; machines of its `launch` may have been made."""
+
+    may_have_happened = True
+
+    def __init__(self, app: str, launch: str, reason: str) -> None:
+        super().__init__(app, launch, reason)
+        self.app = app
+        self.launch = launch
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the deploy of {self.app} was lost: {self.reason}. Machines may have been made or changed: deploy it "
+            f"again with launch {self.launch}, which finds what is there"
         )
 
 

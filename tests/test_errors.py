@@ -24,6 +24,7 @@ from flyasync.errors import (
     GraphQLFailed,
     IncompleteList,
     InvalidInput,
+    JobLost,
     LeaseHeld,
     MissingToken,
     NameTaken,
@@ -80,11 +81,12 @@ EXAMPLES: list[FlyError] = [
     GraphQLFailed("graphql", "GetApp", [{"message": "no", "extensions": {"code": "NOT_FOUND"}}], data={"app": None}),
     IncompleteList("machines.list_org", "personal", ["sin"]),
     WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
+    JobLost("web", "v1", "its worker died"),
     DeployFailed("what runs where"),
 ]
 
 MAY_HAVE_HAPPENED = {
-    Unanswered, ConnectionLost, NoReplyInTime, TimedOut, ServerFault, Unreadable, DeployFailed,
+    Unanswered, ConnectionLost, NoReplyInTime, TimedOut, ServerFault, Unreadable, JobLost, DeployFailed,
 }  # fmt: skip
 
 

@@ -30,10 +30,11 @@ def test_every_name_is_listed_once_for_type_checkers_and_once_for_python() -> No
         if isinstance(statement, ast.ImportFrom)
         for alias in statement.names
     }
-    assert typed == {(name, flyasync._HOMES[name]) for name in flyasync.__all__}
+    assert typed == set(flyasync._HOMES.items())
+    assert {*flyasync.__all__, *flyasync._EXTRA} == flyasync._HOMES.keys()
 
 
-@pytest.mark.parametrize("name", flyasync.__all__)
+@pytest.mark.parametrize("name", flyasync._HOMES)
 def test_every_public_name_is_there_and_documented(name: str) -> None:
     value = getattr(flyasync, name)
     if inspect.isclass(value) or inspect.isfunction(value):

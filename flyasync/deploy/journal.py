@@ -20,7 +20,7 @@ from flyasync.errors import InvalidInput
 from flyasync.models.convert import unstructure
 from flyasync.models.secrecy import HIDDEN
 
-__all__ = ["Journal", "JournalFile", "Story", "read"]
+__all__ = ["Journal", "JournalFile", "Story", "opened", "read"]
 
 if sys.platform != "win32":
     import fcntl
@@ -67,7 +67,7 @@ class JournalFile(Journal):
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
         self._release: str | None = None
-        self._file: TextIO | None = _opened(path)
+        self._file: TextIO | None = opened(path, _OPENING)
 
     def planned(self, deployment: Deployment, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
@@ -150,8 +150,12 @@ def _before(deployment: Deployment, plan: Plan) -> Iterator[Before]:
 # The file
 
 
-def _opened(path: str) -> TextIO:
-    """Open a journal at its end, and make it if it is not there."""
+def opened(path: str, opening: bytes) -> TextIO:
+    """Open a journal at its end, and make it if it is not there; each of its kind begins with `opening`.
+
+    Nobody else may read it, and nobody else writes it until it is closed. Raises InvalidInput for a file that cannot be
+    written, that others may read, that is no such journal, or that somebody else is writing.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -160,7 +164,7 @@ def _opened(path: str) -> TextIO:
     try:
         _check_mode(path, descriptor)
         _lock(path, descriptor)
-        _end_whole(path, descriptor)
+        _end_whole(path, descriptor, opening)
     except BaseException:
         file.close()
         raise
@@ -192,10 +196,10 @@ def _lock(path: str, descriptor: int) -> None:
         pass  # some network file systems know no locks
 
 
-def _end_whole(path: str, descriptor: int) -> None:
+def _end_whole(path: str, descriptor: int, opening: bytes) -> None:
     """Cut off a last line that was not written to its end; raises InvalidInput for what is no journal."""
     said = Path(path).read_bytes()
-    if said and not (said.startswith(_OPENING) or _OPENING.startswith(said)):
+    if said and not (said.startswith(opening) or opening.startswith(said)):
         raise InvalidInput(
             f"{path} holds something else than a journal, so nothing is written to it: name another file"
         )

@@ -2,15 +2,26 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
+from functools import partial
 from typing import Any
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.executors import Executor, Here, Job
 from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.verdict import Failure, Result
-from flyasync.errors import FlyError, InvalidInput
+from flyasync.errors import FlyError, InvalidInput, JobLost
 
 Builders = DeployBuilder | Callable[[str], DeployBuilder]
 """What to deploy to an app: the same to each, or what a function says of its name."""
@@ -19,7 +30,13 @@ Apps = Iterable[str] | AsyncIterable[str]
 
 
 async def deploy_many(
-    fly: FlyClient, builder: Builders, apps: Apps, *, at_once: int = 20, stop_on_failure: bool = False
+    fly: FlyClient,
+    builder: Builders,
+    apps: Apps,
+    *,
+    at_once: int = 20,
+    stop_on_failure: bool = False,
+    executor: Executor | None = None,
 ) -> AsyncGenerator[DeployReport, None]:
     """Deploy to many apps, `at_once` of them together, and give the report of each as it finishes.
 
@@ -42,14 +59,21 @@ async def deploy_many(
     deploy is at work on it, its builder was refused. A failure stops no other app. With `stop_on_failure` no further
     app begins after a report that is not ok, and those under way finish and are given.
 
+    The deploys run in this process, by `fly`, or where `executor` has them run: `DaskExecutor(client)` spreads them
+    over the workers of a Dask cluster. `fly` only says then which API is meant; `builder` still is called here, and no
+    journal and no onlooker is taken along. An app whose worker was lost gives a report whose machines are `unknown`:
+    they may have been made, and the launch in it deployed again goes on from them.
+
     Raises InvalidInput, with the first step, for arguments that cannot be meant. What `apps` raises, and what a
-    `builder` function raises besides FlyError, comes out once the deploys under way have finished and are given.
+    `builder` function or an executor raises besides FlyError, comes out once the deploys under way have finished and
+    are given.
 
     Closed early, or cancelled, it cancels the deploys under way and waits until each has ended as `execute` does then:
     machines that are up stay up, and leases are given back. A second cancellation cuts this short. A `break` closes it
     only in `contextlib.aclosing`. An `apps` that is an async generator is closed with it.
     """
-    many = _Many(fly, _checked(builder), _names(apps), at_once=_positive(at_once), stops=stop_on_failure)
+    deploy = partial(_report, fly.base_url, _executor(executor, fly), _checked(builder))
+    many = _Many(deploy, _names(apps), at_once=_positive(at_once), stops=stop_on_failure)
     try:
         while (report := await many.next()) is not None:
             yield report
@@ -62,15 +86,13 @@ class _Many:
 
     def __init__(
         self,
-        fly: FlyClient,
-        builder: Callable[[str], DeployBuilder],
+        deploy: Callable[[str], Awaitable[DeployReport]],
         names: AsyncIterator[str],
         *,
         at_once: int,
         stops: bool,
     ) -> None:
-        self._fly = fly
-        self._builder = builder
+        self._deploy = deploy
         self._names = names
         self._at_once = at_once
         self._stops = stops
@@ -113,10 +135,10 @@ class _Many:
             except StopAsyncIteration:
                 self._has_ended = True
             else:
-                self._under_way.add(self._task(self._deploy(name)))
+                self._under_way.add(self._task(self._begin(name)))
 
-    async def _deploy(self, name: str) -> None:
-        report = await _report(self._fly, self._builder, name)
+    async def _begin(self, name: str) -> None:
+        report = await self._deploy(name)
         self._reports.append(report)
         if self._stops and not report.ok:
             self._stop()
@@ -151,17 +173,19 @@ class _Many:
             await self._names.aclose()
 
 
-async def _report(fly: FlyClient, builder: Callable[[str], DeployBuilder], app: str) -> DeployReport:
+async def _report(base_url: str, executor: Executor, builder: Callable[[str], DeployBuilder], app: str) -> DeployReport:
     """Deploy to one app, and report in any case."""
     loop = asyncio.get_running_loop()
     begun, wanted = loop.time(), None
     try:
         deploy = _built(builder, app)
         wanted = deploy.deployment()
-        return await deploy.with_launch(wanted.launch).execute(fly)
+        # Whoever does it again deploys the same launch, and so finds what is there.
+        decided = deploy.with_launch(wanted.launch)
+        return await executor.execute(Job(builder=decided, launch=wanted.launch, base_url=base_url))
     except FlyError as error:
         seconds = round(loop.time() - begun, 3)
-        return _not_begun(wanted, error, seconds) if wanted else _unknown(app, error, seconds)
+        return _not_done(wanted, error, seconds) if wanted else _unknown(app, error, seconds)
 
 
 def _built(builder: Callable[[Any], Any], app: Any) -> DeployBuilder:
@@ -173,9 +197,10 @@ def _built(builder: Callable[[Any], Any], app: Any) -> DeployBuilder:
     return built
 
 
-def _not_begun(wanted: Deployment, error: FlyError, seconds: float) -> DeployReport:
-    """Report on an app that did not even begin: each machine says why."""
-    failure = Failure.of(error)
+def _not_done(wanted: Deployment, error: FlyError, seconds: float) -> DeployReport:
+    """Report on an app that did not even begin, as each machine says, or of which nobody knows how it ended."""
+    failure, is_lost = Failure.of(error), isinstance(error, JobLost)
+    result = Result.UNKNOWN if is_lost else Result.NOT_BEGUN
     wanted_regions = sum(asked > 0 for asked in wanted.counts.values())
     return DeployReport(
         app=wanted.app,
@@ -184,20 +209,24 @@ def _not_begun(wanted: Deployment, error: FlyError, seconds: float) -> DeployRep
         require=str(wanted.requirement),
         needed=max(1, wanted.requirement.needed(wanted_regions)),  # not even none is done where none is wanted
         regions=tuple(
-            RegionReport(region=region, asked=asked, machines=tuple(_machines(wanted, region, failure)))
+            RegionReport(
+                region=region,
+                asked=asked,
+                machines=tuple(_machines(wanted, region, result, None if is_lost else failure)),
+            )
             for region, asked in wanted.counts.items()
         ),
         seconds=seconds,
-        unseen=None if wanted_regions else failure,
+        unseen=failure if is_lost or not wanted_regions else None,
         strategy=wanted.strategy.name if wanted.strategy else None,
     )
 
 
-def _machines(wanted: Deployment, region: str, failure: Failure) -> Iterator[MachineReport]:
+def _machines(wanted: Deployment, region: str, result: Result, failure: Failure | None) -> Iterator[MachineReport]:
     for machine in wanted.machines(region):
         number = f"{wanted.group}-{region}-{machine.number}".replace("_", "-")
         name = number if wanted.strategy else machine.name
-        yield MachineReport(name=name, asked=region, result=Result.NOT_BEGUN, failure=failure)
+        yield MachineReport(name=name, asked=region, result=result, failure=failure)
 
 
 def _unknown(app: str, error: FlyError, seconds: float) -> DeployReport:
@@ -229,6 +258,17 @@ def _checked(builder: Any) -> Callable[[str], DeployBuilder]:
         raise InvalidInput(f"builder is {builder!r}, but must be a DeployBuilder, or a function of an app's name")
     made: Callable[[str], DeployBuilder] = builder
     return made
+
+
+def _executor(executor: Any, fly: FlyClient) -> Executor:
+    if executor is None:
+        return Here(fly)
+    if isinstance(executor, type) or not callable(getattr(executor, "execute", None)):
+        raise InvalidInput(
+            f"executor is {executor!r}, but must be one with an async execute(job), such as DaskExecutor(client)"
+        )
+    chosen: Executor = executor
+    return chosen
 
 
 def _positive(at_once: Any) -> int:

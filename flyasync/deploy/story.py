@@ -109,7 +109,7 @@ def read(path: "str | os.PathLike[str]") -> Story:
     """Read the last deployment planned in a journal; raises InvalidInput for what is no journal, by file and line."""
     name = os.fspath(path)
     told: _Told | None = None
-    for number, line in _numbered(name):
+    for number, line in numbered(name):
         try:
             told = _told(told, line)
         except (Mismatch, InvalidInput, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -119,7 +119,7 @@ def read(path: "str | os.PathLike[str]") -> Story:
     return told.story
 
 
-def _numbered(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def numbered(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Give the lines of a journal; a last one that was not written to its end is none."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
