@@ -34,11 +34,54 @@ class Display(Protocol):
 
 
 @define
-class Lines:
-    """One line for each event and for each stage that begins, then the report; remarks go to `err`."""
+class TextStreams:
+    """Lines of text: what there is to know goes to `out`, remarks to `err`."""
 
     out: TextIO
     err: TextIO
+
+    def goes_to(self, url: str) -> None:
+        """Write the URL to `err`."""
+        self.note(f"api: {url}")
+
+    def note(self, text: str) -> None:
+        """Write the remark to `err`."""
+        _write(self.err, f"flyasync: {text}")
+
+    def _at(self, at: float, text: str) -> None:
+        self._say(f"{at:7.1f} s  {text}")
+
+    def _say(self, text: str) -> None:
+        _write(self.out, text)
+
+
+@define
+class JSONStreams:
+    """One JSON object on one line of `out` for each thing to know, and nothing else there; remarks go to `err`."""
+
+    out: TextIO
+    err: TextIO
+    setting: Setting = field(factory=Setting)
+    api: str | None = None
+
+    def goes_to(self, url: str) -> None:
+        """Put the URL into each object from now on."""
+        self.api = url
+
+    def note(self, text: str) -> None:
+        """Write the remark to `err`."""
+        _write(self.err, f"flyasync: {text}")
+
+    def _say(self, data: Mapping[str, Any]) -> None:
+        local = {"local": True} if self.setting.is_local else {}
+        api = {"api": self.api} if self.api else {}
+        _write(self.out, json.dumps({**data, **api, **local}))
+
+
+@define
+class Lines(TextStreams):
+    """One line for each event and for each stage that begins, then the report; remarks go to `err`."""
+
     setting: Setting = field(factory=Setting)
     stages: Stages | None = None
 
@@ -64,29 +107,10 @@ class Lines:
         """Write the plan and the config as they read."""
         self._say(outlined(plan, wanted))
 
-    def goes_to(self, url: str) -> None:
-        """Write the URL to `err`."""
-        self.note(f"api: {url}")
-
-    def note(self, text: str) -> None:
-        """Write the remark to `err`."""
-        _write(self.err, f"flyasync: {text}")
-
-    def _at(self, at: float, text: str) -> None:
-        self._say(f"{at:7.1f} s  {text}")
-
-    def _say(self, text: str) -> None:
-        _write(self.out, text)
-
 
 @define
-class JSONLines:
-    """One JSON object on one line for each event, and nothing else on `out`; remarks go to `err`."""
-
-    out: TextIO
-    err: TextIO
-    setting: Setting = field(factory=Setting)
-    api: str | None = None
+class JSONLines(JSONStreams):
+    """One JSON object for each event."""
 
     def show(self, event: Event) -> None:
         """Write the event as one JSON object."""
@@ -95,19 +119,6 @@ class JSONLines:
     def outline(self, plan: Plan, wanted: Deployment | None) -> None:
         """Write the plan as the event `planned`, with the config."""
         self._say({**as_json(Planned(at=0.0, plan=plan)), "config": config_as_json(plan, wanted)})
-
-    def goes_to(self, url: str) -> None:
-        """Put the URL into each object from now on."""
-        self.api = url
-
-    def note(self, text: str) -> None:
-        """Write the remark to `err`."""
-        _write(self.err, f"flyasync: {text}")
-
-    def _say(self, data: Mapping[str, Any]) -> None:
-        local = {"local": True} if self.setting.is_local else {}
-        api = {"api": self.api} if self.api else {}
-        _write(self.out, json.dumps({**data, **api, **local}))
 
 
 class _Sturdy(TextIOBase):

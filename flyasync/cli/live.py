@@ -1,28 +1,28 @@
 """A deploy in a terminal: a live line for each machine, then the report."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from attrs import frozen
-from rich.console import Console, ConsoleOptions, OverflowMethod, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, OverflowMethod, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from flyasync.cli.outline import outlined
 from flyasync.cli.rows import Row, Rows, summary
+from flyasync.cli.watching import REFRESH, watching
 from flyasync.cli.wording import Setting, intent, left, remarks
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Event, Finished, Planned
 from flyasync.deploy.plan import Plan
 
-REFRESH = 0.1
-"""Seconds between two pictures."""
+__all__ = ["ASCII_MARKS", "MARGIN", "MARKS", "Canvas", "Marks", "Picture", "Screen", "cut", "watching"]
+
+MARGIN = 3  # where the terminal echoes ^C: in a full line it would break it, and the drawing with it
 
 _WIDE = 72  # from here on there is room for ids and reasons beside the rest
-_MARGIN = 3  # where the terminal echoes ^C: in a full line it would break it, and the drawing with it
 
 
 @frozen(kw_only=True)
@@ -60,13 +60,53 @@ _WORDS = {
 _SIGNS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
 
-class Screen:
-    """The terminal: while the deploy runs its rows are drawn anew, and at its end the report takes their place."""
+class Canvas:
+    """The terminal: a picture that is drawn anew while something runs, and lines above it."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.console = Console(file=out, highlight=False)
+        self._live: Live | None = None
+
+    def goes_to(self, url: str) -> None:
+        """Print the URL."""
+        self.note(f"api: {url}")
+
+    def note(self, text: str) -> None:
+        """Print a remark; above the picture while that is drawn."""
+        self._print(Text(text, style="yellow"))
+
+    def refresh(self) -> None:
+        """Draw the picture anew, with the time that has passed."""
+        if self._live:
+            self._live.refresh()
+
+    def close(self) -> None:
+        """End the drawing, and take the picture away."""
+        live, self._live = self._live, None
+        if live:
+            live.stop()
+
+    def _begin(self, picture: ConsoleRenderable) -> None:
+        self._live = Live(
+            console=self.console,
+            auto_refresh=False,  # a thread of rich's own would draw by another clock than the loop's
+            transient=True,  # what is said at the end is true, which is more than the answers on the way
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=lambda: picture,
+        )
+        self._live.start(refresh=True)
+
+    def _print(self, text: Text) -> None:
+        self.console.print(text, soft_wrap=True)
+
+
+class Screen(Canvas):
+    """While the deploy runs its rows are drawn anew, and at its end the report takes their place."""
 
     def __init__(self, out: TextIO, *, setting: Setting | None = None) -> None:
-        self.console = Console(file=out, highlight=False)
+        super().__init__(out)
         self._setting = setting or Setting()
-        self._live: Live | None = None
         self._rows: Rows | None = None
 
     def show(self, event: Event) -> None:
@@ -94,36 +134,6 @@ class Screen:
         for line in outlined(plan, wanted).splitlines():
             self._print(_signed(line))
 
-    def goes_to(self, url: str) -> None:
-        """Print the URL."""
-        self.note(f"api: {url}")
-
-    def note(self, text: str) -> None:
-        """Print a remark; above the rows while they are drawn."""
-        self._print(Text(text, style="yellow"))
-
-    def refresh(self) -> None:
-        """Draw the rows anew, with the time that has passed."""
-        if self._live:
-            self._live.refresh()
-
-    def close(self) -> None:
-        """End the drawing, and take the rows away."""
-        live, self._live = self._live, None
-        if live:
-            live.stop()
-
-    def _begin(self, picture: "Picture") -> None:
-        self._live = Live(
-            console=self.console,
-            auto_refresh=False,  # a thread of rich's own would draw by another clock than the loop's
-            transient=True,  # the report says what is true at the end, which is more than the answers on the way
-            redirect_stdout=False,
-            redirect_stderr=False,
-            get_renderable=lambda: picture,
-        )
-        self._live.start(refresh=True)
-
     def _report(self, event: Finished) -> None:
         head, *rest = str(event.report).splitlines()
         self._print(Text(head, style="bold green" if event.report.ok else "bold red"))
@@ -131,27 +141,6 @@ class Screen:
             self._print(_coloured(line))
         for remark in remarks(event.report, self._setting):
             self.note(remark)
-
-    def _print(self, text: Text) -> None:
-        self.console.print(text, soft_wrap=True)
-
-
-@asynccontextmanager
-async def watching(screen: Screen) -> AsyncIterator[Screen]:
-    """Keep the screen's seconds running, and leave the terminal as it was."""
-    ticking = asyncio.ensure_future(_tick(screen))
-    try:
-        yield screen
-    finally:
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
-        screen.close()
-
-
-async def _tick(screen: Screen) -> None:
-    while True:
-        await asyncio.sleep(REFRESH)
-        screen.refresh()
 
 
 class Picture:
@@ -165,15 +154,15 @@ class Picture:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the headline, the rows that fit, and what the others came to."""
         marks = ASCII_MARKS if options.ascii_only else MARKS
-        width = options.max_width - _MARGIN
+        width = options.max_width - MARGIN
         now = self._loop.time() - self._start
         head = list(self._head(now))
         shown, hidden = self.rows.fit(console.height - 1 - len(head), now)
         for line in head:
-            yield _cut(line, width, marks)
+            yield cut(line, width, marks)
         yield _table(shown, now, marks, width)
         if hidden:
-            yield _cut(Text(f"  {marks.more} {summary(hidden, now)}", style="dim"), width, marks)
+            yield cut(Text(f"  {marks.more} {summary(hidden, now)}", style="dim"), width, marks)
 
     def _head(self, now: float) -> Iterator[Text]:
         """Say how far it is and how long it takes, and where there are stages which one is under way."""
@@ -199,7 +188,8 @@ def _occasion(plan: Plan) -> str:
     return f"{how}launch {plan.launch} of {plan.image}"
 
 
-def _cut(text: Text, width: int, marks: Marks) -> Text:
+def cut(text: Text, width: int, marks: Marks) -> Text:
+    """Cut a line to a width."""
     text.truncate(max(width, 0), overflow=marks.overflow)
     return text
 

@@ -13,6 +13,7 @@ from flyasync.errors import FlyError
 
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
+    "bulk": "Deploy to the app of each row of a file, many at once, and report what failed and why.",
     "destroy": "Destroy the machines of one launch, and no others.",
     "apps": "Create, find and destroy apps.",
     "machines": "Run, watch, change and destroy machines.",

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.app_making import make_app
 from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.display import Display
 from flyasync.cli.exits import FAILED, OK
@@ -14,16 +15,12 @@ from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.strategies import plan
-from flyasync.errors import FlyError, NameTaken, NotFound
+from flyasync.errors import NotFound
 
 STOPPING = (
     "stopping: no further machine is created or changed, and what runs is looked up; once more cuts this short",
     "cutting it short",
 )
-
-
-LOOKS = (0.0, 1.0, 2.0, 4.0)
-"""Seconds before each look for an app whose creation went unanswered."""
 
 
 class Onlooker:
@@ -79,8 +76,8 @@ def tell_where(fly: FlyClient, display: Display) -> None:
 
 
 async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlooker) -> int:
-    if order.org:
-        await _make_app(fly, order.builder.app, order.org, display)
+    if order.org and await make_app(fly, order.builder.app, order.org):
+        display.note(f"created the app {order.builder.app} in {order.org}")
     builder = order.builder.on_event(onlooker.show)
     try:
         report = await (builder.undo(fly) if order.undoes else builder.execute(fly))
@@ -103,38 +100,3 @@ def _advised(error: NotFound, order: Order) -> NotFound:
     or_create = "" if order.undoes else " To create the app first, add: --create-app ORG"
     error.advice = f"Is the app's name right?{or_create}"
     return error
-
-
-async def _make_app(fly: FlyClient, app: str, org: str, display: Display) -> None:
-    """Make sure that the app is there and ours: a token for one app cannot create, so look first."""
-    try:
-        await fly.apps.get(app)
-    except NotFound:
-        try:
-            await _create_app(fly, app, org)
-            display.note(f"created the app {app} in {org}")
-        except NameTaken:
-            await fly.apps.get(app)
-
-
-async def _create_app(fly: FlyClient, app: str, org: str) -> None:
-    try:
-        await fly.apps.create(app, org_slug=org)
-    except FlyError as error:
-        if not error.may_have_happened:
-            raise
-        await _find_app(fly, app, error)
-
-
-async def _find_app(fly: FlyClient, app: str, lost: FlyError) -> None:
-    """Let the app itself tell whether its creation happened, also if it shows late; raises `lost` if it did not."""
-    for pause in LOOKS:
-        await asyncio.sleep(pause)
-        try:
-            await fly.apps.get(app)
-        except NotFound:
-            continue
-        except FlyError:
-            break
-        return
-    raise lost

@@ -1,6 +1,8 @@
 """Which options of `flyasync deploy` go together; those that do not are a usage error that names the way out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -34,9 +36,7 @@ def check_together(ctx: click.Context) -> None:
         _check_undo(ctx, given)
     else:
         _check_deploy(ctx, given)
-    for name in given:
-        if (partner := _NEEDS.get(name)) and partner not in given:
-            raise click.UsageError(f"{_spelled(ctx, name)} needs {_spelled(ctx, partner)}")
+    check_partners(given, partial(_spelled, ctx))
 
 
 def _check_resume(ctx: click.Context, given: list[str]) -> None:
@@ -67,18 +67,36 @@ def _check_undo(ctx: click.Context, given: list[str]) -> None:
 def _check_deploy(ctx: click.Context, given: list[str]) -> None:
     for name in ("app", "image", *(() if "waves" in given else ("region",))):
         _demand(ctx, name)
+    check_fit(ctx.params, given, partial(_spelled, ctx))
+
+
+def check_fit(wanted: Mapping[str, Any], given: Collection[str], spelled: Callable[[str], str]) -> None:
+    """Refuse what does not go with the strategy `wanted`; raises UsageError, naming the way out.
+
+    `spelled` writes the names `given` as their reader knows them.
+    """
     for name in given:
-        if (ways := _FOR.get(name)) and ctx.params["strategy"] not in ways:
-            raise click.UsageError(_unfit(_spelled(ctx, name), ways, ctx.params["strategy"]))
-    if ctx.params["strategy"] is None and 0 in ctx.params["count"].by_region.values():
-        raise click.UsageError(_unfit("a --count of 0", STRATEGIES, None))
+        if (ways := _FOR.get(name)) and wanted["strategy"] not in ways:
+            raise click.UsageError(_unfit(spelled(name), ways, wanted["strategy"]))
+    if wanted["strategy"] is None and 0 in wanted["count"].by_region.values():
+        raise click.UsageError(_unfit(f"a {spelled('count')} of 0", STRATEGIES, None))
     if {"waves", "region_by_region"} <= set(given):
-        raise click.UsageError("--region-by-region makes each region a wave of its own, so --waves cannot go with it")
-    if "volume" in given and ctx.params["strategy"] == "bluegreen":
         raise click.UsageError(
-            "--strategy bluegreen makes new machines and would leave their volumes behind, so --volume cannot go with "
-            "it: use --strategy rolling or canary"
+            f"{spelled('region_by_region')} makes each region a wave of its own, so {spelled('waves')} cannot go with "
+            "it"
         )
+    if "volume" in given and wanted["strategy"] == "bluegreen":
+        raise click.UsageError(
+            f"--strategy bluegreen makes new machines and would leave their volumes behind, so {spelled('volume')} "
+            "cannot go with it: use --strategy rolling or canary"
+        )
+
+
+def check_partners(given: Collection[str], spelled: Callable[[str], str]) -> None:
+    """Refuse what is given without that which it needs; raises UsageError."""
+    for name in given:
+        if (partner := _NEEDS.get(name)) and partner not in given:
+            raise click.UsageError(f"{spelled(name)} needs {spelled(partner)}")
 
 
 def _unfit(option: str, ways: tuple[str, ...], strategy: str | None) -> str:

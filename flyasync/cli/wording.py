@@ -16,6 +16,7 @@ from flyasync.deploy.verdict import Result
 LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
 
 _FINE = 20  # seconds; more of them are told in steps of five
+_LONG = 100 * 60.0  # and from here on in hours
 
 
 @frozen(kw_only=True)
@@ -40,6 +41,9 @@ def intent(plan: Plan) -> str:
 
 def duration(seconds: float) -> str:
     """Say about how long something takes."""
+    if seconds >= _LONG:
+        hours, minutes = divmod(math.ceil(seconds / 60), 60)
+        return f"{hours} h {minutes} min"
     whole = math.ceil(seconds) if seconds <= _FINE else math.ceil(seconds / 5) * 5
     minutes, rest = divmod(whole, 60)
     return " ".join([*([f"{minutes} min"] if minutes else []), *([f"{rest} s"] if rest or not minutes else [])])

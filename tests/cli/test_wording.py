@@ -16,6 +16,7 @@ from flyasync.deploy.verdict import Result
         (77.3, "1 min 20 s"),
         (120, "2 min"),
         (3725, "62 min 5 s"),
+        (15150, "4 h 13 min"),
     ],
 )
 def test_a_duration_is_as_fine_as_it_can_be_meant(seconds: float, says: str) -> None:

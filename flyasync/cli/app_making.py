@@ -1,0 +1,75 @@
+"""An app that is made before anything is deployed to it."""
+
+import asyncio
+from typing import Self
+
+from attrs import field, fields, frozen
+
+from flyasync.api.client import FlyClient
+from flyasync.deploy.builder import DeployBuilder
+from flyasync.deploy.report import DeployReport
+from flyasync.errors import FlyError, NameTaken, NotFound
+
+LOOKS = (0.0, 1.0, 2.0, 4.0)
+"""Seconds before each look for an app whose creation went unanswered."""
+
+
+@frozen
+class AppMaking(DeployBuilder):
+    """A DeployBuilder that makes its app first, in the organization `org`, if it is not there.
+
+    An app that cannot be made is an error of this deploy. It can be sent to another process, as any builder.
+    """
+
+    _org: str = field(default="personal", kw_only=True)
+
+    @classmethod
+    def of(cls, builder: DeployBuilder, org: str) -> Self:
+        """Make one that deploys as `builder` does."""
+        told = {str(each.alias): getattr(builder, each.name) for each in fields(DeployBuilder)}
+        return cls(**told, org=org)
+
+    async def execute(self, fly: FlyClient) -> DeployReport:
+        """Make the app if need be, then deploy; raises what `execute` and creating the app raise."""
+        await make_app(fly, self.app, self._org)
+        return await super().execute(fly)
+
+
+async def make_app(fly: FlyClient, app: str, org: str) -> bool:
+    """Make sure that the app is there and ours, and tell whether it was made now.
+
+    A token for one app cannot create, so look first.
+    """
+    try:
+        await fly.apps.get(app)
+    except NotFound:
+        try:
+            await _create_app(fly, app, org)
+        except NameTaken:
+            await fly.apps.get(app)
+        else:
+            return True
+    return False
+
+
+async def _create_app(fly: FlyClient, app: str, org: str) -> None:
+    try:
+        await fly.apps.create(app, org_slug=org)
+    except FlyError as error:
+        if not error.may_have_happened:
+            raise
+        await _find_app(fly, app, error)
+
+
+async def _find_app(fly: FlyClient, app: str, lost: FlyError) -> None:
+    """Let the app itself tell whether its creation happened, also if it shows late; raises `lost` if it did not."""
+    for pause in LOOKS:
+        await asyncio.sleep(pause)
+        try:
+            await fly.apps.get(app)
+        except NotFound:
+            continue
+        except FlyError:
+            break
+        return
+    raise lost
