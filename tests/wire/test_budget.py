@@ -71,3 +71,10 @@ def test_processes_that_share_are_seen_to_keep_to_it_and_would_be_seen_not_to(ba
     assert any("exceeded" in fault for fault in stricter.broken())
     fewer = Verdict(seen=evolve(verdict.seen, missing=1))
     assert any("lost" in fault for fault in fewer.broken())
+
+
+def test_clients_that_share_are_judged_by_an_api_in_a_process_of_its_own() -> None:
+    row = Row(name="API", backing="file", seconds=0.5, processes=2, rate=None)
+    verdicts = [Verdict(seen=seen) for seen in asyncio.run(fly(row, asyncio.Barrier(1)))]
+    assert [verdict.grants for verdict in verdicts] == [10, 2]
+    assert [fault for verdict in verdicts for fault in verdict.broken()] == []
