@@ -65,7 +65,7 @@ ORDER: dict[str, list[str]] = {
         "destroy", "apps", "machine_config",
         "machine_actions", "machine_views", "machine_changes", "machine_metadata", "machine_lease", "machines",
         "volumes", "env_file", "secrets", "certificates", "ips", "regions", "tokens", "lint", "emulator", "completion",
-        "main",
+        "limits_notes", "main",
     ],
 }  # fmt: skip
 THIRD_PARTY: dict[str, set[str]] = {

@@ -107,9 +107,11 @@ Examples:
   # a local API for flyctl, your tests or any other client
   flyasync emulator
 
-The token is taken from FLY_ACCESS_TOKEN, FLY_API_TOKEN, or flyctl's config.yml. Each command has its own --help.
+The token is taken from FLY_ACCESS_TOKEN, FLY_API_TOKEN, or flyctl's config.yml. Where other programs ask about the
+same apps, FLYASYNC_LIMITS=file or redis://HOST:PORT/DB has them all count together. Each command has its own --help.
 """,
 )
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")
 def command() -> None:
     """Deploy to Fly.io Machines in many regions at once, and know what runs where."""
+    import_module("flyasync.cli.limits_notes").show_limits_notes()  # not for --help alone

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 log = logging.getLogger("flyasync")
 # Whoever wants the log asks for it; nothing is printed by itself.
 log.addHandler(logging.NullHandler())
+limits_log = log.getChild("limits")
 
 
 _current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
@@ -164,18 +165,21 @@ def within(span: Span | None) -> Iterator[None]:
 
 
 def log_event(event: ClientEvent) -> None:
-    """Write to the logger `flyasync`: failed attempts and lost limits as warnings, the rest for debugging."""
+    """Write to the logger `flyasync`: failed attempts as warnings, others for debugging.
+
+    What becomes of shared limits goes to `flyasync.limits`, as warnings.
+    """
     if isinstance(event, Attempt):
         _log_attempt(event)
     elif isinstance(event, LimitsLost):
-        log.warning(
+        limits_log.warning(
             "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
             event.backing,
             event.reason,
             event.workers,
         )
     elif isinstance(event, LimitsBack):
-        log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
+        limits_log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
 
 
 def _log_attempt(attempt: Attempt) -> None:

@@ -1,0 +1,31 @@
+"""At the command line, limits that are lost are told, and the command goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.driver import flyasync, served
+
+
+def test_limits_that_cannot_be_asked_are_told_on_stderr_and_stop_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with served(monkeypatch) as (_, drive):
+        monkeypatch.setenv("FLYASYNC_LIMITS", f"file:{tmp_path}")
+        quiet = flyasync("machines", "list", "web", drive=drive)
+        assert quiet.exit_code == 0
+        assert "limits" not in quiet.stderr
+        (tmp_path / "in the way").write_text("")
+        monkeypatch.setenv("FLYASYNC_LIMITS", f"file:{tmp_path / 'in the way'}")
+        result = flyasync("machines", "list", "web", "--json", drive=drive)
+        assert (result.exit_code, result.stdout) == (0, "[]\n")
+        assert result.stderr.count("cannot be asked") == 1
+        assert f"flyasync: the limits shared by the files in {tmp_path}" in result.stderr
+
+
+def test_a_word_that_is_none_is_a_wrong_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(monkeypatch) as (_, drive):
+        monkeypatch.setenv("FLYASYNC_LIMITS", "redsi://:secret@cache")
+        result = flyasync("machines", "list", "web", drive=drive)
+        assert result.exit_code == 2
+        assert "FLYASYNC_LIMITS is 'redsi://***@cache'" in result.stderr
