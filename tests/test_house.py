@@ -42,7 +42,7 @@ ORDER: dict[str, list[str]] = {
         "outcome", "undo", "rehearsal_clock", "rehearsal", "estimate", "gate", "verdict", "report",
         "html", "events", "onlookers", "observe", "story", "journal", "history", "lock", "places", "door", "volumes",
         "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out", "settings", "builder",
-        "executors", "executor_dask", "many",
+        "executors", "dask_worker", "executor_dask", "many",
     ],
     "emulator": [
         "errors", "operations", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course",
@@ -74,6 +74,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "wire/limits_redis": {"redis"},
     "wire/retries": {"backoff"},
     "wire/session": {"aiohttp", "yarl"},
+    "deploy/dask_worker": {"distributed"},
     "deploy/executor_dask": {"distributed"},
     "emulator/*": {"aiohttp"},
     "cli/*": {"click", "rich"},

@@ -1,27 +1,22 @@
 """DaskExecutor: the deploys of many apps on the workers of a Dask cluster."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from secrets import token_hex
-from typing import Any, cast
+from typing import Any, ClassVar, cast
+from weakref import WeakKeyDictionary
 
-from attrs import field, frozen
-from distributed import Client, Worker, WorkerPlugin, get_worker
+from distributed import Client
 from distributed.client import FutureCancelledError
-from distributed.protocol.pickle import dumps, loads
+from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
-from distributed.worker_state_machine import SecedeEvent
 
 from flyasync.api.client import FlyClient
+from flyasync.deploy.dask_worker import GROUP, Parcel, end, work
 from flyasync.deploy.executors import Job, installed
 from flyasync.deploy.report import DeployReport
 from flyasync.errors import FlyError, InvalidInput, JobLost
-
-GROUP = "flyasync-deploy"
-"""What the keys of all jobs begin with. Dask keeps something for each beginning for ever, so there is but one."""
-
-PLUGIN = "flyasync"
 
 LAST_WAIT = 120.0
 """Seconds to wait for jobs to end that are cancelled: more than their last looks and leases take."""
@@ -29,26 +24,7 @@ LAST_WAIT = 120.0
 FETCHES = 5
 """How often to fetch a report: whoever else uses the Dask client may cancel a fetch, and break all further ones."""
 
-REMEMBERED = 10_000
-"""How many cancelled jobs a worker remembers, to turn away those that only now reach it."""
-
 Connect = Callable[[], FlyClient]
-
-
-@frozen(kw_only=True)
-class Parcel:
-    """One job on its way to a worker; what may be secret in it stays out of its repr, for Dask logs that."""
-
-    number: str
-    app: str
-    launch: str
-    connect: bytes = field(repr=False)
-    job: bytes = field(repr=False)
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What Dask calls it; unlike any other, lest an answer be taken for that of the same launch before."""
-        return GROUP, self.app, self.launch, self.number
 
 
 class DaskExecutor:
@@ -87,11 +63,16 @@ class DaskExecutor:
         """Have a worker do the job, and give its report; Dask forgets both then."""
         parcel = Parcel(number=token_hex(8), app=job.app, launch=job.launch, connect=self._connect, job=job.packed())
         await self._prepare()
+        with Begins.told_to(self._client).counted(parcel.number) as begins:
+            return judged(parcel, await self._sent(parcel), begins())
+
+    async def _sent(self, parcel: Parcel) -> Any:
+        """Send a job to the cluster, and give what comes of it."""
         future = self._client.submit(work, parcel, key=parcel.key, pure=False)
         fetch = asyncio.create_task(_fetched(future))
         try:
             # Shielded: Dask fetches results that are ready together in one task, which any waiter would cancel for all.
-            return await self._judged(parcel, await asyncio.shield(fetch))
+            return await asyncio.shield(fetch)
         except asyncio.CancelledError:
             future.release()  # which ends the fetch
             await asyncio.gather(self._end(parcel.number), fetch)
@@ -122,23 +103,6 @@ class DaskExecutor:
             scheduler = error
         return {"the scheduler": scheduler, **workers}
 
-    async def _judged(self, parcel: Parcel, answer: Any) -> DeployReport:
-        """Give the report, or raise what came instead; that nothing has happened is believed of a first run only."""
-        if isinstance(answer, DeployReport):
-            return answer
-        if isinstance(answer, FlyError) and await self._ran_once(parcel):
-            raise answer
-        raise JobLost(parcel.app, parcel.launch, _reason(answer)) from answer
-
-    async def _ran_once(self, parcel: Parcel) -> bool:
-        """Tell whether the job is known to have been with one worker only: the scheduler remembers some time."""
-        try:
-            story = await self._client.scheduler.get_story(keys_or_stimuli=[parcel.key])
-        except (OSError, AttributeError):  # the scheduler is gone, or the client has closed
-            return False
-        moves = [(start, finish) for _, start, finish, *_ in story]
-        return ("released", "waiting") in moves and sum(finish == "processing" for _, finish in moves) == 1
-
     async def _end(self, number: str) -> None:
         """Have the workers end a job, and see it end; those that are cancelled together share one message."""
         self._unwanted.append(number)
@@ -155,6 +119,46 @@ class DaskExecutor:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{len(numbers)} cancelled deploys may go on on their Dask workers", "exception": error}
             )
+
+
+class Begins:
+    """How often the jobs of a Dask client have begun: more than once where a worker was lost with one."""
+
+    _by_client: ClassVar["WeakKeyDictionary[Client, Begins]"] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._begins: dict[str, int] = {}
+
+    @classmethod
+    def told_to(cls, client: Any) -> "Begins":
+        """Give those of a client, which has the workers tell of them from the first time on."""
+        if client not in cls._by_client:
+            cls._by_client[client] = begins = cls()
+            client.subscribe_topic(GROUP, begins.hear)
+        return cls._by_client[client]
+
+    def hear(self, event: tuple[float, str]) -> None:
+        """Hear from a worker that a job begins there."""
+        if event[1] in self._begins:
+            self._begins[event[1]] += 1
+
+    @contextmanager
+    def counted(self, number: str) -> Iterator[Callable[[], int]]:
+        """Count those of one job, and forget them; a worker is heard before what it gives."""
+        self._begins[number] = 0
+        try:
+            yield lambda: self._begins[number]
+        finally:
+            del self._begins[number]
+
+
+def judged(parcel: Parcel, answer: Any, begins: int) -> DeployReport:
+    """Give the report, or raise what came instead; that nothing has happened is believed of a first run only."""
+    if isinstance(answer, DeployReport):
+        return answer
+    if isinstance(answer, FlyError) and begins == 1:
+        raise answer
+    raise JobLost(parcel.app, parcel.launch, _reason(answer)) from answer
 
 
 async def _fetched(future: Awaitable[Any]) -> Any:
@@ -212,86 +216,3 @@ def _portable(connect: Any) -> bytes:
         raise InvalidInput(
             f"connect cannot be sent to Dask workers ({type(error).__name__}): use a function of a module, or partial"
         ) from error
-
-
-# What runs on the workers. A task that raises has its arguments logged, so this one gives back what went wrong.
-
-
-class Holdings(WorkerPlugin):
-    """What a worker holds: the clients that its jobs share, and the jobs under way."""
-
-    def __init__(self) -> None:
-        self._clients: dict[bytes, FlyClient] = {}
-        self._under_way: dict[str, asyncio.Task[DeployReport]] = {}
-        self._unwanted: deque[str] = deque(maxlen=REMEMBERED)
-
-    @classmethod
-    async def of(cls, worker: Worker) -> "Holdings":
-        """Give what this worker holds."""
-        if PLUGIN not in worker.plugins:
-            await worker.plugin_add(cls(), name=PLUGIN)  # is in place before anything else gets to run
-        return cast("Holdings", worker.plugins[PLUGIN])
-
-    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's own signature
-        """Close the clients; Dask has seen the jobs end by then."""
-        await asyncio.gather(*(client.aclose() for client in self._clients.values()))
-
-    async def do(self, parcel: Parcel) -> DeployReport:
-        """Do a job in a task of its own, which can be cancelled without the worker's noticing."""
-        if parcel.number in self._unwanted:
-            raise JobLost(parcel.app, parcel.launch, "it was cancelled")
-        job = Job.unpacked(parcel.job)
-        task = asyncio.create_task(job.run(self._client(parcel.connect)))
-        self._under_way[parcel.number] = task
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if (own := asyncio.current_task()) and own.cancelling():
-                raise  # the worker closes: Dask gives the job to another one
-            raise JobLost(parcel.app, parcel.launch, "it was cancelled") from None
-        finally:
-            del self._under_way[parcel.number]
-
-    async def end(self, numbers: Collection[str]) -> None:
-        """Cancel these jobs and see them end; those that have not come yet will not begin."""
-        self._unwanted.extend(numbers)
-        tasks = [self._under_way[number] for number in numbers if number in self._under_way]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _client(self, connect: bytes) -> FlyClient:
-        if connect not in self._clients:
-            self._clients[connect] = _connected(connect)
-        return self._clients[connect]
-
-
-async def work(parcel: Parcel) -> DeployReport | FlyError:
-    """Do a job on the worker that this runs on."""
-    worker = get_worker()
-    # It waits on Fly.io and not for a CPU, so it takes no thread of the worker's.
-    worker.handle_stimulus(SecedeEvent(key=parcel.key, compute_duration=0.0, stimulus_id=f"{PLUGIN}-{parcel.number}"))
-    try:
-        return await (await Holdings.of(worker)).do(parcel)
-    except FlyError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - as above
-        return JobLost(parcel.app, parcel.launch, _reason(error))
-
-
-async def end(numbers: Collection[str], dask_worker: Worker) -> None:
-    """End jobs on each worker."""
-    await (await Holdings.of(dask_worker)).end(numbers)
-
-
-def _connected(connect: bytes) -> FlyClient:
-    try:
-        client = loads(connect)()  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise InvalidInput(
-            f"the Dask worker at {get_worker().address} could not make its client: {_reason(error)}; mind that it "
-            "looks in its own environment"
-        ) from error
-    if not isinstance(client, FlyClient):
-        raise InvalidInput(f"connect gave {client!r}, but must give a FlyClient")
-    return client

@@ -16,7 +16,8 @@ import distributed
 import pytest
 
 from flyasync import ClientClosed, DeployBuilder, Emulator, FlyClient, InvalidInput, Limits, Rate, deploy_many
-from flyasync.deploy.executor_dask import GROUP, DaskExecutor
+from flyasync.deploy.dask_worker import GROUP, Parcel
+from flyasync.deploy.executor_dask import DaskExecutor
 from flyasync.deploy.executors import Job
 from flyasync.deploy.verdict import Result
 from tests.deploy.conftest import total
@@ -279,17 +280,17 @@ async def test_a_client_that_somebody_else_has_broken_is_no_reason_to_hang() -> 
 
 @in_real_time
 async def test_what_a_killed_worker_had_is_done_by_another_and_each_app_is_as_asked() -> None:
-    async with town(9, speed=4) as (emulator, fly, names), scheduler() as (leader, client):
+    async with town(7, speed=4) as (emulator, fly, names), scheduler() as (leader, client):
         async with process(leader, emulator.url) as first, process(leader, emulator.url):
             await client.wait_for_workers(2)
             reports = []
-            async with aclosing(deploy_many(fly, V1, names, at_once=6, executor=DaskExecutor(client))) as coming:
+            async with aclosing(deploy_many(fly, V1, names, at_once=5, executor=DaskExecutor(client))) as coming:
                 async for report in coming:
                     reports.append(report)
                     if len(reports) == 2:
                         first.kill()
         assert len(leader.workers) <= 1
-        assert await machines(fly, names) == [2] * 9
+        assert await machines(fly, names) == [2] * 7
     assert {report.app: report.ok for report in reports} == dict.fromkeys(names, True)
 
 
@@ -320,13 +321,15 @@ async def closed(client: FlyClient) -> bool:
     return False
 
 
+@pytest.mark.parametrize("leaves", ["retired", "closed"])
 @in_real_time
-async def test_what_a_retired_worker_had_goes_to_another_and_its_client_is_closed() -> None:
+async def test_what_a_worker_had_that_leaves_goes_to_another_and_its_client_is_closed(leaves: str) -> None:
     async with town(4, boot=(1, 1)) as (emulator, fly, names), cluster() as (local, client):
         executor = DaskExecutor(client, connect=partial(counted, emulator.url))
         many = asyncio.ensure_future(all_of(fly, V1, names, executor=executor))
         await seen(lambda: total(emulator, "createMachine") >= 4)
-        await client.retire_workers([next(iter(local.scheduler.workers))])
+        leaver = next(iter(local.workers.values()))
+        await (leaver.close() if leaves == "closed" else client.retire_workers([leaver.address]))
         assert [report.ok for report in await many] == [True] * 4
         assert await machines(fly, names) == [2] * 4
         assert sorted([await closed(made) for made in MADE]) == [False, True]
@@ -431,6 +434,12 @@ async def test_a_mistake_on_a_worker_shows_no_secret_in_keys_logs_or_reports(cap
     assert "flyasync" in caplog.text
     assert SECRET not in shown
     assert "fm2_x" not in shown
+
+
+def test_a_parcel_shows_nothing_of_what_is_in_it() -> None:
+    parcel = Parcel(number="1", app="web", launch="v1", connect=b"fm2_x", job=SECRET.encode())
+    assert repr(parcel) == "Parcel(number='1', app='web', launch='v1')"
+    assert parcel.key == (GROUP, "web", "v1", "1")
 
 
 @in_real_time
