@@ -123,7 +123,7 @@ import sys
 from distributed import LocalCluster
 
 with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, processes=False, protocol="tcp://",
-                  host="127.0.0.1", dashboard_address=None) as cluster:
+                  host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
     print(cluster.scheduler_address, flush=True)
     input()
 """
