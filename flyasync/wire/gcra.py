@@ -70,6 +70,13 @@ def pause(state: State, now: int, *, interval: int, burst: int, length: int) -> 
     return evolve(state, full_at=max(state.full_at, state.at + length + burst * interval))
 
 
+def charge(state: State, now: int, *, interval: int, burst: int, requests: int) -> State:
+    """Count requests that were made without asking; more than a whole burst of them is as good as that."""
+    state = state.seen_at(now)
+    charged = min(state.full_at + requests * interval, state.at + burst * interval)
+    return evolve(state, full_at=max(state.full_at, charged))
+
+
 def share(now: int, *, interval: int, workers: int, rank: int, after: int) -> tuple[int, int]:
     """Give the next turn of one of so many workers, who cannot ask each other: its number, and how long until then.
 

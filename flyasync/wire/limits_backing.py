@@ -18,6 +18,7 @@ from flyasync.wire.rates import Limits, Rate, without_password
 VARIABLE = "FLYASYNC_LIMITS"
 SERVERS = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 INSIDE = "_api.internal"
+PORTS = {"http": 80, "https": 443}
 
 
 def find_store(limits: Limits) -> Store | None:
@@ -71,7 +72,7 @@ def pacing(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[Make
 
 def budget(base_url: str) -> str:
     """Name what is counted together: all ways to the Machines API lead to one, and each emulator is one by itself."""
-    host = urlsplit(base_url).hostname
-    if base_url == PUBLIC_URL or base_url.startswith(SOCKET) or host == INSIDE:
+    parts = urlsplit(base_url)
+    if base_url.startswith(SOCKET) or parts.hostname in {INSIDE, urlsplit(PUBLIC_URL).hostname}:
         return "fly"
-    return urlsplit(base_url).netloc
+    return f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"

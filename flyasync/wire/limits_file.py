@@ -11,16 +11,16 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import uuid4
 from zlib import crc32
 
-from attrs import define, field
+from attrs import define
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.gcra import Place, State, pause, take
+from flyasync.wire.gcra import Place, State, charge, pause, take
 from flyasync.wire.limits_shared import SECOND, Census
 from flyasync.wire.rates import Rate
 
@@ -69,11 +69,17 @@ class FileStore:
             length = round(seconds * SECOND)
             shard.keep(key, pause(bucket, shard.now, interval=rate.interval, burst=rate.usable, length=length))
 
+    async def charge(self, key: str, rate: Rate, requests: int) -> None:
+        """Count requests that were made without asking; raises OSError when the files cannot be used."""
+        async with self._shard(key) as shard:
+            bucket = shard.bucket(key, rate)
+            shard.keep(key, charge(bucket, shard.now, interval=rate.interval, burst=rate.usable, requests=requests))
+
     async def census(self) -> Census:
         """Count the workers, and be counted; raises OSError when the files cannot be used."""
         async with self._locked(WORKERS) as file:
             now = _now()
-            seen = {worker: at for worker, at in _read(file).items() if now - LATELY <= at <= now}
+            seen = {worker: at for worker, at in _workers(file).items() if now - LATELY <= at <= now}
             seen[self._worker] = now
             _write(file, seen)
         return Census(workers=len(seen), rank=sorted(seen).index(self._worker), clock=now)
@@ -82,7 +88,7 @@ class FileStore:
         """Leave the workers."""
         try:
             async with asyncio.timeout(NAP * 100), self._locked(WORKERS) as file:
-                _write(file, {worker: at for worker, at in _read(file).items() if worker != self._worker})
+                _write(file, {worker: at for worker, at in _workers(file).items() if worker != self._worker})
         except OSError:
             pass  # it stops counting by itself
 
@@ -90,11 +96,9 @@ class FileStore:
     async def _shard(self, key: str) -> AsyncIterator["_Shard"]:
         async with self._locked(f"{crc32(key.encode()) % SHARDS:02}") as file:
             now = _now()
-            content = _read(file)
-            known: dict[str, Any] = content if content.get("version") == VERSION else {"born": now, "buckets": {}}
-            shard = _Shard(now, born=min(known["born"], now), buckets=known["buckets"])
+            shard = _Shard.of(_read(file), now)
             yield shard
-            _write(file, {"version": VERSION, "born": shard.born, "buckets": shard.left()})
+            _write(file, shard.content())
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[int]:
@@ -119,6 +123,8 @@ class FileStore:
         try:
             yield file
         finally:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork holds it open
             os.close(file)
 
 
@@ -128,24 +134,43 @@ class _Shard:
 
     now: int
     born: int
-    _buckets: dict[str, Any] = field(kw_only=True)
+    buckets: dict[str, State]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], now: int) -> Self:
+        """Read what is in the file; what cannot be read is as good as nothing."""
+        try:
+            if content["version"] == VERSION:
+                buckets = {key: _state(*known) for key, known in content["buckets"].items()}
+                return cls(now, min(int(content["born"]), now), buckets)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            pass
+        return cls(now, now, {})
 
     def bucket(self, key: str, rate: Rate) -> State:
-        if known := self._buckets.get(key):
-            return _state(known)
-        return State.unseen(self.now, born=self.born, interval=rate.interval, burst=rate.usable)
+        unseen = State.unseen(self.now, born=self.born, interval=rate.interval, burst=rate.usable)
+        return self.buckets.get(key, unseen)
 
     def keep(self, key: str, bucket: State) -> None:
-        self._buckets[key] = [bucket.full_at, bucket.at, *((place.worker, place.due) for place in bucket.line)]
+        self.buckets[key] = bucket
 
-    def left(self) -> dict[str, Any]:
-        """Give the buckets that are not at rest."""
-        return {key: known for key, known in self._buckets.items() if not _state(known).is_at_rest(self.now)}
+    def content(self) -> dict[str, Any]:
+        """Give what to write: the buckets that are not at rest."""
+        buckets = {
+            key: [state.full_at, state.at, *((place.worker, place.due) for place in state.line)]
+            for key, state in self.buckets.items()
+            if not state.is_at_rest(self.now)
+        }
+        return {"version": VERSION, "born": self.born, "buckets": buckets}
 
 
-def _state(known: list[Any]) -> State:
-    full_at, at, *line = known
-    return State(full_at=full_at, at=at, line=tuple(Place(*place) for place in line))
+def _state(full_at: int, at: int, *line: tuple[str, int]) -> State:
+    return State(full_at=int(full_at), at=int(at), line=tuple(Place(str(worker), int(due)) for worker, due in line))
+
+
+def _workers(file: int) -> dict[str, int]:
+    """Read which workers were seen when."""
+    return {worker: at for worker, at in _read(file).items() if isinstance(at, int)}
 
 
 def _lock(file: int) -> bool:

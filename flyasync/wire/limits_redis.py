@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -14,12 +14,10 @@ from redis.exceptions import RedisError
 
 from flyasync.errors import InvalidInput
 from flyasync.wire.gcra import LATE, SLACK
-from flyasync.wire.limits_shared import PATIENCE, SECOND, Census, StoreFailed
+from flyasync.wire.limits_shared import AT_ONCE, PATIENCE, SECOND, Census, StoreFailed
 from flyasync.wire.rates import Rate, without_password
 
 NAMESPACE: Final = "flyasync"
-CONNECTIONS: Final = 8
-"""Connections of one client to the server: its questions are short."""
 TIMEOUT: Final = 2.0
 """Seconds until the connection itself is given up; who asks gives up sooner."""
 LATELY: Final = 60 * SECOND
@@ -32,7 +30,7 @@ MEMORY: Final = 86400
 SCRIPT: Final = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local worker, interval, burst, length = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local worker, interval, burst, asked, amount = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 local known = redis.call('GET', KEYS[1])
 local bucket
@@ -62,8 +60,10 @@ for i = 3, #bucket, 2 do
 end
 
 local wait = 0
-if length >= 0 then
-  full_at = math.max(full_at, now + length + burst * interval)
+if asked == 'pause' then
+  full_at = math.max(full_at, now + amount + burst * interval)
+elseif asked == 'charge' then
+  full_at = math.max(full_at, math.min(full_at + amount * interval, now + burst * interval))
 else
   mine = mine or #line / 2
   local ready = full_at + (mine + 1 - burst) * interval
@@ -100,30 +100,33 @@ for i = 1, #workers do
 end
 return {{#workers, rank, now}}
 """
-TAKES: Final = -1
-"""In place of the length of a pause: none is asked for."""
 
 
 class RedisStore:
     """Buckets in a Redis or Valkey server, under one namespace; each expires a second after it is full again."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query))
-        self._namespace = query.pop("namespace", NAMESPACE)
-        bare = urlunsplit(parts._replace(query=urlencode(query)))
         try:
+            parts = urlsplit(url)
+            query = dict(parse_qsl(parts.query))
+            self._namespace = query.pop("namespace", NAMESPACE)
+            bare = urlunsplit(parts._replace(query=urlencode(query)))
             pool = BlockingConnectionPool.from_url(
                 bare,
-                max_connections=CONNECTIONS,
+                max_connections=AT_ONCE + 2,  # for the count of the workers, and for a look whether it is back
                 timeout=TIMEOUT,
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 1),  # for a connection that was closed while nothing was asked
             )
             cast("Any", pool).make_connection()  # which nothing opens yet, but whose options are read
-        except (ValueError, TypeError) as error:
-            raise InvalidInput(f"{without_password(url)!r} names no Redis or Valkey server: {error}") from None
+        except (ValueError, TypeError):
+            # What exactly is wrong is said by nobody without quoting a part of it, and that may be of the password.
+            raise InvalidInput(
+                f"{without_password(url)!r} names no Redis or Valkey server: write redis://USER:PASSWORD@HOST:PORT/DB, "
+                "options after a ? as redis-py knows them; a password has %2F for /, %3F for ?, %23 for #, %40 for @, "
+                "%5B for [ and %25 for %"
+            ) from None
         self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(SCRIPT)
         self._count = self._redis.register_script(CENSUS)
@@ -136,11 +139,15 @@ class RedisStore:
 
     async def take(self, key: str, rate: Rate) -> float:
         """Ask for one request; raises StoreFailed when the server does not answer as it should."""
-        return await self._run(key, rate, TAKES) / SECOND
+        return await self._run(key, rate, "take") / SECOND
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`; raises StoreFailed when the server does not answer as it should."""
-        await self._run(key, rate, round(seconds * SECOND))
+        await self._run(key, rate, "pause", round(seconds * SECOND))
+
+    async def charge(self, key: str, rate: Rate, requests: int) -> None:
+        """Count requests that were made without asking; raises StoreFailed when the server does not answer."""
+        await self._run(key, rate, "charge", requests)
 
     async def census(self) -> Census:
         """Count the workers, and be counted; raises StoreFailed when the server does not answer as it should."""
@@ -158,8 +165,8 @@ class RedisStore:
         finally:
             await self._redis.aclose()
 
-    async def _run(self, key: str, rate: Rate, length: int) -> int:
-        arguments = [self._worker, rate.interval, rate.usable, length]
+    async def _run(self, key: str, rate: Rate, asked: Literal["take", "pause", "charge"], amount: int = 0) -> int:
+        arguments = [self._worker, rate.interval, rate.usable, asked, amount]
         return int(await self._ask(self._take, [f"bucket:{key}", "born"], arguments))
 
     async def _ask(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:

@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import define, frozen
 
 from flyasync.wire.events import LimitsBack, LimitsLost, OnClientEvent, tell
 from flyasync.wire.gcra import share
@@ -20,10 +20,18 @@ BUSY = 0.1
 """Seconds by which a loop looks up late when it was busy elsewhere for long."""
 PROBE = 1.0
 """Seconds between two looks whether they are back."""
+PATIENT_PROBE = 30.0
+"""Seconds between two looks of a client that loses them again and again: it is better off with its share."""
+STEADY = 10.0
+"""Seconds for which they have to be back before losing them counts as the first time."""
+FLAPS = 2
+"""Losses in a row before a client looks more seldom."""
 SETTLE = 2 * PROBE
-"""Seconds that a bucket rests after that, until everyone else has noticed too."""
-CENSUS = 1.0
-"""Seconds between two counts of the workers."""
+"""Seconds for which a client asks for nothing after that, until everyone else has noticed too."""
+CENSUS = 2.0
+"""Seconds between two counts of the workers, which go on while a client is idle: it may be needed any time."""
+AT_ONCE = 16
+"""Questions of one client to the store at once; more would only wait for each other, and seem to be unanswered."""
 SECOND = 1_000_000
 """Microseconds in one."""
 
@@ -57,11 +65,23 @@ class Store(Protocol):
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`, and from then on without a burst."""
 
+    async def charge(self, key: str, rate: Rate, requests: int) -> None:
+        """Count requests that were made without asking."""
+
     async def census(self) -> Census:
         """Count the workers, and be counted."""
 
     async def close(self) -> None:
         """Let go of it; the buckets stay for the others, and expire by themselves."""
+
+
+@define
+class Debt:
+    """What a client has asked of the API while the store was away: so many requests, the last one then."""
+
+    rate: Rate
+    requests: int = 0
+    last: float = 0.0
 
 
 class SharedLimits:
@@ -73,11 +93,16 @@ class SharedLimits:
         self._expected = workers
         # Until the store has said more, workers that know nothing of each other spread at random.
         self._census = Census(workers=workers, rank=random.randrange(workers), clock=0)  # noqa: S311 - guards nothing
-        self._count_from = float("-inf")
         self._ahead = 0
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._lost_at: float | None = None
+        self._settled_at = float("-inf")
+        self._losses = 0
         self._is_back = asyncio.Event()
+        self._is_closed = False
+        self._debts: dict[str, Debt] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._counting: asyncio.Task[None] | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -90,21 +115,14 @@ class SharedLimits:
 
     async def take(self, key: str, rate: Rate) -> float:
         """Ask the store for one request; raises StoreFailed when it does not answer, which is told."""
-        return await self._bounded(self._take(key, rate), key, rate)
-
-    async def _take(self, key: str, rate: Rate) -> float:
-        if _now() >= self._count_from:
-            await self._count()
-        return await self._store.take(key, rate)
-
-    async def _count(self) -> None:
-        self._census = await self._store.census()
-        self._ahead = self._census.clock - round(_now() * SECOND)
-        self._count_from = _now() + CENSUS
+        self._begin_counting()
+        if (settling := self._settled_at - _now()) > 0:
+            return settling
+        return await self._bounded(self._store.take, key, rate)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Pause a bucket for everyone; raises StoreFailed when the store does not answer, which is told."""
-        await self._bounded(self._store.pause(key, rate, seconds), key, rate)
+        await self._bounded(self._store.pause, key, rate, seconds)
 
     def pause_later(self, key: str, rate: Rate, seconds: float) -> None:
         """Pause a bucket for everyone, without waiting for that; everyone else learns of it in its own way if lost."""
@@ -124,6 +142,11 @@ class SharedLimits:
         )
         return turn, wait / SECOND
 
+    def owe(self, key: str, rate: Rate) -> None:
+        """Note that a turn of its own was taken, to have it counted when the store is back."""
+        debt = self._debts.setdefault(key, Debt(rate))
+        debt.requests, debt.last = debt.requests + 1, _now()
+
     def clock(self) -> int:
         """Give the time of the clock that all workers share, in microseconds."""
         return round(_now() * SECOND) + self._ahead
@@ -136,46 +159,93 @@ class SharedLimits:
 
     async def close(self) -> None:
         """Let go of the store."""
+        self._is_closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
 
-    async def _bounded(self, asking: Coroutine[Any, Any, T], key: str, rate: Rate) -> T:
+    async def _bounded(self, ask: Callable[..., Awaitable[T]], key: str, rate: Rate, *more: Any) -> T:
         """Ask the store something about a bucket, for so long and no longer."""
-        task = self._task(asking)
-        try:
-            if not await _within_patience(task):
-                raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
-            return task.result()
-        except Exception as error:  # whatever is wrong with the store, no call may fail of it
-            self._lose(error, key, rate)
-            raise StoreFailed(str(error)) from error
-        finally:
-            task.cancel()
+        async with self._room:
+            if self.is_lost or self._is_closed:
+                raise StoreFailed("the limits are lost, or closed")
+            task = self._task(_asked(ask, key, rate, *more))
+            try:
+                if not await _within_patience(task):
+                    raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
+                if task.cancelled():
+                    raise StoreFailed("the limits are closed")  # noqa: TRY301 - as above
+                return task.result()
+            except Exception as error:  # whatever is wrong with the store, no call may fail of it
+                self._lose(error, key, rate)
+                raise StoreFailed(str(error)) from error
+            finally:
+                task.cancel()
 
     def _lose(self, error: Exception, key: str, rate: Rate) -> None:
-        if self._lost_at is None:
+        if self._lost_at is None and not self._is_closed:
             self._lost_at = _now()
+            self._losses = self._losses + 1 if _now() < self._settled_at - SETTLE + STEADY else 1
             self._is_back.clear()
             workers = max(self._census.workers, self._expected)
             tell(self._on_event, LimitsLost(backing=self._store.name, reason=str(error), workers=workers))
-            self._task(self._look_for_it(key, rate))
+            self._debts.setdefault(key, Debt(rate))
+            self._task(self._look_for_it())
 
-    async def _look_for_it(self, key: str, rate: Rate) -> None:
-        """Look until the store answers again, and about the bucket, too, that it failed at."""
+    async def _look_for_it(self) -> None:
+        """Look until the store answers again, also about the buckets that it failed at or that were used meanwhile."""
+        pause = PROBE if self._losses <= FLAPS else min(PATIENT_PROBE, PROBE * 2**self._losses)
         while self._lost_at is not None:
-            await asyncio.sleep(PROBE)
+            await asyncio.sleep(pause)
+            self._forget_old_debts()
             with suppress(Exception):
                 async with asyncio.timeout(PATIENCE):
                     await self._store.census()
-                    await self._store.pause(key, rate, SETTLE)
-                # It may know only some of the workers until all have come back: should it be lost again before that,
-                # the shares of all still have to fit each other.
-                self._count_from = _now() + SETTLE
+                await self._pay()
                 tell(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))
+                # It may know only some of the workers until all have come back: should it be lost again before that,
+                # the shares of all still have to fit each other. So the count from before stays until then.
+                self._settled_at = _now() + SETTLE
                 self._lost_at = None
                 self._is_back.set()
+
+    def _forget_old_debts(self) -> None:
+        """Leave out the requests that every bucket has made good since; the first one says at what the store failed."""
+        first = next(iter(self._debts), None)
+        self._debts = {
+            key: debt
+            for key, debt in self._debts.items()
+            if key == first or _now() < debt.last + debt.requests / debt.rate.per_second
+        }
+
+    async def _pay(self) -> None:
+        """Have the store count what was asked without it, until all of it is."""
+        while self._debts:
+            owed, self._debts = self._debts, {}
+            try:
+                await asyncio.gather(*(self._charge(key, debt) for key, debt in owed.items()))
+            except Exception:
+                self._debts = owed | self._debts
+                raise
+
+    async def _charge(self, key: str, debt: Debt) -> None:
+        async with self._room, asyncio.timeout(PATIENCE):
+            await self._store.charge(key, debt.rate, debt.requests)
+
+    def _begin_counting(self) -> None:
+        if self._counting is None and not self._is_closed:
+            self._counting = self._task(self._count())
+
+    async def _count(self) -> None:
+        """Count the workers, and be counted, from now on."""
+        while True:
+            if _now() >= self._settled_at and not self.is_lost:
+                with suppress(Exception):
+                    async with asyncio.timeout(PATIENCE):
+                        self._census = await self._store.census()
+                    self._ahead = self._census.clock - round(_now() * SECOND)
+            await asyncio.sleep(CENSUS)
 
     def _task(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)
@@ -221,15 +291,10 @@ class SharedPace:
     async def _ask(self) -> float:
         if not self._shared.is_lost:
             with suppress(StoreFailed):
-                return await self._ask_store()
+                wait = await self._shared.take(self._key, self._rate)
+                self._own = None
+                return wait
         return self._ask_nobody()
-
-    async def _ask_store(self) -> float:
-        if self._own is not None:
-            # What the others took meanwhile nobody knows, nor whether all have noticed that it is back.
-            await self._shared.pause(self._key, self._rate, SETTLE)
-            self._own = None
-        return await self._shared.take(self._key, self._rate)
 
     def _ask_nobody(self) -> float:
         if self._own is None:
@@ -238,7 +303,12 @@ class SharedPace:
         turn, wait = self._shared.own_turn(self._rate, self._own)
         if not wait:
             self._own = turn
+            self._shared.owe(self._key, self._rate)
         return wait
+
+
+async def _asked(ask: Callable[..., Awaitable[T]], *about: Any) -> T:
+    return await ask(*about)
 
 
 async def _within_patience(task: "asyncio.Task[Any]") -> bool:

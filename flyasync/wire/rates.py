@@ -68,8 +68,10 @@ class Limits:
     one pauses all. A store that is new, or was restarted, begins with empty buckets, as it cannot know better. While it
     does not answer within half a second, each client keeps to its share of each rate by itself: one in as many workers
     as were seen in the last minute, and in `workers` at least. That is told once as the event `LimitsLost`, and as
-    `LimitsBack` when it is over; the default hook writes both to the log as warnings. After that buckets rest for two
-    seconds, until everyone has noticed.
+    `LimitsBack` when it is over; the default hook writes both to the log as warnings. A client that is back asks for
+    nothing for two seconds, until everyone else has noticed, and its share is counted then. Where only some clients are
+    cut off, the others do not know of their share meanwhile. A server that evicts keys (`maxmemory-policy`) forgets
+    what was just asked: give the limits one that does not.
     """
 
     default: Rate = Rate(per_second=1, burst=3, spare=1)
@@ -94,5 +96,12 @@ class Limits:
 
 
 def without_password(url: str | None) -> str | None:
-    """Give a URL for people to read: without the user and password in it, which a query can hold as well."""
-    return url and re.sub(r"//.*@", "//***@", url.partition("?")[0])
+    """Give a URL for people to read, without what may be of a user and a password, wherever those were put."""
+    before, found, host = (url or "").rpartition("@")
+    if not found:
+        return url and re.split(r"[?#]", url)[0]
+    scheme = re.match(r"(\w+:(//)?)?", before)
+    # With a query before it, who can tell what is behind the last @?
+    return f"{scheme[0] if scheme else ''}***" + (
+        "" if re.search(r"[?#]", before) else f"@{re.split(r'[?#]', host)[0]}"
+    )

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from flyasync.wire.gcra import LATE, SLACK, Place, State, pause, share, take
+from flyasync.wire.gcra import LATE, SLACK, Place, State, charge, pause, share, take
 
 SECOND = 1_000_000
 
@@ -143,6 +143,19 @@ def test_a_pause_is_kept_by_everyone_and_ends_without_a_burst() -> None:
         while wait := store.take("b", now):
             now += wait
     assert store.times[1:] == [6 * SECOND, 7 * SECOND, 8 * SECOND]
+
+
+def test_what_was_asked_without_the_store_counts_up_to_a_whole_burst() -> None:
+    for requests, expected in [(0, 0), (1, 1), (2, 2), (50, 3)]:
+        state = charge(State(full_at=0, at=0), 0, interval=SECOND, burst=3, requests=requests)
+        assert state.full_at == expected * SECOND
+
+
+def test_what_was_asked_without_the_store_ends_no_pause() -> None:
+    store = Store()
+    store.pause(0, 60 * SECOND)
+    before = store.state.full_at
+    assert charge(store.state, 0, interval=SECOND, burst=2, requests=1).full_at == before
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:

@@ -34,7 +34,10 @@ def test_a_directory_is_named_by_its_whole_path(tmp_path: Path, word: str) -> No
         find_store(Limits(shared="file:limits"))
 
 
-@pytest.mark.parametrize("word", ["redsi://:secret@cache:6379", "http://:secret@cache", "shared", "fileserver", "File"])
+@pytest.mark.parametrize(
+    "word",
+    ["redsi://:secret@cache:6379", "http:u:secret@cache", "redis:/u:secret@cache", "shared", "fileserver", "File"],
+)
 def test_an_unknown_word_is_refused_with_those_that_are_known(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match=r"shared is .* but limits are kept in memory, file") as caught:
         FlyClient("a token", limits=word)
@@ -51,9 +54,15 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
 
 
 def test_all_ways_to_the_api_are_one_budget_and_each_emulator_is_its_own() -> None:
-    ways = ["https://api.machines.dev", "http://_api.internal:4280", "unix:///.fly/api"]
+    ways = [
+        "https://api.machines.dev",
+        "https://api.machines.dev:443",
+        "http://_api.internal:4280",
+        "unix:///.fly/api",
+    ]
     assert {budget(way) for way in ways} == {"fly"}
     assert budget("http://127.0.0.1:4280") == "127.0.0.1:4280"
+    assert budget("http://127.0.0.1") == budget("http://127.0.0.1:80") != budget("http://127.0.0.1:81")
 
 
 def test_a_number_of_workers_below_one_is_refused() -> None:
