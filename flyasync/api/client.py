@@ -22,7 +22,7 @@ from flyasync.api.secrets import Secrets
 from flyasync.api.spans import Spans
 from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
-from flyasync.errors import MissingToken
+from flyasync.errors import InvalidInput, MissingToken
 from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.wire.events import OnClientEvent, log_event
 from flyasync.wire.limits import Buckets
@@ -71,7 +71,7 @@ class FlyClient:
         timeout: float | Timeouts = 30.0,
         on_event: OnClientEvent = log_event,
     ) -> None:
-        self.limits = Limits(shared=limits) if isinstance(limits, str) else limits or Limits()
+        self.limits = _limits(limits)
         self.base_url = find_base_url(base_url)
         # An emulator that is named here goes before whatever the environment says is beside the API.
         around = {} if base_url and is_here(self.base_url) else os.environ
@@ -136,6 +136,14 @@ class FlyClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _limits(given: Any) -> Limits:
+    if given is None or isinstance(given, str):
+        return Limits(shared=given)
+    if not isinstance(given, Limits):
+        raise InvalidInput(f"limits is {given!r}, but must be Limits, or a word for what shares them, such as 'file'")
+    return given
 
 
 def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | None]:

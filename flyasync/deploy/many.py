@@ -183,7 +183,10 @@ async def _report(base_url: str, executor: Executor, builder: Callable[[str], De
         wanted = deploy.deployment()
         # Whoever does it again deploys the same launch, and so finds what is there.
         decided = deploy.with_launch(wanted.launch)
-        return await executor.execute(Job(builder=decided, launch=wanted.launch, base_url=base_url))
+        report: Any = await executor.execute(Job(builder=decided, launch=wanted.launch, base_url=base_url))
+        if not isinstance(report, DeployReport):
+            raise JobLost(app, wanted.launch, f"its executor gave {type(report).__name__} in place of a DeployReport")
+        return report  # noqa: TRY300 - what is no report is an error like others
     except FlyError as error:
         seconds = round(loop.time() - begun, 3)
         return _not_done(wanted, error, seconds) if wanted else _unknown(app, error, seconds)

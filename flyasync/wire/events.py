@@ -1,6 +1,7 @@
 """What an onlooker of a client is told: of each attempt and its time in line, of what they are for, of the limits."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -12,6 +13,18 @@ log = logging.getLogger("flyasync")
 # Whoever wants the log asks for it; nothing is printed by itself.
 log.addHandler(logging.NullHandler())
 limits_log = log.getChild("limits")
+
+
+class _Unheard(logging.Handler):
+    """Writes to stderr what nobody else writes anywhere, as `logging` does with warnings of a library without a log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        heard = (*limits_log.handlers, *log.handlers, *logging.getLogger().handlers)
+        if all(isinstance(handler, _Unheard | logging.NullHandler) for handler in heard):
+            sys.stderr.write(f"flyasync: {record.getMessage()}\n")
+
+
+limits_log.addHandler(_Unheard())
 
 
 _current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
@@ -167,7 +180,7 @@ def within(span: Span | None) -> Iterator[None]:
 def log_event(event: ClientEvent) -> None:
     """Write to the logger `flyasync`: failed attempts as warnings, others for debugging.
 
-    What becomes of shared limits goes to `flyasync.limits`, as warnings.
+    What becomes of shared limits goes to `flyasync.limits` as warnings, and to stderr in a program without any log.
     """
     if isinstance(event, Attempt):
         _log_attempt(event)

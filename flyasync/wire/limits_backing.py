@@ -23,7 +23,8 @@ PORTS = {"http": 80, "https": 443}
 
 def find_store(limits: Limits) -> Store | None:
     """Make the store that `limits` names, or else the environment; None for the client's own memory."""
-    source, text = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
+    source, said = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
+    text = said.strip()
     word, _, rest = text.partition(":")
     if text in {"", "memory"}:
         return None
@@ -33,7 +34,7 @@ def find_store(limits: Limits) -> Store | None:
         return _server(source, text)
     raise InvalidInput(
         f"{source} is {without_password(text)!r}, but limits are kept in memory, file, file:DIRECTORY, "
-        "redis://HOST:PORT/DB, rediss://… or unix://PATH"
+        "redis://HOST:PORT/DB, rediss://… or unix://PATH (valkey:// and valkeys:// are the same as redis)"
     )
 
 

@@ -46,7 +46,7 @@ class FileStore:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory or _own_directory()
+        self._directory = _usable(directory) if directory else _own_directory()
         self._id = uuid4().hex[:8]
         self.name = f"the files in {self._directory}"
 
@@ -195,6 +195,13 @@ def _write(file: int, content: Mapping[str, Any]) -> None:
     line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     os.pwrite(file, line, 0)
     os.ftruncate(file, len(line))
+
+
+def _usable(directory: Path) -> Path:
+    """Refuse at once what would never do; one that is not there yet is made when it is used."""
+    if directory.exists() and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+        raise InvalidInput(f"{directory} is no directory that this user may write to: name another one for the limits")
+    return directory
 
 
 def _own_directory() -> Path:

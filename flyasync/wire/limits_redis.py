@@ -111,6 +111,8 @@ class RedisStore:
             query = dict(parse_qsl(parts.query))
             self._namespace = query.pop("namespace", NAMESPACE)
             bare = urlunsplit(parts._replace(query=urlencode(query)))
+            if parts.scheme != "unix":
+                int(parts.path.strip("/") or 0)  # redis-py would take what is no number for 0
             pool = BlockingConnectionPool.from_url(
                 bare,
                 max_connections=AT_ONCE + 2,  # for the count of the workers, and for a look whether it is back

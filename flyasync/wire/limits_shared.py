@@ -32,6 +32,8 @@ CENSUS = 2.0
 """Seconds between two counts of the workers, which go on while a client is idle: it may be needed any time."""
 AT_ONCE = 16
 """Questions of one client to the store at once; more would only wait for each other, and seem to be unanswered."""
+AGAIN = 0.1
+"""Seconds after which what does not end is told to end once more."""
 SECOND = 1_000_000
 """Microseconds in one."""
 
@@ -160,9 +162,11 @@ class SharedLimits:
     async def close(self) -> None:
         """Let go of the store."""
         self._is_closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while left := {task for task in self._tasks if not task.done()}:
+            for task in left:
+                task.cancel()
+            # A library may take the cancellation for the end of its own time-out, and go on; so it is said again.
+            await asyncio.wait(left, timeout=AGAIN)
         await self._store.close()
 
     async def _bounded(self, ask: Callable[..., Awaitable[T]], key: str, rate: Rate, *more: Any) -> T:

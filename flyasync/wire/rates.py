@@ -87,8 +87,12 @@ class Limits:
         }
     )
 
-    shared: str | None = field(default=None, repr=lambda text: repr(without_password(text)))
-    workers: int = field(default=1, validator=validators.ge(1))
+    shared: str | None = field(
+        default=None,
+        validator=validators.optional(validators.instance_of(str)),
+        repr=lambda text: repr(without_password(text)),
+    )
+    workers: int = field(default=1, validator=[validators.instance_of(int), validators.ge(1)])
 
     def rate(self, operation: str) -> Rate:
         """Give the rate of one operation on one identifier."""

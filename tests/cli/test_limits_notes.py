@@ -16,7 +16,7 @@ def test_limits_that_cannot_be_asked_are_told_on_stderr_and_stop_nothing(
         assert quiet.exit_code == 0
         assert "limits" not in quiet.stderr
         (tmp_path / "in the way").write_text("")
-        monkeypatch.setenv("FLYASYNC_LIMITS", f"file:{tmp_path / 'in the way'}")
+        monkeypatch.setenv("FLYASYNC_LIMITS", f"file:{tmp_path / 'in the way' / 'limits'}")
         result = flyasync("machines", "list", "web", "--json", drive=drive)
         assert (result.exit_code, result.stdout) == (0, "[]\n")
         assert result.stderr.count("cannot be asked") == 1

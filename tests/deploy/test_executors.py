@@ -255,3 +255,14 @@ async def test_what_is_no_executor_is_refused(executor: Any) -> None:
         with pytest.raises(InvalidInput, match=r"executor is .* async execute"):
             await all_of(fly, BASE, ["web"], executor=executor)
         assert len(emulator.log) == before
+
+
+async def test_an_executor_that_gives_no_report_loses_no_app() -> None:
+    class Forgetful:
+        async def execute(self, job: Job) -> Any:
+            """Give nothing."""
+
+    async with world() as (_, fly):
+        reports = await all_of(fly, BASE, ["shop-1", "shop-2"], executor=Forgetful())
+    assert {report.app for report in reports} == {"shop-1", "shop-2"}
+    assert all(not report.ok and "gave NoneType" in str(report.unseen) for report in reports)

@@ -1,6 +1,8 @@
 """What an onlooker is told."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -52,3 +54,27 @@ def test_an_onlooker_that_fails_is_logged_and_changes_nothing(caplog: pytest.Log
 
     tell(broken, an_attempt())
     assert "on_event failed for Attempt" in caplog.text
+
+
+UNHEARD = """
+import sys
+from flyasync import LimitsLost, log_event
+{setting}
+log_event(LimitsLost(backing="redis://cache", reason="no answer", workers=3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("", "flyasync: the limits shared by redis://cache cannot be asked (no answer)"),
+        ("import logging; logging.basicConfig(format='log: %(message)s')", "log: the limits shared by redis://cache"),
+        ("import logging; logging.getLogger('flyasync').addHandler(logging.FileHandler('/dev/null'))", ""),
+    ],
+)
+def test_lost_limits_are_told_on_stderr_where_nobody_keeps_a_log(setting: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNHEARD.format(setting=setting)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said)

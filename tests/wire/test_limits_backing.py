@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,3 +69,22 @@ def test_all_ways_to_the_api_are_one_budget_and_each_emulator_is_its_own() -> No
 def test_a_number_of_workers_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="workers"):
         Limits(workers=0)
+
+
+def test_what_is_no_word_is_refused() -> None:
+    wrong: Any = 3
+    with pytest.raises(InvalidInput, match="limits is 3"):
+        FlyClient("a token", limits=wrong)
+    with pytest.raises(TypeError, match="shared"):
+        Limits(shared=wrong)
+
+
+def test_a_blank_around_the_word_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, " memory \n")
+    assert find_store(Limits()) is None
+
+
+def test_what_is_no_directory_is_refused_before_it_is_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="no directory that this user may write to"):
+        find_store(Limits(shared=f"file:{tmp_path / 'file'}"))

@@ -403,6 +403,7 @@ def test_valkey_and_redis_are_two_words_for_it(port: int, scheme: str) -> None:
     [
         f"redis://:{PASSWORD}@cache:no-port/0",
         f"redis://:{PASSWORD}@cache/0?colour={PASSWORD}",
+        f"redis://:{PASSWORD}@cache:6379/abc",
         f"redis://:{PASSWORD}/x@cache:6379/0",
         f"redis://:x/{PASSWORD}?y@cache:6379/0",
         f"redis://:x?{PASSWORD}@cache:no-port",

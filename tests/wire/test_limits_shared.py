@@ -5,7 +5,7 @@ import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from flyasync import Emulator, FlyClient
 from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, log_event
 from flyasync.wire.limits import Bucket
 from flyasync.wire.limits_file import FileStore
-from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, SharedLimits
+from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, Census, SharedLimits
 from flyasync.wire.rates import Rate
 from tests.wire.scripted import now, rounded
 
@@ -213,8 +213,8 @@ async def test_the_first_answer_that_does_not_come_costs_half_a_second_and_the_o
 
 
 async def test_a_worker_that_never_reached_the_store_keeps_to_one_of_as_many_as_are_expected(directory: Path) -> None:
-    with gone(directory):
-        async with working(directory, 1, QUICK, expected=5) as (worker,):
+    async with working(directory, 1, QUICK, expected=5) as (worker,):
+        with gone(directory):
             start = now()
             times = await worker.turns(10)
             assert now() - start >= 9 * 5 / QUICK.per_second
@@ -317,6 +317,24 @@ async def test_more_questions_than_the_store_can_take_at_once_wait_and_blame_nob
     await asyncio.gather(*(bucket.turn() for bucket in buckets))
     assert told == []
     await shared.close()
+
+
+async def test_a_store_that_takes_a_cancellation_for_its_own_does_not_keep_a_client_from_closing(
+    directory: Path,
+) -> None:
+    class Deaf(FileStore):
+        async def census(self) -> Census:
+            with suppress(asyncio.CancelledError):  # as one that waits for bytes, and whose time is up
+                await asyncio.sleep(100)
+            raise OSError("no bytes")
+
+    shared = SharedLimits(Deaf(directory), lambda _: None)
+    with stalled(directory):
+        await Bucket(QUICK, shared.pace("key", QUICK)).turn()
+        await asyncio.sleep(PROBE + PATIENCE / 2)
+        start = now()
+        await shared.close()
+        assert now() - start < 1
 
 
 @pytest.mark.parametrize("when", ["while it closes", "afterwards"])
