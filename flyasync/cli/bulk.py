@@ -32,33 +32,46 @@ Drive = Callable[[Coroutine[Any, Any, int]], int]
 EPILOG = """\b
 Examples:
   # customers.csv: a header, and a row for each app
-  app,image,regions,size,env.PLAN
-  shop-1,registry.fly.io/shop:v7,"iad,lhr",shared-cpu-1x,free
-  shop-2,registry.fly.io/shop:v7,nrt,shared-cpu-2x,gold
+  app,regions,size,env.PLAN
+  shop-1,"iad,lhr",shared-cpu-1x,free
+  shop-2,nrt,shared-cpu-2x,gold
 \b
   # or customers.jsonl: an object on each line
   {"app": "shop-1", "regions": ["iad", "lhr"], "env": {"PLAN": "free"}}
 \b
   # look first; then rehearse it here; then do it, 50 apps at once
-  flyasync bulk customers.csv --dry-run
-  flyasync bulk customers.csv --local
-  flyasync bulk customers.csv --apps-in-flight 50 --journal run.jsonl
+  flyasync bulk customers.csv --image registry.fly.io/shop:v7 \\
+      --strategy rolling --port 8080 --check /health --dry-run
+  flyasync bulk customers.csv --image registry.fly.io/shop:v7 \\
+      --strategy rolling --port 8080 --check /health --local
+  flyasync bulk customers.csv --image registry.fly.io/shop:v7 \\
+      --strategy rolling --port 8080 --check /health \\
+      --apps-in-flight 50 --journal run.jsonl
 \b
   # after a crash, a Ctrl-C or failures: the same command goes on
-  flyasync bulk customers.csv --apps-in-flight 50 --journal run.jsonl
+  flyasync bulk customers.csv --image registry.fly.io/shop:v7 \\
+      --strategy rolling --port 8080 --check /health \\
+      --apps-in-flight 50 --journal run.jsonl
 \b
-  # bring what runs to a new image, and stop after ten failures
+  # bring what was made so to a new image, and stop after ten failures
   flyasync bulk customers.csv --image registry.fly.io/shop:v8 \\
-      --strategy rolling --port 8080 --check /health --max-failures 10
+      --strategy rolling --port 8080 --check /health \\
+      --apps-in-flight 50 --journal run.jsonl --max-failures 10
 \b
   # apps that are not there are created, one a second; on a dask cluster
-  flyasync bulk customers.csv --create-app acme --journal run.jsonl \\
+  flyasync bulk customers.csv --image registry.fly.io/shop:v8 \\
+      --strategy rolling --port 8080 --check /health \\
+      --create-app acme --journal run.jsonl \\
       --executor dask://10.0.0.5:8786 --apps-in-flight 500
 
 The columns are app, and the options above under their own names: image, region (or regions), count, size, strategy…;
 env.NAME and metadata.NAME set one variable each, besides those given for all rows. An option says what holds where a
-row says nothing: where its cell is empty, or in JSON null. The whole file is read and checked before anything is asked
-or changed; FILE may be - for stdin.
+row says nothing: where its cell is empty, or in JSON null. Only --image cannot be given where rows have another image:
+one of both would not run. The whole file is read and checked before anything is asked or changed; FILE may be - for
+stdin.
+
+Use a --strategy from the first run on. Without one a run only adds machines: those of another image are made beside
+what runs, and no strategy touches them later. flyasync destroy APP --launch ID takes away what a launch has added.
 
 With --journal each app is written down as it begins and as it ends. The same command again leaves out what is done,
 tries again what failed, and goes on with the rest under the same launch, so that nothing is made twice, whatever ended

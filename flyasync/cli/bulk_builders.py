@@ -90,6 +90,11 @@ class Builders:
         text = repr((self._base(shape).text, image, sorted(env.items()), sorted(metadata.items())))
         return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
 
+    def is_overruled(self, row: Row) -> bool:
+        """Tell whether a row has another image than the one that the command line gives."""
+        own = dict(zip(row.columns, row.cells, strict=True)).get("image")
+        return "image" in self._defaults.given and own not in {None, self._defaults.values["image"]}
+
     def _parts(self, row: Row) -> tuple[Any, dict[str, str], dict[str, str], Shape]:
         values = self._defaults.values
         image, env, metadata = values["image"], dict(values["env"]), dict(values["metadata"])
@@ -137,7 +142,10 @@ def _value(ctx: click.Context, name: str, cell: Cell) -> Any:
 
 
 def checked(name: str, rows: Iterable[Row | Wrong], builders: Builders) -> dict[str, Row]:
-    """Give the rows by their apps, each checked as it would be deployed; raises WrongLines, and WrongInput for none."""
+    """Give the rows by their apps, each checked as it would be deployed.
+
+    Raises WrongLines, and WrongInput for no rows, or for an image on the command line where rows have another.
+    """
     found: dict[str, Row] = {}
     wrong: list[Wrong] = []
     count = 0
@@ -150,7 +158,18 @@ def checked(name: str, rows: Iterable[Row | Wrong], builders: Builders) -> dict[
         raise WrongLines(name, wrong, count)
     if not found:
         raise WrongInput(f"{name} has no rows: each one names an app")
+    _demand_one_image(name, [row for row in found.values() if builders.is_overruled(row)])
     return found
+
+
+def _demand_one_image(name: str, others: Sequence[Row]) -> None:
+    """Refuse an image that is given where rows have another: whoever gives it means it to run."""
+    if others:
+        rows = "1 row has another image" if len(others) == 1 else f"{len(others)} rows have another image"
+        raise WrongInput(
+            f"{name}: --image is given, but {rows}, the first in line {others[0].line}, so nothing was begun: leave "
+            "--image out, or take the column image out of the file"
+        )
 
 
 def _trouble(row: Row, first: Row, builders: Builders) -> str | None:

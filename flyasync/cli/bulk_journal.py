@@ -4,7 +4,8 @@ import asyncio
 import hmac
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -29,11 +30,21 @@ _LONGEST = 36  # letters of a launch that leave room for a number after it
 
 @frozen
 class Tries:
-    """What a journal tells of one app: each config that was begun and the launch of it, the last row, and its end."""
+    """What a journal tells of one app: each config that was begun and the launch of it, the last row, and its end.
+
+    The launch that was begun last stands last; `added` are those that only added machines, and so touched no others.
+    """
 
     row: str
     launches: tuple[tuple[str, str], ...]
     ok: bool = False
+    added: frozenset[str] = frozenset()
+
+    def again(self, row: str, config: str, launch: str, *, adds: bool) -> "Tries":
+        """Say what it tells once a launch has begun, perhaps not for the first time."""
+        pair = (config, launch)
+        before = tuple(each for each in self.launches if each != pair)
+        return Tries(row, (*before, pair), added=self.added | ({launch} if adds else frozenset()))
 
 
 @frozen(kw_only=True)
@@ -59,6 +70,18 @@ class Story:
         """Name the launch that an app was last begun under, if it was."""
         return self.apps[app].launches[-1][1] if app in self.apps else None
 
+    def left_by(self, app: str, launch: str, *, adds: bool) -> tuple[str, ...]:
+        """Name the launches before this one whose machines it leaves as they are.
+
+        A deploy that only `adds` leaves those of the launch before it; a strategy those that were made without one.
+        """
+        before = self.last_launch(app)
+        if before in {None, launch}:
+            return ()
+        tries = self.apps[app]
+        left = {before} if adds else tries.added
+        return tuple(dict.fromkeys(known for _, known in tries.launches if known in left and known != launch))
+
     def launch_for(self, app: str, config: str, *, adds: bool) -> str:
         """Name the launch to deploy a config under: the one of that config, for a launch is one config.
 
@@ -69,7 +92,13 @@ class Story:
         for known, launch in launches if adds else launches[-1:]:
             if known == config:
                 return launch
-        return f"{self.launch[:_LONGEST].rstrip('-')}-{len(launches) + 1}" if launches else self.launch
+        return self._next([launch for _, launch in launches]) if launches else self.launch
+
+    def _next(self, launches: Sequence[str]) -> str:
+        """Number a new launch beyond all of these; the first one has no number."""
+        name = self.launch[:_LONGEST].rstrip("-")
+        found = [re.fullmatch(rf"{re.escape(name)}-(\d+)", launch) for launch in launches]
+        return f"{name}-{max([1, *(int(each[1]) for each in found if each)]) + 1}"
 
 
 class Journal:
@@ -78,8 +107,8 @@ class Journal:
     def __init__(self, launch: str | None) -> None:
         self.story = Story(launch=launch or token_hex(5))
 
-    def began(self, app: str, *, row: str, config: str, launch: str) -> None:
-        """Write down that an app begins."""
+    def began(self, app: str, *, row: str, config: str, launch: str, adds: bool) -> None:
+        """Write down that an app begins, and whether its deploy only adds machines."""
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
         """Write down what became of an app."""
@@ -108,9 +137,9 @@ class JournalFile(Journal):
             self.close()
             raise
 
-    def began(self, app: str, *, row: str, config: str, launch: str) -> None:
-        """Write down that an app begins."""
-        self._write(what="began", app=app, launch=launch, row=row, config=config)
+    def began(self, app: str, *, row: str, config: str, launch: str, adds: bool) -> None:
+        """Write down that an app begins, and whether its deploy only adds machines."""
+        self._write(what="began", app=app, launch=launch, row=row, config=config, **({"adds": True} if adds else {}))
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
         """Write down what became of an app."""
@@ -218,8 +247,7 @@ def _take(apps: dict[str, Tries], said: Mapping[str, Any]) -> None:
     """Go on with the story by one line; words that it does not know are left out."""
     app = said["app"]
     if said["what"] == "began":
-        pair = (said["config"], said["launch"])
-        before = apps[app].launches if app in apps else ()
-        apps[app] = Tries(said["row"], before if pair in before else (*before, pair))
+        before = apps.get(app, Tries("", ()))
+        apps[app] = before.again(said["row"], said["config"], said["launch"], adds=said.get("adds") is True)
     elif said["what"] == "ended":
         apps[app] = evolve(apps[app], ok=said["ok"] is True)

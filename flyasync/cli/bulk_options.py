@@ -48,7 +48,8 @@ _THE_RUN = (
         default="local",
         callback=executor,
         metavar="local|dask://HOST:PORT",
-        help="Who deploys: this process, or the workers of a dask cluster, each with the token of its own environment. "
+        help="Who deploys: this process, or the workers of a dask cluster, each with the token of its own environment; "
+        "each also needs FLYASYNC_LIMITS=redis://HOST:PORT/DB there, so that all count the rate limits together. "
         "Needs the extra dask.  [default: local]",
     ),
     option(

@@ -19,6 +19,7 @@ KEEP = 4096
 
 _NAMED = ("env", "metadata")  # of these a cell has a name of its own, as in env.LOG_LEVEL
 _ALIASES = {"regions": "region"}
+_UNCLOSED = "a quote is opened and never closed"
 _QUOTE_OPEN = "unexpected end of data"  # in the words of the csv module
 _UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
 
@@ -83,15 +84,22 @@ def _json_rows(lines: Iterable[tuple[int, str]], cells: "_Cells") -> Iterator[Ro
 
 def _object(line: str) -> Mapping[str, Any]:
     _demand_text(line)
+    text = line.rstrip()
     try:
-        said = json.loads(line, object_pairs_hook=_once)
+        said = json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        raise Unfit(f"it is not JSON: {error.msg}, at column {error.colno}") from None
+        raise Unfit(f"it is not JSON: {_misread(error, len(text))}") from None
     except (RecursionError, ValueError):
         raise Unfit("it is not JSON that can be read: it is nested too deep, or a number is too long") from None
     if not isinstance(said, dict):
         raise Unfit("it holds no JSON object")
     return said
+
+
+def _misread(error: json.JSONDecodeError, length: int) -> str:
+    if error.msg.startswith("Unterminated string"):
+        return f"{_UNCLOSED}, at column {error.colno}"
+    return "it ends too soon" if error.pos >= length else f"{error.msg}, at column {error.colno}"
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -176,7 +184,7 @@ def _header(record: "list[str] | csv.Error", cells: "_Cells") -> list[str]:
 
 def _record(record: "list[str] | csv.Error", width: int | None) -> list[str]:
     if isinstance(record, csv.Error):
-        said = "a quote is opened and never closed" if str(record) == _QUOTE_OPEN else str(record)
+        said = _UNCLOSED if str(record) == _QUOTE_OPEN else str(record)
         raise Unfit(f"it is not CSV: {said}")
     _demand_text("".join(record))
     if width is not None and len(record) != width:

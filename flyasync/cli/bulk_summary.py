@@ -10,7 +10,7 @@ from flyasync.cli.bulk_tally import Cause, Ended, Some, Tally
 from flyasync.cli.wording import LOCAL, duration, left
 
 MOST_CAUSES = 20
-"""How many causes of failures are told; the journal and the JSON lines have all."""
+"""How many causes of failures, and how many remarks, are told; the JSON lines have all."""
 
 HEADS = ("apps", "why", "which")
 
@@ -43,7 +43,7 @@ class Outlook:
 class Summary:
     """How a run ended: its counts, why apps failed, and which had another config before.
 
-    Those are `renamed`, with their launch, and `abandoned`, with the one before, where its machines are still there.
+    Those are `renamed`, with their launch; `abandoned` are the launches before, with their app, whose machines stayed.
     """
 
     run: Run
@@ -111,6 +111,7 @@ def rows(causes: list[Cause]) -> list[tuple[str, str, str]]:
 def remarks(summary: Summary) -> Iterator[str]:
     """Say what else there is to know, and how to go on."""
     yield from _of_apps(summary.tally, is_cut=summary.is_cut)
+    yield from _of_reports(summary.tally.remarks)
     if summary.renamed.count:
         yield f"another config than before, and so a launch of its own: {summary.renamed}"
     if summary.abandoned.count:
@@ -130,6 +131,13 @@ def _of_apps(tally: Tally, *, is_cut: bool) -> Iterator[str]:
         yield f"not there: {tally.absent}. Are the names right? To create such apps first, add: --create-app ORG"
     if tally.partial.count:
         yield f"ok, but not complete, which --require all would demand: {tally.partial}"
+
+
+def _of_reports(said: list[Cause]) -> Iterator[str]:
+    """Say what the reports remark, each remark once for all its apps."""
+    yield from (f"{_apps(each.count)} ({each.apps}): {each.text}" for each in said[:MOST_CAUSES])
+    if len(said) > MOST_CAUSES:
+        yield f"and {len(said) - MOST_CAUSES} other remarks, which --json tells"
 
 
 def _apps(count: int) -> str:
@@ -183,6 +191,7 @@ def summary_as_json(summary: Summary) -> dict[str, Any]:
         "partial": tally.partial.count,
         "abandoned": summary.abandoned.count,
         "failures": [{"count": each.count, "why": each.text, "apps": each.apps.named} for each in tally.causes],
+        "remarks": [{"count": each.count, "text": each.text, "apps": each.apps.named} for each in tally.remarks],
     }
 
 

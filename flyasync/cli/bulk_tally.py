@@ -69,14 +69,14 @@ class Some:
 
 @define
 class Cause:
-    """Why apps failed, and which."""
+    """Why apps failed, or what else is to be known of them, and which they are."""
 
     text: str
     apps: Some = Factory(Some)
 
     @property
     def count(self) -> int:
-        """How many apps failed so."""
+        """How many apps they are."""
         return self.apps.count
 
 
@@ -85,7 +85,7 @@ class Tally:
     """The count of a run: of `total` apps `kept` were done before, and at most `at_once` are under way.
 
     Of those that are done, `partial` are ok by their requirement, but lack machines; of those that failed, `absent` are
-    not there.
+    not there. The `remarks` of all reports are counted too, whether ok or not.
     """
 
     total: int
@@ -97,6 +97,7 @@ class Tally:
     partial: Some = Factory(Some)
     absent: Some = Factory(Some)
     _causes: dict[str, Cause] = Factory(dict)
+    _remarks: dict[str, Cause] = Factory(dict)
 
     @property
     def left(self) -> int:
@@ -110,6 +111,8 @@ class Tally:
 
     def take(self, ended: Ended) -> None:
         """Count what became of an app."""
+        for remark in ended.report.remarks:
+            self._remark(ended.app, _line(remark))
         if ended.ok:
             self.done += 1
             if not ended.complete:
@@ -123,6 +126,18 @@ class Tally:
         cause.apps.take(ended.app)
         if cause.count > 1:
             cause.text = masked
+
+    def _remark(self, app: str, text: str) -> None:
+        masked = _masked(text, app)
+        remark = self._remarks.setdefault(masked, Cause(text))
+        remark.apps.take(app)
+        if remark.count > 1:
+            remark.text = masked
+
+    @property
+    def remarks(self) -> list[Cause]:
+        """What deploys left alone, and in which apps, the commonest first."""
+        return sorted(self._remarks.values(), key=lambda remark: -remark.count)
 
     @property
     def causes(self) -> list[Cause]:
@@ -173,7 +188,11 @@ def _of_all(report: DeployReport) -> str:
     if report.unseen:
         return _line(str(report.unseen))
     if report.surplus:
-        return f"too many: {', '.join(report.surplus)} carry the launch's tag besides the machines wanted"
+        return (
+            f"too many: {', '.join(report.surplus)} carry the launch's tag besides the machines wanted, and no deploy "
+            "without a strategy takes any away; this does: "
+            f"flyasync machines destroy {report.app} {' '.join(report.surplus)} --force"
+        )
     machines = Counter(machine.result.value for machine in report.machines if not machine.is_running)
     said = ", ".join(f"{count} {result}" for result, count in machines.items())
     return f"{said or 'not all machines run'}, {report.running_regions} of {report.needed} regions complete"

@@ -44,8 +44,8 @@ class Remaining:
 class Work:
     """The run of an order: gives its apps one after the other, counts what becomes of them, and writes it down.
 
-    `renamed` are those whose config is another than before, each with its launch, and `abandoned` those of them where
-    the machines with the config before stay.
+    `renamed` are those whose config is another than before, each with its launch, and `abandoned` the launches before,
+    each with its app, whose machines stay as they are.
     """
 
     order: BulkOrder
@@ -86,12 +86,12 @@ class Work:
         story, adds = self.journal.story, wanted.strategy is None
         config = fingerprint(story, wanted.fingerprint)
         launch = story.launch_for(app, config, adds=adds)
-        before = story.last_launch(app)
-        if before not in {None, launch}:
+        if story.last_launch(app) not in {None, launch}:
             self.renamed.take(f"{app} ({launch})")
-            self.abandoned.take(f"{app} --launch {before}") if adds else None
+        for left in story.left_by(app, launch, adds=adds):
+            self.abandoned.take(f"{app} --launch {left}")
         row = self.order.builders.fingerprint(self.order.rows[app], story.key)
-        self.journal.began(app, row=row, config=config, launch=launch)
+        self.journal.began(app, row=row, config=config, launch=launch, adds=adds)
         return launch
 
     def take(self, ended: Ended) -> Ended:
@@ -126,7 +126,7 @@ def run_of(order: BulkOrder, launch: str) -> Run:
 
 
 @frozen
-class Shape:
+class Prospect:
     """What a row comes to, whatever its app: machines by region, the strategy, and about how long it takes."""
 
     regions: Counter[str]
@@ -134,7 +134,7 @@ class Shape:
     seconds: float
 
     @classmethod
-    def of(cls, builder: DeployBuilder, at: Pace) -> "Shape":
+    def of(cls, builder: DeployBuilder, at: Pace) -> "Prospect":
         """Look at a deploy to an app with no machine."""
         wanted = builder.deployment()
         strategy = wanted.strategy.name if wanted.strategy else "none"
@@ -147,14 +147,14 @@ def outlook(order: BulkOrder, story: Story | None, at: Pace) -> Outlook:
     remaining = Remaining.of(order, story or Story(launch=""))
     regions: Counter[str] = Counter()
     strategies: Counter[str] = Counter()
-    shapes: dict[str, Shape] = {}
+    prospects: dict[str, Prospect] = {}
     seconds = []
     for app in remaining.apps:
         base = order.builders.base(order.rows[app])
-        shape = shapes.get(base.text) or shapes.setdefault(base.text, Shape.of(base.builder, at))
-        regions += shape.regions
-        strategies[shape.strategy] += 1
-        seconds.append(shape.seconds)
+        prospect = prospects.get(base.text) or prospects.setdefault(base.text, Prospect.of(base.builder, at))
+        regions += prospect.regions
+        strategies[prospect.strategy] += 1
+        seconds.append(prospect.seconds)
     making = len(seconds) if order.org else 0.0  # one a second
     return Outlook(
         rows=len(order.rows),

@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from shlex import quote
 
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
+from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Finished, Planned
 from flyasync.deploy.execute import Execution, locking, timed
+from flyasync.deploy.fleet import group_of, tags
 from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.onlookers import Onlookers
@@ -57,8 +60,9 @@ async def carry_out(
             report = await _walked(fly, deployment, execution, onlookers)
         except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
             report = execution.report(await execution.last_look(), cancelled=True)
-            _finish(report, onlookers, journal)
+            _finish(evolve(report, remarks=remarks(plan)), onlookers, journal)
             raise
+        report = evolve(report, remarks=remarks(plan))
         _finish(report, onlookers, journal)
         return report
     finally:
@@ -78,6 +82,23 @@ async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
         with suppress(NotFound):
             await leases.lock(machine_id)
     return await make_plan()
+
+
+def remarks(plan: Plan) -> tuple[str, ...]:
+    """Say what a plan leaves alone: what it remarks itself, and machines that no strategy touches."""
+    if plan.before is None or plan.group is None or plan.strategy == "undo":
+        return plan.remarks
+    launches = {tags(machine).get(LAUNCH, "") for machine in plan.before.machines if group_of(machine) is None}
+    return (*plan.remarks, *(_left_alone(plan.app, launch) for launch in sorted(launches)))
+
+
+def _left_alone(app: str, launch: str) -> str:
+    if not launch:
+        return "machines of no process group are left alone: no strategy touches them"
+    return (
+        f"machines of launch {launch} are left alone: made without a strategy, they are of no process group; "
+        f"flyasync destroy {app} --launch {quote(launch)} takes them away"
+    )
 
 
 def _pause(plan: Plan) -> float:
@@ -127,5 +148,5 @@ async def _rolled_back(
     except FlyError as error:
         rollback = back.report(Outcome.blind(tuple(back.runs.values()), error))
     # What is past the point of no return stays, and with that not all is as it was.
-    rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled))
+    rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled), remarks=plan.remarks)
     return evolve(execution.report(await execution.look()), rollback=rollback)

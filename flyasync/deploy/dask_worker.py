@@ -120,5 +120,6 @@ def _connected(connect: bytes) -> FlyClient:
             "mind that it looks in its own environment"
         ) from error
     if not isinstance(client, FlyClient):
-        raise InvalidInput(f"connect gave {client!r}, but must give a FlyClient")
+        kind = None if client is None else getattr(client, "__qualname__", type(client).__name__)  # never its value
+        raise InvalidInput(f"connect gave {kind}, but must give a FlyClient")
     return client

@@ -209,7 +209,7 @@ def _checked(client: Any) -> Client:
 def _portable(connect: Any) -> bytes:
     """Give `connect` as bytes: equal ones share a client on a worker."""
     if not callable(connect):
-        raise InvalidInput(f"connect is {connect!r}, but must be a function that makes a FlyClient")
+        raise InvalidInput(f"connect is {type(connect).__name__}, but must be a function that makes a FlyClient")
     try:
         return cast("bytes", dumps(connect))  # type: ignore[no-untyped-call]
     except Exception as error:

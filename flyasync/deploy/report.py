@@ -128,6 +128,7 @@ class DeployReport:
     and with one the report is not ok. `unseen` says why the last look failed, if it did; nothing counts as running
     then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
     `rollback` tells how the way back went, where there was one: its own `ok` says whether all is as it was before.
+    `remarks` say what it left alone, though one may have meant it to change.
     """
 
     app: str
@@ -143,6 +144,7 @@ class DeployReport:
     strategy: str | None = None
     release: MachineReport | None = None
     rollback: "DeployReport | None" = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -269,6 +271,7 @@ class DeployReport:
         )
 
     def _remarks(self) -> Iterable[str]:
+        yield from (f"  {remark}" for remark in self.remarks)
         if self.unseen:
             yield f"  could not see everything at the end, and calls nothing running that it did not see: {self.unseen}"
         if self.surplus:

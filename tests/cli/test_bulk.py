@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from flyasync.cli.bulk import EPILOG
 from flyasync.emulator import Fault
 from flyasync.models.machine import GONE
 from tests.cli.bulk_driver import names, street, table
@@ -39,10 +41,10 @@ def test_each_app_runs_what_its_row_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_json_lines_run_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lines = [
         {"app": "shop-0", "image": "nginx:1", "regions": ["iad", "lhr"], "env": {"PLAN": "a=b"}},
-        {"app": "shop-1", "count": {"nrt": 2}, "region": "nrt"},
+        {"app": "shop-1", "image": "nginx:9", "count": {"nrt": 2}, "region": "nrt"},
     ]
     with street(monkeypatch, tmp_path, 2) as shops:
-        result = shops.bulk("\n".join(map(json.dumps, lines)), "--image", "nginx:9")
+        result = shops.bulk("\n".join(map(json.dumps, lines)))
         assert result.exit_code == 0, result.output
         assert shops.machines() == {
             "shop-0": ["nginx:1 in iad", "nginx:1 in lhr"],
@@ -141,6 +143,113 @@ def test_a_strategy_brings_what_runs_to_the_new_image(monkeypatch: pytest.Monkey
         assert shops.bulk(table(3, image="nginx:1"), *quick).exit_code == 0
         assert shops.bulk(table(3, image="nginx:2"), *quick).exit_code == 0
         assert shops.machines() == {name: ["nginx:2 in iad"] for name in names(3)}
+
+
+def examples() -> tuple[str, list[list[str]]]:
+    """Give the file that the help shows, and its command lines that begin a deploy from here, in their order."""
+    lines = [line.strip() for line in EPILOG.replace("\\\n", "").splitlines()]
+    begin = lines.index("app,regions,size,env.PLAN")
+    said = [shlex.split(line)[1:] for line in lines if line.startswith("flyasync bulk ")]
+    return "\n".join(lines[begin : begin + 3]), [args for args in said if "--executor" not in args]
+
+
+def test_the_examples_of_the_help_do_one_after_the_other_what_they_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, commands = examples()
+    seen = []
+    with street(monkeypatch, tmp_path, 3) as shops:
+        shops.write(text, "customers.csv")
+        for args in commands:
+            result = flyasync(*args, drive=shops.drive)
+            assert result.exit_code == 0, result.output
+            seen.append({app: machines for app, machines in shops.machines().items() if machines})
+    v7, v8 = (
+        {"shop-1": [f"{image} in iad", f"{image} in lhr"], "shop-2": [f"{image} in nrt"]}
+        for image in ("registry.fly.io/shop:v7", "registry.fly.io/shop:v8")
+    )
+    assert seen == [{}, {}, v7, v7, v8]
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_an_image_that_rows_would_keep_from_running_is_refused_before_anything_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_json: bool
+) -> None:
+    text = "app,image,region\nshop-0,nginx:8,iad\nshop-1,nginx:7,iad\nshop-2,,iad\nshop-3,nginx:6,iad\n"
+    if is_json:
+        rows = [line.split(",") for line in text.splitlines()]
+        text = "\n" + "\n".join(json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:])
+    with street(monkeypatch, tmp_path, 4) as shops:
+        before = len(shops.emulator.log)
+        refused = shops.journaled(text, "--image", "nginx:8", "--strategy", "rolling")
+        assert refused.exit_code == 2, refused.output
+        assert len(shops.emulator.log) == before
+        assert not shops.journal.exists()
+    assert (
+        "--image is given, but 2 rows have another image, the first in line 3, so nothing was begun: leave --image "
+        "out, or take the column image out of the file"
+    ) in refused.stderr
+
+
+def test_an_image_that_all_rows_have_or_leave_open_may_be_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with street(monkeypatch, tmp_path, 2) as shops:
+        result = shops.bulk("app,image,region\nshop-0,nginx:8,iad\nshop-1,,iad\n", "--image", "nginx:8")
+        assert result.exit_code == 0, result.output
+        assert shops.machines() == {name: ["nginx:8 in iad"] for name in names(2)}
+
+
+def test_what_a_strategy_leaves_alone_is_told_once_for_all_apps_and_what_takes_it_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = table(4).replace("nginx", "")
+    rolling = ("--strategy", "rolling", "--smoke-check", "0")
+    with street(monkeypatch, tmp_path, 5) as shops:
+        assert "left alone" not in shops.bulk(rows, "--image", "nginx:7", "--launch", "v7").output
+        said = shops.bulk(rows, "--image", "nginx:8", *rolling)
+        assert said.exit_code == 0, said.output
+        assert shops.machines()["shop-0"] == ["nginx:7 in iad", "nginx:8 in iad"]
+        told = shops.json(rows, "--image", "nginx:8", *rolling)
+        for name in names(4):
+            assert flyasync("destroy", name, "--launch", "v7", "--yes", drive=shops.drive).exit_code == 0
+        assert "left alone" not in shops.bulk(rows, "--image", "nginx:8", *rolling).output
+        assert shops.machines() == {**{name: ["nginx:8 in iad"] for name in names(4)}, "shop-4": []}
+    text = (
+        "machines of launch v7 are left alone: made without a strategy, they are of no process group; "
+        "flyasync destroy {} --launch v7 takes them away"
+    )
+    (line,) = (line for line in said.stdout.splitlines() if "left alone" in line)
+    assert re.fullmatch(rf"4 apps \((shop-\d, ){{2}}shop-\d and 1 more\): {text.format('APP')}", line)
+    assert {each["app"]: each["report"]["remarks"] for each in told[:-1]} == {
+        name: [text.format(name)] for name in names(4)
+    }
+    assert [(each["count"], each["text"]) for each in told[-1]["remarks"]] == [(4, text.format("APP"))]
+
+
+def test_machines_in_regions_that_a_row_does_not_name_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rolling = ("--strategy", "rolling", "--smoke-check", "0")
+    with street(monkeypatch, tmp_path, 1) as shops:
+        shops.bulk(table(1).replace(",iad", ',"iad,lhr"'), *rolling)
+        said = shops.bulk(table(1), *rolling).stdout
+    assert "1 app (shop-0): lhr is not among the regions, so its 1 machine stays as it is" in said
+
+
+def test_a_row_that_asks_for_less_without_a_strategy_is_told_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with street(monkeypatch, tmp_path, 1) as shops:
+        assert shops.journaled(table(1).replace(",iad", ',"iad,lhr"')).exit_code == 0
+        failed = shops.journaled(table(1))
+        assert failed.exit_code == 1
+        found = re.search(
+            r"too many: (\w+) carry .*; this does: flyasync (machines destroy shop-0 .*)$", failed.stdout, re.MULTILINE
+        )
+        assert found, failed.stdout
+        assert flyasync(*found[2].split(), "--yes", drive=shops.drive).exit_code == 0
+        assert shops.journaled(table(1)).exit_code == 0
+        assert shops.machines() == {"shop-0": ["nginx in iad"]}
 
 
 def test_a_row_may_have_a_strategy_of_its_own_and_leaves_what_goes_with_the_other(

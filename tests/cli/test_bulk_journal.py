@@ -152,6 +152,39 @@ def test_a_row_with_another_config_has_a_launch_of_its_own_and_its_old_one_when_
         assert len(shops.emulator.world.machines) == before
 
 
+def test_a_config_that_has_come_back_is_the_last_one_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with street(monkeypatch, tmp_path, 1) as shops:
+        for image in ("nginx:1", "nginx:2", "nginx:1"):
+            shops.journaled(table(1, image=image), "--launch", "v7")
+        grown = table(1, image="nginx:1").replace(",iad", ',"iad,lhr"')
+        said = shops.journaled(grown)
+        assert said.exit_code == 0, said.output
+        assert "another config" not in said.stdout
+        assert "what was made before" not in said.stdout
+        launches = [line["launch"] for line in lines(shops) if line.get("what") == "began"]
+    assert launches == ["v7", "v7-2", "v7", "v7"]
+
+
+def test_the_launches_that_only_added_are_named_when_a_strategy_follows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rolling = ("--strategy", "rolling", "--smoke-check", "0")
+    gone = "what was made before is still there, and goes with flyasync destroy "
+    with street(monkeypatch, tmp_path, 1) as shops:
+        for image in ("nginx:1", "nginx:2"):
+            assert shops.journaled(table(1, image=image), "--launch", "v7").exit_code == 0
+        followed = shops.journaled(table(1, image="nginx:3"), *rolling)
+        assert f"{gone}shop-0 --launch v7, shop-0 --launch v7-2\n" in followed.stdout
+        assert shops.machines() == {"shop-0": ["nginx:1 in iad", "nginx:2 in iad", "nginx:3 in iad"]}
+        again = shops.journaled(table(1, image="nginx:3").replace(",iad", ",lhr"), *rolling)
+        assert again.exit_code == 0, again.output
+        assert gone not in again.stdout
+        added = shops.journaled(table(1, image="nginx:4"))
+        assert f"{gone}shop-0 --launch v7-3\n" in added.stdout
+
+
 def test_with_a_strategy_a_row_with_another_config_is_a_change_like_any_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -211,7 +244,7 @@ def test_a_journal_is_written_by_one_run_at_a_time(monkeypatch: pytest.MonkeyPat
 
 async def written(path: Path) -> JournalFile:
     journal = JournalFile(path, "v7", API, print)
-    journal.began("web", row="r1", config="c1", launch="v7")
+    journal.began("web", row="r1", config="c1", launch="v7", adds=False)
     return journal
 
 
@@ -253,7 +286,7 @@ async def test_a_journal_that_can_be_written_no_more_says_so_and_the_run_goes_on
     journal = JournalFile(tmp_path / "run.jsonl", "v7", API, told.append)
     journal._file = Full(journal._file)  # type: ignore[assignment]
     for _ in range(2):
-        journal.began("web", row="r1", config="c1", launch="v7")
+        journal.began("web", row="r1", config="c1", launch="v7", adds=False)
     journal.close()
     assert told == [f"the journal {tmp_path}/run.jsonl ends here, and knows nothing of what comes now: No space left"]
 
@@ -272,10 +305,10 @@ async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     journal = JournalFile(path, "v7", API, print)
     for app in ("a", "b", "c"):
-        journal.began(app, row="r1", config="c1", launch="v7")
+        journal.began(app, row="r1", config="c1", launch="v7", adds=False)
     journal.ended("a", ok=True, why=None, seconds=1.5)
     journal.ended("b", ok=False, why="no room", seconds=1.5)
-    journal.began("c", row="r2", config="c2", launch="v7-2")
+    journal.began("c", row="r2", config="c2", launch="v7-2", adds=False)
     journal.close()
     story = read(path, "v7", API)
     assert story is not None
@@ -284,6 +317,14 @@ async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert not story.is_done("b", "r1")
     assert story.has_changed("c", "r1")
     assert story.apps["c"].launches == (("c1", "v7"), ("c2", "v7-2"))
+
+
+def test_a_new_launch_is_numbered_beyond_all_that_were() -> None:
+    story = Story(launch="v7", apps={"web": Tries("r", (("c1", "v7"), ("c5", "v7-5"), ("c2", "v7-2")))})
+    assert story.launch_for("web", "c6", adds=True) == "v7-6"
+    assert story.launch_for("web", "c1", adds=False) == "v7-6"
+    assert story.launch_for("web", "c2", adds=False) == "v7-2"
+    assert story.last_launch("web") == "v7-2"
 
 
 def test_a_new_launch_has_room_for_its_number() -> None:

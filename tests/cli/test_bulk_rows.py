@@ -127,6 +127,10 @@ def test_a_row_that_is_none_is_told_by_its_line_and_the_others_are_read(row: str
     ("line", "says"),
     [
         ('{"app": "a", "image": }', "it is not JSON: Expecting value, at column 23"),
+        ('{"app": "a"', "it is not JSON: it ends too soon"),
+        ('{"app": "a",', "it is not JSON: it ends too soon"),
+        ('{"app":  ', "it is not JSON: it ends too soon"),
+        ('{"app": "a}', "it is not JSON: a quote is opened and never closed, at column 9"),
         ('["a"]', "it holds no JSON object"),
         ('{"app": "a", "app": "b"}', "app is given twice"),
         ('{"app": "a", "env": {"A": "hunter2", "A": "hunter3"}}', "A is given twice"),

@@ -1,6 +1,7 @@
 """How far a run is, and what its failures come to."""
 
 import pytest
+from attrs import evolve
 
 from flyasync.cli.bulk_summary import MOST_CAUSES, Run, Summary, headline, progress, remaining, remarks, rows
 from flyasync.cli.bulk_tally import Ended, Some, Tally, why_not
@@ -122,6 +123,25 @@ def test_the_time_left_is_known_once_as_many_apps_have_ended_as_are_under_way_at
         tally.take(Ended.of(report(f"shop-{number}", machine("iad", result=Result.RUNNING))))
     assert tally.seconds_left(12.0) == pytest.approx(24 / (6 / 12))
     assert progress(tally, 12.0) == "6 of 30 apps done, 0 failed, 24 left, 0 under way, 0.5 apps/s, about 50 s left"
+
+
+def test_a_remark_of_many_apps_is_one_line_and_one_with_other_numbers_another() -> None:
+    tally = Tally(total=MOST_CAUSES + 3, at_once=1)
+    for number, count in enumerate((1, 2, 2)):
+        told = report(f"shop-{number}", machine("iad", result=Result.RUNNING))
+        left = (f"lhr has {count}, see shop-{number}", "nrt stays")
+        tally.take(Ended.of(evolve(told, remarks=left[: 1 + number % 2])))
+    assert [(each.text, str(each.apps)) for each in tally.remarks] == [
+        ("lhr has 2, see APP", "shop-1, shop-2"),
+        ("lhr has 1, see shop-0", "shop-0"),
+        ("nrt stays", "shop-1"),
+    ]
+    for number in range(MOST_CAUSES):
+        tally.take(Ended.of(evolve(report("web", machine("iad", "no")), remarks=(f"{number} stay",))))
+    end = Summary(run=RUN, tally=tally, seconds=3.0, is_cut=False, renamed=Some(), abandoned=Some())
+    first, *_, more, _ = remarks(end)
+    assert first == "2 apps (shop-1, shop-2): lhr has 2, see APP"
+    assert more == "and 3 other remarks, which --json tells"
 
 
 def test_the_end_says_how_to_go_on() -> None:

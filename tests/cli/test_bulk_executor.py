@@ -1,0 +1,38 @@
+"""What the workers of a dask cluster are told to have, and what of a mistake is never shown."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+from distributed.protocol.pickle import dumps
+
+from flyasync.deploy.dask_worker import _connected
+from flyasync.deploy.executor_dask import _portable
+from flyasync.errors import InvalidInput
+from tests.cli.driver import flyasync
+
+TOKEN = "fm2_hunter2"
+
+
+def gives(value: Any) -> Any:
+    return value
+
+
+def test_the_help_says_what_each_worker_needs() -> None:
+    said = " ".join(flyasync("bulk", "--help").stdout.split())
+    assert (
+        "each also needs FLYASYNC_LIMITS=redis://HOST:PORT/DB there, so that all count the rate limits together" in said
+    )
+
+
+def test_a_token_in_the_place_of_a_function_is_named_by_its_kind_alone() -> None:
+    with pytest.raises(InvalidInput, match=r"^connect is str, but must be a function that makes a FlyClient$"):
+        _portable(TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(TOKEN, "str"), ({"token": TOKEN}, "dict"), (gives, "gives"), (None, "None")]
+)
+def test_what_a_function_gives_in_the_place_of_a_client_is_named_by_its_kind_alone(value: Any, kind: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^connect gave {kind}, but must give a FlyClient$"):
+        _connected(dumps(partial(gives, value)))  # type: ignore[no-untyped-call]
