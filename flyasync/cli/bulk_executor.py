@@ -11,6 +11,8 @@ from flyasync.deploy.executors import Executor
 
 PATIENCE = 10.0
 """Seconds to wait for a scheduler to answer."""
+GLANCE = 1.0
+"""Seconds to wait for a worker before it is said that there is none."""
 
 
 @asynccontextmanager
@@ -28,7 +30,9 @@ async def executing(
     client = dask.Client(address, asynchronous=True, timeout=patience)
     try:
         await _answered(client, address, patience)
-        if not client.scheduler_info()["workers"]:
+        try:
+            await client.wait_for_workers(1, timeout=GLANCE)
+        except TimeoutError:
             note(f"no worker has come to {address} yet, so the apps wait for one")
         executor: Executor = dask.DaskExecutor(client)
         yield executor
@@ -50,7 +54,7 @@ async def _answered(client: Any, address: str, patience: float) -> None:
     try:
         async with asyncio.timeout(patience + 1):  # a port that answers and says nothing would be waited for
             await client
-    except (OSError, TimeoutError) as error:
+    except Exception as error:  # what is no scheduler answers anything, and Dask makes anything of it
         raise Failure(
             f"no dask scheduler answers at {address} within {patience:g} s: start one with: dask scheduler --host HOST"
         ) from error

@@ -1,11 +1,15 @@
 """What the workers of a dask cluster are told to have, and what of a mistake is never shown."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
 import pytest
 from distributed.protocol.pickle import dumps
 
+from flyasync import Emulator
+from flyasync.cli.bulk_executor import executing
+from flyasync.cli.exits import Failure
 from flyasync.deploy.dask_worker import _connected
 from flyasync.deploy.executor_dask import _portable
 from flyasync.errors import InvalidInput
@@ -23,6 +27,17 @@ def test_the_help_says_what_each_worker_needs() -> None:
     assert (
         "each also needs FLYASYNC_LIMITS=redis://HOST:PORT/DB there, so that all count the rate limits together" in said
     )
+
+
+def test_a_port_where_something_else_answers_is_no_scheduler() -> None:
+    async def main() -> None:
+        async with Emulator() as emulator:
+            address = emulator.url.replace("http://", "tcp://")
+            with pytest.raises(Failure, match=f"no dask scheduler answers at {address}"):
+                async with executing(address, lambda _: None, patience=1):
+                    pass
+
+    asyncio.run(main())
 
 
 def test_a_token_in_the_place_of_a_function_is_named_by_its_kind_alone() -> None:
