@@ -53,7 +53,14 @@ def test_a_turn_has_the_time_of_its_grant_in_the_record_and_no_other() -> None:
     ahead = 100 * SECOND
     grants = [Grant(1, ahead + at) for at in (5 * SECOND - 3, 7 * SECOND, 9 * SECOND - 4)]  # the second came too late
     judged = by_the_server(turns, grants, ahead)
-    assert [turn.decided for turn in judged] == [5 * SECOND - 3, 6 * SECOND, 9 * SECOND - 4]
+    assert [turn.decided for turn in judged] == [5 * SECOND - 3, 9 * SECOND - 4, 6 * SECOND]
+    assert [turn.by for turn in judged] == ["store", "store", "own"]
+
+
+def test_a_turn_that_is_in_no_record_takes_the_time_of_no_other() -> None:
+    turns = [a_turn(1, 5 * SECOND), a_turn(1, 9 * SECOND)]
+    judged = by_the_server(turns, [Grant(1, 9 * SECOND - 4)], 0)
+    assert [(turn.by, turn.decided) for turn in judged] == [("unrecorded", 5 * SECOND), ("store", 9 * SECOND - 4)]
 
 
 def test_processes_that_count_each_for_itself_are_seen_to_exceed_the_limit() -> None:
