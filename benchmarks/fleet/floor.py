@@ -1,0 +1,51 @@
+"""The floor: how long apps take if nothing but the published limits, and the boots, holds them up.
+
+No two apps share a bucket, so one app is enough to reckon with. It asks for the list of its machines, for each of its
+machines, and for the list again, and it waits for each machine. Two lists are within their burst, and each machine's
+wait has a bucket of its own; the creates are what stands in line, in the bucket of their app. Of those a burst leaves
+at once and the others one after the other at the rate, so the last one leaves `(machines - burst) / rate` seconds after
+the first, and after that it boots. That many seconds are one round; with so many apps under way at any time, all of
+them take `apps / at_once` rounds.
+
+Nothing can be faster than what the `published` limits allow. A client leaves a request of each burst unused as a margin
+against jitter, and so `kept` is what is to be expected of it. What a run takes beyond that is the travel of requests,
+three of which go one after the other, and whatever else there is to wait for.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from attrs import frozen
+
+from flyasync.wire.rates import Limits
+
+CREATE = "machines.create"
+
+
+@frozen(kw_only=True)
+class Floor:
+    """The fewest seconds that a run can take: by the published limits, and by those that the client keeps to."""
+
+    published: float
+    kept: float
+
+
+def floor(apps: int, *, at_once: int, machines: int, boot: float) -> Floor:
+    """Reckon for so many apps of so many machines, each of which boots for `boot` seconds."""
+    rounds = max(1.0, apps / at_once)
+    rate = Limits().rate(CREATE)
+    published, kept = (last(machines, burst=burst, per_second=rate.per_second) for burst in (rate.burst, rate.usable))
+    return Floor(published=rounds * (published + boot), kept=rounds * (kept + boot))
+
+
+def last(requests: int, *, burst: int, per_second: float) -> float:
+    """Say after how many seconds the last of so many requests leaves a bucket that was full."""
+    return max(islice(_leaves(burst, per_second), requests))
+
+
+def _leaves(burst: int, per_second: float) -> Iterator[float]:
+    """Give the seconds at which requests leave a bucket in which somebody is always in line."""
+    number = 0
+    while True:
+        number += 1
+        yield max(0.0, (number - burst) / per_second)

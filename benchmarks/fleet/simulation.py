@@ -1,0 +1,172 @@
+"""Any number of apps deployed by one client in virtual time, on an emulator in the same process.
+
+The loop's clock jumps over every wait, so a run shows what the API and the client make apps wait for; the CPU takes no
+virtual time. Each app is made in the emulator's world as it is asked for, since the API makes one a second, and is
+judged by what that world holds when its report comes. Then the emulator forgets it: what stays in memory is the
+client's.
+"""
+
+import asyncio
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from attrs import Factory, define, frozen
+
+from benchmarks.fleet.floor import Floor, floor
+from benchmarks.fleet.judge import Held, is_exact
+from benchmarks.fleet.orders import VARIABLE, Asked, asked
+from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, deploy_many
+from flyasync.emulator import apps
+from flyasync.emulator.regions import CODES
+from flyasync.wire.session import Timeouts
+
+LAUNCH = "scale-1"
+BOOT = 2.0
+LATENCY = (0.02, 0.25)
+FORGET_EVERY = 500
+"""So many reports from one time that the emulator forgets what it was asked to the next."""
+
+_PAGE_MB = 4096 / 2**20
+_NOT_THE_CLIENT = ("flyasync.emulator", "flyasync.testing")
+
+
+@frozen(kw_only=True)
+class Run:
+    """How many apps of how many machines, and how many of them at once.
+
+    The client has room for as many calls and long polls as so many apps can use, unless it `is_usual`.
+    """
+
+    apps: int
+    at_once: int
+    machines: int = 3
+    is_usual: bool = False
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """What the client is given."""
+        most = self.at_once * self.machines
+        return Timeouts() if self.is_usual else Timeouts(calls=most, polls=most)
+
+    @property
+    def regions(self) -> Sequence[str]:
+        """Where the machines go, one in each."""
+        return CODES[: self.machines]
+
+    @property
+    def marks(self) -> list[int]:
+        """After how many apps to look: each power of ten, and the last one."""
+        return [*(10**power for power in range(3, 7) if 10**power < self.apps), self.apps]
+
+    def floor(self, done: int) -> Floor:
+        """Say what so many of the apps take at the least."""
+        return floor(done, at_once=self.at_once, machines=self.machines, boot=BOOT)
+
+
+@frozen(kw_only=True)
+class Mark:
+    """How things stood when so many apps were done: the seconds that had passed, and what was in memory.
+
+    `objects` counts what the client had of this package's own; `memory_mb` is all that the process had.
+    """
+
+    apps: int
+    virtual: float
+    cpu: float
+    memory_mb: float
+    objects: int
+
+
+@define
+class Seen:
+    """What came of a run; `wrong` are apps that were not exactly as asked for when their report came."""
+
+    requests: Counter[str] = Factory(Counter)
+    limited: int = 0
+    wrong: list[str] = Factory(list)
+
+
+async def simulate(run: Run, tell: Callable[[Mark], None] = lambda _: None) -> Seen:
+    """Deploy to all of its apps, `tell` how things stand at each mark, and say what was seen."""
+    async with (
+        Emulator(seed=1, boot=(BOOT, BOOT), latency=LATENCY) as emulator,
+        FlyClient(emulator.token, base_url=emulator.url, timeout=run.timeouts) as fly,
+    ):
+        simulation = _Simulation(run, emulator, tell)
+        many = deploy_many(fly, simulation.builder, simulation.names(), at_once=run.at_once)
+        async with aclosing(many) as reports:
+            async for report in reports:
+                simulation.take(report)
+        return simulation.seen
+
+
+class _Simulation:
+    """A run under way, and the emulator whose memory is kept short."""
+
+    def __init__(self, run: Run, emulator: Emulator, tell: Callable[[Mark], None]) -> None:
+        self.seen = Seen()
+        self._run = run
+        self._tell = tell
+        self._emulator = emulator
+        self._base = DeployBuilder("base").to_regions(*run.regions).with_launch(LAUNCH).require("all")
+        self._under_way: dict[str, Asked] = {}
+        self._done = 0
+        self._began = asyncio.get_running_loop().time()
+        self._cpu = time.process_time()
+
+    def names(self) -> Iterator[str]:
+        """Give the apps one by one, each of them made by then."""
+        for number in range(self._run.apps):
+            row = asked(number, self._run.regions)
+            self._under_way[row.app] = row
+            apps.create(self._emulator.world, row.app, org_slug="personal", network="")
+            yield row.app
+
+    def builder(self, app: str) -> DeployBuilder:
+        """Say what an app shall be."""
+        row = self._under_way[app]
+        return self._base.for_app(app).with_image(row.image).with_env({VARIABLE: row.tenant})
+
+    def take(self, report: DeployReport) -> None:
+        """Judge an app, forget it, and look how things stand if it is time."""
+        world = self._emulator.world
+        held = [Held.of(machine) for machine in world.machines_of(report.app)]
+        if not (report.ok and is_exact(self._under_way.pop(report.app), LAUNCH, held)):
+            self.seen.wrong.append(report.app)
+        apps.delete(world, report.app)
+        self._done += 1
+        if self._done % FORGET_EVERY == 0 or self._done in self._run.marks:
+            self._forget()
+        if self._done in self._run.marks:
+            self._tell(self._mark())
+
+    def _forget(self) -> None:
+        """Count what the emulator was asked, and have it forget that."""
+        journal = self._emulator._opened().journal  # noqa: SLF001 - no user needs an emulator with a short memory
+        for (action, _), count in journal.counts.items():
+            self.seen.requests[action] += count
+        self.seen.limited += sum(journal.limited.values())
+        for kept in (journal.counts, journal.limited, journal.entries):
+            kept.clear()
+
+    def _mark(self) -> Mark:
+        virtual = asyncio.get_running_loop().time() - self._began
+        cpu = time.process_time() - self._cpu
+        gc.collect()
+        return Mark(apps=self._done, virtual=virtual, cpu=cpu, memory_mb=_memory_mb(), objects=_objects())
+
+
+def _memory_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MB
+
+
+def _objects() -> int:
+    return sum(_is_the_clients(type(each).__module__) for each in gc.get_objects())
+
+
+def _is_the_clients(module: object) -> bool:
+    return isinstance(module, str) and module.startswith("flyasync.") and not module.startswith(_NOT_THE_CLIENT)
