@@ -1,0 +1,46 @@
+"""CPU time of several subjects side by side: they take turns, so that a machine whose speed drifts slows all alike."""
+
+import gc
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from benchmarks.table import Spread
+
+Taken = Mapping[str, Sequence[float]]
+"""Seconds of CPU by subject, one for each round."""
+
+
+def alternate(subjects: Mapping[str, Callable[[], object]], rounds: int) -> Taken:
+    """Run each subject once a round; the first round is for warming up and counts for nothing."""
+    taken: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(rounds + 1):
+        for name, subject in subjects.items():
+            gc.collect()
+            began = time.process_time()
+            subject()
+            if number:
+                taken[name].append(time.process_time() - began)
+    return taken
+
+
+async def alternate_tasks(subjects: Mapping[str, Callable[[], Awaitable[object]]], rounds: int) -> Taken:
+    """Do the same with subjects that are awaited."""
+    taken: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(rounds + 1):
+        for name, subject in subjects.items():
+            gc.collect()
+            began = time.process_time()
+            await subject()
+            if number:
+                taken[name].append(time.process_time() - began)
+    return taken
+
+
+def spread(taken: Taken, subject: str, *, per: float = 1.0) -> Spread:
+    """Give what `subject` took, for each of `per`."""
+    return Spread.of(seconds / per for seconds in taken[subject])
+
+
+def ratio(taken: Taken, subject: str, base: str) -> Spread:
+    """Give what `subject` took as a ratio of what `base` took in the same round."""
+    return Spread.of(mine / its for mine, its in zip(taken[subject], taken[base], strict=True))
