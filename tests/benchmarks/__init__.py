@@ -1,1 +1,0 @@
-"""Tests of the benchmarks: each runs at its smallest, and reckons rightly."""
