@@ -94,12 +94,12 @@ def _as_json(name: str, tables: Iterable[Table], seconds: float) -> dict[str, An
 
 def show(table: Table) -> None:
     """Print a table for people: goals beside the figures, and below it why any was missed."""
-    console = Console(width=WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False, markup=False)
     console.print(_drawn(table))
     for note in table.notes:
-        console.print(f"  {note}", markup=False)
+        console.print(f"  {note}")
     for row, goal in table.missed:
-        console.print(f"  missed: {row.name}, {goal.column} {goal}: {goal.why or 'no reason is known'}", markup=False)
+        console.print(f"  missed: {row.name}, {goal.column} {goal}: {goal.why or 'no reason is known'}")
     sys.stdout.flush()
 
 

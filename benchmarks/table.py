@@ -139,9 +139,7 @@ class Table:
 
 
 def _plain(figure: Figure) -> Any:
-    return (
-        {"min": figure.low, "median": figure.median, "max": figure.high} if isinstance(figure, Spread) else figure
-    )
+    return {"min": figure.low, "median": figure.median, "max": figure.high} if isinstance(figure, Spread) else figure
 
 
 def _why(goal: Goal, *, is_met: bool) -> dict[str, str]:

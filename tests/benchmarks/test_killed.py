@@ -1,0 +1,21 @@
+"""What has to survive trouble does so at the smallest size of its benchmark, too."""
+
+import asyncio
+
+import pytest
+
+from benchmarks import rolling, sigkill
+from flyasync.testing import run_virtual
+
+
+def test_a_failing_check_in_a_rolling_update_leaves_nothing_odd(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_virtual(rolling.main(6, 2)) == 0
+    output = capsys.readouterr().out
+    assert "6 of 6 as at first" in output
+    assert "429s: 0" in output
+
+
+def test_a_command_killed_at_a_random_moment_is_taken_up_by_the_next_one() -> None:
+    result = asyncio.run(sigkill.kill("rolling", seed=1))
+    assert result.requests
+    assert result.is_as_wanted, result
