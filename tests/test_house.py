@@ -23,19 +23,20 @@ ROOMS: dict[str, set[str]] = {
 }
 ORDER: dict[str, list[str]] = {
     "models": [
-        "scalars", "record", "guest", "service", "container", "config", "app", "lease", "machine", "action", "volume",
-        "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log", "hosts", "secrecy",
-        "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert", "toml_section", "toml_services",
-        "toml_equipment", "fly_toml",
+        "scalars", "record", "kinds", "quick", "guest", "service", "container", "config", "app", "lease", "machine",
+        "action", "volume", "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log",
+        "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
+        "toml_section", "toml_services", "toml_equipment", "fly_toml",
     ],
     "wire": [
         "request", "events", "judge", "rates", "gcra", "limits", "limits_shared", "limits_file", "limits_redis",
         "credentials", "limits_backing", "retries", "session", "sender",
     ],
     "api": [
-        "call", "spans", "paging", "waits", "once", "leases", "changes", "fly_toml", "apps", "actions", "waiting",
-        "metadata", "processes", "machines", "volumes", "secrets", "secret_keys", "certificates", "ip_assignments",
-        "tokens", "graphql", "orgs", "logs", "platform", "postgres_databases", "postgres", "client",
+        "call", "spans", "paging", "prospects", "watch", "waits", "once", "leases", "changes", "fly_toml", "apps",
+        "actions", "waiting", "metadata", "processes", "machines", "volumes", "secrets", "secret_keys",
+        "certificates", "ip_assignments", "tokens", "graphql", "orgs", "logs", "platform",
+        "postgres_databases", "postgres", "client",
     ],
     "deploy": [
         "strategy", "merge", "release", "deployment", "fleet", "plan", "group", "moves", "strategies", "placement",
@@ -56,12 +57,12 @@ ORDER: dict[str, list[str]] = {
         "routes", "server",
     ],
     "cli": [
-        "exits", "options", "signals", "watching", "app_making",
+        "exits", "fault", "options", "signals", "watching", "app_making",
         "order", "outline", "stages", "wording", "event_json", "display", "tables",
-        "answers", "asking", "groups", "organizations", "suggest", "params", "rollout", "rows", "live", "sections",
-        "deploy_options", "together", "wanted", "deploy",
+        "answers", "asking", "groups", "organizations", "offers", "suggest", "params", "rollout", "rows", "live",
+        "sections", "deploy_options", "together", "wanted", "deploy_begin", "deploy",
         "bulk_options", "bulk_rows", "bulk_builders", "bulk_journal", "bulk_tally", "bulk_summary", "bulk_display",
-        "bulk_live", "bulk_executor", "bulk_order", "bulk_work", "bulk_run", "bulk",
+        "bulk_live", "bulk_executor", "bulk_order", "bulk_work", "bulk_run", "bulk_begin", "bulk",
         "destroy", "apps", "machine_config",
         "machine_actions", "machine_views", "machine_changes", "machine_metadata", "machine_lease", "machines",
         "volumes", "env_file", "secrets", "certificates", "ips", "regions", "tokens", "lint", "emulator", "completion",

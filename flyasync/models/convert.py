@@ -4,25 +4,26 @@ Keys that a model does not know, and nulls said aloud, are kept in its `extra` a
 a value of the wrong type is a Mismatch that says where.
 """
 
-import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, Final, TypeVar, Union, get_args, get_origin
+from functools import cache
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, fields
 from cattrs import ClassValidationError, Converter
 from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from flyasync.models.kinds import is_leaf, is_list, is_map, is_optional, named, types_of, unless_null
+from flyasync.models.quick import Read, quick_reader
 from flyasync.models.record import Kept, Record
 from flyasync.models.scalars import Autostop, Duration, Timestamp
 
 T = TypeVar("T")
-Read = Callable[[Any, Any], Any]
 Write = Callable[[Any], Any]
 
 _SHOWN: Final = 40  # characters of a wrong value
-_LEAVES: Final = frozenset({str, int, float, bool, types.NoneType})
 
 
 class Mismatch(ValueError):
@@ -43,10 +44,15 @@ class Mismatch(ValueError):
 
 def structure(data: Any, kind: type[T]) -> T:
     """Read parsed JSON as a model, or as `list[Model]` and the like; raises Mismatch."""
+    was_collecting = gc.isenabled()
     try:
+        gc.disable()  # nothing made here is garbage, and in a long list looking for some takes longer than reading it
         return _converter.structure(data, kind)
     except Mismatch as mismatch:
         raise mismatch.under("$") from None
+    finally:
+        if was_collecting:
+            gc.enable()
 
 
 def unstructure(model: Any) -> Any:
@@ -62,6 +68,12 @@ def _is_record(kind: Any) -> bool:
 
 
 def _read_record(kind: type[Record], converter: Converter) -> Read:
+    # Seldom needed, and dear to make: it is made when it is.
+    careful = cache(lambda: _read_carefully(kind, converter))
+    return quick_reader(kind, converter.get_structure_hook, lambda data, _: careful()(data, kind))
+
+
+def _read_carefully(kind: type[Record], converter: Converter) -> Read:
     known = frozenset(one.name for one in fields(kind)) - {"extra"}
     base = make_dict_structure_fn(kind, converter, extra=override(omit=True))
     keep = Record.extra.__set__  # type: ignore[attr-defined]  # a slot's own door into a frozen value
@@ -69,18 +81,16 @@ def _read_record(kind: type[Record], converter: Converter) -> Read:
     def read(data: Any, _: Any) -> Any:
         if type(data) is not dict:
             return _read_null(kind, data)
-        try:
-            return base(data, kind) if known.issuperset(data) and None not in data.values() else read_whole(data)
-        except ClassValidationError as error:
-            raise _first(error) from None
-
-    def read_whole(data: dict[str, Any]) -> Any:
         # Go, at the other end, takes keys in any case; so do we, and remember the case.
         spelled = {key.lower(): key for key in data if key not in known and key.lower() in known.difference(data)}
-        record = base({**data, **{name: data[key] for name, key in spelled.items()}}, kind)
+        try:
+            record = base({**data, **{name: data[key] for name, key in spelled.items()}}, kind)
+        except ClassValidationError as error:
+            raise _first(error) from None
         named = known.union(spelled.values())
         kept = {key: value for key, value in data.items() if key not in named or value is None}
-        keep(record, Kept(kept, spelled=spelled))
+        if kept or spelled:
+            keep(record, Kept(kept, spelled=spelled))
         return record
 
     return read
@@ -96,7 +106,7 @@ def _first(error: ClassValidationError) -> Exception:
     cause, note = error.group_exceptions()[0][0]
     step = f".{note.name}"
     if isinstance(cause, KeyError):
-        return Mismatch(step, f"expected {_name(note.type)}, but it is missing")
+        return Mismatch(step, f"expected {named(note.type)}, but it is missing")
     return cause.under(step) if isinstance(cause, Mismatch) else cause
 
 
@@ -125,16 +135,8 @@ def _with_kept(data: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
 # Leaves
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
-
-
-def _is_leaf(kind: Any) -> bool:
-    return _LEAVES.issuperset(_options(kind)) if kind is not Any else False
-
-
 def _read_leaf(kind: Any) -> Read:
-    accepted = frozenset(_options(kind)) | ({int} if float in _options(kind) else frozenset())
+    accepted = types_of(kind)
     whole = int in accepted and float not in accepted
 
     def read(value: Any, _: Any) -> Any:
@@ -142,7 +144,7 @@ def _read_leaf(kind: Any) -> Read:
             return value
         if whole and type(value) is float and value.is_integer():
             return int(value)
-        raise _mismatch(_name(kind), value, secret=str in accepted)
+        raise _mismatch(named(kind), value, secret=str in accepted)
 
     return read
 
@@ -153,66 +155,55 @@ def _mismatch(expected: str, got: Any, *, secret: bool = False) -> Mismatch:
     return Mismatch("", f"expected {expected}, got {'null' if got is None else shown[:_SHOWN]}")
 
 
-def _name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
-
-
 # Scalars, options, lists and maps
 
 
 def _read_scalar(kind: type, make: Callable[[Any], Any], accepted: frozenset[type]) -> Read:
     def read(value: Any, _: Any) -> Any:
         if type(value) not in accepted:
-            raise _mismatch(_name(kind), value)
+            raise _mismatch(named(kind), value)
         try:
             return make(value)
         except (ValueError, OverflowError):
-            raise _mismatch(_name(kind), value) from None
+            raise _mismatch(named(kind), value) from None
 
     return read
 
 
-def _is_optional(kind: Any) -> bool:
-    return types.NoneType in _options(kind) and len(_options(kind)) == len({"kind", "None"})
-
-
-def _inside(kind: Any) -> Any:
-    return next(option for option in _options(kind) if option is not types.NoneType)
-
-
 def _read_optional(kind: Any, converter: Converter) -> Read:
-    inside = _inside(kind)
+    inside = unless_null(kind)
     inner = converter.get_structure_hook(inside)
     return lambda value, _: None if value is None else inner(value, inside)
 
 
 def _write_optional(kind: Any, converter: Converter) -> Write:
-    inner = converter.get_unstructure_hook(_inside(kind))
+    inner = converter.get_unstructure_hook(unless_null(kind))
     return identity if inner is identity else lambda value: None if value is None else inner(value)
-
-
-def _is_list(kind: Any) -> bool:
-    return get_origin(kind) in {Sequence, list, tuple}
-
-
-def _is_map(kind: Any) -> bool:
-    return get_origin(kind) in {Mapping, dict}
 
 
 def _read_list(kind: Any, converter: Converter) -> Read:
     inside = get_args(kind)[0]  # a tuple names an ellipsis after it
     inner = converter.get_structure_hook(inside)
     make: type = list if get_origin(kind) is list else tuple
+    leaves = types_of(inside) if is_leaf(inside) else frozenset()
 
     def read(data: Any, _: Any) -> Any:
         if data is None:  # an empty slice of Go
             return make()
         if type(data) is not list:
             raise _mismatch("a list", data, secret=True)
+        for item in data:
+            if type(item) not in leaves:
+                break
+        else:
+            return make(data)
+        items = []
         try:
-            return make([inner(item, inside) for item in data])
+            for item in data:
+                items.append(inner(item, inside))  # noqa: PERF401 - a comprehension is a call of its own, before 3.12
         except Mismatch:
             raise _blamed(enumerate(data), inner, inside, "[{}]".format) from None
+        return make(items)
 
     return read
 
@@ -220,12 +211,18 @@ def _read_list(kind: Any, converter: Converter) -> Read:
 def _read_map(kind: Any, converter: Converter) -> Read:
     _, inside = get_args(kind)
     inner = converter.get_structure_hook(inside)
+    leaves = types_of(inside) if is_leaf(inside) else frozenset()
 
     def read(data: Any, _: Any) -> Any:
         if data is None:  # an empty map of Go
             return {}
         if type(data) is not dict:
             raise _mismatch("an object", data, secret=True)
+        for item in data.values():
+            if type(item) not in leaves:
+                break
+        else:
+            return data.copy()
         try:
             return {key: inner(item, inside) for key, item in data.items()}
         except Mismatch:
@@ -256,16 +253,16 @@ def _write_map(kind: Any, converter: Converter) -> Write:
 def _make() -> Converter:
     # The last one registered is asked first.
     converter = Converter(detailed_validation=True)
-    converter.register_structure_hook_factory(_is_optional, _read_optional)
-    converter.register_unstructure_hook_factory(_is_optional, _write_optional)
-    converter.register_structure_hook_factory(_is_list, _read_list)
-    converter.register_unstructure_hook_factory(_is_list, _write_list)
-    converter.register_structure_hook_factory(_is_map, _read_map)
-    converter.register_unstructure_hook_factory(_is_map, _write_map)
-    converter.register_structure_hook_factory(_is_leaf, _read_leaf)
+    converter.register_structure_hook_factory(is_optional, _read_optional)
+    converter.register_unstructure_hook_factory(is_optional, _write_optional)
+    converter.register_structure_hook_factory(is_list, _read_list)
+    converter.register_unstructure_hook_factory(is_list, _write_list)
+    converter.register_structure_hook_factory(is_map, _read_map)
+    converter.register_unstructure_hook_factory(is_map, _write_map)
+    converter.register_structure_hook_factory(is_leaf, _read_leaf)
     for leaf in (str, int, float, bool):  # a hook for a plain type outranks every factory
         converter.register_structure_hook(leaf, _read_leaf(leaf))
-    converter.register_unstructure_hook_factory(_is_leaf, lambda _: identity)
+    converter.register_unstructure_hook_factory(is_leaf, lambda _: identity)
     converter.register_structure_hook_factory(_is_record, _read_record)
     converter.register_unstructure_hook_factory(_is_record, _write_record)
     converter.register_structure_hook(

@@ -54,9 +54,7 @@ class Duration(float):
     @classmethod
     def from_wire(cls, value: str | float) -> "Duration":
         """Read what the API sent: a Go duration, or a number of nanoseconds."""
-        if isinstance(value, str):
-            return cls.parse(value)
-        return cls(value / 1e9, wire=value)
+        return _parsed(value) if isinstance(value, str) else cls(value / 1e9, wire=value)
 
     @property
     def wire(self) -> str | float:

@@ -1,8 +1,10 @@
 """Reading and writing lose nothing, coerce nothing, and say where it went wrong."""
 
+import gc
 import json
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Union, get_args, get_origin
 
 import attrs
@@ -279,3 +281,16 @@ def test_a_mismatch_repeats_no_secret() -> None:
 def test_unknown_words_are_fine() -> None:
     data = {"id": "1", "name": "a", "state": "dreaming", "region": "xyz", "host_status": "odd", "config": {"size": "?"}}
     assert structure(data, Machine).state == "dreaming"
+
+
+@pytest.mark.parametrize("data", [{"cpus": 1}, {"cpus": "1"}])
+@pytest.mark.parametrize("is_on", [True, False])
+def test_reading_leaves_the_collection_of_garbage_as_it_was(data: dict[str, Any], *, is_on: bool) -> None:
+    was_on = gc.isenabled()
+    (gc.enable if is_on else gc.disable)()
+    try:
+        with suppress(Mismatch):
+            structure(data, Guest)
+        assert gc.isenabled() is is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()

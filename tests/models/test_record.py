@@ -14,7 +14,7 @@ from flyasync.models.convert import structure, unstructure
 from flyasync.models.guest import Guest
 from flyasync.models.lease import Lease
 from flyasync.models.machine import Machine, MachineEvent
-from flyasync.models.record import Record
+from flyasync.models.record import NOTHING_KEPT, Record
 from flyasync.models.service import Check, HTTPHeader, Port, Service
 
 SECRET = "hunter2-hunter2"
@@ -88,3 +88,26 @@ def test_users_may_send_keys_that_have_no_field_yet() -> None:
 def test_copies_are_sent_as_the_original(again: Any) -> None:
     data = {"Image": "nginx", "warp": 9, "services": [None, {"autostop": True, "checks": [{"interval": "60s"}]}]}
     assert unstructure(again(structure(data, MachineConfig))) == data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda extra: extra.__setitem__("warp", 9),
+        lambda extra: extra.update(warp=9),
+        lambda extra: extra.setdefault("warp", 9),
+        lambda extra: extra.__ior__({"warp": 9}),
+        lambda extra: extra.pop("warp", None),
+        lambda extra: extra.clear(),
+    ],
+)
+def test_the_nothing_that_records_share_cannot_be_changed(change: Any) -> None:
+    with pytest.raises(TypeError, match="evolve"):
+        change(Guest().extra)
+    assert structure({"cpus": 1}, Guest).extra == {} == Guest().extra
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_records_without_unknown_keys_share_one_nothing(again: Any) -> None:
+    read = structure({"cpus": 1}, Guest)
+    assert Guest().extra is read.extra is again(read).extra is NOTHING_KEPT

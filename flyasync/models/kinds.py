@@ -1,0 +1,47 @@
+"""What a field's annotation says: which types of JSON may stand there, and what stands inside."""
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Union, get_args, get_origin
+
+_LEAVES: Final = frozenset({str, int, float, bool, types.NoneType})
+
+
+def options(kind: Any) -> tuple[Any, ...]:
+    """Give the members of a union; any other type is its own only one."""
+    return get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
+
+
+def is_leaf(kind: Any) -> bool:
+    """Whether it is a text, a number, a boolean or null, or one of several of these."""
+    return _LEAVES.issuperset(options(kind)) if kind is not Any else False
+
+
+def types_of(kind: Any) -> frozenset[type]:
+    """Give the types that stand for a leaf: a whole number is a float as well."""
+    return frozenset(options(kind)) | ({int} if float in options(kind) else frozenset())
+
+
+def is_optional(kind: Any) -> bool:
+    """Whether it is one type or null."""
+    return types.NoneType in options(kind) and len(options(kind)) == len({"kind", "None"})
+
+
+def unless_null(kind: Any) -> Any:
+    """Give what an optional type is when it is not null."""
+    return next(option for option in options(kind) if option is not types.NoneType)
+
+
+def is_list(kind: Any) -> bool:
+    """Whether it is a list of something."""
+    return get_origin(kind) in {Sequence, list, tuple}
+
+
+def is_map(kind: Any) -> bool:
+    """Whether it is an object with keys of the user's own."""
+    return get_origin(kind) in {Mapping, dict}
+
+
+def named(kind: Any) -> str:
+    """Name a type as a user would write it."""
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
