@@ -1,0 +1,171 @@
+"""The time until N machines run: flyasync, what one would write without it, and what else there is to install.
+
+All launch the same machines of the same apps in 30 regions, each on an emulator of its own that keeps the published
+limits, whose requests travel 20 to 250 ms, and whose machines boot for two seconds. The apps are there beforehand. What
+runs, and how often a limit said no, is the emulator's word. The floor is what the published limits and the boot alone
+take: see `benchmarks.fleet.floor`.
+
+flyasync and the hand-written ones, which `benchmarks/rivals` shows, run in virtual time: there is no CPU in it, so the
+machine does not matter. The ready-made SDKs run as programs in real time, beside flyasync as a program, and at a
+smaller size. They are installed for that; one that cannot be is not measured.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.fleet.floor import Floor, floor
+from benchmarks.rivals import at_once, paced, retry_for_ever, retry_once, with_flyasync
+from benchmarks.rivals.kits import FLYASYNC, KITS, Install, NotThereError, Program
+from benchmarks.rivals.pretend import Launched, pretended
+from benchmarks.rivals.programs import side_by_side
+from benchmarks.rivals.wanted import REGIONS, Wanted, wanted
+from benchmarks.table import Column, Figure, Goal, Plot, Row, Table
+from flyasync.testing import run_virtual
+
+Rival = Callable[[str, str, Sequence[Wanted]], Awaitable[None]]
+"""What launches machines by the API at a URL, with a token, and returns when it has done what it can."""
+
+OURS = "flyasync"
+RIVALS: Mapping[str, Rival] = {
+    OURS: with_flyasync.launch,
+    "aiohttp, gather": at_once.launch,
+    "aiohttp, gather, a 429 once more after 2 s": retry_once.launch,
+    "aiohttp, gather, a 429 again each second": retry_for_ever.launch,
+    "aiohttp, aiolimiter, a 429 again": paced.launch,
+}
+SIZES = (60, 300)
+APPS = (1, 3, 30)
+BOOT = 2.0
+REAL = 12
+"""Machines of the launch in real time."""
+
+COLUMNS = (
+    Column(name="started"),
+    Column(name="seconds", form=".1f"),
+    Column(name="floor", form=".0f"),
+    Column(name="ratio", form=".3f"),
+    Column(name="429s", form=",d"),
+    Column(name="requests each", form=".2f"),
+    Column(name="waits each", form=".2f"),
+)
+NOTES = (
+    "Each: for each machine that was wanted. Waits are counted apart from other requests.",
+    "A launch that does not start all has no ratio, and its time is when it gave up.",
+)
+
+
+def measure(*, tiny: bool) -> Iterator[Table]:
+    """Launch at each size, by flyasync and its rivals."""
+    with TemporaryDirectory() as directory, ThreadPoolExecutor(1) as meanwhile:
+        kits = meanwhile.submit(installed, {} if tiny else KITS, Path(directory))
+        for machines in (6,) if tiny else SIZES:
+            yield in_virtual_time(machines, APPS[:2] if tiny else APPS)
+        yield in_real_time(3, *kits.result(), boot=0.2) if tiny else in_real_time(REAL, *kits.result(), boot=BOOT)
+
+
+# In virtual time
+
+
+def in_virtual_time(machines: int, spreads: Sequence[int]) -> Table:
+    """Launch so many machines in each of these numbers of apps, by each rival."""
+    return Table(
+        title=f"{machines} machines in {len(REGIONS)} regions, in virtual time",
+        subject="apps: by",
+        columns=COLUMNS,
+        rows=[_virtual(machines, apps, name) for apps in spreads for name in RIVALS],
+        notes=NOTES,
+        plot=Plot(
+            title=f"How many of {machines} machines run in the end",
+            along="apps that they are spread over",
+            up="machines that run",
+            column="started",
+            series=lambda row: row.name.partition(": ")[2],
+            place=lambda row: int(row.name.split()[0]),
+        ),
+    )
+
+
+def _virtual(machines: int, apps: int, name: str) -> Row:
+    order = wanted(machines, apps=apps)
+    least = floor(apps, at_once=apps, machines=machines // apps, boot=BOOT)
+    came = run_virtual(launched(RIVALS[name], order))
+    row = f"{apps} app{'s' * (apps > 1)}: {name}"
+    goals = (*_goals(machines), Goal(column="ratio", at_most=1.02, why=why_slower(least)))
+    return Row(name=row, figures=figures(machines, least, came), goals=goals if name == OURS else ())
+
+
+async def launched(rival: Rival, order: Sequence[Wanted]) -> Launched:
+    """Have a rival launch these machines, on an emulator of its own."""
+    now = asyncio.get_running_loop().time
+    async with pretended(order, boot=BOOT) as emulator:
+        began = now()
+        await rival(emulator.url, emulator.token, order)
+        return Launched.of(emulator, now() - began)
+
+
+# In real time
+
+
+def in_real_time(machines: int, kits: Mapping[str, Program], missing: Mapping[str, str], *, boot: float) -> Table:
+    """Launch so many machines in one app, by flyasync and these kits, side by side; `missing` says why others are."""
+    programs = {OURS: FLYASYNC, **kits}
+    came = side_by_side(programs, wanted(machines, apps=1), boot=boot)
+    broken = dict.fromkeys(programs.keys() - came.keys(), "it broke")
+    least = floor(1, at_once=1, machines=machines, boot=boot)
+    rows = [
+        *(_row(name, machines, figures(machines, least, each)) for name, each in came.items()),
+        *(_row(f"{name}, not measured: {why}", machines, {}) for name, why in {**missing, **broken}.items()),
+    ]
+    title = f"{machines} machines in one app, in real time"
+    return Table(title=title, subject="by", columns=COLUMNS, rows=rows, notes=NOTES)
+
+
+def _row(name: str, machines: int, figures: Mapping[str, Figure]) -> Row:
+    return Row(name=name, figures=figures, goals=_goals(machines) if name.startswith(OURS) else ())
+
+
+def installed(installs: Mapping[str, Install], directory: Path) -> tuple[dict[str, Program], dict[str, str]]:
+    """Install what can be, each in its own directory; give the programs, and why others are not there."""
+    programs: dict[str, Program] = {}
+    missing: dict[str, str] = {}
+    for number, (name, install) in enumerate(installs.items()):
+        try:
+            programs[name] = install(directory / str(number))
+        except NotThereError as error:
+            missing[name] = str(error)
+    return programs, missing
+
+
+# Figures and goals
+
+
+def figures(machines: int, least: Floor, came: Launched) -> dict[str, Figure]:
+    """Reckon a row's figures; there is no ratio where not all of the machines run."""
+    assert came.started <= machines, "a machine was made twice"
+    return {
+        "started": came.started,
+        "seconds": came.seconds,
+        "floor": least.published,
+        "ratio": came.seconds / least.published if came.started == machines else None,
+        "429s": came.limited,
+        "requests each": came.requests / machines,
+        "waits each": came.waits / machines,
+    }
+
+
+def _goals(machines: int) -> tuple[Goal, ...]:
+    return (
+        Goal(column="started", at_least=machines),
+        Goal(column="429s", at_most=0),
+        Goal(column="requests each", at_most=3),
+    )
+
+
+def why_slower(least: Floor) -> str:
+    """Say what flyasync takes beyond a floor."""
+    margin = least.kept - least.published
+    kept_back = f"a margin in each burst, so that jitter causes no 429, takes {margin:g} s, and " if margin else ""
+    return f"{kept_back}a list, a create and a list travel one after the other, however short the floor is"

@@ -1,0 +1,24 @@
+"""The same with the rule of many a first sketch: after a 429 try once more in two seconds."""
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+
+from benchmarks.rivals import bare
+from benchmarks.rivals.wanted import Wanted
+
+
+async def launch(url: str, token: str, wanted: Sequence[Wanted]) -> None:
+    """Launch all of them."""
+    async with bare.session(url, token) as session:
+        await asyncio.gather(*(_one(session, each) for each in wanted))
+
+
+async def _one(session: aiohttp.ClientSession, wanted: Wanted) -> None:
+    status, machine, _ = await bare.create(session, wanted)
+    if status == 429:
+        await asyncio.sleep(2)
+        status, machine, _ = await bare.create(session, wanted)
+    if status < 400:
+        await bare.wait(session, wanted, machine)

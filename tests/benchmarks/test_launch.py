@@ -1,0 +1,93 @@
+"""That launches are compared, each by what the emulator saw of it, and that a rival which cannot run is told."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fleet.floor import floor
+from benchmarks.launch import COLUMNS, OURS, RIVALS, figures, in_real_time, installed, launched, measure, why_slower
+from benchmarks.rivals import kits
+from benchmarks.rivals.kits import NotThereError, Program
+from benchmarks.rivals.pretend import Launched
+from benchmarks.rivals.wanted import REGIONS, wanted
+
+
+def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
+    virtual, real = measure(tiny=True)
+    names = {column.name for column in COLUMNS}
+    assert [row.name for row in virtual.rows] == [f"{apps}: {name}" for apps in ("1 app", "3 apps") for name in RIVALS]
+    assert [row.name for row in real.rows] == [OURS]
+    for table in (virtual, real):
+        assert all(row.figures.keys() == names for row in table.rows)
+        goals = {goal.column for row in table.rows for goal in row.goals}
+        assert goals
+        assert names >= goals
+    assert real.rows[0].figures["started"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "started"),
+    [
+        (OURS, 8),
+        ("aiohttp, gather", 3),
+        ("aiohttp, gather, a 429 once more after 2 s", 5),
+        ("aiohttp, gather, a 429 again each second", 8),
+        ("aiohttp, aiolimiter, a 429 again", 8),
+    ],
+)
+async def test_of_eight_machines_in_one_app_so_many_run(name: str, started: int) -> None:
+    came = await launched(RIVALS[name], wanted(8, apps=1))
+    assert came.started == came.waits == started
+    assert (came.limited == 0) == (name == OURS)
+
+
+def test_each_app_gets_as_many_machines_and_the_regions_follow_each_other() -> None:
+    order = wanted(60, apps=3)
+    assert Counter(each.app for each in order) == {"shop-0": 20, "shop-1": 20, "shop-2": 20}
+    assert Counter(each.region for each in order) == dict.fromkeys(REGIONS, 2)
+    assert len(set(REGIONS)) == 30
+
+
+def test_a_launch_that_gave_up_has_no_ratio() -> None:
+    least = floor(1, at_once=1, machines=6, boot=2)
+    came = Launched(started=6, seconds=10, limited=4, requests=12, waits=6)
+    assert figures(6, least, came)["ratio"] == 2
+    assert figures(12, least, came)["ratio"] is None
+    assert figures(12, least, came)["requests each"] == 1
+
+
+def test_the_margin_is_to_blame_only_where_a_burst_is_used_up() -> None:
+    assert "margin" in why_slower(floor(1, at_once=1, machines=60, boot=2))
+    assert "margin" not in why_slower(floor(30, at_once=30, machines=2, boot=2))
+
+
+def test_what_cannot_be_installed_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
+    def fails(_: Path) -> Program:
+        kits.run(sys.executable, "-c", "raise SystemExit(3)")
+        return Program([])
+
+    def is_unknown(_: Path) -> Program:
+        raise NotThereError("nobody has it")
+
+    works = Program(["true"])
+    programs, missing = installed({"a": fails, "b": is_unknown, "c": lambda _: works}, tmp_path)
+    assert programs == {"c": works}
+    assert missing == {"a": f"{Path(sys.executable).name} ended with 3", "b": "nobody has it"}
+
+
+def test_an_installer_that_is_not_there_is_named() -> None:
+    with pytest.raises(NotThereError, match="no-such-installer is not there"):
+        kits.run("no-such-installer")
+
+
+def test_a_program_that_breaks_has_a_row_that_says_so() -> None:
+    breaks = Program([sys.executable, "-c", "print('ready'); raise SystemExit(1)"])
+    table = in_real_time(1, {"broken": breaks}, {"absent": "no network"}, boot=0.1)
+    assert [row.name for row in table.rows] == [
+        OURS,
+        "absent, not measured: no network",
+        "broken, not measured: it broke",
+    ]
+    assert not [row for row, _ in table.missed if row.name != OURS]
