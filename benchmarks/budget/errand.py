@@ -23,7 +23,7 @@ class Order:
     """What a process is to do: so many turns of one bucket by so many tasks, or so many calls of an API at a `url`."""
 
     backing: str
-    rate: tuple[float, int, int] = (1, 1, 0)  # a second, burst, spare
+    rate: tuple[float, int, float] = (1, 1, 0)  # a second, burst, spare
     turns: int = 0
     tasks: int = 1
     url: str = ""

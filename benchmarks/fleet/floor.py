@@ -7,7 +7,7 @@ at once and the others one after the other at the rate, so the last one leaves `
 the first, and after that it boots. That many seconds are one round; with so many apps under way at any time, all of
 them take `apps / at_once` rounds.
 
-Nothing can be faster than what the `published` limits allow. A client leaves a request of each burst unused as a margin
+Nothing can be faster than what the `published` limits allow. A client leaves a part of each burst unused as a margin
 against jitter, and so `kept` is what is to be expected of it. What a run takes beyond that is the travel of requests,
 three of which go one after the other, and whatever else there is to wait for.
 """
@@ -38,12 +38,12 @@ def floor(apps: int, *, at_once: int, machines: int, boot: float) -> Floor:
     return Floor(published=rounds * (published + boot), kept=rounds * (kept + boot))
 
 
-def last(requests: int, *, burst: int, per_second: float) -> float:
+def last(requests: int, *, burst: float, per_second: float) -> float:
     """Say after how many seconds the last of so many requests leaves a bucket that was full."""
     return max(islice(_leaves(burst, per_second), requests))
 
 
-def _leaves(burst: int, per_second: float) -> Iterator[float]:
+def _leaves(burst: float, per_second: float) -> Iterator[float]:
     """Give the seconds at which requests leave a bucket in which somebody is always in line."""
     number = 0
     while True:

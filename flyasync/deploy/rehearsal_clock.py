@@ -17,7 +17,7 @@ Waits = Generator["float | Places", None, None]
 class Pace:
     """How many creates of one app may leave at once, and how many a second from then on; volumes keep it too."""
 
-    usable: int
+    usable: float
     per_second: float
 
 

@@ -30,12 +30,12 @@ class State:
     line: tuple[Place, ...] = ()
 
     @classmethod
-    def unseen(cls, now: int, *, born: int, interval: int, burst: int) -> "State":
+    def unseen(cls, now: int, *, born: int, room: int) -> "State":
         """Give a bucket that the store does not know: full, unless the store is too young to know that.
 
         What a store that was born at `born` has forgotten may have emptied the bucket then.
         """
-        return cls(full_at=max(now, born + burst * interval), at=now)
+        return cls(full_at=max(now, born + room), at=now)
 
     def is_at_rest(self, now: int) -> bool:
         """Tell whether a bucket that is not known would be the same."""
@@ -52,28 +52,28 @@ class State:
         return State(full_at=max(self.full_at, now), at=now, line=there)
 
 
-def take(state: State, worker: str, now: int, *, interval: int, burst: int) -> tuple[State, int]:
+def take(state: State, worker: str, now: int, *, interval: int, room: int) -> tuple[State, int]:
     """Ask for one request: give the bucket as it is then, and how long to wait before asking again; 0 grants it."""
     state = state.seen_at(now)
     names = [place.worker for place in state.line]
     before = names.index(worker) if worker in names else len(names)
-    ready = state.full_at + (before + 1 - burst) * interval  # when there is one for each before, and one more
+    ready = state.full_at + (before + 1) * interval - room  # when there is one for each before, and one more
     others = state.line[:before], state.line[before + 1 :]
     if ready <= state.at:
         return evolve(state, full_at=state.full_at + interval, line=(*others[0], *others[1])), 0
     return evolve(state, line=(*others[0], Place(worker, ready), *others[1])), ready - state.at
 
 
-def pause(state: State, now: int, *, interval: int, burst: int, length: int) -> State:
+def pause(state: State, now: int, *, room: int, length: int) -> State:
     """Let nothing through for `length`, and from then on without a burst."""
     state = state.seen_at(now)
-    return evolve(state, full_at=max(state.full_at, state.at + length + burst * interval))
+    return evolve(state, full_at=max(state.full_at, state.at + length + room))
 
 
-def charge(state: State, now: int, *, interval: int, burst: int, requests: int) -> State:
+def charge(state: State, now: int, *, interval: int, room: int, requests: int) -> State:
     """Count requests that were made without asking; more than a whole burst of them is as good as that."""
     state = state.seen_at(now)
-    charged = min(state.full_at + requests * interval, state.at + burst * interval)
+    charged = min(state.full_at + requests * interval, state.at + room)
     return evolve(state, full_at=max(state.full_at, charged))
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from typing import Protocol
 
 from aiolimiter import AsyncLimiter
@@ -12,10 +12,6 @@ from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Request
 
 Place = Callable[[], Awaitable[object]]
-
-
-async def _at_once() -> None:
-    """Take no time: there is always a place."""
 
 
 class Pace(Protocol):
@@ -69,43 +65,90 @@ class LocalPace:
         self._paused_until = max(self._paused_until, _now() + seconds)
 
 
+class _Line:
+    """Those who wait for the front of a bucket, in order; but first those who come again after a failure."""
+
+    __slots__ = ("_again", "_new")
+
+    def __init__(self) -> None:
+        self._again: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._new: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+
+    def join(self, *, again: bool) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._again if again else self._new)[waiter] = None
+        return waiter
+
+    def leave(self, waiter: asyncio.Future[None]) -> None:
+        self._again.pop(waiter, None)
+        self._new.pop(waiter, None)
+
+    def call_next(self) -> bool:
+        """Call the first one that has not been cancelled, and say whether there was any."""
+        while line := self._again or self._new:
+            waiter, _ = line.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(None)
+                return True
+        return False
+
+
 class Bucket:
     """Turns at one rate, first come first served, which a 429 can pause.
 
-    Its pace alone would let late arrivals overtake, so exactly one waiter stands before it. A waiter that is cancelled
-    costs nobody a turn.
+    Its pace alone would let late arrivals overtake, so exactly one caller stands before it, and hands the front on to
+    the next in line. A waiter that is cancelled costs nobody a turn.
     """
 
-    __slots__ = ("_head", "_line", "_pace", "_queued", "_rate")
+    __slots__ = ("_is_taken", "_line", "_loop", "_pace", "_rate")
 
     def __init__(self, rate: Rate, pace: Pace | None = None) -> None:
         self._rate = rate
+        self._loop = asyncio.get_running_loop()  # each turn reads its clock
         self._pace = pace or LocalPace(rate)
-        self._line = asyncio.Lock()  # arrivals, in order
-        self._head = asyncio.Lock()  # the first of them, and those who come again after a failure
-        self._queued = 0
+        self._is_taken = False
+        self._line: _Line | None = None  # most buckets never have one, and there may be 100,000 of them
 
     @property
     def is_idle(self) -> bool:
         """Whether forgetting this bucket would change nothing."""
-        return not self._queued and self._pace.is_idle
+        return not self._is_taken and self._pace.is_idle
 
-    async def turn(self, *, again: bool = False, place: Place = _at_once) -> None:
+    async def turn(self, *, again: bool = False, place: Place | None = None) -> None:
         """Wait for a turn, then for a place to use it; `again` keeps the front that a failed attempt already had.
 
         The next in line moves up only when both are there: turns granted before would pile up behind a full pool, and
         leave together as a burst that the API does not allow.
         """
-        self._queued += 1
+        if self._is_taken:
+            await self._reach_the_front(again=again)
+        self._is_taken = True
         try:
-            async with nullcontext() if again else self._line, self._head:
-                await self._pace.acquire()
-                granted = _now()
+            await self._pace.acquire()
+            if place is not None:
+                granted = self._loop.time()
                 await place()
-                if _now() - granted >= 1 / self._rate.per_second:
+                if self._loop.time() - granted >= self._rate.patience:
                     await self._pace.acquire()  # that turn is long past; the one that is used is the one that counts
         finally:
-            self._queued -= 1
+            self._hand_on()
+
+    async def _reach_the_front(self, *, again: bool) -> None:
+        line = self._line = self._line or _Line()
+        waiter = line.join(again=again)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():
+                self._hand_on()  # cancelled in the very moment in which it got there
+            line.leave(waiter)
+            raise
+
+    def _hand_on(self) -> None:
+        """Leave the front to the next in line; it stays taken until somebody finds nobody there."""
+        if self._line is None or not self._line.call_next():
+            self._is_taken = False
+            self._line = None
 
     def pause(self, seconds: float | None) -> None:
         """Let nobody through for `seconds`, at least one turn of this rate; without a number, for one to two."""
@@ -138,14 +181,15 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    async def turn(self, request: Request, *, again: bool = False, place: Place = _at_once) -> float:
+    async def turn(self, request: Request, *, again: bool = False, place: Place | None = None) -> float:
         """Wait until `request` may leave: for its turn, then for a `place`; give the seconds waited."""
-        start = _now()
+        loop = asyncio.get_running_loop()
+        start = loop.time()
         if request.operation in self._limits.totals:
             await self._own(request).turn(again=again)
         # The last gate is the one beside the place. A bucket found before a wait may be forgotten by its end.
         await (self._total(request) or self._own(request)).turn(again=again, place=place)
-        return _now() - start
+        return loop.time() - start
 
     def pause(self, request: Request, seconds: float | None) -> None:
         """Hold back, after a 429, every request of this action and identifier, and of its total where it has one."""
@@ -160,16 +204,18 @@ class Buckets:
             self._sweep = None
 
     def _own(self, request: Request) -> Bucket:
-        return self._find((request.operation, request.identifier), self._limits.rate(request.operation))
+        key = (request.operation, request.identifier)
+        return self._buckets.get(key) or self._begin(key, self._limits.rate(request.operation))
 
     def _total(self, request: Request) -> Bucket | None:
-        rate = self._limits.totals.get(request.operation)
-        return self._find((request.operation, None), rate) if rate else None
+        if (rate := self._limits.totals.get(request.operation)) is None:
+            return None
+        key = (request.operation, None)
+        return self._buckets.get(key) or self._begin(key, rate)
 
-    def _find(self, key: tuple[str, str | None], rate: Rate) -> Bucket:
-        if (bucket := self._buckets.get(key)) is None:
-            bucket = self._buckets[key] = Bucket(rate, self._pace(*key, rate))
-            self._sweep_later()
+    def _begin(self, key: tuple[str, str | None], rate: Rate) -> Bucket:
+        bucket = self._buckets[key] = Bucket(rate, self._pace(*key, rate))
+        self._sweep_later()
         return bucket
 
     def _sweep_later(self) -> None:

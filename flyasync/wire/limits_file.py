@@ -58,7 +58,7 @@ class FileStore:
         """Ask for one request; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
-            bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, burst=rate.usable)
+            bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, room=rate.room)
             shard.keep(key, bucket)
         return wait / SECOND
 
@@ -67,13 +67,13 @@ class FileStore:
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             length = round(seconds * SECOND)
-            shard.keep(key, pause(bucket, shard.now, interval=rate.interval, burst=rate.usable, length=length))
+            shard.keep(key, pause(bucket, shard.now, room=rate.room, length=length))
 
     async def charge(self, key: str, rate: Rate, requests: int) -> None:
         """Count requests that were made without asking; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
-            shard.keep(key, charge(bucket, shard.now, interval=rate.interval, burst=rate.usable, requests=requests))
+            shard.keep(key, charge(bucket, shard.now, interval=rate.interval, room=rate.room, requests=requests))
 
     async def census(self) -> Census:
         """Count the workers, and be counted; raises OSError when the files cannot be used."""
@@ -148,7 +148,7 @@ class _Shard:
         return cls(now, now, {})
 
     def bucket(self, key: str, rate: Rate) -> State:
-        unseen = State.unseen(self.now, born=self.born, interval=rate.interval, burst=rate.usable)
+        unseen = State.unseen(self.now, born=self.born, room=rate.room)
         return self.buckets.get(key, unseen)
 
     def keep(self, key: str, bucket: State) -> None:

@@ -30,7 +30,7 @@ MEMORY: Final = 86400
 SCRIPT: Final = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local worker, interval, burst, asked, amount = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local worker, interval, room, asked, amount = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 local known = redis.call('GET', KEYS[1])
 local bucket
@@ -42,7 +42,7 @@ else
     born = now
     redis.call('SET', KEYS[2], string.format('%.0f', born), 'EX', {MEMORY})
   end
-  bucket = {{math.max(now, born + burst * interval), now}}
+  bucket = {{math.max(now, born + room), now}}
 end
 
 local full_at, at, back = bucket[1], bucket[2], 0
@@ -61,12 +61,12 @@ end
 
 local wait = 0
 if asked == 'pause' then
-  full_at = math.max(full_at, now + amount + burst * interval)
+  full_at = math.max(full_at, now + amount + room)
 elseif asked == 'charge' then
-  full_at = math.max(full_at, math.min(full_at + amount * interval, now + burst * interval))
+  full_at = math.max(full_at, math.min(full_at + amount * interval, now + room))
 else
   mine = mine or #line / 2
-  local ready = full_at + (mine + 1 - burst) * interval
+  local ready = full_at + (mine + 1) * interval - room
   if ready <= now then
     full_at = full_at + interval
     table.remove(line, 2 * mine + 1)
@@ -168,7 +168,7 @@ class RedisStore:
             await self._redis.aclose()
 
     async def _run(self, key: str, rate: Rate, asked: Literal["take", "pause", "charge"], amount: int = 0) -> int:
-        arguments = [self._worker, rate.interval, rate.usable, asked, amount]
+        arguments = [self._worker, rate.interval, rate.room, asked, amount]
         return int(await self._ask(self._take, [f"bucket:{key}", "born"], arguments))
 
     async def _ask(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:

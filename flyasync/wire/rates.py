@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from attrs import Attribute, Factory, field, frozen, validators
 
 
-def _leave_one(rate: "Rate", _: "Attribute[int]", spare: int) -> None:
-    if spare >= rate.burst:
+def _leave_one(rate: "Rate", _: "Attribute[float]", spare: float) -> None:
+    if spare > rate.burst - 1:
         raise ValueError(f"spare is {spare}, but must leave at least one request of the burst of {rate.burst}")
 
 
@@ -20,19 +20,19 @@ def _leave_one(rate: "Rate", _: "Attribute[int]", spare: int) -> None:
 class Rate:
     """A published rate: `per_second` in the long run, `burst` at once, of which `spare` are never used.
 
-    The spare ones are the margin. Requests leave on schedule but arrive with the network's jitter, and a bucket that
-    is run exactly at its limit overflows when an early burst arrives late. With `spare` requests kept back, arrivals
-    may shift against each other by `spare / per_second` seconds without a 429. The price is that much time once for
-    each burst; the rate in the long run is the published one.
+    The spare is the margin, and need not be whole. Requests leave on schedule but arrive with the network's jitter, and
+    a bucket that is run exactly at its limit overflows when an early burst arrives late. With `spare` requests kept
+    back, arrivals may shift against each other by `spare / per_second` seconds without a 429. The price is that much
+    time once for each burst; the rate in the long run is the published one.
     """
 
     per_second: float = field(validator=validators.gt(0))
     burst: int = field(validator=validators.ge(1))
-    spare: int = field(default=0, validator=[validators.ge(0), _leave_one])
+    spare: float = field(default=0.0, validator=[validators.ge(0), _leave_one])
 
     @property
-    def usable(self) -> int:
-        """How many requests may leave at once."""
+    def usable(self) -> float:
+        """How many requests may leave at once; of a part of one, the rest has to be waited for."""
         return self.burst - self.spare
 
     @property
@@ -41,9 +41,19 @@ class Rate:
         return self.usable / self.per_second
 
     @property
+    def patience(self) -> float:
+        """Seconds for which a turn may wait for something else: half of the margin, and the network has the other."""
+        return (self.spare / 2 or 1) / self.per_second
+
+    @property
     def interval(self) -> int:
         """Whole microseconds from one request to the next in the long run, rounded up."""
         return math.ceil(1_000_000 / self.per_second)
+
+    @property
+    def room(self) -> int:
+        """Whole microseconds by which a bucket may run ahead: an interval for each request that may leave at once."""
+        return round(self.usable * self.interval)
 
 
 @frozen(kw_only=True)
@@ -51,8 +61,9 @@ class Limits:
     """How fast a client may ask: a rate for each operation on each identifier.
 
     `totals` bound an operation over all identifiers together. The defaults are the published limits with a margin of
-    one request a second's worth of jitter (0.4 s for getting a machine), which costs a second in each burst: 60
-    creates in one app take 58 s where the limit itself allows 57.
+    a second's worth of jitter (0.4 s for getting a machine, 0.5 s for making one), which costs as much in each burst:
+    60 creates in one app take 57.5 s where the limit itself allows 57. A margin of a whole request also leaves room for
+    one that somebody else has just made.
 
     `shared` says who counts against them together, for the API counts all of them together:
 
@@ -77,6 +88,8 @@ class Limits:
     default: Rate = Rate(per_second=1, burst=3, spare=1)
     operations: Mapping[str, Rate] = Factory(
         lambda: {
+            # A launch is as long as its creates take, and nobody else makes machines of the same app meanwhile.
+            "machines.create": Rate(per_second=1, burst=3, spare=0.5),
             "machines.get": Rate(per_second=5, burst=10, spare=2),
         }
     )

@@ -28,7 +28,7 @@ SECRET = "hunter2"
 BASE = DeployBuilder("base").to_regions("iad", "lhr").with_image("nginx").with_env(PASSWORD=SECRET).require("all")
 V1 = BASE.with_launch("v1")
 ONE = V1.to_regions("iad")
-QUICK = Limits(default=Rate(per_second=1000, burst=1000))
+QUICK = Limits(default=Rate(per_second=1000, burst=1000), operations={})
 MADE: list[FlyClient] = []
 
 

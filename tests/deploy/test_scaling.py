@@ -88,8 +88,8 @@ def test_the_last_of_some_requests_leaves_after_the_burst_at_the_rate() -> None:
 
 
 def test_the_floor_is_a_round_for_each_so_many_apps_at_once() -> None:
-    assert floor(1000, at_once=100, machines=3, boot=2.0) == Floor(published=20.0, kept=30.0)
-    assert floor(10, at_once=100, machines=5, boot=2.0) == Floor(published=4.0, kept=5.0)
+    assert floor(1000, at_once=100, machines=3, boot=2.0) == Floor(published=20.0, kept=25.0)
+    assert floor(10, at_once=100, machines=5, boot=2.0) == Floor(published=4.0, kept=4.5)
 
 
 async def test_a_simulation_deploys_all_its_apps_no_faster_than_the_floor() -> None:

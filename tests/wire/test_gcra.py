@@ -15,19 +15,19 @@ SECOND = 1_000_000
 class Store:
     """One bucket, as a store keeps it, and what it granted to whom."""
 
-    def __init__(self, *, interval: int = SECOND, burst: int = 2, now: int = 0) -> None:
-        self.interval, self.burst = interval, burst
+    def __init__(self, *, interval: int = SECOND, burst: float = 2, now: int = 0) -> None:
+        self.interval, self.room = interval, round(burst * interval)
         self.state = State(full_at=now, at=now)
         self.granted: list[tuple[int, str]] = []
 
     def take(self, worker: str, now: int) -> int:
-        self.state, wait = take(self.state, worker, now, interval=self.interval, burst=self.burst)
+        self.state, wait = take(self.state, worker, now, interval=self.interval, room=self.room)
         if not wait:
             self.granted.append((now, worker))
         return wait
 
     def pause(self, now: int, length: int) -> None:
-        self.state = pause(self.state, now, interval=self.interval, burst=self.burst, length=length)
+        self.state = pause(self.state, now, room=self.room, length=length)
 
     @property
     def times(self) -> list[int]:
@@ -64,6 +64,15 @@ def test_one_worker_gets_the_burst_and_then_the_rate() -> None:
     assert store.times == [0, 0, 0, SECOND, 2 * SECOND, 3 * SECOND]
 
 
+def test_of_half_a_request_the_other_half_is_waited_for() -> None:
+    store = Store(burst=2.5)
+    now = 0
+    for _ in range(5):
+        while wait := store.take("a", now):
+            now += wait
+    assert store.times == [0, 0, SECOND // 2, 3 * SECOND // 2, 5 * SECOND // 2]
+
+
 def test_those_who_wait_are_told_different_times_and_served_in_that_order() -> None:
     store = Store(burst=1)
     assert [store.take(worker, 0) for worker in "abcd"] == [0, SECOND, 2 * SECOND, 3 * SECOND]
@@ -83,14 +92,14 @@ def test_asking_twice_keeps_the_place() -> None:
 
 @given(
     workers=st.integers(1, 12),
-    burst=st.integers(1, 20),
+    burst=st.integers(2, 40).map(lambda halves: halves / 2),
     per_second=st.sampled_from([1, 5, 200]),
     latest=st.sampled_from([2, 1_000, 50_000, 2_000_000]),
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=150, deadline=None)
 def test_never_more_than_the_burst_and_the_rate_whoever_asks_when(
-    workers: int, burst: int, per_second: int, latest: int, seed: int
+    workers: int, burst: float, per_second: int, latest: int, seed: int
 ) -> None:
     store = Store(interval=SECOND // per_second, burst=burst)
     keep_asking(store, workers, 300 * store.interval + latest, seed=seed, latest=latest)
@@ -147,7 +156,7 @@ def test_a_pause_is_kept_by_everyone_and_ends_without_a_burst() -> None:
 
 def test_what_was_asked_without_the_store_counts_up_to_a_whole_burst() -> None:
     for requests, expected in [(0, 0), (1, 1), (2, 2), (50, 3)]:
-        state = charge(State(full_at=0, at=0), 0, interval=SECOND, burst=3, requests=requests)
+        state = charge(State(full_at=0, at=0), 0, interval=SECOND, room=3 * SECOND, requests=requests)
         assert state.full_at == expected * SECOND
 
 
@@ -155,7 +164,7 @@ def test_what_was_asked_without_the_store_ends_no_pause() -> None:
     store = Store()
     store.pause(0, 60 * SECOND)
     before = store.state.full_at
-    assert charge(store.state, 0, interval=SECOND, burst=2, requests=1).full_at == before
+    assert charge(store.state, 0, interval=SECOND, room=2 * SECOND, requests=1).full_at == before
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
@@ -183,9 +192,9 @@ def test_clocks_that_differ_a_little_do_not_add_up_to_a_burst() -> None:
 
 
 def test_a_store_that_was_just_born_knows_no_full_bucket() -> None:
-    young = State.unseen(500, born=0, interval=SECOND, burst=3)
-    assert take(young, "a", 500, interval=SECOND, burst=3)[1] == SECOND - 500
-    old = State.unseen(3 * SECOND, born=0, interval=SECOND, burst=3)
+    young = State.unseen(500, born=0, room=3 * SECOND)
+    assert take(young, "a", 500, interval=SECOND, room=3 * SECOND)[1] == SECOND - 500
+    old = State.unseen(3 * SECOND, born=0, room=3 * SECOND)
     assert old.full_at == 3 * SECOND
 
 

@@ -15,6 +15,7 @@ from flyasync.wire.rates import Limits, Rate
 from tests.wire.scripted import a_request, now, rounded
 
 DEFAULT = Limits().default
+CREATE = Limits().rate("machines.create")
 GET = Limits().rate("machines.get")
 BARE = Rate(per_second=1, burst=3)
 
@@ -59,12 +60,25 @@ async def test_the_default_bucket_grants_two_at_once_and_then_one_a_second() -> 
     assert await granted(Bucket(DEFAULT).turn, 6) == [0, 0, 1, 2, 3, 4]
 
 
+async def test_a_third_create_leaves_as_soon_as_its_margin_is_over() -> None:
+    assert await granted(Bucket(CREATE).turn, 6) == [0, 0, 0.5, 1.5, 2.5, 3.5]
+
+
 async def test_getting_a_machine_grants_eight_at_once_and_then_five_a_second() -> None:
     assert await granted(Bucket(GET).turn, 12) == [0] * 8 + [0.2, 0.4, 0.6, 0.8]
 
 
 async def test_without_a_margin_the_schedule_is_the_published_one() -> None:
     assert await granted(Bucket(BARE).turn, 6) == [0, 0, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("late", "then"), [(0.2, 0.2), (0.3, 0.5)])
+async def test_a_turn_that_waited_for_its_place_longer_than_half_the_margin_is_counted_again(
+    late: float, then: float
+) -> None:
+    bucket = Bucket(CREATE)
+    await bucket.turn(place=lambda: asyncio.sleep(late))
+    assert await granted(bucket.turn, 1) == [then]
 
 
 async def test_a_rested_bucket_has_its_burst_again() -> None:
@@ -74,7 +88,7 @@ async def test_a_rested_bucket_has_its_burst_again() -> None:
     assert await granted(bucket.turn, 3) == [4, 4, 5]
 
 
-@pytest.mark.parametrize(("rate", "last"), [(DEFAULT, 58), (BARE, 57)])
+@pytest.mark.parametrize(("rate", "last"), [(CREATE, 57.5), (BARE, 57)])
 async def test_sixty_creates_cost_what_the_docs_say(rate: Rate, last: float) -> None:
     assert (await granted(Bucket(rate).turn, 60))[-1] == last
 
@@ -86,12 +100,13 @@ async def test_sixty_creates_cost_what_the_docs_say(rate: Rate, last: float) -> 
         {"per_second": -1, "burst": 1},
         {"per_second": 1, "burst": 0},
         {"per_second": 1, "burst": 3, "spare": 3},
+        {"per_second": 1, "burst": 3, "spare": 2.1},
         {"per_second": 1, "burst": 3, "spare": -1},
     ],
 )
-def test_a_rate_that_would_let_nothing_through_is_refused(wrong: dict[str, int]) -> None:
+def test_a_rate_that_would_let_nothing_through_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"per_second|burst|spare"):
-        Rate(**wrong)
+        Rate(**wrong)  # type: ignore[arg-type]
 
 
 async def test_actions_and_identifiers_do_not_wait_for_each_other() -> None:
@@ -145,6 +160,37 @@ async def test_a_waiter_cancelled_while_handed_its_turn_passes_it_on(hops: int) 
     times = await line.end()
     assert times == [0, *range(len(times) - 1)]
     assert len(times) in {5, 6}
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_waiter_that_is_cancelled_just_before_the_front_is_left_does_not_hold_it(*, again: bool) -> None:
+    bucket, there_is_a_place = Bucket(DEFAULT), asyncio.Event()
+    holder = asyncio.create_task(bucket.turn(place=there_is_a_place.wait))
+    waiter = asyncio.create_task(bucket.turn(again=again))
+    await asyncio.sleep(0)
+    there_is_a_place.set()
+    waiter.cancel()  # it hears of it only after the holder has gone
+    ended = await asyncio.gather(holder, waiter, return_exceptions=True)
+    assert [type(each) for each in ended] == [type(None), asyncio.CancelledError]
+    assert await granted(bucket.turn, 2) == [0, 1]
+
+
+async def test_a_waiter_that_is_thrown_away_does_not_block_the_line() -> None:
+    bucket = Bucket(BARE)
+    await granted(bucket.turn, 3)
+    line = Line(bucket)
+    line.join("first")
+    await asyncio.sleep(0)
+    thrown_away = bucket.turn()
+    thrown_away.send(None)
+    line.join("last")
+    thrown_away.close()
+    assert await line.end() == [1, 2]
+
+
+async def test_a_turn_that_is_free_is_taken_without_a_detour_through_the_loop() -> None:
+    with pytest.raises(StopIteration):
+        Bucket(DEFAULT).turn().send(None)
 
 
 async def test_a_pause_stops_the_whole_bucket_which_restarts_without_a_burst() -> None:
@@ -380,7 +426,7 @@ async def bursts_and_rests(rate: Rate, spread: random.Random) -> list[float]:
     return times
 
 
-async def refusals(spare: int, seed: int, rate: Rate) -> int:
+async def refusals(spare: float, seed: int, rate: Rate) -> int:
     spread = random.Random(seed)
     sent = await bursts_and_rests(Rate(per_second=rate.per_second, burst=rate.burst, spare=spare), spread)
     server = StrictBucket(rate.per_second, rate.burst)
@@ -388,8 +434,10 @@ async def refusals(spare: int, seed: int, rate: Rate) -> int:
     return sum(not server.accepts(time) for time in arrivals)
 
 
-@pytest.mark.parametrize(("rate", "spare"), [(BARE, DEFAULT.spare), (Rate(per_second=5, burst=10), GET.spare)])
-async def test_with_its_margin_no_request_is_refused_for_the_networks_jitter(rate: Rate, spare: int) -> None:
+@pytest.mark.parametrize(
+    ("rate", "spare"), [(BARE, DEFAULT.spare), (BARE, CREATE.spare), (Rate(per_second=5, burst=10), GET.spare)]
+)
+async def test_with_its_margin_no_request_is_refused_for_the_networks_jitter(rate: Rate, spare: float) -> None:
     assert [await refusals(spare, seed, rate) for seed in range(30)] == [0] * 30
     assert sum([await refusals(0, seed, rate) for seed in range(30)]) > 0
 

@@ -106,8 +106,8 @@ async def bucket_in(redis: Any, name: str) -> gcra.State | None:
 
 
 def test_the_script_and_the_arithmetic_in_python_agree(url: str) -> None:
-    interval, burst = 500, 7
-    rate = Rate(per_second=2000, burst=burst)
+    rate = Rate(per_second=2000, burst=7, spare=0.3)
+    interval, room = rate.interval, rate.room
     said: Counter[str] = Counter()
 
     async def one_question(stores: list[RedisStore], redis: Any, noise: random.Random) -> None:
@@ -126,11 +126,11 @@ def test_the_script_and_the_arithmetic_in_python_agree(url: str) -> None:
         assert after, "it expires no sooner than it is full"
         known = before or gcra.State(full_at=after.at, at=after.at)
         if asked == "take":
-            assert (after, wait) == gcra.take(known, store._worker, after.at, interval=interval, burst=burst)
+            assert (after, wait) == gcra.take(known, store._worker, after.at, interval=interval, room=room)
         elif asked == "pause":
-            assert after == gcra.pause(known, after.at, interval=interval, burst=burst, length=amount)
+            assert after == gcra.pause(known, after.at, room=room, length=amount)
         else:
-            assert after == gcra.charge(known, after.at, interval=interval, burst=burst, requests=amount % 5)
+            assert after == gcra.charge(known, after.at, interval=interval, room=room, requests=amount % 5)
         said[f"{asked}, to wait" if wait else asked] += 1
 
     async def main() -> None:
