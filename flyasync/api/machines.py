@@ -32,7 +32,7 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
     def __init__(self, caller: Caller, policy: RetryPolicy, leases: Leases) -> None:
         super().__init__(leases)
         self._caller = caller
-        self._waits = Waits(self.get, self.list, self._poll)
+        self._waits = Waits(self.get, self._survey, self._poll)
         self.once = Once(self.create, self.get, self.list, policy)
 
     async def list(

@@ -1,11 +1,17 @@
 """Waiting for machines, and what happened to them meanwhile."""
 
+from typing import Any
+
 from flyasync.api.call import Caller, request
 from flyasync.api.waits import Waits
+from flyasync.api.watch import Detail
 from flyasync.errors import InvalidInput
 from flyasync.models.action import MachineVersion, WaitResult
 from flyasync.models.machine import Machine, MachineEvent
 from flyasync.wire.request import Repeat
+
+_SILENT = frozenset({"config", "incomplete_config", "image_ref", "checks"})
+"""What says nothing about the state of a machine, and takes most of the time to read."""
 
 
 class Waiting:
@@ -29,9 +35,9 @@ class Waiting:
         `settled` stands for any state that it does not leave by itself. With `version`, the wait is for that version of
         the machine and no other. A machine that was `just_created` may be unknown for up to 30 s without an error.
 
-        The API cuts a wait at 60 s, so this asks again and again. Up to 32 machines of one app are waited on with a
-        long poll each; beyond that, one list a second serves all, since it tells the same about any number of machines
-        without holding a connection for each.
+        The API cuts a wait at 60 s, so this asks again and again. Up to 32 machines of one app, and 800 in all, are
+        waited on with a long poll each; beyond that, one list a second serves all of an app, since it tells the same
+        about any number of machines without holding a connection for each. It tells half a second later, as a rule.
 
         Raises WaitFailed when the time is up, and as soon as the machine can no longer get there: it has failed, is
         destroyed, was replaced by another version, or its process has ended. A machine that is not there counts as
@@ -108,5 +114,24 @@ class Waiting:
         )
         return await self._caller.read(ask, tuple[MachineVersion, ...])
 
+    async def _survey(self, app: str, *, detail: Detail) -> tuple[Machine, ...]:
+        """List an app's machines, with as much of each as waits need."""
+        ask = request(
+            "machines.list",
+            app,
+            to="GET apps/{}/machines",
+            repeat=Repeat.ANYTIME,
+            query={"summary": True if detail == "states" else None},
+        )
+        return await self._caller.read(ask, tuple[Machine, ...], pick=None if detail == "checks" else _without_config)
+
     async def _poll(self, app: str, machine_id: str, state: str, version: str | None, timeout: float) -> WaitResult:
         return await self.wait_once(app, machine_id, state=state, version=version, timeout=timeout)
+
+
+def _without_config(machines: Any) -> Any:
+    return [_told(machine) if isinstance(machine, dict) else machine for machine in machines]
+
+
+def _told(machine: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in machine.items() if key not in _SILENT}

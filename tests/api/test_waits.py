@@ -7,20 +7,23 @@ import pytest
 import pytest_asyncio
 
 from flyasync.api.client import FlyClient
-from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, is_there, why_hopeless
+from flyasync.api.prospects import is_there, why_hopeless
+from flyasync.api.waits import DIRECT, JUST_CREATED, Waits
+from flyasync.api.watch import EVENTS_EVERY, Detail
 from flyasync.emulator import Emulator, Fault
-from flyasync.errors import FlyError, Forbidden, NotFound, RateLimited, ServerFault, TimedOut, WaitFailed
+from flyasync.errors import FlyError, Forbidden, NotFound, RateLimited, ServerFault, TimedOut, Unreadable, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import structure
 from flyasync.models.machine import Machine
 from flyasync.wire.rates import Limits, Rate
-from tests.api.asking import NGINX, client, count, now, running, stopped
+from tests.api.asking import NGINX, asked, client, count, now, running, stopped
 
 MANY = DIRECT + 8
 NO_LIMITS = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})
 NO_RESTART = structure({"image": "nginx", "restart": {"policy": "no"}}, MachineConfig)
 CHECKED_AS_JSON = {"image": "nginx", "checks": {"alive": {"type": "tcp", "port": 80}}}
+THERE = {"id": "m1", "name": "m1", "state": "started", "region": "iad"}
 CHECKED = structure(CHECKED_AS_JSON, MachineConfig)
 
 
@@ -567,13 +570,14 @@ def test_a_machine_is_there_in_the_state_and_version_waited_for(
 class World:
     """Machines as told by hand; what is asked is noted."""
 
-    def __init__(self, *, seconds: float = 0.2) -> None:
+    def __init__(self, *, seconds: float = 0.2, **options: int) -> None:
         self.by_name: dict[str, Machine | FlyError] = {}
         self.listed: list[Machine] = []
         self.list_errors: list[FlyError] = []
         self.results: list[WaitResult | FlyError] = []
+        self.has_results = asyncio.Event()
         self.asked: Counter[str] = Counter()
-        self.waits = Waits(self.get, self.list_, self.poll)
+        self.waits = Waits(self.get, self.survey, self.poll, **options)
         self._seconds = seconds
 
     async def get(self, _: str, machine_id: str) -> Machine:
@@ -584,8 +588,9 @@ class World:
             raise found
         return found
 
-    async def list_(self, _: str) -> tuple[Machine, ...]:
+    async def survey(self, app: str, *, detail: Detail) -> tuple[Machine, ...]:
         self.asked["list"] += 1
+        self.asked[f"{detail} of {app}"] += 1
         shown = tuple(self.listed)  # as of now, not of when it arrives
         await asyncio.sleep(self._seconds)
         if self.list_errors:
@@ -596,15 +601,15 @@ class World:
         self.asked["poll"] += 1
         await asyncio.sleep(self._seconds)
         if not self.results:
-            await asyncio.Event().wait()
+            await self.has_results.wait()
         result = self.results.pop(0)
         if isinstance(result, FlyError):
             raise result
         return result
 
-    async def until(self, machine_id: str = "m1", wanted: str = "started", **options: Any) -> str:
+    async def until(self, machine_id: str = "m1", wanted: str = "started", app: str = "web", **options: Any) -> str:
         chosen = {"version": None, "timeout": 300.0, "just_created": False, **options}
-        return await self.waits.until("web", machine_id, wanted, **chosen)
+        return await self.waits.until(app, machine_id, wanted, **chosen)
 
     def crowd(self) -> list[asyncio.Task[str]]:
         return [asyncio.create_task(self.until("crowd")) for _ in range(DIRECT)]
@@ -694,18 +699,102 @@ async def test_a_leader_that_is_cancelled_hands_the_look_on(world: World) -> Non
     assert now() - before < 2
 
 
-async def test_waits_that_become_few_go_on_by_name(world: World) -> None:
+async def test_most_lists_are_summaries_and_every_fifth_shows_events(world: World) -> None:
+    world.listed = [a_machine("starting")]
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(4 * EVENTS_EVERY)
+    assert world.asked["states of web"] == pytest.approx(16, abs=1)
+    assert world.asked["events of web"] == 4
+    world.listed = [a_machine("stopped", events=[an_exit(1, exit_code=1)])]
+    world.by_name["m1"] = world.listed[0]
+    with pytest.raises(WaitFailed, match="exit code 1"):
+        await waiting
+
+
+async def test_a_list_shows_checks_while_anybody_waits_for_them(world: World) -> None:
+    world.listed = [a_machine("starting")]
+    waiting = asyncio.create_task(world.waits.until_healthy("web", "m1", timeout=300, just_created=False))
+    await asyncio.sleep(10)
+    assert world.asked["checks of web"] == pytest.approx(10, abs=1)
+    world.listed = [a_machine("started")]
+    assert (await waiting).state == "started"
+    await asyncio.sleep(10)
+    assert world.asked["checks of web"] == pytest.approx(10, abs=3)
+
+
+async def test_watches_do_not_show_events_all_in_the_same_second() -> None:
+    world = World(direct=1)
+    world.listed = [a_machine("starting"), a_machine("starting", id_="m2")]
+    names = [f"app{number}" for number in range(EVENTS_EVERY)]
+    waits = [asyncio.create_task(world.until(id_, app=name)) for name in names for id_ in ("m1", "m2")]
+    await asyncio.sleep(1.9)
+    assert sum(world.asked[f"events of {name}"] for name in names) == 2
+    assert sum(world.asked[f"states of {name}"] for name in names) == 2 * EVENTS_EVERY - 2
+    await dissolve(waits)
+
+
+async def test_more_polls_than_there_is_room_for_are_not_held() -> None:
+    world = World(pollers=3)
+    world.listed = [a_machine("starting", id_=f"m{number}") for number in range(5)]
+    world.by_name["m0"] = a_machine("starting")
+    waits = [asyncio.create_task(world.until(f"m{number}", app=name)) for name in ("a", "b") for number in (1, 2)]
+    waits.append(asyncio.create_task(world.until("m0", app="c")))
+    await asyncio.sleep(9.9)
+    assert world.asked["poll"] == 3
+    assert world.asked["list"] == 10  # for the second one of b
+    assert world.asked["get m0"] == pytest.approx(8, abs=1)  # the only one of its app
+    await dissolve(waits)
+
+
+async def test_who_finds_no_room_to_poll_does_so_later() -> None:
+    world = World(pollers=1)
+    world.by_name["m0"] = world.by_name["m1"] = a_machine("starting")
+    first, second = (asyncio.create_task(world.until(name, app=name)) for name in ("m0", "m1"))
+    await asyncio.sleep(5)
+    await dissolve([first])
+    await asyncio.sleep(5)
+    assert world.asked["poll"] == 2
+    world.results = [WaitResult(ok=True)]
+    world.has_results.set()
+    assert await second == "started"
+
+
+@pytest.mark.parametrize(
+    ("detail", "line", "keys"),
+    [
+        ("states", "GET /v1/apps/web/machines?summary=true", {"state", "events"}),
+        ("events", "GET /v1/apps/web/machines", {"state", "events"}),
+        ("checks", "GET /v1/apps/web/machines", {"state", "events", "config", "checks", "image_ref"}),
+    ],
+)
+async def test_a_survey_reads_as_much_as_is_needed(detail: Detail, line: str, keys: set[str]) -> None:
+    shown = {**THERE, "events": [], "config": {"image": "nginx"}, "checks": [], "image_ref": {"tag": "1"}}
+    async with asked([shown]) as (recorder, fly):
+        (machine,) = await fly.machines._survey("web", detail=detail)
+    assert recorder.heard[0].line == line
+    assert {key for key in shown if getattr(machine, key) is not None} == keys | THERE.keys()
+
+
+@pytest.mark.parametrize("answer", [{"machines": []}, [[1]], ["id"], [None], 7])
+async def test_a_survey_that_is_no_list_of_machines_is_unreadable(answer: Any) -> None:
+    async with asked(answer) as (_, fly):
+        with pytest.raises(Unreadable):
+            await fly.machines._survey("web", detail="events")
+
+
+async def test_waits_that_become_few_go_on_by_polls(world: World) -> None:
     world.listed = [a_machine("starting")]
     waiting = asyncio.create_task(world.until())
     await asyncio.sleep(3)
+    polls = world.asked["poll"]
     await dissolve([task for task in asyncio.all_tasks() if task not in {waiting, asyncio.current_task()}])
     lists = world.asked["list"]
-    world.by_name["m1"] = a_machine("starting")
     await asyncio.sleep(10)
-    assert world.asked["get m1"] == pytest.approx(8, abs=2)
-    world.by_name["m1"] = a_machine("started")
-    assert await waiting == "started"
+    assert world.asked["poll"] == polls + 1
     assert world.asked["list"] <= lists + 1
+    world.results = [WaitResult(ok=True)]
+    world.has_results.set()
+    assert await waiting == "started"
 
 
 @pytest.mark.parametrize(

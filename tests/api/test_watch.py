@@ -1,0 +1,97 @@
+"""Who looks for all, who sleeps meanwhile, and who takes over."""
+
+import asyncio
+
+import pytest
+from attrs import Factory, define
+
+from flyasync.api.watch import Detail, Watch
+from flyasync.errors import ServerFault
+from flyasync.models.convert import structure
+from flyasync.models.machine import Machine
+from tests.api.asking import now
+
+
+@define
+class App:
+    """An app whose machines are in the state told, as a list that takes a moment shows them."""
+
+    state: str = "starting"
+    looks: list[tuple[float, Detail]] = Factory(list)
+    errors: list[Exception] = Factory(list)
+
+    async def survey(self, _: str, *, detail: Detail) -> tuple[Machine, ...]:
+        self.looks.append((round(now()), detail))
+        shown = [{"id": f"m{number}", "name": "", "state": self.state, "region": "iad"} for number in range(5)]
+        await asyncio.sleep(0.2)
+        if self.errors:
+            raise self.errors.pop()
+        return structure(shown, tuple[Machine, ...])
+
+
+def is_started(machine: Machine) -> bool:
+    return machine.state == "started"
+
+
+def news(watch: Watch, machine_id: str) -> asyncio.Task[Machine | None]:
+    return asyncio.create_task(watch.news(machine_id, is_started, needs_checks=False))
+
+
+async def test_those_without_news_sleep_through_all_looks() -> None:
+    app, asked = App(), list[str]()
+    watch = Watch("web", app.survey, 0)
+
+    def matters(machine: Machine) -> bool:
+        asked.append(machine.id)
+        return machine.id == "m1"
+
+    tasks = [asyncio.create_task(watch.news(f"m{number}", matters, needs_checks=False)) for number in range(3)]
+    await asyncio.sleep(2.5)
+    assert [task.done() for task in tasks] == [False, True, False]
+    assert sorted(asked) == ["m0", "m0", "m0", "m1", "m2", "m2", "m2"]
+    assert [at for at, _ in app.looks] == [0, 1, 2]
+    watch.dismiss()
+    assert set(await asyncio.gather(tasks[0], tasks[2])) == {None}
+
+
+@pytest.mark.parametrize("hops", range(4))
+async def test_whoever_is_next_may_go_just_as_its_turn_to_look_comes(hops: int) -> None:
+    app = App()
+    watch = Watch("web", app.survey, 0)
+    tasks = [news(watch, f"m{number}") for number in range(4)]
+    await asyncio.sleep(0.1)
+    tasks[0].cancel()
+    for _ in range(hops):
+        await asyncio.sleep(0)
+    tasks[1].cancel()
+    app.state = "started"
+    assert [machine and machine.id for machine in await asyncio.gather(*tasks[2:])] == ["m2", "m3"]
+    assert now() < 2
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_trouble_is_the_lookers_own_and_another_one_looks() -> None:
+    app = App(errors=[ServerFault("machines.list", "web", "no", status=503)])
+    watch = Watch("web", app.survey, 0)
+    tasks = [news(watch, f"m{number}") for number in range(3)]
+    await asyncio.sleep(0.5)
+    assert isinstance(tasks[0].exception(), ServerFault)
+    app.state = "started"
+    told = await asyncio.gather(*tasks[1:])
+    assert [machine and machine.state for machine in told] == ["started", "started"]
+    assert [at for at, _ in app.looks] == [0, 1]
+
+
+async def test_a_machine_that_the_list_lacks_is_told_to_be_so() -> None:
+    assert await news(Watch("web", App().survey, 0), "unknown") is None
+
+
+@pytest.mark.parametrize("begun", range(5))
+async def test_each_fifth_look_shows_events_wherever_the_count_begins(begun: int) -> None:
+    app = App()
+    waiting = news(Watch("web", app.survey, begun), "m1")
+    await asyncio.sleep(9.9)
+    assert [detail for _, detail in app.looks].count("events") == 2
+    assert app.looks[4 - begun][1] == "events"
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
