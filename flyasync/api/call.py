@@ -1,6 +1,7 @@
 """What every resource shares: building a request, and reading its answer into a model."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from attrs import frozen
@@ -41,23 +42,29 @@ def request(
     Errors name all of them, or `subject`.
     What is None in `query` is left out; what is listed there is repeated.
     """
-    method, _, template = to.partition(" ")
-    names = iter((*of, *parts))
-    segments = [next(names) if segment == "{}" else segment for segment in template.split("/")]
+    names = (*of, *parts)
+    method, where = _address(to, names)
     return Request(
         operation=operation,
         identifier="/".join(of) or "-",
         method=method,
-        path=path(*segments),
-        query=tuple(_pairs(query or {})),
+        path=where,
+        query=tuple(_pairs(query)) if query else (),
         body=body,
         headers={NONCE: nonce} if nonce else {},
         repeat=repeat,
         poll=poll,
         reads=reads,
         flight=flight or Flight(),
-        subject=subject or "/".join((*of, *parts)) or "-",
+        subject=subject or "/".join(names) or "-",
     )
+
+
+@lru_cache(maxsize=4096)  # most programs ask about the same things again and again
+def _address(to: str, names: tuple[str, ...]) -> tuple[str, str]:
+    method, _, template = to.partition(" ")
+    left = iter(names)
+    return method, path(*[next(left) if segment == "{}" else segment for segment in template.split("/")])
 
 
 def _pairs(query: Mapping[str, QueryValue]) -> Iterable[tuple[str, str]]:

@@ -211,6 +211,19 @@ def _log_attempt(attempt: Attempt) -> None:
         )
 
 
+# The log passes over most of what it is told, and most clients have no other onlooker.
+
+
+def is_told_of_lines(on_event: OnClientEvent) -> bool:
+    """Whether anything comes of telling who stands in line and who leaves it."""
+    return on_event is not log_event
+
+
+def is_told_of_success(on_event: OnClientEvent) -> bool:
+    """Whether anything comes of telling of an attempt that went well."""
+    return on_event is not log_event or log.isEnabledFor(logging.DEBUG)
+
+
 def tell(on_event: OnClientEvent, event: ClientEvent) -> None:
     """Tell one onlooker, whose own failure must not change what becomes of the work."""
     try:

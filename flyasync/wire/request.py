@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -64,7 +65,7 @@ class Request:
 
 @frozen(kw_only=True)
 class Reply:
-    """What came back: the status, the headers by lower-case name, and the body's bytes."""
+    """What came back: the status, the headers as found by their lower-case names, and the body's bytes."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -81,11 +82,21 @@ def path(*segments: str) -> str:
 
     Raises InvalidInput for an empty segment and for `.` and `..`, which clients and proxies fold away.
     """
-    return "/v1/" + "/".join(map(_encode, segments))
+    return "/v1/" + "/".join([_encode(segment) for segment in segments])
 
 
 def _encode(segment: object) -> str:
-    if isinstance(segment, str) and segment not in {"", ".", ".."}:
+    if not (quoted := _quoted(segment) if isinstance(segment, str) else ""):
+        raise InvalidInput(
+            f"{segment!r} cannot name anything in a URL: it is not text, or empty, or one of '.' and '..'"
+        )
+    return quoted
+
+
+@lru_cache(maxsize=4096)  # the same few words and names are in all of them
+def _quoted(segment: str) -> str:
+    """Quote a name; nothing comes of one that cannot be in a URL."""
+    if segment not in {".", ".."}:
         with suppress(UnicodeEncodeError):
             return quote(segment, safe="")
-    raise InvalidInput(f"{segment!r} cannot name anything in a URL: it is not text, or empty, or one of '.' and '..'")
+    return ""

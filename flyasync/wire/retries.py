@@ -69,12 +69,21 @@ def retrying(
     policy: RetryPolicy, deserves: Callable[[Exception], bool], attempt: Callable[[Call], Awaitable[Result]]
 ) -> Callable[[Call], Awaitable[Result]]:
     """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows."""
+
     # backoff's own jitter would undercut the API's Retry-After, and its max_time reads the wall clock and cuts the
     # last wait short; so the waits are all ours, and the sender bounds the time.
-    return backoff.on_exception(
-        policy.waits,
-        CallFailed,
-        giveup=lambda error: not deserves(error),
-        jitter=None,
-        logger=None,
-    )(attempt)
+    @backoff.on_exception(policy.waits, CallFailed, giveup=lambda error: not deserves(error), jitter=None, logger=None)
+    async def again(call: Call, known: list[CallFailed]) -> Result:
+        if known:
+            raise known.pop()  # what the first attempt ended in is the first failure here
+        return await attempt(call)
+
+    async def persistently(call: Call) -> Result:
+        try:
+            return await attempt(call)
+        except CallFailed as failure:
+            known = [failure]
+        # Most calls never get here, and are spared the cost of a retrier.
+        return await again(call, known)
+
+    return persistently

@@ -1,8 +1,6 @@
 """The order of things: retry( a turn in the bucket, an exchange, a verdict )."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,7 +17,7 @@ from flyasync.errors import (
     TimedOut,
     Unanswered,
 )
-from flyasync.wire.events import Attempt, Dequeued, OnClientEvent, Queued, tell
+from flyasync.wire.events import Attempt, Dequeued, OnClientEvent, Queued, is_told_of_lines, is_told_of_success, tell
 from flyasync.wire.judge import judge
 from flyasync.wire.limits import Buckets, Place
 from flyasync.wire.request import Repeat, Reply, Request
@@ -39,6 +37,8 @@ class _Call:
     number: int = 0
     in_doubt: bool = False
     failure: FlyError | None = None
+    deadline: float | None = None
+    has_place: bool = False
 
     def weigh(self, failure: FlyError) -> None:
         """Have `failure` speak for all attempts: the last one may have reached nobody, after one that did."""
@@ -50,6 +50,11 @@ class _Call:
         if self.in_doubt and isinstance(failure, ConnectFailed):
             failure.advice = "An earlier attempt may have happened: look before asking again"
         failure.may_have_happened = self.in_doubt = self.in_doubt or failure.may_have_happened
+
+    def wind(self) -> None:
+        """Set the clock, unless it runs; not before there is need, for timers are dear and this one rarely goes off."""
+        if self.clock.when() is None:
+            self.clock.reschedule(self.deadline)
 
     def cut(self) -> None:
         """End a call that is in line or between two attempts, because the client closes."""
@@ -66,6 +71,7 @@ class Sender:
         self._buckets = buckets
         self._policy = policy
         self._on_event = on_event
+        self._tells_of_lines = is_told_of_lines(on_event)
         self._calls: set[_Call] = set()
         self._is_closed = False
         self._retrying = {
@@ -95,17 +101,21 @@ class Sender:
         """Wait for a turn and a place, exchange, and judge: once."""
         self._check(call)
         call.number += 1
-        async with AsyncExitStack() as held:
-            place = partial(held.enter_async_context, self._session.place(call.request))
-            waited = await self._turn(call, place)
+        place = self._session.place(call.request)
+        try:
+            waited = await self._turn(call, partial(_take, call, place))
             self._check(call)
             self._start(call)
-            with self._watched(call, waited) as seen:
-                seen.reply = await self._session.exchange(call.request)
-                return judge(call.request, seen.reply)
+            return await self._exchange(call, waited)
+        finally:
+            if call.has_place:
+                call.has_place = False
+                place.release()
 
     async def _turn(self, call: _Call, place: Place) -> float:
         """Wait in line, tell of it, and give the seconds that it took."""
+        if not self._tells_of_lines:
+            return await self._buckets.turn(call.request, again=call.number > 1, place=place)
         queued = Queued(operation=call.request.operation, identifier=call.request.identifier, number=call.number)
         loop = asyncio.get_running_loop()
         start, granted = loop.time(), False
@@ -136,47 +146,51 @@ class Sender:
             raise Abandoned(f"{call.request.operation}: given up before it left", may_have_happened=call.in_doubt)
 
     def _start(self, call: _Call) -> None:
-        """Start the clock with the first turn: how long the line before it is, is the caller's own doing."""
-        if call.clock.when() is None:
-            call.clock.reschedule(asyncio.get_running_loop().time() + self._bound(call.request))
+        """Count the time from the first turn on: how long the line before it is, is the caller's own doing."""
+        if call.deadline is None:
+            bound = self._bound(call.request)
+            call.deadline = asyncio.get_running_loop().time() + bound
+            if bound < self._session.longest(call.request):
+                call.wind()
         # Should the clock run out during the exchange, this is what is known.
         call.failure = None
 
     def _bound(self, request: Request) -> float:
         return self._policy.total + (request.poll or 0)
 
-    @contextmanager
-    def _watched(self, call: _Call, waited: float) -> Iterator["_Seen"]:
-        """Note how the attempt ends, pause the bucket after a 429, and tell the onlooker."""
-        loop = asyncio.get_running_loop()
-        started, seen = loop.time(), _Seen()
-        error: BaseException | None = None
-        call.request.flight.is_out = True
-        call.request.flight.on_leave()
+    async def _exchange(self, call: _Call, waited: float) -> Any:
+        """Exchange and judge; note how the attempt ends, pause the bucket after a 429, and tell the onlooker."""
+        request, loop = call.request, asyncio.get_running_loop()
+        started, reply, error = loop.time(), None, None
+        request.flight.is_out = True
+        request.flight.on_leave()
         try:
-            yield seen
+            reply = await self._session.exchange(request)
+            return judge(request, reply)
         except FlyError as failure:
-            error = call.failure = failure
+            error, call.failure = type(failure).__name__, failure
+            call.wind()
             call.weigh(failure)
             if isinstance(failure, RateLimited):
-                self._buckets.pause(call.request, failure.retry_after)
+                self._buckets.pause(request, failure.retry_after)
             raise
         except BaseException as failure:
-            error = failure
+            error = type(failure).__name__
             raise
         finally:
-            call.request.flight.is_out = False
-            seconds = loop.time() - started
-            tell(self._on_event, _attempt(call, seen.reply, error, self._session.host, waited=waited, seconds=seconds))
+            request.flight.is_out = False
+            if error or is_told_of_success(self._on_event):
+                seconds = loop.time() - started
+                tell(self._on_event, _attempt(call, reply, error, self._session.host, waited=waited, seconds=seconds))
 
 
-@define
-class _Seen:
-    reply: Reply | None = None
+async def _take(call: _Call, place: asyncio.Semaphore) -> None:
+    await place.acquire()
+    call.has_place = True
 
 
 def _attempt(
-    call: _Call, reply: Reply | None, error: BaseException | None, host: str, *, waited: float, seconds: float
+    call: _Call, reply: Reply | None, error: str | None, host: str, *, waited: float, seconds: float
 ) -> Attempt:
     return Attempt(
         operation=call.request.operation,
@@ -189,7 +203,7 @@ def _attempt(
         poll=call.request.poll,
         method=call.request.method,
         host=host,
-        error=type(error).__name__ if error else None,
+        error=error,
     )
 
 

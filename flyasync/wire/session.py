@@ -4,8 +4,7 @@ import asyncio
 import errno
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -15,7 +14,7 @@ import aiohttp
 from attrs import field, frozen, validators
 from yarl import URL
 
-from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, NoReplyInTime
+from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
 from flyasync.wire.credentials import SOCKET, Token
 from flyasync.wire.request import Reply, Request
 
@@ -67,11 +66,18 @@ class Session:
         self._cuts: set[asyncio.Timeout] = set()
         self._under_way = 0
         self._done = asyncio.Event()
-        self._done.set()
 
     def place(self, request: Request) -> asyncio.Semaphore:
         """Give the places of which `request` has to hold one during its exchange."""
         return self._calls if request.poll is None else self._polls
+
+    def longest(self, request: Request) -> float:
+        """Give the seconds after which an exchange is over, one way or the other."""
+        return (self._patience(request).total or 0.0) + 1.0  # aiohttp rounds up to whole seconds
+
+    def _patience(self, request: Request) -> aiohttp.ClientTimeout:
+        silence = self._timeouts.reply if request.poll is None else request.poll + self._timeouts.poll_grace
+        return _client_timeout(self._timeouts.connect, silence)
 
     async def exchange(self, request: Request) -> Reply:
         """Send `request` exactly once and give the reply, whatever its status.
@@ -81,21 +87,48 @@ class Session:
         """
         if self._is_closed:
             raise ClientClosed(f"{request.operation} {request.subject}: the client is closed")
-        with self._foreign_errors(request):
-            async with self._watched(request):
+        try:
+            return await (self._call(request) if request.poll is None else self._poll(request))
+        except aiohttp.InvalidURL:
+            raise _no_proxy(request) from None
+        except _FOREIGN as error:
+            raise self._own(request, error) from error
+
+    async def _call(self, request: Request) -> Reply:
+        """Send an ordinary call, for which closing waits."""
+        self._under_way += 1
+        try:
+            return await self._send(request)
+        finally:
+            self._under_way -= 1
+            if self._is_closed and not self._under_way:
+                self._done.set()
+
+    async def _poll(self, request: Request) -> Reply:
+        """Send a long poll, which closing cuts."""
+        async with asyncio.timeout(None) as cut:
+            self._cuts.add(cut)
+            try:
                 return await self._send(request)
+            finally:
+                self._cuts.discard(cut)
 
     async def _send(self, request: Request) -> Reply:
+        body, headers, skipped = None, request.headers, None
+        if request.body is not None:
+            body, headers = json.dumps(request.body).encode(), {**headers, "Content-Type": "application/json"}
+        elif request.method != "GET":
+            skipped = ("Content-Type",)  # else aiohttp gives a POST without a body the type application/octet-stream
         async with self._open().request(
             request.method,
             self._url(request),
-            data=None if request.body is None else json.dumps(request.body).encode(),
-            headers={**request.headers, **({} if request.body is None else {"Content-Type": "application/json"})},
-            timeout=self._timeout(request),
+            data=body,
+            headers=headers,
+            skip_auto_headers=skipped,
+            timeout=self._patience(request),
             allow_redirects=False,
         ) as response:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(status=response.status, headers=headers, body=await response.read())
+            return Reply(status=response.status, headers=response.headers, body=await response.read())
 
     async def close(self, *, grace: float = 5.0) -> None:
         """Let calls under way finish for up to `grace` seconds, then close; waits are cut at once."""
@@ -105,7 +138,8 @@ class Session:
                 cut.reschedule(0)
         try:
             async with asyncio.timeout(grace):
-                await self._done.wait()
+                if self._under_way:
+                    await self._done.wait()
         except TimeoutError:
             pass
         finally:
@@ -122,8 +156,6 @@ class Session:
                     **({"Authorization": self._token.authorization} if self._token else {}),
                     "User-Agent": AGENT,
                 },
-                # Else aiohttp gives a POST without a body the type application/octet-stream.
-                skip_auto_headers=("Content-Type",),
                 middlewares=(_send_once,),
                 # Not trust_env: it would also let a password of ~/.netrc claim the token's place, at a thread per call.
                 proxy=_proxy(url),
@@ -134,61 +166,27 @@ class Session:
         query = f"?{urlencode(request.query)}" if request.query else ""
         return URL(f"{self._root}{request.path}{query}", encoded=True)
 
-    def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
-        limits = self._timeouts
-        total = limits.reply if request.poll is None else request.poll + limits.poll_grace
-        return aiohttp.ClientTimeout(total=limits.connect + total, connect=limits.connect, sock_read=total)
-
-    @asynccontextmanager
-    async def _watched(self, request: Request) -> AsyncIterator[None]:
-        """Keep sight of what is under way, so that closing can wait for an ordinary call and cut a long poll."""
-        if request.poll is not None:
-            async with asyncio.timeout(None) as cut:
-                self._cuts.add(cut)
-                try:
-                    yield
-                finally:
-                    self._cuts.discard(cut)
-            return
-        self._under_way += 1
-        self._done.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._done.set()
-
-    @contextmanager
-    def _foreign_errors(self, request: Request) -> Iterator[None]:
-        """Turn what aiohttp raises into the one of our errors that says what may have happened."""
-        operation, identifier = request.operation, request.subject
-        try:
-            yield
-        except aiohttp.ClientConnectorError as error:
-            raise _connect_failed(operation, identifier, error) from error
-        except aiohttp.InvalidURL:
-            failure = ConnectFailed(operation, identifier, "the proxy in the environment is not a URL")
-            failure.is_temporary, failure.advice = (
-                False,
-                "Nothing was sent; write it as http://host:port in https_proxy",
-            )
-            raise failure from None
-        except aiohttp.ConnectionTimeoutError as error:
+    def _own(self, request: Request, error: Exception) -> FlyError:
+        """Give the one of our errors that says what may have happened."""
+        operation, subject = request.operation, request.subject
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return _connect_failed(operation, subject, error)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
             text = f"no connection to {self._base_url} within {self._timeouts.connect:g} s"
-            raise ConnectFailed(operation, identifier, text) from error
-        except _NeverMade as error:
-            raise ConnectFailed(operation, identifier, str(error)) from error
-        except TimeoutError as error:
-            if self._is_closed and request.poll is not None:
-                raise _closed_during(request) from error
-            raise NoReplyInTime(operation, identifier, f"no reply from {self._base_url} in time") from error
-        except (aiohttp.ClientError, _BrokenOff) as error:
-            if self._is_closed:
-                raise _closed_during(request) from error
-            raise ConnectionLost(
-                operation, identifier, f"the connection broke: {str(error) or type(error).__name__}"
-            ) from error
+            return ConnectFailed(operation, subject, text)
+        if isinstance(error, _NeverMade):
+            return ConnectFailed(operation, subject, str(error))
+        is_late = isinstance(error, TimeoutError)
+        if self._is_closed and (request.poll is not None or not is_late):
+            return _closed_during(request)
+        if is_late:
+            return NoReplyInTime(operation, subject, f"no reply from {self._base_url} in time")
+        return ConnectionLost(operation, subject, f"the connection broke: {str(error) or type(error).__name__}")
+
+
+@lru_cache
+def _client_timeout(connect: float, silence: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=connect + silence, connect=connect, sock_read=silence)
 
 
 class _BrokenOff(Exception):
@@ -197,6 +195,9 @@ class _BrokenOff(Exception):
 
 class _NeverMade(Exception):
     """A proxy did not make the connection."""
+
+
+_FOREIGN = (aiohttp.ClientError, TimeoutError, _NeverMade, _BrokenOff)
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -221,6 +222,12 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 def _closed_during(request: Request) -> ClientClosed:
     text = f"{request.operation} {request.subject}: the client was closed during the call"
     return ClientClosed(text, may_have_happened=request.method != "GET")
+
+
+def _no_proxy(request: Request) -> ConnectFailed:
+    failure = ConnectFailed(request.operation, request.subject, "the proxy in the environment is not a URL")
+    failure.is_temporary, failure.advice = False, "Nothing was sent; write it as http://host:port in https_proxy"
+    return failure
 
 
 def _connect_failed(operation: str, identifier: str, error: aiohttp.ClientConnectorError) -> ConnectFailed:

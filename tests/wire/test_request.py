@@ -25,7 +25,7 @@ def test_a_segment_stays_one_segment(segment: str, encoded: str) -> None:
     assert path("apps", segment, "machines") == f"/v1/apps/{encoded}/machines"
 
 
-@pytest.mark.parametrize("segment", ["", ".", "..", None, 7, "\ud800"])
+@pytest.mark.parametrize("segment", ["", ".", "..", None, 7, [], "\ud800"])
 def test_what_cannot_name_anything_is_refused(segment: str) -> None:
     with pytest.raises(InvalidInput, match="cannot name anything in a URL"):
         path("apps", segment)

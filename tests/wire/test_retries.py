@@ -221,3 +221,16 @@ def test_a_retry_after_beyond_the_total_is_not_waited_out() -> None:
     limited = RateLimited("machines.get", "web/1", "slow down", status=429, retry_after=60.0)
     with pytest.raises(StopIteration):
         waits.send(limited)
+
+
+async def test_what_comes_out_in_the_end_does_not_drag_earlier_failures_along() -> None:
+    failures = [ConnectFailed(*CALL), ConnectFailed(*CALL), BadRequest(*CALL, status=400)]
+    left = iter(failures)
+
+    async def attempt(_: None) -> None:
+        raise next(left)
+
+    with pytest.raises(BadRequest) as caught:
+        await retrying(RetryPolicy(), partial(deserves_another_try, repeat=Repeat.UNSENT), attempt)(None)
+    assert caught.value is failures[-1]
+    assert caught.value.__context__ is None

@@ -19,7 +19,7 @@ from flyasync.errors import (
     ServerFault,
     Unreadable,
 )
-from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Queued
+from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Queued, log_event
 from flyasync.wire.limits import Buckets
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Flight, Repeat, Reply, Request
@@ -145,6 +145,18 @@ async def test_the_onlooker_sees_every_attempt() -> None:
     await office.sender.close(grace=0)
 
 
+@pytest.mark.parametrize(("level", "words"), [(logging.INFO, ["ServerFault"]), (logging.DEBUG, ["ServerFault", "200"])])
+async def test_where_only_the_log_listens_it_is_told_all_that_it_writes(
+    level: int, words: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level, "flyasync")
+    sender = Sender(ScriptedExchange(BOOM, OK), Buckets(WIDE), RetryPolicy(), log_event)
+    await sender.send(a_request())
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.split(" after ")[0].split()[-1] for message in messages] == words
+    await sender.close(grace=0)
+
+
 async def test_an_onlooker_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: ClientEvent) -> None:
         raise RuntimeError(str(event))
@@ -266,6 +278,14 @@ async def test_out_of_time_in_a_second_exchange_nobody_knows_what_happened() -> 
     assert isinstance(error, NoReplyInTime)
     assert error.may_have_happened
     assert time == 5
+    await office.sender.close(grace=0)
+
+
+async def test_a_total_longer_than_an_exchange_counts_from_the_first_turn_as_well() -> None:
+    office = Office(late(30, BOOM), hang, total=60)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, NoReplyInTime)
+    assert time == 60
     await office.sender.close(grace=0)
 
 
