@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections import Counter
 from contextlib import aclosing, suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -353,11 +354,13 @@ async def test_a_list_that_serves_many_waits_belongs_to_the_machine_whose_wait_a
     base: DeployBuilder,
 ) -> None:
     heard = Heard()
-    async with world(seed=1, boot=(60, 60), **watched(heard)) as (_, fly):
+    async with world(seed=1, boot=(60, 60), **watched(heard)) as (emulator, fly):
         assert (await base.count(14).execute(fly)).ok
-    lists = [each.span for each in heard.attempts("machines.list") if each.span and each.span.kind == "machine"]
-    assert lists
-    assert len(lists) < 42  # nobody asks for itself alone
+    assert [each for each in heard.attempts("machines.list") if each.span and each.span.kind == "machine"]
+    listed = [entry.at for entry in emulator.log if entry.action == "listMachines"]
+    assert all(later - earlier > 0.99 for earlier, later in pairwise(listed[1:-1]))  # nobody asks for itself alone
+    asked = Counter(entry.identifier for entry in emulator.log if entry.action in {"waitMachine", "getMachine"})
+    assert max(asked.values()) <= 6  # nor about itself, but for the first polls with a look after each
     heard.check()
 
 
