@@ -10,12 +10,13 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as Drawn
 
 from benchmarks.table import Table
@@ -96,11 +97,18 @@ def show(table: Table) -> None:
     """Print a table for people: goals beside the figures, and below it why any was missed."""
     console = Console(width=WIDTH, highlight=False, markup=False)
     console.print(_drawn(table))
-    for note in table.notes:
-        console.print(f"  {note}")
-    for row, goal in table.missed:
-        console.print(f"  missed: {row.name}, {goal.column} {goal}: {goal.why or 'no reason is known'}")
+    for line in (*table.notes, *_misses(table)):
+        console.print(Padding(line, (0, 0, 0, 2)))
     sys.stdout.flush()
+
+
+def _misses(table: Table) -> Iterator[str]:
+    """Say why goals are missed, each reason once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row, goal in table.missed:
+        reasons.setdefault((f"{goal.column} {goal}", goal.why or "no reason is known"), []).append(row.name)
+    for (goal, why), rows in reasons.items():
+        yield f"missed {goal} by {', '.join(rows)}: {why}"
 
 
 def _drawn(table: Table) -> Drawn:

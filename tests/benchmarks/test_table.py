@@ -53,8 +53,14 @@ def test_a_table_shows_goals_beside_figures_and_why_one_is_missed(capsys: pytest
     assert "1,000" in output
     assert "1.0 2.0 3.0" in output
     assert "[ours]" in output
-    assert "missed: slow, ms <= 1: it has [more] to do" in output
+    assert "missed ms <= 1 by slow: it has [more] to do" in output
     assert "a note" in output
+
+
+def test_a_reason_for_several_misses_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    missed = Goal(column="ms", at_most=1, why="it has more to do")
+    show(a_table(a_row("slow", 1, Spread(1, 2, 3), missed), a_row("slower", 1, Spread(2, 3, 4), missed)))
+    assert "missed ms <= 1 by slow, slower: it has more to do" in capsys.readouterr().out
 
 
 def test_a_miss_without_a_reason_says_so(capsys: pytest.CaptureFixture[str]) -> None:
