@@ -150,8 +150,3 @@ def test_the_estimate_benchmark_is_close_and_meets_no_limit(capsys: pytest.Captu
     output = capsys.readouterr().out
     assert "0 x 429" in output
     assert "furthest off: " in output
-
-
-def test_the_start_benchmark_shows_its_ratios(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_path(str(ROOT / "benchmarks/start.py"))["main"](quick=True)
-    assert len(capsys.readouterr().out.splitlines()) == 7

@@ -1,27 +1,19 @@
-"""FlyClient: one session, and the resources that hang off it."""
+"""FlyClient: one session, and the resources that hang off it.
+
+Each resource is imported when it is first asked for, with the models that it alone needs: a script pays for what it
+uses.
+"""
 
 import asyncio
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from flyasync.api.apps import Apps
 from flyasync.api.call import Caller
-from flyasync.api.certificates import Certificates
 from flyasync.api.graphql import GraphQL
-from flyasync.api.ip_assignments import IPAssignments
-from flyasync.api.leases import Leases
-from flyasync.api.logs import Logs
-from flyasync.api.machines import Machines
-from flyasync.api.orgs import Orgs
-from flyasync.api.platform import Platform
-from flyasync.api.postgres import Postgres
-from flyasync.api.secret_keys import SecretKeys
-from flyasync.api.secrets import Secrets
 from flyasync.api.spans import Spans
-from flyasync.api.tokens import Tokens
-from flyasync.api.volumes import Volumes
 from flyasync.errors import InvalidInput, MissingToken
 from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.wire.events import OnClientEvent, log_event
@@ -31,6 +23,21 @@ from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
 from flyasync.wire.session import Session, Timeouts
+
+if TYPE_CHECKING:
+    from flyasync.api.apps import Apps
+    from flyasync.api.certificates import Certificates
+    from flyasync.api.ip_assignments import IPAssignments
+    from flyasync.api.leases import Leases
+    from flyasync.api.logs import Logs
+    from flyasync.api.machines import Machines
+    from flyasync.api.orgs import Orgs
+    from flyasync.api.platform import Platform
+    from flyasync.api.postgres import Postgres
+    from flyasync.api.secret_keys import SecretKeys
+    from flyasync.api.secrets import Secrets
+    from flyasync.api.tokens import Tokens
+    from flyasync.api.volumes import Volumes
 
 COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
 """For api.fly.io, which publishes no rates: as fast as flyctl looks at logs, and no faster."""
@@ -77,7 +84,7 @@ class FlyClient:
         around = {} if base_url and is_here(self.base_url) else os.environ
         self.api_url = find_api_url(api_url, around, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
-        policy = retry or RetryPolicy()
+        self._policy = policy = retry or RetryPolicy()
         own, found = _tokens(token, self.base_url)
         session = Session(self.base_url, own, timeouts)
         companion = Session(self.api_url, found and found.whole, timeouts)
@@ -85,24 +92,102 @@ class FlyClient:
         self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event)
         self._companion = Sender(companion, Buckets(COMPANION), policy, on_event)
         self._spans = Spans(on_event)
-        caller, beside = Caller(self._sender), Caller(self._companion)
-        self._graphql = GraphQL(beside)
-        self.apps = Apps(caller)
-        self.leases = Leases(caller)
-        self.machines = Machines(caller, policy, self.leases)
-        self.volumes = Volumes(caller)
-        self.secrets = Secrets(caller)
-        self.secret_keys = SecretKeys(caller)
-        self.certificates = Certificates(caller)
-        self.ip_assignments = IPAssignments(caller)
-        self.tokens = Tokens(caller)
-        self.orgs = Orgs(self._graphql)
-        self.logs = Logs(beside)
-        self.platform = Platform(caller)
-        self.postgres = Postgres(caller)
+        self._caller, self._beside = Caller(self._sender), Caller(self._companion)
+        self._graphql = GraphQL(self._beside)
 
     def __repr__(self) -> str:
         return f"FlyClient(base_url={self.base_url!r})"
+
+    @cached_property
+    def apps(self) -> "Apps":
+        """Apps: create, find and delete them."""
+        from flyasync.api.apps import Apps
+
+        return Apps(self._caller)
+
+    @cached_property
+    def machines(self) -> "Machines":
+        """Machines: create, find, change, start, stop and delete them, and wait for them."""
+        from flyasync.api.machines import Machines
+
+        return Machines(self._caller, self._policy, self.leases)
+
+    @cached_property
+    def leases(self) -> "Leases":
+        """Leases: a machine for one writer at a time."""
+        from flyasync.api.leases import Leases
+
+        return Leases(self._caller)
+
+    @cached_property
+    def volumes(self) -> "Volumes":
+        """Volumes: create, find, extend and delete them, and their snapshots."""
+        from flyasync.api.volumes import Volumes
+
+        return Volumes(self._caller)
+
+    @cached_property
+    def secrets(self) -> "Secrets":
+        """Secrets of an app: list, set and delete them."""
+        from flyasync.api.secrets import Secrets
+
+        return Secrets(self._caller)
+
+    @cached_property
+    def secret_keys(self) -> "SecretKeys":
+        """Secret keys of an app: make them, and encrypt, decrypt, sign and verify with them."""
+        from flyasync.api.secret_keys import SecretKeys
+
+        return SecretKeys(self._caller)
+
+    @cached_property
+    def certificates(self) -> "Certificates":
+        """Certificates: hostnames of an app, and the proof that they are its own."""
+        from flyasync.api.certificates import Certificates
+
+        return Certificates(self._caller)
+
+    @cached_property
+    def ip_assignments(self) -> "IPAssignments":
+        """Addresses of an app: list, assign and release them."""
+        from flyasync.api.ip_assignments import IPAssignments
+
+        return IPAssignments(self._caller)
+
+    @cached_property
+    def tokens(self) -> "Tokens":
+        """Tokens: whose this one is, and what it may do."""
+        from flyasync.api.tokens import Tokens
+
+        return Tokens(self._caller)
+
+    @cached_property
+    def orgs(self) -> "Orgs":
+        """Organizations that the token can see."""
+        from flyasync.api.orgs import Orgs
+
+        return Orgs(self._graphql)
+
+    @cached_property
+    def logs(self) -> "Logs":
+        """What the machines of an app write."""
+        from flyasync.api.logs import Logs
+
+        return Logs(self._beside)
+
+    @cached_property
+    def platform(self) -> "Platform":
+        """The platform: its regions, and where there is room."""
+        from flyasync.api.platform import Platform
+
+        return Platform(self._caller)
+
+    @cached_property
+    def postgres(self) -> "Postgres":
+        """Managed Postgres: clusters, and what is in them."""
+        from flyasync.api.postgres import Postgres
+
+        return Postgres(self._caller)
 
     @property
     def spans(self) -> Spans:

@@ -1,17 +1,18 @@
 """How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON."""
 
-import json
 import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import click
-from attrs import field, fields, frozen
 
-from flyasync.emulator.faults import AFTER, BEFORE, MACHINE, Fault
+if TYPE_CHECKING:
+    from flyasync.emulator.faults import Fault
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
@@ -59,12 +60,11 @@ def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> fl
     return float(text) if text and re.fullmatch(r"\d*\.\d+", text) else text
 
 
-@frozen
-class Counts:
+class Counts(NamedTuple):
     """How many machines are wanted: in each region, and in those named; None and nothing where it is not said."""
 
     each: int | None = None
-    by_region: Mapping[str, int] = field(factory=dict)
+    by_region: Mapping[str, int] = MappingProxyType({})
 
 
 def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Counts:
@@ -156,35 +156,9 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     return found
 
 
-def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[Fault, ...]:
+def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple["Fault", ...]:
     """Read faults, each a JSON object with the fields of `flyasync.Fault`."""
-    return tuple(map(_fault, texts))
-
-
-def _fault(text: str) -> Fault:
-    try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise click.BadParameter(f'{text!r} is not a JSON object, such as {{"does": "refuse", "times": 1}}')
-    _check_fault(given)
-    try:
-        return Fault(**given)
-    except (TypeError, ValueError) as error:
-        raise click.BadParameter(f"{text!r}: {error.args[0]}") from None
-
-
-def _check_fault(given: Mapping[str, Any]) -> None:
-    known = {field.name: field.type for field in fields(Fault)}
-    if strangers := sorted(given.keys() - known):
-        raise click.BadParameter(f"a fault has no field {strangers[0]!r}; it has {', '.join(known)}")
-    for name, value in given.items():
-        if known[name] is str and not isinstance(value, str):
-            raise click.BadParameter(f"{name} is {value!r}, but must be a text")
-    troubles = sorted(BEFORE | AFTER | MACHINE)
-    if given.get("does") not in troubles:
-        raise click.BadParameter(f"does is {given.get('does')!r}, but must be one of {', '.join(troubles)}")
+    return tuple(map(import_module("flyasync.cli.fault").read, texts)) if texts else ()
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:

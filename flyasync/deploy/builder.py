@@ -102,7 +102,7 @@ class DeployBuilder(Settings):
 
     async def plan(self, fly: FlyClient) -> Plan:
         """Say what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
-        return await _plan(fly, self.deployment())
+        return timed(await _plan(fly, self.deployment()), fly)
 
     async def execute(self, fly: FlyClient) -> DeployReport:
         """Deploy, and report what runs where; `report.ok` says whether the requirement is met.
@@ -170,8 +170,7 @@ class DeployBuilder(Settings):
             plans = [first.plan]
 
             async def make_plan() -> Plan:
-                plan = plans.pop() if plans else (await self._undoing(fly, first.plan.launch)).plan
-                return timed(plan, fly)
+                return plans.pop() if plans else (await self._undoing(fly, first.plan.launch)).plan
 
             report = await carry_out(
                 fly, first.deployment, make_plan, Onlookers(self._onlookers), journal, presses_on=True
@@ -201,4 +200,4 @@ async def _plan(fly: FlyClient, deployment: Deployment) -> Plan:
     for outcome in (wrong, fleet):
         if isinstance(outcome, BaseException):
             raise outcome
-    return timed(plan_for(deployment, cast("Fleet", fleet)), fly)
+    return plan_for(deployment, cast("Fleet", fleet))

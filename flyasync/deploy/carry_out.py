@@ -43,6 +43,8 @@ async def carry_out(
     leases = Leases(fly, deployment.app, deployment.launch)
     try:
         plan = await _locked_plan(make_plan, leases)
+        if onlookers.are_there or journal.is_kept:  # to estimate is work, which nobody else would see
+            plan = timed(plan, fly)
         journal.undoing(plan) if plan.strategy == "undo" else journal.planned(deployment, plan)
         onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
         execution = Execution(

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -178,7 +179,7 @@ class Deployment:
             for number in range(1, self.counts[region] + 1)
         )
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A short text that tells this config from others; each machine carries it, so that a launch is one config."""
         written = json.dumps(unstructure(self._base), sort_keys=True)
@@ -192,7 +193,7 @@ class Deployment:
         flyctl = _FLYCTL if self.is_visible_to_flyctl else {}
         return evolve(self.config, metadata={**(self.config.metadata or {}), GROUP: self.group, **flyctl})
 
-    @property
+    @cached_property
     def tagged(self) -> MachineConfig:
         """The config that machines are created with."""
         base, tags = self._base, {FINGERPRINT: self.fingerprint}

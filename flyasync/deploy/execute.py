@@ -63,7 +63,7 @@ class Execution:
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
         self._relied_on: set[str] = set()
-        self._gate = Gate(deployment, self.runs, presses_on=presses_on or plan.group is None)
+        self._gate = Gate(deployment, presses_on=presses_on or plan.group is None)
         self._steps.may_begin = self._gate.lets
         if plan.before is not None:
             self._steps.know(plan.before)
@@ -130,8 +130,7 @@ class Execution:
         """Tell whether a machine takes traffic that others of its region were to take over on the way back, in vain."""
         if self.plan.strategy != "undo" or not any(isinstance(step, Cordon) for step in track.steps):
             return False
-        others = (run for run in self.runs.values() if run.wanted.region == track.machine.region)
-        return track.aim is Aim.GO and any(run.error or run.phase is Phase.SKIPPED for run in others)
+        return track.aim is Aim.GO and self._gate.has_lost_one(track.machine.region)
 
     async def _follow(self, track: Track, others: asyncio.Lock | None = None) -> None:
         run = self.runs[track.machine.name]
@@ -150,8 +149,10 @@ class Execution:
             pass
         except NoRoomError:
             self._tell(run, Phase.SKIPPED, str(run.refusals[-1]))
+            self._gate.note(run)
         except FlyError as error:
             run.error = error
+            self._gate.note(run)
             self._tell(run, Phase.FAILED, str(error))
             if isinstance(error, WaitFailed):
                 await self._steps.evidence(run)
@@ -280,8 +281,8 @@ def _runs(plan: Plan) -> dict[str, Run]:
     for track in plan.tracks:
         runs.setdefault(track.machine.name, _run(track, there))
     for track in plan.kept:
-        kept = runs.setdefault(track.machine.name, _run(track, there))
-        if kept.phase is None and not any(each.machine.name == track.machine.name for each in plan.tracks):
+        if track.machine.name not in runs:
+            kept = runs[track.machine.name] = _run(track, there)
             kept.phase, kept.ready_after = Phase.KEPT, 0.0
     return runs
 

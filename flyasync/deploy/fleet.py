@@ -1,6 +1,7 @@
 """Fleet: what is there, as one value."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from attrs import field, frozen
 
@@ -23,7 +24,7 @@ class Fleet:
 
     def named(self, name: str) -> Machine | None:
         """Give the machine of this name."""
-        return next((machine for machine in self.machines if machine.name == name), None)
+        return self._by_name.get(name)
 
     def group(self, name: str) -> tuple[Machine, ...]:
         """Give the machines of a process group, by their names."""
@@ -31,10 +32,21 @@ class Fleet:
 
     def volume_of(self, machine: Machine) -> Volume | None:
         """Give the volume that a machine holds."""
-        mounted = {mount.volume for mount in (machine.config and machine.config.mounts) or ()}
-        return next(
-            (each for each in self.volumes if each.attached_machine_id == machine.id or each.id in mounted), None
-        )
+        mounts = (machine.config and machine.config.mounts) or ()
+        mounted = (self._by_id.get(mount.volume or "") for mount in mounts)
+        return self._by_holder.get(machine.id) or next(filter(None, mounted), None)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Machine]:
+        return {machine.name: machine for machine in reversed(self.machines)}
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Volume]:
+        return {volume.id: volume for volume in self.volumes}
+
+    @cached_property
+    def _by_holder(self) -> Mapping[str, Volume]:
+        return {each.attached_machine_id: each for each in reversed(self.volumes) if each.attached_machine_id}
 
 
 def group_of(machine: Machine) -> str | None:

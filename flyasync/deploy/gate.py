@@ -1,7 +1,5 @@
 """The gate of a deploy: whether another machine may begin, after what the others have met; no I/O."""
 
-from collections.abc import Mapping
-
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.plan import Aim
@@ -11,32 +9,37 @@ class Gate:
     """Drain, don't cut: once a machine has failed no other begins, and those under way finish.
 
     A region without room closes its own lane; all of them only once the requirement can no longer be met. Where the
-    deploy `presses_on`, nothing but a failed release command closes the gate.
+    deploy `presses_on`, nothing but a failed release command closes the gate. It is told of each machine that comes to
+    nothing, and remembers only that: asked before every machine, it must not look at all of them.
     """
 
-    def __init__(self, deployment: Deployment, runs: Mapping[str, Run], *, presses_on: bool) -> None:
-        self._runs = runs
+    def __init__(self, deployment: Deployment, *, presses_on: bool) -> None:
         self._regions = len(deployment.counts)
         self._needed = deployment.requirement.needed(self._regions)
         self._presses_on = presses_on
+        self._is_unreleased = False
+        self._failed: set[str] = set()
+        self._lost: set[str] = set()
+
+    def note(self, run: Run) -> None:
+        """Take note of a machine that has failed, or that found no room."""
+        self._is_unreleased |= run.aim is Aim.END
+        if run.error is not None:
+            self._failed.add(run.wanted.region)
+        if run.phase is Phase.SKIPPED:
+            self._lost.add(run.wanted.region)
 
     @property
     def is_shut(self) -> bool:
         """Whether no further machine may begin."""
-        if any(run.aim is Aim.END and _has_failed(run) for run in self._runs.values()):
-            return True
-        if self._presses_on:
-            return False
-        return any(run.error for run in self._runs.values()) or self._regions - len(self._lost) < self._needed
-
-    @property
-    def _lost(self) -> set[str]:
-        return {run.wanted.region for run in self._runs.values() if run.phase is Phase.SKIPPED}
+        if self._is_unreleased or self._presses_on:
+            return self._is_unreleased
+        return bool(self._failed) or self._regions - len(self._lost) < self._needed
 
     def lets(self, region: str) -> bool:
         """Tell whether another machine of a region may begin."""
         return not self.is_shut and (self._presses_on or region not in self._lost)
 
-
-def _has_failed(run: Run) -> bool:
-    return run.error is not None or run.phase is Phase.SKIPPED
+    def has_lost_one(self, region: str) -> bool:
+        """Tell whether a machine of a region has come to nothing."""
+        return region in self._failed | self._lost

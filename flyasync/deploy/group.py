@@ -1,9 +1,10 @@
 """What becomes of each machine of a group, whatever the strategy: keep, update, replace, make, retire; pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves
@@ -78,8 +79,8 @@ def renewed(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
 
 def left_alone(deployment: Deployment, fleet: Fleet) -> Mapping[str, int]:
     """Count the machines of the group by region where the deployment says nothing about the region."""
-    strangers = [home(machine) for machine in fleet.group(deployment.group) if home(machine) not in deployment.counts]
-    return {region: strangers.count(region) for region in sorted(set(strangers))}
+    homes = map(home, fleet.group(deployment.group))
+    return dict(sorted(Counter(region for region in homes if region not in deployment.counts).items()))
 
 
 def changes(deployment: Deployment, machine: Machine) -> tuple[Change, ...]:
@@ -97,6 +98,7 @@ class _Names:
     deployment: Deployment
     taken: set[str]
     volumes: list[Volume]
+    numbers: Counter[str] = field(factory=Counter)
 
     @classmethod
     def of(cls, deployment: Deployment, fleet: Fleet) -> "_Names":
@@ -106,11 +108,12 @@ class _Names:
 
     def next(self, region: str) -> Wanted:
         """Give the name of one more machine in a region: the one with the lowest number that is free."""
-        number = 1
-        while (name := f"{self.deployment.group}-{region}-{number}".replace("_", "-")) in self.taken:
-            number += 1
-        self.taken.add(name)
-        return Wanted(name=name, region=region, number=number)
+        # Names are only ever taken, so the search goes on where it ended before.
+        while True:
+            number = self.numbers[region] = self.numbers[region] + 1
+            name = f"{self.deployment.group}-{region}-{number}".replace("_", "-")
+            if name not in self.taken:
+                return Wanted(name=name, region=region, number=number)
 
     def volume(self, region: str) -> Volume | None:
         """Give a volume of the region that nobody holds."""
@@ -169,11 +172,10 @@ def _decided(deployment: Deployment, fleet: Fleet, judge: Judge) -> tuple[Member
         for machine in fleet.group(deployment.group)
         if machine.state not in GONE
     ]
-    members = [
-        member
-        for region in deployment.regions
-        for member in _region(deciding, region, [pair for pair in verdicts if home(pair[0]) == region])
-    ]
+    present: dict[str, list[tuple[Machine, _Verdict]]] = {}
+    for machine, verdict in verdicts:
+        present.setdefault(home(machine), []).append((machine, verdict))
+    members = [member for region in deployment.regions for member in _region(deciding, region, present.get(region, []))]
     return tuple(map(deciding.spared, members))
 
 
@@ -198,7 +200,9 @@ def _stays(member: Member) -> bool:
 def _placed(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
     count = deciding.deployment.counts[region]
     leaving = [(machine, verdict) for machine, verdict in present if verdict.fate is Fate.RETIRE]
-    staying = sorted((pair for pair in present if pair not in leaving), key=_merit)
+    staying = sorted(
+        ((machine, verdict) for machine, verdict in present if verdict.fate is not Fate.RETIRE), key=_merit
+    )
     surplus = _Verdict(Fate.RETIRE, f"{region} has {len(staying)}, and {count} are wanted")
     for number, (machine, verdict) in enumerate(staying, start=1):
         yield _member(machine, region, number, verdict if number <= count else surplus)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import group_of
@@ -31,6 +31,8 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 class Journal:
     """No journal at all."""
+
+    is_kept: ClassVar[bool] = False
 
     def planned(self, deployment: Deployment, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
@@ -61,6 +63,8 @@ class JournalFile(Journal):
     be written, that others may read, that is no journal, or that another deploy is writing. A disk that fails later
     ends the journal, not the deploy: the event loop's exception handler is told.
     """
+
+    is_kept = True
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -34,6 +34,11 @@ class Onlookers:
         self._start = self._loop.time()
         self._left: Left | None = None
 
+    @property
+    def are_there(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._onlookers)
+
     def clock(self) -> float:
         """Give the seconds since the deploy began."""
         return round(self._loop.time() - self._start, 3)

@@ -1,7 +1,8 @@
 """Outcome: what is known of every machine of a deploy, and what was there at the last look; no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 
 from attrs import define, field, frozen
 
@@ -124,14 +125,25 @@ class Outcome:
     def machine(self, run: Run) -> Machine | None:
         """Give the machine of a run as it was seen last."""
         if run.machine is not None:
-            return next((machine for machine in self.seen if machine.id == run.machine_id), None)
+            return self._by_id.get(run.machine_id)
         launch = ((run.config and run.config.metadata) or {}).get(LAUNCH, self.launch)
-        named = (machine for machine in self.seen if machine.name == run.wanted.name)
+        named = self._by_name.get(run.wanted.name, ())
         return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
 
     @property
     def surplus(self) -> tuple[str, ...]:
         """The ids of machines that belong to this launch, and to none of these runs."""
-        mine = {machine.id for run in self.runs if (machine := self.machine(run))}
+        mine = self.left_alone.union(machine.id for run in self.runs if (machine := self.machine(run)))
         ours = (each for each in self.seen if self.launch in {None, tags(each).get(LAUNCH)})
-        return tuple(machine.id for machine in ours if machine.id not in mine | self.left_alone)
+        return tuple(machine.id for machine in ours if machine.id not in mine)
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Machine]:
+        return {machine.id: machine for machine in self.seen}
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[Machine]]:
+        named: dict[str, list[Machine]] = {}
+        for machine in self.seen:
+            named.setdefault(machine.name, []).append(machine)
+        return named

@@ -202,7 +202,7 @@ class DeployReport:
     ) -> "DeployReport":
         """Judge an outcome by what was wanted."""
         machines = [(run, _machine_report(deployment, outcome, run)) for run in outcome.runs]
-        leaving = [report.asked for run, report in machines if run.aim is Aim.GO]
+        staying, leaving = _by_region(machines, Aim.SERVE, Aim.REST), _by_region(machines, Aim.GO)
         return cls(
             app=deployment.app,
             launch=deployment.launch,
@@ -213,8 +213,8 @@ class DeployReport:
                 RegionReport(
                     region=region,
                     asked=asked,
-                    machines=tuple(_of(machines, region, Aim.SERVE, Aim.REST)),
-                    retired=tuple(_of(machines, region, Aim.GO)),
+                    machines=tuple(staying.get(region, ())),
+                    retired=tuple(leaving.get(region, ())),
                 )
                 for region, asked in {
                     **deployment.counts,
@@ -327,5 +327,9 @@ def _loose(run: Run, machine: Machine | None) -> Iterator[str]:
         yield from (volume for volume in run.made_volumes if volume not in held)
 
 
-def _of(machines: Iterable[tuple[Run, MachineReport]], region: str, *aims: Aim) -> Iterable[MachineReport]:
-    return (report for run, report in machines if report.asked == region and run.aim in aims)
+def _by_region(machines: Iterable[tuple[Run, MachineReport]], *aims: Aim) -> dict[str, list[MachineReport]]:
+    found: dict[str, list[MachineReport]] = {}
+    for run, report in machines:
+        if run.aim in aims:
+            found.setdefault(report.asked, []).append(report)
+    return found

@@ -1,5 +1,6 @@
 """From what is wanted and what is there to a plan; pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
 
@@ -206,9 +207,9 @@ Shape = Callable[[Deployment, Fleet, Sequence[Member], _Wave], Iterator[Stage]]
 
 def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Rolling, canary and immediate: update where they are, and let go what is left over when the rest serves."""
-    sick = [each for each in members if _is_sick(deployment, each)]
+    sick, others = _parted(members, lambda each: _is_sick(deployment, each))
     yield Stage.of(f"first those that do not serve as they should{wave}", _changed(deployment, fleet, sick))
-    tracks = list(_changed(deployment, fleet, [each for each in members if each not in sick]))
+    tracks = list(_changed(deployment, fleet, others))
     widths = _widths(deployment, members)
     ahead = _ahead(deployment, tracks) if wave.leads else []
     if ahead:
@@ -218,6 +219,14 @@ def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], w
     title = "all at once" if isinstance(deployment.strategy, Immediate) else "the rest" if ahead else "all of them"
     yield Stage.of(f"{title}{wave}", rest, widths)
     yield Stage.of(f"let go what is not wanted any more{wave}", _leaving(members), relies_on_others=True)
+
+
+def _parted(members: Iterable[Member], has: Callable[[Member], bool]) -> tuple[list[Member], list[Member]]:
+    """Part those that have something from those that have not."""
+    parts: tuple[list[Member], list[Member]] = ([], [])
+    for member in members:
+        parts[0 if has(member) else 1].append(member)
+    return parts
 
 
 def _is_sick(deployment: Deployment, member: Member) -> bool:
@@ -232,8 +241,8 @@ def _widths(deployment: Deployment, members: Sequence[Member]) -> dict[str, int]
     strategy = deployment.strategy
     if not isinstance(strategy, Rolling | Canary):
         return {}
-    serving = [member.region for member in members if member.serves]
-    return {region: strategy.max_unavailable.at_most(serving.count(region)) for region in deployment.regions}
+    serving = Counter(member.region for member in members if member.serves)
+    return {region: strategy.max_unavailable.at_most(serving[region]) for region in deployment.regions}
 
 
 def _ahead(deployment: Deployment, tracks: Sequence[Track]) -> list[Track]:

@@ -1,5 +1,6 @@
 """The way back: (Plan, Outcome) → Plan to the configs and counts before; pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
@@ -48,7 +49,7 @@ def undo(plan: Plan, outcome: Outcome) -> Plan:
     """
     assert plan.before is not None  # noqa: S101 - only a plan by a strategy is undone, and such a plan has it
     volumes = {run.machine.id: run.made_volumes for run in outcome.runs if run.machine and not run.adopted}
-    there = {machine.id for machine in outcome.seen}
+    with_them = volumes.keys() & {machine.id for machine in outcome.seen}
     return way_back(
         plan,
         _concerned(plan, plan.before),
@@ -56,7 +57,7 @@ def undo(plan: Plan, outcome: Outcome) -> Plan:
         made=(frozenset(volumes) | _launched(outcome.seen, plan.launch)) - {each.id for each in plan.before.machines},
         settled=outcome.settled,
         volumes=volumes,
-        loose=[run for run in outcome.runs if not (run.machine and run.machine.id in volumes.keys() & there)],
+        loose=[run for run in outcome.runs if not (run.machine and run.machine.id in with_them)],
         widths={lane.region: lane.width for lane in plan.lanes if lane.width},
     )
 
@@ -109,11 +110,11 @@ def _restoring(tracks: Sequence[Track], widths: Mapping[str, int] | None) -> Ite
 
 def deployment_back(deployment: Deployment, plan: Plan) -> Deployment:
     """Say what is wanted of the way back: all that was there, in every region."""
-    regions = [track.machine.region for track in (*plan.tracks, *plan.kept) if track.aim is not Aim.GO]
+    counts = Counter(track.machine.region for track in (*plan.tracks, *plan.kept) if track.aim is not Aim.GO)
     return evolve(
         deployment,
         config=evolve(deployment.config, image=plan.image),
-        counts={region: regions.count(region) for region in dict.fromkeys(regions)},
+        counts=dict(counts),
         requirement=Requirement("all"),
         rolls_back=False,
         release=None,

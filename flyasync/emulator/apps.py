@@ -45,7 +45,7 @@ def delete(world: World, name: str) -> None:
     for machine in machines:
         world.occupied[machine.region] -= not machine.is_destroyed
         machine.state = "destroyed"
-        del world.machines[machine.id]
+    world.forget(name)
     for volume in world.volumes_of(name):
         del world.volumes[volume.id]
     del world.apps[name]

@@ -63,7 +63,7 @@ def create(world: World, app: str, launch: Launch) -> Machine:
     volume = _volume(world, app, config)
     machine = _new(world, app, launch, config, _place(world, launch.region, volume))
     owner.is_deployed = True
-    world.machines[machine.id] = machine
+    world.add(machine)
     world.occupied[machine.region] += 1
     if volume is not None:
         volume.machine_id = machine.id
@@ -179,13 +179,11 @@ def _would_run(machine: Machine) -> bool:
 
 
 def _demand_free_name(world: World, app: str, name: str) -> None:
-    for other in world.machines_of(app) if name else ():
-        if other.name == name and not other.is_destroyed:
-            raise Refused(
-                409,
-                f"already_exists: unique machine name violation, machine ID {other.id} "
-                f'already exists with name "{name}"',
-            )
+    if name and (other := world.holder(app, name)):
+        raise Refused(
+            409,
+            f'already_exists: unique machine name violation, machine ID {other.id} already exists with name "{name}"',
+        )
 
 
 def _volume(world: World, app: str, config: Json) -> Volume | None:

@@ -50,6 +50,8 @@ class World:
     watchers: list[Watcher] = Factory(list)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
+    _of_app: dict[str, dict[str, Machine]] = Factory(dict)
+    _by_name: dict[tuple[str, str], Machine] = Factory(dict)
     _due: list[tuple[float, int, str]] = Factory(list)
     _scheduled: int = 0
     _changed: set[str] = Factory(set)
@@ -80,8 +82,23 @@ class World:
 
     def machines_of(self, app: str) -> list[Machine]:
         """List the machines of an app, oldest first, destroyed ones included."""
-        name = self.app(app).name
-        return [machine for machine in self.machines.values() if machine.app == name]
+        return list(self._of_app.get(self.app(app).name, {}).values())
+
+    def holder(self, app: str, name: str) -> Machine | None:
+        """Find the machine of an app that has this name; a destroyed one has lost it."""
+        found = self._by_name.get((app, name))
+        return None if found is None or found.is_destroyed else found
+
+    def add(self, machine: Machine) -> None:
+        """Take in a new machine."""
+        self.machines[machine.id] = self._of_app.setdefault(machine.app, {})[machine.id] = machine
+        self._by_name[machine.app, machine.name] = machine
+
+    def forget(self, app: str) -> None:
+        """Forget the machines of an app, as if they had never been."""
+        for machine in self._of_app.pop(app, {}).values():
+            del self.machines[machine.id]
+            self._by_name.pop((app, machine.name), None)
 
     def volumes_of(self, app: str) -> list[Volume]:
         """List the volumes of an app, oldest first, deleted ones included."""

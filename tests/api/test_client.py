@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -20,6 +22,20 @@ def test_a_client_shows_its_url_and_never_its_token() -> None:
     assert repr(fly) == "FlyClient(base_url='https://api.machines.dev')"
     for resource in (fly.apps, fly.machines, fly.leases, fly.volumes, fly.platform, fly.machines.once):
         assert SECRET not in repr(resource)
+
+
+def test_a_resource_is_imported_when_it_is_first_asked_for_and_stays_the_same() -> None:
+    program = (
+        "import sys\n"
+        "from flyasync import FlyClient\n"
+        "fly = FlyClient('fm2_x')\n"
+        "heavy = {'flyasync.api.machines', 'flyasync.api.postgres', 'flyasync.models.postgres'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "assert fly.machines is fly.machines\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "[]\n['flyasync.api.machines']\n"
 
 
 @pytest.mark.parametrize("name", ["FLY_ACCESS_TOKEN", "FLY_API_TOKEN"])

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flyasync.cli.bulk import display_for, shown
+from flyasync.cli.bulk_begin import display_for, shown
 from flyasync.cli.bulk_display import BulkJSONLines, BulkLines
 from flyasync.cli.bulk_live import NEWEST, BulkScreen
 from flyasync.cli.bulk_summary import Run, Summary

@@ -4,7 +4,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flyasync.cli.deploy import display_for
+from flyasync.cli.deploy_begin import display_for
 from flyasync.cli.display import JSONLines, Lines
 from flyasync.cli.live import Picture, Screen, watching
 from flyasync.cli.order import Order, Rehearsal

@@ -30,6 +30,20 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     assert "--local" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["deploy", "bulk"])
+def test_the_help_of_a_deploy_loads_neither_the_client_nor_a_model(name: str) -> None:
+    program = (
+        "import sys, flyasync.__main__\n"
+        f"sys.argv = ['flyasync', {name!r}, '--help']\n"
+        "try: flyasync.__main__.main()\n"
+        "finally: print('loaded:', *sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert "--strategy" in done.stdout
+    assert f"flyasync.cli.{name}" in done.stderr.split()
+    assert not {"aiohttp", "asyncio", "attrs", "rich", "flyasync.api", "flyasync.models"} & set(done.stderr.split())
+
+
 def test_help_shows_what_each_command_is_for() -> None:
     said = " ".join(flyasync("--help").stdout.split())
     assert all(f"{name} {summary}" in said for name, summary in SUMMARIES.items())

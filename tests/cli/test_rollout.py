@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flyasync.cli.asking import PUBLIC_URL
-from flyasync.cli.deploy import display_for, shown
+from flyasync.cli.deploy_begin import display_for, shown
 from flyasync.cli.display import JSONLines, Lines, sturdy
 from flyasync.cli.order import Order, Rehearsal
 from flyasync.cli.rollout import roll_out

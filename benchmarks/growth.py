@@ -1,0 +1,150 @@
+"""What each machine costs as there are more of them: CPU and memory, for one app and for many.
+
+Flat is the aim: a machine among many costs what it costs among few, so all of it grows in a straight line. Each figure
+is of a process of its own, which does one size of one subject and nothing else; `benchmarks.growth_sizes` says what
+they do. The seconds of CPU are those of that process. The bytes are by how much its memory had grown at its peak, as
+the operating system counts it, so Python's own reserves are in it. The size that others are set beside is done twice:
+before the largest one, and after it, so that a host whose speed drifts slows both alike.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from attrs import evolve, frozen
+
+from benchmarks.growth_sizes import EACH_APP, Cost
+from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table
+
+FLAT = 1.25
+"""How much more a machine may cost among the most than among the many with which it is compared."""
+
+MACHINES = Column(name="machines", form=",")
+CPU = Column(name="us of CPU a machine", form=".0f", is_spread=True)
+CPU_RATIO = Column(name="x of CPU", form=".2f")
+SLOPE = Column(name="slope", form=".2f")
+MEMORY = Column(name="KiB a machine", form=".1f", is_spread=True)
+MEMORY_RATIO = Column(name="x of memory", form=".2f")
+
+
+@frozen(kw_only=True)
+class Subject:
+    """What grows, by its name in `benchmarks.growth_sizes`: its sizes, and the one that larger ones are set beside."""
+
+    name: str
+    title: str
+    what: str
+    sizes: Sequence[int]
+    many: int
+
+    def row_name(self, size: int) -> str:
+        """Name one of its sizes."""
+        return f"{self.title}: {size:,} {self.what}"
+
+
+SUBJECTS = (
+    Subject(name="plan", title="plan and report", what="machines", sizes=(10, 100, 1000, 10_000, 100_000), many=1000),
+    Subject(name="deploy", title="deploy of one app", what="machines", sizes=(10, 100, 1000, 3000), many=1000),
+    Subject(name="apps", title=f"deploys, {EACH_APP} machines each", what="apps", sizes=(1, 10, 100, 1000), many=100),
+)
+TINY = tuple(evolve(subject, sizes=(10, 20), many=10) for subject in SUBJECTS)
+ROUNDS = 2
+"""How often a size is done that others are set beside; the others are done once."""
+
+WHY_CPU = (
+    "Python looks for cycles among all objects that live, and the more there are, the longer that takes; without that "
+    "search what remains is nearly flat"
+)
+WHY_MEMORY = "what is kept of each machine is the same at every size, but Python reserves memory in steps"
+GOALS = (
+    Goal(column=CPU_RATIO.name, at_most=FLAT, why=WHY_CPU),
+    Goal(column=MEMORY_RATIO.name, at_most=FLAT, why=WHY_MEMORY),
+)
+BEYOND = (
+    "neither 10,000 machines in one app nor 10,000 apps and more are deployed here, for that takes minutes: "
+    "`python -m benchmarks.growth_sizes deploy 10000`, `python -m benchmarks.scaling --only simulation --apps 100000`"
+)
+NOTES = (
+    "x of CPU and x of memory: set beside the row of the same subject where they are 1.00",
+    "slope: by which power of its size the whole grows from there on; 1 is a straight line",
+    "the emulator works in the process that deploys, so its CPU and its memory are in those figures",
+    BEYOND,
+)
+
+Costs = Mapping[int, Sequence[Cost]]
+"""What each size took, each time."""
+
+
+def measure(*, tiny: bool) -> Iterator[Table]:
+    """Do all sizes of all subjects, and set each beside the size it is compared with."""
+    subjects = TINY if tiny else SUBJECTS
+    taken: dict[str, dict[int, list[Cost]]] = {subject.name: {} for subject in subjects}
+    for number in range(1 if tiny else ROUNDS):
+        for subject in subjects:
+            for size in subject.sizes:
+                if number == 0 or size == subject.many:
+                    taken[subject.name].setdefault(size, []).append(_cost(subject.name, size))
+    yield Table(
+        title="what a machine costs, the more of them there are",
+        subject="what is done",
+        columns=[MACHINES, CPU, CPU_RATIO, SLOPE, MEMORY, MEMORY_RATIO],
+        rows=[row for subject in subjects for row in rows(subject, taken[subject.name])],
+        notes=NOTES,
+        plot=Plot(
+            title="CPU of a machine, in microseconds",
+            along="machines",
+            up="us",
+            column=CPU.name,
+            series=lambda row: row.name.split(":")[0],
+            place=_machines,
+        ),
+    )
+
+
+def rows(subject: Subject, costs: Costs) -> Iterable[Row]:
+    """Put the rows of a subject together, one for each size."""
+    base = costs[subject.many]
+    for size, each in costs.items():
+        cpu, memory = _cpu(each), _memory(each)
+        is_compared = size >= subject.many
+        figures: dict[str, Figure] = {
+            MACHINES.name: each[0].machines,
+            CPU.name: cpu,
+            CPU_RATIO.name: _ratio(cpu, _cpu(base)) if is_compared else None,
+            SLOPE.name: slope(each, base) if size > subject.many else None,
+            MEMORY.name: memory,
+            MEMORY_RATIO.name: _ratio(memory, _memory(base)) if is_compared else None,
+        }
+        yield Row(name=subject.row_name(size), figures=figures, goals=GOALS if size == max(costs) else ())
+
+
+def slope(costs: Sequence[Cost], base: Sequence[Cost]) -> float:
+    """Say by which power of the machines the whole CPU time grows: 1 if each costs the same, 2 if twice as many do."""
+    more = costs[0].machines / base[0].machines
+    return 1 + math.log(_cpu(costs).median / _cpu(base).median) / math.log(more)
+
+
+def _ratio(figure: Spread, base: Spread) -> float | None:
+    return figure.median / base.median if base.median else None  # memory that was there already is not counted
+
+
+def _cpu(costs: Iterable[Cost]) -> Spread:
+    return Spread.of(each.cpu * 1e6 / each.machines for each in costs)
+
+
+def _memory(costs: Iterable[Cost]) -> Spread:
+    return Spread.of(each.memory / 1024 / each.machines for each in costs)
+
+
+def _machines(row: Row) -> float:
+    found = row.figures[MACHINES.name]
+    assert isinstance(found, int)
+    return found
+
+
+def _cost(subject: str, size: int) -> Cost:
+    command = [sys.executable, "-m", "benchmarks.growth_sizes", subject, str(size)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this very package
+    return Cost(**json.loads(done.stdout))
