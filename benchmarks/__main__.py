@@ -107,8 +107,8 @@ def _misses(table: Table) -> Iterator[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for row, goal in table.missed:
         reasons.setdefault((f"{goal.column} {goal}", goal.why or "no reason is known"), []).append(row.name)
-    for (goal, why), rows in reasons.items():
-        yield f"missed {goal} by {', '.join(rows)}: {why}"
+    for (bound, why), rows in reasons.items():
+        yield f"missed {bound} by {', '.join(rows)}: {why}"
 
 
 def _drawn(table: Table) -> Drawn:

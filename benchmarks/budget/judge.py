@@ -48,7 +48,7 @@ def peak(times: Iterable[int], interval: int) -> float:
     return highest / interval
 
 
-def ideal(times: Sequence[int], interval: int, burst: int) -> float:
+def ideal(times: Sequence[int], interval: int, burst: float) -> float:
     """Give how many could have been granted from a full bucket between the first of these times and the last."""
     return burst + (max(times) - min(times)) / interval if times else burst
 

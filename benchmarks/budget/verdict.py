@@ -68,7 +68,7 @@ class Verdict:
         return recovered(times, self.seen.outage.over, self.seen.rate.interval)
 
     @property
-    def burst(self) -> int:
+    def burst(self) -> float:
         """What may not be exceeded: all of the published burst where the API judges, else what may be used of it."""
         rate = self.seen.rate
         return rate.usable if self.seen.refused is None else rate.burst
