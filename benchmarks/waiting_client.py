@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 
 from benchmarks.fleet.processes import spawned
 from flyasync import FlyClient
-from flyasync.api.waits import DIRECT, POLLERS, Waits
+from flyasync.api.waits import DIRECT, Waits, most_pollers
 from flyasync.wire.session import Timeouts
 
 PAGE = 4096
@@ -34,7 +34,7 @@ class Way:
 
 
 POLLS, LISTS, CHOICE = "a long poll each", "a list a second", "flyasync's choice"
-WAYS = {POLLS: Way(10**6, 10**6), LISTS: Way(0, 0), CHOICE: Way(DIRECT, POLLERS)}
+WAYS = {POLLS: Way(10**6, 10**6), LISTS: Way(0, 0), CHOICE: Way(DIRECT, most_pollers(Timeouts().polls))}
 
 
 @frozen(kw_only=True)

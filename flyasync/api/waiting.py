@@ -35,9 +35,10 @@ class Waiting:
         `settled` stands for any state that it does not leave by itself. With `version`, the wait is for that version of
         the machine and no other. A machine that was `just_created` may be unknown for up to 30 s without an error.
 
-        The API cuts a wait at 60 s, so this asks again and again. Up to 32 machines of one app, and 800 in all, are
-        waited on with a long poll each; beyond that, one list a second serves all of an app, since it tells the same
-        about any number of machines without holding a connection for each. It tells half a second later, as a rule.
+        The API cuts a wait at 60 s, so this asks again and again. Up to 32 machines of one app, and 800 in all (four in
+        five of `Timeouts.polls`), are waited on with a long poll each; beyond that, one list a second serves all of an
+        app, since it tells the same about any number of machines without holding a connection for each. It tells half
+        a second later, as a rule.
 
         Raises WaitFailed when the time is up, and as soon as the machine can no longer get there: it has failed, is
         destroyed, was replaced by another version, or its process has ended. A machine that is not there counts as

@@ -23,12 +23,6 @@ and tells the state of every machine of the app in one request, for 33 machines 
 has the figures. For checks there is no poll: up to so many machines are looked at by name.
 """
 
-POLLERS = 800
-"""Up to this many waits poll in all, fewer than a client has places for; any more are served by looks, few or not.
-
-A poll that waits for a place says nothing for as long as others hold theirs, which may be a minute.
-"""
-
 POLLS = (5.0, 10.0, 20.0, 40.0)
 LONGEST_POLL = 60.0
 """Seconds of one long poll after the other, then the longest one for good: the API cuts each at 60.
@@ -39,6 +33,15 @@ are short, so that a crash at start shows within seconds; a machine waited on fo
 
 JUST_CREATED = 30.0
 """Seconds for which a machine that was just created may be unknown to some of the API's nodes."""
+
+
+def most_pollers(places: int) -> int:
+    """Say how many waits may poll where so many polls have a place; any more are served by looks, few or not.
+
+    A poll that waits for a place says nothing for as long as others hold theirs, which may be a minute. So a fifth of
+    the places is left to whoever else polls.
+    """
+    return max(1, places * 4 // 5)
 
 
 @define
@@ -99,7 +102,7 @@ class Waits:
         poll: Callable[[str, str, str, str | None, float], Awaitable[WaitResult]],
         *,
         direct: int = DIRECT,
-        pollers: int = POLLERS,
+        pollers: int,
     ) -> None:
         self._get = get
         self._survey = survey

@@ -60,7 +60,9 @@ class Session:
         self._token = token
         self._timeouts = timeouts
         self._calls = asyncio.Semaphore(timeouts.calls)
-        self._polls = asyncio.Semaphore(_affordable(timeouts.polls))
+        self.polls = _affordable(timeouts.polls)
+        """How many long polls may be under way."""
+        self._polls = asyncio.Semaphore(self.polls)
         self._client: aiohttp.ClientSession | None = None
         self._is_closed = False
         self._cuts: set[asyncio.Timeout] = set()

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from flyasync.api.client import FlyClient
 from flyasync.api.prospects import is_there, why_hopeless
-from flyasync.api.waits import DIRECT, JUST_CREATED, Waits
+from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, most_pollers
 from flyasync.api.watch import EVENTS_EVERY, Detail
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import FlyError, Forbidden, NotFound, RateLimited, ServerFault, TimedOut, Unreadable, WaitFailed
@@ -17,6 +17,7 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.convert import structure
 from flyasync.models.machine import Machine
 from flyasync.wire.rates import Limits, Rate
+from flyasync.wire.session import Timeouts
 from tests.api.asking import NGINX, asked, client, count, now, running, stopped
 
 MANY = DIRECT + 8
@@ -570,14 +571,14 @@ def test_a_machine_is_there_in_the_state_and_version_waited_for(
 class World:
     """Machines as told by hand; what is asked is noted."""
 
-    def __init__(self, *, seconds: float = 0.2, **options: int) -> None:
+    def __init__(self, *, seconds: float = 0.2, pollers: int = 800, **options: int) -> None:
         self.by_name: dict[str, Machine | FlyError] = {}
         self.listed: list[Machine] = []
         self.list_errors: list[FlyError] = []
         self.results: list[WaitResult | FlyError] = []
         self.has_results = asyncio.Event()
         self.asked: Counter[str] = Counter()
-        self.waits = Waits(self.get, self.survey, self.poll, **options)
+        self.waits = Waits(self.get, self.survey, self.poll, pollers=pollers, **options)
         self._seconds = seconds
 
     async def get(self, _: str, machine_id: str) -> Machine:
@@ -744,6 +745,23 @@ async def test_more_polls_than_there_is_room_for_are_not_held() -> None:
     assert world.asked["list"] == 10  # for the second one of b
     assert world.asked["get m0"] == pytest.approx(8, abs=1)  # the only one of its app
     await dissolve(waits)
+
+
+@pytest.mark.parametrize(("places", "most"), [(1000, 800), (10, 8), (1, 1)])
+def test_some_places_are_left_to_others_who_poll(places: int, most: int) -> None:
+    assert most_pollers(places) == most
+
+
+async def test_a_client_with_few_places_for_polls_holds_fewer_waits_by_them() -> None:
+    async with Emulator(seed=1, boot=(8, 8)) as emulator:
+        few = Timeouts(polls=5)
+        async with FlyClient(emulator.token, base_url=emulator.url, timeout=few) as fly:
+            await fly.apps.create("web", org_slug="personal")
+            new = [await fly.machines.create("web", MachineConfig(image="nginx")) for _ in range(6)]
+            waits = [fly.machines.wait("web", machine.id, state="started", timeout=60) for machine in new]
+            assert set(await asyncio.gather(*waits)) == {"started"}
+        polls = [entry for entry in emulator.log if entry.action == "waitMachine"]
+    assert len({entry.identifier for entry in polls}) == 4
 
 
 async def test_who_finds_no_room_to_poll_does_so_later() -> None:
