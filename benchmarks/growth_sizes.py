@@ -6,7 +6,7 @@ without the little that a first run of the same at size 10 takes, which loads wh
 - `plan SIZE` is a group of SIZE machines that gets a new image: what to do with each, how long that takes, and the
   report when it is done. No network; machines are made up beforehand, which costs no CPU here, but memory.
 - `deploy SIZE` makes SIZE machines in one app, in virtual time, from the first list to the report.
-- `apps SIZE` makes SIZE apps of three machines, 100 apps at once, by one client in virtual time. What is done is
+- `apps SIZE` makes SIZE apps of a machine each, 100 apps at once, by one client in virtual time. What is done is
   forgotten by the emulator.
 
 Deploys keep to the published limits: one create a second for each app. The emulator works in the same process, so its
@@ -37,7 +37,6 @@ from flyasync.testing import mock_machine, run_virtual
 from flyasync.wire.session import Timeouts
 
 AT_ONCE = 100
-EACH_APP = 3
 WARM_UP = 10
 
 
@@ -57,7 +56,7 @@ def cost(subject: str, size: int) -> Cost:
     gc.collect()
     before = _status("VmRSS")
     cpu = work(size)
-    return Cost(size * (EACH_APP if subject == "apps" else 1), cpu, max(0, _status("VmHWM") - before))
+    return Cost(size, cpu, max(0, _status("VmHWM") - before))
 
 
 def _status(name: str) -> int:
@@ -157,7 +156,7 @@ async def _deploy(machines: int) -> float:
 def apps(count: int) -> float:
     """Make so many apps; gives the seconds of CPU."""
     began = time.process_time()
-    seen = run_virtual(simulate(Simulation(apps=count, at_once=min(count, AT_ONCE), machines=EACH_APP)))
+    seen = run_virtual(simulate(Simulation(apps=count, at_once=min(count, AT_ONCE), machines=1)))
     assert not seen.wrong, seen.wrong[:10]
     assert not seen.limited, seen.limited
     return time.process_time() - began
