@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 
 from benchmarks.fleet.processes import spawned
 from flyasync import FlyClient
-from flyasync.api.waits import DIRECT, Waits, most_pollers
+from flyasync.api.waits import DIRECT, Waits, most_lookers, most_pollers
 from flyasync.wire.session import Timeouts
 
 PAGE = 4096
@@ -34,6 +34,7 @@ class Way:
 
 
 POLLS, LISTS, CHOICE = "a long poll each", "a list a second", "flyasync's choice"
+LOOKERS = most_lookers(Timeouts().calls)
 WAYS = {POLLS: Way(10**6, 10**6), LISTS: Way(0, 0), CHOICE: Way(DIRECT, most_pollers(Timeouts().polls))}
 
 
@@ -99,7 +100,7 @@ async def run(case: Case) -> dict[str, Any]:
     async with served(case) as api, FlyClient("token", base_url=api.url, timeout=Timeouts(polls=places(case))) as fly:
         machines, way = fly.machines, WAYS[case.way]
         ask = machines.get, machines._survey, machines._poll  # noqa: SLF001 - all that is replaced is the choice
-        machines._waits = Waits(*ask, direct=way.direct, pollers=way.pollers)  # noqa: SLF001
+        machines._waits = Waits(*ask, direct=way.direct, pollers=way.pollers, lookers=LOOKERS)  # noqa: SLF001
         await warm_up(api, fly)
         await api.ask(f"/_begin?apps={case.apps}&machines={case.machines}&over={case.over}")
         reached: dict[str, float] = {}

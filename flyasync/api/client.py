@@ -87,7 +87,7 @@ class FlyClient:
         self._policy = policy = retry or RetryPolicy()
         own, found = _tokens(token, self.base_url)
         session = Session(self.base_url, own, timeouts)
-        self._polls = session.polls
+        self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts)
         pace, self._shared = pacing(self.limits, self.base_url, on_event)
         self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event)
@@ -111,7 +111,7 @@ class FlyClient:
         """Machines: create, find, change, start, stop and delete them, and wait for them."""
         from flyasync.api.machines import Machines
 
-        return Machines(self._caller, self._policy, self.leases, polls=self._polls)
+        return Machines(self._caller, self._policy, self.leases, calls=self._calls, polls=self._polls)
 
     @cached_property
     def leases(self) -> "Leases":

@@ -13,7 +13,7 @@ from flyasync.api.once import Creation, Once
 from flyasync.api.paging import OnErrorRegions, Pages
 from flyasync.api.processes import Processes
 from flyasync.api.waiting import Waiting
-from flyasync.api.waits import Waits, most_pollers
+from flyasync.api.waits import Waits, most_lookers, most_pollers
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import unstructure
 from flyasync.models.lint import check_config, refuse
@@ -29,10 +29,11 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
     `nonce` are guarded by the machine's lease: see `fly.leases`. They raise LeaseHeld while somebody else holds it.
     """
 
-    def __init__(self, caller: Caller, policy: RetryPolicy, leases: Leases, *, polls: int = 1000) -> None:
+    def __init__(self, caller: Caller, policy: RetryPolicy, leases: Leases, *, calls: int, polls: int) -> None:
         super().__init__(leases)
         self._caller = caller
-        self._waits = Waits(self.get, self._survey, self._poll, pollers=most_pollers(polls))
+        limits = {"pollers": most_pollers(polls), "lookers": most_lookers(calls)}
+        self._waits = Waits(self.get, self._survey, self._poll, **limits)
         self.once = Once(self.create, self.get, self.list, policy)
 
     async def list(

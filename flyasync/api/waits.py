@@ -10,7 +10,7 @@ from attrs import Factory, define
 
 from flyasync.api.call import TROUBLE
 from flyasync.api.prospects import is_there, why_hopeless
-from flyasync.api.watch import EVENTS_EVERY, Survey, Watch
+from flyasync.api.watch import EVENTS_EVERY, Detail, Survey, Watch
 from flyasync.errors import FlyError, NotFound, TimedOut, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import Machine
@@ -42,6 +42,15 @@ def most_pollers(places: int) -> int:
     the places is left to whoever else polls.
     """
     return max(1, places * 4 // 5)
+
+
+def most_lookers(places: int) -> int:
+    """Say how many looks may be under way where so many calls have a place; the others wait for each other.
+
+    Waits beyond those that poll look once a second each, or each app: thousands of them would fill every place for
+    good, and a short call would stand behind them all. So three quarters of the places are left to other calls.
+    """
+    return max(1, places // 4)
 
 
 @define
@@ -103,8 +112,10 @@ class Waits:
         *,
         direct: int = DIRECT,
         pollers: int,
+        lookers: int,
     ) -> None:
-        self._get = get
+        self._places = asyncio.Semaphore(lookers)
+        self._get_at_once = get
         self._survey = survey
         self._poll = poll
         self._direct = direct
@@ -113,6 +124,14 @@ class Waits:
         self._waiting: Counter[str] = Counter()
         self._watches: dict[str, Watch] = {}
         self._numbers = cycle(range(EVENTS_EVERY))
+
+    async def _get(self, app: str, machine_id: str) -> Machine:
+        async with self._places:
+            return await self._get_at_once(app, machine_id)
+
+    async def _list(self, app: str, *, detail: Detail) -> tuple[Machine, ...]:
+        async with self._places:
+            return await self._survey(app, detail=detail)
 
     async def until(
         self, app: str, machine_id: str, wanted: str, *, version: str | None, timeout: float, just_created: bool
@@ -182,7 +201,7 @@ class Waits:
             machine = await wait.watch.news(wait.machine_id, wait.ends_with, needs_checks=needs_checks)
             if machine and not why_hopeless(machine, wait.wanted, wait.version):
                 return machine
-            if self._may_poll(wait):
+            if machine is None and self._may_poll(wait):
                 return None
         elif wait.state != "unknown":
             await asyncio.sleep(1)
@@ -230,5 +249,5 @@ class Waits:
 
     def _watch(self, app: str) -> Watch:
         if (watch := self._watches.get(app)) is None:
-            watch = self._watches[app] = Watch(app, self._survey, next(self._numbers))
+            watch = self._watches[app] = Watch(app, self._list, next(self._numbers))
         return watch

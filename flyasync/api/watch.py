@@ -16,7 +16,8 @@ Detail = Literal["states", "events", "checks"]
 EVENTS_EVERY = 5
 """Every so many looks one shows events as well, for what only they tell, such as a process that crashes over and over.
 
-Without them a list is a small part of what it is to send and to read.
+Without them a list is a small part of what it is to send and to read. After a look that shows a machine stopped, the
+next one tells why.
 """
 
 
@@ -69,6 +70,8 @@ class Watch:
     _onlookers: dict[Onlooker, None] = Factory(dict)
     _looked_at: float = float("-inf")
     _is_led: bool = False
+    _stopped: frozenset[str] = frozenset()
+    _has_new_stops: bool = False
 
     async def news(self, machine_id: str, matters: Callable[[Machine], bool], *, needs_checks: bool) -> Machine | None:
         """Wait until a look that begins from now on shows the machine in a way that matters; None if it is not shown.
@@ -98,14 +101,17 @@ class Watch:
             await asyncio.sleep(self._looked_at + 1.0 - loop.time())
             self._looked_at = loop.time()
             number = self._begun = self._begun + 1
-            self._tell(number, await self._look(number))
+            detail = self._detail(number)
+            shown = await self._look(detail)
+            self._tell(number, shown)
+            self._note_stops(shown, explained=detail != "states")
         finally:
             self._is_led = False
             self._hand_on()
 
-    async def _look(self, number: int) -> Mapping[str, Machine]:
+    async def _look(self, detail: Detail) -> Mapping[str, Machine]:
         try:
-            return {machine.id: machine for machine in await self._survey(self._app, detail=self._detail(number))}
+            return {machine.id: machine for machine in await self._survey(self._app, detail=detail)}
         except TROUBLE:
             raise
         except FlyError:
@@ -114,7 +120,14 @@ class Watch:
     def _detail(self, number: int) -> Detail:
         if any(onlooker.needs_checks for onlooker in self._onlookers):
             return "checks"
-        return "states" if number % EVENTS_EVERY else "events"
+        return "events" if self._has_new_stops or number % EVENTS_EVERY == 0 else "states"
+
+    def _note_stops(self, shown: Mapping[str, Machine], *, explained: bool) -> None:
+        """Have the next look show events where a machine that is waited for has stopped: only they tell why."""
+        waited = (shown.get(onlooker.machine_id) for onlooker in self._onlookers)
+        stopped = frozenset(machine.id for machine in waited if machine and machine.state == "stopped")
+        self._has_new_stops = not (explained or stopped <= self._stopped)
+        self._stopped = stopped if explained else stopped & self._stopped
 
     def _tell(self, number: int, shown: Mapping[str, Machine]) -> None:
         for onlooker in tuple(self._onlookers):

@@ -61,7 +61,7 @@ def client(sender: Scripted) -> FlyClient:
         "FlyClient",
         SimpleNamespace(
             apps=Apps(caller),
-            machines=Machines(caller, RetryPolicy(), Leases(caller)),
+            machines=Machines(caller, RetryPolicy(), Leases(caller), calls=64, polls=1000),
             leases=Leases(caller),
             volumes=Volumes(caller),
             secrets=Secrets(caller),

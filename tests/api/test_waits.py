@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from flyasync.api.client import FlyClient
 from flyasync.api.prospects import is_there, why_hopeless
-from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, most_pollers
+from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, most_lookers, most_pollers
 from flyasync.api.watch import EVENTS_EVERY, Detail
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import FlyError, Forbidden, NotFound, RateLimited, ServerFault, TimedOut, Unreadable, WaitFailed
@@ -571,19 +571,23 @@ def test_a_machine_is_there_in_the_state_and_version_waited_for(
 class World:
     """Machines as told by hand; what is asked is noted."""
 
-    def __init__(self, *, seconds: float = 0.2, pollers: int = 800, **options: int) -> None:
+    def __init__(self, *, seconds: float = 0.2, pollers: int = 800, lookers: int = 16, **options: int) -> None:
         self.by_name: dict[str, Machine | FlyError] = {}
         self.listed: list[Machine] = []
         self.list_errors: list[FlyError] = []
         self.results: list[WaitResult | FlyError] = []
         self.has_results = asyncio.Event()
         self.asked: Counter[str] = Counter()
-        self.waits = Waits(self.get, self.survey, self.poll, pollers=pollers, **options)
+        self.under_way = self.most_at_once = 0
+        self.waits = Waits(self.get, self.survey, self.poll, pollers=pollers, lookers=lookers, **options)
         self._seconds = seconds
 
     async def get(self, _: str, machine_id: str) -> Machine:
         self.asked[f"get {machine_id}"] += 1
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
         await asyncio.sleep(self._seconds)
+        self.under_way -= 1
         found = self.by_name[machine_id]
         if isinstance(found, FlyError):
             raise found
@@ -762,6 +766,37 @@ async def test_a_client_with_few_places_for_polls_holds_fewer_waits_by_them() ->
             assert set(await asyncio.gather(*waits)) == {"started"}
         polls = [entry for entry in emulator.log if entry.action == "waitMachine"]
     assert len({entry.identifier for entry in polls}) == 4
+
+
+async def test_looks_leave_most_places_to_other_calls() -> None:
+    world = World(pollers=1, lookers=3)
+    names = [f"m{number}" for number in range(20)]
+    world.by_name = dict.fromkeys(names, a_machine("starting"))
+    waits = [asyncio.create_task(world.until(name, app=name)) for name in names]
+    await asyncio.sleep(9.9)
+    assert world.most_at_once == 3
+    assert sum(world.asked[f"get {name}"] for name in names) == pytest.approx(9.9 * 3 / 0.2, abs=40)
+    await dissolve(waits)
+
+
+@pytest.mark.parametrize(("places", "most"), [(64, 16), (8, 2), (1, 1)])
+def test_a_quarter_of_the_places_is_for_looks(places: int, most: int) -> None:
+    assert most_lookers(places) == most
+
+
+async def test_what_a_list_shows_hopeless_is_asked_after_even_where_a_poll_would_do_by_then(world: World) -> None:
+    world.listed = [a_machine("starting")]
+    world.by_name["m1"] = a_machine("failed")
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(1.5)
+    world.waits._waiting["web"] -= 10  # the crowd gets smaller
+    world.listed = [a_machine("failed")]
+    with pytest.raises(WaitFailed) as caught:
+        await waiting
+    world.waits._waiting["web"] += 10
+    assert caught.value.state == "failed"
+    assert world.asked["get m1"] == 1
+    assert now() < 10
 
 
 async def test_who_finds_no_room_to_poll_does_so_later() -> None:

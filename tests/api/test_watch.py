@@ -95,3 +95,19 @@ async def test_each_fifth_look_shows_events_wherever_the_count_begins(begun: int
     assert app.looks[4 - begun][1] == "events"
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_machine_that_stopped_is_explained_by_the_next_look_and_by_no_further_one() -> None:
+    app = App()
+    waiting = news(Watch("web", app.survey, 0), "m1")
+    await asyncio.sleep(1.5)
+    app.state = "stopped"
+    await asyncio.sleep(4)
+    assert [detail for _, detail in app.looks] == ["states", "states", "states", "events", "events", "states"]
+    app.state = "starting"
+    await asyncio.sleep(1)
+    app.state = "stopped"
+    await asyncio.sleep(2)
+    assert [detail for _, detail in app.looks][6:] == ["states", "states", "events"]
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
