@@ -31,6 +31,7 @@ NAMES = {
     "growth": "CPU and memory for each machine, from ten to 100,000 and from one app to 10,000",
 }
 WIDTH = 150
+INTERRUPTED = 130
 
 Measure = Callable[..., Iterable[Table]]
 
@@ -38,9 +39,12 @@ Measure = Callable[..., Iterable[Table]]
 def main(words: list[str]) -> int:
     """Measure what is asked for; not 0 only where a benchmark itself fails, for a missed goal is a result."""
     options = _options(words)
-    if len(options.names) == 1:
-        return _measure(options.names[0], options)
-    return max(_alone(name, words, options) for name in options.names)
+    try:
+        if len(options.names) == 1:
+            return _measure(options.names[0], options)
+        return max(_alone(name, words, options) for name in options.names)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _options(words: list[str]) -> argparse.Namespace:
@@ -67,7 +71,11 @@ def _alone(name: str, words: list[str], options: argparse.Namespace) -> int:
 
 
 def _measure(name: str, options: argparse.Namespace) -> int:
-    measure: Measure = import_module(f"benchmarks.{name}").measure
+    try:
+        measure: Measure = import_module(f"benchmarks.{name}").measure
+    except ModuleNotFoundError as missing:
+        print(f"{name} needs {missing.name}: pip install -e '.[bench]'", file=sys.stderr)
+        return 1
     began = time.monotonic()
     tables = []
     for table in measure(tiny=options.tiny):

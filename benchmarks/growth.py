@@ -47,7 +47,7 @@ class Subject:
 SUBJECTS = (
     Subject(name="plan", title="plan and report", what="machines", sizes=(10, 100, 1000, 10_000, 100_000), many=1000),
     Subject(name="deploy", title="deploy of one app", what="machines", sizes=(10, 100, 1000, 3000), many=1000),
-    Subject(name="apps", title="deploys of one machine", what="apps", sizes=(1, 10, 100, 1000, 10_000), many=1000),
+    Subject(name="apps", title="deploys of one machine", what="apps", sizes=(1, 10, 100, 1000, 10_000), many=100),
 )
 TINY = tuple(evolve(subject, sizes=(10, 20), many=10) for subject in SUBJECTS)
 ROUNDS = 2

@@ -1,6 +1,7 @@
 """Tables as pictures: lines over logarithmic axes, in SVG that asks no other place for anything."""
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -9,6 +10,9 @@ import pygal
 from pygal.style import CleanStyle
 
 from benchmarks.table import Plot, Spread, Table
+
+# It leaves a finder for plugins of its own that Python no longer understands, and warns of at each later import.
+sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
 
 
 def draw(table: Table, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The clients whose sessions are compared: each can get a machine, list an app's machines, and create one.
 
-Each is used as its users would at its best: one session for all calls, with room for all of them in its pool, and the
-token among its headers. What flyasync's rate limits allow is set so high that no call ever waits.
+Each is used as its users would at its best: one session for all calls, the pool that costs it least, and the token
+among its headers. What flyasync's rate limits allow is set so high that no call ever waits.
 """
 
 import asyncio

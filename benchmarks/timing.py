@@ -3,9 +3,11 @@
 import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from benchmarks.table import Spread
 
+Subject = TypeVar("Subject")
 Taken = Mapping[str, Sequence[float]]
 """Seconds of CPU by subject, one for each round."""
 
@@ -19,7 +21,7 @@ def alternate(
     """
     taken: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(rounds + 1):
-        for name, subject in subjects.items():
+        for name, subject in _turned(subjects, number):
             gc.collect()
             began = clock()
             subject()
@@ -32,13 +34,20 @@ async def alternate_tasks(subjects: Mapping[str, Callable[[], Awaitable[object]]
     """Do the same with subjects that are awaited."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(rounds + 1):
-        for name, subject in subjects.items():
+        for name, subject in _turned(subjects, number):
             gc.collect()
             began = time.process_time()
             await subject()
             if number:
                 taken[name].append(time.process_time() - began)
     return taken
+
+
+def _turned(subjects: Mapping[str, Subject], number: int) -> list[tuple[str, Subject]]:
+    """Begin each round with another one, so that none always follows the same neighbour."""
+    order = list(subjects.items())
+    first = number % len(order)
+    return [*order[first:], *order[:first]]
 
 
 def spread(taken: Taken, subject: str, *, per: float = 1.0) -> Spread:

@@ -30,7 +30,8 @@ from attrs import asdict
 from benchmarks.fleet.processes import ROOT
 from benchmarks.table import Column, Goal, Plot, Row, Spread, Table
 from benchmarks.waiting_client import CHOICE, LISTS, WAYS, Case
-from flyasync.api.waits import DIRECT
+from flyasync.api.waits import DIRECT, most_pollers
+from flyasync.wire.session import Timeouts
 
 MANY = 1000
 """From so many waits on, what each holds stands out from the pages that a process takes at a time."""
@@ -121,7 +122,7 @@ def table(told: Sequence[tuple[Case, Mapping[str, Any]]]) -> Table:
             "CPU and memory are the client's: memory while all are waiting, from 1,000 waits on, and `CPUs busy` while",
             "machines come up. A poll tells at once, and each costs the same; over TLS that is a handshake, and what",
             "such a connection holds. A list tells half a second later, and costs little more for many.",
-            f"So up to {DIRECT} waits of an app poll; any more are served by one list a second.",
+            f"So up to {DIRECT} waits of an app poll, {most_pollers(Timeouts().polls)} in all; lists serve more.",
             "Goals: no delay to speak of for few; for many the half second that a list a second takes on average, and",
             "as long again to read 10,000; half a CPU and 100 MB for 10,000 waits, whose program has other work to do.",
         ],

@@ -1,7 +1,8 @@
 """Readers made for speed: for each kind of record a function of its own, written for its fields.
 
 One reads what is plainly right, and gives up on the rest: a careful reader takes over there, and either knows what to
-do or says what is wrong. So nothing is explained here, and no place in a document is kept in mind.
+do or says what is wrong. So nothing is explained here, and no place in a document is kept in mind. A mistake deep in a
+document is met anew at each level above it, which takes a millisecond and happens once.
 """
 
 from collections.abc import Callable
