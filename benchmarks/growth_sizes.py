@@ -140,7 +140,7 @@ async def _deploy(machines: int) -> float:
     regions = CODES[:machines]
     async with (
         Emulator(seed=1, boot=(2.0, 2.0)) as emulator,
-        FlyClient(emulator.token, base_url=emulator.url, timeout=Timeouts(calls=machines, polls=machines)) as fly,
+        FlyClient(emulator.token, base_url=emulator.url, timeout=Timeouts(calls=machines, polls=2 * machines)) as fly,
     ):
         emulated.create(emulator.world, "web", org_slug="personal", network="")
         counts = {region: len(range(place, machines, len(regions))) for place, region in enumerate(regions)}

@@ -50,7 +50,8 @@ class Run:
     def timeouts(self) -> Timeouts:
         """What the client is given."""
         most = self.at_once * self.machines
-        return Timeouts() if self.is_usual else Timeouts(calls=most, polls=most)
+        # Waits leave a fifth of the places for polls to others.
+        return Timeouts() if self.is_usual else Timeouts(calls=most, polls=2 * most)
 
     @property
     def regions(self) -> Sequence[str]:
