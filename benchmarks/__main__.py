@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def _options(words: list[str]) -> argparse.Namespace:
 def _alone(name: str, words: list[str], options: argparse.Namespace) -> int:
     """Measure it in a process of its own, whose memory nobody else has used."""
     flags = [word for word in words if word not in options.names]
-    return subprocess.run([sys.executable, "-m", "benchmarks", name, *flags], check=False).returncode  # noqa: S603
+    python = [sys.executable, *(f"-W{option}" for option in sys.warnoptions)]
+    return subprocess.run([*python, "-m", "benchmarks", name, *flags], check=False).returncode  # noqa: S603
 
 
 def _measure(name: str, options: argparse.Namespace) -> int:
@@ -77,13 +79,13 @@ def _measure(name: str, options: argparse.Namespace) -> int:
         print(f"{name} needs {missing.name}: pip install -e '.[bench]'", file=sys.stderr)
         return 1
     began = time.monotonic()
-    tables = []
+    tables, pictures = [], count(1)
     for table in measure(tiny=options.tiny):
         tables.append(table)
         if not options.json:
             show(table)
         if options.svg and table.plot:
-            import_module("benchmarks.picture").draw(table, options.svg / f"{name}.svg")
+            import_module("benchmarks.picture").draw(table, options.svg / f"{name}-{next(pictures)}.svg")
     seconds = time.monotonic() - began
     if options.json:
         print(json.dumps(_as_json(name, tables, seconds)))

@@ -1,6 +1,5 @@
 """`flyasync bulk`: its options and its help; what it does is imported when it is to be done."""
 
-from importlib import import_module
 from typing import Any
 
 import click
@@ -70,4 +69,6 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
     FILE is CSV with a header, or JSON lines.
     """
-    import_module("flyasync.cli.bulk_begin").begin(ctx, **given)
+    from flyasync.cli.bulk_begin import begin
+
+    begin(ctx, **given)

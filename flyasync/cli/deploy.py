@@ -1,6 +1,5 @@
 """`flyasync deploy`: its options and its help; what it does is imported when it is to be done."""
 
-from importlib import import_module
 from typing import Any
 
 import click
@@ -53,4 +52,6 @@ with --roll-back too: the report says how to go on from there, and how to go bac
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Deploy one image to many regions of APP at once, and report what runs where."""
-    import_module("flyasync.cli.deploy_begin").begin(ctx, **given)
+    from flyasync.cli.deploy_begin import begin
+
+    begin(ctx, **given)

@@ -4,7 +4,6 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TextIO
@@ -158,7 +157,11 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 
 def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple["Fault", ...]:
     """Read faults, each a JSON object with the fields of `flyasync.Fault`."""
-    return tuple(map(import_module("flyasync.cli.fault").read, texts)) if texts else ()
+    if not texts:
+        return ()
+    from flyasync.cli.fault import read
+
+    return tuple(map(read, texts))
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,10 +13,12 @@ def _offering(kind: str) -> Complete:
     """Make a completion; what asks the API for it is imported when somebody wants to know."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        offers: list[tuple[str, str]] = []
+        found: list[tuple[str, str]] = []
         with suppress(Exception):  # somebody is typing: a traceback would be in the way
-            offers = import_module("flyasync.cli.offers").offers(kind, ctx)
-        return [CompletionItem(word, help=remark) for word, remark in offers if word.startswith(incomplete)]
+            from flyasync.cli.offers import offers
+
+            found = offers(kind, ctx)
+        return [CompletionItem(word, help=remark) for word, remark in found if word.startswith(incomplete)]
 
     return complete
 

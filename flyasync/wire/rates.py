@@ -42,7 +42,10 @@ class Rate:
 
     @property
     def patience(self) -> float:
-        """Seconds for which a turn may wait for something else: half of the margin, and the network has the other."""
+        """Seconds for which a turn may wait for something else: half of the margin, and the network has the other half.
+
+        Without a margin it is as long as a turn takes to come.
+        """
         return (self.spare / 2 or 1) / self.per_second
 
     @property

@@ -784,16 +784,19 @@ def test_a_quarter_of_the_places_is_for_looks(places: int, most: int) -> None:
     assert most_lookers(places) == most
 
 
-async def test_what_a_list_shows_hopeless_is_asked_after_even_where_a_poll_would_do_by_then(world: World) -> None:
+async def test_what_a_list_shows_hopeless_is_asked_after_even_where_a_poll_would_do_by_then() -> None:
+    world = World()
+    crowd = world.crowd()
+    await asyncio.sleep(1)
     world.listed = [a_machine("starting")]
     world.by_name["m1"] = a_machine("failed")
     waiting = asyncio.create_task(world.until())
     await asyncio.sleep(1.5)
-    world.waits._waiting["web"] -= 10  # the crowd gets smaller
+    await dissolve(crowd[:10])  # there are few enough now to poll
     world.listed = [a_machine("failed")]
     with pytest.raises(WaitFailed) as caught:
         await waiting
-    world.waits._waiting["web"] += 10
+    await dissolve(crowd)
     assert caught.value.state == "failed"
     assert world.asked["get m1"] == 1
     assert now() < 10
