@@ -26,7 +26,7 @@ Then, in another shell, after its three export lines:
 
 CONTROL = (
     "control it under {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
-    "POST host_status, POST reset"
+    "POST host_status, POST images, POST reset"
 )
 
 

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from flyasync.emulator.errors import LeaseRefused, Refused, bad_request
 from flyasync.emulator.faults import Subject
 from flyasync.emulator.gojson import Json, check, decode
+from flyasync.emulator.images import spellings
 from flyasync.emulator.operations import identifier
 from flyasync.emulator.regions import NEAREST
 from flyasync.emulator.world import World
@@ -109,7 +110,11 @@ class Ask:
         volume = world.volumes.get(self.params.get("volume_id", ""))
         place = machine or volume
         config = self.peek("config")
-        image = config.get("image") if isinstance(config, dict) else machine and machine.config.get("image")
+        if isinstance(config, dict):
+            image = str(config.get("image") or "")
+            digest = world.images.digest(image)
+        else:
+            image, digest = (machine.config.get("image") or "", machine.digest) if machine else ("", "")
         return Subject(
             action=self.action,
             method=self.method,
@@ -117,7 +122,7 @@ class Ask:
             app=self.app or str(self.peek("name") or self.peek("app_name") or ""),
             regions=(place.region,) if place else self._regions(),
             name=machine.name if machine else str(self.peek("name") or ""),
-            image=str(image or ""),
+            images=spellings(image, digest),
         )
 
     def _regions(self) -> tuple[str, ...]:

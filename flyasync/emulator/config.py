@@ -1,6 +1,5 @@
 """What the API checks in a machine's config, and the form in which it gives it back."""
 
-import hashlib
 from typing import Any
 
 from flyasync.emulator import guest
@@ -47,19 +46,6 @@ def accepted(config: Any) -> Json:
     kept = {key: value for key, value in config.items() if key != "size"}
     found = kept | {"init": config.get("init") or {}, "guest": guest.filled(config)}
     return found | {"services": services} if services else found
-
-
-def image_ref(image: str) -> Json:
-    """Take an image reference apart, with a digest that depends on nothing but the reference."""
-    rest, _, digest = image.partition("@")
-    path, colon, tag = rest.rpartition(":")
-    if not colon or "/" in tag:
-        path, tag = rest, "latest"
-    registry, _, repository = path.partition("/")
-    if "." not in registry and ":" not in registry:
-        registry, repository = "registry-1.docker.io", path if "/" in path else f"library/{path}"
-    digest = digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest, "labels": {}}
 
 
 def demand_suspendable(config: Json) -> None:

@@ -57,8 +57,9 @@ class Fault:
 
     The fields `action`, `method`, `identifier`, `app`, `region`, `name` and `image` are shell-style patterns and must
     all fit. `action` is an operation of the API, such as `createMachine`; for a machine's own troubles leave it and
-    `method` alone. A create is matched by the region words it names. The first `after` fits are let through, then at
-    most `times` are struck, each with this `probability`.
+    `method` alone. A create is matched by the region words it names. `image` may fit the reference with its digest or
+    without: `web:v2` also strikes `web:v2@sha256:…`, and `*@sha256:…` whatever runs that digest. The first `after`
+    fits are let through, then at most `times` are struck, each with this `probability`.
     """
 
     does: str = field(validator=_known)
@@ -80,12 +81,14 @@ class Fault:
 
     def fits(self, subject: "Subject") -> bool:
         """Tell whether every pattern fits."""
-        return any(fnmatchcase(region, self.region) for region in subject.regions) and all(
-            fnmatchcase(getattr(subject, key), getattr(self, key)) for key in _PATTERNS
+        return (
+            any(fnmatchcase(region, self.region) for region in subject.regions)
+            and any(fnmatchcase(image, self.image) for image in subject.images)
+            and all(fnmatchcase(getattr(subject, key), getattr(self, key)) for key in _PATTERNS)
         )
 
 
-_PATTERNS = ("action", "method", "identifier", "app", "name", "image")
+_PATTERNS = ("action", "method", "identifier", "app", "name")
 
 
 @frozen(kw_only=True)
@@ -98,7 +101,7 @@ class Subject:
     app: str = ""
     regions: tuple[str, ...] = ("",)
     name: str = ""
-    image: str = ""
+    images: tuple[str, ...] = ("",)
 
 
 @define

@@ -50,7 +50,7 @@ def is_mutation(query: str) -> bool:
 
 
 def project(value: Mapping[str, Any], fields: Sequence[Field], path: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Pick the fields that are asked for out of what there is."""
+    """Pick the fields that are asked for out of what there is; a value that is callable is called with its field."""
     return {item.alias: _picked(value, item, (*path, item.alias)) for item in fields}
 
 
@@ -59,10 +59,13 @@ def _picked(value: Mapping[str, Any], item: Field, path: tuple[str, ...]) -> Any
         kind = value.get("__typename", "Query")
         raise Complaint(f"Field '{item.name}' doesn't exist on type '{kind}'", path=path, code="undefinedField")
     found = value[item.name]
+    if callable(found):
+        found = found(item)
     if isinstance(found, list):
         return [project(one, item.fields, path) for one in found]
     if isinstance(found, Mapping):
-        return project(found, item.fields, path)
+        # Without a type it is a scalar: JSON, shown whole.
+        return project(found, item.fields, path) if "__typename" in found else found
     return found
 
 

@@ -149,6 +149,7 @@ def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> M
         name=launch.name or ids.machine_name(world.random),
         region=region,
         config=config,
+        digest=world.images.digest(config.get("image") or ""),
         instance_id=instance_id,
         private_ip=ids.private_ip(world.random),
         created_at=world.clock,
@@ -163,6 +164,8 @@ def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> M
 
 def _replace(world: World, machine: Machine, config: Json, *, skip_launch: bool) -> None:
     machine.shall_run = not skip_launch and _would_run(machine)
+    if config.get("image") != machine.config.get("image"):
+        machine.digest = world.images.digest(config.get("image") or "")
     machine.config = config
     machine.instance_id = ids.ulid(world.random, world.clock)
     machine.versions.append(Version(machine.instance_id, config))

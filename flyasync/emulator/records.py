@@ -106,6 +106,8 @@ class Machine:
     name: str
     region: str
     config: Json
+    # What the image's tag was at when this reference was first used; an update with the same text does not ask again.
+    digest: str
     instance_id: str
     private_ip: str
     created_at: float

@@ -13,6 +13,7 @@ from flyasync.emulator.gate import Gate
 from flyasync.emulator.gojson import check, decode, parse
 
 _CAPACITY = {"region": "string", "machines": "int"}
+_IMAGE = {"image": "string"}
 _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 
@@ -23,6 +24,7 @@ class Control:
     gate: Gate
     set_capacity: Callable[[str, int | None], None]
     set_host_status: Callable[[str, str], None]
+    push: Callable[[str], str]
     reset: Callable[[], None]
 
     def routes(self) -> list[web.RouteDef]:
@@ -35,6 +37,7 @@ class Control:
             web.delete("/_emulator/faults", self.clear_faults),
             web.post("/_emulator/capacity", self.capacity),
             web.post("/_emulator/host_status", self.host_status),
+            web.post("/_emulator/images", self.images),
             web.post("/_emulator/reset", self.start_over),
         ]
 
@@ -80,6 +83,14 @@ class Control:
         with _refusing():
             self.set_host_status(body.get("machine_id") or "", body.get("host_status") or "")
         return web.Response(status=204)
+
+    async def images(self, request: web.Request) -> web.Response:
+        """Push an image: move its tag, and return the digest that the tag is at now."""
+        body = decode(await request.read(), "image")
+        check(body, _IMAGE, "image")
+        image = body.get("image") or ""
+        with _refusing():
+            return web.json_response({"image": image, "digest": self.push(image)}, status=201)
 
     async def start_over(self, _: web.Request) -> web.Response:
         """Make everything as it was at the start."""

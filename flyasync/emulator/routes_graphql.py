@@ -1,18 +1,22 @@
 """The little of the GraphQL API that is emulated; what it does not know it says with status 200, as GraphQL does."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flyasync.emulator import graphql, orgs, secrets
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.graphql import Complaint, Field
+from flyasync.emulator.images import Reference
 from flyasync.emulator.records import App
 from flyasync.emulator.regions import NEAREST, REGIONS, Region
 from flyasync.emulator.routing import Handler
 from flyasync.emulator.world import World
 
 Root = Callable[[World, Field], Any]
+# What the layers of an image weigh is made up.
+_LEAST_BYTES = 50 * 1024**2
 
 
 def answer(world: World, ask: Ask) -> Answer:
@@ -62,7 +66,7 @@ def _viewer(world: World, field: Field) -> Json:
 
 
 def _app_named(world: World, field: Field) -> Json:
-    return _app(_find_app(world, field, field.arguments.get("name")))
+    return _app(world, _find_app(world, field, field.arguments.get("name")))
 
 
 def _find_app(world: World, field: Field, name: Any) -> App:
@@ -76,7 +80,7 @@ def _set_secrets(world: World, field: Field) -> Json:
     given = _input(field)
     app = _find_app(world, field, given.get("appId"))
     secrets.change(world, app, {str(one.get("key")): str(one.get("value")) for one in _objects(given.get("secrets"))})
-    return {"__typename": "SetSecretsPayload", "release": None, "app": _app(app)}
+    return {"__typename": "SetSecretsPayload", "release": None, "app": _app(world, app)}
 
 
 def _unset_secrets(world: World, field: Field) -> Json:
@@ -84,7 +88,7 @@ def _unset_secrets(world: World, field: Field) -> Json:
     app = _find_app(world, field, given.get("appId"))
     keys = given.get("keys")
     secrets.change(world, app, dict.fromkeys(map(str, keys if isinstance(keys, list) else [])))
-    return {"__typename": "UnsetSecretsPayload", "release": None, "app": _app(app)}
+    return {"__typename": "UnsetSecretsPayload", "release": None, "app": _app(world, app)}
 
 
 def _input(field: Field) -> Json:
@@ -107,7 +111,7 @@ def _may_deploy_bluegreen(_world: World, _field: Field) -> bool:
     return True
 
 
-def _app(app: App) -> Json:
+def _app(world: World, app: App) -> Json:
     return {
         "__typename": "App",
         "id": app.name,
@@ -122,6 +126,24 @@ def _app(app: App) -> Json:
         "platformVersion": "machines",
         "organization": _organization(app.org_slug),
         "role": None,
+        "image": partial(_image, world),
+    }
+
+
+def _image(world: World, field: Field) -> Json:
+    ref = field.arguments.get("ref")
+    if not isinstance(ref, str) or not ref:
+        raise Complaint("Field 'image' is missing required arguments: ref", path=[field.alias])
+    digest = world.images.digest(ref)
+    size = str(_LEAST_BYTES + len(ref) * 1024)
+    return {
+        "__typename": "Image",
+        "id": f"img_{digest.rpartition(':')[2][:16]}",
+        "digest": digest,
+        "ref": str(Reference.parse(ref)),
+        "compressedSize": size,
+        "compressedSizeFull": size,
+        "manifest": {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"},
     }
 
 

@@ -114,7 +114,7 @@ class Emulator:
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
         self._gate = gate = self._open()
-        app = application(gate, Control(gate, self.set_capacity, self.set_host_status, self.reset))
+        app = application(gate, Control(gate, self.set_capacity, self.set_host_status, self.push, self.reset))
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -157,6 +157,18 @@ class Emulator:
         if machine is None:
             raise ValueError(f"machine_id: no machine is called {machine_id!r}")
         self._during(lambda: timeline.set_host_status(self.world, machine, host_status))
+
+    def push(self, image: str) -> str:
+        """Move a tag, as pushing another build under it does, and return the digest that the tag is at now.
+
+        `REF:TAG` moves to a new digest, `REF:TAG@DIGEST` to that one, such as back to an earlier one. Until its first
+        push a tag has a digest that depends on its name alone. A machine runs what its reference resolved to when it
+        was created, or updated to another reference; an update with the same text does not resolve it again. A
+        reference with a digest runs that digest. An empty reference raises ValueError.
+        """
+        if not image:
+            raise ValueError("image: a reference is required")
+        return self._during(lambda: self.world.images.push(image))
 
     def on_change(self, callback: Watcher) -> Callable[[], None]:
         """Call back with a machine's record whenever it changes in what decides who serves; give what ends that.

@@ -7,6 +7,7 @@ from attrs import evolve
 from flyasync.emulator import checks, processes
 from flyasync.emulator.faults import Fault, Subject
 from flyasync.emulator.gojson import Json
+from flyasync.emulator.images import spellings
 from flyasync.emulator.lifecycle import may_move
 from flyasync.emulator.processes import Output
 from flyasync.emulator.records import Machine, Move, Reach
@@ -126,7 +127,7 @@ def _subject(machine: Machine) -> Subject:
         app=machine.app,
         regions=(machine.region,),
         name=machine.name,
-        image=machine.config.get("image") or "",
+        images=spellings(machine.config.get("image") or "", machine.digest),
     )
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from flyasync.emulator import checks, leases, orgs
 from flyasync.emulator.apps import PLENTY
-from flyasync.emulator.config import image_ref
 from flyasync.emulator.gojson import Json
+from flyasync.emulator.images import image_ref
 from flyasync.emulator.records import App, Event, Lease, Machine, Volume
 from flyasync.emulator.regions import Region
 from flyasync.emulator.volumes import listed
@@ -129,7 +129,7 @@ def _identity(world: World, record: Machine) -> Json:
         "name": record.name,
         "state": record.state,
         "region": record.region,
-        "image_ref": image_ref(record.config.get("image") or ""),
+        "image_ref": image_ref(record.config.get("image") or "", record.digest),
         "instance_id": record.instance_id,
         "version": record.instance_id,
         "private_ip": record.private_ip,

@@ -13,6 +13,7 @@ from flyasync.emulator.errors import not_found
 from flyasync.emulator.faults import Faults
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.holdings import Cluster, LogLine
+from flyasync.emulator.images import Images
 from flyasync.emulator.loglines import worded
 from flyasync.emulator.processes import Output
 from flyasync.emulator.records import App, Event, Machine, Move, Volume
@@ -44,6 +45,7 @@ class World:
     machines: dict[str, Machine] = Factory(dict)
     volumes: dict[str, Volume] = Factory(dict)
     clusters: dict[str, Cluster] = Factory(dict)
+    images: Images = Factory(Images)
     commands: dict[str, Output] = Factory(dict)
     processes: dict[str, list[Json]] = Factory(dict)
     error_regions: set[str] = Factory(set)

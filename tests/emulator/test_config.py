@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from flyasync.emulator.config import accepted, image_ref
+from flyasync.emulator.config import accepted
 from flyasync.emulator.errors import Refused
 from flyasync.emulator.guest import presets
 
@@ -133,22 +133,3 @@ def test_memory_defaults_to_the_least_for_the_cpus() -> None:
 
 def test_containers_may_bring_the_images() -> None:
     assert accepted({"containers": [{"name": "app", "image": "nginx"}]})["containers"]
-
-
-@pytest.mark.parametrize(
-    ("image", "parts"),
-    [
-        ("nginx", ("registry-1.docker.io", "library/nginx", "latest")),
-        ("flyio/hellofly:v1", ("registry-1.docker.io", "flyio/hellofly", "v1")),
-        ("registry.fly.io/web:v2", ("registry.fly.io", "web", "v2")),
-        ("localhost:5000/web", ("localhost:5000", "web", "latest")),
-    ],
-)
-def test_images_are_taken_apart(image: str, parts: tuple[str, str, str]) -> None:
-    found = image_ref(image)
-    assert (found["registry"], found["repository"], found["tag"]) == parts
-    assert found["digest"].startswith("sha256:")
-
-
-def test_a_digest_is_kept() -> None:
-    assert image_ref("registry.fly.io/web@sha256:abc")["digest"] == "sha256:abc"
