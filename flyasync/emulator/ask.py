@@ -10,7 +10,7 @@ from attrs import field, frozen
 from flyasync.emulator.errors import LeaseRefused, Refused, bad_request
 from flyasync.emulator.faults import Subject
 from flyasync.emulator.gojson import Json, check, decode
-from flyasync.emulator.images import spellings
+from flyasync.emulator.images import tagged
 from flyasync.emulator.operations import identifier
 from flyasync.emulator.regions import NEAREST
 from flyasync.emulator.world import World
@@ -122,7 +122,8 @@ class Ask:
             app=self.app or str(self.peek("name") or self.peek("app_name") or ""),
             regions=(place.region,) if place else self._regions(),
             name=machine.name if machine else str(self.peek("name") or ""),
-            images=spellings(image, digest),
+            image=tagged(image),
+            digest=digest,
         )
 
     def _regions(self) -> tuple[str, ...]:

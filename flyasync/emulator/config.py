@@ -27,7 +27,10 @@ _SERVICE = {
     "protocol": "string", "internal_port": "int", "ports": "[]MachinePort", "autostart": "bool",
     "min_machines_running": "int", "concurrency": "MachineServiceConcurrency", "checks": "[]MachineServiceCheck",
 }  # fmt: skip
-_CHECK = {"type": "string", "port": "int", "method": "string", "path": "string", "headers": "[]MachineHTTPHeader"}
+_CHECK = {
+    "type": "string", "port": "int", "method": "string", "path": "string", "headers": "[]MachineHTTPHeader",
+    "interval": "Duration", "timeout": "Duration", "grace_period": "Duration",
+}  # fmt: skip
 _RESTART = {"policy": "string", "max_retries": "int"}
 _AUTOSTOP = {"off": False, "stop": True, "suspend": "suspend", False: False, True: True}
 _POLICIES = ("", "no", "always", "on-failure", "spot-price")

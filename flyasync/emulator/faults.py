@@ -13,9 +13,8 @@ from flyasync.emulator.operations import companions, operations
 
 BEFORE = frozenset({"refuse", "delay", "cut"})
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer"})
-MACHINE = frozenset(
-    {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "checks_never_pass", "checks_turn_critical"}
-)
+CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_critical", "checks_flap"})
+MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash"}
 
 
 def _known(_: Any, attribute: "Attribute[str]", value: str) -> None:
@@ -52,14 +51,18 @@ class Fault:
         `fail`: end in `failed` instead of `started`.
         `launch_fail`: end in `launch_failed`, then `destroyed`.
         `crash`: exit with `exit_code`, `seconds` after it started; the restart policy takes over.
-        `checks_never_pass`: checks stay critical.
-        `checks_turn_critical`: checks turn critical `seconds` after it started.
+        `checks_never_pass`: checks are critical once their first answer is overdue.
+        `checks_stay_warning`: checks stay in `warning`.
+        `checks_turn_critical`: checks pass, and turn critical `seconds` later.
+        `checks_flap`: checks pass, turn critical, and pass again, for as long as the machine runs; each time after
+            half to one and a half of `seconds`, or of the check's interval if that is 0.
 
     The fields `action`, `method`, `identifier`, `app`, `region`, `name` and `image` are shell-style patterns and must
     all fit. `action` is an operation of the API, such as `createMachine`; for a machine's own troubles leave it and
-    `method` alone. A create is matched by the region words it names. `image` may fit the reference with its digest or
-    without: `web:v2` also strikes `web:v2@sha256:…`, and `*@sha256:…` whatever runs that digest. The first `after`
-    fits are let through, then at most `times` are struck, each with this `probability`.
+    `method` alone. A create is matched by the region words it names. `image` is matched without
+    the digest, so `web:v2` also strikes `web:v2@sha256:…`; a pattern with an `@` is matched with it, so `*@sha256:…`
+    strikes whatever runs that digest. The first `after` fits are let through, then at most `times` are struck, each
+    with this `probability`.
     """
 
     does: str = field(validator=_known)
@@ -81,9 +84,11 @@ class Fault:
 
     def fits(self, subject: "Subject") -> bool:
         """Tell whether every pattern fits."""
+        # A pattern such as `*:2*` must not fit a digest that happens to begin with 2.
+        image = f"{subject.image}@{subject.digest}" if "@" in self.image else subject.image
         return (
             any(fnmatchcase(region, self.region) for region in subject.regions)
-            and any(fnmatchcase(image, self.image) for image in subject.images)
+            and fnmatchcase(image, self.image)
             and all(fnmatchcase(getattr(subject, key), getattr(self, key)) for key in _PATTERNS)
         )
 
@@ -93,7 +98,10 @@ _PATTERNS = ("action", "method", "identifier", "app", "name")
 
 @frozen(kw_only=True)
 class Subject:
-    """Who a fault may strike: a request, or a machine that boots (then action and method are empty)."""
+    """Who a fault may strike: a request, or a machine that boots (then action and method are empty).
+
+    `image` is a reference without its digest; `digest` is what it runs.
+    """
 
     action: str = ""
     method: str = ""
@@ -101,7 +109,8 @@ class Subject:
     app: str = ""
     regions: tuple[str, ...] = ("",)
     name: str = ""
-    images: tuple[str, ...] = ("",)
+    image: str = ""
+    digest: str = ""
 
 
 @define

@@ -1,12 +1,18 @@
 """Request bodies read with the strictness, and the complaints, of a Go server."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from flyasync.emulator.errors import bad_request
 
 Json = dict[str, Any]
+
+_NANOSECONDS = {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9}
+_DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
+# Go's integers have 64 bits.
+_MOST = 2**63 - 1
 
 
 def decode(raw: bytes, struct: str, *, required: bool = True) -> Json:
@@ -49,6 +55,12 @@ def kind(value: Any) -> str:
     return names[type(value)]
 
 
+def seconds(value: str | float) -> float:
+    """Read a Go duration, such as `1m30s` or a number of nanoseconds; one below 0 is 0."""
+    nanoseconds = value if isinstance(value, int | float) else _nanoseconds(value)
+    return max(0.0, nanoseconds / 1e9)
+
+
 def mismatch(value: Any, where: str, wanted: str) -> str:
     """Word the complaint about a value of the wrong type."""
     return f"json: cannot unmarshal {kind(value)} into Go struct field {where} of type {wanted}"
@@ -72,12 +84,30 @@ def _check_item(value: Any, wanted: str, where: str) -> None:
         return
     if wanted == "int" and isinstance(value, float):
         raise bad_request(f"json: cannot unmarshal number {value} into Go struct field {where} of type int")
-    _demand(value, {"int": "number", "string": "string", "bool": "bool"}.get(wanted, "object"), where, wanted)
+    if wanted == "Duration" and isinstance(value, str):
+        seconds(value)
+        return
+    _demand(
+        value,
+        {"int": "number", "Duration": "number", "string": "string", "bool": "bool"}.get(wanted, "object"),
+        where,
+        wanted,
+    )
 
 
 def _demand(value: Any, expected: str, where: str, wanted: str) -> None:
     if kind(value) != expected:
         raise bad_request(mismatch(value, where, wanted))
+
+
+def _nanoseconds(text: str) -> float:
+    unsigned = text.lstrip("+-")
+    parts = _DURATION.findall(unsigned)
+    found = sum(float(number) * _NANOSECONDS[unit] for number, unit in parts)
+    is_whole = "".join(number + unit for number, unit in parts) == unsigned and len(text) - len(unsigned) <= 1
+    if unsigned != "0" and (not parts or not is_whole or found > _MOST):
+        raise bad_request(f'time: invalid duration "{text}"')
+    return -found if text.startswith("-") else found
 
 
 def _complaint(error: json.JSONDecodeError) -> str:

@@ -72,10 +72,9 @@ def image_ref(image: str, digest: str) -> Json:
     return {**named, "digest": digest, "labels": {}}
 
 
-def spellings(image: str, digest: str) -> tuple[str, ...]:
-    """Return the texts that a pattern for this image may fit: the reference without its digest, and with it."""
-    tagged = image.partition("@")[0]
-    return (tagged, f"{tagged}@{digest}") if image else ("",)
+def tagged(image: str) -> str:
+    """Return a reference without the digest that it may state."""
+    return image.partition("@")[0]
 
 
 def _key(reference: Reference) -> str:

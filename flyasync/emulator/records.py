@@ -72,10 +72,12 @@ class Move:
 
 @frozen
 class CheckPhase:
-    """From when on a machine's checks have this status."""
+    """From when on a check of a machine has this status; one that flaps turns again after about `flap` seconds."""
 
+    check: str
     at: float
     status: str
+    flap: float = 0.0
 
 
 @define(kw_only=True)

@@ -7,7 +7,7 @@ from attrs import evolve
 from flyasync.emulator import checks, processes
 from flyasync.emulator.faults import Fault, Subject
 from flyasync.emulator.gojson import Json
-from flyasync.emulator.images import spellings
+from flyasync.emulator.images import tagged
 from flyasync.emulator.lifecycle import may_move
 from flyasync.emulator.processes import Output
 from flyasync.emulator.records import Machine, Move, Reach
@@ -94,6 +94,7 @@ def process_exit(world: World, machine: Machine, code: int) -> None:
 def _happen(world: World, at: float, machine: Machine, move: Move | None) -> None:
     world.clock = max(world.clock, at)
     if move is None:
+        checks.flap(world, machine)
         world.note_change(machine)
     elif move.output is not None:
         _finish(world, machine, move.output)
@@ -127,7 +128,8 @@ def _subject(machine: Machine) -> Subject:
         app=machine.app,
         regions=(machine.region,),
         name=machine.name,
-        images=spellings(machine.config.get("image") or "", machine.digest),
+        image=tagged(machine.config.get("image") or ""),
+        digest=machine.digest,
     )
 
 
@@ -168,8 +170,7 @@ def _after_starting(world: World, machine: Machine) -> Move | None:
 
 
 def _after_started(world: World, machine: Machine) -> Move | None:
-    machine.check_phases = checks.plan(world, machine, _subject(machine))
-    world.schedule_checks(machine)
+    checks.begin(world, machine, _subject(machine))
     output = _crash(world, machine) or processes.ending(world.commands, machine.config)
     return Move(at=world.clock + output.seconds, to="stopped", output=output) if output else None
 

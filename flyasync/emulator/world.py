@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -16,7 +16,7 @@ from flyasync.emulator.holdings import Cluster, LogLine
 from flyasync.emulator.images import Images
 from flyasync.emulator.loglines import worded
 from flyasync.emulator.processes import Output
-from flyasync.emulator.records import App, Event, Machine, Move, Volume
+from flyasync.emulator.records import App, CheckPhase, Event, Machine, Move, Volume
 from flyasync.emulator.regions import CODES
 
 Watcher = Callable[[Machine], None]
@@ -126,10 +126,10 @@ class World:
         if move is not None:
             self._note_due(machine, move.at)
 
-    def schedule_checks(self, machine: Machine) -> None:
-        """Set when the checks of a machine turn."""
-        for phase in machine.check_phases:
-            self._note_due(machine, phase.at)
+    def schedule_checks(self, machine: Machine, phases: Iterable[CheckPhase]) -> None:
+        """Set when the checks of a machine turn, once for each moment."""
+        for at in sorted({phase.at for phase in phases}):
+            self._note_due(machine, at)
 
     def take_due(self, now: float) -> tuple[float, Machine, Move | None] | None:
         """Take what is due first by `now`: its time, its machine, and the move, None where only the checks turn."""

@@ -137,6 +137,12 @@ async def test_a_fault_fits_an_image_with_its_digest_or_without(api: Api, patter
     await api.reach(await api.machine(config={"image": PINNED}), "failed")
 
 
+async def test_a_pattern_of_a_tag_does_not_fit_a_digest(api: Api) -> None:
+    api.emulator.faults.add(Fault(does="fail", image="*:5*"))
+    await api.running(config={"image": PINNED})
+    await api.reach(await api.machine(config={"image": "nginx:5"}), "failed")
+
+
 async def test_a_fault_of_a_digest_strikes_whatever_runs_it(api: Api) -> None:
     moved = api.emulator.push(LATEST)
     api.emulator.faults.add(Fault(does="fail", image=f"*@{moved}"))
