@@ -26,7 +26,7 @@ ORDER: dict[str, list[str]] = {
         "scalars", "record", "kinds", "quick", "guest", "service", "container", "config", "app", "lease", "machine",
         "action", "volume", "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log",
         "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
-        "toml_section", "toml_services", "toml_equipment", "fly_toml",
+        "shell_words", "toml_section", "toml_services", "toml_equipment", "toml_deploy", "fly_toml",
     ],
     "wire": [
         "request", "events", "judge", "rates", "gcra", "limits", "limits_shared", "limits_file", "limits_redis",

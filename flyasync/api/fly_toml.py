@@ -6,25 +6,39 @@ from pathlib import Path
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
-from flyasync.models.fly_toml import config_from_fly_toml
+from flyasync.models.fly_toml import FlyToml, read_document
 
 
 def read_fly_toml(
-    path: str | PathLike[str], process_group: str | None = None, *, image: str | None = None
+    path: str | PathLike[str], process_group: str | None = None, *, image: str | None = None, strict: bool = True
 ) -> MachineConfig:
     """Read the machine config that flyctl would send for a fly.toml; `MachineConfig.from_fly_toml` does the same.
 
     The files that it names are looked for beside it. Blocks for as long as the disk does. Raises InvalidInput, with
-    the file's name, for a file that cannot be read and for what a machine's config cannot say.
+    the file's name, for a file that cannot be read and for what a machine's config cannot say; with `strict` False,
+    keys that are not known here are left out instead, as flyctl does.
+    """
+    read = load_fly_toml(path)
+    read.refuse(strict=strict)
+    return read.config(process_group, image=image)
+
+
+def load_fly_toml(path: str | PathLike[str]) -> FlyToml:
+    """Read a fly.toml to its end, and the files that it names beside it; what is wrong in it is among its findings.
+
+    Blocks for as long as the disk does. Raises InvalidInput, with the file's name, for a file that is no TOML or cannot
+    be read.
     """
     file = Path(path)
     try:
-        document = tomllib.loads(_bytes(file).decode())
+        document = tomllib.loads(_bytes(file).decode("utf-8-sig"))
+    except InvalidInput:
+        raise
     except ValueError as error:  # no TOML, or no text at all
-        raise error if isinstance(error, InvalidInput) else InvalidInput(f"{file} is no TOML: {error}") from error
-    return config_from_fly_toml(
-        document, process_group=process_group, image=image, read_file=lambda name: _bytes(file.parent / name)
-    )
+        raise InvalidInput(f"{file} is no TOML: {error}") from error
+    except RecursionError:
+        raise InvalidInput(f"{file} is no TOML that can be read: it is nested too deep") from None
+    return read_document(document, lambda name: _bytes(file.parent / name))
 
 
 def _bytes(file: Path) -> bytes:

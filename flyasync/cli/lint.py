@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -10,10 +9,10 @@ from typing import Any, TextIO
 import click
 from attrs import asdict, evolve, frozen
 
-from flyasync.api.fly_toml import read_fly_toml
+from flyasync.api.fly_toml import load_fly_toml
 from flyasync.cli.answers import note, show
 from flyasync.cli.asking import in_json
-from flyasync.cli.exits import FAILED, OK
+from flyasync.cli.exits import FAILED, OK, WRONG_COMMAND_LINE
 from flyasync.cli.tables import Columns, cells, write_table
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
@@ -25,7 +24,7 @@ Examples:
   flyasync lint fly.toml
   flyasync machines show web 61c5e333ac21e4 --json | flyasync lint -
 
-Exit status: 1 when the API would refuse it, 0 otherwise, warnings or not, 2 when it cannot be read.
+Exit status: 1 when the API would refuse it, 0 otherwise, warnings or not, 2 when it, or a value in it, cannot be read.
 """
 
 COLUMNS: Columns = {
@@ -41,13 +40,16 @@ IMAGE = "registry.fly.io/to-be-built"
 
 @frozen
 class Findings:
-    """What was found, the certain first."""
+    """What was found, the certain first; `is_readable` unless a part of the file could not be read."""
 
     found: Sequence[Finding]
+    is_readable: bool = True
 
     @property
     def code(self) -> int:
         """The exit status: failed when something certain is among them."""
+        if not self.is_readable:
+            return WRONG_COMMAND_LINE
         return FAILED if any(finding.certain for finding in self.found) else OK
 
     @property
@@ -68,9 +70,9 @@ class Findings:
 @in_json
 def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
     """Say what is invalid or unwise in FILE: a fly.toml, or the config of a machine as JSON; - reads JSON."""
-    found = _of_toml(file, process_group) if file.suffix == ".toml" else _of_json(_text(file))
-    certain_first = sorted(found, key=lambda finding: not finding.certain)
-    raise click.exceptions.Exit(show(Findings(certain_first), as_json=as_json))
+    findings = _of_toml(file, process_group) if file.suffix == ".toml" else Findings(tuple(_of_json(_text(file))))
+    certain_first = sorted(findings.found, key=lambda finding: not finding.certain)
+    raise click.exceptions.Exit(show(evolve(findings, found=certain_first), as_json=as_json))
 
 
 def _text(file: Path) -> str:
@@ -85,6 +87,8 @@ def _of_json(text: str) -> Iterator[Finding]:
         document = json.loads(text)
     except ValueError as error:
         raise InvalidInput(f"it is neither JSON nor a file named .toml: {error}") from error
+    except RecursionError:
+        raise InvalidInput("it is no JSON that can be read: it is nested too deep") from None
     try:
         yield from lint(structure(_config(document), MachineConfig))
     except Mismatch as mismatch:
@@ -96,23 +100,12 @@ def _config(document: Any) -> Any:
     return document["config"] if isinstance(document, dict) and "config" in document else document
 
 
-def _of_toml(file: Path, process_group: str | None) -> Iterator[Finding]:
-    document = _toml(file)
-    image = None if _table(document, "build").get("image") else IMAGE
-    groups: list[str | None] = [process_group] if process_group else [*_table(document, "processes")] or [None]
+def _of_toml(file: Path, process_group: str | None) -> Findings:
+    read = load_fly_toml(file)
+    groups = [process_group] if process_group else read.groups
+    found = list(read.findings)
     for group in groups:
         prefix = f"{group}: " if len(groups) > 1 else ""
-        for finding in lint(read_fly_toml(file, group, image=image), volumes_by_name=True):
-            yield evolve(finding, path=prefix + finding.path)
-
-
-def _table(document: Any, name: str) -> dict[str, Any]:
-    found = document.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _toml(file: Path) -> Any:
-    try:
-        return tomllib.loads(_text(file))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{file} is no TOML: {error}") from error
+        config = read.config(group, image=read.image or IMAGE)
+        found += (evolve(each, path=prefix + each.path) for each in lint(config, volumes_by_name=True))
+    return Findings(found, is_readable=not any(each.certain for each in read.findings))

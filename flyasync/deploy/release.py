@@ -9,6 +9,7 @@ from flyasync.models.config import DNS, Init, MachineConfig
 from flyasync.models.container import Restart
 from flyasync.models.guest import Guest
 from flyasync.models.secrecy import HIDDEN, tells_a_secret
+from flyasync.models.shell_words import split_words
 
 RELEASE_GROUP = "fly_app_release_command"
 """The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
@@ -26,7 +27,7 @@ class ReleaseCommand:
     def of(cls, command: str | tuple[str, ...], **options: object) -> "ReleaseCommand":
         """Read a command line, or take its words as they are."""
         try:
-            words = tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
+            words = split_words(command) if isinstance(command, str) else tuple(command)
         except ValueError as error:
             raise InvalidInput(f"{command!r} is no command line: {error}") from error
         if not words:

@@ -155,16 +155,23 @@ class MachineConfig(Record):
 
     @classmethod
     def from_fly_toml(
-        cls, path: str | PathLike, process_group: str | None = None, *, image: str | None = None
+        cls, path: str | PathLike, process_group: str | None = None, *, image: str | None = None, strict: bool = True
     ) -> "MachineConfig":
         """Read the config that flyctl would send for one process group of a fly.toml.
 
         `process_group` may be left out where there is only one; `image` takes the place of `build.image`, and is needed
         where there is none, for nothing is built here. Files that it names are looked for beside it. A mount names its
         volume by `name`, as fly.toml does: put a volume's id into it before creating a machine. Blocks for as long as
-        the disk does. Raises InvalidInput for what has no equivalent, by its place in the file. docs:
-        reference/configuration
+        the disk does.
+
+        Where flyctl differs from its documentation, the documentation holds: `[[restart]]` without `processes` is for
+        all groups, and `[[files]]` with `processes` for those alone.
+
+        Raises InvalidInput for what has no equivalent, by its place in the file: values that flyctl would refuse, and
+        keys that are not known here. With `strict` False the latter are left out, as flyctl does; `flyasync lint` lists
+        them. docs: reference/configuration
         """
         # This room reads no files; the room that does is opened on first use, as the package's public names are.
-        config: MachineConfig = import_module("flyasync.api.fly_toml").read_fly_toml(path, process_group, image=image)
+        read = import_module("flyasync.api.fly_toml").read_fly_toml
+        config: MachineConfig = read(path, process_group, image=image, strict=strict)
         return config

@@ -5,6 +5,7 @@ What Go, at the other end, takes for unset is unset here: an empty text, a zero,
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from flyasync.models.service import Check, Port, Service
 _LEAST_INTERVAL: Final = 2.0
 _LONGEST_TIMEOUT: Final = 60.0
 _SOURCES: Final = ("raw_value", "secret_name", "image_config")
+_VOLUME_ID: Final = re.compile(r"vol_\w+")
 
 
 def check_image(image: str | None) -> Iterator[Finding]:
@@ -65,9 +67,11 @@ def _check_mounts(mounts: Iterable[Mount], *, by_name: bool) -> Iterator[Finding
         yield Finding("mounts", "mounts", message, "keep one, and spread the rest over more machines")
         return
     for mount in mounts:
+        hint = "name the id of a volume, such as 'vol_…'; fly.volumes.list returns them"
         if not (mount.volume or (by_name and mount.name)):
-            hint = "name the id of a volume, such as 'vol_…'; fly.volumes.list tells them"
             yield Finding("mount-volume", "mounts[0].volume", "a mount needs a volume", hint)
+        elif mount.volume and not _VOLUME_ID.fullmatch(mount.volume):
+            yield Finding("mount-volume", "mounts[0].volume", f"{shown(mount.volume)} is not the id of a volume", hint)
         if not (mount.path or "").startswith("/"):
             message = f"{shown(mount.path)} is no absolute path"
             yield Finding("mount-path", "mounts[0].path", message, 'write one such as "/data"')
@@ -98,7 +102,10 @@ def _check_file(path: str, file: File) -> Iterator[Finding]:
         yield Finding("file-path", f"{path}.guest_path", message, 'write one such as "/etc/app.conf"')
     sources = [name for name in _SOURCES if getattr(file, name)]
     is_empty = not sources and file.raw_value is not None  # an empty file
-    if len(sources) != 1 and not is_empty and not file.extra:  # a source that is not known here may be among those
+    if not sources and "local_path" in file.extra:
+        message = "the content comes from local_path, which flyctl reads and the API does not know"
+        yield Finding("file-source", path, message, f"read the file, and give exactly one of {', '.join(_SOURCES)}")
+    elif len(sources) != 1 and not is_empty and not file.extra:  # a source that is not known here may be among those
         message = f"the content comes from {' and '.join(sources) or 'nowhere'}"
         yield Finding("file-source", path, message, f"give exactly one of {', '.join(_SOURCES)}")
     if file.raw_value is not None and not _is_base64(file.raw_value):

@@ -8,11 +8,13 @@ from attrs import asdict, evolve
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import Metrics, Mount, Static
-from flyasync.models.container import File, Restart
+from flyasync.models.container import Container, File, Restart
 from flyasync.models.guest import Guest
+from flyasync.models.record import NOTHING_KEPT
 from flyasync.models.toml_section import Section
 
 ReadFile = Callable[[str], bytes]
+"""Return the bytes of a file that a fly.toml names; raises InvalidInput for one that cannot be read."""
 
 _SMALLEST: Final = "shared-cpu-1x"
 _SMALLEST_WITH_GPU: Final = "performance-8x"
@@ -23,13 +25,17 @@ def guest(section: Section, host_dedication_id: str | None) -> Guest:
     """Read `[[vm]]`: the size first, then its memory, then what is said one by one."""
     memory_mb = section.size("memory", unit="m", thousand=1024)
     if memory_mb == 0:
-        raise section.wrong("memory", "is nothing")
+        section.wrong("memory", "is nothing")
     size = section.text("size")
     own = _own_hardware(section)
+    if memory_mb and own.memory_mb and memory_mb != own.memory_mb:
+        message = f"{own.memory_mb} contradicts memory, which is {memory_mb} MB; memory_mb wins"
+        section.warn("memory-twice", "memory_mb", message, "keep one of the two")
     try:
         guest = Guest.of_size(size or (_SMALLEST_WITH_GPU if own.gpu_kind else _SMALLEST), memory_mb)
     except InvalidInput as error:
-        raise section.wrong("size", f"is wrong: {error}") from None
+        section.wrong("size", f"is wrong: {error}")
+        guest = Guest()
     return evolve(guest, **{**_set_in(Guest(host_dedication_id=host_dedication_id)), **_set_in(own)})
 
 
@@ -50,13 +56,14 @@ def _own_hardware(vm: Section) -> Guest:
 
 
 def _set_in(guest: Guest) -> dict[str, Any]:
-    """Give the fields that say something; to flyctl an empty one says nothing."""
+    """Return the fields that say something; to flyctl an empty one says nothing."""
     return {name: value for name, value in asdict(guest, recurse=False).items() if value and name != "extra"}
 
 
 def mount(section: Section) -> Mount:
     """Read one of `[[mounts]]`, without what only says how the volume is made."""
-    section.ignore("processes", "initial_size", "snapshot_retention", "scheduled_snapshots")  # for making the volume
+    section.ignore("snapshot_retention", "scheduled_snapshots")
+    section.size("initial_size", unit="g", thousand=1000)
     made = Mount(
         name=section.text("source"),
         path=section.text("destination"),
@@ -68,18 +75,45 @@ def mount(section: Section) -> Mount:
     return made
 
 
-def file(section: Section, read_file: ReadFile) -> File:
-    """Read one of `[[files]]`; the content is in base64 from here on."""
+def file(section: Section, read_file: ReadFile) -> File | None:
+    """Read one of `[[files]]`, with its content in base64; None for one whose source is empty, which flyctl removes."""
     path, local, raw, secret = (section.text(key) for key in ("guest_path", "local_path", "raw_value", "secret_name"))
     mode = section.integer("mode")
     section.finish()
     if local:
-        return File(guest_path=path, raw_value=_base64(read_file(local)), mode=mode)
+        return File(guest_path=path, raw_value=_base64(_content(section, local, read_file)), mode=mode)
     if secret:
         return File(guest_path=path, secret_name=secret, mode=mode)
-    if raw is None:
-        raise section.wrong("local_path", "is missing, and so are raw_value and secret_name")
-    return File(guest_path=path, raw_value=_base64(raw.encode()), mode=mode)
+    if local is raw is secret is None:
+        section.wrong("local_path", "is missing, and so are raw_value and secret_name")
+    return File(guest_path=path, raw_value=_base64(raw.encode()), mode=mode) if raw else None
+
+
+def container(top: Section, made: Container, read_file: ReadFile) -> Container:
+    """Return a container of `machine_config` whose files have the content of the `local_path` that they name."""
+    if not any("local_path" in file.extra for file in made.files or ()):
+        return made
+    return evolve(made, files=[_with_content(top, file, read_file) for file in made.files or ()])
+
+
+def _with_content(top: Section, made: File, read_file: ReadFile) -> File:
+    local = made.extra.get("local_path")
+    if not local:
+        return made
+    if not isinstance(local, str):
+        top.wrong("machine_config", "has a file whose local_path is no text")
+        return made
+    left = {key: value for key, value in made.extra.items() if key != "local_path"}
+    content = _content(top, local, read_file, key="machine_config")
+    return evolve(made, raw_value=_base64(content), extra=left or NOTHING_KEPT)
+
+
+def _content(section: Section, path: str, read_file: ReadFile, *, key: str = "local_path") -> bytes:
+    try:
+        return read_file(path)
+    except InvalidInput as error:
+        section.wrong(key, f"names a file, but {error}")
+        return b""
 
 
 def _base64(content: bytes) -> str:
@@ -110,5 +144,5 @@ def restart(section: Section) -> Restart:
     policy, retries = section.text("policy") or "", section.integer("retries")
     section.finish()
     if policy not in _POLICIES:
-        raise section.wrong("policy", f"is {policy!r}, but must be never, always or on-failure")
-    return Restart(policy=_POLICIES[policy], max_retries=retries)
+        section.wrong("policy", f"is {policy!r}, but must be never, always or on-failure")
+    return Restart(policy=_POLICIES.get(policy), max_retries=retries)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from attrs import evolve
+
 from flyasync.models.scalars import Autostop
 from flyasync.models.service import (
     Check,
@@ -14,9 +16,12 @@ from flyasync.models.service import (
     Service,
     TLSOptions,
 )
-from flyasync.models.toml_section import Section
+from flyasync.models.toml_section import Section, text_of
 
 _MILLISECOND: Final = 0.001
+_AUTOSTOPS: Final = ("off", "stop", "suspend")
+_KINDS: Final = ("tcp", "http")
+_CHECKS_OF_HTTP: Final = "flyctl ignores it here: write it as [[http_service.checks]]"
 
 
 def http_service(section: Section) -> Service:
@@ -27,19 +32,40 @@ def http_service(section: Section) -> Service:
         Port(port=80, handlers=["http"], force_https=section.flag("force_https"), http_options=http_options),
         Port(port=443, handlers=["http", "tls"], http_options=http_options, tls_options=tls_options),
     )
-    checks = [_http_check(check) for check in section.tables("checks")]
-    return _service(section, protocol="tcp", ports=ports, checks=checks)
+    checks = [_check(check, type="http") for check in section.tables("checks")]
+    made = _service(section, protocol="tcp", internal_port=section.integer("internal_port"), ports=ports, checks=checks)
+    section.finish(tcp_checks=_CHECKS_OF_HTTP, http_checks=_CHECKS_OF_HTTP)
+    return made
 
 
 def service(section: Section) -> Service:
     """Read one of `[[services]]`."""
     ports = tuple(_port(port) for port in section.tables("ports")) or None
-    return _service(section, protocol=section.text("protocol") or "tcp", ports=ports, checks=[])
+    tcp = [_check(check, type="tcp") for check in section.tables("tcp_checks")]
+    http = [_check(check, type="http") for check in section.tables("http_checks")]
+    protocol = section.text("protocol") or "tcp"
+    made = _service(
+        section, protocol=protocol, internal_port=section.port("internal_port"), ports=ports, checks=[*tcp, *http]
+    )
+    section.finish()
+    if ports is None:
+        message = "no ports, so nothing is reached from outside; flyctl refuses it"
+        section.warn("service-ports", "ports", message, "name one, such as 443, or leave out the service")
+    return made
+
+
+def top_check(section: Section) -> Check:
+    """Read one of `[checks]`; without a port of its own it is about the one of the http_service."""
+    kind, port = section.text("type"), section.integer("port")
+    if kind not in _KINDS:
+        section.wrong("type", "is missing, and must be tcp or http" if kind is None else "must be tcp or http")
+    check = _check(section, type=kind, port=port, kind=section.text("kind"))
+    return evolve(check, method=check.method.upper()) if check.method else check
 
 
 def _port(section: Section) -> Port:
     made = Port(
-        port=section.integer("port"),
+        port=section.port("port"),
         start_port=section.integer("start_port"),
         end_port=section.integer("end_port"),
         handlers=section.texts("handlers"),
@@ -52,56 +78,37 @@ def _port(section: Section) -> Port:
     return made
 
 
-def _concurrency(section: Section) -> Concurrency | None:
-    """Read a table, or the old "soft,hard", which counts requests."""
-    value = section.take("concurrency")
-    if not isinstance(value, str):
-        return Section(section.path, {"concurrency": value}).model("concurrency", Concurrency)
-    soft, comma, hard = value.partition(",")
-    if not (comma and soft.isdecimal() and hard.isdecimal()):
-        raise section.wrong("concurrency", 'must be a table, or text such as "20,25": the soft limit and the hard one')
-    return Concurrency(type="requests", soft_limit=int(soft), hard_limit=int(hard))
-
-
-def top_check(section: Section, *, port: int | None) -> Check:
-    """Read one of `[checks]`; `port` is the one it falls back on."""
-    own = section.integer("port")
-    if own is None and port is None:
-        raise section.wrong("port", "is missing, and there is no http_service to take it from")
-    return _check(section, type=section.text("type"), port=port if own is None else own, kind=section.text("kind"))
-
-
-def _service(section: Section, *, protocol: str, ports: tuple[Port, ...] | None, checks: list[Check]) -> Service:
+def _service(section: Section, *, checks: list[Check], **own: Any) -> Service:
+    """Read what `[http_service]` and `[[services]]` have in common."""
     section.ignore("machine_checks")  # flyctl runs those on machines of their own
-    tcp = [_tcp_check(check) for check in section.tables("tcp_checks")]
-    http = [_http_check(check) for check in section.tables("http_checks")]
-    made = Service(
-        protocol=protocol,
-        internal_port=section.integer("internal_port"),
-        ports=ports,
+    return Service(
+        **own,
         autostop=_autostop(section),
         autostart=section.flag("auto_start_machines"),
         min_machines_running=section.integer("min_machines_running"),
         concurrency=_concurrency(section),
-        checks=[*checks, *tcp, *http] or None,
+        checks=checks or None,
     )
-    section.finish()
-    return made
+
+
+def _concurrency(section: Section) -> Concurrency | None:
+    """Read a table, or the old "soft,hard", which counts requests."""
+    value = section.take("concurrency")
+    if not isinstance(value, str):
+        return Section(section.path, {"concurrency": value}, section.found).model("concurrency", Concurrency)
+    soft, comma, hard = (part.strip() for part in value.partition(","))
+    if comma and soft.isdecimal() and hard.isdecimal():
+        return Concurrency(type="requests", soft_limit=int(soft), hard_limit=int(hard))
+    section.wrong("concurrency", 'must be a table, or text such as "20,25": the soft limit and the hard one')
+    return None
 
 
 def _autostop(section: Section) -> str | None:
     word = section.take("auto_stop_machines")
-    if word is not None and not isinstance(word, str | bool):
-        raise section.wrong("auto_stop_machines", "must be a boolean, or off, stop or suspend")
-    return None if word is None else str(Autostop(word))
-
-
-def _tcp_check(section: Section) -> Check:
-    return _check(section, type="tcp")
-
-
-def _http_check(section: Section) -> Check:
-    return _check(section, type="http")
+    if word is None or isinstance(word, bool) or word in _AUTOSTOPS:
+        return None if word is None else str(Autostop(word))
+    section.wrong("auto_stop_machines", f"must be a boolean, or {', '.join(_AUTOSTOPS)}")
+    return None
 
 
 def _check(section: Section, **given: Any) -> Check:
@@ -123,9 +130,19 @@ def _check(section: Section, **given: Any) -> Check:
 
 
 def _headers(section: Section) -> list[HTTPHeader] | None:
+    """Read a table of headers, or the old list of tables with `name` and `value`."""
     headers = section.take("headers")
     if not headers:
         return None
-    if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
-        raise section.wrong("headers", "must be a table of texts")
-    return [HTTPHeader(name=name, values=[value]) for name, value in headers.items()]
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else _listed(headers)
+    told = [(name, text_of(value)) for name, value in pairs or ()]
+    if pairs is None or not all(isinstance(name, str) and value is not None for name, value in told):
+        section.wrong("headers", "must be a table of texts, or a list of tables with name and value")
+        return None
+    return [HTTPHeader(name=name, values=[value]) for name, value in told if value is not None]
+
+
+def _listed(headers: Any) -> list[tuple[Any, Any]] | None:
+    if not isinstance(headers, list) or not all(isinstance(each, Mapping) for each in headers):
+        return None
+    return [(each.get("name"), each.get("value", "")) for each in headers]

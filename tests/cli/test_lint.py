@@ -64,6 +64,53 @@ def test_each_process_group_is_looked_at(tmp_path: Path) -> None:
     assert linted(tmp_path / "fly.toml", text, "--process-group", "web")[0] == 0
 
 
+UNKNOWN = """
+org = "me"
+[http_service]
+internal_port = 80
+timeout = 30
+[[vm]]
+cpus = 3
+memory = "64mb"
+"""
+
+
+def test_what_is_not_known_is_a_warning_beside_all_else(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "fly.toml", UNKNOWN)
+    assert exit_code == 1
+    assert [(finding["code"], finding["path"], finding["certain"]) for finding in found] == [
+        ("guest-cpus", "guest.cpus", True),
+        ("unknown-key", "http_service.timeout", False),
+        ("unknown-key", "org", False),
+    ]
+    assert linted(tmp_path / "fly.toml", "org = 'me'")[0] == 0
+
+
+def test_a_value_that_cannot_be_used_does_not_hide_the_rest(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "fly.toml", UNKNOWN + '[[services]]\nauto_stop_machines = "soon"\n')
+    assert exit_code == 2
+    assert {"services[0].auto_stop_machines", "http_service.timeout", "guest.cpus"} <= {each["path"] for each in found}
+
+
+def test_unknown_keys_are_told_once_for_all_groups(tmp_path: Path) -> None:
+    _, found = linted(tmp_path / "fly.toml", 'novel = 1\n[processes]\na = "x"\nb = "y"\n')
+    assert [finding["path"] for finding in found] == ["novel"]
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"mounts": [{"volume": "data", "path": "/data"}]}, "'data' is not the id of a volume"),
+        ({"files": [{"guest_path": "/a", "local_path": "a"}]}, "the content comes from local_path"),
+        ({"containers": [{"files": [{"guest_path": "/a", "local_path": "a"}]}]}, "the content comes from local_path"),
+    ],
+)
+def test_what_only_looks_like_a_config(tmp_path: Path, config: dict[str, Any], says: str) -> None:
+    exit_code, found = linted(tmp_path / "config.json", json.dumps({"image": "nginx", **config}))
+    assert exit_code == 1
+    assert says in found[0]["message"]
+
+
 def test_a_whole_machine_may_come_through_a_pipe() -> None:
     document = json.dumps({"id": "1", "config": {"guest": {"cpus": 3}}}).encode()
     assert flyasync("lint", "-", answer=BytesIO(document)).exit_code == 1
@@ -71,7 +118,7 @@ def test_a_whole_machine_may_come_through_a_pipe() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("fly.toml", "app ="), ("fly.toml", "build = 1\nprocesses = 2"), ("fly.toml", 'appp = "web"'), ("x.json", "{")],
+    [("fly.toml", "app ="), ("fly.toml", "build = 1\nprocesses = 2"), ("x.json", "{"), ("x.json", "[" * 100_000)],
 )
 def test_what_cannot_be_read_is_wrong_input(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)

@@ -10,8 +10,12 @@ import pytest
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import unstructure
-from flyasync.models.fly_toml import config_from_fly_toml
+from flyasync.models.fly_toml import FlyToml, read_document
+from flyasync.models.guest import Guest
 from flyasync.models.lint import lint
+from flyasync.models.scalars import Duration
+from flyasync.models.toml_deploy import DeploySection
+from flyasync.models.toml_equipment import ReadFile
 
 IMAGE = '[build]\nimage = "nginx"\n'
 FLYCTL = {"fly_platform_version": "v2", "fly_process_group": "app"}
@@ -22,8 +26,21 @@ def no_file(path: str) -> bytes:
     raise AssertionError(f"{path} is not to be read")
 
 
-def read(text: str, **options: Any) -> MachineConfig:
-    return config_from_fly_toml(tomllib.loads(text), **{"read_file": no_file, **options})
+def document(text: str, read_file: ReadFile = no_file) -> FlyToml:
+    return read_document(tomllib.loads(text), read_file)
+
+
+def read(
+    text: str,
+    *,
+    process_group: str | None = None,
+    image: str | None = None,
+    strict: bool = True,
+    read_file: ReadFile = no_file,
+) -> MachineConfig:
+    found = document(text, read_file)
+    found.refuse(strict=strict)
+    return found.config(process_group, image=image)
 
 
 def sent(text: str, **options: Any) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def test_the_least() -> None:
         ('primary_region = "lhr"', {"env": {"FLY_PROCESS_GROUP": "app", "PRIMARY_REGION": "lhr"}}),
         ('kill_signal = "SIGTERM"\nkill_timeout = 120', {"stop_config": {"signal": "SIGTERM", "timeout": "2m0s"}}),
         ('kill_timeout = "90s"', {"stop_config": {"timeout": "90s"}}),
-        ('kill_timeout = "90"', {"stop_config": {"timeout": "1m30s"}}),
+        ('kill_timeout = ""', {}),
         ("swap_size_mb = 512", {"init": {"swap_size_mb": 512}}),
         (
             '[env]\nA = 1\nB = true\nC = 1.5\nD = 2.0\nE = "x"\nF = 2020-01-02',
@@ -120,18 +137,36 @@ def test_the_least() -> None:
             "[processes]\napp = \"bin/web --name 'a b' --n=#1\"",
             {"init": {"cmd": ["bin/web", "--name", "a b", "--n=#1"]}},
         ),
+        (
+            "[processes]\napp = 'sh -c \"run --port \\$PORT\" # note'",
+            {"init": {"cmd": ["sh", "-c", "run --port $PORT"]}},
+        ),
+        ('[[processes]]\nname = "app"\ncommand = "x y"', {"init": {"cmd": ["x", "y"]}}),
+        ('[[processes]]\nname = "app"', {}),
+        ("[[processes]]", {}),
         ('[processes]\napp = ""', {}),
         ("processes = []", {}),
         (
             '[experimental]\ncmd = ["a"]\nentrypoint = ["b"]\nexec = ["c"]',
             {"init": {"cmd": ["a"], "entrypoint": ["b"], "exec": ["c"]}},
         ),
-        ("[experimental]\nauto_rollback = true", {}),
+        ("[experimental]\nauto_rollback = true\n[experimental.attached.secrets]\nexport = {}", {}),
+        ("[experimental]\nkill_timeout = 30", {"stop_config": {"timeout": "30s"}}),
+        ("kill_timeout = 5\n[experimental]\nkill_timeout = 30", {"stop_config": {"timeout": "5s"}}),
+        (
+            '[experimental]\nmetrics_port = 9000\nmetrics_path = "/foo"',
+            {"metrics": {"port": 9000, "path": "/foo"}},
+        ),
+        (
+            '[metrics]\nport = 1\npath = "/m"\n[experimental]\nmetrics_port = 9000\nmetrics_path = "/foo"',
+            {"metrics": {"port": 1, "path": "/m"}},
+        ),
+        ('[experimental]\nmachine_config = \'{"schedule": "daily"}\'', {"schedule": "daily"}),
         ('[experimental]\nentrypoint = "a b"', {"init": {"entrypoint": ["a b"]}}),
         ('[experimental]\ncmd = "a"\n[processes]\napp = "b"', {"init": {"cmd": ["b"]}}),
         ('[mount]\nsource = "data"\ndestination = "/d"', {"mounts": [{"name": "data", "path": "/d"}]}),
         (
-            '[[checks]]\nname = "up"\ntype = "tcp"\nport = 1\n[[checks]]\nname = "well"\ntype = "tcp"\nport = "2"',
+            '[[checks]]\nname = "up"\ntype = "tcp"\nport = 1\n[[checks]]\nname = "well"\ntype = "tcp"\nport = 2',
             {"checks": {"up": {"type": "tcp", "port": 1}, "well": {"type": "tcp", "port": 2}}},
         ),
         (
@@ -148,6 +183,8 @@ def test_the_least() -> None:
             },
         ),
         (WEB, {"services": [SERVICE]}),
+        ("[[services]]", {}),
+        ("[[services]]\ntcp_checks = []\n[services.concurrency]", {}),
         (
             '[[services]]\ninternal_port = 53\nprotocol = "udp"\n[[services.ports]]\nport = 53',
             {"services": [{"protocol": "udp", "internal_port": 53, "ports": [{"port": 53}]}]},
@@ -171,6 +208,28 @@ def test_the_least() -> None:
         (
             '[checks.up]\ntype = "tcp"\nport = 5432\ninterval = 15000\nkind = "readiness"',
             {"checks": {"up": {"type": "tcp", "port": 5432, "interval": "15s", "kind": "readiness"}}},
+        ),
+        (
+            '[checks.up]\ntype = "http"\nport = 1\nmethod = "get"\ntimeout = ""\ngrace_period = 500',
+            {"checks": {"up": {"type": "http", "port": 1, "method": "GET", "grace_period": "500ms"}}},
+        ),
+        (
+            '[checks.up]\ntype = "http"\nport = 1\nheaders = [{name = "A", value = 1}, {name = "B"}]',
+            {
+                "checks": {
+                    "up": {
+                        "type": "http",
+                        "port": 1,
+                        "headers": [{"name": "A", "values": ["1"]}, {"name": "B", "values": [""]}],
+                    }
+                }
+            },
+        ),
+        ('[[compute]]\nsize = "shared-cpu-2x"', {"guest": {"cpu_kind": "shared", "cpus": 2, "memory_mb": 512}}),
+        ('[computes]\nsize = "shared-cpu-2x"', {"guest": {"cpu_kind": "shared", "cpus": 2, "memory_mb": 512}}),
+        (
+            '[[vm]]\nmemory = "1gb"\nprocesses = ["app"]\n[[vm]]\nmemory = "2gb"\nprocesses = ["app"]',
+            {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 2048}},
         ),
         ('[[vm]]\nsize = "shared-cpu-2x"', {"guest": {"cpu_kind": "shared", "cpus": 2, "memory_mb": 512}}),
         ('[[vm]]\nmemory = "1gb"', {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 1024}}),
@@ -222,6 +281,7 @@ def test_the_least() -> None:
             '[[files]]\nguest_path = "/a"\nraw_value = "hi"\n[[files]]\nguest_path = "/b"\nsecret_name = "S"',
             {"files": [{"guest_path": "/a", "raw_value": "aGk="}, {"guest_path": "/b", "secret_name": "S"}]},
         ),
+        ('[[files]]\nguest_path = "/a"\nlocal_path = ""', {}),
     ],
 )
 def test_each_section(text: str, expected: dict[str, Any]) -> None:
@@ -301,6 +361,120 @@ def test_a_given_image_comes_first() -> None:
     assert read('[build]\ndockerfile = "Dockerfile"', image="other").image == "other"
 
 
+def test_files_are_of_all_groups_or_of_those_that_they_name() -> None:
+    text = """
+    [processes]
+    app = "a"
+    worker = "b"
+    [[files]]
+    guest_path = "/all"
+    raw_value = "x"
+    [[files]]
+    guest_path = "/worker"
+    raw_value = "x"
+    processes = ["worker"]
+    """
+    paths = [[file["guest_path"] for file in sent(text, process_group=group)["files"]] for group in ("app", "worker")]
+    assert paths == [["/all"], ["/all", "/worker"]]
+
+
+def test_what_a_deploy_does() -> None:
+    found = document(
+        """
+        app = "web"
+        primary_region = "lhr"
+        [deploy]
+        strategy = "canary"
+        max_unavailable = 0.5
+        wait_timeout = "10m"
+        release_command = "bin/migrate 'a b'"
+        release_command_timeout = "30s"
+        seed_command = "bin/seed"
+        [deploy.release_command_vm]
+        size = "shared-cpu-2x"
+        """
+    )
+    assert (found.app, found.primary_region, found.groups, found.findings) == ("web", "lhr", ("app",), ())
+    assert found.deploy == DeploySection(
+        strategy="canary",
+        max_unavailable=0.5,
+        wait_timeout=Duration("10m"),
+        release_command=("bin/migrate", "a b"),
+        release_command_timeout=Duration("30s"),
+        release_command_guest=Guest.of_size("shared-cpu-2x"),
+        seed_command=("bin/seed",),
+    )
+
+
+def found(text: str) -> list[tuple[str, str, bool]]:
+    return [(each.code, each.path, each.certain) for each in document(text).findings]
+
+
+UNKNOWN = """
+org = "me"
+[build]
+context = "."
+[deploy]
+strategie = "canary"
+[http_service]
+internal_port = 80
+timeout = 30
+[http_service.tls_options]
+novel = 1
+alpn = ["h2"]
+[[http_service.tcp_checks]]
+interval = "10s"
+[[vm]]
+swap_size_gb = 2
+[[processes]]
+name = "app"
+novel = 1
+"""
+
+
+def test_all_that_is_unknown_is_found() -> None:
+    unknown = [
+        *("processes[0].novel", "deploy.strategie", "build.context", "http_service.tls_options.novel"),
+        *("http_service.timeout", "http_service.tcp_checks", "vm[0].swap_size_gb", "org"),
+    ]
+    assert found(UNKNOWN) == [("unknown-key", path, False) for path in unknown]
+    with pytest.raises(InvalidInput) as caught:
+        read(UNKNOWN, image="nginx")
+    assert f"fly.toml: {', '.join(unknown)}: no equivalent" in str(caught.value)
+    config = read(UNKNOWN, image="nginx", strict=False)
+    assert "novel" not in str(unstructure(config))
+    assert [service["ports"][1]["tls_options"] for service in unstructure(config)["services"]] == [{"alpn": ["h2"]}]
+
+
+def test_all_that_cannot_be_used_is_found() -> None:
+    text = 'kill_signal = 1\n[[services]]\ninternal_port = "many"\n[[vm]]\ncpus = "2"\n' + IMAGE
+    wrong = ["services[0].internal_port", "services[0].ports", "vm[0].cpus", "kill_signal"]
+    assert [path for _, path, _ in found(text)] == wrong
+    with pytest.raises(InvalidInput, match=r"services\[0\].internal_port .*; vm\[0\].cpus .*; kill_signal must be str"):
+        read(text, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[[services]]\ninternal_port = 80\nprotocol = "tcp"', ("service-ports", "services[0].ports", False)),
+        ('[[vm]]\nmemory = "1gb"\nmemory_mb = 256', ("memory-twice", "vm[0].memory_mb", False)),
+        ('[[vm]]\nmemory = "1gb"\nmemory_mb = 1024', None),
+        (
+            '[[vm]]\nmemory = "1gb"\nprocesses = ["app"]\n[[vm]]\nmemory = "1gb"\nprocesses = ["app"]',
+            ("vm-twice", "vm", False),
+        ),
+        (
+            '[processes]\na = "x"\nb = "y"\n[[restart]]\npolicy = "always"',
+            ("restart-of-all", "restart", False),
+        ),
+        ('[[restart]]\npolicy = "always"', None),
+    ],
+)
+def test_what_can_be_meant_in_two_ways(text: str, expected: tuple[str, str, bool] | None) -> None:
+    assert found(text) == ([expected] if expected else [])
+
+
 CONTAINERS = """{"containers": [{"name": "side", "image": "envoy"}, {"name": "app", "image": "old"}], "novel": 1,
 "schedule": "daily", "init": {"tty": true, "cmd": ["old"]}, "restart": {"policy": "always"}}"""
 
@@ -320,6 +494,29 @@ def test_a_machine_config_lies_under_it(extra: str, images: list[str]) -> None:
 def test_a_machine_config_in_place() -> None:
     config = read(f"machine_config = '''{CONTAINERS}'''\n[processes]\napp = 'a b'\n{IMAGE}")
     assert unstructure(config.init) == {"tty": True, "cmd": ["a", "b"]}
+
+
+FILES = """{"containers": [{"name": "app", "files": [{"guest_path": "/etc/x", "local_path": "conf/x", "mode": 420},
+{"guest_path": "/etc/y", "raw_value": "eQ=="}]}, {"name": "side"}]}"""
+
+
+def test_a_file_of_a_container_gets_its_content() -> None:
+    contents = {"m.json": FILES.encode(), "conf/x": b"x=1"}
+    config = read(f"machine_config = 'm.json'\n{IMAGE}", read_file=contents.__getitem__)
+    assert [unstructure(container).get("files") for container in config.containers or ()] == [
+        [
+            {"guest_path": "/etc/x", "raw_value": base64.b64encode(b"x=1").decode(), "mode": 420},
+            {"guest_path": "/etc/y", "raw_value": "eQ=="},
+        ],
+        None,
+    ]
+    assert lint(config) == ()
+
+
+def test_a_machine_config_nested_too_deep() -> None:
+    deep = b"[" * 100_000
+    with pytest.raises(InvalidInput, match=r"machine_config must be JSON .*nested too deep"):
+        read(f"machine_config = 'm.json'\n{IMAGE}", read_file=lambda path: deep)
 
 
 def test_a_machine_config_that_is_no_json() -> None:
@@ -366,6 +563,16 @@ def test_a_machine_config_of_several_lines_is_no_path_and_is_not_repeated() -> N
         (IMAGE + "[mount]\nprocesses = ['app', 'nosuch']\n[processes]\napp = 'x'", "mount.processes names 'nosuch'"),
         (IMAGE + "[[checks]]\ntype = 'tcp'\nport = 1", r"checks\[0\].name is missing"),
         (IMAGE + "[[services]]\nauto_stop_machines = 1", "auto_stop_machines must be"),
+        (IMAGE + "[[services]]\nauto_stop_machines = 'soon'", "auto_stop_machines must be a boolean, or off, stop"),
+        (IMAGE + "[checks.up]\nport = 1", "checks.up.type is missing, and must be tcp or http"),
+        (IMAGE + "[checks.up]\nport = 1\ntype = 'icmp'", "checks.up.type must be tcp or http"),
+        (IMAGE + "[checks.up]\ntype = 'tcp'\nport = '1'", "checks.up.port must be int, not str"),
+        (IMAGE + "[http_service]\ninternal_port = '80'", "http_service.internal_port must be int, not str"),
+        (IMAGE + "[[services]]\n[[services.tcp_checks]]\ninterval = '90'", "interval is wrong: '90' is no duration"),
+        ("kill_timeout = '90'\n" + IMAGE, "kill_timeout is wrong: '90' is no duration"),
+        (IMAGE + "compose.file = 'docker-compose.yml'", "build.compose has no equivalent here: write the containers"),
+        (IMAGE + "[deploy]\nstrategy = 'slow'", "deploy.strategy must be one of rolling"),
+        (IMAGE + '[deploy]\nrelease_command = "it\'s"', "deploy.release_command has a command that a shell"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\nheaders = [1]", "headers must be a table of texts"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\ninterval = 'soon'", "'soon' is no duration"),
         (IMAGE + "[checks.up]\ntype = 'tcp'", "checks.up.port is missing"),
@@ -425,3 +632,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "fly.toml").write_text('[[files]]\nguest_path = "/a"\nlocal_path = "a\\u0000b"\n' + IMAGE)
     with pytest.raises(InvalidInput, match=r"a\\x00b' is no path of a file"):
         MachineConfig.from_fly_toml(tmp_path / "fly.toml")
+
+
+def test_a_file_that_it_names_and_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "fly.toml").write_text(f'[[files]]\nguest_path = "/a"\nlocal_path = "nosuch"\n{IMAGE}')
+    with pytest.raises(InvalidInput, match=r"files\[0\].local_path names a file, but .*nosuch cannot be read"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml", strict=False)
+
+
+def test_a_file_nested_too_deep(tmp_path: Path) -> None:
+    (tmp_path / "fly.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(InvalidInput, match=r"fly\.toml is no TOML that can be read: it is nested too deep"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml")
+
+
+def test_unknown_keys_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "fly.toml").write_bytes(b"\xef\xbb\xbf" + f"novel = 1\n{IMAGE}".encode())
+    with pytest.raises(InvalidInput, match=r"novel: no equivalent .*strict=False"):
+        MachineConfig.from_fly_toml(tmp_path / "fly.toml")
+    assert MachineConfig.from_fly_toml(tmp_path / "fly.toml", strict=False).image == "nginx"

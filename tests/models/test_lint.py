@@ -131,6 +131,7 @@ def test_configs_that_are_well(given: dict[str, Any]) -> None:
         ({"guest": Guest(cpus=3)}, "guest-cpus", "guest.cpus"),
         ({"mounts": [Mount(), Mount()]}, "mounts", "mounts"),
         ({"mounts": [Mount(path="/data")]}, "mount-volume", "mounts[0].volume"),
+        ({"mounts": [Mount(volume="data", path="/data")]}, "mount-volume", "mounts[0].volume"),
         ({"mounts": [Mount(volume="vol_1")]}, "mount-path", "mounts[0].path"),
         ({"mounts": [Mount(volume="vol_1", path="data")]}, "mount-path", "mounts[0].path"),
         ({"standbys": ["m1"], "services": [Service()]}, "standbys", "standbys"),

@@ -1,0 +1,55 @@
+"""A command line into words, as a POSIX shell splits it; nothing is expanded, and operators are letters like others."""
+
+import re
+from typing import Final
+
+_PART: Final = re.compile(
+    r"""
+    (?P<blank>(?:[ \t\r\n]|\\\n)+)         # ends a word; a backslash before a line break joins the lines
+    | '(?P<single>[^']*)'                  # in single quotes nothing is special
+    | "(?P<double>(?:[^"\\]|\\.)*)"
+    | \\(?P<escaped>.)
+    | (?P<plain>[^ \t\r\n'"\\]+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT: Final = re.compile(r"#[^\n]*")
+_ESCAPE: Final = re.compile(r"\\([$`\"\\\n])")
+"""What a backslash makes plain between double quotes; before any other letter it is a letter itself."""
+
+
+def split_words(command: str) -> tuple[str, ...]:
+    """Split a command line into its words.
+
+    Quotes and backslashes mean what POSIX says, and an unquoted `#` at the beginning of a word starts a comment, up to
+    the end of its line. `$NAME` and a glob stay as they are, for no shell runs here. Raises ValueError for a quote that
+    is not closed, and for a backslash at the end.
+    """
+    words: list[str] = []
+    word: str | None = None
+    at = 0
+    while at < len(command):
+        if word is None and (comment := _COMMENT.match(command, at)):
+            at = comment.end()
+            continue
+        part = _PART.match(command, at)
+        if part is None:
+            raise ValueError("a backslash has nothing after it" if command[at] == "\\" else "a quote is not closed")
+        at = part.end()
+        if part["blank"] is None:
+            word = (word or "") + _text(part)
+        elif word is not None and not _joins_lines(part["blank"]):
+            words.append(word)
+            word = None
+    return (*words, *(() if word is None else (word,)))
+
+
+def _text(part: re.Match[str]) -> str:
+    if part["double"] is not None:
+        return _ESCAPE.sub(lambda found: "" if found[1] == "\n" else found[1], part["double"])
+    return next(text for text in (part["single"], part["escaped"], part["plain"]) if text is not None)
+
+
+def _joins_lines(blank: str) -> bool:
+    """Whether there is nothing but joined lines, so that the word goes on."""
+    return not blank.replace("\\\n", "")
