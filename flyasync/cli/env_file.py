@@ -1,39 +1,86 @@
-"""Reading NAME=VALUE lines, as in a `.env`; what is wrong is told by its line, never by its content."""
+"""Reading the assignments of a `.env` file; what is wrong is reported by its line, never by its content."""
 
 import re
 
 import click
 
-_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
+_NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=")
+_QUOTED = re.compile(
+    r"""
+    [ \t]*
+    (?:(?P<triple>\"{3}|'{3})\n?(?P<raw>.*?)(?P=triple)
+      |'(?P<single>[^']*)'
+      |"(?P<double>(?:[^"\\]|\\.)*)")
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BARE = re.compile(r"[^\n]*")
+_REMARK = re.compile(r"[ \t]+#.*")
+_QUOTES = ("'", '"')
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$", "`": "`", "\n": ""}
 
 
 def read(text: str) -> dict[str, str]:
-    """Give the values by name; a line that begins with `#` is a remark, and quotes around a value are taken off."""
+    r"""Return the values by name; raises UsageError, with the number of the line, for what cannot be meant.
+
+    A line is `NAME=VALUE`, with `export` before it or not. Empty lines and those that begin with `#` are left out, as
+    is what follows a value after a blank and `#`. A value in quotes keeps its blanks, and may go on over several lines:
+    in single quotes it is taken as it is, in double ones `\n`, `\r`, `\t` and a backslash before another special
+    letter are read, and between three quotes it is as it stands, less a line break at its beginning. `$NAME` is not
+    expanded.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    at = 0
+    while at < len(text):
+        number = text.count("\n", 0, at) + 1
+        if blank := _BLANK.match(text, at):
+            at = blank.end()
             continue
-        name, value = _pair(number, line.strip())
+        name, value, at = _assignment(number, text, at)
         if name in found:
-            raise click.UsageError(f"line {number}: {name} is given twice")
+            raise _wrong(number, f"{name} is given twice")
         found[name] = value
     if not found:
         raise click.UsageError("there is no NAME=VALUE to read")
     return found
 
 
-def _pair(number: int, line: str) -> tuple[str, str]:
-    match = _LINE.fullmatch(line)
-    if match is None:
+def _assignment(number: int, text: str, at: int) -> tuple[str, str, int]:
+    """Read one assignment, and where the next line begins."""
+    name = _NAME.match(text, at)
+    if name is None:
         raise click.UsageError(f"line {number} is not NAME=VALUE")
-    return match[1], _unquoted(number, match[2])
+    if quoted := _QUOTED.match(text, name.end()):
+        end = _BLANK.match(text, quoted.end())
+        if end is None:
+            raise _wrong(number, "something follows the closing quote: quote the whole value")
+        value, rest = _unquoted(quoted), end.end()
+    else:
+        bare = _BARE.match(text, name.end())
+        value, rest = _unmarked(number, bare[0] if bare else ""), bare.end() + 1 if bare else len(text)
+    if "\0" in value:
+        raise _wrong(number, "the value holds a NUL, which no environment can")
+    return name[1], value, rest
 
 
-def _unquoted(number: int, value: str) -> str:
-    if value[:1] not in {"'", '"'}:
-        return value
-    if len(value) == 1 or value[-1] != value[0]:
-        raise click.UsageError(f"line {number}: the quote is not closed")
-    inner = value[1:-1]
-    return inner if value[0] == "'" else re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), inner)
+def _unquoted(quoted: re.Match[str]) -> str:
+    if quoted["double"] is not None:
+        return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[0]), quoted["double"])
+    return quoted["raw"] if quoted["single"] is None else quoted["single"]
+
+
+def _unmarked(number: int, text: str) -> str:
+    """Return a value without quotes, less the remark after it."""
+    value = _REMARK.sub("", text).strip(" \t")
+    if value.startswith(_QUOTES):
+        raise _wrong(number, "the quote is not closed")
+    if value.startswith("`") or (not value and text.strip(" \t")):
+        raise _wrong(number, "programs differ on what the value is: put it in quotes")
+    return value
+
+
+def _wrong(number: int, problem: str) -> click.UsageError:
+    return click.UsageError(f"line {number}: {problem}")

@@ -51,10 +51,10 @@ async def _store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> Answ
 @click.option(
     "--from-env-file",
     "lines",
-    type=click.File(),
+    type=click.File(encoding="utf-8"),
     callback=contents,
     metavar="FILE|-",
-    help="Set many: a file with NAME=VALUE lines.",
+    help="Set many: a .env file, with a NAME=VALUE on each line.",
 )
 @in_json
 def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) -> None:

@@ -91,11 +91,33 @@ def test_secrets_are_unset(shop: Shop) -> None:
     ("line", "value"),
     [
         ("A=1", "1"), ("A = 1 ", "1"), ("A=", ""), ("A=b=c", "b=c"), ("A='x\\n'", "x\\n"), ('A="x\\ny"', "x\ny"),
-        ('A="say \\"hi\\""', 'say "hi"'), ("export A=#1", "#1"),
+        ('A="say \\"hi\\""', 'say "hi"'), ("export A=#1", "#1"), ('A="""x"""', "x"), ("A='''x y'''", "x y"),
+        ('A="""\none\n"two" \\n\n"""', 'one\n"two" \\n\n'), ("A=1 # one", "1"), ("A=1#2", "1#2"), ("A='1' # one", "1"),
+        ('A="1"# one', "1"), ("A='1 # 2'", "1 # 2"), ("\ufeffA=1", "1"), ("A=1\r\n", "1"), ("A='1\r\n2'\r\n", "1\n2"),
+        ('A="C:\\dir\\$x"', "C:\\dir$x"), ('A="1\\\n2"', "12"), ("A=it's", "it's"), ('A="1\n2"', "1\n2"),
+        ("A=$B", "$B"),
+        ("A=1\x0c2\u2028\x85", "1\x0c2\u2028\x85"), ("export\tA\t=\t1\t", "1"), ("A=''", ""), ('A=""', ""),
+        ("A='é'\n\n  # no\n", "é"),
     ],
 )  # fmt: skip
 def test_how_a_line_is_read(line: str, value: str) -> None:
     assert read(line) == {"A": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("A: hunter2", 1), ("A=1\n\nhunter2", 3), ("A=\"1\n2\"\nB='hunter2", 3), ('A="""hunter2', 1),
+        ('A="hunter2"x', 1),
+        ('A="""hunter2"""x', 1), ("A='it'hunter2'", 1), ("A='hunter2\nB='1'", 1), ("A= # hunter2", 1),
+        ("A=`hunter2`", 1),
+        ("A='hunter2\0'", 1), ("A=1\nA-B=hunter2", 2), ("A=1\nA=hunter2", 2), ("export A hunter2", 1),
+    ],
+)  # fmt: skip
+def test_a_line_that_can_be_read_in_two_ways_is_refused_with_its_number(text: str, line: int) -> None:
+    with pytest.raises(click.UsageError, match=f"^line {line}(:| is not NAME=VALUE)") as wrong:
+        read(text)
+    assert "hunter2" not in wrong.value.message
 
 
 @pytest.mark.parametrize("text", ["hunter2", "A=1\nA=hunter2", 'A="hunter2', "1A=hunter2", "A='", "", "# no"])
