@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -28,9 +29,14 @@ Examples:
 
 The machines of a launch are those that carry its name in their metadata, under flyasync_launch. All others stay.
 
+A machine counts as destroyed once the API shows it so, or has twice said that it is not there.
+
 Exit status: 0 when none of them is left, 1 when one is or the answer was no, 2 for a wrong command line, 130 after
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
+
+POLLS = (0.0, 3.0, 3.0, 3.0, 6.0)
+"""Seconds before each poll for a machine that is to be gone."""
 
 Say = Callable[[str, dict[str, Any]], None]
 """Where it is told what happens: as text, and as the fields of an event."""
@@ -95,16 +101,46 @@ async def machines_of(fly: FlyClient, app: str, launch: str) -> tuple[Machine, .
 
 
 async def _destroy(fly: FlyClient, app: str, machine: Machine, say: Say) -> bool:
+    """Destroy a machine and check that it is gone; only what was observed is reported."""
     try:
-        await fly.machines.delete(app, machine.id, force=True)
-    except NotFound:
-        pass  # gone already
+        last = await _last_observed(fly, app, machine)
     except FlyError as error:
-        why = " ".join(str(error).split())
-        say(f"{_words(machine)}  not destroyed: {why}", {"event": "left", **_fields(machine), "message": why})
-        return False
-    say(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
-    return True
+        why = f"not destroyed: {' '.join(str(error).split())}"
+    else:
+        if last is None or last.state in GONE:
+            say(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
+            return True
+        why = f"not destroyed: the API accepted it, but the machine was last observed as {last.state}"
+    say(f"{_words(machine)}  {why}", {"event": "left", **_fields(machine), "message": why})
+    return False
+
+
+async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine | None:
+    """Destroy a machine, and return it as it was observed last; None once it was twice not there.
+
+    A 404 proves little by itself, for one may come for a machine that is there: a destroy that gets one is repeated
+    where the machine is observed after all. Raises FlyError for a destroy that is refused.
+    """
+    last = machine
+    accepted, misses = False, 0
+    for pause in POLLS:
+        await asyncio.sleep(pause)
+        if not accepted:
+            with suppress(NotFound):
+                await fly.machines.delete(app, machine.id, force=True)
+                accepted = True
+        try:
+            last = await fly.machines.get(app, machine.id)
+            misses = 0
+        except NotFound:
+            misses += 1
+        except FlyError:
+            continue  # what cannot be observed now may be with the next poll
+        if misses > 1:
+            return None
+        if last.state in GONE:
+            break
+    return last
 
 
 def _launch(machine: Machine) -> str | None:

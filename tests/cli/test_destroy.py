@@ -1,4 +1,5 @@
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
 from flyasync.models.config import MachineConfig
 from tests.cli.driver import DEPLOY, Keyboard, events, flyasync, served
+from tests.deploy.relay import relayed
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 DESTROY = ("destroy", "web", "--launch", "v1")
@@ -73,6 +75,44 @@ def test_a_machine_that_is_gone_already_is_gone(shop: tuple[Emulator, Drive]) ->
     emulator, drive = shop
     emulator.faults.add(Fault(does="refuse", action="deleteMachine", times=1, status=404, body={"error": "not found"}))
     assert flyasync(*DESTROY, "--yes", drive=drive).exit_code == 0
+
+
+def test_a_machine_whose_destroy_is_accepted_and_not_done_is_left(
+    shop: tuple[Emulator, Drive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator, drive = shop
+
+    async def destroy_in_vain(stack: AsyncExitStack) -> None:
+        relay, fly = await stack.enter_async_context(relayed(emulator))
+        relay.instead["DELETE"] = {"ok": True}
+        monkeypatch.setenv("FLY_FLAPS_BASE_URL", fly.base_url)
+
+    stack = AsyncExitStack()
+    drive(destroy_in_vain(stack))
+    result = flyasync(*DESTROY, "--yes", "--json", drive=drive)
+    drive(stack.aclose())
+    assert result.exit_code == 1
+    told = events(result.stdout)
+    assert [event["event"] for event in told] == ["found", "left", "left", "finished"]
+    assert told[1]["message"] == "not destroyed: the API accepted it, but the machine was last observed as started"
+    assert set(told[-1]["left"]) == {machine["id"] for machine in told[0]["machines"]}
+    assert len(there(emulator)) == 4
+
+
+def test_one_404_is_no_proof(shop: tuple[Emulator, Drive]) -> None:
+    emulator, drive = shop
+    for action in ("deleteMachine", "getMachine"):
+        emulator.faults.add(Fault(does="refuse", action=action, times=2, status=404, body={"error": "not found"}))
+    assert flyasync(*DESTROY, "--yes", drive=drive).exit_code == 0
+    assert there(emulator) == {"by-hand", "v2-iad-1"}
+
+
+def test_what_cannot_be_observed_is_not_called_destroyed(shop: tuple[Emulator, Drive]) -> None:
+    emulator, drive = shop
+    emulator.faults.add(Fault(does="refuse", action="getMachine", status=403, body={"error": "no"}))
+    result = flyasync(*DESTROY, "--yes", drive=drive)
+    assert result.exit_code == 1
+    assert "  destroyed  " not in result.stdout
 
 
 @pytest.mark.parametrize(("answer", "exit_code", "left"), [(b"y\n", 0, 2), (b"n\n", 1, 4), (b"", 130, 4)])

@@ -23,11 +23,12 @@ class Asked:
 
 @define
 class Relay:
-    """Passes requests on."""
+    """Passes requests on; one of a method in `instead` gets that answer, and goes no further."""
 
     url: str
     session: ClientSession
     asked: list[Asked] = Factory(list)
+    instead: dict[str, Any] = Factory(dict)
 
     def bodies(self, line: str) -> list[Any]:
         """Give the bodies of the requests whose method and path begin so."""
@@ -35,6 +36,8 @@ class Relay:
 
     async def serve(self, request: web.Request) -> web.Response:
         body = await request.read()
+        if request.method in self.instead:
+            return web.json_response(self.instead[request.method])
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP}
         async with self.session.request(
             request.method, self.url + request.raw_path, data=body or None, headers=headers
