@@ -46,7 +46,7 @@ ORDER: dict[str, list[str]] = {
         "executors", "dask_worker", "executor_dask", "many",
     ],
     "emulator": [
-        "errors", "operations", "regions", "ids", "gojson", "guest", "config", "lifecycle", "faults", "rates", "course",
+        "errors", "operations", "regions", "ids", "gojson", "images", "guest", "config", "lifecycle", "faults", "rates", "course",
         "paging", "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases", "secrets",
         "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs", "certificates",
         "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "ask",
@@ -54,7 +54,7 @@ ORDER: dict[str, list[str]] = {
         "routes_apps", "routes_machines", "routes_actions", "routes_processes", "routes_volumes", "routes_orgs",
         "routes_secrets", "routes_secret_keys", "routes_certificates", "routes_ip_assignments", "routes_tokens",
         "routes_postgres", "routes_databases", "routes_logs", "routes_graphql", "routes_wait", "routes_control",
-        "routes", "server",
+        "sites", "routes", "server",
     ],
     "cli": [
         "exits", "fault", "options", "signals", "watching", "app_making",

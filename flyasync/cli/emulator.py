@@ -20,7 +20,7 @@ Examples:
   flyasync emulator --capacity lhr=0
   flyasync emulator --latency 0.02:0.25 --fault '{"does": "lose_answer", "action": "createMachine", "times": 1}'
 \b
-Then, in another shell, after its three export lines:
+Then, in another shell, after its export lines:
   flyasync deploy web --create-app personal --image nginx --region iad,lhr --fallback nearest
 """
 
@@ -31,6 +31,20 @@ CONTROL = (
 
 
 @click.command("emulator", epilog=EPILOG)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDR",
+    help="Address to listen on; any but a loopback one opens the emulator to other machines.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Name to answer to besides localhost, as Host and as Origin of web pages; repeat it.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -80,9 +94,11 @@ def command(
 ) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C.
 
-    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The first
-    three lines are the variables that point flyasync and flyctl to it. The paths under /_emulator/ tell what was asked,
-    and change faults, capacity and hosts while it runs; they need no token.
+    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The lines on
+    stdout are the variables that point flyasync and flyctl to it, and keep flyctl from reaching anything else. The
+    paths under /_emulator/ show what was asked, and change faults, capacity, hosts and images while it runs; they need
+    no token. Requests for another host, and from web pages, are refused, unless --host or --allow-host opens it to
+    them.
     """
     given = {name: value for name, value in (("latency", latency), ("boot", boot)) if value is not None}
     emulator = _emulator(port=port, limits=not no_limits, faults=trouble, **given, **options)
@@ -107,6 +123,7 @@ async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
     try:
         out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
         out.flush()
+        err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)
         err.write(f"flyasync: the emulator runs; Ctrl-C ends it\nflyasync: {CONTROL.format(url=emulator.url)}\n")
         err.flush()
         await asyncio.Event().wait()

@@ -28,6 +28,7 @@ from flyasync.emulator.gate import Gate
 from flyasync.emulator.operations import Operation, companions, operations
 from flyasync.emulator.routes_control import Control
 from flyasync.emulator.routing import Handler as ApiHandler
+from flyasync.emulator.sites import Sites
 
 HANDLERS: Mapping[str, ApiHandler] = {
     **routes_apps.HANDLERS,
@@ -49,9 +50,9 @@ HANDLERS: Mapping[str, ApiHandler] = {
 _BIGGEST_BODY = 16 * 1024**2
 
 
-def application(gate: Gate, control: Control) -> web.Application:
-    """Give the web application of one emulator."""
-    app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(gate)])
+def application(gate: Gate, control: Control, sites: Sites) -> web.Application:
+    """Give the web application of one emulator, which answers to these sites."""
+    app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(gate, sites)])
     app.add_routes([_route(gate, operation) for operation in (*operations(), *companions())])
     app.add_routes(control.routes())
     return app
@@ -64,10 +65,11 @@ def _route(gate: Gate, operation: Operation) -> web.RouteDef:
     return web.route(operation.method, operation.path, serve)
 
 
-def _in_json(gate: Gate) -> Middleware:
+def _in_json(gate: Gate, sites: Sites) -> Middleware:
     @web.middleware
     async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            sites.demand(request)
             return await handler(request)
         except web.HTTPException as error:
             gate.note_stray(request, error.status)

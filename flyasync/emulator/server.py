@@ -1,10 +1,10 @@
 """The emulator as a value: `async with`, a url, and what happened."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,6 +19,7 @@ from flyasync.emulator.pulse import Pulse
 from flyasync.emulator.routes import HANDLERS, application
 from flyasync.emulator.routes_control import Control
 from flyasync.emulator.routes_wait import create_app, wait
+from flyasync.emulator.sites import Sites
 from flyasync.emulator.world import Watcher, World, demand_regions
 
 T = TypeVar("T")
@@ -31,7 +32,10 @@ class Emulator:
     as lists organizations and looks up an app; neither is limited. Keys encrypt and sign with toys.
 
     Args:
-        host: A loopback address; another raises ValueError, because the emulator guards nothing.
+        host: The address to listen on, by default a loopback one. The emulator guards nothing: whoever reaches
+            another one can read and change everything. What is not an address raises ValueError.
+        allow_hosts: Names to answer to besides `localhost`, such as `emulator.test`, as `Host` and as `Origin` of web
+            pages. A request for any other host, or from a page of any other origin, is refused with 403.
         port: 0 picks a free one.
         seed: The same seed and the same requests at the same times give the same ids, delays and troubles.
         limits: Whether the published rate limits are kept, in real seconds.
@@ -61,6 +65,7 @@ class Emulator:
         self,
         *,
         host: str = "127.0.0.1",
+        allow_hosts: Iterable[str] = (),
         port: int = 0,
         seed: int = 0,
         limits: bool = True,
@@ -76,7 +81,7 @@ class Emulator:
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
     ) -> None:
-        self._host = _loopback(host)
+        self._sites = Sites.of(host, allow_hosts)
         self._port = port
         self._capacity = dict(capacity or {})
         self._speed = _positive(speed)
@@ -98,6 +103,7 @@ class Emulator:
         demand_regions(self._capacity)
         self.faults = Faults(self._first_faults, seed=seed)
         self._runner: web.AppRunner | None = None
+        self._config_dir: TemporaryDirectory[str] | None = None
         self._gate: Gate | None = None
 
     async def __aenter__(self) -> Self:
@@ -114,11 +120,12 @@ class Emulator:
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
         self._gate = gate = self._open()
-        app = application(gate, Control(gate, self.set_capacity, self.set_host_status, self.push, self.reset))
+        control = Control(gate, self.set_capacity, self.set_host_status, self.push, self.reset)
+        app = application(gate, control, self._sites)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, backlog=4096).start()
+            await web.TCPSite(runner, self._sites.address, self._port, backlog=4096).start()
         except BaseException:
             await runner.cleanup()
             raise
@@ -129,6 +136,9 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is None:
             return
+        if self._config_dir is not None:
+            self._config_dir.cleanup()
+            self._config_dir = None
         gate = self._opened()
         gate.pulse.stop()
         await gate.drop_all()
@@ -200,8 +210,25 @@ class Emulator:
         self._during(lambda: world.log(app, message, level=level, machine=machine))
 
     def environment(self) -> dict[str, str]:
-        """Give the environment variables that point flyctl, and flyasync, here."""
-        return {"FLY_FLAPS_BASE_URL": self.url, "FLY_API_TOKEN": self.token, "FLY_API_BASE_URL": self.url}
+        """Return the environment variables that point flyctl, and flyasync, here, and keep flyctl from dialling out.
+
+        `FLY_CONFIG_DIR` is an empty directory of this emulator's own, which goes when it stops: flyctl keeps the
+        versions of secrets by the names of apps in its config, and those of a real account must not be among them.
+        """
+        if self._config_dir is None:
+            self._config_dir = TemporaryDirectory(prefix="flyasync-emulator-")
+        return {
+            "FLY_FLAPS_BASE_URL": self.url,
+            "FLY_API_TOKEN": self.token,
+            "FLY_API_BASE_URL": self.url,
+            "FLY_UIEX_BASE_URL": self.url,
+            "FLY_CONFIG_DIR": self._config_dir.name,
+            # A host: flyctl adds the port, and sends its token there.
+            "FLY_TRACE_COLLECTOR_URL": "127.0.0.1",
+            "FLY_SEND_METRICS": "0",
+            "FLY_SYNTHETICS_AGENT": "0",
+            "FLY_NO_UPDATE_CHECK": "1",
+        }
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Count the requests of each action and identifier, refused ones included; 0 for what was never asked.
@@ -220,8 +247,14 @@ class Emulator:
         """The base URL while it runs, such as `http://127.0.0.1:43210`."""
         if self._runner is None:
             raise RuntimeError("the emulator is not running")
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        address = self._sites.local
+        host = f"[{address}]" if ":" in address else address
         return f"http://{host}:{self._runner.addresses[0][1]}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it means that the emulator is open to other machines or web pages; empty when it is not."""
+        return self._sites.warnings
 
     @property
     def token(self) -> str:
@@ -273,18 +306,6 @@ class Emulator:
             faults=self.faults,
             watchers=self._watchers,
         )
-
-
-def _loopback(host: str) -> str:
-    # A name would be looked up in a thread; both kinds of loop know the address.
-    address = "127.0.0.1" if host == "localhost" else host
-    try:
-        is_loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(f"host: {host!r} is not a loopback address, and the emulator guards nothing")
-    return address
 
 
 def _positive(speed: float) -> float:

@@ -38,6 +38,19 @@ async def test_it_says_how_to_get_there_and_serves_until_a_signal() -> None:
     assert await work == 143
 
 
+async def test_it_warns_of_what_it_is_open_to() -> None:
+    out, err = StringIO(), Heard()
+    emulator = Emulator(host="0.0.0.0", allow_hosts=["emulator.test"])
+    serves = asyncio.ensure_future(serve(emulator, 0, out, err))
+    await err.something.wait()
+    serves.cancel()
+    await asyncio.gather(serves, return_exceptions=True)
+    assert err.getvalue().splitlines()[:2] == [
+        "flyasync: warning: whoever reaches 0.0.0.0 can read and change the emulated world; any token will do",
+        "flyasync: warning: web pages of emulator.test can read and change the emulated world",
+    ]
+
+
 def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -55,6 +68,8 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--capacity", "iad=some"], "is not REGION=MACHINES"),
         (["--speed", "0"], "speed: must be above 0"),
         (["--port", "70000"], "--port"),
+        (["--host", "example.com"], "is not an IP address to listen on"),
+        (["--allow-host", "http://emulator.test"], "is not a host name"),
         (["--latency", "fast"], "is not LOW:HIGH in seconds, such as"),
         (["--latency", "2:1"], "the lower first"),
         (["--boot", "0:inf"], "the lower first"),

@@ -1,6 +1,7 @@
 import asyncio
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -171,11 +172,7 @@ async def test_an_emulator_can_be_started_again() -> None:
         await emulator.start()
     await emulator.stop()
     await emulator.start()
-    assert emulator.environment() == {
-        "FLY_FLAPS_BASE_URL": emulator.url,
-        "FLY_API_TOKEN": emulator.token,
-        "FLY_API_BASE_URL": emulator.url,
-    }
+    assert emulator.environment()["FLY_FLAPS_BASE_URL"] == emulator.url
     await emulator.stop()
     with pytest.raises(RuntimeError, match="not running"):
         _ = emulator.url
@@ -196,8 +193,10 @@ def test_before_the_start_there_is_nothing_to_see() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"host": "0.0.0.0"},
         {"host": "example.com"},
+        {"allow_hosts": ["http://emulator.test"]},
+        {"allow_hosts": ["emulator.test:4280"]},
+        {"allow_hosts": [""]},
         {"speed": 0},
         {"latency": (2, 1)},
         {"boot": (-1, 1)},
@@ -210,9 +209,30 @@ def test_nonsense_is_refused_at_once(options: dict[str, Any]) -> None:
         Emulator(**options)
 
 
-def test_localhost_and_the_other_loopback_are_fine() -> None:
-    assert Emulator(host="localhost")._host == "127.0.0.1"
-    assert Emulator(host="::1")._host == "::1"
+async def test_flyctl_is_kept_in_the_sandbox() -> None:
+    async with Emulator() as emulator:
+        environment = emulator.environment()
+        folder = environment.pop("FLY_CONFIG_DIR")
+        assert environment == {
+            "FLY_FLAPS_BASE_URL": emulator.url,
+            "FLY_API_TOKEN": emulator.token,
+            "FLY_API_BASE_URL": emulator.url,
+            "FLY_UIEX_BASE_URL": emulator.url,
+            "FLY_TRACE_COLLECTOR_URL": "127.0.0.1",
+            "FLY_SEND_METRICS": "0",
+            "FLY_SYNTHETICS_AGENT": "0",
+            "FLY_NO_UPDATE_CHECK": "1",
+        }
+        assert mode_and_files(folder) == (0o700, [])
+        assert emulator.environment()["FLY_CONFIG_DIR"] == folder
+        async with Emulator() as other:
+            assert other.environment()["FLY_CONFIG_DIR"] != folder
+    with pytest.raises(FileNotFoundError):
+        mode_and_files(folder)
+
+
+def mode_and_files(folder: str) -> tuple[int, list[Path]]:
+    return Path(folder).stat().st_mode & 0o777, list(Path(folder).iterdir())
 
 
 async def test_the_epoch_is_the_time_of_the_json() -> None:
