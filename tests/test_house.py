@@ -46,9 +46,9 @@ ORDER: dict[str, list[str]] = {
         "executors", "dask_worker", "executor_dask", "many",
     ],
     "emulator": [
-        "errors", "operations", "regions", "ids", "gojson", "images", "guest", "config", "lifecycle", "faults", "rates", "course",
-        "paging", "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases", "secrets",
-        "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs", "certificates",
+        "errors", "operations", "regions", "ids", "gojson", "images", "guest", "config", "lifecycle", "faults", "rates",
+        "course", "paging", "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases",
+        "secrets", "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs", "certificates",
         "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "ask",
         "tokens", "sight", "routing", "journal", "pulse", "gate", "graphql",
         "routes_apps", "routes_machines", "routes_actions", "routes_processes", "routes_volumes", "routes_orgs",

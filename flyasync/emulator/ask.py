@@ -1,15 +1,15 @@
 """What a request asks for and what it gets, as values without sockets."""
 
 import hashlib
-import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.emulator.errors import LeaseRefused, Refused, bad_request
+from flyasync.emulator.errors import LeaseRefused, Refused
 from flyasync.emulator.faults import Subject
-from flyasync.emulator.gojson import Json, check, decode
+from flyasync.emulator.gojson import Json, check, decode, integer, parse
 from flyasync.emulator.images import tagged
 from flyasync.emulator.operations import identifier
 from flyasync.emulator.regions import NEAREST
@@ -69,7 +69,7 @@ class Ask:
     @property
     def token_id(self) -> str:
         """The number of the token."""
-        digest = hashlib.sha256(bare_token(self.authorization).encode()).hexdigest()
+        digest = hashlib.sha256(bare_token(self.authorization).encode(errors="surrogateescape")).hexdigest()
         return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
     @property
@@ -90,19 +90,19 @@ class Ask:
     def number(self, name: str) -> int | None:
         """Read a whole number of the query."""
         text = self.query.get(name)
-        if not text:
-            return None
-        if not text.lstrip("-").isdecimal():
-            raise bad_request(f'invalid {name}: strconv.Atoi: parsing "{text}": invalid syntax')
-        return int(text)
+        return integer(text, name) if text else None
 
     def peek(self, key: str) -> Any:
-        """Look at a field of the body without minding what else is in it."""
+        """Return a field of the body; None when there is no such field, or no body that can be read."""
+        return self._fields.get(key)
+
+    @cached_property
+    def _fields(self) -> Json:
         try:
-            found = json.loads(self.raw) if self.raw else None
-        except ValueError:
-            return None
-        return found.get(key) if isinstance(found, dict) else None
+            found = parse(self.raw) if self.raw else None
+        except Refused:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def subject(self, world: World) -> Subject:
         """Tell the faults whom this request is about."""
