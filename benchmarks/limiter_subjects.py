@@ -70,7 +70,7 @@ def _calls(pace: Pace) -> Callable[[str], Turn]:
         request = Request(operation=START, identifier=key, method="POST", path=path, repeat=Repeat.ANYTIME)
 
         async def turn() -> None:
-            await buckets.turn(request, place=places.acquire)
+            await buckets.turn(request, slot=places)
             places.release()
 
         return turn

@@ -29,8 +29,8 @@ ORDER: dict[str, list[str]] = {
         "shell_words", "toml_section", "toml_services", "toml_equipment", "toml_deploy", "fly_toml",
     ],
     "wire": [
-        "request", "events", "judge", "rates", "gcra", "limits", "limits_shared", "limits_file", "limits_redis",
-        "credentials", "limits_backing", "retries", "session", "sender",
+        "validators", "request", "events", "rates", "judge", "gcra", "limits", "limits_shared", "limits_file",
+        "limits_redis", "credentials", "limits_backing", "retries", "session", "sender",
     ],
     "api": [
         "call", "spans", "paging", "prospects", "watch", "waits", "once", "leases", "changes", "fly_toml", "apps",
@@ -86,7 +86,7 @@ THIRD_PARTY: dict[str, set[str]] = {
 EVERYWHERE = {"attrs"}
 # Pure rooms and files decide; they may not reach for a loop, a socket, a clock or the disk.
 PURE = {
-    "models/*", "wire/request", "wire/events", "wire/judge", "wire/rates", "wire/gcra",
+    "models/*", "wire/validators", "wire/request", "wire/events", "wire/judge", "wire/rates", "wire/gcra",
     "deploy/strategy", "deploy/merge", "deploy/release", "deploy/deployment", "deploy/fleet", "deploy/plan",
     "deploy/group", "deploy/moves", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo",
     "deploy/rehearsal_clock", "deploy/rehearsal", "deploy/estimate", "deploy/gate", "deploy/verdict", "deploy/report",

@@ -5,7 +5,7 @@ import asyncio
 from benchmarks.budget.errand import Begin, Loop, Order, do, micros, on_event, say
 from flyasync.wire.limits import Bucket
 from flyasync.wire.limits_backing import find_store
-from flyasync.wire.limits_shared import SECOND, SharedLimits, Store
+from flyasync.wire.limits_shared import SECOND, Answer, SharedLimits, Store
 from flyasync.wire.rates import Limits, Rate
 
 KEY = "budget"
@@ -28,12 +28,12 @@ class Witness:
         self.census = store.census
         self.close = store.close
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take(self, key: str, rate: Rate) -> Answer:
         """Ask for one request."""
         asked = micros()
-        wait = await self._store.take(key, rate)
-        self._granted = None if wait else (asked, self._clock())
-        return wait
+        answer = await self._store.take(key, rate)
+        self._granted = None if answer.wait else (asked, self._clock())
+        return answer
 
     def turn(self) -> tuple[str, int, int]:
         """Tell who granted the turn that has just been had, when it was asked, and when it decided."""

@@ -58,8 +58,8 @@ class FlyClient:
 
     Every call waits for its turn under the published rate limits (`limits`), is tried again where that is safe
     (`retry`), and is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_event` is called with
-    each `ClientEvent`: an `Attempt` after each request that left, its time in line, and what becomes of shared limits;
-    the default, `log_event`, writes them to the logger `flyasync`.
+    each `ClientEvent`: an `Attempt` after each request that left, its time in line, when a 429 pauses a limit, and what
+    becomes of shared limits; the default, `log_event`, writes them to the logger `flyasync`.
 
     Use one client per event loop, and one for all tasks in it: the limits are counted in it. Where several processes or
     hosts ask about the same apps, have them count together: `limits="file"` or `limits="redis://HOST:PORT/DB"`, or

@@ -184,6 +184,7 @@ class Leases:
                 async with asyncio.timeout(ttl / 6):
                     await self.refresh(app, machine_id, nonce, ttl=ttl)
                 return
+            await asyncio.sleep(min(1.0, ttl / 6))  # a bucket that is paused for long turns a call away at once
 
     async def _let_go(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
         release = asyncio.ensure_future(self._release_in_time(app, machine_id, nonce, ttl=ttl))

@@ -11,7 +11,7 @@ from attrs import Factory, define
 from flyasync.api.call import TROUBLE
 from flyasync.api.prospects import is_there, why_hopeless
 from flyasync.api.watch import EVENTS_EVERY, Detail, Survey, Watch
-from flyasync.errors import FlyError, NotFound, TimedOut, WaitFailed
+from flyasync.errors import FlyError, NotFound, RateLimited, TimedOut, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import Machine
 
@@ -65,6 +65,7 @@ class _Wait:
     watch: Watch
     polls: Iterator[float] = Factory(lambda: chain(POLLS[1:], repeat(LONGEST_POLL)))
     poll: float = POLLS[0]
+    polls_from: float = 0.0  # until then, the API wants no poll
     state: str = "unknown"
     machine: Machine | None = None
 
@@ -161,6 +162,7 @@ class Waits:
 
     def _may_poll(self, wait: _Wait) -> bool:
         is_possible = wait.wanted != "healthy"  # there is no poll for checks
+        is_possible = is_possible and wait.polls_from <= asyncio.get_running_loop().time()
         return is_possible and self._waiting[wait.app] <= self._direct and self._polling < self._pollers
 
     async def _poll_once(self, wait: _Wait) -> str | None:
@@ -174,6 +176,8 @@ class Waits:
                 wait.check(await self._get(wait.app, wait.machine_id))
             if isinstance(trouble, TimedOut):
                 wait.poll = next(wait.polls)
+            if isinstance(trouble, RateLimited):
+                wait.polls_from = asyncio.get_running_loop().time() + (trouble.retry_after or 1.0)
         finally:
             self._polling -= 1
         return None

@@ -29,6 +29,9 @@ limits_log.addHandler(_Unheard())
 
 _current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
 
+LONG_PAUSE = 5.0
+"""Seconds from which on a pause is a warning; shorter ones are part of every day with a crowded limit."""
+
 Kind = Literal["deploy", "region", "machine"]
 Fact = str | bool
 
@@ -118,6 +121,23 @@ class Attempt:
 
 
 @frozen(kw_only=True)
+class Paused:
+    """A 429 pauses an operation on an identifier: for `seconds`, no request of it leaves.
+
+    `identifier` is None where the pause is for all identifiers together. `asked` is the number of seconds that the API
+    asked for, of which no more than `RetryPolicy.total` are waited; None where it named none that makes sense. Where
+    the pause is not `is_ours`, another client that shares the limits has met the 429.
+    """
+
+    operation: str
+    identifier: str | None
+    seconds: float
+    asked: float | None = None
+    is_ours: bool = True
+    span: Span | None = field(factory=_current.get)
+
+
+@frozen(kw_only=True)
 class Began:
     """A deploy, a region of it or a machine of that began."""
 
@@ -156,7 +176,7 @@ class LimitsBack:
     seconds: float
 
 
-ClientEvent = Queued | Dequeued | Attempt | Began | Ended | LimitsLost | LimitsBack
+ClientEvent = Queued | Dequeued | Attempt | Paused | Began | Ended | LimitsLost | LimitsBack
 OnClientEvent = Callable[[ClientEvent], None]
 
 
@@ -180,10 +200,13 @@ def within(span: Span | None) -> Iterator[None]:
 def log_event(event: ClientEvent) -> None:
     """Write to the logger `flyasync`: failed attempts as warnings, others for debugging.
 
-    What becomes of shared limits goes to `flyasync.limits` as warnings, and to stderr in a program without any log.
+    What becomes of shared limits goes to `flyasync.limits` as warnings, and to stderr in a program without any log; so
+    does a pause of 5 seconds or more.
     """
     if isinstance(event, Attempt):
         _log_attempt(event)
+    elif isinstance(event, Paused):
+        _log_pause(event)
     elif isinstance(event, LimitsLost):
         limits_log.warning(
             "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
@@ -193,6 +216,19 @@ def log_event(event: ClientEvent) -> None:
         )
     elif isinstance(event, LimitsBack):
         limits_log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
+
+
+def _log_pause(pause: Paused) -> None:
+    asked = "" if pause.asked is None or pause.asked <= pause.seconds else f" of the {pause.asked:g} s asked for"
+    limits_log.log(
+        logging.WARNING if pause.seconds >= LONG_PAUSE else logging.DEBUG,
+        "%s%s is paused for %.1f s%s: %s got a 429",
+        pause.operation,
+        f" {pause.identifier}" if pause.identifier else "",
+        pause.seconds,
+        asked,
+        "it" if pause.is_ours else "another client that shares the limits",
+    )
 
 
 def _log_attempt(attempt: Attempt) -> None:

@@ -31,6 +31,7 @@ from flyasync.errors import (
     VolumeInUse,
     WrongState,
 )
+from flyasync.wire.rates import LONGEST_PAUSE
 from flyasync.wire.request import Reply, Request
 
 
@@ -205,17 +206,20 @@ def _applies(rule: _Rule, reply: Reply, said: _Said) -> re.Match[str] | None:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Give the seconds that the reply asks to wait, or None when it does not say.
+    """Return the seconds that the reply asks to wait; None when it names no time, or one that makes no sense.
 
-    A date counts from the reply's own `Date`, so no clock of this machine takes part.
+    A date counts from the reply's own `Date`, so no clock of this machine takes part. What makes no sense is a negative
+    number, a date in the past, and more than LONGEST_PAUSE.
     """
     asked = reply.headers.get("retry-after", "").strip()
     try:
         seconds = float(asked)
     except ValueError:
         until, sent = _date(asked), _date(reply.headers.get("date", ""))
-        return max(0.0, (until - sent).total_seconds()) if until and sent else None
-    return seconds if 0 <= seconds < float("inf") else None
+        if not (until and sent):
+            return None
+        seconds = (until - sent).total_seconds()
+    return seconds if 0 <= seconds <= LONGEST_PAUSE else None
 
 
 def _date(text: str) -> datetime | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from flyasync.errors import InvalidInput
 from flyasync.wire.credentials import PUBLIC_URL, SOCKET
-from flyasync.wire.events import OnClientEvent
+from flyasync.wire.events import OnClientEvent, Paused, tell
 from flyasync.wire.limits import MakePace, Pace, alone
 from flyasync.wire.limits_shared import SharedLimits, Store
 from flyasync.wire.rates import Limits, Rate, without_password
@@ -66,7 +66,10 @@ def pacing(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[Make
     name = budget(base_url)
 
     def make(operation: str, identifier: str | None, rate: Rate) -> Pace:
-        return shared.pace(":".join([name, operation, *filter(None, [identifier])]), rate)
+        def report(seconds: float) -> None:
+            tell(on_event, Paused(operation=operation, identifier=identifier, seconds=seconds, is_ours=False))
+
+        return shared.pace(":".join([name, operation, *filter(None, [identifier])]), rate, report)
 
     return make, shared
 

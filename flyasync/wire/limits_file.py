@@ -21,7 +21,7 @@ from attrs import define
 
 from flyasync.errors import InvalidInput
 from flyasync.wire.gcra import Place, State, charge, pause, take
-from flyasync.wire.limits_shared import SECOND, Census
+from flyasync.wire.limits_shared import SECOND, Answer, Census
 from flyasync.wire.rates import Rate
 
 if sys.platform != "win32":
@@ -54,13 +54,13 @@ class FileStore:
     def _worker(self) -> str:
         return f"{os.getpid()}-{self._id}"  # a client that was made before a fork is another one in each process
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take(self, key: str, rate: Rate) -> Answer:
         """Ask for one request; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, room=rate.room)
             shard.keep(key, bucket)
-        return wait / SECOND
+        return Answer(wait=wait / SECOND, paused=bucket.paused(room=rate.room) / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`; raises OSError when the files cannot be used."""

@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.gcra import LATE, SLACK
-from flyasync.wire.limits_shared import AT_ONCE, PATIENCE, SECOND, Census, StoreFailed
+from flyasync.wire.gcra import LATE, LONGEST, SLACK
+from flyasync.wire.limits_shared import AT_ONCE, PATIENCE, SECOND, Answer, Census, StoreFailed
 from flyasync.wire.rates import Rate, without_password
 
 NAMESPACE: Final = "flyasync"
@@ -48,6 +48,7 @@ end
 local full_at, at, back = bucket[1], bucket[2], 0
 if now < at - {SLACK} then back = at - now else now = math.max(now, at) end
 full_at = math.max(full_at - back, now)
+if full_at - room - now > {LONGEST} then full_at, bucket = now + room, {{}} end
 
 local line, mine = {{}}, nil
 for i = 3, #bucket, 2 do
@@ -84,7 +85,7 @@ for i = 1, #line do
   if i % 2 == 0 then rest = math.max(rest, line[i] + {LATE} - now) end
 end
 redis.call('SET', KEYS[1], cmsgpack.pack(kept), 'PX', math.ceil(rest / 1000) + 1000)
-return wait
+return {{wait, math.max(0, full_at - room - now)}}
 """
 CENSUS: Final = f"""
 local time = redis.call('TIME')
@@ -139,9 +140,10 @@ class RedisStore:
     def _worker(self) -> str:
         return f"{self._id}-{os.getpid()}"  # a client that was made before a fork is another one in each process
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take(self, key: str, rate: Rate) -> Answer:
         """Ask for one request; raises StoreFailed when the server does not answer as it should."""
-        return await self._run(key, rate, "take") / SECOND
+        wait, paused = await self._run(key, rate, "take")
+        return Answer(wait=wait / SECOND, paused=paused / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`; raises StoreFailed when the server does not answer as it should."""
@@ -167,9 +169,9 @@ class RedisStore:
         finally:
             await self._redis.aclose()
 
-    async def _run(self, key: str, rate: Rate, asked: Literal["take", "pause", "charge"], amount: int = 0) -> int:
+    async def _run(self, key: str, rate: Rate, asked: Literal["take", "pause", "charge"], amount: int = 0) -> Any:
         arguments = [self._worker, rate.interval, rate.room, asked, amount]
-        return int(await self._ask(self._take, [f"bucket:{key}", "born"], arguments))
+        return await self._ask(self._take, [f"bucket:{key}", "born"], arguments)
 
     async def _ask(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:
         try:

@@ -34,6 +34,8 @@ AT_ONCE = 16
 """Questions of one client to the store at once; more would only wait for each other, and seem to be unanswered."""
 AGAIN = 0.1
 """Seconds after which what does not end is told to end once more."""
+NEWS = 1.0
+"""Seconds by which a pause in the store has to outlast what a client knows, to be another client's pause."""
 SECOND = 1_000_000
 """Microseconds in one."""
 
@@ -51,6 +53,17 @@ class Census:
     clock: int
 
 
+@frozen(kw_only=True)
+class Answer:
+    """What a store says to a client that asks for one request: the seconds to `wait` before asking again, 0 grants it.
+
+    For `paused` of them nothing gets through, whoever asks: some client has met a 429.
+    """
+
+    wait: float
+    paused: float = 0.0
+
+
 class Store(Protocol):
     """Where workers keep their buckets together.
 
@@ -61,8 +74,8 @@ class Store(Protocol):
     name: str
     """What it is, for people to read; without any password."""
 
-    async def take(self, key: str, rate: Rate) -> float:
-        """Ask for one request; give the seconds to wait before asking again, 0 when it is granted."""
+    async def take(self, key: str, rate: Rate) -> Answer:
+        """Ask for one request."""
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`, and from then on without a burst."""
@@ -111,15 +124,15 @@ class SharedLimits:
         """Whether the store did not answer when it was asked last."""
         return self._lost_at is not None
 
-    def pace(self, key: str, rate: Rate) -> "SharedPace":
-        """Make what grants the turns of one bucket."""
-        return SharedPace(self, key, rate)
+    def pace(self, key: str, rate: Rate, report: Callable[[float], None] = lambda _: None) -> "SharedPace":
+        """Make what grants the turns of one bucket; `report` is called with the seconds of another client's pause."""
+        return SharedPace(self, key, rate, report)
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take(self, key: str, rate: Rate) -> Answer:
         """Ask the store for one request; raises StoreFailed when it does not answer, which is told."""
         self._begin_counting()
         if (settling := self._settled_at - _now()) > 0:
-            return settling
+            return Answer(wait=settling)
         return await self._bounded(self._store.take, key, rate)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
@@ -261,14 +274,15 @@ class SharedLimits:
 class SharedPace:
     """A pace that many clients keep together, through one store."""
 
-    __slots__ = ("_key", "_own", "_paused_until", "_rate", "_resting_at", "_shared")
+    __slots__ = ("_key", "_own", "_rate", "_report", "_resting_at", "_shared", "paused_until")
 
-    def __init__(self, shared: SharedLimits, key: str, rate: Rate) -> None:
+    def __init__(self, shared: SharedLimits, key: str, rate: Rate, report: Callable[[float], None]) -> None:
         self._shared = shared
         self._key = key
         self._rate = rate
+        self._report = report
         self._own: int | None = None  # the number of the last turn that it took without asking, if it did
-        self._paused_until = 0.0
+        self.paused_until = 0.0
         self._resting_at = 0.0
 
     @property
@@ -276,29 +290,43 @@ class SharedPace:
         """Whether it is full again as far as this client knows; all else the store knows."""
         return _now() > self._resting_at
 
-    async def acquire(self) -> None:
-        """Wait until one more request may leave.
+    async def acquire(self, on_pause: Callable[[], None]) -> None:
+        """Wait until one more request may leave; `on_pause` is called when the store knows of a pause.
 
         Cancelled, its place in line goes to whoever of this client comes next; cancelled while the store is granting
         it, the request counts as made.
         """
-        while wait := max(self._paused_until - _now(), 0.0) or await self._ask():
+        while wait := max(self.paused_until - _now(), 0.0) or await self._ask(on_pause):
             await (self._shared.back_within(wait) if self._shared.is_lost else asyncio.sleep(wait))
         self._resting_at = _now() + self._rate.refill
 
     def pause(self, seconds: float) -> None:
         """Let nothing through for `seconds`, for this client at once, and for the others as soon as they ask."""
-        self._paused_until = max(self._paused_until, _now() + seconds)
-        self._resting_at = max(self._resting_at, self._paused_until + self._rate.refill)
+        self._hold(_now() + seconds)
         self._shared.pause_later(self._key, self._rate, seconds)
 
-    async def _ask(self) -> float:
+    def _hold(self, until: float) -> None:
+        self.paused_until = max(self.paused_until, until)
+        self._resting_at = max(self._resting_at, self.paused_until + self._rate.refill)
+
+    async def _ask(self, on_pause: Callable[[], None]) -> float:
         if not self._shared.is_lost:
             with suppress(StoreFailed):
-                wait = await self._shared.take(self._key, self._rate)
+                answer = await self._shared.take(self._key, self._rate)
                 self._own = None
-                return wait
+                if answer.paused:
+                    self._learn(answer.paused)
+                    on_pause()
+                return answer.wait
         return self._ask_nobody()
+
+    def _learn(self, seconds: float) -> None:
+        """Keep to a pause that the store knows of, and report it unless it is one that is known already."""
+        now = _now()
+        is_news = now + seconds > max(self.paused_until, now) + NEWS
+        self._hold(now + seconds)
+        if is_news:
+            self._report(seconds)
 
     def _ask_nobody(self) -> float:
         if self._own is None:

@@ -7,13 +7,45 @@ getting a machine; 100 app deletions a minute on top (docs: machines/api/working
 import math
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final
 
 from attrs import Attribute, Factory, field, frozen, validators
+
+from flyasync.errors import InvalidInput
+from flyasync.wire.validators import at_least, more_than, whole
+
+LONGEST_PAUSE: Final = 86_400.0
+"""Seconds; a pause that would be longer is a mistake of the API's, or of a store's, and is ignored."""
+
+_ACTIONS = {
+    "apps": "create create_deploy_token delete get list",
+    "certificates": "check create_acme create_custom delete delete_acme delete_custom get list",
+    "ip_assignments": "create delete list",
+    "leases": "acquire get release",
+    "machines": (
+        "cordon create delete delete_metadata events exec get get_metadata list list_org memory metadata "
+        "patch_metadata ps put_metadata reclaim_memory restart set_memory set_metadata signal start stop suspend "
+        "uncordon update versions wait"
+    ),
+    "platform": "placements regions",
+    "postgres": (
+        "attach create create_backup create_database create_user delete delete_database delete_user detach "
+        "disable_extension enable_extension fork get list list_backups list_databases list_extensions list_users "
+        "restore rotate_password update_user_role user_credentials"
+    ),
+    "secret_keys": "decrypt delete encrypt generate get list set sign verify",
+    "secrets": "delete get list set update",
+    "tokens": "authenticate authorize current kms oidc",
+    "volumes": "create create_snapshot delete extend get list list_org snapshots update",
+}
+OPERATIONS: Final = frozenset(f"{noun}.{verb}" for noun, verbs in _ACTIONS.items() for verb in verbs.split())
+"""The operations that have a rate, by the names that errors and events have for them."""
 
 
 def _leave_one(rate: "Rate", _: "Attribute[float]", spare: float) -> None:
     if spare > rate.burst - 1:
-        raise ValueError(f"spare is {spare}, but must leave at least one request of the burst of {rate.burst}")
+        raise InvalidInput(f"Rate.spare is {spare!r}, but must leave at least one request of the burst of {rate.burst}")
 
 
 @frozen(kw_only=True)
@@ -26,9 +58,9 @@ class Rate:
     time once for each burst; the rate in the long run is the published one.
     """
 
-    per_second: float = field(validator=validators.gt(0))
-    burst: int = field(validator=validators.ge(1))
-    spare: float = field(default=0.0, validator=[validators.ge(0), _leave_one])
+    per_second: float = field(validator=more_than(0))
+    burst: int = field(validator=whole(1))
+    spare: float = field(default=0.0, validator=[at_least(0), _leave_one])
 
     @property
     def usable(self) -> float:
@@ -59,14 +91,38 @@ class Rate:
         return round(self.usable * self.interval)
 
 
+def _a_rate(_: "Limits", attribute: "Attribute[Any]", value: Any) -> None:
+    if not isinstance(value, Rate):
+        raise _no_rate(f"Limits.{attribute.name}", value)
+
+
+def _rates_of_operations(_: "Limits", attribute: "Attribute[Any]", value: Any) -> None:
+    where = f"Limits.{attribute.name}"
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{where} is {value!r}, but must map operations to rates: {{'machines.start': Rate(…)}}")
+    for operation, rate in value.items():
+        if operation not in OPERATIONS:
+            close = get_close_matches(str(operation), OPERATIONS, n=1)
+            instead = f"did you mean {close[0]!r}?" if close else "names are those in errors, such as 'machines.start'"
+            raise InvalidInput(f"{where} has a rate for {operation!r}, which is not an operation of the API: {instead}")
+        if not isinstance(rate, Rate):
+            raise _no_rate(f"{where}[{operation!r}]", rate)
+
+
+def _no_rate(where: str, value: object) -> InvalidInput:
+    return InvalidInput(f"{where} is {value!r}, but must be a Rate, such as Rate(per_second=1, burst=3)")
+
+
 @frozen(kw_only=True)
 class Limits:
     """How fast a client may ask: a rate for each operation on each identifier.
 
-    `totals` bound an operation over all identifiers together. The defaults are the published limits with a margin of
-    a second's worth of jitter (0.4 s for getting a machine, 0.5 s for making one), which costs as much in each burst:
-    60 creates in one app take 57.5 s where the limit itself allows 57. A margin of a whole request also leaves room for
-    one that somebody else has just made.
+    `operations` has the rates of those that differ from `default`, by the names that errors and events have for them;
+    `totals` bound an operation over all identifiers together. A name that the API does not have, and a value that is
+    not a Rate, raise InvalidInput. The defaults are the published limits with a margin of a second's worth of jitter
+    (0.4 s for getting a machine, 0.5 s for making one), which costs as much in each burst: 60 creates in one app take
+    57.5 s where the limit itself allows 57. A margin of a whole request also leaves room for one that somebody else has
+    just made.
 
     `shared` says who counts against them together, for the API counts all of them together:
 
@@ -88,19 +144,25 @@ class Limits:
     what was just asked: give the limits one that does not.
     """
 
-    default: Rate = Rate(per_second=1, burst=3, spare=1)
-    operations: Mapping[str, Rate] = Factory(
-        lambda: {
-            # A launch is as long as its creates take, and nobody else makes machines of the same app meanwhile.
-            "machines.create": Rate(per_second=1, burst=3, spare=0.5),
-            "machines.get": Rate(per_second=5, burst=10, spare=2),
-        }
+    default: Rate = field(default=Rate(per_second=1, burst=3, spare=1), validator=_a_rate)
+    operations: Mapping[str, Rate] = field(
+        validator=_rates_of_operations,
+        default=Factory(
+            lambda: {
+                # A launch is as long as its creates take, and nobody else makes machines of the same app meanwhile.
+                "machines.create": Rate(per_second=1, burst=3, spare=0.5),
+                "machines.get": Rate(per_second=5, burst=10, spare=2),
+            }
+        ),
     )
-    totals: Mapping[str, Rate] = Factory(
-        lambda: {
-            # At most burst + 60 * per_second = 100 in any minute, wherever the API's minute begins.
-            "apps.delete": Rate(per_second=1.5, burst=10),
-        }
+    totals: Mapping[str, Rate] = field(
+        validator=_rates_of_operations,
+        default=Factory(
+            lambda: {
+                # At most burst + 60 * per_second = 100 in any minute, wherever the API's minute begins.
+                "apps.delete": Rate(per_second=1.5, burst=10),
+            }
+        ),
     )
 
     shared: str | None = field(
@@ -108,7 +170,7 @@ class Limits:
         validator=validators.optional(validators.instance_of(str)),
         repr=lambda text: repr(without_password(text)),
     )
-    workers: int = field(default=1, validator=[validators.instance_of(int), validators.ge(1)])
+    workers: int = field(default=1, validator=whole(1))
 
     def rate(self, operation: str) -> Rate:
         """Give the rate of one operation on one identifier."""

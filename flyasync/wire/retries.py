@@ -6,10 +6,11 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import backoff
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from flyasync.errors import CallFailed, ConnectFailed, RateLimited, ServerFault, TimedOut, Unanswered
 from flyasync.wire.request import Repeat
+from flyasync.wire.validators import more_than, whole
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -21,18 +22,21 @@ class RetryPolicy:
 
     `attempts` counts all failures but 429s. Before the n-th retry it waits a random time up to `base * 2**(n-1)`
     seconds, at most `cap`; after a 429 its bucket is paused for the time that the API asks for, and not a moment less,
-    and the call gives up at once when that is `total` or more.
+    but for `total` at most.
     `total` bounds the whole call in seconds from its first turn in the bucket: time in line before that is not
-    counted, since only the caller knows how many calls stand there.
+    counted, since only the caller knows how many calls stand there. Pauses are counted there too, and by themselves:
+    `total` bounds how long they may keep a call from its first turn. A call that a pause would keep for longer than
+    it has left raises RateLimited at once, with the seconds that remain; so does one that is itself asked to wait for
+    `total` or more. A Retry-After that makes no sense (negative, in the past, of more than a day) is ignored.
 
     Tried again are: calls turned away by a 429, calls whose connection was never made, and, for operations that may
     be repeated, calls without a reply and those answered 408, 500, 502, 503 or 504.
     """
 
-    attempts: int = field(default=5, validator=validators.ge(1))
-    base: float = field(default=0.25, validator=validators.gt(0))
-    cap: float = field(default=10.0, validator=validators.gt(0))
-    total: float = field(default=120.0, validator=validators.gt(0))
+    attempts: int = field(default=5, validator=whole(1))
+    base: float = field(default=0.25, validator=more_than(0))
+    cap: float = field(default=10.0, validator=more_than(0))
+    total: float = field(default=120.0, validator=more_than(0, endless=True))
 
     def waits(self) -> Generator[float, Any, None]:
         """Answer each failure with the seconds to wait; end when it is time to give up."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from attrs import define
@@ -17,9 +18,18 @@ from flyasync.errors import (
     TimedOut,
     Unanswered,
 )
-from flyasync.wire.events import Attempt, Dequeued, OnClientEvent, Queued, is_told_of_lines, is_told_of_success, tell
+from flyasync.wire.events import (
+    Attempt,
+    Dequeued,
+    OnClientEvent,
+    Paused,
+    Queued,
+    is_told_of_lines,
+    is_told_of_success,
+    tell,
+)
 from flyasync.wire.judge import judge
-from flyasync.wire.limits import Buckets, Place
+from flyasync.wire.limits import Buckets
 from flyasync.wire.request import Repeat, Reply, Request
 from flyasync.wire.retries import RetryPolicy, deserves_another_try, retrying
 from flyasync.wire.session import Session
@@ -30,15 +40,18 @@ class _Call:
     """One call on its way through its attempts.
 
     `failure` is what to raise should the clock run out now; `in_doubt` whether any attempt may have happened.
+    `bound` is its own time limit: for the pauses before its first turn, and for everything from that turn on.
     """
 
     request: Request
     clock: asyncio.Timeout
+    bound: float
+    held: float = 0.0
+    held_until: float = 0.0
     number: int = 0
     in_doubt: bool = False
     failure: FlyError | None = None
     deadline: float | None = None
-    has_place: bool = False
 
     def weigh(self, failure: FlyError) -> None:
         """Have `failure` speak for all attempts: the last one may have reached nobody, after one that did."""
@@ -47,7 +60,7 @@ class _Call:
             if isinstance(failure, Unanswered | ServerFault | TimedOut):
                 failure.advice = "Nothing was changed by it: ask again"
             return
-        if self.in_doubt and isinstance(failure, ConnectFailed):
+        if self.in_doubt and isinstance(failure, ConnectFailed | RateLimited):
             failure.advice = "An earlier attempt may have happened: look before asking again"
         failure.may_have_happened = self.in_doubt = self.in_doubt or failure.may_have_happened
 
@@ -56,11 +69,48 @@ class _Call:
         if self.clock.when() is None:
             self.clock.reschedule(self.deadline)
 
-    def cut(self) -> None:
-        """End a call that is in line or between two attempts, because the client closes."""
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ends as soon as the loop gets to it."""
+        return self.clock.when() == 0
+
+    def cut(self, failure: FlyError) -> None:
+        """End a call that is in line or between two attempts."""
         if not (self.request.flight.is_out or self.clock.expired()):
-            self.failure = _closed(self.request, may_have_happened=self.in_doubt)
+            self.failure = failure
             self.clock.reschedule(0)
+
+    def hold(self, until: float) -> None:
+        """Bear a pause of the bucket, unless it takes more time than the call has; then end it at once."""
+        if self.is_cut:
+            return
+        now = asyncio.get_running_loop().time()
+        if self.deadline is None:
+            # In line, only pauses count: how long the line is, is the caller's own doing.
+            self.held += max(0.0, until - max(now, self.held_until))
+            self.held_until = max(until, self.held_until)
+            is_too_long = self.held > self.bound
+        else:
+            is_too_long = until >= self.deadline
+        if is_too_long:
+            self.cut(_held_back(self.request, self.failure, until - now))
+
+
+@define(eq=False)
+class _Slot:
+    """One of the slots for exchanges, which a call holds or not."""
+
+    slots: asyncio.Semaphore
+    is_held: bool = False
+
+    async def acquire(self) -> None:
+        await self.slots.acquire()
+        self.is_held = True
+
+    def release(self) -> None:
+        if self.is_held:
+            self.is_held = False
+            self.slots.release()
 
 
 class Sender:
@@ -85,43 +135,44 @@ class Sender:
         """
         if self._is_closed:
             raise _closed(request)
-        call = _Call(request, asyncio.timeout(None))
+        call = _Call(request, asyncio.timeout(None), self._policy.total + (request.poll or 0))
         try:
             async with call.clock:
                 self._calls.add(call)
                 return await self._retrying[request.repeat](call)
         except TimeoutError as error:
-            failure = call.failure or _no_reply(request, self._bound(request))
+            failure = call.failure or _no_reply(request, call.bound)
             call.weigh(failure)
             raise failure from error
         finally:
             self._calls.discard(call)
 
     async def attempt(self, call: _Call) -> Any:
-        """Wait for a turn and a place, exchange, and judge: once."""
+        """Wait for a turn and a slot, exchange, and judge: once."""
         self._check(call)
         call.number += 1
-        place = self._session.place(call.request)
+        slot = _Slot(self._session.place(call.request))
         try:
-            waited = await self._turn(call, partial(_take, call, place))
+            waited = await self._turn(call, slot)
+            if call.is_cut:
+                await asyncio.sleep(0)  # it ends here, not in the middle of an exchange
             self._check(call)
             self._start(call)
             return await self._exchange(call, waited)
         finally:
-            if call.has_place:
-                call.has_place = False
-                place.release()
+            slot.release()
 
-    async def _turn(self, call: _Call, place: Place) -> float:
+    async def _turn(self, call: _Call, slot: _Slot) -> float:
         """Wait in line, tell of it, and give the seconds that it took."""
+        turn = partial(self._buckets.turn, call.request, again=call.number > 1, slot=slot, hold=call.hold)
         if not self._tells_of_lines:
-            return await self._buckets.turn(call.request, again=call.number > 1, place=place)
+            return await turn()
         queued = Queued(operation=call.request.operation, identifier=call.request.identifier, number=call.number)
         loop = asyncio.get_running_loop()
         start, granted = loop.time(), False
         tell(self._on_event, queued)
         try:
-            waited = await self._buckets.turn(call.request, again=call.number > 1, place=place)
+            waited = await turn()
             granted = True
         finally:
             tell(self._on_event, Dequeued.of(queued, waited=loop.time() - start, granted=granted))
@@ -139,7 +190,7 @@ class Sender:
 
     def _cut_waiting(self) -> None:
         for call in self._calls:
-            call.cut()
+            call.cut(_closed(call.request, may_have_happened=call.in_doubt))
 
     def _check(self, call: _Call) -> None:
         if call.request.flight.is_abandoned:
@@ -148,15 +199,11 @@ class Sender:
     def _start(self, call: _Call) -> None:
         """Count the time from the first turn on: how long the line before it is, is the caller's own doing."""
         if call.deadline is None:
-            bound = self._bound(call.request)
-            call.deadline = asyncio.get_running_loop().time() + bound
-            if bound < self._session.longest(call.request):
+            call.deadline = asyncio.get_running_loop().time() + call.bound
+            if call.bound < self._session.longest(call.request):
                 call.wind()
         # Should the clock run out during the exchange, this is what is known.
         call.failure = None
-
-    def _bound(self, request: Request) -> float:
-        return self._policy.total + (request.poll or 0)
 
     async def _exchange(self, call: _Call, waited: float) -> Any:
         """Exchange and judge; note how the attempt ends, pause the bucket after a 429, and tell the onlooker."""
@@ -172,7 +219,7 @@ class Sender:
             call.wind()
             call.weigh(failure)
             if isinstance(failure, RateLimited):
-                self._buckets.pause(request, failure.retry_after)
+                self._pause(request, failure.retry_after)
             raise
         except BaseException as failure:
             error = type(failure).__name__
@@ -183,10 +230,11 @@ class Sender:
                 seconds = loop.time() - started
                 tell(self._on_event, _attempt(call, reply, error, self._session.host, waited=waited, seconds=seconds))
 
-
-async def _take(call: _Call, place: asyncio.Semaphore) -> None:
-    await place.acquire()
-    call.has_place = True
+    def _pause(self, request: Request, asked: float | None) -> None:
+        """Pause the bucket after a 429, and report it; for no longer than a call may take, or nothing would go on."""
+        seconds = self._buckets.pause(request, None if asked is None else min(asked, self._policy.total))
+        pause = Paused(operation=request.operation, identifier=request.identifier, seconds=seconds, asked=asked)
+        tell(self._on_event, pause)
 
 
 def _attempt(
@@ -210,6 +258,21 @@ def _attempt(
 def _closed(request: Request, *, may_have_happened: bool = False) -> ClientClosed:
     text = f"{request.operation} {request.subject}: the client is closed"
     return ClientClosed(text, may_have_happened=may_have_happened)
+
+
+def _held_back(request: Request, failure: FlyError | None, seconds: float) -> RateLimited:
+    """Return the error of a call that a pause keeps for too long: its own 429, or one for that of another call."""
+    if isinstance(failure, RateLimited):
+        failure.retry_after = seconds
+        return failure
+    return RateLimited(
+        request.operation,
+        request.subject,
+        f"not sent, as a 429 pauses this operation for {seconds:.1f} s more, and the call may not take as long",
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        retry_after=seconds,
+        advice="Ask again after that; RetryPolicy(total=…) sets how long a call may take",
+    )
 
 
 def _no_reply(request: Request, seconds: float) -> NoReplyInTime:

@@ -27,6 +27,7 @@ from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.models.convert import structure, unstructure
 from flyasync.models.record import Record
+from flyasync.wire.rates import OPERATIONS as LIMITED
 from flyasync.wire.request import Request
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
@@ -112,6 +113,11 @@ def test_every_operation_of_the_document_has_a_method(capsys: pytest.CaptureFixt
         print(f"\ncontract: {len(TABLE.keys() & OPERATIONS.keys())} of {len(OPERATIONS)} operations")  # noqa: T201
     assert TABLE.keys() == OPERATIONS.keys()
     assert len(OPERATIONS) == COUNT
+
+
+def test_limits_know_every_operation_by_the_name_that_errors_have_for_it() -> None:
+    asked = {request.operation for name, operation in TABLE.items() for request in call(operation, typical(name))[0]}
+    assert asked == LIMITED
 
 
 @pytest.mark.parametrize("name", TABLE)

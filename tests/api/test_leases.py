@@ -360,7 +360,11 @@ async def test_one_lost_answer_in_each_refresh_does_not_lose_the_lease(
         assert (await fly.leases.get("web", machine.id)).nonce == lease.nonce
 
 
-@pytest.mark.parametrize("fault", TROUBLE, ids=[f"{fault.does} {fault.status}" for fault in TROUBLE])
+@pytest.mark.parametrize(
+    "fault",
+    [*TROUBLE, Fault(does="refuse", action="createMachineLease", status=429, headers={"Retry-After": "3600"})],
+    ids=lambda fault: f"{fault.does} {fault.status} {fault.headers}",
+)
 async def test_trouble_that_lasts_ends_the_block_before_the_lease_ends(
     fly: FlyClient, emulator: Emulator, machine: Machine, fault: Fault
 ) -> None:

@@ -282,6 +282,7 @@ async def test_a_machine_that_never_becomes_known_is_not_found_after_that_while(
 
 TROUBLE = [
     *({"does": "refuse", "status": status} for status in (500, 502, 503, 504, 408, 429)),
+    {"does": "refuse", "status": 429, "headers": {"Retry-After": "3600"}},
     {"does": "cut"},
     {"does": "cut_after"},
     {"does": "lose_answer"},
@@ -302,6 +303,24 @@ async def test_trouble_during_a_wait_is_survived(
     emulator.faults.clear()
     await fly.machines.start(app, machine.id)
     assert await waiting == "started"
+
+
+async def test_while_the_api_wants_no_polls_the_machine_is_looked_at(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    machine = await stopped(fly)
+    emulator.faults.add(
+        Fault(does="refuse", action="waitMachine", status=429, headers={"Retry-After": "3600"}, times=1)
+    )
+    waiting = asyncio.create_task(fly.machines.wait(app, machine.id))
+    await asyncio.sleep(10)
+    before = now()
+    await fly.machines.start(app, machine.id)
+    assert await waiting == "started"
+    assert now() - before < 5
+    assert count(emulator, "waitMachine") == 2, (
+        "one for the machine that has just been stopped, and one that was refused"
+    )
 
 
 @pytest.mark.parametrize("status", [401, 403])

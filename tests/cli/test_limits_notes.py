@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from flyasync import Fault
 from tests.cli.driver import flyasync, served
+
+LIMITED = Fault(does="refuse", action="listMachines", status=429, headers={"Retry-After": "30"}, times=1)
 
 
 def test_limits_that_cannot_be_asked_are_told_on_stderr_and_stop_nothing(
@@ -21,6 +24,13 @@ def test_limits_that_cannot_be_asked_are_told_on_stderr_and_stop_nothing(
         assert (result.exit_code, result.stdout) == (0, "[]\n")
         assert result.stderr.count("cannot be asked") == 1
         assert f"flyasync: the limits shared by the files in {tmp_path}" in result.stderr
+
+
+def test_a_pause_is_reported_on_stderr_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(monkeypatch, faults=[LIMITED]) as (_, drive):
+        result = flyasync("machines", "list", "web", "--json", drive=drive)
+        assert (result.exit_code, result.stdout) == (0, "[]\n")
+        assert result.stderr.endswith("flyasync: machines.list web is paused for 30.0 s: it got a 429\n")
 
 
 def test_a_word_that_is_none_is_a_wrong_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,11 @@
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from flyasync.wire.events import Attempt, ClientEvent, log_event, tell
+from flyasync.wire.events import Attempt, ClientEvent, Paused, log_event, tell
 
 
 def an_attempt(error: str | None = None, status: int | None = 200) -> Attempt:
@@ -40,6 +41,32 @@ def test_failures_are_warnings_and_the_rest_is_for_debugging(
     assert record.getMessage() == (
         f"machines.start m1: attempt 2 {word} after 0.250 s (waited 0.500 s in line, request 01K4-yyz)"
     )
+
+
+@pytest.mark.parametrize(
+    ("pause", "level", "text"),
+    [
+        ({"seconds": 4.9}, logging.DEBUG, "machines.start m1 is paused for 4.9 s: it got a 429"),
+        ({"seconds": 5.0, "asked": 5.0}, logging.WARNING, "machines.start m1 is paused for 5.0 s: it got a 429"),
+        (
+            {"seconds": 120.0, "asked": 3600.0},
+            logging.WARNING,
+            "machines.start m1 is paused for 120.0 s of the 3600 s asked for: it got a 429",
+        ),
+        (
+            {"seconds": 60.0, "identifier": None, "is_ours": False},
+            logging.WARNING,
+            "machines.start is paused for 60.0 s: another client that shares the limits got a 429",
+        ),
+    ],
+)
+def test_a_long_pause_is_a_warning(
+    pause: dict[str, Any], level: int, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flyasync")
+    log_event(Paused(**{"operation": "machines.start", "identifier": "m1", **pause}))
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.getMessage()) == ("flyasync.limits", level, text)
 
 
 def test_nothing_is_written_for_debugging_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:

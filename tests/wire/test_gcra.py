@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from flyasync.wire.gcra import LATE, SLACK, Place, State, charge, pause, share, take
+from flyasync.wire.gcra import LATE, LONGEST, SLACK, Place, State, charge, pause, share, take
 
 SECOND = 1_000_000
 
@@ -228,3 +228,30 @@ def test_a_turn_that_has_begun_can_still_be_taken_once() -> None:
     turn, wait = share(10_500, interval=1_000, workers=2, rank=0, after=4)
     assert (turn, wait) == (10, 0)
     assert share(10_500, interval=1_000, workers=2, rank=0, after=turn) == (12, 1_500)
+
+
+def test_how_long_a_pause_goes_on_is_known_to_whoever_asks() -> None:
+    store = Store(burst=2)
+    for _ in range(4):
+        store.take("a", 0)
+    assert store.state.paused(room=store.room) == 0, "that it is empty is not a pause"
+    store.pause(0, 90 * SECOND)
+    for worker, now in (("b", 0), ("c", 30 * SECOND), ("b", 89 * SECOND)):
+        assert store.take(worker, now) > 0
+        assert store.state.paused(room=store.room) == 90 * SECOND - now
+    assert store.take("b", 91 * SECOND) == 0
+    assert store.state.paused(room=store.room) == 0
+
+
+@pytest.mark.parametrize("back", [0, 10 * SECOND])
+def test_a_pause_that_cannot_be_true_is_ignored_with_all_who_wait_for_its_end(back: int) -> None:
+    now = 100 * SECOND
+    ends = now + 10**18
+    store = Store(burst=2, now=now)
+    store.state = State(full_at=ends, at=now, line=tuple(Place(f"gone-{n}", ends + n) for n in range(20)))
+    store.pause(now - back, 0)
+    assert store.state.paused(room=store.room) == 0
+    assert store.take("a", now - back) == SECOND, "without a burst"
+    assert store.take("a", now - back + SECOND) == 0
+    store.pause(now, LONGEST)
+    assert store.state.paused(room=store.room) == LONGEST

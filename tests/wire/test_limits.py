@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from flyasync.errors import InvalidInput
 from flyasync.testing import VirtualTimeLoop, run_virtual
 from flyasync.wire.limits import Bucket, Buckets
 from flyasync.wire.rates import Limits, Rate
@@ -72,12 +74,18 @@ async def test_without_a_margin_the_schedule_is_the_published_one() -> None:
     assert await granted(Bucket(BARE).turn, 6) == [0, 0, 0, 1, 2, 3]
 
 
+async def a_slot_after(seconds: float) -> asyncio.Semaphore:
+    slots = asyncio.Semaphore(0)
+    asyncio.get_running_loop().call_later(seconds, slots.release)
+    return slots
+
+
 @pytest.mark.parametrize(("late", "then"), [(0.2, 0.2), (0.3, 0.5)])
-async def test_a_turn_that_waited_for_its_place_longer_than_half_the_margin_is_counted_again(
+async def test_a_turn_that_waited_for_its_slot_longer_than_half_the_margin_is_counted_again(
     late: float, then: float
 ) -> None:
     bucket = Bucket(CREATE)
-    await bucket.turn(place=lambda: asyncio.sleep(late))
+    await bucket.turn(slot=await a_slot_after(late))
     assert await granted(bucket.turn, 1) == [then]
 
 
@@ -105,8 +113,54 @@ async def test_sixty_creates_cost_what_the_docs_say(rate: Rate, last: float) -> 
     ],
 )
 def test_a_rate_that_would_let_nothing_through_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"per_second|burst|spare"):
+    with pytest.raises(InvalidInput, match=r"Rate\.(per_second|burst|spare) is -?\d.*, but must "):
         Rate(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"per_second": "1"}, "Rate.per_second is '1', but must be a number above 0"),
+        ({"per_second": float("inf")}, "Rate.per_second is inf, but must be a number above 0"),
+        ({"per_second": float("nan")}, "Rate.per_second is nan, but must be a number above 0"),
+        ({"burst": 2.5}, "Rate.burst is 2.5, but must be an integer of 1 or more"),
+        ({"burst": True}, "Rate.burst is True, but must be an integer of 1 or more"),
+        ({"burst": None}, "Rate.burst is None, but must be an integer of 1 or more"),
+        ({"spare": "half"}, "Rate.spare is 'half', but must be a number of 0 or more"),
+    ],
+)
+def test_what_is_not_a_number_is_refused_with_the_rule(wrong: dict[str, Any], error: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{re.escape(error)}$"):
+        Rate(**{"per_second": 1, "burst": 3, **wrong})
+
+
+@pytest.mark.parametrize("field", ["operations", "totals"])
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"machines.craete": BARE}, " has a rate for 'machines.craete', which .*: did you mean 'machines.create'"),
+        ({"graphql": BARE}, " has a rate for 'graphql', which is not an operation of the API: "),
+        ({3: BARE}, " has a rate for 3, which is not an operation of the API: "),
+        (
+            {"machines.start": 5},
+            r"\['machines.start'\] is 5, but must be a Rate, such as Rate\(per_second=1, burst=3\)",
+        ),
+        ({"machines.start": None}, r"\['machines.start'\] is None, but must be a Rate"),
+        (["machines.start"], r" is \['machines.start'\], but must map operations to rates"),
+        (None, " is None, but must map operations to rates"),
+    ],
+)
+def test_rates_of_what_is_not_an_operation_and_what_is_not_a_rate_are_refused(
+    field: str, wrong: Any, error: str
+) -> None:
+    with pytest.raises(InvalidInput, match=f"^Limits.{field}{error}"):
+        Limits(**{field: wrong})
+
+
+@pytest.mark.parametrize("wrong", [1, "1/s", None, Rate])
+def test_a_default_that_is_not_a_rate_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"^Limits\.default is .*, but must be a Rate"):
+        Limits(default=wrong)
 
 
 async def test_actions_and_identifiers_do_not_wait_for_each_other() -> None:
@@ -164,11 +218,11 @@ async def test_a_waiter_cancelled_while_handed_its_turn_passes_it_on(hops: int) 
 
 @pytest.mark.parametrize("again", [False, True])
 async def test_a_waiter_that_is_cancelled_just_before_the_front_is_left_does_not_hold_it(*, again: bool) -> None:
-    bucket, there_is_a_place = Bucket(DEFAULT), asyncio.Event()
-    holder = asyncio.create_task(bucket.turn(place=there_is_a_place.wait))
+    bucket, slots = Bucket(DEFAULT), asyncio.Semaphore(0)
+    holder = asyncio.create_task(bucket.turn(slot=slots))
     waiter = asyncio.create_task(bucket.turn(again=again))
     await asyncio.sleep(0)
-    there_is_a_place.set()
+    slots.release()
     waiter.cancel()  # it hears of it only after the holder has gone
     ended = await asyncio.gather(holder, waiter, return_exceptions=True)
     assert [type(each) for each in ended] == [type(None), asyncio.CancelledError]
@@ -303,6 +357,65 @@ async def test_those_who_come_again_after_a_pause_go_first_and_in_order() -> Non
         line.join(name, again=True)
     await line.end()
     assert line.order == ["a", "first again", "second again", "b"]
+
+
+async def test_whoever_waits_is_notified_of_a_pause_at_once_wherever_it_stands() -> None:
+    bucket = Bucket(BARE)
+    await granted(bucket.turn, 3)
+    held: list[tuple[float, str, float]] = []
+
+    def join(name: str, *, again: bool = False) -> asyncio.Task[None]:
+        def hold(until: float) -> None:
+            held.append((round(now(), 2), name, round(until, 2)))
+
+        return asyncio.create_task(bucket.turn(again=again, hold=hold))
+
+    tasks = [join("front"), join("in line"), join("again", again=True)]
+    await asyncio.sleep(0.5)
+    bucket.pause(5)
+    await asyncio.sleep(0.5)
+    tasks.append(join("late"))
+    await asyncio.sleep(1)
+    bucket.pause(9)
+    await asyncio.gather(*tasks)
+    assert held == [
+        (0.5, "front", 5.5),
+        (0.5, "again", 5.5),
+        (0.5, "in line", 5.5),
+        (1.0, "late", 5.5),
+        (2.0, "front", 11.0),
+        (2.0, "again", 11.0),
+        (2.0, "in line", 11.0),
+        (2.0, "late", 11.0),
+    ]
+    assert rounded([now()]) == [14.0]
+
+
+async def test_one_that_is_just_handed_the_front_is_notified_of_a_pause_too() -> None:
+    bucket, held = Bucket(DEFAULT), list[float]()
+    first = asyncio.create_task(bucket.turn())
+    second = asyncio.create_task(bucket.turn(slot=(slots := asyncio.Semaphore(0))))
+    third = asyncio.create_task(bucket.turn(hold=held.append))
+    await asyncio.sleep(0.1)
+    slots.release()
+    second.add_done_callback(lambda _: bucket.pause(7))
+    await asyncio.gather(first, second, third)
+    assert rounded(held) == [7.1]
+    assert rounded([now()]) == [7.1]
+
+
+async def test_a_pause_is_sat_out_without_a_slot() -> None:
+    bucket, slots = Bucket(DEFAULT), await a_slot_after(3)
+    waiting = asyncio.create_task(bucket.turn(slot=slots))
+    await asyncio.sleep(1)
+    bucket.pause(30)
+    await asyncio.sleep(3)
+    await slots.acquire()
+    assert rounded([now()]) == [4]
+    slots.release()
+    await waiting
+    assert rounded([now()]) == [31]
+    assert slots.locked()
 
 
 def in_any(window: float, times: list[float]) -> int:

@@ -54,17 +54,17 @@ def shards(directory: Path) -> list[Path]:
 
 async def test_a_new_store_begins_with_empty_buckets_for_it_may_have_forgotten_them(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    assert await store.take("key", RATE) == pytest.approx(1)
+    assert (await store.take("key", RATE)).wait == pytest.approx(1)
     await asyncio.sleep(60)
-    assert [await store.take("key", RATE) for _ in range(2)] == [0, 0]
+    assert [(await store.take("key", RATE)).wait for _ in range(2)] == [0, 0]
 
 
 async def test_what_one_took_another_finds_taken(tmp_path: Path) -> None:
     one = await settled(tmp_path)
     other = FileStore(tmp_path)
-    assert [await store.take("key", RATE) for store in (one, other)] == [0, 0]
-    assert await other.take("key", RATE) == pytest.approx(1, abs=0.01)
-    assert await one.take("key", RATE) == pytest.approx(2, abs=0.01), "behind the other"
+    assert [(await store.take("key", RATE)).wait for store in (one, other)] == [0, 0]
+    assert (await other.take("key", RATE)).wait == pytest.approx(1, abs=0.01)
+    assert (await one.take("key", RATE)).wait == pytest.approx(2, abs=0.01), "behind the other"
 
 
 async def test_a_bucket_at_rest_is_left_out_when_its_file_is_written(tmp_path: Path) -> None:
@@ -84,15 +84,15 @@ async def test_a_file_that_cannot_be_read_begins_anew_with_empty_buckets(tmp_pat
     store = await settled(tmp_path)
     (path,) = shards(tmp_path)
     path.write_text(torn)
-    assert await store.take("key", RATE) == pytest.approx(1)
+    assert (await store.take("key", RATE)).wait == pytest.approx(1)
 
 
 async def test_what_a_killed_process_did_not_cut_off_is_not_read(tmp_path: Path) -> None:
     store = await settled(tmp_path)
-    assert [await store.take("key", RATE) for _ in range(2)] == [0, 0]
+    assert [(await store.take("key", RATE)).wait for _ in range(2)] == [0, 0]
     (path,) = shards(tmp_path)
     path.write_text(path.read_text() + '0,1],"rest":"of a longer line"}\n')
-    assert await store.take("key", RATE) == pytest.approx(1, abs=0.01)
+    assert (await store.take("key", RATE)).wait == pytest.approx(1, abs=0.01)
 
 
 async def test_files_that_were_cleaned_away_are_made_again_and_known_to_be_new(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_files_that_were_cleaned_away_are_made_again_and_known_to_be_new(t
     for path in directory.iterdir():
         path.unlink()
     directory.rmdir()
-    assert await store.take("key", RATE) == pytest.approx(1)
+    assert (await store.take("key", RATE)).wait == pytest.approx(1)
     assert (await store.census()).workers == 1
 
 
@@ -112,7 +112,7 @@ async def test_one_that_waited_for_a_file_that_was_cleaned_away_takes_the_new_on
         waiting = asyncio.create_task(other.take("key", RATE))
         await asyncio.sleep(0.01)
         path.unlink()
-    assert await waiting == pytest.approx(1)
+    assert (await waiting).wait == pytest.approx(1)
     assert path.exists()
 
 
@@ -121,8 +121,8 @@ async def test_a_host_that_was_restarted_has_a_new_clock_and_buckets_go_on(tmp_p
     (path,) = shards(tmp_path)
     ahead = 10**12
     path.write_text(json.dumps({"version": 1, "born": ahead, "buckets": {"key": [ahead + 10**6, ahead]}}) + "\n")
-    assert await store.take("key", RATE) == 0
-    assert await store.take("key", RATE) == pytest.approx(1, abs=0.01)
+    assert (await store.take("key", RATE)).wait == 0
+    assert (await store.take("key", RATE)).wait == pytest.approx(1, abs=0.01)
 
 
 def test_the_clock_is_the_same_in_all_processes_of_a_host() -> None:
@@ -146,7 +146,7 @@ async def test_a_process_that_is_killed_while_it_holds_the_lock_stops_nobody(tmp
                 await store.take("key", RATE)
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-        assert await store.take("key", RATE) == 0
+        assert (await store.take("key", RATE)).wait == 0
 
 
 FORKS = """
@@ -201,7 +201,7 @@ async def test_a_worker_counts_for_a_minute_after_it_was_seen(tmp_path: Path) ->
 async def test_a_user_has_a_directory_of_his_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     store = FileStore()
-    assert await store.take("key", RATE) == pytest.approx(1)
+    assert (await store.take("key", RATE)).wait == pytest.approx(1)
     (directory,) = tmp_path.iterdir()  # noqa: ASYNC240 - nothing else runs
     assert directory.name == f"flyasync-limits-{os.getuid()}"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700

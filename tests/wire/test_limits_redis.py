@@ -17,11 +17,11 @@ import trustme
 from redis.asyncio import Redis
 
 from flyasync import Emulator, FlyClient, Limits
-from flyasync.errors import InvalidInput
+from flyasync.errors import InvalidInput, RateLimited
 from flyasync.wire import gcra
-from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost
+from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, Paused
 from flyasync.wire.limits import Bucket
-from flyasync.wire.limits_backing import find_store
+from flyasync.wire.limits_backing import budget, find_store
 from flyasync.wire.limits_redis import RedisStore
 from flyasync.wire.limits_shared import PATIENCE, SharedLimits, Store, StoreFailed
 from flyasync.wire.rates import Rate
@@ -114,11 +114,12 @@ def test_the_script_and_the_arithmetic_in_python_agree(url: str) -> None:
         store = noise.choice(stores)
         name = store._key("bucket:key")
         before = await bucket_in(redis, name)
-        asked = noise.choices(["take", "pause", "charge"], [96, 2, 2])[0]
-        amount, wait = noise.randrange(2_000), 0
+        asked = noise.choices(["take", "pause", "absurd pause", "charge"], [95, 2, 1, 2])[0]
+        amount, wait, paused = noise.randrange(2_000) + (10**12 if asked == "absurd pause" else 0), 0, 0
         if asked == "take":
-            wait = round(await store.take("key", rate) * 1_000_000)
-        elif asked == "pause":
+            answer = await store.take("key", rate)
+            wait, paused = round(answer.wait * 1_000_000), round(answer.paused * 1_000_000)
+        elif "pause" in asked:
             await store.pause("key", rate, amount / 1_000_000)
         else:
             await store.charge("key", rate, amount % 5)
@@ -127,11 +128,12 @@ def test_the_script_and_the_arithmetic_in_python_agree(url: str) -> None:
         known = before or gcra.State(full_at=after.at, at=after.at)
         if asked == "take":
             assert (after, wait) == gcra.take(known, store._worker, after.at, interval=interval, room=room)
-        elif asked == "pause":
+            assert paused == after.paused(room=room)
+        elif "pause" in asked:
             assert after == gcra.pause(known, after.at, room=room, length=amount)
         else:
             assert after == gcra.charge(known, after.at, interval=interval, room=room, requests=amount % 5)
-        said[f"{asked}, to wait" if wait else asked] += 1
+        said[f"{asked}, {'paused' if paused else 'to wait'}" if wait else asked] += 1
 
     async def main() -> None:
         noise = random.Random(7)
@@ -143,14 +145,15 @@ def test_the_script_and_the_arithmetic_in_python_agree(url: str) -> None:
                 await one_question(stores, redis, noise)
 
     really(main)
-    assert min(said[each] for each in ("take", "take, to wait", "pause", "charge")) > 10
+    assert min(said[each] for each in ("take", "take, to wait", "take, paused", "pause", "charge")) > 10
+    assert said["absurd pause"] > 5
 
 
 def test_a_new_server_begins_with_empty_buckets_for_it_may_have_forgotten_them(url: str) -> None:
     async def main() -> None:
         slow = Rate(per_second=1, burst=3)
         async with store_at(url) as store:
-            assert 0.9 <= await store.take("key", slow) <= 1
+            assert 0.9 <= (await store.take("key", slow)).wait <= 1
 
     really(main)
 
@@ -180,6 +183,32 @@ def test_a_429_of_one_pauses_all(url: str) -> None:
             await asyncio.wait(shared._tasks - before)
             times = [*await turns(two, 2), *await turns(one, 1)]
             assert min(times) - start >= 0.5
+
+    really(main)
+
+
+def test_a_pause_for_longer_than_a_call_may_take_ends_it_at_once_in_every_process(url: str) -> None:
+    async def main() -> None:
+        told: list[ClientEvent] = []
+        async with Emulator() as emulator:
+
+            def client() -> FlyClient:
+                return FlyClient(emulator.token, base_url=emulator.url, limits=url, on_event=told.append)
+
+            async with client() as fly, store_at(url) as store:
+                await fly.apps.create("web", org_slug="personal")
+                await store.pause(f"{budget(emulator.url)}:machines.list:web", Limits().default, 3600)
+            async with client() as one, client() as other, asyncio.timeout(5):
+                ends = await asyncio.gather(
+                    *(fly.machines.list("web") for fly in (one, other, one)), return_exceptions=True
+                )
+                assert [type(end) for end in ends] == [RateLimited] * 3
+                assert all(3590 < (end.retry_after or 0) <= 3600 for end in ends if isinstance(end, RateLimited))
+                await one.apps.get("web")
+        pauses = [event for event in told if isinstance(event, Paused)]
+        assert [(event.operation, event.identifier, event.is_ours) for event in pauses] == [
+            ("machines.list", "web", False)
+        ] * 2
 
     really(main)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from flyasync import Emulator, FlyClient
-from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, log_event
+from flyasync import Emulator, Fault, FlyClient, RateLimited, RetryPolicy
+from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, Paused, log_event
 from flyasync.wire.limits import Bucket
 from flyasync.wire.limits_file import FileStore
-from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, Census, SharedLimits
+from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, Answer, Census, SharedLimits
 from flyasync.wire.rates import Rate
 from tests.wire.scripted import now, rounded
 
@@ -29,8 +29,12 @@ class Worker:
 
     def __init__(self, directory: Path, rate: Rate = DEFAULT, *, workers: int = 1) -> None:
         self.told: list[ClientEvent] = []
+        self.pauses: list[tuple[float, float]] = []
         self.shared = SharedLimits(FileStore(directory), self.told.append, workers=workers)
-        self.bucket = Bucket(rate, self.shared.pace("fly:machines.get:m1", rate))
+        self.bucket = Bucket(rate, self.shared.pace("fly:machines.get:m1", rate, self.pause))
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append((now(), seconds))
 
     async def turns(self, count: int) -> list[float]:
         return await granted(self.bucket.turn, count)
@@ -140,6 +144,51 @@ async def test_a_429_of_one_pauses_all(directory: Path) -> None:
         times = sorted(chain(*await asyncio.gather(first.turns(2), second.turns(2))))
         assert times[0] - start >= 10
         assert peak(times, DEFAULT) <= 1.1, "no burst right after a 429"
+
+
+async def test_a_pause_is_known_to_all_who_wait_as_soon_as_one_has_asked_and_reported_once(directory: Path) -> None:
+    async with working(directory, 2) as (first, second):
+        await first.turns(1)
+        first.bucket.pause(100)
+        await asyncio.sleep(0.1)
+        start, held = now(), list[tuple[float, float]]()
+
+        def hold(until: float) -> None:
+            held.append((now() - start, until - start))
+
+        waiting = [asyncio.create_task(second.bucket.turn(hold=hold)) for _ in range(3)]
+        await asyncio.sleep(1)
+        assert held == [pytest.approx((0, 99.9), abs=0.05)] * 3
+        waiting.append(asyncio.create_task(second.bucket.turn(hold=hold)))
+        await asyncio.sleep(0)
+        assert held[3:] == [pytest.approx((1, 99.9), abs=0.05)]
+        await first.turns(1)
+        await asyncio.gather(*waiting)
+        assert first.pauses == [], "its own pause is not another client's"
+        assert second.pauses == [pytest.approx((start, 99.9), abs=0.05)]
+
+
+async def test_a_pause_that_is_extended_is_reported_again(directory: Path) -> None:
+    async with working(directory, 2) as (first, second):
+        first.bucket.pause(10)
+        await asyncio.sleep(0.1)
+        waiting = asyncio.create_task(second.turns(1))
+        await asyncio.sleep(5)
+        first.bucket.pause(20)
+        start = now()
+        (at,) = await waiting
+        assert at - start == pytest.approx(20, abs=2)
+        assert [seconds for _, seconds in second.pauses] == pytest.approx([9.9, 15], abs=1.1)
+
+
+async def test_a_pause_that_nobody_can_have_asked_for_is_ignored(directory: Path) -> None:
+    store = FileStore(directory)
+    await store.pause("fly:machines.get:m1", DEFAULT, 1e10)
+    start = now()
+    async with working(directory, 1) as (worker,):
+        assert rounded([at - start for at in await worker.turns(2)]) == [1, 2]
+        assert worker.pauses == []
+    await store.close()
 
 
 async def test_the_place_in_line_of_one_that_is_cancelled_goes_to_the_next_of_its_client(directory: Path) -> None:
@@ -277,7 +326,7 @@ async def test_a_worker_that_was_idle_while_others_came_knows_of_them_when_it_ma
 class Flaky(FileStore):
     """The files, seen over a line that holds each answer back for too long."""
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take(self, key: str, rate: Rate) -> Answer:
         await asyncio.sleep(2 * PATIENCE)
         return await super().take(key, rate)
 
@@ -307,7 +356,7 @@ async def test_one_that_does_not_reach_the_store_in_time_takes_nothing_from_the_
 
 async def test_more_questions_than_the_store_can_take_at_once_wait_and_blame_nobody(directory: Path) -> None:
     class Slow(FileStore):
-        async def take(self, key: str, rate: Rate) -> float:
+        async def take(self, key: str, rate: Rate) -> Answer:
             await asyncio.sleep(PATIENCE / 10)
             return await super().take(key, rate)
 
@@ -358,6 +407,37 @@ async def test_a_file_with_nonsense_begins_anew_and_no_call_fails_of_it(director
             path.write_text('{"version":1,"born":0,"buckets":{"fly:machines.get:m1":"nonsense"}}\n')
         await worker.turns(5)
         assert worker.told == []
+
+
+async def test_what_another_client_is_asked_to_wait_ends_within_the_limit_of_each_call(tmp_path: Path) -> None:
+    told: list[ClientEvent] = []
+    limited = Fault(does="refuse", action="listMachines", status=429, headers={"Retry-After": "3600"}, times=1)
+
+    def client(emulator: Emulator, *, total: float) -> FlyClient:
+        retry, limits = RetryPolicy(total=total), f"file:{tmp_path}"
+        return FlyClient(emulator.token, base_url=emulator.url, limits=limits, retry=retry, on_event=told.append)
+
+    async with Emulator(limits=False, faults=[limited]) as emulator:
+        async with client(emulator, total=100) as fly:
+            await fly.apps.create("web", org_slug="personal")
+            with pytest.raises(RateLimited) as caught:
+                await fly.machines.list("web")
+            assert caught.value.retry_after == 3600
+            await asyncio.sleep(1)
+        start = now()
+        async with client(emulator, total=60) as hasty, client(emulator, total=100) as patient:
+            for _ in range(3):
+                with pytest.raises(RateLimited) as caught:
+                    await hasty.machines.list("web")
+                assert caught.value.retry_after == pytest.approx(99, abs=0.5)
+            assert now() - start < 1
+            await asyncio.gather(*(patient.machines.list("web") for _ in range(3)))
+            assert 98 < now() - start < 105
+            await hasty.machines.list("web")
+    pauses = [
+        (it.operation, it.identifier, round(it.seconds), it.asked, it.is_ours) for it in told if isinstance(it, Paused)
+    ]
+    assert pauses == [("machines.list", "web", 100, 3600, True), *[("machines.list", "web", 99, None, False)] * 2]
 
 
 async def test_two_clients_meet_no_429_when_they_count_together_and_do_when_they_do_not(tmp_path: Path) -> None:

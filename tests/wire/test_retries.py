@@ -16,6 +16,7 @@ from flyasync.errors import (
     ConnectFailed,
     ConnectionLost,
     Forbidden,
+    InvalidInput,
     LeaseHeld,
     NoCapacity,
     NoReplyInTime,
@@ -209,10 +210,21 @@ async def test_after_a_429_the_retry_reaches_its_bucket_at_once() -> None:
     assert attempts.times[-1] < 0.01
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": 0}, {"cap": 0}, {"total": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 0}, {"attempts": 2.5}, {"attempts": "5"}, {"base": 0}, {"base": float("inf")}, {"cap": 0},
+        {"cap": None}, {"total": 0}, {"total": float("nan")}, {"total": True},
+    ],
+)  # fmt: skip
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    ((name, value),) = wrong.items()
+    with pytest.raises(InvalidInput, match=rf"^RetryPolicy\.{name} is {value!r}, but must be an? "):
         RetryPolicy(**wrong)
+
+
+def test_a_policy_may_be_endless() -> None:
+    assert RetryPolicy(total=float("inf")).total == float("inf")
 
 
 def test_a_retry_after_beyond_the_total_is_not_waited_out() -> None:

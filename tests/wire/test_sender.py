@@ -19,7 +19,7 @@ from flyasync.errors import (
     ServerFault,
     Unreadable,
 )
-from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Queued, log_event
+from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Paused, Queued, log_event
 from flyasync.wire.limits import Buckets
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Flight, Repeat, Reply, Request
@@ -231,10 +231,179 @@ async def test_429s_are_not_counted_as_attempts_but_bounded_by_the_total() -> No
     office = Office(limited(10), attempts=2, total=65)
     with pytest.raises(RateLimited) as caught:
         await office.send()
-    assert rounded([now()]) == [65]
+    assert rounded([now()]) == [60], "the last pause would end after its time, so it is not waited for"
     assert office.exchange.times == [0, 10, 20, 30, 40, 50, 60]
-    assert caught.value.retry_after == 10
+    assert caught.value.retry_after == pytest.approx(10, abs=1e-3)
     await office.sender.close(grace=0)
+
+
+async def test_a_pause_is_no_longer_than_a_call_may_take_and_then_calls_go_on() -> None:
+    office = Office(limited(3600), OK, total=100)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, RateLimited)
+    assert (error.retry_after, time) == (3600, 0)
+    await asyncio.gather(office.send(), office.send(), office.send(identifier="m2"))
+    assert [(round(time, 1), it.identifier) for time, it in office.exchange.sent] == [
+        (0.0, "m1"),
+        (0.0, "m2"),
+        (100.0, "m1"),
+        (101.0, "m1"),
+    ]
+    await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize("header", ["-1", "nan", "inf", "1e308", "1e999", "Wed, 21 Oct 9999 07:28:00 GMT", "soon"])
+async def test_a_retry_after_that_makes_no_sense_pauses_as_if_there_were_none(header: str) -> None:
+    date = "Wed, 21 Oct 2026 07:28:00 GMT"
+    office = Office(a_reply(429, {"error": "rate limit exceeded"}, retry_after=header, date=date), OK)
+    assert await office.send() == {"ok": True}
+    assert 1 <= now() <= 2.01
+    await office.sender.close(grace=0)
+
+
+async def test_a_call_in_line_ends_as_soon_as_pauses_would_keep_it_for_longer_than_its_limit() -> None:
+    office = Office(limited(3600), late(0.5, limited(3600)), OK, total=100)
+    ends = [asyncio.create_task(office.ending(office.send(body=name))) for name in ("first", "second", "third")]
+    await asyncio.sleep(50)
+    ends.append(asyncio.create_task(office.ending(office.send(body="fourth"))))
+    (first, at_first), (second, at_second), (third, at_third), (_, at_fourth) = await asyncio.gather(*ends)
+    assert isinstance(first, RateLimited)
+    assert isinstance(second, RateLimited)
+    assert (at_first, at_second) == (0, 100.5)
+    assert isinstance(third, RateLimited)
+    assert at_third == 100.5, "it has waited for its whole limit already"
+    assert third.retry_after == pytest.approx(100, abs=0.01)
+    assert not third.may_have_happened
+    assert "machines.start m1: not sent, as a 429 pauses this operation for 100.0 s more" in str(third)
+    assert "RetryPolicy(total=…)" in str(third)
+    assert at_fourth == 100.5, "half of its limit is left, and the pause is longer than that"
+    assert [it.body for _, it in office.exchange.sent] == ["first", "second"]
+    await office.sender.close(grace=0)
+
+
+async def test_a_call_that_finds_a_pause_longer_than_its_limit_ends_at_once() -> None:
+    buckets, exchange = Buckets(Limits()), ScriptedExchange(OK)
+    patient, hasty = (Sender(exchange, buckets, RetryPolicy(total=total), lambda _: None) for total in (300, 100))
+    buckets.pause(a_request(), 200)
+    await asyncio.sleep(50)
+    with pytest.raises(RateLimited) as caught:
+        await hasty.send(a_request())
+    assert rounded([now()]) == [50]
+    assert caught.value.retry_after == pytest.approx(150, abs=0.01)
+    await asyncio.sleep(60)
+    await asyncio.gather(patient.send(a_request()), hasty.send(a_request()))
+    assert exchange.times == [200, 201]
+    for sender in (patient, hasty):
+        await sender.close(grace=0)
+
+
+async def test_the_line_itself_does_not_use_up_the_limit_for_pauses() -> None:
+    office = Office(late(0.1), late(0.1), late(0.1, limited(5)), late(0.1), total=8)
+    await asyncio.gather(*(office.send() for _ in range(60)))
+    assert len(office.exchange.sent) == 61
+    assert office.exchange.times[-1] > 60
+    await office.sender.close(grace=0)
+
+
+async def test_a_long_poll_may_be_kept_for_as_long_as_it_may_take() -> None:
+    buckets = Buckets(Limits())
+    sender = Sender(exchange := ScriptedExchange(OK), buckets, RetryPolicy(total=10), lambda _: None)
+    buckets.pause(a_request(), 60)
+    await sender.send(a_request(poll=60.0))
+    assert exchange.times == [60]
+    await sender.close(grace=0)
+
+
+@pytest.mark.parametrize(("paused", "kept"), [("own", 60), ("total", 60), ("both", 60), ("one after the other", 0)])
+async def test_pauses_of_both_limits_of_a_deletion_are_counted_once_each(paused: str, kept: float) -> None:
+    buckets = Buckets(Limits())
+    sender = Sender(exchange := ScriptedExchange(OK), buckets, RetryPolicy(total=100), lambda _: None)
+    deletion = a_request("apps.delete", "a")
+    if paused in {"own", "one after the other"}:
+        buckets._own(deletion).pause(60)
+    if paused == "total":
+        buckets.pause(a_request("apps.delete", "b"), 60)
+    if paused == "both":
+        buckets.pause(deletion, 60)
+    task = asyncio.create_task(sender.send(deletion))
+    if paused == "one after the other":
+        await asyncio.sleep(60)
+        buckets.pause(a_request("apps.delete", "b"), 60)
+        with pytest.raises(RateLimited):
+            await task
+        assert rounded([now()]) == [60]
+    else:
+        await task
+        assert exchange.times == [kept]
+    await sender.close(grace=0)
+
+
+async def test_a_retry_ends_as_soon_as_the_pause_of_another_call_goes_beyond_its_time() -> None:
+    office = Office(LOST, limited(60), OK, base=1e-9, total=30)
+    (error, time), _ = await asyncio.gather(
+        office.ending(office.send(body="first")), office.ending(office.send(body="second"))
+    )
+    assert isinstance(error, RateLimited)
+    assert time == 0
+    assert error.may_have_happened
+    assert "An earlier attempt may have happened" in str(error)
+    await office.sender.close(grace=0)
+
+
+async def test_a_pause_is_reported_at_once() -> None:
+    office = Office(late(0.5, limited(3600)), late(0.5, limited(20)), late(0.5, limited()), OK, total=100)
+    await office.ending(office.send())
+    await office.send()
+    pauses = [event for event in office.heard if isinstance(event, Paused)]
+    assert [(it.operation, it.identifier, it.asked, it.is_ours) for it in pauses] == [
+        ("machines.start", "m1", 3600, True),
+        ("machines.start", "m1", 20, True),
+        ("machines.start", "m1", None, True),
+    ]
+    assert [it.seconds for it in pauses[:2]] == [100, 20]
+    assert 1 <= pauses[2].seconds <= 2
+    await office.sender.close(grace=0)
+
+
+async def test_a_call_that_waits_for_a_slot_is_ended_by_a_pause_too() -> None:
+    office = Office(OK, exchange=Few, total=20)
+    slow = [office.send(identifier=name) for name in ("m2", "m3")]
+    await asyncio.sleep(1)
+    task = office.send()
+    await asyncio.sleep(4)
+    office.buckets.pause(a_request(), 60)
+    error, time = await office.ending(task)
+    assert isinstance(error, RateLimited)
+    assert time == 5
+    assert await asyncio.gather(*slow) == [{"ok": True}] * 2
+    await office.sender.close(grace=0)
+
+
+async def test_a_call_that_a_pause_has_ended_does_not_leave_with_a_slot_that_comes_at_that_moment() -> None:
+    office = Office(OK, exchange=Few, total=10)
+    slots = office.exchange.place(a_request())
+    await slots.acquire()
+    await slots.acquire()
+    task = office.send()
+    await asyncio.sleep(0.1)
+    slots.release()
+    office.buckets.pause(a_request(), 60)
+    error, _ = await office.ending(task)
+    assert isinstance(error, RateLimited)
+    assert not office.exchange.sent
+    await asyncio.wait_for(slots.acquire(), 1)
+    await office.sender.close(grace=0)
+
+
+async def test_closing_goes_before_a_pause() -> None:
+    office = Office(limited(3600), OK, total=100)
+    await office.ending(office.send())
+    task = office.send()
+    await asyncio.sleep(1)
+    await office.sender.close(grace=0)
+    office.buckets.pause(a_request(), 1000)
+    error, _ = await office.ending(task)
+    assert isinstance(error, ClientClosed)
 
 
 async def test_an_api_that_always_says_retry_after_nothing_is_not_hammered() -> None:
