@@ -48,8 +48,8 @@ ORDER: dict[str, list[str]] = {
     "emulator": [
         "errors", "operations", "regions", "ids", "gojson", "images", "guest", "config", "lifecycle", "faults", "rates",
         "course", "paging", "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases",
-        "secrets", "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs", "certificates",
-        "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "ask",
+        "secrets", "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs",
+        "certificates", "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "ask",
         "tokens", "sight", "routing", "journal", "pulse", "gate", "graphql",
         "routes_apps", "routes_machines", "routes_actions", "routes_processes", "routes_volumes", "routes_orgs",
         "routes_secrets", "routes_secret_keys", "routes_certificates", "routes_ip_assignments", "routes_tokens",

@@ -14,6 +14,8 @@ _CONFIG = {
     "schedule": "string", "auto_destroy": "bool", "restart": "MachineRestart", "dns": "DNSConfig",
     "processes": "[]MachineProcess", "standbys": "[]string", "stop_config": "StopConfig", "containers": "[]Container",
 }  # fmt: skip
+_INIT = {"exec": "[]string", "entrypoint": "[]string", "cmd": "[]string", "tty": "bool", "swap_size_mb": "int"}
+_FILE = {"guest_path": "string", "raw_value": "string", "secret_name": "string", "mode": "int"}
 _GUEST = {
     "cpu_kind": "string",
     "cpus": "int",
@@ -64,7 +66,10 @@ def demand_suspendable(config: Json) -> None:
 def _check_types(config: Json) -> None:
     check(config, _CONFIG, _STRUCT, "config.")
     check(config.get("guest") or {}, _GUEST, "MachineGuest", "config.guest.")
+    check(config.get("init") or {}, _INIT, "MachineInit", "config.init.")
     check(config.get("restart") or {}, _RESTART, "MachineRestart", "config.restart.")
+    for file in config.get("files") or ():
+        check(file, _FILE, "File", "config.files.")
     for mount in config.get("mounts") or ():
         check(mount, _MOUNT, "MachineMount", "config.mounts.")
     for service in config.get("services") or ():

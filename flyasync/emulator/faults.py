@@ -1,5 +1,6 @@
 """Scripted trouble, as data: what goes wrong, for whom, how often."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -31,6 +32,18 @@ def _of_the_api(_: Any, attribute: "Attribute[str]", value: str) -> None:
         raise ValueError(
             f"{attribute.name}: no operation fits {value!r}; {hint}they are called as in the API's document"
         )
+
+
+def _headers(_: Any, attribute: "Attribute[Mapping[str, str]]", value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{attribute.name}: must be an object of texts")
+    for text in (*value.keys(), *value.values()):
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
+            raise ValueError(f"{attribute.name}: {text!r} is not a text that a header can carry")
+
+
+_TEXT = validators.instance_of(str)
+_WHOLE = validators.instance_of(int)
 
 
 @frozen(kw_only=True)
@@ -65,22 +78,22 @@ class Fault:
     with this `probability`.
     """
 
-    does: str = field(validator=_known)
-    action: str = field(default="*", validator=_of_the_api)
-    method: str = "*"
-    identifier: str = "*"
-    app: str = "*"
-    region: str = "*"
-    name: str = "*"
-    image: str = "*"
-    times: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
-    after: int = field(default=0, validator=validators.ge(0))
+    does: str = field(validator=[_TEXT, _known])
+    action: str = field(default="*", validator=[_TEXT, _of_the_api])
+    method: str = field(default="*", validator=_TEXT)
+    identifier: str = field(default="*", validator=_TEXT)
+    app: str = field(default="*", validator=_TEXT)
+    region: str = field(default="*", validator=_TEXT)
+    name: str = field(default="*", validator=_TEXT)
+    image: str = field(default="*", validator=_TEXT)
+    times: int | None = field(default=None, validator=validators.optional([_WHOLE, validators.ge(1)]))
+    after: int = field(default=0, validator=[_WHOLE, validators.ge(0)])
     probability: float = field(default=1.0, validator=[validators.ge(0), validators.le(1)])
-    status: int = field(default=503, validator=[validators.ge(400), validators.le(599)])
+    status: int = field(default=503, validator=[_WHOLE, validators.ge(400), validators.le(599)])
     body: Any = None
-    headers: Mapping[str, str] = field(factory=dict)
-    seconds: float = field(default=0.0, validator=validators.ge(0))
-    exit_code: int = 1
+    headers: Mapping[str, str] = field(factory=dict, validator=_headers)
+    seconds: float = field(default=0.0, validator=[validators.ge(0), validators.lt(math.inf)])
+    exit_code: int = field(default=1, validator=_WHOLE)
 
     def fits(self, subject: "Subject") -> bool:
         """Tell whether every pattern fits."""

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 from attrs import define, field, frozen
 
 from flyasync.emulator import ids, sight
 from flyasync.emulator.ask import Answer, Ask, demand_authorized, refusal
-from flyasync.emulator.errors import Refused
+from flyasync.emulator.errors import Refused, bad_request
 from flyasync.emulator.faults import AFTER, BEFORE, Fault, Faults, Subject
 from flyasync.emulator.journal import Entry, Journal
 from flyasync.emulator.pulse import Pulse
@@ -194,6 +195,14 @@ class Gate:
         self.journal.write(entry)
 
 
+async def body_of(request: web.Request) -> bytes:
+    """Read a body; one that is not in the encoding that it states is refused with 400."""
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, BadHttpMessage):
+        raise bad_request(f"invalid body: it is not {request.headers.get('Content-Encoding', 'complete')}") from None
+
+
 async def _read(action: str, request: web.Request) -> Ask:
     states = [word.strip() for text in request.query.getall("state", []) for word in text.split(",")]
     return Ask(
@@ -202,7 +211,7 @@ async def _read(action: str, request: web.Request) -> Ask:
         params=request.match_info,
         query=request.query,
         states=tuple(word for word in states if word),
-        raw=await request.read(),
+        raw=await body_of(request),
         authorization=request.headers.get("Authorization", ""),
         nonce=request.headers.get(_NONCE) or None,
         affinity=request.cookies.get(_AFFINITY, ""),

@@ -95,6 +95,8 @@ def _check_one(value: Any, wanted: str, where: str) -> None:
     if wanted.startswith("[]"):
         _demand(value, "array", where, wanted)
         for item in value:
+            if item is None:
+                raise bad_request(mismatch(None, where, wanted.removeprefix("[]")))
             _check_item(item, wanted.removeprefix("[]"), where)
     elif wanted.startswith("map[string]"):
         _demand(value, "object", where, wanted)

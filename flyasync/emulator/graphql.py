@@ -1,13 +1,16 @@
 """As much of GraphQL as a small client needs: one query, fields with arguments, aliases and variables."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
+from flyasync.emulator.errors import Refused, bad_request
+from flyasync.emulator.gojson import parse
+
 _TOKEN = re.compile(r'[\s,]+|#[^\n]*|(\.\.\.|[!$():=@\[\]{}|]|"(?:\\.|[^"\\\n])*"|-?\d+(?:\.\d+)?|[A-Za-z_]\w*)')
+_DEEPEST = 100
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 
@@ -80,11 +83,19 @@ def _tokens(query: str) -> Iterator[str]:
         at = found.end()
 
 
+def _literal(word: str) -> Any:
+    try:
+        return parse(word.encode())
+    except Refused:
+        raise Complaint(f'Parse error on "{word[:20]}"') from None
+
+
 class _Reader:
     def __init__(self, query: str, variables: Mapping[str, Any]) -> None:
         self._tokens = [*_tokens(query), ""]
         self._variables = variables
         self._at = 0
+        self._depth = 0
 
     def query(self) -> tuple[Field, ...]:
         if self._next == "subscription":
@@ -112,9 +123,13 @@ class _Reader:
 
     def _fields(self) -> tuple[Field, ...]:
         self._take("{")
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise bad_request(f"query has a depth of more than {_DEEPEST}")
         found: list[Field] = []
         while not self._takes("}"):
             found.append(self._field())
+        self._depth -= 1
         return tuple(found)
 
     def _field(self) -> Field:
@@ -135,7 +150,7 @@ class _Reader:
         if word == "$":
             return self._variables.get(self._name())
         if word.startswith('"') or word.lstrip("-")[:1].isdigit():
-            return json.loads(word)
+            return _literal(word)
         if _NAME.fullmatch(word):
             return _WORDS.get(word, word)
         raise Complaint(f'Parse error on "{word}"')

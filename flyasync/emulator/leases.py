@@ -7,6 +7,8 @@ from flyasync.emulator.world import World
 
 # The API documents no default.
 _DEFAULT_TTL = 30
+# Nor does it document a longest; this one keeps the moment at which a lease expires in the calendar.
+_LONGEST_TTL = 10**8
 
 
 def current(world: World, machine: Machine) -> Lease | None:
@@ -22,12 +24,19 @@ def guard(world: World, machine: Machine, nonce: str | None) -> None:
         raise Refused(409, _held(machine, lease, world.stamp(lease.expires_at)))
 
 
+def seconds(ttl: int | None) -> int:
+    """Return how long a lease lasts that asks for `ttl` seconds; 0 or None is the default."""
+    if ttl is not None and not 0 <= ttl <= _LONGEST_TTL:
+        raise bad_request(f"invalid ttl: {ttl}")
+    return ttl or _DEFAULT_TTL
+
+
 def grant(world: World, machine: Machine, *, ttl: int | None, owner: str, description: str = "") -> Lease:
     """Give the machine to a new holder for `ttl` seconds."""
     machine.lease = Lease(
         nonce=ids.hexadecimal(world.random, 12),
         owner=owner,
-        expires_at=world.clock + _positive(ttl),
+        expires_at=world.clock + seconds(ttl),
         description=description,
         version=machine.instance_id,
     )
@@ -41,7 +50,7 @@ def acquire(
     machine = _live(world, app, machine_id)
     if nonce:
         lease = _own(world, machine, nonce)
-        lease.expires_at = world.clock + _positive(ttl)
+        lease.expires_at = world.clock + seconds(ttl)
         lease.version = machine.instance_id
         return lease
     _demand_free(world, machine)
@@ -93,9 +102,3 @@ def _held_by_another(world: World, machine: Machine, lease: Lease) -> Refused:
 
 def _held(machine: Machine, lease: Lease, expires: str) -> str:
     return f"machine ID {machine.id} lease currently held by {lease.owner}, expires at {expires}"
-
-
-def _positive(ttl: int | None) -> int:
-    if ttl is not None and ttl < 0:
-        raise bad_request(f"invalid ttl: {ttl}")
-    return ttl or _DEFAULT_TTL

@@ -58,6 +58,7 @@ def create(world: World, app: str, launch: Launch) -> Machine:
     """Make a machine in the first region of its wish that has room."""
     owner = world.app(app)
     config = accepted(launch.config)
+    ttl = leases.seconds(launch.lease_ttl) if launch.lease_ttl else None
     secrets.demand_version(world, owner, launch.min_secrets_version)
     _demand_free_name(world, app, launch.name)
     volume = _volume(world, app, config)
@@ -70,8 +71,8 @@ def create(world: World, app: str, launch: Launch) -> Machine:
         volume.updated_at = world.clock
     world.record(machine, "launch", "created")
     enter(world, machine, "created")
-    if launch.lease_ttl:
-        leases.grant(world, machine, ttl=launch.lease_ttl, owner=launch.owner)
+    if ttl:
+        leases.grant(world, machine, ttl=ttl, owner=launch.owner)
     return machine
 
 

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
-from flyasync.emulator.errors import bad_request
+from flyasync.emulator.errors import Refused, bad_request
+from flyasync.emulator.gojson import parse
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
@@ -39,9 +40,9 @@ def _after(items: list[T], key: Callable[[T], Key], cursor: str) -> list[T]:
     if not cursor:
         return items
     try:
-        last = tuple(json.loads(base64.urlsafe_b64decode(cursor)))
+        last = tuple(parse(base64.urlsafe_b64decode(cursor)))
         return [item for item in items if key(item) > last]
-    except (ValueError, TypeError):
+    except (Refused, ValueError, TypeError):
         raise bad_request("invalid cursor") from None
 
 

@@ -9,8 +9,8 @@ from attrs import frozen
 
 from flyasync.emulator.errors import Refused, bad_request
 from flyasync.emulator.faults import Fault
-from flyasync.emulator.gate import Gate
-from flyasync.emulator.gojson import check, decode, parse
+from flyasync.emulator.gate import Gate, body_of
+from flyasync.emulator.gojson import check, decode, integer, parse
 
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
@@ -47,10 +47,8 @@ class Control:
 
     async def log(self, request: web.Request) -> web.Response:
         """List the requests, those after number `after` if that is given."""
-        after = request.query.get("after", "0")
-        if not after.isdecimal():
-            raise bad_request(f"invalid after: {after!r}")
-        return web.json_response({"log": self.gate.journal.log_as_json(int(after))})
+        after = integer(request.query.get("after", "0"), "after")
+        return web.json_response({"log": self.gate.journal.log_as_json(after)})
 
     async def faults(self, _: web.Request) -> web.Response:
         """List the faults in force."""
@@ -58,7 +56,7 @@ class Control:
 
     async def add_faults(self, request: web.Request) -> web.Response:
         """Put one fault, or a list of them, in force."""
-        asked = parse(await request.read())
+        asked = parse(await body_of(request))
         found = [_fault(item) for item in (asked if isinstance(asked, list) else [asked])]
         self.gate.faults.add(*found)
         return web.json_response({"faults": self.gate.faults.as_json()}, status=201)
@@ -70,7 +68,7 @@ class Control:
 
     async def capacity(self, request: web.Request) -> web.Response:
         """Set how many machines a region can hold, null for any number."""
-        body = decode(await request.read(), "capacity")
+        body = decode(await body_of(request), "capacity")
         check(body, _CAPACITY, "capacity")
         with _refusing():
             self.set_capacity(body.get("region") or "", body.get("machines"))
@@ -78,7 +76,7 @@ class Control:
 
     async def host_status(self, request: web.Request) -> web.Response:
         """Lose the host of a machine, or find it again."""
-        body = decode(await request.read(), "host_status")
+        body = decode(await body_of(request), "host_status")
         check(body, _HOST_STATUS, "host_status")
         with _refusing():
             self.set_host_status(body.get("machine_id") or "", body.get("host_status") or "")
@@ -86,7 +84,7 @@ class Control:
 
     async def images(self, request: web.Request) -> web.Response:
         """Push an image: move its tag, and return the digest that the tag is at now."""
-        body = decode(await request.read(), "image")
+        body = decode(await body_of(request), "image")
         check(body, _IMAGE, "image")
         image = body.get("image") or ""
         with _refusing():

@@ -1,6 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +104,16 @@ async def test_tokens_are_kept_nowhere() -> None:
         assert "s3cr3t" not in repr((said, api.emulator.log, api.emulator.world))
 
 
+async def megabytes(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b" " * 1024**2
+
+
 async def test_strange_requests_get_json_too(api: Api) -> None:
     said = [
         await api.get("/v1/nothing"),
         await api.ask("PUT", "/v1/apps"),
-        await api.post("/v1/apps", data=BytesIO(b" " * 17 * 1024**2)),
+        await api.post("/v1/apps", data=megabytes(17)),
     ]
     assert [one.status for one in said] == [404, 405, 413]
     assert said[0].body == {"error": "not found"}
