@@ -16,6 +16,7 @@ def main() -> None:
     """Run the command line; without its packages, say in one line how to get them and exit with 2."""
     if any(find_spec(package) is None for package in ("click", "rich")):
         sys.exit(_say_what_is_missing())
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # What the API says may hold letters that this terminal or file cannot; a deploy must not stumble over them.
         if isinstance(stream, TextIOWrapper):
@@ -24,8 +25,21 @@ def main() -> None:
         import_module("flyasync.cli.main").command(prog_name="flyasync")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in import_module("flyasync.cli.exits").FULL:
+            raise
+        with suppress(OSError):
+            sys.stderr.write(f"flyasync: the output could not be written: {error.strerror}\n")
+        sys.exit(1)
     finally:
         _settle()
+
+
+def _open_what_is_closed() -> None:
+    """Stand in for streams that the shell has closed, as `>&-` does, so that no file or socket gets their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - pathlib loads slowly; open to the end
 
 
 def _settle() -> None:

@@ -8,8 +8,8 @@ from typing import Any, Protocol, TextIO
 import click
 from attrs import frozen
 
-from flyasync.cli.display import sturdy
 from flyasync.cli.exits import OK
+from flyasync.cli.streams import sturdy
 from flyasync.cli.tables import Columns, cells, write_table
 from flyasync.models.convert import unstructure
 

@@ -17,9 +17,9 @@ from flyasync.cli.bulk_options import COLUMNS
 from flyasync.cli.bulk_order import BulkOrder
 from flyasync.cli.bulk_rows import read
 from flyasync.cli.bulk_run import STOPPING, run
-from flyasync.cli.display import sturdy
 from flyasync.cli.order import Rehearsal, rehearsal
 from flyasync.cli.signals import until_signalled
+from flyasync.cli.streams import sturdy
 from flyasync.cli.watching import watching
 from flyasync.cli.wording import Setting
 from flyasync.deploy.deployment import check_launch

@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from flyasync.deploy.journal import opened
 from flyasync.deploy.story import numbered
 from flyasync.errors import InvalidInput
+from flyasync.models.secrecy import without_passwords
 
 VERSION = 1
 SYNC = 1.0
@@ -143,7 +144,7 @@ class JournalFile(Journal):
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
         """Write down what became of an app."""
-        self._write(what="ended", app=app, ok=ok, seconds=seconds, **({"why": why} if why else {}))
+        self._write(what="ended", app=app, ok=ok, seconds=seconds, **({"why": without_passwords(why)} if why else {}))
 
     def close(self) -> None:
         """Write no more, once all is on the disk."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
@@ -198,8 +199,8 @@ def _demand_text(text: str) -> None:
 
 
 def _demand_once(names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise Unfit(f"{name} is given twice")
 
 

@@ -4,16 +4,18 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from flyasync.cli.display import Display, JSONLines, Lines, sturdy
+from flyasync.cli.display import Display, JSONLines, Lines
 from flyasync.cli.order import Order, Rehearsal, rehearsal
 from flyasync.cli.rollout import STOPPING, roll_out
 from flyasync.cli.signals import until_signalled
+from flyasync.cli.streams import sturdy
 from flyasync.cli.together import check_together
 from flyasync.cli.wanted import builder, resumed, undoing
 from flyasync.cli.wording import Setting
@@ -71,9 +73,19 @@ def _setting(
 async def shown(order: Order, display: AbstractAsyncContextManager[Display]) -> int:
     """Roll out on a display, with signals as cancellation, and give the exit code."""
     async with display as opened:
+        asyncio.get_running_loop().set_exception_handler(partial(_report_aside, opened))
         return await until_signalled(
             roll_out(order, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
         )
+
+
+def _report_aside(display: Display, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Show what went wrong beside the deploy, such as a journal on a disk that fills up, in one line."""
+    error = context.get("exception")
+    if isinstance(error, OSError):
+        display.note(f"{context['message']}: {error.strerror or error}")
+    else:
+        loop.default_exception_handler(context)
 
 
 def display_for(out: TextIO, err: TextIO, *, as_json: bool, setting: Setting) -> AbstractAsyncContextManager[Display]:

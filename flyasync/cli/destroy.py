@@ -13,10 +13,10 @@ from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.cli.answers import note
 from flyasync.cli.asking import confirm, demand_somebody, tell_where
-from flyasync.cli.display import sturdy
 from flyasync.cli.exits import FAILED, OK
 from flyasync.cli.params import app_argument
 from flyasync.cli.signals import until_signalled
+from flyasync.cli.streams import sturdy
 from flyasync.deploy.deployment import check_launch
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.lint import check_app_name, refuse

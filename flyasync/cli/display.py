@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from io import TextIOBase
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, Protocol, TextIO
 
 from attrs import define, field
 
@@ -119,40 +117,6 @@ class JSONLines(JSONStreams):
     def outline(self, plan: Plan, wanted: Deployment | None) -> None:
         """Write the plan as the event `planned`, with the config."""
         self._say({**as_json(Planned(at=0.0, plan=plan)), "config": config_as_json(plan, wanted)})
-
-
-class _Sturdy(TextIOBase):
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._stream.write(_within(self.encoding, text))
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):  # the latter once it is closed
-            self._stream.flush()
-
-
-def _within(encoding: str | None, text: str) -> str:
-    """Put a question mark for each letter that an encoding has not."""
-    return text.encode(encoding, "replace").decode(encoding) if encoding else text
-
-
-def sturdy(stream: TextIO) -> TextIO:
-    """Make a stream drop what it cannot take: a closed terminal or pipe must not break a deploy off."""
-    return cast("TextIO", _Sturdy(stream))
 
 
 def _write(stream: TextIO, text: str) -> None:

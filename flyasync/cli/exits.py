@@ -1,6 +1,7 @@
 """Exit codes, and the one place where an exception becomes a line of text and one of them."""
 
-from typing import IO, Any
+import errno
+from typing import IO, Any, Final
 
 import click
 
@@ -10,6 +11,11 @@ OK = 0
 FAILED = 1
 WRONG_COMMAND_LINE = 2
 INTERRUPTED = 130
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a disk without room says; of a reader who is gone it is said otherwise, and no fault."""
+
+_LOST: Final = "flyasync.lost"
 
 
 class Failure(click.ClickException):
@@ -29,6 +35,22 @@ class WrongInput(Failure):
     """The end of a command whose input can never work."""
 
     exit_code = WRONG_COMMAND_LINE
+
+
+def lose_output(error: OSError) -> None:
+    """Note that a part of what goes to stdout is lost, for which the command fails in the end."""
+    context = click.get_current_context(silent=True)
+    if context is not None and error.errno in FULL:
+        context.meta.setdefault(_LOST, error)
+
+
+def code_after_losses(context: click.Context, code: int) -> int:
+    """Return the exit code of a command that ends with `code`: it failed if a part of its output was lost."""
+    error = context.meta.get(_LOST)
+    if error is None:
+        return code
+    click.echo(f"flyasync: the output is not complete: {error.strerror}", err=True)
+    return code or FAILED
 
 
 def failure(error: FlyError) -> Failure:

@@ -16,6 +16,8 @@ def read(text: str) -> Fault:
         given = json.loads(text)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
+    except RecursionError:
+        raise click.BadParameter("it is nested too deep") from None
     if not isinstance(given, dict):
         raise click.BadParameter(f'{text!r} is not a JSON object, such as {{"does": "refuse", "times": 1}}')
     _check(given)

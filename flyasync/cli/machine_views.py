@@ -9,8 +9,8 @@ from attrs import frozen
 from flyasync.api.client import FlyClient
 from flyasync.cli.answers import Answer, Said, Table
 from flyasync.cli.asking import asks
-from flyasync.cli.display import sturdy
 from flyasync.cli.params import app_argument, machine_argument
+from flyasync.cli.streams import sturdy
 from flyasync.cli.tables import Columns
 from flyasync.models.action import ExecResult
 from flyasync.models.machine import Machine, MachineEvent

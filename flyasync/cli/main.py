@@ -1,14 +1,16 @@
 """The group of commands: each one's module is imported only when it is asked for."""
 
 import json
+import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import click
 from click.shell_completion import CompletionItem
 
-from flyasync.cli.exits import INTERRUPTED, failure
+from flyasync.cli.exits import INTERRUPTED, WrongInput, code_after_losses, failure
 from flyasync.cli.groups import Group
+from flyasync.cli.streams import sturdy
 from flyasync.errors import FlyError
 
 SUMMARIES = {
@@ -66,16 +68,24 @@ class Commands(Group):
         """Run a command; what it raises for the user to read becomes a line and an exit code."""
         try:
             return super().invoke(ctx)
-        except (FlyError, click.ClickException) as error:
-            end = failure(error) if isinstance(error, FlyError) else error
+        except click.exceptions.Exit as over:
+            raise click.exceptions.Exit(code_after_losses(ctx, over.exit_code)) from None
+        except (FlyError, RecursionError, click.ClickException) as error:
+            end = _end_of(error)
             if ctx.meta[_AS_JSON]:
-                click.echo(_as_json(error, end))
+                click.echo(_as_json(error, end), file=sturdy(sys.stdout))
             raise end from (None if end is error else error)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 _AS_JSON = "flyasync.as_json"
+
+
+def _end_of(error: Exception) -> click.ClickException:
+    if isinstance(error, RecursionError):
+        return WrongInput("what was read is nested too deep")
+    return failure(error) if isinstance(error, FlyError) else cast("click.ClickException", error)
 
 
 def _as_json(error: Exception, end: click.ClickException) -> str:

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -94,8 +95,8 @@ def waves(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tup
     codes = [code for wave in made for code in wave]
     if not all(codes):
         raise click.BadParameter(f"{text!r} lacks a region: it takes regions, and / between waves, such as iad/lhr,nrt")
-    for code in codes:
-        if codes.count(code) > 1:
+    for code, times in Counter(codes).items():
+        if times > 1:
             raise click.BadParameter(f"{code!r} is given twice; each region is in one wave")
     return made
 
@@ -124,8 +125,8 @@ def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Read regions, repeated or as comma lists; each may be named once."""
     codes = listed(texts)
-    for code in codes:
-        if codes.count(code) > 1:
+    for code, times in Counter(codes).items():
+        if times > 1:
             raise click.BadParameter(f"{code!r} is given twice; for more machines in each region there is --count")
     return codes
 
@@ -133,10 +134,10 @@ def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
 def fallback(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Read `skip`, `nearest`, or regions to try in order, repeated or as comma lists."""
     words = listed(texts)
-    for word in words:
+    for word, times in Counter(words).items():
         if word in {"skip", "nearest"} and len(words) > 1:
             raise click.BadParameter(f"{word!r} stands alone; give it, or regions to try in order, not both")
-        if words.count(word) > 1:
+        if times > 1:
             raise click.BadParameter(f"{word!r} is given twice; each region is tried once")
     return words
 

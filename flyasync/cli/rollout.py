@@ -1,6 +1,8 @@
 """Carry out an order: make its app if need be, deploy, and show it all."""
 
 import asyncio
+import os
+import stat
 from pathlib import Path
 
 from flyasync.api.client import FlyClient
@@ -40,11 +42,20 @@ class Onlooker:
 
     def _write(self, html: Path, report: DeployReport) -> None:
         try:
-            html.write_text(report.to_html(), encoding="utf-8")
+            write_private(html, report.to_html())
         except OSError as error:
             self._display.note(f"the page could not be written to {html}: {error.strerror}")
         else:
             self._display.note(f"the report as a page: {html}")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a text to a file that its owner alone may read; what is there already is made so first."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            path.chmod(0o600)
+        file.write(text)
 
 
 async def roll_out(order: Order, display: Display) -> int:

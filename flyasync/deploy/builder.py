@@ -62,7 +62,8 @@ class DeployBuilder(Settings):
         what may be secret: give the variables of `env` again, of which only those withheld are taken; for values
         elsewhere use `with_config` and its like. `plan` and `execute` raise InvalidInput, naming what was withheld, as
         long as the config is not the one in the journal. A rollback goes back to where this run began, `undo` to where
-        the first one did. Raises InvalidInput, by file and line, for what is no journal.
+        the first one did. The journal names the API where it was written: at another one these raise InvalidInput too.
+        Raises InvalidInput, by file and line, for what is no journal.
         """
         story = read(path)
         wanted = story.deployment
@@ -102,6 +103,7 @@ class DeployBuilder(Settings):
 
     async def plan(self, fly: FlyClient) -> Plan:
         """Say what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
+        self._check_api(fly)
         return timed(await _plan(fly, self.deployment()), fly)
 
     async def execute(self, fly: FlyClient) -> DeployReport:
@@ -120,14 +122,19 @@ class DeployBuilder(Settings):
         up, and leases are given back. A second cancellation cuts this short.
         """
         deployment = self.deployment()
-        with closing(self._open_journal()) as journal, deploying(fly, self.app, deployment) as span:
+        with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, deployment) as span:
             report = await carry_out(
                 fly, deployment, partial(_plan, fly, deployment), Onlookers(self._onlookers), journal
             )
             return reported(span, report)
 
-    def _open_journal(self) -> Journal:
-        return Journal() if self._journal is None else JournalFile(self._journal)
+    def _open_journal(self, fly: FlyClient) -> Journal:
+        self._check_api(fly)
+        return Journal() if self._journal is None else JournalFile(self._journal, fly.base_url)
+
+    def _check_api(self, fly: FlyClient) -> None:
+        if self._story:
+            self._story.check_api(fly.base_url)
 
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and give each event as it happens; the last one is `Finished`, with the report.
@@ -148,6 +155,7 @@ class DeployBuilder(Settings):
 
     async def plan_undo(self, fly: FlyClient) -> Plan:
         """Say what `undo` would do now; changes nothing. Raises what `undo` raises."""
+        self._check_api(fly)
         return timed((await self._undoing(fly, self._launch)).plan, fly)
 
     async def undo(self, fly: FlyClient) -> DeployReport:
@@ -165,7 +173,7 @@ class DeployBuilder(Settings):
         back. Raises InvalidInput when there is nothing to undo or when that would leave no machine of the group, else
         what `execute` raises. Cancelled, it ends as `execute` does; undo again to go on.
         """
-        with closing(self._open_journal()) as journal, deploying(fly, self.app) as span:
+        with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
             first = await self._undoing(fly, self._launch)
             plans = [first.plan]
 

@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -18,7 +18,7 @@ from flyasync.deploy.report import DeployReport
 from flyasync.deploy.story import RELEASE_COMMAND, Before, Story, read, without_secrets
 from flyasync.errors import InvalidInput
 from flyasync.models.convert import unstructure
-from flyasync.models.secrecy import HIDDEN
+from flyasync.models.secrecy import HIDDEN, without_passwords
 
 __all__ = ["Journal", "JournalFile", "Story", "opened", "read"]
 
@@ -26,6 +26,8 @@ if sys.platform != "win32":
     import fcntl
 
 _OPENING = b'{"what": "'
+_ROOM = 4096
+_SHORTEST_SECRET = 8  # letters; a shorter one is in many a text by chance
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -59,36 +61,40 @@ class Journal:
 class JournalFile(Journal):
     """A journal in a file that its owner alone may read; what is there already stays, and is gone on from.
 
-    Each line is with the operating system before what it tells of goes on. Raises InvalidInput for a file that cannot
-    be written, that others may read, that is no journal, or that another deploy is writing. A disk that fails later
-    ends the journal, not the deploy: the event loop's exception handler is told.
+    Each line is with the operating system before what it tells of goes on. `api` is the URL of the API that the deploy
+    goes to. No line repeats what is withheld from the deployment, nor a password in a URL. Raises InvalidInput for a
+    file that cannot be written, for lack of room too, that others may read, that is no journal, or that another deploy
+    is writing, and for a plan that cannot be written down. A disk that fails later ends the journal, not the deploy:
+    the event loop's exception handler is told.
     """
 
     is_kept = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, api: str) -> None:
         self._path = path
+        self._api = api
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
-        self._release: str | None = None
+        self._withheld: tuple[str, ...] = ()
         self._file: TextIO | None = opened(path, _OPENING)
 
     def planned(self, deployment: Deployment, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
         wanted, withheld = without_secrets(deployment)
-        self._release = str(deployment.release) if RELEASE_COMMAND in withheld else None
-        self._write(
+        self._withheld = tuple(_worth_hiding(withheld))
+        self._begin(
             "planned",
+            api=self._api,
             fingerprint=deployment.fingerprint,
             deployment=wanted,
-            withheld=withheld,
+            withheld=list(withheld),
             before=[unstructure(each) for each in _before(deployment, plan)],
             plan=self._lines(str(plan).splitlines()),
         )
 
     def undoing(self, plan: Plan) -> None:
         """Write down how what was done is to be undone."""
-        self._write("undoing", launch=plan.launch, plan=self._lines(str(plan).splitlines()))
+        self._write("undoing", api=self._api, launch=plan.launch, plan=self._lines(str(plan).splitlines()))
 
     def began(self, track: Track, run: Run) -> None:
         """Write down that the steps of a machine begin."""
@@ -100,7 +106,8 @@ class JournalFile(Journal):
 
     def ended(self, run: Run) -> None:
         """Write down what became of a machine."""
-        self._write("ended", **_of(run), phase=run.phase, error=str(run.error) if run.error else None)
+        error = self._cleaned(str(run.error)) if run.error else None
+        self._write("ended", **_of(run), phase=run.phase, error=error)
 
     def finished(self, report: DeployReport) -> None:
         """Write down how it ended."""
@@ -122,19 +129,49 @@ class JournalFile(Journal):
             with suppress(OSError):
                 file.close()
 
-    def _lines(self, texts: Iterable[str]) -> list[str]:
-        return [text.replace(self._release, HIDDEN) if self._release else text for text in texts]
+    def _begin(self, what: str, **said: Any) -> None:
+        """Write a line without which there is nothing to go on from; raises InvalidInput where it cannot be written."""
+        try:
+            self._put(what, said)
+        except OSError as error:
+            self.close()
+            raise _unwritable(self._path, error) from error
 
     def _write(self, what: str, **said: Any) -> None:
-        if self._file is None:
-            return
-        at = round(self._loop.time() - self._start, 3)
         try:
-            self._file.write(json.dumps({"what": what, "at": at, **said}) + "\n")
-            self._file.flush()
+            self._put(what, said)
         except OSError as error:
             self._loop.call_exception_handler({"message": f"the journal {self._path} ends here", "exception": error})
             self.close()
+
+    def _put(self, what: str, said: Mapping[str, Any]) -> None:
+        if self._file is not None:
+            at = round(self._loop.time() - self._start, 3)
+            self._file.write(json.dumps({"what": what, "at": at, **said}) + "\n")
+            self._file.flush()
+
+    def _lines(self, texts: Iterable[str]) -> list[str]:
+        """Return what is for people to read without what is withheld, which any of these texts may repeat."""
+        return [self._cleaned(text) for text in texts]
+
+    def _cleaned(self, text: str) -> str:
+        for secret in self._withheld:
+            text = text.replace(secret, HIDDEN)
+        return without_passwords(text)
+
+
+def _worth_hiding(withheld: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts that nothing else may repeat, the longest first; short ones would be found in any text."""
+    texts = [withheld[RELEASE_COMMAND]] if RELEASE_COMMAND in withheld else []
+    texts += (text for value in withheld.values() for text in _texts(value) if len(text) >= _SHORTEST_SECRET)
+    yield from sorted(filter(None, texts), key=len, reverse=True)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        yield from (text for each in (value.values() if isinstance(value, Mapping) else value) for text in _texts(each))
 
 
 def _of(run: Run) -> dict[str, Any]:
@@ -163,16 +200,32 @@ def opened(path: str, opening: bytes) -> TextIO:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise InvalidInput(f"the journal {path} cannot be written: {error.strerror}") from error
+        raise _unwritable(path, error) from error
     file = os.fdopen(descriptor, "r+", encoding="utf-8")
     try:
         _check_mode(path, descriptor)
         _lock(path, descriptor)
         _end_whole(path, descriptor, opening)
+        _demand_room(path, descriptor, opening)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def _unwritable(path: str, error: OSError) -> InvalidInput:
+    return InvalidInput(f"the journal {path} cannot be written: {error.strerror}")
+
+
+def _demand_room(path: str, descriptor: int, opening: bytes) -> None:
+    """Raise InvalidInput where the disk has no room for the first lines; what is written to find out is cut off."""
+    end = os.fstat(descriptor).st_size
+    try:
+        os.write(descriptor, opening + b" " * _ROOM)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        os.ftruncate(descriptor, end)
 
 
 def _check_mode(path: str, descriptor: int) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from secrets import token_hex
@@ -74,7 +75,8 @@ class Settings:
         """Deploy to these regions, by their codes, in place of any named before."""
         for region in regions:
             check_region(region)
-            if regions.count(region) > 1:
+        for region, times in Counter(regions).items():
+            if times > 1:
                 raise InvalidInput(f"{region!r} is listed twice; for two machines in it, use count({region}=2)")
         return evolve(self, regions=regions)
 
@@ -153,7 +155,8 @@ class Settings:
             raise InvalidInput("fallback needs 'skip', 'nearest', or regions to try in order")
         for region in regions:
             check_region(region)
-            if regions.count(region) > 1:
+        for region, times in Counter(regions).items():
+            if times > 1:
                 raise InvalidInput(f"{region!r} is listed twice as a fallback")
         return evolve(self, fallback=regions)
 

@@ -52,13 +52,15 @@ class Before:
 class Story:
     """What a journal tells of the last deployment in it, over all runs of its launch.
 
-    `deployment` lacks the values at the paths `withheld`, so its fingerprint is another than `fingerprint`. `before`
-    are the machines that were there when its first run began, `made` the ids of those made so far. `is_released` once
-    its release command has ended well, `is_finished` once its last run came to its end, and `ok` if that was well.
+    `api` is the URL of the API that it goes to, None in a journal that lacks it. `deployment` lacks the values at the
+    paths `withheld`, so its fingerprint is another than `fingerprint`. `before` are the machines that were there when
+    its first run began, `made` the ids of those made so far. `is_released` once its release command has ended well,
+    `is_finished` once its last run came to its end, and `ok` if that was well.
     """
 
     deployment: Deployment
     fingerprint: str
+    api: str | None = None
     withheld: tuple[str, ...] = ()
     before: tuple[Before, ...] = ()
     made: tuple[str, ...] = ()
@@ -75,6 +77,14 @@ class Story:
         """The names of the variables whose values were withheld."""
         env = (path for path in self.withheld if path.startswith(("env.", "env[")))
         return frozenset(_variable(path) for path in env)
+
+    def check_api(self, url: str) -> None:
+        """Raise InvalidInput if the deployment was begun at another API than the one at this URL."""
+        if self.api not in {None, url}:
+            raise InvalidInput(
+                f"the journal tells of a deploy at {self.api}, but this one goes to {url}: point FLY_FLAPS_BASE_URL or "
+                "base_url there, or name another journal"
+            )
 
     def check(self, deployment: Deployment) -> None:
         """Raise InvalidInput for a deployment of the same launch that is not the one told of."""
@@ -112,7 +122,7 @@ def read(path: "str | os.PathLike[str]") -> Story:
     for number, line in numbered(name):
         try:
             told = _told(told, line)
-        except (Mismatch, InvalidInput, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (Mismatch, InvalidInput, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InvalidInput(f"{name}, line {number}: no line of a journal: {error!r}") from error
     if told is None:
         raise InvalidInput(f"{name}: no deployment is planned in it, so there is nothing to go on with")
@@ -129,7 +139,7 @@ def numbered(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(whole, start=1):
         try:
             said = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"{path}, line {number}: no line of a journal: {error}") from error
         if not isinstance(said, dict):
             raise InvalidInput(f"{path}, line {number}: no line of a journal: it holds no object")
@@ -163,10 +173,11 @@ def _begun(story: Story | None, said: Mapping[str, Any]) -> Story:
     """Begin a story, or go on with the one of an earlier run."""
     wanted, fingerprint = _deployment(said["deployment"]), said["fingerprint"]
     withheld = tuple(structure(said["withheld"], list[str]))
-    if story and story.is_of(wanted.app, wanted.launch) and story.fingerprint == fingerprint:
+    api = structure(said.get("api"), str | None)  # type: ignore[arg-type]  # a union is no type to mypy
+    if story and story.is_of(wanted.app, wanted.launch) and (story.api, story.fingerprint) == (api, fingerprint):
         return evolve(story, deployment=wanted, withheld=withheld, is_finished=False, ok=False)
     before = tuple(structure(said["before"], list[Before]))
-    return Story(deployment=wanted, fingerprint=fingerprint, withheld=withheld, before=before)
+    return Story(deployment=wanted, fingerprint=fingerprint, api=api, withheld=withheld, before=before)
 
 
 def _gone_on(story: Story, said: Mapping[str, Any]) -> Story:
@@ -179,20 +190,20 @@ def _gone_on(story: Story, said: Mapping[str, Any]) -> Story:
 # What is wanted, as JSON
 
 
-def without_secrets(deployment: Deployment) -> tuple[dict[str, Any], list[str]]:
-    """Write a deployment without what may be secret, and name the places of that."""
-    withheld: list[str] = []
+def without_secrets(deployment: Deployment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write a deployment without what may be secret, and return that by its place."""
+    withheld: dict[str, Any] = {}
     data = {one.name: unstructure(getattr(deployment, one.name)) for one in fields(Deployment)}
     data["config"] = _without_secrets((), data["config"], withheld)
     if deployment.strategy is not None:
         data["strategy"] = {"name": deployment.strategy.name, **data["strategy"]}
     if deployment.release is not None and tells_a_secret(deployment.release.command):
         data["release"] = None
-        withheld.append(RELEASE_COMMAND)
+        withheld[RELEASE_COMMAND] = str(deployment.release)
     return data, withheld
 
 
-def _without_secrets(path: tuple[str | int, ...], value: Any, withheld: list[str]) -> Any:
+def _without_secrets(path: tuple[str | int, ...], value: Any, withheld: dict[str, Any]) -> Any:
     if isinstance(value, dict) and value:
         return {key: _without_secrets((*path, key), item, withheld)
                 for key, item in value.items() if not _is_withheld((*path, key), item, withheld)}  # fmt: skip
@@ -202,12 +213,12 @@ def _without_secrets(path: tuple[str | int, ...], value: Any, withheld: list[str
     return value
 
 
-def _is_withheld(path: tuple[str | int, ...], value: Any, withheld: list[str]) -> bool:
+def _is_withheld(path: tuple[str | int, ...], value: Any, withheld: dict[str, Any]) -> bool:
     """Tell whether a value stays out, and note it then; what has an inside is decided there."""
     has_inside = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
     if (value and has_inside) or value is None or not is_secret(path, value):
         return False
-    withheld.append(written(path))
+    withheld[written(path)] = value
     return True
 
 

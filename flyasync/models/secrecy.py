@@ -40,6 +40,11 @@ def holds_a_password(value: str) -> bool:
     return bool(_PASSWORD_IN_URL.search(value))
 
 
+def without_passwords(text: str) -> str:
+    """Write a text without the passwords in its URLs."""
+    return _PASSWORD_IN_URL.sub("://…@", text)
+
+
 def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
     """Tell whether the value at this place of a machine's config must not be shown unasked.
 

@@ -1,14 +1,24 @@
 """What only a process of its own can show: signals from outside, and exit codes."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
+
+DEPLOY = ("deploy", "web", "--image", "nginx", "--region", "iad", "--local", "--boot", "0.1")
+
+
+def in_a_shell(line: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell's line in which `"$@"` is the command."""
+    command = ["sh", "-c", line, "sh", sys.executable, "-m", "flyasync", *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @contextmanager
@@ -77,3 +87,43 @@ def test_a_closed_terminal_ends_a_deploy_with_129() -> None:
         deploy.stderr.close()
         deploy.send_signal(signal.SIGHUP)
         assert deploy.wait(timeout=10) == 129
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed_change_nothing_else(closed: str) -> None:
+    ended = in_a_shell(f'exec "$@" {closed}', *DEPLOY)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ("1 of 1 machines" in ended.stdout) == (">" not in closed.replace("2>&-", ""))
+
+
+def test_a_question_without_stdin_is_wrong_input() -> None:
+    ended = in_a_shell('exec "$@" <&-', "secrets", "set", "web", "KEY")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("the value is empty, so nothing was set\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize(
+    "args", [(*DEPLOY, "--json"), DEPLOY, ("--help",), ("completion", "bash"), ("lint", "-", "--json")]
+)
+def test_output_to_a_full_disk_is_a_failure_in_one_line(args: tuple[str, ...]) -> None:
+    ended = in_a_shell('echo "{}" | "$@" >/dev/full', *args)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"flyasync: the output .*: No space left on device\n", ended.stderr)
+
+
+@pytest.mark.parametrize("command", [DEPLOY, ("bulk", "-", *DEPLOY[2:-3])])
+def test_a_journal_without_room_is_refused_before_anything_happens(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = tmp_path / "journal"
+    ended = in_a_shell('ulimit -f 0; echo "app\nweb" | FLY_API_TOKEN=x "$@"', *command, "--journal", str(path))
+    assert ended.returncode == 2
+    assert ended.stderr == f"flyasync: the journal {path} cannot be written: File too large\n"
+    assert path.read_bytes() == b""
+
+
+def test_a_journal_that_fills_the_disk_later_ends_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.touch(mode=0o600)
+    ended = in_a_shell('ulimit -f 16; "$@"', *DEPLOY, "--count", "60", "--journal", str(path))
+    assert ended.returncode == 0
+    assert ended.stderr == f"flyasync: the journal {path} ends here: File too large\n"

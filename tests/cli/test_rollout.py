@@ -9,9 +9,10 @@ import pytest
 
 from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.deploy_begin import display_for, shown
-from flyasync.cli.display import JSONLines, Lines, sturdy
+from flyasync.cli.display import JSONLines, Lines
 from flyasync.cli.order import Order, Rehearsal
 from flyasync.cli.rollout import roll_out
+from flyasync.cli.streams import sturdy
 from flyasync.cli.wording import Setting
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault

@@ -1,6 +1,7 @@
 """What runs is brought to what is wanted, and back, by whole command lines."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -319,7 +320,9 @@ def test_another_deploy_under_way_is_told_and_exits_with_1(shop: Shop) -> None:
 def test_the_report_is_written_as_a_page_however_it_ends(shop: Shop, tmp_path: Path, args: tuple[str, ...]) -> None:
     shop.emulator.faults.add(CRASH)
     page = tmp_path / "report.html"
+    page.touch(mode=0o644)
     result = converge(shop, "nginx:2", "--html", str(page), *args)
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600  # it tells what runs where
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert f"flyasync: the report as a page: {page}\n" in result.stderr
 

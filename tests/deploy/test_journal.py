@@ -36,6 +36,7 @@ WANTED = (
     .with_release_command("bin/migrate", timeout=60)
     .rolling()
 )
+API = "https://api.example"
 PLAN = Plan(app="web", launch="v1", image="x", fallback="skip", stages=())
 
 
@@ -177,6 +178,58 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
     assert "a value that may be secret" in text  # the release command, in the plan
 
 
+@pytest.mark.parametrize("strategy", ["none", "rolling"])
+async def test_no_line_repeats_what_is_withheld(path: Path, strategy: str) -> None:
+    """Neither the plan, nor an error of the API, of this image and of the one that was there before."""
+    wanted = DeployBuilder("web").to_regions("iad").wait_for(None)
+    builder = wanted.rolling() if strategy == "rolling" else wanted
+    echo = Fault(
+        does="refuse",
+        action="*Machine",
+        status=400,
+        body={"error": "https://u:hunter2secret@r/x and abcdefgh"},
+        after=2,
+    )
+    async with world(seed=1, faults=[echo]) as (_, fly):
+        await builder.with_launch("v1").with_image("https://user:hunter1secret@r/x").execute(fly)
+        await (
+            builder.with_launch("v2")
+            .with_image("https://user:hunter2secret@r/x")
+            .with_env(NAME="abcdefgh")
+            .with_journal(path)
+            .execute(fly)
+        )
+    assert lines(path)[0]["what"] == "planned"
+    for secret in ("hunter1secret", "hunter2secret", "abcdefgh"):
+        assert secret not in text_of(path)
+
+
+async def test_a_deploy_goes_on_only_at_the_api_where_it_began(path: Path) -> None:
+    wanted = WANTED.with_config(MachineConfig(image="shop:1"))
+    journal = JournalFile(str(path), API)
+    journal.planned(wanted.deployment(), PLAN)
+    journal.close()
+    assert read(path).api == API
+    async with world(seed=1) as (emulator, fly):
+        for ask in (DeployBuilder.execute, DeployBuilder.plan, DeployBuilder.undo, DeployBuilder.plan_undo):
+            with pytest.raises(
+                InvalidInput, match=f"a deploy at {API}, but this one goes to {emulator.url}: "
+            ) as caught:
+                await ask(DeployBuilder.resumed(path), fly)
+            assert "FLY_FLAPS_BASE_URL" in str(caught.value)
+        assert len(emulator.log) == 1
+
+
+async def test_a_journal_that_names_no_api_goes_on_anywhere(path: Path) -> None:
+    wanted = WANTED.with_config(MachineConfig(image="shop:1"))
+    _, text = await deployed(path, wanted)
+    first = json.loads(text.splitlines()[0])
+    del first["api"]
+    put(path, json.dumps(first) + "\n")
+    async with world(seed=1) as (_, fly):
+        assert (await DeployBuilder.resumed(path).execute(fly)).ok
+
+
 async def test_withheld_values_have_to_be_given_again(path: Path) -> None:
     await deployed(path)
     with pytest.raises(
@@ -236,21 +289,21 @@ async def test_a_file_that_others_may_read_is_refused_before_anything_happens(pa
 async def test_a_file_that_is_no_journal_is_left_as_it_is(path: Path, said: str) -> None:
     put(path, said)
     with pytest.raises(InvalidInput, match="holds something else than a journal"):
-        JournalFile(str(path))
+        JournalFile(str(path), API)
     assert text_of(path) == said
 
 
 async def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be written: No such file or directory"):
-        JournalFile(str(tmp_path / "none" / "deploy.jsonl"))
+        JournalFile(str(tmp_path / "none" / "deploy.jsonl"), API)
     with pytest.raises(InvalidInput, match="cannot be written: Is a directory"):
-        JournalFile(str(tmp_path))
+        JournalFile(str(tmp_path), API)
     with pytest.raises(InvalidInput, match="is no file that a journal can be kept in"):
-        JournalFile("/dev/null")
+        JournalFile("/dev/null", API)
 
 
 async def test_two_deploys_at_once_cannot_write_one_journal(path: Path) -> None:
-    first = JournalFile(str(path))
+    first = JournalFile(str(path), API)
     first.undoing(PLAN)
     said = text_of(path)
     async with world(seed=1) as (emulator, fly):
@@ -271,12 +324,26 @@ def fill_the_disk(journal: JournalFile) -> None:
 async def test_a_disk_that_fails_ends_the_journal_and_not_the_deploy(path: Path) -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    journal = JournalFile(str(path))
+    journal = JournalFile(str(path), API)
     fill_the_disk(journal)
     journal.undoing(PLAN)
     journal.undoing(PLAN)
     journal.close()
     assert [context["message"] for context in told] == [f"the journal {path} ends here"]
+
+
+async def test_without_room_for_the_plan_nothing_begins(path: Path) -> None:
+    journal = JournalFile(str(path), API)
+    fill_the_disk(journal)
+    with pytest.raises(InvalidInput, match=f"the journal {path} cannot be written: No space left on device"):
+        journal.planned(WANTED.deployment(), PLAN)
+    assert text_of(path) == ""
+
+
+async def test_a_line_nested_too_deep_is_none_of_a_journal(path: Path) -> None:
+    put(path, '{"what": ' + "[" * 100_000 + "\n")
+    with pytest.raises(InvalidInput, match="line 1: no line of a journal"):
+        read(path)
 
 
 async def test_a_line_that_was_not_written_to_its_end_is_none(path: Path) -> None:
@@ -285,7 +352,7 @@ async def test_a_line_that_was_not_written_to_its_end_is_none(path: Path) -> Non
     whole = read(path)
     put(path, text[:-20])
     assert read(path) == evolve(whole, is_finished=False, ok=False)
-    JournalFile(str(path)).close()
+    JournalFile(str(path), API).close()
     assert text_of(path) == text[: text[:-20].rindex("\n") + 1]
 
 
@@ -404,7 +471,7 @@ ALL = {
 @pytest.mark.parametrize("name", ALL)
 async def test_a_deployment_comes_back_as_it_was(name: str, path: Path) -> None:
     wanted: Deployment = ALL[name].deployment()
-    journal = JournalFile(str(path))
+    journal = JournalFile(str(path), API)
     journal.planned(wanted, PLAN)
     journal.close()
     story = read(path)
