@@ -14,8 +14,11 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?")
 PLENTY = 1000
 
 
-def create(world: World, name: str, *, org_slug: str, network: str) -> App:
-    """Make an app under a name nobody has."""
+def create(world: World, name: str, *, org_slug: str, network: str, role: str = "", idempotency_key: str = "") -> App:
+    """Make an app under a name nobody has; a repeat with the same key returns the app that the first one made."""
+    made = world.app_by_key.get((org_slug, idempotency_key)) if idempotency_key else None
+    if made is not None and world.apps.get(made.name) is made:
+        return made
     if not _NAME.fullmatch(name):
         raise Refused(422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes")
     if name in world.apps:
@@ -26,17 +29,24 @@ def create(world: World, name: str, *, org_slug: str, network: str) -> App:
         number=world.random.randint(1_000_000, 9_999_999),
         org_slug=org_slug,
         network=network or "default",
+        role=role,
         created_at=world.clock,
         visible_at=world.clock + world.draw(world.lag),
         affinity=ids.hexadecimal(world.random, 16),
     )
     world.apps[name] = app
+    if idempotency_key:
+        world.app_by_key[org_slug, idempotency_key] = app
     return app
 
 
-def listed(world: World, org_slug: str) -> list[App]:
-    """List the apps of an organization that every node knows, oldest first."""
-    return [app for app in world.apps.values() if app.org_slug == org_slug and app.visible_at <= world.clock]
+def listed(world: World, org_slug: str, *, role: str = "") -> list[App]:
+    """List the apps of an organization that every node knows, of one role if that is given, oldest first."""
+    return [
+        app
+        for app in world.apps.values()
+        if app.org_slug == org_slug and app.visible_at <= world.clock and role in {"", app.role}
+    ]
 
 
 def delete(world: World, name: str) -> None:

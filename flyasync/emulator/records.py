@@ -24,6 +24,7 @@ class App:
     org_slug: str
     network: str
     created_at: float
+    role: str = ""
     is_deployed: bool = False
     # From when on every node knows it; a client with the cookie is served by the node that knew it at once.
     visible_at: float = 0.0

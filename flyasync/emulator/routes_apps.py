@@ -9,7 +9,10 @@ from flyasync.emulator.regions import NEAREST, REGIONS
 from flyasync.emulator.routing import Handler
 from flyasync.emulator.world import World
 
-_APP = {"name": "string", "app_name": "string", "org_slug": "string", "network": "string"}
+_APP = {
+    "name": "string", "app_name": "string", "org_slug": "string", "network": "string", "app_role_id": "string",
+    "idempotency_key": "string",
+}  # fmt: skip
 _PLACEMENT = {"org_slug": "string", "region": "string", "count": "int", "compute": "MachineGuest"}
 
 
@@ -19,17 +22,24 @@ def create(world: World, ask: Ask) -> Answer:
     name, org_slug = body.get("name") or body.get("app_name") or "", body.get("org_slug")
     if not org_slug:
         raise bad_request("org_slug is required")
-    app = apps.create(world, name, org_slug=org_slug, network=body.get("network") or "")
-    cookie = f"fly_flaps_affinity={app.affinity}; Path=/v1/apps/{name}"
+    app = apps.create(
+        world,
+        name,
+        org_slug=org_slug,
+        network=body.get("network") or "",
+        role=body.get("app_role_id") or "",
+        idempotency_key=body.get("idempotency_key") or "",
+    )
+    cookie = f"fly_flaps_affinity={app.affinity}; Path=/v1/apps/{app.name}"
     return Answer(status=201, body=views.app(world, app), headers={"Set-Cookie": cookie})
 
 
 def listing(world: World, ask: Ask) -> Answer:
-    """List the apps of an organization."""
+    """List the apps of an organization, of one role if that is asked for."""
     org_slug = ask.query.get("org_slug")
     if not org_slug:
         raise bad_request("org_slug is required")
-    found = apps.listed(world, org_slug)
+    found = apps.listed(world, org_slug, role=ask.query.get("app_role", ""))
     return Answer(body={"total_apps": len(found), "apps": [views.app_row(world, app) for app in found]})
 
 

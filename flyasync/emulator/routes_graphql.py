@@ -125,7 +125,7 @@ def _app(world: World, app: App) -> Json:
         "network": app.network,
         "platformVersion": "machines",
         "organization": _organization(app.org_slug),
-        "role": None,
+        "role": {"__typename": "AppRole", "id": app.role, "name": app.role} if app.role else None,
         "image": partial(_image, world),
     }
 

@@ -34,7 +34,9 @@ def create(world: World, ask: Ask) -> Answer:
         owner=ask.owner,
         min_secrets_version=body.get("min_secrets_version"),
     )
-    return Answer(body=views.machine(world, machines.create(world, ask.app, launch)))
+    machine = machines.create(world, ask.app, launch)
+    nonce = {"nonce": machine.lease.nonce} if machine.lease else {}
+    return Answer(body=views.machine(world, machine) | nonce)
 
 
 def listing(world: World, ask: Ask) -> Answer:

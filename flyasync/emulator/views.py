@@ -31,6 +31,7 @@ def app(world: World, record: App) -> Json:
         "network": record.network,
         "cname_target": f"{record.id[:7]}.{record.name}.fly.dev",
         "created_at": world.milliseconds(record.created_at),
+        **({"app_role": record.role} if record.role else {}),
         **_counts(world, record),
     }
 
@@ -41,15 +42,16 @@ def app_row(world: World, record: App) -> Json:
 
 
 def machine(world: World, record: Machine, *, summary: bool = False, with_lease: bool = False) -> Json:
-    """Show a machine; a summary leaves out config, events and checks."""
+    """Show a machine; a summary leaves out config, events and checks.
+
+    A lease is shown without its nonce, which belongs to the holder.
+    """
     lease = leases.current(world, record)
     shown = _identity(world, record)
     if not summary:
         shown |= _details(world, record)
-    if lease is not None:
-        shown["nonce"] = lease.nonce
-        if with_lease:
-            shown["lease"] = _stripped(world, lease)
+    if lease is not None and with_lease:
+        shown["lease"] = _stripped(world, lease)
     return shown
 
 

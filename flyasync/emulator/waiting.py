@@ -60,10 +60,11 @@ def timed_out(machine: Machine, wanted: Wish) -> Refused:
 
 
 def seconds(asked: int | None) -> float:
-    """Give how long a wait may take: what was asked for, at most a minute."""
-    if asked is not None and asked < 0:
-        raise bad_request(f"invalid timeout: {asked}")
-    return min(asked or LONGEST, LONGEST)
+    """Return how long a wait may take: a minute, or what was asked for if that is within one."""
+    if asked is not None and not 1 <= asked <= LONGEST:
+        text = "invalid WaitMachineRequest.Timeout: value must be inside range [1s, 1m0s]"
+        raise bad_request(f"invalid_argument: {text}")
+    return LONGEST if asked is None else asked
 
 
 def _counts(reach: Reach, wanted: Wish) -> bool:

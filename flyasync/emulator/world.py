@@ -42,6 +42,7 @@ class World:
     faults: Faults = Factory(Faults)
     clock: float = 0.0
     apps: dict[str, App] = Factory(dict)
+    app_by_key: dict[tuple[str, str], App] = Factory(dict)
     machines: dict[str, Machine] = Factory(dict)
     volumes: dict[str, Volume] = Factory(dict)
     clusters: dict[str, Cluster] = Factory(dict)

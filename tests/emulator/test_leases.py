@@ -30,7 +30,19 @@ async def test_a_lease_comes_in_its_envelope(api: Api) -> None:
     assert data.keys() == {"nonce", "expires_at", "owner", "description", "version"}
     assert (data["description"], data["version"]) == ("deploy", machine["instance_id"])
     assert (await api.get(f"{at(machine)}/lease")).body == said.body
-    assert (await api.look(machine))["nonce"] == data["nonce"]
+
+
+async def test_reads_do_not_show_the_nonce(api: Api) -> None:
+    """A client that saw it would take another's lease for its own."""
+    machine = await api.machine(lease_ttl=60)
+    nonce = machine["nonce"]
+    paths = (at(machine), "/v1/apps/web/machines", "/v1/orgs/personal/machines", f"{at(machine)}/versions")
+    for path in paths:
+        for query in ("", "?include_leases=true", "?summary=true"):
+            assert nonce not in str((await api.get(path + query)).body)
+    updated = await api.post(at(machine), {"config": {"image": "nginx:2"}}, headers={NONCE: nonce})
+    assert nonce not in str(updated.body)
+    assert (await api.get(f"{at(machine)}/lease")).body["data"]["nonce"] == nonce
 
 
 @pytest.mark.parametrize(("query", "body", "seconds"), [("?ttl=13", None, 13), ("", {"ttl": 40}, 40), ("", None, 30)])
@@ -43,7 +55,7 @@ async def test_the_ttl_may_stand_in_the_query_or_in_the_body(query: str, body: A
         await asyncio.sleep(seconds + 0.01)
         gone = await api.get(f"{at(machine)}/lease")
         assert (gone.status, gone.body["message"]) == (404, "lease not found")
-        assert "nonce" not in await api.look(machine)
+        assert (await api.get(f"{at(machine)}?include_leases=true")).body.keys() & {"nonce", "lease"} == set()
 
 
 async def test_a_refresh_keeps_the_nonce(api: Api) -> None:

@@ -80,6 +80,40 @@ async def test_a_deleted_app_takes_everything_with_it() -> None:
         await api.machine(region="iad")
 
 
+async def listed(api: Api, query: str = "") -> list[str]:
+    said = await api.get(f"/v1/apps?org_slug=personal{query}")
+    assert said.body["total_apps"] == len(said.body["apps"])
+    return [app["name"] for app in said.body["apps"]]
+
+
+async def test_apps_are_listed_by_role(api: Api) -> None:
+    builder = {"app_name": "builder", "org_slug": "personal", "app_role_id": "remote-docker-builder"}
+    assert await listed(api, "&app_role=remote-docker-builder") == []
+    assert (await api.post("/v1/apps", builder)).body["app_role"] == "remote-docker-builder"
+    assert await listed(api, "&app_role=remote-docker-builder") == ["builder"]
+    assert await listed(api, "&app_role=postgres_cluster") == []
+    assert await listed(api) == ["web", "builder"]
+    query = '{ app(name: "builder") { role { id name } } web: app(name: "web") { role { name } } }'
+    found = (await api.post("/graphql", {"query": query})).body["data"]
+    assert found == {
+        "app": {"role": {"id": "remote-docker-builder", "name": "remote-docker-builder"}},
+        "web": {"role": None},
+    }
+
+
+async def test_a_repeat_with_the_same_key_returns_the_app(api: Api) -> None:
+    body = {"app_name": "api", "org_slug": "personal", "idempotency_key": "k1"}
+    first, second = await api.post("/v1/apps", body), await api.post("/v1/apps?wait=true", body)
+    assert (first.status, second.status) == (201, 201)
+    assert second.body == first.body
+    assert await listed(api) == ["web", "api"]
+    for other in ({"idempotency_key": "k2"}, {"idempotency_key": ""}, {"org_slug": "acme"}):
+        taken = await api.post("/v1/apps", body | other)
+        assert (taken.status, taken.body["status"]) == (422, "name_taken")
+    await api.ask("DELETE", "/v1/apps/api")
+    assert (await api.post("/v1/apps", body)).body["id"] != first.body["id"]
+
+
 async def test_every_region_is_shown_with_its_room() -> None:
     async with serving(capacity={"iad": 2, "lhr": 0}) as api:
         await api.app()

@@ -34,11 +34,20 @@ async def test_wait_is_woken_by_what_others_do(api: Api) -> None:
 
 async def test_wait_ends_after_a_minute_or_sooner(api: Api) -> None:
     machine = await api.machine()
-    for timeout, seconds in (("", 60), ("0", 60), ("5", 5), ("3600", 60)):
+    for timeout, seconds in (("", 60), ("1", 1), ("5", 5), ("60", 60)):
         before = now()
         said = await api.wait(machine, "stopped", **({"timeout": timeout} if timeout else {}))
         assert (said.status, said.body) == (408, expired("stopped", "started"))
         assert now() - before == pytest.approx(seconds, abs=0.01)
+
+
+@pytest.mark.parametrize("timeout", ["0", "61", "90", "3600", "-1"])
+async def test_a_wait_takes_one_second_to_a_minute(api: Api, timeout: str) -> None:
+    said = await api.wait(await api.machine(), "started", timeout=timeout)
+    assert (said.status, said.error) == (
+        400,
+        "invalid_argument: invalid WaitMachineRequest.Timeout: value must be inside range [1s, 1m0s]",
+    )
 
 
 async def test_wait_is_for_started_unless_told_otherwise(api: Api) -> None:
