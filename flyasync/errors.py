@@ -246,7 +246,8 @@ class SecretsNotReady(Conflict):
 class RateLimited(Refused):
     """Too many requests for one action on one identifier (429).
 
-    `retry_after` is in seconds; None where the API gave none.
+    `retry_after` is in seconds: what the API asked for, or what remains of a pause that kept the call from being sent.
+    It is None where the API named no time that makes sense.
     """
 
     advice = "Another process uses the same limit: 1 request a second for each action and identifier"
@@ -254,6 +255,10 @@ class RateLimited(Refused):
     def __init__(self, *args: Any, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
         self.retry_after = retry_after
+
+    def _details(self) -> str:
+        when = "" if self.retry_after is None else f": ask again after {round(self.retry_after, 1):g} s"
+        return f"{super()._details()}{when}"
 
 
 class Scope(StrEnum):

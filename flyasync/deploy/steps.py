@@ -47,6 +47,7 @@ from flyasync.errors import (
     FlyError,
     NoCapacity,
     NotFound,
+    RateLimited,
     SecretsNotReady,
     WaitFailed,
     WrongState,
@@ -58,6 +59,10 @@ __all__ = ["RETIRED", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]
 
 UPDATE_TRIES = 8
 """How often an update is tried whose answers are lost; asked again it does nothing if it has happened."""
+
+
+PAUSES = 2
+"""How often a step is taken again after a 429 whose pause was longer than its call could wait."""
 
 
 class GaveUp(FlyError):
@@ -104,8 +109,17 @@ class Steps:
         }
 
     async def take(self, step: Step, run: Run) -> None:
-        """Take one step with one machine; raises FlyError, or NoRoomError."""
-        await self._takes[type(step)](run, step)
+        """Take one step with one machine; raises FlyError, or NoRoomError.
+
+        A call that may not wait for the end of a pause raises RateLimited; a deploy has the time, and asks again.
+        """
+        for last in (*[False] * PAUSES, True):
+            try:
+                await self._takes[type(step)](run, step)
+                break
+            except RateLimited as limited:
+                if last or limited.may_have_happened:
+                    raise
         run.taken += 1
 
     def know(self, fleet: Fleet) -> None:

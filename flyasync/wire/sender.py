@@ -268,10 +268,10 @@ def _held_back(request: Request, failure: FlyError | None, seconds: float) -> Ra
     return RateLimited(
         request.operation,
         request.subject,
-        f"not sent, as a 429 pauses this operation for {seconds:.1f} s more, and the call may not take as long",
+        "not sent, as a 429 pauses this operation for longer than the call may take",
         status=HTTPStatus.TOO_MANY_REQUESTS,
         retry_after=seconds,
-        advice="Ask again after that; RetryPolicy(total=…) sets how long a call may take",
+        advice="RetryPolicy(total=…) sets how long a call may take",
     )
 
 

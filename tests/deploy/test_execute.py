@@ -509,3 +509,43 @@ async def test_only_the_first_create_of_an_empty_group_is_waited_for(base: Deplo
             seconds.append(report.seconds)
     launch, group = seconds
     assert launch + 1 <= group <= launch + 3
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "createMachine",
+        "updateMachine",
+        "getMachine",
+        "waitMachine",
+        "createMachineLease",
+        "machinesReleaseLease",
+        "cordonMachine",
+        "uncordonMachine",
+        "stopMachine",
+        "deleteMachine",
+    ],
+)
+@pytest.mark.parametrize("strategy", ["rolling", "bluegreen"])
+async def test_one_429_that_asks_for_an_hour_fails_no_deploy(base: DeployBuilder, strategy: str, action: str) -> None:
+    async with world(seed=1) as (emulator, fly):
+        first = base.with_guest(cpus=1, memory_mb=256).rolling()
+        await first.execute(fly)
+        await asyncio.sleep(300)
+        emulator.faults.add(Fault(does="refuse", action=action, status=429, headers={"Retry-After": "3600"}, times=1))
+        second = first.with_image("nginx:2").with_launch("v2")
+        report = await getattr(second, strategy)().wait_for("started").execute(fly)
+        await asyncio.sleep(60)  # until what was destroyed is not listed any more
+        assert [machine.config and machine.config.image for machine in await fly.machines.list("web")] == [
+            "nginx:2"
+        ] * 3
+    assert report.ok
+    assert report.seconds < 300
+
+
+async def test_429s_without_end_fail_a_deploy_in_the_end(base: DeployBuilder) -> None:
+    faults = [Fault(does="refuse", action="createMachine", status=429, headers={"Retry-After": "3600"})]
+    async with world(seed=1, faults=faults) as (_, fly):
+        report = await base.execute(fly)
+    assert not report.ok
+    assert report.seconds < 600
