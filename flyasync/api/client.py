@@ -84,7 +84,7 @@ class FlyClient:
         around = {} if base_url and is_here(self.base_url) else os.environ
         self.api_url = find_api_url(api_url, around, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
-        self._policy = policy = retry or RetryPolicy()
+        self._policy = policy = _policy(retry)
         own, found = _tokens(token, self.base_url)
         session = Session(self.base_url, own, timeouts)
         self._calls, self._polls = timeouts.calls, session.polls
@@ -229,6 +229,14 @@ def _limits(given: Any) -> Limits:
         return Limits(shared=given)
     if not isinstance(given, Limits):
         raise InvalidInput(f"limits is {given!r}, but must be Limits, or a word for what shares them, such as 'file'")
+    return given
+
+
+def _policy(given: Any) -> RetryPolicy:
+    if given is None:
+        return RetryPolicy()
+    if not isinstance(given, RetryPolicy):
+        raise InvalidInput(f"retry is {given!r}, but must be a RetryPolicy, such as RetryPolicy(attempts=3)")
     return given
 
 

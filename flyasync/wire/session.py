@@ -11,12 +11,13 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
 from flyasync.wire.credentials import SOCKET, Token
 from flyasync.wire.request import Reply, Request
+from flyasync.wire.validators import more_than, whole
 
 if sys.platform != "win32":
     from resource import RLIMIT_NOFILE, getrlimit
@@ -39,11 +40,11 @@ class Timeouts:
     taken before any timeout starts. `polls` is lowered to what the system's limit on open files allows.
     """
 
-    connect: float = field(default=10.0, validator=validators.gt(0))
-    reply: float = field(default=30.0, validator=validators.gt(0))
-    poll_grace: float = field(default=15.0, validator=validators.gt(0))
-    calls: int = field(default=64, validator=validators.ge(1))
-    polls: int = field(default=1000, validator=validators.ge(1))
+    connect: float = field(default=10.0, validator=more_than(0))
+    reply: float = field(default=30.0, validator=more_than(0))
+    poll_grace: float = field(default=15.0, validator=more_than(0))
+    calls: int = field(default=64, validator=whole(1))
+    polls: int = field(default=1000, validator=whole(1))
 
 
 class Session:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -77,6 +77,14 @@ def test_what_is_no_word_is_refused() -> None:
         FlyClient("a token", limits=wrong)
     with pytest.raises(TypeError, match="shared"):
         Limits(shared=wrong)
+
+
+def test_what_is_not_a_policy_or_a_timeout_is_refused_by_the_client() -> None:
+    wrong: Any = 3
+    with pytest.raises(InvalidInput, match=r"^retry is 3, but must be a RetryPolicy"):
+        FlyClient("a token", retry=wrong)
+    with pytest.raises(InvalidInput, match=r"^Timeouts\.reply is '30', but must be a number above 0$"):
+        FlyClient("a token", timeout=cast("Any", "30"))
 
 
 def test_a_blank_around_the_word_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
+from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, InvalidInput, NoReplyInTime
 from flyasync.wire.request import Reply, Request, path
-from flyasync.wire.session import RESERVED_FILES, Session
+from flyasync.wire.session import RESERVED_FILES, Session, Timeouts
 from tests.wire.scripted import (
     HEAD_END,
     SECRET,
@@ -520,3 +520,16 @@ async def test_a_session_shows_nothing_of_its_token() -> None:
     async with talking(ok) as (_, session):
         await session.exchange(a_request())
         assert SECRET not in f"{session!r} {session}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"connect": 0}, {"reply": "30"}, {"reply": None}, {"poll_grace": float("inf")}, {"calls": 0}, {"calls": 1.5},
+        {"polls": True},
+    ],
+)  # fmt: skip
+def test_timeouts_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(InvalidInput, match=rf"^Timeouts\.{name} is {value!r}, but must be an? "):
+        Timeouts(**wrong)
