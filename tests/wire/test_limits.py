@@ -410,7 +410,7 @@ async def test_a_pause_is_sat_out_without_a_slot() -> None:
     await asyncio.sleep(1)
     bucket.pause(30)
     await asyncio.sleep(3)
-    await slots.acquire()
+    await asyncio.wait_for(slots.acquire(), 1)
     assert rounded([now()]) == [4]
     slots.release()
     await waiting
