@@ -7,7 +7,7 @@ from typing import Any
 import click
 from attrs import fields
 
-from flyasync.emulator.faults import AFTER, BEFORE, MACHINE, Fault
+from flyasync.emulator.faults import AFTER, BEFORE, LISTS, MACHINE, Fault
 
 
 def read(text: str) -> Fault:
@@ -34,6 +34,6 @@ def _check(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if known[name] is str and not isinstance(value, str):
             raise click.BadParameter(f"{name} is {value!r}, but must be a text")
-    troubles = sorted(BEFORE | AFTER | MACHINE)
+    troubles = sorted(BEFORE | AFTER | LISTS | MACHINE)
     if given.get("does") not in troubles:
         raise click.BadParameter(f"does is {given.get('does')!r}, but must be one of {', '.join(troubles)}")

@@ -45,6 +45,8 @@ class Ask:
     authorization: str = field(default="", repr=False)
     nonce: str | None = field(default=None, repr=False)
     affinity: str = field(default="", repr=False)
+    # How many emulated seconds what a list knows is behind what happened.
+    behind: float = 0.0
 
     @property
     def app(self) -> str:

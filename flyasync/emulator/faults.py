@@ -12,14 +12,15 @@ from attrs import Attribute, asdict, define, field, frozen, validators
 from flyasync.emulator import ids
 from flyasync.emulator.operations import companions, operations
 
-BEFORE = frozenset({"refuse", "delay", "cut"})
-AFTER = frozenset({"refuse_after", "cut_after", "lose_answer"})
+BEFORE = frozenset({"refuse", "delay", "cut", "repeat"})
+AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
+LISTS = frozenset({"stale"})
 CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_critical", "checks_flap"})
 MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash"}
 
 
 def _known(_: Any, attribute: "Attribute[str]", value: str) -> None:
-    if value not in BEFORE | AFTER | MACHINE:
+    if value not in BEFORE | AFTER | LISTS | MACHINE:
         raise ValueError(f"{attribute.name}: no trouble is called {value!r}")
 
 
@@ -58,6 +59,13 @@ class Fault:
         `refuse_after`: do the work, then answer as `refuse` does, such as 408 for what took too long.
         `cut_after`: do the work, then close the connection instead of answering.
         `lose_answer`: do the work, then never answer.
+        `repeat`: do the work twice, as for a request that is delivered twice, `seconds` apart; answer the second.
+        `repeat_after`: do the work and answer; do it again `seconds` later.
+
+    Troubles of the lists of an app's or an organization's machines, and of an app's volumes:
+        `stale`: show each machine as it was `seconds` of emulated time ago, and leave out what is newer than that,
+            volumes too. What is asked for by its id is up to date. A list never goes back behind the first request
+            that found this fault in force.
 
     Troubles of a machine, met at each boot:
         `stay_created`, `stay_starting`: get stuck in that state.
@@ -177,6 +185,11 @@ class Faults:
     def clear(self) -> None:
         """End all trouble from now on; a machine already stuck stays so."""
         self._scripted.clear()
+
+    def include(self, kinds: Iterable[str]) -> bool:
+        """Whether a fault of these kinds is in force."""
+        wanted = frozenset(kinds)
+        return any(scripted.fault.does in wanted for scripted in self._scripted)
 
     def hits(self, fault: Fault) -> int:
         """Count how often `fault` has struck."""

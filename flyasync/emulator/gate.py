@@ -8,16 +8,17 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from flyasync.emulator import ids, sight
 from flyasync.emulator.ask import Answer, Ask, demand_authorized, refusal
 from flyasync.emulator.errors import Refused, bad_request
-from flyasync.emulator.faults import AFTER, BEFORE, Fault, Faults, Subject
+from flyasync.emulator.faults import AFTER, BEFORE, LISTS, Fault, Faults, Subject
 from flyasync.emulator.journal import Entry, Journal
 from flyasync.emulator.pulse import Pulse
 from flyasync.emulator.rates import Rates
@@ -26,6 +27,7 @@ from flyasync.emulator.routing import Handler, LongHandler
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
+_LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes"})
 
 
 class _Struck(Exception):
@@ -75,10 +77,13 @@ class Gate:
         self._handlers = handlers
         self._long_handlers = long_handlers
         self._inside: dict[asyncio.Task[object], web.Request] = {}
+        self._late: set[asyncio.Task[None]] = set()
         self.reset()
 
     def reset(self) -> None:
-        """Forget every request, and draw the same numbers again."""
+        """Forget every request, what was to be delivered later too, and draw the same numbers again."""
+        for late in self._late:
+            late.cancel()
         self.journal = Journal()
         self._rates = Rates()
         self._latency = ids.seeded(self._manners.seed, "latency")
@@ -107,8 +112,10 @@ class Gate:
         """Close the connection of every request that is still inside, and see them out."""
         for request in self._inside.values():
             _cut(request)
-        if self._inside:
-            await asyncio.wait(list(self._inside), timeout=1)
+        for late in self._late:
+            late.cancel()
+        if left := [*self._inside, *self._late]:
+            await asyncio.wait(left, timeout=1)
 
     async def _pass(self, visit: _Visit) -> web.StreamResponse:
         await asyncio.sleep(self._latency.uniform(*self._manners.latency))
@@ -123,6 +130,7 @@ class Gate:
         try:
             demand_authorized(visit.ask.authorization)
             await self._meet(visit, subject)
+            self._lag(visit, subject)
             if self._manners.has_limits:
                 self._limit(visit)
             return await self._work(visit.ask)
@@ -134,8 +142,30 @@ class Gate:
             visit.faults.append(fault.does)
             if fault.does == "delay":
                 await asyncio.sleep(fault.seconds)
+            elif fault.does == "repeat":
+                await self._deliver(visit.ask)
+                await asyncio.sleep(fault.seconds)
             else:
                 raise _Struck(_refusal_of(fault) if fault.does == "refuse" else None)
+
+    def _lag(self, visit: _Visit, subject: Subject) -> None:
+        if not self.faults.include(LISTS):
+            return
+        self.pulse.during(self.pulse.world.keep_past)
+        if visit.ask.action in _LAGGING and (fault := next(self.faults.strike(LISTS, subject), None)):
+            visit.faults.append(fault.does)
+            visit.ask = evolve(visit.ask, behind=fault.seconds)
+
+    async def _deliver(self, ask: Ask) -> None:
+        """Do the work of a request as the server does that is sent a copy of it; no client sees the answer."""
+        if self._manners.has_limits and self._rates.wait(ask.action, ask.identifier, now=self.pulse.seconds()):
+            return
+        with suppress(Refused):
+            await self._work(ask)
+
+    async def _deliver_later(self, ask: Ask, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._deliver(ask)
 
     def _limit(self, visit: _Visit) -> None:
         wait = self._rates.wait(visit.ask.action, visit.ask.identifier, now=self.pulse.seconds())
@@ -163,6 +193,11 @@ class Gate:
             return self._cut_off(visit, answer.status)
         if fault.does == "refuse_after":
             return self._tell(visit, _refusal_of(fault))
+        if fault.does == "repeat_after":
+            late = asyncio.create_task(self._deliver_later(visit.ask, fault.seconds))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+            return self._tell(visit, answer)
         self._log(visit, answer.status)
         await asyncio.get_running_loop().create_future()
         raise RuntimeError("an answer that was lost came back")

@@ -76,11 +76,6 @@ def create(world: World, app: str, launch: Launch) -> Machine:
     return machine
 
 
-def listed(world: World, app: str, wanted: Filter) -> list[Machine]:
-    """List the machines of an app, oldest first."""
-    return [machine for machine in world.machines_of(app) if wanted.keeps(machine)]
-
-
 def serving(world: World, app: str) -> Counter[str]:
     """Count the machines of an app that serve at the world's present moment, by region; none for an app not there."""
     return Counter(item.region for item in world.machines.values() if item.app == app and serves(world, item))
@@ -140,6 +135,7 @@ def write_metadata(
     merged = {**(machine.config.get("metadata") or {}), **changes}
     machine.config = machine.config | {"metadata": {key: value for key, value in merged.items() if value}}
     machine.updated_at = world.clock
+    world.keep(machine)
 
 
 def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> Machine:

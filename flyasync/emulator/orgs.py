@@ -1,5 +1,6 @@
 """Organizations: they exist by being named, and their machines and volumes are listed together."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from attrs import frozen
@@ -40,8 +41,10 @@ def number(slug: str) -> int:
     return sum(slug.encode()) + 1000
 
 
-def machines(world: World, slug: str, wanted: Wanted) -> Page[Machine]:
-    """Give a page of machines, the least recently changed first, without those in regions that cannot be read.
+def machines(world: World, slug: str, wanted: Wanted, known: Iterable[Machine]) -> Page[Machine]:
+    """Give a page of the machines that are known, the least recently changed first.
+
+    Those in regions that cannot be read are missing.
 
     One that changes between two pages comes again: it is behind the cursor once more.
     """
@@ -49,9 +52,8 @@ def machines(world: World, slug: str, wanted: Wanted) -> Page[Machine]:
     apps = _apps(world, slug)
     found = [
         machine
-        for machine in world.machines.values()
+        for machine in known
         if machine.app in apps
-        and machine.visible_at <= world.clock
         and machine.region not in world.error_regions
         and machine.updated_at > since
         and (wanted.with_deleted or not machine.is_destroyed)

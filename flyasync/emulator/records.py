@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from flyasync.emulator.course import Course
 from flyasync.emulator.gojson import Json
@@ -134,6 +134,10 @@ class Machine:
     reached: deque[Reach] = Factory(lambda: deque(maxlen=_REACHED_KEPT))
     versions: list[Version] = Factory(list)
     check_phases: tuple[CheckPhase, ...] = ()
+
+    def copy(self) -> "Machine":
+        """Return this machine as it is now, which later changes leave alone."""
+        return evolve(self, events=self.events.copy())
 
     @property
     def is_destroyed(self) -> bool:

@@ -41,9 +41,11 @@ def create(world: World, ask: Ask) -> Answer:
 
 def listing(world: World, ask: Ask) -> Answer:
     """List machines as a bare array."""
-    found = sight.seen(world, ask, machines.listed(world, ask.app, _filter(ask)))
+    wanted = _filter(ask)
+    found = [item for item in sight.seen(world, ask, world.machines_of(ask.app)) if wanted.keeps(item)]
     summary, with_lease = ask.flag("summary"), ask.flag("include_leases")
-    return Answer(body=[views.machine(world, item, summary=summary, with_lease=with_lease) for item in found])
+    rows = [views.machine(world, item, summary=summary, with_lease=with_lease, behind=ask.behind) for item in found]
+    return Answer(body=rows)
 
 
 def get(world: World, ask: Ask) -> Answer:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from flyasync.emulator import orgs, paging, views_holdings, volumes
+from flyasync.emulator import orgs, paging, sight, views_holdings, volumes
 from flyasync.emulator.ask import Answer, Ask
 from flyasync.emulator.routing import Handler
 from flyasync.emulator.world import World
@@ -12,7 +12,8 @@ _USUAL, _MOST = 100, 1000
 
 def machines(world: World, ask: Ask) -> Answer:
     """List machines, and the regions that could not be read."""
-    found = orgs.machines(world, ask.params["org_slug"], _wanted(ask))
+    known = sight.seen(world, ask, world.machines.values())
+    found = orgs.machines(world, ask.params["org_slug"], _wanted(ask), known)
     summary = ask.flag("summary")
     body = {
         "machines": [views_holdings.org_machine(world, item, summary=summary) for item in found.items],

@@ -34,7 +34,9 @@ def create(world: World, ask: Ask) -> Answer:
 
 def listing(world: World, ask: Ask) -> Answer:
     """List volumes as a bare array."""
-    return Answer(body=[views.volume(world, volume) for volume in volumes.listed(world, ask.app)])
+    then = world.clock - ask.behind
+    found = [volume for volume in volumes.listed(world, ask.app) if volume.created_at <= then]
+    return Answer(body=[views.volume(world, volume) for volume in found])
 
 
 def get(world: World, ask: Ask) -> Answer:

@@ -43,9 +43,14 @@ def _demand_host(machine: Machine, ask: Ask) -> None:
 
 
 def seen(world: World, ask: Ask, machines: Iterable[Machine]) -> list[Machine]:
-    """Give the machines of one app that the node that is asked knows."""
-    is_near = _is_near(world.app(ask.app), ask)
-    return [machine for machine in machines if is_near or machine.visible_at <= world.clock]
+    """Return the machines that the node that is asked knows, as it knows them: a list may lag behind."""
+    known = [machine for machine in machines if machine.visible_at <= world.clock or _is_near_to(world, machine, ask)]
+    records = [world.as_of(machine, world.clock - ask.behind) for machine in known]
+    return [record for record in records if record is not None]
+
+
+def _is_near_to(world: World, machine: Machine, ask: Ask) -> bool:
+    return machine.app == ask.app and _is_near(world.app(machine.app), ask)
 
 
 def _is_near(app: App, ask: Ask) -> bool:

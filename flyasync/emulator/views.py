@@ -41,15 +41,17 @@ def app_row(world: World, record: App) -> Json:
     return {"id": record.id, "name": record.name, **_counts(world, record), "network": record.network}
 
 
-def machine(world: World, record: Machine, *, summary: bool = False, with_lease: bool = False) -> Json:
-    """Show a machine; a summary leaves out config, events and checks.
+def machine(
+    world: World, record: Machine, *, summary: bool = False, with_lease: bool = False, behind: float = 0.0
+) -> Json:
+    """Show a machine, its checks as they were `behind` seconds ago; a summary leaves out config, events and checks.
 
     A lease is shown without its nonce, which belongs to the holder.
     """
     lease = leases.current(world, record)
     shown = _identity(world, record)
     if not summary:
-        shown |= _details(world, record)
+        shown |= _details(world, record, world.clock - behind)
     if lease is not None and with_lease:
         shown["lease"] = _stripped(world, lease)
     return shown
@@ -142,14 +144,14 @@ def _identity(world: World, record: Machine) -> Json:
     }
 
 
-def _details(world: World, record: Machine) -> dict[str, Any]:
+def _details(world: World, record: Machine, now: float) -> dict[str, Any]:
     containers = [{"name": item.get("name"), "state": record.state} for item in record.config.get("containers") or ()]
     return {
         "config": record.config if record.has_host else None,
         **({} if record.has_host else {"incomplete_config": record.config}),
         **({"containers": containers} if containers else {}),
         "events": events(world, record),
-        "checks": checks.rows(world, record, world.clock),
+        "checks": checks.rows(world, record, now),
     }
 
 

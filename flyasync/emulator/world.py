@@ -19,6 +19,7 @@ from flyasync.emulator.processes import Output
 from flyasync.emulator.records import App, CheckPhase, Event, Machine, Move, Volume
 from flyasync.emulator.regions import CODES
 
+_PAST_KEPT = 120.0
 Watcher = Callable[[Machine], None]
 
 
@@ -53,6 +54,8 @@ class World:
     watchers: list[Watcher] = Factory(list)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
+    # What each machine was, and from when on, oldest first; None until a list has to show it.
+    past: dict[str, list[tuple[float, Machine]]] | None = None
     _of_app: dict[str, dict[str, Machine]] = Factory(dict)
     _by_name: dict[tuple[str, str], Machine] = Factory(dict)
     _due: list[tuple[float, int, str]] = Factory(list)
@@ -183,9 +186,37 @@ class World:
         )
         self.app(app).lines.append(line)
 
+    def keep_past(self) -> None:
+        """Keep what machines were from now on, so that a list can lag behind."""
+        if self.past is None:
+            self.past = {}
+            for machine in self.machines.values():
+                self.keep(machine)
+
+    def keep(self, machine: Machine) -> None:
+        """Keep what a machine is now, if the past is kept."""
+        if self.past is None:
+            return
+        entries = self.past.setdefault(machine.id, [])
+        entries.append((self.clock, machine.copy()))
+        # Nothing lags more than this.
+        while len(entries) > 1 and entries[1][0] < self.clock - _PAST_KEPT:
+            del entries[0]
+
+    def as_of(self, machine: Machine, then: float) -> Machine | None:
+        """Return what a machine was at a moment, None if it was not there; what was not kept is as old as can be."""
+        if then >= self.clock:
+            return machine
+        if machine.created_at > then:
+            return None
+        entries = (self.past or {}).get(machine.id) or [(self.clock, machine)]
+        known = [record for at, record in entries if at <= then]
+        return known[-1] if known else entries[0][1]
+
     def note_change(self, machine: Machine) -> None:
         """Tell the watchers that a machine changed, and remember it for those who wait for it."""
         self._changed.add(machine.id)
+        self.keep(machine)
         for tell in tuple(self.watchers):
             tell(machine)
 
