@@ -15,13 +15,18 @@ FlyError
 │   │   ├── Unauthorized    401: no token, or one the API does not know
 │   │   ├── Forbidden       403: a token without access to this
 │   │   ├── NotFound        404, 410: no such app, machine, volume…
+│   │   │   ├── AppNotFound     no app of that name
+│   │   │   └── MachineNotFound no machine of that id
+│   │   ├── ImageNotFound   the registry does not have the image, or not yet
 │   │   ├── Conflict        409, 412: not as things stand
 │   │   │   ├── LeaseHeld       somebody else holds the machine's lease: `holder`, `expires_at`
 │   │   │   ├── NameTaken       the name is in use: `existing_id` when the API names the holder
 │   │   │   ├── AlreadyStarting the machine is starting or started already
 │   │   │   ├── WrongState      the machine's state does not allow this action
+│   │   │   │   └── NotSettled      not now: the machine is on its way to another state
 │   │   │   ├── StaleVersion    somebody changed it since it was read
 │   │   │   ├── VolumeInUse     another machine holds the volume: `machine_id`
+│   │   │   │   └── ClaimLingers    the machine that held the volume is gone, but not its claim
 │   │   │   └── SecretsNotReady the secrets version asked for has not arrived yet
 │   │   ├── RateLimited     429: `retry_after`
 │   │   ├── NoCapacity      no room, whatever the status: `scope` says where
@@ -134,7 +139,12 @@ class Refused(CallFailed):
 
     `status` is the HTTP status; `code` is the API's own word for the reason, where it gives one; `message` is its
     prose; `request_id` is what Fly.io's support asks for.
+
+    `clears_within` is the number of seconds within which such a refusal clears by itself, if it ever does: for so long
+    the client has sent the request again before it raised the error. It is 0 for one that is permanent.
     """
+
+    clears_within = 0.0
 
     def __init__(
         self,
@@ -182,6 +192,25 @@ class NotFound(Refused):
     advice = "Check the name; what was made or destroyed a moment ago may be told differently for some seconds"
 
 
+class AppNotFound(NotFound):
+    """No app has this name; one that was just created may be unknown for up to a minute."""
+
+
+class MachineNotFound(NotFound):
+    """No machine has this id, or not any longer; a second request has confirmed it, since the API errs now and then."""
+
+    clears_within = 2.0
+
+
+class ImageNotFound(Refused):
+    """The registry does not have the image; one that was just pushed is found within seconds."""
+
+    clears_within = 60.0
+    advice = (
+        "Check the image's name and tag, and that it was pushed: it was not found for as long as a new one may take"
+    )
+
+
 class Conflict(Refused):
     """Not as things stand (409, 412); the subclasses say which thing stands in the way."""
 
@@ -221,6 +250,12 @@ class WrongState(Conflict):
     advice = "Wait for the machine to settle, then try again"
 
 
+class NotSettled(WrongState):
+    """The machine is on its way from one state to another, or has only just arrived; then it allows the action."""
+
+    clears_within = 30.0
+
+
 class StaleVersion(Conflict):
     """Somebody changed it since it was read."""
 
@@ -228,18 +263,26 @@ class StaleVersion(Conflict):
 
 
 class VolumeInUse(Conflict):
-    """Another machine holds the volume; `machine_id` says which, unless the claim only lingers."""
+    """Another machine holds the volume; `machine_id` says which."""
 
-    advice = "Destroy or detach that machine first; a claim of a destroyed machine clears within seconds"
+    advice = "Destroy that machine first, or use another volume"
 
     def __init__(self, *args: Any, machine_id: str | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
         self.machine_id = machine_id
 
 
+class ClaimLingers(VolumeInUse):
+    """The machine that held the volume is gone, and its claim is not cleared yet; that may take minutes."""
+
+    clears_within = 120.0
+    advice = "Try again in a few minutes, or use another volume"
+
+
 class SecretsNotReady(Conflict):
     """The secrets version asked for has not reached this app's machines yet."""
 
+    clears_within = 60.0
     advice = "Try again in a moment"
 
 

@@ -33,8 +33,8 @@ ORDER: dict[str, list[str]] = {
         "limits_redis", "credentials", "limits_backing", "retries", "session", "sender",
     ],
     "api": [
-        "call", "spans", "paging", "prospects", "watch", "waits", "once", "leases", "changes", "fly_toml", "apps",
-        "actions", "waiting", "metadata", "processes", "machines", "volumes", "secrets", "secret_keys",
+        "call", "spans", "paging", "prospects", "watch", "waits", "once", "leases", "claims", "changes", "fly_toml",
+        "apps", "actions", "waiting", "metadata", "processes", "machines", "volumes", "secrets", "secret_keys",
         "certificates", "ip_assignments", "tokens", "graphql", "orgs", "logs", "platform",
         "postgres_databases", "postgres", "client",
     ],
@@ -66,7 +66,7 @@ ORDER: dict[str, list[str]] = {
         "destroy", "apps", "machine_config",
         "machine_actions", "machine_views", "machine_changes", "machine_metadata", "machine_lease", "machines",
         "volumes", "env_file", "secrets", "certificates", "ips", "regions", "tokens", "lint", "emulator", "completion",
-        "limits_notes", "main",
+        "notes", "main",
     ],
 }  # fmt: skip
 THIRD_PARTY: dict[str, set[str]] = {

@@ -18,8 +18,9 @@ class Actions:
     async def start(self, app: str, machine_id: str, *, nonce: str | None = None) -> StartResult:
         """Start a stopped or suspended machine; `wait` for `started` after it.
 
-        Raises AlreadyStarting when there is nothing to do, WrongState while the machine is being created, replaced or
-        stopped, and for some seconds after it has stopped. Safe to repeat, and repeated after a lost answer.
+        Raises AlreadyStarting when there is nothing to do. While the machine is being created, replaced or stopped, and
+        for some seconds after that, the API refuses: it is asked again for up to 30 s, then NotSettled is raised. Safe
+        to repeat, and repeated after a lost answer.
         """
         ask = _action("start", app, machine_id, nonce=nonce)
         answer = await self._caller.read(ask, StartResult)

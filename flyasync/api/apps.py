@@ -1,9 +1,11 @@
 """Apps: the names that machines, volumes and addresses belong to."""
 
+from secrets import token_hex
+
 from attrs import frozen
 
 from flyasync.api.call import Caller, given, request
-from flyasync.errors import NameTaken
+from flyasync.errors import FlyError, Forbidden, NameTaken
 from flyasync.models.app import App, AppList
 from flyasync.models.lint import check_app_name, refuse
 from flyasync.models.scalars import duration
@@ -27,8 +29,10 @@ class Apps:
         """Create an app, and answer once the whole of Fly.io knows it.
 
         `network` puts it on a private network of its own, for its whole life. Raises InvalidInput for a name that the
-        API would refuse, and NameTaken for one in use. Not repeated when the answer is lost: get the app to see.
-        Cancelled, it may have been created.
+        API would refuse, and NameTaken for one in use. Repeated after a lost answer: an idempotency key has the API
+        return the same app, and where the name is taken by then, the app counts as created if it is in `org_slug`.
+        For a minute, calls about it are repeated while parts of the API do not know it yet. Cancelled, it may have been
+        created.
         """
         refuse(check_app_name(app))
         ask = request(
@@ -36,16 +40,43 @@ class Apps:
             org_slug,  # a rate of its own for each new app would bound nothing
             to="POST apps",
             subject=app,
-            repeat=Repeat.UNSENT,
+            repeat=Repeat.ANYTIME,
             query={"wait": True},
-            body={"name": app, "org_slug": org_slug, **given(network=network, enable_subdomains=enable_subdomains)},
+            body={
+                # The documents say app_name, the official client sends name.
+                "name": app,
+                "app_name": app,
+                "org_slug": org_slug,
+                "idempotency_key": token_hex(16),
+                **given(network=network, enable_subdomains=enable_subdomains),
+            },
         )
         try:
             # The documents show an answer without a name.
-            return await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
+            made = await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
         except NameTaken as taken:
-            taken.advice = f"Choose another name than {app!r}; it is one namespace for all of Fly.io"
-            raise
+            made = await self._made(app, org_slug, taken)
+        self._caller.created(app)
+        return made
+
+    async def _made(self, app: str, org_slug: str, taken: NameTaken) -> App:
+        """Return the app that has the name, if an attempt whose answer was lost may have made it; or raise `taken`."""
+        taken.advice = f"Choose another name than {app!r}; it is one namespace for all of Fly.io"
+        if not taken.may_have_happened:
+            raise taken
+        self._caller.created(app)  # if so, it is as new as can be
+        try:
+            found = await self.get(app)
+        except Forbidden:
+            found = None
+        except FlyError:
+            self._caller.deleted(app)
+            raise taken from None
+        if found and found.organization and found.organization.slug == org_slug:
+            return found
+        self._caller.deleted(app)
+        taken.may_have_happened = False
+        raise taken
 
     async def list(self, org_slug: str, *, app_role: str | None = None) -> tuple[App, ...]:
         """List the apps of an organization; needs a token of the organization, not of one app."""
@@ -68,12 +99,13 @@ class Apps:
     async def delete(self, app: str, *, force: bool | None = None) -> None:
         """Delete an app and everything in it: machines, volumes, addresses, secrets.
 
-        `force` stops its machines first. Repeated after a lost answer, so NotFound may mean that it has just been
-        deleted. At most 100 a minute (docs: machines/api/working-with-machines-api, "Rate limits").
+        `force` stops its machines first. Repeated after a lost answer. At most 100 a minute (docs:
+        machines/api/working-with-machines-api, "Rate limits").
         """
         await self._caller.ask(
             request("apps.delete", app, to="DELETE apps/{}", repeat=Repeat.ANYTIME, query={"force": force})
         )
+        self._caller.deleted(app)
 
     async def create_deploy_token(self, app: str, *, expiry: float | str | None = None) -> str:
         """Make a token that may do everything to this app, and nothing else; give it as an Authorization header.

@@ -1,12 +1,23 @@
 """What every resource shares: building a request, and reading its answer into a model."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from flyasync.errors import RateLimited, ServerFault, TimedOut, Unanswered, Unreadable
+from flyasync.errors import (
+    AppNotFound,
+    NotFound,
+    RateLimited,
+    Refused,
+    ServerFault,
+    TimedOut,
+    Unanswered,
+    Unauthorized,
+    Unreadable,
+)
 from flyasync.models.convert import Mismatch, structure
 from flyasync.wire.request import Flight, Repeat, Request, path
 from flyasync.wire.sender import Sender
@@ -17,6 +28,9 @@ NONCE = "fly-machine-lease-nonce"
 
 TROUBLE = (Unanswered, RateLimited, ServerFault, TimedOut)
 """What passes by itself: a wait, or a lease that is being kept, outlasts it."""
+
+NEW_APP: Final = 60.0
+"""Seconds for which an app that was just created may be unknown, or refuse its token, on some of the API's nodes."""
 
 QueryValue = str | int | bool | Iterable[str] | None
 
@@ -93,18 +107,59 @@ def enveloped(answer: Any) -> Any:
 
 @frozen
 class Caller:
-    """Sends requests for a resource and reads the answers."""
+    """Sends requests for a resource and reads the answers; it remembers which apps were just created."""
 
     _sender: Sender
+    _new_apps: dict[str, float | None] = field(factory=dict)
 
     async def ask(self, request: Request) -> Any:
-        """Give the answer's JSON as it came."""
-        return await self._sender.send(request)
+        """Return the answer's JSON as it came; None for a DELETE that finds that an earlier attempt has done it."""
+        try:
+            return await self._sender.send(self._informed(request))
+        except NotFound as absent:
+            # The answer to that attempt was lost, and here it is.
+            if request.method == "DELETE" and absent.may_have_happened:
+                return None
+            raise
 
     async def read(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T:
         """Give the answer, or the part of it that `pick` takes, as a `kind`; raises Unreadable when it is not one."""
-        answer = await self._sender.send(request)
-        try:
-            return structure(pick(answer) if pick else answer, kind)
-        except (Mismatch, TypeError) as error:
-            raise Unreadable(request.operation, request.subject, f"the answer is not as documented: {error}") from error
+        return _read(request, await self._sender.send(self._informed(request)), kind, pick)
+
+    async def remove(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T | None:
+        """Send a DELETE whose answer is a `kind`, as `read` does; return None when the answer was lost for good."""
+        answer = await self.ask(request)
+        return None if answer is None else _read(request, answer, kind, pick)
+
+    def created(self, app: str) -> None:
+        """Note that an app was just created: for a while, that it is unknown or refuses the token is transient."""
+        self._new_apps[app] = None  # until when, the next request about it decides
+
+    def deleted(self, app: str) -> None:
+        """Note that an app is not new any longer, for it was deleted or is not ours."""
+        self._new_apps.pop(app, None)
+
+    def _informed(self, request: Request) -> Request:
+        """Have a request to a new app outlast what the API answers until all its nodes know the app."""
+        app = request.identifier.partition("/")[0]
+        if app not in self._new_apps:
+            return request
+        now = asyncio.get_running_loop().time()
+        known_by = self._new_apps[app] = self._new_apps[app] or now + NEW_APP
+        if now >= known_by:
+            self.deleted(app)
+            return request
+
+        def clears_within(refusal: Refused) -> float:
+            if app in self._new_apps and isinstance(refusal, AppNotFound | Unauthorized):
+                return known_by - now
+            return request.clears_within(refusal)
+
+        return evolve(request, clears_within=clears_within)
+
+
+def _read(request: Request, answer: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
+    try:
+        return structure(pick(answer) if pick else answer, kind)
+    except (Mismatch, TypeError) as error:
+        raise Unreadable(request.operation, request.subject, f"the answer is not as documented: {error}") from error

@@ -62,7 +62,7 @@ class Certificates:
     async def delete(self, app: str, hostname: str) -> None:
         """Take a hostname and all its certificates from an app.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
         ask = _request("delete", "DELETE apps/{}/certificates/{}", app, hostname)
         await self._caller.ask(ask)
@@ -70,21 +70,27 @@ class Certificates:
     async def delete_acme(self, app: str, hostname: str) -> Certificate:
         """Give up the certificate by ACME, and keep one of your own; the answer is what is left.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
-        return await self._one("delete_acme", "DELETE apps/{}/certificates/{}/acme", app, hostname)
+        return await self._left("delete_acme", "DELETE apps/{}/certificates/{}/acme", app, hostname)
 
     async def delete_custom(self, app: str, hostname: str) -> Certificate:
         """Give up a certificate of your own, and keep the one by ACME; heed the answer's `warning`.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
-        return await self._one("delete_custom", "DELETE apps/{}/certificates/{}/custom", app, hostname)
+        return await self._left("delete_custom", "DELETE apps/{}/certificates/{}/custom", app, hostname)
 
     async def _create(self, kind: str, app: str, body: dict[str, str]) -> Certificate:
         to = f"POST apps/{{}}/certificates/{kind}"
         ask = request(f"certificates.create_{kind}", app, to=to, repeat=Repeat.UNSENT, body=body)
         return await self._caller.read(ask, Certificate)
+
+    async def _left(self, verb: str, to: str, app: str, hostname: str) -> Certificate:
+        """Delete a part of what a hostname has, and return the rest."""
+        return await self._caller.remove(_request(verb, to, app, hostname), Certificate) or await self.get(
+            app, hostname
+        )
 
     async def _one(self, verb: str, to: str, app: str, hostname: str) -> Certificate:
         return await self._caller.read(_request(verb, to, app, hostname), Certificate)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flyasync.api.secrets import Secrets
     from flyasync.api.tokens import Tokens
     from flyasync.api.volumes import Volumes
+    from flyasync.models.machine import Machine
 
 COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
 """For api.fly.io, which publishes no rates: as fast as flyctl looks at logs, and no faster."""
@@ -125,7 +126,7 @@ class FlyClient:
         """Volumes: create, find, extend and delete them, and their snapshots."""
         from flyasync.api.volumes import Volumes
 
-        return Volumes(self._caller)
+        return Volumes(self._caller, self._machine)
 
     @cached_property
     def secrets(self) -> "Secrets":
@@ -194,6 +195,9 @@ class FlyClient:
     def spans(self) -> Spans:
         """By which `on_event` is told what requests are for, as deploys do."""
         return self._spans
+
+    async def _machine(self, app: str, machine_id: str) -> "Machine":
+        return await self.machines.get(app, machine_id)  # here, so that volumes alone do not import what machines need
 
     async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask the GraphQL API at `api_url`, and give the answer's `data`: for the little that REST lacks.

@@ -45,7 +45,7 @@ class IPAssignments:
     async def delete(self, app: str, ip: str) -> None:
         """Take an address from an app; a dedicated one will not come back.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
         ask = request(
             "ip_assignments.delete", app, parts=(ip,), to="DELETE apps/{}/ip_assignments/{}", repeat=Repeat.ANYTIME

@@ -83,7 +83,7 @@ class Leases:
         )
 
     async def release(self, app: str, machine_id: str, nonce: str) -> None:
-        """Give the lease back. Repeated after a lost answer, so NotFound may mean that it has just been released."""
+        """Give the lease back. Repeated after a lost answer. Raises NotFound when it has ended already."""
         await self._caller.ask(
             request(
                 "leases.release",

@@ -7,6 +7,7 @@ from typing import Any
 from flyasync.api.actions import Actions
 from flyasync.api.call import Caller, QueryValue, given, request
 from flyasync.api.changes import Changes
+from flyasync.api.claims import unclaimed
 from flyasync.api.leases import Leases
 from flyasync.api.metadata import Metadata
 from flyasync.api.once import Creation, Once
@@ -85,8 +86,10 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
         the answer holds the `nonce` of a lease on it. The rate is per app: one create a second, three at once.
 
         Raises InvalidInput for a config that the API would refuse, NoCapacity when there is no room, NameTaken for a
-        name in use. Never repeated when the answer is lost, since every create that arrives makes a machine: use
-        `create_once` for that. Cancelled, it may have been created, unless `flight` says that the request never left.
+        name in use, VolumeInUse for a volume that a machine holds. An image that was just pushed and a volume whose
+        machine is gone are waited for first (ImageNotFound, ClaimLingers). Never repeated when the answer is lost,
+        since every create that arrives makes a machine: use `create_once` for that. Cancelled, it may have been
+        created, unless `flight` says that the request never left.
         """
         refuse(check_config(config))
         body = given(
@@ -106,7 +109,7 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
             body={"config": unstructure(config), **body},
             flight=flight,
         )
-        return await self._caller.read(ask, Machine)
+        return await unclaimed(ask, lambda ask: self._caller.read(ask, Machine), partial(self.get, app))
 
     async def create_once(self, app: str, config: MachineConfig, *, name: str, launch: str, **options: Any) -> Machine:
         """Create the machine `name` exactly once, however many answers are lost.
@@ -192,8 +195,8 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
     async def delete(self, app: str, machine_id: str, *, force: bool | None = None, nonce: str | None = None) -> None:
         """Destroy a machine; `force` kills it first if it runs.
 
-        Raises WrongState for a running machine without `force`. Repeated after a lost answer, so NotFound may mean that
-        it has just been destroyed. It can be read for a while longer, in state `destroyed`.
+        Raises WrongState for a running machine without `force`. Repeated after a lost answer. It can be read for a
+        while longer, in state `destroyed`.
         """
         await self._caller.ask(
             request(

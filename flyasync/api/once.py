@@ -31,7 +31,7 @@ class Creation:
     `machine` is there once it was made or found, `adopted` when it was there before or somebody else made it: `id` is
     in its metadata, so that it says itself whose it is. `may_have_happened` while some request is unexplained.
     `refusal` is a certain no that came while an earlier request was still unexplained. `on_leave` is called each time
-    that a request leaves.
+    that a request leaves. One that `is_urgent` goes ahead of all other creates of its app that have not left yet.
     """
 
     app: str
@@ -41,6 +41,7 @@ class Creation:
     options: Mapping[str, Any] = Factory(dict)
     id: str = Factory(partial(token_hex, 8))
     on_leave: Callable[[], None] = field(default=lambda: None)
+    is_urgent: bool = False
     machine: Machine | None = None
     adopted: bool = False
     may_have_happened: bool = False
@@ -98,7 +99,7 @@ class Once:
 
         A second cancellation cuts it nevertheless.
         """
-        flight = Flight(on_leave=creation.on_leave)
+        flight = Flight(on_leave=creation.on_leave, is_urgent=creation.is_urgent)
         tags = {LAUNCH: creation.launch, CREATION: creation.id}
         config = evolve(creation.config, metadata={**(creation.config.metadata or {}), **tags})
         create = asyncio.ensure_future(

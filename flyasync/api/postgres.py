@@ -67,7 +67,7 @@ class Postgres(PostgresDatabases):
     async def delete(self, cluster_id: str) -> None:
         """Delete a cluster with all that is in it.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
         await self._caller.ask(asks("delete", "DELETE {}", cluster_id))
 
@@ -115,5 +115,5 @@ class Postgres(PostgresDatabases):
         return await self._read(ask, PostgresAttachment)
 
     async def detach(self, cluster_id: str, app: str) -> None:
-        """Undo `attach`. Repeated after a lost answer, so NotFound may mean that it has just been done."""
+        """Undo `attach`. Repeated after a lost answer."""
         await self._caller.ask(asks("detach", "DELETE {}/attachments/{}", cluster_id, app))

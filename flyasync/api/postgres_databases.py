@@ -30,9 +30,10 @@ class PostgresDatabases:
     async def delete_database(self, cluster_id: str, name: str) -> PostgresDatabase:
         """Delete a database with all that is in it.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
-        return await self._read(asks("delete_database", "DELETE {}/databases/{}", cluster_id, name), PostgresDatabase)
+        ask = asks("delete_database", "DELETE {}/databases/{}", cluster_id, name)
+        return await self._caller.remove(ask, PostgresDatabase, pick=enveloped) or PostgresDatabase(name=name)
 
     async def list_extensions(self, cluster_id: str, database: str) -> tuple[PostgresExtension, ...]:
         """List the extensions that a database can have; those that it has are `installed`."""
@@ -59,7 +60,7 @@ class PostgresDatabases:
     async def disable_extension(self, cluster_id: str, database: str, name: str, *, force: bool | None = None) -> None:
         """Take an extension from a database; `force` also drops what depends on it.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been done.
+        Repeated after a lost answer.
         """
         to = "DELETE {}/databases/{}/extensions/{}"
         await self._caller.ask(asks("disable_extension", to, cluster_id, database, name, query={"force": force}))
@@ -79,7 +80,7 @@ class PostgresDatabases:
         await self._caller.ask(asks("update_user_role", "PATCH {}/users/{}", cluster_id, username, body={"role": role}))
 
     async def delete_user(self, cluster_id: str, username: str) -> None:
-        """Delete a user. Repeated after a lost answer, so NotFound may mean that it has just been deleted."""
+        """Delete a user. Repeated after a lost answer."""
         await self._caller.ask(asks("delete_user", "DELETE {}/users/{}", cluster_id, username))
 
     async def user_credentials(self, cluster_id: str, username: str) -> PostgresCredentials:

@@ -1,9 +1,18 @@
 """What can still become of a machine that is waited for; pure."""
 
+import re
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import Final
 
-from flyasync.models.machine import GONE, ExitEvent, Machine, MachineEvent
+from flyasync.models.machine import GONE, KNOWN_STATES, ExitEvent, Machine, MachineEvent
+
+_VERSION: Final = re.compile(r"[0-9A-Z]{26}")
+
+
+def is_wrong(wanted: str, version: str | None) -> bool:
+    """Whether a wait that the API refuses was refused for what it asked: a state or a version that cannot be one."""
+    return wanted not in KNOWN_STATES | {"settled"} or bool(version and not _VERSION.fullmatch(version))
 
 
 def why_hopeless(machine: Machine, wanted: str, version: str | None) -> str | None:

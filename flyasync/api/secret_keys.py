@@ -75,14 +75,15 @@ class SecretKeys:
         return await self._caller.read(ask, SecretKey)
 
     async def delete(self, app: str, name: str) -> SecretsUpdate:
-        """Delete a key; what it encrypted is lost. The answer has the new `version` of the app's secrets.
+        """Delete a key; what it encrypted is lost.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        The answer has the new `version` of the app's secrets, unless it was lost for good. Repeated after a lost
+        answer.
         """
         ask = request(
             "secret_keys.delete", app, parts=(name,), to="DELETE apps/{}/secretkeys/{}", repeat=Repeat.ANYTIME
         )
-        return await self._caller.read(ask, SecretsUpdate)
+        return await self._caller.remove(ask, SecretsUpdate) or SecretsUpdate()
 
     async def encrypt(
         self,

@@ -76,12 +76,12 @@ class Secrets:
         return await self._caller.read(ask, SecretsUpdate)
 
     async def delete(self, app: str, name: str) -> SecretsUpdate:
-        """Delete one secret; the answer has the new `version`.
+        """Delete one secret; the answer has the new `version`, unless it was lost for good.
 
-        Repeated after a lost answer, so NotFound may mean that it has just been deleted.
+        Repeated after a lost answer.
         """
         ask = request("secrets.delete", app, parts=(name,), to="DELETE apps/{}/secrets/{}", repeat=Repeat.ANYTIME)
-        return await self._caller.read(ask, SecretsUpdate)
+        return await self._caller.remove(ask, SecretsUpdate) or SecretsUpdate()
 
 
 def _as_of(*, show_secrets: bool | None, min_version: int | None) -> dict[str, QueryValue]:

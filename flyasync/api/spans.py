@@ -1,12 +1,14 @@
 """Telling the onlooker of a client what its requests are for."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from flyasync.wire.events import Began, Ended, Fact, Kind, OnClientEvent, Span, current, tell, within
+from flyasync.wire.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, current, tell, within
 
-__all__ = ["Span", "Spans"]
+__all__ = ["Outlasting", "Span", "Spans"]
+
+OnRefusal = Callable[[Outlasting], None]
 
 
 class Spans:
@@ -22,9 +24,16 @@ class Spans:
         """The one that requests made here belong to."""
         return current()
 
-    def begin(self, kind: Kind, name: str, **facts: Fact | None) -> Span:
-        """Tell that a stretch of work begins, as part of the current one; facts that are None are none."""
-        span = Span(kind, name, facts={key: fact for key, fact in facts.items() if fact is not None})
+    def begin(
+        self, kind: Kind, name: str, facts: Mapping[str, Fact | None], *, on_refusal: OnRefusal | None = None
+    ) -> Span:
+        """Tell that a stretch of work begins, as part of the current one; facts that are None are none.
+
+        `on_refusal` is called with each refusal that one of its requests outlasts.
+        """
+        span = Span(
+            kind, name, on_refusal=on_refusal, facts={key: fact for key, fact in facts.items() if fact is not None}
+        )
         # Kept for the end, which may come when no loop runs any more.
         self._clock = asyncio.get_running_loop().time
         self._begun[span] = self._clock()
@@ -44,7 +53,7 @@ class Spans:
     @contextmanager
     def over(self, kind: Kind, name: str, **facts: Fact | None) -> Iterator[Span]:
         """Have the block be a stretch of work of its own, which ends with what is raised in it."""
-        span = self.begin(kind, name, **facts)
+        span = self.begin(kind, name, facts)
         try:
             with within(span):
                 yield span

@@ -1,15 +1,18 @@
 """Volumes: disks that belong to one host, for one machine at a time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from attrs import frozen
 
 from flyasync.api.call import Caller, QueryValue, given, request
+from flyasync.api.claims import unclaimed
 from flyasync.api.paging import OnErrorRegions, Pages
+from flyasync.errors import NotFound
 from flyasync.models.convert import unstructure
 from flyasync.models.guest import Guest
+from flyasync.models.machine import Machine
 from flyasync.models.volume import ExtendedVolume, OrgVolumePage, Volume, VolumeSnapshot
 from flyasync.wire.request import Repeat
 
@@ -23,6 +26,7 @@ class Volumes:
     """
 
     _caller: Caller
+    _machine: Callable[[str, str], Awaitable[Machine]]
 
     async def list(self, app: str, *, summary: bool | None = None) -> tuple[Volume, ...]:
         """List an app's volumes, including those about to be destroyed; see `Volume.state`."""
@@ -114,10 +118,20 @@ class Volumes:
         )
 
     async def delete(self, app: str, volume_id: str) -> Volume:
-        """Delete a volume; it can be recovered for 24 hours. Raises VolumeInUse while a machine is bound to it."""
-        return await self._caller.read(
-            request("volumes.delete", app, volume_id, to="DELETE apps/{}/volumes/{}", repeat=Repeat.ANYTIME), Volume
-        )
+        """Delete a volume; it can be recovered for 24 hours. Raises VolumeInUse while a machine is bound to it.
+
+        The claim of a machine that is gone is waited for. Repeated after a lost answer; where that is lost for good, it
+        is read once more, and if it is not even found any longer, what is returned says no more than that.
+        """
+        ask = request("volumes.delete", app, volume_id, to="DELETE apps/{}/volumes/{}", repeat=Repeat.ANYTIME)
+        deleted = await unclaimed(ask, lambda ask: self._caller.remove(ask, Volume), partial(self._machine, app))
+        return deleted or await self._deleted(app, volume_id)
+
+    async def _deleted(self, app: str, volume_id: str) -> Volume:
+        try:
+            return await self.get(app, volume_id)
+        except NotFound:
+            return Volume(id=volume_id, name="", state="destroyed", region="")
 
     async def extend(self, app: str, volume_id: str, *, size_gb: int) -> ExtendedVolume:
         """Grow a volume to `size_gb`; it cannot shrink.

@@ -9,9 +9,9 @@ from itertools import chain, cycle, repeat
 from attrs import Factory, define
 
 from flyasync.api.call import TROUBLE
-from flyasync.api.prospects import is_there, why_hopeless
+from flyasync.api.prospects import is_there, is_wrong, why_hopeless
 from flyasync.api.watch import EVENTS_EVERY, Detail, Survey, Watch
-from flyasync.errors import FlyError, NotFound, RateLimited, TimedOut, WaitFailed
+from flyasync.errors import BadRequest, FlyError, NotFound, RateLimited, TimedOut, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import Machine
 
@@ -55,7 +55,11 @@ def most_lookers(places: int) -> int:
 
 @define
 class _Wait:
-    """One wait: for what, since when, and what was seen so far."""
+    """One wait: for what, since when, and what was seen so far.
+
+    `polled` is the version that polls name: the one waited for, or, once the API has refused a poll without any, the
+    machine's present one.
+    """
 
     app: str
     machine_id: str
@@ -63,6 +67,7 @@ class _Wait:
     version: str | None
     new_until: float
     watch: Watch
+    polled: str | None = Factory(lambda self: self.version, takes_self=True)
     polls: Iterator[float] = Factory(lambda: chain(POLLS[1:], repeat(LONGEST_POLL)))
     poll: float = POLLS[0]
     polls_from: float = 0.0  # until then, the API wants no poll
@@ -83,10 +88,13 @@ class _Wait:
 
     def _note(self, machine: Machine) -> None:
         self.state, self.machine = machine.state, machine if self.wanted == "healthy" else None
+        if self.polled and self.version is None:
+            self.polled = machine.current_version
 
     async def bear(self, absent: NotFound) -> None:
         """Give a machine that was just created a moment to become known; any other is not there."""
-        if asyncio.get_running_loop().time() >= self.new_until:
+        # Each absence is confirmed by a second request, so that the next one would be known two seconds from now.
+        if asyncio.get_running_loop().time() + 2 >= self.new_until:
             raise absent
         await asyncio.sleep(1)
 
@@ -168,8 +176,12 @@ class Waits:
     async def _poll_once(self, wait: _Wait) -> str | None:
         self._polling += 1
         try:
-            result = await self._poll(wait.app, wait.machine_id, wait.wanted, wait.version, wait.poll)
+            result = await self._poll(wait.app, wait.machine_id, wait.wanted, wait.polled, wait.poll)
             return await self._reached(wait, result)
+        except BadRequest:
+            if is_wrong(wait.wanted, wait.version):
+                raise
+            return await self._look_after(wait)
         except TROUBLE as trouble:
             # Whatever is wrong with the look, the next poll says it too.
             with suppress(NotFound, *TROUBLE):
@@ -180,6 +192,23 @@ class Waits:
                 wait.polls_from = asyncio.get_running_loop().time() + (trouble.retry_after or 1.0)
         finally:
             self._polling -= 1
+        return None
+
+    async def _look_after(self, wait: _Wait) -> str | None:
+        """Look at a machine after a poll was refused; return the state if it is the one waited for.
+
+        What was asked for is right. But the API also refuses while a machine is on its way to another state, such as
+        one that is being replaced, and, in places, polls that name no version.
+        """
+        try:
+            machine = wait.check(await self._get(wait.app, wait.machine_id))
+        except TROUBLE:
+            machine = None
+        if machine and is_there(machine, wait.wanted, wait.version):
+            return machine.state
+        if machine and not wait.polled:
+            wait.polled = machine.current_version
+        await asyncio.sleep(1)
         return None
 
     async def _reached(self, wait: _Wait, result: WaitResult) -> str:

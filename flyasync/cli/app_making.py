@@ -1,6 +1,5 @@
 """An app that is made before anything is deployed to it."""
 
-import asyncio
 from typing import Self
 
 from attrs import field, fields, frozen
@@ -8,10 +7,7 @@ from attrs import field, fields, frozen
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.report import DeployReport
-from flyasync.errors import FlyError, NameTaken, NotFound
-
-LOOKS = (0.0, 1.0, 2.0, 4.0)
-"""Seconds before each look for an app whose creation went unanswered."""
+from flyasync.errors import NameTaken, NotFound
 
 
 @frozen
@@ -44,32 +40,9 @@ async def make_app(fly: FlyClient, app: str, org: str) -> bool:
         await fly.apps.get(app)
     except NotFound:
         try:
-            await _create_app(fly, app, org)
+            await fly.apps.create(app, org_slug=org)
         except NameTaken:
             await fly.apps.get(app)
         else:
             return True
     return False
-
-
-async def _create_app(fly: FlyClient, app: str, org: str) -> None:
-    try:
-        await fly.apps.create(app, org_slug=org)
-    except FlyError as error:
-        if not error.may_have_happened:
-            raise
-        await _find_app(fly, app, error)
-
-
-async def _find_app(fly: FlyClient, app: str, lost: FlyError) -> None:
-    """Let the app itself tell whether its creation happened, also if it shows late; raises `lost` if it did not."""
-    for pause in LOOKS:
-        await asyncio.sleep(pause)
-        try:
-            await fly.apps.get(app)
-        except NotFound:
-            continue
-        except FlyError:
-            break
-        return
-    raise lost

@@ -124,4 +124,4 @@ same apps, FLYASYNC_LIMITS=file or redis://HOST:PORT/DB has them all count toget
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")
 def command() -> None:
     """Deploy to Fly.io Machines in many regions at once, and know what runs where."""
-    import_module("flyasync.cli.limits_notes").show_limits_notes()  # not for --help alone
+    import_module("flyasync.cli.notes").show_notes()  # not for --help alone

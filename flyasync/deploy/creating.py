@@ -17,12 +17,9 @@ from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal, next_region
 from flyasync.deploy.plan import Aim, Create
 from flyasync.deploy.volumes import Volumes
-from flyasync.errors import FlyError, NameTaken, NoCapacity, Scope, SecretsNotReady
+from flyasync.errors import FlyError, NameTaken, NoCapacity, Scope
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
-
-SECRETS_TRIES = 60
-"""How often to ask, a second apart, while the secrets' version has not reached the hosts."""
 
 VOLUME_TRIES = 3
 """How many volumes to make for one machine while each lands on a host without room for the machine."""
@@ -49,17 +46,18 @@ class Creating:
         self._near: dict[str, tuple[str, ...]] = {}
         self.secrets_version: int | None = deployment.secrets_version
 
-    async def create(self, run: Run, step: Create) -> None:
-        """Create the machine of a run; raises FlyError, or NoRoomError."""
+    async def create(self, run: Run, step: Create, *, is_urgent: bool = False) -> None:
+        """Create the machine of a run, ahead of all others if it `is_urgent`; raises FlyError, or NoRoomError."""
         self._tell(run, Phase.CREATING, None)
-        while refusal := await self._ask(run, step):
+        while refusal := await self._ask(run, step, is_urgent=is_urgent):
             await self._move(run, refusal)
 
-    async def _ask(self, run: Run, step: Create) -> Refusal | None:
+    async def _ask(self, run: Run, step: Create, *, is_urgent: bool) -> Refusal | None:
         """Create the machine in its present region, once it is this one's turn there."""
         if run.source and (refusal := await self._fork(run)):
             return refusal
-        ticket = await self._doors[run.region].enter()
+        door = self._doors[run.region]
+        ticket = door.bypass() if is_urgent else await door.enter()
         try:
             return self._full.get(run.region) or await self._try(run, step, ticket)
         finally:
@@ -118,6 +116,7 @@ class Creating:
             launch=((step.config and step.config.metadata) or {}).get(LAUNCH, self._deployment.launch),
             options={key: value for key, value in options.items() if value is not None},
             on_leave=ticket.give_back,
+            is_urgent=not ticket.stands_in_line,
             may_have_happened=run.in_doubt,
         )
 
@@ -146,7 +145,7 @@ class Creating:
 
     async def _once(self, run: Run, creation: Creation) -> None:
         try:
-            await self._with_secrets(creation)
+            await self._fly.machines.once.create(creation)
         except NameTaken as taken:
             creation.machine = await self._twin(taken)
             if creation.machine is None:
@@ -157,18 +156,6 @@ class Creating:
             if creation.machine:
                 run.adopted = creation.adopted
                 self.has(run, creation.machine)
-
-    async def _with_secrets(self, creation: Creation) -> None:
-        """Create the machine, and ask again while its secrets have not arrived."""
-        for last in (*[False] * SECRETS_TRIES, True):
-            try:
-                await self._fly.machines.once.create(creation)
-            except SecretsNotReady:
-                if last:
-                    raise
-                await asyncio.sleep(1)
-            else:
-                return
 
     async def _twin(self, taken: NameTaken) -> Machine | None:
         """Give the machine that has the name, if an earlier run of this very deployment made it."""

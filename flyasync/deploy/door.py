@@ -2,7 +2,7 @@
 
 import asyncio
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 
 @define
@@ -22,6 +22,10 @@ class Door:
         await self._lock.acquire()
         return Ticket(self, self._lock)
 
+    def bypass(self) -> "Ticket":
+        """Return the ticket of an urgent create, which does not wait here."""
+        return Ticket(self, self._lock, stands_in_line=False)
+
 
 @define(eq=False)
 class Ticket:
@@ -29,7 +33,8 @@ class Ticket:
 
     _door: Door
     _lock: asyncio.Lock
-    _is_held: bool = True
+    stands_in_line: bool = True
+    _is_held: bool = field(init=False, default=Factory(lambda self: self.stands_in_line, takes_self=True))
 
     def give_back(self, *, answered: bool = False) -> None:
         """Let the next one in: on leaving if the region is known to answer, and after an answer in any case."""

@@ -58,7 +58,7 @@ class Execution:
         self._deployment = deployment
         self._tell = tell
         self._clock = clock
-        self._walking = Walking(fly.spans, (track.machine for track in plan.tracks), rollback=rollback)
+        self._walking = Walking(fly.spans, (track.machine for track in plan.tracks), tell, rollback=rollback)
         self._steps = Steps(fly, deployment, tell, leases)
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
@@ -195,7 +195,7 @@ class Execution:
     async def take_back(self) -> None:
         """Destroy the machines that this walk made, with the volumes it made for them, and no others."""
         made = [run for run in self.runs.values() if run.made_volumes or (run.machine and not run.adopted)]
-        with closing(Walking(self._fly.spans, (run.wanted for run in made), rollback=True)) as back:
+        with closing(Walking(self._fly.spans, (run.wanted for run in made), self._tell, rollback=True)) as back:
             await together(self._take_back(run, back) for run in made)
 
     async def _take_back(self, run: Run, back: Walking) -> None:

@@ -82,7 +82,7 @@ class Hedge:
         self._tell(run, Phase.HEDGING, f"it is late: another one is made beside {machine.id}")
         other = Run(wanted=run.wanted, region=machine.region)
         try:
-            await self._creating.create(other, _beside(machine))
+            await self._creating.create(other, _beside(machine), is_urgent=True)
         except (FlyError, NoRoomError):
             return None
         return other.machine

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from flyasync.api.client import FlyClient
-from flyasync.api.spans import Span, Spans
+from flyasync.api.spans import Outlasting, Span, Spans
+from flyasync.deploy.creating import Tell
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.outcome import Run
 from flyasync.deploy.report import DeployReport
@@ -38,8 +40,9 @@ def reported(span: Span, report: DeployReport) -> DeployReport:
 class Walking:
     """The regions and machines of one walk, each from its first step to its last, across stages."""
 
-    def __init__(self, spans: Spans, wanted: Iterable[Wanted], *, rollback: bool = False) -> None:
+    def __init__(self, spans: Spans, wanted: Iterable[Wanted], tell: Tell, *, rollback: bool = False) -> None:
         self._spans = spans
+        self._tell = tell
         self._facts = {"rollback": True} if rollback else {}
         self._regions: dict[str, Span] = {}
         self._machines: dict[str, Span] = {}
@@ -63,7 +66,7 @@ class Walking:
     @contextmanager
     def machine(self, run: Run) -> Iterator[None]:
         """Have what is asked for in the block be asked for the machine of a run."""
-        span, before = self._machine(run.wanted), run.error
+        span, before = self._machine(run), run.error
         try:
             with self._spans.within(span):
                 yield
@@ -81,15 +84,23 @@ class Walking:
             while spans:
                 self._end(spans.popitem()[1])
 
-    def _machine(self, wanted: Wanted) -> Span:
+    def _machine(self, run: Run) -> Span:
+        wanted = run.wanted
         if wanted.name not in self._machines:
             with self._spans.within(self._region(wanted.region)):
-                self._machines[wanted.name] = self._spans.begin("machine", wanted.name, **self._facts)
+                span = self._spans.begin("machine", wanted.name, self._facts, on_refusal=partial(self._report, run))
+                self._machines[wanted.name] = span
         return self._machines[wanted.name]
+
+    def _report(self, run: Run, refusal: Outlasting) -> None:
+        """Report what a machine waits for: a refusal that clears by itself."""
+        if run.phase and refusal.times == 1:
+            words = " ".join(refusal.message.replace("\0", "").split())
+            self._tell(run, run.phase, f"{words}; asked again for up to {refusal.within:.0f} s")
 
     def _region(self, code: str) -> Span:
         if code not in self._regions:
-            self._regions[code] = self._spans.begin("region", code, **self._facts)
+            self._regions[code] = self._spans.begin("region", code, self._facts)
         return self._regions[code]
 
     def _end(self, span: Span | None) -> None:

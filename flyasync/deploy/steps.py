@@ -11,7 +11,7 @@ from attrs import evolve
 from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
-from flyasync.deploy.creating import SECRETS_TRIES, Creating, NoRoomError, Tell
+from flyasync.deploy.creating import Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.group import RESTING
@@ -41,14 +41,13 @@ from flyasync.deploy.plan import (
     Watch,
 )
 from flyasync.deploy.volumes import Volumes
-from flyasync.deploy.watching import SETTLING, Watching
+from flyasync.deploy.watching import Watching
 from flyasync.errors import (
     AlreadyStarting,
     FlyError,
     NoCapacity,
     NotFound,
     RateLimited,
-    SecretsNotReady,
     WaitFailed,
     WrongState,
 )
@@ -220,20 +219,15 @@ class Steps:
         return self._deployment.mounting(merged(current, evolve(wanted, metadata=tags)))
 
     async def _persistently(self, attempt: Callable[[], Awaitable[Machine]]) -> Machine:
-        """Try until it is certain what has become of it, and while the secrets have not arrived."""
-        doubts = waits = 0
-        while True:
+        """Try until it is certain what has become of it."""
+        for last in (*[False] * (UPDATE_TRIES - 1), True):
             try:
                 return await attempt()
-            except SecretsNotReady:
-                waits += 1
-                if waits > SECRETS_TRIES:
-                    raise
             except TROUBLE:
-                doubts += 1
-                if doubts >= UPDATE_TRIES:
+                if last:
                     raise
             await asyncio.sleep(1)
+        raise AssertionError
 
     async def _replace(self, run: Run, step: Update, error: NoCapacity) -> None:
         """Put another machine in the place of one whose host is full: the plan says how."""
@@ -243,19 +237,9 @@ class Steps:
             await self.take(instead, run)
 
     async def _start(self, run: Run, step: Start) -> None:
-        """Start the machine; one that has just stopped refuses for some seconds."""
         machine_id = step.machine_id or run.machine_id
-        for last in (*[False] * SETTLING, True):
-            try:
-                await self._fly.machines.start(self._app, machine_id, nonce=self._leases.nonce(machine_id))
-            except AlreadyStarting:
-                return
-            except WrongState:
-                if last:
-                    raise
-                await asyncio.sleep(1)
-            else:
-                return
+        with suppress(AlreadyStarting):
+            await self._fly.machines.start(self._app, machine_id, nonce=self._leases.nonce(machine_id))
 
     # Machines are waited for.
 
@@ -316,7 +300,10 @@ class Steps:
         self._tell(run, Phase.STOPPING, None)
         with suppress(NotFound, WrongState, WaitFailed):
             await self._fly.machines.stop(self._app, machine_id, nonce=self._leases.nonce(machine_id))
-            await self._fly.machines.wait(self._app, machine_id, state="stopped", timeout=self._deployment.timeout)
+            version = run.machine.current_version if run.machine and run.machine.id == machine_id else None
+            await self._fly.machines.wait(
+                self._app, machine_id, state="stopped", version=version, timeout=self._deployment.timeout
+            )
             self._tell(run, Phase.STOPPED, None)
 
     async def _destroy(self, run: Run, step: Destroy) -> None:

@@ -7,11 +7,11 @@ from contextlib import suppress
 from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment, VolumeWanted
-from flyasync.errors import FlyError, NotFound, VolumeInUse
+from flyasync.errors import FlyError, NotFound
 from flyasync.models.volume import Volume
 
 TRIES = 5
-"""How often a create is sent whose answers are lost, and how often a delete that is refused while a claim lingers."""
+"""How often a create is sent whose answers are lost."""
 
 
 LOOK_EVERY = 2.0
@@ -97,15 +97,6 @@ class Volumes:
         return next((each for each in mine if each.id not in self._claimed), None)
 
     async def delete(self, volume_id: str) -> None:
-        """Delete a volume that this deploy made, once its machine has let go of it."""
-        for last in (*[False] * (TRIES - 1), True):
-            try:
-                await self._fly.volumes.delete(self._deployment.app, volume_id)
-            except NotFound:
-                return
-            except VolumeInUse:
-                if last:
-                    raise
-                await asyncio.sleep(2)
-            else:
-                return
+        """Delete a volume that this deploy made."""
+        with suppress(NotFound):
+            await self._fly.volumes.delete(self._deployment.app, volume_id)

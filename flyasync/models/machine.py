@@ -20,6 +20,9 @@ TRANSIENT_STATES: Final = frozenset({
 GONE: Final = frozenset({"destroying", "destroyed", "launch_failed", "migrated", "replaced"})
 """States from which a machine never comes back."""
 
+KNOWN_STATES: Final = TRANSIENT_STATES | GONE | {"created", "started", "stopped", "suspended", "failed"}
+"""The states that the documents name; the API may come to have others."""
+
 # Rows the API adds for its own blue-green bookkeeping; they say nothing about the machine.
 _FAKE_CHECKS: Final = "bg_deployments_compat"
 

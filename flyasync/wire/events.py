@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from attrs import define, field, frozen
 
@@ -13,6 +13,7 @@ log = logging.getLogger("flyasync")
 # Whoever wants the log asks for it; nothing is printed by itself.
 log.addHandler(logging.NullHandler())
 limits_log = log.getChild("limits")
+refusals_log = log.getChild("refusals")
 
 
 class _Unheard(logging.Handler):
@@ -45,7 +46,7 @@ class Span:
 
     The facts of a deploy are `launch`, `image`, `strategy` and `ok`; those of a machine `phase`, the last one it came
     to, and `moved_to`, the region it fell back to; regions and machines on the way back have `rollback`. None of them
-    is secret.
+    is secret. `on_refusal` is called with each `Outlasting` of its requests, as the client's observer is.
     """
 
     kind: Kind
@@ -54,6 +55,7 @@ class Span:
     machine_id: str | None = None
     error: str | None = None
     facts: dict[str, Fact] = field(factory=dict)
+    on_refusal: "Callable[[Outlasting], None] | None" = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -138,6 +140,24 @@ class Paused:
 
 
 @frozen(kw_only=True)
+class Outlasting:
+    """A request was refused for a reason that clears by itself, and is sent again after `pause` seconds.
+
+    `error` is the name of the refusal's class, `message` the API's words; `within` is the number of seconds, counted
+    from the first refusal, after which the error is raised. `times` counts the refusals of this call so far.
+    """
+
+    operation: str
+    identifier: str
+    times: int
+    error: str
+    message: str
+    pause: float
+    within: float
+    span: Span | None = field(factory=_current.get)
+
+
+@frozen(kw_only=True)
 class Began:
     """A deploy, a region of it or a machine of that began."""
 
@@ -176,8 +196,9 @@ class LimitsBack:
     seconds: float
 
 
-ClientEvent = Queued | Dequeued | Attempt | Paused | Began | Ended | LimitsLost | LimitsBack
+ClientEvent = Queued | Dequeued | Attempt | Paused | Outlasting | Began | Ended | LimitsLost | LimitsBack
 OnClientEvent = Callable[[ClientEvent], None]
+Told = TypeVar("Told")
 
 
 def current() -> Span | None:
@@ -201,12 +222,15 @@ def log_event(event: ClientEvent) -> None:
     """Write to the logger `flyasync`: failed attempts as warnings, others for debugging.
 
     What becomes of shared limits goes to `flyasync.limits` as warnings, and to stderr in a program without any log; so
-    does a pause of 5 seconds or more.
+    does a pause of 5 seconds or more. That a refusal is outlasted goes to `flyasync.refusals` as information, once for
+    each call, unless a deploy reports it.
     """
     if isinstance(event, Attempt):
         _log_attempt(event)
     elif isinstance(event, Paused):
         _log_pause(event)
+    elif isinstance(event, Outlasting):
+        _log_refusal(event)
     elif isinstance(event, LimitsLost):
         limits_log.warning(
             "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
@@ -216,6 +240,18 @@ def log_event(event: ClientEvent) -> None:
         )
     elif isinstance(event, LimitsBack):
         limits_log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
+
+
+def _log_refusal(refusal: Outlasting) -> None:
+    is_news = refusal.times == 1 and not (refusal.span and refusal.span.on_refusal)
+    refusals_log.log(
+        logging.INFO if is_news else logging.DEBUG,
+        "%s %s: %s; sent again for up to %.0f s",
+        refusal.operation,
+        refusal.identifier,
+        refusal.message,
+        refusal.within,
+    )
 
 
 def _log_pause(pause: Paused) -> None:
@@ -260,7 +296,7 @@ def is_told_of_success(on_event: OnClientEvent) -> bool:
     return on_event is not log_event or log.isEnabledFor(logging.DEBUG)
 
 
-def tell(on_event: OnClientEvent, event: ClientEvent) -> None:
+def tell(on_event: Callable[[Told], None], event: Told) -> None:
     """Tell one onlooker, whose own failure must not change what becomes of the work."""
     try:
         on_event(event)

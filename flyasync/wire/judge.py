@@ -12,13 +12,18 @@ from attrs import frozen
 
 from flyasync.errors import (
     AlreadyStarting,
+    AppNotFound,
     BadRequest,
+    ClaimLingers,
     Conflict,
     Forbidden,
+    ImageNotFound,
     LeaseHeld,
+    MachineNotFound,
     NameTaken,
     NoCapacity,
     NotFound,
+    NotSettled,
     RateLimited,
     Refused,
     Scope,
@@ -121,22 +126,38 @@ _BY_CODE: dict[str, Meaning] = {
 class _Rule:
     """What a text means under some statuses; the pattern's named groups become details of the error.
 
-    Capacity rules hold only where the API gives no code of its own: another code means another reason.
+    Capacity rules hold only where the API gives no code of its own, since another code means another reason; a region
+    that is retired is so whatever the code (`despite_code`).
     """
 
     statuses: frozenset[int]
     pattern: re.Pattern[str]
     kind: Callable[..., Refused]
     scope: Scope | None = None
+    despite_code: bool = False
 
 
-def _rule(statuses: set[int], pattern: str, kind: Callable[..., Refused], scope: Scope | None = None) -> _Rule:
-    return _Rule(frozenset(statuses), re.compile(pattern), kind, scope)
+def _rule(
+    statuses: set[int],
+    pattern: str,
+    kind: Callable[..., Refused],
+    scope: Scope | None = None,
+    *,
+    despite_code: bool = False,
+) -> _Rule:
+    return _Rule(frozenset(statuses), re.compile(pattern), kind, scope, despite_code)
 
 
 _ANY = set(range(400, 500))
+_EVERY = set(range(400, 600))
+_RETIRED = r"(?i)cannot have new resources provisioned|region \S+ (is|has been) (deprecated|retired)"
+_ON_ITS_WAY = "created|creating|starting|stopping|restarting|suspending|updating|replacing"
 # For the reasons that the API tells in prose only. The first rule that fits wins.
 _RULES = (
+    _rule(_EVERY, _RETIRED, NoCapacity, Scope.REGION, despite_code=True),
+    _rule(_EVERY, r"MANIFEST_UNKNOWN|manifest unknown", ImageNotFound),
+    _rule({404}, r"(?i)^(app not found|could not find app)", AppNotFound),
+    _rule({404}, r"(?i)^(machine not found|invalid machine id)", MachineNotFound),
     _rule({409}, r"lease currently held by (?P<holder>.+?), expires at (?P<expires_at>.+)", LeaseHeld),
     _rule({409}, r"lease currently held", LeaseHeld),
     _rule({409}, r"unique machine name violation(?:, machine ID (?P<existing_id>\w+))?", NameTaken),
@@ -150,9 +171,12 @@ _RULES = (
     _rule({412}, r"create new machine with existing volume", NoCapacity, Scope.VOLUME_HOST),
     _rule({409}, r"concurrent update|current_version", StaleVersion),
     _rule({412}, r"min_secrets_version", SecretsNotReady),
-    _rule({412}, r"volume already claimed by machine (?P<machine_id>\w+)?", VolumeInUse),
-    _rule({412}, r"volume is currently bound to machine: (?P<machine_id>\w+)?", VolumeInUse),
+    _rule({409, 412}, r"volume already claimed by machine (?P<machine_id>\w+)", VolumeInUse),
+    _rule({409, 412}, r"volume is currently bound to machine: (?P<machine_id>\w+)", VolumeInUse),
+    # The claim of a machine that is gone names none, or a row of NULs.
+    _rule({409, 412}, r"volume already claimed by machine|volume is currently bound to machine", ClaimLingers),
     _rule({412}, r"concurrent update|current_version|machine_version|version mismatch", StaleVersion),
+    _rule({409, 412}, rf"still active|getting replaced|from current state: '({_ON_ITS_WAY})'", NotSettled),
     _rule({409, 412}, r"^failed_precondition:|refusing to start|not running|not currently stopped", WrongState),
 )
 
@@ -200,7 +224,7 @@ def _classify(reply: Reply, said: _Said) -> Meaning:
 
 
 def _applies(rule: _Rule, reply: Reply, said: _Said) -> re.Match[str] | None:
-    if reply.status not in rule.statuses or (rule.scope and said.code):
+    if reply.status not in rule.statuses or (rule.scope and said.code and not rule.despite_code):
         return None
     return rule.pattern.search(said.text)
 

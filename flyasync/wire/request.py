@@ -9,11 +9,16 @@ from urllib.parse import quote
 
 from attrs import Factory, define, field, frozen
 
-from flyasync.errors import InvalidInput
+from flyasync.errors import InvalidInput, Refused
 
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+def _never(_: Refused) -> float:
+    """Know nothing about a refusal."""
+    return 0.0
 
 
 class Repeat(Enum):
@@ -31,11 +36,13 @@ class Flight:
     """How a request stands: `is_out` from the moment it leaves until its answer is there.
 
     Set `is_abandoned` and it does not leave any more: not for the first time, and not again after a failure. An answer
-    that is under way is still heard. `on_leave` is called each time it leaves.
+    that is under way is still heard. `on_leave` is called each time it leaves. One that `is_urgent` goes ahead of all
+    that have never left.
     """
 
     is_out: bool = False
     is_abandoned: bool = False
+    is_urgent: bool = False
     on_leave: Callable[[], None] = _nothing
 
 
@@ -47,6 +54,7 @@ class Request:
     carries them; `subject` says in an error what exactly it was about, where that is more than the limit counts by.
     `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` tells
     whoever holds it whether the request is under way right now. `reads` says what its answer is: JSON, or plain text.
+    `clears_within` says of a refusal in which time the caller knows it to clear, 0 for no more than the refusal says.
     """
 
     operation: str
@@ -60,6 +68,7 @@ class Request:
     poll: float | None = None
     reads: Literal["json", "text"] = "json"
     flight: Flight = field(factory=Flight, eq=False, repr=False)
+    clears_within: Callable[[Refused], float] = field(default=_never, eq=False, repr=False)
     subject: str = field(default=Factory(lambda self: self.identifier, takes_self=True), kw_only=True)
 
 

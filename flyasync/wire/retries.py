@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 import backoff
 from attrs import field, frozen
 
-from flyasync.errors import CallFailed, ConnectFailed, RateLimited, ServerFault, TimedOut, Unanswered
+from flyasync.errors import CallFailed, ConnectFailed, RateLimited, Refused, ServerFault, TimedOut, Unanswered
 from flyasync.wire.request import Repeat
 from flyasync.wire.validators import more_than, whole
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts while a refusal clears by itself, before they are spread."""
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -20,17 +23,19 @@ Result = TypeVar("Result")
 class RetryPolicy:
     """How often and for how long a failed call is tried again.
 
-    `attempts` counts all failures but 429s. Before the n-th retry it waits a random time up to `base * 2**(n-1)`
-    seconds, at most `cap`; after a 429 its bucket is paused for the time that the API asks for, and not a moment less,
-    but for `total` at most.
+    `attempts` counts all failures but 429s and refusals that clear by themselves. Before the n-th retry it waits a
+    random time up to `base * 2**(n-1)` seconds, at most `cap`; after a 429 its bucket is paused for the time that the
+    API asks for, and not a moment less, but for `total` at most.
     `total` bounds the whole call in seconds from its first turn in the bucket: time in line before that is not
     counted, since only the caller knows how many calls stand there. Pauses are counted there too, and by themselves:
     `total` bounds how long they may keep a call from its first turn. A call that a pause would keep for longer than
     it has left raises RateLimited at once, with the seconds that remain; so does one that is itself asked to wait for
     `total` or more. A Retry-After that makes no sense (negative, in the past, of more than a day) is ignored.
 
-    Tried again are: calls turned away by a 429, calls whose connection was never made, and, for operations that may
-    be repeated, calls without a reply and those answered 408, 500, 502, 503 or 504.
+    Tried again are: calls turned away by a 429, calls whose connection was never made, calls refused for a reason that
+    clears by itself, and, for operations that may be repeated, calls without a reply and those answered 408, 500, 502,
+    503 or 504. A refusal that clears by itself is outlasted for its own `clears_within` seconds, at pauses that grow
+    from 1 s to 5 s, each up to half as long again.
     """
 
     attempts: int = field(default=5, validator=whole(1))
@@ -41,6 +46,7 @@ class RetryPolicy:
     def waits(self) -> Generator[float, Any, None]:
         """Answer each failure with the seconds to wait; end when it is time to give up."""
         failures, longest = 0, self.base
+        refusals, outlasted = 0, 0.0
         # The first thing sent is the first failure; what precedes it is only a greeting.
         error: Exception = yield 0.0
         while True:
@@ -48,6 +54,13 @@ class RetryPolicy:
                 if (error.retry_after or 0) >= self.total:
                     return
                 error = yield 0.0  # the bucket is paused for as long as the API asks
+                continue
+            if isinstance(error, Refused) and error.clears_within:
+                pause = min(LONGEST_PAUSE, 1.5**refusals) * random.uniform(1, 1.5)  # noqa: S311 - spreads clients
+                refusals, outlasted = refusals + 1, outlasted + pause
+                if outlasted > error.clears_within:
+                    return
+                error = yield pause
                 continue
             failures += 1
             if failures >= self.attempts:
@@ -60,6 +73,8 @@ def deserves_another_try(error: Exception, repeat: Repeat) -> bool:
     """Tell whether sending the same request again is safe and may help."""
     if isinstance(error, RateLimited):
         return True
+    if isinstance(error, Refused) and error.clears_within:
+        return True  # refused as it was, it has done nothing
     if isinstance(error, ConnectFailed):
         return error.is_temporary
     if repeat is Repeat.UNSENT:
@@ -69,14 +84,31 @@ def deserves_another_try(error: Exception, repeat: Repeat) -> bool:
     return isinstance(error, Unanswered | TimedOut)
 
 
+def _unnoticed(_call: Call, _failure: CallFailed, _pause: float) -> None:
+    """Do nothing."""
+
+
 def retrying(
-    policy: RetryPolicy, deserves: Callable[[Exception], bool], attempt: Callable[[Call], Awaitable[Result]]
+    policy: RetryPolicy,
+    deserves: Callable[[Exception], bool],
+    attempt: Callable[[Call], Awaitable[Result]],
+    on_pause: Callable[[Call, CallFailed, float], None] = _unnoticed,
 ) -> Callable[[Call], Awaitable[Result]]:
-    """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows."""
+    """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows.
+
+    `on_pause` is called with the call, its failure and the seconds until the next attempt.
+    """
 
     # backoff's own jitter would undercut the API's Retry-After, and its max_time reads the wall clock and cuts the
     # last wait short; so the waits are all ours, and the sender bounds the time.
-    @backoff.on_exception(policy.waits, CallFailed, giveup=lambda error: not deserves(error), jitter=None, logger=None)
+    @backoff.on_exception(
+        policy.waits,
+        CallFailed,
+        giveup=lambda error: not deserves(error),
+        on_backoff=lambda details: on_pause(details["args"][0], details["exception"], details["wait"]),
+        jitter=None,
+        logger=None,
+    )
     async def again(call: Call, known: list[CallFailed]) -> Result:
         if known:
             raise known.pop()  # what the first attempt ended in is the first failure here

@@ -9,11 +9,14 @@ from attrs import define
 
 from flyasync.errors import (
     Abandoned,
+    CallFailed,
     ClientClosed,
     ConnectFailed,
     FlyError,
     NoReplyInTime,
+    NotFound,
     RateLimited,
+    Refused,
     ServerFault,
     TimedOut,
     Unanswered,
@@ -22,8 +25,10 @@ from flyasync.wire.events import (
     Attempt,
     Dequeued,
     OnClientEvent,
+    Outlasting,
     Paused,
     Queued,
+    current,
     is_told_of_lines,
     is_told_of_success,
     tell,
@@ -41,6 +46,7 @@ class _Call:
 
     `failure` is what to raise should the clock run out now; `in_doubt` whether any attempt may have happened.
     `bound` is its own time limit: for the pauses before its first turn, and for everything from that turn on.
+    `refusals` counts those that clear by themselves.
     """
 
     request: Request
@@ -49,12 +55,15 @@ class _Call:
     held: float = 0.0
     held_until: float = 0.0
     number: int = 0
+    refusals: int = 0
     in_doubt: bool = False
     failure: FlyError | None = None
     deadline: float | None = None
 
     def weigh(self, failure: FlyError) -> None:
         """Have `failure` speak for all attempts: the last one may have reached nobody, after one that did."""
+        if isinstance(failure, Refused):
+            self._expect(failure)
         if self.request.method == "GET":
             failure.may_have_happened = False
             if isinstance(failure, Unanswered | ServerFault | TimedOut):
@@ -63,6 +72,13 @@ class _Call:
         if self.in_doubt and isinstance(failure, ConnectFailed | RateLimited):
             failure.advice = "An earlier attempt may have happened: look before asking again"
         failure.may_have_happened = self.in_doubt = self.in_doubt or failure.may_have_happened
+
+    def _expect(self, refusal: Refused) -> None:
+        """Note in which time it may clear, where more is known; a 404 after a destroy in doubt is its success."""
+        if seconds := self.request.clears_within(refusal):
+            refusal.clears_within = seconds
+        if self.in_doubt and self.request.method == "DELETE" and isinstance(refusal, NotFound):
+            refusal.clears_within = 0.0
 
     def wind(self) -> None:
         """Set the clock, unless it runs; not before there is need, for timers are dear and this one rarely goes off."""
@@ -125,7 +141,8 @@ class Sender:
         self._calls: set[_Call] = set()
         self._is_closed = False
         self._retrying = {
-            repeat: retrying(policy, partial(deserves_another_try, repeat=repeat), self.attempt) for repeat in Repeat
+            repeat: retrying(policy, partial(deserves_another_try, repeat=repeat), self.attempt, self._outlast)
+            for repeat in Repeat
         }
 
     async def send(self, request: Request) -> Any:
@@ -164,7 +181,8 @@ class Sender:
 
     async def _turn(self, call: _Call, slot: _Slot) -> float:
         """Wait in line, tell of it, and give the seconds that it took."""
-        turn = partial(self._buckets.turn, call.request, again=call.number > 1, slot=slot, hold=call.hold)
+        ahead = call.number > 1 or call.request.flight.is_urgent
+        turn = partial(self._buckets.turn, call.request, again=ahead, slot=slot, hold=call.hold)
         if not self._tells_of_lines:
             return await turn()
         queued = Queued(operation=call.request.operation, identifier=call.request.identifier, number=call.number)
@@ -235,6 +253,24 @@ class Sender:
         seconds = self._buckets.pause(request, None if asked is None else min(asked, self._policy.total))
         pause = Paused(operation=request.operation, identifier=request.identifier, seconds=seconds, asked=asked)
         tell(self._on_event, pause)
+
+    def _outlast(self, call: _Call, failure: CallFailed, pause: float) -> None:
+        """Notify of a refusal that clears by itself."""
+        if not (isinstance(failure, Refused) and failure.clears_within):
+            return
+        call.refusals += 1
+        event = Outlasting(
+            operation=call.request.operation,
+            identifier=call.request.identifier,
+            times=call.refusals,
+            error=type(failure).__name__,
+            message=failure.message,
+            pause=pause,
+            within=min(failure.clears_within, call.bound),
+        )
+        tell(self._on_event, event)
+        if (span := current()) and span.on_refusal:
+            tell(span.on_refusal, event)
 
 
 def _attempt(

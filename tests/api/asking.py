@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from aiohttp import web
@@ -52,33 +52,41 @@ class Sent:
     nonce: str | None
 
 
+Reply = tuple[int, Any]
+
+
 @define
 class Recorder:
-    """Gives every request the same answer."""
+    """Gives the replies of its script in order, the last one for ever."""
 
-    answer: Any
-    status: int = 200
+    script: list[Reply]
+    url: str = ""
     heard: list[Sent] = Factory(list)
 
     async def serve(self, request: web.Request) -> web.Response:
         body = await request.json() if request.can_read_body else None
         self.heard.append(Sent(f"{request.method} {request.raw_path}", body, request.headers.get(NONCE)))
-        if self.answer is None:
-            return web.Response(status=self.status)
-        return web.json_response(self.answer, status=self.status)
+        status, answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
+
+
+def asked(answer: Any, *, status: int = 200) -> AbstractAsyncContextManager[tuple[Recorder, FlyClient]]:
+    """A server that always answers `answer`, and a client of it."""
+    return scripted((status, answer))
 
 
 @asynccontextmanager
-async def asked(answer: Any, *, status: int = 200) -> AsyncIterator[tuple[Recorder, FlyClient]]:
-    """A server that always answers `answer`, and a client of it."""
-    recorder = Recorder(answer, status)
+async def scripted(*script: Reply) -> AsyncIterator[tuple[Recorder, FlyClient]]:
+    """A server that gives the replies of a script in order, and a client of it."""
+    recorder = Recorder(list(script))
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", recorder.serve)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with FlyClient("token", base_url=f"http://127.0.0.1:{runner.addresses[0][1]}") as fly:
+        recorder.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with FlyClient("token", base_url=recorder.url) as fly:
             yield recorder, fly
     finally:
         await runner.cleanup()

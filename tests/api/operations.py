@@ -90,7 +90,11 @@ APPS = {
     "createApp": Operation(
         lambda fly: fly.apps.create("web", org_slug="personal", network="net", enable_subdomains=True),
         gives=lambda answer: {"name": "web", **answer},
-        besides={"wait": "the official client's way to be answered once all of Fly.io knows the app"},
+        besides={
+            "wait": "the official client's way to be answered once all of Fly.io knows the app",
+            "app_name": "the name that the pages of Fly.io give to `name`",
+            "idempotency_key": "of a newer document: a repeated create returns the same app",
+        },
     ),
     "listApps": Operation(lambda fly: fly.apps.list("personal", app_role="x"), gives=of("apps"), model=AppList),
     "getApp": Operation(lambda fly: fly.apps.get("web")),

@@ -9,22 +9,28 @@ from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     AlreadyStarting,
     BadRequest,
+    ClaimLingers,
     FlyError,
+    ImageNotFound,
     InvalidInput,
     LeaseHeld,
     NameTaken,
     NoCapacity,
     NotFound,
+    NotSettled,
     Refused,
     Scope,
+    SecretsNotReady,
     ServerFault,
     StaleVersion,
     TimedOut,
+    VolumeInUse,
     WrongState,
 )
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
-from tests.api.asking import NGINX, Ask, asked, count, running, sent_by, stopped
+from flyasync.wire.events import ClientEvent, Outlasting
+from tests.api.asking import NGINX, Ask, Reply, asked, count, now, running, scripted, sent_by, stopped
 
 MACHINE = {"id": "m1", "name": "n", "state": "created", "region": "iad"}
 M1 = "/v1/apps/web/machines/m1"
@@ -376,19 +382,162 @@ async def test_a_running_machine_is_destroyed_by_force_only(fly: FlyClient, app:
         await fly.machines.delete(app, machine.id, force=True)
 
 
-async def test_a_start_says_when_there_is_nothing_to_do_and_when_it_cannot_be(fly: FlyClient, app: str) -> None:
-    machine = await fly.machines.create(app, NGINX)
-    with pytest.raises(WrongState):
-        await fly.machines.start(app, machine.id)
-    await fly.machines.wait(app, machine.id)
+async def test_a_start_says_when_there_is_nothing_to_do(fly: FlyClient, app: str) -> None:
+    machine = await running(fly)
     with pytest.raises(AlreadyStarting):
         await fly.machines.start(app, machine.id)
+
+
+async def test_a_start_is_repeated_until_a_machine_that_has_just_stopped_allows_it(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    machine = await running(fly)
     await fly.machines.stop(app, machine.id)
-    await fly.machines.wait(app, machine.id, state="stopped")
-    with pytest.raises(WrongState, match="still active"):
-        await fly.machines.start(app, machine.id)
-    await asyncio.sleep(8)
     await fly.machines.start(app, machine.id)
+    assert await fly.machines.wait(app, machine.id) == "started"
+    assert count(emulator, "startMachine") > 1
+
+
+STILL_ACTIVE = "failed_precondition: machine still active, refusing to start"
+REPLACED = "failed_precondition: machine getting replaced, refusing to start"
+UNABLE = "failed_precondition: unable to {} machine from current state: 'replacing'"
+UNKNOWN = "invalid machine ID, 'm1'"
+MANIFEST = "failed to get manifest registry.fly.io/web:v2: MANIFEST_UNKNOWN: manifest unknown; unknown tag=v2"
+LINGERS = "failed_precondition: volume already claimed by machine " + 14 * "\0"
+ON_ITS_WAY: list[tuple[Ask, str]] = [
+    (lambda fly: fly.machines.start("web", "m1"), STILL_ACTIVE),
+    (lambda fly: fly.machines.start("web", "m1"), REPLACED),
+    (lambda fly: fly.machines.start("web", "m1"), UNABLE.format("start")),
+    (lambda fly: fly.machines.restart("web", "m1"), UNABLE.format("restart")),
+    (lambda fly: fly.machines.suspend("web", "m1"), UNABLE.format("suspend")),
+    (lambda fly: fly.machines.stop("web", "m1"), UNABLE.format("stop")),
+    (lambda fly: fly.machines.update("web", "m1", NGINX), UNABLE.format("update")),
+]
+
+
+@pytest.mark.parametrize(("act", "text"), ON_ITS_WAY)
+async def test_a_machine_on_its_way_to_another_state_is_asked_until_it_is_there(act: Ask, text: str) -> None:
+    async with scripted(*[(412, {"error": text})] * 4, (200, MACHINE)) as (server, fly):
+        await act(fly)
+    assert len({sent.line for sent in server.heard}) == 1
+    assert len(server.heard) == 5
+    assert 7 < now() < 14
+
+
+@pytest.mark.parametrize(("act", "text"), ON_ITS_WAY)
+async def test_a_machine_that_stays_on_its_way_is_not_asked_for_ever(act: Ask, text: str) -> None:
+    async with scripted((412, {"error": text})) as (_, fly):
+        with pytest.raises(NotSettled):
+            await act(fly)
+    assert 15 < now() <= 30
+
+
+NOT_YET: list[tuple[str, int, type[Refused], float]] = [
+    (MANIFEST, 400, ImageNotFound, 60),
+    (MANIFEST, 404, ImageNotFound, 60),
+    (LINGERS, 412, ClaimLingers, 120),
+    ("min_secrets_version 3 is not yet available on this app", 412, SecretsNotReady, 60),
+]
+CHANGE: list[Ask] = [
+    lambda fly: fly.machines.create("web", NGINX),
+    lambda fly: fly.machines.update("web", "m1", NGINX),
+]
+
+
+@pytest.mark.parametrize("change", CHANGE, ids=["create", "update"])
+@pytest.mark.parametrize(("text", "status", "kind", "seconds"), NOT_YET)
+async def test_what_is_not_there_yet_is_waited_for(
+    change: Ask, text: str, status: int, kind: type[Refused], seconds: float
+) -> None:
+    async with scripted(*[(status, {"error": text})] * 5, (200, MACHINE)) as (server, fly):
+        await change(fly)
+    assert len(server.heard) == 6
+    async with scripted((status, {"error": text})) as (server, fly):
+        before = now()
+        with pytest.raises(kind):
+            await change(fly)
+        assert 0.8 * seconds < now() - before <= seconds + 0.1
+    assert len(server.heard) < 30
+
+
+async def test_an_observer_hears_what_is_waited_for_and_for_how_long() -> None:
+    async with scripted(*[(400, {"error": MANIFEST})] * 2, (200, MACHINE)) as (server, _):
+        heard: list[ClientEvent] = []
+        async with FlyClient("token", base_url=server.url, on_event=heard.append) as fly:
+            await fly.machines.create("web", NGINX)
+    told = [event for event in heard if isinstance(event, Outlasting)]
+    assert [(event.operation, event.identifier, event.times, event.error, event.within) for event in told] == [
+        ("machines.create", "web", 1, "ImageNotFound", 60),
+        ("machines.create", "web", 2, "ImageNotFound", 60),
+    ]
+    assert {event.message for event in told} == {MANIFEST}
+    assert 1 <= told[0].pause <= 1.5 <= told[1].pause <= 2.25
+
+
+async def test_a_create_whose_answer_is_lost_after_a_refusal_is_not_sent_again() -> None:
+    async with scripted((400, {"error": MANIFEST}), (502, {"error": "bad gateway"})) as (server, fly):
+        with pytest.raises(ServerFault) as caught:
+            await fly.machines.create("web", NGINX)
+    assert caught.value.may_have_happened
+    assert len(server.heard) == 2
+
+
+TOUCHES: list[Ask] = [
+    lambda fly: fly.machines.get("web", "m1"),
+    lambda fly: fly.machines.update("web", "m1", NGINX),
+    lambda fly: fly.machines.start("web", "m1"),
+    lambda fly: fly.machines.stop("web", "m1"),
+    lambda fly: fly.machines.restart("web", "m1"),
+    lambda fly: fly.machines.suspend("web", "m1"),
+    lambda fly: fly.machines.cordon("web", "m1"),
+    lambda fly: fly.machines.delete("web", "m1"),
+    lambda fly: fly.machines.wait_once("web", "m1"),
+    lambda fly: fly.machines.patch_metadata("web", "m1", {"a": "b"}),
+]
+
+
+@pytest.mark.parametrize("text", [UNKNOWN, "machine not found"])
+@pytest.mark.parametrize("ask", TOUCHES)
+async def test_one_404_for_a_machine_proves_nothing_and_two_do(ask: Ask, text: str) -> None:
+    async with scripted((404, {"error": text}), (200, MACHINE)) as (server, fly):
+        await ask(fly)
+    assert len(server.heard) == 2
+    async with scripted((404, {"error": text})) as (server, fly):
+        before = now()
+        with pytest.raises(NotFound):
+            await ask(fly)
+        assert 1 <= now() - before < 2
+    assert len(server.heard) == 2
+
+
+LOST = (504, None)
+GONE = (404, {"error": "machine not found"})
+
+
+async def test_a_destroy_whose_answer_was_lost_finds_the_machine_gone_and_is_done() -> None:
+    async with scripted(LOST, GONE) as (server, fly):
+        await fly.machines.delete("web", "m1", force=True)
+    assert len(server.heard) == 2
+    assert now() < 1
+
+
+HOLDER = (412, {"error": "failed_precondition: volume already claimed by machine m2"})
+
+
+@pytest.mark.parametrize("shown", [(404, {"error": "app not found"}), (200, {**MACHINE, "state": "destroyed"})])
+async def test_the_claim_of_a_machine_that_is_gone_is_outlasted(shown: Reply) -> None:
+    async with scripted(HOLDER, shown, HOLDER, HOLDER, (200, MACHINE)) as (server, fly):
+        await fly.machines.create("web", NGINX)
+    assert [sent.line.split()[0] for sent in server.heard] == ["POST", "GET", "POST", "POST", "POST"]
+
+
+async def test_a_volume_that_a_machine_holds_is_refused_at_once() -> None:
+    async with scripted(HOLDER, (200, {**MACHINE, "state": "stopped"})) as (server, fly):
+        with pytest.raises(VolumeInUse) as caught:
+            await fly.machines.create("web", NGINX)
+    assert caught.value.machine_id == "m2"
+    assert len(server.heard) == 2
+    assert now() < 1
 
 
 async def test_a_start_that_is_answered_with_an_error_inside_is_one() -> None:

@@ -11,7 +11,17 @@ from flyasync.api.prospects import is_there, why_hopeless
 from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, most_lookers, most_pollers
 from flyasync.api.watch import EVENTS_EVERY, Detail
 from flyasync.emulator import Emulator, Fault
-from flyasync.errors import FlyError, Forbidden, NotFound, RateLimited, ServerFault, TimedOut, Unreadable, WaitFailed
+from flyasync.errors import (
+    AppNotFound,
+    FlyError,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    ServerFault,
+    TimedOut,
+    Unreadable,
+    WaitFailed,
+)
 from flyasync.models.action import WaitResult
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import structure
@@ -344,7 +354,7 @@ async def test_an_app_that_goes_takes_its_waits_with_it(fly: FlyClient, app: str
     await asyncio.sleep(10)
     await fly.apps.delete(app)
     before = now()
-    assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {NotFound}
+    assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {AppNotFound}
     assert set(await asyncio.gather(*ends)) == {"destroyed"}
     assert now() - before < 65
 

@@ -9,13 +9,18 @@ from hypothesis import given, settings, strategies as st
 
 from flyasync.errors import (
     AlreadyStarting,
+    AppNotFound,
     BadRequest,
+    ClaimLingers,
     Conflict,
     Forbidden,
+    ImageNotFound,
     LeaseHeld,
+    MachineNotFound,
     NameTaken,
     NoCapacity,
     NotFound,
+    NotSettled,
     RateLimited,
     Refused,
     Scope,
@@ -36,6 +41,7 @@ UNIQUE = 'already_exists: unique machine name violation, machine ID 148e already
 RESERVE = "aborted: could not reserve resource for machine: insufficient {} available to fulfill request"
 EXISTING = "insufficient resources to create new machine with existing volume id 'vol_1'"
 QUOTA = 'organization "X" is using 9 MB of memory in dfw which is over the allowed quota. please consider other regions'
+RETIRED = "Region lhr is deprecated and cannot have new resources provisioned. Please consider using ams"
 LEASED = "machine ID 148e lease currently held by {}, expires at 2026-01-01T00:00:00Z"
 TOKEN_HOLDER = "0b9f-1@tokens.fly.io"
 HOLDER = {"holder": "me@example.com", "expires_at": "2026-01-01T00:00:00Z"}
@@ -55,8 +61,19 @@ TEXTS: list[tuple[int, str, type[Refused], dict[str, Any]]] = [
     (401, "Authenticate: token validation error", Unauthorized, {}),
     (403, "unauthorized", Forbidden, {}),
     (403, QUOTA, NoCapacity, {"scope": Scope.QUOTA}),
-    (404, "app not found", NotFound, {}),
-    (404, "machine not found", NotFound, {}),
+    (400, "failed to get manifest r/web:v2: MANIFEST_UNKNOWN: manifest unknown", ImageNotFound, {}),
+    (404, "failed to get manifest r/web:v2: MANIFEST_UNKNOWN: manifest unknown", ImageNotFound, {}),
+    (422, "failed to get manifest r/web:v2: MANIFEST_UNKNOWN: manifest unknown", ImageNotFound, {}),
+    (500, "failed to get manifest r/web:v2: MANIFEST_UNKNOWN: manifest unknown", ImageNotFound, {}),
+    (400, RETIRED, NoCapacity, {"scope": Scope.REGION}),
+    (403, RETIRED, NoCapacity, {"scope": Scope.REGION}),
+    (422, RETIRED, NoCapacity, {"scope": Scope.REGION}),
+    (503, RETIRED, NoCapacity, {"scope": Scope.REGION}),
+    (404, "app not found", AppNotFound, {}),
+    (404, "Could not find App", AppNotFound, {}),
+    (404, "machine not found", MachineNotFound, {}),
+    (404, "invalid machine ID, '148e'", MachineNotFound, {}),
+    (404, "secret not found", NotFound, {}),
     (404, "lease not found", NotFound, {}),
     (408, "deadline_exceeded: machine failed to reach desired state, started, currently created", TimedOut, {}),
     (409, "aborted: machine still attempting to start", AlreadyStarting, {}),
@@ -75,14 +92,20 @@ TEXTS: list[tuple[int, str, type[Refused], dict[str, Any]]] = [
     (409, "unable to destroy machine, not currently stopped", WrongState, {}),
     (409, "something else", Conflict, {}),
     (410, "cluster deleted", NotFound, {}),
-    (412, "failed_precondition: unable to start machine from current state: 'created'", WrongState, {}),
-    (412, "failed_precondition: machine still active, refusing to start", WrongState, {}),
-    (412, "machine getting replaced, refusing to start", WrongState, {}),
+    (412, "failed_precondition: unable to start machine from current state: 'created'", NotSettled, {}),
+    (412, "failed_precondition: unable to start machine from current state: 'replacing'", NotSettled, {}),
+    (412, "failed_precondition: unable to suspend machine from current state: 'starting'", NotSettled, {}),
+    (412, "failed_precondition: unable to suspend machine from current state: 'stopped'", WrongState, {}),
+    (412, "failed_precondition: unable to start machine from current state: 'destroying'", WrongState, {}),
+    (412, "failed_precondition: machine still active, refusing to start", NotSettled, {}),
+    (412, "machine getting replaced, refusing to start", NotSettled, {}),
     (412, "failed_precondition: machine not running", WrongState, {}),
     (412, "failed_precondition: unable to destroy machine, not currently stopped", WrongState, {}),
     (412, EXISTING, NoCapacity, {"scope": Scope.VOLUME_HOST}),
     (412, "failed_precondition: volume already claimed by machine 148e", VolumeInUse, {"machine_id": "148e"}),
-    (412, "volume already claimed by machine " + 14 * "\0", VolumeInUse, {"machine_id": None}),
+    (412, "volume already claimed by machine " + 14 * "\0", ClaimLingers, {"machine_id": None}),
+    (412, "failed_precondition: volume already claimed by machine ", ClaimLingers, {"machine_id": None}),
+    (412, "failed_precondition: volume is currently bound to machine: ", ClaimLingers, {"machine_id": None}),
     (412, "failed_precondition: volume is currently bound to machine: 148e", VolumeInUse, {"machine_id": "148e"}),
     (412, "min_secrets_version 3 is not yet available on this app", SecretsNotReady, {}),
     (412, "machine_version does not match", StaleVersion, {}),
@@ -126,6 +149,9 @@ CODES: list[tuple[int, str, str, type[Refused], dict[str, Any]]] = [
     (409, "unknown", "aborted: machine still attempting to start", AlreadyStarting, {}),
     (409, "insufficient_capacity", LEASED.format("me@example.com"), NoCapacity, REGION),
     (500, "unknown", "boom", ServerFault, {}),
+    # A region that is retired has no room, whatever else the answer says.
+    (422, "unknown", RETIRED, NoCapacity, REGION),
+    (422, "invalid_argument", RETIRED, NoCapacity, REGION),
 ]
 
 

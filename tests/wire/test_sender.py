@@ -118,8 +118,8 @@ async def test_an_onlooker_hears_who_stands_in_line_and_who_leaves_it() -> None:
 
 
 async def test_a_refusal_is_raised_as_it_was_judged() -> None:
-    office = Office(a_reply(404, {"error": "machine not found"}), limits=WIDE)
-    with pytest.raises(NotFound, match=r"machines\.start m1: machine not found"):
+    office = Office(a_reply(404, {"error": "app not found"}), limits=WIDE)
+    with pytest.raises(NotFound, match=r"machines\.start m1: app not found"):
         await office.send()
     assert len(office.exchange.sent) == 1
     with pytest.raises(Unreadable):

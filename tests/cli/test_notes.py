@@ -1,4 +1,4 @@
-"""At the command line, limits that are lost are told, and the command goes on."""
+"""At the command line, limits that are lost and refusals that clear are told, and the command goes on."""
 
 from pathlib import Path
 
@@ -31,6 +31,20 @@ def test_a_pause_is_reported_on_stderr_at_once(monkeypatch: pytest.MonkeyPatch) 
         result = flyasync("machines", "list", "web", "--json", drive=drive)
         assert (result.exit_code, result.stdout) == (0, "[]\n")
         assert result.stderr.endswith("flyasync: machines.list web is paused for 30.0 s: it got a 429\n")
+
+
+def test_a_refusal_that_clears_by_itself_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "failed_precondition: machine still active, refusing to start"
+    active = Fault(does="refuse", action="startMachine", status=412, body={"error": text}, times=3)
+    with served(monkeypatch, faults=[active]) as (emulator, drive):
+        result = flyasync("machines", "run", "web", "nginx", "--region", "iad", drive=drive)
+        assert result.exit_code == 0, result.stderr
+        (machine_id,) = emulator.world.machines
+        started = flyasync("machines", "start", "web", machine_id, drive=drive)
+    assert started.exit_code == 0
+    told = f"flyasync: machines.start web/{machine_id}: {text}; sent again for up to 30 s"
+    assert started.stderr.splitlines().count(told) == 1
+    assert started.stderr.count(text) == 1
 
 
 def test_a_word_that_is_none_is_a_wrong_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
