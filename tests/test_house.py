@@ -39,10 +39,10 @@ ORDER: dict[str, list[str]] = {
         "postgres_databases", "postgres", "client",
     ],
     "deploy": [
-        "strategy", "merge", "release", "deployment", "fleet", "plan", "group", "moves", "strategies", "placement",
-        "outcome", "undo", "rehearsal_clock", "rehearsal", "estimate", "gate", "verdict", "report",
-        "html", "events", "onlookers", "observe", "story", "journal", "history", "lock", "places", "door", "volumes",
-        "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out", "settings", "builder",
+        "strategy", "merge", "release", "roles", "deployment", "fleet", "siblings", "plan", "group", "moves",
+        "strategies", "placement", "outcome", "undo", "rehearsal_clock", "rehearsal", "estimate", "gate", "verdict",
+        "report", "html", "events", "onlookers", "observe", "story", "journal", "history", "lock", "places", "door",
+        "volumes", "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out", "settings", "builder",
         "executors", "dask_worker", "executor_dask", "many",
     ],
     "emulator": [
@@ -87,7 +87,8 @@ EVERYWHERE = {"attrs"}
 # Pure rooms and files decide; they may not reach for a loop, a socket, a clock or the disk.
 PURE = {
     "models/*", "wire/validators", "wire/request", "wire/events", "wire/judge", "wire/rates", "wire/gcra",
-    "deploy/strategy", "deploy/merge", "deploy/release", "deploy/deployment", "deploy/fleet", "deploy/plan",
+    "deploy/strategy", "deploy/merge", "deploy/release", "deploy/roles", "deploy/deployment", "deploy/fleet",
+    "deploy/siblings", "deploy/plan",
     "deploy/group", "deploy/moves", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo",
     "deploy/rehearsal_clock", "deploy/rehearsal", "deploy/estimate", "deploy/gate", "deploy/verdict", "deploy/report",
     "deploy/html", "deploy/events",

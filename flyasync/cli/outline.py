@@ -5,7 +5,7 @@ from typing import Any
 
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment, VolumeWanted
-from flyasync.deploy.plan import Create, Plan
+from flyasync.deploy.plan import Aim, Create, Plan, TakeVolume, Track
 from flyasync.models.convert import unstructure
 
 _OURS = "flyasync_"
@@ -28,10 +28,11 @@ def _each_machine(plan: Plan, wanted: Deployment | None) -> Iterator[str]:
 
 def config_as_json(plan: Plan, wanted: Deployment | None) -> dict[str, Any] | None:
     """Give the config of machines to be made as JSON, without the values of its environment; None if there are none."""
-    if wanted is None or not _makes_any(plan):
+    if wanted is None or (made := _first_made(plan)) is None:
         return None
-    data: dict[str, Any] = unstructure(wanted.tagged)
-    volume = {"volume": _volume(wanted.volume)} if wanted.volume else {}
+    data: dict[str, Any] = unstructure(made.config or wanted.tagged)
+    taken = next((step.wanted for step in made.steps if isinstance(step, TakeVolume)), None)
+    volume = {"volume": _volume(taken)} if taken else {}
     return {
         "image": data.get("image"),
         "guest": data.get("guest"),
@@ -43,9 +44,12 @@ def config_as_json(plan: Plan, wanted: Deployment | None) -> dict[str, Any] | No
     }
 
 
-def _makes_any(plan: Plan) -> bool:
-    """Tell whether machines are made with the config wanted; what was there before is made again with its own."""
-    return plan.strategy is None or any(isinstance(step, Create) and step.config is None for step in plan.steps)
+def _first_made(plan: Plan) -> Track | None:
+    """Return a track that makes a machine, if any does; all that a plan makes of a group are alike."""
+    if plan.strategy == "undo":
+        return None  # what was there before is made again with configs of its own
+    making = (track for track in plan.tracks if track.aim is Aim.SERVE)
+    return next((track for track in making if any(isinstance(step, Create) for step in track.steps)), None)
 
 
 def _volume(wanted: VolumeWanted) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class DeployBuilder(Settings):
             smoke=wanted.smoke,
             hedge=wanted.hedge,
             secrets_version=wanted.secrets_version,
+            replaces=wanted.replaces,
             journal=os.fspath(path),
             story=story,
         )

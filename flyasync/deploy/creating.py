@@ -8,10 +8,9 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH, Creation
-from flyasync.deploy.deployment import HOME, Deployment
+from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.door import Door, Ticket
 from flyasync.deploy.fleet import group_of
-from flyasync.deploy.merge import REPLACES
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal, next_region
@@ -66,7 +65,8 @@ class Creating:
     async def _fork(self, run: Run) -> Refusal | None:
         """Fork the volume in the present region; that takes its time, so nobody stands in line behind it."""
         try:
-            await self._volume(run)
+            if run.volume is not None:
+                await self._volume(run, run.volume)
         except NoCapacity as error:
             return self._refused(run, error)
         return None
@@ -113,7 +113,7 @@ class Creating:
             app=self._deployment.app,
             config=config,
             name=step.name or run.wanted.name,
-            launch=((step.config and step.config.metadata) or {}).get(LAUNCH, self._deployment.launch),
+            launch=(config.metadata or {}).get(LAUNCH, self._deployment.launch),
             options={key: value for key, value in options.items() if value is not None},
             on_leave=ticket.give_back,
             is_urgent=not ticket.stands_in_line,
@@ -121,23 +121,20 @@ class Creating:
         )
 
     async def _config(self, run: Run, step: Create) -> MachineConfig:
-        """Give the config of one machine: the one wanted, with its home and its volume."""
-        config = step.config or self._deployment.tagged
-        if self._deployment.strategy and step.config is None:
-            replaces = {REPLACES: step.replaces} if step.replaces else {}
-            config = evolve(config, metadata={**(config.metadata or {}), HOME: run.wanted.region, **replaces})
-        if self._deployment.volume is None or run.aim is Aim.END or step.config is not None:
-            return config
-        return evolve(config, mounts=(self._deployment.volume.mount(await self._volume(run)),))
+        """Return the config of one machine: as planned, with its volume."""
+        run.config = step.config
+        if run.volume is not None:
+            volume_id = await self._volume(run, run.volume)
+            run.config = evolve(step.config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()])
+        return run.config
 
-    async def _volume(self, run: Run) -> str:
+    async def _volume(self, run: Run, wanted: VolumeWanted) -> str:
         """Give the volume that was taken for the machine, or make one where it is going to be."""
-        wanted = self._deployment.volume
-        assert wanted is not None  # noqa: S101 - the caller has seen to that
         if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
             run.volume_id = None  # it stays in its region
         if run.volume_id is None:
-            run.volume_id = await self._volumes.make(wanted, run.region, source=run.source)
+            guest = run.config.guest if run.config else None
+            run.volume_id = await self._volumes.make(wanted, run.region, source=run.source, guest=guest)
             run.made_volumes.append(run.volume_id)
             if run.source:
                 await self._volumes.ready(run.volume_id)

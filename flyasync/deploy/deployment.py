@@ -3,26 +3,30 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.merge import FINGERPRINT, MANAGED, as_text, holds, managed
+from flyasync.deploy.merge import FINGERPRINT, changes, managed_before, merged
 from flyasync.deploy.release import ReleaseCommand
+from flyasync.deploy.roles import Role, role
 from flyasync.deploy.strategy import Strategy, Waves
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.convert import unstructure
-from flyasync.models.machine import Machine
+from flyasync.models.machine import Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 """What to do when a region has no room: skip it, go to the nearest with room, or try these regions in order."""
 
 Goal = Literal["started", "healthy"] | None
 """The state to wait for; None for not waiting at all."""
+
+AUTOSTOPPED = frozenset({"stopping", "stopped", "suspending", "suspended"})
+"""The states in which autostop leaves a machine."""
 
 GROUP = "fly_process_group"
 """The metadata key that says which group a machine belongs to; flyctl's own."""
@@ -136,7 +140,7 @@ class VolumeWanted:
 
 @frozen(kw_only=True)
 class Deployment:
-    """What is wanted: `counts` machines of one config in each region of one app.
+    """What is wanted: `counts` machines in each region of one app, with what `config` states.
 
     `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
     `timeout` is in seconds for each machine, from created to the goal.
@@ -145,6 +149,9 @@ class Deployment:
     brings the machines of `group` to what is wanted, in `waves` of regions (all together if there are none), and
     destroys those of `retired_groups`. `smoke` is for how many seconds a started machine without checks has to stay up;
     `hedge` after how many times the boot of its siblings a straggler gets a rival.
+
+    `config` is merged by key into what machines have; of the fields in `replaces` nothing else stays. A `goal` of
+    `checked` is `healthy` for a machine whose config has checks, else `started`.
     """
 
     app: str
@@ -152,7 +159,7 @@ class Deployment:
     config: MachineConfig
     counts: Mapping[str, int]
     fallback: Fallback = "skip"
-    goal: Goal = "started"
+    goal: Goal | Literal["checked"] = "started"
     timeout: float = 300.0
     requirement: Requirement = field(factory=Requirement)
     rolls_back: bool = False
@@ -166,6 +173,7 @@ class Deployment:
     smoke: float = 0.0
     hedge: float | None = None
     secrets_version: int | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -195,46 +203,76 @@ class Deployment:
 
     @cached_property
     def tagged(self) -> MachineConfig:
-        """The config that machines are created with."""
-        base, tags = self._base, {FINGERPRINT: self.fingerprint}
-        if self.strategy is not None:
-            tags[MANAGED] = as_text(managed(base))
-        return evolve(base, metadata={**(base.metadata or {}), **tags})
+        """What the deployment states of a config, with its marks: the whole config where no machine is there yet."""
+        base = self._base
+        stated = evolve(base, metadata={**(base.metadata or {}), FINGERPRINT: self.fingerprint})
+        return stated if self.strategy is None else merged(MachineConfig(), stated)
+
+    def desired(self, config: MachineConfig) -> MachineConfig:
+        """Return the config that a machine of the group with this one will have: what is not stated stays.
+
+        A machine that stands by for another gets no services, for it may have none. Raises InvalidInput for services
+        that cannot be together.
+        """
+        stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
+        return self.mounting(merged(config, stated, replace=self.replaces))
 
     def mounting(self, config: MachineConfig) -> MachineConfig:
-        """Give a config with its mount where the volume is wanted; which volume that is cannot change."""
+        """Return a config with its mount where the volume is wanted; which volume that is cannot change."""
         if self.volume is None:
             return config
         return evolve(config, mounts=tuple(evolve(mount, path=self.volume.path) for mount in config.mounts or ()))
 
     def made(self, machine: Machine) -> bool:
-        """Tell whether a machine was made with this config."""
+        """Whether a machine was made with this config, as far as its own marks say."""
         return machine.metadata.get(FINGERPRINT) == self.fingerprint
 
     def fits(self, machine: Machine) -> bool:
-        """Tell whether a machine has this config, and nobody has changed it since."""
-        return machine.config is not None and self.made(machine) and holds(machine.config, self.tagged)
+        """Whether nothing is to be changed in a machine's config."""
+        return machine.config is not None and not changes(machine.config, self.desired(machine.config))
 
-    @property
-    def resting_states(self) -> frozenset[str]:
-        """The states, besides `started`, that keep the promise: autostop may put a started machine to rest."""
-        autostops = any(service.autostop not in {None, "off"} for service in self.config.services or ())
-        return frozenset({"stopping", "stopped", "suspending", "suspended"}) if autostops else frozenset()
+    def role(self, machine: Machine) -> Role:
+        """Return what a machine is there for, also of one whose config is not known whole.
 
-    def rests(self, machine: Machine) -> bool:
-        """Tell whether autostop has put a machine to rest; one that stopped because its process failed is not."""
-        return machine.state in self.resting_states and not machine.has_crashed
+        A schedule that deployments have set makes nothing special of it, be it that this one sets another or none.
+        """
+        config = machine.config or machine.incomplete_config
+        if config is None or not config.schedule:
+            return role(config)
+        is_ours = self.config.schedule is not None or "schedule" in managed_before(config)
+        return role(evolve(config, schedule=None) if is_ours else config)
 
-    def keeps_promise(self, machine: Machine) -> bool:
-        """Tell whether a machine is as this deployment wants it."""
-        return self.made(machine) and self.is_up(machine)
+    def members(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
+        """Return the machines of a group that count: not those that stand by for others.
 
-    def is_up(self, machine: Machine) -> bool:
-        """Tell whether a machine, whatever its config, does what this deployment wants machines to do."""
+        Scheduled machines count where there are no others.
+        """
+        counted = [machine for machine in machines if self.role(machine) is not Role.STANDBY]
+        plain = [machine for machine in counted if self.role(machine) is Role.MEMBER]
+        return tuple(plain or counted)
+
+    def goal_of(self, config: MachineConfig | None) -> Goal:
+        """Return what to wait for with a machine that has this config; None for one that need not run."""
+        if role(config) is not Role.MEMBER:
+            return None
+        if self.goal == "checked" or self.goal == "healthy":  # noqa: PLR1714 - so that the types are known
+            return "healthy" if expected_checks(config) else "started"
+        return self.goal
+
+    def rests(self, machine: Machine, config: MachineConfig | None) -> bool:
+        """Whether autostop has stopped a machine with this config; one whose process failed was not."""
+        autostops = any(service.autostop not in {None, "off"} for service in (config and config.services) or ())
+        return autostops and machine.state in AUTOSTOPPED and not machine.has_crashed
+
+    def is_up(self, machine: Machine, config: MachineConfig | None) -> bool:
+        """Whether a machine does what this deployment demands of one that has this config."""
+        if role(config) is not Role.MEMBER:
+            return machine.is_alive
         if machine.has_crashed:
             return False
-        if self.goal is None:
+        goal = self.goal_of(config)
+        if goal is None:
             return machine.is_alive
-        if self.goal == "healthy" and machine.state == "started":
-            return machine.is_healthy
-        return machine.state == "started" or self.rests(machine)
+        if goal == "healthy" and machine.state == "started":
+            return machine.is_healthy and len(machine.reported_checks) >= expected_checks(config)
+        return machine.state == "started" or self.rests(machine, config)

@@ -294,6 +294,7 @@ def _run(track: Track, there: Mapping[str, Machine]) -> Run:
         region=machine.region if machine else track.machine.region,
         aim=track.aim,
         config=track.config,
+        stays_out=track.stays_out,
         machine=machine,
         adopted=machine is not None,
         old_exit=machine.exit_event if machine else None,

@@ -14,13 +14,15 @@ from flyasync.models.volume import Volume
 class Fleet:
     """The machines of an app that concern a deploy, as they were when it looked, and the app's volumes.
 
-    `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts.
+    `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts. `others`
+    are the app's machines that a launch without a strategy is not about.
     """
 
     app: str
     machines: tuple[Machine, ...]
     volumes: tuple[Volume, ...] = field(default=(), kw_only=True)
     has_secrets: bool = field(default=False, kw_only=True)
+    others: tuple[Machine, ...] = field(default=(), kw_only=True)
 
     def named(self, name: str) -> Machine | None:
         """Give the machine of this name."""

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
-from flyasync.deploy.deployment import Deployment, Wanted
+from flyasync.deploy.deployment import Deployment, VolumeWanted, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves
-from flyasync.deploy.merge import merged
-from flyasync.models.compare import Change, differences
+from flyasync.deploy.merge import changes
+from flyasync.deploy.roles import Role, role
+from flyasync.deploy.siblings import Pattern, pattern
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.volume import Volume
 
@@ -31,20 +34,25 @@ class Fate(StrEnum):
 class Member:
     """A machine of the group that is there or is wanted, with its fate and the cause of it.
 
-    `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that `wakes` is at rest,
-    and has to run all the same. `spare` is the name of the machine that takes its place if its host is full; `replaces`
-    is the id of the one whose place a new one takes.
+    `config` is what it will have, as far as it is known: for one to be made, all but its volume; `pattern` is what that
+    is made from. `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that
+    `wakes` is at rest, and has to run all the same. `spare` is the name of the machine that takes its place if its host
+    is full; `replaces` is the id of the one whose place a new one takes. One that `is_apart` stands by for others or
+    runs on a schedule: it is none of those that were asked for.
     """
 
     wanted: Wanted
     fate: Fate
     cause: str
     machine: Machine | None = None
+    config: MachineConfig | None = None
+    pattern: Pattern | None = None
     volume: Volume | None = None
     source: str | None = None
     wakes: bool = False
     spare: str | None = None
     replaces: str | None = None
+    is_apart: bool = False
 
     @property
     def region(self) -> str:
@@ -58,13 +66,18 @@ class Member:
 
     @property
     def rests(self) -> bool:
-        """Whether it is there and does not run."""
-        return self.machine is not None and self.machine.state in RESTING
+        """Whether it is there and does not run; one that stands by may never have run."""
+        if self.machine is None:
+            return False
+        was_never_started = self.machine.state == "created" and role(self.config) is not Role.MEMBER
+        return self.machine.state in RESTING or was_never_started
 
     @property
     def runs(self) -> bool:
         """Whether it runs, or shall: one that was put to rest stays so, one that has crashed does not."""
-        return self.machine is not None and (not self.rests or self.wakes or self.machine.has_crashed)
+        if self.machine is None or role(self.config) is not Role.MEMBER:
+            return self.machine is not None and not self.rests
+        return not self.rests or self.wakes or self.machine.has_crashed
 
 
 def converged(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
@@ -83,12 +96,8 @@ def left_alone(deployment: Deployment, fleet: Fleet) -> Mapping[str, int]:
     return dict(sorted(Counter(region for region in homes if region not in deployment.counts).items()))
 
 
-def changes(deployment: Deployment, machine: Machine) -> tuple[Change, ...]:
-    """Say what an update would change in a machine's config, our own marks left out."""
-    if machine.config is None:
-        return ()
-    found = differences(machine.config, deployment.mounting(merged(machine.config, deployment.tagged)))
-    return tuple(change for change in found if not change.path.startswith("metadata.flyasync_"))
+def _members(deployment: Deployment, fleet: Fleet) -> tuple[Machine, ...]:
+    return deployment.members(fleet.group(deployment.group))
 
 
 @frozen
@@ -102,8 +111,7 @@ class _Names:
 
     @classmethod
     def of(cls, deployment: Deployment, fleet: Fleet) -> "_Names":
-        wanted = deployment.volume
-        free = [each for each in fleet.volumes if wanted and each.name == wanted.name and each.is_free]
+        free = [each for each in fleet.volumes if each.is_free]
         return cls(deployment, {machine.name for machine in fleet.machines}, sorted(free, key=lambda each: each.id))
 
     def next(self, region: str) -> Wanted:
@@ -115,15 +123,17 @@ class _Names:
             if name not in self.taken:
                 return Wanted(name=name, region=region, number=number)
 
-    def volume(self, region: str) -> Volume | None:
-        """Give a volume of the region that nobody holds."""
-        found = next((each for each in self.volumes if each.region == region), None)
+    def volume(self, region: str, wanted: VolumeWanted) -> Volume | None:
+        """Give a volume of the region that nobody holds; one that is like a sibling's has to have the same size too."""
+        named = (each for each in self.volumes if each.region == region and each.name == wanted.name)
+        any_size = self.deployment.volume is not None
+        found = next((each for each in named if any_size or each.size_gb in {None, wanted.size_gb}), None)
         if found:
             self.volumes.remove(found)
         return found
 
 
-@frozen
+@define
 class _Deciding:
     """What is wanted and what is there, and which names and volumes are still to be had."""
 
@@ -131,21 +141,25 @@ class _Deciding:
     fleet: Fleet
     names: _Names
 
+    @cached_property
+    def pattern(self) -> Pattern:
+        """What new machines are made from; raises InvalidInput where that cannot be decided."""
+        return pattern(self.deployment, self.fleet)
+
     def made(self, region: str, cause: str, place_of: Machine | None) -> Member:
         """Give one more machine of a region, which may take the place of another."""
         source = self._source(place_of) if place_of else None
+        volume = self.pattern.volume
         return Member(
             wanted=self.names.next(region),
             fate=Fate.MAKE,
             cause=f"it takes the place of {place_of.name}" if place_of else cause,
-            volume=self.names.volume(region) if self.deployment.volume and source is None else None,
+            config=self.pattern.config,
+            pattern=self.pattern,
+            volume=self.names.volume(region, volume) if volume and source is None else None,
             source=source,
             replaces=place_of.id if place_of else None,
         )
-
-    def spared(self, member: Member) -> Member:
-        """Give a machine that is to be updated a name for the one that may have to take its place."""
-        return evolve(member, spare=self.names.next(member.region).name) if member.fate is Fate.UPDATE else member
 
     def _source(self, machine: Machine) -> str | None:
         """Name the volume to fork for the machine that comes after this one, where its host is lost."""
@@ -156,10 +170,16 @@ class _Deciding:
         return volume.id if volume else None
 
 
+def _spared(names: _Names, member: Member) -> Member:
+    """Give a machine that is to be updated a name for the one that may have to take its place."""
+    return evolve(member, spare=names.next(member.region).name) if member.fate is Fate.UPDATE else member
+
+
 @frozen
 class _Verdict:
     fate: Fate
     cause: str
+    config: MachineConfig | None = None
 
 
 Judge = Callable[[Deployment, Fleet, Machine], _Verdict]
@@ -169,14 +189,25 @@ def _decided(deployment: Deployment, fleet: Fleet, judge: Judge) -> tuple[Member
     deciding = _Deciding(deployment, fleet, _Names.of(deployment, fleet))
     verdicts = [
         (machine, judge(deployment, fleet, machine))
-        for machine in fleet.group(deployment.group)
+        for machine in _members(deployment, fleet)
         if machine.state not in GONE
     ]
     present: dict[str, list[tuple[Machine, _Verdict]]] = {}
     for machine, verdict in verdicts:
         present.setdefault(home(machine), []).append((machine, verdict))
     members = [member for region in deployment.regions for member in _region(deciding, region, present.get(region, []))]
-    return tuple(map(deciding.spared, members))
+    members += _apart(deployment, fleet)
+    return tuple(_spared(deciding.names, member) for member in members)
+
+
+def _apart(deployment: Deployment, fleet: Fleet) -> Iterator[Member]:
+    """Give the machines beside those that count: they are updated where they are, as far as that is possible."""
+    counted = {machine.id for machine in _members(deployment, fleet)}
+    for machine in fleet.group(deployment.group):
+        if machine.id in counted or machine.state in GONE or home(machine) not in deployment.counts:
+            continue
+        if (verdict := _update_in_place(deployment, fleet, machine)).fate in {Fate.KEEP, Fate.UPDATE}:
+            yield evolve(_member(machine, home(machine), 0, verdict), is_apart=True)
 
 
 def _region(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
@@ -194,7 +225,7 @@ def _awake(served: int, members: Sequence[Member]) -> Iterator[Member]:
 
 
 def _stays(member: Member) -> bool:
-    return member.fate in {Fate.KEEP, Fate.UPDATE}
+    return member.fate in {Fate.KEEP, Fate.UPDATE} and not member.is_apart
 
 
 def _placed(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
@@ -205,7 +236,9 @@ def _placed(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine,
     )
     surplus = _Verdict(Fate.RETIRE, f"{region} has {len(staying)}, and {count} are wanted")
     for number, (machine, verdict) in enumerate(staying, start=1):
-        yield _member(machine, region, number, verdict if number <= count else surplus)
+        is_apart = number > count and deciding.deployment.role(machine) is Role.SCHEDULED
+        member = _member(machine, region, number, verdict if number <= count or is_apart else surplus)
+        yield evolve(member, is_apart=is_apart)
     for index in range(count - len(staying)):
         cause = f"{region} has {len(staying)} of the {count} wanted"
         yield deciding.made(region, cause, leaving[index][0] if index < len(leaving) else None)
@@ -222,7 +255,7 @@ def _merit(pair: tuple[Machine, _Verdict]) -> tuple[bool, bool, int, bool]:
 
 def _member(machine: Machine, region: str, number: int, verdict: _Verdict) -> Member:
     wanted = Wanted(name=machine.name, region=region, number=number)
-    return Member(wanted=wanted, fate=verdict.fate, cause=verdict.cause, machine=machine)
+    return Member(wanted=wanted, fate=verdict.fate, cause=verdict.cause, machine=machine, config=verdict.config)
 
 
 def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:
@@ -232,9 +265,10 @@ def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> 
         return _Verdict(Fate.RETIRE, "it has failed")
     if deployment.volume and not has_volume(deployment, fleet, machine):
         return _Verdict(Fate.RETIRE, f"it has no volume {deployment.volume.name}, and none can be added to it")
-    if deployment.fits(machine) and mounts_as_wanted(deployment, machine):
-        return _Verdict(Fate.KEEP, "it is as wanted")
-    return _Verdict(Fate.UPDATE, "it has another config")
+    desired = deployment.desired(machine.config) if machine.config else None
+    if desired and machine.config and not changes(machine.config, desired):
+        return _Verdict(Fate.KEEP, "it is as wanted", machine.config)
+    return _Verdict(Fate.UPDATE, "it has another config", desired)
 
 
 def _make_way(deployment: Deployment, _: Fleet, machine: Machine) -> _Verdict:
@@ -243,7 +277,7 @@ def _make_way(deployment: Deployment, _: Fleet, machine: Machine) -> _Verdict:
     if machine.state == "failed":
         return _Verdict(Fate.RETIRE, "it has failed")
     if deployment.fits(machine):
-        return _Verdict(Fate.KEEP, "it is as wanted")
+        return _Verdict(Fate.KEEP, "it is as wanted", machine.config)
     return _Verdict(Fate.RETIRE, "a new machine takes its place")
 
 
@@ -269,10 +303,3 @@ def has_volume(deployment: Deployment, fleet: Fleet, machine: Machine) -> bool:
     """Tell whether a machine holds a volume of the name wanted."""
     volume = fleet.volume_of(machine)
     return volume is not None and deployment.volume is not None and volume.name == deployment.volume.name
-
-
-def mounts_as_wanted(deployment: Deployment, machine: Machine) -> bool:
-    """Tell whether a machine mounts its volume where the deployment wants it."""
-    if deployment.volume is None or machine.config is None:
-        return True
-    return any(mount.path == deployment.volume.path for mount in machine.config.mounts or ())

@@ -11,6 +11,7 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.plan import Create
 from flyasync.errors import FlyError
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine
 
 SIBLINGS = 3
@@ -82,7 +83,8 @@ class Hedge:
         self._tell(run, Phase.HEDGING, f"it is late: another one is made beside {machine.id}")
         other = Run(wanted=run.wanted, region=machine.region)
         try:
-            await self._creating.create(other, _beside(machine), is_urgent=True)
+            config = run.config or self._deployment.tagged
+            await self._creating.create(other, _beside(machine, config), is_urgent=True)
         except (FlyError, NoRoomError):
             return None
         return other.machine
@@ -93,9 +95,10 @@ class Hedge:
             await self._fly.machines.delete(self._deployment.app, machine.id, force=True)
 
 
-def _beside(machine: Machine) -> Create:
-    """Say how to make a rival: outside routing where the machine is."""
-    return Create(cause="a sibling is late", name=f"{machine.name}-hedge", cordoned=bool(machine.cordoned))
+def _beside(machine: Machine, config: MachineConfig) -> Create:
+    """Say how to make a rival: with the same config, and outside routing where the machine is."""
+    name = f"{machine.name}-hedge"
+    return Create(cause="a sibling is late", name=name, config=config, cordoned=bool(machine.cordoned))
 
 
 async def _first_success(tasks: Iterable["asyncio.Future[None]"]) -> "asyncio.Future[None] | None":

@@ -1,25 +1,36 @@
-"""What an update sends: the config that is there, with what the deployment manages put in its place; pure.
+"""The config that a machine will have: the observed one, with what the deployment states merged in by key; pure.
 
 An update replaces a machine's whole config. So what others have set must go along, and what an earlier deployment set
-and this one does not must go away: each config says in its own metadata what was managed when it was made.
+and this one does not state must go away: each config records in its own metadata what a deployment has set in it.
+
+1. What is stated wins, what is not stated stays. Records are merged by field, maps by key, and lists whose items have a
+   key by that key: services by internal port and protocol, mounts and files by path, and so on.
+2. What is not stated, and was set by the deployment before, goes.
+3. An item that a deployment only changed is not its own: it stays when it is not stated any more.
+4. `replace` names fields that are taken from what is stated as they stand.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from attrs import evolve, fields
+from attrs import Factory, evolve, fields, frozen
 
-from flyasync.api.once import CREATION, LAUNCH
-from flyasync.models.compare import same
-from flyasync.models.config import MachineConfig
-from flyasync.models.record import Record
+from flyasync.api.once import CREATION, LAUNCH, OURS
+from flyasync.errors import InvalidInput
+from flyasync.models.compare import Change, differences, same
+from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.container import Container, ContainerHealthcheck, ContainerVolume, File
+from flyasync.models.record import Kept, Record
+from flyasync.models.service import Port, Service
 
 FINGERPRINT = "flyasync_config"
 """The metadata key with the fingerprint of the config that a machine was made with."""
 
 MANAGED = "flyasync_manages"
-"""The metadata key that names what the deployment set in a machine's config: fields, and single metadata keys."""
+"""The metadata key that names what deployments set in a machine's config, by paths such as `env.A`."""
 
 REPLACES = "flyasync_replaces"
 """The metadata key with the id of the machine whose place a new one takes."""
@@ -29,21 +40,24 @@ RETIRED = "flyasync_retired"
 
 _OF_ONE_MACHINE = frozenset({LAUNCH, CREATION})
 
+_EXCLUSIVE: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
+    MachineConfig: (("guest", "size"),),
+    File: (("raw_value", "secret_name", "image_config"),),
+    ContainerHealthcheck: (("http", "tcp", "exec"),),
+}
+"""Fields of which a record has one: to state one of them unsets the others."""
+
+REPLACEABLE = tuple(one.name for one in fields(MachineConfig) if one.name not in {"extra", "image", "mounts"})
+"""The fields of a config that may be replaced as a whole."""
+
 
 def managed(config: MachineConfig) -> frozenset[str]:
-    """Name what a config sets: its fields, those this library has no name for too, and each `metadata.KEY`."""
-    named = {one.name for one in fields(MachineConfig) if one.name != "extra" and getattr(config, one.name) is not None}
-    unknown = {key for key, value in config.extra.items() if value is not None}
-    return frozenset((named - {"metadata"}) | unknown) | {f"metadata.{key}" for key in config.metadata or {}}
-
-
-def as_text(names: frozenset[str]) -> str:
-    """Write such names as a value of metadata."""
-    return json.dumps(sorted(names), separators=(",", ":"))
+    """Name what a config sets, by paths."""
+    return managed_before(merged(MachineConfig(), config))
 
 
 def managed_before(config: MachineConfig) -> frozenset[str]:
-    """Read from a machine's config what the deployment that made it has set; nothing where that is not told."""
+    """Read from a machine's config what deployments have set in it; nothing where that is not recorded."""
     try:
         names = json.loads((config.metadata or {}).get(MANAGED, "[]"))
     except ValueError:
@@ -51,31 +65,209 @@ def managed_before(config: MachineConfig) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
-def merged(current: MachineConfig, wanted: MachineConfig) -> MachineConfig:
-    """Give what an update sends: `wanted` over `current`, without what only an earlier deployment had set."""
-    gone = managed_before(current) - managed(wanted)
-    known = {one.name for one in fields(MachineConfig)} - {"extra", "metadata"}
-    cleared = dict.fromkeys(known & gone)
-    said = {name: getattr(wanted, name) for name in known if getattr(wanted, name) is not None}
-    exclusive = {"size": None} if wanted.guest is not None else {}
-    return evolve(
-        current,
-        **{**cleared, **exclusive, **said},
-        metadata=_metadata(current, wanted, gone),
-        extra=_extra(current.extra, wanted.extra, gone),
-    )
+def merged(current: MachineConfig, stated: MachineConfig, *, replace: Collection[str] = ()) -> MachineConfig:
+    """Return the config that a machine gets: `stated` over `current`, without what only an earlier deployment had set.
+
+    Raises InvalidInput when a stated service would take the public port of one that stays.
+    """
+    old, new = _without_marks(current, replace), _without_marks(stated, ())
+    is_same = _mark(stated, FINGERPRINT) is not None and _mark(stated, FINGERPRINT) == _mark(current, FINGERPRINT)
+    merging = _Merging(managed_before(current), is_same)
+    made: MachineConfig = merging.record(old, new, "")
+    kept = {id(service) for service in old.services or ()}  # those that are merged with stated ones are made anew
+    _check_ports(new.services or (), [service for service in made.services or () if id(service) in kept])
+    marks = {key: value for key, value in (current.metadata or {}).items() if key.startswith(OURS) and key != RETIRED}
+    stated_marks = {key: value for key, value in (stated.metadata or {}).items() if key.startswith(OURS)}
+    names = {MANAGED: json.dumps(sorted(merging.names), separators=(",", ":"))}
+    return evolve(made, metadata={**marks, **(made.metadata or {}), **stated_marks, **names})
 
 
-def _extra(current: Mapping[str, Any], wanted: Mapping[str, Any], gone: frozenset[str]) -> Mapping[str, Any]:
-    if not (wanted or gone & current.keys()):
-        return current
-    return {**{key: value for key, value in current.items() if key not in gone}, **wanted}
+def changes(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
+    """Return what differs between two configs of a machine, our own marks left out."""
+    return tuple(change for change in differences(current, desired) if not change.path.startswith(f"metadata.{OURS}"))
 
 
-def _metadata(current: MachineConfig, wanted: MachineConfig, gone: frozenset[str]) -> dict[str, str]:
-    kept = {key: value for key, value in (current.metadata or {}).items() if f"metadata.{key}" not in gone}
-    kept.pop(RETIRED, None)  # whoever is updated is wanted again
-    return {**kept, **(wanted.metadata or {})}
+def _mark(config: MachineConfig, key: str) -> str | None:
+    return (config.metadata or {}).get(key)
+
+
+def _without_marks(config: MachineConfig, unset: Collection[str]) -> MachineConfig:
+    """Return a config without our own metadata, and without some of its fields."""
+    metadata = config.metadata and {key: value for key, value in config.metadata.items() if not key.startswith(OURS)}
+    changed: dict[str, Any] = {"metadata": metadata, **dict.fromkeys(unset)}
+    return evolve(config, **changed)
+
+
+@frozen
+class _Merging:
+    """One merge: `before` is what deployments had set, `names` collects what they have set from now on.
+
+    Where the same is stated as before (`is_same`), nothing goes: what is not stated then has come from others, such as
+    the API's own defaults.
+    """
+
+    before: frozenset[str]
+    is_same: bool
+    names: set[str] = Factory(set)
+
+    def record(self, old: Any, new: Record, at: str) -> Any:
+        """Merge two records by their fields."""
+        names = [one.name for one in fields(type(new)) if one.name != "extra"]
+        made = {name: self._value(getattr(old, name), getattr(new, name), f"{at}{name}") for name in names}
+        for group in _EXCLUSIVE.get(type(new), ()):
+            if any(getattr(new, name) is not None for name in group):
+                made.update({name: None for name in group if getattr(new, name) is None})
+        return evolve(old, **made, extra=self._extra(old.extra, new.extra, at))
+
+    def _value(self, old: Any, new: Any, at: str) -> Any:
+        if new is None:
+            return self._unstated(old, at)
+        if isinstance(new, Record):
+            return self.record(old if type(old) is type(new) else type(new)(), new, f"{at}.")
+        if isinstance(new, Mapping):
+            return self._items(dict(old or {}), dict(new), at)
+        if _is_list(new) and not (old or new):
+            return new
+        if keys := _keys(old or (), new):
+            old_by_key, new_by_key = dict(zip(keys[0], old or (), strict=True)), dict(zip(keys[1], new, strict=True))
+            return tuple(self._items(old_by_key, new_by_key, at).values())
+        self.names.add(at)
+        return self._pairwise(old, new) if self.is_same or not self._is_ours(at) else new
+
+    def _items(self, old: dict[str, Any], new: dict[str, Any], at: str) -> dict[str, Any]:
+        """Merge items by their keys; one that others made is theirs, also when some of it is stated here."""
+        kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}.{key}")}
+        for key, item in new.items():
+            if not isinstance(item, Record) or key not in old or self._is_ours(f"{at}.{key}"):
+                self.names.add(f"{at}.{key}")
+            kept[key] = self._value(old.get(key), item, f"{at}.{key}") if isinstance(item, Record) else item
+        return kept
+
+    def _pairwise(self, old: Any, new: Any) -> Any:
+        """Return a list without keys as it is stated; of records that others set, what is not stated stays."""
+        if not (_is_list(old) and _is_list(new) and len(old) == len(new)):
+            return new
+        merging = _Merging(frozenset(), is_same=True)
+        return tuple(
+            merging.record(one, other, "") if _are_alike(one, other) else other
+            for one, other in zip(old, new, strict=True)
+        )
+
+    def _unstated(self, old: Any, at: str) -> Any:
+        """Return what stays of a value that is not stated."""
+        if old is None or self._goes(at):
+            return None
+        if self.is_same or not self.before:
+            return old
+        if isinstance(old, Record):
+            names = [one.name for one in fields(type(old)) if one.name != "extra"]
+            made = {name: self._unstated(getattr(old, name), f"{at}.{name}") for name in names}
+            extra = self._extra(old.extra, {}, f"{at}.")
+            is_empty = not extra and all(value is None for value in made.values())
+            return None if is_empty and old != type(old)() else evolve(old, **made, extra=extra)
+        if isinstance(old, Mapping) and old:
+            return {key: item for key, item in old.items() if not self._goes(f"{at}.{key}")} or None
+        if keys := _keys(old, ()):
+            pairs = zip(keys[0], old, strict=True)
+            return tuple(item for key, item in pairs if not self._goes(f"{at}.{key}")) or None
+        return old
+
+    def _extra(self, old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> Mapping[str, Any]:
+        """Merge what no model knows by key."""
+        kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}{key}")}
+        self.names.update(f"{at}{key}" for key, item in new.items() if item is not None)
+        return old if not new and len(kept) == len(old) else _joined(old, kept, new)
+
+    def _goes(self, path: str) -> bool:
+        return not self.is_same and self._is_ours(path)
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a deployment has set this; a whole field, as recorded by earlier versions, is all that is in it."""
+        return path in self.before or path.partition(".")[0] in self.before
+
+
+# What the items of a list are known by.
+
+
+def _keys(old: Any, new: Any) -> tuple[list[str], list[str]] | None:
+    """Return the keys of the items of two lists, or None where items have none of their own."""
+    kinds = {type(item) for item in (*old, *new)} if _is_list(old) and _is_list(new) else set()
+    if len(kinds) != 1 or (key := _KEYS.get(*kinds)) is None:
+        return None
+    both = ([key(item) for item in old], [key(item) for item in new])
+    if not any(map(_has_twins, both)):
+        return both
+    if kinds == {Service}:
+        return _apart(both, old, new)
+    return None
+
+
+def _apart(keys: tuple[list[str], list[str]], old: Any, new: Any) -> tuple[list[str], list[str]]:
+    """Tell services of one internal port apart by their public ports, and by their order where these are the same."""
+    twins = {key for each in keys for key, count in Counter(each).items() if count > 1}
+    told: tuple[list[str], list[str]] = ([], [])
+    for out, each, services in zip(told, keys, (old, new), strict=True):
+        for key, service in zip(each, services, strict=True):
+            longer = f"{key}:{','.join(map(_port, service.ports or ()))}" if key in twins else key
+            out.append(f"{longer}#{out.count(longer) + 1}" if longer in out else longer)
+    return told
+
+
+def _has_twins(keys: list[str]) -> bool:
+    return len(set(keys)) < len(keys)
+
+
+def service_key(service: Service) -> str:
+    """Name a service by its internal port and protocol, such as `8080/tcp`."""
+    return f"{service.internal_port}/{service.protocol or 'tcp'}"
+
+
+def _port(port: Port) -> str:
+    return str(port.port) if port.port is not None else f"{port.start_port}-{port.end_port}"
+
+
+_KEYS: Mapping[type, Callable[[Any], str]] = {
+    Service: service_key,
+    Port: _port,
+    Mount: lambda mount: str(mount.path),
+    File: lambda file: str(file.guest_path),
+    Container: lambda container: str(container.name),
+    ContainerVolume: lambda volume: str(volume.name),
+}
+
+
+def _check_ports(stated: Iterable[Service], kept: Iterable[Service]) -> None:
+    """Raise InvalidInput when a stated service shares a public port with one that stays as it is."""
+    for service, other in product(stated, kept):
+        if shared := _shared(service, other):
+            raise InvalidInput(
+                f"the service {service_key(service)} would take the public port {shared}, which the machines' service "
+                f"{_described(other)} has and keeps: give one of them another port, or replace all services by those "
+                "stated, with replace('services') or --replace services"
+            )
+
+
+def _described(service: Service) -> str:
+    return f"{service_key(service)} (public ports {', '.join(map(_port, service.ports or ()))})"
+
+
+def _shared(one: Service, other: Service) -> str | None:
+    """Name a public port that two services of one protocol have in common."""
+    if (one.protocol or "tcp") != (other.protocol or "tcp"):
+        return None
+    pairs = product(_ranges(one), _ranges(other))
+    return next((str(max(a, c)) for (a, b), (c, d) in pairs if max(a, c) <= min(b, d)), None)
+
+
+def _ranges(service: Service) -> Iterator[tuple[int, int]]:
+    for port in service.ports or ():
+        first = port.start_port if port.port is None else port.port
+        last = port.end_port if port.port is None else port.port
+        if first is not None and last is not None:
+            yield first, last
+
+
+# Whether a machine has what was sent.
 
 
 def holds(current: MachineConfig, wanted: MachineConfig) -> bool:
@@ -98,12 +290,26 @@ def _over(current: Any, wanted: Any) -> Any:
         return current
     if isinstance(wanted, Record) and type(current) is type(wanted):
         names = [one.name for one in fields(type(wanted)) if one.name != "extra"]
-        return evolve(current, **{name: _over(getattr(current, name), getattr(wanted, name)) for name in names})
+        extra = _joined(current.extra, current.extra, wanted.extra) if wanted.extra else current.extra
+        values = {name: _over(getattr(current, name), getattr(wanted, name)) for name in names}
+        return evolve(current, **values, extra=extra)
     if isinstance(wanted, Mapping) and isinstance(current, Mapping):
         return {key: _over(current.get(key), value) for key, value in wanted.items()}
     if _is_list(wanted) and _is_list(current) and len(wanted) == len(current):
         return tuple(_over(old, new) for old, new in zip(current, wanted, strict=True))
     return wanted
+
+
+def _joined(old: Mapping[str, Any], kept: Mapping[str, Any], new: Mapping[str, Any]) -> Kept:
+    """Put what no model knows together, with how known keys were spelled."""
+    return Kept({**kept, **new}, spelled={**getattr(old, "spelled", {}), **getattr(new, "spelled", {})})
+
+
+def _are_alike(old: Any, new: Any) -> bool:
+    """Whether two items of lists without keys are about the same thing."""
+    return (
+        isinstance(new, Record) and type(old) is type(new) and getattr(old, "type", None) == getattr(new, "type", None)
+    )
 
 
 def _is_list(value: Any) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.deployment import HOME, Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.group import Member, changes
+from flyasync.deploy.group import Member
+from flyasync.deploy.merge import REPLACES, changes
 from flyasync.deploy.plan import (
     AwaitHealthy,
     AwaitSettled,
@@ -22,38 +23,58 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.siblings import Pattern
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 
 MOVING = frozenset({"created", "creating", "starting", "restarting", "updating", "replacing"})
 """The states of a machine that is on its way to run."""
 
 
-def goal(deployment: Deployment) -> Iterator[Step]:
-    """Wait until a machine that is on its way is as promised."""
-    if deployment.goal is not None:
+def goal(deployment: Deployment, config: MachineConfig | None) -> Iterator[Step]:
+    """Wait until a machine with this config, which is on its way, is as promised."""
+    aim = deployment.goal_of(config)
+    if aim is not None:
         yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
-    if deployment.goal == "healthy":
+    if aim == "healthy":
         yield AwaitHealthy(cause="the config has checks")
-    if deployment.smoke and deployment.goal == "started":
+    if deployment.smoke and aim == "started":
         yield Watch(seconds=deployment.smoke, cause="it has no checks, so it has to stay up")
 
 
 def creation(
     deployment: Deployment,
+    pattern: Pattern,
+    config: MachineConfig,
     cause: str,
     *,
     volume: str | None = None,
     source: str | None = None,
     cordoned: bool = False,
     replaces: str | None = None,
+    name: str | None = None,
 ) -> Iterator[Step]:
     """Make a machine, with its volume first where it shall have one, and see it up."""
-    if deployment.volume:
-        anew = "its data comes along" if source else f"no {deployment.volume.name} is free there"
+    if pattern.volume:
+        anew = "its data comes along" if source else f"no {pattern.volume.name} is free there"
         why = "nobody holds it" if volume else anew
-        yield TakeVolume(volume_id=volume, source=source, cause=why)
-    yield Create(cause=cause, cordoned=cordoned, replaces=replaces)
-    yield from goal(deployment)
+        yield TakeVolume(volume_id=volume, source=source, wanted=pattern.volume, cause=why)
+    yield Create(
+        cause=cause,
+        cordoned=cordoned,
+        replaces=replaces,
+        name=name,
+        config=config,
+        like=pattern.like.name if pattern.like else None,
+        changes=pattern.changes,
+    )
+    yield from goal(deployment, config)
+
+
+def placed(pattern: Pattern, wanted: Wanted, *, replaces: str | None = None) -> MachineConfig:
+    """Return the config of a new machine of a group: it says for which region it was made, and whose place it takes."""
+    marks = {HOME: wanted.region, **({REPLACES: replaces} if replaces else {})}
+    return evolve(pattern.config, metadata={**(pattern.config.metadata or {}), **marks})
 
 
 def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
@@ -61,7 +82,7 @@ def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Ste
     machine = there(member)
     yield Update(
         cause=member.cause,
-        changes=changes(deployment, machine),
+        changes=changes(machine.config, member.config) if machine.config and member.config else (),
         launches=not member.rests,
         if_full=() if member.rests else tuple(_instead(deployment, fleet, member)),
     )
@@ -69,7 +90,7 @@ def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Ste
         then = "is started then" if member.runs else "stays stopped"
         yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
     yield from _start(deployment, member, is_down=member.rests)
-    if machine.cordoned:
+    if machine.cordoned and not member.is_apart:
         yield Uncordon(cause="it was out of routing")
 
 
@@ -80,7 +101,7 @@ def _start(deployment: Deployment, member: Member, *, is_down: bool) -> Iterator
     if is_down:
         crashed = "it has failed, and nobody stopped it"
         yield Start(cause="others that serve make way for it" if member.wakes else crashed)
-    yield from goal(deployment)
+    yield from goal(deployment, member.config)
 
 
 def _instead(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
@@ -90,8 +111,10 @@ def _instead(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[S
     if volume is not None and (deployment.volume is None or deployment.volume.if_lost is None):
         return
     source = volume.id if volume and deployment.volume and deployment.volume.if_lost == "fork" else None
-    for step in creation(deployment, f"the host of {machine.name} is full", source=source, replaces=machine.id):
-        yield evolve(step, name=member.spare) if isinstance(step, Create) else step
+    pattern = Pattern.of(deployment, fleet, machine)
+    config = placed(pattern, member.wanted, replaces=machine.id)
+    cause = f"the host of {machine.name} is full"
+    yield from creation(deployment, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)
     yield from retirement(machine, "another machine has taken its place")
 
 
@@ -107,9 +130,13 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
 def readiness(deployment: Deployment, member: Member) -> Iterator[Step]:
     """Bring a machine that has the config already to where it shall be, if it is not."""
     machine, is_down = there(member), member.rests or there(member).state == "failed"
-    if is_down or machine.state in MOVING or (machine.state == "started" and not deployment.is_up(machine)):
+    if (
+        is_down
+        or machine.state in MOVING
+        or (machine.state == "started" and not deployment.is_up(machine, member.config))
+    ):
         yield from _start(deployment, member, is_down=is_down)
-    if machine.cordoned and machine.state not in GONE:
+    if machine.cordoned and machine.state not in GONE and not member.is_apart:
         yield Uncordon(cause="it is out of routing")
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from attrs import define, field, frozen
 
 from flyasync.api.once import LAUNCH
-from flyasync.deploy.deployment import Wanted
+from flyasync.deploy.deployment import VolumeWanted, Wanted
 from flyasync.deploy.fleet import tags
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
@@ -61,9 +61,10 @@ class Run:
 
     `adopted` tells a machine that was there before from one that this deploy made; only the latter is ever taken back.
     `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin. `config` is what it
-    shall have where that is not the deployment's, `volume_id` the volume that was taken for it, `source` the one to
-    fork; `made_volumes` are those made for it. `exit` and `logs` tell how it failed; `old_exit` is how its process
-    ended last before all this. `taken` counts the steps done.
+    will have, and from its create or update on what was sent; None where that is not known. `volume` is the kind of
+    volume that it gets, `volume_id` the one that was taken for it, `source` the one to fork; `made_volumes` are those
+    made for it. One that `stays_out` shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how
+    its process ended last before all this. `taken` counts the steps done.
     """
 
     wanted: Wanted
@@ -80,6 +81,8 @@ class Run:
     exit: str | None = None
     old_exit: ExitEvent | None = None
     logs: tuple[str, ...] = ()
+    stays_out: bool = False
+    volume: VolumeWanted | None = None
     volume_id: str | None = None
     source: str | None = None
     made_volumes: list[str] = field(factory=list)

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from flyasync.deploy.deployment import Fallback, Wanted
+from flyasync.deploy.deployment import Fallback, VolumeWanted, Wanted
 from flyasync.deploy.fleet import Fleet
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
@@ -28,13 +28,15 @@ class _Step:
 
 @frozen(kw_only=True)
 class TakeVolume(_Step):
-    """Take a volume that nobody holds for the machine, or make one: new, or a fork of `source`."""
+    """Take a volume that nobody holds for the machine, or make one as `wanted`: new, or a fork of `source`."""
 
+    wanted: VolumeWanted
     volume_id: str | None = None
     source: str | None = None
 
     def __str__(self) -> str:
-        what = f"take volume {self.volume_id}" if self.volume_id else "make a volume"
+        new = f"make a volume {self.wanted.name}" + ("" if self.source else f" of {self.wanted.size_gb} GB")
+        what = f"take volume {self.volume_id}" if self.volume_id else new
         return f"{what + f' from {self.source}' if self.source else what}: {self.cause}"
 
 
@@ -42,18 +44,26 @@ class TakeVolume(_Step):
 class Create(_Step):
     """Create the machine, exactly once; `cordoned` is outside routing.
 
-    `config` is the deployment's unless given, `name` that of the track, `replaces` the id of the machine whose place it
-    takes.
+    `config` lacks the id of the machine's volume, where it takes one; it is inherited from the machine named by `like`,
+    but for `changes`. `name` is that of the track unless given, `replaces` the id of the machine whose place it takes.
     """
 
+    config: MachineConfig = field(repr=False)
     cordoned: bool = False
-    config: MachineConfig | None = field(default=None, repr=False)
     skip_launch: bool = False
     name: str | None = None
     replaces: str | None = None
+    like: str | None = None
+    changes: tuple[Change, ...] = ()
 
     def __str__(self) -> str:
-        return f"create {self.name or 'it'}{' outside routing' if self.cordoned else ''}: {self.cause}"
+        what = f"create {self.name or 'it'}{' outside routing' if self.cordoned else ''}"
+        return f"{what}{f', like {self.like}' if self.like else ''}: {self.cause}"
+
+    def lines(self) -> Iterator[str]:
+        """Give the step and every difference from the machine that it is like as text."""
+        yield str(self)
+        yield from (f"  {change}" for change in self.changes)
 
 
 @frozen(kw_only=True)
@@ -206,6 +216,7 @@ class Aim(StrEnum):
 
     SERVE = "serve"  # as the deployment promises
     REST = "rest"  # it did not run before, and stays so
+    APART = "apart"  # it stands by for another, or runs on a schedule: it has its config, and need not run
     GO = "go"  # not there any more
     END = "end"  # the release command: it runs to its end
 
@@ -215,8 +226,8 @@ class Track:
     """The steps of one machine, one after the other.
 
     `machine_id` is that of a machine which is there already. While a track that `takes_a_place` is under way its
-    machine does not serve; only so many of a lane may do that at once. `config` is what the machine shall have in the
-    end, where that is not the deployment's.
+    machine does not serve; only so many of a lane may do that at once. `config` is what the machine will have, as far
+    as that is known; None for one that goes. One that `stays_out` shall be outside routing in the end.
     """
 
     machine: Wanted
@@ -225,6 +236,7 @@ class Track:
     aim: Aim = Aim.SERVE
     takes_a_place: bool = False
     config: MachineConfig | None = field(default=None, repr=False)
+    stays_out: bool = False
 
     def lines(self) -> Iterator[str]:
         """Give the track as text."""

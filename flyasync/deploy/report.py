@@ -128,7 +128,8 @@ class DeployReport:
     and with one the report is not ok. `unseen` says why the last look failed, if it did; nothing counts as running
     then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
     `rollback` tells how the way back went, where there was one: its own `ok` says whether all is as it was before.
-    `remarks` say what it left alone, though one may have meant it to change.
+    `others` are machines of the group that stand by or run on a schedule, besides those asked for. `remarks` say what
+    it left alone, though one may have meant it to change.
     """
 
     app: str
@@ -145,11 +146,13 @@ class DeployReport:
     release: MachineReport | None = None
     rollback: "DeployReport | None" = None
     remarks: tuple[str, ...] = ()
+    others: tuple[MachineReport, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether the requirement is met and nothing is there that should not be."""
         is_clear = all(region.is_running for region in self.regions if not region.asked)
+        is_clear = is_clear and all(each.is_running for each in self.others)
         enough = self.running_regions >= self.needed
         return enough and is_clear and not (self.cancelled or self.surplus or self.rollback)
 
@@ -227,6 +230,7 @@ class DeployReport:
             unseen=next((Failure.of(error) for error in outcome.unseen.values()), None),
             strategy=strategy,
             release=next((report for run, report in machines if run.aim is Aim.END), None),
+            others=tuple(report for run, report in machines if run.aim is Aim.APART),
         )
 
     def raise_for_failure(self) -> Self:
@@ -253,7 +257,9 @@ class DeployReport:
     def __str__(self) -> str:
         release = str(self.release).splitlines() if self.release else []
         regions = [line for region in self.regions for line in region.lines(self._done)]
-        return "\n".join([self._headline(), *(f"  {line}" for line in [*release, *regions]), *self._remarks()])
+        others = [f"  {line}" for each in self.others for line in str(each).splitlines()]
+        others = [f"{len(self.others)} that stand by or run on a schedule", *others] if others else []
+        return "\n".join([self._headline(), *(f"  {line}" for line in [*release, *regions, *others]), *self._remarks()])
 
     @property
     def _done(self) -> str:

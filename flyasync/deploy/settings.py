@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from attrs import evolve, field, frozen
 
 from flyasync.deploy.deployment import (
+    GROUP,
     Deployment,
     Fallback,
     Goal,
@@ -20,6 +21,7 @@ from flyasync.deploy.deployment import (
     check_region,
 )
 from flyasync.deploy.events import OnEvent
+from flyasync.deploy.merge import REPLACEABLE
 from flyasync.deploy.release import ReleaseCommand
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy, Waves
 from flyasync.errors import InvalidInput
@@ -60,6 +62,7 @@ class Settings:
     _smoke: float | None = field(default=None, kw_only=True)
     _hedge: float | None = field(default=None, kw_only=True)
     _secrets_version: int | None = field(default=None, kw_only=True)
+    _replaces: tuple[str, ...] = field(default=(), kw_only=True)
     _journal: str | None = field(default=None, kw_only=True)
     _rolls_back: bool = field(default=False, kw_only=True)
     _onlookers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
@@ -136,6 +139,18 @@ class Settings:
         """Start from a whole config; the other `with_…` methods change it from there."""
         return evolve(self, config=config)
 
+    def replace(self, *names: str) -> Self:
+        """Replace these fields of the config as a whole: `replace("services")`. For a strategy.
+
+        Otherwise what is stated is merged into what each machine has: maps such as `env` by key, services by internal
+        port and protocol, mounts and files by path, all else by field. What is not stated stays then, unless an earlier
+        deploy of flyasync had set it.
+        """
+        for name in names:
+            if name not in REPLACEABLE:
+                raise InvalidInput(f"{name!r} cannot be replaced as a whole: use {', '.join(REPLACEABLE)}")
+        return evolve(self, replaces=tuple(dict.fromkeys(names)))
+
     def with_launch(self, launch: str) -> Self:
         """Name the launch, so that executing it again finds its machines and makes only what is missing.
 
@@ -163,7 +178,8 @@ class Settings:
     def wait_for(self, goal: Goal | Literal["checked"] = "checked", /, *, timeout: float | None = None) -> Self:
         """Wait until each machine is `started`, or `healthy` (all its checks pass), or with None not at all.
 
-        `checked`, the default, is `healthy` where the config has checks, else `started`. `timeout` is in seconds for
+        `checked`, the default, is `healthy` for a machine that has checks, of this deploy or of another tool, else
+        `started`. `timeout` is in seconds for
         each machine, from its creation; 300 unless given.
         """
         if goal not in {"started", "healthy", "checked", None}:
@@ -350,14 +366,13 @@ class Settings:
         if requirement.needed(wanted) > wanted:
             raise InvalidInput(f"{requirement} are required, but only {wanted} are wanted")
         refuse(check_config(self.config))
-        goal = self._what_to_wait_for()
         return Deployment(
             app=self.app,
             launch=self._launch or token_hex(5),
             config=_sized(self.config) if self._strategy else self.config,
             counts={region: self._count_in(region) for region in self._regions},
             fallback=self._fallback,
-            goal=goal,
+            goal=self._goal,
             timeout=self._timeout,
             requirement=requirement,
             rolls_back=self._rolls_back,
@@ -371,6 +386,7 @@ class Settings:
             smoke=(SMOKE if self._strategy else 0.0) if self._smoke is None else self._smoke,
             hedge=self._hedge,
             secrets_version=self._secrets_version,
+            replaces=self._replaces,
         )
 
     def _count_in(self, region: str) -> int:
@@ -384,36 +400,37 @@ class Settings:
             "visible_to_flyctl": self._is_visible_to_flyctl,
             "process_group": self._group != "app",
             "a count of 0": 0 in self._counts.values(),
+            "replace": self._replaces,
         }
         if told := [name for name, is_asked in asked.items() if is_asked]:
             raise InvalidInput(
                 f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
                 "say rolling(), canary(), bluegreen() or immediate()"
             )
+        if self._goal == "healthy" and not expected_checks(self.config):
+            raise InvalidInput(
+                "wait_for('healthy') needs a check in the config: add one with with_check, or wait for 'started'"
+            )
 
     def _check_strategy(self) -> None:
         """Refuse what contradicts itself."""
+        group = (self.config.metadata or {}).get(GROUP, self._group)
+        if self._strategy is not None and group != self._group:
+            raise InvalidInput(
+                f"the config is of the process group {group!r}, as its metadata says, and the deploy of "
+                f"{self._group!r}: say process_group({group!r}), or --group {group}, or give a config of "
+                f"{self._group!r}"
+            )
+        if unstated := [name for name in self._replaces if getattr(self.config, name) is None]:
+            raise InvalidInput(
+                f"replace names {' and '.join(unstated)}, of which nothing is stated: state what is to be there instead"
+            )
         if self._group in self._retired_groups:
             raise InvalidInput(f"{self._group!r} is the group that is deployed, so it cannot be retired")
         if isinstance(self._strategy, BlueGreen) and self._volume is not None:
             raise InvalidInput("bluegreen makes new machines, and volumes would be left behind: use rolling or canary")
-
-    def _what_to_wait_for(self) -> Goal:
-        has_checks = bool(expected_checks(self.config))
-        if isinstance(self._strategy, BlueGreen) and self._goal == "checked" and not has_checks:
-            raise InvalidInput(
-                "bluegreen lets machines in once their checks pass, and the config has none: add one with with_check, "
-                "or say wait_for('started') to do without"
-            )
         if isinstance(self._strategy, BlueGreen) and self._goal is None:
             raise InvalidInput("bluegreen lets machines in once they are ready, so it cannot go with wait_for(None)")
-        if self._goal == "checked":
-            return "healthy" if has_checks else "started"
-        if self._goal == "healthy" and not has_checks:
-            raise InvalidInput(
-                "wait_for('healthy') needs a check in the config: add one with with_check, or wait for 'started'"
-            )
-        return self._goal
 
     def _with(self, **changes: Any) -> Self:
         return evolve(self, config=evolve(self.config, **changes))

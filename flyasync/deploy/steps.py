@@ -1,7 +1,7 @@
 """One step becomes its API calls: here, in creating.py and what they use machines are changed, and nowhere else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.hedge import Hedge
 from flyasync.deploy.lock import Leases
-from flyasync.deploy.merge import RETIRED, merged
+from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import (
@@ -138,7 +138,7 @@ class Steps:
     # Machines are made, taken, changed.
 
     async def _take_volume(self, run: Run, step: TakeVolume) -> None:
-        run.volume_id, run.source = step.volume_id, step.source
+        run.volume, run.volume_id, run.source = step.wanted, step.volume_id, step.source
 
     async def _create(self, run: Run, step: Create) -> None:
         run.deadline = None
@@ -181,10 +181,10 @@ class Steps:
         else:
             self._tell(run, Phase.UPDATED, None)
 
-    async def _is_at_rest(self, run: Run) -> bool:
+    async def _is_at_rest(self, run: Run, states: AbstractSet[str] = RESTING) -> bool:
         """Look whether the machine runs at this moment: since the plan was made, the proxy may have changed that."""
         with suppress(*TROUBLE):
-            return (await self._fly.machines.get(self._app, run.machine_id)).state in RESTING
+            return (await self._fly.machines.get(self._app, run.machine_id)).state in states
         return False
 
     async def _wake(self, run: Run) -> None:
@@ -195,28 +195,29 @@ class Steps:
     async def see_up(self, run: Run) -> None:
         """See that a machine is as this deploy wants machines to be; raises WaitFailed when it does not come up."""
         machine = await self._fly.machines.get(self._app, run.machine_id)
-        if self._deployment.goal is None or self._deployment.is_up(machine):
+        goal = self._deployment.goal_of(run.config)
+        if goal is None or self._deployment.is_up(machine, run.config):
             return
-        wait = self._fly.machines.wait_healthy if self._deployment.goal == "healthy" else self._fly.machines.wait
+        wait = self._fly.machines.wait_healthy if goal == "healthy" else self._fly.machines.wait
         await wait(self._app, run.machine_id, timeout=self._deployment.timeout)
 
     async def _modify(self, run: Run, step: Update) -> Machine:
         return await self._fly.machines.modify(
             self._app,
             run.machine_id,
-            partial(self._config, step),
+            partial(self._config, run, step),
             nonce=self._leases.nonce(run.machine_id),
-            skip_launch=None if step.launches or not await self._is_at_rest(run) else True,
+            skip_launch=None if step.launches or not await self._is_at_rest(run, RESTING | {"created"}) else True,
             min_secrets_version=self._creating.secrets_version,
         )
 
-    def _config(self, step: Update, current: MachineConfig) -> MachineConfig:
-        """Give what an update sends, from what is there at that moment."""
-        if step.config is not None:
-            return step.config
-        wanted = self._deployment.tagged
-        tags = {**(wanted.metadata or {}), LAUNCH: self._deployment.launch}
-        return self._deployment.mounting(merged(current, evolve(wanted, metadata=tags)))
+    def _config(self, run: Run, step: Update, current: MachineConfig) -> MachineConfig:
+        """Return what an update sends, from what is there at that moment; the machine is judged by that from now on."""
+        run.config = step.config
+        if run.config is None:
+            desired = self._deployment.desired(current)
+            run.config = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: self._deployment.launch})
+        return run.config
 
     async def _persistently(self, attempt: Callable[[], Awaitable[Machine]]) -> Machine:
         """Try until it is certain what has become of it."""

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.group import RESTING, Fate, Member, converged, left_alone, renewed
-from flyasync.deploy.moves import creation, goal, readiness, retirement, there, update
+from flyasync.deploy.moves import creation, goal, placed, readiness, retirement, there, update
 from flyasync.deploy.plan import (
     Adopt,
     Aim,
@@ -26,9 +26,11 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.siblings import Pattern
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
-from flyasync.models.machine import GONE, Machine
+from flyasync.models.config import MachineConfig
+from flyasync.models.machine import GONE, Machine, expected_checks
 
 
 def plan(deployment: Deployment, fleet: Fleet) -> Plan:
@@ -49,11 +51,14 @@ def launch(deployment: Deployment, fleet: Fleet) -> Plan:
 
 def group(deployment: Deployment, fleet: Fleet) -> Plan:
     """Bring a group of machines to what is wanted, by a strategy; touch no machine outside the group."""
-    members, shape = _decided(deployment, fleet)
+    everyone, shape = _decided(deployment, fleet)
+    members = [each for each in everyone if not each.is_apart]
+    others = [each for each in everyone if each.is_apart]
+    _check_goal(deployment, members)
     stages = chain.from_iterable(shape(deployment, fleet, those, wave) for wave, those in _waves(deployment, members))
     return evolve(
-        _plan(deployment, fleet, (*stages, *_retired_groups(deployment, fleet))),
-        kept=tuple(_track(each, (), _aim(each)) for each in members if each.fate is Fate.KEEP),
+        _plan(deployment, fleet, (*stages, _apart(deployment, fleet, others), *_retired_groups(deployment, fleet))),
+        kept=tuple(_track(each, (), _aim(each)) for each in everyone if each.fate is Fate.KEEP),
         remarks=tuple(_remarks(deployment, fleet)),
     )
 
@@ -118,7 +123,8 @@ def _launch_lane(deployment: Deployment, fleet: Fleet, region: str, volumes: Ite
             Track(
                 machine=machine,
                 machine_id=_id(fleet.named(machine.name)),
-                steps=tuple(_launch_steps(deployment, fleet.named(machine.name), cause, free)),
+                steps=tuple(_launch_steps(deployment, fleet, fleet.named(machine.name), cause, free)),
+                config=deployment.tagged,
             )
             for machine in wanted
         ),
@@ -126,17 +132,20 @@ def _launch_lane(deployment: Deployment, fleet: Fleet, region: str, volumes: Ite
 
 
 def _launch_steps(
-    deployment: Deployment, present: Machine | None, cause: str, volumes: Iterator[str]
+    deployment: Deployment, fleet: Fleet, present: Machine | None, cause: str, volumes: Iterator[str]
 ) -> Iterator[Step]:
     if present is None:
-        yield from creation(deployment, cause, volume=next(volumes, None) if deployment.volume else None)
+        pattern = Pattern.of(deployment, fleet, None)
+        volume = next(volumes, None) if deployment.volume else None
+        yield from creation(deployment, pattern, pattern.config, cause, volume=volume)
         return
     yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
-    if deployment.goal is None or deployment.rests(present):
+    config = deployment.tagged
+    if deployment.goal_of(config) is None or deployment.rests(present, config):
         return
     if present.state in RESTING:
         yield Start(cause=f"it is {present.state}")
-    yield from goal(deployment)
+    yield from goal(deployment, config)
 
 
 # Members become tracks.
@@ -149,11 +158,15 @@ def _track(member: Member, steps: Iterable[Step], aim: Aim = Aim.SERVE) -> Track
         steps=tuple(steps),
         aim=aim,
         takes_a_place=member.fate is Fate.UPDATE and member.serves,
+        config=member.config,
+        stays_out=member.is_apart and bool(member.machine and member.machine.cordoned),
     )
 
 
 def _aim(member: Member) -> Aim:
     """Say what a machine that is there shall be: one that did not run stays so."""
+    if member.is_apart:
+        return Aim.APART
     return Aim.SERVE if member.runs else Aim.REST
 
 
@@ -162,11 +175,7 @@ def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) ->
     for member in members:
         match member.fate:
             case Fate.MAKE:
-                volume = member.volume.id if member.volume else None
-                yield _track(
-                    member,
-                    creation(deployment, member.cause, volume=volume, source=member.source, replaces=member.replaces),
-                )
+                yield _made(deployment, member)
             case Fate.UPDATE:
                 yield _track(member, update(deployment, fleet, member), _aim(member))
             case Fate.KEEP if steps := tuple(readiness(deployment, member)):
@@ -175,6 +184,23 @@ def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) ->
                 yield _track(member, [GiveUp(cause=member.cause)])
             case _:
                 pass
+
+
+def _made(deployment: Deployment, member: Member, *, cordoned: bool = False) -> Track:
+    """Give the track of one that is made."""
+    assert member.pattern is not None  # noqa: S101 - one that is to be made has it
+    config = placed(member.pattern, member.wanted, replaces=member.replaces)
+    steps = creation(
+        deployment,
+        member.pattern,
+        config,
+        member.cause,
+        volume=member.volume.id if member.volume else None,
+        source=member.source,
+        cordoned=cordoned,
+        replaces=member.replaces,
+    )
+    return evolve(_track(member, steps), config=config)
 
 
 def _leaving(members: Iterable[Member], *, drain: float = 0.0) -> Iterator[Track]:
@@ -292,7 +318,7 @@ def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave
 def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
     for member in members:
         if member.fate is Fate.MAKE:
-            yield _track(member, creation(deployment, member.cause, cordoned=cordoned, replaces=member.replaces))
+            yield _made(deployment, member, cordoned=cordoned)
         elif steps := tuple(step for step in readiness(deployment, member) if not isinstance(step, Uncordon)):
             yield _track(member, steps)
 
@@ -303,6 +329,25 @@ def _let_in(members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
             yield _track(member, [Uncordon(cause="all new machines are ready")])
 
 
+def _check_goal(deployment: Deployment, members: Iterable[Member]) -> None:
+    """Refuse to wait for checks where machines have none."""
+    lets_in = isinstance(deployment.strategy, BlueGreen) and deployment.goal == "checked"
+    for member in members:
+        config = member.config if member.fate is Fate.MAKE or not lets_in else None
+        if config is None or config.schedule or config.standbys or expected_checks(config):
+            continue
+        if lets_in:
+            raise InvalidInput(
+                f"bluegreen lets machines in once their checks pass, and {member.wanted.name} would have none: add one "
+                "with with_check or --check, or say wait_for('started') or --wait started to do without"
+            )
+        if deployment.goal == "healthy":
+            raise InvalidInput(
+                f"to wait for 'healthy' needs checks, and {member.wanted.name} would have none: add one with "
+                "with_check or --check, or wait for 'started'"
+            )
+
+
 def _check_bluegreen(deployment: Deployment, fleet: Fleet) -> None:
     holders = [machine for machine in fleet.group(deployment.group) if fleet.volume_of(machine)]
     if deployment.volume or holders:
@@ -310,6 +355,11 @@ def _check_bluegreen(deployment: Deployment, fleet: Fleet) -> None:
         raise InvalidInput(
             f"bluegreen makes new machines, and {who} has a volume, which would be left behind: use rolling or canary"
         )
+
+
+def _apart(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Stage:
+    """Update what stands by or runs on a schedule once the others are as they should be; it is not started for that."""
+    return Stage.of("what stands by or runs on a schedule", _changed(deployment, fleet, members))
 
 
 def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
@@ -341,13 +391,21 @@ def _released(deployment: Deployment, plan: Plan) -> Plan:
     if deployment.release is None or all(isinstance(step, GiveUp) for step in plan.steps):
         return plan
     region = deployment.regions[0]
+    config = deployment.release.config(_base(deployment, plan))
     track = Track(
         machine=Wanted(name=f"release-{deployment.group}".replace("_", "-"), region=region, number=0),
         steps=(
-            Create(cause=f"to run {deployment.release}", config=deployment.release.config(deployment.config)),
+            Create(cause=f"to run {deployment.release}", config=config),
             RunToEnd(seconds=deployment.release.timeout, cause="nothing changes unless it ends with exit code 0"),
         ),
+        config=config,
         aim=Aim.END,
     )
     lane = Lane(region=region, tracks=(track,))
     return evolve(plan, stages=(Stage(title="release command", lanes=(lane,)), *plan.stages))
+
+
+def _base(deployment: Deployment, plan: Plan) -> MachineConfig:
+    """Return the config that the release command shares: one that machines of the group will have."""
+    known = (track.config for track in plan.tracks if track.aim in {Aim.SERVE, Aim.REST} and track.config)
+    return next(known, deployment.config)

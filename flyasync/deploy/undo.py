@@ -29,6 +29,7 @@ from flyasync.deploy.plan import (
     Uncordon,
     Update,
 )
+from flyasync.deploy.roles import Role, role
 from flyasync.models.compare import differences, same
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine, expected_checks
@@ -110,7 +111,9 @@ def _restoring(tracks: Sequence[Track], widths: Mapping[str, int] | None) -> Ite
 
 def deployment_back(deployment: Deployment, plan: Plan) -> Deployment:
     """Say what is wanted of the way back: all that was there, in every region."""
-    counts = Counter(track.machine.region for track in (*plan.tracks, *plan.kept) if track.aim is not Aim.GO)
+    counts = Counter(
+        track.machine.region for track in (*plan.tracks, *plan.kept) if track.aim not in {Aim.GO, Aim.APART}
+    )
     return evolve(
         deployment,
         config=evolve(deployment.config, image=plan.image),
@@ -180,18 +183,24 @@ class _Was:
             machine=Wanted(name=self.name, region=home(self.then) if self.now else self.then.region, number=1),
             machine_id=self.now.id if self.now else None,
             steps=tuple(self._steps()),
-            aim=Aim.SERVE if serves(self.then) else Aim.REST,
+            aim=self._aim,
             takes_a_place=self.now is not None and serves(self.now),
             config=self.config,
+            stays_out=bool(self.then.cordoned),
         )
+
+    @property
+    def _aim(self) -> Aim:
+        if role(self.then.config) is not Role.MEMBER:
+            return Aim.APART
+        return Aim.SERVE if serves(self.then) else Aim.REST
 
     def _steps(self) -> Iterator[Step]:
         if self.then.config is None:
             return  # what is not known whole cannot be brought back, and was not changed either
         if self.now is None:
-            yield Create(
-                cause=self._cause, config=self.config, skip_launch=not self.ran, cordoned=bool(self.then.cordoned)
-            )
+            config = self.config or self.then.config
+            yield Create(cause=self._cause, config=config, skip_launch=not self.ran, cordoned=bool(self.then.cordoned))
             yield from self._goal()
             return
         if self.now.config is None or not same(self.now.config, self.then.config):

@@ -97,13 +97,13 @@ def _present(
         )
     if run.error is not None and not _proves_nothing(run.error):
         return Result.FAILED, error
-    if deployment.strategy and machine.cordoned and run.config is None:
+    if deployment.strategy and machine.cordoned and not run.stays_out:
         return Result.OUTSIDE, error
     return Result.RESTING if _rests(deployment, run, machine) else Result.RUNNING, None
 
 
 def _rests(deployment: Deployment, run: Run, machine: Machine) -> bool:
-    return deployment.rests(machine) or (run.aim is Aim.REST and machine.state != "started")
+    return machine.state != "started" and (run.aim in {Aim.REST, Aim.APART} or deployment.rests(machine, run.config))
 
 
 def _proves_nothing(error: FlyError) -> bool:
@@ -116,17 +116,11 @@ def _proves_nothing(error: FlyError) -> bool:
 
 def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:
     """Say what keeps a machine from being as promised, if anything."""
-    if not _has_config(deployment, run, machine):
+    if run.config is None or machine.config is None or not holds(machine.config, run.config):
         return "it was made, or changed, with another config"
     may_rest = run.aim is Aim.REST and machine.state != "started" and machine.is_alive
-    is_up = may_rest or deployment.is_up(machine)
+    is_up = may_rest or deployment.is_up(machine, run.config)
     return None if is_up else _how_it_is(machine)
-
-
-def _has_config(deployment: Deployment, run: Run, machine: Machine) -> bool:
-    if run.config is not None:
-        return machine.config is not None and holds(machine.config, run.config)
-    return deployment.made(machine)
 
 
 def _how_it_is(machine: Machine) -> str:

@@ -8,6 +8,7 @@ from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.errors import FlyError, NotFound
+from flyasync.models.guest import Guest
 from flyasync.models.volume import Volume
 
 TRIES = 5
@@ -43,10 +44,13 @@ class Volumes:
         """Note that these volumes are not to be taken for one just made: they were there, or a machine has got them."""
         self._claimed.update(volume_ids)
 
-    async def make(self, wanted: VolumeWanted, region: str, *, source: str | None) -> str:
-        """Make a volume in a region and give its id; raises NoCapacity where there is no room."""
+    async def make(self, wanted: VolumeWanted, region: str, *, source: str | None, guest: Guest | None) -> str:
+        """Make a volume in a region and give its id; raises NoCapacity where there is no room.
+
+        It is made on a host that has room for a machine with this `guest`.
+        """
         async with self._locks[region]:
-            volume = await self._persistently(wanted, region, source)
+            volume = await self._persistently(wanted, region, source, guest)
             self.claim(volume.id)
             return volume.id
 
@@ -65,10 +69,10 @@ class Volumes:
                     return
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _persistently(self, wanted: VolumeWanted, region: str, source: str | None) -> Volume:
+    async def _persistently(self, wanted: VolumeWanted, region: str, source: str | None, guest: Guest | None) -> Volume:
         for last in (*[False] * (TRIES - 1), True):
             try:
-                return await self._create(wanted, region, source)
+                return await self._create(wanted, region, source, guest)
             except FlyError as error:
                 if found := await self._free(wanted, region) if error.may_have_happened else None:
                     return found
@@ -77,14 +81,14 @@ class Volumes:
                 await asyncio.sleep(1)
         raise AssertionError
 
-    async def _create(self, wanted: VolumeWanted, region: str, source: str | None) -> Volume:
+    async def _create(self, wanted: VolumeWanted, region: str, source: str | None, guest: Guest | None) -> Volume:
         return await self._fly.volumes.create(
             self._deployment.app,
             name=wanted.name,
             region=region,
             size_gb=None if source else wanted.size_gb,
             source_volume_id=source,
-            compute=self._deployment.config.guest,
+            compute=guest,
         )
 
     async def _free(self, wanted: VolumeWanted, region: str) -> Volume | None:

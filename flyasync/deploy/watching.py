@@ -68,7 +68,7 @@ class Watching:
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
-        if self._deployment.rests(machine):
+        if self._deployment.rests(machine, run.config):
             return None
         if machine.state != "started":
             return "it has not stayed up"
@@ -133,7 +133,7 @@ class Watching:
                 run.exit = exit_in_words(machine, since=run.old_exit)
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
                 said = (line.message or "" for line in lines[-LAST_LINES:])
-                run.logs = masked(said, [*_env(self._deployment.config), *_env(machine.config)])
+                run.logs = masked(said, [*_env(run.config), *_env(machine.config)])
 
 
 def _env(config: MachineConfig | None) -> Iterable[tuple[str, str]]:

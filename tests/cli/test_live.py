@@ -4,6 +4,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from flyasync import MachineConfig
 from flyasync.cli.deploy_begin import display_for
 from flyasync.cli.display import JSONLines, Lines
 from flyasync.cli.live import Picture, Screen, watching
@@ -32,7 +33,7 @@ def a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(*regions: str) -> Planned:
-    steps = (Create(cause="none there"), AwaitStarted(cause="at most 300 s"))
+    steps = (Create(cause="none there", config=MachineConfig(image="nginx")), AwaitStarted(cause="at most 300 s"))
     lanes = (
         Lane(
             region=region, tracks=(Track(machine=Wanted(name=f"v1-{region}-1", region=region, number=1), steps=steps),)

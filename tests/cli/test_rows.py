@@ -1,6 +1,7 @@
 import pytest
 from attrs import evolve
 
+from flyasync import MachineConfig
 from flyasync.cli.rows import Rows, summary
 from flyasync.deploy.deployment import Wanted
 from flyasync.deploy.events import Planned, Progress
@@ -20,7 +21,7 @@ from flyasync.deploy.plan import (
     Watch,
 )
 
-CREATE = Create(cause="none there")
+CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
 STARTED = AwaitStarted(cause="at most 300 s")
 HEALTHY = AwaitHealthy(cause="it has checks")
 

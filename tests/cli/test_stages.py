@@ -1,7 +1,8 @@
 import pytest
 
+from flyasync import MachineConfig
 from flyasync.cli.stages import Stages, last_phase, phases
-from flyasync.deploy.deployment import Wanted
+from flyasync.deploy.deployment import VolumeWanted, Wanted
 from flyasync.deploy.events import Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import (
@@ -28,7 +29,7 @@ from flyasync.deploy.plan import (
     Watch,
 )
 
-CREATE = Create(cause="none there")
+CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
 HEALTHY = AwaitHealthy(cause="it has checks")
 LET_IN = Uncordon(cause="all are ready")
 GOING = (Cordon(cause="old"), Stop(cause="old"), Destroy(cause="old"))
@@ -106,7 +107,7 @@ def test_only_a_deploy_retires_what_goes() -> None:
         ((Update(cause="old", launches=False), AwaitSettled(cause="")), Phase.SETTLED),
         ((Update(cause="old"), HEALTHY, LET_IN), Phase.UNCORDONED),
         ((*GOING, DeleteVolume(cause="", volume_id="vol_1")), Phase.DESTROYED),
-        ((TakeVolume(cause=""), CREATE), Phase.CREATED),
+        ((TakeVolume(cause="", wanted=VolumeWanted(name="data", path="/data")), CREATE), Phase.CREATED),
         ((CREATE, RunToEnd(cause="", seconds=1)), Phase.ENDED),
         ((GiveUp(cause="its host is gone"),), Phase.FAILED),
         ((Start(cause="it is stopped"),), Phase.STARTED),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from flyasync import Check, CheckStatus, InvalidInput, Machine, MachineConfig, MachineEvent, Requirement, Service
 from flyasync.deploy.deployment import Deployment, Goal, check_launch, check_region
@@ -105,7 +106,7 @@ AUTOSTOP = MachineConfig(services=[Service(internal_port=80, autostop="stop")])
 )
 def test_a_promise_is_kept_or_not(goal: Goal, config: MachineConfig, state: str, *, kept: bool) -> None:
     wanted = deployment(goal=goal, config=config)
-    assert wanted.keeps_promise(machine(state, config=wanted.tagged)) is kept
+    assert wanted.is_up(machine(state, config=wanted.tagged), wanted.tagged) is kept
 
 
 @pytest.mark.parametrize("goal", ["started", "healthy", None])
@@ -116,21 +117,40 @@ def test_a_machine_whose_process_failed_does_not_rest(goal: Goal, said: dict[str
     events = [MachineEvent(type="exit", request={"exit_event": said})]
     stopped = machine("stopped", config=wanted.tagged, events=events)
     has_failed = said == {"exit_code": 1}
-    assert wanted.rests(stopped) is not has_failed
-    assert wanted.keeps_promise(stopped) is not has_failed
+    assert wanted.rests(stopped, wanted.tagged) is not has_failed
+    assert wanted.is_up(stopped, wanted.tagged) is not has_failed
 
 
-def test_a_machine_made_with_another_config_keeps_no_promise() -> None:
+def test_a_machine_made_with_another_config_is_told_from_one_made_with_this() -> None:
     one, other = deployment(config=MachineConfig(image="a")), deployment(config=MachineConfig(image="b"))
-    assert one.keeps_promise(machine("started", config=one.tagged))
-    assert not other.keeps_promise(machine("started", config=one.tagged))
-    assert not one.keeps_promise(machine("started"))
+    assert one.made(machine("started", config=one.tagged))
+    assert not other.made(machine("started", config=one.tagged))
+    assert not one.made(machine("started"))
+
+
+def test_what_a_machine_is_demanded_to_do_depends_on_the_config_that_it_will_have() -> None:
+    checked = MachineConfig(checks={"up": Check(type="tcp", port=80)})
+    for goal in ("checked", "healthy"):
+        assert deployment(goal=goal).goal_of(checked) == "healthy"
+        assert deployment(goal=goal, config=checked).goal_of(MachineConfig()) == "started"
+    assert deployment(goal="started").goal_of(checked) == "started"
+    assert deployment(goal=None).goal_of(checked) is None
+
+
+@pytest.mark.parametrize("config", [MachineConfig(schedule="hourly"), MachineConfig(standbys=["m1"])])
+def test_what_is_scheduled_or_stands_by_need_not_run(config: MachineConfig) -> None:
+    wanted = deployment(goal="healthy")
+    assert wanted.goal_of(config) is None
+    for state in ("created", "stopped", "started"):
+        assert wanted.is_up(machine(state, config=config), config)
+    assert not wanted.is_up(machine("failed", config=config), config)
 
 
 def test_a_healthy_promise_looks_at_the_checks() -> None:
     config = MachineConfig(checks={"up": Check(type="tcp", port=80)})
     wanted = deployment(goal="healthy", config=config)
     passing = CheckStatus(name="up", status="passing")
-    assert wanted.keeps_promise(machine("started", config=wanted.tagged, checks=[passing]))
-    assert not wanted.keeps_promise(machine("started", config=wanted.tagged, checks=[]))
-    assert not wanted.keeps_promise(machine("stopped", config=wanted.tagged, checks=[passing]))
+    assert wanted.is_up(machine("started", config=wanted.tagged, checks=[passing]), wanted.tagged)
+    assert not wanted.is_up(machine("started", config=wanted.tagged, checks=[]), wanted.tagged)
+    assert not wanted.is_up(machine("started", config=evolve(wanted.tagged, checks=None)), wanted.tagged)
+    assert not wanted.is_up(machine("stopped", config=wanted.tagged, checks=[passing]), wanted.tagged)

@@ -26,6 +26,9 @@ FIXED = Usual(boot=(2, 2), start=(1, 1), settle=(1, 1), checks=(1.5, 1.5), stop=
 REGIONS = ("iad", "lhr", "nrt")
 
 
+PROBED = MachineConfig(image="nginx", checks={"up": Check(type="tcp", port=80)})
+
+
 def wanted(count: int = 1, *, regions: tuple[str, ...] = REGIONS, **options: Any) -> Deployment:
     config = MachineConfig(image="nginx")
     counts = dict.fromkeys(regions, count)
@@ -58,7 +61,9 @@ def test_creates_of_an_app_share_one_bucket() -> None:
 
 def test_what_is_waited_for_counts() -> None:
     assert seconds(wanted(goal=None)) == 1
-    assert seconds(wanted(goal="healthy")) == 1 + 2 + 2  # checks pass after 1.5 s, and are looked at once a second
+    assert (
+        seconds(wanted(goal="healthy", config=PROBED)) == 1 + 2 + 2
+    )  # checks pass after 1.5 s, and are looked at once a second
     assert seconds(wanted(smoke=10)) == 1 + 2 + 10
 
 
@@ -85,7 +90,7 @@ def test_stages_follow_each_other() -> None:
     assert seconds(wanted(2, strategy=Canary(soak=30)), there(2)) == 2 + 30 + 2 * 2
     waves = wanted(1, strategy=Immediate(), waves=(("iad",), ("lhr",), ("nrt",)))
     assert seconds(waves, there()) == 3 * 2
-    bluegreen = wanted(strategy=BlueGreen(drain=10), goal="healthy")
+    bluegreen = wanted(strategy=BlueGreen(drain=10), goal="healthy", config=PROBED)
     assert seconds(bluegreen, there()) == (1 + 2 + 2) + 0 + (10 + 0.5)
     release = wanted(strategy=Immediate(), release=ReleaseCommand(command=("true",)))
     assert seconds(release, there()) == 2 + 1 + 2
@@ -167,7 +172,7 @@ def test_before_anything_has_happened_all_is_left() -> None:
 
 
 def test_when_all_is_done_nothing_is_left() -> None:
-    made = plan(wanted(2, strategy=BlueGreen(), goal="healthy"), there(2))
+    made = plan(wanted(2, strategy=BlueGreen(), goal="healthy", config=PROBED), there(2))
     every = runs(made)
     for track in made.tracks:
         every[track.machine.name].taken += len(track.steps)

@@ -1,5 +1,6 @@
 """What an update sends, and when a machine has what is wanted; compared with what the API makes of it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ from attrs import evolve
 
 from flyasync import (
     Check,
+    Concurrency,
     DeployBuilder,
     FlyClient,
     Guest,
     Init,
+    InvalidInput,
     Machine,
     MachineConfig,
     Mount,
@@ -18,10 +21,11 @@ from flyasync import (
     Restart,
     Service,
 )
-from flyasync.deploy.merge import MANAGED, as_text, holds, managed, managed_before, merged, overlaid
+from flyasync.deploy.merge import MANAGED, changes, holds, managed_before, merged, overlaid
 from flyasync.models.config import DNS, Static
 from flyasync.models.container import File, StopConfig
 from flyasync.models.convert import structure, unstructure
+from flyasync.models.service import HTTPOptions
 from tests.deploy.conftest import total, world
 
 APP = DeployBuilder("web").to_regions("iad").count(2).rolling().smoke_check(0)
@@ -29,7 +33,17 @@ APP = DeployBuilder("web").to_regions("iad").count(2).rolling().smoke_check(0)
 
 def by_a_deploy(config: MachineConfig) -> MachineConfig:
     """The config as a deploy would leave it: with a note of what it set."""
-    return evolve(config, metadata={**(config.metadata or {}), MANAGED: as_text(managed(config))})
+    return merged(MachineConfig(), config)
+
+
+def by_an_earlier_version(config: MachineConfig) -> MachineConfig:
+    """The same with the note of a version that named whole fields."""
+    names = [name for name in ("image", "env", "guest", "services", "schedule") if getattr(config, name) is not None]
+    return evolve(config, metadata={**(config.metadata or {}), MANAGED: json.dumps(names)})
+
+
+def without_note(config: MachineConfig) -> MachineConfig:
+    return evolve(config, metadata={key: value for key, value in (config.metadata or {}).items() if key != MANAGED})
 
 
 # What an update sends.
@@ -45,7 +59,7 @@ def test_what_is_not_managed_stays() -> None:
         extra={"from_the_future": {"a": 1}},
     )
     sent = merged(current, MachineConfig(image="app:v2", metadata={"tier": "1"}))
-    assert sent == evolve(current, image="app:v2", metadata={"team": "blue", "tier": "1"})
+    assert without_note(sent) == evolve(current, image="app:v2", metadata={"team": "blue", "tier": "1"})
     assert sent.extra == {"from_the_future": {"a": 1}}
 
 
@@ -69,12 +83,130 @@ def test_what_only_an_earlier_deploy_has_set_goes() -> None:
     assert sent.extra == {"kept": 3}
 
 
-def test_a_map_is_taken_whole() -> None:
+def test_a_map_is_merged_by_key() -> None:
     current = MachineConfig(image="a", env={"A": "1", "B": "2"}, checks={"old": Check(type="tcp", port=1)})
     sent = merged(current, MachineConfig(image="a", env={"B": "3"}, checks={"new": Check(type="tcp", port=2)}))
-    assert sent.env == {"B": "3"}
-    assert sent.checks is not None
-    assert list(sent.checks) == ["new"]
+    assert sent.env == {"A": "1", "B": "3"}
+    assert sent.checks == {"old": Check(type="tcp", port=1), "new": Check(type="tcp", port=2)}
+
+
+WEB = Service(
+    protocol="tcp",
+    internal_port=8080,
+    ports=(
+        Port(port=443, handlers=("tls", "http"), http_options=HTTPOptions(h2_backend=True)),
+        Port(port=8443, handlers=("tls",)),
+    ),
+    autostop="suspend",
+    autostart=True,
+    concurrency=Concurrency(type="requests", soft_limit=20),
+    checks=(Check(type="http", path="/", grace_period="10s", interval="30s"),),
+    extra={"from_the_future": {"a": 1}},
+)
+OTHER = Service(protocol="tcp", internal_port=5432, ports=(Port(port=5432),))
+
+
+def test_services_are_merged_by_internal_port_and_protocol() -> None:
+    current = MachineConfig(image="a", services=(WEB, OTHER))
+    stated = Service(
+        internal_port=8080,
+        ports=(Port(port=80, handlers=("http",)), Port(port=443, handlers=("tls", "http"))),
+        checks=(Check(type="http", path="/health", interval="15s"),),
+    )
+    sent = merged(current, MachineConfig(image="a", services=(stated,)))
+    web, other = sent.services or ()
+    assert other == OTHER
+    assert web == evolve(
+        WEB,
+        ports=(*(WEB.ports or ()), Port(port=80, handlers=("http",))),
+        checks=(Check(type="http", path="/health", grace_period="10s", interval="15s"),),
+    )
+
+
+def test_the_same_port_over_udp_is_another_service() -> None:
+    voice = Service(protocol="udp", internal_port=8080, ports=(Port(port=443),))
+    sent = merged(MachineConfig(services=(WEB,)), MachineConfig(services=(voice,)))
+    assert sent.services == (WEB, voice)
+
+
+def test_services_of_one_internal_port_are_told_apart_by_their_public_ports() -> None:
+    one, other = (Service(protocol="tcp", internal_port=80, ports=(Port(port=port),)) for port in (80, 8080))
+    sent = merged(MachineConfig(services=(one, other)), MachineConfig(services=(evolve(other, autostart=False),)))
+    assert sent.services == (one, evolve(other, autostart=False))
+
+
+@pytest.mark.parametrize(
+    ("kept", "stated"),
+    [
+        (Port(port=443), Port(port=443)),
+        (Port(start_port=400, end_port=500), Port(port=443)),
+        (Port(port=443), Port(start_port=443, end_port=444)),
+    ],
+)
+def test_a_public_port_that_a_kept_service_has_is_not_taken(kept: Port, stated: Port) -> None:
+    current = MachineConfig(services=(Service(protocol="tcp", internal_port=8080, ports=(kept,)),))
+    wanted = MachineConfig(services=(Service(internal_port=9090, ports=(stated,)),))
+    with pytest.raises(InvalidInput, match=r"9090/tcp would take .* port 443, .* 8080/tcp .*--replace services"):
+        merged(current, wanted)
+    assert merged(current, wanted, replace=["services"]).services == wanted.services
+
+
+def test_files_and_mounts_are_merged_by_path() -> None:
+    kept, changed = File(guest_path="/a", raw_value="YQ=="), File(guest_path="/b", secret_name="B", mode=0o600)
+    data = Mount(volume="vol_1", path="/data", extend_threshold_percent=80)
+    current = MachineConfig(files=(kept, changed), mounts=(data,))
+    stated = MachineConfig(
+        files=(File(guest_path="/b", raw_value="Yg=="), File(guest_path="/c", raw_value="Yw==")),
+        mounts=(Mount(path="/data", add_size_gb=1),),
+    )
+    sent = merged(current, stated)
+    assert sent.files == (kept, File(guest_path="/b", raw_value="Yg==", mode=0o600), *(stated.files or ())[1:])
+    assert sent.mounts == (evolve(data, add_size_gb=1),)
+
+
+def test_records_are_merged_by_field() -> None:
+    current = MachineConfig(init=Init(cmd=("a",), swap_size_mb=512, extra={"x": 1}), restart=Restart(policy="no"))
+    sent = merged(current, MachineConfig(init=Init(cmd=("b",)), restart=Restart(max_retries=2)))
+    assert sent.init == Init(cmd=("b",), swap_size_mb=512, extra={"x": 1})
+    assert sent.restart == Restart(policy="no", max_retries=2)
+
+
+def test_of_what_is_still_stated_goes_what_only_an_earlier_deploy_had_set() -> None:
+    earlier = by_a_deploy(MachineConfig(image="a", env={"A": "1", "B": "1"}, services=(WEB,), init=Init(tty=True)))
+    by_others = evolve(WEB, min_machines_running=1)
+    current = evolve(earlier, env={**(earlier.env or {}), "C": "1"}, services=(by_others, OTHER))
+    sent = merged(current, MachineConfig(image="a", env={"A": "2"}, services=(evolve(WEB, autostop=None, extra={}),)))
+    assert sent.env == {"A": "2", "C": "1"}
+    assert sent.services == (evolve(by_others, autostop=None, extra={}), OTHER)
+    assert sent.init is None
+
+
+def test_an_item_goes_only_if_a_deploy_had_made_it() -> None:
+    stated = MachineConfig(image="a", services=(Service(internal_port=8080, autostart=False), OTHER))
+    changed = merged(MachineConfig(image="a", services=(WEB,)), stated)
+    assert merged(changed, MachineConfig(image="a")).services == (evolve(WEB, autostart=False),)
+    assert merged(by_a_deploy(stated), MachineConfig(image="a")).services is None
+
+
+def test_a_note_of_whole_fields_means_all_that_is_in_them() -> None:
+    earlier = by_an_earlier_version(
+        MachineConfig(image="a", env={"A": "1", "B": "1"}, guest=Guest(cpu_kind="performance", cpus=1), services=(WEB,))
+    )
+    sent = merged(earlier, MachineConfig(image="a", env={"B": "2"}, guest=Guest(cpus=2), services=(OTHER,)))
+    assert (sent.env, sent.guest, sent.services) == ({"B": "2"}, Guest(cpus=2), (OTHER,))
+
+
+def test_what_is_replaced_is_what_is_stated() -> None:
+    current = MachineConfig(image="a", env={"A": "1"}, services=(WEB,), metadata={"team": "blue"})
+    stated = MachineConfig(image="b", env={"B": "1"}, services=(OTHER,), metadata={"tier": "1"})
+    sent = merged(current, stated, replace=["env", "metadata"])
+    assert (sent.env, without_note(sent).metadata, sent.services) == ({"B": "1"}, {"tier": "1"}, (WEB, OTHER))
+
+
+def test_nothing_changes_where_all_is_as_stated() -> None:
+    stated = MachineConfig(image="a", env={"A": "1"}, services=(WEB,), init=Init(cmd=("a",)))
+    current = evolve(stated, env={"A": "1", "B": "2"}, services=(OTHER, evolve(WEB, min_machines_running=2)))
+    assert not changes(current, merged(current, stated))
 
 
 def test_a_guest_takes_the_place_of_a_size() -> None:
@@ -91,7 +223,7 @@ def test_a_note_that_cannot_be_read_says_nothing(text: str) -> None:
 
 def test_a_note_is_read_as_it_was_written() -> None:
     config = by_a_deploy(MachineConfig(image="a", env={}, metadata={"tier": "1"}, extra={"x": 1}))
-    assert managed_before(config) == {"image", "env", "metadata.tier", "x"}
+    assert managed_before(config) == {"image", "metadata.tier", "x"}
 
 
 # When a machine has what is wanted.
@@ -221,11 +353,12 @@ def shown(machine: Machine) -> Any:
 
 
 async def test_what_somebody_changes_is_seen_and_changed_back() -> None:
+    """What they add stays, for no deploy has set it."""
     app = APP.with_image("nginx").with_env(A="1")
     async with world(seed=1) as (emulator, fly):
         await app.execute(fly)
         machine = (await fly.machines.list("web"))[0]
-        await fly.machines.modify("web", machine.id, lambda config: evolve(config, env={"A": "2"}))
+        await fly.machines.modify("web", machine.id, lambda config: evolve(config, env={"A": "2", "B": "2"}))
         plan = await app.plan(fly)
         assert plan.updates == 1
         report = await app.execute(fly)
@@ -233,5 +366,5 @@ async def test_what_somebody_changes_is_seen_and_changed_back() -> None:
         assert (await app.plan(fly)).is_empty
         changed = await fly.machines.get("web", machine.id)
         assert changed.config is not None
-        assert changed.config.env == {"A": "1"}
+        assert changed.config.env == {"A": "1", "B": "2"}
         assert total(emulator, "updateMachine") == 2

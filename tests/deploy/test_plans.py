@@ -267,12 +267,18 @@ def test_bluegreen_makes_all_anew() -> None:
           1. make the new ones
             iad
               app-iad-2
-                create it outside routing: it takes the place of app-iad-1
+                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                  + checks.up.port: 80
+                  + checks.up.type: "tcp"
+                  ~ image: "app:v1" → "app:v2"
                 wait until it is started: at most 300 s
                 wait until its checks pass: the config has checks
             lhr
               app-lhr-2
-                create it outside routing: it takes the place of app-lhr-1
+                create it outside routing, like app-iad-1: it takes the place of app-lhr-1
+                  + checks.up.port: 80
+                  + checks.up.type: "tcp"
+                  ~ image: "app:v1" → "app:v2"
                 wait until it is started: at most 300 s
                 wait until its checks pass: the config has checks
           2. let them in (no way back from here)
@@ -332,10 +338,10 @@ def test_more_are_made_beside_those_that_are_as_wanted() -> None:
           1. all of them
             iad
               app-iad-2
-                create it: iad has 1 of the 3 wanted
+                create it, like app-iad-1: iad has 1 of the 3 wanted
                 wait until it is started: at most 300 s
               app-iad-3
-                create it: iad has 1 of the 3 wanted
+                create it, like app-iad-1: iad has 1 of the 3 wanted
                 wait until it is started: at most 300 s
           where a region has no room: skip it
     """)
@@ -489,7 +495,8 @@ def test_one_that_failed_is_replaced() -> None:
           1. all of them
             iad
               app-iad-2
-                create it: it takes the place of app-iad-1
+                create it, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
                 wait until it is started: at most 300 s
           2. let go what is not wanted any more
             iad
@@ -506,7 +513,7 @@ def test_one_whose_host_is_gone_is_replaced() -> None:
           1. all of them
             iad
               app-iad-3
-                create it: it takes the place of app-iad-1
+                create it, like app-iad-2: it takes the place of app-iad-1
                 wait until it is started: at most 300 s
           2. let go what is not wanted any more
             iad
@@ -590,7 +597,7 @@ def test_a_free_volume_is_taken_and_another_made() -> None:
                 create it: iad has 0 of the 2 wanted
                 wait until it is started: at most 300 s
               app-iad-2
-                make a volume: no data is free there
+                make a volume data of 1 GB: no data is free there
                 create it: iad has 0 of the 2 wanted
                 wait until it is started: at most 300 s
           where a region has no room: skip it
@@ -607,7 +614,7 @@ def test_a_launch_takes_free_volumes_too() -> None:
               create it: iad has 0 of the 2 wanted
               wait until it is started: at most 300 s
             v2-iad-2
-              make a volume: no data is free there
+              make a volume data of 1 GB: no data is free there
               create it: iad has 0 of the 2 wanted
               wait until it is started: at most 300 s
           where a region has no room: skip it
@@ -635,8 +642,10 @@ def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
           1. all of them
             iad
               app-iad-2
-                make a volume: no data is free there
-                create it: it takes the place of app-iad-1
+                make a volume data of 1 GB: no data is free there
+                create it, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
+                  + mounts[0].path: "/data"
                 wait until it is started: at most 300 s
           2. let go what is not wanted any more
             iad
@@ -655,8 +664,10 @@ def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
         deployment = wanted(Rolling(), counts={"iad": 1}, volume=lost_volume)
         (update, *_) = plan_for(deployment, there).steps
         assert [str(step) for step in getattr(update, "if_full", ())] == [
-            f"make a volume from {source}: its data comes along" if source else "make a volume: no data is free there",
-            "create app-iad-2: the host of app-iad-1 is full",
+            f"make a volume data from {source}: its data comes along"
+            if source
+            else "make a volume data of 1 GB: no data is free there",
+            "create app-iad-2, like app-iad-1: the host of app-iad-1 is full",
             "wait until it is started: at most 300 s",
             "take out of routing id-app-iad-1: another machine has taken its place",
             "stop id-app-iad-1: it gets its signal, and time to end",
@@ -681,14 +692,14 @@ def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
 
 def test_a_host_that_is_gone_with_a_volume_may_be_left_by_a_fork() -> None:
     deployment = wanted(Rolling(), counts={"iad": 1}, volume=evolve(DATA, if_lost="fork"))
-    machine = lost("app-iad-1", config=mounted(V1))
+    machine = lost("app-iad-1", config=mounted(wanted(Rolling(), config=MachineConfig(image="app:v1")).tagged))
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"), volume("vol_2")))
     assert str(plan_for(deployment, there)) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
           1. all of them
             iad
               app-iad-2
-                make a volume from vol_1: its data comes along
+                make a volume data from vol_1: its data comes along
                 create it: it takes the place of app-iad-1
                 wait until it is started: at most 300 s
           2. let go what is not wanted any more
@@ -744,7 +755,8 @@ def test_bluegreen_goes_region_by_region() -> None:
           1. make the new ones, wave 1 of 2
             iad
               app-iad-2
-                create it outside routing: it takes the place of app-iad-1
+                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
                 wait until it is started: at most 300 s
           2. let them in, wave 1 of 2 (no way back from here)
             iad
@@ -759,7 +771,8 @@ def test_bluegreen_goes_region_by_region() -> None:
           4. make the new ones, wave 2 of 2
             lhr
               app-lhr-2
-                create it outside routing: it takes the place of app-lhr-1
+                create it outside routing, like app-iad-1: it takes the place of app-lhr-1
+                  ~ image: "app:v1" → "app:v2"
                 wait until it is started: at most 300 s
           5. let them in, wave 2 of 2 (no way back from here)
             lhr
@@ -816,7 +829,8 @@ def test_bluegreen_goes_on_from_what_a_broken_off_run_has_left() -> None:
               app-iad-5
                 wait until it is started: at most 300 s
               app-iad-6
-                create it outside routing: it takes the place of app-iad-1
+                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
                 wait until it is started: at most 300 s
           2. let them in (no way back from here)
             iad

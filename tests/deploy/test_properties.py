@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from attrs import evolve
 
-from flyasync import Check, MachineConfig, Mount
+from flyasync import Check, InvalidInput, MachineConfig, Mount
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import GROUP, HOME, Deployment, VolumeWanted
 from flyasync.deploy.fleet import Fleet, group_of, home, serves
-from flyasync.deploy.merge import merged
 from flyasync.deploy.plan import (
     Aim,
     AwaitHealthy,
@@ -175,10 +175,13 @@ def every(
 
 
 def made_up(kind: Callable[[Maker], Strategy], seed: int) -> Case:
+    """Draw until there is a plan: where the machines there do not tell what a new one is like, a deploy is refused."""
     maker = Maker(seed)
-    deployment = maker.deployment(kind(maker))
-    fleet = maker.fleet(deployment)
-    return deployment, fleet, plan_for(deployment, fleet)
+    while True:
+        deployment = maker.deployment(kind(maker))
+        fleet = maker.fleet(deployment)
+        with suppress(InvalidInput):
+            return deployment, fleet, plan_for(deployment, fleet)
 
 
 def bluegreen(_: Maker) -> Strategy:
@@ -218,16 +221,16 @@ class Model:
         for step in track.steps:
             match step:
                 case TakeVolume():
-                    volume = step.volume_id or self._volume(track.machine.region)
+                    volume = step.volume_id or self._volume(track.machine.region, step.wanted.name)
                 case Create():
                     machine_id = self._create(track, step, volume)
                 case _:
                     assert machine_id is not None
                     self._step(machine_id, step)
 
-    def _volume(self, region: str) -> str:
+    def _volume(self, region: str, name: str) -> str:
         self._made += 1
-        made = Volume(id=f"vol_made{self._made}", name="data", state="created", region=region)
+        made = Volume(id=f"vol_made{self._made}", name=name, state="created", region=region)
         self.volumes[made.id] = made
         return made.id
 
@@ -235,18 +238,20 @@ class Model:
         self._made += 1
         name = step.name or track.machine.name
         assert name not in {machine.name for machine in self.machines.values()}
-        config = self.deployment.tagged
-        config = evolve(config, metadata={**(config.metadata or {}), HOME: track.machine.region, LAUNCH: "v2"})
+        config = evolve(step.config, metadata={**(step.config.metadata or {}), LAUNCH: "v2"})
+        marks = config.metadata or {}
+        assert (marks[GROUP], marks[HOME]) == ("app", track.machine.region)
         machine = Machine(
             id=f"made{self._made}", name=name, state="created", region=track.machine.region, cordoned=step.cordoned
         )
+        assert all(mount.volume is None for mount in config.mounts or ())
+        assert bool(config.mounts) == (volume is not None)
         if volume is not None:
-            assert self.deployment.volume is not None
             assert self.volumes[volume].is_free
             assert self.volumes[volume].region == machine.region
-            config = evolve(config, mounts=(self.deployment.volume.mount(volume),))
+            config = evolve(config, mounts=[evolve(mount, volume=volume) for mount in config.mounts or ()])
             self.volumes[volume] = evolve(self.volumes[volume], attached_machine_id=machine.id)
-        assert (volume is not None) == (self.deployment.volume is not None)
+        assert volume is not None or self.deployment.volume is None
         self.machines[machine.id] = evolve(machine, config=config)
         return machine.id
 
@@ -273,9 +278,7 @@ class Model:
 
     def _updated(self, machine: Machine) -> MachineConfig:
         assert machine.config is not None
-        wanted = self.deployment.tagged
-        tags = {**(wanted.metadata or {}), LAUNCH: "v2"}
-        return self.deployment.mounting(merged(machine.config, evolve(wanted, metadata=tags)))
+        return self.deployment.desired(machine.config)
 
     def _destroy(self, machine: Machine) -> None:
         del self.machines[machine.id]

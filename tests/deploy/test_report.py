@@ -25,7 +25,7 @@ def ran(**known: Any) -> tuple[Run, Machine]:
     deployment = WANTED.deployment()
     (wanted,) = deployment.machines("iad")
     machine = Machine(id="m1", name=wanted.name, state="started", region="iad", config=deployment.tagged)
-    return Run(wanted=wanted, region="iad", machine=machine, **known), machine
+    return Run(wanted=wanted, region="iad", config=deployment.tagged, machine=machine, **known), machine
 
 
 def test_a_machine_that_runs_after_all_shows_no_trouble_from_on_the_way() -> None:

@@ -22,7 +22,7 @@ def test_strategies_are_told_apart() -> None:
     assert BASE.immediate().deployment().strategy == Immediate()
     checked = BASE.with_check("up", Check(type="tcp", port=80, interval=5, timeout=2))
     assert checked.bluegreen(drain=0).deployment().strategy == BlueGreen(drain=0)
-    assert checked.bluegreen().deployment().goal == "healthy"
+    assert checked.bluegreen().deployment().goal == "checked"
 
 
 def test_with_a_strategy_all_regions_are_required_and_machines_have_to_stay_up() -> None:
@@ -95,7 +95,17 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "volume size": (lambda app: app.with_volume("data", "/d", size_gb=0), "size_gb is 0"),
     "volume lost": (lambda app: app.with_volume("data", "/d", if_lost="ask"), "if_lost is 'ask'"),  # type: ignore[arg-type]
     "timeout": (lambda app: app.with_release_command("x", timeout=0), "timeout is 0"),
-    "no checks": (lambda app: app.bluegreen(), "bluegreen lets machines in once their checks pass"),
+    "no wait": (lambda app: app.bluegreen().wait_for(None), "bluegreen lets machines in once they are ready"),
+    "replacing alone": (lambda app: app.with_env(A="1").replace("env"), "replace needs a strategy"),
+    "replacing nothing": (lambda app: app.rolling().replace("env"), "replace names env, of which nothing is stated"),
+    "replacing what": (
+        lambda app: app.rolling().replace("ports"),
+        "'ports' cannot be replaced as a whole: use guest, ",
+    ),
+    "another group": (
+        lambda app: app.rolling().with_metadata(fly_process_group="worker"),
+        "of the process group 'worker', as its metadata says, and the deploy of 'app'",
+    ),
     "bluegreen with volumes": (
         lambda app: app.bluegreen().wait_for("started").with_volume("data", "/d"),
         "bluegreen makes new machines",

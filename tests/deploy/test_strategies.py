@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from flyasync import InvalidInput, Machine, MachineConfig, Service
+from flyasync import Check, InvalidInput, Machine, MachineConfig, Service
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.strategies import launch
+
+CHECKED = MachineConfig(image="nginx", checks={"up": Check(type="tcp", port=80)})
 
 
 def plan(fleet: list[Machine], **options: Any) -> str:
@@ -51,7 +53,7 @@ def test_an_empty_app_gets_every_machine() -> None:
 
 
 def test_machines_of_the_same_launch_are_adopted() -> None:
-    assert plan([machine("v1-iad-1")], goal="healthy", timeout=60, fallback=("ewr", "ord")) == text("""
+    assert plan([machine("v1-iad-1")], goal="healthy", config=CHECKED, timeout=60, fallback=("ewr", "ord")) == text("""
         web, launch v1: create 1 of nginx
           iad
             v1-iad-1
