@@ -69,7 +69,7 @@ def _step(step: Step) -> dict[str, Any]:
     return {"step": _snake(type(step).__name__), **known, **changes}
 
 
-_UNTOLD = {"config", "changes", "if_full"}
+_UNTOLD = {"config", "over", "changes", "if_full"}
 
 
 def _snake(name: str) -> str:

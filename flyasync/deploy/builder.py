@@ -176,10 +176,9 @@ class DeployBuilder(Settings):
         """
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
             first = await self._undoing(fly, self._launch)
-            plans = [first.plan]
 
-            async def make_plan() -> Plan:
-                return plans.pop() if plans else (await self._undoing(fly, first.plan.launch)).plan
+            async def make_plan(*, by_id: bool) -> Plan:
+                return (await self._undoing(fly, first.plan.launch)).plan if by_id else first.plan
 
             report = await carry_out(
                 fly, first.deployment, make_plan, Onlookers(self._onlookers), journal, presses_on=True
@@ -202,9 +201,9 @@ class DeployBuilder(Settings):
         return await undoing(fly, asked, launch=launch, story=self._story)
 
 
-async def _plan(fly: FlyClient, deployment: Deployment) -> Plan:
+async def _plan(fly: FlyClient, deployment: Deployment, *, by_id: bool = True) -> Plan:
     fleet, wrong = await asyncio.gather(
-        observe(fly, deployment), check_regions(fly, deployment), return_exceptions=True
+        observe(fly, deployment, by_id=by_id), check_regions(fly, deployment), return_exceptions=True
     )
     for outcome in (wrong, fleet):
         if isinstance(outcome, BaseException):

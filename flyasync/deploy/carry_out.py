@@ -1,8 +1,8 @@
 """One deploy from its plan to its report: locked, walked, looked at, and rolled back where that is asked for."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from shlex import quote
+from typing import Protocol
 
 from attrs import evolve
 
@@ -27,7 +27,12 @@ ESTIMATED_A_SECOND = 500
 LOCK_TRIES = 5
 """How many machines to take for the one that locks, while each is destroyed before its lease can be had."""
 
-MakePlan = Callable[[], Awaitable[Plan]]
+
+class MakePlan(Protocol):
+    """What plans, anew each time: from a list alone, or from machines fetched `by_id`."""
+
+    async def __call__(self, *, by_id: bool) -> Plan:
+        """Make the plan."""
 
 
 async def carry_out(
@@ -74,16 +79,21 @@ async def carry_out(
 async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
     """Plan, and keep other deployers out; raises LeaseHeld when one is at work here.
 
-    What counts is the plan made under the lease: until then somebody may have been at work.
+    The first plan is made from a list, which may lag: it is but a hint at which machine to lock. What counts is the one
+    made under the lease, from machines fetched by their ids, and so does a plan with nothing to do.
     """
+    plan = await make_plan(by_id=False)
+    if plan.before is not None and not plan.before.machines:
+        return plan  # of an empty list there is nothing to fetch; what it lacks is found when its name is taken
     for _ in range(LOCK_TRIES):
-        plan = await make_plan()
         machine_id = locking(plan)
-        if machine_id is None or plan.is_empty or leases.holds(machine_id):
+        if machine_id is not None and not plan.is_empty:
+            with suppress(NotFound):
+                await leases.lock(machine_id)
+        plan = await make_plan(by_id=True)
+        if plan.is_empty or locking(plan) is None or leases.holds(locking(plan)):
             return plan
-        with suppress(NotFound):
-            await leases.lock(machine_id)
-    return await make_plan()
+    return plan
 
 
 def remarks(plan: Plan) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -11,12 +12,15 @@ from flyasync.api.once import LAUNCH, Creation
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.door import Door, Ticket
 from flyasync.deploy.fleet import group_of
+from flyasync.deploy.freshness import fetch
+from flyasync.deploy.group import RESTING
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal, next_region
 from flyasync.deploy.plan import Aim, Create
+from flyasync.deploy.release import RELEASE_GROUP
 from flyasync.deploy.volumes import Volumes
-from flyasync.errors import FlyError, NameTaken, NoCapacity, Scope
+from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, WaitFailed
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 
@@ -24,8 +28,23 @@ VOLUME_TRIES = 3
 """How many volumes to make for one machine while each lands on a host without room for the machine."""
 
 
+NOT_RUNNING = RESTING | {"failed", "created"}
+"""The states of a release machine whose command does not run."""
+
+
 class NoRoomError(Exception):
     """No region that the deploy may use has room for the machine."""
+
+
+class StillRunning(FlyError):
+    """A release command of an earlier deploy that has not ended: another one beside it could do harm."""
+
+    def __init__(self, machine: Machine, app: str) -> None:
+        super().__init__(
+            f"{machine.name}, machine {machine.id} of {app}, still runs an earlier release command and is "
+            f"{machine.state}; it was created at {machine.created_at}. Let it end, or destroy it with: "
+            f"flyasync machines destroy {app} {machine.id} --force"
+        )
 
 
 Tell = Callable[[Run, Phase, str | None], None]
@@ -143,27 +162,57 @@ class Creating:
     async def _once(self, run: Run, creation: Creation) -> None:
         try:
             await self._fly.machines.once.create(creation)
+            if run.aim is Aim.END and creation.adopted and creation.machine and creation.machine.state in NOT_RUNNING:
+                await self._clear(creation.machine)
+                creation.adopted = False
+                await self._fly.machines.once.create(creation)
         except NameTaken as taken:
-            creation.machine = await self._twin(taken)
-            if creation.machine is None:
+            holder = await self._holder(creation, taken)
+            if run.aim is Aim.END and holder and group_of(holder) == RELEASE_GROUP:
+                await self._clear(holder)
+                await self._fly.machines.once.create(creation)
+            elif holder and self._is_mine(holder):
+                creation.machine, creation.adopted, creation.may_have_happened = holder, True, False
+            else:
+                if holder and group_of(holder) == self._deployment.group:
+                    taken.advice = f"The list of machines lacked {holder.id}, for lists lag: deploy again in a moment"
                 raise
-            creation.adopted, creation.may_have_happened = True, False
         finally:
             run.in_doubt = creation.may_have_happened
             if creation.machine:
                 run.adopted = creation.adopted
                 self.has(run, creation.machine)
 
-    async def _twin(self, taken: NameTaken) -> Machine | None:
-        """Give the machine that has the name, if an earlier run of this very deployment made it."""
-        if self._deployment.strategy is None or taken.existing_id is None:
+    async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
+        """Return the machine that has the name, if it can be read."""
+        if self._deployment.strategy is None:
             return None
-        try:
-            machine = await self._fly.machines.get(self._deployment.app, taken.existing_id)
-        except FlyError:
-            return None
+        with suppress(FlyError):
+            if taken.existing_id:
+                return await fetch(self._fly, creation.app, taken.existing_id)
+            return next(
+                (each for each in await self._fly.machines.list(creation.app) if each.name == creation.name), None
+            )
+        return None
+
+    def _is_mine(self, machine: Machine) -> bool:
+        """Whether an earlier run of this very deployment made the machine."""
         mine = group_of(machine) == self._deployment.group and self._deployment.made(machine)
-        return machine if mine and machine.state not in GONE else None
+        return mine and machine.state not in GONE
+
+    async def _clear(self, leftover: Machine) -> None:
+        """Destroy the release machine of an earlier deploy that was killed; raises StillRunning for one that runs."""
+        app, timeout = self._deployment.app, self._deployment.timeout
+        with suppress(WaitFailed, NotFound):
+            await self._fly.machines.wait(app, leftover.id, state="settled", timeout=timeout)
+        machine = await fetch(self._fly, app, leftover.id)
+        if machine is None:
+            return
+        if machine.state not in GONE | NOT_RUNNING:
+            raise StillRunning(machine, app)
+        with suppress(NotFound):
+            await self._fly.machines.delete(app, machine.id, force=True)
+        await self._fly.machines.wait(app, machine.id, state="destroyed", timeout=timeout)
 
     def _refused(self, run: Run, error: NoCapacity) -> Refusal:
         refusal = Refusal.of(run.region, error)
@@ -200,5 +249,7 @@ class Creating:
 
     def has(self, run: Run, machine: Machine, phase: Phase = Phase.CREATED) -> None:
         """Note which machine a run has, and tell."""
+        if run.machine and run.machine.id != machine.id:
+            run.beside.append(run.machine.id)
         run.machine, run.region = machine, machine.region
         self._tell(run, phase, None)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from typing import Any
 
@@ -11,7 +11,8 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.estimate import estimate, left
-from flyasync.deploy.fleet import group_of, home, oldest
+from flyasync.deploy.fleet import Fleet, group_of, home, oldest
+from flyasync.deploy.freshness import APART, fetch, is_behind
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.journal import Journal
@@ -24,7 +25,8 @@ from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.spans import Walking
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
-from flyasync.errors import FlyError, NotFound, WaitFailed
+from flyasync.deploy.verdict import Result, judged
+from flyasync.errors import FlyError, WaitFailed
 from flyasync.models.machine import GONE, Machine
 
 LAST_LOOK = 30.0
@@ -216,29 +218,81 @@ class Execution:
                 self._tell(run, Phase.DESTROYED, None)
 
     async def look(self) -> Outcome:
-        """See what is there now; a machine that was in doubt and is found belongs to its run from then on."""
+        """See what is there now; a machine that was in doubt and is found belongs to its run from then on.
+
+        Lists lag. One is enough for a machine that it shows as promised, and not as it was before this deploy observed
+        it last; every other machine is fetched by its id.
+        """
         runs = tuple(self.runs.values())
         try:
-            listed = self._concerning((await observe(self._fly, self._deployment)).machines)
+            fleet = await self._listed()
         except FlyError as error:
-            return Outcome.blind(runs, error)
-        # That the list lacks a machine proves nothing, for lists lag: it is asked after by its id.
-        ids = {machine.id for machine in listed}
-        missing = {run.wanted.name: run.machine.id for run in runs if run.machine and run.machine.id not in ids}
-        found = dict(zip(missing, await asyncio.gather(*map(self._get, missing.values())), strict=True))
-        outcome = Outcome(
-            runs=runs,
-            seen=(*listed, *(machine for machine in found.values() if isinstance(machine, Machine))),
-            unseen={name: error for name, error in found.items() if isinstance(error, FlyError)},
-            left_alone=self._left_alone(listed),
-            settled=frozenset(self._settled),
-            launch=self._deployment.launch if self.plan.group is not None else None,
+            return evolve(Outcome.blind(runs, error), closed_by=self._gate.closed_by)
+        hint = self._outcome(fleet)
+        mine = {machine.id: run for run in runs if (machine := run.machine or hint.machine(run))}
+        doubtful = [id_ for id_, run in mine.items() if not self._is_proven(hint, run)]
+        others = (*hint.surplus, *(machine_id for run in runs for machine_id in run.beside))
+        ids = tuple(dict.fromkeys([*doubtful, *others]))
+        found = dict(zip(ids, await asyncio.gather(*map(self._get, ids)), strict=True))
+        hidden = {id_: error for id_, error in found.items() if isinstance(error, FlyError)}
+        kept = (machine for machine in hint.seen if machine.id not in found or machine.id in hidden)
+        outcome = evolve(
+            hint,
+            seen=(*kept, *(machine for machine in found.values() if isinstance(machine, Machine))),
+            unseen={run.wanted.name: hidden[id_] for id_, run in mine.items() if id_ in hidden},
         )
         before = {machine.id for machine in self.plan.before.machines} if self.plan.before else set()
         for run in runs:
             run.machine = run.machine or outcome.machine(run)
             run.adopted |= run.machine is not None and run.machine.id in before
         return outcome
+
+    async def _listed(self) -> Fleet:
+        """List what is there; once more some seconds later where a machine that may have been made is missing."""
+        fleet = await observe(self._fly, self._deployment, by_id=False)
+        in_doubt = [run for run in self.runs.values() if run.in_doubt and run.machine is None]
+        if all(fleet.named(run.wanted.name) for run in in_doubt):
+            return fleet
+        await asyncio.sleep(APART)
+        return await observe(self._fly, self._deployment, by_id=False)
+
+    def _is_proven(self, hint: Outcome, run: Run) -> bool:
+        """Whether a list proves that a machine is as promised: no row of it proves that one is not."""
+        row = hint.machine(run)
+        if row is None or run.machine is None or run.error or is_behind(row, run.machine):
+            return False
+        return judged(self._deployment, hint, run)[0] in {Result.RUNNING, Result.RESTING}
+
+    def _outcome(self, fleet: Fleet) -> Outcome:
+        machines = self._concerning(fleet.machines)
+        return Outcome(
+            runs=tuple(self.runs.values()),
+            seen=machines,
+            left_alone=self._left_alone(machines),
+            settled=frozenset(self._settled),
+            launch=self._deployment.launch if self.plan.group is not None else None,
+            loose_volumes=tuple(self._loose(fleet)),
+            closed_by=self._gate.closed_by,
+        )
+
+    def _loose(self, fleet: Fleet) -> Iterator[str]:
+        """Yield the ids of volumes that came to be meanwhile, that no machine holds, and that no run knows of.
+
+        A create whose answer was lost may have made one, as one that arrived twice.
+        """
+        if self.plan.before is None:
+            return
+        names = {
+            desired.name
+            for desired in (self._deployment.volume, *(run.volume for run in self.runs.values()))
+            if desired
+        }
+        known = {volume.id for volume in self.plan.before.volumes}
+        known |= {volume_id for run in self.runs.values() for volume_id in run.made_volumes}
+        known |= {mount.volume or "" for each in fleet.machines if each.config for mount in each.config.mounts or ()}
+        for volume in fleet.volumes:
+            if volume.name in names and volume.is_free and volume.id not in known:
+                yield volume.id
 
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
         """Give the machines that this deploy is about: those of the launch, or of its groups."""
@@ -261,17 +315,16 @@ class Execution:
             async with asyncio.timeout(LAST_LOOK):
                 return await self.look()
         except (TimeoutError, asyncio.CancelledError):
-            return Outcome.blind(tuple(self.runs.values()), FlyError("the last look was cut short"))
+            cut_short = Outcome.blind(tuple(self.runs.values()), FlyError("the last look was cut short"))
+            return evolve(cut_short, closed_by=self._gate.closed_by)
 
     async def _get(self, machine_id: str) -> Machine | FlyError | None:
         """Give the machine, None when it is gone, or the error that hides it."""
         try:
-            machine = await self._fly.machines.get(self._deployment.app, machine_id)
-        except NotFound:
-            return None
+            machine = await fetch(self._fly, self._deployment.app, machine_id)
         except FlyError as error:
             return error
-        return None if machine.state in GONE else machine
+        return None if machine is None or machine.state in GONE else machine
 
 
 def _runs(plan: Plan) -> dict[str, Run]:

@@ -15,7 +15,8 @@ class Fleet:
     """The machines of an app that concern a deploy, as they were when it looked, and the app's volumes.
 
     `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts. `others`
-    are the app's machines that a launch without a strategy is not about.
+    are the app's machines that a launch without a strategy is not about, and `gone` those that were destroyed, as far
+    as they were read.
     """
 
     app: str
@@ -23,6 +24,7 @@ class Fleet:
     volumes: tuple[Volume, ...] = field(default=(), kw_only=True)
     has_secrets: bool = field(default=False, kw_only=True)
     others: tuple[Machine, ...] = field(default=(), kw_only=True)
+    gone: tuple[Machine, ...] = field(default=(), kw_only=True)
 
     def named(self, name: str) -> Machine | None:
         """Give the machine of this name."""

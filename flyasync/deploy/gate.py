@@ -10,7 +10,8 @@ class Gate:
 
     A region without room closes its own lane; all of them only once the requirement can no longer be met. Where the
     deploy `presses_on`, nothing but a failed release command closes the gate. It is told of each machine that comes to
-    nothing, and remembers only that: asked before every machine, it must not look at all of them.
+    nothing, and remembers only that: asked before every machine, it must not look at all of them. `closed_by` is the
+    machine after which no other may begin.
     """
 
     def __init__(self, deployment: Deployment, *, presses_on: bool) -> None:
@@ -20,6 +21,7 @@ class Gate:
         self._is_unreleased = False
         self._failed: set[str] = set()
         self._lost: set[str] = set()
+        self.closed_by: Run | None = None
 
     def note(self, run: Run) -> None:
         """Take note of a machine that has failed, or that found no room."""
@@ -28,6 +30,8 @@ class Gate:
             self._failed.add(run.wanted.region)
         if run.phase is Phase.SKIPPED:
             self._lost.add(run.wanted.region)
+        if self.closed_by is None and self.is_shut:
+            self.closed_by = run
 
     @property
     def is_shut(self) -> bool:

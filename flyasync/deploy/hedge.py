@@ -75,6 +75,7 @@ class Hedge:
         run.machine = racers[winner or first]
         for machine in racers.values():
             if machine is not run.machine:
+                run.beside.append(machine.id)
                 await self._destroy(machine)
         await (winner or first)
 

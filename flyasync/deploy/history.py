@@ -25,7 +25,7 @@ from flyasync.deploy.undo import AGAIN, RESTORED, before_launch, deployment_back
 from flyasync.errors import InvalidInput, NotFound
 from flyasync.models.action import MachineVersion
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import GONE, CheckStatus, Machine, expected_checks
+from flyasync.models.machine import CheckStatus, Machine, expected_checks
 
 
 @frozen(kw_only=True)
@@ -123,8 +123,8 @@ async def undoing(fly: FlyClient, asked: Deployment, *, launch: str | None, stor
     Of `asked` count the app, the group, and how to go about it. `story` may know more of what was there. Raises
     InvalidInput when there is nothing to undo.
     """
-    fleet, listed = await asyncio.gather(observe(fly, asked), fly.machines.list(asked.app, include_deleted=True))
-    dead = tuple(machine for machine in listed if machine.state in GONE and RETIRED in tags(machine))
+    fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True)
+    dead = tuple(machine for machine in fleet.gone if RETIRED in tags(machine))
     members = _members(fleet, asked.group, launch)
     lives = await asyncio.gather(*(_life(fly, asked.app, machine, dead) for machine in members))
     history = History(app=asked.app, group=asked.group, lives=tuple(lives), dead=dead)

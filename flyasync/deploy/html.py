@@ -167,6 +167,8 @@ def _remarks(report: DeployReport) -> Iterator[str]:
         yield f"Not everything could be seen at the end: {report.unseen}"
     if report.surplus:
         yield f"Too many, with this launch's tag: {', '.join(report.surplus)}"
+    if not report.ok and report.closed_by:
+        yield f"No further machine was begun after {report.closed_by}"
     if not report.ok and report.left_behind:
         yield _more(f"{len(report.left_behind)} left behind, to keep or to destroy", ", ".join(report.left_behind))
     if report.loose_volumes:

@@ -1,8 +1,9 @@
 """Reading what is there: a launch's machines, and the map of regions with room."""
 
 import asyncio
-from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
@@ -10,33 +11,49 @@ from attrs import Factory, define
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.fleet import Fleet, group_of, tags
+from flyasync.deploy.freshness import caught_up
 from flyasync.deploy.placement import by_distance
 from flyasync.errors import FlyError, InvalidInput
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.region import Regions
 
 
-async def observe(fly: FlyClient, deployment: Deployment) -> Fleet:
-    """Read once what is there; raises NotFound when there is no such app.
+async def observe(
+    fly: FlyClient, deployment: Deployment, *, by_id: bool = True, include_deleted: bool = False
+) -> Fleet:
+    """Read what is there; raises NotFound when there is no such app.
 
     Without a strategy those are the machines of one launch that are not on their way out; with one, all of the app.
+    Machines of the launch, or of the deployment's groups, are fetched `by_id`: what a list alone shows may be seconds
+    old. `include_deleted` reads those that are gone as well.
     """
     if deployment.strategy is None:
-        return Fleet(
-            deployment.app,
-            await _listed(fly, deployment.app, metadata={LAUNCH: deployment.launch}),
-            volumes=await fly.volumes.list(deployment.app) if deployment.volume else (),
-        )
-    machines, has_secrets = await asyncio.gather(_listed(fly, deployment.app), _has_secrets(fly, deployment.app))
-    has_volumes = deployment.volume is not None or any(map(_mounts, machines))
+        there, gone = await _machines(fly, deployment, by_id=by_id, metadata={LAUNCH: deployment.launch})
+        volumes = await fly.volumes.list(deployment.app) if deployment.volume else ()
+        return Fleet(deployment.app, there, volumes=volumes, gone=gone)
+    (there, gone), has_secrets = await asyncio.gather(
+        _machines(fly, deployment, by_id=by_id, include_deleted=include_deleted or None),
+        _has_secrets(fly, deployment.app),
+    )
+    has_volumes = deployment.volume is not None or any(map(_mounts, there))
     volumes = await fly.volumes.list(deployment.app) if has_volumes else ()
-    return Fleet(deployment.app, machines, volumes=volumes, has_secrets=has_secrets)
+    return Fleet(deployment.app, there, volumes=volumes, has_secrets=has_secrets, gone=gone)
 
 
-async def _listed(fly: FlyClient, app: str, *, metadata: Mapping[str, str] | None = None) -> tuple[Machine, ...]:
-    machines = await fly.machines.list(app, metadata=metadata)
-    return tuple(machine for machine in machines if machine.state not in GONE)
+async def _machines(
+    fly: FlyClient, deployment: Deployment, *, by_id: bool, **query: Any
+) -> tuple[tuple[Machine, ...], tuple[Machine, ...]]:
+    """Return the machines that are there, and those that are gone."""
+    list_ = partial(fly.machines.list, deployment.app, **query)
+    machines = await (caught_up(fly, deployment.app, list_, partial(_concerns, deployment)) if by_id else list_())
+    gone = tuple(machine for machine in machines if machine.state in GONE)
+    return tuple(machine for machine in machines if machine.state not in GONE), gone
+
+
+def _concerns(deployment: Deployment, machine: Machine) -> bool:
+    groups = {deployment.group, *deployment.retired_groups}
+    return group_of(machine) in groups or tags(machine).get(LAUNCH) == deployment.launch
 
 
 async def _has_secrets(fly: FlyClient, app: str) -> bool:

@@ -63,8 +63,9 @@ class Run:
     `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin. `config` is what it
     will have, and from its create or update on what was sent; None where that is not known. `volume` is the kind of
     volume that it gets, `volume_id` the one that was taken for it, `source` the one to fork; `made_volumes` are those
-    made for it. One that `stays_out` shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how
-    its process ended last before all this. `taken` counts the steps done.
+    made for it. `beside` are ids of machines that it had before this one, or that raced with it. One that `stays_out`
+    shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how its process ended last before all
+    this. `taken` counts the steps done.
     """
 
     wanted: Wanted
@@ -86,6 +87,7 @@ class Run:
     volume_id: str | None = None
     source: str | None = None
     made_volumes: list[str] = field(factory=list)
+    beside: list[str] = field(factory=list)
     moments: list[Moment] = field(factory=list)
     taken: int = 0
     created_after: float | None = None
@@ -111,6 +113,7 @@ class Outcome:
     `seen` are the machines of the launch or of the group; those in `left_alone` are nobody's business here. `unseen`
     says of each run that could not be looked at, by its name, why. `settled` are the regions past the point of no
     return. Where `launch` is given, machines without its tag were made by others, whatever their names.
+    `loose_volumes` came to be meanwhile, unknown to any run, and `closed_by` is the run after which none was begun.
     """
 
     runs: tuple[Run, ...]
@@ -119,6 +122,8 @@ class Outcome:
     left_alone: frozenset[str] = frozenset()
     settled: frozenset[str] = frozenset()
     launch: str | None = None
+    loose_volumes: tuple[str, ...] = ()
+    closed_by: Run | None = None
 
     @classmethod
     def blind(cls, runs: tuple[Run, ...], error: FlyError) -> "Outcome":

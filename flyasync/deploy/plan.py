@@ -80,13 +80,15 @@ class Adopt(_Step):
 class Update(_Step):
     """Replace the machine's config: by the deployment's merged into it, or by `config` as it stands.
 
-    A machine that does not run stays so unless `launches`. When its host is full, `if_full` are the steps that put
-    another machine in its place.
+    The latter is refused for a machine whose config is not `over`, as it was planned, any more. A machine that does
+    not run stays so unless `launches`. When its host is full, `if_full` are the steps that put another machine in its
+    place.
     """
 
     changes: tuple[Change, ...] = ()
     launches: bool = True
     config: MachineConfig | None = field(default=None, repr=False)
+    over: MachineConfig | None = field(default=None, repr=False)
     if_full: tuple["Step", ...] = ()
 
     def __str__(self) -> str:

@@ -25,8 +25,9 @@ class MachineReport:
     order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin. Of a
     machine that failed, `exit` says how its process ended and `logs` are its last lines, with the values of its env
     masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: nobody pays for them
-    but you. `moments` are the phases it came to. `serves` tells whether it takes traffic with its checks passing,
-    whatever it runs; its `image` is told where a strategy is used.
+    but you. `beside` are ids of machines that it had before, or that raced with it, and that are still there. A machine
+    observed once keeps its `id` here, also when it is `gone`. `moments` are the phases it came to. `serves` tells
+    whether it takes traffic with its checks passing, whatever it runs; its `image` is told where a strategy is used.
     """
 
     name: str
@@ -44,6 +45,8 @@ class MachineReport:
     exit: str | None = None
     logs: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    gone: bool = False
     moments: tuple[Moment, ...] = field(default=(), repr=False)
     created_after: float | None = None
     ready_after: float | None = None
@@ -70,6 +73,7 @@ class MachineReport:
         line = "  ".join([what + where, *filter(None, details)])
         reasons = [*map(str, self.refusals), *([str(self.failure)] if self.failure else [])]
         reasons += [f"its process: {self.exit}"] if self.exit else []
+        reasons += [f"also there: {machine_id}" for machine_id in self.beside]
         reasons += [f"| {said}" for said in self.logs]
         return "\n".join([line, *(f"  {reason}" for reason in reasons)])
 
@@ -120,6 +124,26 @@ class RegionReport:
 
 
 @frozen(kw_only=True)
+class Cause:
+    """Why a deploy ended early: after what this machine met, no further one was begun."""
+
+    name: str
+    region: str
+    failure: Failure
+    id: str | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> "Cause":
+        """Keep what the machine met: an error, or no room."""
+        failure = Failure.of(run.error) if run.error else Failure.of_refusal(run.refusals[-1])
+        machine_id = run.machine.id if run.machine else None
+        return cls(name=run.wanted.name, region=run.region, id=machine_id, failure=failure)
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.region}: {self.failure}"
+
+
+@frozen(kw_only=True)
 class DeployReport:
     """What a deploy left behind, as it was last seen.
 
@@ -129,7 +153,9 @@ class DeployReport:
     then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
     `rollback` tells how the way back went, where there was one: its own `ok` says whether all is as it was before.
     `others` are machines of the group that stand by or run on a schedule, besides those asked for. `remarks` say what
-    it left alone, though one may have meant it to change.
+    it left alone, though one may have meant it to change. `closed_by` says after what no further machine was begun, if
+    so. `stray_volumes` are ids of volumes that came to be meanwhile without any machine's knowing of them: a create
+    whose answer was lost may have made them.
     """
 
     app: str
@@ -147,6 +173,8 @@ class DeployReport:
     rollback: "DeployReport | None" = None
     remarks: tuple[str, ...] = ()
     others: tuple[MachineReport, ...] = ()
+    closed_by: Cause | None = None
+    stray_volumes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -182,16 +210,16 @@ class DeployReport:
 
         With a strategy, only those that this deploy made and that are not as promised.
         """
-        there = (each for each in self.machines if each.id and each.result is not Result.DESTROYED)
+        there = (each for each in self.machines if each.id and not each.gone and each.result is not Result.DESTROYED)
         made = (each.id for each in there if not self.strategy or not (each.adopted or each.is_running))
         return (*filter(None, made), *self.surplus)
 
     @property
     def loose_volumes(self) -> tuple[str, ...]:
-        """The ids of volumes that were made for machines which do not hold them; a rollback takes them away."""
-        if self.rollback and self.rollback.ok:
-            return ()
-        return tuple(volume for machine in self.machines for volume in machine.volumes)
+        """The ids of volumes that were made and that no machine holds; a rollback takes away those it knows of."""
+        taken_back = self.rollback is not None and self.rollback.ok
+        made = () if taken_back else (volume for machine in self.machines for volume in machine.volumes)
+        return (*made, *self.stray_volumes)
 
     @classmethod
     def of(
@@ -231,6 +259,8 @@ class DeployReport:
             strategy=strategy,
             release=next((report for run, report in machines if run.aim is Aim.END), None),
             others=tuple(report for run, report in machines if run.aim is Aim.APART),
+            closed_by=Cause.of(outcome.closed_by) if outcome.closed_by else None,
+            stray_volumes=outcome.loose_volumes,
         )
 
     def raise_for_failure(self) -> Self:
@@ -282,6 +312,8 @@ class DeployReport:
             yield f"  could not see everything at the end, and calls nothing running that it did not see: {self.unseen}"
         if self.surplus:
             yield f"  too many: {', '.join(self.surplus)} carry this launch's tag besides the machines above"
+        if not self.ok and self.closed_by:
+            yield f"  no further machine was begun after {self.closed_by}"
         if not self.ok and self.left_behind:
             yield f"  left behind, to keep or to destroy: {', '.join(self.left_behind)}"
         if self.loose_volumes:
@@ -299,7 +331,8 @@ class DeployReport:
 
 
 def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> MachineReport:
-    machine = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
+    seen = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
+    machine = seen or run.machine
     result, failure = judged(deployment, outcome, run)
     is_fine = result in {Result.RUNNING, Result.RESTING}  # whatever a wait on the way has met
     return MachineReport(
@@ -308,16 +341,18 @@ def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> Machi
         result=result,
         region=machine.region if machine else None,
         id=machine.id if machine else None,
-        state=machine.state if machine else None,
-        image=machine.config.image if machine and machine.config and deployment.strategy else None,
-        serves=machine is not None and serves(machine),
+        state=seen.state if seen else None,
+        image=seen.config.image if seen and seen.config and deployment.strategy else None,
+        serves=seen is not None and serves(seen),
         host=machine_host(deployment.app, machine.id) if machine else None,
         adopted=run.adopted,
         refusals=tuple(run.refusals),
         failure=failure,
         exit=None if is_fine else run.exit,
         logs=() if is_fine else run.logs,
-        volumes=tuple(_loose(run, machine)),
+        volumes=tuple(_loose(run, seen)),
+        beside=tuple(each.id for each in outcome.seen if each.id in run.beside and each.id not in outcome.surplus),
+        gone=seen is None and machine is not None,
         moments=tuple(run.moments),
         created_after=run.created_after,
         ready_after=run.ready_after,

@@ -1,7 +1,7 @@
 """One step becomes its API calls: here, in creating.py and what they use machines are changed, and nowhere else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Set as AbstractSet
+from collections.abc import Awaitable, Callable, Iterable, Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.creating import Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.freshness import settled
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.hedge import Hedge
 from flyasync.deploy.lock import Leases
@@ -51,10 +52,11 @@ from flyasync.errors import (
     WaitFailed,
     WrongState,
 )
+from flyasync.models.compare import Change, differences, same
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine
 
-__all__ = ["RETIRED", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]
+__all__ = ["RETIRED", "ChangedMeanwhile", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]
 
 UPDATE_TRIES = 8
 """How often an update is tried whose answers are lost; asked again it does nothing if it has happened."""
@@ -66,6 +68,17 @@ PAUSES = 2
 
 class GaveUp(FlyError):
     """A machine that was left alone, since nothing that may be done here would help it."""
+
+
+class ChangedMeanwhile(FlyError):
+    """A machine that another client changed after the plan was made, so that the plan would take that back."""
+
+    def __init__(self, run: Run, changes: Iterable[Change]) -> None:
+        paths = ", ".join(change.path for change in changes)
+        super().__init__(
+            f"{run.wanted.name}, machine {run.machine_id}, was changed by another client after this was planned "
+            f"({paths}), and keeps that. Plan again from what is there now"
+        )
 
 
 class NotBegunError(Exception):
@@ -184,7 +197,8 @@ class Steps:
     async def _is_at_rest(self, run: Run, states: AbstractSet[str] = RESTING) -> bool:
         """Look whether the machine runs at this moment: since the plan was made, the proxy may have changed that."""
         with suppress(*TROUBLE):
-            return (await self._fly.machines.get(self._app, run.machine_id)).state in states
+            machine = await self._fly.machines.get(self._app, run.machine_id)
+            return (await settled(self._fly, self._app, machine, known=run.machine)).state in states
         return False
 
     async def _wake(self, run: Run) -> None:
@@ -212,7 +226,12 @@ class Steps:
         )
 
     def _config(self, run: Run, step: Update, current: MachineConfig) -> MachineConfig:
-        """Return what an update sends, from what is there at that moment; the machine is judged by that from now on."""
+        """Return what an update sends, from what is there at that moment; the machine is judged by that from now on.
+
+        What others have changed since the plan was made is merged; a whole config would undo it, and is refused.
+        """
+        if step.config is not None and step.over and not (same(current, step.over) or same(current, step.config)):
+            raise ChangedMeanwhile(run, differences(step.over, current))
         run.config = step.config
         if run.config is None:
             desired = self._deployment.desired(current)

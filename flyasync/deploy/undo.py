@@ -216,7 +216,13 @@ class _Was:
     def _update(self, now: Machine) -> Iterator[Step]:
         changes = differences(now.config, self.then.config) if now.config and self.then.config else ()
         shown = tuple(change for change in changes if not change.path.startswith("metadata.flyasync_"))
-        yield Update(cause=self._cause, changes=shown, config=self.then.config, launches=self.ran and not self.is_down)
+        yield Update(
+            cause=self._cause,
+            changes=shown,
+            config=self.then.config,
+            over=now.config,
+            launches=self.ran and not self.is_down,
+        )
         if self.ran and self.is_down:
             # An update leaves a stopped machine stopped, and a start sent before it has come to rest is lost.
             yield AwaitSettled(cause=f"it is {now.state}")

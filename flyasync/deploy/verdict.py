@@ -7,8 +7,9 @@ from attrs import frozen
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.merge import holds
 from flyasync.deploy.outcome import Outcome, Phase, Run
+from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
-from flyasync.errors import CallFailed, FlyError, Refused, WaitFailed
+from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
 from flyasync.models.machine import Machine
 
 
@@ -50,6 +51,17 @@ class Failure:
                 request_id=error.request_id,
             )
         return cls(kind=type(error).__name__, message=str(error))
+
+    @classmethod
+    def of_refusal(cls, refusal: Refusal) -> "Failure":
+        """Keep what a region without room said."""
+        return cls(
+            kind=NoCapacity.__name__,
+            message=str(refusal),
+            status=refusal.status,
+            code=refusal.code,
+            request_id=refusal.request_id,
+        )
 
     def __str__(self) -> str:
         return self.message

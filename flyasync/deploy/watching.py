@@ -10,6 +10,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.waits import JUST_CREATED
 from flyasync.deploy.creating import Tell
 from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.freshness import settled
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.config import MachineConfig
@@ -60,6 +61,8 @@ class Watching:
             if asyncio.get_running_loop().time() >= patience:
                 raise
             return False
+        if machine.state != "started":
+            machine = await settled(self._fly, self._app, machine)  # for a moment of an update it reads as stopped
         if reason := self._why_down(run, machine):
             raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
         return True

@@ -509,7 +509,7 @@ async def killed(emulator: Emulator, fly: FlyClient, builder: DeployBuilder, req
     emulator.faults.remove(cut)
 
 
-@pytest.mark.parametrize("requests", [7, 11, 17, 30, 45, 60, 80, 100])
+@pytest.mark.parametrize("requests", [14, 18, 24, 36, 50, 66, 86, 106])
 @pytest.mark.parametrize("name", WANTED)
 async def test_a_deploy_that_was_killed_is_gone_on_with(name: str, requests: int, tmp_path: Path) -> None:
     wanted = WANTED[name].with_env(SECRET="s").with_release_command("bin/migrate")
@@ -538,7 +538,7 @@ def _comparable(there: Mapping[str, Any]) -> Any:
     return sorted(configs, key=str)
 
 
-@pytest.mark.parametrize("requests", [9, 25, 40, 70])
+@pytest.mark.parametrize("requests", [16, 31, 46, 76])
 @pytest.mark.parametrize("name", [name for name in WANTED if name != "volumes"])
 async def test_a_deploy_that_was_killed_is_undone_without_its_secrets(name: str, requests: int, tmp_path: Path) -> None:
     path = tmp_path / "deploy.jsonl"

@@ -23,15 +23,18 @@ def machine(region: str, *, id_: str | None = None, state: str = "started") -> M
     return Machine(id=id_ or f"id-{region}", name=f"v1-{region}-1", state=state, region=region, config=WANTED.tagged)
 
 
-async def looked(listed: list[Machine] | Exception, got: Machine | Exception) -> DeployReport:
-    """Report on three machines that were started, by what the API shows at the end."""
+async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -> DeployReport:
+    """Report on three machines that were started, by a list and what each fetch shows in turn; the last one stays."""
+    left = list(got)
 
     async def answer(what: Any) -> Any:
         if isinstance(what, Exception):
             raise what
         return tuple(what) if isinstance(what, list) else what
 
-    machines = SimpleNamespace(list=lambda *_, **__: answer(listed), get=lambda *_: answer(got))
+    machines = SimpleNamespace(
+        list=lambda *_, **__: answer(listed), get=lambda *_: answer(left.pop(0) if len(left) > 1 else left[0])
+    )
     fly = cast("FlyClient", SimpleNamespace(machines=machines, spans=Spans(log_event)))
     leases = Leases(fly, "web", "v1")
     plan = launch(WANTED, Fleet("web", ()))
@@ -80,7 +83,7 @@ async def test_machines_on_their_way_out_are_not_there() -> None:
 
 async def test_a_second_machine_of_the_same_name_is_surplus() -> None:
     twin = machine("iad", id_="twin")
-    report = await looked([*LISTED, machine("nrt"), twin], machine("nrt"))
+    report = await looked([*LISTED, machine("nrt"), twin], twin)
     assert results(report) == [Result.RUNNING] * 3
     assert report.surplus == ("twin",)
     assert not report.ok

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from flyasync import DeployBuilder, DeployReport, Emulator, Fault, Guest, InvalidInput, MachineConfig, Result
+from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, Guest, InvalidInput, MachineConfig, Result
 from flyasync.deploy.release import ReleaseCommand
 from flyasync.emulator import Output
 from flyasync.models.config import Init
@@ -201,3 +202,51 @@ def test_a_guest_and_the_way_to_run_are_its_own() -> None:
     made = command.config(config)
     assert made.guest == Guest(cpus=4)
     assert made.init == Init(cmd=("migrate",), entrypoint=("sh",), tty=True)
+
+
+# What a deploy that was killed has left behind.
+
+
+async def leftover(fly: FlyClient, builder: DeployBuilder, launch: str, **options: Any) -> str:
+    """A release machine that its deploy did not take away; its id."""
+    wanted = builder.deployment()
+    assert wanted.release is not None
+    config = evolve(wanted.release.config(wanted.config), auto_destroy=False)
+    machine = await fly.machines.create_once("web", config, name="release-app", launch=launch, region="iad", **options)
+    await fly.machines.wait("web", machine.id, state="stopped" if options else "started")
+    return machine.id
+
+
+@pytest.mark.parametrize("launch", ["killed", "v2"])
+async def test_a_machine_that_a_killed_deploy_left_is_replaced(launch: str) -> None:
+    async with world(seed=1, commands=migrate(seconds=3)) as (emulator, fly):
+        old = await leftover(fly, APP, launch, skip_launch=True)
+        report = await deployed(emulator, fly, NEW.with_launch("v2"))
+        assert (await fly.machines.get("web", old)).state == "destroyed"
+    assert report.ok, str(report)
+    assert report.release is not None
+    assert report.release.result is Result.ENDED
+    assert report.release.id != old
+
+
+async def test_an_earlier_release_command_that_still_runs_is_named_and_not_disturbed() -> None:
+    async with world(seed=1, commands=migrate(seconds=300)) as (emulator, fly):
+        old = await leftover(fly, APP, "killed")
+        report = await deployed(emulator, fly)
+        machine = await fly.machines.get("web", old)
+        assert machine.state == "started"
+        assert images(emulator) == ["nginx:1"] * 3
+    assert not report.ok
+    for word in (f"created at {machine.created_at}", f"flyasync machines destroy web {old} --force"):
+        assert word in str(report)
+    assert report.closed_by is not None
+    assert report.closed_by.failure.kind == "StillRunning"
+
+
+async def test_a_machine_of_another_kind_that_has_the_name_is_left_alone() -> None:
+    async with world(seed=1, commands=migrate()) as (emulator, fly):
+        other = await fly.machines.create("web", MachineConfig(image="x"), name="release-app", region="iad")
+        report = await deployed(emulator, fly)
+        assert (await fly.machines.get("web", other.id)).state == "started"
+    assert not report.ok
+    assert "already exists" in str(report)

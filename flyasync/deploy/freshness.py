@@ -1,0 +1,121 @@
+"""Which observations count: lists lag, so a row is a hint until the machine itself has been fetched by its id."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+
+from attrs import evolve
+
+from flyasync.api.client import FlyClient
+from flyasync.deploy.group import RESTING
+from flyasync.errors import NotFound, RateLimited
+from flyasync.models.machine import GONE, Machine
+
+APART = 3.0
+"""Seconds between the two polls that it takes to conclude that a machine is not there any more."""
+
+CATCH_UP = 15.0
+"""Seconds for which a list that is provably behind is read again, before what it may lack is given up."""
+
+PAUSES = 2
+"""How often a machine is fetched again after a 429 whose pause was longer than the call could wait."""
+
+SETTLED = 10
+"""Seconds after which a machine that reads as stopped in the middle of an update is at rest."""
+
+List = Callable[[], Awaitable[Sequence[Machine]]]
+
+
+def is_behind(row: Machine, known: Machine) -> bool:
+    """Whether `row` shows a machine as it was before it was observed as `known`."""
+    if known.state in GONE and row.state not in GONE:
+        return True
+    if row.current_version and known.current_version and row.current_version != known.current_version:
+        return row.current_version < known.current_version  # the ids of versions begin with the time
+    row_at, known_at = _updated_at(row), _updated_at(known)
+    return row_at is not None and known_at is not None and row_at < known_at
+
+
+def _updated_at(machine: Machine) -> datetime | None:
+    return machine.updated_at.datetime if machine.updated_at else None
+
+
+async def fetch(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
+    """Fetch a machine; return None once two polls some seconds apart have not found it.
+
+    A pause after a 429 that is longer than one call may wait is waited out.
+    """
+    misses = pauses = 0
+    while True:
+        try:
+            return await fly.machines.get(app, machine_id)
+        except NotFound:
+            misses += 1
+            if misses > 1:
+                return None
+            await asyncio.sleep(APART)
+        except RateLimited:
+            pauses += 1
+            if pauses > PAUSES:
+                raise
+
+
+async def fetch_all(fly: FlyClient, app: str, rows: Iterable[Machine]) -> dict[str, Machine | None]:
+    """Fetch machines that a list shows, each once its state is not one that it passes through in an update."""
+    ids = [row.id for row in rows]
+    return dict(zip(ids, await asyncio.gather(*(_settled(fly, app, each) for each in ids)), strict=True))
+
+
+async def _settled(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
+    machine = await fetch(fly, app, machine_id)
+    return machine and await settled(fly, app, machine)
+
+
+async def settled(fly: FlyClient, app: str, machine: Machine, *, known: Machine | None = None) -> Machine:
+    """Return the machine once it is certain whether it is at rest, as it was where it is still as `known`.
+
+    For some seconds of an update, a machine that runs reads as stopped; one that was stopped before stays so.
+    """
+    is_known = known is not None and (known.state, known.events) == (machine.state, machine.events)
+    for _ in range(0 if is_known else SETTLED):
+        if not _may_be_passing(machine):
+            break
+        await asyncio.sleep(1)
+        machine = await fetch(fly, app, machine.id) or machine
+    return machine
+
+
+def _may_be_passing(machine: Machine) -> bool:
+    """Whether nothing shows that the machine came to rest, rather than to the middle of an update or a restart."""
+    if machine.state not in RESTING:
+        return False
+    events = sorted(machine.events or (), key=lambda event: event.timestamp or 0, reverse=True)
+    kinds = [event.type for event in events if event.type in _LIFECYCLE]
+    if kinds[:1] == ["exit"]:
+        kinds = [kind for kind in kinds if kind != "exit"]  # an update ends the old process: what came before counts
+        return kinds[:1] in (["update"], ["restart"])
+    return kinds[:1] not in (["stop"], ["suspend"])
+
+
+_LIFECYCLE = frozenset({"launch", "start", "restart", "update", "stop", "suspend", "exit"})
+
+
+async def caught_up(fly: FlyClient, app: str, list_: List, concerns: Callable[[Machine], bool]) -> tuple[Machine, ...]:
+    """List machines, those that `concerns` picks as they are themselves, gone ones included.
+
+    Each of these is fetched by its id. A list that is behind what they show may lack others, so it is read again until
+    it has caught up, for `CATCH_UP` seconds at most.
+    """
+    known: dict[str, Machine] = {}
+    until = asyncio.get_running_loop().time() + CATCH_UP
+    while True:
+        rows = await list_()
+        mine = {row.id: row for row in rows if concerns(row)}
+        known |= {id_: row for id_, row in mine.items() if row.state in GONE}
+        new = [row for id_, row in mine.items() if id_ not in known]
+        for row, machine in zip(new, (await fetch_all(fly, app, new)).values(), strict=True):
+            known[row.id] = machine or evolve(row, state="destroyed")
+        is_current = not any(is_behind(row, known[id_]) for id_, row in mine.items())
+        if is_current or asyncio.get_running_loop().time() >= until:
+            return (*(row for row in rows if row.id not in known), *known.values())
+        await asyncio.sleep(1)
