@@ -23,7 +23,8 @@ ROOMS: dict[str, set[str]] = {
 }
 ORDER: dict[str, list[str]] = {
     "models": [
-        "scalars", "record", "kinds", "quick", "guest", "service", "container", "config", "app", "lease", "machine",
+        "scalars", "record", "kinds", "quick", "guest", "service", "container", "config", "image", "app", "lease",
+        "machine",
         "action", "volume", "region", "secret", "secret_key", "certificate", "address", "token", "postgres", "log",
         "hosts", "secrecy", "compare", "finding", "lint_guest", "refusals", "unwise", "lint", "convert",
         "shell_words", "toml_section", "toml_services", "toml_equipment", "toml_deploy", "fly_toml",
@@ -35,7 +36,7 @@ ORDER: dict[str, list[str]] = {
     "api": [
         "call", "spans", "paging", "prospects", "watch", "waits", "once", "leases", "claims", "changes", "fly_toml",
         "apps", "actions", "waiting", "metadata", "processes", "machines", "volumes", "secrets", "secret_keys",
-        "certificates", "ip_assignments", "tokens", "graphql", "orgs", "logs", "platform",
+        "certificates", "ip_assignments", "tokens", "graphql", "orgs", "images", "logs", "platform",
         "postgres_databases", "postgres", "client",
     ],
     "deploy": [

@@ -27,6 +27,7 @@ from flyasync.wire.session import Session, Timeouts
 if TYPE_CHECKING:
     from flyasync.api.apps import Apps
     from flyasync.api.certificates import Certificates
+    from flyasync.api.images import Images
     from flyasync.api.ip_assignments import IPAssignments
     from flyasync.api.leases import Leases
     from flyasync.api.logs import Logs
@@ -169,6 +170,13 @@ class FlyClient:
         from flyasync.api.orgs import Orgs
 
         return Orgs(self._graphql)
+
+    @cached_property
+    def images(self) -> "Images":
+        """Images: which digest a tag is at."""
+        from flyasync.api.images import Images
+
+        return Images(self._graphql)
 
     @cached_property
     def logs(self) -> "Logs":

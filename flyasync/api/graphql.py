@@ -21,12 +21,17 @@ class GraphQL:
 
     _caller: Caller
 
-    async def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Give the answer's `data`. Raises GraphQLFailed for an answer with errors."""
+    async def ask(
+        self, query: str, variables: Mapping[str, Any] | None = None, *, identifier: str | None = None
+    ) -> dict[str, Any]:
+        """Give the answer's `data`. Raises GraphQLFailed for an answer with errors.
+
+        Queries of one `identifier`, the query's name unless given, share a rate limit.
+        """
         name = _NAME.search(query)
         request = Request(
             operation="graphql",
-            identifier=name[1] if name else "-",
+            identifier=identifier or (name[1] if name else "-"),
             method="POST",
             path="/graphql",
             repeat=Repeat.UNSENT if _MUTATION.search(query) else Repeat.ANYTIME,

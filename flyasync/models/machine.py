@@ -7,6 +7,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from flyasync.models.config import MachineConfig
+from flyasync.models.image import at_digest
 from flyasync.models.lease import MachineLease
 from flyasync.models.record import Record, settled
 from flyasync.models.scalars import Timestamp, timestamp
@@ -143,6 +144,12 @@ class Machine(Record):
     def metadata(self) -> Mapping[str, str]:
         """The metadata of its config; empty where it has none."""
         return (self.config and self.config.metadata) or {}
+
+    @property
+    def image(self) -> str | None:
+        """The image of its config, with the digest that it runs, as far as that is known: `REF:TAG@DIGEST`."""
+        image = self.config and self.config.image
+        return at_digest(image, self.image_ref.digest if self.image_ref else None) if image else None
 
     @property
     def is_settled(self) -> bool:

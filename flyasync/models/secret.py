@@ -1,6 +1,8 @@
 """Secrets: values that an app's machines find in their environment when they start."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 
 from attrs import field, frozen
 
@@ -37,3 +39,14 @@ class SecretsUpdate(Record):
 
     secrets: Sequence[Secret] | None = None
     version: int | None = None
+
+
+def fingerprint(secrets: Iterable[Secret]) -> str | None:
+    """Return a short text that changes when a secret is set to another value, added or deleted; it shows no value.
+
+    It is made from names and digests. None where a digest is missing, for then a change would not be noticed.
+    """
+    known = sorted((secret.name or "", secret.digest or "") for secret in secrets)
+    if not all(digest for _, digest in known):
+        return None
+    return sha256(json.dumps(known).encode()).hexdigest()[:16]

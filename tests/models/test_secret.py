@@ -7,7 +7,7 @@ import pytest
 from flyasync.models.convert import structure
 from flyasync.models.postgres import PostgresCredentials
 from flyasync.models.record import Record
-from flyasync.models.secret import Secret, SecretsUpdate
+from flyasync.models.secret import Secret, SecretsUpdate, fingerprint
 from flyasync.models.secret_key import KeyWork
 from flyasync.models.token import Authorization, DeployToken, VerifiedToken
 
@@ -32,3 +32,18 @@ def test_secrets_stay_out_of_the_repr_however_they_are_spelled(kind: type[Record
     model = structure(answer, kind)
     assert S not in repr(model)
     assert S not in f"{model}"
+
+
+def test_a_fingerprint_changes_with_each_secret_and_with_nothing_else() -> None:
+    one, two = Secret(name="A", digest="1"), Secret(name="B", digest="2")
+    marks = [
+        fingerprint(secrets)
+        for secrets in ([], [one], [one, two], [Secret(name="A", digest="2")], [Secret(name="B", digest="1")])
+    ]
+    assert len(set(marks)) == 5
+    assert fingerprint([two, one]) == fingerprint([one, Secret(name="B", digest="2", value=S)]) == marks[2]
+
+
+@pytest.mark.parametrize("digest", [None, ""])
+def test_secrets_without_digests_have_no_fingerprint(digest: str | None) -> None:
+    assert fingerprint([Secret(name="A", digest="1"), Secret(name="B", digest=digest)]) is None

@@ -1,0 +1,40 @@
+"""Images: which digest a tag is at."""
+
+from typing import Final
+
+from attrs import frozen
+
+from flyasync.api.graphql import GraphQL
+from flyasync.errors import Unreadable
+from flyasync.models.image import at_digest, digest_of
+from flyasync.models.lint import check_image, refuse
+
+RESOLVE: Final = (
+    "query ResolveImage($app: String!, $image: String!) { app(name: $app) { image(ref: $image) { digest } } }"
+)
+
+
+@frozen
+class Images:
+    """`fly.images`: what image references stand for; asked by GraphQL, for the Machines API cannot be asked."""
+
+    _graphql: GraphQL
+
+    async def resolve(self, app: str, image: str) -> str:
+        """Return the reference with the digest that its tag is at now, as machines of `app` would get it.
+
+        A reference that states a digest is returned as it is, without a request. Repeated after a lost answer. Raises
+        InvalidInput for what is not a reference, GraphQLFailed when the token may not ask, Unreadable when the answer
+        names no digest.
+        """
+        refuse(check_image(image))
+        if digest_of(image):
+            return image
+        answer = await self._graphql.ask(RESOLVE, {"app": app, "image": image}, identifier=app)
+        try:
+            digest = answer["app"]["image"]["digest"]
+        except (KeyError, TypeError):
+            digest = None
+        if not isinstance(digest, str) or ":" not in digest:
+            raise Unreadable("graphql", app, f"the answer names no digest of {image}")
+        return at_digest(image, digest)
