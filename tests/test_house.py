@@ -48,8 +48,9 @@ ORDER: dict[str, list[str]] = {
         "executors", "dask_worker", "executor_dask", "many",
     ],
     "emulator": [
-        "errors", "operations", "regions", "ids", "gojson", "images", "guest", "config", "lifecycle", "faults", "rates",
-        "course", "paging", "loglines", "processes", "holdings", "records", "world", "checks", "timeline", "leases",
+        "errors", "operations", "regions", "ids", "gojson", "images", "course", "holdings", "files", "guest", "config",
+        "lifecycle", "faults", "rates", "paging", "loglines", "processes", "shell", "records", "world", "checks",
+        "timeline", "leases",
         "secrets", "secret_keys", "snapshots", "volumes", "machines", "actions", "memory", "apps", "orgs",
         "certificates", "ip_assignments", "postgres", "waiting", "views", "views_holdings", "views_postgres", "ask",
         "tokens", "sight", "routing", "journal", "pulse", "gate", "graphql",

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import click
 
 from flyasync.cli.exits import OK, Failure
-from flyasync.cli.options import bounds, faults, rooms
+from flyasync.cli.options import bounds, commands, faults, rooms
 from flyasync.cli.signals import until_signalled
 from flyasync.emulator.faults import Fault
 from flyasync.emulator.server import Emulator
@@ -26,7 +26,7 @@ Then, in another shell, after its export lines:
 
 CONTROL = (
     "control it under {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
-    "POST host_status, POST images, POST reset"
+    "GET or POST or DELETE commands, POST host_status, POST images, POST reset"
 )
 
 
@@ -76,6 +76,14 @@ CONTROL = (
     multiple=True,
     callback=faults,
     help='Trouble in the fields of flyasync.Fault, such as {"does": "lose_answer", "times": 1}; repeat it.',
+)
+@click.option(
+    "--command",
+    "commands",
+    metavar="JSON",
+    multiple=True,
+    callback=commands,
+    help='What commands in a machine do, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeat it.',
 )
 @click.option(
     "--speed", type=float, default=1.0, show_default=True, metavar="N", help="Emulated seconds for each real one."

@@ -1,5 +1,6 @@
 """How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON."""
 
+import json
 import math
 import os
 import re
@@ -13,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from flyasync.emulator.faults import Fault
+    from flyasync.emulator.processes import Output
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
@@ -163,6 +165,22 @@ def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
     from flyasync.cli.fault import read
 
     return tuple(map(read, texts))
+
+
+def commands(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, "Output"]:
+    """Read scripted commands, each a JSON object with `command`, a pattern, and the fields of `flyasync.Output`."""
+    if not texts:
+        return {}
+    from flyasync.emulator.processes import read_script
+
+    found: dict[str, Output] = {}
+    for text in texts:
+        try:
+            pattern, output = read_script(json.loads(text))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise click.BadParameter(f"{text!r}: {error.args[0]}") from None
+        found[pattern] = output
+    return found
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:

@@ -22,11 +22,12 @@ _SCHEMES = ("flyv1 ", "bearer ")
 
 @frozen(kw_only=True)
 class Answer:
-    """A status and JSON; a body of None is sent as no body at all."""
+    """A status and JSON, sent after `seconds` of emulated time; a body of None is sent as no body at all."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(factory=dict)
+    seconds: float = 0.0
 
 
 OK = Answer(body={"ok": True})
@@ -152,7 +153,7 @@ def demand_authorized(authorization: str) -> None:
         raise Refused(401, "Authenticate: token validation error")
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused, *, seconds: float = 0.0) -> Answer:
     """Put a refusal into the API's words."""
     if isinstance(refused, LeaseRefused):
         body = {"status": "error", "message": refused.text, "code": refused.code}
@@ -160,4 +161,4 @@ def refusal(refused: Refused) -> Answer:
         body = {"error": refused.text, "status": refused.code}
     else:
         body = {"error": refused.text}
-    return Answer(status=refused.status, body=body)
+    return Answer(status=refused.status, body=body, seconds=seconds)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flyasync.emulator import guest
+from flyasync.emulator import files, guest
 from flyasync.emulator.errors import bad_request, failed_precondition
 from flyasync.emulator.gojson import Json, check, mismatch
 
@@ -84,6 +84,7 @@ def _check_sense(config: Json) -> None:
     if not config.get("image") and not config.get("containers"):
         raise bad_request("config.image is required")
     _check_mounts(config.get("mounts") or [])
+    files.demand_readable(config)
     if config.get("standbys") and config.get("services"):
         raise bad_request("config.standbys can not be used by a machine with services")
     if ((config.get("restart") or {}).get("policy") or "") not in _POLICIES:

@@ -178,7 +178,10 @@ class Gate:
         if ask.action in self._long_handlers:
             self.pulse.during(lambda: sight.demand(self.pulse.world, ask))
             return await self._long_handlers[ask.action](ask)
-        return self.pulse.during(lambda: self._handle(ask))
+        answer = self.pulse.during(lambda: self._handle(ask))
+        if answer.seconds:
+            await self.pulse.until(self.pulse.world.clock + answer.seconds)
+        return answer
 
     def _handle(self, ask: Ask) -> Answer:
         sight.demand(self.pulse.world, ask)

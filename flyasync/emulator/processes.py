@@ -1,5 +1,6 @@
 """What runs inside a machine, as far as it is pretended: commands have scripted outputs, processes are read off."""
 
+import math
 import shlex
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from attrs import field, frozen, validators
 from flyasync.emulator.errors import bad_request
 
 _SORTABLE = ("pid", "cpu", "rss", "rtime", "stime", "command")
-_NOT_FOUND = 127
+NOT_FOUND = 127
 _RELEASE = "fly_app_release_command"
 
 
@@ -21,11 +22,11 @@ class Output:
     As a machine's own command it runs for `seconds` of emulated time; `exec` answers at once.
     """
 
-    stdout: str = ""
-    stderr: str = ""
-    exit_code: int = 0
-    exit_signal: int = 0
-    seconds: float = field(default=0.5, validator=validators.ge(0))
+    stdout: str = field(default="", validator=validators.instance_of(str))
+    stderr: str = field(default="", validator=validators.instance_of(str))
+    exit_code: int = field(default=0, validator=validators.instance_of(int))
+    exit_signal: int = field(default=0, validator=validators.instance_of(int))
+    seconds: float = field(default=0.5, validator=[validators.ge(0), validators.lt(math.inf)])
 
 
 def words(command: list[str] | None, cmd: str | None) -> list[str]:
@@ -39,10 +40,20 @@ def words(command: list[str] | None, cmd: str | None) -> list[str]:
     return found
 
 
-def run(scripted: Mapping[str, Output], command: list[str]) -> Output:
-    """Give the output of a command; one that is not known is not found."""
-    unknown = Output(stderr=f"{command[0]}: command not found\n", exit_code=_NOT_FOUND)
-    return _known(scripted, command) or unknown
+def scripted_output(scripted: Mapping[str, Output], command: list[str]) -> Output | None:
+    """Return what is scripted for a command by the first pattern that fits it."""
+    lines = (shlex.join(command), " ".join(command))
+    return next((output for pattern, output in scripted.items() if any(fnmatchcase(x, pattern) for x in lines)), None)
+
+
+def read_script(value: object) -> tuple[str, Output]:
+    """Read a pattern of commands and what they do: the fields of Output, and the pattern as `command`.
+
+    Raises a ValueError or TypeError for anything else.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("command"), str) or not value["command"]:
+        raise ValueError('a scripted command is an object such as {"command": "bin/migrate*", "exit_code": 1}')
+    return value["command"], Output(**{key: item for key, item in value.items() if key != "command"})
 
 
 def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output | None:
@@ -51,7 +62,7 @@ def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output 
     A release command that is not known ends well, because one that never ends is no use to a rehearsal.
     """
     command = _own(config)
-    known = _known(scripted, command) if command else None
+    known = (scripted_output(scripted, command) or _builtin(command[0], command[1:])) if command else None
     return known or (Output(seconds=1.0) if is_release(config) else None)
 
 
@@ -80,14 +91,6 @@ def ordered(found: list[dict[str, Any]], sort_by: str, order: str) -> list[dict[
 def _own(config: Mapping[str, Any]) -> list[str]:
     init = config.get("init") or {}
     return list(init.get("exec") or [*(init.get("entrypoint") or ()), *(init.get("cmd") or ())])
-
-
-def _known(scripted: Mapping[str, Output], command: list[str]) -> Output | None:
-    lines = (shlex.join(command), " ".join(command))
-    for pattern, output in scripted.items():
-        if any(fnmatchcase(line, pattern) for line in lines):
-            return output
-    return _builtin(command[0], command[1:])
 
 
 def _builtin(name: str, arguments: list[str]) -> Output | None:

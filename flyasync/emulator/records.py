@@ -134,6 +134,7 @@ class Machine:
     reached: deque[Reach] = Factory(lambda: deque(maxlen=_REACHED_KEPT))
     versions: list[Version] = Factory(list)
     check_phases: tuple[CheckPhase, ...] = ()
+    files: dict[str, bytes] = field(factory=dict, repr=False)
 
     def copy(self) -> "Machine":
         """Return this machine as it is now, which later changes leave alone."""

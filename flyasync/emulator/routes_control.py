@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
-from attrs import frozen
+from attrs import asdict, frozen
 
 from flyasync.emulator.errors import Refused, bad_request
 from flyasync.emulator.faults import Fault
 from flyasync.emulator.gate import Gate, body_of
 from flyasync.emulator.gojson import check, decode, integer, parse
+from flyasync.emulator.processes import read_script
 
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
@@ -35,6 +36,9 @@ class Control:
             web.get("/_emulator/faults", self.faults, allow_head=False),
             web.post("/_emulator/faults", self.add_faults),
             web.delete("/_emulator/faults", self.clear_faults),
+            web.get("/_emulator/commands", self.commands, allow_head=False),
+            web.post("/_emulator/commands", self.add_commands),
+            web.delete("/_emulator/commands", self.clear_commands),
             web.post("/_emulator/capacity", self.capacity),
             web.post("/_emulator/host_status", self.host_status),
             web.post("/_emulator/images", self.images),
@@ -64,6 +68,24 @@ class Control:
     async def clear_faults(self, _: web.Request) -> web.Response:
         """End all trouble."""
         self.gate.faults.clear()
+        return web.Response(status=204)
+
+    async def commands(self, _: web.Request) -> web.Response:
+        """List what commands do, by pattern."""
+        found = self.gate.pulse.world.commands
+        return web.json_response({"commands": [{"command": key, **asdict(item)} for key, item in found.items()]})
+
+    async def add_commands(self, request: web.Request) -> web.Response:
+        """Script one command, or a list of them; the newest counts for the same pattern."""
+        asked = parse(await body_of(request))
+        with _refusing():
+            found = dict(map(read_script, asked if isinstance(asked, list) else [asked]))
+        self.gate.pulse.world.commands |= found
+        return web.Response(status=204)
+
+    async def clear_commands(self, _: web.Request) -> web.Response:
+        """Script nothing any more."""
+        self.gate.pulse.world.commands.clear()
         return web.Response(status=204)
 
     async def capacity(self, request: web.Request) -> web.Response:
@@ -100,8 +122,8 @@ class Control:
 def _refusing() -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
-        raise bad_request(str(error)) from None
+    except (TypeError, ValueError) as error:
+        raise bad_request(str(error.args[0])) from None
 
 
 def _fault(value: Any) -> Fault:

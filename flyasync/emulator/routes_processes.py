@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from attrs import asdict, fields, filters
 
-from flyasync.emulator import memory, processes
-from flyasync.emulator.ask import Answer, Ask
-from flyasync.emulator.errors import bad_request
+from flyasync.emulator import memory, processes, shell
+from flyasync.emulator.ask import Answer, Ask, refusal
+from flyasync.emulator.errors import Refused, bad_request
 from flyasync.emulator.lifecycle import must_act
 from flyasync.emulator.processes import Output
 from flyasync.emulator.records import Machine
@@ -26,8 +26,14 @@ def execute(world: World, ask: Ask) -> Answer:
     if body.get("container") and body.get("machine"):
         raise bad_request("container and machine are mutually exclusive")
     command = processes.words(body.get("command"), body.get("cmd"))
-    must_act("exec", _machine(world, ask).state)
-    return Answer(body=asdict(processes.run(world.commands, command), filter=_TOLD))
+    machine = _machine(world, ask)
+    must_act("exec", machine.state)
+    environment = _environment(world, machine)
+    stdin, timeout = body.get("stdin") or "", body.get("timeout") or 0
+    output = shell.run(world.commands, command, files=machine.files, environment=environment, stdin=stdin)
+    if 0 < timeout < output.seconds:
+        return refusal(Refused(408, f"deadline_exceeded: command ran for more than {timeout} s"), seconds=timeout)
+    return Answer(body=asdict(output, filter=_TOLD), seconds=output.seconds)
 
 
 def listing(world: World, ask: Ask) -> Answer:
@@ -59,6 +65,19 @@ def reclaim_memory(world: World, ask: Ask) -> Answer:
 
 def _machine(world: World, ask: Ask) -> Machine:
     return world.machine(ask.app, ask.machine_id)
+
+
+def _environment(world: World, machine: Machine) -> dict[str, str]:
+    secrets = {name: secret.value for name, secret in world.app(machine.app).secrets.kept.items()}
+    return {
+        **secrets,
+        **{name: str(value) for name, value in (machine.config.get("env") or {}).items()},
+        "FLY_APP_NAME": machine.app,
+        "FLY_MACHINE_ID": machine.id,
+        "FLY_MACHINE_VERSION": machine.instance_id,
+        "FLY_PRIVATE_IP": machine.private_ip,
+        "FLY_REGION": machine.region,
+    }
 
 
 def _memory(machine: Machine) -> Answer:

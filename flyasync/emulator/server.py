@@ -52,7 +52,10 @@ class Emulator:
             until then a `min_secrets_version` is refused with 412.
         linger: Bounds of the emulated seconds for which a machine that is gone still holds its volume.
         commands: What commands write and how they end, by shell-style patterns of the command; the first that fits
-            counts, and without one `echo`, `true` and `false` work. `exec` answers so at once, and finds nothing else.
+            counts, in a shell script too. Without one, `exec` knows `echo`, `true`, `false`, `sleep`, `cat`, `base64`
+            and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and `||`, and finds nothing else. They
+            read and write files of the machine's own, those of its config at first; other than on a volume they are
+            as in the config again when it boots. `exec` answers at once, after a `sleep` when it is over.
             A machine whose own command (`init.exec`, or `init.entrypoint` and `init.cmd`) is among them exits by
             itself: after the output's `seconds` its lines go to the app's log, and the restart policy takes over as
             after a crash with that exit code. Any other machine runs until it is told to stop, but a release command

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from flyasync.emulator import checks, processes
+from flyasync.emulator import checks, files, processes
 from flyasync.emulator.faults import Fault, Subject
 from flyasync.emulator.gojson import Json
 from flyasync.emulator.images import tagged
@@ -36,6 +36,8 @@ def enter(world: World, machine: Machine, state: str) -> None:
     """Bring a machine into a state at the world's present moment, and plan what follows."""
     if machine.state and not may_move(machine.state, state):
         raise RuntimeError(f"machine {machine.id} cannot go from {machine.state} to {state}")
+    if state == "starting" and machine.state != "suspended":
+        machine.files = files.at_boot(machine.config, world.app(machine.app).secrets.kept, machine.files)
     machine.state = state
     machine.updated_at = world.clock
     if state != "started":

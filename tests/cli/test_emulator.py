@@ -68,6 +68,9 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--capacity", "iad=some"], "is not REGION=MACHINES"),
         (["--speed", "0"], "speed: must be above 0"),
         (["--port", "70000"], "--port"),
+        (["--command", "ls"], "'ls': Expecting value"),
+        (["--command", '{"stdout": "a"}'], "a scripted command is an object such as"),
+        (["--command", '{"command": "a", "exit_code": "x"}'], "exit_code"),
         (["--host", "example.com"], "is not an IP address to listen on"),
         (["--allow-host", "http://emulator.test"], "is not a host name"),
         (["--latency", "fast"], "is not LOW:HIGH in seconds, such as"),
@@ -88,11 +91,14 @@ def test_a_wrong_command_line_exits_with_2(args: list[str], says: str) -> None:
 def test_its_options_reach_it(unused_tcp_port: int) -> None:
     seen: dict[str, Any] = {}
     fault = '{"does": "lose_answer", "action": "getVolumeById", "times": 1}'
+    script = '{"command": "ls*", "stdout": "a"}'
     flyasync(
         *("emulator", "--port", str(unused_tcp_port), "--latency", "0.5", "--boot", "20:30", "--fault", fault),
+        *("--command", script),
         drive=lambda serving: seen.update(run_virtual(visited(serving, f"http://127.0.0.1:{unused_tcp_port}"))),
     )
     assert seen["faults"] == 1
+    assert seen["written"] == "a"
     assert 0.5 <= seen["latency"] < 1
     assert 19 < seen["boot"] < 31
 
@@ -108,8 +114,9 @@ async def visited(serving: Coroutine[Any, Any, int], url: str) -> dict[str, Any]
         machine = await fly.machines.create("web", MachineConfig(image="nginx"), region="iad")
         await fly.machines.wait("web", machine.id, state="started")
         started = clock()
+        written = (await fly.machines.exec("web", machine.id, ["ls", "-l"])).stdout
         async with session.get(f"{url}/_emulator/faults") as reply:
             faults = (await reply.json())["faults"]
     serves.cancel()
     await asyncio.gather(serves, return_exceptions=True)
-    return {"faults": len(faults), "latency": created - began, "boot": started - created}
+    return {"faults": len(faults), "written": written, "latency": created - began, "boot": started - created}

@@ -208,10 +208,10 @@ async def test_a_fault_that_could_only_fail_later_is_refused(api: Api, fault: di
     assert (await api.get("/_emulator/faults")).body == {"faults": []}
 
 
-@pytest.mark.parametrize("name", ["faults", "capacity", "host_status", "images"])
+@pytest.mark.parametrize("name", ["faults", "capacity", "commands", "host_status", "images"])
 async def test_junk_in_the_controls_is_refused(api: Api, name: str) -> None:
     for junk in VALUES:
-        for key in ("region", "machines", "machine_id", "host_status", "image", "does"):
+        for key in ("region", "machines", "machine_id", "host_status", "image", "does", "command"):
             said = await api.ask("POST", f"/_emulator/{name}", data=json.dumps({key: junk}).encode())
             assert said.status < 500, (key, junk)
     for raw in RAW:
