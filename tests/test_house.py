@@ -42,8 +42,8 @@ ORDER: dict[str, list[str]] = {
     "deploy": [
         "strategy", "merge", "release", "roles", "deployment", "fleet", "siblings", "plan", "group", "moves",
         "strategies", "placement", "outcome", "undo", "rehearsal_clock", "rehearsal", "estimate", "gate", "verdict",
-        "report", "html", "events", "onlookers", "freshness", "observe", "story", "journal", "history", "lock",
-        "places", "door", "volumes", "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out",
+        "report", "html", "events", "onlookers", "freshness", "observe", "addresses", "story", "journal", "history",
+        "lock", "places", "door", "volumes", "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out",
         "settings", "builder",
         "executors", "dask_worker", "executor_dask", "many",
     ],

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Details, Table
+from flyasync.cli.answers import Answer, Details, Table, note
 from flyasync.cli.asking import asks
 from flyasync.cli.groups import Group
 from flyasync.cli.machine_actions import ACTIONS
@@ -16,6 +16,7 @@ from flyasync.cli.machine_lease import lease
 from flyasync.cli.machine_metadata import metadata
 from flyasync.cli.machine_views import SHOW, VIEWS
 from flyasync.cli.params import app_argument, machine_argument, metadata_option, needed_region, region_option
+from flyasync.deploy.addresses import lacking_address
 from flyasync.models.config import MachineConfig
 
 LIST = {
@@ -69,7 +70,10 @@ async def run(
     For many regions, or to be sure of what runs, there is flyasync deploy.
     """
     config = with_port(Wishes(image=image, **wanted).applied(MachineConfig()), port)
-    return Details(await fly.machines.create(app, config, name=name, region=region), SHOW)
+    machine = await fly.machines.create(app, config, name=name, region=region)
+    for remark in await lacking_address(fly, app, config):
+        note(remark)
+    return Details(machine, SHOW)
 
 
 EPILOG = """\b

@@ -60,6 +60,8 @@ async def client(order: Order) -> AsyncIterator[FlyClient]:
         FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
     ):
         await fly.apps.create(order.builder.app, org_slug=order.org or "personal")
+        if order.org is None:  # it stands in for an app that is there, and so has been given an address
+            await fly.ip_assignments.create(order.builder.app, type="shared_v4")
         yield fly
 
 

@@ -5,12 +5,15 @@ import os
 import stat
 from pathlib import Path
 
+from attrs import evolve
+
 from flyasync.api.client import FlyClient
 from flyasync.cli.app_making import make_app
 from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.display import Display
 from flyasync.cli.exits import FAILED, OK
 from flyasync.cli.order import Order, client
+from flyasync.deploy.addresses import no_address, serves
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Event, Finished
 from flyasync.deploy.fleet import Fleet
@@ -104,7 +107,8 @@ async def _plan(order: Order, fly: FlyClient, display: Display, wanted: Deployme
         if not (order.org and wanted):
             raise _advised(error, order) from error
     display.note(f"the app {order.builder.app} would be created in {order.org}")
-    return plan(wanted, Fleet(order.builder.app, ()))
+    made = plan(wanted, Fleet(order.builder.app, ()))
+    return evolve(made, remarks=(*made.remarks, no_address(wanted.app))) if serves(wanted.config) else made
 
 
 def _advised(error: NotFound, order: Order) -> NotFound:

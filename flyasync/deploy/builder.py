@@ -7,9 +7,10 @@ from contextlib import closing
 from functools import partial
 from typing import Self, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.deploy.addresses import lacking_address
 from flyasync.deploy.carry_out import carry_out
 from flyasync.deploy.deployment import (
     Deployment,
@@ -202,10 +203,14 @@ class DeployBuilder(Settings):
 
 
 async def _plan(fly: FlyClient, deployment: Deployment, *, by_id: bool = True) -> Plan:
-    fleet, wrong = await asyncio.gather(
-        observe(fly, deployment, by_id=by_id), check_regions(fly, deployment), return_exceptions=True
+    fleet, wrong, remarks = await asyncio.gather(
+        observe(fly, deployment, by_id=by_id),
+        check_regions(fly, deployment),
+        lacking_address(fly, deployment.app, deployment.config),
+        return_exceptions=True,
     )
-    for outcome in (wrong, fleet):
+    for outcome in (wrong, fleet, remarks):
         if isinstance(outcome, BaseException):
             raise outcome
-    return plan_for(deployment, cast("Fleet", fleet))
+    plan = plan_for(deployment, cast("Fleet", fleet))
+    return evolve(plan, remarks=(*plan.remarks, *cast("tuple[str, ...]", remarks)))

@@ -13,6 +13,13 @@ def states(shop: Shop) -> dict[str, str]:
     return {machine.id: machine.state for machine in shop.emulator.world.machines.values()}
 
 
+def test_a_machine_that_serves_in_an_app_without_an_address_is_told(shop: Shop) -> None:
+    run = ("machines", "run", "web", "nginx", "--region", "iad", "--port", "80")
+    assert "web has no IP address" in shop.ask(*run).stderr
+    shop.said("ips", "allocate", "web", "--type", "shared_v4")
+    assert "no IP address" not in shop.ask(*run).stderr
+
+
 def test_a_machine_is_run_listed_and_shown(shop: Shop) -> None:
     options = ("--name", "one", "--size", "shared-cpu-2x", "--env", "PASSWORD=hunter2", "--metadata", "role=web")
     machine_id = shop.run(*options, "--port", "8080")

@@ -65,6 +65,29 @@ async def test_create_app_creates_it_once(monkeypatch: pytest.MonkeyPatch, strea
     assert streams.err.getvalue().count("created") == 1
 
 
+NO_ADDRESS = "web has no IP address, so nothing outside reaches its services; to allocate both kinds: "
+
+
+@pytest.mark.parametrize("is_dry", [False, True])
+@pytest.mark.parametrize("apps", [("web",), ()])
+async def test_an_app_that_serves_without_an_address_is_told_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+    streams: Streams,
+    is_dry: bool,  # noqa: FBT001 - a parameter of the test
+    apps: tuple[str, ...],
+) -> None:
+    serving = Order(builder=order("iad").builder.with_service(internal_port=80), org="personal", is_dry=is_dry)
+    async with account(monkeypatch, apps=apps):
+        assert await roll_out(serving, streams.lines) == 0
+    assert NO_ADDRESS + "flyasync ips allocate web --type shared_v4, and" in streams.out.getvalue()
+
+
+async def test_a_rehearsal_of_an_app_that_is_there_misses_no_address(streams: Streams) -> None:
+    serving = Order(builder=order("iad").builder.with_service(internal_port=80), rehearsal=Rehearsal())
+    assert await roll_out(serving, streams.lines) == 0
+    assert NO_ADDRESS not in streams.out.getvalue()
+
+
 async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch):
         await roll_out(order("iad"), streams.json)
