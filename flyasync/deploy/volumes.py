@@ -15,6 +15,9 @@ TRIES = 5
 """How often a create is sent whose answers are lost."""
 
 
+LISTS = (0.0, 1.0, 2.0, 3.0, 4.0)
+"""Seconds before each list that is to show a volume whose create went unanswered: lists lag for seconds."""
+
 LOOK_EVERY = 2.0
 """Seconds between two looks at a volume that is being made."""
 
@@ -30,8 +33,9 @@ class Volumes:
     """The volumes of one deploy.
 
     Names of volumes are not unique, and they have no metadata to be known again by. So after a lost answer the app is
-    looked at, and a volume of the right name that nobody holds, and that was not there before, is taken for the one
-    just made. Creates in one region go one after the other, so that no two of them can take each other's.
+    looked at for ten seconds, and a volume of the right name that nobody holds, and that was not there before, is taken
+    for the one just made; only when none is seen, another one is made. Creates in one region go one after the other, so
+    that no two of them can take each other's.
     """
 
     def __init__(self, fly: FlyClient, deployment: Deployment) -> None:
@@ -74,11 +78,12 @@ class Volumes:
             try:
                 return await self._create(wanted, region, source, guest)
             except FlyError as error:
-                if found := await self._free(wanted, region) if error.may_have_happened else None:
-                    return found
-                if last or not error.may_have_happened:
+                if not error.may_have_happened:
                     raise
-                await asyncio.sleep(1)
+                if found := await self._found(wanted, region):
+                    return found
+                if last:
+                    raise
         raise AssertionError
 
     async def _create(self, wanted: VolumeWanted, region: str, source: str | None, guest: Guest | None) -> Volume:
@@ -90,6 +95,14 @@ class Volumes:
             source_volume_id=source,
             compute=guest,
         )
+
+    async def _found(self, wanted: VolumeWanted, region: str) -> Volume | None:
+        """Give the volume whose create went unanswered, as soon as a list shows it."""
+        for pause in LISTS:
+            await asyncio.sleep(pause)
+            if volume := await self._free(wanted, region):
+                return volume
+        return None
 
     async def _free(self, wanted: VolumeWanted, region: str) -> Volume | None:
         """Give a volume of this name that nobody holds, as far as the API shows one."""

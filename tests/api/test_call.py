@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from flyasync.api.call import NONCE, QueryValue, given, request
-from flyasync.errors import InvalidInput, Unreadable
+from flyasync.errors import InvalidInput, NotFound, Unreadable
 from flyasync.wire.request import Flight, Repeat
-from tests.api.asking import NGINX, Ask, asked
+from tests.api.asking import NGINX, Ask, asked, scripted
 
 MACHINE = {"id": "m1", "name": "n", "state": "started", "region": "iad"}
 
@@ -125,3 +125,54 @@ LISTS: list[Ask] = [
 async def test_no_items_may_be_an_empty_list_or_nothing(ask: Ask, answer: Any) -> None:
     async with asked(answer) as (_, fly):
         assert await ask(fly) == ()
+
+
+DELETES: dict[str, Ask] = {
+    "machine": lambda fly: fly.machines.delete("web", "m1", force=True),
+    "metadata": lambda fly: fly.machines.delete_metadata("web", "m1", "a"),
+    "lease": lambda fly: fly.leases.release("web", "m1", "nonce"),
+    "app": lambda fly: fly.apps.delete("web"),
+    "secret": lambda fly: fly.secrets.delete("web", "A"),
+    "secret key": lambda fly: fly.secret_keys.delete("web", "A"),
+    "certificate": lambda fly: fly.certificates.delete("web", "example.com"),
+    "address": lambda fly: fly.ip_assignments.delete("web", "1.2.3.4"),
+    "volume": lambda fly: fly.volumes.delete("web", "vol_1"),
+    "cluster": lambda fly: fly.postgres.delete("pg1"),
+    "attachment": lambda fly: fly.postgres.detach("pg1", "web"),
+    "database": lambda fly: fly.postgres.delete_database("pg1", "db"),
+    "extension": lambda fly: fly.postgres.disable_extension("pg1", "db", "uuid-ossp"),
+    "user": lambda fly: fly.postgres.delete_user("pg1", "ada"),
+}
+
+
+@pytest.mark.parametrize("lost", [408, 502, 503, 504])
+@pytest.mark.parametrize("delete", DELETES.values(), ids=DELETES)
+async def test_what_is_gone_after_a_lost_answer_was_deleted(delete: Ask, lost: int) -> None:
+    async with scripted((lost, None), (404, {"error": "not found"})) as (server, fly):
+        await delete(fly)
+    assert len({sent.line for sent in server.heard if sent.line.startswith("DELETE")}) == 1
+    assert len(server.heard) <= 3
+
+
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("delete", DELETES.values(), ids=DELETES)
+async def test_what_was_not_there_before_is_not_found(delete: Ask, status: int) -> None:
+    async with scripted((status, {"error": "not found"})) as (server, fly):
+        with pytest.raises(NotFound):
+            await delete(fly)
+    assert len(server.heard) == 1
+
+
+async def test_what_is_not_there_when_the_limit_is_over_was_not_deleted_by_us() -> None:
+    async with scripted((429, None), (404, {"error": "not found"})) as (_, fly):
+        with pytest.raises(NotFound):
+            await fly.apps.delete("web")
+
+
+@pytest.mark.parametrize("part", ["acme", "custom"])
+async def test_after_a_lost_answer_the_certificates_that_are_left_are_read(part: str) -> None:
+    left = {"hostname": "example.com", "configured": True}
+    async with scripted((504, None), (404, {"error": "not found"}), (200, left)) as (server, fly):
+        certificate = await getattr(fly.certificates, f"delete_{part}")("web", "example.com")
+    assert certificate.hostname == "example.com"
+    assert [sent.line.split()[0] for sent in server.heard] == ["DELETE", "DELETE", "GET"]

@@ -13,6 +13,7 @@ from flyasync.api.watch import EVENTS_EVERY, Detail
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     AppNotFound,
+    BadRequest,
     FlyError,
     Forbidden,
     NotFound,
@@ -28,7 +29,7 @@ from flyasync.models.convert import structure
 from flyasync.models.machine import Machine
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.session import Timeouts
-from tests.api.asking import NGINX, asked, client, count, now, running, stopped
+from tests.api.asking import NGINX, asked, client, count, now, running, scripted, stopped
 
 MANY = DIRECT + 8
 NO_LIMITS = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})
@@ -357,6 +358,77 @@ async def test_an_app_that_goes_takes_its_waits_with_it(fly: FlyClient, app: str
     assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {AppNotFound}
     assert set(await asyncio.gather(*ends)) == {"destroyed"}
     assert now() - before < 65
+
+
+NOT_ON_ITS_WAY = "invalid_argument: machine is not transitioning to started"
+NO_VERSION = "instance_id required when waiting for stopped machine"
+A_VERSION = "01KDVDNA1YZW8WMPGK273Q8R3Y"
+
+
+def refused_poll(text: str = NOT_ON_ITS_WAY, **more: Any) -> Fault:
+    return Fault(does="refuse", action="waitMachine", status=400, body={"error": text}, **more)
+
+
+async def test_a_poll_that_is_refused_has_the_machine_looked_at_and_the_wait_goes_on(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    machine = await fly.machines.create(app, NGINX)
+    emulator.faults.add(refused_poll(times=3))
+    assert await fly.machines.wait(app, machine.id) == "started"
+    assert count(emulator, "getMachine") >= 1
+
+
+async def test_polls_that_are_always_refused_are_no_obstacle(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    emulator.faults.add(refused_poll())
+    machine = await fly.machines.create(app, NGINX)
+    assert await fly.machines.wait(app, machine.id, timeout=60) == "started"
+    before = now()
+    with pytest.raises(WaitFailed, match="not within 20 s") as caught:
+        await fly.machines.wait(app, machine.id, state="suspended", timeout=20)
+    assert not caught.value.hopeless
+    assert now() - before == pytest.approx(20, abs=0.1)
+    assert count(emulator, "waitMachine") < 40
+
+
+async def test_a_refused_poll_shows_that_a_machine_has_failed(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    emulator.faults.add(refused_poll(), Fault(does="fail"))
+    machine = await fly.machines.create(app, NGINX)
+    before = now()
+    with pytest.raises(WaitFailed) as caught:
+        await fly.machines.wait(app, machine.id)
+    assert (caught.value.hopeless, caught.value.state) == (True, "failed")
+    assert now() - before < 30
+
+
+@pytest.mark.parametrize("asked", [{"state": "runing"}, {"version": "v2"}])
+async def test_a_poll_that_is_refused_for_what_it_asked_ends_the_wait(
+    fly: FlyClient, emulator: Emulator, app: str, asked: dict[str, Any]
+) -> None:
+    machine = await running(fly)
+    emulator.faults.add(refused_poll("invalid_argument: no"))
+    with pytest.raises(BadRequest):
+        await fly.machines.wait(app, machine.id, **{"state": "stopped", **asked})
+    assert emulator.log[-1].action == "waitMachine"
+
+
+async def test_where_the_api_wants_a_version_the_present_one_is_named() -> None:
+    present = {**THERE, "state": "stopping", "instance_id": A_VERSION}
+    answer = {"ok": True, "state": "stopped"}
+    async with scripted((400, {"error": NO_VERSION}), (200, present), (200, answer)) as (server, fly):
+        assert await fly.machines.wait("web", "m1", state="stopped") == "stopped"
+    polls = [sent.line for sent in server.heard if "/wait" in sent.line]
+    assert [f"version={A_VERSION}" in poll for poll in polls] == [False, True]
+
+
+async def test_one_404_does_not_make_a_machine_destroyed(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    machine = await running(fly)
+    unknown = Fault(
+        does="refuse", action="waitMachine", status=404, body={"error": f"invalid machine ID, '{machine.id}'"}, times=1
+    )
+    emulator.faults.add(unknown)
+    with pytest.raises(WaitFailed, match="not within 10 s"):
+        await fly.machines.wait(app, machine.id, state="destroyed", timeout=10)
+    assert emulator.faults.hits(unknown) == 1
 
 
 # How much it costs

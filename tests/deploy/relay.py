@@ -21,6 +21,7 @@ class Asked:
     line: str
     body: Any
     status: int
+    query: dict[str, str]
 
 
 @define
@@ -51,7 +52,7 @@ class Relay:
             said = await answer.read()
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP}
             line = f"{request.method} {request.path}"
-            self.asked.append(Asked(line, await request.json() if body else None, answer.status))
+            self.asked.append(Asked(line, await request.json() if body else None, answer.status, dict(request.query)))
             if self.alter and answer.ok and answer.content_type == "application/json":
                 return web.json_response(self.alter(request, json.loads(said)), status=answer.status)
             return web.Response(body=said, status=answer.status, headers=kept)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -27,6 +28,7 @@ from flyasync import (
     Unauthorized,
 )
 from tests.deploy.conftest import total, world
+from tests.deploy.relay import relayed
 
 QUOTA = Fault(
     does="refuse",
@@ -549,3 +551,103 @@ async def test_429s_without_end_fail_a_deploy_in_the_end(base: DeployBuilder) ->
         report = await base.execute(fly)
     assert not report.ok
     assert report.seconds < 600
+
+
+# What passes by itself.
+
+MANIFEST = "failed to get manifest registry.fly.io/web:v2: MANIFEST_UNKNOWN: manifest unknown; unknown tag=v2"
+RETIRED = "Region lhr is deprecated and cannot have new resources provisioned. Please consider using ams"
+ROLLING = DeployBuilder("web").to_regions("iad").count(2).with_image("nginx:1").rolling().smoke_check(3)
+
+
+def refusal(action: str, status: int, text: str, **more: Any) -> Fault:
+    return Fault(does="refuse", action=action, status=status, body={"error": text}, **more)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_an_image_that_was_just_pushed_is_waited_for_and_the_wait_is_reported(
+    base: DeployBuilder, status: int
+) -> None:
+    events: list[Event] = []
+    faults = [refusal("createMachine", status, MANIFEST, times=9)]
+    async with world(seed=1, faults=faults) as (_, fly):
+        report = await base.require("all").on_event(events.append).execute(fly)
+    assert report.ok, str(report)
+    waited = [event for event in events if isinstance(event, Progress) and event.detail]
+    assert {event.phase for event in waited} == {Phase.CREATING}
+    assert {event.detail for event in waited} == {f"{MANIFEST}; asked again for up to 60 s"}
+    assert len({event.name for event in waited}) == len(waited) == 3
+
+
+async def test_an_image_that_never_comes_ends_the_deploy_after_a_minute(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[refusal("createMachine", 400, MANIFEST)]) as (_, fly):
+        report = await base.execute(fly)
+    assert not report.ok
+    assert 45 < report.seconds < 75
+    assert "MANIFEST_UNKNOWN" in str(report)
+
+
+async def test_an_update_waits_for_an_image_that_was_just_pushed() -> None:
+    async with world(seed=1) as (emulator, fly):
+        assert (await ROLLING.execute(fly)).ok
+        emulator.faults.add(refusal("updateMachine", 400, MANIFEST, times=4))
+        report = await ROLLING.with_image("nginx:2").execute(fly)
+        images = {machine.config["image"].partition("@")[0] for machine in emulator.world.machines.values()}
+    assert report.ok, str(report)
+    assert images == {"nginx:2"}
+    assert any("MANIFEST_UNKNOWN" in (moment.detail or "") for moment in report.machines[0].moments)
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 503])
+@pytest.mark.parametrize("fallback", ["nearest", "ams"])
+async def test_a_retired_region_is_a_full_one(base: DeployBuilder, status: int, fallback: str) -> None:
+    retired = Fault(does="refuse", action="createMachine", region="lhr", status=status, body={"error": RETIRED})
+    async with world(seed=1, faults=[retired]) as (emulator, fly):
+        report = await base.count(2).fallback(fallback).require("all").execute(fly)
+        assert emulator.faults.hits(retired) == 1
+    assert report.ok, str(report)
+    moved = [machine for machine in report.machines if machine.asked == "lhr"]
+    assert {machine.refusals[0].scope for machine in moved} == {Scope.REGION}
+    assert "lhr" not in {machine.region for machine in report.machines}
+
+
+@pytest.mark.parametrize("action", ["getMachine", "updateMachine", "waitMachine"])
+@pytest.mark.parametrize("number", range(6))
+async def test_one_404_for_a_machine_that_is_there_fails_no_update(action: str, number: int) -> None:
+    async with world(seed=1) as (emulator, fly):
+        assert (await ROLLING.execute(fly)).ok
+        emulator.faults.add(refusal(action, 404, "invalid machine ID, '148e'", times=1, after=number))
+        report = await ROLLING.with_image("nginx:2").execute(fly)
+        images = {machine.config["image"].partition("@")[0] for machine in emulator.world.machines.values()}
+    assert report.ok, str(report)
+    assert images == {"nginx:2"}
+
+
+async def test_a_stop_is_awaited_by_version_and_a_poll_that_is_refused_is_no_failure() -> None:
+    green = ROLLING.bluegreen(drain=0).wait_for("started")
+    async with world(seed=1) as (emulator, _), relayed(emulator) as (relay, fly):
+        assert (await green.execute(fly)).ok
+        emulator.faults.add(refusal("waitMachine", 400, "invalid_argument: machine is not transitioning", times=5))
+        report = await green.with_image("nginx:2").execute(fly)
+        there = [machine for machine in await fly.machines.list("web") if machine.is_alive]
+    assert report.ok, str(report)
+    assert {machine.config.image for machine in there if machine.config} == {"nginx:2"}
+    waits = [each.query for each in relay.asked if each.line.endswith("/wait")]
+    stops = [query for query in waits if query["state"] == "stopped"]
+    assert stops
+    assert all(query.get("version") for query in stops)
+
+
+@pytest.mark.parametrize(
+    "text", ["machine still active, refusing to start", "machine getting replaced, refusing to start"]
+)
+async def test_a_machine_that_has_only_just_stopped_is_started_all_the_same(base: DeployBuilder, text: str) -> None:
+    async with world(seed=1) as (emulator, fly):
+        first = await base.execute(fly)
+        for machine in first.machines:
+            await fly.machines.stop("web", machine.id or "")
+            await fly.machines.wait("web", machine.id or "", state="stopped")
+        emulator.faults.add(refusal("startMachine", 412, f"failed_precondition: {text}", times=9))
+        second = await base.require("all").execute(fly)
+    assert second.ok, str(second)
+    assert total(emulator, "createMachine") == 3

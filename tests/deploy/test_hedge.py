@@ -46,6 +46,22 @@ async def test_a_launch_may_hedge_as_well() -> None:
     assert report.ok, str(report)
 
 
+async def test_a_rival_does_not_wait_for_the_creates_of_all_others() -> None:
+    """At one create a second, those of this launch take a minute and more; the stuck ones are among the first."""
+    stuck = Fault(does="stay_created", after=3, times=3)
+    launch = DeployBuilder("web").to_regions("iad", "lhr", "nrt").count(25).with_image("nginx").with_launch("v1")
+    events: list[Event] = []
+    async with world(seed=1, boot=(1, 2), faults=[stuck]) as (_, fly):
+        report = await launch.require("all").hedge(3).on_event(events.append).execute(fly)
+    assert report.ok, str(report)
+    assert report.seconds > 60
+    hedged = {e.name: e.at for e in events if isinstance(e, Progress) and e.phase is Phase.HEDGING}
+    ready = {machine.name: machine.ready_after or 0.0 for machine in report.machines}
+    assert len(hedged) >= 3
+    assert max(ready[name] - at for name, at in hedged.items()) < 10
+    assert max(hedged.values()) < 30
+
+
 async def test_nobody_is_hedged_without_asking() -> None:
     async with world(seed=1, boot=BOOT, faults=[STUCK]) as (emulator, fly):
         report = await APP.wait_for(timeout=60).execute(fly)

@@ -104,6 +104,52 @@ async def test_a_lost_answer_makes_no_volume_too_many(builder: DeployBuilder, do
         assert len(await volumes(fly)) == 4
 
 
+@BOTH
+@pytest.mark.parametrize("lag", [3.0, 8.0])
+async def test_a_lost_answer_makes_no_volume_too_many_while_lists_lag(builder: DeployBuilder, lag: float) -> None:
+    faults = [
+        Fault(does="stale", action="listVolumes", seconds=lag),
+        Fault(does="cut_after", action="createVolume", times=2),
+    ]
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(*faults)
+        report = await builder.count(2).execute(fly)
+        assert report.ok, str(report)
+        assert total(emulator, "createVolume") == 4
+        assert len(emulator.world.volumes) == 4
+
+
+RETIRED = "Region lhr is deprecated and cannot have new resources provisioned. Please consider using ams"
+
+
+@BOTH
+@pytest.mark.parametrize("status", [400, 403, 422, 503])
+async def test_a_retired_region_has_no_room_for_volumes(builder: DeployBuilder, status: int) -> None:
+    retired = Fault(does="refuse", action="createVolume", region="lhr", status=status, body={"error": RETIRED})
+    async with world(seed=1, faults=[retired]) as (emulator, fly):
+        report = await builder.fallback("ams").execute(fly)
+        assert report.ok, str(report)
+        assert {volume.region for volume in emulator.world.volumes.values()} == {"iad", "ams"}
+        assert emulator.faults.hits(retired) == 1
+    assert RETIRED in str(report)
+
+
+@BOTH
+async def test_a_claim_that_lingers_is_waited_for_and_the_volume_is_used(builder: DeployBuilder) -> None:
+    text = "failed_precondition: volume already claimed by machine " + 14 * "\0"
+    lingers = Fault(does="refuse", action="createMachine", status=412, body={"error": text}, times=6)
+    async with world(seed=1) as (emulator, fly):
+        spare = [await fly.volumes.create("web", name="data", region=region, size_gb=2) for region in ("iad", "lhr")]
+        emulator.faults.add(lingers)
+        report = await builder.execute(fly)
+        assert report.ok, str(report)
+        assert set((await held(fly)).values()) == {volume.id for volume in spare}
+    waited = [moment.detail for machine in report.machines for moment in machine.moments if moment.detail]
+    assert "\0" not in "".join(waited)
+    assert waited
+    assert all(detail.endswith("asked again for up to 120 s") for detail in waited)
+
+
 async def test_a_volume_that_was_there_is_not_taken_for_the_one_just_made() -> None:
     """Two spare ones: the first lies on a full host, the answer for its substitute is lost; neither is deleted."""
     faults = [evolve(FULL, times=1), Fault(does="cut", action="createVolume", times=2)]

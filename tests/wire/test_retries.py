@@ -9,25 +9,33 @@ from typing import Any
 import pytest
 
 from flyasync.errors import (
+    AppNotFound,
     BadRequest,
     CallFailed,
+    ClaimLingers,
     ClientClosed,
     Conflict,
     ConnectFailed,
     ConnectionLost,
     Forbidden,
+    ImageNotFound,
     InvalidInput,
     LeaseHeld,
+    MachineNotFound,
     NoCapacity,
     NoReplyInTime,
     NotFound,
+    NotSettled,
     RateLimited,
     Refused,
     Scope,
+    SecretsNotReady,
     ServerFault,
     TimedOut,
     Unauthorized,
     Unreadable,
+    VolumeInUse,
+    WrongState,
 )
 from flyasync.wire.request import Repeat
 from flyasync.wire.retries import RetryPolicy, deserves_another_try, retrying
@@ -69,6 +77,14 @@ BOTH, ANYTIME, NEVER = set(Repeat), {Repeat.ANYTIME}, set[Repeat]()
         (LeaseHeld(*CALL, status=409), NEVER),
         (NoCapacity(*CALL, status=503, scope=Scope.REGION), NEVER),
         (Refused(*CALL, status=302), NEVER),
+        (ImageNotFound(*CALL, status=400), BOTH),
+        (MachineNotFound(*CALL, status=404), BOTH),
+        (NotSettled(*CALL, status=412), BOTH),
+        (ClaimLingers(*CALL, status=412), BOTH),
+        (SecretsNotReady(*CALL, status=412), BOTH),
+        (AppNotFound(*CALL, status=404), NEVER),
+        (WrongState(*CALL, status=412), NEVER),
+        (VolumeInUse(*CALL, status=412), NEVER),
         (Unreadable(*CALL), NEVER),
         (ClientClosed("closed"), NEVER),
     ],
@@ -190,6 +206,43 @@ def test_a_429_waits_in_its_bucket_and_does_not_count() -> None:
     assert waits(policy, *[LIMITED] * 50) == [0.0] * 50
     lost = ConnectionLost(*CALL)
     assert len(waits(policy, LIMITED, lost, LIMITED, LIMITED, lost)) == 4
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seconds"),
+    [
+        (MachineNotFound(*CALL, status=404), 2),
+        (NotSettled(*CALL, status=412), 30),
+        (ImageNotFound(*CALL, status=400), 60),
+        (SecretsNotReady(*CALL, status=412), 60),
+        (ClaimLingers(*CALL, status=412), 120),
+    ],
+)
+def test_a_refusal_that_clears_by_itself_is_outlasted_for_its_time_at_growing_pauses(
+    refusal: Refused, seconds: float
+) -> None:
+    for _ in range(50):
+        pauses = waits(RetryPolicy(attempts=1), *[refusal] * 200)
+        assert seconds - 7.5 < sum(pauses) <= seconds
+        assert pauses
+        for pause, shortest in zip(pauses, [1, 1.5, 2.25, 3.375, *[5] * 200], strict=False):
+            assert shortest <= pause <= 1.5 * shortest
+
+
+def test_a_refusal_that_clears_by_itself_does_not_count_among_the_failures() -> None:
+    lost, refusal = ConnectionLost(*CALL), NotSettled(*CALL, status=412)
+    assert len(waits(RetryPolicy(attempts=3), refusal, lost, refusal, lost, refusal, lost)) == 5
+
+
+async def test_whoever_wants_to_know_hears_of_each_pause() -> None:
+    failures = [ConnectionLost(*CALL), NotSettled(*CALL, status=412)]
+    told: list[tuple[Any, ...]] = []
+    attempts = Attempts(*failures)
+    send = retrying(RetryPolicy(), lambda _: True, attempts.attempt, lambda *pause: told.append(pause))
+    assert await send("it") == "done it"
+    assert [(call, failure) for call, failure, _ in told] == [("it", failure) for failure in failures]
+    gaps = [after - before for before, after in zip(attempts.times, attempts.times[1:], strict=False)]
+    assert gaps == pytest.approx([pause for _, _, pause in told], abs=1e-4)
 
 
 async def test_between_two_attempts_it_waits_as_the_policy_says_and_nothing_is_added() -> None:

@@ -15,11 +15,22 @@ from flyasync.errors import (
     FlyError,
     NoReplyInTime,
     NotFound,
+    NotSettled,
     RateLimited,
     ServerFault,
     Unreadable,
 )
-from flyasync.wire.events import Attempt, ClientEvent, Dequeued, Paused, Queued, log_event
+from flyasync.wire.events import (
+    Attempt,
+    ClientEvent,
+    Dequeued,
+    Outlasting,
+    Paused,
+    Queued,
+    Span,
+    log_event,
+    within,
+)
 from flyasync.wire.limits import Buckets
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Flight, Repeat, Reply, Request
@@ -645,3 +656,119 @@ async def test_not_yet_is_no_failure_of_a_long_poll() -> None:
     await office.ending(office.send(method="GET", repeat=Repeat.UNSENT))
     assert [it.went_well for it in office.told] == [True, False]
     await office.sender.close(grace=0)
+
+
+# Refusals that clear by themselves.
+
+ACTIVE = a_reply(412, {"error": "failed_precondition: machine still active, refusing to start"})
+
+
+@pytest.mark.parametrize("repeat", Repeat)
+async def test_a_refusal_that_clears_by_itself_is_outlasted_and_reported(repeat: Repeat) -> None:
+    office = Office(ACTIVE, ACTIVE, OK)
+    assert await office.send(repeat=repeat) == {"ok": True}
+    told = [event for event in office.heard if isinstance(event, Outlasting)]
+    assert [(it.operation, it.identifier, it.times, it.error, it.within) for it in told] == [
+        ("machines.start", "m1", 1, "NotSettled", 30),
+        ("machines.start", "m1", 2, "NotSettled", 30),
+    ]
+    assert {it.message for it in told} == {"failed_precondition: machine still active, refusing to start"}
+    assert rounded([told[0].pause, told[0].pause + told[1].pause]) == office.exchange.times[1:]
+    await office.sender.close(grace=0)
+
+
+async def test_the_time_of_the_call_bounds_the_time_of_the_refusal() -> None:
+    office = Office(ACTIVE, total=5)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, NotSettled)
+    assert time == 5
+    assert {event.within for event in office.heard if isinstance(event, Outlasting)} == {5}
+    await office.sender.close(grace=0)
+
+
+class Single(ScriptedExchange):
+    """A session with one slot for calls."""
+
+    def __init__(self, *script: Step) -> None:
+        super().__init__(*script)
+        self._calls = asyncio.Semaphore(1)
+
+
+async def test_no_slot_is_held_while_a_refusal_clears() -> None:
+    office = Office(ACTIVE, OK, exchange=Single, limits=WIDE)
+    first = office.send()
+    await asyncio.sleep(0.5)
+    await asyncio.gather(*(office.send(identifier=name) for name in ("m2", "m3")))
+    assert now() < 1
+    await first
+    await office.sender.close(grace=0)
+
+
+async def test_closing_ends_a_call_that_outlasts_a_refusal() -> None:
+    office = Office(ACTIVE)
+    task = office.send()
+    await asyncio.sleep(0.5)
+    await office.sender.close(grace=5)
+    with pytest.raises(ClientClosed):
+        await task
+    assert now() < 1
+
+
+async def test_a_caller_that_knows_better_says_how_long_a_refusal_lasts() -> None:
+    gone = a_reply(410, {"error": "not yet"})
+    request = a_request(clears_within=lambda refusal: 20.0 if isinstance(refusal, NotFound) else 0.0)
+    office = Office(gone, gone, BOOM, OK)
+    assert await office.send(request) == {"ok": True}
+    office, before = Office(gone), now()
+    error, _ = await office.ending(office.send(request))
+    assert isinstance(error, NotFound)
+    assert 12 < now() - before <= 20
+
+
+async def test_a_span_hears_what_its_requests_outlast_and_no_other() -> None:
+    office = Office(ACTIVE, OK, ACTIVE, OK)
+    heard: list[Outlasting] = []
+    span = Span("machine", "web-1", on_refusal=heard.append)
+    with within(span):
+        await office.sender.send(a_request())
+    await office.sender.send(a_request(identifier="m2"))
+    assert [(event.identifier, event.span) for event in heard] == [("m1", span)]
+    await office.sender.close(grace=0)
+
+
+async def test_a_destroy_in_doubt_that_finds_nothing_is_not_sent_again() -> None:
+    gone = a_reply(404, {"error": "machine not found"})
+    office = Office(LOST, gone, base=1e-9, limits=WIDE)
+    error, time = await office.ending(office.send(method="DELETE"))
+    assert isinstance(error, NotFound)
+    assert error.may_have_happened
+    assert time == 0
+    assert len(office.exchange.sent) == 2
+    await office.sender.close(grace=0)
+
+
+async def test_an_urgent_request_goes_ahead_of_those_that_have_not_left() -> None:
+    office = Office(OK)
+    waiting = [office.send(body=number) for number in range(6)]
+    await asyncio.sleep(0.5)
+    urgent = office.send(body="urgent", flight=Flight(is_urgent=True))
+    await asyncio.gather(*waiting, urgent)
+    assert [request.body for _, request in office.exchange.sent] == [0, 1, 2, "urgent", 3, 4, 5]
+    await office.sender.close(grace=0)
+
+
+def ignored(_: Outlasting) -> None:
+    pass
+
+
+@pytest.mark.parametrize(("times", "observer", "level"), [(1, None, 20), (2, None, 10), (1, ignored, 10)])
+def test_a_refusal_is_logged_once_unless_a_deploy_reports_it(
+    times: int, observer: Any, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flyasync")
+    refusal: dict[str, Any] = {"error": "NotSettled", "message": "still active", "pause": 1.0, "within": 30.0}
+    span = Span("machine", "web-1", on_refusal=observer)
+    log_event(Outlasting(operation="machines.start", identifier="m1", times=times, span=span, **refusal))
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("flyasync.refusals", level)
+    assert record.getMessage() == "machines.start m1: still active; sent again for up to 30 s"
