@@ -8,11 +8,14 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import DNS, Init, MachineConfig
 from flyasync.models.container import Restart
 from flyasync.models.guest import Guest
-from flyasync.models.secrecy import HIDDEN, tells_a_secret
+from flyasync.models.secrecy import HIDDEN, shown, tells_a_secret
 from flyasync.models.shell_words import split_words
 
 RELEASE_GROUP = "fly_app_release_command"
 """The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
+
+_GROUP_IN_ENV = {"FLY_PROCESS_GROUP"}
+_PLATFORM = "fly_platform_version"
 
 
 @frozen(kw_only=True)
@@ -29,23 +32,31 @@ class ReleaseCommand:
         try:
             words = split_words(command) if isinstance(command, str) else tuple(command)
         except ValueError as error:
-            raise InvalidInput(f"{command!r} is no command line: {error}") from error
+            raise InvalidInput(f"{shown(command)} is no command line: {error}") from error
         if not words:
             raise InvalidInput("a release command needs a command, such as 'bin/migrate'")
         return cls(command=words, **options)  # type: ignore[arg-type]
 
     def config(self, config: MachineConfig) -> MachineConfig:
-        """Give the machine's config: the deployment's image and environment, and nothing that serves or stays."""
+        """Give the machine's config: the deployment's image and environment, and nothing that serves or stays.
+
+        Where the config names the group it is for, as one of a fly.toml does, this one names its own.
+        """
+        env, metadata = config.env or {}, config.metadata or {}
         return MachineConfig(
             image=config.image,
             guest=self.guest or config.guest,
-            env={**(config.env or {}), "RELEASE_COMMAND": "1"},
+            env={**env, **dict.fromkeys(_GROUP_IN_ENV & env.keys(), RELEASE_GROUP), "RELEASE_COMMAND": "1"},
             files=config.files,
             init=evolve(config.init or Init(), cmd=self.command, exec=None),
+            stop_config=config.stop_config,
             restart=Restart(policy="no"),
             auto_destroy=True,
             dns=DNS(skip_registration=True),
-            metadata={"fly_process_group": RELEASE_GROUP},
+            metadata={
+                **{key: value for key, value in metadata.items() if key == _PLATFORM},
+                "fly_process_group": RELEASE_GROUP,
+            },
         )
 
     def __str__(self) -> str:

@@ -7,14 +7,24 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, frozen
 
 from flyasync.errors import InvalidInput
-from flyasync.models.config import Init, MachineConfig, Metrics, Mount, Static
+from flyasync.models.config import Init, MachineConfig, Metrics, Static
 from flyasync.models.container import Container, File, Restart, StopConfig
 from flyasync.models.convert import Mismatch, structure
 from flyasync.models.finding import Finding
 from flyasync.models.guest import Guest
 from flyasync.models.service import Check, Service
 from flyasync.models.toml_deploy import DeploySection, command, deploy
-from flyasync.models.toml_equipment import ReadFile, container, file, guest, metrics, mount, restart, static
+from flyasync.models.toml_equipment import (
+    MountSection,
+    ReadFile,
+    container,
+    file,
+    guest,
+    metrics,
+    mount,
+    restart,
+    static,
+)
 from flyasync.models.toml_section import UNKNOWN_KEY, Section, text_of
 from flyasync.models.toml_services import http_service, service, top_check
 
@@ -52,7 +62,7 @@ class FlyToml:
     web: tuple[Scoped[Service], ...]
     services: tuple[Scoped[Service], ...]
     checks: Mapping[str, Scoped[Check]]
-    mounts: tuple[Scoped[Mount], ...]
+    mounts: tuple[Scoped[MountSection], ...]
     files: tuple[Scoped[File], ...]
     statics: tuple[Static, ...]
     metrics: tuple[Scoped[Metrics], ...]
@@ -98,7 +108,7 @@ class FlyToml:
             env={**self.env, "FLY_PROCESS_GROUP": group, **region},
             services=(*self._of(group, self.web), *self._of(group, self.services)) or None,
             checks=self._checks(group) or None,
-            mounts=self._of(group, self.mounts) or None,
+            mounts=tuple(each.mount for each in self.mounts_of(group)) or None,
             files=files or None,
             statics=self.statics or None,
             stop_config=self.stop_config,
@@ -108,6 +118,10 @@ class FlyToml:
             metadata={**(base.metadata or {}), "fly_platform_version": "v2", "fly_process_group": group},
             containers=self._containers(image),
         )
+
+    def mounts_of(self, group: str) -> tuple[MountSection, ...]:
+        """Return the mounts of a process group, and how volumes for them are made."""
+        return self._of(group, self.mounts)
 
     def port_of(self, group: str) -> int | None:
         """Return the port that a check without one is about: that of the http_service of a process group."""

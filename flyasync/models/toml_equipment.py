@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
-from attrs import asdict, evolve
+from attrs import asdict, evolve, frozen
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import Metrics, Mount, Static
@@ -60,16 +60,29 @@ def _set_in(guest: Guest) -> dict[str, Any]:
     return {name: value for name, value in asdict(guest, recurse=False).items() if value and name != "extra"}
 
 
-def mount(section: Section) -> Mount:
-    """Read one of `[[mounts]]`, without what only says how the volume is made."""
-    section.ignore("snapshot_retention", "scheduled_snapshots")
-    section.size("initial_size", unit="g", thousand=1000)
-    made = Mount(
-        name=section.text("source"),
-        path=section.text("destination"),
-        extend_threshold_percent=section.integer("auto_extend_size_threshold"),
-        add_size_gb=section.size("auto_extend_size_increment", unit="g", thousand=1000),
-        size_gb_limit=section.size("auto_extend_size_limit", unit="g", thousand=1000),
+@frozen(kw_only=True)
+class MountSection:
+    """A mount, and how the volume for it is made where there is none: none of that is in a machine's config."""
+
+    mount: Mount
+    initial_size_gb: int | None = None
+    snapshot_retention: int | None = None
+    scheduled_snapshots: bool | None = None
+
+
+def mount(section: Section) -> MountSection:
+    """Read one of `[[mounts]]`."""
+    made = MountSection(
+        mount=Mount(
+            name=section.text("source"),
+            path=section.text("destination"),
+            extend_threshold_percent=section.integer("auto_extend_size_threshold"),
+            add_size_gb=section.size("auto_extend_size_increment", unit="g", thousand=1000),
+            size_gb_limit=section.size("auto_extend_size_limit", unit="g", thousand=1000),
+        ),
+        initial_size_gb=section.size("initial_size", unit="g", thousand=1000),
+        snapshot_retention=section.integer("snapshot_retention"),
+        scheduled_snapshots=section.flag("scheduled_snapshots"),
     )
     section.finish()
     return made

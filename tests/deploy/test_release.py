@@ -7,9 +7,10 @@ import pytest
 from attrs import evolve
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, Guest, InvalidInput, MachineConfig, Result
-from flyasync.deploy.release import ReleaseCommand
+from flyasync.deploy.release import RELEASE_GROUP, ReleaseCommand
 from flyasync.emulator import Output
 from flyasync.models.config import Init
+from flyasync.models.container import StopConfig
 from tests.deploy.conftest import total, world
 from tests.deploy.relay import relayed
 
@@ -182,6 +183,24 @@ async def test_a_launch_runs_it_as_well() -> None:
         assert total(emulator, "createMachine") == 1
     assert not report.ok
     assert not report.surplus
+
+
+def test_its_machine_is_of_its_own_group_and_stops_as_the_app_does() -> None:
+    app = MachineConfig(
+        image="x",
+        env={"FLY_PROCESS_GROUP": "app", "PRIMARY_REGION": "lhr"},
+        metadata={"fly_platform_version": "v2", "fly_process_group": "app", "owner": "me"},
+        stop_config=StopConfig(signal="SIGTERM"),
+    )
+    config = ReleaseCommand.of("bin/migrate").config(app)
+    assert config.env == {"FLY_PROCESS_GROUP": RELEASE_GROUP, "PRIMARY_REGION": "lhr", "RELEASE_COMMAND": "1"}
+    assert config.metadata == {"fly_platform_version": "v2", "fly_process_group": RELEASE_GROUP}
+    assert config.stop_config == app.stop_config
+
+
+def test_a_command_line_that_cannot_be_read_is_not_repeated_where_it_tells_a_secret() -> None:
+    with pytest.raises(InvalidInput, match="a value that may be secret is no command line: a quote is not closed"):
+        ReleaseCommand.of("bin/x --token hunter2 it's")
 
 
 def test_a_command_line_is_read_as_a_shell_reads_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flyasync.errors import InvalidInput
-from flyasync.models.config import MachineConfig
+from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.convert import unstructure
 from flyasync.models.fly_toml import FlyToml, read_document
 from flyasync.models.guest import Guest
@@ -404,6 +404,20 @@ def test_what_a_deploy_does() -> None:
         release_command_guest=Guest.of_size("shared-cpu-2x"),
         seed_command=("bin/seed",),
     )
+
+
+def test_how_a_volume_is_made() -> None:
+    text = """
+    [mounts]
+    source = "data"
+    destination = "/data"
+    initial_size = 20
+    snapshot_retention = 7
+    scheduled_snapshots = false
+    """
+    (mount,) = document(text).mounts_of("app")
+    assert (mount.initial_size_gb, mount.snapshot_retention, mount.scheduled_snapshots) == (20, 7, False)
+    assert mount.mount == Mount(name="data", path="/data")
 
 
 def found(text: str) -> list[tuple[str, str, bool]]:
