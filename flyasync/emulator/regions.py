@@ -1,8 +1,10 @@
 """The regions of Fly.io, and what a region expression such as `lhr,eu` means."""
 
+import math
+
 from attrs import frozen
 
-from flyasync.emulator.errors import bad_request
+from flyasync.emulator.errors import Refused, bad_request
 
 NEAREST = "iad"
 
@@ -40,7 +42,7 @@ REGIONS = (
     Region("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
     Region("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
     Region("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
-    # Retired, still listed, and still taken by whoever names them; no alias leads here.
+    # Retired: still listed, and no longer any place for what is new.
     Region("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
     Region("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
     Region("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
@@ -60,6 +62,7 @@ REGIONS = (
     Region("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
 )
 CODES = tuple(region.code for region in REGIONS)
+RETIRED = {region.code: region for region in REGIONS if region.deprecated}
 
 
 def _codes_in(geo_region: str) -> tuple[str, ...]:
@@ -86,8 +89,21 @@ def wishes(expression: str | None) -> list[tuple[str, ...]]:
 
 
 def expand(expression: str | None) -> list[str]:
-    """Give every code a region expression allows, best first, none twice."""
-    return list(dict.fromkeys(code for wish in wishes(expression) for code in wish))
+    """Return every code that a region expression allows, best first, none twice; refuse one of retired regions only."""
+    codes = list(dict.fromkeys(code for wish in wishes(expression) for code in wish))
+    current = [code for code in codes if code not in RETIRED]
+    if codes and not current:
+        text = f"Region {codes[0]} is deprecated and cannot have new resources provisioned"
+        raise Refused(422, f"{text}. Please consider using an alternate region such as {_nearest(RETIRED[codes[0]])}")
+    return current
+
+
+def _nearest(there: Region) -> str:
+    return min(_CURRENT, key=lambda here: math.dist(_place(here), _place(there))).code
+
+
+def _place(region: Region) -> tuple[float, float]:
+    return region.latitude, region.longitude
 
 
 def _wish(word: str) -> tuple[str, ...]:
