@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from flyasync.errors import (
         Abandoned as Abandoned,
         AlreadyStarting as AlreadyStarting,
-        AppNotFound as AppNotFound,
         BadRequest as BadRequest,
         CallFailed as CallFailed,
         ClaimLingers as ClaimLingers,
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
         InvalidInput as InvalidInput,
         JobLost as JobLost,
         LeaseHeld as LeaseHeld,
-        MachineNotFound as MachineNotFound,
         MissingToken as MissingToken,
         NameTaken as NameTaken,
         NoCapacity as NoCapacity,
@@ -261,7 +259,6 @@ _NAMES = {
     "flyasync.errors": (
         "Abandoned",
         "AlreadyStarting",
-        "AppNotFound",
         "BadRequest",
         "CallFailed",
         "ClaimLingers",
@@ -278,7 +275,6 @@ _NAMES = {
         "InvalidInput",
         "JobLost",
         "LeaseHeld",
-        "MachineNotFound",
         "MissingToken",
         "NameTaken",
         "NoCapacity",

@@ -14,9 +14,7 @@ FlyError
 │   │   ├── BadRequest      400, 422: the request itself is wrong
 │   │   ├── Unauthorized    401: no token, or one the API does not know
 │   │   ├── Forbidden       403: a token without access to this
-│   │   ├── NotFound        404, 410: no such app, machine, volume…
-│   │   │   ├── AppNotFound     no app of that name
-│   │   │   └── MachineNotFound no machine of that id
+│   │   ├── NotFound        404, 410: no such app, machine, volume…: `what`, where the API says it
 │   │   ├── ImageNotFound   the registry does not have the image, or not yet
 │   │   ├── Conflict        409, 412: not as things stand
 │   │   │   ├── LeaseHeld       somebody else holds the machine's lease: `holder`, `expires_at`
@@ -42,7 +40,7 @@ FlyError
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 class FlyError(Exception):
@@ -187,19 +185,19 @@ class Forbidden(Refused):
 
 
 class NotFound(Refused):
-    """There is no such thing (404), or no longer (410)."""
+    """There is no such thing (404), or no longer (410).
+
+    `what` is "app" or "machine" where the API names it. That a machine is not there, a second request has confirmed:
+    the API errs now and then.
+    """
 
     advice = "Check the name; what was made or destroyed a moment ago may be told differently for some seconds"
 
-
-class AppNotFound(NotFound):
-    """No app has this name; one that was just created may be unknown for up to a minute."""
-
-
-class MachineNotFound(NotFound):
-    """No machine has this id, or not any longer; a second request has confirmed it, since the API errs now and then."""
-
-    clears_within = 2.0
+    def __init__(self, *args: Any, what: Literal["app", "machine"] | None = None, **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.what = what
+        if what == "machine":
+            self.clears_within = 2.0
 
 
 class ImageNotFound(Refused):

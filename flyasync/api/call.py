@@ -8,7 +8,6 @@ from typing import Any, Final, Literal, TypeVar
 from attrs import evolve, field, frozen
 
 from flyasync.errors import (
-    AppNotFound,
     NotFound,
     RateLimited,
     Refused,
@@ -151,7 +150,8 @@ class Caller:
             return request
 
         def clears_within(refusal: Refused) -> float:
-            if app in self._new_apps and isinstance(refusal, AppNotFound | Unauthorized):
+            is_unknown = isinstance(refusal, NotFound) and refusal.what == "app"
+            if app in self._new_apps and (is_unknown or isinstance(refusal, Unauthorized)):
                 return known_by - now
             return request.clears_within(refusal)
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -12,14 +13,12 @@ from attrs import frozen
 
 from flyasync.errors import (
     AlreadyStarting,
-    AppNotFound,
     BadRequest,
     ClaimLingers,
     Conflict,
     Forbidden,
     ImageNotFound,
     LeaseHeld,
-    MachineNotFound,
     NameTaken,
     NoCapacity,
     NotFound,
@@ -156,8 +155,8 @@ _ON_ITS_WAY = "created|creating|starting|stopping|restarting|suspending|updating
 _RULES = (
     _rule(_EVERY, _RETIRED, NoCapacity, Scope.REGION, despite_code=True),
     _rule(_EVERY, r"MANIFEST_UNKNOWN|manifest unknown", ImageNotFound),
-    _rule({404}, r"(?i)^(app not found|could not find app)", AppNotFound),
-    _rule({404}, r"(?i)^(machine not found|invalid machine id)", MachineNotFound),
+    _rule({404}, r"(?i)^(app not found|could not find app)", partial(NotFound, what="app")),
+    _rule({404}, r"(?i)^(machine not found|invalid machine id)", partial(NotFound, what="machine")),
     _rule({409}, r"lease currently held by (?P<holder>.+?), expires at (?P<expires_at>.+)", LeaseHeld),
     _rule({409}, r"lease currently held", LeaseHeld),
     _rule({409}, r"unique machine name violation(?:, machine ID (?P<existing_id>\w+))?", NameTaken),

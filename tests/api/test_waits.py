@@ -12,7 +12,6 @@ from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, most_lookers, most_p
 from flyasync.api.watch import EVENTS_EVERY, Detail
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
-    AppNotFound,
     BadRequest,
     FlyError,
     Forbidden,
@@ -355,7 +354,7 @@ async def test_an_app_that_goes_takes_its_waits_with_it(fly: FlyClient, app: str
     await asyncio.sleep(10)
     await fly.apps.delete(app)
     before = now()
-    assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {AppNotFound}
+    assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {NotFound}
     assert set(await asyncio.gather(*ends)) == {"destroyed"}
     assert now() - before < 65
 

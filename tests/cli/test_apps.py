@@ -39,7 +39,7 @@ def test_what_the_api_refuses_is_one_line_and_exit_status_1(shop: Shop) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1].startswith("flyasync: apps.get nosuch: ")
     told = shop.json("apps", "show", "nosuch", exit_code=1)
-    assert (told["event"], told["kind"], told["exit"]) == ("error", "AppNotFound", 1)
+    assert (told["event"], told["kind"], told["exit"]) == ("error", "NotFound", 1)
 
 
 def test_without_a_token_it_says_so() -> None:

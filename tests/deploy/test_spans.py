@@ -276,7 +276,7 @@ async def test_a_deploy_that_may_not_begin_ends_with_the_reason() -> None:
             await first
     assert [(span.name, span.error, span.facts["ok"]) for span in theirs.begun()] == [
         ("web", "LeaseHeld", False),
-        ("elsewhere", "AppNotFound", False),
+        ("elsewhere", "NotFound", False),
     ]
     assert not [span for span in mine.begun() if span.error]
     mine.check()
@@ -417,5 +417,5 @@ async def test_work_of_ones_own_can_be_told_too() -> None:
         with suppress(NotFound), fly.spans.over("deploy", "missing"):
             await fly.machines.list("missing")
     assert heard.asked_in() == {" apps.create": 1, "by-hand machines.list": 1, "missing machines.list": 1}
-    assert [span.error for span in heard.ended()] == [None, "AppNotFound"]
+    assert [span.error for span in heard.ended()] == [None, "NotFound"]
     heard.check()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from flyasync.errors import (
-    AppNotFound,
     BadRequest,
     CallFailed,
     ClaimLingers,
@@ -21,7 +20,6 @@ from flyasync.errors import (
     ImageNotFound,
     InvalidInput,
     LeaseHeld,
-    MachineNotFound,
     NoCapacity,
     NoReplyInTime,
     NotFound,
@@ -78,11 +76,11 @@ BOTH, ANYTIME, NEVER = set(Repeat), {Repeat.ANYTIME}, set[Repeat]()
         (NoCapacity(*CALL, status=503, scope=Scope.REGION), NEVER),
         (Refused(*CALL, status=302), NEVER),
         (ImageNotFound(*CALL, status=400), BOTH),
-        (MachineNotFound(*CALL, status=404), BOTH),
+        (NotFound(*CALL, status=404, what="machine"), BOTH),
         (NotSettled(*CALL, status=412), BOTH),
         (ClaimLingers(*CALL, status=412), BOTH),
         (SecretsNotReady(*CALL, status=412), BOTH),
-        (AppNotFound(*CALL, status=404), NEVER),
+        (NotFound(*CALL, status=404, what="app"), NEVER),
         (WrongState(*CALL, status=412), NEVER),
         (VolumeInUse(*CALL, status=412), NEVER),
         (Unreadable(*CALL), NEVER),
@@ -211,7 +209,7 @@ def test_a_429_waits_in_its_bucket_and_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("refusal", "seconds"),
     [
-        (MachineNotFound(*CALL, status=404), 2),
+        (NotFound(*CALL, status=404, what="machine"), 2),
         (NotSettled(*CALL, status=412), 30),
         (ImageNotFound(*CALL, status=400), 60),
         (SecretsNotReady(*CALL, status=412), 60),
