@@ -219,7 +219,7 @@ class Emulator:
         versions of secrets by the names of apps in its config, and those of a real account must not be among them.
         """
         if self._config_dir is None:
-            self._config_dir = TemporaryDirectory(prefix="flyasync-emulator-")
+            self._config_dir = TemporaryDirectory(prefix="flyasync-emulator-", ignore_cleanup_errors=True)
         return {
             "FLY_FLAPS_BASE_URL": self.url,
             "FLY_API_TOKEN": self.token,

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -95,6 +96,7 @@ def _refused(what: str) -> Refused:
     return Refused(403, f"the emulator does not serve {what}; start it with --allow-host NAME to open it to a name")
 
 
+@lru_cache(maxsize=256)
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
