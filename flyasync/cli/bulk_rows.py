@@ -18,6 +18,7 @@ Cell = str | tuple[str, ...]
 KEEP = 4096
 """How many different texts are kept once for all rows that hold them."""
 
+_LONGEST_SHOWN = 60  # letters of a name that is none
 _NAMED = ("env", "metadata")  # of these a cell has a name of its own, as in env.LOG_LEVEL
 _ALIASES = {"regions": "region"}
 _UNCLOSED = "a quote is opened and never closed"
@@ -256,4 +257,4 @@ def _column(word: str, known: Sequence[str]) -> str:
         return plain
     close = get_close_matches(plain, [*known, *_ALIASES], n=1, cutoff=0.7)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}, env.NAME and metadata.NAME"
-    raise Unfit(f"no column is called {word.strip()!r}: {hint}")
+    raise Unfit(f"no column is called {word.strip()[:_LONGEST_SHOWN]!r}: {hint}")

@@ -35,8 +35,11 @@ Exit status: 0 when none of them is left, 1 when one is or the answer was no, 2 
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 
-POLLS = (0.0, 3.0, 3.0, 3.0, 6.0)
+POLLS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 """Seconds before each poll for a machine that is to be gone."""
+
+APART = 2.0
+"""Seconds between two polls that find a machine missing, and so prove that it is gone."""
 
 Say = Callable[[str, dict[str, Any]], None]
 """Where it is told what happens: as text, and as the fields of an event."""
@@ -107,7 +110,7 @@ async def _destroy(fly: FlyClient, app: str, machine: Machine, say: Say) -> bool
     except FlyError as error:
         why = f"not destroyed: {' '.join(str(error).split())}"
     else:
-        if last is None or last.state in GONE:
+        if last is None or _is_over(last):
             say(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
             return True
         why = f"not destroyed: the API accepted it, but the machine was last observed as {last.state}"
@@ -116,13 +119,14 @@ async def _destroy(fly: FlyClient, app: str, machine: Machine, say: Say) -> bool
 
 
 async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine | None:
-    """Destroy a machine, and return it as it was observed last; None once it was twice not there.
+    """Destroy a machine, and return it as it was observed last; None once two polls apart have not found it.
 
     A 404 proves little by itself, for one may come for a machine that is there: a destroy that gets one is repeated
     where the machine is observed after all. Raises FlyError for a destroy that is refused.
     """
-    last = machine
-    accepted, misses = False, 0
+    loop = asyncio.get_running_loop()
+    last, accepted = machine, False
+    missing_since: float | None = None
     for pause in POLLS:
         await asyncio.sleep(pause)
         if not accepted:
@@ -131,16 +135,22 @@ async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine 
                 accepted = True
         try:
             last = await fly.machines.get(app, machine.id)
-            misses = 0
         except NotFound:
-            misses += 1
+            missing_since = loop.time() if missing_since is None else missing_since
+            if loop.time() - missing_since >= APART:
+                return None
         except FlyError:
-            continue  # what cannot be observed now may be with the next poll
-        if misses > 1:
-            return None
-        if last.state in GONE:
-            break
+            pass  # what cannot be observed now may be with the next poll
+        else:
+            missing_since = None
+            if _is_over(last):
+                break
     return last
+
+
+def _is_over(machine: Machine) -> bool:
+    """Whether a machine is gone, rather than on its way."""
+    return machine.state in GONE - {"destroying"}
 
 
 def _launch(machine: Machine) -> str | None:

@@ -1,6 +1,6 @@
 """What every model is: a frozen value that keeps what it does not know and shows what is set."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, final, get_args, get_origin
 
 from attrs import Attribute, field, fields, frozen
@@ -65,6 +65,21 @@ def _shown(attribute: "Attribute[Any]", value: Any) -> str:
     if how is False or value is None:
         return ""
     return f"{attribute.name}={how(value) if callable(how) else repr(value)}"
+
+
+def unknown_in(value: Any) -> Iterator[str]:
+    """Yield the places inside a value, such as `.guest.novel`, of keys that no model knows; nulls say nothing."""
+    if isinstance(value, Record):
+        yield from (f".{key}" for key, inside in value.extra.items() if inside is not None)
+        for one in fields(type(value)):
+            if one.name != "extra":
+                yield from (f".{one.name}{inside}" for inside in unknown_in(getattr(value, one.name)))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from (f"[{number}]{inside}" for inside in unknown_in(item))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from (f".{name}{inside}" for inside in unknown_in(item) if isinstance(item, Record))
 
 
 def names_only(values: Mapping[str, Any] | None) -> str:

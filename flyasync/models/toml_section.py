@@ -1,7 +1,7 @@
 """A table of fly.toml, read key by key, so that nothing in it is passed over unseen."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, time
 from typing import Any, Final, TypeVar, cast
 
@@ -10,7 +10,7 @@ from attrs import evolve, fields
 from flyasync.errors import InvalidInput
 from flyasync.models.convert import Mismatch, structure
 from flyasync.models.finding import Finding, warning
-from flyasync.models.record import NOTHING_KEPT, Record
+from flyasync.models.record import NOTHING_KEPT, Record, unknown_in
 from flyasync.models.scalars import Duration
 
 T = TypeVar("T")
@@ -157,7 +157,7 @@ class Section:
         except Mismatch as mismatch:
             self.wrong(key, f"is not as it should be: {mismatch}")
             return None
-        for inside in _unknown(made):
+        for inside in unknown_in(made):
             self._report_unknown(self.where(key) + inside)
         return cast("T", _known(made))
 
@@ -202,18 +202,6 @@ def text_of(value: Any) -> str | None:
 
 def _says_nothing(value: Any) -> bool:
     return value in (None, "", [], {})
-
-
-def _unknown(value: Any) -> Iterator[str]:
-    """Yield the places inside a value that no model knows."""
-    if isinstance(value, Record):
-        yield from (f".{key}" for key in value.extra)
-        for one in fields(type(value)):
-            if one.name != "extra":
-                yield from (f".{one.name}{inside}" for inside in _unknown(getattr(value, one.name)))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from (f"[{number}]{inside}" for inside in _unknown(item))
 
 
 def _known(value: Any) -> Any:

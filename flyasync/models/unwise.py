@@ -10,6 +10,7 @@ from flyasync.models.container import Restart, StopConfig
 from flyasync.models.finding import Finding, warning
 from flyasync.models.guest import PRESETS
 from flyasync.models.lint_guest import warn_of_guest
+from flyasync.models.record import unknown_in
 from flyasync.models.secrecy import holds_a_password, names_a_secret, shown
 from flyasync.models.service import Check, Port, Service
 
@@ -53,6 +54,7 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
     yield from _warn_of_suspend(config)
     yield from _warn_of_worker(config)
     yield from _warn_of_secrets(config)
+    yield from _warn_of_unknown(config)
 
 
 def _warn_of_service(path: str, service: Service) -> Iterator[Finding]:
@@ -213,3 +215,9 @@ def _secrets_in(path: str, env: Mapping[str, Any] | None) -> Iterator[Finding]:
         if isinstance(value, str) and ((value and names_a_secret(name)) or holds_a_password(value)):
             message = "looks like a secret, and everybody who can read the machine can read its env"
             yield warning("env-secret", f"{path}.{name}", message, "keep it in the app's secrets: fly.secrets")
+
+
+def _warn_of_unknown(config: MachineConfig) -> Iterator[Finding]:
+    for place in unknown_in(config):
+        message = "no such key is known here, so nothing is known of what it does; it is sent as it is"
+        yield warning("unknown-key", place.removeprefix("."), message, "is it spelled right?")

@@ -153,6 +153,17 @@ def test_a_line_of_json_that_is_no_row_is_told_by_its_line(line: str, says: str)
     assert "hunter" not in found[3]
 
 
+@pytest.mark.parametrize(
+    ("last", "says"), [("env.C0", "env.C0 is given twice"), ("x" * 100_000, f"no column is called {'x' * 60!r}: there")]
+)
+def test_a_header_of_100_000_columns_is_refused_in_a_line(last: str, says: str) -> None:
+    columns = ",".join(["app", *(f"env.C{number}" for number in range(100_000)), last])
+    found = wrong(columns + "\na\n")
+    assert list(found) == [1]
+    assert found[1].startswith(says)
+    assert len(found[1]) < 500
+
+
 def test_what_is_no_utf_8_is_told_by_its_line() -> None:
     assert wrong(HEADER.encode() + b"a,nginx,iad,caf\xe9\nb,nginx,iad,x\n") == {2: "it is not UTF-8 text"}
     assert wrong(b'{"app": "a"}\n{"app": "b", "env": {"A": "\xff"}}\n') == {2: "it is not UTF-8 text"}

@@ -107,6 +107,14 @@ def test_one_404_is_no_proof(shop: tuple[Emulator, Drive]) -> None:
     assert there(emulator) == {"by-hand", "v2-iad-1"}
 
 
+def test_a_machine_that_does_not_come_to_its_end_is_not_called_destroyed(shop: tuple[Emulator, Drive]) -> None:
+    emulator, drive = shop
+    emulator.faults.add(Fault(does="refuse", action="getMachine", after=2, status=500))
+    result = flyasync(*DESTROY, "--yes", drive=drive)
+    assert "last observed as destroying" in result.stdout
+    assert result.exit_code == 1
+
+
 def test_what_cannot_be_observed_is_not_called_destroyed(shop: tuple[Emulator, Drive]) -> None:
     emulator, drive = shop
     emulator.faults.add(Fault(does="refuse", action="getMachine", status=403, body={"error": "no"}))

@@ -32,6 +32,7 @@ MOUNT: dict[str, Any] = {"volume": "vol_1", "path": "/data"}
         {},
         {"services": [ASLEEP, service(autostop="stop", autostart=True), service(autostop="off", autostart=False)]},
         {"services": [service(), service(autostart=True)]},
+        {"extra": {"novel": None}},
         {"services": [service(protocol="udp", ports=[Port(port=53)])]},
         {"services": [service(checks=[Check(type="http", interval=1, timeout="1m", grace_period=0)])]},
         {"checks": {"up": Check(type="tcp", port=80)}},
@@ -118,6 +119,10 @@ def test_what_is_well(given: dict[str, Any]) -> None:
         ({"env": {"DATABASE_URL": f"postgres://app:{SECRET}@db/app"}}, "env-secret", "env.DATABASE_URL"),
         ({"containers": [Container(name="a", env={"API_KEY": SECRET})]}, "env-secret", "containers[0].env.API_KEY"),
         ({"processes": [Process(env={"token": SECRET})]}, "env-secret", "processes[0].env.token"),
+        ({"extra": {"servces": []}}, "unknown-key", "servces"),
+        ({"guest": Guest(extra={"cpu": 2})}, "unknown-key", "guest.cpu"),
+        ({"services": [service(checks=[Check(type="tcp", extra={"novel": SECRET})])]}, "unknown-key", None),
+        ({"checks": {"up": Check(type="tcp", port=1, extra={"novel": 1})}}, "unknown-key", "checks.up.novel"),
     ],
 )
 def test_what_is_unwise(given: dict[str, Any], code: str, path: str | None) -> None:
