@@ -66,7 +66,9 @@ class Images:
 
 
 def image_ref(image: str, digest: str) -> Json:
-    """Return the `image_ref` of a machine that runs `image` at `digest`."""
+    """Return the `image_ref` of a machine that runs `image` at `digest`; empty for one of containers only."""
+    if not image:
+        return {}
     found = Reference.parse(image)
     named = {"registry": found.registry, "repository": found.repository, "tag": found.tag}
     return {**named, "digest": digest, "labels": {}}

@@ -41,6 +41,11 @@ def test_images_are_taken_apart(image: str, parts: tuple[str, str, str]) -> None
     assert found["digest"] == "sha256:ab"
 
 
+async def test_a_machine_of_containers_has_no_image_of_its_own(api: Api) -> None:
+    said = await api.post("/v1/apps/web/machines", {"config": {"containers": [{"name": "app", "image": "nginx"}]}})
+    assert said.body["image_ref"] == {}
+
+
 def test_a_digest_is_stable_until_the_tag_moves() -> None:
     images = Images()
     first = images.digest("nginx")
