@@ -38,9 +38,11 @@ FlyError
 └── DeployFailed            a deploy that missed its requirement: `report`
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from flyasync.text import brief, each_text, readable
 
 
 class FlyError(Exception):
@@ -51,6 +53,20 @@ class FlyError(Exception):
     """
 
     may_have_happened = False
+
+    def __str__(self) -> str:
+        return readable(self._text())
+
+    def _text(self) -> str:
+        return super().__str__()
+
+    def redact(self, redacted: Callable[[str], str]) -> Self:
+        """Redact secrets in every text that it holds, by a function that does so in one; return itself."""
+        self.args = tuple(each_text(redacted, self.args))
+        for name, value in vars(self).items():
+            told = each_text(redacted, value)
+            vars(self)[name] = tuple(told) if isinstance(value, tuple) else told
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle by calling the class with their args; ours have keyword-only details as well.
@@ -86,11 +102,20 @@ class Abandoned(FlyError):
 
 
 class CallFailed(FlyError):
-    """A call that reached the network: `operation` and `identifier` say which one."""
+    """A call that reached the network: `operation` and `identifier` say which one.
+
+    `message` is what went wrong, `advice` what may help. A page of HTML is one line in a message, anything else is cut
+    at 64 kB.
+    """
 
     advice = ""
+    doubt: ClassVar[str] = "An earlier attempt may have happened: look before asking again"
+    """What its text says when it `may_have_happened`."""
+    relief: ClassVar[str] = ""
+    """What its text says when it has not."""
 
     def __init__(self, operation: str, identifier: str, message: str, *, advice: str | None = None) -> None:
+        message = brief(message)
         super().__init__(operation, identifier, message)
         self.operation = operation
         self.identifier = identifier
@@ -98,9 +123,9 @@ class CallFailed(FlyError):
         if advice is not None:
             self.advice = advice
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         said = f"{self.operation} {self.identifier}: {self.message}{self._details()}"
-        return f"{said}. {self.advice}" if self.advice else said
+        return ". ".join(filter(None, [said, self.doubt if self.may_have_happened else self.relief, self.advice]))
 
     def _details(self) -> str:
         return ""
@@ -110,26 +135,31 @@ class Unanswered(CallFailed):
     """A request that got no reply."""
 
     may_have_happened = True
+    doubt = "It may have happened: look before asking again"
+    relief = "Nothing was changed by it: ask again"
 
 
 class ConnectFailed(Unanswered):
     """The connection was never made, so nothing happened; `is_temporary` when trying again may help."""
 
     may_have_happened = False
-    is_temporary = True
-    advice = "Nothing was sent; check the base URL and the network"
+    doubt = CallFailed.doubt
+    relief = "Nothing was sent"
+    advice = "Check the base URL and the network"
+
+    def __init__(
+        self, operation: str, identifier: str, message: str, *, advice: str | None = None, is_temporary: bool = True
+    ) -> None:
+        super().__init__(operation, identifier, message, advice=advice)
+        self.is_temporary = is_temporary
 
 
 class ConnectionLost(Unanswered):
     """The connection broke before the reply was whole; the work may have been done."""
 
-    advice = "It may have happened: look before asking again"
-
 
 class NoReplyInTime(Unanswered):
     """No reply came within the timeout; the work may have been done."""
-
-    advice = "It may have happened: look before asking again"
 
 
 class Refused(CallFailed):
@@ -179,9 +209,12 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """The token has no access to this (403); for an app it also means that the name belongs to somebody else."""
+    """The token has no access to this (403), or the name of the app belongs to another organization."""
 
-    advice = "Use a token that covers this app or organization"
+    advice = (
+        "Check the name: it may belong to another organization, and then no token of yours covers it. If it is yours, "
+        "use a token that covers it"
+    )
 
 
 class NotFound(Refused):
@@ -323,21 +356,37 @@ class TimedOut(Refused):
     """The API gave up on it (408, 504); the work may have been done."""
 
     may_have_happened = True
-    advice = "It may have happened: look before asking again"
+    doubt = Unanswered.doubt
+    relief = Unanswered.relief
 
 
 class ServerFault(Refused):
     """The API failed (5xx); the work may have been done."""
 
     may_have_happened = True
-    advice = "It may have happened: look before asking again; see https://status.flyio.net"
+    doubt = Unanswered.doubt
+    relief = Unanswered.relief
+    advice = "See https://status.flyio.net"
 
 
 class Unreadable(CallFailed):
-    """A reply that is not what the API documents; the work was most likely done."""
+    """A reply that is not what the API documents; what was asked for was most likely done, unless it was a read."""
 
     may_have_happened = True
-    advice = "Most likely it was done; `base_url` may lead to something that is not the Machines API"
+    doubt = "Most likely it was done"
+    advice = "`base_url` may lead to something that is not the Machines API"
+
+    def __init__(
+        self,
+        operation: str,
+        identifier: str,
+        message: str,
+        *,
+        advice: str | None = None,
+        may_have_happened: bool = True,
+    ) -> None:
+        super().__init__(operation, identifier, message, advice=advice)
+        self.may_have_happened = may_have_happened
 
 
 class GraphQLFailed(CallFailed):
@@ -346,6 +395,8 @@ class GraphQLFailed(CallFailed):
     `errors` are as they came, each with its `message`, and often a `path` and a code; `messages`, `codes` and `paths`
     are read from them. `data` is what there was beside them. Of a mutation any part may have been done.
     """
+
+    doubt = "Any part of it may have been done: look before asking again"
 
     def __init__(
         self,
@@ -357,7 +408,7 @@ class GraphQLFailed(CallFailed):
         may_have_happened: bool = False,
     ) -> None:
         self.errors = tuple(error if isinstance(error, dict) else {"message": str(error)} for error in errors)
-        super().__init__(operation, identifier, "; ".join(self.messages) or "no reason given")
+        super().__init__(operation, identifier, "; ".join(map(brief, self.messages)) or "no reason given")
         self.data = data
         self.may_have_happened = may_have_happened
 
@@ -387,7 +438,7 @@ class IncompleteList(FlyError):
         self.operation = operation
         self.identifier = identifier
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return (
             f"{self.operation} {self.identifier}: the list is incomplete, for the API could not read "
             f"{', '.join(self.error_regions)}. Ask again later, or pass on_error_regions= to go on without them"
@@ -409,7 +460,7 @@ class WaitFailed(FlyError):
         self.reason = reason
         self.hopeless = hopeless
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return (
             f"machine {self.machine_id} of {self.app} is {self.state}, not {self.wanted}: {self.reason}. "
             f"See its events: fly machine status {self.machine_id} -a {self.app}"
@@ -427,7 +478,7 @@ class JobLost(FlyError):
         self.launch = launch
         self.reason = reason
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return (
             f"the deploy of {self.app} was lost: {self.reason}. Machines may have been made or changed: deploy it "
             f"again with launch {self.launch}, which finds what is there"
@@ -443,5 +494,5 @@ class DeployFailed(FlyError):
         super().__init__(report)
         self.report = report
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return str(self.report)

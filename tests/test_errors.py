@@ -97,6 +97,11 @@ MAY_HAVE_HAPPENED = {
 }  # fmt: skip
 
 
+def in_doubt(error: FlyError, *, may_have_happened: bool = True) -> FlyError:
+    error.may_have_happened = may_have_happened
+    return error
+
+
 def drawn() -> dict[str, str]:
     """Read the tree at the module's top: each class and its parent."""
     parents: dict[str, str] = {}
@@ -156,6 +161,45 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
     [
         (ConnectionLost(*CALL), "machines.start m1: it went wrong. It may have happened: look before asking again"),
         (
+            in_doubt(ConnectionLost(*CALL), may_have_happened=False),
+            "machines.start m1: it went wrong. Nothing was changed by it: ask again",
+        ),
+        (
+            ConnectFailed(*CALL),
+            "machines.start m1: it went wrong. Nothing was sent. Check the base URL and the network",
+        ),
+        (
+            in_doubt(ConnectFailed(*CALL, advice="Renew the certificate")),
+            (
+                "machines.start m1: it went wrong. An earlier attempt may have happened: look before asking again. "
+                "Renew the certificate"
+            ),
+        ),
+        (
+            in_doubt(RateLimited(*CALL, status=429)),
+            (
+                "machines.start m1: it went wrong (HTTP 429). An earlier attempt may have happened: look before asking "
+                "again. Another process uses the same limit: 1 request a second for each action and identifier"
+            ),
+        ),
+        (
+            ServerFault(*CALL, status=500),
+            (
+                "machines.start m1: it went wrong (HTTP 500). It may have happened: look before asking again. "
+                "See https://status.flyio.net"
+            ),
+        ),
+        (
+            in_doubt(Unreadable(*CALL), may_have_happened=False),
+            "machines.start m1: it went wrong. `base_url` may lead to something that is not the Machines API",
+        ),
+        (Refused("a", "b", "\x1b[2Jc\u202ed", status=400), "a b: cd (HTTP 400)"),
+        (InvalidInput("\x1b[2Jc\u202ed"), "cd"),
+        (
+            BadRequest("a", "b", "<html><title>Not here</title>", status=400, request_id="01K", advice=""),
+            'a b: a page of HTML, "Not here" (HTTP 400, request 01K)',
+        ),
+        (
             WrongState(*CALL, **NO),
             (
                 "machines.start m1: it went wrong (HTTP 409 a_code, request 01K4-yyz). "
@@ -173,6 +217,25 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
 )
 def test_the_text_says_what_where_why_and_what_to_do(error: FlyError, text: str) -> None:
     assert str(error) == text
+
+
+def test_a_message_is_cut_at_64_kb() -> None:
+    error = Refused("a", "b", "x" * 1_000_000, status=500)
+    assert len(str(error)) < 66_000
+    assert len(error.args[2]) < 66_000
+    failed = GraphQLFailed("graphql", "Q", [{"message": "x" * 50_000}] * 10)
+    assert len(str(failed)) < 66_000
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_every_error_can_be_redacted_and_is_the_same_else(error: FlyError) -> None:
+    other = copy.copy(error).redact(lambda text: text.replace("it went wrong", "[redacted]"))
+    assert type(other) is type(error)
+    assert "it went wrong" not in f"{other} {other!r} {vars(other)}"
+    assert str(other) == str(error).replace("it went wrong", "[redacted]")
+    assert {name: type(value) for name, value in vars(other).items()} == {
+        name: type(value) for name, value in vars(error).items()
+    }
 
 
 def test_errors_can_be_caught_by_their_standard_kin() -> None:

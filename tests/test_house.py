@@ -10,16 +10,17 @@ PACKAGE = Path(__file__).parent.parent / "flyasync"
 
 # A file may import the files listed above it in its own room, and the rooms, or files of rooms, named here.
 ROOMS: dict[str, set[str]] = {
-    "errors": set(),
-    "models": {"errors"},
-    "wire": {"errors"},
-    "api": {"errors", "models", "wire"},
-    "deploy": {"errors", "models", "api"},
+    "text": set(),
+    "errors": {"text"},
+    "models": {"errors", "text"},
+    "wire": {"errors", "text"},
+    "api": {"errors", "text", "models", "wire"},
+    "deploy": {"errors", "text", "models", "api"},
     "emulator": set(),
     "testing": {"models", "api", "emulator"},
     "pytest_plugin": {""},  # the public names, as its users import them
     "otel": {"errors", "wire.events"},
-    "cli": {"errors", "models", "api", "deploy", "emulator", "testing"},
+    "cli": {"errors", "text", "models", "api", "deploy", "emulator", "testing"},
 }
 ORDER: dict[str, list[str]] = {
     "models": [
@@ -31,7 +32,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "wire": [
         "validators", "request", "events", "rates", "judge", "gcra", "limits", "limits_shared", "limits_file",
-        "limits_redis", "credentials", "limits_backing", "retries", "session", "sender",
+        "limits_redis", "credentials", "limits_backing", "retries", "session", "tracebacks", "sender",
     ],
     "api": [
         "call", "spans", "paging", "prospects", "watch", "waits", "once", "leases", "claims", "changes", "fly_toml",
@@ -89,7 +90,8 @@ THIRD_PARTY: dict[str, set[str]] = {
 EVERYWHERE = {"attrs"}
 # Pure rooms and files decide; they may not reach for a loop, a socket, a clock or the disk.
 PURE = {
-    "models/*", "wire/validators", "wire/request", "wire/events", "wire/judge", "wire/rates", "wire/gcra",
+    "text", "errors", "models/*", "wire/validators", "wire/request", "wire/events", "wire/judge", "wire/rates",
+    "wire/gcra",
     "deploy/strategy", "deploy/merge", "deploy/release", "deploy/roles", "deploy/deployment", "deploy/fleet",
     "deploy/siblings", "deploy/plan",
     "deploy/group", "deploy/moves", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo",

@@ -94,7 +94,14 @@ class Apps:
 
     async def get(self, app: str) -> App:
         """Get one app. Raises NotFound when the name is free, Forbidden when it is somebody else's."""
-        return await self._caller.read(request("apps.get", app, to="GET apps/{}", repeat=Repeat.ANYTIME), App)
+        try:
+            return await self._caller.read(request("apps.get", app, to="GET apps/{}", repeat=Repeat.ANYTIME), App)
+        except Forbidden as taken:
+            taken.advice = (
+                f"The name {app!r} is taken: if the app is not yours, choose another name; if it is, this token does "
+                "not cover it"
+            )
+            raise
 
     async def delete(self, app: str, *, force: bool | None = None) -> None:
         """Delete an app and everything in it: machines, volumes, addresses, secrets.

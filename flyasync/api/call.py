@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeVar
 from attrs import evolve, field, frozen
 
 from flyasync.errors import (
+    InvalidInput,
     NotFound,
     RateLimited,
     Refused,
@@ -15,7 +16,6 @@ from flyasync.errors import (
     TimedOut,
     Unanswered,
     Unauthorized,
-    Unreadable,
 )
 from flyasync.models.convert import Mismatch, structure
 from flyasync.wire.request import Flight, Repeat, Request, path
@@ -47,30 +47,39 @@ def request(
     parts: Iterable[str] = (),
     reads: Literal["json", "text"] = "json",
     subject: str | None = None,
+    changes: bool | None = None,
 ) -> Request:
     """Describe one request: `to` is the method and the segments, such as `POST apps/{}/machines`.
 
     The names in `of` fill the gaps in order, each quoted, and joined they are the identifier that the rate limit
     counts by; `parts` fill the gaps after them without counting, such as a metadata key, whose machine is counted.
     Errors name all of them, or `subject`.
-    What is None in `query` is left out; what is listed there is repeated.
+    What is None in `query` is left out; what is listed there is repeated. `changes` is False for what only reads,
+    though its method is not GET. Raises InvalidInput for what no request can carry.
     """
     names = (*of, *parts)
-    method, where = _address(to, names)
-    return Request(
-        operation=operation,
-        identifier="/".join(of) or "-",
-        method=method,
-        path=where,
-        query=tuple(_pairs(query)) if query else (),
-        body=body,
-        headers={NONCE: nonce} if nonce else {},
-        repeat=repeat,
-        poll=poll,
-        reads=reads,
-        flight=flight or Flight(),
-        subject=subject or "/".join(names) or "-",
-    )
+    try:
+        method, where = _address(to, names)
+        return Request(
+            operation=operation,
+            identifier="/".join(of) or "-",
+            method=method,
+            path=where,
+            query=tuple(_pairs(query)) if query else (),
+            body=body,
+            headers={NONCE: nonce} if nonce else {},
+            repeat=repeat,
+            poll=poll,
+            reads=reads,
+            flight=flight or Flight(),
+            subject=subject or "/".join(names) or "-",
+            changes=method != "GET" if changes is None else changes,
+        )
+    except InvalidInput as error:
+        # The frames below hold the body, which no traceback with locals is to show.
+        raise error.with_traceback(None) from None
+    finally:
+        del body
 
 
 @lru_cache(maxsize=4096)  # most programs ask about the same things again and again
@@ -123,12 +132,29 @@ class Caller:
 
     async def read(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T:
         """Give the answer, or the part of it that `pick` takes, as a `kind`; raises Unreadable when it is not one."""
-        return _read(request, await self._sender.send(self._informed(request)), kind, pick)
+        return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
 
     async def remove(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T | None:
         """Send a DELETE whose answer is a `kind`, as `read` does; return None when the answer was lost for good."""
         answer = await self.ask(request)
-        return None if answer is None else _read(request, answer, kind, pick)
+        try:
+            return None if answer is None else self._read(request, answer, kind, pick)
+        finally:
+            del answer
+
+    def _read(self, request: Request, answer: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
+        try:
+            return structure(pick(answer) if pick else answer, kind)
+        except (Mismatch, TypeError) as error:
+            problem = str(error)
+        finally:
+            del answer
+        # Raised out here, so that nothing leads back to frames that hold the answer.
+        raise request.unreadable(f"the answer is not as documented: {self.redaction(request)(problem)}")
+
+    def redaction(self, request: Request) -> Callable[[str], str]:
+        """Return a function that redacts the token, and what is secret in `request`, in a text."""
+        return self._sender.redaction(request)
 
     def created(self, app: str) -> None:
         """Note that an app was just created: for a while, that it is unknown or refuses the token is transient."""
@@ -156,10 +182,3 @@ class Caller:
             return request.clears_within(refusal)
 
         return evolve(request, clears_within=clears_within)
-
-
-def _read(request: Request, answer: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
-    try:
-        return structure(pick(answer) if pick else answer, kind)
-    except (Mismatch, TypeError) as error:
-        raise Unreadable(request.operation, request.subject, f"the answer is not as documented: {error}") from error

@@ -7,6 +7,7 @@ from attrs import frozen
 from flyasync.api.call import Caller, request
 from flyasync.api.paging import Pages
 from flyasync.models.certificate import Certificate, CertificatePage, CertificateSummary
+from flyasync.text import hidden
 from flyasync.wire.request import Repeat, Request
 
 
@@ -49,6 +50,7 @@ class Certificates:
 
         Nobody renews it. The key is in no repr, error or event of this library. Not repeated when the answer is lost.
         """
+        private_key = hidden(private_key)
         body = {"hostname": hostname, "fullchain": fullchain, "private_key": private_key}
         return await self._create("custom", app, body)
 

@@ -15,6 +15,8 @@ from flyasync.api.call import Caller
 from flyasync.api.graphql import GraphQL
 from flyasync.api.spans import Spans
 from flyasync.errors import InvalidInput, MissingToken
+from flyasync.models.secrecy import secret_texts
+from flyasync.text import hidden
 from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.wire.events import OnClientEvent, log_event
 from flyasync.wire.limits import Buckets
@@ -22,7 +24,7 @@ from flyasync.wire.limits_backing import pacing
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.sender import Sender
-from flyasync.wire.session import Session, Timeouts
+from flyasync.wire.session import MAX_ANSWER, Session, Timeouts
 
 if TYPE_CHECKING:
     from flyasync.api.apps import Apps
@@ -63,6 +65,9 @@ class FlyClient:
     each `ClientEvent`: an `Attempt` after each request that left, its time in line, when a 429 pauses a limit, and what
     becomes of shared limits; the default, `log_event`, writes them to the logger `flyasync`.
 
+    An answer of more than `max_answer` bytes, counted once it is decompressed, raises Unreadable. The token, and
+    secrets that were sent, are redacted in what errors say where they have 8 characters or more.
+
     Use one client per event loop, and one for all tasks in it: the limits are counted in it. Where several processes or
     hosts ask about the same apps, have them count together: `limits="file"` or `limits="redis://HOST:PORT/DB"`, or
     FLYASYNC_LIMITS in the environment (see `Limits.shared`). Leaving the block, or
@@ -78,22 +83,25 @@ class FlyClient:
         limits: Limits | str | None = None,
         retry: RetryPolicy | None = None,
         timeout: float | Timeouts = 30.0,
+        max_answer: int = MAX_ANSWER,
         on_event: OnClientEvent = log_event,
     ) -> None:
+        token = hidden(token)
         self.limits = _limits(limits)
         self.base_url = find_base_url(base_url)
         # An emulator that is named here goes before whatever the environment says is beside the API.
-        around = {} if base_url and is_here(self.base_url) else os.environ
+        around = _nothing if base_url and is_here(self.base_url) else os.getenv
         self.api_url = find_api_url(api_url, around, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         self._policy = policy = _policy(retry)
         own, found = _tokens(token, self.base_url)
-        session = Session(self.base_url, own, timeouts)
+        _check_size(max_answer)
+        session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
-        companion = Session(self.api_url, found and found.whole, timeouts)
+        companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
         pace, self._shared = pacing(self.limits, self.base_url, on_event)
-        self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event)
-        self._companion = Sender(companion, Buckets(COMPANION), policy, on_event)
+        self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event, secret_texts)
+        self._companion = Sender(companion, Buckets(COMPANION), policy, on_event, secret_texts)
         self._spans = Spans(on_event)
         self._caller, self._beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(self._beside)
@@ -214,6 +222,7 @@ class FlyClient:
         codes and paths. A query is repeated after a lost answer, a mutation is not. Pass secrets as `variables`, never
         in the text of the query.
         """
+        query, variables = hidden(query), hidden(variables)
         return await self._graphql.ask(query, variables)
 
     async def aclose(self, *, grace: float = 5.0) -> None:
@@ -250,6 +259,15 @@ def _policy(given: Any) -> RetryPolicy:
     if not isinstance(given, RetryPolicy):
         raise InvalidInput(f"retry is {given!r}, but must be a RetryPolicy, such as RetryPolicy(attempts=3)")
     return given
+
+
+def _nothing(_: str) -> None:
+    """Find nothing in the environment."""
+
+
+def _check_size(given: Any) -> None:
+    if type(given) is not int or given < 1:
+        raise InvalidInput(f"max_answer is {given!r}, but must be a whole number of bytes, 1 or more")
 
 
 def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | None]:

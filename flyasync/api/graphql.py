@@ -7,7 +7,9 @@ from typing import Any
 from attrs import frozen
 
 from flyasync.api.call import Caller
-from flyasync.errors import GraphQLFailed, Unreadable
+from flyasync.errors import CallFailed, GraphQLFailed
+from flyasync.text import each_text
+from flyasync.wire.judge import Redaction
 from flyasync.wire.request import Repeat, Request
 
 # More than mutations may hold the word; those are then not repeated either, which is safe.
@@ -28,31 +30,39 @@ class GraphQL:
 
         Queries of one `identifier`, the query's name unless given, share a rate limit.
         """
+        changes = bool(_MUTATION.search(query))
         name = _NAME.search(query)
         request = Request(
             operation="graphql",
             identifier=identifier or (name[1] if name else "-"),
             method="POST",
             path="/graphql",
-            repeat=Repeat.UNSENT if _MUTATION.search(query) else Repeat.ANYTIME,
+            repeat=Repeat.UNSENT if changes else Repeat.ANYTIME,
             body={"query": query, "variables": dict(variables or {})},
+            changes=changes,
         )
-        return _data(request, await self._caller.ask(request))
+        answer = await self._caller.ask(request)
+        failure = _failure(request, answer, self._caller.redaction)
+        if failure is None:
+            data: dict[str, Any] = answer["data"]
+            return data
+        del answer  # which no traceback with locals is to show
+        raise failure
 
 
-def _data(request: Request, answer: Any) -> dict[str, Any]:
+def _failure(request: Request, answer: Any, redaction: Redaction) -> CallFailed | None:
+    """Return what is wrong with an answer, if anything, without the secrets that it repeats."""
     if not isinstance(answer, dict):
-        raise Unreadable(request.operation, request.identifier, "the answer is not as GraphQL has it")
+        return request.unreadable("the answer is not as GraphQL has it")
     if errors := answer.get("errors"):
         details = errors if isinstance(errors, list) else [errors]
-        raise GraphQLFailed(
+        return GraphQLFailed(
             request.operation,
             request.identifier,
-            details,
+            each_text(redaction(request), details),
             data=answer.get("data"),
-            may_have_happened=request.repeat is Repeat.UNSENT,
+            may_have_happened=request.changes,
         )
     if not isinstance(answer.get("data"), dict):
-        raise Unreadable(request.operation, request.identifier, "the answer holds neither data nor errors")
-    data: dict[str, Any] = answer["data"]
-    return data
+        return request.unreadable("the answer holds neither data nor errors")
+    return None

@@ -129,9 +129,8 @@ def _read(row: Any, request: Request) -> LogLine | Unreadable:
 
 
 def _unreadable(request: Request, message: str, cause: Exception) -> Unreadable:
-    unreadable = Unreadable(request.operation, request.subject, message, advice="Go on reading: the next line follows")
+    unreadable = request.unreadable(message, advice="Go on reading: the next line follows")
     unreadable.__cause__ = cause
-    unreadable.may_have_happened = False
     return unreadable
 
 

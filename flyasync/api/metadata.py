@@ -114,6 +114,6 @@ class Metadata:
             await self._caller.ask(ask)
         except WrongState as refused:
             # Of this operation's 412 the documents promise the meaning, but no wording.
-            raise StaleVersion(
-                *refused.args, status=refused.status, code=refused.code, request_id=refused.request_id
-            ) from refused
+            stale = StaleVersion(*refused.args, status=refused.status, code=refused.code, request_id=refused.request_id)
+            stale.may_have_happened = refused.may_have_happened
+            raise stale from refused

@@ -27,7 +27,9 @@ class Orgs:
         try:
             return tuple(structure(_renamed(node), Organization) for node in answer["organizations"]["nodes"])
         except (Mismatch, KeyError, TypeError) as error:
-            raise Unreadable("graphql", "Organizations", f"the answer lists no organizations: {error}") from error
+            raise Unreadable(
+                "graphql", "Organizations", f"the answer lists no organizations: {error}", may_have_happened=False
+            ) from error
 
 
 def _renamed(node: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,12 @@ class Pages(AsyncIterator[Row]):
 
     def _end(self) -> None:
         if self._is_circular:
-            raise Unreadable(self._operation, self._identifier, "the list leads back to the page it was on before")
+            raise Unreadable(
+                self._operation,
+                self._identifier,
+                "the list leads back to the page it was on before",
+                may_have_happened=False,
+            )
         if self.error_regions and not self._on_error_regions:
             raise IncompleteList(self._operation, self._identifier, self.error_regions)
         raise StopAsyncIteration

@@ -49,6 +49,7 @@ class Platform:
                 org_slug,
                 to="POST platform/placements",
                 repeat=Repeat.ANYTIME,
+                changes=False,
                 body={
                     "org_slug": org_slug,
                     **given(

@@ -7,6 +7,7 @@ from typing import Final
 from flyasync.api.call import Caller, given, request
 from flyasync.errors import InvalidInput
 from flyasync.models.action import ExecResult, Memory, ProcessStat, ReclaimedMemory
+from flyasync.text import hidden
 from flyasync.wire.request import Repeat
 
 EXEC_SECONDS: Final = 60.0
@@ -38,6 +39,7 @@ class Processes:
         Not repeated when the answer is lost. Cancelled, the command may have run, and may run on; closing the client
         cuts it short in the same way.
         """
+        command, stdin = hidden(command), hidden(stdin)
         if not command:
             raise InvalidInput("the command is empty: give what to run, such as ['ls', '-l']")
         words = {"cmd": command} if isinstance(command, str) else {"command": list(command)}

@@ -2,14 +2,15 @@
 
 import base64
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from attrs import frozen
 
 from flyasync.api.call import Caller, QueryValue, given, request
-from flyasync.errors import Unreadable
 from flyasync.models.secret import SecretsUpdate
 from flyasync.models.secret_key import KeyWork, SecretKey, SecretKeyList
+from flyasync.text import hidden
 from flyasync.wire.request import Repeat, Request
 
 
@@ -49,6 +50,7 @@ class SecretKeys:
 
     async def set(self, app: str, name: str, *, type: str, value: bytes) -> SecretKey:  # noqa: A002 - the API's word
         """Bring a key of your own, in place of the one that has the name. Repeated after a lost answer."""
+        value = hidden(value)
         ask = request(
             "secret_keys.set",
             app,
@@ -98,6 +100,7 @@ class SecretKeys:
 
         Raises BadRequest for a key whose type cannot. Changes nothing, and is repeated after a lost answer.
         """
+        plaintext, associated_data = hidden(plaintext), hidden(associated_data)
         body = {"plaintext": plaintext, **given(associated_data=associated_data)}
         return await self._work(_asks("encrypt", app, name, body, min_version), "ciphertext")
 
@@ -114,26 +117,28 @@ class SecretKeys:
 
         Raises BadRequest when either was tampered with, or made with another key.
         """
+        ciphertext, associated_data = hidden(ciphertext), hidden(associated_data)
         body = {"ciphertext": ciphertext, **given(associated_data=associated_data)}
         return await self._work(_asks("decrypt", app, name, body, min_version), "plaintext")
 
     async def sign(self, app: str, name: str, plaintext: bytes, *, min_version: int | None = None) -> bytes:
         """Sign `plaintext`. Raises BadRequest for a key whose type cannot."""
+        plaintext = hidden(plaintext)
         return await self._work(_asks("sign", app, name, {"plaintext": plaintext}, min_version), "signature")
 
     async def verify(
         self, app: str, name: str, plaintext: bytes, signature: bytes, *, min_version: int | None = None
     ) -> None:
         """Make sure that `signature` is this key's for `plaintext`. Raises BadRequest when it is not."""
+        plaintext, signature = hidden(plaintext), hidden(signature)
         body = {"plaintext": plaintext, "signature": signature}
         await self._caller.ask(_asks("verify", app, name, body, min_version))
 
     async def _work(self, ask: Request, result: str) -> bytes:
-        text = getattr(await self._caller.read(ask, KeyWork), result)
-        try:
+        text = hidden(getattr(await self._caller.read(ask, KeyWork), result))
+        with suppress(TypeError, ValueError):
             return base64.b64decode(text, validate=True)
-        except (TypeError, ValueError):  # its message, or what led to it, must not show the text
-            raise Unreadable(ask.operation, ask.subject, f"the {result} is missing or is not base64") from None
+        raise ask.unreadable(f"the {result} is missing or is not base64")
 
 
 def _asks(deed: str, app: str, name: str, body: dict[str, Any], min_version: int | None) -> Request:
@@ -145,6 +150,7 @@ def _asks(deed: str, app: str, name: str, body: dict[str, Any], min_version: int
         repeat=Repeat.ANYTIME,
         query={"min_version": min_version},
         body={key: _text(value) for key, value in body.items()},
+        changes=False,
     )
 
 

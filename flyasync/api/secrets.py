@@ -6,6 +6,7 @@ from attrs import frozen
 
 from flyasync.api.call import Caller, QueryValue, request
 from flyasync.models.secret import Secret, SecretList, SecretsUpdate
+from flyasync.text import hidden
 from flyasync.wire.request import Repeat
 
 
@@ -55,6 +56,7 @@ class Secrets:
 
         Repeated after a lost answer: the same value again does no harm, though it makes another version.
         """
+        value = hidden(value)
         ask = request(
             "secrets.set",
             app,
@@ -70,6 +72,7 @@ class Secrets:
 
         One version covers all of it. Deleting one that is not there is no error. Repeated after a lost answer.
         """
+        values = hidden(values)
         ask = request(
             "secrets.update", app, to="POST apps/{}/secrets", repeat=Repeat.ANYTIME, body={"values": dict(values)}
         )

@@ -5,6 +5,7 @@ from attrs import frozen
 from flyasync.api.call import Caller, given, request
 from flyasync.models.convert import unstructure
 from flyasync.models.token import Authorization, TokenAccess, TokenInfo, TokenInfoList, VerifiedToken
+from flyasync.text import hidden
 from flyasync.wire.request import Repeat
 
 
@@ -27,8 +28,13 @@ class Tokens:
 
         Changes nothing. Raises BadRequest or Unauthorized for one that is not.
         """
+        header = hidden(header)
         ask = request(
-            "tokens.authenticate", to="POST tokens/authenticate", repeat=Repeat.ANYTIME, body={"header": header}
+            "tokens.authenticate",
+            to="POST tokens/authenticate",
+            repeat=Repeat.ANYTIME,
+            body={"header": header},
+            changes=False,
         )
         return await self._caller.read(ask, tuple[VerifiedToken, ...])
 
@@ -37,11 +43,13 @@ class Tokens:
 
         Changes nothing. Raises Forbidden or BadRequest when they do not.
         """
+        header = hidden(header)
         ask = request(
             "tokens.authorize",
             to="POST tokens/authorize",
             repeat=Repeat.ANYTIME,
             body={"header": header, "access": unstructure(access)},
+            changes=False,
         )
         return await self._caller.read(ask, Authorization)
 

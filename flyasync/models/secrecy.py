@@ -27,6 +27,8 @@ _HARMLESS: Final = re.compile(
 )
 _PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 _SAID: Final = re.compile(r"(?<![\w-])([\w-]++)[\"']?[=:\s]++(?=\S)")  # --token=x, TOKEN=x, --token x, Authorization: x
+_SECRET_MEMBERS: Final = frozenset({"value", "values", "header", "plaintext", "ciphertext", "associated_data", "stdin"})
+_NAMES_A_THING: Final = re.compile(r"(name|id|slug|region|hostname|type|cursor|after|before)$", re.IGNORECASE)
 _OPTION: Final = re.compile(r"--?[\w-]+")
 
 
@@ -60,6 +62,28 @@ def tells_a_secret(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(tells_a_secret, value)) or any(map(_announces, pairwise(value)))
     return isinstance(value, str) and (holds_a_password(value) or _gives_a_secret(value))
+
+
+def secret_texts(body: Any) -> Iterator[str]:
+    """Yield the texts in a request's body that may be secret: values of an environment, of secrets, of variables."""
+    left: list[tuple[tuple[str | int, ...], Any]] = [((), body)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, Mapping):
+            left += (((*path, key), item) for key, item in value.items())
+        elif isinstance(value, list | tuple):
+            left += (((*path, number), item) for number, item in enumerate(value))
+        elif isinstance(value, str) and _is_sent_in_secret(path, value):
+            yield value
+
+
+def _is_sent_in_secret(path: tuple[str | int, ...], value: str) -> bool:
+    first, *inside = path or ("",)
+    if first == "config":
+        return is_secret(inside, value)
+    if first == "variables":  # of GraphQL; what names a thing is left readable
+        return not _NAMES_A_THING.search(str(inside[-1]))
+    return first in _SECRET_MEMBERS or names_a_secret(str(first)) or tells_a_secret(value)
 
 
 def shown(value: Any) -> str:

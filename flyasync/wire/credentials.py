@@ -3,13 +3,14 @@
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from flyasync.errors import InvalidInput, MissingToken
+from flyasync.text import has_control, hidden
 
 PUBLIC_URL = "https://api.machines.dev"
 API_URL = "https://api.fly.io"
@@ -19,6 +20,9 @@ SOCKET = "unix://"
 TOKEN_VARIABLES = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 URL_VARIABLES = ("FLY_FLAPS_BASE_URL", "FLY_API_HOSTNAME")
 API_URL_VARIABLE = "FLY_API_BASE_URL"
+
+Getenv = Callable[[str], str | None]
+"""Reads a variable of the environment, as `os.getenv` does; not a mapping, whose repr would show them all."""
 
 _SCHEMES = ("flyv1", "bearer")
 _MACAROONS = ("fm1r", "fm1a", "fm2")
@@ -37,6 +41,11 @@ class Token:
         items = _items(self._text)
         macaroons = [item for item in items if _is_macaroon(item)]
         return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(items)}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that nothing may show: all of it, and each token in it."""
+        return (_without_scheme(self._text), *_items(self._text))
 
     @property
     def whole(self) -> "WholeToken":
@@ -68,7 +77,7 @@ def _without_scheme(text: str) -> str:
     return _without_scheme(rest) if scheme.lower() in _SCHEMES else text.strip()
 
 
-def find_token(given: str | None, environment: Mapping[str, str] = os.environ) -> Token:
+def find_token(given: str | None, getenv: Getenv = os.getenv) -> Token:
     """Give the token: the one given, then the environment's, then that of flyctl's `config.yml`.
 
     Raises MissingToken, naming every place looked at, and InvalidInput for text that no header can carry.
@@ -76,10 +85,10 @@ def find_token(given: str | None, environment: Mapping[str, str] = os.environ) -
     if given is not None:
         return _checked(given, "the argument token")
     for name in TOKEN_VARIABLES:
-        if environment.get(name, "").strip():
-            return _checked(environment[name], name)
-    file = _config_file(environment)
-    if text := _access_token(file):
+        if (getenv(name) or "").strip():
+            return _checked(getenv(name) or "", name)
+    file = _config_file(getenv("FLY_CONFIG_DIR"))
+    if text := hidden(_access_token(file)):
         return _checked(text, str(file))
     looked_at = ", ".join(["the argument token", *TOKEN_VARIABLES, f"access_token in {file}"])
     raise MissingToken(
@@ -90,7 +99,7 @@ def find_token(given: str | None, environment: Mapping[str, str] = os.environ) -
 
 def _checked(text: str, source: str) -> Token:
     """Accept text that a header can carry; the message must not show it."""
-    text = text.strip()
+    text = hidden(text.strip())
     if not _items(text):
         raise MissingToken(f"the token in {source} is empty; make one with: fly tokens create deploy -a APP")
     if not (text.isascii() and text.isprintable()):
@@ -98,8 +107,7 @@ def _checked(text: str, source: str) -> Token:
     return Token(text)
 
 
-def _config_file(environment: Mapping[str, str]) -> Path:
-    folder = environment.get("FLY_CONFIG_DIR")
+def _config_file(folder: str | None) -> Path:
     return Path(folder or os.path.expanduser("~/.fly")) / "config.yml"  # noqa: PTH111 - Path.home() raises without one
 
 
@@ -120,7 +128,7 @@ def _yaml_text(lines: Iterable[str], key: str) -> str | None:
     return None
 
 
-def find_base_url(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
+def find_base_url(given: str | None, getenv: Getenv = os.getenv) -> str:
     """Give the API's root without `/v1`: the one given, then the environment's, then the public one.
 
     A socket stays `unix:///its/path`. Raises InvalidInput for a URL that would send the token in the clear or that is
@@ -129,12 +137,12 @@ def find_base_url(given: str | None, environment: Mapping[str, str] = os.environ
     if given is not None:
         return _socket_or_root(given, "the argument base_url")
     for name in URL_VARIABLES:
-        if environment.get(name, "").strip():
-            return _socket_or_root(environment[name], name)
+        if said := (getenv(name) or "").strip():
+            return _socket_or_root(said, name)
     return PUBLIC_URL
 
 
-def find_api_url(given: str | None, environment: Mapping[str, str] = os.environ, *, base_url: str = PUBLIC_URL) -> str:
+def find_api_url(given: str | None, getenv: Getenv = os.getenv, *, base_url: str = PUBLIC_URL) -> str:
     """Give the root of GraphQL and the logs: the one given, then `FLY_API_BASE_URL`, then the public one.
 
     When the API itself is on this machine, at `base_url`, that is no public API: then they are looked for on this
@@ -143,7 +151,7 @@ def find_api_url(given: str | None, environment: Mapping[str, str] = os.environ,
     """
     if given is not None:
         return _root(given, "the argument api_url")
-    said = environment.get(API_URL_VARIABLE, "").strip()
+    said = (getenv(API_URL_VARIABLE) or "").strip()
     found = _root(said, API_URL_VARIABLE) if said else API_URL
     return base_url if is_here(base_url) and not is_here(found) else found
 
@@ -158,6 +166,7 @@ def _socket_or_root(url: str, source: str) -> str:
     path = url.strip().removeprefix(SOCKET)
     if path == url.strip():
         return _root(url, source)
+    _demand_printable(path, source)
     if not path.startswith("/") or len(path) == 1:
         raise InvalidInput(f"{source} is {url.strip()!r}, but a socket is named by its whole path: {SOCKET}/.fly/api")
     return SOCKET + path
@@ -168,6 +177,7 @@ def _root(url: str, source: str) -> str:
     # Before it is parsed: what a parser says about a broken URL may quote the password.
     if "@" in url:
         raise InvalidInput(f"{source} carries a user or password; pass the token as token=… or in FLY_API_TOKEN")
+    _demand_printable(url, source)  # urlsplit passes over line breaks in silence
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -185,6 +195,11 @@ def _root(url: str, source: str) -> str:
         )
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}" + (f":{port}" if port else "")
+
+
+def _demand_printable(url: str, source: str) -> None:
+    if has_control(url):
+        raise InvalidInput(f"{source} holds control characters or a lone surrogate, but no URL can: copy it again")
 
 
 def _stays_inside(host: str) -> bool:

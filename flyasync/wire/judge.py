@@ -31,19 +31,25 @@ from flyasync.errors import (
     StaleVersion,
     TimedOut,
     Unauthorized,
-    Unreadable,
     VolumeInUse,
     WrongState,
 )
+from flyasync.text import brief
 from flyasync.wire.rates import LONGEST_PAUSE
 from flyasync.wire.request import Reply, Request
 
+Redaction = Callable[[Request], Callable[[str], str]]
+"""Finds out what is secret in a request, and returns a function that redacts it in a text."""
 
-def judge(request: Request, reply: Reply) -> Any:
-    """Give the reply's JSON (None for an empty body) or its text, or raise the Refused that it means."""
+
+def judge(request: Request, reply: Reply, redaction: Redaction = lambda _: str) -> Any:
+    """Give the reply's JSON (None for an empty body) or its text, or raise the Refused that it means.
+
+    What a refusal repeats of secrets is redacted before anything is cut off, which could leave a part of one.
+    """
     if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
         return _read(request, reply)
-    raise _refusal(request, reply)
+    raise _refusal(request, reply, redaction(request))
 
 
 def _read(request: Request, reply: Reply) -> Any:
@@ -53,12 +59,12 @@ def _read(request: Request, reply: Reply) -> Any:
         return None
     try:
         return json.loads(reply.body)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(
-            request.operation,
-            request.subject,
-            f"the API answered HTTP {reply.status} with something that is not JSON (request {reply.request_id})",
-        ) from error
+    except RecursionError:
+        problem = "JSON that is nested too deeply"
+    except ValueError:
+        problem = "something that is not JSON"
+    # Raised out here, so that nothing leads back to frames that hold the answer.
+    raise request.unreadable(f"the API answered HTTP {reply.status} with {problem} (request {reply.request_id})")
 
 
 @frozen
@@ -69,8 +75,8 @@ class _Said:
     text: str
 
 
-def _refusal(request: Request, reply: Reply) -> Refused:
-    said = _said(reply)
+def _refusal(request: Request, reply: Reply, redacted: Callable[[str], str]) -> Refused:
+    said = _said(reply, redacted)
     kind, details = _meaning(reply, said)
     return kind(
         request.operation,
@@ -83,18 +89,18 @@ def _refusal(request: Request, reply: Reply) -> Refused:
     )
 
 
-def _said(reply: Reply) -> _Said:
+def _said(reply: Reply, redacted: Callable[[str], str]) -> _Said:
     try:
         body = json.loads(reply.body)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         text = reply.body.decode("utf-8", "replace").strip()
-        return _Said(None, text[:500] or _phrase(reply.status))
+        return _Said(None, brief(redacted(text))[:500] or _phrase(reply.status))
     # Lease answers are an envelope whose status is always "error"; the code stands beside it.
     code = body.get("code") if body.get("status") == "error" else body.get("status")
     text = body.get("message") or body.get("error") or _detail(body.get("errors")) or _phrase(reply.status)
-    return _Said(code if isinstance(code, str) else None, str(text))
+    return _Said(code if isinstance(code, str) else None, redacted(str(text)))
 
 
 def _detail(errors: Any) -> str:

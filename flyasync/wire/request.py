@@ -1,15 +1,22 @@
 """What is asked, what came back, and whether it may be asked twice."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Literal
+from json import JSONEncoder
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from attrs import Factory, define, field, frozen
 
-from flyasync.errors import InvalidInput, Refused
+from flyasync.errors import InvalidInput, Refused, Unreadable
+from flyasync.text import has_control
+
+_encoded: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_MARKS: Final = frozenset({"cursor", "next_token"})
+"""The members of a query that the API itself has given, whatever they look like."""
+_SEVERAL_LINES: Final = frozenset({"value", "cmd", "stdin", "fullchain", "private_key", "query"})
+"""The members of a body that may be any text; the others are names, such as a region or a hostname."""
 
 
 def _nothing() -> None:
@@ -55,6 +62,10 @@ class Request:
     `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` tells
     whoever holds it whether the request is under way right now. `reads` says what its answer is: JSON, or plain text.
     `clears_within` says of a refusal in which time the caller knows it to clear, 0 for no more than the refusal says.
+    `changes` says whether it may change anything. `content` is the `body` as it is sent.
+
+    Raises InvalidInput for what no HTTP request or JSON can carry, before anything is sent: control characters in a
+    name, a header or the query, lone surrogates anywhere, and a body that is nested too deeply.
     """
 
     operation: str
@@ -70,6 +81,22 @@ class Request:
     flight: Flight = field(factory=Flight, eq=False, repr=False)
     clears_within: Callable[[Refused], float] = field(default=_never, eq=False, repr=False)
     subject: str = field(default=Factory(lambda self: self.identifier, takes_self=True), kw_only=True)
+    changes: bool = field(default=Factory(lambda self: self.method != "GET", takes_self=True))
+    content: bytes | None = field(
+        init=False, eq=False, repr=False, default=Factory(lambda self: _content(self.body), takes_self=True)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in self.query:
+            if has_control(name) or (has_control(value) and name not in _MARKS):
+                raise InvalidInput(f"{name!r} is {value!r}, but {_NO_CONTROL}")
+        for name, value in self.headers.items():
+            if has_control(value):
+                raise InvalidInput(f"the header {name} holds control characters, but {_NO_CONTROL}")
+
+    def unreadable(self, message: str, *, advice: str | None = None) -> Unreadable:
+        """Return the error of an answer that is not as documented."""
+        return Unreadable(self.operation, self.subject, message, advice=advice, may_have_happened=self.changes)
 
 
 @frozen(kw_only=True)
@@ -97,7 +124,8 @@ def path(*segments: str) -> str:
 def _encode(segment: object) -> str:
     if not (quoted := _quoted(segment) if isinstance(segment, str) else ""):
         raise InvalidInput(
-            f"{segment!r} cannot name anything in a URL: it is not text, or empty, or one of '.' and '..'"
+            f"{segment!r} cannot name anything in a URL: it is not text, or empty, or one of '.' and '..', or it holds "
+            "control characters or a lone surrogate"
         )
     return quoted
 
@@ -105,7 +133,49 @@ def _encode(segment: object) -> str:
 @lru_cache(maxsize=4096)  # the same few words and names are in all of them
 def _quoted(segment: str) -> str:
     """Quote a name; nothing comes of one that cannot be in a URL."""
-    if segment not in {".", ".."}:
-        with suppress(UnicodeEncodeError):
-            return quote(segment, safe="")
-    return ""
+    return "" if segment in {".", ".."} or has_control(segment) else quote(segment, safe="")
+
+
+_NO_CONTROL: Final = "no name, header or URL can hold control characters, such as line breaks, or lone surrogates"
+
+
+def _content(body: Any) -> bytes | None:
+    """Write a body as JSON in UTF-8."""
+    if body is None:
+        return None
+    try:
+        content = _encoded(body).encode()
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except UnicodeEncodeError:
+        problem = "it holds a lone surrogate, which is not a character: read what you send as UTF-8"
+    except (TypeError, ValueError) as error:
+        problem = str(error)
+    else:
+        # JSON writes every control character with a backslash, so most bodies need no second look.
+        if b"\\" in content:
+            _check_names(body)
+        return content
+    # Raised out here, so that nothing leads back to frames that hold the body.
+    raise InvalidInput(f"what is to be sent cannot be written as JSON: {problem}")
+
+
+def _check_names(body: Any) -> None:
+    """Raise InvalidInput for a key, or a member that is a name, with control characters in it."""
+    for key in _keys(body):
+        if has_control(key):
+            raise InvalidInput(f"the name {key!r} holds control characters, but {_NO_CONTROL}")
+    for key, value in body.items() if isinstance(body, Mapping) else ():
+        if isinstance(value, str) and key not in _SEVERAL_LINES and has_control(value):
+            raise InvalidInput(f"{key} holds control characters, but {_NO_CONTROL}")
+
+
+def _keys(body: Any) -> Iterator[str]:
+    left = [body]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            yield from (key for key in value if isinstance(key, str))
+            left += value.values()
+        elif isinstance(value, list | tuple):
+            left += value

@@ -1,6 +1,7 @@
 """The order of things: retry( a turn in the bucket, an exchange, a verdict )."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -11,16 +12,13 @@ from flyasync.errors import (
     Abandoned,
     CallFailed,
     ClientClosed,
-    ConnectFailed,
     FlyError,
     NoReplyInTime,
     NotFound,
     RateLimited,
     Refused,
-    ServerFault,
-    TimedOut,
-    Unanswered,
 )
+from flyasync.text import redaction
 from flyasync.wire.events import (
     Attempt,
     Dequeued,
@@ -38,6 +36,7 @@ from flyasync.wire.limits import Buckets
 from flyasync.wire.request import Repeat, Reply, Request
 from flyasync.wire.retries import RetryPolicy, deserves_another_try, retrying
 from flyasync.wire.session import Session
+from flyasync.wire.tracebacks import trim
 
 
 @define(eq=False)
@@ -64,14 +63,9 @@ class _Call:
         """Have `failure` speak for all attempts: the last one may have reached nobody, after one that did."""
         if isinstance(failure, Refused):
             self._expect(failure)
-        if self.request.method == "GET":
-            failure.may_have_happened = False
-            if isinstance(failure, Unanswered | ServerFault | TimedOut):
-                failure.advice = "Nothing was changed by it: ask again"
-            return
-        if self.in_doubt and isinstance(failure, ConnectFailed | RateLimited):
-            failure.advice = "An earlier attempt may have happened: look before asking again"
-        failure.may_have_happened = self.in_doubt = self.in_doubt or failure.may_have_happened
+        if self.request.changes:
+            self.in_doubt = self.in_doubt or failure.may_have_happened
+        failure.may_have_happened = self.in_doubt
 
     def _expect(self, refusal: Refused) -> None:
         """Note in which time it may clear, where more is known; a 404 after a destroy in doubt is its success."""
@@ -130,10 +124,23 @@ class _Slot:
 
 
 class Sender:
-    """Sends requests: each attempt waits for its turn, and failures are retried where that is safe."""
+    """Sends requests: each attempt waits for its turn, and failures are retried where that is safe.
 
-    def __init__(self, session: Session, buckets: Buckets, policy: RetryPolicy, on_event: OnClientEvent) -> None:
+    `secrets_of` finds the texts in a request's body that are secret. No error that comes out shows them, or the token;
+    and no traceback leads through the frames of other packages, whose locals hold both.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        buckets: Buckets,
+        policy: RetryPolicy,
+        on_event: OnClientEvent,
+        secrets_of: Callable[[Any], Iterable[str]] = lambda _: (),
+    ) -> None:
         self._session = session
+        self._secrets_of = secrets_of
+        self._redacted = redaction(session.secrets)
         self._buckets = buckets
         self._policy = policy
         self._on_event = on_event
@@ -157,12 +164,24 @@ class Sender:
             async with call.clock:
                 self._calls.add(call)
                 return await self._retrying[request.repeat](call)
-        except TimeoutError as error:
+        except TimeoutError:
             failure = call.failure or _no_reply(request, call.bound)
             call.weigh(failure)
-            raise failure from error
+        except FlyError as error:
+            trim(error.redact(self.redaction(request)))
+            raise
+        except BaseException as error:
+            trim(error)
+            raise
         finally:
             self._calls.discard(call)
+        raise failure.redact(self.redaction(request))
+
+    def redaction(self, request: Request) -> Callable[[str], str]:
+        """Return a function that redacts the token, and what is secret in `request`, in a text."""
+        if request.body is None:
+            return self._redacted
+        return redaction((*self._session.secrets, *self._secrets_of(request.body)))
 
     async def attempt(self, call: _Call) -> Any:
         """Wait for a turn and a slot, exchange, and judge: once."""
@@ -231,7 +250,7 @@ class Sender:
         request.flight.on_leave()
         try:
             reply = await self._session.exchange(request)
-            return judge(request, reply)
+            return judge(request, reply, self.redaction)
         except FlyError as failure:
             error, call.failure = type(failure).__name__, failure
             call.wind()

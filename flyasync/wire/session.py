@@ -2,9 +2,10 @@
 
 import asyncio
 import errno
-import json
+import re
 import sys
 from functools import lru_cache
+from http import HTTPStatus
 from importlib.metadata import version
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -15,6 +16,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
+from flyasync.text import LONGEST_ERROR
 from flyasync.wire.credentials import SOCKET, Token
 from flyasync.wire.request import Reply, Request
 from flyasync.wire.validators import more_than, whole
@@ -22,7 +24,11 @@ from flyasync.wire.validators import more_than, whole
 if sys.platform != "win32":
     from resource import RLIMIT_NOFILE, getrlimit
 
+_PROXY = re.compile(r"\s*https?://[^/]", re.IGNORECASE)
+_JSON = {"Content-Type": "application/json"}
 AGENT = f"flyasync/{version('flyasync')}"
+MAX_ANSWER = 1 << 30
+"""Bytes of the longest answer that is read, once it is decompressed."""
 RESERVED_FILES = 128
 """File descriptors left to the rest of the program when long polls are bounded by what the system allows."""
 
@@ -50,15 +56,21 @@ class Timeouts:
 class Session:
     """One aiohttp session: its connections, its cookies, and the token that goes with every request, if there is one.
 
-    The connections open on first use. No redirect is followed, so the token stays with the host it is meant for.
+    The connections open on first use. The token is set on each request, never as a default of the session, which
+    aiohttp would also send to a proxy, in the clear. No redirect is followed, so the token stays with the host it is
+    meant for.
+    An answer of more than `max_answer` bytes is not read to its end.
     Cookies are kept, since the API pins an app to the node that created it with one; that node reads its own writes.
     """
 
-    def __init__(self, base_url: str, token: Token | None, timeouts: Timeouts) -> None:
+    def __init__(self, base_url: str, token: Token | None, timeouts: Timeouts, *, max_answer: int = MAX_ANSWER) -> None:
         self._base_url = base_url
         self._root = "http://localhost" if base_url.startswith(SOCKET) else base_url
         self.host = urlsplit(self._root).hostname or "localhost"
-        self._token = token
+        self.secrets = token.secrets if token else ()
+        """What no text may show: the token, and its parts."""
+        self._authorized = {"Authorization": token.authorization} if token else {}
+        self._max_answer = max_answer
         self._timeouts = timeouts
         self._calls = asyncio.Semaphore(timeouts.calls)
         self.polls = _affordable(timeouts.polls)
@@ -93,9 +105,12 @@ class Session:
         try:
             return await (self._call(request) if request.poll is None else self._poll(request))
         except aiohttp.InvalidURL:
-            raise _no_proxy(request) from None
+            pass  # it shows the URL, and so a password
         except _FOREIGN as error:
             raise self._own(request, error) from error
+        advice = "Write it as http://host:port in https_proxy"
+        text = "the proxy in the environment is not an http URL"
+        raise ConnectFailed(request.operation, request.subject, text, advice=advice, is_temporary=False)
 
     async def _call(self, request: Request) -> Reply:
         """Send an ordinary call, for which closing waits."""
@@ -117,21 +132,38 @@ class Session:
                 self._cuts.discard(cut)
 
     async def _send(self, request: Request) -> Reply:
-        body, headers, skipped = None, request.headers, None
-        if request.body is not None:
-            body, headers = json.dumps(request.body).encode(), {**headers, "Content-Type": "application/json"}
-        elif request.method != "GET":
-            skipped = ("Content-Type",)  # else aiohttp gives a POST without a body the type application/octet-stream
+        # What is sent is in no local: a traceback with locals would show it.
+        typed = {} if request.content is None else _JSON
+        # Else aiohttp gives a POST without a body the type application/octet-stream.
+        skipped = None if typed or request.method == "GET" else ("Content-Type",)
         async with self._open().request(
             request.method,
             self._url(request),
-            data=body,
-            headers=headers,
+            data=request.content,
+            headers={**self._authorized, **typed, **request.headers},
             skip_auto_headers=skipped,
             timeout=self._patience(request),
             allow_redirects=False,
         ) as response:
-            return Reply(status=response.status, headers=response.headers, body=await response.read())
+            return Reply(status=response.status, headers=response.headers, body=await self._body(request, response))
+
+    async def _body(self, request: Request, response: aiohttp.ClientResponse) -> bytes:
+        """Read an answer, of one that is an error no more than its text can hold; raise Unreadable for one too long."""
+        is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
+        left = LONGEST_ERROR if is_error else self._max_answer
+        chunks = []
+        while chunk := await response.content.readany():
+            chunks.append(chunk)
+            left -= len(chunk)
+            if left < 0:
+                if not is_error:
+                    raise request.unreadable(
+                        f"the answer is longer than {self._max_answer} bytes, so it was not read to its end",
+                        advice="Ask for less, or let the client read more: max_answer=",
+                    )
+                chunks[-1] = chunk[:left]
+                break
+        return b"".join(chunks)
 
     async def close(self, *, grace: float = 5.0) -> None:
         """Let calls under way finish for up to `grace` seconds, then close; waits are cut at once."""
@@ -155,10 +187,7 @@ class Session:
             self._client = aiohttp.ClientSession(
                 connector=_connector(self._base_url),
                 cookie_jar=aiohttp.CookieJar(unsafe=_is_address(url.hostname or "")),
-                headers={
-                    **({"Authorization": self._token.authorization} if self._token else {}),
-                    "User-Agent": AGENT,
-                },
+                headers={"User-Agent": AGENT},
                 middlewares=(_send_once,),
                 # Not trust_env: it would also let a password of ~/.netrc claim the token's place, at a thread per call.
                 proxy=_proxy(url),
@@ -166,7 +195,7 @@ class Session:
         return self._client
 
     def _url(self, request: Request) -> URL:
-        query = f"?{urlencode(request.query)}" if request.query else ""
+        query = f"?{urlencode(request.query, errors='replace')}" if request.query else ""
         return URL(f"{self._root}{request.path}{query}", encoded=True)
 
     def _own(self, request: Request, error: Exception) -> FlyError:
@@ -178,7 +207,7 @@ class Session:
             text = f"no connection to {self._base_url} within {self._timeouts.connect:g} s"
             return ConnectFailed(operation, subject, text)
         if isinstance(error, _NeverMade):
-            return ConnectFailed(operation, subject, str(error))
+            return ConnectFailed(operation, subject, str(error), advice=_CHECK_PROXY, is_temporary=error.is_temporary)
         is_late = isinstance(error, TimeoutError)
         if self._is_closed and (request.poll is not None or not is_late):
             return _closed_during(request)
@@ -199,6 +228,13 @@ class _BrokenOff(Exception):
 class _NeverMade(Exception):
     """A proxy did not make the connection."""
 
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"the proxy answered {status} {reason}")
+        self.is_temporary = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+_CHECK_PROXY = "Check the proxy in https_proxy"
+
 
 _FOREIGN = (aiohttp.ClientError, TimeoutError, _NeverMade, _BrokenOff)
 
@@ -215,7 +251,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _BrokenOff(str(error)) from error
     except aiohttp.ClientHttpProxyError as error:
-        failure: Exception = _NeverMade(f"the proxy answered {error.status} {error.message}")
+        failure: Exception = _NeverMade(error.status, error.message)
     except aiohttp.ClientResponseError as error:
         failure = _BrokenOff(error.message)
     # Raised out here, so that nothing leads back to errors whose repr shows the request's headers, and so the token.
@@ -224,24 +260,22 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 def _closed_during(request: Request) -> ClientClosed:
     text = f"{request.operation} {request.subject}: the client was closed during the call"
-    return ClientClosed(text, may_have_happened=request.method != "GET")
-
-
-def _no_proxy(request: Request) -> ConnectFailed:
-    failure = ConnectFailed(request.operation, request.subject, "the proxy in the environment is not a URL")
-    failure.is_temporary, failure.advice = False, "Nothing was sent; write it as http://host:port in https_proxy"
-    return failure
+    return ClientClosed(text, may_have_happened=request.changes)
 
 
 def _connect_failed(operation: str, identifier: str, error: aiohttp.ClientConnectorError) -> ConnectFailed:
-    failure = ConnectFailed(operation, identifier, str(error))
+    advice = None
     if error.os_error.errno in {errno.EMFILE, errno.ENFILE}:
-        failure.is_temporary = False
-        failure.advice = "This process may open no more files: raise `ulimit -n`, or wait on fewer machines at once"
+        advice = "This process may open no more files: raise `ulimit -n`, or wait on fewer machines at once"
     elif isinstance(error, aiohttp.ClientSSLError):
-        failure.is_temporary = False
-        failure.advice = "Nothing was sent; the host could not prove who it is"
-    return failure
+        advice = (
+            "The host could not prove who it is: check the base URL and the proxy, and whether this machine knows who "
+            "signed its certificate (SSL_CERT_FILE)"
+        )
+    is_temporary = advice is None
+    if is_temporary and isinstance(error, aiohttp.ClientProxyConnectionError):
+        advice = _CHECK_PROXY
+    return ConnectFailed(operation, identifier, str(error), advice=advice, is_temporary=is_temporary)
 
 
 def _affordable(polls: int) -> int:
@@ -263,7 +297,10 @@ def _proxy(url: SplitResult) -> str | None:
     """Give the environment's proxy; one may carry TLS, but must not see a token that travels in the clear."""
     if url.scheme != "https" or proxy_bypass(url.hostname or ""):
         return None
-    return getproxies().get("https")
+    proxy = getproxies().get("https")
+    if proxy and not _PROXY.match(proxy):
+        raise aiohttp.InvalidURL(proxy)
+    return proxy
 
 
 def _is_address(host: str) -> bool:

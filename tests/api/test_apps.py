@@ -98,7 +98,7 @@ async def test_a_name_of_somebody_else_is_forbidden_and_a_free_one_not_found(
     fly: FlyClient, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault(does="refuse", app="theirs", status=403, body={"error": "unauthorized"}))
-    with pytest.raises(Forbidden):
+    with pytest.raises(Forbidden, match=r"The name 'theirs' is taken: .* choose another name; if it is, this token"):
         await fly.apps.get("theirs")
     with pytest.raises(NotFound, match="app not found"):
         await fly.apps.get("free")

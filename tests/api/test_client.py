@@ -7,12 +7,12 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
-from flyasync.errors import ClientClosed, InvalidInput, MissingToken, NoReplyInTime
+from flyasync.errors import ClientClosed, InvalidInput, MissingToken, NoReplyInTime, Unreadable
 from flyasync.wire.events import Attempt, ClientEvent
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.retries import RetryPolicy
 from flyasync.wire.session import Timeouts
-from tests.api.asking import NGINX, client, count, now, running
+from tests.api.asking import NGINX, Ask, asked, client, count, now, running
 
 SECRET = "fm2_s3cret"
 
@@ -167,3 +167,21 @@ async def test_a_closed_client_is_closed_to_graphql_and_logs_too(emulator: Emula
         await fly.orgs.list()
     with pytest.raises(ClientClosed):
         await anext(fly.logs.stream("web"))
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "1 GiB", None, True, float("inf")])
+def test_a_limit_of_answers_that_makes_no_sense_is_refused(size: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"max_answer is .*, but must be a whole number of bytes, 1 or more"):
+        FlyClient("token", max_answer=size)
+
+
+@pytest.mark.parametrize("ask", [lambda fly: fly.apps.get("web"), lambda fly: fly.graphql("{ a }")])
+async def test_an_answer_that_is_too_long_is_not_read_to_its_end(ask: Ask) -> None:
+    async with (
+        asked({"data": {}, "name": "x" * 1000}) as (recorder, _),
+        FlyClient("token", base_url=recorder.url, api_url=recorder.url, max_answer=1000) as fly,
+    ):
+        with pytest.raises(Unreadable, match=r"longer than 1000 bytes.*max_answer=") as caught:
+            await ask(fly)
+    assert not caught.value.may_have_happened
+    assert len(recorder.heard) == 1

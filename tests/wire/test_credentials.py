@@ -10,6 +10,10 @@ from flyasync.wire.credentials import API_URL, PUBLIC_URL, Token, find_api_url, 
 from tests.wire.scripted import SECRET
 
 
+def unset(_: str) -> None:
+    """Find nothing in the environment."""
+
+
 def config(folder: Path, text: str | bytes) -> dict[str, str]:
     (folder / "config.yml").write_bytes(text if isinstance(text, bytes) else text.encode())
     return {"FLY_CONFIG_DIR": str(folder)}
@@ -29,7 +33,7 @@ def test_the_token_is_looked_for_in_order(
     given: str | None, variables: dict[str, str], found: str, tmp_path: Path
 ) -> None:
     environment = {**config(tmp_path, "access_token: file\n"), **variables}
-    assert find_token(given, environment).authorization == found
+    assert find_token(given, environment.get).authorization == found
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_the_token_is_looked_for_in_order(
     ],
 )
 def test_the_scheme_follows_from_the_kind_of_token(text: str, authorization: str) -> None:
-    assert find_token(text, {}).authorization == authorization
+    assert find_token(text, unset).authorization == authorization
 
 
 @pytest.mark.parametrize(
@@ -64,24 +68,24 @@ def test_the_scheme_follows_from_the_kind_of_token(text: str, authorization: str
     ],
 )
 def test_the_config_file_is_read_as_flyctl_writes_it(text: str, tmp_path: Path) -> None:
-    assert find_token(None, config(tmp_path, text)).authorization == "FlyV1 fm2_x"
+    assert find_token(None, config(tmp_path, text).get).authorization == "FlyV1 fm2_x"
 
 
 @pytest.mark.parametrize("text", ["", "access_token:\n", 'access_token: ""\n', "metrics_token: x\n", b"\xff\xfe"])
 def test_a_config_file_without_a_token_is_no_place(text: str | bytes, tmp_path: Path) -> None:
     with pytest.raises(MissingToken):
-        find_token(None, config(tmp_path, text))
+        find_token(None, config(tmp_path, text).get)
 
 
 def test_a_config_file_that_cannot_be_read_is_no_place(tmp_path: Path) -> None:
     (tmp_path / "config.yml").mkdir()
     with pytest.raises(MissingToken):
-        find_token(None, {"FLY_CONFIG_DIR": str(tmp_path)})
+        find_token(None, {"FLY_CONFIG_DIR": str(tmp_path)}.get)
 
 
 def test_a_missing_token_names_every_place_and_the_cure(tmp_path: Path) -> None:
     with pytest.raises(MissingToken) as caught:
-        find_token(None, {"FLY_CONFIG_DIR": str(tmp_path)})
+        find_token(None, {"FLY_CONFIG_DIR": str(tmp_path)}.get)
     for place in ("the argument token", "FLY_ACCESS_TOKEN", "FLY_API_TOKEN", str(tmp_path / "config.yml")):
         assert place in str(caught.value)
     assert "fly tokens create deploy" in str(caught.value)
@@ -91,19 +95,19 @@ def test_without_a_config_folder_the_home_is_looked_at(monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".fly").mkdir()
     config(tmp_path / ".fly", "access_token: fm2_x\n")
-    assert find_token(None, {}).authorization == "FlyV1 fm2_x"
+    assert find_token(None, unset).authorization == "FlyV1 fm2_x"
 
 
 @pytest.mark.parametrize("text", ["", " ", "Bearer", "FlyV1 ", "Bearer FlyV1", ",", "Bearer , ,"])
 def test_an_empty_token_is_missing_and_names_its_source(text: str) -> None:
     with pytest.raises(MissingToken, match="the argument token is empty"):
-        find_token(text, {})
+        find_token(text, unset)
 
 
 @pytest.mark.parametrize("stranger", ["\n", "\r\nX-Other: 1", "\0", "\t", "é", "\x7f"])
 def test_what_no_header_can_carry_is_refused_unshown(stranger: str) -> None:
     with pytest.raises(InvalidInput, match="FLY_API_TOKEN holds characters") as caught:
-        find_token(None, {"FLY_API_TOKEN": f"{SECRET}{stranger}{SECRET}"})
+        find_token(None, {"FLY_API_TOKEN": f"{SECRET}{stranger}{SECRET}"}.get)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
@@ -122,7 +126,7 @@ def test_a_token_shows_nothing_of_itself() -> None:
     ],
 )
 def test_the_base_url_is_looked_for_in_order(given: str | None, variables: dict[str, str], url: str) -> None:
-    assert find_base_url(given, variables) == url
+    assert find_base_url(given, variables.get) == url
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_the_base_url_is_looked_for_in_order(given: str | None, variables: dict[
     ],
 )
 def test_the_root_of_a_host_is_accepted(given: str, url: str) -> None:
-    assert find_base_url(given, {}) == url
+    assert find_base_url(given, unset) == url
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_the_root_of_a_host_is_accepted(given: str, url: str) -> None:
 )
 def test_plain_http_to_elsewhere_is_refused(given: str) -> None:
     with pytest.raises(InvalidInput, match="over plain http the token could be read on the way"):
-        find_base_url(given, {})
+        find_base_url(given, unset)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_plain_http_to_elsewhere_is_refused(given: str) -> None:
 )
 def test_what_is_no_root_of_a_host_is_refused(given: str) -> None:
     with pytest.raises(InvalidInput, match="the argument base_url"):
-        find_base_url(given, {})
+        find_base_url(given, unset)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,7 @@ def test_what_is_no_root_of_a_host_is_refused(given: str) -> None:
 )
 def test_credentials_in_a_url_are_refused_unshown(given: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        find_base_url(None, {"FLY_FLAPS_BASE_URL": given})
+        find_base_url(None, {"FLY_FLAPS_BASE_URL": given}.get)
     assert "FLY_FLAPS_BASE_URL" in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
@@ -242,7 +246,7 @@ def test_graphql_gets_every_token_the_macaroons_first(text: str, header: str) ->
 def test_graphql_and_logs_are_looked_for_in_order(
     given: str | None, variables: dict[str, str], base_url: str, found: str
 ) -> None:
-    assert find_api_url(given, variables, base_url=base_url) == found
+    assert find_api_url(given, variables.get, base_url=base_url) == found
 
 
 @pytest.mark.parametrize(
@@ -250,10 +254,10 @@ def test_graphql_and_logs_are_looked_for_in_order(
 )
 def test_a_place_where_the_token_could_be_read_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="api_url") as caught:
-        find_api_url(url, {})
+        find_api_url(url, unset)
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [None, "unix:///.fly/api"])
 def test_a_socket_is_found_as_a_base_url(given: str | None) -> None:
-    assert find_base_url(given, {"FLY_FLAPS_BASE_URL": " unix:///.fly/api "}) == "unix:///.fly/api"
+    assert find_base_url(given, {"FLY_FLAPS_BASE_URL": " unix:///.fly/api "}.get) == "unix:///.fly/api"

@@ -1,6 +1,7 @@
 """The order of things: retry( a turn in the bucket, an exchange, a verdict )."""
 
 import asyncio
+import copy
 import logging
 import random
 from typing import Any
@@ -17,6 +18,7 @@ from flyasync.errors import (
     NotFound,
     NotSettled,
     RateLimited,
+    Refused,
     ServerFault,
     Unreadable,
 )
@@ -648,6 +650,55 @@ async def test_a_read_that_failed_has_changed_nothing_and_says_so(failing: Step)
     assert not error.may_have_happened
     assert "ask again" in str(error)
     await office.sender.close(grace=0)
+
+
+UNTRUSTED = ConnectFailed("machines.start", "m1", "who?", advice="Renew the certificate", is_temporary=False)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_advice_of_an_error_is_not_overwritten(method: str) -> None:
+    office = Office(copy.copy(UNTRUSTED))
+    error, _ = await office.ending(office.send(method=method))
+    assert str(error) == "machines.start m1: who?. Nothing was sent. Renew the certificate"
+    await office.sender.close(grace=0)
+
+
+async def test_an_earlier_attempt_is_told_of_beside_the_advice() -> None:
+    office = Office(copy.copy(LOST), copy.copy(UNTRUSTED))
+    error, _ = await office.ending(office.send())
+    assert error.may_have_happened
+    assert str(error) == (
+        "machines.start m1: who?. An earlier attempt may have happened: look before asking again. Renew the certificate"
+    )
+    await office.sender.close(grace=0)
+
+
+async def test_a_read_that_cannot_be_understood_was_not_done_most_likely() -> None:
+    office = Office(a_reply(200, b"<html>"))
+    error, _ = await office.ending(office.send(method="GET"))
+    assert "done" not in str(error)
+    assert "`base_url` may lead to something that is not the Machines API" in str(error)
+    await office.sender.close(grace=0)
+
+
+async def test_what_reads_by_another_method_has_changed_nothing_either() -> None:
+    office = Office(copy.copy(LOST), attempts=1)
+    error, _ = await office.ending(office.send(method="POST", changes=False))
+    assert not error.may_have_happened
+    assert str(error).endswith("Nothing was changed by it: ask again")
+    await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize("status", [400, 409, 500])
+async def test_what_a_refusal_repeats_of_token_and_body_is_redacted(status: int) -> None:
+    told = {"error": f"no {SECRET}, no hunter2-hunter2", "status": SECRET}
+    exchange = ScriptedExchange(a_reply(status, told, fly_request_id=SECRET))
+    sender = Sender(exchange, Buckets(WIDE), RetryPolicy(attempts=1), log_event, lambda body: body.values())
+    with pytest.raises(Refused) as caught:
+        await sender.send(a_request(body={"value": "hunter2-hunter2"}))
+    assert caught.value.message == "no [redacted], no [redacted]"
+    assert SECRET not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    await sender.close(grace=0)
 
 
 async def test_not_yet_is_no_failure_of_a_long_poll() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gzip
 import logging
 import os
 import resource
@@ -9,6 +10,8 @@ import shutil
 import ssl
 import subprocess
 import traceback
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,7 +19,16 @@ from typing import Any
 
 import pytest
 
-from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, InvalidInput, NoReplyInTime
+from flyasync.errors import (
+    ClientClosed,
+    ConnectFailed,
+    ConnectionLost,
+    FlyError,
+    InvalidInput,
+    NoReplyInTime,
+    Unreadable,
+)
+from flyasync.wire.credentials import Token
 from flyasync.wire.request import Reply, Request, path
 from flyasync.wire.session import RESERVED_FILES, Session, Timeouts
 from tests.wire.scripted import (
@@ -288,17 +300,23 @@ async def test_without_files_left_it_says_so_and_is_not_worth_another_try() -> N
     assert error.__cause__.errno == errno.EMFILE
 
 
+def certified(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """Give the TLS side of a host of this name that vouches for itself, and its certificate."""
+    if not (openssl := shutil.which("openssl")):
+        pytest.skip("needs the openssl command")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=it"]
+    make += ["-addext", f"subjectAltName={name}", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([openssl, *make], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
+
+
 @pytest.fixture
 def stranger(tmp_path: Path) -> ssl.SSLContext:
     """Give the TLS side of a host that nobody vouches for."""
-    if not (openssl := shutil.which("openssl")):
-        pytest.skip("needs the openssl command")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=127.0.0.1"]
-    subprocess.run([openssl, *make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
+    return certified(tmp_path, "IP:127.0.0.1")[0]
 
 
 async def test_a_host_that_cannot_prove_who_it_is_gets_nothing(stranger: ssl.SSLContext) -> None:
@@ -310,7 +328,7 @@ async def test_a_host_that_cannot_prove_who_it_is_gets_nothing(stranger: ssl.SSL
     listening.close()
     assert type(error) is ConnectFailed
     assert not error.is_temporary
-    assert "could not prove who it is" in str(error)
+    assert "Nothing was sent. The host could not prove who it is" in str(error)
     assert not server.heard
 
 
@@ -360,6 +378,150 @@ async def test_a_proxy_carries_tls_and_when_it_refuses_nothing_happened(monkeypa
     assert type(error) is ConnectFailed
     assert "the proxy answered 407" in str(error)
     assert SECRET not in everything_about(error)
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Give the TLS side of `api.example`, for which somebody vouches whom this machine knows."""
+    context, certificate = certified(tmp_path, "DNS:api.example")
+    # aiohttp reads SSL_CERT_FILE once for all, when it is imported.
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=certificate))
+    return context
+
+
+class ConnectProxy(RawServer):
+    """A proxy without a password of its own: notes what it is asked, and connects to `port` whatever that is."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(ok)
+        self._port = port
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heard.append(await reader.readuntil(HEAD_END))
+        back, forth = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 Connection established" + HEAD_END)
+        await asyncio.gather(pipe(reader, forth), pipe(back, writer))
+
+
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while some := await reader.read(65536):
+        writer.write(some)
+    writer.close()
+
+
+@pytest.mark.parametrize("given", [{}, {"body": {"a": 1}}, {"headers": {"fly-machine-lease-nonce": "n0nce"}}])
+async def test_a_proxy_is_shown_neither_token_nor_nonce(
+    given: dict[str, Any],
+    known: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = RawServer(ok)
+    listening = await asyncio.start_server(api.serve, "127.0.0.1", 0, ssl=known)
+    proxy = ConnectProxy(listening.sockets[0].getsockname()[1])
+    proxying = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxying.sockets[0].getsockname()[1]}")
+    async with a_session("https://api.example") as session:
+        reply = await session.exchange(a_request(**given))
+    for server in (listening, proxying):
+        server.close()
+    await api.hang_up()
+    assert reply.status == 200
+    assert b"Authorization: Bearer " + SECRET.encode() in api.heard[0]
+    (head,) = proxy.heard
+    assert head.startswith(b"CONNECT api.example:443 HTTP/1.1")
+    for unsaid in (SECRET.encode(), b"\r\nauthorization", b"proxy-authorization", b"n0nce"):
+        assert unsaid not in head.lower()
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "127.0.0.1:1",
+        "host",
+        "http://",
+        "http://[::1",
+        "http://host:port",
+        "http://host:99999",
+        "://",
+        "socks5://host:1",
+    ],
+)
+async def test_a_proxy_that_is_no_url_is_named_and_not_worth_another_try(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    async with a_session("https://api.machines.test") as session:
+        error, _ = await failure(session)
+    assert type(error) is ConnectFailed
+    assert not error.is_temporary
+    assert str(error).endswith("is not an http URL. Nothing was sent. Write it as http://host:port in https_proxy")
+    assert error.__context__ is None
+
+
+async def test_a_proxy_that_is_not_there_is_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(ok) as gone:
+        monkeypatch.setenv("https_proxy", gone.url)
+    async with a_session("https://api.machines.test") as session:
+        error, _ = await failure(session)
+    assert type(error) is ConnectFailed
+    assert error.is_temporary
+    assert str(error).endswith("Nothing was sent. Check the proxy in https_proxy")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_temporary"), [("407 Who are you", False), ("403 No", False), ("503 Later", True)]
+)
+async def test_a_proxy_that_refuses_is_asked_again_only_if_that_may_help(
+    status: str, monkeypatch: pytest.MonkeyPatch, *, is_temporary: bool
+) -> None:
+    async def refuse(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(status))
+
+    async with raw_server(refuse) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        async with a_session("https://api.machines.test") as session:
+            error, _ = await failure(session)
+    assert type(error) is ConnectFailed
+    assert error.is_temporary is is_temporary
+    assert f"the proxy answered {status}. Nothing was sent. Check the proxy in https_proxy" in str(error)
+
+
+@pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
+@pytest.mark.parametrize(("size", "is_read"), [(1000, True), (1001, False), (50_000_000, False)])
+async def test_an_answer_has_a_limit_once_it_is_decompressed(coding: str | None, size: int, *, is_read: bool) -> None:
+    body = b" " * size
+    compressed = gzip.compress(body) if coding == "gzip" else zlib.compress(body) if coding else body
+
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(body=compressed, headers={"Content-Encoding": coding} if coding else {}))
+
+    async with raw_server(answer) as server:
+        session = Session(server.url, Token(SECRET), Timeouts(), max_answer=1000)
+        tracemalloc.start()
+        if is_read:
+            assert (await session.exchange(a_request())).body == body
+        else:
+            error, _ = await failure(session)
+            assert type(error) is Unreadable
+            assert str(error).endswith(
+                "the answer is longer than 1000 bytes, so it was not read to its end. Most likely it was done. "
+                "Ask for less, or let the client read more: max_answer="
+            )
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        await session.close(grace=0)
+    assert peak < 10_000_000 or coding is None  # the server holds it too
+
+
+async def test_of_an_answer_that_is_an_error_64_kb_are_read() -> None:
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(http("500 No", gzip.compress(b"x" * 10_000_000), {"Content-Encoding": "gzip"}))
+
+    async with talking(answer) as (server, session):
+        for _ in range(2):
+            reply = await session.exchange(a_request())
+            assert (reply.status, reply.body) == (500, b"x" * 65536)
+        assert len(server.heard) == 2
 
 
 async def test_a_proxy_is_passed_by_for_the_hosts_that_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
