@@ -1,10 +1,8 @@
 """The regions of Fly.io, and what a region expression such as `lhr,eu` means."""
 
-import math
-
 from attrs import frozen
 
-from flyasync.emulator.errors import Refused, bad_request
+from flyasync.emulator.errors import bad_request
 
 NEAREST = "iad"
 
@@ -42,7 +40,7 @@ REGIONS = (
     Region("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
     Region("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
     Region("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
-    # Retired: still listed, and no longer any place for what is new.
+    # Retired, still listed, and still taken by whoever names them; no alias leads here.
     Region("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
     Region("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
     Region("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
@@ -62,7 +60,6 @@ REGIONS = (
     Region("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
 )
 CODES = tuple(region.code for region in REGIONS)
-RETIRED = {region.code: region for region in REGIONS if region.deprecated}
 
 
 def _codes_in(geo_region: str) -> tuple[str, ...]:
@@ -89,21 +86,8 @@ def wishes(expression: str | None) -> list[tuple[str, ...]]:
 
 
 def expand(expression: str | None) -> list[str]:
-    """Return every code that a region expression allows, best first, none twice; refuse one of retired regions only."""
-    codes = list(dict.fromkeys(code for wish in wishes(expression) for code in wish))
-    current = [code for code in codes if code not in RETIRED]
-    if codes and not current:
-        text = f"Region {codes[0]} is deprecated and cannot have new resources provisioned"
-        raise Refused(422, f"{text}. Please consider using an alternate region such as {_nearest(RETIRED[codes[0]])}")
-    return current
-
-
-def _nearest(there: Region) -> str:
-    return min(_CURRENT, key=lambda here: math.dist(_place(here), _place(there))).code
-
-
-def _place(region: Region) -> tuple[float, float]:
-    return region.latitude, region.longitude
+    """Give every code a region expression allows, best first, none twice."""
+    return list(dict.fromkeys(code for wish in wishes(expression) for code in wish))
 
 
 def _wish(word: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from flyasync.emulator.images import Images
 from flyasync.emulator.loglines import worded
 from flyasync.emulator.processes import Output
 from flyasync.emulator.records import App, CheckPhase, Event, Machine, Move, Volume
-from flyasync.emulator.regions import CODES, RETIRED
+from flyasync.emulator.regions import CODES
 
 _PAST_KEPT = 120.0
 Watcher = Callable[[Machine], None]
@@ -113,7 +113,7 @@ class World:
 
     def room(self, region: str) -> int | None:
         """Count the machines a region still has room for, None for any number."""
-        capacity = 0 if region in RETIRED else self.capacity.get(region)
+        capacity = self.capacity.get(region)
         return None if capacity is None else max(0, capacity - self.occupied[region])
 
     def has_room(self, region: str) -> bool:

@@ -125,18 +125,6 @@ async def test_lists_are_filtered(api: Api) -> None:
     assert await ids("metadata.role=a&region=nrt") == []
 
 
-@pytest.mark.parametrize(("code", "alternate"), [("waw", "arn"), ("sea", "sjc")])
-async def test_nothing_new_is_placed_in_a_retired_region(api: Api, code: str, alternate: str) -> None:
-    for path, body in ((MACHINES, {"config": {"image": "nginx"}}), ("/v1/apps/web/volumes", {"name": "data"})):
-        said = await api.post(path, {**body, "region": code})
-        assert said.status == 422
-        assert said.error.startswith(f"Region {code} is deprecated and cannot have new resources provisioned")
-        assert said.error.endswith(f"alternate region such as {alternate}")
-        assert (await api.post(path, {**body, "region": f"{code},lhr"})).body["region"] == "lhr"
-    room = (await api.post("/v1/platform/placements", {"region": f"{code},lhr"})).body["Regions"]
-    assert [row["Region"] for row in room] == ["lhr"]
-
-
 async def test_a_summary_leaves_the_details_out(api: Api) -> None:
     await api.machine(lease_ttl=60)
     summary = (await api.get(f"{MACHINES}?summary=true&include_leases=true")).body[0]
