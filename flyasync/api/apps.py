@@ -30,9 +30,9 @@ class Apps:
 
         `network` puts it on a private network of its own, for its whole life. Raises InvalidInput for a name that the
         API would refuse, and NameTaken for one in use. Repeated after a lost answer: an idempotency key has the API
-        return the same app, and where the name is taken by then, the app counts as created if it is in `org_slug`.
-        For a minute, calls about it are repeated while parts of the API do not know it yet. Cancelled, it may have been
-        created.
+        return the same app. Where that fails too, be it that the name is taken by then, the app is looked for, and
+        counts as created if it is in `org_slug`. For a minute, calls about it are repeated while parts of the API do
+        not know it yet. Cancelled, it may have been created.
         """
         refuse(check_app_name(app))
         ask = request(
@@ -54,16 +54,17 @@ class Apps:
         try:
             # The documents show an answer without a name.
             made = await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
-        except NameTaken as taken:
-            made = await self._made(app, org_slug, taken)
+        except FlyError as error:
+            if isinstance(error, NameTaken):
+                error.advice = f"Choose another name than {app!r}; it is one namespace for all of Fly.io"
+            if not error.may_have_happened:
+                raise
+            made = await self._made(app, org_slug, error)
         self._caller.created(app)
         return made
 
-    async def _made(self, app: str, org_slug: str, taken: NameTaken) -> App:
-        """Return the app that has the name, if an attempt whose answer was lost may have made it; or raise `taken`."""
-        taken.advice = f"Choose another name than {app!r}; it is one namespace for all of Fly.io"
-        if not taken.may_have_happened:
-            raise taken
+    async def _made(self, app: str, org_slug: str, error: FlyError) -> App:
+        """Return the app that an attempt whose answer was lost has made, if it is seen to be ours; or raise `error`."""
         self._caller.created(app)  # if so, it is as new as can be
         try:
             found = await self.get(app)
@@ -71,12 +72,13 @@ class Apps:
             found = None
         except FlyError:
             self._caller.deleted(app)
-            raise taken from None
-        if found and found.organization and found.organization.slug == org_slug:
+            raise error from None
+        owner = found and found.organization and found.organization.slug
+        if found and owner == org_slug:
             return found
         self._caller.deleted(app)
-        taken.may_have_happened = False
-        raise taken
+        error.may_have_happened = found is not None and owner is None
+        raise error
 
     async def list(self, org_slug: str, *, app_role: str | None = None) -> tuple[App, ...]:
         """List the apps of an organization; needs a token of the organization, not of one app."""

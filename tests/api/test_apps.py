@@ -5,7 +5,16 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
-from flyasync.errors import FlyError, Forbidden, InvalidInput, NameTaken, NotFound, Unauthorized, Unreadable
+from flyasync.errors import (
+    FlyError,
+    Forbidden,
+    InvalidInput,
+    NameTaken,
+    NotFound,
+    ServerFault,
+    Unauthorized,
+    Unreadable,
+)
 from tests.api.asking import NGINX, Ask, Reply, asked, client, count, now, scripted, sent_by
 
 NAMED = {"name": "web"}
@@ -142,7 +151,7 @@ async def test_a_name_that_is_not_seen_to_be_ours_stays_taken(shown: Reply) -> N
     async with scripted(LOST, TAKEN, shown) as (server, fly):
         with pytest.raises(NameTaken, match="another name than 'web'") as caught:
             await fly.apps.create("web", org_slug="personal")
-    assert not caught.value.may_have_happened
+    assert caught.value.may_have_happened == (shown is NOWHERE)
     assert len(server.heard) == 3
 
 
@@ -151,6 +160,22 @@ async def test_a_name_whose_app_cannot_be_seen_stays_in_doubt() -> None:
         with pytest.raises(NameTaken) as caught:
             await fly.apps.create("web", org_slug="personal")
     assert caught.value.may_have_happened
+
+
+async def test_an_app_whose_creation_is_never_answered_is_looked_for() -> None:
+    async with scripted(*[LOST] * 5, UNKNOWN, OURS) as (server, fly):
+        made = await fly.apps.create("web", org_slug="personal")
+    assert made.organization is not None
+    assert [sent.line.split()[0] for sent in server.heard] == [*["POST"] * 5, "GET", "GET"]
+
+
+@pytest.mark.parametrize("shown", [THEIRS, NOWHERE, FORBIDDEN, (400, {"error": "no"})])
+async def test_an_app_that_is_not_seen_to_be_ours_was_not_created(shown: Reply) -> None:
+    async with scripted(*[LOST] * 5, shown) as (server, fly):
+        with pytest.raises(ServerFault) as caught:
+            await fly.apps.create("web", org_slug="personal")
+    assert caught.value.may_have_happened == (shown is NOWHERE or shown[0] == 400)
+    assert len(server.heard) == 6
 
 
 async def test_a_name_that_was_taken_before_the_first_attempt_is_not_asked_after() -> None:

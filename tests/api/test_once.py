@@ -71,6 +71,8 @@ TROUBLE: list[dict[str, Any]] = [
     *({"does": "refuse", "status": status} for status in (408, 429, 500, 502, 503, 504)),
     {"does": "delay", "seconds": 3},
     {"does": "delay", "seconds": 8},
+    {"does": "refuse", "status": 400, "body": {"error": "MANIFEST_UNKNOWN"}},
+    {"does": "refuse", "status": 412, "body": {"error": "volume already claimed by machine "}},
 ]
 
 
@@ -227,6 +229,34 @@ async def test_cancelled_in_line_nothing_is_sent(fly: FlyClient, emulator: Emula
     assert isinstance(ended[4], asyncio.CancelledError)
     assert (creations[4].machine, creations[4].may_have_happened) == (None, False)
     assert made_in(emulator) == [f"one-{number}" for number in range(4)]
+
+
+async def test_cancelled_while_a_refusal_clears_nothing_more_is_sent(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    emulator.faults.add(
+        Fault(does="refuse", action="createMachine", status=400, body={"error": "MANIFEST_UNKNOWN"}, times=3)
+    )
+    creation = a_creation()
+    ask = asyncio.create_task(fly.machines.once.create(creation))
+    await asyncio.sleep(2)
+    before = now()
+    ask.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ask
+    assert now() - before < 0.01
+    assert (creation.machine, creation.may_have_happened) == (None, False)
+    await asyncio.sleep(30)
+    assert made_in(emulator) == []
+
+
+async def test_an_urgent_create_goes_ahead_of_all_that_wait(fly: FlyClient, emulator: Emulator, app: str) -> None:
+    waiting = [asyncio.create_task(fly.machines.once.create(a_creation(f"one-{number}"))) for number in range(6)]
+    await asyncio.sleep(0.5)
+    await fly.machines.once.create(a_creation("urgent", is_urgent=True))
+    assert len(emulator.world.machines) <= 5
+    await asyncio.gather(*waiting)
+    assert len(emulator.world.machines) == 7
 
 
 async def test_cancelled_under_way_the_answer_is_heard_first(fly: FlyClient, emulator: Emulator, app: str) -> None:
