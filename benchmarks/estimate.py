@@ -1,90 +1,167 @@
-"""How close the estimate of a deploy comes, in virtual time: `python -m benchmarks.estimate [--quick]`.
+"""How close the estimates of a deploy come, in virtual time: `python -m benchmarks.estimate [--quick]`.
 
-300 machines in 30 regions, of 1, 3 and 30 apps by one client: launched; made by a rolling deploy; updated by one. Each
-time what was estimated before the first change beside what it took, their ratio, and the 429s. Boots are fixed, and
-then of any length that the emulator's default allows.
+Each shape is deployed on boots of 2 s, of 20 s, and of anything from 1 to 60 s, with the published limits on. `before`
+is what its plan said, from the events of the machines there. On fixed boots what counts is how far `left` was off in
+each event from the third machine up on, as a share of what it may be: a quarter, or 3 s where that is more. Else
+it is how often the range held the time that was really left: before the first change (as long as no boots are known it
+must be at least what was said), in the first event with a range, in the first of the second half, and in all events
+from the third machine up on. The last columns are the means half way: what was really left, and how wide the range was.
 """
 
 import asyncio
+import math
 import sys
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 
-from flyasync import DeployBuilder, Emulator, FlyClient, deploy_many
-from flyasync.deploy.estimate import estimate, estimate_many
-from flyasync.deploy.rehearsal import Bounds, Usual
-from flyasync.deploy.rehearsal_clock import Pace
-from flyasync.emulator.regions import CODES
+from attrs import frozen
+
+from flyasync import Check, DeployBuilder, Emulator, Estimate, FlyClient, Phase, Progress
 from flyasync.testing import run_virtual
 
-FIXED, ANY = (2.0, 2.0), (1.0, 3.0)
-REGIONS = 30
-AT_ONCE = 30
-CLOSE = 0.05
+Bounds = tuple[float, float]
+FIXED = (2.0, 20.0)
+ANY: Bounds = (1.0, 60.0)
+ENOUGH = 3
+OFTEN = 0.8
+
+BASE = DeployBuilder("web").with_image("v1").require("all")
+ONE, THREE = BASE.to_regions("iad"), BASE.to_regions("iad", "lhr", "nrt")
+SIX = BASE.to_regions("iad", "lhr", "nrt", "syd", "fra", "gru")
+CHECKED = THREE.with_check("up", Check(type="http", port=8080, path="/up", interval="2s", timeout="1s"))
+Shape = tuple[DeployBuilder | None, DeployBuilder]
+SHAPES: dict[str, Shape] = {
+    "launch, 3 regions of 4": (None, THREE.count(4)),
+    "launch, 1 region of 30": (None, ONE.count(30)),
+    "rolling, new, 3 of 4": (None, THREE.count(4).rolling()),
+    "rolling, new, 6 one by one": (None, SIX.rolling().smoke_check(5).region_by_region()),
+    "rolling, 1 of 6, one at a time": (ONE.count(6).rolling(), ONE.count(6).rolling(max_unavailable=1)),
+    "rolling, 1 of 20, three at a time": (ONE.count(20).rolling(), ONE.count(20).rolling(max_unavailable=3)),
+    "rolling, 3 of 5, checks": (CHECKED.count(5).rolling(), CHECKED.count(5).rolling(max_unavailable=2)),
+    "canary, 2 of 9, soak 30 s": (THREE.count(3).rolling(), THREE.count(3).canary(2, soak=30)),
+    "bluegreen, 3 of 4, checks": (CHECKED.count(4).rolling(), CHECKED.count(4).bluegreen(drain=5)),
+}
 
 
-def builder(machines: int, regions: int) -> DeployBuilder:
-    """Spread the machines of one app over the regions as evenly as can be."""
-    codes = CODES[: min(machines, regions)]
-    each, more = divmod(machines, len(codes))
-    return DeployBuilder("web").to_regions(*codes).count(each, **dict.fromkeys(codes[:more], each + 1)).require("all")
+@frozen
+class Told:
+    """What was estimated at some moment, and what was really left then."""
+
+    estimate: Estimate
+    really: float
+
+    @property
+    def off(self) -> float:
+        """How far the expected time is off, as a share of what it may be; without one it is all off."""
+        if self.estimate.likely is None:
+            return math.inf
+        return abs(self.estimate.likely - self.really) / max(self.really / 4, 3.0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the time really left is in the range, or is at least what was said while there is no range."""
+        return self.estimate.least <= self.really <= (math.inf if self.estimate.most is None else self.estimate.most)
+
+    @property
+    def width(self) -> float:
+        """How wide the range is."""
+        return math.inf if self.estimate.most is None else self.estimate.most - self.estimate.least
 
 
-async def estimated(fly: FlyClient, base: DeployBuilder, apps: list[str], usual: Usual) -> float:
-    """Estimate a deploy of all apps from their plans; among many the slowest shows, so each counts by itself."""
-    rate = fly.limits.rate("machines.create")
-    pace = Pace(usable=rate.usable, per_second=rate.per_second)
-    plans = await asyncio.gather(*(base.for_app(app).plan(fly) for app in apps))
-    rehearsals = 1 if len(apps) > 1 else None
-    return estimate_many((estimate(plan, pace, usual, rehearsals=rehearsals) for plan in plans), AT_ONCE)
+@frozen
+class Run:
+    """One deploy: what its plan said beside what it took, and its events from the third machine up on."""
+
+    planned: Estimate
+    took: float
+    told: Sequence[Told]
+
+    @property
+    def first(self) -> Told | None:
+        """The first event with a range."""
+        return next((each for each in self.told if each.estimate.most is not None), None)
+
+    @property
+    def half(self) -> Told | None:
+        """The first event in the second half."""
+        return next((each for each in self.told if each.really <= self.took / 2), None)
 
 
-async def deployed(fly: FlyClient, base: DeployBuilder, apps: list[str]) -> float:
-    """Deploy to all apps, and give the seconds that took."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    async with aclosing(deploy_many(fly, base, apps, at_once=AT_ONCE)) as reports:
-        async for report in reports:
-            assert report.ok, report
-    return loop.time() - begun
-
-
-async def measure(machines: int, count: int, boot: Bounds, *, seed: int) -> list[float]:
-    """Give the ratios of launch, creation and update, and print them on the way."""
-    ratios: list[float] = []
-    apps = [f"web-{number}" for number in range(1, count + 1)]
-    base = builder(machines // count, REGIONS)
-    deploys: dict[str, Callable[[], DeployBuilder]] = {
-        "launch": lambda: base.with_image("v1"),
-        "rolling, new": lambda: base.rolling().with_image("v1"),
-        "rolling, update": lambda: base.rolling().with_image("v2"),
-    }
+async def deployed(shape: Shape, boot: Bounds, seed: int) -> Run:
+    """Deploy a shape once, and compare."""
+    first, then = shape
+    events: list[Progress] = []
     async with Emulator(seed=seed, boot=boot) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
-        for app in apps:
-            await fly.apps.create(app, org_slug="personal")
-        for what, made in deploys.items():
-            guess = await estimated(fly, made(), apps, Usual(boot=boot))
-            await asyncio.sleep(10)  # a deploy that follows a plan at once waits a second for its turn to list
-            seconds = await deployed(fly, made(), apps)
-            ratios.append(guess / seconds)
-            limited = sum(emulator.refused_by_limit().values())
-            print(f"  {what:<16} {guess:7.1f} s estimated {seconds:7.1f} s taken  {ratios[-1]:.3f}  {limited} x 429")
-            assert not limited
-            await asyncio.sleep(10)
-    return ratios
+        await fly.apps.create("web", org_slug="personal")
+        if first:
+            await first.execute(fly)
+            await asyncio.sleep(30)
+            then = then.with_image("v2")
+        planned = (await then.plan(fly)).estimate
+        await asyncio.sleep(30)
+        report = await then.on_event(
+            lambda event: events.append(event) if isinstance(event, Progress) else None
+        ).execute(fly)
+        assert report.ok, report
+        assert not sum(emulator.refused_by_limit().values())
+    assert planned is not None
+    return Run(planned, report.seconds, tuple(_told(events, report.seconds, _last(events))))
+
+
+def _last(events: Sequence[Progress]) -> Phase:
+    return Phase.HEALTHY if any(each.phase is Phase.HEALTHY for each in events) else Phase.STARTED
+
+
+def _told(events: Sequence[Progress], seconds: float, is_up: Phase) -> Iterator[Told]:
+    up = 0
+    for event in events:
+        up += event.phase is is_up
+        if up >= ENOUGH and event.remaining is not None:
+            yield Told(event.remaining, seconds - event.at)
+
+
+def fixed(name: str, boot: float, runs: Sequence[Run]) -> bool:
+    """Print how far off a shape was on fixed boots, and return whether that is close enough."""
+    worst = max(told.off for run in runs for told in run.told)
+    print(f"  {name:<34} {boot:3.0f} s {runs[0].planned!s:>18} {runs[0].took:7.1f} s {worst:10.0%}")
+    return worst <= 1
+
+
+def varied(name: str, runs: Sequence[Run]) -> bool:
+    """Print how often the range held the truth, and return whether that is often enough."""
+    planned = [Told(run.planned, run.took) for run in runs]
+    firsts = [run.first for run in runs if run.first]
+    halves = [run.half for run in runs if run.half]
+    ranges = [told for run in runs for told in run.told if told.estimate.most is not None]
+    really, width = fmean(told.really for told in halves), fmean(told.width for told in halves)
+    shares = [_share(those) for those in (planned, firsts, halves, ranges)]
+    print(f"  {name:<34} {_counted(planned)} {_counted(firsts)} {_counted(halves)} {shares[3]:9.0%}", end="")
+    print(f" {really:7.0f} s {width:7.0f} s")
+    return min(shares[:3]) >= OFTEN
+
+
+def _share(those: Sequence[Told]) -> float:
+    return sum(told.holds for told in those) / len(those)
+
+
+def _counted(those: Sequence[Told]) -> str:
+    return f"{sum(told.holds for told in those):>5} of {len(those):<3}"
 
 
 async def main(*, quick: bool) -> None:
-    machines = 30 if quick else 300
-    ratios: list[float] = []
-    for boot in (FIXED, ANY):
-        for count in (1, 3) if quick else (1, 3, 30):
-            apps = f"{count} apps" if count > 1 else "one app"
-            print(f"{machines} machines, {apps}, boots of {boot[0]:g} to {boot[1]:g} s, {AT_ONCE} apps at once")
-            ratios += await measure(machines, count, boot, seed=count)
-    furthest = max(ratios, key=lambda ratio: abs(ratio - 1))
-    within = sum(abs(ratio - 1) <= CLOSE for ratio in ratios)
-    print(f"{within} of {len(ratios)} within {CLOSE:.0%}; furthest off: {furthest:.3f}")
+    seeds, shapes = (10, list(SHAPES.items())[2:5]) if quick else (50, list(SHAPES.items()))
+    close: list[bool] = []
+    print(f"  {'fixed boots':<34}  boot {'before':>18} {'took':>9} {'worst off':>10}")
+    for name, shape in shapes:
+        for boot in FIXED:
+            runs = [await deployed(shape, (boot, boot), seed) for seed in range(seeds // 5)]
+            close.append(fixed(name, boot, runs))
+    print(f"\n  {'boots of 1 to 60 s':<34} {'before':>12} {'first':>12} {'half way':>12} ", end="")
+    print(f"{'all':>9} {'left':>9} {'range':>9}")
+    for name, shape in shapes:
+        runs = [await deployed(shape, ANY, seed) for seed in range(seeds)]
+        close.append(varied(name, runs))
+    print(f"\n{sum(close)} of {len(close)} rows are close enough")
 
 
 if __name__ == "__main__":

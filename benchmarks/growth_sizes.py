@@ -25,12 +25,12 @@ from attrs import asdict, evolve, frozen
 from benchmarks.fleet.simulation import Run as Simulation, simulate
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
 from flyasync.deploy.deployment import HOME, Deployment
-from flyasync.deploy.estimate import estimate
+from flyasync.deploy.estimate import Pace, estimate
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.plan import Plan
-from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.strategies import plan as decided
+from flyasync.deploy.timings import Timings
 from flyasync.emulator import apps as emulated
 from flyasync.emulator.regions import CODES
 from flyasync.testing import mock_machine, run_virtual
@@ -75,7 +75,7 @@ def plan(machines: int) -> float:
     after = tuple(_updated(new, before))
     began = time.process_time()
     made = decided(new, Fleet(new.app, before))
-    estimate(made, Pace(usable=2, per_second=1))
+    estimate(made, Pace(usable=2, per_second=1), Timings.of(made.before, made.group))
     report = DeployReport.of(new, _done(made, after), seconds=1.0, strategy="rolling")
     shown = str(report)
     cpu = time.process_time() - began

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flyasync.api.paging import Pages as Pages
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
     from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
+    from flyasync.deploy.duration import Estimate as Estimate
     from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
     from flyasync.deploy.executor_dask import DaskExecutor as DaskExecutor
     from flyasync.deploy.executors import Executor as Executor, Job as Job
@@ -233,6 +234,7 @@ _NAMES = {
         "Deployment",
         "Requirement",
     ),
+    "flyasync.deploy.duration": ("Estimate",),
     "flyasync.deploy.events": (
         "Event",
         "Finished",

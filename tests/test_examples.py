@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import runpy
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -145,8 +146,8 @@ def test_the_deploy_benchmark_shows_its_figures(capsys: pytest.CaptureFixture[st
     assert "30 wanted, 30 there, 0 extra" in output
 
 
-def test_the_estimate_benchmark_is_close_and_meets_no_limit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_estimate_benchmark_is_close(capsys: pytest.CaptureFixture[str]) -> None:
     run("benchmarks/estimate.py", quick=True)
     output = capsys.readouterr().out
-    assert "0 x 429" in output
-    assert "furthest off: " in output
+    assert "boots of 1 to 60 s" in output
+    assert re.search(r"(\d+) of \1 rows are close enough", output), output

@@ -1,5 +1,6 @@
 """What is said of a run over many apps: before it, on its way, and at its end; pure."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from attrs import frozen
 
 from flyasync.cli.bulk_tally import Cause, Ended, Some, Tally
-from flyasync.cli.wording import LOCAL, duration, left
+from flyasync.cli.wording import LOCAL
+from flyasync.deploy.duration import duration
 
 MOST_CAUSES = 20
 """How many causes of failures, and how many remarks, are told; the JSON lines have all."""
@@ -27,7 +29,7 @@ class Run:
 
 @frozen(kw_only=True)
 class Outlook:
-    """What a run would do: apps, machines by region, and about how long it takes where all machines are made."""
+    """What a run would do: apps, machines by region, and how long it takes at least where all machines are made."""
 
     rows: int
     kept: int
@@ -76,7 +78,9 @@ def progress(tally: Tally, seconds: float) -> str:
 
 def remaining(tally: Tally, seconds: float) -> str:
     """Say how long the rest takes, or that there is no telling yet."""
-    return left(tally.seconds_left(seconds)) or ("time left not known yet" if tally.left else "none left")
+    if rest := tally.seconds_left(seconds):
+        return f"about {duration(rest)} left"
+    return "time left not known yet" if tally.left else "none left"
 
 
 def opening(run: Run, tally: Tally) -> str:
@@ -210,7 +214,8 @@ def outlined(run: Run, outlook: Outlook, at_once: int) -> Iterator[str]:
     yield f"  by strategy: {_counted('', outlook.strategies) or 'none'}"
     if outlook.makes_apps_in:
         yield f"  apps that are not there are created in {outlook.makes_apps_in}, one a second"
-    yield f"  takes about {duration(outlook.seconds)} where all machines have to be made"
+    least = duration(outlook.seconds, math.floor)
+    yield f"  takes at least {least} where all machines have to be made: no app is asked how long its boots take"
     yield "dry run: nothing was asked or changed"
 
 
@@ -231,5 +236,6 @@ def outlook_as_json(run: Run, outlook: Outlook, at_once: int) -> dict[str, Any]:
         "regions": dict(outlook.regions),
         "strategies": dict(outlook.strategies),
         "at_once": at_once,
-        "seconds": round(outlook.seconds, 1),
+        "seconds": None,
+        "seconds_least": round(outlook.seconds, 1),
     }

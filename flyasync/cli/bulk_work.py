@@ -12,10 +12,10 @@ from flyasync.cli.bulk_summary import Outlook, Run, Summary
 from flyasync.cli.bulk_tally import Ended, Some, Tally
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.estimate import estimate, estimate_many
+from flyasync.deploy.estimate import Pace, estimate, estimate_many
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.strategies import plan
+from flyasync.deploy.timings import Timings
 
 
 @frozen
@@ -127,7 +127,7 @@ def run_of(order: BulkOrder, launch: str) -> Run:
 
 @frozen
 class Prospect:
-    """What a row comes to, whatever its app: machines by region, the strategy, and about how long it takes."""
+    """What a row comes to, whatever its app: machines by region, the strategy, and how long it takes at least."""
 
     regions: Counter[str]
     strategy: str
@@ -138,8 +138,8 @@ class Prospect:
         """Look at a deploy to an app with no machine."""
         wanted = builder.deployment()
         strategy = wanted.strategy.name if wanted.strategy else "none"
-        seconds = estimate(plan(wanted, Fleet(wanted.app, ())), at, rehearsals=1)
-        return cls(Counter(dict(wanted.counts)), strategy, seconds)
+        takes = estimate(plan(wanted, Fleet(wanted.app, ())), at, Timings())  # no app is asked, so no boots are known
+        return cls(Counter(dict(wanted.counts)), strategy, takes.least)
 
 
 def outlook(order: BulkOrder, story: Story | None, at: Pace) -> Outlook:

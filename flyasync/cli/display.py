@@ -98,7 +98,7 @@ class Lines(TextStreams):
 
     def _progress(self, event: Progress, stages: Stages) -> None:
         if stages.take(event) and stages.heading:
-            self._at(event.at, ", ".join(filter(None, [f"stage {stages.heading}", left(event.left)])))
+            self._at(event.at, ", ".join(filter(None, [f"stage {stages.heading}", left(event.remaining)])))
         self._at(event.at, f"{where(event, '->')}  {event.name}  {what(event, stages)}")
 
     def outline(self, plan: Plan, wanted: Deployment | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import asdict, fields
 
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.events import Event, Finished, Planned, Progress
 from flyasync.deploy.plan import Plan, Stage, Step, Track, Update
 
@@ -16,7 +17,8 @@ def as_json(event: Event) -> dict[str, Any]:
         case Planned():
             return {"event": "planned", "at": event.at, "plan": _plan(event.plan)}
         case Progress():
-            return {"event": "progress", **asdict(event)}
+            told = asdict(event, filter=lambda one, _: one.name != "remaining")
+            return {"event": "progress", **told, **_estimated("left", event.remaining)}
         case Finished():
             return {"event": "finished", "at": event.at, "report": event.report.to_dict()}
 
@@ -29,12 +31,18 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "fallback": plan.fallback,
         "strategy": plan.strategy,
         "group": plan.group,
-        "seconds": plan.seconds,
+        **_estimated("seconds", plan.estimate),
         "stages": [_stage(number, stage) for number, stage in enumerate(plan.stages, start=1)],
         "kept": [track.machine.name for track in plan.kept],
         "remarks": list(plan.remarks),
         "machines": list(_machines(plan)),
     }
+
+
+def _estimated(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """Give the expected seconds, null where they are not known, and between which bounds they are."""
+    least, most = (estimate.least, estimate.most) if estimate else (None, None)
+    return {name: estimate.likely if estimate else None, f"{name}_least": least, f"{name}_most": most}
 
 
 def _stage(number: int, stage: Stage) -> dict[str, Any]:

@@ -170,7 +170,7 @@ class Picture:
         done = "ready" if plan.strategy is None else "done"
         counted = f"{rows.ready(now)} of {len(rows.by_name)} {done}"
         kept = f", {rows.kept} kept" if rows.kept else ""
-        remaining = left(rows.seconds_left(now))
+        remaining = left(rows.remaining(now))
         yield Text.assemble(
             (plan.app, "bold"),
             f"  {counted}{kept}  {now:.1f} s",

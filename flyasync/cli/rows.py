@@ -8,6 +8,7 @@ from attrs import define
 from flyasync.cli.stages import Stages, last_phase
 from flyasync.cli.wording import word
 from flyasync.deploy.deployment import Wanted
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.events import Planned, Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Plan, Track, Watch
@@ -83,7 +84,7 @@ class Rows:
     plan: Plan
     by_name: dict[str, Row]
     stages: Stages
-    left: float | None = None
+    left: Estimate | None = None
     left_at: float = 0.0
     kept: int = 0
 
@@ -96,23 +97,23 @@ class Rows:
             name = track.machine.name
             rows[name] = _row(track, plan.launch, retires=stages.retires(name))
         kept = sum(track.machine.name not in rows for track in plan.kept)
-        return cls(plan, rows, stages, left=plan.seconds, left_at=planned.at, kept=kept)
+        return cls(plan, rows, stages, left=plan.estimate, left_at=planned.at, kept=kept)
 
     def take(self, event: Progress) -> None:
         """Note what an event says of its machine, of the stage, and of the time left."""
         self.stages.take(event)
         if row := self.by_name.get(event.name):
             row.take(event)
-        if event.left is not None:
-            self.left, self.left_at = event.left, event.at
+        if event.remaining is not None:
+            self.left, self.left_at = event.remaining, event.at
 
     def ready(self, now: float) -> int:
         """Count the machines that came as far as they should."""
         return sum(row.is_ready(now) for row in self.by_name.values())
 
-    def seconds_left(self, now: float) -> float | None:
-        """Say how long it still takes; None where that is not known."""
-        return None if self.left is None else self.left - (now - self.left_at)
+    def remaining(self, now: float) -> Estimate | None:
+        """Return how long it still takes; None where nothing is known of that."""
+        return self.left and self.left.after(now - self.left_at)
 
     def fit(self, lines: int, now: float) -> tuple[list[Row], list[Row]]:
         """Part the rows into those to show on so many lines and the others: what is ready gives way first."""

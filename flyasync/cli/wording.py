@@ -1,12 +1,12 @@
 """What is said of a deploy, in words that lines and rows share; pure."""
 
-import math
 import shlex
 from collections.abc import Iterator
 
 from attrs import frozen
 
 from flyasync.cli.stages import Stages
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.events import Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Plan
@@ -14,9 +14,6 @@ from flyasync.deploy.report import DeployReport
 from flyasync.deploy.verdict import Result
 
 LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
-
-_FINE = 20  # seconds; more of them are told in steps of five
-_LONG = 100 * 60.0  # and from here on in hours
 
 
 @frozen(kw_only=True)
@@ -31,7 +28,7 @@ class Setting:
 def intent(plan: Plan) -> str:
     """Say in one line what is going to be done, and how long that takes."""
     if plan.strategy is not None:
-        takes = "" if plan.seconds is None else f"; takes about {duration(plan.seconds)}"
+        takes = f"; takes {plan.estimate}" if plan.estimate else ""
         return f"{str(plan).partition(chr(10))[0]}{takes}"
     regions = ", ".join(lane.region for lane in plan.lanes)
     there = sum(len(lane.tracks) for lane in plan.lanes) - plan.creates
@@ -39,19 +36,11 @@ def intent(plan: Plan) -> str:
     return f"{plan.app}: launch {plan.launch}, create {plan.creates} of {plan.image}{adopted} in {regions}"
 
 
-def duration(seconds: float) -> str:
-    """Say about how long something takes."""
-    if seconds >= _LONG:
-        hours, minutes = divmod(math.ceil(seconds / 60), 60)
-        return f"{hours} h {minutes} min"
-    whole = math.ceil(seconds) if seconds <= _FINE else math.ceil(seconds / 5) * 5
-    minutes, rest = divmod(whole, 60)
-    return " ".join([*([f"{minutes} min"] if minutes else []), *([f"{rest} s"] if rest or not minutes else [])])
-
-
-def left(seconds: float | None) -> str:
-    """Say about how long it still takes; nothing where that is not known, or over."""
-    return f"about {duration(seconds)} left" if seconds is not None and seconds > 0 else ""
+def left(remaining: Estimate | None) -> str:
+    """Say how long it still takes; nothing where nothing is known, or where that is over."""
+    if remaining is None or not (remaining.likely or remaining.least >= 1):
+        return ""
+    return f"{remaining} left"
 
 
 def where(event: Progress, arrow: str) -> str:

@@ -21,7 +21,7 @@ from flyasync.deploy.report import DeployReport
 from flyasync.deploy.undo import deployment_back, undo
 from flyasync.errors import FlyError, NotFound
 
-ESTIMATED_A_SECOND = 500
+ESTIMATED_A_SECOND = 1000
 """For how many machines a second to estimate what is left."""
 
 LOCK_TRIES = 5
@@ -115,7 +115,7 @@ def _left_alone(app: str, launch: str) -> str:
 
 def _pause(plan: Plan) -> float:
     """Say how often to estimate what is left: the more machines, the more work that is."""
-    return max(1.0, len(plan.tracks) / ESTIMATED_A_SECOND)
+    return max(0.2, len(plan.tracks) / ESTIMATED_A_SECOND)
 
 
 def _finish(report: DeployReport, onlookers: Onlookers, journal: Journal) -> None:
@@ -142,13 +142,14 @@ async def _rolled_back(
     fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers, outcome: Outcome
 ) -> DeployReport:
     """Go back to what was there before, and report both ways."""
-    plan = timed(undo(execution.plan, outcome), fly)
+    past = execution.timings.as_past()
+    plan = timed(undo(execution.plan, outcome), fly, past)
     if plan.is_empty and outcome.settled:
         return execution.report(outcome)  # all of it is past the point of no return
     wanted = deployment_back(deployment, plan)
     back = Execution(
         fly, wanted, plan, onlookers.note, onlookers.clock,
-        leases=execution.leases, journal=execution.journal, presses_on=True, rollback=True,
+        leases=execution.leases, journal=execution.journal, presses_on=True, rollback=True, past=past,
     )  # fmt: skip
     back.journal.undoing(plan)
     onlookers.tell(Planned(at=onlookers.clock(), plan=plan))

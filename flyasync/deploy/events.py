@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
@@ -22,8 +23,8 @@ class Progress:
     """One machine came to another phase.
 
     `at` is in seconds since the deploy began; `asked` is the region wanted, `region` the one it is in or goes to;
-    `detail` is what there is to say about it, such as the API's words; `left` how many seconds the whole deploy still
-    takes, as the published limits and usual boots have it.
+    `detail` is what there is to say about it, such as the API's words; `remaining` how many seconds the whole deploy
+    still takes, by the published limits and the times observed so far.
     """
 
     at: float
@@ -33,7 +34,12 @@ class Progress:
     phase: Phase
     machine_id: str | None = None
     detail: str | None = None
-    left: float | None = None
+    remaining: Estimate | None = None
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds the whole deploy is expected to take from here; None while not enough has been observed."""
+        return self.remaining.likely if self.remaining else None
 
 
 @frozen(kw_only=True)

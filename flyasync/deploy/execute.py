@@ -10,7 +10,8 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.estimate import estimate, left
+from flyasync.deploy.duration import Estimate
+from flyasync.deploy.estimate import Pace, estimate, left
 from flyasync.deploy.fleet import Fleet, group_of, home, oldest
 from flyasync.deploy.freshness import APART, fetch, is_behind
 from flyasync.deploy.gate import Gate
@@ -21,10 +22,10 @@ from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.places import Place, Places
 from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track, Update
-from flyasync.deploy.rehearsal_clock import Pace
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.spans import Walking
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
+from flyasync.deploy.timings import Timings
 from flyasync.deploy.verdict import Result, judged
 from flyasync.errors import FlyError, WaitFailed
 from flyasync.models.machine import GONE, Machine
@@ -36,7 +37,8 @@ LAST_LOOK = 30.0
 class Execution:
     """One walk over a plan. `presses_on` past failures: what one machine meets then stops no other.
 
-    `rollback` says that it is the way back of the deploy it belongs to.
+    `rollback` says that it is the way back of the deploy it belongs to. `past` are the times known before it; without,
+    what the machines' events tell.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Execution:
         journal: Journal,
         presses_on: bool = False,
         rollback: bool = False,
+        past: Timings | None = None,
     ) -> None:
         self.plan = plan
         self.leases = leases
@@ -60,6 +63,7 @@ class Execution:
         self._deployment = deployment
         self._tell = tell
         self._clock = clock
+        self._past = past or Timings.of(plan.before, plan.group)
         self._walking = Walking(fly.spans, (track.machine for track in plan.tracks), tell, rollback=rollback)
         self._steps = Steps(fly, deployment, tell, leases)
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
@@ -116,6 +120,7 @@ class Execution:
         with self._walking.turn(track.machine):
             place = places.get(region) if track.takes_a_place or await self._has_woken(track) else None
             async with place.one() if place else nullcontext(Place()) as held:
+                run.begun_after = self._clock()
                 if held.is_there and self._gate.lets(region) and not self._has_to_stay(track):
                     with self._walking.machine(run):
                         await self._follow(track, others.get(region))
@@ -190,9 +195,15 @@ class Execution:
             self._deployment, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
         )
 
-    def left(self) -> float:
+    @property
+    def timings(self) -> Timings:
+        """The times known by now: those known before it, and those of its machines."""
+        return self._past.and_of(self.runs.values())
+
+    def left(self) -> Estimate:
         """Estimate how many seconds this walk still takes, from how far its machines have come."""
-        return left(self.plan, self.runs, self._clock(), pace(self._fly), drains=self._gate.is_shut)
+        drains = self._gate.is_shut
+        return left(self.plan, self.runs, self._clock(), pace(self._fly), self.timings, drains=drains)
 
     async def take_back(self) -> None:
         """Destroy the machines that this walk made, with the volumes it made for them, and no others."""
@@ -354,9 +365,11 @@ def _run(track: Track, there: Mapping[str, Machine]) -> Run:
     )
 
 
-def timed(plan: Plan, fly: FlyClient) -> Plan:
-    """Give a plan with the seconds that it takes; one with nothing to do gets none."""
-    return plan if plan.is_empty else evolve(plan, seconds=round(estimate(plan, pace(fly)), 3))
+def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
+    """Return a plan with how long it takes, by `timings` or else by its machines' events; an empty one gets none."""
+    if plan.is_empty:
+        return plan
+    return evolve(plan, estimate=estimate(plan, pace(fly), timings or Timings.of(plan.before, plan.group)))
 
 
 def pace(fly: FlyClient) -> Pace:

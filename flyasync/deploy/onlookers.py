@@ -5,24 +5,30 @@ from collections.abc import Callable
 
 from attrs import define
 
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.events import Event, OnEvent, Progress
 from flyasync.deploy.outcome import Moment, Phase, Run
+
+SOON = 0.2
+"""Seconds between two estimates, up to which one that knows too little is made again with each event."""
 
 
 @define
 class Left:
-    """The seconds that are left: estimated now and then, in between the last estimate less the time since."""
+    """What is left: estimated now and then, in between the last estimate less the time since."""
 
-    _estimate: Callable[[], float]
+    _estimate: Callable[[], Estimate]
     _every: float
-    _seconds: float = 0.0
-    _estimated_at: float = float("-inf")
+    _last: Estimate | None = None
+    _estimated_at: float = 0.0
 
-    def at(self, now: float) -> float:
-        """Give the seconds left, never less than none."""
-        if now - self._estimated_at >= self._every:
-            self._seconds, self._estimated_at = self._estimate(), now
-        return round(max(0.0, self._seconds - (now - self._estimated_at)), 3)
+    def at(self, now: float) -> Estimate:
+        """Return what is left, never less than none."""
+        passed = now - self._estimated_at
+        may_be_known = self._every <= SOON and self._last is not None and self._last.likely is None
+        if self._last is None or passed >= self._every or may_be_known:
+            self._last, self._estimated_at = self._estimate(), now
+        return self._last.after(now - self._estimated_at)
 
 
 class Onlookers:
@@ -43,8 +49,8 @@ class Onlookers:
         """Give the seconds since the deploy began."""
         return round(self._loop.time() - self._start, 3)
 
-    def expect(self, left: Callable[[], float], *, every: float) -> None:
-        """Tell from now on how many seconds are left by `left`, which is asked once in `every` seconds at most."""
+    def expect(self, left: Callable[[], Estimate], *, every: float) -> None:
+        """Tell from now on how much is left by `left`, which is asked once in `every` seconds at most."""
         self._left = Left(left, every) if self._onlookers else None
 
     def note(self, run: Run, phase: Phase, detail: str | None) -> None:
@@ -62,7 +68,7 @@ class Onlookers:
                 phase=phase,
                 machine_id=run.machine.id if run.machine else None,
                 detail=detail,
-                left=self._left.at(self._loop.time()) if self._left else None,
+                remaining=self._left.at(self._loop.time()) if self._left else None,
             )
         )
 

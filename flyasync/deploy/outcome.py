@@ -65,7 +65,7 @@ class Run:
     volume that it gets, `volume_id` the one that was taken for it, `source` the one to fork; `made_volumes` are those
     made for it. `beside` are ids of machines that it had before this one, or that raced with it. One that `stays_out`
     shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how its process ended last before all
-    this. `taken` counts the steps done.
+    this. `taken` counts the steps done, `begun_after` is when its last turn began.
     """
 
     wanted: Wanted
@@ -90,6 +90,7 @@ class Run:
     beside: list[str] = field(factory=list)
     moments: list[Moment] = field(factory=list)
     taken: int = 0
+    begun_after: float | None = None
     created_after: float | None = None
     ready_after: float | None = None
     deadline: float | None = None

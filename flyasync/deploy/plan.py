@@ -6,6 +6,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from flyasync.deploy.deployment import Fallback, VolumeWanted, Wanted
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.fleet import Fleet
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
@@ -308,7 +309,7 @@ class Plan:
 
     `strategy` names it and `group` the machines it is about, None for a launch that only adds machines. `before` is
     what was there when it was made, `kept` are the machines that are as wanted already, and `remarks` say what it
-    leaves alone. `seconds` is how long it takes as far as the published limits and usual boots decide that, None where
+    leaves alone. `estimate` is how long it takes by the published limits and the times observed in this app, None where
     it was not estimated.
     """
 
@@ -322,7 +323,12 @@ class Plan:
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = ()
-    seconds: float | None = None
+    estimate: Estimate | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How many seconds it is expected to take; None where that is not known, or not beyond `estimate.least`."""
+        return self.estimate.likely if self.estimate else None
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -385,13 +391,15 @@ class Plan:
         yield from self.remarks
         if self.creates or self.strategy is None:
             yield f"where a region has no room: {_fallback(self.fallback)}"
-        if self.seconds is not None:
-            yield f"takes about {_duration(self.seconds)}, as the published limits and usual boots have it"
+        if self.estimate:
+            yield f"takes {self.estimate}{_why(self.estimate)}"
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _why(estimate: Estimate) -> str:
+    """Say what an estimate goes by, or what it lacks."""
+    if estimate.unobserved:
+        return f": how long {' and '.join(estimate.unobserved)} take here has not been observed yet"
+    return ", by the published limits and the times observed"
 
 
 def _fallback(fallback: Fallback) -> str:

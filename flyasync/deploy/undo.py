@@ -96,7 +96,7 @@ def way_back(
         strategy="undo",
         kept=tuple(track for track in restored if not track.steps),
         remarks=tuple(_remarks(settled, back)),
-        seconds=None,
+        estimate=None,
     )
 
 

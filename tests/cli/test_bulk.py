@@ -359,12 +359,13 @@ def test_a_dry_run_asks_nobody_and_says_what_would_be_done(tmp_path: Path) -> No
         "  machines wanted: 5: iad 3, lhr 2",
         "  by strategy: none 1, rolling 1",
         "  apps that are not there are created in acme, one a second",
-        "  takes about 13 s where all machines have to be made",
+        "  takes at least 10 s where all machines have to be made: no app is asked how long its boots take",
         "dry run: nothing was asked or changed",
     ]
     (planned,) = events(flyasync("bulk", str(file), "--dry-run", "--json").stdout)
     assert (planned["event"], planned["apps"], planned["machines"]) == ("planned", 2, 5)
     assert planned["regions"] == {"iad": 3, "lhr": 2}
+    assert (planned["seconds"], planned["seconds_least"]) == (None, 10.0)
 
 
 def test_without_a_token_it_says_in_one_line_where_it_looked_and_exits_with_1(tmp_path: Path) -> None:

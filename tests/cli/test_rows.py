@@ -4,6 +4,7 @@ from attrs import evolve
 from flyasync import MachineConfig
 from flyasync.cli.rows import Rows, summary
 from flyasync.deploy.deployment import Wanted
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.events import Planned, Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import (
@@ -122,10 +123,10 @@ def test_a_machine_that_was_made_in_vain_is_lost() -> None:
 
 def test_the_time_left_runs_down_between_the_events() -> None:
     told = rows(CREATE, STARTED)
-    assert told.seconds_left(5.0) is None
-    told.take(evolve(progress(Phase.CREATING, 1.0), left=20.0))
+    assert told.remaining(5.0) is None
+    told.take(evolve(progress(Phase.CREATING, 1.0), remaining=Estimate(least=3.0, likely=20.0, most=30.0)))
     told.take(progress(Phase.CREATED, 2.0))
-    assert told.seconds_left(5.0) == 16.0
+    assert told.remaining(5.0) == Estimate(least=0.0, likely=16.0, most=26.0)
 
 
 def test_what_moves_or_is_lost_stays_to_be_seen_among_hundreds() -> None:

@@ -1,32 +1,21 @@
 import pytest
 
-from flyasync.cli.wording import Setting, duration, left, remarks, word
+from flyasync.cli.wording import Setting, left, remarks, word
+from flyasync.deploy.duration import Estimate
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.verdict import Result
 
 
-@pytest.mark.parametrize(
-    ("seconds", "says"),
-    [
-        (0.2, "1 s"),
-        (19.5, "20 s"),
-        (21, "25 s"),
-        (59, "1 min"),
-        (77.3, "1 min 20 s"),
-        (120, "2 min"),
-        (3725, "62 min 5 s"),
-        (15150, "4 h 13 min"),
-    ],
-)
-def test_a_duration_is_as_fine_as_it_can_be_meant(seconds: float, says: str) -> None:
-    assert duration(seconds) == says
+@pytest.mark.parametrize("remaining", [None, Estimate(least=0.0), Estimate(least=0.0, likely=0.0, most=0.0)])
+def test_nothing_is_said_of_time_that_is_unknown_or_over(remaining: Estimate | None) -> None:
+    assert left(remaining) == ""
 
 
-@pytest.mark.parametrize("seconds", [None, 0.0, -3.0])
-def test_nothing_is_said_of_time_that_is_unknown_or_over(seconds: float | None) -> None:
-    assert left(seconds) == ""
-    assert left(77) == "about 1 min 20 s left"
+def test_what_is_left_is_said_with_how_much_is_known_of_it() -> None:
+    assert left(Estimate(least=70, likely=77, most=90)) == "about 1 min 20 s left"
+    assert left(Estimate(least=10, likely=77, most=200)) == "about 1 min 20 s (10 s to 3 min 20 s) left"
+    assert left(Estimate(least=12)) == "at least 12 s left"
 
 
 def test_what_goes_is_retired_if_nobody_wants_it_and_else_destroyed() -> None:
