@@ -61,7 +61,7 @@ ORDER: dict[str, list[str]] = {
         "sites", "routes", "server",
     ],
     "cli": [
-        "exits", "streams", "fault", "options", "signals", "watching", "app_making",
+        "exits", "streams", "painting", "fault", "options", "signals", "watching", "app_making",
         "order", "outline", "stages", "wording", "event_json", "display", "tables",
         "answers", "asking", "groups", "organizations", "offers", "suggest", "params", "rollout", "rows", "live",
         "sections", "deploy_options", "together", "wanted", "deploy_begin", "deploy",

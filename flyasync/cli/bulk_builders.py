@@ -17,6 +17,7 @@ from flyasync.cli.wanted import builder
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.errors import InvalidInput
 from flyasync.models.lint import check_image, refuse
+from flyasync.text import readable
 
 SHOWN = 20
 """How many wrong rows are told one by one."""
@@ -59,7 +60,7 @@ class WrongLines(WrongInput):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the lines to stderr, or to `file`."""
-        click.echo("flyasync: " + "\n  ".join(self._lines), file=file, err=True)
+        click.echo("flyasync: " + readable("\n  ".join(self._lines)), file=file, err=True)
 
 
 class Builders:

@@ -6,6 +6,7 @@ from typing import IO, Any, Final
 import click
 
 from flyasync.errors import FlyError, InvalidInput, MissingToken
+from flyasync.text import readable
 
 OK = 0
 FAILED = 1
@@ -24,7 +25,7 @@ class Failure(click.ClickException):
     exit_code = FAILED
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(" ".join(readable(message).split()))
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the line to stderr, or to `file`."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flyasync.cli.outline import outlined
+from flyasync.cli.painting import Paint
 from flyasync.cli.rows import Row, Rows, summary
 from flyasync.cli.watching import REFRESH, watching
 from flyasync.cli.wording import Setting, intent, left, remarks
@@ -64,7 +65,7 @@ class Canvas:
     """The terminal: a picture that is drawn anew while something runs, and lines above it."""
 
     def __init__(self, out: TextIO) -> None:
-        self.console = Console(file=out, highlight=False)
+        self.console = Paint(out)
         self._live: Live | None = None
 
     def goes_to(self, url: str) -> None:

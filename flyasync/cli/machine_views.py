@@ -10,7 +10,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.answers import Answer, Said, Table
 from flyasync.cli.asking import asks
 from flyasync.cli.params import app_argument, machine_argument
-from flyasync.cli.streams import sturdy
+from flyasync.cli.streams import pass_on
 from flyasync.cli.tables import Columns
 from flyasync.models.action import ExecResult
 from flyasync.models.machine import Machine, MachineEvent
@@ -88,12 +88,10 @@ class Ran:
         signal = self.data.exit_signal or 0
         return _SIGNALLED + signal if signal > 0 else self.data.exit_code or 0
 
-    def write(self, out: TextIO) -> None:
+    def write(self, _: TextIO) -> None:
         """Write what it wrote, each to where it wrote it."""
-        out.write(self.data.stdout or "")
-        err = sturdy(sys.stderr)
-        err.write(self.data.stderr or "")
-        err.flush()
+        pass_on(sys.stdout, self.data.stdout or "")
+        pass_on(sys.stderr, self.data.stderr or "")
 
 
 @click.command("exec")

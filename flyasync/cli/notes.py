@@ -1,8 +1,11 @@
 """What the client logs while a command waits, shown to the person at the command line."""
 
 import logging
+import sys
 
 import click
+
+from flyasync.cli.streams import sturdy
 
 LOGS = {"flyasync.limits": logging.WARNING, "flyasync.refusals": logging.INFO}
 """What is written, by the level of the notes that are meant for people."""
@@ -13,7 +16,7 @@ class Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        click.echo(f"flyasync: {record.getMessage()}", err=True)
+        click.echo(f"flyasync: {record.getMessage()}", file=sturdy(sys.stderr))
 
 
 def show_notes() -> None:

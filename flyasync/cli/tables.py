@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TextIO
 
+from flyasync.text import readable
+
 Columns = Mapping[str, str | Callable[[Any], Any]]
 """What a table shows: under each heading a field, such as `config.image`, or a function of the row."""
 
@@ -31,7 +33,7 @@ def _draw(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> N
         table.add_column(text(head, style="bold"), overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*map(text, row))
-    import_module("rich.console").Console(file=out, highlight=False).print(table)
+    import_module("flyasync.cli.painting").Paint(out).print(table)
 
 
 def _value(row: Any, column: str | Callable[[Any], Any]) -> Any:
@@ -43,7 +45,7 @@ def _value(row: Any, column: str | Callable[[Any], Any]) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Write a value on one line; what the API says may hold tabs, line breaks and control characters."""
+    """Write a value on one line, however many the API says it on."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -52,4 +54,4 @@ def _text(value: Any) -> str:
         return _text([f"{name}={item}" for name, item in value.items()])
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
-    return "".join(letter for letter in " ".join(str(value).split()) if letter.isprintable())
+    return " ".join(readable(str(value)).split())

@@ -10,6 +10,7 @@ from flyasync.deploy.duration import Estimate
 from flyasync.deploy.fleet import Fleet
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.text import readable
 
 
 @frozen(kw_only=True)
@@ -366,7 +367,7 @@ class Plan:
         return sum(isinstance(step, Destroy) for step in self.steps)
 
     def __str__(self) -> str:
-        return "\n".join([self._headline(), *(f"  {line}" for line in self._lines())])
+        return readable("\n".join([self._headline(), *(f"  {line}" for line in self._lines())]))
 
     def _headline(self) -> str:
         if self.strategy is None:

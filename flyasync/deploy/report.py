@@ -15,6 +15,7 @@ from flyasync.deploy.verdict import Failure, Result, judged
 from flyasync.errors import DeployFailed
 from flyasync.models.convert import structure, unstructure
 from flyasync.models.machine import Machine, machine_host
+from flyasync.text import readable
 
 
 @frozen(kw_only=True)
@@ -74,8 +75,8 @@ class MachineReport:
         reasons = [*map(str, self.refusals), *([str(self.failure)] if self.failure else [])]
         reasons += [f"its process: {self.exit}"] if self.exit else []
         reasons += [f"also there: {machine_id}" for machine_id in self.beside]
-        reasons += [f"| {said}" for said in self.logs]
-        return "\n".join([line, *(f"  {reason}" for reason in reasons)])
+        reasons += [f"| {part}" for said in self.logs for part in said.splitlines() or [""]]
+        return readable("\n".join([line, *(f"  {reason}" for reason in reasons)]))
 
     def _what_runs(self) -> str | None:
         """Say what is there of a machine that is not as asked for."""
@@ -113,7 +114,7 @@ class RegionReport:
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
 
     def __str__(self) -> str:
-        return "\n".join(self.lines("run"))
+        return readable("\n".join(self.lines("run")))
 
     def lines(self, what: str) -> Iterator[str]:
         """Give it as text; `what` says what its machines do that are as asked."""
@@ -289,7 +290,8 @@ class DeployReport:
         regions = [line for region in self.regions for line in region.lines(self._done)]
         others = [f"  {line}" for each in self.others for line in str(each).splitlines()]
         others = [f"{len(self.others)} that stand by or run on a schedule", *others] if others else []
-        return "\n".join([self._headline(), *(f"  {line}" for line in [*release, *regions, *others]), *self._remarks()])
+        lines = [self._headline(), *(f"  {line}" for line in [*release, *regions, *others]), *self._remarks()]
+        return readable("\n".join(lines))
 
     @property
     def _done(self) -> str:

@@ -9,6 +9,8 @@ from typing import Literal, Self, TypeVar
 
 from attrs import define, field, frozen
 
+from flyasync.text import readable
+
 log = logging.getLogger("flyasync")
 # Whoever wants the log asks for it; nothing is printed by itself.
 log.addHandler(logging.NullHandler())
@@ -22,7 +24,7 @@ class _Unheard(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         heard = (*limits_log.handlers, *log.handlers, *logging.getLogger().handlers)
         if all(isinstance(handler, _Unheard | logging.NullHandler) for handler in heard):
-            sys.stderr.write(f"flyasync: {record.getMessage()}\n")
+            sys.stderr.write(f"flyasync: {readable(record.getMessage())}\n")
 
 
 limits_log.addHandler(_Unheard())
@@ -279,7 +281,7 @@ def _log_attempt(attempt: Attempt) -> None:
             attempt.error or attempt.status,
             attempt.seconds,
             attempt.waited,
-            attempt.request_id,
+            attempt.request_id and readable(attempt.request_id),
         )
 
 

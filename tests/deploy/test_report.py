@@ -6,6 +6,7 @@ from attrs import evolve
 
 from flyasync import DeployBuilder, DeployReport, Fault, Machine, Result
 from flyasync.deploy.outcome import Outcome, Run
+from flyasync.deploy.report import MachineReport
 from flyasync.errors import WaitFailed
 from flyasync.models.config import Mount
 from tests.deploy.conftest import world
@@ -72,3 +73,10 @@ async def test_a_volume_that_a_rollback_took_away_is_not_told() -> None:
     assert report.rollback is not None
     assert report.loose_volumes == ()
     assert "held by no machine" not in str(report)
+
+
+def test_what_an_app_printed_drives_no_terminal_and_passes_for_no_line_of_the_report() -> None:
+    report = MachineReport(
+        name="v1-iad-1\u202e", asked="iad", result=Result.FAILED, logs=("\x1b[2Jevil\x07", "two\n  v1-lhr-1  running\r")
+    )
+    assert str(report) == "v1-iad-1  failed\n  | evil\n  | two\n  |   v1-lhr-1  running"
