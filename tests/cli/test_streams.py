@@ -5,9 +5,9 @@ import re
 import sys
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
+from typing import Any
 
 import pytest
-from attrs import evolve
 from rich.text import Text
 
 from flyasync.cli.answers import Said, Table, note
@@ -90,7 +90,8 @@ def test_what_a_command_in_a_machine_wrote_goes_unchanged_into_a_pipe(
     pipe = Pipe()
     monkeypatch.setattr(sys, name, pipe)
     pipe.write("before ")
-    Ran(evolve(ExecResult(), **{name: written})).write(pipe)
+    said: dict[str, Any] = {name: written}
+    Ran(ExecResult(**said)).write(pipe)
     assert pipe.bytes.getvalue() == b"before " + written.encode()
 
 
