@@ -1,6 +1,7 @@
 """Exit codes, and the one place where an exception becomes a line of text and one of them."""
 
 import errno
+from contextlib import suppress
 from typing import IO, Any, Final
 
 import click
@@ -29,7 +30,8 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the line to stderr, or to `file`."""
-        click.echo(f"flyasync: {self.format_message()}", file=file, err=True)
+        with suppress(OSError):  # the exit code has to get through all the same
+            click.echo(f"flyasync: {self.format_message()}", file=file, err=True)
 
 
 class WrongInput(Failure):
@@ -50,7 +52,8 @@ def code_after_losses(context: click.Context, code: int) -> int:
     error = context.meta.get(_LOST)
     if error is None:
         return code
-    click.echo(f"flyasync: the output is not complete: {error.strerror}", err=True)
+    with suppress(OSError):
+        click.echo(f"flyasync: the output is not complete: {error.strerror}", err=True)
     return code or FAILED
 
 

@@ -35,7 +35,8 @@ def deploy(section: Section) -> DeploySection:
     """Read `[deploy]`."""
     strategy = section.text("strategy")
     if strategy and strategy not in _STRATEGIES:
-        section.wrong("strategy", f"must be one of {', '.join(_STRATEGIES)}")
+        message = f"{strategy!r} is not a strategy that is known here"
+        section.warn("deploy-strategy", "strategy", message, f"write one of {', '.join(_STRATEGIES)}")
     hardware = section.table("release_command_vm")
     made = DeploySection(
         strategy=strategy or None,

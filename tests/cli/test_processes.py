@@ -112,6 +112,12 @@ def test_output_to_a_full_disk_is_a_failure_in_one_line(args: tuple[str, ...]) -
     assert re.fullmatch(r"flyasync: the output .*: No space left on device\n", ended.stderr)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_an_exit_code_gets_through_where_nothing_can_be_written() -> None:
+    assert in_a_shell('"$@" >/dev/full 2>&1', "lint", str(Path(__file__))).returncode == 2
+    assert in_a_shell('"$@" >/dev/full 2>&1', *DEPLOY).returncode == 1
+
+
 @pytest.mark.parametrize("command", [DEPLOY, ("bulk", "-", *DEPLOY[2:-3])])
 def test_a_journal_without_room_is_refused_before_anything_happens(tmp_path: Path, command: tuple[str, ...]) -> None:
     path = tmp_path / "journal"
@@ -123,7 +129,14 @@ def test_a_journal_without_room_is_refused_before_anything_happens(tmp_path: Pat
 
 def test_a_journal_that_fills_the_disk_later_ends_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    path.touch(mode=0o600)
-    ended = in_a_shell('ulimit -f 16; "$@"', *DEPLOY, "--count", "60", "--journal", str(path))
+    # Room for the plan, which the long value fills nearly, and for some of the lines on three machines.
+    limit = (
+        "import resource, flyasync.__main__ as it; resource.setrlimit(resource.RLIMIT_FSIZE, (4300,) * 2); it.main()"
+    )
+    options = ("--count", "3", "--metadata", f"note={'x' * 2000}", "--journal", str(path))
+    ended = subprocess.run(
+        [sys.executable, "-c", limit, *DEPLOY, *options], capture_output=True, text=True, check=False, timeout=60
+    )
     assert ended.returncode == 0
     assert ended.stderr == f"flyasync: the journal {path} ends here: File too large\n"
+    assert path.read_text().count('"what": ') > 1

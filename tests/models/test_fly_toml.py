@@ -483,6 +483,7 @@ def test_all_that_cannot_be_used_is_found() -> None:
             ("restart-of-all", "restart", False),
         ),
         ('[[restart]]\npolicy = "always"', None),
+        ('[deploy]\nstrategy = "slow"', ("deploy-strategy", "deploy.strategy", False)),
     ],
 )
 def test_what_can_be_meant_in_two_ways(text: str, expected: tuple[str, str, bool] | None) -> None:
@@ -585,7 +586,6 @@ def test_a_machine_config_of_several_lines_is_no_path_and_is_not_repeated() -> N
         (IMAGE + "[[services]]\n[[services.tcp_checks]]\ninterval = '90'", "interval is wrong: '90' is no duration"),
         ("kill_timeout = '90'\n" + IMAGE, "kill_timeout is wrong: '90' is no duration"),
         (IMAGE + "compose.file = 'docker-compose.yml'", "build.compose has no equivalent here: write the containers"),
-        (IMAGE + "[deploy]\nstrategy = 'slow'", "deploy.strategy must be one of rolling"),
         (IMAGE + '[deploy]\nrelease_command = "it\'s"', "deploy.release_command has a command that a shell"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\nheaders = [1]", "headers must be a table of texts"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\ninterval = 'soon'", "'soon' is no duration"),
