@@ -12,6 +12,7 @@ from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.outcome import Run
 from flyasync.deploy.report import DeployReport
 from flyasync.errors import DeployFailed
+from flyasync.text import readable
 
 
 @contextmanager
@@ -95,7 +96,7 @@ class Walking:
     def _report(self, run: Run, refusal: Outlasting) -> None:
         """Report what a machine waits for: a refusal that clears by itself."""
         if run.phase and refusal.times == 1:
-            words = " ".join(refusal.message.replace("\0", "").split())
+            words = " ".join(readable(refusal.message).split())
             self._tell(run, run.phase, f"{words}; asked again for up to {refusal.within:.0f} s")
 
     def _region(self, code: str) -> Span:
