@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flyasync.api.call import TROUBLE, Caller
 from flyasync.errors import ConnectFailed, Unreadable
@@ -20,7 +20,10 @@ LONGEST: Final = 4.096
 
 @frozen
 class Logs:
-    """`fly.logs`: the log lines of an app; from api.fly.io, where flyctl has them from."""
+    """`fly.logs`: the log lines of an app; from api.fly.io, where flyctl has them from.
+
+    The client's own token is redacted in them.
+    """
 
     _caller: Caller
 
@@ -99,7 +102,8 @@ class LogStream(AsyncIterator[LogLine]):
         try:
             # The place is noted first: what cannot be read must not be met again at each look.
             self.next_token = (answer.get("meta") or {}).get("next_token") or self.next_token
-            lines = [_read(row, request) for row in answer["data"] or ()]
+            redacted = self._caller.redaction(request)  # an app may print the token that it deploys with
+            lines = [_read(row, request, redacted) for row in answer["data"] or ()]
         except (KeyError, TypeError, AttributeError) as error:
             raise _unreadable(request, "the answer is no page of a log", error) from error
         self._had_lines = bool(lines)
@@ -120,10 +124,11 @@ class LogStream(AsyncIterator[LogLine]):
         )
 
 
-def _read(row: Any, request: Request) -> LogLine | Unreadable:
+def _read(row: Any, request: Request, redacted: Callable[[str], str]) -> LogLine | Unreadable:
     """Give the line, or the error to be raised in its place."""
     try:
-        return structure(_flat(row), LogLine)
+        line = structure(_flat(row), LogLine)
+        return evolve(line, message=redacted(line.message)) if line.message else line
     except (Mismatch, KeyError, TypeError, AttributeError) as error:
         return _unreadable(request, "a line on this page of a log is not as documented", error)
 

@@ -140,7 +140,8 @@ class Watching:
 
 
 def _env(config: MachineConfig | None) -> Iterable[tuple[str, str]]:
-    return ((config and config.env) or {}).items()
+    inside = (config and config.containers) or ()
+    return [item for each in (config, *inside) for item in ((each and each.env) or {}).items()]
 
 
 def masked(lines: Iterable[str], env: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -199,3 +199,13 @@ async def test_a_page_without_lines_to_read_is_not_read_again() -> None:
         with pytest.raises(Unreadable):
             await anext(stream)
         assert (await anext(stream)).message == "a"
+
+
+async def test_the_clients_own_token_is_redacted_in_lines() -> None:
+    token = "fo1_own_token"
+    async with (
+        asked({"data": [line(f"uses {token} to deploy")], "meta": {}}) as (recorder, _),
+        FlyClient(token, base_url=recorder.url, api_url=recorder.url) as fly,
+    ):
+        (told,) = await fly.logs.recent("web")
+    assert told.message == "uses [redacted] to deploy"
