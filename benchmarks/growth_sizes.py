@@ -116,6 +116,7 @@ def _done(made: Plan, after: tuple[Machine, ...]) -> Outcome:
             Run(
                 wanted=track.machine,
                 region=track.machine.region,
+                config=track.config,
                 machine=there[track.machine_id or ""],
                 phase=Phase.STARTED,
                 taken=len(track.steps),

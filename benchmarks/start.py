@@ -61,7 +61,7 @@ def _asked_for(*resources: str) -> str:
 
 
 ALL = (
-    "apps", "machines", "leases", "volumes", "secrets", "secret_keys", "certificates", "ip_assignments", "tokens",
+    "apps", "machines", "leases", "volumes", "secrets", "secret_keys", "certificates", "images", "ip_assignments", "tokens",
     "orgs", "logs", "platform", "postgres",
 )  # fmt: skip
 
