@@ -42,7 +42,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "deploy": [
         "strategy", "merge", "release", "roles", "deployment", "fleet", "siblings", "duration", "plan", "group",
-        "moves", "strategies", "placement", "outcome", "undo", "timings", "estimate", "gate", "verdict",
+        "remarks", "moves", "strategies", "placement", "outcome", "undo", "timings", "estimate", "gate", "verdict",
         "report", "html", "events", "onlookers", "freshness", "observe", "addresses", "story", "journal", "history",
         "lock", "places", "door", "volumes", "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out",
         "settings", "builder",
@@ -93,7 +93,7 @@ PURE = {
     "text", "errors", "models/*", "wire/validators", "wire/request", "wire/events", "wire/judge", "wire/rates",
     "wire/gcra",
     "deploy/strategy", "deploy/merge", "deploy/release", "deploy/roles", "deploy/deployment", "deploy/fleet",
-    "deploy/siblings", "deploy/plan",
+    "deploy/siblings", "deploy/plan", "deploy/remarks",
     "deploy/group", "deploy/moves", "deploy/strategies", "deploy/placement", "deploy/outcome", "deploy/undo",
     "deploy/duration", "deploy/timings", "deploy/estimate", "deploy/gate", "deploy/verdict", "deploy/report",
     "deploy/html", "deploy/events",

@@ -103,6 +103,13 @@ _STRATEGY = (
         metavar="NAME",
         help="Destroy the machines of this process group in the end; repeat it.",
     ),
+    option(
+        "--replace",
+        multiple=True,
+        metavar="FIELD",
+        help="Replace this part of the config as a whole, such as services or env; else what is given here is merged "
+        "by key into what each machine has. Repeat it.",
+    ),
     option("--visible-to-flyctl", is_flag=True, help="Have flyctl count these machines as its own."),
     option(
         "--release-command",

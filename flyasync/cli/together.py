@@ -22,6 +22,7 @@ _FOR: Mapping[str, tuple[str, ...]] = {
     "region_by_region": STRATEGIES,
     "group": STRATEGIES,
     "retire_group": STRATEGIES,
+    "replace": STRATEGIES,
     "visible_to_flyctl": STRATEGIES,
 }
 _NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command"}

@@ -98,7 +98,7 @@ def _equipped(
     made = made.with_journal(journal) if journal else made
     made = made.hedge(hedge) if hedge is not None else made
     made = made.smoke_check(smoke_check) if smoke_check is not None else made
-    return _waiting(made, wait, timeout, lets_in=more["strategy"] == "bluegreen")
+    return _waiting(made, wait, timeout, only_adds=more["strategy"] is None)
 
 
 def _converging(
@@ -111,11 +111,13 @@ def _converging(
     drain: float | None,
     group: str | None,
     retire_group: tuple[str, ...],
+    replace: tuple[str, ...],
     visible_to_flyctl: bool,
     launch: str | None,
 ) -> DeployBuilder:
     """Say how what is there comes to what is wanted."""
     made = _named(made, launch, group).retire_groups(*retire_group).visible_to_flyctl(visible_to_flyctl)
+    made = made.replace(*replace)
     match strategy:
         case "rolling":
             return made.rolling(**_width(max_unavailable))
@@ -196,16 +198,11 @@ def _serving(made: DeployBuilder, port: int | None, check: str | None) -> Deploy
     return made.with_config(evolve(made.config, services=services))
 
 
-def _waiting(made: DeployBuilder, wait: str | None, timeout: float | None, *, lets_in: bool) -> DeployBuilder:
+def _waiting(made: DeployBuilder, wait: str | None, timeout: float | None, *, only_adds: bool) -> DeployBuilder:
     if wait == "none" and timeout is not None:
         raise click.UsageError("--timeout bounds the wait, so it cannot go with --wait none")
-    if wait == "healthy" and not expected_checks(made.config):
+    if wait == "healthy" and only_adds and not expected_checks(made.config):
         raise click.UsageError("--wait healthy needs a check to wait for: add --port and --check PATH")
-    if lets_in and wait is None and not expected_checks(made.config):
-        raise click.UsageError(
-            "--strategy bluegreen lets new machines in once their checks pass: add --port and --check PATH, or "
-            "--wait started to do without"
-        )
     if wait is None:
         return made.wait_for(timeout=timeout)
     goals: Mapping[str, Goal] = {"started": "started", "healthy": "healthy", "none": None}

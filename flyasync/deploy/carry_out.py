@@ -1,17 +1,14 @@
 """One deploy from its plan to its report: locked, walked, looked at, and rolled back where that is asked for."""
 
 from contextlib import suppress
-from shlex import quote
 from typing import Protocol
 
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Finished, Planned
 from flyasync.deploy.execute import Execution, locking, timed
-from flyasync.deploy.fleet import group_of, tags
 from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.onlookers import Onlookers
@@ -67,9 +64,9 @@ async def carry_out(
             report = await _walked(fly, deployment, execution, onlookers)
         except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
             report = execution.report(await execution.last_look(), cancelled=True)
-            _finish(evolve(report, remarks=remarks(plan)), onlookers, journal)
+            _finish(evolve(report, remarks=plan.remarks), onlookers, journal)
             raise
-        report = evolve(report, remarks=remarks(plan))
+        report = evolve(report, remarks=plan.remarks)
         _finish(report, onlookers, journal)
         return report
     finally:
@@ -94,23 +91,6 @@ async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
         if plan.is_empty or locking(plan) is None or leases.holds(locking(plan)):
             return plan
     return plan
-
-
-def remarks(plan: Plan) -> tuple[str, ...]:
-    """Say what a plan leaves alone: what it remarks itself, and machines that no strategy touches."""
-    if plan.before is None or plan.group is None or plan.strategy == "undo":
-        return plan.remarks
-    launches = {tags(machine).get(LAUNCH, "") for machine in plan.before.machines if group_of(machine) is None}
-    return (*plan.remarks, *(_left_alone(plan.app, launch) for launch in sorted(launches)))
-
-
-def _left_alone(app: str, launch: str) -> str:
-    if not launch:
-        return "machines of no process group are left alone: no strategy touches them"
-    return (
-        f"machines of launch {launch} are left alone: made without a strategy, they are of no process group; "
-        f"flyasync destroy {app} --launch {quote(launch)} takes them away"
-    )
 
 
 def _pause(plan: Plan) -> float:

@@ -24,14 +24,16 @@ async def observe(
 ) -> Fleet:
     """Read what is there; raises NotFound when there is no such app.
 
-    Without a strategy those are the machines of one launch that are not on their way out; with one, all of the app.
-    Machines of the launch, or of the deployment's groups, are fetched `by_id`: what a list alone shows may be seconds
-    old. `include_deleted` reads those that are gone as well.
+    Without a strategy those are the machines of one launch that are not on their way out, and all others beside them;
+    with one, all of the app. Machines of the launch, or of the deployment's groups, are fetched `by_id`: what a list
+    alone shows may be seconds old. `include_deleted` reads those that are gone as well.
     """
     if deployment.strategy is None:
-        there, gone = await _machines(fly, deployment, by_id=by_id, metadata={LAUNCH: deployment.launch})
+        there, gone = await _machines(fly, deployment, by_id=by_id)
+        mine = tuple(machine for machine in there if _concerns(deployment, machine))
+        others = tuple(machine for machine in there if not _concerns(deployment, machine))
         volumes = await fly.volumes.list(deployment.app) if deployment.volume else ()
-        return Fleet(deployment.app, there, volumes=volumes, gone=gone)
+        return Fleet(deployment.app, mine, volumes=volumes, gone=gone, others=others)
     (there, gone), has_secrets = await asyncio.gather(
         _machines(fly, deployment, by_id=by_id, include_deleted=include_deleted or None),
         _has_secrets(fly, deployment.app),
@@ -52,8 +54,10 @@ async def _machines(
 
 
 def _concerns(deployment: Deployment, machine: Machine) -> bool:
-    groups = {deployment.group, *deployment.retired_groups}
-    return group_of(machine) in groups or tags(machine).get(LAUNCH) == deployment.launch
+    is_of_launch = tags(machine).get(LAUNCH) == deployment.launch
+    if deployment.strategy is None:
+        return is_of_launch
+    return is_of_launch or group_of(machine) in {deployment.group, *deployment.retired_groups}
 
 
 async def _has_secrets(fly: FlyClient, app: str) -> bool:

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.group import RESTING, Fate, Member, converged, left_alone, renewed
+from flyasync.deploy.group import RESTING, Fate, Member, converged, renewed
 from flyasync.deploy.moves import creation, goal, placed, readiness, retirement, there, update
 from flyasync.deploy.plan import (
     Adopt,
@@ -26,6 +26,7 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.remarks import remarks_of_group, remarks_of_launch
 from flyasync.deploy.siblings import Pattern
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
@@ -46,7 +47,8 @@ def launch(deployment: Deployment, fleet: Fleet) -> Plan:
     """
     for machine in fleet.machines:
         _check_config(deployment, machine)
-    return _plan(deployment, fleet, (Stage(lanes=_launch_lanes(deployment, fleet)),))
+    made = _plan(deployment, fleet, (Stage(lanes=_launch_lanes(deployment, fleet)),))
+    return evolve(made, remarks=tuple(remarks_of_launch(deployment, fleet)))
 
 
 def group(deployment: Deployment, fleet: Fleet) -> Plan:
@@ -59,7 +61,7 @@ def group(deployment: Deployment, fleet: Fleet) -> Plan:
     return evolve(
         _plan(deployment, fleet, (*stages, _apart(deployment, fleet, others), *_retired_groups(deployment, fleet))),
         kept=tuple(_track(each, (), _aim(each)) for each in everyone if each.fate is Fate.KEEP),
-        remarks=tuple(_remarks(deployment, fleet)),
+        remarks=tuple(remarks_of_group(deployment, fleet, everyone)),
     )
 
 
@@ -376,12 +378,6 @@ def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
             if machine.state not in GONE
         ]
         yield Stage.of(f"retire the group {name}", tracks)
-
-
-def _remarks(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
-    for region, count in left_alone(deployment, fleet).items():
-        stay, them = ("s stay as they are", "them") if count > 1 else (" stays as it is", "it")
-        yield f"{region} is not among the regions, so its {count} machine{stay}; a count of 0 retires {them}"
 
 
 # The release command goes before everything.

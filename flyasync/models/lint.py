@@ -48,6 +48,8 @@ def lint_groups(configs: Mapping[str, MachineConfig]) -> tuple[Finding, ...]:
 
 
 def _compare_services(machine_id: str, config: MachineConfig, first: str, other: MachineConfig) -> Iterator[Finding]:
+    if config.services == other.services:
+        return
     changes = differences(MachineConfig(services=other.services), MachineConfig(services=config.services))
     if changes:
         message = f"the services differ from those of {first}, of the same process group ({diff_text(changes[:3])})"

@@ -46,7 +46,6 @@ def told(result: Result) -> str:
         ("a,nginx,iad,,,,most,,,", "'most' is not a requirement"),
         ("a,nginx,iad,,,,,99999,,", "port: 99999 is not in the range"),
         ("a,nginx,iad,,,,,,/health,", "needs --port"),
-        ("a,nginx,iad,,bluegreen,,,,,", "add --port and --check PATH"),
         ("b,nginx,lhr,,,,,,,", "the app b is in line 2 already"),
     ],
 )

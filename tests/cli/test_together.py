@@ -40,7 +40,6 @@ ROLLING = ("--strategy", "rolling")
         ((*ROLLING, "--waves", "xx"), "name different regions"),
         ((*ROLLING, "--group", "a b"), "'a b' is no process group"),
         (("--strategy", "fast"), "'fast' is not one of"),
-        (("--strategy", "bluegreen"), "add --port and --check PATH, or --wait started to do without"),
         (("--strategy", "bluegreen", "--volume", "data:/data"), "use --strategy rolling or canary"),
         (("--strategy", "canary", "--soak", "-1"), "soak is -1.0"),
         (("--volume", "data"), "'data' is not NAME:PATH or NAME:PATH:SIZE_GB, such as data:/data:10"),

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
 from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, Result, ServerFault, log_event
+from flyasync.api.once import LAUNCH
 from flyasync.api.spans import Spans
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.execute import Execution
@@ -20,7 +22,8 @@ GONE = NotFound("machines.get", "web/3", "machine not found", status=404)
 
 
 def machine(region: str, *, id_: str | None = None, state: str = "started") -> Machine:
-    return Machine(id=id_ or f"id-{region}", name=f"v1-{region}-1", state=state, region=region, config=WANTED.tagged)
+    config = evolve(WANTED.tagged, metadata={**(WANTED.tagged.metadata or {}), LAUNCH: "v1"})
+    return Machine(id=id_ or f"id-{region}", name=f"v1-{region}-1", state=state, region=region, config=config)
 
 
 async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -> DeployReport:

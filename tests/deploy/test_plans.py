@@ -427,6 +427,8 @@ def test_other_groups_are_nobodys_business() -> None:
     deployment = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(deployment, fleet(other, bare, new(deployment, "app-iad-1")))) == text("""
         web, rolling to app:v2: nothing to do, all 1 are as wanted
+          1 of no process group left alone: no strategy touches such machines
+          1 machine of the group job left alone
     """)
 
 

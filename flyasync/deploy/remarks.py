@@ -1,0 +1,121 @@
+"""What a plan says of the machines that it leaves alone, or that are not like the others; pure."""
+
+from collections.abc import Iterable, Iterator
+from shlex import quote
+
+from flyasync.api.once import LAUNCH
+from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.fleet import Fleet, group_of, in_order, tags
+from flyasync.deploy.group import Fate, Member, left_alone
+from flyasync.deploy.roles import Role
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.lint import lint_groups
+from flyasync.models.machine import Machine
+
+SHOWN = 3
+"""How many machines are named one by one."""
+
+
+def remarks_of_group(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Iterator[str]:
+    """Say what a strategy leaves alone, and what it does not count."""
+    members = tuple(members)
+    for region, count in left_alone(deployment, fleet).items():
+        stay, them = ("s stay as they are", "them") if count > 1 else (" stays as it is", "it")
+        yield f"{region} is not among the regions, so its {count} machine{stay}; a count of 0 retires {them}"
+    yield from _apart(deployment, members)
+    yield from _different(deployment, fleet, members)
+    groups = {deployment.group, *deployment.retired_groups}
+    outside = [machine for machine in fleet.machines if group_of(machine) not in groups]
+    for group in sorted({group_of(machine) or "" for machine in outside}):
+        those = [machine for machine in outside if (group_of(machine) or "") == group]
+        if group:
+            yield f"{_counted(those)} of the group {group} left alone"
+        else:
+            yield from _of_no_group(deployment, those)
+
+
+def remarks_of_launch(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
+    """Say what runs beside a launch, and how to replace it."""
+    beside: dict[tuple[str, str], list[Machine]] = {}
+    for machine in fleet.others:
+        group = group_of(machine) or ""
+        beside.setdefault((group, "" if group else tags(machine).get(LAUNCH, "")), []).append(machine)
+    for (group, launch), those in sorted(beside.items()):
+        of = f" of the group {group}" if group else f" of launch {launch}" if launch else ""
+        what = f"{_counted(those, 'other machine')}{of} with {_images(those)} beside this launch, which only adds"
+        if group:
+            yield f"{what}; a deploy with --strategy and --group {quote(group)} replaces what they run"
+        elif launch:
+            yield f"{what}; flyasync destroy {deployment.app} --launch {quote(launch)} takes them away"
+        else:
+            yield f"{what}; no launch has made them"
+
+
+def _apart(deployment: Deployment, members: Iterable[Member]) -> Iterator[str]:
+    kinds: dict[Role, list[Machine]] = {}
+    for member in members:
+        if member.machine and (role := deployment.role(member.machine)) is not Role.MEMBER:
+            kinds.setdefault(role, []).append(member.machine)
+    if standbys := kinds.get(Role.STANDBY):
+        yield f"{_counted(standbys)} standing by for others, neither counted nor started: {_names(standbys)}"
+    if scheduled := kinds.get(Role.SCHEDULED):
+        yield f"{_counted(scheduled)} on a schedule, neither waited for nor started: {_names(scheduled)}"
+    stopped = [
+        each.machine
+        for each in members
+        if each.fate is Fate.UPDATE and each.machine and deployment.role(each.machine) is Role.SCHEDULED and each.rests
+    ]
+    if stopped:
+        yield (
+            f"{_names(stopped)}: updated without a start, and Fly.io may start no such machine by its schedule before "
+            "it is started once: flyasync machines start"
+        )
+
+
+def _different(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Iterator[str]:
+    """Say where services differ within the group; raises InvalidInput where they would, and do not so far."""
+    there = [each for each in fleet.group(deployment.group) if each.config and deployment.role(each) is Role.MEMBER]
+    before = {machine.name: machine.config for machine in there if machine.config}
+    after: dict[str, MachineConfig] = dict(before)
+    for member in members:
+        if member.fate is Fate.RETIRE:
+            after.pop(member.wanted.name, None)
+        elif member.config and not (member.config.standbys or member.config.schedule):
+            after[member.wanted.name] = member.config
+    found = lint_groups(after)
+    if found and not lint_groups(before):
+        raise InvalidInput(
+            f"the machines of the group {deployment.group} would have different services, and the proxy takes them for "
+            f"equal: {found[0].path.removesuffix('.services')}: {found[0].message}; deploy to all regions of the group "
+            "together, or with services that fit"
+        )
+    for finding in found[:SHOWN]:
+        yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
+
+
+def _of_no_group(deployment: Deployment, machines: list[Machine]) -> Iterator[str]:
+    for launch in sorted({tags(machine).get(LAUNCH, "") for machine in machines}):
+        if launch:
+            yield (
+                f"machines of launch {launch} are left alone: made without a strategy, they are of no process group; "
+                f"flyasync destroy {deployment.app} --launch {quote(launch)} takes them away"
+            )
+        else:
+            count = sum(LAUNCH not in tags(machine) for machine in machines)
+            yield f"{count} of no process group left alone: no strategy touches such machines"
+
+
+def _counted(machines: list[Machine], what: str = "machine") -> str:
+    return f"{len(machines)} {what}{'' if len(machines) == 1 else 's'}"
+
+
+def _names(machines: Iterable[Machine]) -> str:
+    """Name the first of some machines."""
+    ordered = in_order(machines)
+    names = ", ".join(f"{machine.name} ({machine.id})" for machine in ordered[:SHOWN])
+    return f"{names} and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else names
+
+
+def _images(machines: Iterable[Machine]) -> str:
+    return " and ".join(sorted({str(each.config.image) for each in machines if each.config})) or "an unknown image"
