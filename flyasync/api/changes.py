@@ -291,10 +291,11 @@ def _cloned(config: MachineConfig, source: Machine, changes: Mapping[str, Any]) 
             f"machine {source.id} has {names}, which belong to it alone: give {', '.join(f'{name}=' for name in tied)} "
             "for the clone, an empty list for none"
         )
-    kept = {key: value for key, value in (config.metadata or {}).items() if not _is_of_one_launch(key)}
+    kept = {key: value for key, value in (config.metadata or {}).items() if not is_of_one_launch(key)}
     replaced = {other: None for name, other in _EXCLUSIVE.items() if changes.get(name) is not None}
     return evolve(config, **{"metadata": kept, **replaced, **changes})
 
 
-def _is_of_one_launch(key: str) -> bool:
+def is_of_one_launch(key: str) -> bool:
+    """Whether a metadata key says which launch or deploy a machine is of; no other machine inherits it."""
     return key in _OF_ONE_LAUNCH or key.startswith(OURS)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, field, frozen
 
-from flyasync.api.once import LAUNCH, OURS
+from flyasync.api.changes import is_of_one_launch
+from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.fleet import Fleet, home
 from flyasync.deploy.merge import FINGERPRINT, MANAGED, changes
@@ -17,9 +18,6 @@ from flyasync.errors import InvalidInput
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.machine import GONE, Machine
-
-_OF_ANOTHER_DEPLOY = ("fly_canary", "fly_bluegreen_deployment_tag", "fly_flyctl_bluegreen_launch_id")
-"""Metadata keys with which flyctl marks the machines of one deploy."""
 
 _RELEASES = (LAUNCH, "fly_release_id", "fly_release_version")
 """Metadata keys that say which release a machine is of."""
@@ -39,12 +37,14 @@ class Pattern:
     volume: VolumeWanted | None = None
 
     @classmethod
-    def of(cls, deployment: Deployment, fleet: Fleet, machine: Machine | None) -> "Pattern":
+    def of(
+        cls, deployment: Deployment, fleet: Fleet, machine: Machine | None, *, keeps_schedule: bool = True
+    ) -> "Pattern":
         """Return what a machine is made from that is to be like another one, or like none."""
         if machine is None or machine.config is None:
             return cls(config=_mounting(deployment, deployment.tagged), volume=deployment.volume)
         old = inherited(machine.config)
-        config = _new(deployment, old)
+        config = _new(deployment, old if keeps_schedule else evolve(old, schedule=None))
         shown = changes(evolve(machine.config, mounts=old.mounts), config)
         volume = deployment.volume or _volume(fleet, machine)
         return cls(config=config, like=machine, changes=shown, volume=volume)
@@ -55,7 +55,7 @@ def inherited(config: MachineConfig) -> MachineConfig:
     metadata = {
         key: value
         for key, value in (config.metadata or {}).items()
-        if key in {MANAGED, FINGERPRINT} or not (key.startswith(OURS) or key in _OF_ANOTHER_DEPLOY)
+        if key in {MANAGED, FINGERPRINT} or not is_of_one_launch(key)
     }
     env = config.env and {name: value for name, value in config.env.items() if name != "FLY_STANDBY_FOR"}
     return evolve(
@@ -87,8 +87,7 @@ def pattern(deployment: Deployment, fleet: Fleet) -> Pattern:
     if ties:
         raise InvalidInput(_undecided(deployment, first[0], ties[0][0], most))
     is_lone_job = len(known) == 1 and deployment.role(known[0]) is Role.SCHEDULED
-    made = Pattern.of(deployment, fleet, _without_schedule(first[0]) if is_lone_job else first[0])
-    return evolve(made, like=first[0])
+    return Pattern.of(deployment, fleet, first[0], keeps_schedule=not is_lone_job)
 
 
 def _models(deployment: Deployment, there: Iterable[Machine]) -> list[Machine]:
@@ -106,10 +105,6 @@ def _check_is_ours(deployment: Deployment, there: Iterable[Machine]) -> None:
                 f"no machine of the group {deployment.group} shows its whole config, {machine.name} among them, as its "
                 "host does not answer: a new machine would lack what is not stated here; try again once a host answers"
             )
-
-
-def _without_schedule(machine: Machine) -> Machine:
-    return evolve(machine, config=machine.config and evolve(machine.config, schedule=None))
 
 
 def _alike(deployment: Deployment, machines: Iterable[Machine]) -> list[list[Machine]]:
