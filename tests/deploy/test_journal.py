@@ -462,6 +462,7 @@ ALL = {
             metadata={"owner": "me"},
         )
     ).rolling(),
+    "replace": GROUP.rolling().replace("checks"),
     "nulls": LAUNCH.with_config(
         structure({"image": "x", "auto_destroy": None, "Schedule": None, "restart": {"policy": "no"}}, MachineConfig)
     ),

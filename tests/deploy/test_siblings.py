@@ -168,6 +168,34 @@ def test_what_is_of_one_machine_or_of_one_deploy_is_not_inherited() -> None:
     )
 
 
+async def test_an_update_touches_only_what_is_stated() -> None:
+    async with fleet(RICH) as (_, fly, (old,)):
+        gate = Check(type="http", method="get", path="/health", interval="10s", timeout="5s")
+        stated = Service(protocol="tcp", internal_port=8080, ports=[Port(port=80, handlers=["http"])], checks=[gate])
+        report = await NEW.with_env(Z="1").with_service(stated).execute(fly)
+        assert report.ok, str(report)
+        (machine,) = await up(fly)
+        ports = [*(WEB.ports or ()), Port(port=80, handlers=["http"])]
+        assert shown(machine) == evolve(
+            shown(old),
+            image="nginx:2",
+            env={**(RICH.env or {}), "Z": "1"},
+            services=[evolve(WEB, ports=ports, checks=[gate])],
+        )
+        assert (await NEW.execute(fly)).ok  # nothing of that is stated any more
+        (machine,) = await up(fly)
+        assert machine.config is not None
+        assert (machine.config.env, len(machine.config.services or ())) == (RICH.env, 1)
+
+
+@pytest.mark.parametrize("way", [APP.bluegreen(), NEW.wait_for("healthy"), APP.canary().wait_for("healthy")])
+async def test_there_have_to_be_checks_to_wait_for(way: DeployBuilder) -> None:
+    async with fleet(evolve(RICH, checks=None)) as (_, fly, (old,)):
+        with pytest.raises(InvalidInput, match="would have none: add one"):
+            await way.execute(fly)
+        assert [machine.config for machine in await up(fly)] == [(await fly.machines.get("web", old.id)).config]
+
+
 # Whom it is like.
 
 
