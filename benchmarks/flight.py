@@ -205,9 +205,9 @@ def _agreement(emulator: Emulator, report: DeployReport, alive: list[Machine]) -
         and len(alive) == WANTED * len(REGIONS)
         and sum(serving.values()) == WANTED * len(REGIONS)
     )
-    # A machine that crashed twice and is up at this moment is a matter of judgement; any other is not.
-    loops = any(each.restart_count > 1 for each in alive)
-    if report.unseen is None and not report.cancelled and not loops and report.ok != is_as_wanted:
+    # A machine that crashed and is up at this moment has not stayed up where it was watched; any other is as it seems.
+    has_crashed = any(each.restart_count for each in alive)
+    if report.unseen is None and not report.cancelled and not has_crashed and report.ok != is_as_wanted:
         yield f"ok is {report.ok}, and the fleet has {dict(serves_new)} of v2 among {len(alive)}"
     if report.ok and not is_as_wanted:
         yield "called ok, and is not"

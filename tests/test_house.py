@@ -44,9 +44,8 @@ ORDER: dict[str, list[str]] = {
         "strategy", "merge", "release", "roles", "deployment", "fleet", "siblings", "duration", "plan", "group",
         "remarks", "moves", "strategies", "placement", "outcome", "undo", "timings", "estimate", "gate", "verdict",
         "report", "html", "events", "onlookers", "freshness", "observe", "addresses", "story", "journal", "history",
-        "lock", "places", "door", "volumes", "creating", "hedge", "watching", "steps", "spans", "execute", "carry_out",
-        "settings", "builder",
-        "executors", "dask_worker", "executor_dask", "many",
+        "lock", "places", "door", "volumes", "creating", "hedge", "watching", "rechecks", "steps", "spans", "execute",
+        "carry_out", "settings", "builder", "executors", "dask_worker", "executor_dask", "many",
     ],
     "emulator": [
         "errors", "operations", "regions", "ids", "gojson", "images", "course", "holdings", "files", "guest", "config",

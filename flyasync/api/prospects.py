@@ -31,12 +31,15 @@ def why_hopeless(machine: Machine, wanted: str, version: str | None) -> str | No
     return _end_in_words(machine) if wanted in {"started", "healthy"} else None
 
 
-def is_there(machine: Machine, wanted: str, version: str | None) -> bool:
-    """Tell whether `machine` is in the state `wanted`, in that version of it if one is given."""
+def is_there(machine: Machine, wanted: str, version: str | None, checks: int = 0) -> bool:
+    """Tell whether `machine` is in the state `wanted`, in that version of it if one is given.
+
+    To be healthy, it has to report so many `checks` at least, and those that its own config has.
+    """
     if version and machine.current_version != version:
         return False
     if wanted == "healthy":
-        return machine.is_healthy
+        return machine.is_healthy and len(machine.reported_checks) >= checks
     # A machine does leave the state created by itself, once its image is there.
     return machine.state == wanted or (wanted == "settled" and machine.is_settled and machine.state != "created")
 

@@ -54,16 +54,29 @@ class Waiting:
         )
 
     async def wait_healthy(
-        self, app: str, machine_id: str, *, timeout: float = 300.0, just_created: bool = False
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        version: str | None = None,
+        checks: int = 0,
+        timeout: float = 300.0,
+        just_created: bool = False,
     ) -> Machine:
         """Wait until the machine runs and every check of its config has reported and passes; give the machine.
+
+        With `version`, the wait is for that version of the machine and no other. At least so many `checks` have to
+        report: as many as were asked for, where the API may not have kept them all. A check that does not pass yet is
+        no failure, whatever its `grace_period`: `timeout` alone ends the wait.
 
         The API has no wait for checks, so the machine is looked at once a second: by itself, or, with more than 32
         waited on in one app, by one list for all. Raises as `wait` does.
         """
         if timeout <= 0:
             raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
-        return await self._waits.until_healthy(app, machine_id, timeout=timeout, just_created=just_created)
+        return await self._waits.until_healthy(
+            app, machine_id, timeout=timeout, just_created=just_created, version=version, checks=checks
+        )
 
     async def wait_once(
         self,

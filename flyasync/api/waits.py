@@ -67,6 +67,7 @@ class _Wait:
     version: str | None
     new_until: float
     watch: Watch
+    checks: int = 0
     polled: str | None = Factory(lambda self: self.version, takes_self=True)
     polls: Iterator[float] = Factory(lambda: chain(POLLS[1:], repeat(LONGEST_POLL)))
     poll: float = POLLS[0]
@@ -84,7 +85,11 @@ class _Wait:
     def ends_with(self, machine: Machine) -> bool:
         """Take note of it just the same, and say whether this is the end, one way or the other."""
         self._note(machine)
-        return is_there(machine, self.wanted, self.version) or bool(why_hopeless(machine, self.wanted, self.version))
+        return self.is_met_by(machine) or bool(why_hopeless(machine, self.wanted, self.version))
+
+    def is_met_by(self, machine: Machine) -> bool:
+        """Whether the machine is what is waited for."""
+        return is_there(machine, self.wanted, self.version, self.checks)
 
     def _note(self, machine: Machine) -> None:
         self.state, self.machine = machine.state, machine if self.wanted == "healthy" else None
@@ -102,7 +107,9 @@ class _Wait:
         """Say that the time is up, and which checks have kept it waiting."""
         failing = self.machine.failing_checks if self.machine else ()
         checks = "".join(f", check {check.name} is {check.status}: {check.output}" for check in failing)
-        return f"it was not within {round(timeout, 1):g} s{checks}"
+        reported = len(self.machine.reported_checks) if self.machine else 0
+        missing = f", {reported} of {self.checks} checks have reported" if reported < self.checks else ""
+        return f"it was not within {round(timeout, 1):g} s{checks}{missing}"
 
     def failed(self, reason: str, *, hopeless: bool) -> WaitFailed:
         return WaitFailed(
@@ -150,9 +157,19 @@ class Waits:
             wait.state = await self._reach(wait)
         return wait.state
 
-    async def until_healthy(self, app: str, machine_id: str, *, timeout: float, just_created: bool) -> Machine:
-        """Wait until the machine is started and every check of its config passes; give the machine."""
-        async with self._in_time(app, machine_id, "healthy", None, timeout, just_created=just_created) as wait:
+    async def until_healthy(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        timeout: float,
+        just_created: bool,
+        version: str | None = None,
+        checks: int = 0,
+    ) -> Machine:
+        """Wait until the machine is started and every check of its config passes, so many at least; return it."""
+        async with self._in_time(app, machine_id, "healthy", version, timeout, just_created=just_created) as wait:
+            wait.checks = checks
             await self._reach(wait)
         assert wait.machine is not None  # noqa: S101 - only a wait for destroyed ends without a machine
         return wait.machine
@@ -204,7 +221,7 @@ class Waits:
             machine = wait.check(await self._get(wait.app, wait.machine_id))
         except TROUBLE:
             machine = None
-        if machine and is_there(machine, wait.wanted, wait.version):
+        if machine and wait.is_met_by(machine):
             return machine.state
         if machine and not wait.polled:
             wait.polled = machine.current_version
@@ -225,7 +242,7 @@ class Waits:
         except TROUBLE:
             await asyncio.sleep(1)
             return None
-        return machine.state if machine and is_there(wait.check(machine), wait.wanted, wait.version) else None
+        return machine.state if machine and wait.is_met_by(wait.check(machine)) else None
 
     async def _look(self, wait: _Wait) -> Machine | None:
         """Give the machine; None when there is a better way to ask by now."""
@@ -252,7 +269,7 @@ class Waits:
                 async with asyncio.timeout(2):
                     wait.machine = await self._get(wait.app, wait.machine_id)
                     wait.state = wait.machine.state
-                    return is_there(wait.machine, wait.wanted, wait.version)
+                    return wait.is_met_by(wait.machine)
         return False
 
     @asynccontextmanager

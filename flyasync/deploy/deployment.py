@@ -259,6 +259,15 @@ class Deployment:
             return "healthy" if expected_checks(config) else "started"
         return self.goal
 
+    def time_for_checks(self, config: MachineConfig | None) -> float:
+        """Return the seconds from the start of a machine within which a check of it may not pass yet.
+
+        They are those of the check that takes longest: its grace period, its interval, and its timeout.
+        """
+        in_services = (check for service in (config and config.services) or () for check in service.checks or ())
+        checks = (*((config and config.checks) or {}).values(), *in_services)
+        return max((sum(map(float, (c.grace_period or 0, c.interval or 0, c.timeout or 0))) for c in checks), default=0)
+
     def rests(self, machine: Machine, config: MachineConfig | None) -> bool:
         """Whether autostop has stopped a machine with this config; one whose process failed was not."""
         autostops = any(service.autostop not in {None, "off"} for service in (config and config.services) or ())

@@ -22,6 +22,7 @@ from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.places import Place, Places
 from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track, Update
+from flyasync.deploy.rechecks import Rechecks
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.spans import Walking
 from flyasync.deploy.steps import NoRoomError, NotBegunError, Steps, Tell, needs_lease
@@ -71,6 +72,8 @@ class Execution:
         self._relied_on: set[str] = set()
         self._gate = Gate(deployment, presses_on=presses_on or plan.group is None)
         self._steps.may_begin = self._gate.lets
+        is_rolled_out = plan.group is not None and not presses_on
+        self._rechecks = Rechecks(fly, deployment.app, self._steps.watching, clock) if is_rolled_out else None
         if plan.before is not None:
             self._steps.know(plan.before)
 
@@ -120,6 +123,8 @@ class Execution:
         with self._walking.turn(track.machine):
             place = places.get(region) if track.takes_a_place or await self._has_woken(track) else None
             async with place.one() if place else nullcontext(Place()) as held:
+                if held.is_there and self._gate.lets(region) and not others:
+                    await self._recheck()
                 run.begun_after = self._clock()
                 if held.is_there and self._gate.lets(region) and not self._has_to_stay(track):
                     with self._walking.machine(run):
@@ -158,12 +163,26 @@ class Execution:
             self._tell(run, Phase.SKIPPED, str(run.refusals[-1]))
             self._gate.note(run)
         except FlyError as error:
-            run.error = error
-            self._gate.note(run)
-            self._tell(run, Phase.FAILED, str(error))
-            if isinstance(error, WaitFailed):
-                await self._steps.evidence(run)
+            await self._fail(run, error)
         self.journal.ended(run)
+
+    async def _fail(self, run: Run, error: FlyError) -> None:
+        run.error = error
+        self._gate.note(run)
+        self._tell(run, Phase.FAILED, str(error))
+        if isinstance(error, WaitFailed):
+            await self._steps.evidence(run)
+
+    async def _recheck(self) -> None:
+        """See that the machines changed so far are still as they shall be: one that is not lets no other begin."""
+        for run, error in await self._rechecks.failed(self._changed) if self._rechecks else ():
+            await self._fail(run, error)
+            self.journal.ended(run)
+
+    def _changed(self) -> list[Run]:
+        done = (run for run in self.runs.values() if run.ready_after is not None and run.taken and run.error is None)
+        up = (run for run in done if run.aim is Aim.SERVE and run.machine and run.phase is not Phase.DESTROYED)
+        return [run for run in up if self._deployment.goal_of(run.config) is not None]
 
     async def _others_serve(self, track: Track, lock: asyncio.Lock) -> None:
         """See that the machines of a region that stay are up before one leaves, or is let in; one look serves all."""

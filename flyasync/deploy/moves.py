@@ -38,8 +38,9 @@ def goal(deployment: Deployment, config: MachineConfig | None) -> Iterator[Step]
         yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
     if aim == "healthy":
         yield AwaitHealthy(cause="the config has checks")
-    if deployment.smoke and aim == "started":
-        yield Watch(seconds=deployment.smoke, cause="it has no checks, so it has to stay up")
+    if deployment.smoke and aim is not None:
+        lasting = "its checks have to go on passing" if aim == "healthy" else "it has no checks, so it has to stay up"
+        yield Watch(seconds=deployment.smoke, cause=lasting)
 
 
 def creation(

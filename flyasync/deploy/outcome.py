@@ -65,7 +65,8 @@ class Run:
     volume that it gets, `volume_id` the one that was taken for it, `source` the one to fork; `made_volumes` are those
     made for it. `beside` are ids of machines that it had before this one, or that raced with it. One that `stays_out`
     shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how its process ended last before all
-    this. `taken` counts the steps done, `begun_after` is when its last turn began.
+    this. `taken` counts the steps done, `begun_after` is when its last turn began. `checked_from` is the time of the
+    loop from which each of its checks has to pass, and `was_healthy` once all have.
     """
 
     wanted: Wanted
@@ -94,6 +95,8 @@ class Run:
     created_after: float | None = None
     ready_after: float | None = None
     deadline: float | None = None
+    checked_from: float = 0.0
+    was_healthy: bool = False
 
     @property
     def was_cut_short(self) -> bool:

@@ -54,7 +54,7 @@ from flyasync.errors import (
 )
 from flyasync.models.compare import Change, differences, same
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import Machine
+from flyasync.models.machine import Machine, expected_checks
 
 __all__ = ["RETIRED", "ChangedMeanwhile", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]
 
@@ -97,7 +97,7 @@ class Steps:
         self._volumes = Volumes(fly, deployment)
         self._creating = Creating(fly, deployment, tell, self._volumes)
         self._hedge = Hedge(fly, deployment, tell, self._creating)
-        self._watching = Watching(fly, deployment, tell)
+        self.watching = Watching(fly, deployment, tell)
         self._opening = asyncio.Lock()
         self.is_open = deployment.strategy is None
         self.may_begin: Callable[[str], bool] = lambda _: True
@@ -212,8 +212,10 @@ class Steps:
         goal = self._deployment.goal_of(run.config)
         if goal is None or self._deployment.is_up(machine, run.config):
             return
-        wait = self._fly.machines.wait_healthy if goal == "healthy" else self._fly.machines.wait
-        await wait(self._app, run.machine_id, timeout=self._deployment.timeout)
+        if goal == "healthy":
+            await self._until_healthy(run, self._deployment.timeout)
+        else:
+            await self._fly.machines.wait(self._app, run.machine_id, timeout=self._deployment.timeout)
 
     async def _modify(self, run: Run, step: Update) -> Machine:
         return await self._fly.machines.modify(
@@ -266,6 +268,8 @@ class Steps:
     async def _await_started(self, run: Run, _: AwaitStarted) -> None:
         self._tell(run, Phase.STARTING, None)
         await self._hedge.race(run, self._until_started)
+        run.checked_from = asyncio.get_running_loop().time() + self._deployment.time_for_checks(run.config)
+        run.was_healthy = False
         self._tell(run, Phase.STARTED, None)
 
     async def _until_started(self, run: Run, machine: Machine) -> None:
@@ -280,10 +284,21 @@ class Steps:
 
     async def _await_healthy(self, run: Run, _: AwaitHealthy) -> None:
         self._tell(run, Phase.CHECKING, None)
-        await self._fly.machines.wait_healthy(
-            self._app, run.machine_id, timeout=self._time_left(run), just_created=True
-        )
+        # However little time is left, each check has its grace period, and a try after it.
+        now = asyncio.get_running_loop().time()
+        await self._until_healthy(run, max(self._time_left(run), run.checked_from - now), just_created=True)
+        run.was_healthy = True
         self._tell(run, Phase.HEALTHY, None)
+
+    async def _until_healthy(self, run: Run, timeout: float, *, just_created: bool = False) -> None:
+        run.machine = await self._fly.machines.wait_healthy(
+            self._app,
+            run.machine_id,
+            version=run.machine.current_version if run.machine else None,
+            checks=expected_checks(run.config),
+            timeout=timeout,
+            just_created=just_created,
+        )
 
     async def _await_settled(self, run: Run, _: AwaitSettled) -> None:
         version = run.machine.current_version if run.machine else None
@@ -293,14 +308,14 @@ class Steps:
         self._tell(run, Phase.SETTLED, None)
 
     async def _watch(self, run: Run, step: Watch) -> None:
-        await self._watching.stay_up(run, step.seconds)
+        await self.watching.stay_up(run, step.seconds)
 
     async def _run_to_end(self, run: Run, step: RunToEnd) -> None:
-        await self._watching.run_to_end(run, step.seconds)
+        await self.watching.run_to_end(run, step.seconds)
 
     async def evidence(self, run: Run) -> None:
         """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
-        await self._watching.evidence(run)
+        await self.watching.evidence(run)
 
     # Machines leave.
 

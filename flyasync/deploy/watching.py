@@ -11,10 +11,11 @@ from flyasync.api.waits import JUST_CREATED
 from flyasync.deploy.creating import Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.freshness import settled
+from flyasync.deploy.merge import holds
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import GONE, ExitEvent, Machine
+from flyasync.models.machine import GONE, CheckStatus, ExitEvent, Machine, expected_checks
 
 SETTLING = 10
 """How many seconds a machine that has just stopped, or gone, may take to be told as it is."""
@@ -53,6 +54,14 @@ class Watching:
             is_over = loop.time() >= until
             is_seen_at_the_end = await self._look(run, until + self._deployment.timeout) and is_over
 
+    async def still_up(self, run: Run) -> None:
+        """See that a machine that has come up is as it shall be at this moment; raises what `stay_up` raises."""
+        patience = asyncio.get_running_loop().time() + self._deployment.timeout
+        while True:
+            if await self._look(run, patience):
+                return
+            await asyncio.sleep(LOOK_EVERY)
+
     async def _look(self, run: Run, patience: float) -> bool:
         """Look once, and tell whether the machine was seen; raises WaitFailed when it is down."""
         try:
@@ -63,11 +72,13 @@ class Watching:
             return False
         if machine.state != "started":
             machine = await settled(self._fly, self._app, machine)  # for a moment of an update it reads as stopped
-        if reason := self._why_down(run, machine):
+        run.machine = machine
+        if reason := self.why_down(run, machine):
             raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
         return True
 
-    def _why_down(self, run: Run, machine: Machine) -> str | None:
+    def why_down(self, run: Run, machine: Machine) -> str | None:
+        """Return why a machine that has come up is not as it shall be, if so."""
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
@@ -75,8 +86,13 @@ class Watching:
             return None
         if machine.state != "started":
             return "it has not stayed up"
-        failing = ", ".join(f"{check.name} {check.status}" for check in machine.failing_checks)
-        return f"checks fail: {failing}" if failing else None
+        if run.config and machine.config and not holds(machine.config, run.config):
+            return "it does not have the config that it was given"
+        failing = ", ".join(f"{check.name} {check.status}" for check in machine.failing_checks if _counts(run, check))
+        if failing:
+            return f"checks fail: {failing}"
+        missing = run.was_healthy and len(machine.reported_checks) < expected_checks(run.config)
+        return "some of its checks are not reported any more" if missing else None
 
     async def run_to_end(self, run: Run, seconds: float) -> None:
         """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""
@@ -137,6 +153,12 @@ class Watching:
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
                 said = (line.message or "" for line in lines[-LAST_LINES:])
                 run.logs = masked(said, [*_env(run.config), *_env(machine.config)])
+
+
+def _counts(run: Run, check: CheckStatus) -> bool:
+    """Whether a check that does not pass is a failure: not while it waits for its first try, as far as that shows."""
+    is_due = asyncio.get_running_loop().time() >= run.checked_from
+    return is_due or (run.was_healthy and check.status != "warning")
 
 
 def _env(config: MachineConfig | None) -> Iterable[tuple[str, str]]:

@@ -28,13 +28,14 @@ class Asked:
 class Relay:
     """Passes requests on; one of a method in `instead` gets that answer, and goes no further.
 
-    `alter` may change an answer on its way back: it sees the request, and the answer as JSON.
+    `edit` may change the body of a request on its way, and `alter` an answer on its way back.
     """
 
     url: str
     session: ClientSession
     asked: list[Asked] = Factory(list)
     instead: dict[str, Any] = Factory(dict)
+    edit: Callable[[str, dict[str, Any]], None] | None = None
     alter: Callable[[web.Request, Any], Any] | None = None
 
     def bodies(self, line: str) -> list[Any]:
@@ -46,6 +47,10 @@ class Relay:
         if request.method in self.instead:
             return web.json_response(self.instead[request.method])
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP}
+        if self.edit and body:
+            edited = json.loads(body)
+            self.edit(request.path, edited)
+            body = json.dumps(edited).encode()
         async with self.session.request(
             request.method, self.url + request.raw_path, data=body or None, headers=headers
         ) as answer:
