@@ -149,17 +149,23 @@ class _Deciding:
     def made(self, region: str, cause: str, place_of: Machine | None) -> Member:
         """Give one more machine of a region, which may take the place of another."""
         source = self._source(place_of) if place_of else None
-        volume = self.pattern.volume
+        made = self._pattern(place_of)
         return Member(
             wanted=self.names.next(region),
             fate=Fate.MAKE,
             cause=f"it takes the place of {place_of.name}" if place_of else cause,
-            config=self.pattern.config,
-            pattern=self.pattern,
-            volume=self.names.volume(region, volume) if volume and source is None else None,
+            config=made.config,
+            pattern=made,
+            volume=self.names.volume(region, made.volume) if made.volume and source is None else None,
             source=source,
             replaces=place_of.id if place_of else None,
         )
+
+    def _pattern(self, place_of: Machine | None) -> Pattern:
+        """Return what a machine is made from; one that takes the place of a job is that job from then on."""
+        if place_of and place_of.config and self.deployment.role(place_of) is Role.SCHEDULED:
+            return Pattern.of(self.deployment, self.fleet, place_of)
+        return self.pattern
 
     def _source(self, machine: Machine) -> str | None:
         """Name the volume to fork for the machine that comes after this one, where its host is lost."""
@@ -271,7 +277,9 @@ def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> 
     return _Verdict(Fate.UPDATE, "it has another config", desired)
 
 
-def _make_way(deployment: Deployment, _: Fleet, machine: Machine) -> _Verdict:
+def _make_way(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:
+    if deployment.role(machine) is not Role.MEMBER:
+        return _update_in_place(deployment, fleet, machine)
     if lost := why_lost(machine):
         return _Verdict(Fate.RETIRE, lost)
     if machine.state == "failed":

@@ -85,7 +85,7 @@ def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Ste
         cause=member.cause,
         changes=changes(machine.config, member.config) if machine.config and member.config else (),
         launches=not member.rests,
-        if_full=() if member.rests else tuple(_instead(deployment, fleet, member)),
+        if_full=() if member.rests or member.is_apart else tuple(_instead(deployment, fleet, member)),
     )
     if member.rests:
         then = "is started then" if member.runs else "stays stopped"

@@ -27,7 +27,7 @@ from flyasync.deploy.plan import (
     Watch,
 )
 from flyasync.deploy.remarks import remarks_of_group, remarks_of_launch
-from flyasync.deploy.siblings import Pattern
+from flyasync.deploy.siblings import Pattern, inherited
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
@@ -303,12 +303,12 @@ def _title_ahead(deployment: Deployment, ahead: Sequence[Track]) -> str:
     return "one machine goes first"
 
 
-def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
+def _bluegreen(deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Make the new ones outside routing, let them in together, and only then take the old ones out."""
     old = [member for member in members if member.fate is Fate.RETIRE]
     new = [member for member in members if member.fate is not Fate.RETIRE]
     cordoned = any(member.serves for member in old)
-    yield Stage.of(f"make the new ones{wave}", _outside(deployment, new, cordoned=cordoned))
+    yield Stage.of(f"make the new ones{wave}", _outside(deployment, fleet, new, cordoned=cordoned))
     yield Stage.of(
         f"let them in{wave}", _let_in(new, cordoned=cordoned), point_of_no_return=True, relies_on_others=True
     )
@@ -317,10 +317,12 @@ def _bluegreen(deployment: Deployment, _: Fleet, members: Sequence[Member], wave
     yield Stage.of(f"take the old ones out{wave}", leaving, relies_on_others=True)
 
 
-def _outside(deployment: Deployment, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
+def _outside(deployment: Deployment, fleet: Fleet, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
     for member in members:
         if member.fate is Fate.MAKE:
             yield _made(deployment, member, cordoned=cordoned)
+        elif member.fate is not Fate.KEEP:  # a job stays the same machine
+            yield from _changed(deployment, fleet, [member])
         elif steps := tuple(step for step in readiness(deployment, member) if not isinstance(step, Uncordon)):
             yield _track(member, steps)
 
@@ -403,5 +405,5 @@ def _released(deployment: Deployment, plan: Plan) -> Plan:
 
 def _base(deployment: Deployment, plan: Plan) -> MachineConfig:
     """Return the config that the release command shares: one that machines of the group will have."""
-    known = (track.config for track in plan.tracks if track.aim in {Aim.SERVE, Aim.REST} and track.config)
-    return next(known, deployment.config)
+    tracks = (track for track in (*plan.tracks, *plan.kept) if track.aim in {Aim.SERVE, Aim.REST})
+    return next((inherited(track.config) for track in tracks if track.config), deployment.config)

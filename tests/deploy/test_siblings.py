@@ -322,6 +322,41 @@ async def test_a_group_of_one_job_takes_no_second_one_for_granted() -> None:
     assert '- schedule: "daily"' in str(plan)
 
 
+JOB = evolve(RICH, services=None, checks=None, schedule="daily")
+
+
+@pytest.mark.parametrize("way", [APP.bluegreen(), APP.rolling(), APP.canary(soak=0), APP.immediate()])
+async def test_a_lone_job_stays_one_whatever_the_strategy(way: DeployBuilder) -> None:
+    async with fleet(JOB) as (_, fly, (old,)):
+        report = await way.execute(fly)
+        assert report.ok, str(report)
+        (machine,) = await up(fly)
+        assert machine.id == old.id
+        assert shown(machine) == evolve(shown(old), image="nginx:2")
+
+
+async def test_what_takes_the_place_of_a_job_that_failed_is_that_job() -> None:
+    async with fleet(JOB) as (emulator, fly, (old,)):
+        emulator.faults.add(Fault(does="fail", image="nginx:bad", times=1))
+        await fly.machines.update("web", old.id, evolve(JOB, image="nginx:bad"))
+        await fly.machines.wait("web", old.id, state="settled")
+        report = await NEW.execute(fly)
+        assert report.ok, str(report)
+        (machine,) = await up(fly)
+        assert machine.config is not None
+        assert (machine.id == old.id, machine.config.schedule) == (False, "daily")
+
+
+async def test_a_release_command_has_the_environment_of_the_group() -> None:
+    env = {"FLY_PROCESS_GROUP": "app", "PORT": "8080"}
+    async with fleet(evolve(RICH, env=env)) as (emulator, fly, _):
+        seen: list[dict[str, Any]] = []
+        emulator.on_change(lambda machine: seen.append(machine.config))
+        assert (await NEW.with_env(Z="1").with_release_command("bin/migrate").execute(fly)).ok
+    ran = next(config["env"] for config in seen if "RELEASE_COMMAND" in config.get("env", {}))
+    assert ran == {"FLY_PROCESS_GROUP": "fly_app_release_command", "PORT": "8080", "Z": "1", "RELEASE_COMMAND": "1"}
+
+
 # What runs beside a launch, or outside a group, is told.
 
 
