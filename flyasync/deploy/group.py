@@ -12,6 +12,7 @@ from flyasync.deploy.fleet import Fleet, home, serves
 from flyasync.deploy.merge import changes
 from flyasync.deploy.roles import Role, role
 from flyasync.deploy.siblings import Pattern, pattern
+from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.volume import Volume
@@ -34,7 +35,8 @@ class Fate(StrEnum):
 class Member:
     """A machine of the group that is there or is wanted, with its fate and the cause of it.
 
-    `config` is what it will have, as far as it is known: for one to be made, all but its volume; `pattern` is what that
+    `config` is what it will have, as far as it is known: for one to be made, all but its volume; `changes` are what an
+    update changes; `pattern` is what that
     is made from. `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that
     `wakes` is at rest, and has to run all the same. `spare` is the name of the machine that takes its place if its host
     is full; `replaces` is the id of the one whose place a new one takes. One that `is_apart` stands by for others or
@@ -46,6 +48,7 @@ class Member:
     cause: str
     machine: Machine | None = None
     config: MachineConfig | None = None
+    changes: tuple[Change, ...] = ()
     pattern: Pattern | None = None
     volume: Volume | None = None
     source: str | None = None
@@ -186,6 +189,7 @@ class _Verdict:
     fate: Fate
     cause: str
     config: MachineConfig | None = None
+    changes: tuple[Change, ...] = ()
 
 
 Judge = Callable[[Deployment, Fleet, Machine], _Verdict]
@@ -261,7 +265,14 @@ def _merit(pair: tuple[Machine, _Verdict]) -> tuple[bool, bool, int, bool]:
 
 def _member(machine: Machine, region: str, number: int, verdict: _Verdict) -> Member:
     wanted = Wanted(name=machine.name, region=region, number=number)
-    return Member(wanted=wanted, fate=verdict.fate, cause=verdict.cause, machine=machine, config=verdict.config)
+    return Member(
+        wanted=wanted,
+        fate=verdict.fate,
+        cause=verdict.cause,
+        machine=machine,
+        config=verdict.config,
+        changes=verdict.changes,
+    )
 
 
 def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:
@@ -271,10 +282,12 @@ def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> 
         return _Verdict(Fate.RETIRE, "it has failed")
     if deployment.volume and not has_volume(deployment, fleet, machine):
         return _Verdict(Fate.RETIRE, f"it has no volume {deployment.volume.name}, and none can be added to it")
-    desired = deployment.desired(machine.config) if machine.config else None
-    if desired and machine.config and not changes(machine.config, desired):
-        return _Verdict(Fate.KEEP, "it is as wanted", machine.config)
-    return _Verdict(Fate.UPDATE, "it has another config", desired)
+    if machine.config is None:
+        return _Verdict(Fate.UPDATE, "it has another config")
+    desired = deployment.desired(machine.config)
+    if found := changes(machine.config, desired):
+        return _Verdict(Fate.UPDATE, "it has another config", desired, found)
+    return _Verdict(Fate.KEEP, "it is as wanted", machine.config)
 
 
 def _make_way(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:

@@ -7,7 +7,7 @@ from attrs import evolve
 from flyasync.deploy.deployment import HOME, Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.group import Member
-from flyasync.deploy.merge import REPLACES, changes
+from flyasync.deploy.merge import REPLACES
 from flyasync.deploy.plan import (
     AwaitHealthy,
     AwaitSettled,
@@ -83,7 +83,7 @@ def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Ste
     machine = there(member)
     yield Update(
         cause=member.cause,
-        changes=changes(machine.config, member.config) if machine.config and member.config else (),
+        changes=member.changes,
         launches=not member.rests,
         if_full=() if member.rests or member.is_apart else tuple(_instead(deployment, fleet, member)),
     )
@@ -107,12 +107,13 @@ def _start(deployment: Deployment, member: Member, *, is_down: bool) -> Iterator
 
 def _instead(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
     """Say how another machine takes the place of one whose host has no room for its update."""
-    machine = there(member)
+    machine, desired = there(member), member.config
     volume = fleet.volume_of(machine)
-    if volume is not None and (deployment.volume is None or deployment.volume.if_lost is None):
+    is_bound = volume is not None or bool(desired and desired.mounts)
+    if desired is None or (is_bound and (deployment.volume is None or deployment.volume.if_lost is None)):
         return
     source = volume.id if volume and deployment.volume and deployment.volume.if_lost == "fork" else None
-    pattern = Pattern.of(deployment, fleet, machine)
+    pattern = Pattern.instead(deployment, fleet, machine, desired)
     config = placed(pattern, member.wanted, replaces=machine.id)
     cause = f"the host of {machine.name} is full"
     yield from creation(deployment, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)

@@ -43,9 +43,6 @@ class ReleaseCommand:
         Where the config names the group it is for, as one of a fly.toml does, this one names its own.
         """
         env, metadata = config.env or {}, config.metadata or {}
-        env = dict(config.env or {})
-        if "FLY_PROCESS_GROUP" in env:  # flyctl tells each machine so of its group
-            env["FLY_PROCESS_GROUP"] = RELEASE_GROUP
         return MachineConfig(
             image=config.image,
             guest=self.guest or config.guest,

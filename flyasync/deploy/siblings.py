@@ -49,6 +49,12 @@ class Pattern:
         volume = deployment.volume or _volume(fleet, machine)
         return cls(config=config, like=machine, changes=shown, volume=volume)
 
+    @classmethod
+    def instead(cls, deployment: Deployment, fleet: Fleet, machine: Machine, desired: MachineConfig) -> "Pattern":
+        """Return what a machine is made from that takes the place of one which was to have this config."""
+        config = _mounting(deployment, inherited(desired))
+        return cls(config=config, like=machine, volume=deployment.volume or _volume(fleet, machine))
+
 
 def inherited(config: MachineConfig) -> MachineConfig:
     """Return what of a machine's config holds for another one: all but what is of this one machine or of one deploy."""
