@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from flyasync.api.call import TROUBLE, Caller, given, request
-from flyasync.errors import FlyError, InvalidInput, NoReplyInTime
+from flyasync.errors import FlyError, InvalidInput, LeaseHeld, NoReplyInTime
 from flyasync.models.lease import Lease
 from flyasync.wire.request import Flight, Repeat
 
@@ -102,7 +102,8 @@ class Leases:
         """Hold the machine's lease for as long as the block runs, refreshed every third of its ttl of 3 s or more.
 
         The lease's description is yours with a mark of this hold after it. By it the lease is known again when the
-        answer to its acquire is lost, and kept; the error comes out only when the lease is not to be found.
+        answer to its acquire is lost, or when that was delivered twice and so refused, and kept; the error comes out
+        only when the lease is not to be found.
 
         Raises LeaseHeld at the start. Should the lease be lost on the way, the block is cancelled and the error that
         lost it is raised, since from then on others may change the machine; trouble with the API loses it only when it
@@ -140,7 +141,8 @@ class Leases:
         try:
             return await self._acquire(app, machine_id, ttl=ttl, description=mark, repeat=Repeat.UNSENT, flight=flight)
         except FlyError as error:
-            if not error.may_have_happened:
+            # A request that was delivered twice is refused for the sake of the lease that it was granted itself.
+            if not (error.may_have_happened or isinstance(error, LeaseHeld)):
                 raise
             flight.is_out = True  # its answer is still to be found out
             lease = await self._find(app, machine_id, ttl=ttl, mark=mark)

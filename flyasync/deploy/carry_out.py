@@ -142,4 +142,5 @@ async def _rolled_back(
         rollback = back.report(Outcome.blind(tuple(back.runs.values()), error))
     # What is past the point of no return stays, and with that not all is as it was.
     rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled), remarks=plan.remarks)
-    return evolve(execution.report(await execution.look()), rollback=rollback)
+    changed = [track.machine_id for track in plan.tracks if track.machine_id]
+    return evolve(execution.report(await execution.look(changed=changed)), rollback=rollback)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from typing import Any
 
@@ -247,11 +247,11 @@ class Execution:
             if run.machine:
                 self._tell(run, Phase.DESTROYED, None)
 
-    async def look(self) -> Outcome:
+    async def look(self, *, changed: Collection[str] = ()) -> Outcome:
         """See what is there now; a machine that was in doubt and is found belongs to its run from then on.
 
-        Lists lag. One is enough for a machine that it shows as promised, and not as it was before this deploy observed
-        it last; every other machine is fetched by its id.
+        Lists lag. One is enough for a machine that it shows as promised, and not as it was before this walk observed
+        it last; every other machine is fetched by its id, and so are those that another walk has `changed`.
         """
         runs = tuple(self.runs.values())
         try:
@@ -260,7 +260,7 @@ class Execution:
             return evolve(Outcome.blind(runs, error), closed_by=self._gate.closed_by)
         hint = self._outcome(fleet)
         mine = {machine.id: run for run in runs if (machine := run.machine or hint.machine(run))}
-        doubtful = [id_ for id_, run in mine.items() if not self._is_proven(hint, run)]
+        doubtful = [id_ for id_, run in mine.items() if id_ in changed or not self._is_proven(hint, run)]
         others = (*hint.surplus, *(machine_id for run in runs for machine_id in run.beside))
         ids = tuple(dict.fromkeys([*doubtful, *others]))
         found = dict(zip(ids, await asyncio.gather(*map(self._get, ids)), strict=True))

@@ -202,6 +202,27 @@ async def test_giving_back_is_bounded_by_the_ttl(fly: FlyClient, emulator: Emula
     assert now() - before == pytest.approx(6, abs=0.1)
 
 
+async def test_a_lease_whose_request_was_delivered_twice_is_held_all_the_same(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    emulator.faults.add(Fault(does="repeat", action="createMachineLease", seconds=1, times=1))
+    async with fly.leases.hold("web", machine.id) as lease:
+        await asyncio.sleep(40)
+        held = record(emulator, machine).lease
+        assert held
+        assert held.nonce == lease.nonce
+    assert record(emulator, machine).lease is None
+
+
+async def test_a_lease_of_another_client_is_not_taken_for_ones_own(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    async with fly.leases.hold("web", machine.id, description="deploy"), client(emulator) as other:
+        with pytest.raises(LeaseHeld):
+            await hold(other, machine, fail, description="deploy")
+        assert record(emulator, machine).lease
+
+
 @pytest.mark.parametrize("status", [404, 500])
 async def test_giving_back_raises_nothing(fly: FlyClient, emulator: Emulator, machine: Machine, status: int) -> None:
     emulator.faults.add(Fault(does="refuse", action="machinesReleaseLease", status=status))

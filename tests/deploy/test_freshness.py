@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from flyasync import Check, DeployBuilder, Emulator, FlyClient, FlyError, Machine, NotFound
+from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient, FlyError, Machine, NotFound
 from flyasync.deploy.freshness import fetch, is_behind, settled
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world
@@ -80,6 +80,20 @@ async def test_an_undo_goes_back_by_one_release(name: str) -> None:
         report = await DeployBuilder("web").undo(fly)
         assert report.ok, str(report)
         assert there(emulator) == {"shop:1": 4}
+
+
+async def test_after_a_rollback_nothing_is_called_running_that_the_rollback_destroyed() -> None:
+    """The list still shows a new machine, and in it all is as promised: only the way back knows that it is gone."""
+    app = CHECKED.immediate().wait_for(timeout=20)
+    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, 8) as fly:
+        assert (await app.with_image("shop:1").execute(fly)).ok
+        await asyncio.sleep(8)
+        emulator.faults.add(Fault(does="checks_never_pass", image="shop:2", region="lhr", times=1))
+        report = await app.with_image("shop:2").count(3).roll_back_on_failure().execute(fly)
+        assert report.rollback
+        assert report.rollback.ok, str(report)
+        assert there(emulator) == {"shop:1": 4}
+        assert report.running == ()
 
 
 async def test_a_launch_again_makes_no_second_machines() -> None:
