@@ -61,8 +61,8 @@ def _asked_for(*resources: str) -> str:
 
 
 ALL = (
-    "apps", "machines", "leases", "volumes", "secrets", "secret_keys", "certificates", "images", "ip_assignments", "tokens",
-    "orgs", "logs", "platform", "postgres",
+    "apps", "machines", "leases", "volumes", "secrets", "secret_keys", "certificates", "images", "ip_assignments",
+    "tokens", "orgs", "logs", "platform", "postgres",
 )  # fmt: skip
 
 STARTS: Mapping[str, Start] = {
