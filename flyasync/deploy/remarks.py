@@ -52,13 +52,17 @@ def remarks_of_launch(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
             yield f"{what}; no launch has made them"
 
 
-def _apart(deployment: Deployment, members: Iterable[Member]) -> Iterator[str]:
+def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]:
     kinds: dict[Role, list[Machine]] = {}
     for member in members:
         if member.machine and (role := deployment.role(member.machine)) is not Role.MEMBER:
             kinds.setdefault(role, []).append(member.machine)
     if standbys := kinds.get(Role.STANDBY):
         yield f"{_counted(standbys)} standing by for others, neither counted nor started: {_names(standbys)}"
+    leaving = {each.machine.id for each in members if each.machine and each.fate is Fate.RETIRE}
+    for standby in standbys or ():
+        if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
+            yield f"{standby.name} stands by for {', '.join(sorted(orphaned))}, which goes: name another in its standbys"
     if scheduled := kinds.get(Role.SCHEDULED):
         yield f"{_counted(scheduled)} on a schedule, neither waited for nor started: {_names(scheduled)}"
     stopped = [

@@ -295,6 +295,16 @@ async def test_a_standby_gets_the_update_and_nothing_else() -> None:
         assert (await NEW.plan(fly)).is_empty
 
 
+async def test_a_standby_for_a_machine_that_goes_is_told() -> None:
+    worker = evolve(RICH, services=None)
+    async with fleet(worker) as (_, fly, (first,)):
+        await fly.machines.create(
+            "web", evolve(worker, standbys=[first.id]), region="iad", name="standby", skip_launch=True
+        )
+        plan = await APP.bluegreen().plan(fly)
+    assert f"standby stands by for {first.id}, which goes: name another in its standbys" in plan.remarks
+
+
 @pytest.mark.parametrize("state", ["started", "stopped"])
 async def test_a_scheduled_machine_is_neither_a_spare_nor_waited_for(state: str) -> None:
     job = evolve(RICH, services=None, checks=None, schedule="daily")
