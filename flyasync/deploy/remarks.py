@@ -62,7 +62,8 @@ def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]
     leaving = {each.machine.id for each in members if each.machine and each.fate is Fate.RETIRE}
     for standby in standbys or ():
         if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
-            yield f"{standby.name} stands by for {', '.join(sorted(orphaned))}, which goes: name another in its standbys"
+            whom = ", ".join(sorted(orphaned))
+            yield f"{standby.name} stands by for {whom}, which goes: name another in its standbys"
     if scheduled := kinds.get(Role.SCHEDULED):
         yield f"{_counted(scheduled)} on a schedule, neither waited for nor started: {_names(scheduled)}"
     stopped = [
