@@ -187,6 +187,8 @@ def _is_absent(machine: MachineReport) -> bool:
 def _of_all(report: DeployReport) -> str:
     if report.unseen:
         return _line(str(report.unseen))
+    if report.unverified:
+        return report.why_unverified
     if report.surplus:
         return (
             f"too many: {', '.join(report.surplus)} carry the launch's tag besides the machines wanted, and no deploy "

@@ -41,9 +41,10 @@ the config and the counts given: it updates, makes and retires, and touches no o
 goes on from what is there. --undo takes the last release back; asked for again, the one before that.
 
 Exit status: 0 when enough regions run (--require), 1 when not or when the API says no, also when another deploy is
-under way, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP).
-Each of these creates no further machine and tells what runs; a second one cuts that short. What is up then stays up,
-with --roll-back too: the report says how to go on from there, and how to go back.
+under way, 2 for a wrong command line, 8 when all machines are stopped and none was verified (--verify-stopped), 130
+after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). Each signal creates no further machine and
+tells what runs; a second one cuts that short. What is up then stays up, with --roll-back too: the report says how to go
+on from there, and how to go back.
 """
 
 

@@ -129,7 +129,13 @@ _DONE = (
         "--smoke-check",
         type=float,
         metavar="SECONDS",
-        help="How long a started machine without --check has to stay up.  [default: 10 with a strategy, else 0]",
+        help="How long a machine that has come up has to stay so.  [default: 10 with a strategy, else 0]",
+    ),
+    option(
+        "--verify-stopped",
+        type=click.Choice(["auto", "always", "never"]),
+        help="Whether to start a machine of each region, and stop it again, where all are stopped; by default where a "
+        "service has autostart. Where none was verified, the exit status is 8.",
     ),
     option(
         "--hedge",

@@ -12,6 +12,7 @@ from flyasync.text import readable
 OK = 0
 FAILED = 1
 WRONG_COMMAND_LINE = 2
+NOT_VERIFIED = 8
 INTERRUPTED = 130
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -11,14 +11,14 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.app_making import make_app
 from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.display import Display
-from flyasync.cli.exits import FAILED, OK
+from flyasync.cli.exits import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.order import Order, client
 from flyasync.deploy.addresses import no_address, serves
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.events import Event, Finished
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.plan import Plan
-from flyasync.deploy.report import DeployReport
+from flyasync.deploy.report import DeployReport, Status
 from flyasync.deploy.strategies import plan
 from flyasync.errors import NotFound
 
@@ -97,7 +97,7 @@ async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlo
         report = await (builder.undo(fly) if order.undoes else builder.execute(fly))
     except NotFound as error:
         raise _advised(error, order) from error
-    return OK if report.ok else FAILED
+    return NOT_VERIFIED if report.status is Status.NOT_VERIFIED else OK if report.ok else FAILED
 
 
 async def _plan(order: Order, fly: FlyClient, display: Display, wanted: Deployment | None) -> Plan:

@@ -17,6 +17,7 @@ from flyasync.deploy.plan import (
     Destroy,
     GiveUp,
     Plan,
+    Return,
     RunToEnd,
     Stage,
     Step,
@@ -39,6 +40,7 @@ _PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
     Uncordon: (Phase.UNCORDONED,),
     Stop: (Phase.STOPPING, Phase.STOPPED),
     Destroy: (Phase.DESTROYED,),
+    Return: (Phase.STOPPING, Phase.STOPPED, Phase.SETTLED),
     RunToEnd: (Phase.RUNNING, Phase.ENDED),
     GiveUp: (Phase.FAILED,),
 }

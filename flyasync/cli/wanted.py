@@ -86,6 +86,7 @@ def _equipped(
     wait: str | None,
     timeout: float | None,
     smoke_check: float | None,
+    verify_stopped: Any,
     hedge: float | None,
     **more: Any,
 ) -> DeployBuilder:
@@ -98,6 +99,7 @@ def _equipped(
     made = made.with_journal(journal) if journal else made
     made = made.hedge(hedge) if hedge is not None else made
     made = made.smoke_check(smoke_check) if smoke_check is not None else made
+    made = made.verify_stopped(verify_stopped) if verify_stopped else made
     return _waiting(made, wait, timeout, only_adds=more["strategy"] is None)
 
 

@@ -90,6 +90,7 @@ class DeployBuilder(Settings):
             hedge=wanted.hedge,
             secrets_version=wanted.secrets_version,
             replaces=wanted.replaces,
+            verify_stopped=wanted.verify_stopped,
             journal=os.fspath(path),
             story=story,
         )

@@ -22,6 +22,9 @@ from flyasync.models.machine import Machine, expected_checks
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 """What to do when a region has no room: skip it, go to the nearest with room, or try these regions in order."""
 
+VerifyStopped = Literal["auto", "always", "never"]
+"""Whether a deploy starts a machine of each region of a group that is all stopped, to verify what it would run."""
+
 Goal = Literal["started", "healthy"] | None
 """The state to wait for; None for not waiting at all."""
 
@@ -147,7 +150,7 @@ class Deployment:
 
     Without a `strategy` the deployment adds the machines of its launch, named by it, and touches no others. With one it
     brings the machines of `group` to what is wanted, in `waves` of regions (all together if there are none), and
-    destroys those of `retired_groups`. `smoke` is for how many seconds a started machine without checks has to stay up;
+    destroys those of `retired_groups`. `smoke` is for how many seconds a machine that has come up has to stay so;
     `hedge` after how many times the boot of its siblings a straggler gets a rival.
 
     `config` is merged by key into what machines have; of the fields in `replaces` nothing else stays. A `goal` of
@@ -174,6 +177,7 @@ class Deployment:
     hedge: float | None = None
     secrets_version: int | None = None
     replaces: tuple[str, ...] = ()
+    verify_stopped: VerifyStopped = "auto"
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -267,6 +271,16 @@ class Deployment:
         in_services = (check for service in (config and config.services) or () for check in service.checks or ())
         checks = (*((config and config.checks) or {}).values(), *in_services)
         return max((sum(map(float, (c.grace_period or 0, c.interval or 0, c.timeout or 0))) for c in checks), default=0)
+
+    def may_verify(self, config: MachineConfig | None) -> bool:
+        """Whether a stopped machine with this config may be started to verify it.
+
+        By default one may that the proxy would start for a request.
+        """
+        if self.goal is None or self.verify_stopped == "never":
+            return False
+        is_started_by_proxy = any(service.autostart for service in (config and config.services) or ())
+        return self.verify_stopped == "always" or (is_started_by_proxy and role(config) is Role.MEMBER)
 
     def rests(self, machine: Machine, config: MachineConfig | None) -> bool:
         """Whether autostop has stopped a machine with this config; one whose process failed was not."""

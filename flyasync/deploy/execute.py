@@ -164,6 +164,7 @@ class Execution:
             self._gate.note(run)
         except FlyError as error:
             await self._fail(run, error)
+            await self._steps.give_rest(track.steps, run)
         self.journal.ended(run)
 
     async def _fail(self, run: Run, error: FlyError) -> None:
@@ -378,6 +379,7 @@ def _run(track: Track, there: Mapping[str, Machine]) -> Run:
         aim=track.aim,
         config=track.config,
         stays_out=track.stays_out,
+        verifies=track.verifies,
         machine=machine,
         adopted=machine is not None,
         old_exit=machine.exit_event if machine else None,

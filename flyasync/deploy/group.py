@@ -39,7 +39,8 @@ class Member:
     update changes; `pattern` is what that
     is made from. `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that
     `wakes` is at rest, and has to run all the same. `spare` is the name of the machine that takes its place if its host
-    is full; `replaces` is the id of the one whose place a new one takes. One that `is_apart` stands by for others or
+    is full; `replaces` is the id of the one whose place a new one takes. One that `is_verified` is at rest, and is
+    started for a while to see that it would run. One that `is_apart` stands by for others or
     runs on a schedule: it is none of those that were asked for.
     """
 
@@ -54,6 +55,7 @@ class Member:
     source: str | None = None
     wakes: bool = False
     spare: str | None = None
+    is_verified: bool = False
     replaces: str | None = None
     is_apart: bool = False
 
@@ -91,6 +93,16 @@ def converged(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
 def renewed(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
     """Say what becomes of the group when every machine that is not as wanted makes way for a new one."""
     return _decided(deployment, fleet, _make_way)
+
+
+def verified(deployment: Deployment, members: Sequence[Member]) -> tuple[Member, ...]:
+    """Choose one machine of each region to be started and verified, where all of a group are stopped and stay so."""
+    if any(member.fate is Fate.MAKE or (_stays(member) and member.runs) for member in members):
+        return tuple(members)
+    fates = {Fate.UPDATE, Fate.KEEP} if deployment.verify_stopped == "always" else {Fate.UPDATE}
+    able = (each for each in members if each.rests and each.fate in fates and deployment.may_verify(each.config))
+    chosen = {member.region: member.wanted.name for member in reversed(tuple(able))}
+    return tuple(evolve(each, is_verified=chosen.get(each.region) == each.wanted.name) for each in members)
 
 
 def left_alone(deployment: Deployment, fleet: Fleet) -> Mapping[str, int]:

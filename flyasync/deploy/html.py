@@ -26,7 +26,7 @@ LOOKS = {
 PHASES = {phase: look for look, phases in LOOKS.items() for phase in phases}
 SIGNS = {"good": "✓", "bad": "✕", "gone": "⊘", "other": "?"}
 RESULTS = {**PHASES, "running": "good", "resting": "good", "not begun": "gone"}
-VERDICTS = {"ok": "good", "failed": "bad", "cancelled": "gone"}
+VERDICTS = {"ok": "good", "not verified": "other", "failed": "bad", "cancelled": "gone"}
 MOST_TICKS = 8
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 """The distances the ticks of the time axis may have, in seconds."""
@@ -124,7 +124,7 @@ def _chip(look: str, text: str) -> Html:
 
 
 def _verdict(report: DeployReport) -> str:
-    return "ok" if report.ok else "cancelled" if report.cancelled else "failed"
+    return str(report.status)
 
 
 def _report(report: DeployReport, depth: int) -> Html:
@@ -167,6 +167,8 @@ def _remarks(report: DeployReport) -> Iterator[str]:
         yield f"Not everything could be seen at the end: {report.unseen}"
     if report.surplus:
         yield f"Too many, with this launch's tag: {', '.join(report.surplus)}"
+    if report.unverified:
+        yield report.why_unverified
     if not report.ok and report.closed_by:
         yield f"No further machine was begun after {report.closed_by}"
     if not report.ok and report.left_behind:

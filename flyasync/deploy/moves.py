@@ -15,6 +15,7 @@ from flyasync.deploy.plan import (
     Cordon,
     Create,
     Destroy,
+    Return,
     Start,
     Step,
     Stop,
@@ -25,7 +26,7 @@ from flyasync.deploy.plan import (
 )
 from flyasync.deploy.siblings import Pattern
 from flyasync.models.config import MachineConfig
-from flyasync.models.machine import GONE, Machine
+from flyasync.models.machine import GONE, Machine, expected_checks
 
 MOVING = frozenset({"created", "creating", "starting", "restarting", "updating", "replacing"})
 """The states of a machine that is on its way to run."""
@@ -90,9 +91,22 @@ def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Ste
     if member.rests:
         then = "is started then" if member.runs else "stays stopped"
         yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
+    yield from _verification(deployment, member)
     yield from _start(deployment, member, is_down=member.rests)
     if machine.cordoned and not member.is_apart:
         yield Uncordon(cause="it was out of routing")
+
+
+def _verification(deployment: Deployment, member: Member) -> Iterator[Step]:
+    """See a machine up that stays at rest, where no machine of its group runs."""
+    if member.is_verified:
+        yield Start(cause="no machine of the group runs, so one of each region is verified")
+        yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
+        if expected_checks(member.config):
+            yield AwaitHealthy(cause="the config has checks")
+        if deployment.smoke:
+            yield Watch(seconds=deployment.smoke, cause="it has to stay up")
+        yield Return(state=there(member).state, cause="it was started only to verify it")
 
 
 def _start(deployment: Deployment, member: Member, *, is_down: bool) -> Iterator[Step]:
@@ -132,6 +146,7 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
 def readiness(deployment: Deployment, member: Member) -> Iterator[Step]:
     """Bring a machine that has the config already to where it shall be, if it is not."""
     machine, is_down = there(member), member.rests or there(member).state == "failed"
+    yield from _verification(deployment, member)
     if (
         is_down
         or machine.state in MOVING

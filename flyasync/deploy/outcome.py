@@ -66,7 +66,8 @@ class Run:
     made for it. `beside` are ids of machines that it had before this one, or that raced with it. One that `stays_out`
     shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how its process ended last before all
     this. `taken` counts the steps done, `begun_after` is when its last turn began. `checked_from` is the time of the
-    loop from which each of its checks has to pass, and `was_healthy` once all have.
+    loop from which each of its checks has to pass, and `was_healthy` once all have. One that `verifies` is started only
+    to see that it would run.
     """
 
     wanted: Wanted
@@ -97,6 +98,7 @@ class Run:
     deadline: float | None = None
     checked_from: float = 0.0
     was_healthy: bool = False
+    verifies: bool = False
 
     @property
     def was_cut_short(self) -> bool:

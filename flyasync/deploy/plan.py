@@ -190,6 +190,16 @@ class DeleteVolume(_Step):
 
 
 @frozen(kw_only=True)
+class Return(_Step):
+    """Return a machine that was started only to verify it to its former state, whatever that has shown."""
+
+    state: str
+
+    def __str__(self) -> str:
+        return f"return it to {self.state}: {self.cause}"
+
+
+@frozen(kw_only=True)
 class RunToEnd(_Step):
     """Run the release command on the machine until it ends; anything but exit code 0 is a failure."""
 
@@ -209,7 +219,7 @@ class GiveUp(_Step):
 
 Step = (
     TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Cordon
-    | Uncordon | Stop | Destroy | DeleteVolume | RunToEnd | GiveUp
+    | Uncordon | Stop | Destroy | DeleteVolume | Return | RunToEnd | GiveUp
 )  # fmt: skip
 WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, Watch)
 """The steps that change nothing."""
@@ -241,6 +251,11 @@ class Track:
     takes_a_place: bool = False
     config: MachineConfig | None = field(default=None, repr=False)
     stays_out: bool = False
+
+    @property
+    def verifies(self) -> bool:
+        """Whether its machine is started only to verify it."""
+        return any(isinstance(step, Return) for step in self.steps)
 
     def lines(self) -> Iterator[str]:
         """Give the track as text."""

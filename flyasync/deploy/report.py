@@ -1,6 +1,7 @@
 """DeployReport: what runs where, what was skipped, and why."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from importlib import import_module
 from typing import Any, Self
 
@@ -124,6 +125,15 @@ class RegionReport:
         yield from (f"  {line}" for each in (*self.machines, *self.retired) for line in str(each).splitlines())
 
 
+class Status(StrEnum):
+    """What a deploy came to."""
+
+    OK = "ok"
+    NOT_VERIFIED = "not verified"  # all is as asked for, and none of what was changed has been seen to run
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
 @frozen(kw_only=True)
 class Cause:
     """Why a deploy ended early: after what this machine met, no further one was begun."""
@@ -156,7 +166,8 @@ class DeployReport:
     `others` are machines of the group that stand by or run on a schedule, besides those asked for. `remarks` say what
     it left alone, though one may have meant it to change. `closed_by` says after what no further machine was begun, if
     so. `stray_volumes` are ids of volumes that came to be meanwhile without any machine's knowing of them: a create
-    whose answer was lost may have made them.
+    whose answer was lost may have made them. `unverified` are regions where machines were changed that are stopped,
+    while none of the group was seen to run: all may be as asked for, and the report is not ok.
     """
 
     app: str
@@ -176,10 +187,22 @@ class DeployReport:
     others: tuple[MachineReport, ...] = ()
     closed_by: Cause | None = None
     stray_volumes: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether the requirement is met and nothing is there that should not be."""
+        """Whether the requirement is met, nothing is there that should not be, and what was changed is known to run."""
+        return self._is_met and not self.unverified
+
+    @property
+    def status(self) -> Status:
+        """What the deploy came to."""
+        if self._is_met:
+            return Status.NOT_VERIFIED if self.unverified else Status.OK
+        return Status.CANCELLED if self.cancelled else Status.FAILED
+
+    @property
+    def _is_met(self) -> bool:
         is_clear = all(region.is_running for region in self.regions if not region.asked)
         is_clear = is_clear and all(each.is_running for each in self.others)
         enough = self.running_regions >= self.needed
@@ -188,7 +211,7 @@ class DeployReport:
     @property
     def is_missed(self) -> bool:
         """Whether the requirement is known to be missed; what could not be seen may be running for all one knows."""
-        return not self.ok and self.unseen is None
+        return not self._is_met and self.unseen is None
 
     @property
     def running_regions(self) -> int:
@@ -262,6 +285,7 @@ class DeployReport:
             others=tuple(report for run, report in machines if run.aim is Aim.APART),
             closed_by=Cause.of(outcome.closed_by) if outcome.closed_by else None,
             stray_volumes=outcome.loose_volumes,
+            unverified=_unverified(machines) if strategy not in {None, "undo"} and deployment.goal else (),
         )
 
     def raise_for_failure(self) -> Self:
@@ -273,12 +297,12 @@ class DeployReport:
     def to_dict(self) -> dict[str, Any]:
         """Give the whole report as JSON ready to dump; `from_dict` reads it back."""
         data: dict[str, Any] = unstructure(self)
-        return {**data, "ok": self.ok}
+        return {**data, "ok": self.ok, "status": str(self.status)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DeployReport":
         """Read a report that `to_dict` wrote."""
-        return structure({key: value for key, value in data.items() if key != "ok"}, cls)
+        return structure({key: value for key, value in data.items() if key not in {"ok", "status"}}, cls)
 
     def to_html(self) -> str:
         """Give one self-contained page with a timeline of each region and machine; it loads nothing from elsewhere."""
@@ -298,12 +322,11 @@ class DeployReport:
         return "as wanted" if self.strategy else "run"
 
     def _headline(self) -> str:
-        verdict = "ok" if self.ok else "cancelled" if self.cancelled else "failed"
         wanted = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
         serving = f"{sum(machine.serves for machine in self.machines)} serve, " if self.strategy and not self.ok else ""
         return (
-            f"{self.app}: {verdict}: {len(self.running)} of {len(self.machines)} machines {self._done}, {serving}"
+            f"{self.app}: {self.status}: {len(self.running)} of {len(self.machines)} machines {self._done}, {serving}"
             f"{self.running_regions} of {wanted} regions complete, {self.seconds:.1f} s "
             f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
@@ -314,6 +337,8 @@ class DeployReport:
             yield f"  could not see everything at the end, and calls nothing running that it did not see: {self.unseen}"
         if self.surplus:
             yield f"  too many: {', '.join(self.surplus)} carry this launch's tag besides the machines above"
+        if self.unverified:
+            yield f"  {self.why_unverified}"
         if not self.ok and self.closed_by:
             yield f"  no further machine was begun after {self.closed_by}"
         if not self.ok and self.left_behind:
@@ -325,6 +350,14 @@ class DeployReport:
         if self.rollback:
             yield "  rolled back, and all is as it was:" if self.rollback.ok else "  rolled back, but not all of it:"
             yield from (f"    {line}" for line in str(self.rollback).splitlines())
+
+    @property
+    def why_unverified(self) -> str:
+        """What was not verified, and how it can be."""
+        return (
+            f"not verified: all machines of the group are stopped, and none in {', '.join(self.unverified)} was "
+            "started; verify_stopped('always'), or --verify-stopped always, starts one of each region for a while"
+        )
 
     def _way_on(self) -> str:
         if self.strategy:
@@ -368,6 +401,16 @@ def _loose(run: Run, machine: Machine | None) -> Iterator[str]:
     elif machine.config:
         held = {mount.volume for mount in machine.config.mounts or ()}
         yield from (volume for volume in run.made_volumes if volume not in held)
+
+
+def _unverified(machines: Iterable[tuple[Run, MachineReport]]) -> tuple[str, ...]:
+    """Return the regions in which stopped machines were changed and none was seen up, if none of the group runs."""
+    members = [(run, report) for run, report in machines if run.aim in {Aim.SERVE, Aim.REST}]
+    if any(report.result is not Result.RESTING for _, report in members):
+        return ()
+    seen_up = {run.wanted.region for run, _ in members if run.checked_from}
+    changed = (run.wanted.region for run, _ in members if run.taken)
+    return tuple(dict.fromkeys(region for region in changed if region not in seen_up))
 
 
 def _by_region(machines: Iterable[tuple[Run, MachineReport]], *aims: Aim) -> dict[str, list[MachineReport]]:

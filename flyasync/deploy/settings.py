@@ -16,6 +16,7 @@ from flyasync.deploy.deployment import (
     Fallback,
     Goal,
     Requirement,
+    VerifyStopped,
     VolumeWanted,
     check_launch,
     check_region,
@@ -63,6 +64,7 @@ class Settings:
     _hedge: float | None = field(default=None, kw_only=True)
     _secrets_version: int | None = field(default=None, kw_only=True)
     _replaces: tuple[str, ...] = field(default=(), kw_only=True)
+    _verify_stopped: VerifyStopped = field(default="auto", kw_only=True)
     _journal: str | None = field(default=None, kw_only=True)
     _rolls_back: bool = field(default=False, kw_only=True)
     _onlookers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
@@ -301,12 +303,25 @@ class Settings:
         return evolve(self, release=ReleaseCommand.of(command, timeout=timeout, guest=guest))
 
     def smoke_check(self, seconds: float) -> Self:
-        """Demand that a started machine without checks stays up for so many seconds.
+        """Demand that a machine that has come up stays up, with its checks passing, for so many seconds.
 
         The default is 10 with a strategy and 0 without. One that crashes meanwhile, restarted or not, has failed.
         """
         _demand_seconds("seconds", seconds)
         return evolve(self, smoke=seconds)
+
+    def verify_stopped(self, verify: VerifyStopped, /) -> Self:
+        """Choose whether a group whose machines are all stopped or suspended is verified.
+
+        Verified means that one machine of each region is started with its new config, seen up as any other would be,
+        and returned to its former state, before the other machines are changed. `auto`, the default, does so where a
+        service has autostart, so that a request would start the machine anyway. `always` does so for workers and
+        scheduled machines as well, and where nothing was changed; `never` starts none. Where machines were changed and
+        none was verified, `report.status` is `not verified`, and the report is not ok.
+        """
+        if verify not in {"auto", "always", "never"}:
+            raise InvalidInput(f"verify_stopped takes 'auto', 'always' or 'never', not {verify!r}")
+        return evolve(self, verify_stopped=verify)
 
     def hedge(self, times: float = 3.0) -> Self:
         """Make a rival for a new machine that takes `times` as long to start as its siblings; the slower is destroyed.
@@ -387,6 +402,7 @@ class Settings:
             hedge=self._hedge,
             secrets_version=self._secrets_version,
             replaces=self._replaces,
+            verify_stopped=self._verify_stopped,
         )
 
     def _count_in(self, region: str) -> int:
@@ -401,6 +417,7 @@ class Settings:
             "process_group": self._group != "app",
             "a count of 0": 0 in self._counts.values(),
             "replace": self._replaces,
+            "verify_stopped": self._verify_stopped != "auto",
         }
         if told := [name for name, is_asked in asked.items() if is_asked]:
             raise InvalidInput(

@@ -32,6 +32,7 @@ from flyasync.deploy.plan import (
     DeleteVolume,
     Destroy,
     GiveUp,
+    Return,
     RunToEnd,
     Start,
     Step,
@@ -49,6 +50,7 @@ from flyasync.errors import (
     NoCapacity,
     NotFound,
     RateLimited,
+    Refused,
     WaitFailed,
     WrongState,
 )
@@ -116,6 +118,7 @@ class Steps:
             Stop: self._stop,
             Destroy: self._destroy,
             DeleteVolume: self._delete_volume,
+            Return: self._return,
             RunToEnd: self._run_to_end,
             GiveUp: self._give_up,
         }
@@ -340,6 +343,27 @@ class Steps:
                 self._app, machine_id, state="stopped", version=version, timeout=self._deployment.timeout
             )
             self._tell(run, Phase.STOPPED, None)
+
+    async def _return(self, run: Run, step: Return) -> None:
+        nonce = self._leases.nonce(run.machine_id)
+        if step.state == "suspended":
+            self._tell(run, Phase.STOPPING, None)
+            with suppress(Refused, WaitFailed):  # one that cannot be suspended any more is stopped
+                await self._fly.machines.suspend(self._app, run.machine_id, nonce=nonce)
+                await self._fly.machines.wait(
+                    self._app, run.machine_id, state="suspended", timeout=self._deployment.timeout
+                )
+                self._tell(run, Phase.SETTLED, None)
+                return
+        await self._stop(run, Stop(cause=step.cause))
+        self._tell(run, Phase.SETTLED, None)
+
+    async def give_rest(self, steps: Iterable[Step], run: Run) -> None:
+        """Return a machine that was started only to verify it, and has failed, as far as that can be done."""
+        for step in steps:
+            if isinstance(step, Return) and run.machine:
+                with suppress(FlyError):
+                    await self._return(run, step)
 
     async def _destroy(self, run: Run, step: Destroy) -> None:
         machine_id = step.machine_id or run.machine_id

@@ -243,5 +243,6 @@ _SPECIAL: Mapping[str, Callable[[Any], Any]] = {
     "strategy": _strategy,
     "fallback": lambda data: tuple(data) if isinstance(data, list) else data,
     "goal": lambda data: data,
+    "verify_stopped": lambda data: data,
     "requirement": lambda data: Requirement.of(data["regions"]),
 }

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from flyasync.deploy.deployment import Deployment, Wanted
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.group import RESTING, Fate, Member, converged, renewed
+from flyasync.deploy.group import RESTING, Fate, Member, converged, renewed, verified
 from flyasync.deploy.moves import creation, goal, placed, readiness, retirement, there, update
 from flyasync.deploy.plan import (
     Adopt,
@@ -54,7 +54,7 @@ def launch(deployment: Deployment, fleet: Fleet) -> Plan:
 def group(deployment: Deployment, fleet: Fleet) -> Plan:
     """Bring a group of machines to what is wanted, by a strategy; touch no machine outside the group."""
     everyone, shape = _decided(deployment, fleet)
-    members = [each for each in everyone if not each.is_apart]
+    members = verified(deployment, [each for each in everyone if not each.is_apart])
     others = [each for each in everyone if each.is_apart]
     _check_goal(deployment, members)
     stages = chain.from_iterable(shape(deployment, fleet, those, wave) for wave, those in _waves(deployment, members))
@@ -239,7 +239,7 @@ def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], w
     yield Stage.of(f"first those that do not serve as they should{wave}", _changed(deployment, fleet, sick))
     tracks = list(_changed(deployment, fleet, others))
     widths = _widths(deployment, members)
-    ahead = _ahead(deployment, tracks) if wave.leads else []
+    ahead = [track for track in tracks if track.verifies] or (_ahead(deployment, tracks) if wave.leads else [])
     if ahead:
         yield Stage.of(f"{_title_ahead(deployment, ahead)}{wave}", ahead, widths)
     first = {track.machine.name for track in ahead}
@@ -298,6 +298,8 @@ def _spread(tracks: Iterable[Track]) -> list[Track]:
 
 
 def _title_ahead(deployment: Deployment, ahead: Sequence[Track]) -> str:
+    if all(track.verifies for track in ahead):
+        return "verify one stopped machine of each region"
     if isinstance(deployment.strategy, Canary):
         return f"{len(ahead)} {'canaries' if len(ahead) > 1 else 'canary'}"
     return "one machine goes first"

@@ -107,7 +107,7 @@ def _present(
         return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), error or _told(
             trouble
         )
-    if run.error is not None and not _proves_nothing(run.error):
+    if run.error is not None and (run.verifies or not _proves_nothing(run.error)):
         return Result.FAILED, error
     if deployment.strategy and machine.cordoned and not run.stays_out:
         return Result.OUTSIDE, error

@@ -342,3 +342,13 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_happens(
         assert result.exit_code == 2
         assert "cannot be written" in result.stderr
     assert images(shop) == {}
+
+
+def test_stopped_machines_that_nobody_verified_end_with_a_status_of_their_own(shop: Shop) -> None:
+    set_up(shop)
+    shop.ask("machines", "stop", "web", *(each["id"] for each in shop.json("machines", "list", "web")))
+    result = converge(shop, "nginx:2", "--json")
+    report = events(result.stdout)[-1]["report"]
+    assert (result.exit_code, report["ok"], report["status"]) == (8, False, "not verified")
+    assert set(images(shop).values()) == {"nginx:2"}
+    assert converge(shop, "nginx:3", "--verify-stopped", "always").exit_code == 0

@@ -70,7 +70,7 @@ async def test_a_launch_takes_back_nothing_that_an_earlier_run_of_it_made() -> N
         assert not (await again.with_release_command("false").execute(fly)).ok
         assert emulator.serving("web") == Counter(iad=2)
         emulator.set_capacity("lhr", 0)
-        emulator.faults.add(Fault(does="refuse", action="getMachine", status=500, times=8))
+        emulator.faults.add(Fault(does="refuse", action="getMachine", status=500, after=2, times=8))
         assert not (await again.execute(fly)).ok
         assert emulator.serving("web") == Counter(iad=2)
 
