@@ -13,19 +13,23 @@ from flyasync.models.record import Record
 
 HIDDEN: Final = "a value that may be secret"
 
+# A word of a name begins after _ or -, or with a capital letter; a password has prefixes too, as in PGPASSWORD.
 _NAMES: Final = re.compile(
-    r"(^|[_-])(password|passwd|passphrase|pass(?=$)|pwd|secret|secrets|token|authorization|bearer"
-    r"|api_?key|private_?key|access_?key|key|credentials?)($|[_-])",
+    r"((^|[_-]|(?-i:(?<=[a-z0-9])(?=[A-Z])))(pass(?=$)|pwd|secret|secrets|token|authorization|bearer"
+    r"|api_?key|private_?key|access_?key|key|credentials?)|password|passwd|passphrase)($|[_-])",
     re.IGNORECASE,
 )
 # A public key is made to be shown, others only sort or find, and what names, counts or finds a secret is none.
 _HARMLESS: Final = re.compile(
-    r"(^|[_-])public[_-]"
-    r"|(^|[_-])(sort|partition|primary|foreign|hash|range|cache|group|routing|publishable)[_-]key$"
+    r"(^|[_-])public([_-]|(?=key))"
+    r"|(^|[_-])(sort|partition|primary|foreign|hash|range|cache|group|routing|publishable)[_-]?key$"
     r"|[_-](name|id|file|path|dir|url|uri|ttl|expiry|expires_in|length|size|prefix|enabled|type|limit|count|max|min)$",
     re.IGNORECASE,
 )
-_PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+# A password may hold an @ that is not escaped: what comes before the last one counts.
+_PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s\"'<>]+@")
+# The @ of `name:tag@sha256:…` is another one.
+_PASSWORD_IN_IMAGE: Final = re.compile(r"(?<!\S)[^/\s:@]+:[^/\s]+@(?!\w+:[0-9a-f]{32,})")
 _SAID: Final = re.compile(r"(?<![\w-])([\w-]++)[\"']?[=:\s]++(?=\S)")  # --token=x, TOKEN=x, --token x, Authorization: x
 _SECRET_MEMBERS: Final = frozenset({"value", "values", "header", "plaintext", "ciphertext", "associated_data", "stdin"})
 _NAMES_A_THING: Final = re.compile(r"(name|id|slug|region|hostname|type|cursor|after|before)$", re.IGNORECASE)
@@ -43,8 +47,8 @@ def holds_a_password(value: str) -> bool:
 
 
 def without_passwords(text: str) -> str:
-    """Write a text without the passwords in its URLs."""
-    return _PASSWORD_IN_URL.sub("://…@", text)
+    """Return a text without the passwords in its URLs and image references."""
+    return _PASSWORD_IN_IMAGE.sub("…@", _PASSWORD_IN_URL.sub("://…@", text))
 
 
 def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
@@ -52,7 +56,12 @@ def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
 
     A text where no model knows the key may be anything, and so it counts as a secret.
     """
-    return _stands_among_secrets(path) or tells_a_secret(value) or (_has_text(value) and not _is_known(path))
+    return (
+        _stands_among_secrets(path)
+        or tells_a_secret(value)
+        or _is_image_with_password(path, value)
+        or (_has_text(value) and not _is_known(path))
+    )
 
 
 def tells_a_secret(value: Any) -> bool:
@@ -104,6 +113,11 @@ def _gives_a_secret(text: str) -> bool:
 def _stands_among_secrets(path: Sequence[str | int]) -> bool:
     last = str(path[-1]) if path else ""
     return "env" in path[:-1] or _is_of_headers(path) or last == "raw_value" or names_a_secret(last)
+
+
+def _is_image_with_password(path: Sequence[str | int], value: Any) -> bool:
+    is_image = bool(path) and path[-1] == "image" and isinstance(value, str)
+    return is_image and bool(_PASSWORD_IN_IMAGE.search(value))
 
 
 def _is_of_headers(path: Sequence[str | int]) -> bool:

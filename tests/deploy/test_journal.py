@@ -178,8 +178,9 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
     assert "a value that may be secret" in text  # the release command, in the plan
 
 
+@pytest.mark.parametrize("image", ["https://user:{}@r/x", "https://user:p@{}@r/x", "user:{}@r.example/x"])
 @pytest.mark.parametrize("strategy", ["none", "rolling"])
-async def test_no_line_repeats_what_is_withheld(path: Path, strategy: str) -> None:
+async def test_no_line_repeats_what_is_withheld(path: Path, strategy: str, image: str) -> None:
     """Neither the plan, nor an error of the API, of this image and of the one that was there before."""
     wanted = DeployBuilder("web").to_regions("iad").wait_for(None)
     builder = wanted.rolling() if strategy == "rolling" else wanted
@@ -187,14 +188,14 @@ async def test_no_line_repeats_what_is_withheld(path: Path, strategy: str) -> No
         does="refuse",
         action="*Machine",
         status=400,
-        body={"error": "https://u:hunter2secret@r/x and abcdefgh"},
+        body={"error": f"{image.format('hunter2secret')} and abcdefgh"},
         after=2,
     )
     async with world(seed=1, faults=[echo]) as (_, fly):
-        await builder.with_launch("v1").with_image("https://user:hunter1secret@r/x").execute(fly)
+        await builder.with_launch("v1").with_image(image.format("hunter1secret")).execute(fly)
         await (
             builder.with_launch("v2")
-            .with_image("https://user:hunter2secret@r/x")
+            .with_image(image.format("hunter2secret"))
             .with_env(NAME="abcdefgh")
             .with_journal(path)
             .execute(fly)

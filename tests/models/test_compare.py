@@ -119,6 +119,8 @@ URL = f"postgres://u:{SECRET}@h/db"
         {"metadata": {"database_url": URL}},
         {"metadata": {"note": f"see {URL} for more"}},
         {"image": URL},
+        {"image": f"user:{SECRET}@registry.example/x"},
+        {"containers": [{"image": f"user:p@{SECRET}@registry.example/x:v1@sha256:{'0' * 64}"}]},
         {"init": {"cmd": ["serve", f"--db={URL}"]}},
         {"init": {"cmd": ["serve", "--token", SECRET]}},
         {"init": {"exec": ["serve", "--password", SECRET, "-v"]}},
@@ -146,6 +148,8 @@ def test_a_secret_is_told_by_its_place_and_by_what_it_says(config: Any) -> None:
 def test_a_place_that_a_model_knows_is_shown() -> None:
     config = {
         "metadata": {"a": "x:y"},
+        "image": f"registry.fly.io:5000/web:v1@sha256:{'0' * 64}",
+        "containers": [{"image": f"nginx:1@sha256:{'0' * 64}"}, {"image": "nginx:1"}],
         "checks": {"up": {"path": "/up", "headers": [{"name": "X-Any"}]}},
         "init": {"cmd": ["serve", "--port", "80", "http://h:80/a"]},
         "mounts": [{"path": "/data"}],

@@ -171,14 +171,19 @@ def test_services_of_a_group_are_compared_by_what_they_mean() -> None:
     assert "services[0].internal_port: 80 → 81" in finding.message
 
 
-@pytest.mark.parametrize("name", ["PASSWORD", "db_password", "STRIPE-SECRET", "API_KEY", "APIKEY", "TOKEN", "KEY"])
+@pytest.mark.parametrize(
+    "name",
+    ["PASSWORD", "db_password", "STRIPE-SECRET", "API_KEY", "APIKEY", "TOKEN", "KEY", "PGPASSWORD", "MYSQL_PWD"]
+    + ["clientSecret", "authToken", "dbPassword"],
+)
 def test_names_of_secrets(name: str) -> None:
     assert names_a_secret(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["PORT", "MONKEY", "KEYBOARD", "PUBLIC_KEY", "TOKEN_TTL", "SECRET_NAME", "TOKENS_USED", "SORT_KEY", "TOKEN_LIMIT"],
+    ["PORT", "MONKEY", "KEYBOARD", "PUBLIC_KEY", "TOKEN_TTL", "SECRET_NAME", "TOKENS_USED", "SORT_KEY", "TOKEN_LIMIT"]
+    + ["sortKey", "publicKey", "PGPASSFILE", "monkeY", "BYPASS"],
 )
 def test_names_of_no_secrets(name: str) -> None:
     assert not names_a_secret(name)
