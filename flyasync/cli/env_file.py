@@ -31,7 +31,7 @@ def read(text: str) -> dict[str, str]:
     letter are read, and between three quotes it is as it stands, less a line break at its beginning. `$NAME` is not
     expanded.
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     found: dict[str, str] = {}
     at = 0
     while at < len(text):

@@ -17,7 +17,7 @@ from flyasync.cli.tables import Columns, cells, write_table
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.convert import Mismatch, structure
-from flyasync.models.lint import Finding, lint
+from flyasync.models.lint import Finding, check_app_name, lint
 
 EPILOG = """\b
 Examples:
@@ -104,6 +104,8 @@ def _of_toml(file: Path, process_group: str | None) -> Findings:
     read = load_fly_toml(file)
     groups = [process_group] if process_group else read.groups
     found = list(read.findings)
+    if read.app is not None:
+        found += (evolve(each, path="app") for each in check_app_name(read.app))
     for group in groups:
         prefix = f"{group}: " if len(groups) > 1 else ""
         config = read.config(group, image=read.image or IMAGE)

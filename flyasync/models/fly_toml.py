@@ -1,6 +1,7 @@
 """From a fly.toml to the machine config that flyctl would send for it (docs: reference/configuration)."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -39,6 +40,8 @@ _OF_BUILDING: Final = (
     *("builder", "args", "buildpacks", "settings", "builtin", "dockerfile", "ignorefile", "build-target"),
     *("build_target", "compression", "compression_level"),
 )
+# What a machine_config says of these is replaced by what fly.toml says, which may be nothing.
+_REPLACED: Final = ("env", "services", "checks", "mounts", "files", "statics", "metrics", "restart", "stop_config")
 _OF_DEPLOYING: Final = ("auto_rollback", "enable_consul", "enable_etcd", "lazy_load_images", "use_zstd", "attached")
 
 
@@ -245,6 +248,12 @@ def _check(top: Section, read: FlyToml) -> None:
         own, _ = _own_and_common(group, read.guests)
         if len(own) > 1:
             top.warn("vm-twice", "vm", f"{len(own)} sections name the group {group}; the last one wins", "keep one")
+    if (count := sum(not named for named, _ in read.guests)) > 1:
+        top.warn("vm-twice", "vm", f"{count} sections name no process group; the first one wins", "keep one")
+    for name in _REPLACED:
+        if getattr(read.base, name):
+            message = f"its {name} has no effect: what this file itself says takes its place, as in flyctl"
+            top.warn("machine-config-replaced", "machine_config", message, "write it as a section of this file")
     if len(read.groups) > 1 and any(not named for named, _ in read.restarts):
         message = "a section that names no processes holds for all groups, as documented; flyctl takes the default one"
         top.warn("restart-of-all", "restart", message, "name the processes")
@@ -265,15 +274,21 @@ def _commands(top: Section) -> dict[str, tuple[str, ...]]:
     if isinstance(value, Mapping):
         lines = dict(value)
     else:
-        sections = Section("", {"processes": value}, top.found).tables("processes")
-        lines = {name: line for name, line in map(_process, sections) if name}
+        sections = [
+            each for each in Section("", {"processes": value}, top.found).tables("processes") if not each.is_empty
+        ]
+        named = [(name, line) for name, line in map(_process, sections) if name]
+        lines = dict(named)
+        for name, count in Counter(name for name, _ in named).items():
+            if count > 1:
+                top.warn("process-twice", "processes", f"{count} have the name {name!r}; the last one wins", "keep one")
     if not all(isinstance(line, str) for line in lines.values()):
         top.wrong("processes", "must be a table of commands")
     return {str(name): command(top, "processes", line if isinstance(line, str) else "") for name, line in lines.items()}
 
 
-def _process(section: Section) -> tuple[str | None, str]:
-    name, line = section.text("name"), section.text("command")
+def _process(section: Section) -> tuple[str, str]:
+    name, line = _named(section), section.text("command")
     section.finish()
     return name, line or ""
 

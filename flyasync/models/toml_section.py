@@ -18,7 +18,7 @@ T = TypeVar("T")
 UNKNOWN_KEY: Final = "unknown-key"
 """The code of the warning about a key that has no effect here."""
 
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -125,14 +125,16 @@ class Section:
         value = self.take(key)
         if value == "":
             return None
-        if not isinstance(value, str):
-            number = self._checked(key, value, int, float)
-            return None if number is None else Duration(number * unit)
         try:
-            return Duration.parse(value)
+            if isinstance(value, str):
+                return Duration.parse(value)
+            number = self._checked(key, value, int, float)
+            return None if number is None else Duration(float(number) * unit)
         except InvalidInput as error:
             self.wrong(key, f"is wrong: {error}")
-            return None
+        except OverflowError:
+            self.wrong(key, "is wrong: no duration is as long as that")
+        return None
 
     def size(self, key: str, *, unit: str, thousand: int) -> int | None:
         """Take a size such as "512mb" in whole units, `m` or `g`, counted by `thousand`; a bare number is in units."""

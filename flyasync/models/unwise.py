@@ -1,8 +1,8 @@
 """What the API takes, but somebody will regret: each rule yields warnings. No warning repeats a secret."""
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import groupby, islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, islice, pairwise
 from typing import Any, Final
 
 from flyasync.models.config import MachineConfig, Mount
@@ -23,6 +23,7 @@ _MOST_GB: Final = 500
 _POLICIES: Final = ("", "no", "always", "on-failure", "spot-price")
 _SCHEDULES: Final = ("", "hourly", "daily", "weekly", "monthly")
 _STOPS: Final = ("stop", "suspend")
+_MOST_PORT: Final = 65535
 # The names that people, and the frameworks they use, give to what works off a queue.
 _WORKERS: Final = re.compile(
     r"(^|[^a-z])(workers?|queues?|jobs?|consumers?|background|cron|celery|sidekiq|rq|dramatiq|huey|arq|resque|bullmq)"
@@ -43,6 +44,7 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
     """Look for what is unwise in a config; `skip_launch` says how it is to be created."""
     for number, service in enumerate(config.services or ()):
         yield from _warn_of_service(f"services[{number}]", service)
+    yield from _warn_of_ports_taken_twice(config.services or ())
     for name, check in (config.checks or {}).items():
         yield from _warn_of_check(f"checks.{name}", check)
     for number, mount in enumerate(config.mounts or ()):
@@ -60,6 +62,9 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
 def _warn_of_service(path: str, service: Service) -> Iterator[Finding]:
     if service.internal_port is None:
         yield warning("service-port", f"{path}.internal_port", "no port to send traffic to", "name one")
+    elif not 1 <= service.internal_port <= _MOST_PORT:
+        message = f"{service.internal_port} is not a port: they go from 1 to {_MOST_PORT}"
+        yield warning("service-port", f"{path}.internal_port", message, "name the one that the process listens on")
     if service.protocol is None:
         yield warning("service-protocol", f"{path}.protocol", "no protocol", "write tcp or udp")
     if service.autostop in _STOPS and not service.autostart:
@@ -75,8 +80,32 @@ def _warn_of_service(path: str, service: Service) -> Iterator[Finding]:
 
 
 def _warn_of_port(path: str, port: Port, protocol: str | None) -> Iterator[Finding]:
+    first, last = _range(port)
+    if first is None or last is None:
+        message = "no port, so nothing is reached from outside"
+        yield warning("public-port", path, message, "set port, or both start_port and end_port")
+    elif not 1 <= first <= last <= _MOST_PORT:
+        message = f"{first if first == last else f'{first} to {last}'} is not a port, or a range of them"
+        yield warning("public-port", path, message, f"they go from 1 to {_MOST_PORT}, the lower first")
     if protocol == "udp" and port.handlers:
         yield warning("udp-handlers", f"{path}.handlers", "handlers read TCP only", "leave them empty for udp")
+
+
+def _range(port: Port) -> tuple[int | None, int | None]:
+    return (port.start_port, port.end_port) if port.port is None else (port.port, port.port)
+
+
+def _warn_of_ports_taken_twice(services: Sequence[Service]) -> Iterator[Finding]:
+    taken = sorted(
+        (service.protocol or "tcp", first, last, f"services[{number}].ports[{inside}]")
+        for number, service in enumerate(services)
+        for inside, (first, last) in enumerate(map(_range, service.ports or ()))
+        if first is not None and last is not None
+    )
+    for (protocol, _, until, path), (other_protocol, first, _, other_path) in pairwise(taken):
+        if protocol == other_protocol and first <= until:
+            message = f"the public port {first} is that of {path} too, and only one of them can have it"
+            yield warning("port-twice", other_path, message, "keep one of the two, or change its port")
 
 
 def _warn_of_check(path: str, check: Check) -> Iterator[Finding]:

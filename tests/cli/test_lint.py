@@ -92,6 +92,11 @@ def test_a_value_that_cannot_be_used_does_not_hide_the_rest(tmp_path: Path) -> N
     assert {"services[0].auto_stop_machines", "http_service.timeout", "guest.cpus"} <= {each["path"] for each in found}
 
 
+def test_the_name_of_the_app_is_looked_at(tmp_path: Path) -> None:
+    exit_code, found = linted(tmp_path / "fly.toml", 'app = "My App"\n')
+    assert (exit_code, [each["path"] for each in found]) == (1, ["app"])
+
+
 def test_unknown_keys_are_told_once_for_all_groups(tmp_path: Path) -> None:
     _, found = linted(tmp_path / "fly.toml", 'novel = 1\n[processes]\na = "x"\nb = "y"\n')
     assert [finding["path"] for finding in found] == ["novel"]

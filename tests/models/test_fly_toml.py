@@ -482,6 +482,21 @@ def test_all_that_cannot_be_used_is_found() -> None:
             '[processes]\na = "x"\nb = "y"\n[[restart]]\npolicy = "always"',
             ("restart-of-all", "restart", False),
         ),
+        ('[[vm]]\nmemory = "1gb"\n[[compute]]\nmemory = "2gb"', ("vm-twice", "vm", False)),
+        ('[[processes]]\nname = "a"\n[[processes]]\nname = "a"', ("process-twice", "processes", False)),
+        ("[[processes]]", None),
+        ('machine_config = \'{"schedule": "daily", "init": {}, "guest": {}}\'', None),
+        *(
+            (f"machine_config = '{{\"{key}\": {value}}}'", ("machine-config-replaced", "machine_config", False))
+            for key, value in {
+                "env": '{"A": "1"}',
+                "services": "[{}]",
+                "files": '[{"guest_path": "/a", "local_path": "a"}]',
+                "checks": '{"up": {}}',
+                "stop_config": '{"signal": "SIGINT"}',
+                "restart": '{"policy": "no"}',
+            }.items()
+        ),
         ('[[restart]]\npolicy = "always"', None),
         ('[deploy]\nstrategy = "slow"', ("deploy-strategy", "deploy.strategy", False)),
     ],
@@ -585,6 +600,11 @@ def test_a_machine_config_of_several_lines_is_no_path_and_is_not_repeated() -> N
         (IMAGE + "[http_service]\ninternal_port = '80'", "http_service.internal_port must be int, not str"),
         (IMAGE + "[[services]]\n[[services.tcp_checks]]\ninterval = '90'", "interval is wrong: '90' is no duration"),
         ("kill_timeout = '90'\n" + IMAGE, "kill_timeout is wrong: '90' is no duration"),
+        ("kill_timeout = 99999999999999\n" + IMAGE, r"kill_timeout is wrong: 9+\.0 seconds is no duration"),
+        ("kill_timeout = inf\n" + IMAGE, "kill_timeout is wrong: inf seconds is no duration"),
+        (f"kill_timeout = {'9' * 400}\n" + IMAGE, "kill_timeout is wrong: no duration is as long"),
+        (IMAGE + f'[[vm]]\nmemory = "{"9" * 400}gb"', "memory is no size"),
+        (IMAGE + '[[processes]]\ncommand = "x"', r"processes\[0\].name is missing"),
         (IMAGE + "compose.file = 'docker-compose.yml'", "build.compose has no equivalent here: write the containers"),
         (IMAGE + '[deploy]\nrelease_command = "it\'s"', "deploy.release_command has a command that a shell"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\nheaders = [1]", "headers must be a table of texts"),

@@ -33,7 +33,8 @@ MOUNT: dict[str, Any] = {"volume": "vol_1", "path": "/data"}
         {"services": [ASLEEP, service(autostop="stop", autostart=True), service(autostop="off", autostart=False)]},
         {"services": [service(), service(autostart=True)]},
         {"extra": {"novel": None}},
-        {"services": [service(protocol="udp", ports=[Port(port=53)])]},
+        {"services": [service(protocol="udp", ports=[Port(port=53)]), service(ports=[Port(port=53)])]},
+        {"services": [service(ports=[Port(port=80), Port(start_port=81, end_port=90), Port(port=91)])]},
         {"services": [service(checks=[Check(type="http", interval=1, timeout="1m", grace_period=0)])]},
         {"checks": {"up": Check(type="tcp", port=80)}},
         {"mounts": [Mount(**MOUNT, extend_threshold_percent=80, add_size_gb=1, size_gb_limit=500)]},
@@ -81,7 +82,18 @@ def test_what_is_well(given: dict[str, Any]) -> None:
         ({"services": [service(autostop="stop")]}, "autostop-without-autostart", "services[0].autostop"),
         ({"services": [service(autostop=True, autostart=False)]}, "autostop-without-autostart", "services[0].autostop"),
         ({"services": [service(autostop=False, autostart=True)]}, "autostart-without-autostop", None),
-        ({"services": [service(protocol="udp", ports=[Port(handlers=["tls"])])]}, "udp-handlers", None),
+        ({"services": [service(protocol="udp", ports=[Port(port=53, handlers=["tls"])])]}, "udp-handlers", None),
+        ({"services": [service(internal_port=70000)]}, "service-port", "services[0].internal_port"),
+        ({"services": [service(ports=[Port(handlers=["http"])])]}, "public-port", "services[0].ports[0]"),
+        ({"services": [service(ports=[Port(start_port=80)])]}, "public-port", "services[0].ports[0]"),
+        ({"services": [service(ports=[Port(port=70000)])]}, "public-port", "services[0].ports[0]"),
+        ({"services": [service(ports=[Port(start_port=90, end_port=80)])]}, "public-port", "services[0].ports[0]"),
+        ({"services": [service(ports=[Port(port=443)]), service(ports=[Port(port=443)])]}, "port-twice", None),
+        (
+            {"services": [service(ports=[Port(port=443), Port(start_port=400, end_port=500)])]},
+            "port-twice",
+            "services[0].ports[0]",
+        ),
         ({"services": [service(checks=[Check(type="tcp", interval="90s")])]}, "check-clamped", None),
         ({"services": [service(checks=[Check(type="tcp", timeout=0.5)])]}, "check-clamped", None),
         ({"guest": Guest(cpu_kind="performance", cpus=1, memory_mb=2304)}, "guest-step", "guest.memory_mb"),
@@ -173,8 +185,10 @@ def test_services_of_a_group_are_compared_by_what_they_mean() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["PASSWORD", "db_password", "STRIPE-SECRET", "API_KEY", "APIKEY", "TOKEN", "KEY", "PGPASSWORD", "MYSQL_PWD"]
-    + ["clientSecret", "authToken", "dbPassword"],
+    [
+        *("PASSWORD", "db_password", "STRIPE-SECRET", "API_KEY", "APIKEY", "TOKEN", "KEY", "PGPASSWORD", "MYSQL_PWD"),
+        *("clientSecret", "authToken", "dbPassword"),
+    ],
 )
 def test_names_of_secrets(name: str) -> None:
     assert names_a_secret(name)
@@ -182,8 +196,10 @@ def test_names_of_secrets(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["PORT", "MONKEY", "KEYBOARD", "PUBLIC_KEY", "TOKEN_TTL", "SECRET_NAME", "TOKENS_USED", "SORT_KEY", "TOKEN_LIMIT"]
-    + ["sortKey", "publicKey", "PGPASSFILE", "monkeY", "BYPASS"],
+    [
+        *("PORT", "MONKEY", "KEYBOARD", "PUBLIC_KEY", "TOKEN_TTL", "SECRET_NAME", "TOKENS_USED", "SORT_KEY"),
+        *("TOKEN_LIMIT", "sortKey", "publicKey", "PGPASSFILE", "monkeY", "BYPASS"),
+    ],
 )
 def test_names_of_no_secrets(name: str) -> None:
     assert not names_a_secret(name)
