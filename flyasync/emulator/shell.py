@@ -19,7 +19,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|((?:[^'"\\]|\\.)+)""", re.DOTALL)
-_SPECIAL = re.compile(r"\\(.)|\$(?:\{(\w+|\?)\}|(\w+|\?))", re.DOTALL)
+_SPECIAL = re.compile(r"\\(.)|\$(?:\{(\w+|[?@*#])\}|(\d|\w+|[?@*#]))", re.DOTALL)
+_ALL_PARAMETERS = frozenset({"$@", "$*", '"$@"'})
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)")
 _WRAP = re.compile(r"(?<!\S)(?:-w ?|--wrap[= ])([0-9]{1,6})(?!\S)")
@@ -37,8 +38,8 @@ def run(
     """Return what a command writes and how it ends, after `seconds` of sleep; what it writes to files stays.
 
     A command, or one that a shell runs, does what is scripted for it. Otherwise there are `echo`, `true`, `false`,
-    `sleep`, `cat`, `base64` and, with `-c`, `sh`: there `exit`, pipes, redirections, variables and `;`, `&&`, `||`
-    work too. What is not known is not found.
+    `sleep`, `cat`, `base64` and, with `-c`, `sh`: there `exit`, pipes, redirections, variables, parameters, `;`, `&&`,
+    `||` and the option `-e` work too; other options have no effect. What is not known is not found.
     """
     shell = _Shell(scripted, files, environment)
     said = shell.run(command, stdin.encode())
@@ -77,7 +78,9 @@ class _Shell:
     scripted: Mapping[str, Output]
     files: dict[str, bytes]
     environment: Mapping[str, str]
-    variables: dict[str, str] = Factory(lambda self: dict(self.environment), takes_self=True)
+    variables: dict[str, str] = Factory(lambda self: {**self.environment, "?": "0"}, takes_self=True)
+    parameters: list[str] = field(factory=list)
+    ends_on_failure: bool = False
     depth: int = 0
     slept: float = 0.0
 
@@ -100,14 +103,22 @@ class _Shell:
         return program(words[1:], stdin)
 
     def _shell(self, arguments: list[str], stdin: bytes) -> _Said:
-        flags = [each for each in arguments if each.startswith("-")]
-        rest = [each for each in arguments if not each.startswith("-")]
-        if not any("c" in each for each in flags) or not rest:
+        options, rest = _options(arguments)
+        if "c" not in options or not rest:
             return _Said(_SYNTAX_ERROR, stderr=b"sh: only -c is emulated\n")
         if self.depth > _DEEPEST:
             return _Said(_SYNTAX_ERROR, stderr=b"sh: too many shells in one another\n")
         # Only the environment is inherited, not what a script assigned.
-        inner = _Shell(self.scripted, self.files, self.environment, depth=self.depth + 1)
+        inner = _Shell(
+            self.scripted,
+            self.files,
+            self.environment,
+            parameters=rest[2:],
+            ends_on_failure="e" in options,
+            depth=self.depth + 1,
+        )
+        inner.variables |= {str(number): text for number, text in enumerate(rest[1:] or ["sh"])}
+        inner.variables |= {"@": " ".join(rest[2:]), "*": " ".join(rest[2:]), "#": str(len(rest[2:]))}
         try:
             said = inner.run_script(rest[0], stdin)
         except _SyntaxError as error:
@@ -118,13 +129,15 @@ class _Shell:
     def run_script(self, script: str, stdin: bytes) -> _Said:
         """Run a whole script; its commands are looked at before the first one runs."""
         stdout, stderr, status, signal = b"", b"", 0, 0
-        for connective, pipeline in list(_pipelines(script)):
+        pipelines = list(_pipelines(script))
+        followed_by = [*(connective for connective, _ in pipelines[1:]), ""]
+        for (connective, pipeline), following in zip(pipelines, followed_by, strict=False):
             if (connective == "&&" and status) or (connective == "||" and not status):
                 continue
             said, is_over = self._run_pipeline(pipeline, stdin)
             stdout, stderr, status, signal = stdout + said.stdout, stderr + said.stderr, said.status, said.signal
             self.variables["?"] = str(status)
-            if is_over:
+            if is_over or (status and self.ends_on_failure and following not in {"&&", "||"}):
                 break
         return _Said(status, stdout, stderr, signal)
 
@@ -142,7 +155,11 @@ class _Shell:
         return _Said(said.status, said.stdout, stderr, said.signal), False
 
     def _run_command(self, command: _Command, stdin: bytes) -> _Said:
-        words = [self._expand(word) for word in command.words]
+        words = [
+            text
+            for word in command.words
+            for text in (self.parameters if word in _ALL_PARAMETERS else [self._expand(word)])
+        ]
         while words and (assigned := _ASSIGNMENT.fullmatch(words[0])):
             self.variables[assigned[1]] = assigned[2]
             del words[0]
@@ -155,6 +172,9 @@ class _Shell:
         if words[:1] == ["exit"]:
             status = [*words[1:2], self.variables.get("?", "0")][0]
             raise _Exit(int(status) % 256 if re.fullmatch("[0-9]{1,9}", status) else _SYNTAX_ERROR)
+        if words[:1] == ["set"] and not (rest := _options(words[1:]))[1]:
+            self.ends_on_failure |= "e" in rest[0]
+            words = []
         return self._redirect(self.run(words, stdin) if words else _Said(), targets)
 
     def _redirect(self, said: _Said, targets: list[tuple[str, str]]) -> _Said:
@@ -230,10 +250,26 @@ class _Shell:
         def value(found: re.Match[str]) -> str:
             if found[1] is None:
                 return self.variables.get(found[2] or found[3], "")
+            if found[1] == "\n":
+                return ""
             is_kept = double is not None and found[1] not in '$`"\\'
             return found[0] if is_kept else str(found[1])
 
         return _SPECIAL.sub(value, double or bare or "")
+
+
+def _options(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return the letters of a shell's options, and the arguments after them; the name that follows -o is left out."""
+    letters, at = "", 0
+    while at < len(arguments) and arguments[at][:1] in {"-", "+"} and len(arguments[at]) > 1:
+        option = arguments[at]
+        at += 1
+        if option == "--":
+            break
+        if not option.startswith(("--", "+")):
+            letters += option[1:]
+        at += not option.startswith("--") and option.endswith("o")
+    return letters, arguments[at:]
 
 
 def _pipelines(script: str) -> Iterator[tuple[str, list[_Command]]]:
