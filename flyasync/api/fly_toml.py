@@ -37,7 +37,7 @@ def load_fly_toml(path: str | PathLike[str]) -> FlyToml:
     except ValueError as error:  # no TOML, or no text at all
         raise InvalidInput(f"{file} is no TOML: {error}") from error
     except RecursionError:
-        raise InvalidInput(f"{file} is no TOML that can be read: it is nested too deep") from None
+        raise InvalidInput(f"{file} is not TOML that can be read: it is nested too deep") from None
     return read_document(document, lambda name: _bytes(file.parent / name))
 
 

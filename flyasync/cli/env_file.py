@@ -16,7 +16,7 @@ _QUOTED = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BARE = re.compile(r"[^\n]*")
-_REMARK = re.compile(r"[ \t]+#.*")
+_COMMENT = re.compile(r"[ \t]+#.*")
 _QUOTES = ("'", '"')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$", "`": "`", "\n": ""}
@@ -57,24 +57,24 @@ def _assignment(number: int, text: str, at: int) -> tuple[str, str, int]:
         end = _BLANK.match(text, quoted.end())
         if end is None:
             raise _wrong(number, "something follows the closing quote: quote the whole value")
-        value, rest = _unquoted(quoted), end.end()
+        value, rest = _quoted_value(quoted), end.end()
     else:
         bare = _BARE.match(text, name.end())
-        value, rest = _unmarked(number, bare[0] if bare else ""), bare.end() + 1 if bare else len(text)
+        value, rest = _bare_value(number, bare[0] if bare else ""), bare.end() + 1 if bare else len(text)
     if "\0" in value:
         raise _wrong(number, "the value holds a NUL, which no environment can")
     return name[1], value, rest
 
 
-def _unquoted(quoted: re.Match[str]) -> str:
+def _quoted_value(quoted: re.Match[str]) -> str:
     if quoted["double"] is not None:
         return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[0]), quoted["double"])
     return quoted["raw"] if quoted["single"] is None else quoted["single"]
 
 
-def _unmarked(number: int, text: str) -> str:
-    """Return a value without quotes, less the remark after it."""
-    value = _REMARK.sub("", text).strip(" \t")
+def _bare_value(number: int, text: str) -> str:
+    """Return a value without quotes, without the comment after it."""
+    value = _COMMENT.sub("", text).strip(" \t")
     if value.startswith(_QUOTES):
         raise _wrong(number, "the quote is not closed")
     if value.startswith("`") or (not value and text.strip(" \t")):

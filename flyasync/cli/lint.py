@@ -88,7 +88,7 @@ def _of_json(text: str) -> Iterator[Finding]:
     except ValueError as error:
         raise InvalidInput(f"it is neither JSON nor a file named .toml: {error}") from error
     except RecursionError:
-        raise InvalidInput("it is no JSON that can be read: it is nested too deep") from None
+        raise InvalidInput("it is not JSON that can be read: it is nested too deep") from None
     try:
         yield from lint(structure(_config(document), MachineConfig))
     except Mismatch as mismatch:

@@ -313,7 +313,7 @@ def _total(legs: Iterable[Leg], length: Length) -> Normal:
 
 
 def _leg(leg: Leg, length: Length) -> Normal:
-    """Return when the last track of a stage is done: of those with a place for each, and of each line for places."""
+    """Return when the last track of a stage is done: of those that need no slot, and of those that wait for one."""
     lines: dict[str, list[Path]] = {}
     ends: list[Normal] = []
     for path in leg.paths:
@@ -332,8 +332,8 @@ def _end(path: Path, length: Length) -> Normal:
 def _line(paths: Iterable[Path], width: int, length: Length) -> Normal:
     """Return when the last of a lane is done, of which `width` may be under way at once.
 
-    Those that wait share the places evenly. Where all take the same time they go in rounds, and some places have one
-    round more than others; where they do not, a place that is free early takes more of them. So the places come to
+    Those that wait share the slots evenly. Where all take the same time they go in rounds, and some slots have one
+    round more than others; where they do not, a slot that is free early takes more of them. So the slots come to
     their last one at about the same time, and the end is the latest of these.
     """
     under_way: list[Normal] = []
@@ -348,10 +348,10 @@ def _line(paths: Iterable[Path], width: int, length: Length) -> Normal:
     rounds, more = divmod(len(waiting), len(free_at))
     shared = max(0.0, len(waiting) / len(free_at) - 1)
     ends = []
-    for place, free in enumerate(free_at):
-        turns = rounds + (place < more)
-        before = evenness * (turns - 1) + (1 - evenness) * shared
-        ends.append(free + each.plus(before * each.mean) if turns else free)
+    for slot, free in enumerate(free_at):
+        count = rounds + (slot < more)
+        before = evenness * (count - 1) + (1 - evenness) * shared
+        ends.append(free + each.plus(before * each.mean) if count else free)
     return Normal(variance=shared * each.variance / len(free_at)) + _last(ends)
 
 

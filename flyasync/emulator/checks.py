@@ -30,7 +30,7 @@ class Check:
     timeout: float
 
 
-def wanted(config: Json) -> list[Check]:
+def requested(config: Json) -> list[Check]:
     """List the checks that a config asks for."""
     return [
         *_service_checks(config),
@@ -40,7 +40,7 @@ def wanted(config: Json) -> list[Check]:
 
 def begin(world: World, machine: Machine, subject: Subject) -> None:
     """Decide how the checks of a machine that starts now turn out."""
-    asked = wanted(machine.config)
+    asked = requested(machine.config)
     fault = next(world.faults.strike(CHECKS, subject), None) if asked else None
     machine.check_phases = tuple(phase for check in asked for phase in _phases(world, check, fault))
     world.schedule_checks(machine, machine.check_phases)
@@ -64,7 +64,7 @@ def flap(world: World, machine: Machine) -> None:
 def are_passing(world: World, machine: Machine) -> bool:
     """Whether every check that a machine asks for passes at the world's present moment."""
     found = rows(world, machine, world.clock)
-    return len(found) == len(wanted(machine.config)) and all(row["status"] == "passing" for row in found)
+    return len(found) == len(requested(machine.config)) and all(row["status"] == "passing" for row in found)
 
 
 def rows(world: World, machine: Machine, now: float) -> list[Json]:

@@ -42,7 +42,7 @@ def number(slug: str) -> int:
 
 
 def machines(world: World, slug: str, wanted: Wanted, known: Iterable[Machine]) -> Page[Machine]:
-    """Give a page of the machines that are known, the least recently changed first.
+    """Return a page of the machines that are known, the least recently changed first.
 
     Those in regions that cannot be read are missing.
 

@@ -51,7 +51,7 @@ _BIGGEST_BODY = 16 * 1024**2
 
 
 def application(gate: Gate, control: Control, sites: Sites) -> web.Application:
-    """Give the web application of one emulator, which answers to these sites."""
+    """Return the web application of one emulator, which answers to these sites."""
     app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(gate, sites)])
     app.add_routes([_route(gate, operation) for operation in (*operations(), *companions())])
     app.add_routes(control.routes())

@@ -42,13 +42,13 @@ def run(
     `||` and the option `-e` work too; other options have no effect. What is not known is not found.
     """
     shell = _Shell(scripted, files, environment)
-    said = shell.run(command, stdin.encode())
-    stdout, stderr = said.stdout.decode(errors="replace"), said.stderr.decode(errors="replace")
-    return Output(stdout=stdout, stderr=stderr, exit_code=said.status, exit_signal=said.signal, seconds=shell.slept)
+    result = shell.run(command, stdin.encode())
+    stdout, stderr = result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
+    return Output(stdout=stdout, stderr=stderr, exit_code=result.status, exit_signal=result.signal, seconds=shell.slept)
 
 
 @frozen
-class _Said:
+class _Result:
     status: int = 0
     stdout: bytes = b""
     stderr: bytes = b""
@@ -84,14 +84,14 @@ class _Shell:
     depth: int = 0
     slept: float = 0.0
 
-    def run(self, words: list[str], stdin: bytes) -> _Said:
+    def run(self, words: list[str], stdin: bytes) -> _Result:
         """Run a command outside of any script."""
         if known := scripted_output(self.scripted, words):
-            return _Said(known.exit_code, known.stdout.encode(), known.stderr.encode(), known.exit_signal)
+            return _Result(known.exit_code, known.stdout.encode(), known.stderr.encode(), known.exit_signal)
         programs = {
             "echo": self._echo,
-            "true": lambda _arguments, _stdin: _Said(),
-            "false": lambda _arguments, _stdin: _Said(1),
+            "true": lambda _arguments, _stdin: _Result(),
+            "false": lambda _arguments, _stdin: _Result(1),
             "sleep": self._sleep,
             "cat": self._cat,
             "base64": self._base64,
@@ -99,15 +99,15 @@ class _Shell:
         }
         program = programs.get(words[0].rpartition("/")[2])
         if program is None:
-            return _Said(NOT_FOUND, stderr=f"{words[0]}: command not found\n".encode())
+            return _Result(NOT_FOUND, stderr=f"{words[0]}: command not found\n".encode())
         return program(words[1:], stdin)
 
-    def _shell(self, arguments: list[str], stdin: bytes) -> _Said:
+    def _shell(self, arguments: list[str], stdin: bytes) -> _Result:
         options, rest = _options(arguments)
         if "c" not in options or not rest:
-            return _Said(_SYNTAX_ERROR, stderr=b"sh: only -c is emulated\n")
+            return _Result(_SYNTAX_ERROR, stderr=b"sh: only -c is emulated\n")
         if self.depth > _DEEPEST:
-            return _Said(_SYNTAX_ERROR, stderr=b"sh: too many shells in one another\n")
+            return _Result(_SYNTAX_ERROR, stderr=b"sh: too many shells in one another\n")
         # Only the environment is inherited, not what a script assigned.
         inner = _Shell(
             self.scripted,
@@ -120,41 +120,46 @@ class _Shell:
         inner.variables |= {str(number): text for number, text in enumerate(rest[1:] or ["sh"])}
         inner.variables |= {"@": " ".join(rest[2:]), "*": " ".join(rest[2:]), "#": str(len(rest[2:]))}
         try:
-            said = inner.run_script(rest[0], stdin)
+            result = inner.run_script(rest[0], stdin)
         except _SyntaxError as error:
-            said = _Said(_SYNTAX_ERROR, stderr=f"sh: syntax error: {error}\n".encode())
+            result = _Result(_SYNTAX_ERROR, stderr=f"sh: syntax error: {error}\n".encode())
         self.slept += inner.slept
-        return said
+        return result
 
-    def run_script(self, script: str, stdin: bytes) -> _Said:
-        """Run a whole script; its commands are looked at before the first one runs."""
+    def run_script(self, script: str, stdin: bytes) -> _Result:
+        """Run a whole script; its commands are parsed before the first one runs."""
         stdout, stderr, status, signal = b"", b"", 0, 0
         pipelines = list(_pipelines(script))
         followed_by = [*(connective for connective, _ in pipelines[1:]), ""]
         for (connective, pipeline), following in zip(pipelines, followed_by, strict=False):
             if (connective == "&&" and status) or (connective == "||" and not status):
                 continue
-            said, is_over = self._run_pipeline(pipeline, stdin)
-            stdout, stderr, status, signal = stdout + said.stdout, stderr + said.stderr, said.status, said.signal
+            result, is_over = self._run_pipeline(pipeline, stdin)
+            stdout, stderr, status, signal = (
+                stdout + result.stdout,
+                stderr + result.stderr,
+                result.status,
+                result.signal,
+            )
             self.variables["?"] = str(status)
             if is_over or (status and self.ends_on_failure and following not in {"&&", "||"}):
                 break
-        return _Said(status, stdout, stderr, signal)
+        return _Result(status, stdout, stderr, signal)
 
-    def _run_pipeline(self, pipeline: list[_Command], stdin: bytes) -> tuple[_Said, bool]:
+    def _run_pipeline(self, pipeline: list[_Command], stdin: bytes) -> tuple[_Result, bool]:
         stderr = b""
-        said = _Said(stdout=stdin)
+        result = _Result(stdout=stdin)
         for command in pipeline:
             try:
-                said = self._run_command(command, said.stdout)
+                result = self._run_command(command, result.stdout)
             except _Exit as over:
-                said = _Said(over.status)
+                result = _Result(over.status)
                 if len(pipeline) == 1:
-                    return said, True
-            stderr += said.stderr
-        return _Said(said.status, said.stdout, stderr, said.signal), False
+                    return result, True
+            stderr += result.stderr
+        return _Result(result.status, result.stdout, stderr, result.signal), False
 
-    def _run_command(self, command: _Command, stdin: bytes) -> _Said:
+    def _run_command(self, command: _Command, stdin: bytes) -> _Result:
         words = [
             text
             for word in command.words
@@ -167,7 +172,7 @@ class _Shell:
         for operator, target in targets:
             if operator == "<":
                 if (found := self._read(target)) is None:
-                    return _Said(1, stderr=_missing("sh", target))
+                    return _Result(1, stderr=_missing("sh", target))
                 stdin = found
         if words[:1] == ["exit"]:
             status = [*words[1:2], self.variables.get("?", "0")][0]
@@ -175,9 +180,9 @@ class _Shell:
         if words[:1] == ["set"] and not (rest := _options(words[1:]))[1]:
             self.ends_on_failure |= "e" in rest[0]
             words = []
-        return self._redirect(self.run(words, stdin) if words else _Said(), targets)
+        return self._redirect(self.run(words, stdin) if words else _Result(), targets)
 
-    def _redirect(self, said: _Said, targets: list[tuple[str, str]]) -> _Said:
+    def _redirect(self, result: _Result, targets: list[tuple[str, str]]) -> _Result:
         # Where each stream goes: to a file by its path, or on, as one of the two streams.
         goes: dict[str, str] = {"1": "&1", "2": "&2"}
         for operator, target in targets:
@@ -188,49 +193,49 @@ class _Shell:
                 goes[stream or "1"] = target
                 self._write(target, b"", append=mode == ">")
         written = {"&1": b"", "&2": b""}
-        for stream, content in (("1", said.stdout), ("2", said.stderr)):
+        for stream, content in (("1", result.stdout), ("2", result.stderr)):
             if goes[stream] in written:
                 written[goes[stream]] += content
             else:
                 self._write(goes[stream], content, append=True)
-        return _Said(said.status, written["&1"], written["&2"], said.signal)
+        return _Result(result.status, written["&1"], written["&2"], result.signal)
 
-    def _echo(self, arguments: list[str], _: bytes) -> _Said:
+    def _echo(self, arguments: list[str], _: bytes) -> _Result:
         has_end = arguments[:1] != ["-n"]
         text = " ".join(arguments if has_end else arguments[1:])
-        return _Said(stdout=f"{text}\n".encode() if has_end else text.encode())
+        return _Result(stdout=f"{text}\n".encode() if has_end else text.encode())
 
-    def _sleep(self, arguments: list[str], _: bytes) -> _Said:
+    def _sleep(self, arguments: list[str], _: bytes) -> _Result:
         found = [_DURATION.fullmatch(each) for each in arguments]
         if not found or None in found:
-            return _Said(1, stderr=f"sleep: invalid time interval {' '.join(arguments)!r}\n".encode())
+            return _Result(1, stderr=f"sleep: invalid time interval {' '.join(arguments)!r}\n".encode())
         self.slept += sum(float(each[1]) * _UNITS[each[2]] for each in found if each)
-        return _Said()
+        return _Result()
 
-    def _cat(self, arguments: list[str], stdin: bytes) -> _Said:
+    def _cat(self, arguments: list[str], stdin: bytes) -> _Result:
         stdout, stderr = b"", b""
         for path in arguments or ["-"]:
             content = stdin if path == "-" else self._read(path)
             stdout += content or b""
             stderr += _missing("cat", path) if content is None else b""
-        return _Said(int(bool(stderr)), stdout, stderr)
+        return _Result(int(bool(stderr)), stdout, stderr)
 
-    def _base64(self, arguments: list[str], stdin: bytes) -> _Said:
+    def _base64(self, arguments: list[str], stdin: bytes) -> _Result:
         options = [each for each in arguments if each.startswith("-") and each != "-"]
         paths = [each for each in arguments if each not in options and not each.isdecimal()]
         source = self._cat(paths, stdin)
         if source.status:
-            return _Said(1, stderr=source.stderr.replace(b"cat:", b"base64:"))
+            return _Result(1, stderr=source.stderr.replace(b"cat:", b"base64:"))
         if {"-d", "-D", "--decode"} & set(options):
             try:
-                return _Said(stdout=base64.b64decode(b"".join(source.stdout.split()), validate=True))
+                return _Result(stdout=base64.b64decode(b"".join(source.stdout.split()), validate=True))
             except binascii.Error:
-                return _Said(1, stderr=b"base64: invalid input\n")
+                return _Result(1, stderr=b"base64: invalid input\n")
         wrap = _WRAP.search(" ".join(arguments))
         width = int(wrap[1]) if wrap else 76
         encoded = base64.b64encode(source.stdout)
         lines = [encoded[at : at + width] for at in range(0, len(encoded), width)] if width else [encoded]
-        return _Said(stdout=b"\n".join(lines) + b"\n" * bool(width and encoded))
+        return _Result(stdout=b"\n".join(lines) + b"\n" * bool(width and encoded))
 
     def _read(self, path: str) -> bytes | None:
         return b"" if path == "/dev/null" else self.files.get(_absolute(path))

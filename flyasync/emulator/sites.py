@@ -56,12 +56,12 @@ class Sites:
     def warnings(self) -> list[str]:
         """What opening the emulator means, a sentence for each way in which it is open."""
         found = _ip(self.address)
-        said = []
+        warnings = []
         if found is not None and not found.is_loopback:
-            said.append(f"whoever reaches {self.address} can read and change the emulated world; any token will do")
+            warnings.append(f"whoever reaches {self.address} can read and change the emulated world; any token will do")
         if self.names:
-            said.append(f"web pages of {', '.join(sorted(self.names))} can read and change the emulated world")
-        return said
+            warnings.append(f"web pages of {', '.join(sorted(self.names))} can read and change the emulated world")
+        return warnings
 
     def demand(self, request: web.Request) -> None:
         """Refuse with 403 a request for another host, or one that a page of another origin sent."""

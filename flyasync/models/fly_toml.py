@@ -164,7 +164,7 @@ class FlyToml:
         )
 
     def _containers(self, image: str) -> tuple[Container, ...] | None:
-        """Give the image to the container that is the app's: the named one, else `app`, else the first."""
+        """Return the containers; the one that is the app's has `image`: the named one, else `app`, else the first."""
         names = [container.name for container in self.base.containers or ()]
         chosen = names.index(self.container or _APP) if (self.container or _APP) in names else 0
         numbered = enumerate(self.base.containers or ())
@@ -172,9 +172,9 @@ class FlyToml:
 
 
 def _own_and_common(group: str, sections: Iterable[Scoped[T]]) -> tuple[list[T], list[T]]:
-    """Return what is said for a process group by its name, and what is said for all of them."""
-    told = list(sections)
-    return [value for named, value in told if group in named], [value for named, value in told if not named]
+    """Return what holds for a process group by its name, and what holds for all of them."""
+    every = list(sections)
+    return [value for named, value in every if group in named], [value for named, value in every if not named]
 
 
 def _last(own: list[T], common: list[T]) -> T | None:
@@ -196,8 +196,8 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
     groups = tuple(commands) or (_APP,)
 
     def scoped(sections: Iterable[Section], read: Callable[[Section], T | None]) -> tuple[Scoped[T], ...]:
-        told = ((_groups_of(section, groups), read(section)) for section in sections)
-        return tuple((named, value) for named, value in told if value is not None)
+        values = ((_groups_of(section, groups), read(section)) for section in sections)
+        return tuple((named, value) for named, value in values if value is not None)
 
     def tables(*keys: str) -> list[Section]:
         return [section for key in keys for section in top.tables(key)]
@@ -252,7 +252,7 @@ def _check(top: Section, read: FlyToml) -> None:
         top.warn("vm-twice", "vm", f"{count} sections name no process group; the first one wins", "keep one")
     for name in _REPLACED:
         if getattr(read.base, name):
-            message = f"its {name} has no effect: what this file itself says takes its place, as in flyctl"
+            message = f"its {name} has no effect: what fly.toml states replaces it, as in flyctl"
             top.warn("machine-config-replaced", "machine_config", message, "write it as a section of this file")
     if len(read.groups) > 1 and any(not named for named, _ in read.restarts):
         message = "a section that names no processes holds for all groups, as documented; flyctl takes the default one"
@@ -264,7 +264,9 @@ def _groups_of(section: Section, groups: tuple[str, ...]) -> tuple[str, ...]:
     named = section.texts("processes") or ()
     for group in named:
         if group not in groups:
-            section.wrong("processes", f"names {group!r}, which is no process group: choose of {', '.join(groups)}")
+            section.wrong(
+                "processes", f"names {group!r}, which is not a process group: choose one of {', '.join(groups)}"
+            )
     return named
 
 
@@ -328,8 +330,8 @@ def _stop_config(top: Section, own: Section) -> StopConfig | None:
 
 
 def _old_metrics(own: Section) -> tuple[Scoped[Metrics], ...]:
-    told = Metrics(port=own.integer("metrics_port"), path=own.text("metrics_path"))
-    return () if told == Metrics() else (((), told),)
+    metrics = Metrics(port=own.integer("metrics_port"), path=own.text("metrics_path"))
+    return () if metrics == Metrics() else (((), metrics),)
 
 
 def _named_checks(top: Section) -> list[tuple[str, Section]]:

@@ -114,7 +114,7 @@ def _with_content(top: Section, made: File, read_file: ReadFile) -> File:
     if not local:
         return made
     if not isinstance(local, str):
-        top.wrong("machine_config", "has a file whose local_path is no text")
+        top.wrong("machine_config", "has a file whose local_path is not text")
         return made
     left = {key: value for key, value in made.extra.items() if key != "local_path"}
     content = _content(top, local, read_file, key="machine_config")

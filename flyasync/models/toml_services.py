@@ -135,11 +135,11 @@ def _headers(section: Section) -> list[HTTPHeader] | None:
     if not headers:
         return None
     pairs = list(headers.items()) if isinstance(headers, Mapping) else _listed(headers)
-    told = [(name, text_of(value)) for name, value in pairs or ()]
-    if pairs is None or not all(isinstance(name, str) and value is not None for name, value in told):
+    texts = [(name, text_of(value)) for name, value in pairs or ()]
+    if pairs is None or not all(isinstance(name, str) and value is not None for name, value in texts):
         section.wrong("headers", "must be a table of texts, or a list of tables with name and value")
         return None
-    return [HTTPHeader(name=name, values=[value]) for name, value in told if value is not None]
+    return [HTTPHeader(name=name, values=[value]) for name, value in texts if value is not None]
 
 
 def _listed(headers: Any) -> list[tuple[Any, Any]] | None:

@@ -33,7 +33,7 @@ from flyasync.deploy.plan import Plan
 from flyasync.deploy.release import ReleaseCommand
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share
-from flyasync.deploy.timings import Kind, Timings
+from flyasync.deploy.timings import Kind, Timings, reach
 from tests.deploy.conftest import world
 
 PACE = Pace(usable=2, per_second=1)
@@ -192,6 +192,12 @@ def test_a_range_is_wider_the_fewer_were_observed_and_the_more_they_vary() -> No
 
     assert 0 == width(20, 20, 20) < width(19, 20, 21) < width(10, 20, 30)
     assert width(*[10, 20, 30] * 10) < width(10, 20, 30) / 2
+
+
+@pytest.mark.parametrize(("count", "quantile"), [(2, 6.314), (3, 2.920), (4, 2.353), (6, 2.015), (31, 1.697)])
+def test_few_observations_reach_as_far_as_student_s_t(count: int, quantile: float) -> None:
+    assert reach(count) == pytest.approx(quantile, rel=0.02)
+    assert reach(math.inf) == pytest.approx(1.645)
 
 
 def test_the_quick_are_over_first_and_that_is_allowed_for() -> None:

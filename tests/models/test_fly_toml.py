@@ -589,7 +589,7 @@ def test_a_machine_config_of_several_lines_is_no_path_and_is_not_repeated() -> N
         (IMAGE + "[[services]]\nconcurrency = 'many'", "concurrency must be a table, or text"),
         (IMAGE + "[[services]]\nconcurrency = 20", "concurrency is not as it should be"),
         (IMAGE + "[[services]]\nprocesses = ['nosuch']", r"services\[0\].processes names 'nosuch'"),
-        (IMAGE + "[[vm]]\nprocesses = ['nosuch']", r"vm\[0\].processes names 'nosuch'.*choose of app"),
+        (IMAGE + "[[vm]]\nprocesses = ['nosuch']", r"vm\[0\].processes names 'nosuch'.*choose one of app"),
         (IMAGE + "[mount]\nprocesses = ['app', 'nosuch']\n[processes]\napp = 'x'", "mount.processes names 'nosuch'"),
         (IMAGE + "[[checks]]\ntype = 'tcp'\nport = 1", r"checks\[0\].name is missing"),
         (IMAGE + "[[services]]\nauto_stop_machines = 1", "auto_stop_machines must be"),
@@ -676,7 +676,7 @@ def test_a_file_that_it_names_and_that_cannot_be_read_is_named(tmp_path: Path) -
 
 def test_a_file_nested_too_deep(tmp_path: Path) -> None:
     (tmp_path / "fly.toml").write_text("a = " + "[" * 100_000)
-    with pytest.raises(InvalidInput, match=r"fly\.toml is no TOML that can be read: it is nested too deep"):
+    with pytest.raises(InvalidInput, match=r"fly\.toml is not TOML that can be read: it is nested too deep"):
         MachineConfig.from_fly_toml(tmp_path / "fly.toml")
 
 
