@@ -117,7 +117,8 @@ class DeployBuilder(Settings):
         fails stops no other; with one, a failure lets the machines under way finish and no other begin.
 
         Raises InvalidInput, NotFound for an app that is not there, LeaseHeld when another deploy is at work on the
-        group, and what else reading the app raises: nothing has happened then. Afterwards failures are in the report;
+        group, and what else reading the app raises: nothing has happened then. It waits some seconds for that deploy,
+        and plans anew from what it has left, if it is over by then. Afterwards failures are in the report;
         `raise_for_failure()` makes them a DeployFailed.
 
         Cancelled, it creates no further machine, hears creates under way out (as long as one exchange may take), looks

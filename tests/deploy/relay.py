@@ -1,6 +1,5 @@
 """Between a client and the emulator: what was asked goes on as it came, and its body is kept."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +27,7 @@ class Asked:
 class Relay:
     """Passes requests on; one of a method in `instead` gets that answer, and goes no further.
 
-    `edit` may change the body of a request on its way, and `alter` an answer on its way back.
+    `edit` may change the body of a request on its way.
     """
 
     url: str
@@ -36,7 +35,6 @@ class Relay:
     asked: list[Asked] = Factory(list)
     instead: dict[str, Any] = Factory(dict)
     edit: Callable[[str, dict[str, Any]], None] | None = None
-    alter: Callable[[web.Request, Any], Any] | None = None
 
     def bodies(self, line: str) -> list[Any]:
         """Give the bodies of the requests whose method and path begin so."""
@@ -58,8 +56,6 @@ class Relay:
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP}
             line = f"{request.method} {request.path}"
             self.asked.append(Asked(line, await request.json() if body else None, answer.status, dict(request.query)))
-            if self.alter and answer.ok and answer.content_type == "application/json":
-                return web.json_response(self.alter(request, json.loads(said)), status=answer.status)
             return web.Response(body=said, status=answer.status, headers=kept)
 
 
@@ -78,48 +74,3 @@ async def relayed(emulator: Emulator) -> AsyncIterator[tuple[Relay, FlyClient]]:
                 yield relay, fly
         finally:
             await runner.cleanup()
-
-
-MACHINES = "/v1/apps/web/machines"
-
-
-@asynccontextmanager
-async def lagging(emulator: Emulator, seconds: float) -> AsyncIterator[FlyClient]:
-    """A client whose lists of machines show them as they were some seconds ago; all else is as it is.
-
-    It lists them itself all the time, so the emulator must not limit that.
-    """
-    rows: list[tuple[float, list[Any]]] = []
-    clock = asyncio.get_running_loop().time
-
-    def alter(request: web.Request, answer: Any) -> Any:
-        if request.method != "GET" or request.path != MACHINES:
-            return answer
-        old = [those for at, those in rows if at <= clock() - seconds][-1]
-        return [row for row in old if _is_asked_for(request, row)]
-
-    async def follow(relay: Relay) -> None:
-        headers = {"Authorization": f"Bearer {emulator.token}"}
-        while True:
-            url = f"{relay.url}{MACHINES}?include_deleted=true"
-            async with relay.session.get(url, headers=headers) as answer:
-                rows.append((clock(), await answer.json()))
-            await asyncio.sleep(0.5)
-
-    async with relayed(emulator) as (relay, fly):
-        following = asyncio.create_task(follow(relay))
-        try:
-            await asyncio.sleep(seconds + 1)
-            relay.alter = alter
-            yield fly
-        finally:
-            following.cancel()
-            await asyncio.wait([following])
-
-
-def _is_asked_for(request: web.Request, row: dict[str, Any]) -> bool:
-    metadata = row["config"].get("metadata", {})
-    has_tags = all(
-        metadata.get(key[9:]) == value for key, value in request.query.items() if key.startswith("metadata.")
-    )
-    return has_tags and (row["state"] != "destroyed" or "include_deleted" in request.query)

@@ -11,7 +11,6 @@ from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient, FlyError,
 from flyasync.deploy.freshness import fetch, is_behind, settled
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world
-from tests.deploy.relay import lagging
 
 APP = DeployBuilder("web").to_regions("iad", "lhr").count(2).smoke_check(1)
 CHECKED = APP.with_check("up", Check(type="tcp", port=80, interval=2, timeout=1))
@@ -22,6 +21,11 @@ STRATEGIES = {
     "immediate": APP.immediate(),
 }
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01.5Z"
+
+
+def stale(seconds: float) -> Fault:
+    """Lists show all as it was some seconds ago."""
+    return Fault(does="stale", action="listMachines", seconds=seconds)
 
 
 def there(emulator: Emulator) -> Counter[str]:
@@ -59,7 +63,7 @@ def test_a_newer_version_counts_more_than_a_time_and_a_missing_time_proves_nothi
 @pytest.mark.parametrize("name", STRATEGIES)
 async def test_what_a_deploy_reports_is_so_however_late_the_list(name: str, seconds: float) -> None:
     app = STRATEGIES[name].roll_back_on_failure()
-    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, seconds) as fly:
+    async with world(seed=1, faults=[stale(seconds)]) as (emulator, fly):
         assert (await app.with_image("shop:1").execute(fly)).ok
         await asyncio.sleep(seconds)  # only a name that is taken tells of a machine that no list shows
         for image in ("shop:2", "shop:1"):  # each at once after the other, the last one back to the first
@@ -72,7 +76,7 @@ async def test_what_a_deploy_reports_is_so_however_late_the_list(name: str, seco
 @pytest.mark.parametrize("name", STRATEGIES)
 async def test_an_undo_goes_back_by_one_release(name: str) -> None:
     app = STRATEGIES[name]
-    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, 8) as fly:
+    async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
         assert (await app.with_image("shop:0").execute(fly)).ok
         await asyncio.sleep(8)
         for image in ("shop:1", "shop:2"):
@@ -85,7 +89,7 @@ async def test_an_undo_goes_back_by_one_release(name: str) -> None:
 async def test_after_a_rollback_nothing_is_called_running_that_the_rollback_destroyed() -> None:
     """The list still shows a new machine, and in it all is as promised: only the way back knows that it is gone."""
     app = CHECKED.immediate().wait_for(timeout=20)
-    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, 8) as fly:
+    async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
         assert (await app.with_image("shop:1").execute(fly)).ok
         await asyncio.sleep(8)
         emulator.faults.add(Fault(does="checks_never_pass", image="shop:2", region="lhr", times=1))
@@ -98,7 +102,7 @@ async def test_after_a_rollback_nothing_is_called_running_that_the_rollback_dest
 
 async def test_a_launch_again_makes_no_second_machines() -> None:
     launch = APP.with_image("shop:1").with_launch("v1")
-    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, 8) as fly:
+    async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
         for _ in range(2):
             report = await launch.execute(fly)
             assert report.ok, str(report)
@@ -106,7 +110,7 @@ async def test_a_launch_again_makes_no_second_machines() -> None:
 
 
 async def test_a_machine_that_no_list_shows_yet_is_neither_made_twice_nor_changed_blindly() -> None:
-    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, 8) as fly:
+    async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
         assert (await APP.rolling().with_image("shop:1").execute(fly)).ok
         report = await APP.rolling().roll_back_on_failure().with_image("shop:2").execute(fly)
         assert not report.ok
@@ -117,7 +121,7 @@ async def test_a_machine_that_no_list_shows_yet_is_neither_made_twice_nor_change
 async def test_a_second_deployer_is_kept_out_though_the_list_shows_machines_that_are_gone() -> None:
     """A bluegreen has replaced all; the machines that lock are those which no late list shows."""
     app = STRATEGIES["bluegreen"]
-    async with world(seed=1, limits=False) as (emulator, _), lagging(emulator, 3) as fly:
+    async with world(seed=1, faults=[stale(3)]) as (emulator, fly):
         assert (await app.with_image("shop:1").execute(fly)).ok
         await asyncio.sleep(3)
         assert (await app.with_image("shop:2").execute(fly)).ok

@@ -21,9 +21,16 @@ DOWN = ServerFault("machines.get", "web/3", "down", status=503)
 GONE = NotFound("machines.get", "web/3", "machine not found", status=404)
 
 
-def machine(region: str, *, id_: str | None = None, state: str = "started") -> Machine:
+def machine(region: str, *, id_: str | None = None, state: str = "started", at: str = "12:00:05") -> Machine:
     config = evolve(WANTED.tagged, metadata={**(WANTED.tagged.metadata or {}), LAUNCH: "v1"})
-    return Machine(id=id_ or f"id-{region}", name=f"v1-{region}-1", state=state, region=region, config=config)
+    return Machine(
+        id=id_ or f"id-{region}",
+        name=f"v1-{region}-1",
+        state=state,
+        region=region,
+        config=config,
+        updated_at=f"2026-01-01T{at}Z",
+    )
 
 
 async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -> DeployReport:
@@ -91,3 +98,22 @@ async def test_a_second_machine_of_the_same_name_is_surplus() -> None:
     assert report.surplus == ("twin",)
     assert not report.ok
     assert "too many: twin" in str(report)
+
+
+async def test_a_row_older_than_what_was_observed_proves_nothing() -> None:
+    late = [machine("iad"), machine("lhr"), machine("nrt", at="12:00:04")]
+    report = await looked(late, machine("nrt", state="failed", at="12:00:09"))
+    assert results(report) == [Result.RUNNING, Result.RUNNING, Result.FAILED]
+
+
+async def test_a_machine_that_is_gone_keeps_its_id() -> None:
+    report = await looked(LISTED, GONE)
+    (lost,) = [each for each in report.machines if each.result is Result.FAILED]
+    assert (lost.id, lost.gone) == ("id-nrt", True)
+    assert "id-nrt" in str(report)
+    assert report.left_behind == ("id-iad", "id-lhr")
+
+
+async def test_one_404_that_is_not_repeated_hides_no_machine() -> None:
+    report = await looked(LISTED, GONE, machine("nrt"))
+    assert results(report) == [Result.RUNNING] * 3

@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import evolve
 
-from flyasync import DeployBuilder, DeployReport, Fault, Machine, Result
+from flyasync import DeployBuilder, DeployReport, Event, Fault, Machine, Phase, Progress, Result
 from flyasync.deploy.outcome import Outcome, Run
 from flyasync.deploy.report import MachineReport
 from flyasync.errors import WaitFailed
@@ -80,3 +80,30 @@ def test_what_an_app_printed_drives_no_terminal_and_passes_for_no_line_of_the_re
         name="v1-iad-1\u202e", asked="iad", result=Result.FAILED, logs=("\x1b[2Jevil\x07", "two\n  v1-lhr-1  running\r")
     )
     assert str(report) == "v1-iad-1  failed\n  | evil\n  | two\n  |   v1-lhr-1  running"
+
+
+async def test_a_volume_that_a_request_delivered_twice_has_made_is_named() -> None:
+    async with world(seed=1, faults=[Fault(does="repeat", action="createVolume", times=1)]) as (_, fly):
+        report = await VOLUME.execute(fly)
+        (loose,) = [volume.id for volume in await fly.volumes.list("web") if volume.is_free]
+    assert report.stray_volumes == report.loose_volumes == (loose,)
+    assert f"held by no machine, to use or to delete: volumes {loose}" in str(report)
+    assert DeployReport.from_dict(report.to_dict()) == report
+
+
+async def test_what_ended_a_deploy_is_told_though_its_machine_runs() -> None:
+    app = WANTED.count(2).smoke_check(5)
+    async with world(seed=1) as (emulator, fly):
+        assert (await app.execute(fly)).ok
+
+        def refuse(event: Event) -> None:
+            if isinstance(event, Progress) and event.phase is Phase.WATCHING:
+                emulator.faults.add(Fault(does="refuse", action="getMachine", status=403, times=1))
+
+        report = await app.with_image("shop:2").with_launch("v2").on_event(refuse).execute(fly)
+    assert [each.result for each in report.machines] == [Result.RUNNING, Result.NOT_BEGUN]
+    assert report.closed_by is not None
+    assert (report.closed_by.name, report.closed_by.failure.status) == ("app-iad-1", 403)
+    assert "no further machine was begun after app-iad-1 in iad: machines.get" in str(report)
+    assert report.to_dict()["closed_by"]["failure"]["status"] == 403
+    assert "No further machine was begun after app-iad-1" in report.to_html()

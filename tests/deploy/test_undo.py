@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyClient, Machine, MachineConfig, Result
+from flyasync import (
+    Check,
+    DeployBuilder,
+    DeployReport,
+    Emulator,
+    Event,
+    Fault,
+    FlyClient,
+    Machine,
+    MachineConfig,
+    Planned,
+    Result,
+)
 from flyasync.api.once import CREATION, LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
@@ -406,3 +418,22 @@ async def test_the_way_back_is_told_as_a_plan_of_its_own() -> None:
             .execute(fly)
         )
     assert [plan.strategy for plan in plans] == ["rolling", "undo"]
+
+
+async def test_a_machine_that_another_client_changed_after_the_plan_was_made_is_not_written_over() -> None:
+    app = DeployBuilder("web").to_regions("iad").count(2).immediate().smoke_check(0)
+    async with world(seed=1) as (emulator, fly):
+        for image in ("shop:1", "shop:2"):
+            assert (await app.with_image(image).execute(fly)).ok
+        theirs = next(each for each in emulator.world.machines.values() if each.name == "app-iad-2")
+
+        def change(event: Event) -> None:
+            if isinstance(event, Planned):
+                theirs.config = {**theirs.config, "env": {"THEIRS": "1"}}
+
+        report = await app.on_event(change).undo(fly)
+        images = {each.name: each.config["image"].partition("@")[0] for each in emulator.world.machines.values()}
+    assert images == {"app-iad-1": "shop:1", "app-iad-2": "shop:2"}
+    assert theirs.config["env"] == {"THEIRS": "1"}
+    assert not report.ok
+    assert "was changed by another client after this was planned (env" in str(report)
