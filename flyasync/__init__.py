@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from flyasync.deploy.placement import Refusal as Refusal
     from flyasync.deploy.plan import Plan as Plan
     from flyasync.deploy.report import (
+        Cause as Cause,
         DeployReport as DeployReport,
         MachineReport as MachineReport,
         RegionReport as RegionReport,
+        Status as Status,
     )
     from flyasync.deploy.verdict import Failure as Failure, Result as Result
     from flyasync.emulator.faults import Fault as Fault
@@ -251,9 +253,11 @@ _NAMES = {
     "flyasync.deploy.placement": ("Refusal",),
     "flyasync.deploy.plan": ("Plan",),
     "flyasync.deploy.report": (
+        "Cause",
         "DeployReport",
         "MachineReport",
         "RegionReport",
+        "Status",
     ),
     "flyasync.deploy.verdict": ("Failure", "Result"),
     "flyasync.emulator.faults": ("Fault",),
