@@ -23,13 +23,16 @@ _TITLE: Final = 100  # characters of a page's title
 # Whole sequences go, not just the byte that begins them: what a coloured log says is its words.
 _CONTROL: Final = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, screen
-    "|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)"  # OSC and its kin: title, clipboard
+    # OSC and its kin: title, clipboard. None holds another, or a row of them that never end would take minutes.
+    "|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*(?:\x07|\x1b\\\\|\x9c)"
     "|\x1b[ -/]*[0-~]"
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+# A page may follow other words; that a sentence names a tag makes no page of it.
 _PAGE: Final = re.compile(
-    r"\s*\ufeff?\s*(?:<\?xml\b[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
-    re.IGNORECASE | re.DOTALL,
+    r"<!doctype\s+html\b|<html\b[^>]{0,200}>\s*<"
+    r"|\A[\s\ufeff]*(?:<[?!][^>]{0,2000}>\s*)*<(?:html|head|body|center|div|h1|meta|p|style|title)\b",
+    re.IGNORECASE,
 )
 _HEADING: Final = re.compile(r"<(title|h1)\b[^>]{0,200}>(.{0,1000}?)</\1", re.IGNORECASE | re.DOTALL)
 _TAG: Final = re.compile(r"<[^>]{0,200}>")
@@ -56,12 +59,17 @@ _UNNAMEABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def brief(text: str) -> str:
-    """Return the text of an error as it may be kept: a page of HTML as one line, anything else cut at 64 kB."""
-    if not _PAGE.match(text):
+    """Return the text of an error as it may be kept: a page of HTML as one line, anything else cut at 64 kB.
+
+    What precedes the page stays, up to its first tag.
+    """
+    page = _PAGE.search(text)
+    if page is None:
         return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
-    heading = _HEADING.search(text)
+    heading = _HEADING.search(text, page.start())
     title = " ".join(unescape(_TAG.sub(" ", heading[2])).split())[:_TITLE] if heading else ""
-    return f'a page of HTML, "{title}"' if title else "a page of HTML"
+    words = text[: page.start()].partition("<")[0].strip("\ufeff \t\r\n")[:LONGEST_ERROR]
+    return f"{words} " * bool(words) + (f'a page of HTML, "{title}"' if title else "a page of HTML")
 
 
 # Secrets

@@ -155,14 +155,19 @@ def _rule(
 
 _ANY = set(range(400, 500))
 _EVERY = set(range(400, 600))
-_RETIRED = r"(?i)cannot have new resources provisioned|region \S+ (is|has been) (deprecated|retired)"
+_RETIRED = r"(?i)cannot have new resources provisioned|region( \S+)? (is|has been) (deprecated|retired)"
+_CLAIMED = r"volume( \S+)? (already claimed by|is currently bound to) machine"
 _ON_ITS_WAY = "created|creating|starting|stopping|restarting|suspending|updating|replacing"
 # For the reasons that the API tells in prose only. The first rule that fits wins.
 _RULES = (
     _rule(_EVERY, _RETIRED, NoCapacity, Scope.REGION, despite_code=True),
-    _rule(_EVERY, r"MANIFEST_UNKNOWN|manifest unknown", ImageNotFound),
+    _rule(_EVERY, r"(?i)manifest[_ ]unknown", ImageNotFound),
     _rule({404}, r"(?i)^(app not found|could not find app)", partial(NotFound, what="app")),
-    _rule({404}, r"(?i)^(machine not found|invalid machine id)", partial(NotFound, what="machine")),
+    _rule(
+        {404},
+        r"(?i)\bmachine( \S+)? not found|could not find machine|invalid machine id",
+        partial(NotFound, what="machine"),
+    ),
     _rule({409}, r"lease currently held by (?P<holder>.+?), expires at (?P<expires_at>.+)", LeaseHeld),
     _rule({409}, r"lease currently held", LeaseHeld),
     _rule({409}, r"unique machine name violation(?:, machine ID (?P<existing_id>\w+))?", NameTaken),
@@ -176,12 +181,11 @@ _RULES = (
     _rule({412}, r"create new machine with existing volume", NoCapacity, Scope.VOLUME_HOST),
     _rule({409}, r"concurrent update|current_version", StaleVersion),
     _rule({412}, r"min_secrets_version", SecretsNotReady),
-    _rule({409, 412}, r"volume already claimed by machine (?P<machine_id>\w+)", VolumeInUse),
-    _rule({409, 412}, r"volume is currently bound to machine: (?P<machine_id>\w+)", VolumeInUse),
+    _rule(_ANY, rf"{_CLAIMED}:? (?P<machine_id>\w+)", VolumeInUse),
     # The claim of a machine that is gone names none, or a row of NULs.
-    _rule({409, 412}, r"volume already claimed by machine|volume is currently bound to machine", ClaimLingers),
+    _rule(_ANY, _CLAIMED, ClaimLingers),
     _rule({412}, r"concurrent update|current_version|machine_version|version mismatch", StaleVersion),
-    _rule({409, 412}, rf"still active|getting replaced|from current state: '({_ON_ITS_WAY})'", NotSettled),
+    _rule({409, 412}, rf"still active|getting replaced|from current state: '?({_ON_ITS_WAY})\b", NotSettled),
     _rule({409, 412}, r"^failed_precondition:|refusing to start|not running|not currently stopped", WrongState),
 )
 
