@@ -110,18 +110,23 @@ FAILURES: dict[str, Answer] = {
     "silence": never,
 }
 
+# These read so little of an answer that this one will do.
+CONTENT = {
+    "an answer of another kind": {"authenticate"},
+    "an answer with wrong fields": {"exec", "set several", "bring a certificate"},
+    "errors of GraphQL": {"exec", "bring a key", "set", "set several", "bring a certificate"},
+}
+
 
 async def caught(call: Call, answer: Answer, app: str = "web") -> BaseException:
-    """Give what a call raises, or None where the answer is good enough for it."""
+    """Return what a call raises."""
     async with raw_server(answer) as server:
         timeouts = Timeouts(reply=3, poll_grace=3)
         retry = RetryPolicy(attempts=2)
         async with FlyClient(token(), base_url=server.url, api_url=server.url, timeout=timeouts, retry=retry) as fly:
-            try:
+            with pytest.raises(FlyError) as failure:
                 await call(fly, app)
-            except FlyError as error:
-                return error
-    pytest.skip("such an answer is good enough for it")
+    return failure.value
 
 
 def chain(error: BaseException | None) -> list[BaseException]:
@@ -160,8 +165,15 @@ def assert_it_tells_nothing(error: BaseException) -> None:
             assert part not in shown
 
 
-@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        pytest.param(call, answer, id=f"{name}-{failure}")
+        for name, call in CALLS.items()
+        for failure, answer in FAILURES.items()
+        if name not in CONTENT.get(failure, ())
+    ],
+)
 async def test_nothing_shows_the_token_or_a_secret(
     call: Call, answer: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
