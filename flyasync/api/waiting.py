@@ -40,8 +40,8 @@ class Waiting:
         app, since it tells the same about any number of machines without holding a connection for each. It tells half
         a second later, as a rule.
 
-        Where the API refuses a poll (400), the machine is looked at and the wait goes on, unless it is the state or the
-        version asked for that cannot be one: then BadRequest is raised.
+        Where the API refuses a poll (400, 409, 412, 422), the machine is looked at and the wait goes on, unless it is
+        the state or the version asked for that cannot be one: then the refusal is raised.
 
         Raises WaitFailed when the time is up, and as soon as the machine can no longer get there: it has failed, is
         destroyed, was replaced by another version, or its process has ended. A machine that is not there counts as

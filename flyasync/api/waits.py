@@ -11,7 +11,7 @@ from attrs import Factory, define
 from flyasync.api.call import TROUBLE
 from flyasync.api.prospects import is_there, is_wrong, why_hopeless
 from flyasync.api.watch import EVENTS_EVERY, Detail, Survey, Watch
-from flyasync.errors import BadRequest, FlyError, NotFound, RateLimited, TimedOut, WaitFailed
+from flyasync.errors import BadRequest, Conflict, FlyError, NotFound, RateLimited, TimedOut, WaitFailed
 from flyasync.models.action import WaitResult
 from flyasync.models.machine import Machine
 
@@ -195,7 +195,7 @@ class Waits:
         try:
             result = await self._poll(wait.app, wait.machine_id, wait.wanted, wait.polled, wait.poll)
             return await self._reached(wait, result)
-        except BadRequest:
+        except (BadRequest, Conflict):
             if is_wrong(wait.wanted, wait.version):
                 raise
             return await self._look_after(wait)

@@ -364,15 +364,24 @@ NO_VERSION = "instance_id required when waiting for stopped machine"
 A_VERSION = "01KDVDNA1YZW8WMPGK273Q8R3Y"
 
 
-def refused_poll(text: str = NOT_ON_ITS_WAY, **more: Any) -> Fault:
-    return Fault(does="refuse", action="waitMachine", status=400, body={"error": text}, **more)
+def refused_poll(text: str = NOT_ON_ITS_WAY, status: int = 400, **more: Any) -> Fault:
+    return Fault(does="refuse", action="waitMachine", status=status, body={"error": text}, **more)
 
 
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, NOT_ON_ITS_WAY),
+        (409, "aborted: machine still attempting to start"),
+        (412, "failed_precondition: machine is not transitioning"),
+        (422, NOT_ON_ITS_WAY),
+    ],
+)
 async def test_a_poll_that_is_refused_has_the_machine_looked_at_and_the_wait_goes_on(
-    fly: FlyClient, emulator: Emulator, app: str
+    fly: FlyClient, emulator: Emulator, app: str, status: int, text: str
 ) -> None:
     machine = await fly.machines.create(app, NGINX)
-    emulator.faults.add(refused_poll(times=3))
+    emulator.faults.add(refused_poll(text, status, times=3))
     assert await fly.machines.wait(app, machine.id) == "started"
     assert count(emulator, "getMachine") >= 1
 
