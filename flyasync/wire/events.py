@@ -251,7 +251,7 @@ def _log_refusal(refusal: Outlasting) -> None:
         "%s %s: %s; sent again for up to %.0f s",
         refusal.operation,
         refusal.identifier,
-        refusal.message,
+        readable(refusal.message),
         refusal.within,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flyasync.wire.events import Attempt, ClientEvent, Paused, log_event, tell
+from flyasync.wire.events import Attempt, ClientEvent, Outlasting, Paused, log_event, tell
 
 
 def an_attempt(error: str | None = None, status: int | None = 200) -> Attempt:
@@ -67,6 +67,19 @@ def test_a_long_pause_is_a_warning(
     log_event(Paused(**{"operation": "machines.start", "identifier": "m1", **pause}))
     (record,) = caplog.records
     assert (record.name, record.levelno, record.getMessage()) == ("flyasync.limits", level, text)
+
+
+def test_a_refusal_that_is_outlasted_is_logged_as_readable_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "flyasync")
+    said: dict[str, Any] = {
+        "error": "NotSettled",
+        "message": "\x1b]0;title\x07still active",
+        "pause": 1.0,
+        "within": 30.0,
+    }
+    log_event(Outlasting(operation="machines.start", identifier="m1", times=1, **said))
+    (record,) = caplog.records
+    assert record.getMessage() == "machines.start m1: still active; sent again for up to 30 s"
 
 
 def test_nothing_is_written_for_debugging_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
