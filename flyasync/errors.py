@@ -415,7 +415,7 @@ class GraphQLFailed(CallFailed):
     @property
     def messages(self) -> tuple[str, ...]:
         """What the errors say."""
-        return tuple(str(error.get("message", "")) for error in self.errors)
+        return tuple(str(error.get("message") or error.get("detail") or "") for error in self.errors)
 
     @property
     def codes(self) -> tuple[str, ...]:

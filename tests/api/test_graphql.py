@@ -33,6 +33,12 @@ async def test_what_was_done_beside_an_error_is_not_lost() -> None:
     assert caught.value.paths == (("app",), (), ())
 
 
+async def test_an_error_that_is_a_detail_alone_is_reported() -> None:
+    async with asked({"errors": {"detail": "Not Found"}}) as (_, fly):
+        with pytest.raises(GraphQLFailed, match="graphql -: Not Found"):
+            await fly.graphql("{ app { id } }")
+
+
 async def test_it_asks_at_its_own_url_under_the_name_of_the_query() -> None:
     sent = await sent_by(lambda fly: fly.graphql(QUERY, {"name": "web"}), {"data": {}})
     assert (sent.line, sent.body) == ("POST /graphql", {"query": QUERY, "variables": {"name": "web"}})
