@@ -1,0 +1,109 @@
+"""The days that `benchmarks.flight` flies through: the fleet that a deploy finds, and what goes wrong meanwhile."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from typing import Any
+
+from attrs import frozen
+
+from benchmarks.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
+from flyasync import Fault
+from flyasync.emulator.faults import MACHINE
+
+
+@frozen(kw_only=True)
+class Day:
+    """The faults in force, and the fleet that the deploy finds: ours, unless another tool has made it.
+
+    Lists lag by `lag` seconds, also while the fleet is made. `grace` is the grace period in seconds of the check that
+    the deploy states for our fleet, and `count` how many machines each region shall have.
+    """
+
+    faults: Sequence[Fault] = ()
+    lag: float = 0.0
+    fleet: Fleet | None = None
+    grace: int = 0
+    count: int = EACH + 1
+    is_full: bool = False
+    is_leased: bool = False
+    is_cancelled: bool = False
+
+    @property
+    def may_leave_leases(self) -> bool:
+        """Whether a lease may stay until it expires: one of another client, or one whose release may fail."""
+        requests = (each for each in self.faults if each.does not in MACHINE and each.does != "repeat")
+        return self.is_leased or any(fnmatch("machinesReleaseLease", each.action) for each in requests)
+
+
+def _requests(does: str, **options: Any) -> list[Fault]:
+    """Strike a quarter of all requests about machines: creates, updates, waits, leases, lists, all of them."""
+    return [Fault(does=does, action="*achine*", probability=0.25, **options)]
+
+
+def _new(does: str, **options: Any) -> list[Fault]:
+    """Strike machines that run the new image."""
+    return [Fault(does=does, image="*:2*", **options)]
+
+
+_HOST_FULL = {
+    "error": "aborted: could not reserve resource for machine: insufficient memory available to fulfill request on "
+    "the current host"
+}
+FULL = [Fault(does="refuse", action="updateMachine", probability=0.5, status=409, body=_HOST_FULL)]
+NO_PASS = _new("checks_never_pass", times=1)
+TWICE = [*_requests("repeat", seconds=0.5), *_requests("repeat_after", seconds=2.0)]
+VOLUMES_TWICE = [
+    Fault(does="repeat", action="createVolume", seconds=0.5, probability=0.5),
+    Fault(does="lose_answer", action="createVolume", probability=0.2),
+]
+
+DAYS: dict[str, Day] = {
+    "none": Day(),
+    # What becomes of requests.
+    "429": Day(faults=_requests("refuse", status=429, body={"error": "rate limit exceeded"})),
+    "408 after the work": Day(faults=_requests("refuse_after", status=408, body={"error": "deadline_exceeded: slow"})),
+    "500": Day(faults=_requests("refuse", status=500, body={"error": "internal"})),
+    "502 before": Day(faults=_requests("refuse", status=502, body=None)),
+    "cut before": Day(faults=_requests("cut")),
+    "cut after": Day(faults=_requests("cut_after")),
+    "answers lost": Day(faults=_requests("lose_answer")),
+    "sent twice": Day(faults=_requests("repeat", seconds=0.5)),
+    "sent again later": Day(faults=_requests("repeat_after", seconds=2.0)),
+    "late and twice": Day(lag=3.0, faults=TWICE),
+    "lists 3 s late": Day(lag=3.0),
+    "lists 8 s late": Day(lag=8.0),
+    "lists late, no pass": Day(lag=8.0, faults=NO_PASS),
+    # What becomes of machines.
+    "region full": Day(is_full=True),
+    "host full": Day(faults=FULL),
+    "never starts": Day(faults=_new("stay_starting", times=1)),
+    "crashes": Day(faults=_new("crash", seconds=1.0, exit_code=3, probability=0.3)),
+    "check never passes": Day(faults=NO_PASS),
+    "passes after grace": Day(grace=25),
+    "stays warning": Day(faults=_new("checks_stay_warning", times=1)),
+    "one flaps": Day(faults=_new("checks_flap", seconds=4.0, times=1)),
+    "all flap": Day(faults=_new("checks_flap", seconds=4.0)),
+    "one turns critical": Day(faults=_new("checks_turn_critical", seconds=8.0, times=1)),
+    "all turn critical": Day(faults=_new("checks_turn_critical", seconds=2.5)),
+    # What others do.
+    "lease held": Day(is_leased=True),
+    "cancelled": Day(is_cancelled=True),
+    "web": Day(fleet=WEB),
+    "web, no pass": Day(fleet=WEB, faults=NO_PASS),
+    "web, late and twice": Day(fleet=WEB, lag=3.0, faults=TWICE),
+    "web, answers lost": Day(fleet=WEB, faults=_requests("lose_answer")),
+    "web, host full": Day(fleet=WEB, faults=FULL),
+    "web, cancelled": Day(fleet=WEB, is_cancelled=True),
+    "workers": Day(fleet=WORKERS),
+    "workers, no pass": Day(fleet=WORKERS, faults=NO_PASS),
+    "workers, lists late": Day(fleet=WORKERS, lag=8.0),
+    "volumes": Day(fleet=VOLUMES),
+    "volumes, crashes": Day(fleet=VOLUMES, faults=_new("crash", seconds=1.0, exit_code=3, probability=0.1)),
+    "volumes twice": Day(fleet=VOLUMES, lag=3.0, faults=[*TWICE, *VOLUMES_TWICE]),
+    "asleep": Day(fleet=ASLEEP),
+    "asleep, no pass": Day(fleet=ASLEEP, faults=NO_PASS),
+    "all asleep": Day(fleet=ALL_ASLEEP, count=EACH),
+    "all asleep, no pass": Day(fleet=ALL_ASLEEP, count=EACH, faults=NO_PASS),
+    "odd": Day(fleet=ODD),
+    "odd, no pass": Day(fleet=ODD, faults=NO_PASS),
+}

@@ -1,0 +1,320 @@
+"""Fleets that a deploy has not made: machines created by plain API calls, of whose configs no field may get lost."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from http import HTTPStatus
+from itertools import product
+from typing import Any
+
+import aiohttp
+from attrs import Factory, evolve, frozen
+
+from flyasync import Check, DeployBuilder, Emulator
+from flyasync.emulator.records import Machine
+
+Json = dict[str, Any]
+
+REGIONS = ("iad", "lhr", "nrt")
+EACH = 3
+"""How many machines of the group each region has."""
+
+GONE = frozenset({"destroying", "destroyed"})
+OLD, NEW = "shop:1", "shop:2"
+
+_FLYCTL = {
+    "fly_platform_version": "v2",
+    "fly_process_group": "app",
+    "fly_release_id": "kv0WzLjYyGxq5",
+    "fly_release_version": "7",
+    "fly_flyctl_version": "0.3.150",
+}
+_GUEST = {"cpu_kind": "shared", "cpus": 2, "memory_mb": 1024}
+
+
+@frozen(kw_only=True)
+class Fleet:
+    """What is there: `member` is the config of each machine of the group, `beside` are configs of others by name.
+
+    A deploy `states` something besides the image, which `adds` so much to a machine's config. Machines with a `volume`
+    have one each; `stopped` is how many of each region are stopped.
+    """
+
+    member: Json
+    beside: Mapping[str, Json] = Factory(dict)
+    states: Callable[[DeployBuilder], DeployBuilder] = lambda builder: builder
+    adds: Json = Factory(dict)
+    volume: str | None = None
+    stopped: int = 0
+
+    async def settle(self, emulator: Emulator) -> "Found":
+        """Create the fleet as another tool would, wait until all is well, and record what it is then.
+
+        The last change comes just before the deploy, so that a list which lags does not show it.
+        """
+        headers = {"Authorization": f"Bearer {emulator.token}"}
+        async with aiohttp.ClientSession(emulator.url, headers=headers, raise_for_status=True) as api:
+            for region, number in product(REGIONS, range(EACH)):
+                config = deepcopy(self.member)
+                if self.volume:
+                    volume = await _post(api, "volumes", name=self.volume, region=region, size_gb=3)
+                    config["mounts"] = [{**config["mounts"][0], "volume": volume["id"]}]
+                await _post(api, "machines", name=f"{region}-{number}-old", region=region, config=config)
+                await asyncio.sleep(1)  # as the limits demand
+            members = list(emulator.world.machines.values())
+            for name, config in self.beside.items():
+                own = {**config, "standbys": [members[0].id]} if "standbys" in config else config
+                await _post(api, "machines", name=name, region="iad", config=own, skip_launch=_is_apart(config))
+                await asyncio.sleep(1)
+            await asyncio.sleep(60)  # all checks have passed then
+            for machine in members:
+                if int(machine.name.split("-")[1]) < self.stopped:
+                    await _post(api, f"machines/{machine.id}/stop")
+            await asyncio.sleep(10)
+            for machine in members:
+                await _post(api, f"machines/{machine.id}/metadata/owner", value="shop")
+        return Found(self, {each.id: _copy(each) for each in emulator.world.machines.values()})
+
+
+async def _post(api: aiohttp.ClientSession, to: str, **body: Any) -> Any:
+    async with api.post(f"/v1/apps/web/{to}", json=body) as answer:
+        return await answer.json() if answer.status != HTTPStatus.NO_CONTENT else None
+
+
+@frozen
+class Found:
+    """A foreign fleet as it was before the deploy."""
+
+    fleet: Fleet
+    before: Mapping[str, Machine]
+
+    def harmed(self, emulator: Emulator) -> Iterator[str]:
+        """Name what is otherwise than a deploy may leave it, whether it succeeds or not."""
+        there = {id_: machine for id_, machine in emulator.world.machines.items() if machine.state not in GONE}
+        for id_, before in self.before.items():
+            now = there.get(id_)
+            if now is None and not is_member(before):
+                yield f"{before.name} is gone"
+            if now and now.state != before.state and not (is_member(before) and before.state == "started"):
+                yield f"{before.name} was {before.state} and is {now.state}"
+        for id_, now in there.items():
+            if different := list(
+                _differences(self._original(id_, now), _comparable(now.config, has_its_volume=id_ in self.before))
+            ):
+                yield f"{now.name}: {'; '.join(different)}"
+
+    def _original(self, id_: str, now: Machine) -> Json:
+        """Return the config that a machine had, or its siblings, with what the deploy states if that has reached it."""
+        before = self.before.get(id_)
+        sibling = next(each for each in self.before.values() if is_member(each))
+        config = _comparable((before or sibling).config, has_its_volume=before is not None)
+        return _over(config, {**self.fleet.adds, "image": NEW}) if tag(now) == NEW and in_group(now) else config
+
+
+def in_group(machine: Machine) -> bool:
+    """Whether a machine is of the group that is deployed."""
+    return (machine.config.get("metadata") or {}).get("fly_process_group") == "app"
+
+
+def is_member(machine: Machine) -> bool:
+    """Whether a machine counts among those that are desired."""
+    return in_group(machine) and not _is_apart(machine.config)
+
+
+def is_asleep(machine: Machine) -> bool:
+    """Whether a machine is stopped until the proxy starts it."""
+    return machine.state == "stopped" and any(each.get("autostart") for each in machine.config.get("services") or ())
+
+
+def tag(machine: Machine) -> str:
+    """Return the image of a machine without its digest."""
+    return str(machine.config.get("image")).partition("@")[0]
+
+
+def _is_apart(config: Json) -> bool:
+    return bool(config.get("standbys") or config.get("schedule"))
+
+
+def _copy(machine: Machine) -> Machine:
+    copied = machine.copy()
+    copied.config = deepcopy(machine.config)
+    return copied
+
+
+def _comparable(config: Json, *, has_its_volume: bool) -> Json:
+    """Return a config without the deployer's own marks, and without what each machine has for itself."""
+    compared = deepcopy(config)
+    compared["image"] = str(config.get("image")).partition("@")[0]
+    metadata = config.get("metadata") or {}
+    compared["metadata"] = {key: value for key, value in metadata.items() if not key.startswith("flyasync_")}
+    for mount in [] if has_its_volume else compared.get("mounts") or []:
+        del mount["volume"]
+    return compared
+
+
+def _over(config: Json, stated: Json) -> Json:
+    return {
+        **config,
+        **{
+            key: _over(config.get(key) or {}, value) if isinstance(value, dict) else value
+            for key, value in stated.items()
+        },
+    }
+
+
+def _differences(one: Any, other: Any, at: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            yield from _differences(one.get(key), other.get(key), f"{at}.{key}" if at else key)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (a, b) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(a, b, f"{at}[{number}]")
+    elif one != other:
+        yield f"{at} is {other!r} instead of {one!r}"
+
+
+WEB = Fleet(
+    member={
+        "image": OLD,
+        "guest": _GUEST,
+        "env": {"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "PORT": "8080"},
+        "metadata": _FLYCTL,
+        "init": {"cmd": ["bin/web", "--bind", "::"], "swap_size_mb": 512},
+        "restart": {"policy": "on-failure", "max_retries": 10},
+        "stop_config": {"timeout": "30s", "signal": "SIGTERM"},
+        "services": [
+            {
+                "protocol": "tcp",
+                "internal_port": 8080,
+                "autostop": "off",
+                "autostart": True,
+                "min_machines_running": 1,
+                "concurrency": {"type": "requests", "soft_limit": 20, "hard_limit": 25},
+                "ports": [
+                    {"port": 80, "handlers": ["http"], "force_https": True},
+                    {"port": 443, "handlers": ["tls", "http"], "tls_options": {"alpn": ["h2"]}},
+                ],
+                "checks": [
+                    {
+                        "type": "http",
+                        "port": 8080,
+                        "method": "GET",
+                        "path": "/up",
+                        "interval": "10s",
+                        "timeout": "2s",
+                        "grace_period": "15s",
+                        "headers": [{"name": "X-Forwarded-Proto", "values": ["https"]}],
+                    }
+                ],
+            },
+            {"protocol": "udp", "internal_port": 5353, "ports": [{"start_port": 5300, "end_port": 5399}]},
+        ],
+    },
+    beside={
+        "worker-old": {"image": OLD, "guest": _GUEST, "metadata": {**_FLYCTL, "fly_process_group": "worker"}},
+        "console-old": {"image": "debian:12", "guest": _GUEST, "auto_destroy": True},
+    },
+    states=lambda builder: builder.with_service(internal_port=8080).with_env(Z="1"),
+    adds={"env": {"Z": "1"}},
+)
+"""An app of flyctl's, with a worker and a console beside it; the deploy states a service that is there already."""
+
+WORKERS = Fleet(
+    member={
+        "image": OLD,
+        "guest": _GUEST,
+        "env": {"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "QUEUE": "mail"},
+        "metadata": _FLYCTL,
+        "init": {"exec": ["bin/worker", "--all"], "tty": False},
+        "restart": {"policy": "always"},
+        "checks": {
+            "alive": {"type": "http", "port": 9090, "path": "/alive", "interval": "5s", "grace_period": "8s"},
+        },
+        "metrics": {"port": 9091, "path": "/metrics"},
+    },
+    beside={
+        "standby-old": {
+            "image": OLD,
+            "guest": _GUEST,
+            "env": {"QUEUE": "mail", "FLY_STANDBY_FOR": "iad-0-old"},
+            "metadata": _FLYCTL,
+            "init": {"exec": ["bin/worker", "--all"]},
+            "standbys": ["the first"],
+        },
+        "nightly-old": {
+            "image": OLD,
+            "guest": _GUEST,
+            "metadata": _FLYCTL,
+            "init": {"cmd": ["bin/report"]},
+            "schedule": "daily",
+        },
+    },
+)
+"""Workers without services, of which one has a standby, and a machine that the platform starts daily."""
+
+VOLUMES = Fleet(
+    member={
+        "image": OLD,
+        "guest": _GUEST,
+        "env": {"PGDATA": "/data/pg"},
+        "metadata": {"fly_process_group": "app", "role": "db"},
+        "init": {},
+        "mounts": [{"path": "/data", "name": "data", "size_gb": 3, "extend_threshold_percent": 80, "encrypted": True}],
+        "services": [{"protocol": "tcp", "internal_port": 5432, "ports": [{"port": 5432, "handlers": ["pg_tls"]}]}],
+    },
+    states=lambda builder: builder.with_env(PGDATA="/data/pg2"),
+    adds={"env": {"PGDATA": "/data/pg2"}},
+    volume="data",
+)
+"""Databases with a volume each, made by a script that knows the API."""
+
+ASLEEP = Fleet(
+    member={
+        "image": OLD,
+        "guest": _GUEST,
+        "metadata": _FLYCTL,
+        "init": {},
+        "services": [
+            {
+                "protocol": "tcp",
+                "internal_port": 8080,
+                "autostop": "stop",
+                "autostart": True,
+                "min_machines_running": 0,
+                "ports": [{"port": 443, "handlers": ["tls", "http"]}],
+                "checks": [{"type": "tcp", "interval": "15s", "timeout": "10s", "grace_period": "5s"}],
+            }
+        ],
+    },
+    stopped=1,
+)
+"""An app of which the proxy has stopped some machines, for there is little traffic."""
+
+ALL_ASLEEP = evolve(ASLEEP, stopped=EACH)
+"""An app without any traffic."""
+
+ODD = Fleet(
+    member={
+        "image": OLD,
+        "guest": {**_GUEST, "kernel_args": ["quiet"], "persist_rootfs": "never"},
+        "env": {"EMPTY": "", "A.B": "dots"},
+        "metadata": {"fly_process_group": "app", "": "nameless", "a.b": "dots"},
+        "init": {"entrypoint": ["/init"], "kernel_args": ["ro"]},
+        "auto_destroy": False,
+        "dns": {"skip_registration": True, "nameservers": ["fdaa::3"]},
+        "files": [{"guest_path": "/etc/a", "raw_value": "YQ==", "mode": 420}],
+        "processes": [{"cmd": ["sidecar"], "env": {"ONLY": "here"}, "user": "nobody"}],
+        "statics": [{"guest_path": "/srv", "url_prefix": "/static", "index_document": "index.html"}],
+        "checks": {
+            "port": {"type": "tcp", "port": 1, "interval": 10_000_000_000, "timeout": "1s", "kind": "readiness"}
+        },
+        "services": [
+            {"protocol": "tcp", "internal_port": 1, "ports": [{"port": 1001}], "force_instance_key": None},
+            {"protocol": "tcp", "internal_port": 1, "ports": [{"port": 1002, "http_options": {"compress": True}}]},
+        ],
+        "next_year": {"nobody": ["knows", {"this": None}]},
+    },
+    states=lambda builder: builder.with_metadata(team="shop").with_check("up", Check(type="tcp", port=1, interval=10)),
+    adds={"metadata": {"team": "shop"}, "checks": {"up": {"type": "tcp", "port": 1, "interval": "10s"}}},
+)
+"""Machines with what few have: keys that no document names, two services of one port, empty names."""
