@@ -114,7 +114,7 @@ def _unnamed(emulator: Emulator, report: DeployReport) -> Iterator[str]:
 
 
 def _is_as_desired(emulator: Emulator, count: int) -> bool:
-    """Whether so many of each region are up with v2, and no more are there, and the rest of the group has it as well."""
+    """Whether so many of each region are up with v2, no more are there, and the rest of the group has it too."""
     has_new = all(tag(each) == NEW for each in _alive(emulator) if in_group(each))
     return has_new and up(emulator) == Counter(map(_home, _members(emulator))) == dict.fromkeys(REGIONS, count)
 
