@@ -17,14 +17,15 @@ async def unclaimed(
 ) -> Result:
     """Send a request that needs a volume free; outlast the claim of a machine that is gone, as `get` shows it.
 
-    Raises VolumeInUse at once when the machine that the API names is there.
+    Raises VolumeInUse at once when the machine that the API names is there. After a lost answer only what may be
+    repeated gets here, so it can be sent again.
     """
     try:
         return await send(request)
     except ClaimLingers:
         raise  # it was outlasted already
     except VolumeInUse as claimed:
-        if claimed.may_have_happened or not await _is_gone(claimed.machine_id, get):
+        if not await _is_gone(claimed.machine_id, get):
             raise
     return await send(evolve(request, clears_within=_as_lingering))
 

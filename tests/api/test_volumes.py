@@ -145,6 +145,11 @@ async def test_a_volume_whose_machine_is_gone_is_deleted_once_its_claim_clears(s
     assert [sent.line.split()[0] for sent in server.heard].count("DELETE") == 4
 
 
+async def test_a_claim_of_a_machine_that_is_gone_is_waited_for_after_a_lost_answer_too() -> None:
+    async with scripted((504, None), BOUND, NO_MACHINE, NO_MACHINE, BOUND, (200, DELETED)) as (_, fly):
+        assert (await fly.volumes.delete("web", "vol_1")).state == "pending_destroy"
+
+
 async def test_a_claim_that_names_no_machine_is_waited_for() -> None:
     async with scripted(UNBOUND, UNBOUND, (200, DELETED)) as (server, fly):
         await fly.volumes.delete("web", "vol_1")
