@@ -181,6 +181,26 @@ async def test_a_pause_that_is_extended_is_reported_again(directory: Path) -> No
         assert [seconds for _, seconds in second.pauses] == pytest.approx([9.9, 15], abs=1.1)
 
 
+class Late(FileStore):
+    """A store that a pause takes a while to reach, and that ends it so much later."""
+
+    async def pause(self, key: str, rate: Rate, seconds: float) -> None:
+        await asyncio.sleep(PATIENCE / 2)
+        await super().pause(key, rate, seconds)
+
+
+async def test_a_clients_own_pause_that_the_store_ends_later_is_not_another_clients(directory: Path) -> None:
+    worker = Worker(directory)
+    worker.shared = SharedLimits(Late(directory), worker.told.append)
+    worker.bucket = Bucket(DEFAULT, worker.shared.pace("fly:machines.get:m1", DEFAULT, worker.pause))
+    start = now()
+    worker.bucket.pause(10)
+    (at,) = await worker.turns(1)
+    await worker.shared.close()
+    assert at - start == pytest.approx(11, abs=0.5)
+    assert worker.pauses == []
+
+
 async def test_a_pause_that_nobody_can_have_asked_for_is_ignored(directory: Path) -> None:
     store = FileStore(directory)
     await store.pause("fly:machines.get:m1", DEFAULT, 1e10)
