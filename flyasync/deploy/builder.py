@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import closing
 from functools import partial
 from typing import Self, cast
@@ -180,15 +180,15 @@ class DeployBuilder(Settings):
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
             first = await self._undoing(fly, self._launch)
 
-            async def make_plan(*, by_id: bool) -> Plan:
-                return (await self._undoing(fly, first.plan.launch)).plan if by_id else first.plan
+            async def make_plan(*, by_id: bool, unlisted: Collection[str] = ()) -> Plan:
+                return (await self._undoing(fly, first.plan.launch, unlisted)).plan if by_id else first.plan
 
             report = await carry_out(
                 fly, first.deployment, make_plan, Onlookers(self._onlookers), journal, presses_on=True
             )
             return reported(span, report)
 
-    async def _undoing(self, fly: FlyClient, launch: str | None) -> Undoing:
+    async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Undoing:
         asked = Deployment(
             app=self.app,
             launch=launch or "",
@@ -201,12 +201,12 @@ class DeployBuilder(Settings):
             group=self._group,
             secrets_version=self._secrets_version,
         )
-        return await undoing(fly, asked, launch=launch, story=self._story)
+        return await undoing(fly, asked, launch=launch, story=self._story, unlisted=unlisted)
 
 
-async def _plan(fly: FlyClient, deployment: Deployment, *, by_id: bool = True) -> Plan:
+async def _plan(fly: FlyClient, deployment: Deployment, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Plan:
     fleet, wrong, remarks = await asyncio.gather(
-        observe(fly, deployment, by_id=by_id),
+        observe(fly, deployment, by_id=by_id, unlisted=unlisted),
         check_regions(fly, deployment),
         lacking_address(fly, deployment.app, deployment.config),
         return_exceptions=True,

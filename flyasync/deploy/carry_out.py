@@ -1,6 +1,8 @@
 """One deploy from its plan to its report: locked, walked, looked at, and rolled back where that is asked for."""
 
+from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from attrs import evolve
@@ -24,11 +26,14 @@ ESTIMATED_A_SECOND = 1000
 LOCK_TRIES = 5
 """How many machines to take for the one that locks, while each is destroyed before its lease can be had."""
 
+PLANS = 6
+"""How many plans one deploy makes and begins, each with machines that the one before did not know of."""
+
 
 class MakePlan(Protocol):
-    """What plans, anew each time: from a list alone, or from machines fetched `by_id`."""
+    """What plans, anew each time: from a list alone, or from machines fetched `by_id`, those `unlisted` among them."""
 
-    async def __call__(self, *, by_id: bool) -> Plan:
+    async def __call__(self, *, by_id: bool, unlisted: Collection[str] = ()) -> Plan:
         """Make the plan."""
 
 
@@ -41,31 +46,43 @@ async def carry_out(
     *,
     presses_on: bool = False,
 ) -> DeployReport:
-    """Make a plan and carry it out; what may go wrong before anything has changed is raised, all else is reported."""
+    """Make a plan and carry it out; what may go wrong before anything has changed is raised, all else is reported.
+
+    Where a create finds a machine of the group that no list had shown, the deploy plans anew, with that one.
+    """
     leases = Leases(fly, deployment.app, deployment.launch)
+    unlisted: frozenset[str] = frozenset()
     try:
         plan = await _locked_plan(make_plan, leases)
-        if onlookers.are_there or journal.is_kept:  # to estimate is work, which nobody else would see
-            plan = timed(plan, fly)
-        journal.undoing(plan) if plan.strategy == "undo" else journal.planned(deployment, plan)
-        onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
-        execution = Execution(
-            fly,
-            deployment,
-            plan,
-            onlookers.note,
-            onlookers.clock,
-            leases=leases,
-            journal=journal,
-            presses_on=presses_on,
-        )
-        onlookers.expect(execution.left, every=_pause(plan))
-        try:
-            report = await _walked(fly, deployment, execution, onlookers)
-        except BaseException:  # a cancellation as a rule; whatever it is, what is there must be told
-            report = execution.report(await execution.last_look(), cancelled=True)
-            _finish(evolve(report, remarks=plan.remarks), onlookers, journal)
-            raise
+        for plans_left in reversed(range(PLANS)):
+            if onlookers.are_there or journal.is_kept:  # to estimate is work, which nobody else would see
+                plan = timed(plan, fly)
+            journal.undoing(plan) if plan.strategy == "undo" else journal.planned(deployment, plan)
+            onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
+            execution = Execution(
+                fly,
+                deployment,
+                plan,
+                onlookers.note,
+                onlookers.clock,
+                leases=leases,
+                journal=journal,
+                presses_on=presses_on,
+            )
+            onlookers.expect(execution.left, every=_pause(plan))
+            try:
+                await _walk(execution)
+                unlisted |= execution.unlisted
+                make_anew = partial(make_plan, unlisted=unlisted)
+                anew = await _planned_anew(execution, make_anew, leases) if plans_left else None
+                if anew is None:
+                    report = await _reported(fly, deployment, execution, onlookers)
+                    break
+                plan = anew
+            except BaseException:  # usually a cancellation; whatever it is, what is there has to be reported
+                report = execution.report(await execution.last_look(), cancelled=True)
+                _finish(evolve(report, remarks=plan.remarks), onlookers, journal)
+                raise
         report = evolve(report, remarks=plan.remarks)
         _finish(report, onlookers, journal)
         return report
@@ -73,13 +90,21 @@ async def carry_out(
         await leases.give_all_back()
 
 
-async def _locked_plan(make_plan: MakePlan, leases: Leases) -> Plan:
+async def _planned_anew(execution: Execution, make_plan: MakePlan, leases: Leases) -> Plan | None:
+    """Return a plan that counts the machines which no list had shown; None where there are none, or it may not be."""
+    if execution.unlisted and execution.may_begin_anew and await execution.has_released_volumes():
+        with suppress(FlyError):  # what this walk has met is reported then
+            return await _locked_plan(make_plan, leases, by_id=True)
+    return None
+
+
+async def _locked_plan(make_plan: MakePlan, leases: Leases, *, by_id: bool = False) -> Plan:
     """Plan, and keep other deployers out; raises LeaseHeld when one is at work here.
 
-    The first plan is made from a list, which may lag: it is but a hint at which machine to lock. What counts is the one
-    made under the lease, from machines fetched by their ids, and so does a plan with nothing to do.
+    Unless `by_id`, the first plan is made from a list, which may lag: it is but a hint at which machine to lock. What
+    counts is the one made under the lease, from machines fetched by their ids, and so does a plan with nothing to do.
     """
-    plan = await make_plan(by_id=False)
+    plan = await make_plan(by_id=by_id)
     if plan.before is not None and not plan.before.machines:
         return plan  # of an empty list there is nothing to fetch; what it lacks is found when its name is taken
     for _ in range(LOCK_TRIES):
@@ -103,11 +128,21 @@ def _finish(report: DeployReport, onlookers: Onlookers, journal: Journal) -> Non
     onlookers.tell(Finished(at=onlookers.clock(), report=report))
 
 
-async def _walked(fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers) -> DeployReport:
-    if execution.plan.group is not None and execution.plan.is_empty:
+def _changes_nothing(plan: Plan) -> bool:
+    """Whether a plan leaves a group as it was observed when the plan was made."""
+    return plan.group is not None and plan.is_empty
+
+
+async def _walk(execution: Execution) -> None:
+    if not _changes_nothing(execution.plan):
+        await execution.prepare()
+        await execution.walk()
+
+
+async def _reported(fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers) -> DeployReport:
+    """Report what is there after a walk; where it has missed its requirement, after the way back if that is wanted."""
+    if _changes_nothing(execution.plan):
         return execution.report(execution.as_before())
-    await execution.prepare()
-    await execution.walk()
     outcome = await execution.look()
     report = execution.report(outcome)
     if not (deployment.rolls_back and report.is_missed):

@@ -47,6 +47,17 @@ class StillRunning(FlyError):
         )
 
 
+class Unlisted(FlyError):
+    """A machine of the group that has the name of one to be made, and that no list showed when this was planned."""
+
+    def __init__(self, machine: Machine, taken: NameTaken) -> None:
+        super().__init__(
+            f"{machine.name} is there already, machine {machine.id}, which the list of machines lacked, for lists lag: "
+            f"deploy again in a moment ({taken.message})"
+        )
+        self.machine = machine
+
+
 Tell = Callable[[Run, Phase, str | None], None]
 
 
@@ -171,11 +182,11 @@ class Creating:
             if run.aim is Aim.END and holder and group_of(holder) == RELEASE_GROUP:
                 await self._clear(holder)
                 await self._fly.machines.once.create(creation)
-            elif holder and self._is_mine(holder):
+            elif holder and self._is_mine(holder) and run.volume_id is None:
                 creation.machine, creation.adopted, creation.may_have_happened = holder, True, False
+            elif holder and group_of(holder) == self._deployment.group:
+                raise Unlisted(holder, taken) from taken
             else:
-                if holder and group_of(holder) == self._deployment.group:
-                    taken.advice = f"The list of machines lacked {holder.id}, for lists lag: deploy again in a moment"
                 raise
         finally:
             run.in_doubt = creation.may_have_happened

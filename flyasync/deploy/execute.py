@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
+from flyasync.deploy.creating import Unlisted
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.estimate import Pace, estimate, left
@@ -208,6 +209,30 @@ class Execution:
             yield
         finally:
             await self.leases.give_back(track.machine_id)
+
+    @property
+    def unlisted(self) -> frozenset[str]:
+        """The ids of machines that were there all the time, as creates have found, though no list had shown them."""
+        return frozenset(run.error.machine.id for run in self.runs.values() if isinstance(run.error, Unlisted))
+
+    @property
+    def may_begin_anew(self) -> bool:
+        """Whether a plan that counts what was unlisted may follow this one.
+
+        Not after another failure, nor after a release command, which would run twice. A rollback has to know what was
+        there before the first change, so after one a deploy that is to roll back goes on no more.
+        """
+        runs = self.runs.values()
+        is_certain = not any(run.in_doubt or (run.error and not isinstance(run.error, Unlisted)) for run in runs)
+        is_released = any(run.aim is Aim.END and run.phase is not None for run in runs)
+        has_changed = any(run.taken and run.machine for run in runs)
+        return is_certain and not is_released and not (has_changed and self._deployment.rolls_back)
+
+    async def has_released_volumes(self) -> bool:
+        """Delete the volumes made for machines that were there all the time; return whether none of them is left."""
+        runs = [run for run in self.runs.values() if isinstance(run.error, Unlisted)]
+        await together(self._destroy(run) for run in runs)
+        return not any(run.made_volumes for run in runs)
 
     def report(self, outcome: Outcome, *, cancelled: bool = False) -> DeployReport:
         """Put down what is known now."""

@@ -1,7 +1,7 @@
 """Which observations count: lists lag, so a row is a hint until the machine itself has been fetched by its id."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from attrs import evolve
@@ -60,9 +60,9 @@ async def fetch(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
                 raise
 
 
-async def fetch_all(fly: FlyClient, app: str, rows: Iterable[Machine]) -> dict[str, Machine | None]:
-    """Fetch machines that a list shows, each once its state is not one that it passes through in an update."""
-    ids = [row.id for row in rows]
+async def _fetched(fly: FlyClient, app: str, ids: Iterable[str]) -> dict[str, Machine | None]:
+    """Fetch machines, each once its state is not one that it passes through in an update."""
+    ids = tuple(ids)
     return dict(zip(ids, await asyncio.gather(*(_settled(fly, app, each) for each in ids)), strict=True))
 
 
@@ -100,22 +100,30 @@ def _may_be_passing(machine: Machine) -> bool:
 _LIFECYCLE = frozenset({"launch", "start", "restart", "update", "stop", "suspend", "exit"})
 
 
-async def caught_up(fly: FlyClient, app: str, list_: List, concerns: Callable[[Machine], bool]) -> tuple[Machine, ...]:
+async def caught_up(
+    fly: FlyClient, app: str, list_: List, concerns: Callable[[Machine], bool], unlisted: Collection[str] = ()
+) -> tuple[Machine, ...]:
     """List machines, those that `concerns` picks as they are themselves, gone ones included.
 
-    Each of these is fetched by its id. A list that is behind what they show may lack others, so it is read again until
-    it has caught up, for `CATCH_UP` seconds at most.
+    Each of these is fetched by its id, and so are those with the ids `unlisted`, which a list is known to have lacked.
+    A list that is behind what they show may lack others, so it is read again until it has caught up, for `CATCH_UP`
+    seconds at most; one that has lacked machines also until two lists some seconds apart show the same ones.
     """
-    known: dict[str, Machine] = {}
+    found = await _fetched(fly, app, unlisted)
+    known = {id_: machine for id_, machine in found.items() if machine is not None}
+    expected = {id_ for id_, machine in known.items() if machine.state not in GONE}
     until = asyncio.get_running_loop().time() + CATCH_UP
+    before: set[str] | None = None
     while True:
         rows = await list_()
         mine = {row.id: row for row in rows if concerns(row)}
         known |= {id_: row for id_, row in mine.items() if row.state in GONE}
-        new = [row for id_, row in mine.items() if id_ not in known]
-        for row, machine in zip(new, (await fetch_all(fly, app, new)).values(), strict=True):
-            known[row.id] = machine or evolve(row, state="destroyed")
-        is_current = not any(is_behind(row, known[id_]) for id_, row in mine.items())
+        new = {id_: row for id_, row in mine.items() if id_ not in known}
+        for id_, machine in (await _fetched(fly, app, new)).items():
+            known[id_] = machine or evolve(new[id_], state="destroyed")
+        is_complete = not unlisted or (expected <= mine.keys() == before)
+        is_current = is_complete and not any(is_behind(row, known[id_]) for id_, row in mine.items())
         if is_current or asyncio.get_running_loop().time() >= until:
             return (*(row for row in rows if row.id not in known), *known.values())
-        await asyncio.sleep(1)
+        before = set(mine)
+        await asyncio.sleep(APART if unlisted else 1)

@@ -6,7 +6,7 @@ has retired can be read for a while after it is gone.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from itertools import chain
 
 from attrs import Factory, define, evolve, frozen
@@ -117,13 +117,20 @@ class Undoing:
     plan: Plan
 
 
-async def undoing(fly: FlyClient, asked: Deployment, *, launch: str | None, story: Story | None = None) -> Undoing:
+async def undoing(
+    fly: FlyClient,
+    asked: Deployment,
+    *,
+    launch: str | None,
+    story: Story | None = None,
+    unlisted: Collection[str] = (),
+) -> Undoing:
     """Plan to undo a launch, the last one of the group unless it is named; changes nothing.
 
-    Of `asked` count the app, the group, and how to go about it. `story` may know more of what was there. Raises
-    InvalidInput when there is nothing to undo.
+    Of `asked` count the app, the group, and how to go about it. `story` may know more of what was there; `unlisted` are
+    ids of machines that a list has lacked. Raises InvalidInput when there is nothing to undo.
     """
-    fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True)
+    fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True, unlisted=unlisted)
     dead = tuple(machine for machine in fleet.gone if RETIRED in tags(machine))
     members = _members(fleet, asked.group, launch)
     lives = await asyncio.gather(*(_life(fly, asked.app, machine, dead) for machine in members))

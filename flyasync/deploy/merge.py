@@ -38,7 +38,7 @@ REPLACES = "flyasync_replaces"
 RETIRED = "flyasync_retired"
 """The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
 
-_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION})
+_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES})
 
 _EXCLUSIVE: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     MachineConfig: (("guest", "size"),),

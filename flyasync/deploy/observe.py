@@ -1,6 +1,7 @@
 """Reading what is there: a launch's machines, and the map of regions with room."""
 
 import asyncio
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -20,13 +21,19 @@ from flyasync.models.region import Regions
 
 
 async def observe(
-    fly: FlyClient, deployment: Deployment, *, by_id: bool = True, include_deleted: bool = False
+    fly: FlyClient,
+    deployment: Deployment,
+    *,
+    by_id: bool = True,
+    include_deleted: bool = False,
+    unlisted: Collection[str] = (),
 ) -> Fleet:
     """Read what is there; raises NotFound when there is no such app.
 
     Without a strategy those are the machines of one launch that are not on their way out, and all others beside them;
     with one, all of the app. Machines of the launch, or of the deployment's groups, are fetched `by_id`: what a list
-    alone shows may be seconds old. `include_deleted` reads those that are gone as well.
+    alone shows may be seconds old. `include_deleted` reads those that are gone as well. `unlisted` are ids of machines
+    that a list has lacked.
     """
     if deployment.strategy is None:
         there, gone = await _machines(fly, deployment, by_id=by_id)
@@ -35,7 +42,7 @@ async def observe(
         volumes = await fly.volumes.list(deployment.app) if deployment.volume else ()
         return Fleet(deployment.app, mine, volumes=volumes, gone=gone, others=others)
     (there, gone), has_secrets = await asyncio.gather(
-        _machines(fly, deployment, by_id=by_id, include_deleted=include_deleted or None),
+        _machines(fly, deployment, by_id=by_id, unlisted=unlisted, include_deleted=include_deleted or None),
         _has_secrets(fly, deployment.app),
     )
     has_volumes = deployment.volume is not None or any(map(_mounts, there))
@@ -44,11 +51,12 @@ async def observe(
 
 
 async def _machines(
-    fly: FlyClient, deployment: Deployment, *, by_id: bool, **query: Any
+    fly: FlyClient, deployment: Deployment, *, by_id: bool, unlisted: Collection[str] = (), **query: Any
 ) -> tuple[tuple[Machine, ...], tuple[Machine, ...]]:
     """Return the machines that are there, and those that are gone."""
     list_ = partial(fly.machines.list, deployment.app, **query)
-    machines = await (caught_up(fly, deployment.app, list_, partial(_concerns, deployment)) if by_id else list_())
+    concerns = partial(_concerns, deployment)
+    machines = await (caught_up(fly, deployment.app, list_, concerns, unlisted) if by_id else list_())
     gone = tuple(machine for machine in machines if machine.state in GONE)
     return tuple(machine for machine in machines if machine.state not in GONE), gone
 

@@ -124,7 +124,12 @@ class Steps:
         }
 
     async def take(self, step: Step, run: Run) -> None:
-        """Take one step with one machine; raises FlyError, or NoRoomError.
+        """Take one step with one machine; raises FlyError, or NoRoomError."""
+        await self._take(step, run)
+        run.taken += 1
+
+    async def _take(self, step: Step, run: Run) -> None:
+        """Take one step.
 
         A call that may not wait for the end of a pause raises RateLimited; a deploy has the time, and asks again.
         """
@@ -135,7 +140,6 @@ class Steps:
             except RateLimited as limited:
                 if last or limited.may_have_happened:
                     raise
-        run.taken += 1
 
     def know(self, fleet: Fleet) -> None:
         """Take note of what was there before."""
@@ -259,7 +263,7 @@ class Steps:
         run.refusals.append(Refusal.of(run.region, error))
         self._tell(run, Phase.REPLACING, str(error))
         for instead in step.if_full:
-            await self.take(instead, run)
+            await self._take(instead, run)
 
     async def _start(self, run: Run, step: Start) -> None:
         machine_id = step.machine_id or run.machine_id

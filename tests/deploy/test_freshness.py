@@ -109,12 +109,61 @@ async def test_a_launch_again_makes_no_second_machines() -> None:
             assert there(emulator) == {"shop:1": 4}
 
 
-async def test_a_machine_that_no_list_shows_yet_is_neither_made_twice_nor_changed_blindly() -> None:
+@pytest.mark.parametrize("seconds", [3, 8, 60])
+@pytest.mark.parametrize("name", STRATEGIES)
+async def test_a_deploy_plans_anew_with_the_machines_that_no_list_shows_yet(name: str, seconds: float) -> None:
+    # After a change, and here some are listed before others, only one that is not to roll back may plan anew.
+    app = STRATEGIES[name].roll_back_on_failure(seconds < 60 and name != "canary")
+    async with world(seed=1, faults=[stale(seconds)]) as (emulator, fly):
+        assert (await app.with_image("shop:1").execute(fly)).ok
+        report = await app.with_image("shop:2").execute(fly)
+        assert report.ok, str(report)
+        assert there(emulator) == {"shop:2": 4}
+
+
+async def test_what_was_planned_anew_is_rolled_back_to_what_was_there() -> None:
+    app = APP.rolling().roll_back_on_failure().wait_for(timeout=20)
     async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
+        assert (await app.with_image("shop:1").execute(fly)).ok
+        emulator.faults.add(Fault(does="crash", image="shop:2", region="lhr"))
+        report = await app.with_image("shop:2").execute(fly)
+        assert report.rollback
+        assert report.rollback.ok, str(report)
+        assert there(emulator) == {"shop:1": 4}
+
+
+async def test_a_deploy_that_has_changed_machines_plans_anew_unless_it_is_to_roll_back() -> None:
+    """The list shows the machines of before a scale-out, and the names of the others are taken."""
+    app = APP.rolling()
+    for rolls_back in (False, True):
+        async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
+            assert (await app.count(1).with_image("shop:1").execute(fly)).ok
+            await asyncio.sleep(8)
+            assert (await app.with_image("shop:1").execute(fly)).ok
+            report = await app.with_image("shop:2").roll_back_on_failure(rolls_back).execute(fly)
+            assert report.ok is not rolls_back, str(report)
+            assert there(emulator) == {"shop:1": 4} if rolls_back else {"shop:2": 4}
+            assert not rolls_back or "deploy again in a moment" in str(report)
+
+
+async def test_no_volume_is_left_of_a_plan_that_was_made_anew() -> None:
+    app = APP.rolling().with_volume("data", "/data")
+    async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
+        assert (await app.with_image("shop:1").execute(fly)).ok
+        report = await app.with_image("shop:2").execute(fly)
+        assert report.ok, str(report)
+        assert there(emulator) == {"shop:2": 4}
+        assert all(volume.attached_machine_id for volume in await fly.volumes.list("web"))
+
+
+async def test_what_no_list_shows_is_not_changed_while_another_deployer_is_at_work_on_it() -> None:
+    async with world(seed=1, faults=[stale(60)]) as (emulator, fly):
         assert (await APP.rolling().with_image("shop:1").execute(fly)).ok
-        report = await APP.rolling().roll_back_on_failure().with_image("shop:2").execute(fly)
+        oldest = min(emulator.world.machines.values(), key=lambda each: (each.created_at, each.id))
+        async with fly.leases.hold("web", oldest.id, ttl=60):
+            report = await APP.rolling().with_image("shop:2").execute(fly)
         assert not report.ok
-        assert "for lists lag: deploy again in a moment" in str(report)
+        assert f"machine {oldest.id}, which the list of machines lacked" in str(report)
         assert there(emulator) == {"shop:1": 4}
 
 
