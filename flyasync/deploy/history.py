@@ -13,10 +13,10 @@ from attrs import Factory, define, evolve, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
-from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.deployment import GROUP, Deployment
 from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.group import RESTING
-from flyasync.deploy.merge import REPLACES, RETIRED
+from flyasync.deploy.merge import REPLACES, RETIRED, unmanaged_metadata
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.story import Story
@@ -50,9 +50,18 @@ class Life:
         return next(places, None)
 
     def before(self, launch: str) -> MachineConfig | None:
-        """Give the config that it had before a launch, if it is known to have had one."""
+        """Return the config that it had before a launch, if it is known to have had one.
+
+        Metadata can be written without a new version. So what the launch has not set stays as it is, and so does the
+        group, for it was of that group when the launch changed it.
+        """
         first = self.first(launch)
-        return self.versions[first - 1].user_config if first else None
+        config = self.versions[first - 1].user_config if first else None
+        if config is None:
+            return None
+        kept = unmanaged_metadata(self.machine.config or MachineConfig())
+        kept |= {key: value for key, value in tags(self.machine).items() if key == GROUP}
+        return evolve(config, metadata={**(config.metadata or {}), **kept})
 
     def was_made_by(self, launch: str) -> bool:
         """Tell whether a launch made the machine, and did not find it there."""

@@ -65,6 +65,17 @@ def managed_before(config: MachineConfig) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
+def unmanaged_metadata(config: MachineConfig) -> dict[str, str]:
+    """Return what others have set in a config's metadata."""
+    before = managed_before(config)
+    if "metadata" in before:
+        return {}
+    metadata = config.metadata or {}
+    return {
+        key: value for key, value in metadata.items() if not key.startswith(OURS) and f"metadata.{key}" not in before
+    }
+
+
 def merged(current: MachineConfig, stated: MachineConfig, *, replace: Collection[str] = ()) -> MachineConfig:
     """Return the config that a machine gets: `stated` over `current`, without what only an earlier deployment had set.
 

@@ -57,6 +57,27 @@ async def test_each_machine_goes_back_to_the_config_it_had(name: str) -> None:
     assert (report.strategy, report.launch, report.image) == ("undo", "v2", "shop:1")
 
 
+@pytest.mark.parametrize("name", IN_PLACE)
+async def test_metadata_that_others_wrote_without_a_new_version_stays(name: str) -> None:
+    """No version shows it, be it from before the launch or from after; a machine stays in its group that way too."""
+    async with world(seed=1) as (emulator, fly):
+        for region in ("iad", "lhr"):
+            await fly.machines.create("web", MachineConfig(image="shop:1"), region=region)
+        for machine in await fly.machines.list("web"):
+            await fly.machines.adopt("web", machine.id)
+            await fly.machines.patch_metadata("web", machine.id, {"owner": "shop"})
+        deploy = IN_PLACE[name].to_regions("iad", "lhr").count(1).with_metadata(tier="gold")
+        await settled(fly, deploy)
+        for machine in await fly.machines.list("web"):
+            await fly.machines.patch_metadata("web", machine.id, {"alarm": "off"})
+        report = await APP.undo(fly)
+        there = [machine.metadata for machine in await fly.machines.list("web")]
+    assert report.ok, str(report)
+    assert set(shown(emulator).values()) == {"shop:1"}
+    adopted = {"fly_platform_version": "v2", "fly_process_group": "app"}
+    assert there == [{**adopted, "owner": "shop", "alarm": "off"}] * 2
+
+
 async def test_no_more_than_a_third_of_a_region_is_away_at_once() -> None:
     async with world(seed=1) as (_, fly):
         await settled(fly, V1.count(6).immediate())
