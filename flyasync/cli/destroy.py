@@ -29,7 +29,8 @@ Examples:
 
 The machines of a launch are those that carry its name in their metadata, under flyasync_launch. All others stay.
 
-A machine counts as destroyed once the API shows it so, or has twice said that it is not there.
+A machine counts as destroyed once the API shows it so, or has twice said that it is not there. The launch has none
+once two lists, some seconds apart, show none.
 
 Exit status: 0 when none of them is left, 1 when one is or the answer was no, 2 for a wrong command line, 130 after
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
@@ -40,6 +41,9 @@ POLLS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 
 APART = 2.0
 """Seconds between two polls that find a machine missing, and so prove that it is gone."""
+
+LISTS_APART = 10.0
+"""Seconds between two lists that show no machine of the launch: one that was made a moment ago shows up late."""
 
 Say = Callable[[str, dict[str, Any]], None]
 """Where it is told what happens: as text, and as the fields of an event."""
@@ -74,6 +78,10 @@ async def look(app: str, launch: str, say: Say) -> tuple[Machine, ...]:
     async with FlyClient() as fly:
         tell_where(fly)
         found = await machines_of(fly, app, launch)
+        if not found:
+            note(f"no machine of launch {launch} is listed; lists lag, so one more is read in {LISTS_APART:g} s")
+            await asyncio.sleep(LISTS_APART)
+            found = await machines_of(fly, app, launch)
     lines = (f"  {_words(machine)}" for machine in found)
     say(
         "\n".join([f"{app}: launch {launch} has {_count(found)}", *lines]),

@@ -14,7 +14,7 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.estimate import Pace, estimate, left
 from flyasync.deploy.fleet import Fleet, group_of, home, oldest
-from flyasync.deploy.freshness import APART, fetch, is_behind
+from flyasync.deploy.freshness import APART, CATCH_UP, fetch, is_behind
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.journal import Journal
@@ -71,6 +71,7 @@ class Execution:
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
         self._relied_on: set[str] = set()
+        self._listed_volumes: set[str] = set()
         self._gate = Gate(deployment, presses_on=presses_on or plan.group is None)
         self._steps.may_begin = self._gate.lets
         is_rolled_out = plan.group is not None and not presses_on
@@ -307,10 +308,24 @@ class Execution:
         """List what is there; once more some seconds later where a machine that may have been made is missing."""
         fleet = await observe(self._fly, self._deployment, by_id=False)
         in_doubt = [run for run in self.runs.values() if run.in_doubt and run.machine is None]
-        if all(fleet.named(run.wanted.name) for run in in_doubt):
-            return fleet
-        await asyncio.sleep(APART)
-        return await observe(self._fly, self._deployment, by_id=False)
+        if not all(fleet.named(run.wanted.name) for run in in_doubt):
+            await asyncio.sleep(APART)
+            fleet = await observe(self._fly, self._deployment, by_id=False)
+        return await self._with_volumes(fleet)
+
+    async def _with_volumes(self, fleet: Fleet) -> Fleet:
+        """Return a fleet with a list of volumes that shows those made here, as far as it comes to that in time.
+
+        One that lacks them is behind, and may lack another that nothing but a list tells of.
+        """
+        made = {volume_id for run in self.runs.values() for volume_id in run.made_volumes}
+        until = asyncio.get_running_loop().time() + CATCH_UP
+        while True:
+            self._listed_volumes |= {volume.id for volume in fleet.volumes}
+            if made <= self._listed_volumes or asyncio.get_running_loop().time() >= until:
+                return fleet
+            await asyncio.sleep(1)
+            fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._deployment.app))
 
     def _is_proven(self, hint: Outcome, run: Run) -> bool:
         """Whether a list proves that a machine is as promised: no row of it proves that one is not."""

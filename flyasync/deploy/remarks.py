@@ -1,6 +1,7 @@
 """What a plan says of the machines that it leaves alone, or that are not like the others; pure."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from shlex import quote
 
 from flyasync.api.once import LAUNCH
@@ -8,23 +9,24 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.group import Fate, Member, left_alone
 from flyasync.deploy.roles import Role
-from flyasync.errors import InvalidInput
-from flyasync.models.config import MachineConfig
-from flyasync.models.lint import lint_groups
+from flyasync.models.lint import Finding
 from flyasync.models.machine import Machine
 
 SHOWN = 3
 """How many machines are named one by one."""
 
 
-def remarks_of_group(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Iterator[str]:
-    """Say what a strategy leaves alone, and what it does not count."""
+def remarks_of_group(
+    deployment: Deployment, fleet: Fleet, members: Iterable[Member], differing: Iterable[Finding]
+) -> Iterator[str]:
+    """Yield what a strategy leaves alone, what it does not count, and which services are `differing` in the group."""
     members = tuple(members)
     for region, count in left_alone(deployment, fleet).items():
         stay, them = ("s stay as they are", "them") if count > 1 else (" stays as it is", "it")
         yield f"{region} is not among the regions, so its {count} machine{stay}; a count of 0 retires {them}"
     yield from _apart(deployment, members)
-    yield from _different(deployment, fleet, members)
+    for finding in islice(differing, SHOWN):
+        yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
     groups = {deployment.group, *deployment.retired_groups}
     outside = [machine for machine in fleet.machines if group_of(machine) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
@@ -76,27 +78,6 @@ def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]
             f"{_names(stopped)}: updated without a start, and Fly.io may start no such machine by its schedule before "
             "it is started once: flyasync machines start"
         )
-
-
-def _different(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Iterator[str]:
-    """Say where services differ within the group; raises InvalidInput where they would, and do not so far."""
-    there = [each for each in fleet.group(deployment.group) if each.config and deployment.role(each) is Role.MEMBER]
-    before = {machine.name: machine.config for machine in there if machine.config}
-    after: dict[str, MachineConfig] = dict(before)
-    for member in members:
-        if member.fate is Fate.RETIRE:
-            after.pop(member.wanted.name, None)
-        elif member.config and not (member.config.standbys or member.config.schedule):
-            after[member.wanted.name] = member.config
-    found = lint_groups(after)
-    if found and not lint_groups(before):
-        raise InvalidInput(
-            f"the machines of the group {deployment.group} would have different services, and the proxy takes them for "
-            f"equal: {found[0].path.removesuffix('.services')}: {found[0].message}; deploy to all regions of the group "
-            "together, or with services that fit"
-        )
-    for finding in found[:SHOWN]:
-        yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
 
 
 def _of_no_group(deployment: Deployment, machines: list[Machine]) -> Iterator[str]:

@@ -27,10 +27,12 @@ from flyasync.deploy.plan import (
     Watch,
 )
 from flyasync.deploy.remarks import remarks_of_group, remarks_of_launch
+from flyasync.deploy.roles import Role, role
 from flyasync.deploy.siblings import Pattern, inherited
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
+from flyasync.models.lint import Finding, lint_groups
 from flyasync.models.machine import GONE, Machine, expected_checks
 
 
@@ -57,11 +59,12 @@ def group(deployment: Deployment, fleet: Fleet) -> Plan:
     members = verified(deployment, [each for each in everyone if not each.is_apart])
     others = [each for each in everyone if each.is_apart]
     _check_goal(deployment, members)
+    differing = _check_services(deployment, fleet, everyone)
     stages = chain.from_iterable(shape(deployment, fleet, those, wave) for wave, those in _waves(deployment, members))
     return evolve(
         _plan(deployment, fleet, (*stages, _apart(deployment, fleet, others), *_retired_groups(deployment, fleet))),
         kept=tuple(_track(each, (), _aim(each)) for each in everyone if each.fate is Fate.KEEP),
-        remarks=tuple(remarks_of_group(deployment, fleet, everyone)),
+        remarks=tuple(remarks_of_group(deployment, fleet, everyone, differing)),
     )
 
 
@@ -352,6 +355,26 @@ def _check_goal(deployment: Deployment, members: Iterable[Member]) -> None:
                 f"to wait for 'healthy' needs checks, and {member.wanted.name} would have none: add one with "
                 "with_check or --check, or wait for 'started'"
             )
+
+
+def _check_services(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Sequence[Finding]:
+    """Refuse services that would differ within the group and do not so far; return where they differ."""
+    there = [each for each in fleet.group(deployment.group) if deployment.role(each) is Role.MEMBER]
+    before = {machine.name: machine.config for machine in there if machine.config}
+    after = dict(before)
+    for member in members:
+        if member.fate is Fate.RETIRE:
+            after.pop(member.wanted.name, None)
+        elif member.config and role(member.config) is Role.MEMBER:
+            after[member.wanted.name] = member.config
+    found = lint_groups(after)
+    if found and not lint_groups(before):
+        raise InvalidInput(
+            f"the machines of the group {deployment.group} would have different services, and the proxy takes them for "
+            f"equal: {found[0].path.removesuffix('.services')}: {found[0].message}; deploy to all regions of the group "
+            "together, or with services that fit"
+        )
+    return found
 
 
 def _check_bluegreen(deployment: Deployment, fleet: Fleet) -> None:

@@ -50,6 +50,19 @@ def test_once_more_there_is_nothing_to_do(shop: tuple[Emulator, Drive]) -> None:
     result = flyasync(*DESTROY, "--yes", drive=shop[1])
     assert result.exit_code == 0
     assert result.stdout == "web: launch v1 has 0 machines\n"
+    assert "lists lag" in result.stderr
+
+
+@pytest.mark.parametrize("seconds", [3, 8])
+def test_machines_that_no_list_shows_yet_are_destroyed(shop: tuple[Emulator, Drive], seconds: float) -> None:
+    emulator, drive = shop
+    emulator.faults.add(Fault(does="stale", action="listMachines", seconds=seconds))
+    flyasync("deploy", "web", "--image", "nginx", "--launch", "v3", "--region", "iad", "--wait", "none", drive=drive)
+    assert "v3-iad-1" in there(emulator)
+    result = flyasync("destroy", "web", "--launch", "v3", "--yes", drive=drive)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("web: 1 of 1 machine destroyed, all gone\n")
+    assert there(emulator) == {"by-hand", "v1-iad-1", "v1-lhr-1", "v2-iad-1"}
 
 
 def test_json_is_one_object_a_line(shop: tuple[Emulator, Drive]) -> None:

@@ -119,6 +119,22 @@ async def test_a_lost_answer_makes_no_volume_too_many_while_lists_lag(builder: D
         assert len(emulator.world.volumes) == 4
 
 
+@BOTH
+@pytest.mark.parametrize("lag", [0.0, 3.0, 8.0])
+async def test_a_volume_too_many_is_named_however_late_the_list(builder: DeployBuilder, lag: float) -> None:
+    faults = [
+        Fault(does="stale", action="listVolumes", seconds=lag),
+        Fault(does="repeat", action="createVolume", times=1),
+    ]
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(*faults)
+        report = await builder.execute(fly)
+        assert len(emulator.world.volumes) == 3
+        (extra,) = [each for each in emulator.world.volumes if (await fly.volumes.get("web", each)).is_free]
+        assert report.loose_volumes == (extra,)
+        assert extra in str(report)
+
+
 RETIRED = "Region lhr is deprecated and cannot have new resources provisioned. Please consider using ams"
 
 
