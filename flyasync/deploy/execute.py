@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -14,7 +15,7 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.estimate import Pace, estimate, left
 from flyasync.deploy.fleet import Fleet, group_of, home, oldest
-from flyasync.deploy.freshness import APART, CATCH_UP, fetch, is_behind
+from flyasync.deploy.freshness import APART, CATCH_UP, fetch, is_behind, past_pauses
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.journal import Journal
@@ -306,11 +307,12 @@ class Execution:
 
     async def _listed(self) -> Fleet:
         """List what is there; once more some seconds later where a machine that may have been made is missing."""
-        fleet = await observe(self._fly, self._deployment, by_id=False)
+        list_ = partial(past_pauses, partial(observe, self._fly, self._deployment, by_id=False))
+        fleet = await list_()
         in_doubt = [run for run in self.runs.values() if run.in_doubt and run.machine is None]
         if not all(fleet.named(run.wanted.name) for run in in_doubt):
             await asyncio.sleep(APART)
-            fleet = await observe(self._fly, self._deployment, by_id=False)
+            fleet = await list_()
         return await self._with_volumes(fleet)
 
     async def _with_volumes(self, fleet: Fleet) -> Fleet:

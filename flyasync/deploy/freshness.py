@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from attrs import evolve
 
@@ -18,10 +20,12 @@ CATCH_UP = 15.0
 """Seconds for which a list that is provably behind is read again, before what it may lack is given up."""
 
 PAUSES = 2
-"""How often a machine is fetched again after a 429 whose pause was longer than the call could wait."""
+"""How often a call is made again after a 429 whose pause was longer than the call could wait."""
 
 SETTLED = 10
 """Seconds after which a machine that reads as stopped in the middle of an update is at rest."""
+
+T = TypeVar("T")
 
 List = Callable[[], Awaitable[Sequence[Machine]]]
 
@@ -40,24 +44,29 @@ def _updated_at(machine: Machine) -> datetime | None:
     return machine.updated_at.datetime if machine.updated_at else None
 
 
-async def fetch(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
-    """Fetch a machine; return None once two polls some seconds apart have not found it.
+async def past_pauses(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call, and again after a 429 whose pause is longer than one call may wait: a deploy has the time.
 
-    A pause after a 429 that is longer than one call may wait is waited out.
+    Raises RateLimited after `PAUSES` of them, and at once for a call that may have happened.
     """
-    misses = pauses = 0
-    while True:
+    for last in (*[False] * PAUSES, True):
         try:
-            return await fly.machines.get(app, machine_id)
-        except NotFound:
-            misses += 1
-            if misses > 1:
-                return None
-            await asyncio.sleep(APART)
-        except RateLimited:
-            pauses += 1
-            if pauses > PAUSES:
+            return await call()
+        except RateLimited as limited:
+            if last or limited.may_have_happened:
                 raise
+    raise AssertionError  # the last attempt returns or raises
+
+
+async def fetch(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
+    """Fetch a machine; return None once two polls some seconds apart have not found it."""
+    for last in (False, True):
+        try:
+            return await past_pauses(partial(fly.machines.get, app, machine_id))
+        except NotFound:
+            if not last:
+                await asyncio.sleep(APART)
+    return None
 
 
 async def _fetched(fly: FlyClient, app: str, ids: Iterable[str]) -> dict[str, Machine | None]:

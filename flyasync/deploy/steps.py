@@ -14,7 +14,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.creating import Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.freshness import settled
+from flyasync.deploy.freshness import past_pauses, settled
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.hedge import Hedge
 from flyasync.deploy.lock import Leases
@@ -49,7 +49,6 @@ from flyasync.errors import (
     FlyError,
     NoCapacity,
     NotFound,
-    RateLimited,
     Refused,
     WaitFailed,
     WrongState,
@@ -62,10 +61,6 @@ __all__ = ["RETIRED", "ChangedMeanwhile", "GaveUp", "NoRoomError", "NotBegunErro
 
 UPDATE_TRIES = 8
 """How often an update is tried whose answers are lost; asked again it does nothing if it has happened."""
-
-
-PAUSES = 2
-"""How often a step is taken again after a 429 whose pause was longer than its call could wait."""
 
 
 class GaveUp(FlyError):
@@ -129,17 +124,7 @@ class Steps:
         run.taken += 1
 
     async def _take(self, step: Step, run: Run) -> None:
-        """Take one step.
-
-        A call that may not wait for the end of a pause raises RateLimited; a deploy has the time, and asks again.
-        """
-        for last in (*[False] * PAUSES, True):
-            try:
-                await self._takes[type(step)](run, step)
-                break
-            except RateLimited as limited:
-                if last or limited.may_have_happened:
-                    raise
+        await past_pauses(partial(self._takes[type(step)], run, step))
 
     def know(self, fleet: Fleet) -> None:
         """Take note of what was there before."""

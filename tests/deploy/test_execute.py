@@ -545,6 +545,29 @@ async def test_one_429_that_asks_for_an_hour_fails_no_deploy(base: DeployBuilder
     assert report.seconds < 300
 
 
+@pytest.mark.parametrize("strategy", ["rolling", "bluegreen"])
+async def test_a_429_that_asks_for_an_hour_hides_nothing_at_the_end(base: DeployBuilder, strategy: str) -> None:
+    async with world(seed=1) as (emulator, fly):
+        first = base.with_guest(cpus=1, memory_mb=256).rolling()
+        await first.execute(fly)
+        await asyncio.sleep(300)
+        pause = Fault(does="refuse", action="listMachines", status=429, headers={"Retry-After": "3600"}, times=1)
+        deploy = getattr(first.with_image("nginx:2"), strategy)().wait_for("started")
+        strike = {Phase.WATCHING, Phase.UNCORDONED}
+        struck = []
+
+        def late(event: Event) -> None:
+            if getattr(event, "phase", None) in strike and not struck:
+                struck.append(event)
+                emulator.faults.add(pause)
+
+        report = await deploy.on_event(late).execute(fly)
+    assert struck
+    assert report.ok
+    assert report.unseen is None
+    assert report.seconds < 300
+
+
 async def test_429s_without_end_fail_a_deploy_in_the_end(base: DeployBuilder) -> None:
     faults = [Fault(does="refuse", action="createMachine", status=429, headers={"Retry-After": "3600"})]
     async with world(seed=1, faults=faults) as (_, fly):
