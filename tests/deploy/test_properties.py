@@ -1,8 +1,8 @@
 """What holds of every plan: some hundred fleets are made up, and a model of them follows the plan."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -40,6 +40,9 @@ from flyasync.models.volume import Volume
 REGIONS = ("iad", "lhr", "nrt")
 CHECKED = MachineConfig(image="app:v2", env={"A": "1"}, checks={"up": Check(type="tcp", port=80)})
 VOLUMES = ("data", "other")
+UNDECIDED = re.compile(
+    r"a new machine of the group app could be like|no machine of the group app shows its whole config"
+)
 UNCHECKED = MachineConfig(image="app:v2", env={"A": "1"})
 STATES = (
     "started", "started", "started", "stopped", "suspended", "starting", "created", "failed", "stopping", "suspending",
@@ -175,13 +178,17 @@ def every(
 
 
 def made_up(kind: Callable[[Maker], Strategy], seed: int) -> Case:
-    """Draw until there is a plan: where the machines there do not tell what a new one is like, a deploy is refused."""
+    """Draw until there is a plan: where the machines there do not tell what a new one is like, and then alone, it is
+    refused.
+    """
     maker = Maker(seed)
     while True:
         deployment = maker.deployment(kind(maker))
         fleet = maker.fleet(deployment)
-        with suppress(InvalidInput):
+        try:
             return deployment, fleet, plan_for(deployment, fleet)
+        except InvalidInput as refused:
+            assert UNDECIDED.search(str(refused)), refused  # noqa: PT017 - which of them is refused is the point
 
 
 def bluegreen(_: Maker) -> Strategy:
