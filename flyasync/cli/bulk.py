@@ -56,8 +56,9 @@ tries again what failed, and goes on with the rest under the same launch, so tha
 the run. A row that has changed is deployed again, with a launch of its own if the config is another.
 
 Exit status: 0 when all apps are as the file says, 1 when one is not or the API says no, 2 for a wrong command line or
-file, 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). Each of these begins no further
-app, and ends those under way as flyasync deploy ends; a second one cuts that short.
+file, 8 when all are as it says and some, whose machines are all stopped, were not verified (--verify-stopped), 130
+after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). Each of these signals begins no further app,
+and ends those under way as flyasync deploy ends; a second one cuts that short.
 """
 
 

@@ -12,7 +12,7 @@ from flyasync.cli.bulk_order import BulkOrder, client, quiet
 from flyasync.cli.bulk_summary import changed
 from flyasync.cli.bulk_tally import Ended
 from flyasync.cli.bulk_work import Work, outlook, run_of
-from flyasync.cli.exits import FAILED, OK
+from flyasync.cli.exits import FAILED, NOT_VERIFIED, OK
 from flyasync.deploy.execute import pace
 from flyasync.deploy.many import deploy_many
 
@@ -39,6 +39,8 @@ async def run(order: BulkOrder, display: BulkDisplay) -> int:
             if order.rehearsal is None and fly.base_url != PUBLIC_URL:
                 display.goes_to(fly.base_url)
             await _deploy(work, fly, display)
+    if work.tally.lacks_only_proof:
+        return NOT_VERIFIED
     return FAILED if work.tally.failed or work.tally.left else OK
 
 

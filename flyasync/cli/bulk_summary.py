@@ -93,7 +93,8 @@ def opening(run: Run, tally: Tally) -> str:
 def headline(summary: Summary) -> str:
     """Say in one line how it ended."""
     tally = summary.tally
-    verdict = "ok" if summary.ok else "cut off" if summary.is_cut else "failed"
+    failed = "not verified" if tally.lacks_only_proof else "failed"
+    verdict = "ok" if summary.ok else "cut off" if summary.is_cut else failed
     counts = [
         f"{tally.done + tally.kept} of {tally.total} apps done" + (f" ({tally.kept} before)" if tally.kept else ""),
         f"{tally.failed} failed",

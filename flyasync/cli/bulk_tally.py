@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import Factory, define, frozen
 
-from flyasync.deploy.report import DeployReport, MachineReport
+from flyasync.deploy.report import DeployReport, MachineReport, Status
 from flyasync.deploy.verdict import Result
 
 NAMED = 3
@@ -85,7 +85,8 @@ class Tally:
     """The count of a run: of `total` apps `kept` were done before, and at most `at_once` are under way.
 
     Of those that are done, `partial` are ok by their requirement, but lack machines; of those that failed, `absent` are
-    not there. The `remarks` of all reports are counted too, whether ok or not.
+    not there, and `unverified` have the status *not verified*. The `remarks` of all reports are counted too, whether ok
+    or not.
     """
 
     total: int
@@ -96,6 +97,7 @@ class Tally:
     failed: int = 0
     partial: Some = Factory(Some)
     absent: Some = Factory(Some)
+    unverified: Some = Factory(Some)
     _causes: dict[str, Cause] = Factory(dict)
     _remarks: dict[str, Cause] = Factory(dict)
 
@@ -103,6 +105,11 @@ class Tally:
     def left(self) -> int:
         """How many apps have not come to an end, those under way included."""
         return self.total - self.kept - self.done - self.failed
+
+    @property
+    def lacks_only_proof(self) -> bool:
+        """Whether every app is as its row says, but for some that were not verified."""
+        return not self.left and 0 < self.failed == self.unverified.count
 
     @property
     def under_way(self) -> int:
@@ -121,6 +128,8 @@ class Tally:
         self.failed += 1
         if ended.absent:
             self.absent.take(ended.app)
+        if ended.report.status is Status.NOT_VERIFIED:
+            self.unverified.take(ended.app)
         masked = _masked(ended.why or "", ended.app)
         cause = self._causes.setdefault(_NUMBER.sub("#", masked), Cause(_plain(ended.why or "")))
         cause.apps.take(ended.app)

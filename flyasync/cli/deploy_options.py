@@ -122,7 +122,7 @@ _DONE = (
     option(
         "--wait",
         type=click.Choice(["started", "healthy", "none"]),
-        help="What to wait for; by default healthy with --check, else started.",
+        help="What to wait for; by default healthy for a machine that has checks, else started.",
     ),
     option("--timeout", type=float, metavar="SECONDS", help="Time for each machine to come that far.  [default: 300]"),
     option(

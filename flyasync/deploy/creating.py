@@ -184,7 +184,7 @@ class Creating:
                 await self._fly.machines.once.create(creation)
             elif holder and self._is_mine(holder) and run.volume_id is None:
                 creation.machine, creation.adopted, creation.may_have_happened = holder, True, False
-            elif holder and group_of(holder) == self._deployment.group:
+            elif run.aim is not Aim.END and holder and group_of(holder) == self._deployment.group:
                 raise Unlisted(holder, taken) from taken
             else:
                 raise

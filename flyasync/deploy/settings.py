@@ -316,7 +316,8 @@ class Settings:
         Verified means that one machine of each region is started with its new config, seen up as any other would be,
         and returned to its former state, before the other machines are changed. `auto`, the default, does so where a
         service has autostart, so that a request would start the machine anyway. `always` does so for workers and
-        scheduled machines as well, and where nothing was changed; `never` starts none. Where machines were changed and
+        scheduled machines as well, of which one that ends with exit code 0 is well, and where nothing was changed;
+        `never` starts none. Where machines were changed and
         none was verified, `report.status` is `not verified`, and the report is not ok.
         """
         if verify not in {"auto", "always", "never"}:

@@ -259,7 +259,11 @@ class Steps:
 
     async def _await_started(self, run: Run, _: AwaitStarted) -> None:
         self._tell(run, Phase.STARTING, None)
-        await self._hedge.race(run, self._until_started)
+        try:
+            await self._hedge.race(run, self._until_started)
+        except WaitFailed:
+            if not await self.watching.has_ended_well(run):  # a job may be over before it is seen to run
+                raise
         run.checked_from = asyncio.get_running_loop().time() + self._deployment.time_for_checks(run.config)
         run.was_healthy = False
         self._tell(run, Phase.STARTED, None)

@@ -13,6 +13,7 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.freshness import settled
 from flyasync.deploy.merge import holds
 from flyasync.deploy.outcome import Phase, Run
+from flyasync.deploy.roles import Role, role
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, CheckStatus, ExitEvent, Machine, expected_checks
@@ -77,12 +78,16 @@ class Watching:
             raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
         return True
 
+    async def has_ended_well(self, run: Run) -> bool:
+        """Whether the machine runs on a schedule, and has come to its end by now with exit code 0."""
+        return _ended_well(run, await self._fly.machines.get(self._app, run.machine_id))
+
     def why_down(self, run: Run, machine: Machine) -> str | None:
         """Return why a machine that has come up is not as it shall be, if so."""
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
-        if self._deployment.rests(machine, run.config):
+        if self._deployment.rests(machine, run.config) or _ended_well(run, machine):
             return None
         if machine.state != "started":
             return "it has not stayed up"
@@ -153,6 +158,11 @@ class Watching:
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
                 said = (line.message or "" for line in lines[-LAST_LINES:])
                 run.logs = masked(said, [*_env(run.config), *_env(machine.config)])
+
+
+def _ended_well(run: Run, machine: Machine) -> bool:
+    end = machine.exit_event
+    return role(run.config) is Role.SCHEDULED and end is not None and end != run.old_exit and not end.exit_code
 
 
 def _counts(run: Run, check: CheckStatus) -> bool:

@@ -145,6 +145,23 @@ def test_a_strategy_brings_what_runs_to_the_new_image(monkeypatch: pytest.Monkey
         assert shops.machines() == {name: ["nginx:2 in iad"] for name in names(3)}
 
 
+@pytest.mark.parametrize(
+    ("row", "exit_code", "verdict"), [("", 8, "not verified"), ("none,nginx:2,iad\n", 1, "failed")]
+)
+def test_what_is_not_verified_has_an_exit_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, row: str, exit_code: int, verdict: str
+) -> None:
+    quick = ("--strategy", "rolling", "--smoke-check", "0")
+    with street(monkeypatch, tmp_path, 2) as shops:
+        assert shops.bulk(table(2, image="nginx:1"), *quick).exit_code == 0
+        (machine,) = (each for each in shops.emulator.world.machines.values() if each.app == "shop-1")
+        assert flyasync("machines", "stop", "shop-1", machine.id, drive=shops.drive).exit_code == 0
+        result = shops.bulk(table(2, image="nginx:2") + row, *quick)
+        assert result.exit_code == exit_code, result.output
+        assert f"shops.csv: {verdict}: 1 of" in result.stdout
+        assert "not verified: all machines of the group are stopped" in result.stdout
+
+
 def examples() -> tuple[str, list[list[str]]]:
     """Give the file that the help shows, and its command lines that begin a deploy from here, in their order."""
     lines = [line.strip() for line in EPILOG.replace("\\\n", "").splitlines()]

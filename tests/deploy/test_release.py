@@ -248,6 +248,18 @@ async def test_a_machine_that_a_killed_deploy_left_is_replaced(launch: str) -> N
     assert report.release.id != old
 
 
+async def test_a_name_that_a_machine_of_another_kind_has_is_not_laid_to_a_list() -> None:
+    other = MachineConfig(image="nginx", metadata={"fly_process_group": "app"})
+    async with world(seed=1, commands=migrate()) as (emulator, fly):
+        await BASE.execute(fly)
+        held = await fly.machines.create("web", other, name="release-app", region="ams")
+        report = await NEW.execute(fly)
+        assert changes(emulator) == 0
+    assert not report.ok
+    assert held.id in str(report)
+    assert "lists lag" not in str(report)
+
+
 async def test_an_earlier_release_command_that_still_runs_is_named_and_not_disturbed() -> None:
     async with world(seed=1, commands=migrate(seconds=300)) as (emulator, fly):
         old = await leftover(fly, APP, "killed")

@@ -153,6 +153,21 @@ async def test_scheduled_machines_and_standbys_are_not_started() -> None:
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize(("exit_code", "status"), [(0, "ok"), (1, "failed")])
+async def test_a_job_that_is_verified_may_come_to_its_end(exit_code: int, status: str) -> None:
+    nightly = MachineConfig(image="shop:1", schedule="daily", metadata={"fly_process_group": "app"})
+    async with world(seed=1) as (emulator, fly):
+        for number in range(2):
+            await fly.machines.create("web", nightly, region="iad", name=f"job-{number}", skip_launch=True)
+        await asyncio.sleep(5)
+        emulator.faults.add(Fault(does="crash", exit_code=exit_code, seconds=0.5))
+        app = APP.to_regions("iad").wait_for(timeout=20).verify_stopped("always")
+        report = await app.with_image("shop:2").execute(fly)
+        assert starts(emulator) == 1
+        assert {state for _, state in shown(emulator)} == {"stopped"}
+    assert report.status == status, str(report)
+
+
 def test_what_cannot_be_chosen() -> None:
     with pytest.raises(InvalidInput, match="'auto', 'always' or 'never', not 'sometimes'"):
         APP.verify_stopped("sometimes")  # type: ignore[arg-type]
