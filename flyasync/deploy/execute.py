@@ -327,7 +327,8 @@ class Execution:
             if made <= self._listed_volumes or asyncio.get_running_loop().time() >= until:
                 return fleet
             await asyncio.sleep(1)
-            fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._deployment.app))
+            with suppress(FlyError):  # what one list does not tell, the next may
+                fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._deployment.app))
 
     def _is_proven(self, hint: Outcome, run: Run) -> bool:
         """Whether a list proves that a machine is as promised: no row of it proves that one is not."""

@@ -554,7 +554,7 @@ async def test_a_429_that_asks_for_an_hour_hides_nothing_at_the_end(base: Deploy
         pause = Fault(does="refuse", action="listMachines", status=429, headers={"Retry-After": "3600"}, times=1)
         deploy = getattr(first.with_image("nginx:2"), strategy)().wait_for("started")
         strike = {Phase.WATCHING, Phase.UNCORDONED}
-        struck = []
+        struck: list[Event] = []
 
         def late(event: Event) -> None:
             if getattr(event, "phase", None) in strike and not struck:
