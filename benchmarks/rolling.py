@@ -12,6 +12,7 @@ from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyCli
 from flyasync.emulator.machines import serves
 from flyasync.emulator.records import Machine
 from flyasync.emulator.regions import CODES
+from flyasync.models.image import without_digest
 from flyasync.testing import run_virtual
 
 OURS = {"flyasync_creation"}
@@ -56,7 +57,7 @@ async def main(machines: int, regions: int) -> int:
 def _judge(emulator: Emulator, before: Mapping[str, Any], victim: str, report: DeployReport) -> int:
     """Print what the update has left, and count what is neither whole nor untouched."""
     records = {each.name: each for each in emulator.world.machines.values() if not each.is_destroyed}
-    updated = [each for each in records.values() if each.config["image"] == "shop:2"]
+    updated = [each for each in records.values() if without_digest(each.config["image"]) == "shop:2"]
     untouched = [each for each in records.values() if before.get(each.name) == _config(each)]
     whole = [each for each in updated if serves(emulator.world, each)]
     print(

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from benchmarks.flight import STRATEGIES
 from flyasync import Emulator
+from flyasync.models.image import without_digest
 
 REGIONS = "iad,lhr,nrt"
 HASTE = {"canary": ("--soak", "2"), "bluegreen": ("--drain", "1")}
@@ -57,7 +58,7 @@ async def kill(strategy: str, seed: int) -> Result:
         return Result(
             requests=requests,
             status=status,
-            images=Counter(str(each.config["image"]) for each in alive),
+            images=Counter(without_digest(str(each.config["image"])) for each in alive),
             serving=sum(emulator.serving("web").values()),
         )
 

@@ -101,7 +101,7 @@ BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 _NAMES: Final = {"deploy": "fly.app", "region": "fly.region", "machine": "fly.machine_name"}
 _PARTS: Final = {"machines": "fly.machine_id", "leases": "fly.machine_id", "volumes": "fly.volume_id"}
-_OF_APPS: Final = {*_PARTS, "apps", "certificates", "ip_assignments", "logs", "secret_keys", "secrets"}
+_OF_APPS: Final = {*_PARTS, "apps", "certificates", "images", "ip_assignments", "logs", "secret_keys", "secrets"}
 _OF_ORGS: Final = {"apps.create", "apps.list", "machines.list_org", "volumes.list_org"}
 
 

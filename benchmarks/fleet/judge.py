@@ -9,6 +9,7 @@ from benchmarks.fleet.orders import VARIABLE, Asked
 from flyasync import Emulator
 from flyasync.api.once import LAUNCH
 from flyasync.emulator.records import Machine
+from flyasync.models.image import without_digest
 
 ONE_DEPLOY = 2
 """How often one deploy lists its app: before it makes machines, and after."""
@@ -35,7 +36,7 @@ class Held:
             name=machine.name,
             region=machine.region,
             state=machine.state,
-            image=config["image"],
+            image=without_digest(config["image"]),
             tenant=(config.get("env") or {}).get(VARIABLE),
             launch=(config.get("metadata") or {}).get(LAUNCH),
         )

@@ -24,16 +24,21 @@ class GraphQL:
     _caller: Caller
 
     async def ask(
-        self, query: str, variables: Mapping[str, Any] | None = None, *, identifier: str | None = None
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation: str = "graphql",
+        identifier: str | None = None,
     ) -> dict[str, Any]:
         """Give the answer's `data`. Raises GraphQLFailed for an answer with errors.
 
-        Queries of one `identifier`, the query's name unless given, share a rate limit.
+        Queries of one `operation` and `identifier`, the query's name unless given, share a rate limit.
         """
         changes = bool(_MUTATION.search(query))
         name = _NAME.search(query)
         request = Request(
-            operation="graphql",
+            operation=operation,
             identifier=identifier or (name[1] if name else "-"),
             method="POST",
             path="/graphql",

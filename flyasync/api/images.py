@@ -30,11 +30,14 @@ class Images:
         refuse(check_image(image))
         if digest_of(image):
             return image
-        answer = await self._graphql.ask(RESOLVE, {"app": app, "image": image}, identifier=app)
+        answer = await self._graphql.ask(
+            RESOLVE, {"app": app, "image": image}, operation="images.resolve", identifier=app
+        )
         try:
             digest = answer["app"]["image"]["digest"]
         except (KeyError, TypeError):
             digest = None
-        if not isinstance(digest, str) or ":" not in digest:
-            raise Unreadable("graphql", app, f"the answer names no digest of {image}")
-        return at_digest(image, digest)
+        resolved = at_digest(image, digest if isinstance(digest, str) else None)
+        if resolved == image:
+            raise Unreadable("images.resolve", app, f"the answer names no digest of {image}")
+        return resolved

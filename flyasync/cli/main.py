@@ -20,7 +20,7 @@ SUMMARIES = {
     "apps": "Create, find and destroy apps.",
     "machines": "Run, watch, change and destroy machines.",
     "volumes": "Create, find, extend and destroy volumes.",
-    "secrets": "List, set and unset the secrets of an app.",
+    "secrets": "List, set, unset and deploy the secrets of an app.",
     "certificates": "Add, check and remove hostnames and their certificates.",
     "ips": "List, allocate and release the addresses of an app.",
     "regions": "List the regions where machines can run.",

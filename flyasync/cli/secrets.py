@@ -13,6 +13,7 @@ from flyasync.cli.env_file import read
 from flyasync.cli.groups import Group
 from flyasync.cli.options import contents, text_of
 from flyasync.cli.params import app_argument
+from flyasync.cli.secrets_deploy import command as deploy
 from flyasync.models.secret import SecretsUpdate
 
 COLUMNS = {"NAME": "name", "DIGEST": "digest", "CREATED": "created_at", "UPDATED": "updated_at"}
@@ -22,11 +23,13 @@ Examples:
   flyasync secrets set web DATABASE_URL                  (asks for the value, without showing it)
   pass show web/database | flyasync secrets set web DATABASE_URL
   flyasync secrets set web --from-env-file .env
+  flyasync secrets deploy web                            (updates the machines that may have older ones)
 
 A value is never taken from the arguments, where the shell's history and other users would find it, and never shown.
 """
 
-command = Group("secrets", help="List, set and unset the secrets of an app.", epilog=EPILOG)
+command = Group("secrets", help="List, set, unset and deploy the secrets of an app.", epilog=EPILOG)
+command.add_command(deploy)
 
 
 @command.command("list")
@@ -62,7 +65,7 @@ def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) 
 
     Its value is read from standard input, or asked for without showing it.
 
-    Machines see it when they are started or updated next.
+    Machines see it when they are started or updated next; `flyasync secrets deploy APP` updates them.
     """
     _store(app=app, values=_values(names, lines), as_json=as_json)
 
@@ -105,4 +108,8 @@ async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> Answer:
 
 def _updated(text: str, done: SecretsUpdate) -> Said:
     shown = evolve(done, secrets=[evolve(secret, value=None) for secret in done.secrets or ()])
-    return Said(f"{text} (version {done.version}); machines see it when they are started or updated next", shown)
+    return Said(
+        f"{text} (version {done.version}); machines see it when they are started or updated next, "
+        "or by: flyasync secrets deploy",
+        shown,
+    )

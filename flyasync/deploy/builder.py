@@ -4,29 +4,25 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import closing
-from functools import partial
-from typing import Self, cast
+from typing import Self
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.addresses import lacking_address
 from flyasync.deploy.carry_out import carry_out
 from flyasync.deploy.deployment import (
     Deployment,
 )
 from flyasync.deploy.events import Event
 from flyasync.deploy.execute import timed
-from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.history import Undoing, undoing
+from flyasync.deploy.history import undoing
 from flyasync.deploy.journal import Journal, JournalFile, Story, read
-from flyasync.deploy.observe import check_regions, observe
 from flyasync.deploy.onlookers import Onlookers
-from flyasync.deploy.plan import Plan
+from flyasync.deploy.plan import Decision, Plan
+from flyasync.deploy.planning import Planner
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.settings import Settings
 from flyasync.deploy.spans import deploying, reported
-from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import Rolling
 
 
@@ -71,8 +67,8 @@ class DeployBuilder(Settings):
         builder = cls(
             wanted.app,
             config=wanted.config,
-            regions=wanted.regions,
-            counts=wanted.counts,
+            regions=() if wanted.only_secrets else wanted.regions,
+            counts={} if wanted.only_secrets else wanted.counts,
             launch=wanted.launch,
             fallback=wanted.fallback,
             goal=wanted.goal,
@@ -91,6 +87,8 @@ class DeployBuilder(Settings):
             secrets_version=wanted.secrets_version,
             replaces=wanted.replaces,
             verify_stopped=wanted.verify_stopped,
+            digest=wanted.digest,
+            only_secrets=wanted.only_secrets,
             journal=os.fspath(path),
             story=story,
         )
@@ -107,7 +105,7 @@ class DeployBuilder(Settings):
     async def plan(self, fly: FlyClient) -> Plan:
         """Say what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
         self._check_api(fly)
-        return timed(await _plan(fly, self.deployment()), fly)
+        return timed((await Planner(fly, self.deployment()).decide()).plan, fly)
 
     async def execute(self, fly: FlyClient) -> DeployReport:
         """Deploy, and report what runs where; `report.ok` says whether the requirement is met.
@@ -127,9 +125,8 @@ class DeployBuilder(Settings):
         """
         deployment = self.deployment()
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, deployment) as span:
-            report = await carry_out(
-                fly, deployment, partial(_plan, fly, deployment), Onlookers(self._onlookers), journal
-            )
+            decide = Planner(fly, deployment).decide
+            report = await carry_out(fly, deployment, decide, Onlookers(self._onlookers), journal)
             return reported(span, report)
 
     def _open_journal(self, fly: FlyClient) -> Journal:
@@ -180,15 +177,15 @@ class DeployBuilder(Settings):
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
             first = await self._undoing(fly, self._launch)
 
-            async def make_plan(*, by_id: bool, unlisted: Collection[str] = ()) -> Plan:
-                return (await self._undoing(fly, first.plan.launch, unlisted)).plan if by_id else first.plan
+            async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
+                return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
 
             report = await carry_out(
-                fly, first.deployment, make_plan, Onlookers(self._onlookers), journal, presses_on=True
+                fly, first.deployment, decide, Onlookers(self._onlookers), journal, presses_on=True
             )
             return reported(span, report)
 
-    async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Undoing:
+    async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
         asked = Deployment(
             app=self.app,
             launch=launch or "",
@@ -202,17 +199,3 @@ class DeployBuilder(Settings):
             secrets_version=self._secrets_version,
         )
         return await undoing(fly, asked, launch=launch, story=self._story, unlisted=unlisted)
-
-
-async def _plan(fly: FlyClient, deployment: Deployment, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Plan:
-    fleet, wrong, remarks = await asyncio.gather(
-        observe(fly, deployment, by_id=by_id, unlisted=unlisted),
-        check_regions(fly, deployment),
-        lacking_address(fly, deployment.app, deployment.config),
-        return_exceptions=True,
-    )
-    for outcome in (wrong, fleet, remarks):
-        if isinstance(outcome, BaseException):
-            raise outcome
-    plan = plan_for(deployment, cast("Fleet", fleet))
-    return evolve(plan, remarks=(*plan.remarks, *cast("tuple[str, ...]", remarks)))

@@ -15,7 +15,7 @@ from flyasync.deploy.journal import Journal
 from flyasync.deploy.lock import Leases
 from flyasync.deploy.onlookers import Onlookers
 from flyasync.deploy.outcome import Outcome
-from flyasync.deploy.plan import Plan
+from flyasync.deploy.plan import Decision, Plan
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.undo import deployment_back, undo
 from flyasync.errors import FlyError, NotFound
@@ -30,17 +30,17 @@ PLANS = 6
 """How many plans one deploy makes and begins, each with machines that the one before did not know of."""
 
 
-class MakePlan(Protocol):
+class Decide(Protocol):
     """What plans, anew each time: from a list alone, or from machines fetched `by_id`, those `unlisted` among them."""
 
-    async def __call__(self, *, by_id: bool, unlisted: Collection[str] = ()) -> Plan:
+    async def __call__(self, *, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
         """Make the plan."""
 
 
 async def carry_out(
     fly: FlyClient,
-    deployment: Deployment,
-    make_plan: MakePlan,
+    asked: Deployment,
+    decide: Decide,
     onlookers: Onlookers,
     journal: Journal,
     *,
@@ -50,11 +50,12 @@ async def carry_out(
 
     Where a create finds a machine of the group that no list had shown, the deploy plans anew, with that one.
     """
-    leases = Leases(fly, deployment.app, deployment.launch)
+    leases = Leases(fly, asked.app, asked.launch)
     unlisted: frozenset[str] = frozenset()
     try:
-        plan = await _locked_plan(make_plan, leases)
+        decision = await _decided(decide, leases)
         for plans_left in reversed(range(PLANS)):
+            deployment, plan = decision.deployment, decision.plan
             if onlookers.are_there or journal.is_kept:  # to estimate is work, which nobody else would see
                 plan = timed(plan, fly)
             journal.undoing(plan) if plan.strategy == "undo" else journal.planned(deployment, plan)
@@ -73,49 +74,49 @@ async def carry_out(
             try:
                 await _walk(execution)
                 unlisted |= execution.unlisted
-                make_anew = partial(make_plan, unlisted=unlisted)
-                anew = await _planned_anew(execution, make_anew, leases) if plans_left else None
+                decide_anew = partial(decide, unlisted=unlisted)
+                anew = await _decided_anew(execution, decide_anew, leases) if plans_left else None
                 if anew is None:
                     report = await _reported(fly, deployment, execution, onlookers)
                     break
-                plan = anew
+                decision = anew
             except BaseException:  # usually a cancellation; whatever it is, what is there has to be reported
                 report = execution.report(await execution.last_look(), cancelled=True)
-                _finish(evolve(report, remarks=plan.remarks), onlookers, journal)
+                _finish(report, onlookers, journal)
                 raise
-        report = evolve(report, remarks=plan.remarks)
         _finish(report, onlookers, journal)
         return report
     finally:
         await leases.give_all_back()
 
 
-async def _planned_anew(execution: Execution, make_plan: MakePlan, leases: Leases) -> Plan | None:
+async def _decided_anew(execution: Execution, decide: Decide, leases: Leases) -> Decision | None:
     """Return a plan that counts the machines which no list had shown; None where there are none, or it may not be."""
     if execution.unlisted and execution.may_begin_anew and await execution.has_released_volumes():
         with suppress(FlyError):  # what this walk has met is reported then
-            return await _locked_plan(make_plan, leases, by_id=True)
+            return await _decided(decide, leases, by_id=True)
     return None
 
 
-async def _locked_plan(make_plan: MakePlan, leases: Leases, *, by_id: bool = False) -> Plan:
+async def _decided(decide: Decide, leases: Leases, *, by_id: bool = False) -> Decision:
     """Plan, and keep other deployers out; raises LeaseHeld when one is at work here.
 
     Unless `by_id`, the first plan is made from a list, which may lag: it is but a hint at which machine to lock. What
     counts is the one made under the lease, from machines fetched by their ids, and so does a plan with nothing to do.
     """
-    plan = await make_plan(by_id=by_id)
-    if plan.before is not None and not plan.before.machines:
-        return plan  # of an empty list there is nothing to fetch; what it lacks is found when its name is taken
+    decision = await decide(by_id=by_id)
+    if decision.plan.before is not None and not decision.plan.before.machines:
+        return decision  # of an empty list there is nothing to fetch; what it lacks is found when its name is taken
     for _ in range(LOCK_TRIES):
-        machine_id = locking(plan)
-        if machine_id is not None and not plan.is_empty:
+        machine_id = locking(decision.plan)
+        if machine_id is not None and not decision.plan.is_empty:
             with suppress(NotFound):
                 await leases.lock(machine_id)
-        plan = await make_plan(by_id=True)
+        decision = await decide(by_id=True)
+        plan = decision.plan
         if plan.is_empty or locking(plan) is None or leases.holds(locking(plan)):
-            return plan
-    return plan
+            break
+    return decision
 
 
 def _pause(plan: Plan) -> float:
@@ -176,6 +177,6 @@ async def _rolled_back(
     except FlyError as error:
         rollback = back.report(Outcome.blind(tuple(back.runs.values()), error))
     # What is past the point of no return stays, and with that not all is as it was.
-    rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled), remarks=plan.remarks)
+    rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled))
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
     return evolve(execution.report(await execution.look(changed=changed)), rollback=rollback)

@@ -19,6 +19,7 @@ from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.placement import Refusal, next_region
 from flyasync.deploy.plan import Aim, Create
 from flyasync.deploy.release import RELEASE_GROUP
+from flyasync.deploy.stamp import Stamp
 from flyasync.deploy.volumes import Volumes
 from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, WaitFailed
 from flyasync.models.config import MachineConfig
@@ -64,7 +65,7 @@ Tell = Callable[[Run, Phase, str | None], None]
 class Creating:
     """Creates machines; what one of them learns about a full region, the others know."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, volumes: Volumes) -> None:
+    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, volumes: Volumes, stamp: Stamp) -> None:
         self._fly = fly
         self._deployment = deployment
         self._tell = tell
@@ -73,13 +74,14 @@ class Creating:
         self._doors: defaultdict[str, Door] = defaultdict(Door)
         self._map = asyncio.Lock()  # one look at the map for all machines of a region
         self._near: dict[str, tuple[str, ...]] = {}
-        self.secrets_version: int | None = deployment.secrets_version
+        self._stamp = stamp
 
     async def create(self, run: Run, step: Create, *, is_urgent: bool = False) -> None:
         """Create the machine of a run, ahead of all others if it `is_urgent`; raises FlyError, or NoRoomError."""
         self._tell(run, Phase.CREATING, None)
-        while refusal := await self._ask(run, step, is_urgent=is_urgent):
-            await self._move(run, refusal)
+        async with self._stamp.in_turn(step.config.image):
+            while refusal := await self._ask(run, step, is_urgent=is_urgent):
+                await self._move(run, refusal)
 
     async def _ask(self, run: Run, step: Create, *, is_urgent: bool) -> Refusal | None:
         """Create the machine in its present region, once it is this one's turn there."""
@@ -137,7 +139,7 @@ class Creating:
             "region": run.region,
             "skip_launch": step.skip_launch or None,
             "skip_service_registration": step.cordoned or None,
-            "min_secrets_version": self.secrets_version,
+            "min_secrets_version": self._stamp.secrets_version,
         }
         return Creation(
             app=self._deployment.app,
@@ -152,10 +154,10 @@ class Creating:
 
     async def _config(self, run: Run, step: Create) -> MachineConfig:
         """Return the config of one machine: as planned, with its volume."""
-        run.config = step.config
+        run.config = self._stamp.on(step.config)
         if run.volume is not None:
             volume_id = await self._volume(run, run.volume)
-            run.config = evolve(step.config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()])
+            run.config = evolve(run.config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()])
         return run.config
 
     async def _volume(self, run: Run, wanted: VolumeWanted) -> str:
@@ -191,6 +193,7 @@ class Creating:
         finally:
             run.in_doubt = creation.may_have_happened
             if creation.machine:
+                self._stamp.learn(creation.machine)
                 run.adopted = creation.adopted
                 self.has(run, creation.machine)
 

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.merge import FINGERPRINT, changes, managed_before, merged
+from flyasync.deploy.merge import FINGERPRINT, SECRETS, SECRETS_VERSION, changes, managed_before, merged, observed
 from flyasync.deploy.release import ReleaseCommand
 from flyasync.deploy.roles import Role, role
 from flyasync.deploy.strategy import Strategy, Waves
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.convert import unstructure
+from flyasync.models.image import at_digest
 from flyasync.models.machine import Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
@@ -154,7 +155,11 @@ class Deployment:
     `hedge` after how many times the boot of its siblings a straggler gets a rival.
 
     `config` is merged by key into what machines have; of the fields in `replaces` nothing else stays. A `goal` of
-    `checked` is `healthy` for a machine whose config has checks, else `started`.
+    `checked` is `healthy` for a machine whose config has checks, else `started`. With `only_secrets` each machine of
+    the group keeps its config, and is updated where it may have started with older secrets.
+
+    `digest` is what the tag of the config's image was resolved to, and `unresolved` why the API did not show it.
+    `secrets` is the fingerprint of the app's secrets; `secrets_version` is demanded at least of every machine.
     """
 
     app: str
@@ -178,11 +183,20 @@ class Deployment:
     secrets_version: int | None = None
     replaces: tuple[str, ...] = ()
     verify_stopped: VerifyStopped = "auto"
+    digest: str | None = None
+    unresolved: str | None = None
+    secrets: str | None = None
+    only_secrets: bool = False
 
     @property
     def regions(self) -> tuple[str, ...]:
         """The regions wanted, in the order given."""
         return tuple(self.counts)
+
+    @property
+    def image(self) -> str:
+        """The image to run, with its digest as far as that is known."""
+        return at_digest(self.config.image, self.digest) if self.config.image else "the machines' own images"
 
     def machines(self, region: str) -> tuple[Wanted, ...]:
         """Name the machines of the launch wanted in `region`."""
@@ -209,8 +223,16 @@ class Deployment:
     def tagged(self) -> MachineConfig:
         """What the deployment states of a config, with its marks: the whole config where no machine is there yet."""
         base = self._base
-        stated = evolve(base, metadata={**(base.metadata or {}), FINGERPRINT: self.fingerprint})
+        image = base.image and self.image
+        stated = evolve(base, image=image, metadata={**(base.metadata or {}), FINGERPRINT: self.fingerprint})
+        stated = self.starting(stated)
         return stated if self.strategy is None else merged(MachineConfig(), stated)
+
+    def starting(self, config: MachineConfig) -> MachineConfig:
+        """Return a config with the marks of the secrets that a machine starts with which gets it now."""
+        marks = {SECRETS: self.secrets, SECRETS_VERSION: self.secrets_version and str(self.secrets_version)}
+        known = {key: value for key, value in marks.items() if value}
+        return evolve(config, metadata={**(config.metadata or {}), **known}) if known else config
 
     def desired(self, config: MachineConfig) -> MachineConfig:
         """Return the config that a machine of the group with this one will have: what is not stated stays.
@@ -218,6 +240,8 @@ class Deployment:
         A machine that stands by for another gets no services, for it may have none. Raises InvalidInput for services
         that cannot be together.
         """
+        if self.only_secrets:
+            return self.starting(config)
         stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
         return self.mounting(merged(config, stated, replace=self.replaces))
 
@@ -233,7 +257,8 @@ class Deployment:
 
     def fits(self, machine: Machine) -> bool:
         """Whether nothing is to be changed in a machine's config."""
-        return machine.config is not None and not changes(machine.config, self.desired(machine.config))
+        current = observed(machine)
+        return current is not None and not changes(current, self.desired(current))
 
     def role(self, machine: Machine) -> Role:
         """Return what a machine is there for, also of one whose config is not known whole.

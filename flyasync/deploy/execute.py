@@ -14,7 +14,7 @@ from flyasync.deploy.creating import Unlisted
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.estimate import Pace, estimate, left
-from flyasync.deploy.fleet import Fleet, group_of, home, oldest
+from flyasync.deploy.fleet import Fleet, home, is_in, oldest
 from flyasync.deploy.freshness import APART, CATCH_UP, fetch, is_behind, past_pauses
 from flyasync.deploy.gate import Gate
 from flyasync.deploy.group import RESTING
@@ -23,7 +23,7 @@ from flyasync.deploy.lock import Leases
 from flyasync.deploy.observe import observe
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.places import Place, Places
-from flyasync.deploy.plan import Aim, Cordon, Destroy, Plan, Stage, Track, Update
+from flyasync.deploy.plan import Aim, Cordon, Create, Destroy, Plan, Stage, Track, Update
 from flyasync.deploy.rechecks import Rechecks
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.spans import Walking
@@ -62,6 +62,7 @@ class Execution:
         self.leases = leases
         self.journal = journal
         self.runs = _runs(plan)
+        self._secrets: str | None = None
         self._fly = fly
         self._deployment = deployment
         self._tell = tell
@@ -82,8 +83,9 @@ class Execution:
 
     async def prepare(self) -> None:
         """Learn what every machine that starts from now on has to know."""
-        if self.plan.before and self.plan.before.has_secrets:
-            await self._steps.learn_secrets_version()
+        starts_any = any(isinstance(step, Create | Update) for step in self.plan.steps)
+        if self.plan.group is not None and self.plan.before and self.plan.before.has_secrets and starts_any:
+            self._secrets = await self._steps.learn_secrets_version()
 
     async def walk(self) -> None:
         """Take all steps of all machines: stages one after the other, the machines of a stage together.
@@ -238,9 +240,21 @@ class Execution:
 
     def report(self, outcome: Outcome, *, cancelled: bool = False) -> DeployReport:
         """Put down what is known now."""
-        return DeployReport.of(
+        report = DeployReport.of(
             self._deployment, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
         )
+        return evolve(report, image=self._steps.stamp.image, remarks=tuple(self._remarks()))
+
+    def _remarks(self) -> Iterator[str]:
+        """Yield what the plan remarks, and what was learnt on the way."""
+        yield from self.plan.remarks
+        if self._secrets:
+            yield self._secrets
+        if self._steps.stamp.is_unknown:
+            yield (
+                f"no machine showed the digest that it runs of {self._deployment.image}: if the tag has moved "
+                "meanwhile, they may run different ones; an image with a digest leaves no doubt"
+            )
 
     @property
     def timings(self) -> Timings:
@@ -307,7 +321,7 @@ class Execution:
 
     async def _listed(self) -> Fleet:
         """List what is there; once more some seconds later where a machine that may have been made is missing."""
-        list_ = partial(past_pauses, partial(observe, self._fly, self._deployment, by_id=False))
+        list_ = partial(past_pauses, partial(observe, self._fly, self._deployment, by_id=False, with_secrets=False))
         fleet = await list_()
         in_doubt = [run for run in self.runs.values() if run.in_doubt and run.machine is None]
         if not all(fleet.named(run.wanted.name) for run in in_doubt):
@@ -370,8 +384,10 @@ class Execution:
 
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
         """Give the machines that this deploy is about: those of the launch, or of its groups."""
-        groups = {self.plan.group, *self._deployment.retired_groups}
-        return tuple(each for each in machines if self.plan.group is None or group_of(each) in groups)
+        groups = (self.plan.group, *self._deployment.retired_groups)
+        return tuple(
+            each for each in machines if self.plan.group is None or any(is_in(each, group) for group in groups)
+        )
 
     def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
         if self.plan.group is None:

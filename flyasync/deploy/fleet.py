@@ -14,7 +14,8 @@ from flyasync.models.volume import Volume
 class Fleet:
     """The machines of an app that concern a deploy, as they were when it looked, and the app's volumes.
 
-    `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts. `others`
+    `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts. `secrets`
+    is the fingerprint of all of them, None where `secrets_hidden` says why they could not be listed. `others`
     are the app's machines that a launch without a strategy is not about, and `gone` those that were destroyed, as far
     as they were read.
     """
@@ -23,6 +24,8 @@ class Fleet:
     machines: tuple[Machine, ...]
     volumes: tuple[Volume, ...] = field(default=(), kw_only=True)
     has_secrets: bool = field(default=False, kw_only=True)
+    secrets: str | None = field(default=None, kw_only=True)
+    secrets_hidden: str | None = field(default=None, kw_only=True)
     others: tuple[Machine, ...] = field(default=(), kw_only=True)
     gone: tuple[Machine, ...] = field(default=(), kw_only=True)
 
@@ -31,8 +34,8 @@ class Fleet:
         return self._by_name.get(name)
 
     def group(self, name: str) -> tuple[Machine, ...]:
-        """Give the machines of a process group, by their names."""
-        return in_order(machine for machine in self.machines if group_of(machine) == name)
+        """Give the machines of a process group, by their names; those of none are the group with the empty name."""
+        return in_order(machine for machine in self.machines if is_in(machine, name))
 
     def volume_of(self, machine: Machine) -> Volume | None:
         """Give the volume that a machine holds."""
@@ -56,6 +59,11 @@ class Fleet:
 def group_of(machine: Machine) -> str | None:
     """Name the process group of a machine, also of one whose config is not known whole."""
     return tags(machine).get(GROUP)
+
+
+def is_in(machine: Machine, group: str | None) -> bool:
+    """Whether a machine is of this process group; one of none is in the group with the empty name."""
+    return (group_of(machine) or "") == group
 
 
 def home(machine: Machine) -> str:

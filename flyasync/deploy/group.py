@@ -1,7 +1,7 @@
 """What becomes of each machine of a group, whatever the strategy: keep, update, replace, make, retire; pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 
@@ -9,11 +9,12 @@ from attrs import define, evolve, field, frozen
 
 from flyasync.deploy.deployment import Deployment, VolumeWanted, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves
-from flyasync.deploy.merge import changes
+from flyasync.deploy.merge import SECRET_CHANGES, SECRETS, changes, observed
 from flyasync.deploy.roles import Role, role
 from flyasync.deploy.siblings import Pattern, pattern
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.models.image import without_digest
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.volume import Volume
 
@@ -87,7 +88,7 @@ class Member:
 
 def converged(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
     """Say what becomes of the group when its machines are updated where they are."""
-    return _decided(deployment, fleet, _update_in_place)
+    return _decided(deployment, fleet, _judge(deployment))
 
 
 def renewed(deployment: Deployment, fleet: Fleet) -> tuple[Member, ...]:
@@ -228,7 +229,7 @@ def _apart(deployment: Deployment, fleet: Fleet) -> Iterator[Member]:
     for machine in fleet.group(deployment.group):
         if machine.id in counted or machine.state in GONE or home(machine) not in deployment.counts:
             continue
-        if (verdict := _update_in_place(deployment, fleet, machine)).fate in {Fate.KEEP, Fate.UPDATE}:
+        if (verdict := _judge(deployment)(deployment, fleet, machine)).fate in {Fate.KEEP, Fate.UPDATE}:
             yield evolve(_member(machine, home(machine), 0, verdict), is_apart=True)
 
 
@@ -287,6 +288,10 @@ def _member(machine: Machine, region: str, number: int, verdict: _Verdict) -> Me
     )
 
 
+def _judge(deployment: Deployment) -> Judge:
+    return _restart if deployment.only_secrets else _update_in_place
+
+
 def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:
     if lost := why_lost(machine):
         return _replaced(deployment, fleet, machine, lost)
@@ -294,12 +299,34 @@ def _update_in_place(deployment: Deployment, fleet: Fleet, machine: Machine) -> 
         return _Verdict(Fate.RETIRE, "it has failed")
     if deployment.volume and not has_volume(deployment, fleet, machine):
         return _Verdict(Fate.RETIRE, f"it has no volume {deployment.volume.name}, and none can be added to it")
-    if machine.config is None:
+    current = observed(machine)
+    if current is None:
         return _Verdict(Fate.UPDATE, "it has another config")
+    desired = deployment.desired(current)
+    if found := changes(current, desired):
+        return _Verdict(Fate.UPDATE, _why(current, desired, found), desired, found)
+    return _Verdict(Fate.KEEP, "it is as wanted", current)
+
+
+def _why(current: MachineConfig, desired: MachineConfig, found: Iterable[Change]) -> str:
+    paths = {change.path for change in found}
+    if paths <= set(SECRET_CHANGES):
+        return "the secrets have changed"
+    if paths == {"image"} and without_digest(str(current.image)) == without_digest(str(desired.image)):
+        return "the tag of its image has moved"
+    return "it has another config"
+
+
+def _restart(deployment: Deployment, _: Fleet, machine: Machine) -> _Verdict:
+    """Update a machine for the secrets alone; where that is not possible, it is left as it is."""
+    if why_lost(machine) or machine.config is None or machine.state == "failed":
+        return _Verdict(Fate.STUCK, why_lost(machine) or f"it is {machine.state}")
     desired = deployment.desired(machine.config)
-    if found := changes(machine.config, desired):
-        return _Verdict(Fate.UPDATE, "it has another config", desired, found)
-    return _Verdict(Fate.KEEP, "it is as wanted", machine.config)
+    found, mark = changes(machine.config, desired), machine.metadata.get(SECRETS)
+    if mark == deployment.secrets and not found:
+        return _Verdict(Fate.KEEP, "it started with the secrets as they are", machine.config)
+    cause = "the secrets have changed" if mark else "it is not known which secrets it started with"
+    return _Verdict(Fate.UPDATE, cause, desired, found)
 
 
 def _make_way(deployment: Deployment, fleet: Fleet, machine: Machine) -> _Verdict:

@@ -16,15 +16,16 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import GROUP, Deployment
 from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.group import RESTING
-from flyasync.deploy.merge import REPLACES, RETIRED, unmanaged_metadata
+from flyasync.deploy.merge import REPLACED_IMAGE, REPLACES, RETIRED, unmanaged_metadata
 from flyasync.deploy.observe import observe
-from flyasync.deploy.plan import Plan
+from flyasync.deploy.plan import Decision, Plan
 from flyasync.deploy.story import Story
 from flyasync.deploy.strategy import Canary, Immediate, Rolling
 from flyasync.deploy.undo import AGAIN, RESTORED, before_launch, deployment_back, way_back
 from flyasync.errors import InvalidInput, NotFound
 from flyasync.models.action import MachineVersion
 from flyasync.models.config import MachineConfig
+from flyasync.models.image import runs
 from flyasync.models.machine import CheckStatus, Machine, expected_checks
 
 
@@ -56,12 +57,17 @@ class Life:
         group, for it was of that group when the launch changed it.
         """
         first = self.first(launch)
-        config = self.versions[first - 1].user_config if first else None
+        if not first:
+            return None
+        config, after = self.versions[first - 1].user_config, self.versions[first].user_config
         if config is None:
             return None
         kept = unmanaged_metadata(self.machine.config or MachineConfig())
         kept |= {key: value for key, value in tags(self.machine).items() if key == GROUP}
-        return evolve(config, metadata={**(config.metadata or {}), **kept})
+        # What the launch replaced, with the digest; the config of then may state the tag alone.
+        image = ((after and after.metadata) or {}).get(REPLACED_IMAGE)
+        image = image if image and runs(image, config.image) else config.image
+        return evolve(config, image=image, metadata={**(config.metadata or {}), **kept})
 
     def was_made_by(self, launch: str) -> bool:
         """Tell whether a launch made the machine, and did not find it there."""
@@ -118,14 +124,6 @@ class _Past:
     remarks: list[str] = Factory(list)
 
 
-@frozen(kw_only=True)
-class Undoing:
-    """A plan to undo a launch, and what is wanted of it."""
-
-    deployment: Deployment
-    plan: Plan
-
-
 async def undoing(
     fly: FlyClient,
     asked: Deployment,
@@ -133,7 +131,7 @@ async def undoing(
     launch: str | None,
     story: Story | None = None,
     unlisted: Collection[str] = (),
-) -> Undoing:
+) -> Decision:
     """Plan to undo a launch, the last one of the group unless it is named; changes nothing.
 
     Of `asked` count the app, the group, and how to go about it. `story` may know more of what was there; `unlisted` are
@@ -147,7 +145,7 @@ async def undoing(
     undone = launch or history.last()
     if undone is None:
         raise InvalidInput(f"no machine of the group {asked.group} of {asked.app} tells of a launch: nothing to undo")
-    return undo_launch(evolve(asked, launch=undone), fleet, history, story)
+    return undo_launch(evolve(asked, launch=undone, secrets=fleet.secrets), fleet, history, story)
 
 
 def _members(fleet: Fleet, group: str, launch: str | None) -> Sequence[Machine]:
@@ -187,7 +185,7 @@ def _is_origin(dead: Machine, machine: Machine, undone: str) -> bool:
 # What to do is decided from here on, without asking anybody.
 
 
-def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: Story | None = None) -> Undoing:
+def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: Story | None = None) -> Decision:
     """Plan the way back to what was there before a launch; raises InvalidInput for nothing to undo."""
     launch = deployment.launch
     known = story if story and story.is_of(history.app, launch) else None
@@ -199,7 +197,7 @@ def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: S
     base = Plan(
         app=deployment.app,
         launch=launch,
-        image=str(deployment.config.image),
+        image=deployment.image,
         fallback=deployment.fallback,
         stages=(),
         group=None if is_alone else deployment.group,
@@ -212,7 +210,7 @@ def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: S
     wanted = evolve(
         deployment, retired_groups=tuple(sorted(others)), strategy=None if is_alone else deployment.strategy
     )
-    return Undoing(deployment=deployment_back(wanted, plan), plan=plan)
+    return Decision(deployment=deployment_back(wanted, plan), plan=plan)
 
 
 def _past(history: History, launch: str, story: Story | None) -> _Past:
@@ -271,7 +269,8 @@ def _let_in(machine: Machine) -> Machine:
 def _as_before(machine: Machine, config: MachineConfig) -> Machine:
     """Give a machine as it was with an older config; if it runs no more because it failed, that was the newer one."""
     fell = machine.has_crashed or machine.state not in RESTING
-    return _up(evolve(machine, config=config), cordoned=machine.cordoned) if fell else evolve(machine, config=config)
+    then = evolve(machine, config=config, image_ref=None)  # which is of the newer one too
+    return _up(then, cordoned=machine.cordoned) if fell else then
 
 
 def _made_again(machine: Machine) -> Machine:

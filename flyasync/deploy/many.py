@@ -15,18 +15,25 @@ from collections.abc import (
 from functools import partial
 from typing import Any
 
+from attrs import evolve
+
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.executors import Executor, Here, Job
+from flyasync.deploy.planning import Resolution, resolved
 from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.verdict import Failure, Result
 from flyasync.errors import FlyError, InvalidInput, JobLost
+from flyasync.models.image import digest_of
 
 Builders = DeployBuilder | Callable[[str], DeployBuilder]
 """What to deploy to an app: the same to each, or what a function says of its name."""
 
 Apps = Iterable[str] | AsyncIterable[str]
+
+IMAGES = 64
+"""Of how many images the digests are kept while more apps begin."""
 
 
 async def deploy_many(
@@ -54,6 +61,9 @@ async def deploy_many(
     `at_once` deploys of 30 machines each hold up to 30 long polls each, and a client has room for 1,000
     (`Timeouts.polls`): more of them wait for a place. An app that is named twice may meet itself.
 
+    The tag of an image is resolved once for all apps that have it, so that all run the same digest, as far as the API
+    shows it.
+
     An app that cannot even begin gives a report that is not ok, whose machines are `not begun`, for the reason given
     with each of them, or as `unseen` where there is no telling which machines were wanted: it is not there, another
     deploy is at work on it, its builder was refused. A failure stops no other app. With `stop_on_failure` no further
@@ -73,7 +83,8 @@ async def deploy_many(
     machines that are up stay up, and leases are given back. A second cancellation cuts this short. A `break` closes it
     only in `contextlib.aclosing`. An `apps` that is an async generator is closed with it.
     """
-    deploy = partial(_report, fly.base_url, _executor(executor, fly), _checked(builder))
+    build = partial(_Digests(fly).built, _checked(builder))
+    deploy = partial(_report, fly.base_url, _executor(executor, fly), build)
     many = _Many(deploy, _names(apps), at_once=_positive(at_once), stops=stop_on_failure)
     try:
         while (report := await many.next()) is not None:
@@ -174,12 +185,41 @@ class _Many:
             await self._names.aclose()
 
 
-async def _report(base_url: str, executor: Executor, builder: Callable[[str], DeployBuilder], app: str) -> DeployReport:
+class _Digests:
+    """The digests that tags are at, each resolved once, so that all apps of a bulk run the same."""
+
+    def __init__(self, fly: FlyClient) -> None:
+        self._fly = fly
+        self._asked: dict[str, asyncio.Future[Resolution]] = {}
+
+    async def built(self, builder: Callable[[str], DeployBuilder], app: str) -> DeployBuilder:
+        """Build the deploy to an app, with the digest of its image where the API shows it."""
+        deploy = _built(builder, app)
+        image = deploy.config.image
+        if not image or digest_of(image):
+            return deploy
+        digest = await self._digest(app, image)
+        return evolve(deploy, digest=digest) if digest else deploy
+
+    async def _digest(self, app: str, image: str) -> str | None:
+        while len(self._asked) > IMAGES:
+            self._asked.pop(next(iter(self._asked)))
+        if image not in self._asked:
+            self._asked[image] = asyncio.ensure_future(resolved(self._fly, app, image))
+        found = await asyncio.shield(self._asked[image])
+        if found.digest is None:
+            self._asked.pop(image, None)  # another app's token, or another moment, may see it
+        return found.digest
+
+
+async def _report(
+    base_url: str, executor: Executor, build: Callable[[str], Awaitable[DeployBuilder]], app: str
+) -> DeployReport:
     """Deploy to one app, and report in any case."""
     loop = asyncio.get_running_loop()
     begun, wanted = loop.time(), None
     try:
-        deploy = _built(builder, app)
+        deploy = await build(app)
         wanted = deploy.deployment()
         # Whoever does it again deploys the same launch, and so finds what is there.
         decided = deploy.with_launch(wanted.launch)
@@ -209,7 +249,7 @@ def _not_done(wanted: Deployment, error: FlyError, seconds: float) -> DeployRepo
     return DeployReport(
         app=wanted.app,
         launch=wanted.launch,
-        image=str(wanted.config.image),
+        image=wanted.image,
         require=str(wanted.requirement),
         needed=max(1, wanted.requirement.needed(wanted_regions)),  # not even none is done where none is wanted
         regions=tuple(

@@ -20,9 +20,11 @@ from attrs import Factory, evolve, fields, frozen
 
 from flyasync.api.once import CREATION, LAUNCH, OURS
 from flyasync.errors import InvalidInput
-from flyasync.models.compare import Change, differences, same
+from flyasync.models.compare import Change, differences
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Container, ContainerHealthcheck, ContainerVolume, File
+from flyasync.models.image import runs
+from flyasync.models.machine import Machine
 from flyasync.models.record import Kept, Record
 from flyasync.models.service import Port, Service
 
@@ -38,7 +40,20 @@ REPLACES = "flyasync_replaces"
 RETIRED = "flyasync_retired"
 """The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
 
-_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES})
+SECRETS = "flyasync_secrets"
+"""The metadata key with the fingerprint of the app's secrets as they were when the machine was created or updated."""
+
+SECRETS_VERSION = "flyasync_secrets_version"
+"""The metadata key with the version of the secrets that the machine's last create or update demanded at least."""
+
+REPLACED_IMAGE = "flyasync_replaced_image"
+"""The metadata key with the image that an update replaced, with the digest that the config before it did not state."""
+
+SECRET_CHANGES = ("secrets", "secrets version")
+"""The paths of changes that say which secrets a machine starts with."""
+
+_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, SECRETS, SECRETS_VERSION})
+_OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE})
 
 _EXCLUSIVE: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     MachineConfig: (("guest", "size"),),
@@ -87,15 +102,41 @@ def merged(current: MachineConfig, stated: MachineConfig, *, replace: Collection
     made: MachineConfig = merging.record(old, new, "")
     kept = {id(service) for service in old.services or ()}  # those that are merged with stated ones are made anew
     _check_ports(new.services or (), [service for service in made.services or () if id(service) in kept])
-    marks = {key: value for key, value in (current.metadata or {}).items() if key.startswith(OURS) and key != RETIRED}
+    marks = {
+        key: value
+        for key, value in (current.metadata or {}).items()
+        if key.startswith(OURS) and key not in _OF_ONE_UPDATE
+    }
     stated_marks = {key: value for key, value in (stated.metadata or {}).items() if key.startswith(OURS)}
     names = {MANAGED: json.dumps(sorted(merging.names), separators=(",", ":"))}
     return evolve(made, metadata={**marks, **(made.metadata or {}), **stated_marks, **names})
 
 
+def observed(machine: Machine) -> MachineConfig | None:
+    """Return a machine's config as it runs: the image with its digest."""
+    return evolve(machine.config, image=machine.image) if machine.config else None
+
+
+def differing(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
+    """Return what differs between two configs of a machine; images differ when their digests do."""
+    found = differences(current, desired)
+    return tuple(each for each in found if each.path != "image" or not runs(current.image, desired.image))
+
+
 def changes(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
-    """Return what differs between two configs of a machine, our own marks left out."""
-    return tuple(change for change in differences(current, desired) if not change.path.startswith(f"metadata.{OURS}"))
+    """Return what differs between two configs of a machine, of our own marks only the secrets that it starts with."""
+    found = (each for each in differing(current, desired) if not each.path.startswith(f"metadata.{OURS}"))
+    return (*found, *_secrets(current, desired))
+
+
+def _secrets(current: MachineConfig, desired: MachineConfig) -> Iterator[Change]:
+    """Yield how the secrets differ; of a machine without marks it is not known with which ones it was started."""
+    old, new = _mark(current, SECRETS), _mark(desired, SECRETS)
+    if old and new and old != new:
+        yield Change(SECRET_CHANGES[0], old, new)
+    had, demanded = _mark(current, SECRETS_VERSION), _mark(desired, SECRETS_VERSION)
+    if demanded and (had is None or not had.isdecimal() or int(had) < int(demanded)):
+        yield Change(SECRET_CHANGES[1], had, demanded)
 
 
 def _mark(config: MachineConfig, key: str) -> str | None:
@@ -286,7 +327,7 @@ def holds(current: MachineConfig, wanted: MachineConfig) -> bool:
 
     What the API or others have added beside it does not count, except in maps such as `env`, which are taken whole.
     """
-    return same(current, overlaid(current, wanted))
+    return not differing(current, overlaid(current, wanted))
 
 
 def overlaid(current: MachineConfig, wanted: MachineConfig) -> MachineConfig:

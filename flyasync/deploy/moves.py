@@ -86,7 +86,9 @@ def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Ste
         cause=member.cause,
         changes=member.changes,
         launches=not member.rests,
-        if_full=() if member.rests or member.is_apart else tuple(_instead(deployment, fleet, member)),
+        if_full=()
+        if member.rests or member.is_apart or deployment.only_secrets
+        else tuple(_instead(deployment, fleet, member)),
     )
     if member.rests:
         then = "is started then" if member.runs else "stays stopped"

@@ -12,12 +12,13 @@ from attrs import Factory, define
 from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.fleet import Fleet, group_of, tags
+from flyasync.deploy.fleet import Fleet, is_in, tags
 from flyasync.deploy.freshness import caught_up
 from flyasync.deploy.placement import by_distance
 from flyasync.errors import FlyError, InvalidInput
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.region import Regions
+from flyasync.models.secret import fingerprint
 
 
 async def observe(
@@ -27,27 +28,25 @@ async def observe(
     by_id: bool = True,
     include_deleted: bool = False,
     unlisted: Collection[str] = (),
+    with_secrets: bool = True,
 ) -> Fleet:
     """Read what is there; raises NotFound when there is no such app.
 
     Without a strategy those are the machines of one launch that are not on their way out, and all others beside them;
     with one, all of the app. Machines of the launch, or of the deployment's groups, are fetched `by_id`: what a list
-    alone shows may be seconds old. `include_deleted` reads those that are gone as well. `unlisted` are ids of machines
-    that a list has lacked.
+    alone shows may be seconds old. `include_deleted` reads those that are gone as well, `with_secrets` the names and
+    digests of the app's secrets. `unlisted` are ids of machines that a list has lacked.
     """
-    if deployment.strategy is None:
-        there, gone = await _machines(fly, deployment, by_id=by_id)
-        mine = tuple(machine for machine in there if _concerns(deployment, machine))
-        others = tuple(machine for machine in there if not _concerns(deployment, machine))
-        volumes = await fly.volumes.list(deployment.app) if deployment.volume else ()
-        return Fleet(deployment.app, mine, volumes=volumes, gone=gone, others=others)
-    (there, gone), has_secrets = await asyncio.gather(
+    is_launch = deployment.strategy is None
+    (there, gone), secrets = await asyncio.gather(
         _machines(fly, deployment, by_id=by_id, unlisted=unlisted, include_deleted=include_deleted or None),
-        _has_secrets(fly, deployment.app),
+        _secrets(fly, deployment.app) if with_secrets else _nothing(),
     )
-    has_volumes = deployment.volume is not None or any(map(_mounts, there))
+    has_volumes = deployment.volume is not None or (not is_launch and any(map(_mounts, there)))
     volumes = await fly.volumes.list(deployment.app) if has_volumes else ()
-    return Fleet(deployment.app, there, volumes=volumes, has_secrets=has_secrets, gone=gone)
+    mine = [machine for machine in there if not is_launch or _concerns(deployment, machine)]
+    others = [machine for machine in there if is_launch and not _concerns(deployment, machine)]
+    return Fleet(deployment.app, tuple(mine), volumes=volumes, gone=gone, others=tuple(others), **secrets)
 
 
 async def _machines(
@@ -62,17 +61,24 @@ async def _machines(
 
 
 def _concerns(deployment: Deployment, machine: Machine) -> bool:
-    is_of_launch = tags(machine).get(LAUNCH) == deployment.launch
-    if deployment.strategy is None:
-        return is_of_launch
-    return is_of_launch or group_of(machine) in {deployment.group, *deployment.retired_groups}
+    if tags(machine).get(LAUNCH) == deployment.launch:
+        return True
+    groups = () if deployment.strategy is None else (deployment.group, *deployment.retired_groups)
+    return any(is_in(machine, group) for group in groups)
 
 
-async def _has_secrets(fly: FlyClient, app: str) -> bool:
+async def _secrets(fly: FlyClient, app: str) -> dict[str, Any]:
+    """Return what a fleet knows of the app's secrets: nothing but why, where the token may not list them."""
     try:
-        return bool(await fly.secrets.list(app))
-    except FlyError:
-        return False  # whoever may not see them cannot learn their version either
+        secrets = await fly.secrets.list(app)
+    except FlyError as error:
+        return {"secrets_hidden": str(error)}
+    mark = fingerprint(secrets)
+    return {"has_secrets": bool(secrets), "secrets": mark, "secrets_hidden": None if mark else "they lack digests"}
+
+
+async def _nothing() -> dict[str, Any]:
+    return {}
 
 
 def _mounts(machine: Machine) -> bool:

@@ -5,11 +5,12 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from flyasync.deploy.deployment import Fallback, VolumeWanted, Wanted
+from flyasync.deploy.deployment import Deployment, Fallback, VolumeWanted, Wanted
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.fleet import Fleet
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.models.image import digest_of
 from flyasync.text import readable
 
 
@@ -225,6 +226,10 @@ WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, Watch)
 """The steps that change nothing."""
 
 
+ONLY_SECRETS = "secrets"
+"""The strategy's name of a plan that changes nothing but the secrets that machines start with."""
+
+
 class Aim(StrEnum):
     """What a machine shall be in the end."""
 
@@ -390,8 +395,11 @@ class Plan:
         what = f"{self.strategy} to {self.image}"
         if self.strategy == "undo":
             what = f"undo of launch {self.launch}"
+        if self.strategy == ONLY_SECRETS:
+            what = "the secrets as they are now"
         if self.is_empty:
-            return f"{self.app}, {what}: nothing to do, all {len(self.kept)} are as wanted"
+            by = ", by the digest of the image" if digest_of(self.image) and self.strategy != "undo" else ""
+            return f"{self.app}, {what}: nothing to do, all {len(self.kept)} are as wanted{by}"
         counted = ((self.creates, "create"), (self.updates, "update"), (self.destroys, "destroy"))
         work = ", ".join(f"{what} {count}" for count, what in counted if count) or "change no machine"
         kept = f", keep {len(self.kept)}" if self.kept else ""
@@ -409,6 +417,14 @@ class Plan:
             yield f"where a region has no room: {_fallback(self.fallback)}"
         if self.estimate:
             yield f"takes {self.estimate}{_why(self.estimate)}"
+
+
+@frozen(kw_only=True)
+class Decision:
+    """A plan, and the deployment that it carries out: with what was observed beside the machines filled in."""
+
+    deployment: Deployment
+    plan: Plan
 
 
 def _why(estimate: Estimate) -> str:

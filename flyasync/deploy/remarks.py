@@ -9,6 +9,7 @@ from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.group import Fate, Member, left_alone
 from flyasync.deploy.roles import Role
+from flyasync.models.image import without_digest
 from flyasync.models.lint import Finding
 from flyasync.models.machine import Machine
 
@@ -28,7 +29,8 @@ def remarks_of_group(
     for finding in islice(differing, SHOWN):
         yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
     groups = {deployment.group, *deployment.retired_groups}
-    outside = [machine for machine in fleet.machines if group_of(machine) not in groups]
+    is_of_all = deployment.only_secrets  # what one group is asked for, the others may be asked for next
+    outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
         if group:
@@ -60,14 +62,14 @@ def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]
         if member.machine and (role := deployment.role(member.machine)) is not Role.MEMBER:
             kinds.setdefault(role, []).append(member.machine)
     if standbys := kinds.get(Role.STANDBY):
-        yield f"{_counted(standbys)} standing by for others, neither counted nor started: {_names(standbys)}"
+        yield f"{_counted(standbys)} standing by for others, neither counted nor started: {names_of(standbys)}"
     leaving = {each.machine.id for each in members if each.machine and each.fate is Fate.RETIRE}
     for standby in standbys or ():
         if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
             whom = ", ".join(sorted(orphaned))
             yield f"{standby.name} stands by for {whom}, which goes: name another in its standbys"
     if scheduled := kinds.get(Role.SCHEDULED):
-        yield f"{_counted(scheduled)} on a schedule, neither waited for nor started: {_names(scheduled)}"
+        yield f"{_counted(scheduled)} on a schedule, neither waited for nor started: {names_of(scheduled)}"
     stopped = [
         each.machine
         for each in members
@@ -75,8 +77,8 @@ def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]
     ]
     if stopped:
         yield (
-            f"{_names(stopped)}: updated without a start, and Fly.io may start no such machine by its schedule before "
-            "it is started once: flyasync machines start"
+            f"{names_of(stopped)}: updated without a start, and Fly.io may start no such machine by its schedule "
+            "before it is started once: flyasync machines start"
         )
 
 
@@ -96,7 +98,7 @@ def _counted(machines: list[Machine], what: str = "machine") -> str:
     return f"{len(machines)} {what}{'' if len(machines) == 1 else 's'}"
 
 
-def _names(machines: Iterable[Machine]) -> str:
+def names_of(machines: Iterable[Machine]) -> str:
     """Name the first of some machines."""
     ordered = in_order(machines)
     names = ", ".join(f"{machine.name} ({machine.id})" for machine in ordered[:SHOWN])
@@ -104,4 +106,4 @@ def _names(machines: Iterable[Machine]) -> str:
 
 
 def _images(machines: Iterable[Machine]) -> str:
-    return " and ".join(sorted({str(each.config.image) for each in machines if each.config})) or "an unknown image"
+    return " and ".join(sorted({without_digest(each.image) for each in machines if each.image})) or "an unknown image"

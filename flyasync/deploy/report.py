@@ -261,7 +261,7 @@ class DeployReport:
         return cls(
             app=deployment.app,
             launch=deployment.launch,
-            image=str(deployment.config.image),
+            image=deployment.image,
             require=str(deployment.requirement),
             needed=deployment.requirement.needed(sum(asked > 0 for asked in deployment.counts.values())),
             regions=tuple(
@@ -377,7 +377,7 @@ def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> Machi
         region=machine.region if machine else None,
         id=machine.id if machine else None,
         state=seen.state if seen else None,
-        image=seen.config.image if seen and seen.config and deployment.strategy else None,
+        image=seen.image if seen and deployment.strategy else None,
         serves=seen is not None and serves(seen),
         host=machine_host(deployment.app, machine.id) if machine else None,
         adopted=run.adopted,

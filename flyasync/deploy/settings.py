@@ -65,6 +65,8 @@ class Settings:
     _secrets_version: int | None = field(default=None, kw_only=True)
     _replaces: tuple[str, ...] = field(default=(), kw_only=True)
     _verify_stopped: VerifyStopped = field(default="auto", kw_only=True)
+    _digest: str | None = field(default=None, kw_only=True)
+    _only_secrets: bool = field(default=False, kw_only=True)
     _journal: str | None = field(default=None, kw_only=True)
     _rolls_back: bool = field(default=False, kw_only=True)
     _onlookers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
@@ -99,9 +101,13 @@ class Settings:
         return evolve(self, count=per_region or self._count, counts={**self._counts, **by_region})
 
     def with_image(self, image: str) -> Self:
-        """Run this image. A digest is safest: a tag that moves is not pulled again by machines that have it."""
+        """Run this image: the digest that its tag is at when the deploy begins, on all machines.
+
+        One deploy resolves the tag once; a tag that has moved since the last one is a change. An image given with its
+        digest is used as it is.
+        """
         refuse(check_image(image))
-        return self._with(image=image)
+        return self.with_config(evolve(self.config, image=image))
 
     def with_guest(self, *, cpus: int | None = None, memory_mb: int | None = None, cpu_kind: str | None = None) -> Self:
         """Give each machine this many CPUs and this much memory; see `Guest` for what fits together."""
@@ -139,7 +145,8 @@ class Settings:
 
     def with_config(self, config: MachineConfig) -> Self:
         """Start from a whole config; the other `with_…` methods change it from there."""
-        return evolve(self, config=config)
+        digest = self._digest if config.image == self.config.image else None
+        return evolve(self, config=config, digest=digest)
 
     def replace(self, *names: str) -> Self:
         """Replace these fields of the config as a whole: `replace("services")`. For a strategy.
@@ -253,12 +260,13 @@ class Settings:
         """Go from region to region, in the order of `to_regions`, each only once the one before is done."""
         return self.waves(*([region] for region in self._regions))
 
-    def process_group(self, group: str) -> Self:
+    def process_group(self, group: str | None) -> Self:
         """Converge this group: the app's machines whose metadata says `fly_process_group`; the default is `app`.
 
-        No other machine is ever touched. For a strategy.
+        No other machine is ever touched. For a strategy. None stands for the machines of no group, such as those of
+        launches, with `only_secrets` alone.
         """
-        return evolve(self, group=_group(group))
+        return evolve(self, group="" if group is None else _group(group))
 
     def retire_groups(self, *groups: str) -> Self:
         """Destroy the machines of these process groups in the end, once all else is done. For a strategy."""
@@ -334,8 +342,19 @@ class Settings:
         return evolve(self, hedge=times)
 
     def with_secrets_version(self, version: int) -> Self:
-        """Start machines with the app's secrets of this version or newer; with a strategy the newest is found out."""
+        """Start machines with the app's secrets of this version or newer; with a strategy the newest is found out.
+
+        With a strategy, machines that were not created or updated with that version, or a newer one, are updated.
+        """
         return evolve(self, secrets_version=version)
+
+    def only_secrets(self) -> Self:
+        """Change nothing but the secrets: update the machines of the group that may have started with older ones.
+
+        Each keeps its config and its image; none is made or destroyed, and one that does not run stays so. Regions and
+        counts are those of the machines there are. Any strategy but bluegreen may say how; `rolling` unless named.
+        """
+        return evolve(self, strategy=self._strategy or Rolling(), only_secrets=True)
 
     def with_journal(self, path: "str | os.PathLike[str]") -> Self:
         """Append to this file one JSON line for each thing decided and done, readable by its owner alone.
@@ -366,6 +385,10 @@ class Settings:
 
     def deployment(self) -> Deployment:
         """Say what is wanted, as one value; raises InvalidInput for what the API would refuse as a whole."""
+        if self._only_secrets:
+            return self._of_secrets()
+        if not self._group:
+            raise InvalidInput("machines of no process group can be given new secrets, by only_secrets(), and no more")
         if not self._regions:
             raise InvalidInput("no region to deploy to: name some with to_regions('iad', …)")
         if strangers := set(self._counts) - set(self._regions):
@@ -404,6 +427,39 @@ class Settings:
             secrets_version=self._secrets_version,
             replaces=self._replaces,
             verify_stopped=self._verify_stopped,
+            digest=self._digest,
+        )
+
+    def _of_secrets(self) -> Deployment:
+        """Return what is wanted where nothing but the secrets is to be changed."""
+        asked = {
+            "a config": self.config != MachineConfig(),
+            "regions": self._regions,
+            "waves": self._waves,
+            "a volume": self._volume,
+            "a release command": self._release,
+            "retire_groups": self._retired_groups,
+            "bluegreen": isinstance(self._strategy, BlueGreen),
+        }
+        if told := [name for name, is_asked in asked.items() if is_asked]:
+            raise InvalidInput(
+                f"only_secrets keeps the machines and their configs, so {' and '.join(told)} cannot go with it"
+            )
+        return Deployment(
+            app=self.app,
+            launch=self._launch or token_hex(5),
+            config=self.config,
+            counts={},
+            goal=self._goal,
+            timeout=self._timeout,
+            requirement=self._requirement or Requirement("all"),
+            rolls_back=self._rolls_back,
+            strategy=self._strategy or Rolling(),
+            group=self._group,
+            smoke=SMOKE if self._smoke is None else self._smoke,
+            secrets_version=self._secrets_version,
+            verify_stopped=self._verify_stopped,
+            only_secrets=True,
         )
 
     def _count_in(self, region: str) -> int:

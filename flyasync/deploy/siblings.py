@@ -45,14 +45,14 @@ class Pattern:
             return cls(config=_mounting(deployment, deployment.tagged), volume=deployment.volume)
         old = inherited(machine.config)
         config = _new(deployment, old if keeps_schedule else evolve(old, schedule=None))
-        shown = changes(evolve(machine.config, mounts=old.mounts), config)
+        shown = changes(evolve(machine.config, image=machine.image, mounts=old.mounts), config)
         volume = deployment.volume or _volume(fleet, machine)
         return cls(config=config, like=machine, changes=shown, volume=volume)
 
     @classmethod
     def instead(cls, deployment: Deployment, fleet: Fleet, machine: Machine, desired: MachineConfig) -> "Pattern":
         """Return what a machine is made from that takes the place of one which was to have this config."""
-        config = _mounting(deployment, inherited(desired))
+        config = deployment.starting(_mounting(deployment, inherited(desired)))
         return cls(config=config, like=machine, volume=deployment.volume or _volume(fleet, machine))
 
 

@@ -27,7 +27,7 @@ def deploying(fly: FlyClient, app: str, wanted: Deployment | None = None) -> Ite
 
 def _facts(wanted: Deployment) -> dict[str, str | None]:
     strategy = wanted.strategy.name if wanted.strategy else None
-    return {"launch": wanted.launch, "image": wanted.config.image, "strategy": strategy}
+    return {"launch": wanted.launch, "image": wanted.image, "strategy": strategy}
 
 
 def reported(span: Span, report: DeployReport) -> DeployReport:

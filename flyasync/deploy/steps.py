@@ -42,6 +42,7 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.stamp import Stamp
 from flyasync.deploy.volumes import Volumes
 from flyasync.deploy.watching import Watching
 from flyasync.errors import (
@@ -92,7 +93,8 @@ class Steps:
         self._tell = tell
         self._leases = leases
         self._volumes = Volumes(fly, deployment)
-        self._creating = Creating(fly, deployment, tell, self._volumes)
+        self.stamp = Stamp(deployment)
+        self._creating = Creating(fly, deployment, tell, self._volumes, self.stamp)
         self._hedge = Hedge(fly, deployment, tell, self._creating)
         self.watching = Watching(fly, deployment, tell)
         self._opening = asyncio.Lock()
@@ -130,15 +132,20 @@ class Steps:
         """Take note of what was there before."""
         self._volumes.claim(*(volume.id for volume in fleet.volumes))
 
-    async def learn_secrets_version(self) -> None:
-        """Have every machine from now on start with the app's secrets as they are now, or newer.
+    async def learn_secrets_version(self) -> str | None:
+        """Have every machine from now on start with the app's secrets as they are now, or newer; report the outcome.
 
-        The API tells the version of the secrets only to whoever changes them, so they are changed by nothing. Where
-        the token may not do that, machines start with whatever secrets have reached their host.
+        The API shows the version of the secrets only to who changes them, so an empty change is sent. Where the token
+        may not do that, machines start with whatever secrets have reached their host.
         """
-        if self._creating.secrets_version is None:
-            with suppress(FlyError):
-                self._creating.secrets_version = (await self._fly.secrets.update(self._app, {})).version
+        if self.stamp.secrets_version is not None:
+            return None
+        try:
+            version = (await self._fly.secrets.update(self._app, {})).version
+        except FlyError as error:
+            return f"secrets: machines may start with older ones, for their version could not be found out: {error}"
+        self.stamp.demand(version)
+        return f"secrets: machines started with version {version} or newer, as an empty change of them answered"
 
     # Machines are made, taken, changed.
 
@@ -176,7 +183,9 @@ class Steps:
         run.deadline = None
         try:
             was_at_rest = await self._is_at_rest(run)
-            run.machine = await self._persistently(partial(self._modify, run, step))
+            async with self.stamp.in_turn((step.config or self._deployment.tagged).image):
+                run.machine = await self._persistently(partial(self._modify, run, step, run.machine))
+                self.stamp.learn(run.machine)
             if step.launches and was_at_rest:
                 await self._wake(run)
         except NoCapacity as error:
@@ -209,27 +218,30 @@ class Steps:
         else:
             await self._fly.machines.wait(self._app, run.machine_id, timeout=self._deployment.timeout)
 
-    async def _modify(self, run: Run, step: Update) -> Machine:
+    async def _modify(self, run: Run, step: Update, before: Machine | None) -> Machine:
         return await self._fly.machines.modify(
             self._app,
             run.machine_id,
-            partial(self._config, run, step),
+            partial(self._config, run, step, before),
             nonce=self._leases.nonce(run.machine_id),
             skip_launch=None if step.launches or not await self._is_at_rest(run, RESTING | {"created"}) else True,
-            min_secrets_version=self._creating.secrets_version,
+            min_secrets_version=self.stamp.secrets_version,
         )
 
-    def _config(self, run: Run, step: Update, current: MachineConfig) -> MachineConfig:
+    def _config(self, run: Run, step: Update, before: Machine | None, current: MachineConfig) -> MachineConfig:
         """Return what an update sends, from what is there at that moment; the machine is judged by that from now on.
 
         What others have changed since the plan was made is merged; a whole config would undo it, and is refused.
         """
-        if step.config is not None and step.over and not (same(current, step.over) or same(current, step.config)):
-            raise ChangedMeanwhile(run, differences(step.over, current))
-        run.config = step.config
-        if run.config is None:
-            desired = self._deployment.desired(current)
-            run.config = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: self._deployment.launch})
+        if step.config is not None:
+            run.config = self.stamp.on(step.config)
+            if step.over and not (same(current, step.over) or same(current, run.config)):
+                raise ChangedMeanwhile(run, differences(step.over, current))
+            return run.config
+        desired = self._deployment.desired(current)
+        if not self._deployment.only_secrets:  # which is not a release of its own
+            desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: self._deployment.launch})
+        run.config = self.stamp.on(desired, before=before)
         return run.config
 
     async def _persistently(self, attempt: Callable[[], Awaitable[Machine]]) -> Machine:

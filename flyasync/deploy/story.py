@@ -195,6 +195,7 @@ def without_secrets(deployment: Deployment) -> tuple[dict[str, Any], dict[str, A
     withheld: dict[str, Any] = {}
     data = {one.name: unstructure(getattr(deployment, one.name)) for one in fields(Deployment)}
     data["config"] = _without_secrets((), data["config"], withheld)
+    data["unresolved"] = None  # an error's text, which may repeat the image
     if deployment.strategy is not None:
         data["strategy"] = {"name": deployment.strategy.name, **data["strategy"]}
     if deployment.release is not None and tells_a_secret(deployment.release.command):

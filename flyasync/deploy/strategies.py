@@ -11,6 +11,7 @@ from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.group import RESTING, Fate, Member, converged, renewed, verified
 from flyasync.deploy.moves import creation, goal, placed, readiness, retirement, there, update
 from flyasync.deploy.plan import (
+    ONLY_SECRETS,
     Adopt,
     Aim,
     Create,
@@ -89,13 +90,19 @@ def _plan(deployment: Deployment, fleet: Fleet, stages: Iterable[Stage]) -> Plan
     return Plan(
         app=deployment.app,
         launch=deployment.launch,
-        image=str(deployment.config.image),
+        image=deployment.image,
         fallback=deployment.fallback,
-        strategy=deployment.strategy.name if deployment.strategy else None,
+        strategy=_name(deployment),
         group=deployment.group if deployment.strategy else None,
         before=fleet,
         stages=tuple(stage for stage in stages if stage.lanes),
     )
+
+
+def _name(deployment: Deployment) -> str | None:
+    if deployment.only_secrets:
+        return ONLY_SECRETS
+    return deployment.strategy.name if deployment.strategy else None
 
 
 # The launch: it only adds.
@@ -104,7 +111,7 @@ def _plan(deployment: Deployment, fleet: Fleet, stages: Iterable[Stage]) -> Plan
 def _check_config(deployment: Deployment, machine: Machine) -> None:
     if machine.config is not None and not deployment.made(machine):
         raise InvalidInput(
-            f"launch {deployment.launch!r} was made with another config: {machine.name} runs {machine.config.image}; "
+            f"launch {deployment.launch!r} was made with another config: {machine.name} runs {machine.image}; "
             "use another launch for this one, or deploy what it was made with"
         )
 
@@ -431,4 +438,4 @@ def _released(deployment: Deployment, plan: Plan) -> Plan:
 def _base(deployment: Deployment, plan: Plan) -> MachineConfig:
     """Return the config that the release command shares: one that machines of the group will have."""
     tracks = (track for track in (*plan.tracks, *plan.kept) if track.aim in {Aim.SERVE, Aim.REST})
-    return next((inherited(track.config) for track in tracks if track.config), deployment.config)
+    return next((inherited(track.config) for track in tracks if track.config), deployment.tagged)

@@ -9,7 +9,7 @@ from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment, Requirement, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves, tags
 from flyasync.deploy.group import RESTING
-from flyasync.deploy.merge import RETIRED
+from flyasync.deploy.merge import RETIRED, SECRET_CHANGES, changes, differing, observed
 from flyasync.deploy.outcome import Outcome, Run
 from flyasync.deploy.plan import (
     Aim,
@@ -30,8 +30,9 @@ from flyasync.deploy.plan import (
     Update,
 )
 from flyasync.deploy.roles import Role, role
-from flyasync.models.compare import differences, same
+from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.models.image import digest_of
 from flyasync.models.machine import Machine, expected_checks
 
 AGAIN = "-again"
@@ -91,7 +92,7 @@ def way_back(
     )
     return evolve(
         plan,
-        image=next((str(was.then.config.image) for was in back if was.then.config), plan.image),
+        image=next((was.then.image for was in back if was.then.image), plan.image),
         stages=tuple(stage for stage in stages if stage.lanes),
         strategy="undo",
         kept=tuple(track for track in restored if not track.steps),
@@ -117,6 +118,8 @@ def deployment_back(deployment: Deployment, plan: Plan) -> Deployment:
     return evolve(
         deployment,
         config=evolve(deployment.config, image=plan.image),
+        digest=None,
+        unresolved=None,
         counts=dict(counts),
         requirement=Requirement("all"),
         rolls_back=False,
@@ -173,10 +176,11 @@ class _Was:
     @property
     def config(self) -> MachineConfig | None:
         """The config it shall have; one that is made again says so."""
-        if self.now is not None or self.then.config is None:
-            return self.then.config
+        config = observed(self.then)
+        if self.now is not None or config is None:
+            return config
         kept = {key: value for key, value in self.then.metadata.items() if key != RETIRED}
-        return evolve(self.then.config, metadata={LAUNCH: before_launch(self.launch), **kept, RESTORED: self.launch})
+        return evolve(config, metadata={LAUNCH: before_launch(self.launch), **kept, RESTORED: self.launch})
 
     def track(self) -> Track:
         return Track(
@@ -203,7 +207,8 @@ class _Was:
             yield Create(cause=self._cause, config=config, skip_launch=not self.ran, cordoned=bool(self.then.cordoned))
             yield from self._goal()
             return
-        if self.now.config is None or not same(self.now.config, self.then.config):
+        now, then = observed(self.now), observed(self.then)
+        if now is None or then is None or differing(now, then):
             yield from self._update(self.now)
         elif self.ran and (self.is_down or self.now.state == "failed"):
             yield from self._start(self.now)
@@ -214,12 +219,10 @@ class _Was:
         return f"launch {self.launch} is undone"
 
     def _update(self, now: Machine) -> Iterator[Step]:
-        changes = differences(now.config, self.then.config) if now.config and self.then.config else ()
-        shown = tuple(change for change in changes if not change.path.startswith("metadata.flyasync_"))
         yield Update(
             cause=self._cause,
-            changes=shown,
-            config=self.then.config,
+            changes=tuple(each for each in self._changes if each.path not in SECRET_CHANGES),
+            config=self.config,
             over=now.config,
             launches=self.ran and not self.is_down,
         )
@@ -229,6 +232,20 @@ class _Was:
             yield from self._start(now)
         else:
             yield from self._goal()
+
+    @property
+    def _changes(self) -> tuple[Change, ...]:
+        now, then = self.now and observed(self.now), observed(self.then)
+        return changes(now, then) if now and then else ()
+
+    def remarks(self) -> Iterator[str]:
+        """Say what of the machine is not as it was in spite of all."""
+        if self.then.config is None:
+            yield f"{self.then.name}: its config was not known whole, so it stays as it is"
+        elif self.now and digest_of(self.now.image) and self.then.image and digest_of(self.then.image) is None:
+            yield f"{self.then.name}: which digest {self.then.image} was at is not known; the tag may have moved since"
+        if any(each.path in SECRET_CHANGES for each in self._changes):
+            yield f"{self.then.name} starts with the secrets as they are now: older values cannot be restored"
 
     def _start(self, now: Machine) -> Iterator[Step]:
         yield Start(cause=f"it is {now.state}, and was {self.then.state}")
@@ -279,5 +296,4 @@ def _remarks(settled: Iterable[str], back: Iterable[_Was]) -> Iterator[str]:
     if settled:
         yield f"{', '.join(sorted(settled))}: past the point of no return, so what is new there stays"
     for was in back:
-        if was.then.config is None:
-            yield f"{was.then.name}: its config was not known whole, so it stays as it is"
+        yield from was.remarks()

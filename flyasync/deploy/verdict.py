@@ -5,7 +5,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.merge import holds
+from flyasync.deploy.merge import holds, observed
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
@@ -128,7 +128,8 @@ def _proves_nothing(error: FlyError) -> bool:
 
 def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:
     """Say what keeps a machine from being as promised, if anything."""
-    if run.config is None or machine.config is None or not holds(machine.config, run.config):
+    current = observed(machine)
+    if run.config is None or current is None or not holds(current, run.config):
         return "it was made, or changed, with another config"
     may_rest = run.aim is Aim.REST and machine.state != "started" and machine.is_alive
     is_up = may_rest or deployment.is_up(machine, run.config)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from attrs import field, fields, frozen
 
 from flyasync.models.config import MachineConfig
+from flyasync.models.image import digest_of, without_digest
 from flyasync.models.record import Kept, Record
 from flyasync.models.scalars import Autostop, Duration
 from flyasync.models.secrecy import is_secret
@@ -143,5 +144,8 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    """Write a value, cut where it is long; of an image the digest is never cut off."""
+    digest = digest_of(value) if isinstance(value, str) else None
+    text = json.dumps(without_digest(value) if digest else value, ensure_ascii=False)
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return f'{text.removesuffix(chr(34))}@{digest}"' if digest else text

@@ -1,19 +1,27 @@
 """Image references such as `registry.fly.io/web:v2@sha256:…`: a name that may move, and the digest that does not."""
 
+import re
+from typing import Final
+
+# An @ may also come before, as in a URL with a password.
+_DIGEST: Final = re.compile(r"@(sha\d+:[0-9a-fA-F]+)$")
+
 
 def digest_of(image: str | None) -> str | None:
     """Return the digest that a reference states, if it states one."""
-    return (image or "").partition("@")[2] or None
+    found = _DIGEST.search(image or "")
+    return found[1] if found else None
 
 
 def without_digest(image: str) -> str:
     """Return a reference without the digest that it may state, such as `registry.fly.io/web:v2`."""
-    return image.partition("@")[0]
+    return _DIGEST.sub("", image)
 
 
 def at_digest(image: str, digest: str | None) -> str:
     """Return a reference with this digest, if it is known; one that states its own is returned as it is."""
-    return f"{image}@{digest}" if digest and not digest_of(image) else image
+    pinned = f"{image}@{digest}"
+    return pinned if digest and digest_of(pinned) == digest and not digest_of(image) else image
 
 
 def runs(observed: str | None, desired: str | None) -> bool:

@@ -20,7 +20,7 @@ from flyasync.cli.bulk_order import BulkOrder
 from flyasync.cli.bulk_rows import read
 from flyasync.emulator import Emulator
 from flyasync.models.machine import GONE
-from tests.cli.driver import events, flyasync, served
+from tests.cli.driver import events, flyasync, served, tags
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -85,11 +85,11 @@ class Street:
         found: dict[str, list[str]] = {name: [] for name in self.emulator.world.apps}
         for machine in self.emulator.world.machines.values():
             if machine.state not in GONE:
-                found[machine.app].append(f"{machine.config['image']} in {machine.region}")
+                found[machine.app].append(f"{tags(machine.config['image'])} in {machine.region}")
         return {app: sorted(machines) for app, machines in found.items()}
 
     def changes(self) -> int:
-        return sum(entry.method != "GET" for entry in self.emulator.log)
+        return sum(entry.method != "GET" and entry.action != "graphql" for entry in self.emulator.log)
 
 
 @contextmanager

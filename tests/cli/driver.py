@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from io import BytesIO, StringIO
@@ -37,6 +38,11 @@ def events(text: str) -> list[dict[str, Any]]:
 
 def order(*regions: str, **options: Any) -> Order:
     return Order(builder=DeployBuilder("web").to_regions(*regions).with_image("nginx").with_launch("v1"), **options)
+
+
+def tags(text: str) -> str:
+    """Give a text with images by their tags alone: without the digests that a deploy pins them to."""
+    return re.sub(r"@sha256:[0-9a-f]{64}", "", text)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.apps import create
 from flyasync.models.machine import GONE
 from tests.cli.bulk_driver import names, table
-from tests.cli.driver import flyasync
+from tests.cli.driver import flyasync, tags
 
 PATIENCE = 60.0
 """Real seconds after which a test gives up: far more than any of them takes."""
@@ -72,7 +72,7 @@ class Town:
         found: dict[str, list[str]] = {name: [] for name in self.emulator.world.apps}
         for machine in self.emulator.world.machines.values():
             if machine.state not in GONE:
-                found[machine.app].append(f"{machine.config['image']} in {machine.region}")
+                found[machine.app].append(f"{tags(machine.config['image'])} in {machine.region}")
         return {app: sorted(those) for app, those in found.items()}
 
 

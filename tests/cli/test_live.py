@@ -18,7 +18,7 @@ from flyasync.deploy.events import Planned, Progress
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
 from flyasync.emulator import Fault
-from tests.cli.driver import Terminal, account, order
+from tests.cli.driver import Terminal, account, order, tags
 
 WHY = 'lhr has no room (region): "could not find a candidate host" (HTTP 422 insufficient_capacity, request 01K)'
 
@@ -133,7 +133,7 @@ async def test_a_dry_run_in_a_terminal_is_the_plan() -> None:
     out = Terminal()
     async with watching(Screen(out)) as screen:
         assert await roll_out(order("iad", is_dry=True, rehearsal=Rehearsal()), screen) == 0
-    assert out.getvalue().startswith("web, launch v1: create 1 of nginx\n")
+    assert tags(out.getvalue()).startswith("web, launch v1: create 1 of nginx\n")
 
 
 async def test_only_a_terminal_gets_rows() -> None:

@@ -17,7 +17,7 @@ from flyasync.cli.wording import Setting
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault
 from flyasync.wire import credentials
-from tests.cli.driver import account, events, order
+from tests.cli.driver import account, events, order, tags
 
 
 class Streams:
@@ -93,7 +93,7 @@ async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.Mon
         await roll_out(order("iad"), streams.json)
         assert await roll_out(order("iad", "lhr"), streams.lines) == 0
         await roll_out(order("iad"), streams.json)
-    assert "create 1 of nginx, adopt 1 in iad, lhr" in streams.out.getvalue()
+    assert "create 1 of nginx, adopt 1 in iad, lhr" in tags(streams.out.getvalue())
     assert '"step": "adopt"' in streams.out.getvalue()
 
 

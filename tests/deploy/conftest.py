@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flyasync import DeployBuilder, Emulator, FlyClient
+from flyasync import DeployBuilder, Emulator, FlyClient, Machine
+from flyasync.models.image import without_digest
 
 World = Callable[..., AbstractAsyncContextManager[tuple[Emulator, FlyClient]]]
 
@@ -30,3 +31,8 @@ def base() -> DeployBuilder:
 def total(emulator: Emulator, action: str) -> int:
     """Count the requests of one action, whoever they were for."""
     return sum(count for (name, _), count in emulator.counts().items() if name == action)
+
+
+def tag(machine: Machine) -> str:
+    """Give the image that a machine runs, without the digest."""
+    return without_digest(str(machine.image))

@@ -27,7 +27,7 @@ class Asked:
 class Relay:
     """Passes requests on; one of a method in `instead` gets that answer, and goes no further.
 
-    `edit` may change the body of a request on its way.
+    `edit` may change the body of a request on its way, `show` what is answered.
     """
 
     url: str
@@ -35,6 +35,7 @@ class Relay:
     asked: list[Asked] = Factory(list)
     instead: dict[str, Any] = Factory(dict)
     edit: Callable[[str, dict[str, Any]], None] | None = None
+    show: Callable[[Any], Any] | None = None
 
     def bodies(self, line: str) -> list[Any]:
         """Give the bodies of the requests whose method and path begin so."""
@@ -53,6 +54,8 @@ class Relay:
             request.method, self.url + request.raw_path, data=body or None, headers=headers
         ) as answer:
             said = await answer.read()
+            if self.show and answer.content_type == "application/json":
+                said = json.dumps(self.show(json.loads(said))).encode()
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP}
             line = f"{request.method} {request.path}"
             self.asked.append(Asked(line, await request.json() if body else None, answer.status, dict(request.query)))

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from flyasync import Check, DeployBuilder, Fault, FlyClient, Machine, MachineConfig, Restart, Result
 from flyasync.testing import mock_machine
-from tests.deploy.conftest import total, world
+from tests.deploy.conftest import tag, total, world
 from tests.deploy.relay import relayed
 
 APP = DeployBuilder("web").to_regions("iad", "lhr").count(2).with_image("nginx:1").rolling().smoke_check(0)
@@ -38,7 +38,7 @@ async def states(fly: FlyClient) -> dict[str, tuple[str, str]]:
 
 
 def image(machine: Machine) -> str:
-    return str(machine.config and machine.config.image)
+    return tag(machine)
 
 
 async def bring(fly: FlyClient, name: str, state: str) -> Machine:
@@ -180,7 +180,7 @@ async def test_a_crash_loop_fails_fast_with_the_exit_and_the_last_lines() -> Non
         emulator.faults.add(Fault(does="crash", image="nginx:2", exit_code=137, seconds=0.5))
         deploy = asyncio.ensure_future(NEW.smoke_check(10).execute(fly))
         updated = asyncio.Event()
-        emulator.on_change(lambda machine: updated.set() if machine.config["image"] == "nginx:2" else None)
+        emulator.on_change(lambda machine: updated.set() if machine.config["image"].startswith("nginx:2@") else None)
         await updated.wait()
         emulator.write_log("web", "out of luck", machine_id=(await named(fly, "app-iad-1")).id)
         report = await deploy

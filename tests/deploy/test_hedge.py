@@ -6,6 +6,7 @@ import pytest
 
 from flyasync import DeployBuilder, Emulator, Event, Fault, Finished, Phase, Progress, Result
 from flyasync.emulator.records import Machine
+from flyasync.models.image import without_digest
 from tests.deploy.conftest import total, world
 
 STUCK = Fault(does="stay_starting", name="app-lhr-2", times=1)
@@ -161,7 +162,9 @@ async def test_a_rival_of_a_green_machine_is_outside_routing_until_all_are_let_i
 
         def look(machine: Machine) -> None:
             if machine.name == "app-lhr-5-hedge" and not machine.is_cordoned:
-                green = (one for one in emulator.world.machines.values() if one.config["image"] == "nginx:2")
+                green = (
+                    one for one in emulator.world.machines.values() if without_digest(one.config["image"]) == "nginx:2"
+                )
                 too_early.extend(one.name for one in green if one.state in {"created", "starting"})
 
         emulator.on_change(look)

@@ -27,6 +27,7 @@ from flyasync.deploy.story import Before, Story
 from flyasync.deploy.strategy import Rolling
 from flyasync.deploy.undo import RESTORED
 from flyasync.models.action import MachineVersion
+from flyasync.models.image import at_digest, without_digest
 from flyasync.models.machine import Machine
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world
@@ -38,7 +39,7 @@ IN_PLACE = {"rolling": V2.rolling(), "canary": V2.canary(soak=0), "immediate": V
 
 
 def shown(emulator: Emulator) -> Mapping[str, str]:
-    return {name: str(what[-1]["image"]) for name, what in fleet(emulator).items()}
+    return {name: without_digest(what[-1]["image"]) for name, what in fleet(emulator).items()}
 
 
 # What is undone, and how.
@@ -54,7 +55,7 @@ async def test_each_machine_goes_back_to_the_config_it_had(name: str) -> None:
         assert fleet(emulator) == before
         assert not emulator.refused_by_limit()
     assert report.ok, str(report)
-    assert (report.strategy, report.launch, report.image) == ("undo", "v2", "shop:1")
+    assert (report.strategy, report.launch, without_digest(report.image)) == ("undo", "v2", "shop:1")
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
@@ -234,9 +235,16 @@ async def test_a_machine_of_no_launch_comes_back_too(how: str) -> None:
 
 
 def _by_hand(emulator: Emulator) -> Any:
-    """What is there, without the launch that a machine gets which is made again."""
+    """What is there, without the launch that a machine gets which is made again, and with the digest that it runs."""
     return {
-        name: (*what, {**config, "metadata": {**config["metadata"], LAUNCH: None}})
+        name: (
+            *what,
+            {
+                **config,
+                "metadata": {**config["metadata"], LAUNCH: None},
+                "image": at_digest(config["image"], emulator.world.images.digest(config["image"])),
+            },
+        )
         for name, (*what, config) in fleet(emulator).items()
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 import pytest
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, LeaseHeld, Result
+from flyasync.models.image import without_digest
 from tests.deploy.conftest import world
 
 APP = DeployBuilder("web").to_regions("iad", "lhr").count(2).with_image("nginx:1").rolling().smoke_check(0)
@@ -23,7 +24,7 @@ def held(emulator: Emulator) -> list[str]:
 
 def images(emulator: Emulator) -> Counter[tuple[str, str]]:
     there = (machine for machine in emulator.world.machines.values() if machine.state not in GONE)
-    return Counter((machine.region, machine.config["image"]) for machine in there)
+    return Counter((machine.region, without_digest(machine.config["image"])) for machine in there)
 
 
 def changed(emulator: Emulator, since: int = 0) -> list[str]:

@@ -11,6 +11,7 @@ from flyasync.deploy.release import RELEASE_GROUP, ReleaseCommand
 from flyasync.emulator import Output
 from flyasync.models.config import Init
 from flyasync.models.container import StopConfig
+from flyasync.models.image import without_digest
 from tests.deploy.conftest import total, world
 from tests.deploy.relay import relayed
 
@@ -25,7 +26,11 @@ def migrate(**output: Any) -> dict[str, Output]:
 
 def images(emulator: Emulator) -> list[str]:
     gone = {"destroying", "destroyed"}
-    return sorted(machine.config["image"] for machine in emulator.world.machines.values() if machine.state not in gone)
+    return sorted(
+        without_digest(machine.config["image"])
+        for machine in emulator.world.machines.values()
+        if machine.state not in gone
+    )
 
 
 def changes(emulator: Emulator) -> int:
@@ -69,7 +74,7 @@ async def test_its_machine_has_what_the_app_has_and_serves_nobody() -> None:
     assert first["name"] == "release-app"
     assert config["init"]["cmd"] == ["bin/migrate", "--all"]
     assert config["env"] == {"A": "1", "RELEASE_COMMAND": "1"}
-    assert config["image"] == "nginx:2"
+    assert without_digest(config["image"]) == "nginx:2"
     assert config["guest"] == {"cpus": 2, "memory_mb": 512}
     assert config["restart"] == {"policy": "no"}
     assert config["auto_destroy"] is True

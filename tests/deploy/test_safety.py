@@ -20,6 +20,7 @@ from flyasync import (
     RetryPolicy,
     Service,
 )
+from flyasync.models.image import without_digest
 from tests.deploy.conftest import world
 
 CHECKED = (
@@ -36,7 +37,11 @@ GONE = {"destroying", "destroyed"}
 
 def alive(emulator: Emulator) -> dict[str, str]:
     """Name the machines that are there, with their images."""
-    return {each.name: each.config["image"] for each in emulator.world.machines.values() if each.state not in GONE}
+    return {
+        each.name: without_digest(each.config["image"])
+        for each in emulator.world.machines.values()
+        if each.state not in GONE
+    }
 
 
 def watched(emulator: Emulator) -> dict[str, int]:

@@ -29,9 +29,10 @@ from flyasync.deploy.plan import Aim, Create, Plan
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import Rolling
 from flyasync.deploy.undo import RESTORED, deployment_back, undo, way_back
+from flyasync.models.image import without_digest
 from flyasync.models.machine import GONE
 from flyasync.testing import mock_machine
-from tests.deploy.conftest import world
+from tests.deploy.conftest import tag, world
 
 # By plan text.
 
@@ -282,7 +283,7 @@ async def test_a_deploy_that_fails_leaves_everything_as_it_was(name: str) -> Non
     assert report.rollback is not None
     assert report.rollback.ok, str(report)
     assert report.rollback.strategy == "undo"
-    assert report.rollback.image == "shop:1"
+    assert report.rollback.image == f"shop:1@{emulator.world.images.digest('shop:1')}"
     assert "rolled back, and all is as it was" in str(report)
 
 
@@ -330,7 +331,7 @@ async def test_past_the_point_of_no_return_a_bluegreen_stays() -> None:
         await settled(fly, V1.immediate())
         emulator.faults.add(stuck)
         report = await V2.bluegreen().execute(fly)
-        new = [each for each in await fly.machines.list("web") if each.config and each.config.image == "shop:2"]
+        new = [each for each in await fly.machines.list("web") if tag(each) == "shop:2"]
     assert not report.ok
     assert report.rollback is None
     assert len(new) == 6
@@ -347,7 +348,7 @@ async def test_waves_past_the_point_of_no_return_stay_and_the_others_come_back()
     assert {name: what for name, what in after.items() if what[0] != "iad"} == {
         name: what for name, what in before.items() if what[0] != "iad"
     }
-    assert [what[-1]["image"] for what in after.values() if what[0] == "iad"] == ["shop:2", "shop:2"]
+    assert [without_digest(what[-1]["image"]) for what in after.values() if what[0] == "iad"] == ["shop:2", "shop:2"]
     assert report.rollback is not None
     assert not report.rollback.ok
     assert "rolled back, but not all of it" in str(report)

@@ -210,6 +210,12 @@ def test_a_long_value_is_cut() -> None:
     assert len(change.line()) < 100
 
 
+def test_of_a_long_image_the_digest_is_not_cut_off() -> None:
+    digest = f"sha256:{'5' * 64}"
+    (change,) = differences(MachineConfig(), MachineConfig(image=f"{'x' * 500}@{digest}"))
+    assert change.line().endswith(f'x…@{digest}"')
+
+
 def test_unknown_keys_count() -> None:
     old = MachineConfig(image="a", extra={"novel": {"a": 1}})
     assert not same(old, evolve(old, extra={}))

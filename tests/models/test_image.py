@@ -12,6 +12,8 @@ WEB = "registry.fly.io/web:v2"
         (WEB, WEB, None),
         (f"{WEB}@sha256:ab", WEB, "sha256:ab"),
         ("localhost:5000/web@sha256:ab", "localhost:5000/web", "sha256:ab"),
+        ("https://user:word@host:5000", "https://user:word@host:5000", None),
+        ("https://user:word@host:5000/web@sha512:ab", "https://user:word@host:5000/web", "sha512:ab"),
     ],
 )
 def test_a_reference_is_a_name_and_perhaps_a_digest(image: str, name: str, digest: str | None) -> None:
@@ -21,6 +23,11 @@ def test_a_reference_is_a_name_and_perhaps_a_digest(image: str, name: str, diges
 
 def test_a_stated_digest_stays() -> None:
     assert at_digest(f"{WEB}@sha256:ab", "sha256:cd") == f"{WEB}@sha256:ab"
+
+
+@pytest.mark.parametrize("digest", [None, "", "latest", "r/x", "sha256:xyz"])
+def test_what_is_not_a_digest_is_left_out(digest: str | None) -> None:
+    assert at_digest(WEB, digest) == WEB
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""From what is asked for to a plan: observe, resolve the image, decide."""
+
+import asyncio
+from collections.abc import Collection
+from typing import cast
+
+from attrs import evolve, frozen
+
+from flyasync.api.client import FlyClient
+from flyasync.deploy.addresses import lacking_address
+from flyasync.deploy.decide import decide
+from flyasync.deploy.deployment import Deployment
+from flyasync.deploy.fleet import Fleet
+from flyasync.deploy.observe import check_regions, observe
+from flyasync.deploy.plan import Decision
+from flyasync.errors import FlyError
+from flyasync.models.image import digest_of
+
+PATIENCE = 5.0
+"""Seconds for which the digest of a tag is asked for before the deploy goes on without."""
+
+
+class Planner:
+    """Plans one deploy, anew each time; the image's tag is resolved once, alongside the first reads."""
+
+    def __init__(self, fly: FlyClient, deployment: Deployment) -> None:
+        self._fly = fly
+        self._deployment = deployment
+
+    async def decide(self, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Decision:
+        """Decide what to do now; raises NotFound when there is no such app, InvalidInput for what cannot be done.
+
+        `unlisted` are ids of machines that a list has lacked.
+        """
+        asked = self._deployment
+        fleet, wrong, remarks, _ = await asyncio.gather(
+            observe(self._fly, asked, by_id=by_id, unlisted=unlisted),
+            check_regions(self._fly, asked),
+            lacking_address(self._fly, asked.app, asked.config),
+            self._resolve(),
+            return_exceptions=True,
+        )
+        for outcome in (wrong, fleet, remarks):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        decision = decide(self._deployment, cast("Fleet", fleet))
+        remarks = (*decision.plan.remarks, *cast("tuple[str, ...]", remarks))
+        return evolve(decision, plan=evolve(decision.plan, remarks=remarks))
+
+    async def _resolve(self) -> None:
+        """Find out which digest the image's tag is at, or why that is not to be found out."""
+        wanted = self._deployment
+        if wanted.config.image and not (digest_of(wanted.image) or wanted.unresolved):
+            found = await resolved(self._fly, wanted.app, wanted.config.image)
+            self._deployment = evolve(wanted, digest=found.digest, unresolved=found.trouble)
+
+
+@frozen
+class Resolution:
+    """The digest that a tag is at, or the `trouble` that hides it."""
+
+    digest: str | None = None
+    trouble: str | None = None
+
+
+async def resolved(fly: FlyClient, app: str, image: str) -> Resolution:
+    """Resolve the tag of an image, within `PATIENCE` seconds; raises nothing that a deploy would end for."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return Resolution(digest=digest_of(await fly.images.resolve(app, image)))
+    except TimeoutError:
+        return Resolution(trouble=f"there was no answer within {PATIENCE:g} s")
+    except FlyError as error:
+        return Resolution(trouble=str(error))
