@@ -15,6 +15,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import GROUP, Deployment
 from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
+from flyasync.deploy.freshness import fetch
 from flyasync.deploy.group import RESTING
 from flyasync.deploy.merge import REPLACED_IMAGE, REPLACES, RETIRED, unmanaged_metadata
 from flyasync.deploy.observe import observe
@@ -26,7 +27,7 @@ from flyasync.errors import InvalidInput, NotFound
 from flyasync.models.action import MachineVersion
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import runs
-from flyasync.models.machine import CheckStatus, Machine, expected_checks
+from flyasync.models.machine import GONE, CheckStatus, Machine, expected_checks
 
 
 @frozen(kw_only=True)
@@ -145,7 +146,19 @@ async def undoing(
     undone = launch or history.last()
     if undone is None:
         raise InvalidInput(f"no machine of the group {asked.group} of {asked.app} tells of a launch: nothing to undo")
+    replaced = await _replaced(fly, asked.app, members, undone, known={each.id for each in (*fleet.machines, *dead)})
+    history = evolve(history, dead=(*dead, *replaced))
     return undo_launch(evolve(asked, launch=undone, secrets=fleet.secrets), fleet, history, story)
+
+
+async def _replaced(
+    fly: FlyClient, app: str, members: Iterable[Machine], launch: str, *, known: AbstractSet[str]
+) -> list[Machine]:
+    """Fetch the machines whose place a launch gave to others, where no list shows them: these say which they are."""
+    made = (tags(machine) for machine in members if tags(machine).get(LAUNCH) == launch)
+    ids = {marks[REPLACES] for marks in made if REPLACES in marks} - known
+    found = await asyncio.gather(*(fetch(fly, app, each) for each in sorted(ids)))
+    return [machine for machine in found if machine and machine.state in GONE and RETIRED in tags(machine)]
 
 
 def _members(fleet: Fleet, group: str, launch: str | None) -> Sequence[Machine]:

@@ -31,6 +31,7 @@ from flyasync.models.image import at_digest, without_digest
 from flyasync.models.machine import Machine
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world
+from tests.deploy.relay import relayed
 from tests.deploy.test_undo import BASE, SICK, V1, V2, fleet, settled
 
 APP = DeployBuilder("web").process_group("app")
@@ -56,6 +57,22 @@ async def test_each_machine_goes_back_to_the_config_it_had(name: str) -> None:
         assert not emulator.refused_by_limit()
     assert report.ok, str(report)
     assert (report.strategy, report.launch, without_digest(report.image)) == ("undo", "v2", "shop:1")
+
+
+def without_the_gone(answer: Any) -> Any:
+    return [each for each in answer if each.get("state") != "destroyed"] if isinstance(answer, list) else answer
+
+
+async def test_machines_that_a_bluegreen_replaced_are_read_by_their_ids_where_no_list_shows_them() -> None:
+    async with world(seed=1) as (emulator, _), relayed(emulator) as (relay, fly):
+        await settled(fly, V1.immediate())
+        before = shown(emulator)
+        await settled(fly, V2.bluegreen(drain=0))
+        await asyncio.sleep(30)
+        relay.show = without_the_gone
+        report = await APP.undo(fly)
+        assert shown(emulator) == before
+    assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
