@@ -104,6 +104,7 @@ DAYS: dict[str, Day] = {
     "asleep, no pass": Day(fleet=ASLEEP, faults=NO_PASS),
     "all asleep": Day(fleet=ALL_ASLEEP, count=EACH),
     "all asleep, no pass": Day(fleet=ALL_ASLEEP, count=EACH, faults=NO_PASS),
+    "all asleep, cancelled": Day(fleet=ALL_ASLEEP, count=EACH, is_cancelled=True),
     "odd": Day(fleet=ODD),
     "odd, no pass": Day(fleet=ODD, faults=NO_PASS),
 }

@@ -121,7 +121,8 @@ class DeployBuilder(Settings):
 
         Cancelled, it creates no further machine, hears creates under way out (as long as one exchange may take), looks
         at what is there, tells it as the event `Finished`, and raises the cancellation on. Machines that are up stay
-        up, and leases are given back. A second cancellation cuts this short.
+        up, except those that were started only to be verified, and leases are given back. A second cancellation cuts
+        this short.
         """
         deployment = self.deployment()
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, deployment) as span:

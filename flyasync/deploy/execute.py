@@ -34,7 +34,7 @@ from flyasync.errors import FlyError, WaitFailed
 from flyasync.models.machine import GONE, Machine
 
 LAST_LOOK = 30.0
-"""Seconds that the last look of a cancelled deploy may take."""
+"""Seconds that the last look of a cancelled deploy may take, and before it the return of what it only verified."""
 
 
 class Execution:
@@ -170,6 +170,11 @@ class Execution:
         except FlyError as error:
             await self._fail(run, error)
             await self._steps.give_rest(track.steps, run)
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LOOK):
+                    await self._steps.give_rest(track.steps, run)
+            raise
         self.journal.ended(run)
 
     async def _fail(self, run: Run, error: FlyError) -> None:

@@ -364,7 +364,7 @@ class Steps:
         self._tell(run, Phase.SETTLED, None)
 
     async def give_rest(self, steps: Iterable[Step], run: Run) -> None:
-        """Return a machine that was started only to verify it, and has failed, as far as that can be done."""
+        """Return a machine that was started only to verify it, and was not seen up, as far as that can be done."""
         for step in steps:
             if isinstance(step, Return) and run.machine:
                 with suppress(FlyError):

@@ -131,6 +131,19 @@ async def test_where_another_machine_of_the_group_runs_none_is_started() -> None
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize("after", [1, 2, 4, 8, 12])
+async def test_a_deploy_that_is_cancelled_leaves_nothing_running_that_it_only_verified(after: float) -> None:
+    async with world(seed=1, latency=(0.1, 0.3)) as (emulator, fly):
+        await stopped(fly, PROXIED)
+        deploy = asyncio.ensure_future(PROXIED.with_image("shop:2").execute(fly))
+        await asyncio.sleep(after)
+        deploy.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await deploy
+        await asyncio.sleep(10)
+        assert {state for _, state in shown(emulator)} == {"stopped"}
+
+
 async def test_nothing_to_do_needs_nothing_verified() -> None:
     async with world(seed=1) as (emulator, fly):
         await stopped(fly, PROXIED)
