@@ -139,6 +139,12 @@ def _secrets(current: MachineConfig, desired: MachineConfig) -> Iterator[Change]
         yield Change(SECRET_CHANGES[1], had, demanded)
 
 
+def has_secrets(current: MachineConfig, desired: MachineConfig) -> bool:
+    """Whether a machine has the marks of the secrets that `desired` states; one without any has not."""
+    is_marked = _mark(desired, SECRETS) is None or _mark(current, SECRETS) is not None
+    return is_marked and not any(_secrets(current, desired))
+
+
 def _mark(config: MachineConfig, key: str) -> str | None:
     return (config.metadata or {}).get(key)
 

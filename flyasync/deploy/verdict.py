@@ -5,7 +5,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.merge import holds, observed
+from flyasync.deploy.merge import has_secrets, holds, observed
 from flyasync.deploy.outcome import Outcome, Phase, Run
 from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
@@ -131,6 +131,8 @@ def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
         return "it was made, or changed, with another config"
+    if deployment.strategy and not has_secrets(current, run.config):  # a launch changes no machine for its secrets
+        return "it has not been updated with the secrets as they are"
     may_rest = run.aim is Aim.REST and machine.state != "started" and machine.is_alive
     is_up = may_rest or deployment.is_up(machine, run.config)
     return None if is_up else _how_it_is(machine)

@@ -246,6 +246,24 @@ async def test_the_first_one_that_fails_ends_it() -> None:
         assert len(before.items() - (await versions(fly)).items()) == 1
 
 
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("does", ["refuse", "cut"])
+async def test_a_machine_that_was_not_updated_is_not_reported_to_have_them(does: str, *, marked: bool) -> None:
+    async with world(seed=1) as (emulator, fly):
+        if marked:
+            await fly.secrets.set("web", "A", "1")
+            assert (await APP.execute(fly)).ok
+        else:
+            await foreign(fly, "one", "two", "three", "four")
+        await fly.secrets.set("web", "A", "2")
+        before = await versions(fly)
+        emulator.faults.add(Fault(does=does, action="updateMachine", status=500, after=1))
+        report = await ONLY.execute(fly)
+        assert len(before.items() - (await versions(fly)).items()) == 1
+    assert not report.ok, str(report)
+    assert len(report.running) == 1
+
+
 async def test_it_is_not_a_release_to_be_undone() -> None:
     async with world(seed=1) as (_, fly):
         await fly.secrets.set("web", "A", "1")
