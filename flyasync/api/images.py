@@ -8,6 +8,7 @@ from flyasync.api.graphql import GraphQL
 from flyasync.errors import Unreadable
 from flyasync.models.image import at_digest, digest_of
 from flyasync.models.lint import check_image, refuse
+from flyasync.models.secrecy import without_passwords
 
 RESOLVE: Final = (
     "query ResolveImage($app: String!, $image: String!) { app(name: $app) { image(ref: $image) { digest } } }"
@@ -39,5 +40,6 @@ class Images:
             digest = None
         resolved = at_digest(image, digest if isinstance(digest, str) else None)
         if resolved == image:
-            raise Unreadable("images.resolve", app, f"the answer names no digest of {image}")
+            what = f"the answer names no digest of {without_passwords(image)}"
+            raise Unreadable("images.resolve", app, what, may_have_happened=False)
         return resolved

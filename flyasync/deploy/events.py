@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.converters import optional
 
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
+from flyasync.models.secrecy import without_passwords
 
 
 @frozen(kw_only=True)
@@ -33,7 +35,7 @@ class Progress:
     region: str
     phase: Phase
     machine_id: str | None = None
-    detail: str | None = None
+    detail: str | None = field(default=None, converter=optional(without_passwords))
     remaining: Estimate | None = None
 
     @property

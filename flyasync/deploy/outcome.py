@@ -5,6 +5,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from attrs import define, field, frozen
+from attrs.converters import optional
 
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import VolumeWanted, Wanted
@@ -14,6 +15,7 @@ from flyasync.deploy.plan import Aim
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import ExitEvent, Machine
+from flyasync.models.secrecy import without_passwords
 
 
 class Phase(StrEnum):
@@ -52,7 +54,7 @@ class Moment:
     at: float
     phase: Phase
     region: str
-    detail: str | None = None
+    detail: str | None = field(default=None, converter=optional(without_passwords))
 
 
 @define(eq=False)

@@ -11,6 +11,7 @@ from flyasync.deploy.fleet import Fleet
 from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import digest_of
+from flyasync.models.secrecy import all_without_passwords, without_passwords
 from flyasync.text import readable
 
 
@@ -336,14 +337,14 @@ class Plan:
 
     app: str
     launch: str
-    image: str
+    image: str = field(converter=without_passwords)
     fallback: Fallback
     stages: tuple[Stage, ...]
     strategy: str | None = None
     group: str | None = None
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
     estimate: Estimate | None = None
 
     @property

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import serves
@@ -16,6 +17,7 @@ from flyasync.deploy.verdict import Failure, Result, judged
 from flyasync.errors import DeployFailed
 from flyasync.models.convert import structure, unstructure
 from flyasync.models.machine import Machine, machine_host
+from flyasync.models.secrecy import all_without_passwords, without_passwords
 from flyasync.text import readable
 
 
@@ -39,7 +41,7 @@ class MachineReport:
     id: str | None = None
     state: str | None = None
     host: str | None = None
-    image: str | None = None
+    image: str | None = field(default=None, converter=optional(without_passwords))
     serves: bool = False
     adopted: bool = False
     refusals: tuple[Refusal, ...] = ()
@@ -172,7 +174,7 @@ class DeployReport:
 
     app: str
     launch: str
-    image: str
+    image: str = field(converter=without_passwords)
     require: str
     needed: int
     regions: tuple[RegionReport, ...]
@@ -183,7 +185,7 @@ class DeployReport:
     strategy: str | None = None
     release: MachineReport | None = None
     rollback: "DeployReport | None" = None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
     others: tuple[MachineReport, ...] = ()
     closed_by: Cause | None = None
     stray_volumes: tuple[str, ...] = ()

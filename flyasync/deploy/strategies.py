@@ -35,6 +35,7 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.lint import Finding, lint_groups
 from flyasync.models.machine import GONE, Machine, expected_checks
+from flyasync.models.secrecy import without_passwords
 
 
 def plan(deployment: Deployment, fleet: Fleet) -> Plan:
@@ -111,8 +112,8 @@ def _name(deployment: Deployment) -> str | None:
 def _check_config(deployment: Deployment, machine: Machine) -> None:
     if machine.config is not None and not deployment.made(machine):
         raise InvalidInput(
-            f"launch {deployment.launch!r} was made with another config: {machine.name} runs {machine.image}; "
-            "use another launch for this one, or deploy what it was made with"
+            f"launch {deployment.launch!r} was made with another config: {machine.name} runs "
+            f"{without_passwords(str(machine.image))}; use another launch for this one, or deploy what it was made with"
         )
 
 

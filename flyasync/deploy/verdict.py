@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.merge import has_secrets, holds, observed
@@ -11,6 +11,7 @@ from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
 from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
 from flyasync.models.machine import Machine
+from flyasync.models.secrecy import without_passwords
 
 
 class Result(StrEnum):
@@ -34,7 +35,7 @@ class Failure:
     """An error, in words that survive being written down."""
 
     kind: str
-    message: str
+    message: str = field(converter=without_passwords)
     status: int | None = None
     code: str | None = None
     request_id: str | None = None

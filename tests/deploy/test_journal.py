@@ -194,7 +194,7 @@ async def test_no_line_repeats_what_is_withheld(path: Path, strategy: str, image
     )
     async with world(seed=1, faults=[echo]) as (_, fly):
         await builder.with_launch("v1").with_image(image.format("hunter1secret")).execute(fly)
-        await (
+        report = await (
             builder.with_launch("v2")
             .with_image(image.format("hunter2secret"))
             .with_env(NAME="abcdefgh")
@@ -204,6 +204,8 @@ async def test_no_line_repeats_what_is_withheld(path: Path, strategy: str, image
     assert lines(path)[0]["what"] == "planned"
     for secret in ("hunter1secret", "hunter2secret", "abcdefgh"):
         assert secret not in text_of(path)
+    for secret in ("hunter1secret", "hunter2secret"):
+        assert secret not in f"{report}{report.to_dict()}{report.to_html()}"
 
 
 async def test_a_deploy_goes_on_only_at_the_api_where_it_began(path: Path) -> None:
