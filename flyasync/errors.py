@@ -123,6 +123,12 @@ class CallFailed(FlyError):
         if advice is not None:
             self.advice = advice
 
+    def explained(self, advice: str, *, message: str | None = None) -> Self:
+        """Return this error with advice, and a message if given, of a caller that knows more than the API says."""
+        self.advice = advice
+        self.message = self.message if message is None else brief(message)
+        return self
+
     def _text(self) -> str:
         said = f"{self.operation} {self.identifier}: {self.message}{self._details()}"
         return ". ".join(filter(None, [said, self.doubt if self.may_have_happened else self.relief, self.advice]))

@@ -56,7 +56,7 @@ class Apps:
             made = await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
         except FlyError as error:
             if isinstance(error, NameTaken):
-                error.advice = f"Choose another name than {app!r}; it is one namespace for all of Fly.io"
+                error.explained(f"Choose another name than {app!r}; it is one namespace for all of Fly.io")
             if not error.may_have_happened:
                 raise
             made = await self._made(app, org_slug, error)
@@ -99,7 +99,7 @@ class Apps:
         try:
             return await self._caller.read(request("apps.get", app, to="GET apps/{}", repeat=Repeat.ANYTIME), App)
         except Forbidden as taken:
-            taken.advice = (
+            taken.explained(
                 f"The name {app!r} is taken: if the app is not yours, choose another name; if it is, this token does "
                 "not cover it"
             )

@@ -125,10 +125,9 @@ class Once:
             raise taken
         if _tag(machine, LAUNCH) != creation.launch:
             creation.may_have_happened = False
-            taken.advice = (
+            raise taken.explained(
                 f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
             )
-            raise taken
         creation.adopted = _tag(machine, CREATION) != creation.id
         return machine
 

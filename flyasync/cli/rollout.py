@@ -113,5 +113,4 @@ async def _plan(order: Order, fly: FlyClient, display: Display, wanted: Deployme
 
 def _advised(error: NotFound, order: Order) -> NotFound:
     or_create = "" if order.undoes else " To create the app first, add: --create-app ORG"
-    error.advice = f"Is the app's name right?{or_create}"
-    return error
+    return error.explained(f"Is the app's name right?{or_create}")

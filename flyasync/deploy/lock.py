@@ -118,9 +118,8 @@ class Leases:
         lease = await self._look(machine_id)
         is_kept = seen and lease and seen.nonce == lease.nonce and (lease.expires_at or 0) > (seen.expires_at or 0)
         if is_kept or asyncio.get_running_loop().time() + PAUSE >= until:
-            error.message = f"{_holder(lease)}, and nothing was changed here ({error.message})"
-            error.advice = _advice(lease)
-            raise error
+            message = f"{_holder(lease)}, and nothing was changed here ({error.message})"
+            raise error.explained(_advice(lease), message=message)
         await asyncio.sleep(PAUSE)
         return lease
 
