@@ -16,7 +16,8 @@ def read_fly_toml(
 
     The files that it names are looked for beside it. Blocks for as long as the disk does. Raises InvalidInput, with
     the file's name, for a file that cannot be read and for what a machine's config cannot say; with `strict` False,
-    keys that are not known here are left out instead, as flyctl does.
+    keys that are not known here are left out instead, as flyctl does. Where flyctl differs from its documentation, the
+    documentation holds.
     """
     read = load_fly_toml(path)
     read.refuse(strict=strict)

@@ -9,7 +9,7 @@ from flyasync.cli.suggest import region_codes
 STRATEGIES = ("rolling", "canary", "bluegreen", "immediate")
 
 _WHAT = (
-    option("--image", metavar="REF", help="Image to run; a digest is safest."),
+    option("--image", metavar="REF", help="Image to run. Its tag is resolved once, and all machines run that digest."),
     option("--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it."),
     option("--cpus", type=click.IntRange(min=1), metavar="N", help="Shared CPUs of each machine."),
     option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory of each machine in MB."),

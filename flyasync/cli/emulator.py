@@ -104,9 +104,9 @@ def command(
 
     It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The lines on
     stdout are the variables that point flyasync and flyctl to it, and keep flyctl from reaching anything else. The
-    paths under /_emulator/ show what was asked, and change faults, capacity, hosts and images while it runs; they need
-    no token. Requests for another host, and from web pages, are refused, unless --host or --allow-host opens it to
-    them.
+    paths under /_emulator/ show what was asked, and change faults, capacity, commands, hosts and images while it runs;
+    they need no token. Requests for another host, and from web pages, are refused, unless --host or --allow-host opens
+    it to them.
     """
     given = {name: value for name, value in (("latency", latency), ("boot", boot)) if value is not None}
     emulator = _emulator(port=port, limits=not no_limits, faults=trouble, **given, **options)

@@ -113,6 +113,7 @@ async def exec_(
     """Run a command in a machine.
 
     It goes through no shell. The exit status is the command's own, or 128 and the number of the signal that ended it.
+    Its output goes into a pipe or a file unchanged; a terminal gets it without what could drive the terminal.
     """
     return Ran(await fly.machines.exec(app, machine_id, words, timeout=timeout, container=container))
 
