@@ -51,7 +51,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Have the machines of APP start with its secrets as they are now."""
+    """Update the machines of APP that may have older secrets."""
     width = {} if max_unavailable is None else {"max_unavailable": max_unavailable}
     base = DeployBuilder(app).rolling(**width).only_secrets()
     chosen = [base.process_group(group) for group in groups]
