@@ -6,7 +6,8 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.env_file import read
-from tests.cli.driver import Keyboard, Shop
+from flyasync.emulator import Fault
+from tests.cli.driver import Keyboard, Shop, events
 
 SET = ("secrets", "set", "web")
 
@@ -125,3 +126,69 @@ def test_a_wrong_line_is_told_by_its_number_alone(text: str) -> None:
     with pytest.raises(click.UsageError) as wrong:
         read(text)
     assert "hunter2" not in wrong.value.message
+
+
+# Rolled out.
+
+
+def converge(shop: Shop, *args: str) -> None:
+    shop.said(
+        *("deploy", "web", "--image", "nginx", "--region", "iad", "--strategy", "rolling", "--smoke-check", "0"), *args
+    )
+
+
+def versions(shop: Shop) -> dict[str, str]:
+    return {each["name"]: each["instance_id"] for each in shop.json("machines", "list", "web")}
+
+
+def test_a_changed_secret_is_rolled_out_to_each_group_and_to_launches(shop: Shop) -> None:
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    converge(shop)
+    converge(shop, "--group", "worker")
+    shop.said("deploy", "web", "--image", "nginx", "--region", "iad", "--launch", "v1")
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter3"))
+    before = versions(shop)
+    planned = shop.said("secrets", "deploy", "web", "--dry-run")
+    assert versions(shop) == before
+    assert planned.count("web, the secrets as they are now, launch ") == 3
+    assert planned.count("update it: the secrets have changed") == 3
+    assert "hunter" not in planned
+    said = shop.said("secrets", "deploy", "web")
+    assert "hunter" not in said
+    assert not before.items() & versions(shop).items()
+    again = shop.said("secrets", "deploy", "web")
+    assert again.count("nothing to do") == 3
+
+
+def test_a_group_may_be_named(shop: Shop) -> None:
+    converge(shop)
+    converge(shop, "--group", "worker")
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    before = versions(shop)
+    shop.said("secrets", "deploy", "web", "--group", "worker", "--max-unavailable", "1")
+    changed = {name for name, version in versions(shop).items() if version != before[name]}
+    assert changed == {"worker-iad-1"}
+
+
+def test_a_group_that_fails_ends_it(shop: Shop) -> None:
+    converge(shop)
+    converge(shop, "--group", "worker")
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    shop.emulator.faults.add(Fault(does="fail", name="app-iad-1"))
+    before = versions(shop)
+    assert shop.ask("secrets", "deploy", "web").exit_code == 1
+    assert before.items() - versions(shop).items() == {("app-iad-1", before["app-iad-1"])}
+
+
+def test_an_app_without_machines_has_nothing_to_roll_out(shop: Shop) -> None:
+    result = shop.ask("secrets", "deploy", "web")
+    assert result.exit_code == 0
+    assert "web has no machines, so there is none to start with its secrets" in result.stderr
+
+
+def test_secrets_deploy_as_json_ends_with_the_report(shop: Shop) -> None:
+    converge(shop)
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    told = events(shop.said("secrets", "deploy", "web", "--json"))
+    assert told[-1]["report"]["ok"] is True
+    assert told[-1]["report"]["strategy"] == "secrets"

@@ -264,6 +264,18 @@ async def test_a_machine_that_was_not_updated_is_not_reported_to_have_them(does:
     assert len(report.running) == 1
 
 
+@pytest.mark.parametrize("version", [None, 7])
+async def test_an_update_that_is_refused_is_not_taken_for_done(version: int | None) -> None:
+    """All else of the config is as it shall be already."""
+    deploy = ONLY if version is None else APP.count(1).to_regions("iad").with_secrets_version(version)
+    async with world(seed=1) as (emulator, fly):
+        await APP.count(1).to_regions("iad").execute(fly)
+        await fly.secrets.set("web", "A", "1")
+        emulator.faults.add(Fault(does="refuse", action="updateMachine", status=400, body={"error": "no"}))
+        report = await deploy.execute(fly)
+    assert not report.ok, str(report)
+
+
 async def test_it_is_not_a_release_to_be_undone() -> None:
     async with world(seed=1) as (_, fly):
         await fly.secrets.set("web", "A", "1")
