@@ -86,7 +86,12 @@ CONTROL = (
     help='What commands in a machine do, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeat it.',
 )
 @click.option(
-    "--speed", type=float, default=1.0, show_default=True, metavar="N", help="Emulated seconds for each real one."
+    "--speed",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="Emulated seconds for each real one; above 1, leases end before their holder expects it.",
 )
 @click.pass_obj
 def command(
