@@ -70,10 +70,10 @@ async def deploy_many(
     app begins after a report that is not ok, and those under way finish and are given.
 
     The deploys run in this process, by `fly`, or where `executor` has them run: `DaskExecutor(client)` spreads them
-    over the workers of a Dask cluster. `fly` then only says which API is meant, and resolves tags. The function `builder` still is called
-    here; what it gives may have no journal and no onlooker, for they would not be here. An app whose worker was lost
-    for good gives a report whose machines are `unknown`: they may have been made, and the launch in it, deployed again,
-    goes on from them.
+    over the workers of a Dask cluster. `fly` then only says which API is meant, and resolves tags. The function
+    `builder` still is called here; what it gives may have no journal and no onlooker, for they would not be here. An
+    app whose worker was lost for good gives a report whose machines are `unknown`: they may have been made, and the
+    launch in it, deployed again, goes on from them.
 
     Raises InvalidInput, with the first step, for arguments that cannot be meant. What `apps` raises, and what a
     `builder` function or an executor raises besides FlyError, comes out once the deploys under way have finished and
