@@ -57,7 +57,7 @@ def names(field: str, items: list[Any]) -> list[str]:
 def name(field: str, item: Any) -> str | None:
     if field not in KEYS or not isinstance(item, dict):
         return None
-    known = {key.lower(): value for key, value in item.items()}
+    known = {**{key.lower(): value for key, value in item.items()}, **item}  # of two spellings the right one counts
     return "/".join(str(known.get(key) or ("tcp" if key == "protocol" else None)) for key in KEYS[field])
 
 
