@@ -816,7 +816,7 @@ def ignored(_: Outlasting) -> None:
 def test_a_refusal_is_logged_once_unless_a_deploy_reports_it(
     times: int, observer: Any, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "flyasync")
+    caplog.set_level(logging.DEBUG, "flyasync.refusals")
     refusal: dict[str, Any] = {"error": "NotSettled", "message": "still active", "pause": 1.0, "within": 30.0}
     span = Span("machine", "web-1", on_refusal=observer)
     log_event(Outlasting(operation="machines.start", identifier="m1", times=times, span=span, **refusal))
