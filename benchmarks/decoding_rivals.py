@@ -15,10 +15,10 @@ import orjson
 from attrs import frozen
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
-from flyasync.models.convert import structure, unstructure
+from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine
-from flyasync.models.record import Record
-from flyasync.models.scalars import Autostop, Duration, Timestamp
+from flyasync.models.model import Record
+from flyasync.models.types import Autostop, Duration, Timestamp
 
 PLAIN: Mapping[Any, Any] = {Duration: str | float, Autostop: str | bool, Timestamp: str}
 """What pydantic reads where our fields have types of their own."""

@@ -20,7 +20,7 @@ from benchmarks.decoding_documents import machine
 from benchmarks.session_httpx import TOKEN, connected, module
 from flyasync import FlyClient, MachineConfig
 from flyasync.api.call import Caller, request
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from flyasync.wire.credentials import Token
 from flyasync.wire.events import log_event
 from flyasync.wire.limits import Buckets

@@ -73,16 +73,6 @@ if TYPE_CHECKING:
         WaitFailed as WaitFailed,
         WrongState as WrongState,
     )
-    from flyasync.models.action import (
-        ExecResult as ExecResult,
-        ListenSocket as ListenSocket,
-        MachineVersion as MachineVersion,
-        Memory as Memory,
-        ProcessStat as ProcessStat,
-        StartResult as StartResult,
-        WaitResult as WaitResult,
-    )
-    from flyasync.models.address import IPAssignment as IPAssignment, IPPair as IPPair
     from flyasync.models.app import App as App, Organization as Organization
     from flyasync.models.certificate import (
         AcmeChallenge as AcmeChallenge,
@@ -95,12 +85,6 @@ if TYPE_CHECKING:
         DNSRequirements as DNSRequirements,
         IssuedCertificate as IssuedCertificate,
         OwnershipVerification as OwnershipVerification,
-    )
-    from flyasync.models.compare import (
-        Change as Change,
-        diff_text as diff_text,
-        differences as differences,
-        same as same,
     )
     from flyasync.models.config import (
         DNS as DNS,
@@ -132,9 +116,14 @@ if TYPE_CHECKING:
         TCPHealthcheck as TCPHealthcheck,
         TempDir as TempDir,
     )
-    from flyasync.models.finding import Finding as Finding
+    from flyasync.models.diff import (
+        Change as Change,
+        diff_text as diff_text,
+        differences as differences,
+        same as same,
+    )
     from flyasync.models.guest import Guest as Guest
-    from flyasync.models.hosts import (
+    from flyasync.models.hostnames import (
         app_host as app_host,
         flycast_host as flycast_host,
         global_host as global_host,
@@ -145,9 +134,11 @@ if TYPE_CHECKING:
         public_host as public_host,
         region_host as region_host,
     )
+    from flyasync.models.ip_assignment import IPAssignment as IPAssignment, IPPair as IPPair
     from flyasync.models.lease import Lease as Lease, MachineLease as MachineLease
-    from flyasync.models.lint import lint as lint, lint_groups as lint_groups
-    from flyasync.models.log import LogLine as LogLine
+    from flyasync.models.lint.finding import Finding as Finding
+    from flyasync.models.lint.linter import lint as lint, lint_groups as lint_groups
+    from flyasync.models.log_line import LogLine as LogLine
     from flyasync.models.machine import (
         CheckStatus as CheckStatus,
         ContainerStatus as ContainerStatus,
@@ -157,6 +148,15 @@ if TYPE_CHECKING:
         MachineEvent as MachineEvent,
         OrgMachine as OrgMachine,
         machine_host as machine_host,
+    )
+    from flyasync.models.machine_results import (
+        ExecResult as ExecResult,
+        ListenSocket as ListenSocket,
+        MachineVersion as MachineVersion,
+        Memory as Memory,
+        ProcessStat as ProcessStat,
+        StartResult as StartResult,
+        WaitResult as WaitResult,
     )
     from flyasync.models.postgres import (
         PostgresAttachedApp as PostgresAttachedApp,
@@ -178,7 +178,6 @@ if TYPE_CHECKING:
         Region as Region,
         Regions as Regions,
     )
-    from flyasync.models.scalars import Autostop as Autostop, Duration as Duration, Timestamp as Timestamp
     from flyasync.models.secret import Secret as Secret, SecretsUpdate as SecretsUpdate
     from flyasync.models.secret_key import SecretKey as SecretKey
     from flyasync.models.service import (
@@ -202,6 +201,7 @@ if TYPE_CHECKING:
         TokenInfo as TokenInfo,
         VerifiedToken as VerifiedToken,
     )
+    from flyasync.models.types import Autostop as Autostop, Duration as Duration, Timestamp as Timestamp
     from flyasync.models.volume import (
         ExtendedVolume as ExtendedVolume,
         Volume as Volume,
@@ -302,7 +302,7 @@ _NAMES = {
         "WaitFailed",
         "WrongState",
     ),
-    "flyasync.models.action": (
+    "flyasync.models.machine_results": (
         "ExecResult",
         "ListenSocket",
         "MachineVersion",
@@ -311,7 +311,7 @@ _NAMES = {
         "StartResult",
         "WaitResult",
     ),
-    "flyasync.models.address": (
+    "flyasync.models.ip_assignment": (
         "IPAssignment",
         "IPPair",
     ),
@@ -331,7 +331,7 @@ _NAMES = {
         "IssuedCertificate",
         "OwnershipVerification",
     ),
-    "flyasync.models.compare": (
+    "flyasync.models.diff": (
         "Change",
         "diff_text",
         "differences",
@@ -367,9 +367,9 @@ _NAMES = {
         "TCPHealthcheck",
         "TempDir",
     ),
-    "flyasync.models.finding": ("Finding",),
+    "flyasync.models.lint.finding": ("Finding",),
     "flyasync.models.guest": ("Guest",),
-    "flyasync.models.hosts": (
+    "flyasync.models.hostnames": (
         "app_host",
         "flycast_host",
         "global_host",
@@ -384,11 +384,11 @@ _NAMES = {
         "Lease",
         "MachineLease",
     ),
-    "flyasync.models.lint": (
+    "flyasync.models.lint.linter": (
         "lint",
         "lint_groups",
     ),
-    "flyasync.models.log": ("LogLine",),
+    "flyasync.models.log_line": ("LogLine",),
     "flyasync.models.machine": (
         "CheckStatus",
         "ContainerStatus",
@@ -419,7 +419,7 @@ _NAMES = {
         "Region",
         "Regions",
     ),
-    "flyasync.models.scalars": (
+    "flyasync.models.types": (
         "Autostop",
         "Duration",
         "Timestamp",

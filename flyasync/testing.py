@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from flyasync.emulator.faults import Fault
 from flyasync.emulator.server import Emulator
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
 
 P = ParamSpec("P")

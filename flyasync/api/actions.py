@@ -5,8 +5,8 @@ from typing import Any
 
 from flyasync.api.call import Caller, QueryValue, given, request
 from flyasync.errors import WrongState
-from flyasync.models.action import StartResult
-from flyasync.models.scalars import go_duration
+from flyasync.models.machine_results import StartResult
+from flyasync.models.types import go_duration
 from flyasync.wire.request import Repeat, Request
 
 

@@ -7,9 +7,9 @@ from attrs import frozen
 from flyasync.api.call import Caller, given, request
 from flyasync.errors import FlyError, Forbidden, NameTaken
 from flyasync.models.app import App, AppList
-from flyasync.models.lint import check_app_name, refuse
-from flyasync.models.scalars import duration
+from flyasync.models.lint.linter import check_app_name, refuse
 from flyasync.models.token import DeployToken
+from flyasync.models.types import duration
 from flyasync.wire.request import Repeat
 
 

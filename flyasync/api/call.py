@@ -17,7 +17,7 @@ from flyasync.errors import (
     Unanswered,
     Unauthorized,
 )
-from flyasync.models.convert import Mismatch, structure
+from flyasync.models.json.codec import Mismatch, structure
 from flyasync.wire.request import Flight, Repeat, Request, path
 from flyasync.wire.sender import Sender
 

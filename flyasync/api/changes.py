@@ -25,10 +25,10 @@ from flyasync.errors import (
     TimedOut,
     WrongState,
 )
-from flyasync.models.compare import same
 from flyasync.models.config import MachineConfig
+from flyasync.models.diff import same
 from flyasync.models.lease import Lease
-from flyasync.models.lint import check_config, refuse
+from flyasync.models.lint.linter import check_config, refuse
 from flyasync.models.machine import GONE, TRANSIENT_STATES, Machine
 
 Result = TypeVar("Result")

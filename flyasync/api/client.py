@@ -15,7 +15,7 @@ from flyasync.api.call import Caller
 from flyasync.api.graphql import GraphQL
 from flyasync.api.spans import Spans
 from flyasync.errors import InvalidInput, MissingToken
-from flyasync.models.secrecy import secret_texts
+from flyasync.models.redaction import secret_texts
 from flyasync.text import hidden
 from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.wire.events import OnClientEvent, log_event

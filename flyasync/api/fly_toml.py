@@ -6,18 +6,25 @@ from pathlib import Path
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
-from flyasync.models.fly_toml import FlyToml, read_document
+from flyasync.models.fly_toml.app_config import FlyToml, read_document
 
 
 def read_fly_toml(
     path: str | PathLike[str], process_group: str | None = None, *, image: str | None = None, strict: bool = True
 ) -> MachineConfig:
-    """Read the machine config that flyctl would send for a fly.toml; `MachineConfig.from_fly_toml` does the same.
+    """Read the config that flyctl would send for one process group of a fly.toml.
 
-    The files that it names are looked for beside it. Blocks for as long as the disk does. Raises InvalidInput, with
-    the file's name, for a file that cannot be read and for what a machine's config cannot say; with `strict` False,
-    keys that are not known here are left out instead, as flyctl does. Where flyctl differs from its documentation, the
-    documentation holds.
+    `process_group` may be left out where there is only one; `image` takes the place of `build.image`, and is needed
+    where there is none, for nothing is built here. Files that it names are looked for beside it. A mount names its
+    volume by `name`, as fly.toml does: put a volume's id into it before creating a machine. Blocks for as long as the
+    disk does.
+
+    Where flyctl differs from its documentation, the documentation holds: `[[restart]]` without `processes` is for all
+    groups, and `[[files]]` with `processes` for those alone.
+
+    Raises InvalidInput, with the file's name, for a file that cannot be read, and for what has no equivalent, by its
+    place in the file: values that flyctl would refuse, and keys that are not known here. With `strict` False the latter
+    are left out, as flyctl does; `flyasync lint` lists them. docs: reference/configuration
     """
     read = load_fly_toml(path)
     read.refuse(strict=strict)

@@ -7,8 +7,8 @@ from attrs import frozen
 from flyasync.api.graphql import GraphQL
 from flyasync.errors import Unreadable
 from flyasync.models.image import at_digest, digest_of
-from flyasync.models.lint import check_image, refuse
-from flyasync.models.secrecy import without_passwords
+from flyasync.models.lint.linter import check_image, refuse
+from flyasync.models.redaction import without_passwords
 
 RESOLVE: Final = (
     "query ResolveImage($app: String!, $image: String!) { app(name: $app) { image(ref: $image) { digest } } }"

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from flyasync.api.call import Caller, given, request
-from flyasync.models.address import IPAssignment, IPAssignmentList
+from flyasync.models.ip_assignment import IPAssignment, IPAssignmentList
 from flyasync.wire.request import Repeat
 
 

@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 
 from flyasync.api.call import TROUBLE, Caller
 from flyasync.errors import ConnectFailed, Unreadable
-from flyasync.models.convert import Mismatch, structure
-from flyasync.models.log import LogLine
+from flyasync.models.json.codec import Mismatch, structure
+from flyasync.models.log_line import LogLine
 from flyasync.wire.request import Repeat, Request, path
 
 SHORTEST: Final = 0.064

@@ -16,8 +16,8 @@ from flyasync.api.processes import Processes
 from flyasync.api.waiting import Waiting
 from flyasync.api.waits import Waits, most_lookers, most_pollers
 from flyasync.models.config import MachineConfig
-from flyasync.models.convert import unstructure
-from flyasync.models.lint import check_config, refuse
+from flyasync.models.json.codec import unstructure
+from flyasync.models.lint.linter import check_config, refuse
 from flyasync.models.machine import Machine, OrgMachine, OrgMachinePage
 from flyasync.wire.request import Flight, Repeat
 from flyasync.wire.retries import RetryPolicy

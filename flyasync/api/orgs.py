@@ -7,7 +7,7 @@ from attrs import frozen
 from flyasync.api.graphql import GraphQL
 from flyasync.errors import Unreadable
 from flyasync.models.app import Organization
-from flyasync.models.convert import Mismatch, structure
+from flyasync.models.json.codec import Mismatch, structure
 
 ORGANIZATIONS: Final = "query Organizations { organizations { nodes { id slug rawSlug name type paidPlan } } }"
 

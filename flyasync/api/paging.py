@@ -6,7 +6,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Protocol, Self, TypeVar
 
 from flyasync.errors import IncompleteList, InvalidInput, Unreadable
-from flyasync.models.scalars import Timestamp
+from flyasync.models.types import Timestamp
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)

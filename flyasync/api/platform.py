@@ -3,8 +3,8 @@
 from attrs import frozen
 
 from flyasync.api.call import Caller, given, request
-from flyasync.models.convert import unstructure
 from flyasync.models.guest import Guest
+from flyasync.models.json.codec import unstructure
 from flyasync.models.region import Placements, Regions
 from flyasync.wire.request import Repeat
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from flyasync.api.call import Caller, given, request
 from flyasync.errors import InvalidInput
-from flyasync.models.action import ExecResult, Memory, ProcessStat, ReclaimedMemory
+from flyasync.models.machine_results import ExecResult, Memory, ProcessStat, ReclaimedMemory
 from flyasync.text import hidden
 from flyasync.wire.request import Repeat
 

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from flyasync.api.call import Caller, given, request
-from flyasync.models.convert import unstructure
+from flyasync.models.json.codec import unstructure
 from flyasync.models.token import Authorization, TokenAccess, TokenInfo, TokenInfoList, VerifiedToken
 from flyasync.text import hidden
 from flyasync.wire.request import Repeat

@@ -10,8 +10,8 @@ from flyasync.api.call import Caller, QueryValue, given, request
 from flyasync.api.claims import unclaimed
 from flyasync.api.paging import OnErrorRegions, Pages
 from flyasync.errors import NotFound
-from flyasync.models.convert import unstructure
 from flyasync.models.guest import Guest
+from flyasync.models.json.codec import unstructure
 from flyasync.models.machine import Machine
 from flyasync.models.volume import ExtendedVolume, OrgVolumePage, Volume, VolumeSnapshot
 from flyasync.wire.request import Repeat

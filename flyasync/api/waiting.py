@@ -6,8 +6,8 @@ from flyasync.api.call import Caller, request
 from flyasync.api.waits import Waits
 from flyasync.api.watch import Detail
 from flyasync.errors import InvalidInput
-from flyasync.models.action import MachineVersion, WaitResult
 from flyasync.models.machine import Machine, MachineEvent
+from flyasync.models.machine_results import MachineVersion, WaitResult
 from flyasync.wire.request import Repeat
 
 _SILENT = frozenset({"config", "incomplete_config", "image_ref", "checks"})

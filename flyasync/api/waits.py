@@ -12,8 +12,8 @@ from flyasync.api.call import TROUBLE
 from flyasync.api.prospects import is_there, is_wrong, why_hopeless
 from flyasync.api.watch import EVENTS_EVERY, Detail, Survey, Watch
 from flyasync.errors import BadRequest, Conflict, FlyError, NotFound, RateLimited, TimedOut, WaitFailed
-from flyasync.models.action import WaitResult
 from flyasync.models.machine import Machine
+from flyasync.models.machine_results import WaitResult
 
 DIRECT = 32
 """Up to this many waits of one app poll; from there on one list a second serves all.

@@ -11,7 +11,7 @@ from attrs import frozen
 from flyasync.cli.exits import OK
 from flyasync.cli.streams import sturdy
 from flyasync.cli.tables import Columns, cells, write_table
-from flyasync.models.convert import unstructure
+from flyasync.models.json.codec import unstructure
 
 
 class Answer(Protocol):

@@ -16,7 +16,7 @@ from flyasync.cli.together import check_fit, check_partners
 from flyasync.cli.wanted import builder
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.errors import InvalidInput
-from flyasync.models.lint import check_image, refuse
+from flyasync.models.lint.linter import check_image, refuse
 from flyasync.text import readable
 
 SHOWN = 20

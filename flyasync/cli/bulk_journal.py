@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from flyasync.deploy.journal import opened
 from flyasync.deploy.story import numbered
 from flyasync.errors import InvalidInput
-from flyasync.models.secrecy import without_passwords
+from flyasync.models.redaction import without_passwords
 
 VERSION = 1
 SYNC = 1.0

@@ -19,7 +19,7 @@ from flyasync.cli.signals import until_signalled
 from flyasync.cli.streams import sturdy
 from flyasync.deploy.deployment import check_launch
 from flyasync.errors import FlyError, NotFound
-from flyasync.models.lint import check_app_name, refuse
+from flyasync.models.lint.linter import check_app_name, refuse
 from flyasync.models.machine import GONE, Machine
 
 EPILOG = """\b

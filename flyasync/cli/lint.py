@@ -16,8 +16,8 @@ from flyasync.cli.exits import FAILED, OK, WRONG_COMMAND_LINE
 from flyasync.cli.tables import Columns, cells, write_table
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
-from flyasync.models.convert import Mismatch, structure
-from flyasync.models.lint import Finding, check_app_name, lint
+from flyasync.models.json.codec import Mismatch, structure
+from flyasync.models.lint.linter import Finding, check_app_name, lint
 
 EPILOG = """\b
 Examples:

@@ -13,9 +13,9 @@ from flyasync.cli.machine_config import Wishes, config_options
 from flyasync.cli.machine_views import SHOW
 from flyasync.cli.params import app_argument, machine_argument, region_option
 from flyasync.errors import InvalidInput
-from flyasync.models.compare import Change, diff_text, differences
 from flyasync.models.config import MachineConfig
-from flyasync.models.lint import check_config, refuse
+from flyasync.models.diff import Change, diff_text, differences
+from flyasync.models.lint.linter import check_config, refuse
 from flyasync.models.machine import Machine
 
 

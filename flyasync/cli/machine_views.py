@@ -12,8 +12,8 @@ from flyasync.cli.asking import asks
 from flyasync.cli.params import app_argument, machine_argument
 from flyasync.cli.streams import pass_on
 from flyasync.cli.tables import Columns
-from flyasync.models.action import ExecResult
 from flyasync.models.machine import Machine, MachineEvent
+from flyasync.models.machine_results import ExecResult
 
 _SIGNALLED = 128  # and the signal's number, as shells count
 

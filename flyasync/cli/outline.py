@@ -6,7 +6,7 @@ from typing import Any
 from flyasync.api.once import LAUNCH
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.plan import Aim, Create, Plan, TakeVolume, Track
-from flyasync.models.convert import unstructure
+from flyasync.models.json.codec import unstructure
 
 _OURS = "flyasync_"
 

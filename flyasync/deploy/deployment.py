@@ -16,8 +16,8 @@ from flyasync.deploy.roles import Role, role
 from flyasync.deploy.strategy import Strategy, Waves
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
-from flyasync.models.convert import unstructure
 from flyasync.models.image import at_digest
+from flyasync.models.json.codec import unstructure
 from flyasync.models.machine import Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]

@@ -9,7 +9,7 @@ from flyasync.deploy.duration import Estimate
 from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Plan
 from flyasync.deploy.report import DeployReport
-from flyasync.models.secrecy import without_passwords
+from flyasync.models.redaction import without_passwords
 
 
 @frozen(kw_only=True)

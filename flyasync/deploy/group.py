@@ -12,8 +12,8 @@ from flyasync.deploy.fleet import Fleet, home, serves
 from flyasync.deploy.merge import SECRET_CHANGES, SECRETS, changes, observed
 from flyasync.deploy.roles import Role, role
 from flyasync.deploy.siblings import Pattern, pattern
-from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.models.diff import Change
 from flyasync.models.image import without_digest
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.volume import Volume

@@ -24,10 +24,10 @@ from flyasync.deploy.story import Story
 from flyasync.deploy.strategy import Canary, Immediate, Rolling
 from flyasync.deploy.undo import AGAIN, RESTORED, before_launch, deployment_back, way_back
 from flyasync.errors import InvalidInput, NotFound
-from flyasync.models.action import MachineVersion
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import runs
 from flyasync.models.machine import GONE, CheckStatus, Machine, expected_checks
+from flyasync.models.machine_results import MachineVersion
 
 
 @frozen(kw_only=True)

@@ -17,8 +17,8 @@ from flyasync.deploy.plan import Plan, Step, Track
 from flyasync.deploy.report import DeployReport
 from flyasync.deploy.story import RELEASE_COMMAND, Before, Story, read, without_secrets
 from flyasync.errors import InvalidInput
-from flyasync.models.convert import unstructure
-from flyasync.models.secrecy import HIDDEN, without_passwords
+from flyasync.models.json.codec import unstructure
+from flyasync.models.redaction import HIDDEN, without_passwords
 
 __all__ = ["Journal", "JournalFile", "Story", "opened", "read"]
 

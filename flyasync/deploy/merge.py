@@ -20,12 +20,12 @@ from attrs import Factory, evolve, fields, frozen
 
 from flyasync.api.once import CREATION, LAUNCH, OURS
 from flyasync.errors import InvalidInput
-from flyasync.models.compare import Change, differences
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Container, ContainerHealthcheck, ContainerVolume, File
+from flyasync.models.diff import Change, differences
 from flyasync.models.image import runs
 from flyasync.models.machine import Machine
-from flyasync.models.record import Kept, Record
+from flyasync.models.model import Kept, Record
 from flyasync.models.service import Port, Service
 
 FINGERPRINT = "flyasync_config"

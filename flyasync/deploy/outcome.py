@@ -15,7 +15,7 @@ from flyasync.deploy.plan import Aim
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import ExitEvent, Machine
-from flyasync.models.secrecy import without_passwords
+from flyasync.models.redaction import without_passwords
 
 
 class Phase(StrEnum):

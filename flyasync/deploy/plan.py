@@ -8,10 +8,10 @@ from attrs import field, frozen
 from flyasync.deploy.deployment import Deployment, Fallback, VolumeWanted, Wanted
 from flyasync.deploy.duration import Estimate
 from flyasync.deploy.fleet import Fleet
-from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
-from flyasync.models.secrecy import all_without_passwords, without_passwords
+from flyasync.models.redaction import all_without_passwords, without_passwords
 from flyasync.text import readable
 
 

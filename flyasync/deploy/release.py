@@ -7,9 +7,9 @@ from attrs import evolve, field, frozen, validators
 from flyasync.errors import InvalidInput
 from flyasync.models.config import DNS, Init, MachineConfig
 from flyasync.models.container import Restart
+from flyasync.models.fly_toml.shell_words import split_words
 from flyasync.models.guest import Guest
-from flyasync.models.secrecy import HIDDEN, shown, tells_a_secret
-from flyasync.models.shell_words import split_words
+from flyasync.models.redaction import HIDDEN, shown, tells_a_secret
 
 RELEASE_GROUP = "fly_app_release_command"
 """The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""

@@ -10,7 +10,7 @@ from flyasync.deploy.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.group import Fate, Member, left_alone
 from flyasync.deploy.roles import Role
 from flyasync.models.image import without_digest
-from flyasync.models.lint import Finding
+from flyasync.models.lint.linter import Finding
 from flyasync.models.machine import Machine
 
 SHOWN = 3

@@ -15,9 +15,9 @@ from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
 from flyasync.deploy.verdict import Failure, Result, judged
 from flyasync.errors import DeployFailed
-from flyasync.models.convert import structure, unstructure
+from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine, machine_host
-from flyasync.models.secrecy import all_without_passwords, without_passwords
+from flyasync.models.redaction import all_without_passwords, without_passwords
 from flyasync.text import readable
 
 

@@ -28,7 +28,7 @@ from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Shar
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest
-from flyasync.models.lint import check_app_name, check_config, check_guest, check_image, refuse
+from flyasync.models.lint.linter import check_app_name, check_config, check_guest, check_image, refuse
 from flyasync.models.machine import expected_checks
 from flyasync.models.service import Check, Port, Service
 

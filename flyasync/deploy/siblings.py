@@ -15,8 +15,8 @@ from flyasync.deploy.fleet import Fleet, home
 from flyasync.deploy.merge import FINGERPRINT, MANAGED, changes
 from flyasync.deploy.roles import Role
 from flyasync.errors import InvalidInput
-from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.diff import Change
 from flyasync.models.machine import GONE, Machine
 
 _RELEASES = (LAUNCH, "fly_release_id", "fly_release_version")

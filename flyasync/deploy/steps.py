@@ -54,8 +54,8 @@ from flyasync.errors import (
     WaitFailed,
     WrongState,
 )
-from flyasync.models.compare import Change, differences, same
 from flyasync.models.config import MachineConfig
+from flyasync.models.diff import Change, differences, same
 from flyasync.models.machine import Machine, expected_checks
 
 __all__ = ["RETIRED", "ChangedMeanwhile", "GaveUp", "NoRoomError", "NotBegunError", "Steps", "Tell"]

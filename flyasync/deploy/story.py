@@ -13,10 +13,10 @@ from flyasync.deploy.outcome import Phase
 from flyasync.deploy.plan import Aim
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
 from flyasync.errors import InvalidInput
-from flyasync.models.compare import written
-from flyasync.models.convert import Mismatch, structure, unstructure
+from flyasync.models.diff import written
+from flyasync.models.json.codec import Mismatch, structure, unstructure
 from flyasync.models.machine import Machine
-from flyasync.models.secrecy import is_secret, tells_a_secret
+from flyasync.models.redaction import is_secret, tells_a_secret
 
 RELEASE_COMMAND = "release.command"
 """The path of a release command that was withheld."""

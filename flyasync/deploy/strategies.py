@@ -33,9 +33,9 @@ from flyasync.deploy.siblings import Pattern, inherited
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
-from flyasync.models.lint import Finding, lint_groups
+from flyasync.models.lint.linter import Finding, lint_groups
 from flyasync.models.machine import GONE, Machine, expected_checks
-from flyasync.models.secrecy import without_passwords
+from flyasync.models.redaction import without_passwords
 
 
 def plan(deployment: Deployment, fleet: Fleet) -> Plan:

@@ -30,8 +30,8 @@ from flyasync.deploy.plan import (
     Update,
 )
 from flyasync.deploy.roles import Role, role
-from flyasync.models.compare import Change
 from flyasync.models.config import MachineConfig
+from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
 from flyasync.models.machine import Machine, expected_checks
 

@@ -11,7 +11,7 @@ from flyasync.deploy.placement import Refusal
 from flyasync.deploy.plan import Aim
 from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
 from flyasync.models.machine import Machine
-from flyasync.models.secrecy import without_passwords
+from flyasync.models.redaction import without_passwords
 
 
 class Result(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from flyasync.models.record import Record, settled
+from flyasync.models.model import Record, settled
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

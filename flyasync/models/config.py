@@ -1,21 +1,13 @@
 """What a machine is asked to be."""
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import Protocol
 
 from attrs import field, frozen
 
 from flyasync.models.container import Container, ContainerVolume, File, Process, Restart, StopConfig
 from flyasync.models.guest import Guest
-from flyasync.models.record import Record, names_only, settled
+from flyasync.models.model import Record, names_only, settled
 from flyasync.models.service import Check, Service
-
-
-class PathLike(Protocol):
-    """What leads to a file, such as a `pathlib.Path`."""
-
-    def __fspath__(self) -> str: ...
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
@@ -152,26 +144,3 @@ class MachineConfig(Record):
     cache_drive: CacheDrive | None = None
     spot: Spot | None = None
     disable_machine_autostart: bool | None = None  # deprecated: a service's autostart
-
-    @classmethod
-    def from_fly_toml(
-        cls, path: str | PathLike, process_group: str | None = None, *, image: str | None = None, strict: bool = True
-    ) -> "MachineConfig":
-        """Read the config that flyctl would send for one process group of a fly.toml.
-
-        `process_group` may be left out where there is only one; `image` takes the place of `build.image`, and is needed
-        where there is none, for nothing is built here. Files that it names are looked for beside it. A mount names its
-        volume by `name`, as fly.toml does: put a volume's id into it before creating a machine. Blocks for as long as
-        the disk does.
-
-        Where flyctl differs from its documentation, the documentation holds: `[[restart]]` without `processes` is for
-        all groups, and `[[files]]` with `processes` for those alone.
-
-        Raises InvalidInput for what has no equivalent, by its place in the file: values that flyctl would refuse, and
-        keys that are not known here. With `strict` False the latter are left out, as flyctl does; `flyasync lint` lists
-        them. docs: reference/configuration
-        """
-        # This room reads no files; the room that does is opened on first use, as the package's public names are.
-        read = import_module("flyasync.api.fly_toml").read_fly_toml
-        config: MachineConfig = read(path, process_group, image=image, strict=strict)
-        return config

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from flyasync.models.record import Record, names_only, settled
-from flyasync.models.scalars import Duration, duration
+from flyasync.models.model import Record, names_only, settled
 from flyasync.models.service import HTTPHeader
+from flyasync.models.types import Duration, duration
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Self
 from attrs import frozen
 
 from flyasync.errors import InvalidInput
-from flyasync.models.record import Record, settled
+from flyasync.models.model import Record, settled
 
 
 class Preset(NamedTuple):

@@ -9,8 +9,8 @@ from attrs import field, frozen
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import at_digest
 from flyasync.models.lease import MachineLease
-from flyasync.models.record import Record, settled
-from flyasync.models.scalars import Timestamp, timestamp
+from flyasync.models.model import Record, settled
+from flyasync.models.types import Timestamp, timestamp
 
 TRANSIENT_STATES: Final = frozenset({
     "creating", "starting", "stopping", "restarting", "suspending", "destroying", "updating", "replacing",

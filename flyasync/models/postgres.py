@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from attrs import field, frozen
 
 from flyasync.models.app import Organization
-from flyasync.models.record import Record, settled
-from flyasync.models.scalars import Timestamp, timestamp
+from flyasync.models.model import Record, settled
+from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

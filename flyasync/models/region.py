@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from flyasync.models.record import Record, settled
+from flyasync.models.model import Record, settled
 
 _EARTH_RADIUS_KM: Final = 6371.0
 

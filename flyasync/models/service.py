@@ -5,8 +5,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.models.record import Record, settled
-from flyasync.models.scalars import Autostop, Duration, autostop, duration
+from flyasync.models.model import Record, settled
+from flyasync.models.types import Autostop, Duration, autostop, duration
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

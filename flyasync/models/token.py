@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.models.record import Record, settled
+from flyasync.models.model import Record, settled
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

@@ -6,11 +6,11 @@ from typing import Any
 from attrs import Factory, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.models.address import IPAssignmentList
 from flyasync.models.app import AppList
 from flyasync.models.certificate import CertificatePage
 from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest
+from flyasync.models.ip_assignment import IPAssignmentList
 from flyasync.models.machine import OrgMachinePage
 from flyasync.models.secret import SecretList
 from flyasync.models.secret_key import KeyWork, SecretKeyList

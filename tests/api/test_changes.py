@@ -27,8 +27,8 @@ from flyasync.errors import (
 )
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Restart
-from flyasync.models.convert import structure, unstructure
 from flyasync.models.guest import Guest
+from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine
 from flyasync.models.service import Service
 from tests.api.asking import asked, client, count, now, running, stopped

@@ -25,8 +25,8 @@ from flyasync.api.secret_keys import SecretKeys
 from flyasync.api.secrets import Secrets
 from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
-from flyasync.models.convert import structure, unstructure
-from flyasync.models.record import Record
+from flyasync.models.json.codec import structure, unstructure
+from flyasync.models.model import Record
 from flyasync.wire.rates import OPERATIONS as LIMITED
 from flyasync.wire.request import Request
 from flyasync.wire.retries import RetryPolicy

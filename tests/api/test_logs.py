@@ -12,7 +12,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.logs import LONGEST, Logs, LogStream
 from flyasync.emulator import Emulator
 from flyasync.errors import ClientClosed, ConnectFailed, Forbidden, Unreadable
-from flyasync.models.log import LogLine
+from flyasync.models.log_line import LogLine
 from flyasync.wire.request import Request
 from flyasync.wire.sender import Sender
 from tests.api.asking import asked, now, running

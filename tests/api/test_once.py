@@ -25,7 +25,7 @@ from flyasync.errors import (
     ServerFault,
 )
 from flyasync.models.config import MachineConfig
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.request import Flight

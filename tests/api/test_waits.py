@@ -22,10 +22,10 @@ from flyasync.errors import (
     Unreadable,
     WaitFailed,
 )
-from flyasync.models.action import WaitResult
 from flyasync.models.config import MachineConfig
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
+from flyasync.models.machine_results import WaitResult
 from flyasync.wire.rates import Limits, Rate
 from flyasync.wire.session import Timeouts
 from tests.api.asking import NGINX, asked, client, count, now, running, scripted, stopped

@@ -7,7 +7,7 @@ from attrs import Factory, define
 
 from flyasync.api.watch import Detail, Watch
 from flyasync.errors import ServerFault
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
 from tests.api.asking import now
 

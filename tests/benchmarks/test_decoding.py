@@ -9,9 +9,9 @@ from benchmarks.decoding import count_unknown, measure
 from benchmarks.decoding_documents import UNKNOWN, listed
 from benchmarks.decoding_rivals import model_like
 from benchmarks.table import Table
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
-from flyasync.models.record import Record
+from flyasync.models.model import Record
 
 IGNORE, ALLOW, MSGSPEC = "pydantic, extra=ignore", "pydantic, extra=allow", "msgspec, our classes"
 

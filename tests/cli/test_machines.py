@@ -5,7 +5,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.cli.machine_views import Ran
 from flyasync.emulator import Fault
-from flyasync.models.action import ExecResult
+from flyasync.models.machine_results import ExecResult
 from tests.cli.driver import Keyboard, Shop
 
 

@@ -16,7 +16,7 @@ from flyasync.cli.machine_views import Ran
 from flyasync.cli.streams import sturdy, unfiltered
 from flyasync.cli.tables import write_table
 from flyasync.emulator import Fault
-from flyasync.models.action import ExecResult
+from flyasync.models.machine_results import ExecResult
 from tests.cli.driver import Shop, Terminal
 
 EVIL = "evil \x1b]0;title\x07\x1b[2J\x9b2J\x08\x7f\u202e\u2066 end\ud800 \u200eleft\u200f\tx"

@@ -14,7 +14,7 @@ from flyasync.deploy.executors import Executor, Job, installed
 from flyasync.deploy.verdict import Result
 from flyasync.errors import FlyError, JobLost
 from flyasync.models.container import File
-from flyasync.models.convert import structure, unstructure
+from flyasync.models.json.codec import structure, unstructure
 from tests.deploy.conftest import total, world
 from tests.deploy.test_many import BASE, all_of, collect, opened
 

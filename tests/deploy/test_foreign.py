@@ -15,10 +15,10 @@ from flyasync.deploy.plan import Create, Plan, Update
 from flyasync.deploy.strategies import plan as plan_for
 from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
 from flyasync.models.config import Init
-from flyasync.models.convert import structure, unstructure
 from flyasync.models.guest import Guest
+from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine
-from tests.models.test_convert import objects
+from tests.models.json.test_codec import objects
 
 Leaves = dict[tuple[str, ...], Any]
 

@@ -26,9 +26,9 @@ from flyasync.deploy.merge import RETIRED
 from flyasync.deploy.story import Before, Story
 from flyasync.deploy.strategy import Rolling
 from flyasync.deploy.undo import RESTORED
-from flyasync.models.action import MachineVersion
 from flyasync.models.image import at_digest, without_digest
 from flyasync.models.machine import Machine
+from flyasync.models.machine_results import MachineVersion
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world
 from tests.deploy.relay import relayed

@@ -25,7 +25,7 @@ from flyasync import (
 )
 from flyasync.deploy.journal import Journal, JournalFile, read
 from flyasync.deploy.plan import Plan
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
 from tests.deploy.conftest import world
 
 WANTED = (

@@ -24,7 +24,7 @@ from flyasync import (
 from flyasync.deploy.merge import MANAGED, changes, holds, managed_before, merged, overlaid
 from flyasync.models.config import DNS, Static
 from flyasync.models.container import File, StopConfig
-from flyasync.models.convert import structure, unstructure
+from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.service import HTTPOptions
 from tests.deploy.conftest import total, world
 

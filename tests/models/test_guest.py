@@ -4,7 +4,7 @@ import pytest
 
 from flyasync.errors import InvalidInput
 from flyasync.models.guest import PRESETS, Guest
-from flyasync.models.lint import check_guest
+from flyasync.models.lint.linter import check_guest
 
 
 def test_a_size_is_a_guest() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from flyasync.models.convert import structure
+from flyasync.models.json.codec import structure
+from flyasync.models.model import Record
 from flyasync.models.postgres import PostgresCredentials
-from flyasync.models.record import Record
 from flyasync.models.secret import Secret, SecretsUpdate, fingerprint
 from flyasync.models.secret_key import KeyWork
 from flyasync.models.token import Authorization, DeployToken, VerifiedToken

@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from flyasync.models.action import ExecResult
 from flyasync.models.lease import Lease, MachineLease
+from flyasync.models.machine_results import ExecResult
 from flyasync.models.region import Region, distance_km
 from flyasync.models.volume import Volume
 

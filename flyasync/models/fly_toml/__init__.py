@@ -1,0 +1,1 @@
+"""Parsed fly.toml to machine configs; pure."""

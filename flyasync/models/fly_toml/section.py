@@ -1,0 +1,214 @@
+"""A table of fly.toml, read key by key, so that nothing in it is passed over unseen."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, time
+from typing import Any, Final, TypeVar, cast
+
+from attrs import evolve, fields
+
+from flyasync.errors import InvalidInput
+from flyasync.models.json.codec import Mismatch, structure
+from flyasync.models.lint.finding import Finding, warning
+from flyasync.models.model import NOTHING_KEPT, Record, unknown_in
+from flyasync.models.types import Duration
+
+T = TypeVar("T")
+
+UNKNOWN_KEY: Final = "unknown-key"
+"""The code of the warning about a key that has no effect here."""
+
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+class Section:
+    """A table at `path` of a fly.toml; each key is taken once, and `finish` reports what is left over.
+
+    What is absent is None, or empty. A value of another kind than it is asked for is reported to `found`, with its
+    path, and counts as absent: so all that is wrong in a file is found at once.
+    """
+
+    def __init__(self, path: str, table: Any, found: list[Finding]) -> None:
+        self.path = path
+        self.found = found
+        is_table = isinstance(table, Mapping)
+        self._left: dict[str, Any] = dict(table) if is_table else {}
+        if not is_table:
+            found.append(Finding("value", path, "is no table", "see reference/configuration in Fly's docs"))
+
+    def where(self, key: str) -> str:
+        """Name a key with the tables it stands in."""
+        return f"{self.path}.{key}" if self.path else key
+
+    def wrong(self, key: str, problem: str) -> None:
+        """Report a value that cannot be used."""
+        self.found.append(Finding("value", self.where(key), problem, "see reference/configuration in Fly's docs"))
+
+    def warn(self, code: str, key: str, problem: str, advice: str) -> None:
+        """Report what is read, but may be meant otherwise."""
+        self.found.append(warning(code, self.where(key), problem, advice))
+
+    def take(self, key: str) -> Any:
+        """Take a value as it is."""
+        return self._left.pop(key, None)
+
+    def text(self, key: str) -> str | None:
+        """Take a text."""
+        return self._of(key, str)
+
+    def flag(self, key: str) -> bool | None:
+        """Take a boolean."""
+        return self._of(key, bool)
+
+    def integer(self, key: str) -> int | None:
+        """Take a whole number."""
+        return self._of(key, int)
+
+    def port(self, key: str) -> int | None:
+        """Take a whole number, also one in quotes, which flyctl reads for the ports of `[[services]]` alone."""
+        value = self._left.get(key)
+        if isinstance(value, str) and value.isdecimal():
+            self._left[key] = int(value)
+        return self.integer(key)
+
+    def number(self, key: str) -> float | None:
+        """Take a number."""
+        return self._checked(key, self.take(key), int, float)
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        """Take a list of texts."""
+        value = self._of(key, list)
+        if value is not None and not all(isinstance(item, str) for item in value):
+            self.wrong(key, "must be a list of texts")
+            return None
+        return None if value is None else tuple(value)
+
+    def words(self, key: str) -> tuple[str, ...] | None:
+        """Take a list of texts, or one text as a list of one."""
+        value = self._left.get(key)
+        if isinstance(value, str):
+            self._left[key] = [value]
+        return self.texts(key)
+
+    def table(self, key: str) -> "Section | None":
+        """Take a table."""
+        value = self.take(key)
+        return None if value is None else self._inside(self.where(key), value)
+
+    def tables(self, key: str) -> "list[Section]":
+        """Take a list of tables, or one table as a list of one."""
+        value = self.take(key) or []
+        if isinstance(value, Mapping):
+            return [self._inside(self.where(key), value)]
+        if not isinstance(value, list):
+            self.wrong(key, "must be a table, or a list of tables")
+            return []
+        return [self._inside(f"{self.where(key)}[{number}]", table) for number, table in enumerate(value)]
+
+    def named(self) -> "list[tuple[str, Section]]":
+        """Take all that is left as tables by their names."""
+        return [(name, self._inside(self.where(name), table)) for name, table in self.rest().items()]
+
+    def rest(self) -> dict[str, Any]:
+        """Take all that is left as it is."""
+        left, self._left = self._left, {}
+        return left
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left that says anything."""
+        return all(map(_says_nothing, self._left.values()))
+
+    def duration(self, key: str, *, unit: float) -> Duration | None:
+        """Take a duration: Go's text, or a bare number of `unit` seconds."""
+        value = self.take(key)
+        if value == "":
+            return None
+        try:
+            if isinstance(value, str):
+                return Duration.parse(value)
+            number = self._checked(key, value, int, float)
+            return None if number is None else Duration(float(number) * unit)
+        except InvalidInput as error:
+            self.wrong(key, f"is wrong: {error}")
+        except OverflowError:
+            self.wrong(key, "is wrong: no duration is as long as that")
+        return None
+
+    def size(self, key: str, *, unit: str, thousand: int) -> int | None:
+        """Take a size such as "512mb" in whole units, `m` or `g`, counted by `thousand`; a bare number is in units."""
+        value = self.take(key)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            self.wrong(key, 'is no size: write it as "512mb" or "1gb"')
+            return None
+        number, prefix = match.groups()
+        power = _POWERS[unit] if value.strip().isdecimal() else _POWERS[prefix.lower()]
+        return int(float(number) * thousand ** (power - _POWERS[unit]))
+
+    def model(self, key: str, kind: type[T]) -> T | None:
+        """Take a table that is written as the API writes it; what is not known in it is reported, and left out."""
+        value = self.take(key)
+        if value is None:
+            return None
+        try:
+            made = structure(value, kind)
+        except Mismatch as mismatch:
+            self.wrong(key, f"is not as it should be: {mismatch}")
+            return None
+        for inside in unknown_in(made):
+            self._report_unknown(self.where(key) + inside)
+        return cast("T", _known(made))
+
+    def ignore(self, *keys: str) -> None:
+        """Pass over what changes no machine."""
+        for key in keys:
+            self._left.pop(key, None)
+
+    def finish(self, **elsewhere: str) -> None:
+        """Report what is left over, unless it says nothing; `elsewhere` advises on single keys."""
+        for key, value in self._left.items():
+            if not _says_nothing(value):
+                self._report_unknown(self.where(key), elsewhere.get(key))
+
+    def _inside(self, path: str, table: Any) -> "Section":
+        return Section(path, table, self.found)
+
+    def _report_unknown(self, path: str, advice: str | None = None) -> None:
+        message = "no equivalent is known in a machine's config, so it has no effect"
+        self.found.append(
+            warning(UNKNOWN_KEY, path, message, advice or "take it out, and set what you need on the config")
+        )
+
+    def _of(self, key: str, kind: type[T]) -> T | None:
+        return self._checked(key, self.take(key), kind)
+
+    def _checked(self, key: str, value: Any, *kinds: type[T]) -> T | None:
+        if value is None or type(value) in kinds:
+            return value  # type: ignore[no-any-return]  # of one of the kinds
+        self.wrong(key, f"must be {' or '.join(kind.__name__ for kind in kinds)}, not {type(value).__name__}")
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """Write a number, a boolean or a moment as the text that flyctl makes of it; None for what has no such text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return str(value) if isinstance(value, str | int | date | time) else None
+
+
+def _says_nothing(value: Any) -> bool:
+    return value in (None, "", [], {})
+
+
+def _known(value: Any) -> Any:
+    """Return the value without what no model knows."""
+    if isinstance(value, Record):
+        inside = {one.name: _known(getattr(value, one.name)) for one in fields(type(value)) if one.name != "extra"}
+        return evolve(value, **inside, extra=NOTHING_KEPT)
+    return tuple(map(_known, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,148 @@
+"""Services and checks of a fly.toml, as flyctl would send them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import evolve
+
+from flyasync.models.fly_toml.section import Section, text_of
+from flyasync.models.service import (
+    Check,
+    Concurrency,
+    HTTPHeader,
+    HTTPOptions,
+    Port,
+    ProxyProtoOptions,
+    Service,
+    TLSOptions,
+)
+from flyasync.models.types import Autostop
+
+_MILLISECOND: Final = 0.001
+_AUTOSTOPS: Final = ("off", "stop", "suspend")
+_KINDS: Final = ("tcp", "http")
+_CHECKS_OF_HTTP: Final = "flyctl ignores it here: write it as [[http_service.checks]]"
+
+
+def http_service(section: Section) -> Service:
+    """Read `[http_service]`: ports 80 and 443 of one service."""
+    http_options = section.model("http_options", HTTPOptions)
+    tls_options = section.model("tls_options", TLSOptions)
+    ports = (
+        Port(port=80, handlers=["http"], force_https=section.flag("force_https"), http_options=http_options),
+        Port(port=443, handlers=["http", "tls"], http_options=http_options, tls_options=tls_options),
+    )
+    checks = [_check(check, type="http") for check in section.tables("checks")]
+    made = _service(section, protocol="tcp", internal_port=section.integer("internal_port"), ports=ports, checks=checks)
+    section.finish(tcp_checks=_CHECKS_OF_HTTP, http_checks=_CHECKS_OF_HTTP)
+    return made
+
+
+def service(section: Section) -> Service:
+    """Read one of `[[services]]`."""
+    ports = tuple(_port(port) for port in section.tables("ports")) or None
+    tcp = [_check(check, type="tcp") for check in section.tables("tcp_checks")]
+    http = [_check(check, type="http") for check in section.tables("http_checks")]
+    protocol = section.text("protocol") or "tcp"
+    made = _service(
+        section, protocol=protocol, internal_port=section.port("internal_port"), ports=ports, checks=[*tcp, *http]
+    )
+    section.finish()
+    if ports is None:
+        message = "no ports, so nothing is reached from outside; flyctl refuses it"
+        section.warn("service-ports", "ports", message, "name one, such as 443, or leave out the service")
+    return made
+
+
+def top_check(section: Section) -> Check:
+    """Read one of `[checks]`; without a port of its own it is about the one of the http_service."""
+    kind, port = section.text("type"), section.integer("port")
+    if kind not in _KINDS:
+        section.wrong("type", "is missing, and must be tcp or http" if kind is None else "must be tcp or http")
+    check = _check(section, type=kind, port=port, kind=section.text("kind"))
+    return evolve(check, method=check.method.upper()) if check.method else check
+
+
+def _port(section: Section) -> Port:
+    made = Port(
+        port=section.port("port"),
+        start_port=section.integer("start_port"),
+        end_port=section.integer("end_port"),
+        handlers=section.texts("handlers"),
+        force_https=section.flag("force_https"),
+        tls_options=section.model("tls_options", TLSOptions),
+        http_options=section.model("http_options", HTTPOptions),
+        proxy_proto_options=section.model("proxy_proto_options", ProxyProtoOptions),
+    )
+    section.finish()
+    return made
+
+
+def _service(section: Section, *, checks: list[Check], **own: Any) -> Service:
+    """Read what `[http_service]` and `[[services]]` have in common."""
+    section.ignore("machine_checks")  # flyctl runs those on machines of their own
+    return Service(
+        **own,
+        autostop=_autostop(section),
+        autostart=section.flag("auto_start_machines"),
+        min_machines_running=section.integer("min_machines_running"),
+        concurrency=_concurrency(section),
+        checks=checks or None,
+    )
+
+
+def _concurrency(section: Section) -> Concurrency | None:
+    """Read a table, or the old "soft,hard", which counts requests."""
+    value = section.take("concurrency")
+    if not isinstance(value, str):
+        return Section(section.path, {"concurrency": value}, section.found).model("concurrency", Concurrency)
+    soft, comma, hard = (part.strip() for part in value.partition(","))
+    if comma and soft.isdecimal() and hard.isdecimal():
+        return Concurrency(type="requests", soft_limit=int(soft), hard_limit=int(hard))
+    section.wrong("concurrency", 'must be a table, or text such as "20,25": the soft limit and the hard one')
+    return None
+
+
+def _autostop(section: Section) -> str | None:
+    word = section.take("auto_stop_machines")
+    if word is None or isinstance(word, bool) or word in _AUTOSTOPS:
+        return None if word is None else str(Autostop(word))
+    section.wrong("auto_stop_machines", f"must be a boolean, or {', '.join(_AUTOSTOPS)}")
+    return None
+
+
+def _check(section: Section, **given: Any) -> Check:
+    section.ignore("restart_limit")  # of a platform that is no more
+    check = Check(
+        **given,
+        interval=section.duration("interval", unit=_MILLISECOND),
+        timeout=section.duration("timeout", unit=_MILLISECOND),
+        grace_period=section.duration("grace_period", unit=_MILLISECOND),
+        method=section.text("method"),
+        path=section.text("path"),
+        protocol=section.text("protocol"),
+        tls_skip_verify=section.flag("tls_skip_verify"),
+        tls_server_name=section.text("tls_server_name"),
+        headers=_headers(section),
+    )
+    section.finish()
+    return check
+
+
+def _headers(section: Section) -> list[HTTPHeader] | None:
+    """Read a table of headers, or the old list of tables with `name` and `value`."""
+    headers = section.take("headers")
+    if not headers:
+        return None
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else _listed(headers)
+    texts = [(name, text_of(value)) for name, value in pairs or ()]
+    if pairs is None or not all(isinstance(name, str) and value is not None for name, value in texts):
+        section.wrong("headers", "must be a table of texts, or a list of tables with name and value")
+        return None
+    return [HTTPHeader(name=name, values=[value]) for name, value in texts if value is not None]
+
+
+def _listed(headers: Any) -> list[tuple[Any, Any]] | None:
+    if not isinstance(headers, list) or not all(isinstance(each, Mapping) for each in headers):
+        return None
+    return [(each.get("name"), each.get("value", "")) for each in headers]

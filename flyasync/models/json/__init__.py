@@ -1,0 +1,1 @@
+"""JSON to model and back, with unknown keys kept."""

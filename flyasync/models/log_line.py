@@ -1,0 +1,21 @@
+"""Log lines: what machines print, and what the platform says about them."""
+
+from typing import Any
+
+from attrs import field, frozen
+
+from flyasync.models.model import Record, settled
+from flyasync.models.types import Timestamp, timestamp
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class LogLine(Record):
+    """One line of an app's log; `instance` is the id of the machine it is from, `meta` free JSON about it."""
+
+    id: str | None = None
+    timestamp: Timestamp | None = field(default=None, converter=timestamp)
+    message: str | None = None
+    level: str | None = None
+    instance: str | None = None
+    region: str | None = None
+    meta: Any = field(default=None, repr=False)
