@@ -34,7 +34,7 @@ from flyasync.deploy.timings import Timings
 from flyasync.emulator import apps as emulated
 from flyasync.emulator.regions import CODES
 from flyasync.testing import mock_machine, run_virtual
-from flyasync.wire.session import Timeouts
+from flyasync.transport.session import Timeouts
 
 AT_ONCE = 100
 WARM_UP = 10

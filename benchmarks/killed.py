@@ -19,7 +19,7 @@ from attrs import frozen
 from benchmarks.flight import STRATEGIES
 from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
 from flyasync.testing import run_virtual
-from flyasync.wire.events import Attempt, ClientEvent
+from flyasync.transport.events import Attempt, ClientEvent
 
 REGIONS = ("iad", "lhr", "nrt")
 BASE = (

@@ -32,7 +32,7 @@ from benchmarks.limiter_subjects import (
 from benchmarks.table import Column, Goal, Row, Table
 from benchmarks.timing import alternate_tasks, ratio, spread
 from flyasync.testing import run_virtual
-from flyasync.wire.limits import Buckets
+from flyasync.transport.ratelimit.buckets import Buckets
 
 BY_TURN = [AIOLIMITER, FLYASYNC, AIOLIMITER_CALLS, FLYASYNC_CALLS, PYRATE, PYRATE_CALLS]
 BY_KEY = [AIOLIMITER, FLYASYNC_CALLS, PYRATE, PYRATE_CALLS]

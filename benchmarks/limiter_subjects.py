@@ -22,9 +22,9 @@ from pyrate_limiter import (
     TokenBucket,
 )
 
-from flyasync.wire.limits import Bucket, Buckets
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.request import Repeat, Request
+from flyasync.transport.ratelimit.buckets import Bucket, Buckets
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.request import Repeat, Request
 
 START = "machines.start"
 

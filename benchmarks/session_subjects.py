@@ -21,14 +21,14 @@ from benchmarks.session_httpx import TOKEN, connected, module
 from flyasync import FlyClient, MachineConfig
 from flyasync.api.call import Caller, request
 from flyasync.models.json.codec import structure
-from flyasync.wire.credentials import Token
-from flyasync.wire.events import log_event
-from flyasync.wire.limits import Buckets
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.request import Repeat, Request
-from flyasync.wire.retries import RetryPolicy
-from flyasync.wire.sender import Sender
-from flyasync.wire.session import Session, Timeouts
+from flyasync.transport.credentials import Token
+from flyasync.transport.events import log_event
+from flyasync.transport.ratelimit.buckets import Buckets
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.request import Repeat, Request
+from flyasync.transport.retries import RetryPolicy
+from flyasync.transport.sender import Sender
+from flyasync.transport.session import Session, Timeouts
 
 Operation = Literal["get", "list", "create"]
 Call = Callable[[], Awaitable[Any]]

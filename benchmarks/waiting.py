@@ -31,7 +31,7 @@ from benchmarks.fleet.processes import ROOT
 from benchmarks.table import Column, Goal, Plot, Row, Spread, Table
 from benchmarks.waiting_client import CHOICE, LISTS, WAYS, Case
 from flyasync.api.waits import DIRECT, most_pollers
-from flyasync.wire.session import Timeouts
+from flyasync.transport.session import Timeouts
 
 MANY = 1000
 """From so many waits on, what each holds stands out from the pages that a process takes at a time."""

@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 from benchmarks.fleet.processes import spawned
 from flyasync import FlyClient
 from flyasync.api.waits import DIRECT, Waits, most_lookers, most_pollers
-from flyasync.wire.session import Timeouts
+from flyasync.transport.session import Timeouts
 
 PAGE = 4096
 

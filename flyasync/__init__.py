@@ -207,7 +207,7 @@ if TYPE_CHECKING:
         Volume as Volume,
         VolumeSnapshot as VolumeSnapshot,
     )
-    from flyasync.wire.events import (
+    from flyasync.transport.events import (
         Attempt as Attempt,
         Began as Began,
         ClientEvent as ClientEvent,
@@ -221,9 +221,9 @@ if TYPE_CHECKING:
         Span as Span,
         log_event as log_event,
     )
-    from flyasync.wire.rates import Limits as Limits, Rate as Rate
-    from flyasync.wire.retries import RetryPolicy as RetryPolicy
-    from flyasync.wire.session import Timeouts as Timeouts
+    from flyasync.transport.ratelimit.rates import Limits as Limits, Rate as Rate
+    from flyasync.transport.retries import RetryPolicy as RetryPolicy
+    from flyasync.transport.session import Timeouts as Timeouts
 
 _NAMES = {
     "flyasync.api.client": ("FlyClient",),
@@ -455,7 +455,7 @@ _NAMES = {
         "Volume",
         "VolumeSnapshot",
     ),
-    "flyasync.wire.events": (
+    "flyasync.transport.events": (
         "Attempt",
         "Began",
         "ClientEvent",
@@ -469,12 +469,12 @@ _NAMES = {
         "Span",
         "log_event",
     ),
-    "flyasync.wire.rates": (
+    "flyasync.transport.ratelimit.rates": (
         "Limits",
         "Rate",
     ),
-    "flyasync.wire.retries": ("RetryPolicy",),
-    "flyasync.wire.session": ("Timeouts",),
+    "flyasync.transport.retries": ("RetryPolicy",),
+    "flyasync.transport.session": ("Timeouts",),
 }
 
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -77,7 +77,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
 
-from flyasync.wire.events import (
+from flyasync.transport.events import (
     Attempt,
     Began,
     ClientEvent,

@@ -13,13 +13,13 @@ TOP: dict[str, set[str]] = {
     "text": set(),
     "errors": {"text"},
     "models": {"errors", "text"},
-    "wire": {"errors", "text"},
-    "api": {"errors", "text", "models", "wire"},
+    "transport": {"errors", "text"},
+    "api": {"errors", "text", "models", "transport"},
     "deploy": {"errors", "text", "models", "api"},
     "emulator": set(),
     "testing": {"models", "api", "emulator", ""},  # "": the public names, as users import them
     "pytest_plugin": {""},
-    "otel": {"errors", "wire"},
+    "otel": {"errors", "transport"},
     "cli": {"errors", "text", "models", "api", "deploy", "emulator", "testing"},
 }
 # In a folder that has packages of its own, from the bottom to the top; "." is every file that is not named. A file
@@ -27,6 +27,7 @@ TOP: dict[str, set[str]] = {
 # has only files, which are free to import one another.
 LAYERS: dict[str, list[set[str]]] = {
     "models": [{"."}, {"json"}, {"lint"}, {"fly_toml"}],
+    "transport": [{"validators", "request", "events", "credentials"}, {"ratelimit"}, {"."}],
 }
 # A pure package decides: it may not reach for a loop, a socket, a clock or the disk.
 PURE = {"text", "errors", "models", "deploy/plan", "emulator/core", "emulator/world", "emulator/http/views"}
@@ -34,10 +35,10 @@ IMPURE_MODULES = {"asyncio", "socket", "time", "subprocess", "threading", "pathl
 EVERYWHERE = {"attrs"}
 THIRD_PARTY: dict[str, set[str]] = {
     "models/json/codec": {"cattrs"},
-    "wire/limits": {"aiolimiter"},
-    "wire/limits_redis": {"redis"},
-    "wire/retries": {"backoff"},
-    "wire/session": {"aiohttp", "yarl"},
+    "transport/ratelimit/buckets": {"aiolimiter"},
+    "transport/ratelimit/redis": {"redis"},
+    "transport/retries": {"backoff"},
+    "transport/session": {"aiohttp", "yarl"},
     "deploy/dask_worker": {"distributed"},
     "deploy/executor_dask": {"distributed"},
     "emulator": {"aiohttp"},
@@ -158,8 +159,9 @@ def test_every_folder_can_be_read_at_a_glance() -> None:
         ("models/app", "api/client"),
         ("models/app", "models/json/codec"),
         ("models/json/codec", "models/lint/linter"),
+        ("transport/ratelimit/buckets", "transport/sender"),
         ("emulator/server", "models/app"),
-        ("cli/main", "wire/session"),
+        ("cli/main", "transport/session"),
     ],
 )
 def test_the_rules_refuse(where: str, target: str) -> None:

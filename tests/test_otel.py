@@ -665,7 +665,7 @@ def test_every_attribute_and_metric_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["flyasync", "flyasync.api.client", "flyasync.deploy.builder", "flyasync.wire.events"]
+    "module", ["flyasync", "flyasync.api.client", "flyasync.deploy.builder", "flyasync.transport.events"]
 )
 def test_opentelemetry_is_imported_by_nothing_else(module: str) -> None:
     program = f"import sys, {module}; print('opentelemetry' in sys.modules)"

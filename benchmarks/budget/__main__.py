@@ -35,7 +35,7 @@ from functools import partial
 from benchmarks.budget import incidents
 from benchmarks.budget.rows import STORM, Row, fly
 from benchmarks.budget.verdict import HEAD, Verdict
-from flyasync.wire.rates import Limits
+from flyasync.transport.ratelimit.rates import Limits
 
 TRIES = 3
 LIMITS = Limits()

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from flyasync.wire.events import ClientEvent, Dequeued, LimitsBack, LimitsLost
+from flyasync.transport.events import ClientEvent, Dequeued, LimitsBack, LimitsLost
 
 Begin = Callable[[], Awaitable[None]]
 

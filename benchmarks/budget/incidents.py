@@ -6,7 +6,7 @@ from benchmarks.budget.files import Files
 from benchmarks.budget.judge import SECOND
 from benchmarks.budget.rows import Outage, Scene
 from benchmarks.budget.server import Server
-from flyasync.wire.limits_shared import PATIENCE, PROBE
+from flyasync.transport.ratelimit.shared import PATIENCE, PROBE
 
 EARLY = 1.5
 """Seconds after the start."""

@@ -13,7 +13,7 @@ from benchmarks.budget.errand import Order
 from benchmarks.budget.files import Files
 from benchmarks.budget.judge import SECOND, Turn, by_the_server
 from benchmarks.budget.server import Relay, Server
-from flyasync.wire.rates import Limits, Rate
+from flyasync.transport.ratelimit.rates import Limits, Rate
 
 PATIENCE = 60.0
 """Seconds that a row may take beyond its own, before what is missing counts as lost."""

@@ -3,10 +3,10 @@
 import asyncio
 
 from benchmarks.budget.errand import Begin, Loop, Order, do, micros, on_event, say
-from flyasync.wire.limits import Bucket
-from flyasync.wire.limits_backing import find_store
-from flyasync.wire.limits_shared import SECOND, Answer, SharedLimits, Store
-from flyasync.wire.rates import Limits, Rate
+from flyasync.transport.ratelimit.buckets import Bucket
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.ratelimit.shared import SECOND, Answer, SharedLimits, Store
+from flyasync.transport.ratelimit.stores import find_store
 
 KEY = "budget"
 

@@ -17,7 +17,7 @@ from itertools import islice
 
 from attrs import frozen
 
-from flyasync.wire.rates import Limits
+from flyasync.transport.ratelimit.rates import Limits
 
 CREATE = "machines.create"
 

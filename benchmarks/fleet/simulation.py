@@ -22,7 +22,7 @@ from benchmarks.fleet.orders import VARIABLE, Asked, asked
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, deploy_many
 from flyasync.emulator import apps
 from flyasync.emulator.regions import CODES
-from flyasync.wire.session import Timeouts
+from flyasync.transport.session import Timeouts
 
 LAUNCH = "scale-1"
 BOOT = 2.0

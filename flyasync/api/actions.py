@@ -7,7 +7,7 @@ from flyasync.api.call import Caller, QueryValue, given, request
 from flyasync.errors import WrongState
 from flyasync.models.machine_results import StartResult
 from flyasync.models.types import go_duration
-from flyasync.wire.request import Repeat, Request
+from flyasync.transport.request import Repeat, Request
 
 
 class Actions:

@@ -10,7 +10,7 @@ from flyasync.models.app import App, AppList
 from flyasync.models.lint.linter import check_app_name, refuse
 from flyasync.models.token import DeployToken
 from flyasync.models.types import duration
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

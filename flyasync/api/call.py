@@ -18,8 +18,8 @@ from flyasync.errors import (
     Unauthorized,
 )
 from flyasync.models.json.codec import Mismatch, structure
-from flyasync.wire.request import Flight, Repeat, Request, path
-from flyasync.wire.sender import Sender
+from flyasync.transport.request import Flight, Repeat, Request, path
+from flyasync.transport.sender import Sender
 
 T = TypeVar("T")
 

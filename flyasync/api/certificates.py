@@ -8,7 +8,7 @@ from flyasync.api.call import Caller, request
 from flyasync.api.paging import Pages
 from flyasync.models.certificate import Certificate, CertificatePage, CertificateSummary
 from flyasync.text import hidden
-from flyasync.wire.request import Repeat, Request
+from flyasync.transport.request import Repeat, Request
 
 
 @frozen

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from flyasync.errors import ClaimLingers, NotFound, Refused, VolumeInUse
 from flyasync.models.machine import GONE, Machine
-from flyasync.wire.request import Request
+from flyasync.transport.request import Request
 
 Result = TypeVar("Result")
 

@@ -17,14 +17,14 @@ from flyasync.api.spans import Spans
 from flyasync.errors import InvalidInput, MissingToken
 from flyasync.models.redaction import secret_texts
 from flyasync.text import hidden
-from flyasync.wire.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
-from flyasync.wire.events import OnClientEvent, log_event
-from flyasync.wire.limits import Buckets
-from flyasync.wire.limits_backing import pacing
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.retries import RetryPolicy
-from flyasync.wire.sender import Sender
-from flyasync.wire.session import MAX_ANSWER, Session, Timeouts
+from flyasync.transport.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
+from flyasync.transport.events import OnClientEvent, log_event
+from flyasync.transport.ratelimit.buckets import Buckets
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.ratelimit.stores import pacing
+from flyasync.transport.retries import RetryPolicy
+from flyasync.transport.sender import Sender
+from flyasync.transport.session import MAX_ANSWER, Session, Timeouts
 
 if TYPE_CHECKING:
     from flyasync.api.apps import Apps

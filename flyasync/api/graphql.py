@@ -9,8 +9,8 @@ from attrs import frozen
 from flyasync.api.call import Caller
 from flyasync.errors import CallFailed, GraphQLFailed
 from flyasync.text import each_text
-from flyasync.wire.judge import Redaction
-from flyasync.wire.request import Repeat, Request
+from flyasync.transport.request import Repeat, Request
+from flyasync.transport.response import Redaction
 
 # More than mutations may hold the word; those are then not repeated either, which is safe.
 _MUTATION = re.compile(r"\bmutation\b")

@@ -4,7 +4,7 @@ from attrs import frozen
 
 from flyasync.api.call import Caller, given, request
 from flyasync.models.ip_assignment import IPAssignment, IPAssignmentList
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

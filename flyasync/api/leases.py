@@ -12,7 +12,7 @@ from attrs import frozen
 from flyasync.api.call import TROUBLE, Caller, given, request
 from flyasync.errors import FlyError, InvalidInput, LeaseHeld, NoReplyInTime
 from flyasync.models.lease import Lease
-from flyasync.wire.request import Flight, Repeat
+from flyasync.transport.request import Flight, Repeat
 
 LEAST_TO_HOLD = 3
 """Seconds of the shortest lease that can be kept: one refresh a second is all that the rate limit allows."""

@@ -11,7 +11,7 @@ from flyasync.api.call import TROUBLE, Caller
 from flyasync.errors import ConnectFailed, Unreadable
 from flyasync.models.json.codec import Mismatch, structure
 from flyasync.models.log_line import LogLine
-from flyasync.wire.request import Repeat, Request, path
+from flyasync.transport.request import Repeat, Request, path
 
 SHORTEST: Final = 0.064
 LONGEST: Final = 4.096

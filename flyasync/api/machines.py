@@ -19,8 +19,8 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_config, refuse
 from flyasync.models.machine import Machine, OrgMachine, OrgMachinePage
-from flyasync.wire.request import Flight, Repeat
-from flyasync.wire.retries import RetryPolicy
+from flyasync.transport.request import Flight, Repeat
+from flyasync.transport.retries import RetryPolicy
 
 
 class Machines(Actions, Waiting, Metadata, Processes, Changes):

@@ -6,7 +6,7 @@ from typing import Any
 from flyasync.api.call import Caller, given, request
 from flyasync.errors import StaleVersion, WrongState
 from flyasync.models.machine_results import MetadataValue
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 class Metadata:

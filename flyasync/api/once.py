@@ -11,8 +11,8 @@ from attrs import Factory, define, evolve, field
 from flyasync.errors import FlyError, NameTaken, NotFound, RateLimited
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
-from flyasync.wire.request import Flight
-from flyasync.wire.retries import RetryPolicy, retrying
+from flyasync.transport.request import Flight
+from flyasync.transport.retries import RetryPolicy, retrying
 
 OURS = "flyasync_"
 """What all our metadata keys begin with: each says something of one machine alone."""

@@ -6,7 +6,7 @@ from flyasync.api.call import Caller, given, request
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import unstructure
 from flyasync.models.region import Placements, Regions
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

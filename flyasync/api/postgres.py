@@ -6,7 +6,7 @@ from flyasync.api.call import given, request
 from flyasync.api.postgres_databases import PostgresDatabases, asks
 from flyasync.errors import InvalidInput
 from flyasync.models.postgres import PostgresAttachment, PostgresBackup, PostgresCluster
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from flyasync.api.call import Caller, QueryValue, enveloped, given, request
 from flyasync.models.postgres import PostgresCredentials, PostgresDatabase, PostgresExtension, PostgresUser
-from flyasync.wire.request import Repeat, Request
+from flyasync.transport.request import Repeat, Request
 
 T = TypeVar("T")
 

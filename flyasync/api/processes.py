@@ -8,7 +8,7 @@ from flyasync.api.call import Caller, given, request
 from flyasync.errors import InvalidInput
 from flyasync.models.machine_results import ExecResult, Memory, ProcessStat, ReclaimedMemory
 from flyasync.text import hidden
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 EXEC_SECONDS: Final = 60.0
 """How long an answer to exec may take when nobody says."""

@@ -11,7 +11,7 @@ from flyasync.api.call import Caller, QueryValue, given, request
 from flyasync.models.secret import SecretsUpdate
 from flyasync.models.secret_key import KeyWork, SecretKey, SecretKeyList
 from flyasync.text import hidden
-from flyasync.wire.request import Repeat, Request
+from flyasync.transport.request import Repeat, Request
 
 
 @frozen

@@ -7,7 +7,7 @@ from attrs import frozen
 from flyasync.api.call import Caller, QueryValue, request
 from flyasync.models.secret import Secret, SecretList, SecretsUpdate
 from flyasync.text import hidden
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

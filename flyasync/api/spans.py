@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from flyasync.wire.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, current, tell, within
+from flyasync.transport.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, current, tell, within
 
 __all__ = ["Outlasting", "Span", "Spans"]
 

@@ -6,7 +6,7 @@ from flyasync.api.call import Caller, given, request
 from flyasync.models.json.codec import unstructure
 from flyasync.models.token import Authorization, TokenAccess, TokenInfo, TokenInfoList, VerifiedToken
 from flyasync.text import hidden
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

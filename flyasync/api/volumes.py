@@ -14,7 +14,7 @@ from flyasync.models.guest import Guest
 from flyasync.models.json.codec import unstructure
 from flyasync.models.machine import Machine
 from flyasync.models.volume import ExtendedVolume, OrgVolumePage, Volume, VolumeSnapshot
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 
 @frozen

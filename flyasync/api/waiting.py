@@ -8,7 +8,7 @@ from flyasync.api.watch import Detail
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import Machine, MachineEvent
 from flyasync.models.machine_results import MachineVersion, WaitResult
-from flyasync.wire.request import Repeat
+from flyasync.transport.request import Repeat
 
 _SILENT = frozenset({"config", "incomplete_config", "image_ref", "checks"})
 """What says nothing about the state of a machine, and takes most of the time to read."""

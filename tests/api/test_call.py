@@ -5,7 +5,7 @@ import pytest
 
 from flyasync.api.call import NONCE, QueryValue, given, request
 from flyasync.errors import InvalidInput, NotFound, Unreadable
-from flyasync.wire.request import Flight, Repeat
+from flyasync.transport.request import Flight, Repeat
 from tests.api.asking import NGINX, Ask, asked, scripted
 
 MACHINE = {"id": "m1", "name": "n", "state": "started", "region": "iad"}

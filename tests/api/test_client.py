@@ -8,10 +8,10 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import ClientClosed, InvalidInput, MissingToken, NoReplyInTime, Unreadable
-from flyasync.wire.events import Attempt, ClientEvent
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.retries import RetryPolicy
-from flyasync.wire.session import Timeouts
+from flyasync.transport.events import Attempt, ClientEvent
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.retries import RetryPolicy
+from flyasync.transport.session import Timeouts
 from tests.api.asking import NGINX, Ask, asked, client, count, now, running
 
 SECRET = "fm2_s3cret"

@@ -27,10 +27,10 @@ from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.model import Record
-from flyasync.wire.rates import OPERATIONS as LIMITED
-from flyasync.wire.request import Request
-from flyasync.wire.retries import RetryPolicy
-from flyasync.wire.sender import Sender
+from flyasync.transport.ratelimit.rates import OPERATIONS as LIMITED
+from flyasync.transport.request import Request
+from flyasync.transport.retries import RetryPolicy
+from flyasync.transport.sender import Sender
 from tests.api.document import OPERATIONS, Described, Writer, unknown_keys
 from tests.api.operations import NAMES, TABLE, Operation, unread
 

@@ -13,8 +13,8 @@ from flyasync.api.logs import LONGEST, Logs, LogStream
 from flyasync.emulator import Emulator
 from flyasync.errors import ClientClosed, ConnectFailed, Forbidden, Unreadable
 from flyasync.models.log_line import LogLine
-from flyasync.wire.request import Request
-from flyasync.wire.sender import Sender
+from flyasync.transport.request import Request
+from flyasync.transport.sender import Sender
 from tests.api.asking import asked, now, running
 
 

@@ -29,7 +29,7 @@ from flyasync.errors import (
 )
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
-from flyasync.wire.events import ClientEvent, Outlasting
+from flyasync.transport.events import ClientEvent, Outlasting
 from tests.api.asking import NGINX, Ask, Reply, asked, count, now, running, scripted, sent_by, stopped
 
 MACHINE = {"id": "m1", "name": "n", "state": "created", "region": "iad"}

@@ -27,9 +27,9 @@ from flyasync.errors import (
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.request import Flight
-from flyasync.wire.retries import RetryPolicy
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.request import Flight
+from flyasync.transport.retries import RetryPolicy
 from tests.api.asking import NGINX, client, count, now
 
 UNLIMITED = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})

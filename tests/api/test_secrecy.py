@@ -20,9 +20,9 @@ from flyasync.api.client import FlyClient
 from flyasync.errors import FlyError, GraphQLFailed, InvalidInput, Refused, Unreadable
 from flyasync.models.config import MachineConfig
 from flyasync.models.container import File
-from flyasync.wire.retries import RetryPolicy
-from flyasync.wire.session import Timeouts
-from tests.wire.scripted import HEAD_END, Answer, http, never, raw_server
+from flyasync.transport.retries import RetryPolicy
+from flyasync.transport.session import Timeouts
+from tests.transport.scripted import HEAD_END, Answer, http, never, raw_server
 
 OURS = str(Path(flyasync.__file__).parent)
 

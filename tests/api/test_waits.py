@@ -26,8 +26,8 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
 from flyasync.models.machine_results import WaitResult
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.session import Timeouts
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.session import Timeouts
 from tests.api.asking import NGINX, asked, client, count, now, running, scripted, stopped
 
 MANY = DIRECT + 8

@@ -16,7 +16,7 @@ from flyasync.cli.streams import sturdy
 from flyasync.cli.wording import Setting
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault
-from flyasync.wire import credentials
+from flyasync.transport import credentials
 from tests.cli.driver import account, events, order, tags
 
 

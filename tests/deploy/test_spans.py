@@ -24,7 +24,7 @@ from flyasync import (
     Span,
     deploy_many,
 )
-from flyasync.wire.events import current
+from flyasync.transport.events import current
 from tests.deploy.conftest import world
 
 REGIONS = ("iad", "lhr", "nrt")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.limits_file import SHARDS, WORKERS, FileStore
-from flyasync.wire.rates import Rate
-from tests.wire.scripted import now
+from flyasync.transport.ratelimit.file import SHARDS, WORKERS, FileStore
+from flyasync.transport.ratelimit.rates import Rate
+from tests.transport.scripted import now
 
 RATE = Rate(per_second=1, burst=3, spare=1)
 
@@ -29,7 +29,7 @@ sys.stdin.read()
 """
 FORKED = """
 import asyncio, os, pathlib, sys
-from flyasync.wire.limits_file import FileStore
+from flyasync.transport.ratelimit.file import FileStore
 
 store = FileStore(pathlib.Path({directory!r}))
 asyncio.run(store.census())
@@ -151,7 +151,7 @@ async def test_a_process_that_is_killed_while_it_holds_the_lock_stops_nobody(tmp
 
 FORKS = """
 import asyncio, os, pathlib, signal, sys
-from flyasync.wire.limits_file import FileStore
+from flyasync.transport.ratelimit.file import FileStore
 
 async def main():
     store = FileStore(pathlib.Path({directory!r}))

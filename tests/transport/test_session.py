@@ -27,10 +27,10 @@ from flyasync.errors import (
     NoReplyInTime,
     Unreadable,
 )
-from flyasync.wire.credentials import Token
-from flyasync.wire.request import Reply, Request, path
-from flyasync.wire.session import RESERVED_FILES, Session, Timeouts
-from tests.wire.scripted import (
+from flyasync.transport.credentials import Token
+from flyasync.transport.request import Reply, Request, path
+from flyasync.transport.session import RESERVED_FILES, Session, Timeouts
+from tests.transport.scripted import (
     HEAD_END,
     SECRET,
     Answer,

@@ -12,9 +12,9 @@ from hypothesis import given, settings, strategies as st
 
 from flyasync.errors import InvalidInput
 from flyasync.testing import VirtualTimeLoop, run_virtual
-from flyasync.wire.limits import Bucket, Buckets
-from flyasync.wire.rates import Limits, Rate
-from tests.wire.scripted import a_request, now, rounded
+from flyasync.transport.ratelimit.buckets import Bucket, Buckets
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from tests.transport.scripted import a_request, now, rounded
 
 DEFAULT = Limits().default
 CREATE = Limits().rate("machines.create")

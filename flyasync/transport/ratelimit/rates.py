@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import Attribute, Factory, field, frozen, validators
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.validators import at_least, more_than, whole
+from flyasync.transport.validators import at_least, more_than, whole
 
 LONGEST_PAUSE: Final = 86_400.0
 """Seconds; a pause that would be longer is a mistake of the API's, or of a store's, and is ignored."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flyasync.wire.events import Attempt, ClientEvent, Outlasting, Paused, log_event, tell
+from flyasync.transport.events import Attempt, ClientEvent, Outlasting, Paused, log_event, tell
 
 
 def an_attempt(error: str | None = None, status: int | None = 200) -> Attempt:

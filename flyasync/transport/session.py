@@ -17,9 +17,9 @@ from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
 from flyasync.text import LONGEST_ERROR
-from flyasync.wire.credentials import SOCKET, Token
-from flyasync.wire.request import Reply, Request
-from flyasync.wire.validators import more_than, whole
+from flyasync.transport.credentials import SOCKET, Token
+from flyasync.transport.request import Reply, Request
+from flyasync.transport.validators import more_than, whole
 
 if sys.platform != "win32":
     from resource import RLIMIT_NOFILE, getrlimit

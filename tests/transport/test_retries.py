@@ -35,9 +35,9 @@ from flyasync.errors import (
     VolumeInUse,
     WrongState,
 )
-from flyasync.wire.request import Repeat
-from flyasync.wire.retries import RetryPolicy, deserves_another_try, retrying
-from tests.wire.scripted import now
+from flyasync.transport.request import Repeat
+from flyasync.transport.retries import RetryPolicy, deserves_another_try, retrying
+from tests.transport.scripted import now
 
 CALL = ("machines.start", "m1", "no")
 LIMITED = RateLimited(*CALL, status=429, retry_after=10.0)

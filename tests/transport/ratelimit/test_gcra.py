@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from flyasync.wire.gcra import LATE, LONGEST, SLACK, Place, State, charge, pause, share, take
+from flyasync.transport.ratelimit.gcra import LATE, LONGEST, SLACK, Place, State, charge, pause, share, take
 
 SECOND = 1_000_000
 

@@ -9,8 +9,8 @@ import backoff
 from attrs import field, frozen
 
 from flyasync.errors import CallFailed, ConnectFailed, RateLimited, Refused, ServerFault, TimedOut, Unanswered
-from flyasync.wire.request import Repeat
-from flyasync.wire.validators import more_than, whole
+from flyasync.transport.request import Repeat
+from flyasync.transport.validators import more_than, whole
 
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts while a refusal clears by itself, before they are spread."""

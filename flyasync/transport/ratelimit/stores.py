@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.credentials import PUBLIC_URL, SOCKET
-from flyasync.wire.events import OnClientEvent, Paused, tell
-from flyasync.wire.limits import MakePace, Pace, alone
-from flyasync.wire.limits_shared import SharedLimits, Store
-from flyasync.wire.rates import Limits, Rate, without_password
+from flyasync.transport.credentials import PUBLIC_URL, SOCKET
+from flyasync.transport.events import OnClientEvent, Paused, tell
+from flyasync.transport.ratelimit.buckets import MakePace, Pace, alone
+from flyasync.transport.ratelimit.rates import Limits, Rate, without_password
+from flyasync.transport.ratelimit.shared import SharedLimits, Store
 
 VARIABLE = "FLYASYNC_LIMITS"
 SERVERS = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
@@ -43,7 +43,7 @@ def _files(source: str, directory: str) -> Store:
         raise InvalidInput(f"{source} is 'file', but files cannot be locked on this system: use redis://HOST:PORT/DB")
     if directory and not Path(directory).is_absolute():
         raise InvalidInput(f"{source} is 'file:{directory}', but all processes must mean the same: give the whole path")
-    make: Callable[[Path | None], Store] = import_module("flyasync.wire.limits_file").FileStore
+    make: Callable[[Path | None], Store] = import_module("flyasync.transport.ratelimit.file").FileStore
     return make(Path(directory) if directory else None)
 
 
@@ -53,7 +53,7 @@ def _server(source: str, url: str) -> Store:
             f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'; "
             "the processes of one host can share by 'file' without it"
         )
-    make: Callable[[str], Store] = import_module("flyasync.wire.limits_redis").RedisStore
+    make: Callable[[str], Store] = import_module("flyasync.transport.ratelimit.redis").RedisStore
     return make(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
 
 

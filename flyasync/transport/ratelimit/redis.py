@@ -13,9 +13,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.gcra import LATE, LONGEST, SLACK
-from flyasync.wire.limits_shared import AT_ONCE, PATIENCE, SECOND, Answer, Census, StoreFailed
-from flyasync.wire.rates import Rate, without_password
+from flyasync.transport.ratelimit.gcra import LATE, LONGEST, SLACK
+from flyasync.transport.ratelimit.rates import Rate, without_password
+from flyasync.transport.ratelimit.shared import AT_ONCE, PATIENCE, SECOND, Answer, Census, StoreFailed
 
 NAMESPACE: Final = "flyasync"
 TIMEOUT: Final = 2.0

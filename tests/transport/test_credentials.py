@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flyasync.errors import InvalidInput, MissingToken
-from flyasync.wire.credentials import API_URL, PUBLIC_URL, Token, find_api_url, find_base_url, find_token
-from tests.wire.scripted import SECRET
+from flyasync.transport.credentials import API_URL, PUBLIC_URL, Token, find_api_url, find_base_url, find_token
+from tests.transport.scripted import SECRET
 
 
 def unset(_: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from flyasync.wire.rates import LONGEST_PAUSE
+from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
 
 LATE = 1_000_000
 """How long after its time a worker may come and still find its place; from then on it counts as gone."""

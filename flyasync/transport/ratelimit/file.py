@@ -20,9 +20,9 @@ from zlib import crc32
 from attrs import define
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.gcra import Place, State, charge, pause, take
-from flyasync.wire.limits_shared import SECOND, Answer, Census
-from flyasync.wire.rates import Rate
+from flyasync.transport.ratelimit.gcra import Place, State, charge, pause, take
+from flyasync.transport.ratelimit.rates import Rate
+from flyasync.transport.ratelimit.shared import SECOND, Answer, Census
 
 if sys.platform != "win32":
     import fcntl

@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import define, frozen
 
-from flyasync.wire.events import LimitsBack, LimitsLost, OnClientEvent, tell
-from flyasync.wire.gcra import share
-from flyasync.wire.rates import Rate
+from flyasync.transport.events import LimitsBack, LimitsLost, OnClientEvent, tell
+from flyasync.transport.ratelimit.gcra import share
+from flyasync.transport.ratelimit.rates import Rate
 
 T = TypeVar("T")
 

@@ -31,9 +31,9 @@ from flyasync.errors import (
     VolumeInUse,
     WrongState,
 )
-from flyasync.wire.judge import judge, retry_after
-from flyasync.wire.request import Reply
-from tests.wire.scripted import a_reply, a_request
+from flyasync.transport.request import Reply
+from flyasync.transport.response import judge, retry_after
+from tests.transport.scripted import a_reply, a_request
 
 UNIQUE = 'already_exists: unique machine name violation, machine ID 148e already exists with name "x"'
 RESERVE = "aborted: could not reserve resource for machine: insufficient {} available to fulfill request"

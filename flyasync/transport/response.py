@@ -35,8 +35,8 @@ from flyasync.errors import (
     WrongState,
 )
 from flyasync.text import brief
-from flyasync.wire.rates import LONGEST_PAUSE
-from flyasync.wire.request import Reply, Request
+from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
+from flyasync.transport.request import Reply, Request
 
 Redaction = Callable[[Request], Callable[[str], str]]
 """Finds out what is secret in a request, and returns a function that redacts it in a text."""

@@ -22,7 +22,7 @@ from flyasync.errors import (
     ServerFault,
     Unreadable,
 )
-from flyasync.wire.events import (
+from flyasync.transport.events import (
     Attempt,
     ClientEvent,
     Dequeued,
@@ -33,12 +33,12 @@ from flyasync.wire.events import (
     log_event,
     within,
 )
-from flyasync.wire.limits import Buckets
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.request import Flight, Repeat, Reply, Request
-from flyasync.wire.retries import RetryPolicy
-from flyasync.wire.sender import Sender
-from tests.wire.scripted import SECRET, ScriptedExchange, Step, a_reply, a_request, now, rounded
+from flyasync.transport.ratelimit.buckets import Buckets
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.request import Flight, Repeat, Reply, Request
+from flyasync.transport.retries import RetryPolicy
+from flyasync.transport.sender import Sender
+from tests.transport.scripted import SECRET, ScriptedExchange, Step, a_reply, a_request, now, rounded
 
 OK = a_reply(200, {"ok": True}, fly_request_id="01K4-yyz")
 BOOM = a_reply(503, {"error": "boom"})

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flyasync.wire.credentials import Token
-from flyasync.wire.request import Repeat, Reply, Request
-from flyasync.wire.session import Session, Timeouts
+from flyasync.transport.credentials import Token
+from flyasync.transport.request import Repeat, Reply, Request
+from flyasync.transport.session import Session, Timeouts
 
 SECRET = "fo1_top_secret"
 HEAD_END = b"\r\n\r\n"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from flyasync.errors import InvalidInput
-from flyasync.wire.request import path
-from tests.wire.scripted import SECRET, a_reply, a_request
+from flyasync.transport.request import path
+from tests.transport.scripted import SECRET, a_reply, a_request
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from flyasync.errors import (
     Refused,
 )
 from flyasync.text import redaction
-from flyasync.wire.events import (
+from flyasync.transport.events import (
     Attempt,
     Dequeued,
     OnClientEvent,
@@ -31,12 +31,12 @@ from flyasync.wire.events import (
     is_told_of_success,
     tell,
 )
-from flyasync.wire.judge import judge
-from flyasync.wire.limits import Buckets
-from flyasync.wire.request import Repeat, Reply, Request
-from flyasync.wire.retries import RetryPolicy, deserves_another_try, retrying
-from flyasync.wire.session import Session
-from flyasync.wire.tracebacks import trim
+from flyasync.transport.ratelimit.buckets import Buckets
+from flyasync.transport.request import Repeat, Reply, Request
+from flyasync.transport.response import judge
+from flyasync.transport.retries import RetryPolicy, deserves_another_try, retrying
+from flyasync.transport.session import Session
+from flyasync.transport.tracebacks import trim
 
 
 @define(eq=False)

@@ -18,14 +18,14 @@ from redis.asyncio import Redis
 
 from flyasync import Emulator, FlyClient, Limits
 from flyasync.errors import InvalidInput, RateLimited
-from flyasync.wire import gcra
-from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, Paused
-from flyasync.wire.limits import Bucket
-from flyasync.wire.limits_backing import budget, find_store
-from flyasync.wire.limits_redis import RedisStore
-from flyasync.wire.limits_shared import PATIENCE, SharedLimits, Store, StoreFailed
-from flyasync.wire.rates import Rate
-from tests.wire.valkey import free_port, serving
+from flyasync.transport.events import ClientEvent, LimitsBack, LimitsLost, Paused
+from flyasync.transport.ratelimit import gcra
+from flyasync.transport.ratelimit.buckets import Bucket
+from flyasync.transport.ratelimit.rates import Rate
+from flyasync.transport.ratelimit.redis import RedisStore
+from flyasync.transport.ratelimit.shared import PATIENCE, SharedLimits, Store, StoreFailed
+from flyasync.transport.ratelimit.stores import budget, find_store
+from tests.transport.ratelimit.valkey import free_port, serving
 
 RATE = Rate(per_second=100, burst=10)
 PASSWORD = "hunter2-is-secret"

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
-from flyasync.wire.rates import Limits, Rate
-from flyasync.wire.request import Request
+from flyasync.transport.ratelimit.rates import Limits, Rate
+from flyasync.transport.request import Request
 
 Hold = Callable[[float], None]
 """Called when the bucket of a waiting caller is paused, with the loop's time until which nothing gets through.

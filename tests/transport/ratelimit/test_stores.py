@@ -8,7 +8,7 @@ import pytest
 
 from flyasync import FlyClient, Limits
 from flyasync.errors import InvalidInput
-from flyasync.wire.limits_backing import VARIABLE, budget, find_store
+from flyasync.transport.ratelimit.stores import VARIABLE, budget, find_store
 
 
 def test_without_a_word_each_client_counts_by_itself() -> None:

@@ -8,7 +8,7 @@ from attrs import evolve
 from benchmarks.budget.judge import SECOND, Grant, Turn, by_the_server, ideal, peak, recovered, spread
 from benchmarks.budget.rows import Row, fly
 from benchmarks.budget.verdict import Verdict
-from flyasync.wire.rates import Rate
+from flyasync.transport.ratelimit.rates import Rate
 
 TENTH = SECOND // 10
 

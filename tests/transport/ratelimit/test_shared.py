@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 
 from flyasync import Emulator, Fault, FlyClient, RateLimited, RetryPolicy
-from flyasync.wire.events import ClientEvent, LimitsBack, LimitsLost, Paused, log_event
-from flyasync.wire.limits import Bucket
-from flyasync.wire.limits_file import FileStore
-from flyasync.wire.limits_shared import PATIENCE, PROBE, SETTLE, Answer, Census, SharedLimits
-from flyasync.wire.rates import Rate
-from tests.wire.scripted import now, rounded
+from flyasync.transport.events import ClientEvent, LimitsBack, LimitsLost, Paused, log_event
+from flyasync.transport.ratelimit.buckets import Bucket
+from flyasync.transport.ratelimit.file import FileStore
+from flyasync.transport.ratelimit.rates import Rate
+from flyasync.transport.ratelimit.shared import PATIENCE, PROBE, SETTLE, Answer, Census, SharedLimits
+from tests.transport.scripted import now, rounded
 
 DEFAULT = Rate(per_second=1, burst=3, spare=1)
 QUICK = Rate(per_second=10, burst=4)

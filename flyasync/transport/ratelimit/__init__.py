@@ -1,0 +1,1 @@
+"""Rate limits: one token bucket per action and identifier, in memory or shared."""
