@@ -19,7 +19,7 @@ from attrs import frozen
 from benchmarks.decoding_documents import machine
 from benchmarks.session_httpx import TOKEN, connected, module
 from flyasync import FlyClient, MachineConfig
-from flyasync.api.call import Caller, request
+from flyasync.api.resource import Caller, request
 from flyasync.models.json.codec import structure
 from flyasync.transport.credentials import Token
 from flyasync.transport.events import log_event

@@ -30,7 +30,7 @@ from attrs import asdict
 from benchmarks.fleet.processes import ROOT
 from benchmarks.table import Column, Goal, Plot, Row, Spread, Table
 from benchmarks.waiting_client import CHOICE, LISTS, WAYS, Case
-from flyasync.api.waits import DIRECT, most_pollers
+from flyasync.api.machines.wait import DIRECT, most_pollers
 from flyasync.transport.session import Timeouts
 
 MANY = 1000

@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 
 from benchmarks.fleet.processes import spawned
 from flyasync import FlyClient
-from flyasync.api.waits import DIRECT, Waits, most_lookers, most_pollers
+from flyasync.api.machines.wait import DIRECT, Waits, most_lookers, most_pollers
 from flyasync.transport.session import Timeouts
 
 PAGE = 4096

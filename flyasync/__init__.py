@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from flyasync.api.client import FlyClient as FlyClient
     from flyasync.api.fly_toml import read_fly_toml as read_fly_toml
     from flyasync.api.logs import LogStream as LogStream
-    from flyasync.api.once import Creation as Creation
-    from flyasync.api.paging import Pages as Pages
+    from flyasync.api.machines.create_once import Creation as Creation
+    from flyasync.api.pagination import Pages as Pages
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
     from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
     from flyasync.deploy.duration import Estimate as Estimate
@@ -229,8 +229,8 @@ _NAMES = {
     "flyasync.api.client": ("FlyClient",),
     "flyasync.api.fly_toml": ("read_fly_toml",),
     "flyasync.api.logs": ("LogStream",),
-    "flyasync.api.once": ("Creation",),
-    "flyasync.api.paging": ("Pages",),
+    "flyasync.api.machines.create_once": ("Creation",),
+    "flyasync.api.pagination": ("Pages",),
     "flyasync.deploy.builder": ("DeployBuilder",),
     "flyasync.deploy.deployment": (
         "Deployment",

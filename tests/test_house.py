@@ -28,6 +28,7 @@ TOP: dict[str, set[str]] = {
 LAYERS: dict[str, list[set[str]]] = {
     "models": [{"."}, {"json"}, {"lint"}, {"fly_toml"}],
     "transport": [{"validators", "request", "events", "credentials"}, {"ratelimit"}, {"."}],
+    "api": [{"resource", "pagination", "spans"}, {"machines"}, {"."}],
 }
 # A pure package decides: it may not reach for a loop, a socket, a clock or the disk.
 PURE = {"text", "errors", "models", "deploy/plan", "emulator/core", "emulator/world", "emulator/http/views"}

@@ -7,7 +7,7 @@ from attrs import Factory, frozen
 
 from benchmarks.fleet.orders import VARIABLE, Asked
 from flyasync import Emulator
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.emulator.records import Machine
 from flyasync.models.image import without_digest
 

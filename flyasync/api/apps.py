@@ -4,7 +4,7 @@ from secrets import token_hex
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.resource import Caller, given, request
 from flyasync.errors import FlyError, Forbidden, NameTaken
 from flyasync.models.app import App, AppList
 from flyasync.models.lint.linter import check_app_name, refuse

@@ -4,8 +4,8 @@ from functools import partial
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, request
-from flyasync.api.paging import Pages
+from flyasync.api.pagination import Pages
+from flyasync.api.resource import Caller, request
 from flyasync.models.certificate import Certificate, CertificatePage, CertificateSummary
 from flyasync.text import hidden
 from flyasync.transport.request import Repeat, Request

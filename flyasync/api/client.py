@@ -11,8 +11,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from flyasync.api.call import Caller
 from flyasync.api.graphql import GraphQL
+from flyasync.api.resource import Caller
 from flyasync.api.spans import Spans
 from flyasync.errors import InvalidInput, MissingToken
 from flyasync.models.redaction import secret_texts
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from flyasync.api.certificates import Certificates
     from flyasync.api.images import Images
     from flyasync.api.ip_assignments import IPAssignments
-    from flyasync.api.leases import Leases
     from flyasync.api.logs import Logs
-    from flyasync.api.machines import Machines
+    from flyasync.api.machines.leases import Leases
+    from flyasync.api.machines.machines import Machines
     from flyasync.api.orgs import Orgs
     from flyasync.api.platform import Platform
     from flyasync.api.postgres import Postgres
@@ -119,14 +119,14 @@ class FlyClient:
     @cached_property
     def machines(self) -> "Machines":
         """Machines: create, find, change, start, stop and delete them, and wait for them."""
-        from flyasync.api.machines import Machines
+        from flyasync.api.machines.machines import Machines
 
         return Machines(self._caller, self._policy, self.leases, calls=self._calls, polls=self._polls)
 
     @cached_property
     def leases(self) -> "Leases":
         """Leases: a machine for one writer at a time."""
-        from flyasync.api.leases import Leases
+        from flyasync.api.machines.leases import Leases
 
         return Leases(self._caller)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.call import Caller
+from flyasync.api.resource import Caller
 from flyasync.errors import CallFailed, GraphQLFailed
 from flyasync.text import each_text
 from flyasync.transport.request import Repeat, Request

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.resource import Caller, given, request
 from flyasync.models.ip_assignment import IPAssignment, IPAssignmentList
 from flyasync.transport.request import Repeat
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 from attrs import evolve, frozen
 
-from flyasync.api.call import TROUBLE, Caller
+from flyasync.api.resource import TROUBLE, Caller
 from flyasync.errors import ConnectFailed, Unreadable
 from flyasync.models.json.codec import Mismatch, structure
 from flyasync.models.log_line import LogLine

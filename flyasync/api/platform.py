@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.resource import Caller, given, request
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import unstructure
 from flyasync.models.region import Placements, Regions

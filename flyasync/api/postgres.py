@@ -2,8 +2,8 @@
 
 from attrs import frozen
 
-from flyasync.api.call import given, request
 from flyasync.api.postgres_databases import PostgresDatabases, asks
+from flyasync.api.resource import given, request
 from flyasync.errors import InvalidInput
 from flyasync.models.postgres import PostgresAttachment, PostgresBackup, PostgresCluster
 from flyasync.transport.request import Repeat

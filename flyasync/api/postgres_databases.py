@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, QueryValue, enveloped, given, request
+from flyasync.api.resource import Caller, QueryValue, enveloped, given, request
 from flyasync.models.postgres import PostgresCredentials, PostgresDatabase, PostgresExtension, PostgresUser
 from flyasync.transport.request import Repeat, Request
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, QueryValue, given, request
+from flyasync.api.resource import Caller, QueryValue, given, request
 from flyasync.models.secret import SecretsUpdate
 from flyasync.models.secret_key import KeyWork, SecretKey, SecretKeyList
 from flyasync.text import hidden

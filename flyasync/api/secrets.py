@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, QueryValue, request
+from flyasync.api.resource import Caller, QueryValue, request
 from flyasync.models.secret import Secret, SecretList, SecretsUpdate
 from flyasync.text import hidden
 from flyasync.transport.request import Repeat

@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.call import Caller, QueryValue, given, request
-from flyasync.api.claims import unclaimed
-from flyasync.api.paging import OnErrorRegions, Pages
+from flyasync.api.machines.volume_claims import unclaimed
+from flyasync.api.pagination import OnErrorRegions, Pages
+from flyasync.api.resource import Caller, QueryValue, given, request
 from flyasync.errors import NotFound
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import unstructure

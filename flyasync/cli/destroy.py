@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.cli.answers import note
 from flyasync.cli.asking import confirm, demand_somebody, tell_where
 from flyasync.cli.exits import FAILED, OK

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.plan import Aim, Create, Plan, TakeVolume, Track
 from flyasync.models.json.codec import unstructure

@@ -8,7 +8,7 @@ from contextlib import suppress
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH, Creation
+from flyasync.api.machines.create_once import LAUNCH, Creation
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.door import Door, Ticket
 from flyasync.deploy.fleet import group_of

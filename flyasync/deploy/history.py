@@ -12,7 +12,7 @@ from itertools import chain
 from attrs import Factory, define, evolve, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import GROUP, Deployment
 from flyasync.deploy.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.freshness import fetch

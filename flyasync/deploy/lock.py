@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from attrs import Factory, define
 
-from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
+from flyasync.api.resource import TROUBLE
 from flyasync.errors import FlyError, LeaseHeld
 from flyasync.models.lease import Lease
 

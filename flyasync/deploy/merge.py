@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import Factory, evolve, fields, frozen
 
-from flyasync.api.once import CREATION, LAUNCH, OURS
+from flyasync.api.machines.create_once import CREATION, LAUNCH, OURS
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Container, ContainerHealthcheck, ContainerVolume, File

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from attrs import Factory, define
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, is_in, tags
 from flyasync.deploy.freshness import caught_up

@@ -7,7 +7,7 @@ from functools import cached_property
 from attrs import define, field, frozen
 from attrs.converters import optional
 
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import VolumeWanted, Wanted
 from flyasync.deploy.fleet import tags
 from flyasync.deploy.placement import Refusal

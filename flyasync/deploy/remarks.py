@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from shlex import quote
 
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.group import Fate, Member, left_alone

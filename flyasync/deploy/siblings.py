@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, field, frozen
 
-from flyasync.api.changes import is_of_one_launch
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
+from flyasync.api.machines.edit import is_of_one_launch
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.deploy.fleet import Fleet, home
 from flyasync.deploy.merge import FINGERPRINT, MANAGED, changes

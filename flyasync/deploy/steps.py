@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import evolve
 
-from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
+from flyasync.api.resource import TROUBLE
 from flyasync.deploy.creating import Creating, NoRoomError, Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import Deployment, Requirement, Wanted
 from flyasync.deploy.fleet import Fleet, home, serves, tags
 from flyasync.deploy.group import RESTING

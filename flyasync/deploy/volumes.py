@@ -4,8 +4,8 @@ import asyncio
 from collections import defaultdict
 from contextlib import suppress
 
-from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
+from flyasync.api.resource import TROUBLE
 from flyasync.deploy.deployment import Deployment, VolumeWanted
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.guest import Guest

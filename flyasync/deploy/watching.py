@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 
-from flyasync.api.call import TROUBLE
 from flyasync.api.client import FlyClient
-from flyasync.api.waits import JUST_CREATED
+from flyasync.api.machines.wait import JUST_CREATED
+from flyasync.api.resource import TROUBLE
 from flyasync.deploy.creating import Tell
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.freshness import settled

@@ -4,7 +4,7 @@ import pytest_asyncio
 
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator
-from tests.api.asking import client
+from tests.api.client_on_emulator import client
 
 
 @pytest_asyncio.fixture

@@ -15,7 +15,7 @@ from flyasync.errors import (
     Unauthorized,
     Unreadable,
 )
-from tests.api.asking import NGINX, Ask, Reply, asked, client, count, now, scripted, sent_by
+from tests.api.client_on_emulator import NGINX, Ask, Reply, asked, client, count, now, scripted, sent_by
 
 NAMED = {"name": "web"}
 

@@ -12,7 +12,7 @@ from flyasync.transport.events import Attempt, ClientEvent
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.retries import RetryPolicy
 from flyasync.transport.session import Timeouts
-from tests.api.asking import NGINX, Ask, asked, client, count, now, running
+from tests.api.client_on_emulator import NGINX, Ask, asked, client, count, now, running
 
 SECRET = "fm2_s3cret"
 
@@ -29,13 +29,13 @@ def test_a_resource_is_imported_when_it_is_first_asked_for_and_stays_the_same() 
         "import sys\n"
         "from flyasync import FlyClient\n"
         "fly = FlyClient('fm2_x')\n"
-        "heavy = {'flyasync.api.machines', 'flyasync.api.postgres', 'flyasync.models.postgres'}\n"
+        "heavy = {'flyasync.api.machines.machines', 'flyasync.api.postgres', 'flyasync.models.postgres'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "assert fly.machines is fly.machines\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout == "[]\n['flyasync.api.machines']\n"
+    assert done.stdout == "[]\n['flyasync.api.machines.machines']\n"
 
 
 @pytest.mark.parametrize("name", ["FLY_ACCESS_TOKEN", "FLY_API_TOKEN"])

@@ -13,14 +13,14 @@ from attrs import Factory, define
 from hypothesis import given, settings, strategies as st
 
 from flyasync.api.apps import Apps
-from flyasync.api.call import Caller
 from flyasync.api.certificates import Certificates
 from flyasync.api.client import FlyClient
 from flyasync.api.ip_assignments import IPAssignments
-from flyasync.api.leases import Leases
-from flyasync.api.machines import Machines
+from flyasync.api.machines.leases import Leases
+from flyasync.api.machines.machines import Machines
 from flyasync.api.platform import Platform
 from flyasync.api.postgres import Postgres
+from flyasync.api.resource import Caller
 from flyasync.api.secret_keys import SecretKeys
 from flyasync.api.secrets import Secrets
 from flyasync.api.tokens import Tokens

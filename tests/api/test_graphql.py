@@ -4,7 +4,7 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.errors import GraphQLFailed, ServerFault, Unauthorized, Unreadable
-from tests.api.asking import asked, sent_by
+from tests.api.client_on_emulator import asked, sent_by
 
 NOT_FOUND = {"message": "Could not find App", "path": ["app"], "extensions": {"code": "NOT_FOUND"}}
 QUERY = "query GetApp($name: String!) { app(name: $name) { id name network } }"

@@ -5,7 +5,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator
 from flyasync.errors import GraphQLFailed, InvalidInput, Unreadable
-from tests.api.asking import asked, sent_by
+from tests.api.client_on_emulator import asked, sent_by
 
 WEB = "registry.fly.io/web:v2"
 

@@ -7,15 +7,15 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from flyasync.api.call import Caller
 from flyasync.api.client import FlyClient
 from flyasync.api.logs import LONGEST, Logs, LogStream
+from flyasync.api.resource import Caller
 from flyasync.emulator import Emulator
 from flyasync.errors import ClientClosed, ConnectFailed, Forbidden, Unreadable
 from flyasync.models.log_line import LogLine
 from flyasync.transport.request import Request
 from flyasync.transport.sender import Sender
-from tests.api.asking import asked, now, running
+from tests.api.client_on_emulator import asked, now, running
 
 
 async def take(stream: LogStream, number: int) -> list[LogLine]:

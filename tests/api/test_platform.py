@@ -6,7 +6,7 @@ from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator
 from flyasync.errors import BadRequest
 from flyasync.models.guest import Guest
-from tests.api.asking import Ask, asked, sent_by
+from tests.api.client_on_emulator import Ask, asked, sent_by
 
 SENT: list[tuple[Ask, str, Any, Any]] = [
     (lambda fly: fly.platform.regions(), "GET /v1/platform/regions", None, {"Regions": []}),

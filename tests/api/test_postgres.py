@@ -5,7 +5,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.errors import InvalidInput, NotFound, Unreadable
 from flyasync.models.postgres import PostgresCluster
-from tests.api.asking import asked
+from tests.api.client_on_emulator import asked
 
 
 async def ready(fly: FlyClient, cluster: PostgresCluster) -> PostgresCluster:

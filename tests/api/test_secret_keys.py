@@ -2,7 +2,7 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.errors import BadRequest, NotFound, Unreadable
-from tests.api.asking import asked, sent_by
+from tests.api.client_on_emulator import asked, sent_by
 
 DATA = bytes(range(256))
 

@@ -3,7 +3,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.errors import FlyError, NotFound, SecretsNotReady
 from flyasync.models.secret import Secret
-from tests.api.asking import NGINX, asked
+from tests.api.client_on_emulator import NGINX, asked
 
 SECRET = "correct horse battery staple"
 

@@ -5,7 +5,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.errors import BadRequest, FlyError
 from flyasync.models.token import TokenAccess
-from tests.api.asking import asked, sent_by
+from tests.api.client_on_emulator import asked, sent_by
 
 TOKEN = "fm2_lJPECAAAAAAAAsecret"
 

@@ -8,7 +8,7 @@ from flyasync.emulator import Emulator, Fault
 from flyasync.errors import BadRequest, NoCapacity, NotFound, Scope, ServerFault, VolumeInUse, WrongState
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
-from tests.api.asking import NGINX, Ask, Reply, count, scripted, sent_by
+from tests.api.client_on_emulator import NGINX, Ask, Reply, count, scripted, sent_by
 
 VOLUME = {"id": "vol_1", "name": "data", "state": "created", "region": "iad"}
 V1 = "/v1/apps/web/volumes/vol_1"

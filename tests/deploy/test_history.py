@@ -18,7 +18,7 @@ from flyasync import (
     MachineConfig,
     Result,
 )
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.history import History, Life, undo_launch

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, Result, ServerFault, log_event
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.spans import Spans
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.execute import Execution

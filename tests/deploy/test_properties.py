@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from flyasync import Check, InvalidInput, MachineConfig, Mount
-from flyasync.api.once import LAUNCH
+from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.deployment import GROUP, HOME, Deployment, VolumeWanted
 from flyasync.deploy.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan import (

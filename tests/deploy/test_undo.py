@@ -20,7 +20,7 @@ from flyasync import (
     Planned,
     Result,
 )
-from flyasync.api.once import CREATION, LAUNCH
+from flyasync.api.machines.create_once import CREATION, LAUNCH
 from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.fleet import Fleet
 from flyasync.deploy.merge import REPLACES, RETIRED

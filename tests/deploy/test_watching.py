@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flyasync import DeployBuilder, Fault, Machine, MachineConfig, MachineEvent, Port, Restart, Result, Service
-from flyasync.api.waits import JUST_CREATED
+from flyasync.api.machines.wait import JUST_CREATED
 from flyasync.deploy.deployment import Wanted
 from flyasync.deploy.outcome import Phase, Run
 from flyasync.deploy.watching import Watching, masked

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from flyasync.api.client import FlyClient
-from flyasync.api.leases import LEAST_TO_HOLD
+from flyasync.api.machines.leases import LEAST_TO_HOLD
 from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.records import Machine as Record
 from flyasync.errors import (
@@ -18,7 +18,7 @@ from flyasync.errors import (
     ServerFault,
 )
 from flyasync.models.machine import Machine
-from tests.api.asking import Ask, client, count, now, sent_by, stopped
+from tests.api.client_on_emulator import Ask, client, count, now, sent_by, stopped
 
 LEASE = {"status": "success", "data": {"nonce": "5c35f65c9f95", "expires_at": 1708569778, "owner": "hello@fly.io"}}
 L1 = "/v1/apps/web/machines/m1/lease"

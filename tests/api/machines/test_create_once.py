@@ -9,7 +9,7 @@ import pytest_asyncio
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.once import CREATION, LAUNCH, Creation, Once
+from flyasync.api.machines.create_once import CREATION, LAUNCH, Creation, Once
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     BadRequest,
@@ -30,7 +30,7 @@ from flyasync.models.machine import Machine
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.request import Flight
 from flyasync.transport.retries import RetryPolicy
-from tests.api.asking import NGINX, client, count, now
+from tests.api.client_on_emulator import NGINX, client, count, now
 
 UNLIMITED = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})
 

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from flyasync.api.call import NONCE, QueryValue, given, request
+from flyasync.api.resource import NONCE, QueryValue, given, request
 from flyasync.errors import InvalidInput, NotFound, Unreadable
 from flyasync.transport.request import Flight, Repeat
-from tests.api.asking import NGINX, Ask, asked, scripted
+from tests.api.client_on_emulator import NGINX, Ask, asked, scripted
 
 MACHINE = {"id": "m1", "name": "n", "state": "started", "region": "iad"}
 

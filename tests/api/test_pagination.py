@@ -6,11 +6,11 @@ import pytest
 from attrs import define
 
 from flyasync.api.client import FlyClient
-from flyasync.api.paging import Pages
+from flyasync.api.pagination import Pages
 from flyasync.emulator import Emulator
 from flyasync.errors import IncompleteList, InvalidInput, Unreadable
 from flyasync.models.volume import OrgVolumePage, Volume
-from tests.api.asking import NGINX, count
+from tests.api.client_on_emulator import NGINX, count
 
 
 def page(*names: str, cursor: str | None = None, missing: tuple[str, ...] | None = None) -> OrgVolumePage:

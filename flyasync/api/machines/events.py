@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flyasync.api.call import Caller, request
-from flyasync.api.waits import Waits
-from flyasync.api.watch import Detail
+from flyasync.api.machines.poller import Detail
+from flyasync.api.machines.wait import Waits
+from flyasync.api.resource import Caller, request
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import Machine, MachineEvent
 from flyasync.models.machine_results import MachineVersion, WaitResult

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flyasync.api.call import Caller, QueryValue, given, request
+from flyasync.api.resource import Caller, QueryValue, given, request
 from flyasync.errors import WrongState
 from flyasync.models.machine_results import StartResult
 from flyasync.models.types import go_duration

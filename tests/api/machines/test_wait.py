@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 
 from flyasync.api.client import FlyClient
-from flyasync.api.prospects import is_there, why_hopeless
-from flyasync.api.waits import DIRECT, JUST_CREATED, Waits, most_lookers, most_pollers
-from flyasync.api.watch import EVENTS_EVERY, Detail
+from flyasync.api.machines.poller import EVENTS_EVERY, Detail
+from flyasync.api.machines.reachable import is_there, why_hopeless
+from flyasync.api.machines.wait import DIRECT, JUST_CREATED, Waits, most_lookers, most_pollers
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     BadRequest,
@@ -28,7 +28,7 @@ from flyasync.models.machine import Machine
 from flyasync.models.machine_results import WaitResult
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.session import Timeouts
-from tests.api.asking import NGINX, asked, client, count, now, running, scripted, stopped
+from tests.api.client_on_emulator import NGINX, asked, client, count, now, running, scripted, stopped
 
 MANY = DIRECT + 8
 NO_LIMITS = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from attrs import Factory, define
 
-from flyasync.api.watch import Detail, Watch
+from flyasync.api.machines.poller import Detail, Watch
 from flyasync.errors import ServerFault
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
-from tests.api.asking import now
+from tests.api.client_on_emulator import now
 
 
 @define

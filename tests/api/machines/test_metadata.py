@@ -2,7 +2,7 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.errors import NotFound, StaleVersion
-from tests.api.asking import running
+from tests.api.client_on_emulator import running
 
 
 async def test_one_key_is_set_read_and_removed_whatever_its_name(fly: FlyClient, app: str) -> None:

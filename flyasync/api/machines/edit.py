@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve, fields_dict
 
-from flyasync.api.leases import Leases
-from flyasync.api.once import OURS
+from flyasync.api.machines.create_once import OURS
+from flyasync.api.machines.leases import Leases
 from flyasync.errors import (
     Conflict,
     ConnectionLost,

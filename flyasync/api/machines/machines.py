@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from flyasync.api.actions import Actions
-from flyasync.api.call import Caller, QueryValue, given, request
-from flyasync.api.changes import Changes
-from flyasync.api.claims import unclaimed
-from flyasync.api.leases import Leases
-from flyasync.api.metadata import Metadata
-from flyasync.api.once import Creation, Once
-from flyasync.api.paging import OnErrorRegions, Pages
-from flyasync.api.processes import Processes
-from flyasync.api.waiting import Waiting
-from flyasync.api.waits import Waits, most_lookers, most_pollers
+from flyasync.api.machines.actions import Actions
+from flyasync.api.machines.create_once import Creation, Once
+from flyasync.api.machines.edit import Changes
+from flyasync.api.machines.events import Waiting
+from flyasync.api.machines.leases import Leases
+from flyasync.api.machines.metadata import Metadata
+from flyasync.api.machines.processes import Processes
+from flyasync.api.machines.volume_claims import unclaimed
+from flyasync.api.machines.wait import Waits, most_lookers, most_pollers
+from flyasync.api.pagination import OnErrorRegions, Pages
+from flyasync.api.resource import Caller, QueryValue, given, request
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_config, refuse

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from attrs import Factory, define
 
-from flyasync.api.call import TROUBLE
+from flyasync.api.resource import TROUBLE
 from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
 

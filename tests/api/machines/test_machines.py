@@ -30,7 +30,7 @@ from flyasync.errors import (
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
 from flyasync.transport.events import ClientEvent, Outlasting
-from tests.api.asking import NGINX, Ask, Reply, asked, count, now, running, scripted, sent_by, stopped
+from tests.api.client_on_emulator import NGINX, Ask, Reply, asked, count, now, running, scripted, sent_by, stopped
 
 MACHINE = {"id": "m1", "name": "n", "state": "created", "region": "iad"}
 M1 = "/v1/apps/web/machines/m1"

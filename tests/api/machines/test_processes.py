@@ -5,7 +5,7 @@ from flyasync.emulator import Emulator, Output
 from flyasync.errors import InvalidInput, WrongState
 from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest
-from tests.api.asking import running, sent_by, stopped
+from tests.api.client_on_emulator import running, sent_by, stopped
 
 
 async def test_a_command_tells_what_it_said_and_how_it_ended(fly: FlyClient, app: str, emulator: Emulator) -> None:

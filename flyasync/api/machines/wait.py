@@ -8,9 +8,9 @@ from itertools import chain, cycle, repeat
 
 from attrs import Factory, define
 
-from flyasync.api.call import TROUBLE
-from flyasync.api.prospects import is_there, is_wrong, why_hopeless
-from flyasync.api.watch import EVENTS_EVERY, Detail, Survey, Watch
+from flyasync.api.machines.poller import EVENTS_EVERY, Detail, Survey, Watch
+from flyasync.api.machines.reachable import is_there, is_wrong, why_hopeless
+from flyasync.api.resource import TROUBLE
 from flyasync.errors import BadRequest, Conflict, FlyError, NotFound, RateLimited, TimedOut, WaitFailed
 from flyasync.models.machine import Machine
 from flyasync.models.machine_results import WaitResult

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.resource import Caller, given, request
 from flyasync.errors import StaleVersion, WrongState
 from flyasync.models.machine_results import MetadataValue
 from flyasync.transport.request import Repeat

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.call import TROUBLE, Caller, given, request
+from flyasync.api.resource import TROUBLE, Caller, given, request
 from flyasync.errors import FlyError, InvalidInput, LeaseHeld, NoReplyInTime
 from flyasync.models.lease import Lease
 from flyasync.transport.request import Flight, Repeat

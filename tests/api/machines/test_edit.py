@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from flyasync.api.changes import Changes
 from flyasync.api.client import FlyClient
-from flyasync.api.once import CREATION, LAUNCH
+from flyasync.api.machines.create_once import CREATION, LAUNCH
+from flyasync.api.machines.edit import Changes
 from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.config import accepted
 from flyasync.errors import (
@@ -31,7 +31,7 @@ from flyasync.models.guest import Guest
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine
 from flyasync.models.service import Service
-from tests.api.asking import asked, client, count, now, running, stopped
+from tests.api.client_on_emulator import asked, client, count, now, running, stopped
 
 DAILY = "daily"
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from flyasync.api.call import Caller, given, request
+from flyasync.api.resource import Caller, given, request
 from flyasync.errors import InvalidInput
 from flyasync.models.machine_results import ExecResult, Memory, ProcessStat, ReclaimedMemory
 from flyasync.text import hidden
