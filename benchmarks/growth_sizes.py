@@ -24,12 +24,12 @@ from attrs import asdict, evolve, frozen
 
 from benchmarks.fleet.simulation import Run as Simulation, simulate
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
-from flyasync.deploy.deployment import HOME, Deployment
 from flyasync.deploy.estimate import Pace, estimate
-from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.outcome import Outcome, Phase, Run
-from flyasync.deploy.plan import Plan
-from flyasync.deploy.strategies import plan as decided
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.spec import HOME, Deployment
+from flyasync.deploy.plan.strategies.stages import plan as decided
+from flyasync.deploy.reporting.run_state import Outcome, Phase, Run
 from flyasync.deploy.timings import Timings
 from flyasync.emulator import apps as emulated
 from flyasync.emulator.regions import CODES

@@ -14,23 +14,28 @@ if TYPE_CHECKING:
     from flyasync.api.machines.create_once import Creation as Creation
     from flyasync.api.pagination import Pages as Pages
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
-    from flyasync.deploy.deployment import Deployment as Deployment, Requirement as Requirement
-    from flyasync.deploy.duration import Estimate as Estimate
-    from flyasync.deploy.events import Event as Event, Finished as Finished, Planned as Planned, Progress as Progress
-    from flyasync.deploy.executor_dask import DaskExecutor as DaskExecutor
-    from flyasync.deploy.executors import Executor as Executor, Job as Job
-    from flyasync.deploy.many import deploy_many as deploy_many
-    from flyasync.deploy.outcome import Moment as Moment, Phase as Phase
-    from flyasync.deploy.placement import Refusal as Refusal
-    from flyasync.deploy.plan import Plan as Plan
-    from flyasync.deploy.report import (
+    from flyasync.deploy.many.dask_executor import DaskExecutor as DaskExecutor
+    from flyasync.deploy.many.executors import Executor as Executor, Job as Job
+    from flyasync.deploy.many.many import deploy_many as deploy_many
+    from flyasync.deploy.plan.duration import Estimate as Estimate
+    from flyasync.deploy.plan.placement import Refusal as Refusal
+    from flyasync.deploy.plan.plan import Plan as Plan
+    from flyasync.deploy.plan.spec import Deployment as Deployment, Requirement as Requirement
+    from flyasync.deploy.reporting.events import (
+        Event as Event,
+        Finished as Finished,
+        Planned as Planned,
+        Progress as Progress,
+    )
+    from flyasync.deploy.reporting.report import (
         Cause as Cause,
         DeployReport as DeployReport,
         MachineReport as MachineReport,
         RegionReport as RegionReport,
         Status as Status,
     )
-    from flyasync.deploy.verdict import Failure as Failure, Result as Result
+    from flyasync.deploy.reporting.result import Failure as Failure, Result as Result
+    from flyasync.deploy.reporting.run_state import Moment as Moment, Phase as Phase
     from flyasync.emulator.faults import Fault as Fault
     from flyasync.emulator.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
@@ -232,34 +237,34 @@ _NAMES = {
     "flyasync.api.machines.create_once": ("Creation",),
     "flyasync.api.pagination": ("Pages",),
     "flyasync.deploy.builder": ("DeployBuilder",),
-    "flyasync.deploy.deployment": (
+    "flyasync.deploy.plan.spec": (
         "Deployment",
         "Requirement",
     ),
-    "flyasync.deploy.duration": ("Estimate",),
-    "flyasync.deploy.events": (
+    "flyasync.deploy.plan.duration": ("Estimate",),
+    "flyasync.deploy.reporting.events": (
         "Event",
         "Finished",
         "Planned",
         "Progress",
     ),
-    "flyasync.deploy.executor_dask": ("DaskExecutor",),
-    "flyasync.deploy.executors": (
+    "flyasync.deploy.many.dask_executor": ("DaskExecutor",),
+    "flyasync.deploy.many.executors": (
         "Executor",
         "Job",
     ),
-    "flyasync.deploy.many": ("deploy_many",),
-    "flyasync.deploy.outcome": ("Moment", "Phase"),
-    "flyasync.deploy.placement": ("Refusal",),
-    "flyasync.deploy.plan": ("Plan",),
-    "flyasync.deploy.report": (
+    "flyasync.deploy.many.many": ("deploy_many",),
+    "flyasync.deploy.reporting.run_state": ("Moment", "Phase"),
+    "flyasync.deploy.plan.placement": ("Refusal",),
+    "flyasync.deploy.plan.plan": ("Plan",),
+    "flyasync.deploy.reporting.report": (
         "Cause",
         "DeployReport",
         "MachineReport",
         "RegionReport",
         "Status",
     ),
-    "flyasync.deploy.verdict": ("Failure", "Result"),
+    "flyasync.deploy.reporting.result": ("Failure", "Result"),
     "flyasync.emulator.faults": ("Fault",),
     "flyasync.emulator.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),

@@ -29,6 +29,16 @@ LAYERS: dict[str, list[set[str]]] = {
     "models": [{"."}, {"json"}, {"lint"}, {"fly_toml"}],
     "transport": [{"validators", "request", "events", "credentials"}, {"ratelimit"}, {"."}],
     "api": [{"resource", "pagination", "spans"}, {"machines"}, {"."}],
+    "deploy": [
+        {"plan"},
+        {"reporting"},
+        {"observe", "freshness", "timings", "estimate"},
+        {"undo"},
+        {"run"},
+        {"planning", "settings", "builder"},
+        {"many"},
+    ],
+    "deploy/plan": [{"."}, {"strategies"}, {"image_pin"}],
 }
 # A pure package decides: it may not reach for a loop, a socket, a clock or the disk.
 PURE = {"text", "errors", "models", "deploy/plan", "emulator/core", "emulator/world", "emulator/http/views"}
@@ -40,8 +50,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "transport/ratelimit/redis": {"redis"},
     "transport/retries": {"backoff"},
     "transport/session": {"aiohttp", "yarl"},
-    "deploy/dask_worker": {"distributed"},
-    "deploy/executor_dask": {"distributed"},
+    "deploy/many/dask_worker": {"distributed"},
+    "deploy/many/dask_executor": {"distributed"},
     "emulator": {"aiohttp"},
     "cli": {"click", "rich"},
     "pytest_plugin": {"pytest", "pytest_asyncio"},
@@ -161,6 +171,8 @@ def test_every_folder_can_be_read_at_a_glance() -> None:
         ("models/app", "models/json/codec"),
         ("models/json/codec", "models/lint/linter"),
         ("transport/ratelimit/buckets", "transport/sender"),
+        ("deploy/plan/plan", "deploy/plan/strategies/stages"),
+        ("deploy/run/executor", "deploy/builder"),
         ("emulator/server", "models/app"),
         ("cli/main", "transport/session"),
     ],

@@ -12,7 +12,7 @@ from benchmarks.fleet.orders import VARIABLE, Asked, orders
 from benchmarks.fleet.processes import Gauge, Meter, Usage
 from benchmarks.fleet.stage import Stage
 from flyasync import DeployBuilder, FlyClient, deploy_many
-from flyasync.deploy.executor_dask import DaskExecutor
+from flyasync.deploy.many.dask_executor import DaskExecutor
 from flyasync.emulator.regions import CODES
 
 LAUNCH = "lap-1"

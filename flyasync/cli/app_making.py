@@ -6,7 +6,7 @@ from attrs import field, fields, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.deploy.report import DeployReport
+from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import NameTaken, NotFound
 
 

@@ -22,7 +22,7 @@ from flyasync.cli.signals import until_signalled
 from flyasync.cli.streams import sturdy
 from flyasync.cli.watching import watching
 from flyasync.cli.wording import Setting
-from flyasync.deploy.deployment import check_launch
+from flyasync.deploy.plan.spec import check_launch
 from flyasync.emulator.faults import Fault
 
 Drive = Callable[[Coroutine[Any, Any, int]], int]

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from flyasync.cli.exits import Failure
-from flyasync.deploy.executors import Executor
+from flyasync.deploy.many.executors import Executor
 
 PATIENCE = 10.0
 """Seconds to wait for a scheduler to answer."""
@@ -42,7 +42,7 @@ async def executing(
 
 def _dask() -> Any:
     try:
-        return import_module("flyasync.deploy.executor_dask")
+        return import_module("flyasync.deploy.many.dask_executor")
     except ModuleNotFoundError as error:
         raise Failure(
             f"dask:// needs {error.name}, which is not installed: pip install 'flyasync[dask]', here and where the "

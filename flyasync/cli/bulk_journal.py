@@ -13,8 +13,8 @@ from typing import Any, TextIO
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.journal import opened
-from flyasync.deploy.story import numbered
+from flyasync.deploy.reporting.journal import opened
+from flyasync.deploy.reporting.resume import numbered
 from flyasync.errors import InvalidInput
 from flyasync.models.redaction import without_passwords
 

@@ -13,8 +13,8 @@ from flyasync.cli.bulk_summary import changed
 from flyasync.cli.bulk_tally import Ended
 from flyasync.cli.bulk_work import Work, outlook, run_of
 from flyasync.cli.exits import FAILED, NOT_VERIFIED, OK
-from flyasync.deploy.execute import pace
-from flyasync.deploy.many import deploy_many
+from flyasync.deploy.many.many import deploy_many
+from flyasync.deploy.run.executor import pace
 
 STOPPING = (
     "stopping: no further app is begun, and those under way make no further machine; once more cuts this short",

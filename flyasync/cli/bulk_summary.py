@@ -9,7 +9,7 @@ from attrs import frozen
 
 from flyasync.cli.bulk_tally import Cause, Ended, Some, Tally
 from flyasync.cli.wording import LOCAL
-from flyasync.deploy.duration import duration
+from flyasync.deploy.plan.duration import duration
 
 MOST_CAUSES = 20
 """How many causes of failures, and how many remarks, are told; the JSON lines have all."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from attrs import Factory, define, frozen
 
-from flyasync.deploy.report import DeployReport, MachineReport, Status
-from flyasync.deploy.verdict import Result
+from flyasync.deploy.reporting.report import DeployReport, MachineReport, Status
+from flyasync.deploy.reporting.result import Result
 
 NAMED = 3
 """How many apps of many are named."""

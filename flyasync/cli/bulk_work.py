@@ -11,10 +11,10 @@ from flyasync.cli.bulk_order import BulkOrder
 from flyasync.cli.bulk_summary import Outlook, Run, Summary
 from flyasync.cli.bulk_tally import Ended, Some, Tally
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.deploy.deployment import Deployment
 from flyasync.deploy.estimate import Pace, estimate, estimate_many
-from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.strategies import plan
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.strategies.stages import plan
 from flyasync.deploy.timings import Timings
 
 

@@ -17,7 +17,7 @@ from flyasync.cli.exits import FAILED, OK
 from flyasync.cli.params import app_argument
 from flyasync.cli.signals import until_signalled
 from flyasync.cli.streams import sturdy
-from flyasync.deploy.deployment import check_launch
+from flyasync.deploy.plan.spec import check_launch
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.lint.linter import check_app_name, refuse
 from flyasync.models.machine import GONE, Machine

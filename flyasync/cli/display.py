@@ -10,9 +10,9 @@ from flyasync.cli.event_json import as_json
 from flyasync.cli.outline import config_as_json, outlined
 from flyasync.cli.stages import Stages
 from flyasync.cli.wording import Setting, intent, left, remarks, what, where
-from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.events import Event, Finished, Planned, Progress
-from flyasync.deploy.plan import Plan
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 
 class Display(Protocol):

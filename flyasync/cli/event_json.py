@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import asdict, fields
 
-from flyasync.deploy.duration import Estimate
-from flyasync.deploy.events import Event, Finished, Planned, Progress
-from flyasync.deploy.plan import Plan, Stage, Step, Track, Update
+from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.plan.plan import Plan, Stage, Step, Track, Update
+from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 
 def as_json(event: Event) -> dict[str, Any]:

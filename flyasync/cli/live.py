@@ -15,9 +15,9 @@ from flyasync.cli.painting import Paint
 from flyasync.cli.rows import Row, Rows, summary
 from flyasync.cli.watching import REFRESH, watching
 from flyasync.cli.wording import Setting, intent, left, remarks
-from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.events import Event, Finished, Planned
-from flyasync.deploy.plan import Plan
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.reporting.events import Event, Finished, Planned
 
 __all__ = ["ASCII_MARKS", "MARGIN", "MARKS", "Canvas", "Marks", "Picture", "Screen", "cut", "watching"]
 

@@ -16,7 +16,7 @@ from flyasync.cli.machine_lease import lease
 from flyasync.cli.machine_metadata import metadata
 from flyasync.cli.machine_views import SHOW, VIEWS
 from flyasync.cli.params import app_argument, machine_argument, metadata_option, needed_region, region_option
-from flyasync.deploy.addresses import lacking_address
+from flyasync.deploy.run.addresses import lacking_address
 from flyasync.models.config import MachineConfig
 
 LIST = {

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.deployment import Deployment, VolumeWanted
-from flyasync.deploy.plan import Aim, Create, Plan, TakeVolume, Track
+from flyasync.deploy.plan.plan import Aim, Create, Plan, TakeVolume, Track
+from flyasync.deploy.plan.spec import Deployment, VolumeWanted
 from flyasync.models.json.codec import unstructure
 
 _OURS = "flyasync_"

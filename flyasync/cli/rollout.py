@@ -13,13 +13,13 @@ from flyasync.cli.asking import PUBLIC_URL
 from flyasync.cli.display import Display
 from flyasync.cli.exits import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.order import Order, client
-from flyasync.deploy.addresses import no_address, serves
-from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.events import Event, Finished
-from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.plan import Plan
-from flyasync.deploy.report import DeployReport, Status
-from flyasync.deploy.strategies import plan
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.strategies.stages import plan
+from flyasync.deploy.reporting.events import Event, Finished
+from flyasync.deploy.reporting.report import DeployReport, Status
+from flyasync.deploy.run.addresses import no_address, serves
 from flyasync.errors import NotFound
 
 STOPPING = (

@@ -7,11 +7,11 @@ from attrs import define
 
 from flyasync.cli.stages import Stages, last_phase
 from flyasync.cli.wording import word
-from flyasync.deploy.deployment import Wanted
-from flyasync.deploy.duration import Estimate
-from flyasync.deploy.events import Planned, Progress
-from flyasync.deploy.outcome import Phase
-from flyasync.deploy.plan import Plan, Track, Watch
+from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.plan.plan import Plan, Track, Watch
+from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.reporting.events import Planned, Progress
+from flyasync.deploy.reporting.run_state import Phase
 
 LOST = frozenset({Phase.SKIPPED, Phase.FAILED, Phase.DESTROYED})
 

@@ -15,8 +15,8 @@ from flyasync.cli.order import Order
 from flyasync.cli.params import app_argument
 from flyasync.cli.wording import Setting
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.deploy.fleet import group_of
-from flyasync.deploy.release import RELEASE_GROUP
+from flyasync.deploy.plan.fleet import group_of
+from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.models.machine import GONE
 
 EPILOG = """\b

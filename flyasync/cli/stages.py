@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field
 
-from flyasync.deploy.events import Progress
-from flyasync.deploy.outcome import Phase
-from flyasync.deploy.plan import (
+from flyasync.deploy.plan.plan import (
     Adopt,
     Aim,
     AwaitHealthy,
@@ -27,6 +25,8 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.reporting.events import Progress
+from flyasync.deploy.reporting.run_state import Phase
 
 _PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
     Create: (Phase.CREATING, Phase.MOVING, Phase.CREATED),

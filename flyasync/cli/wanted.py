@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.cli.options import Counts
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.deploy.deployment import Goal
+from flyasync.deploy.plan.spec import Goal
 from flyasync.models.machine import expected_checks
 from flyasync.models.service import Check
 

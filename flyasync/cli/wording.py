@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from flyasync.cli.stages import Stages
-from flyasync.deploy.duration import Estimate
-from flyasync.deploy.events import Progress
-from flyasync.deploy.outcome import Phase
-from flyasync.deploy.plan import Plan
-from flyasync.deploy.report import DeployReport
-from flyasync.deploy.verdict import Result
+from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.reporting.events import Progress
+from flyasync.deploy.reporting.report import DeployReport
+from flyasync.deploy.reporting.result import Result
+from flyasync.deploy.reporting.run_state import Phase
 
 LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
 

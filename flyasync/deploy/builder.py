@@ -9,21 +9,21 @@ from typing import Self
 from attrs import field, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.carry_out import carry_out
-from flyasync.deploy.deployment import (
+from flyasync.deploy.plan.plan import Decision, Plan
+from flyasync.deploy.plan.spec import (
     Deployment,
 )
-from flyasync.deploy.events import Event
-from flyasync.deploy.execute import timed
-from flyasync.deploy.history import undoing
-from flyasync.deploy.journal import Journal, JournalFile, Story, read
-from flyasync.deploy.onlookers import Onlookers
-from flyasync.deploy.plan import Decision, Plan
+from flyasync.deploy.plan.strategy import Rolling
 from flyasync.deploy.planning import Planner
-from flyasync.deploy.report import DeployReport
+from flyasync.deploy.reporting.events import Event
+from flyasync.deploy.reporting.journal import Journal, JournalFile, Story, read
+from flyasync.deploy.reporting.report import DeployReport
+from flyasync.deploy.run.deploy_run import carry_out
+from flyasync.deploy.run.executor import timed
+from flyasync.deploy.run.observers import Onlookers
+from flyasync.deploy.run.spans import deploying, reported
 from flyasync.deploy.settings import Settings
-from flyasync.deploy.spans import deploying, reported
-from flyasync.deploy.strategy import Rolling
+from flyasync.deploy.undo.release_history import undoing
 
 
 @frozen

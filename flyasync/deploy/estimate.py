@@ -9,9 +9,8 @@ from statistics import fmean
 
 from attrs import evolve, frozen
 
-from flyasync.deploy.duration import Estimate
-from flyasync.deploy.outcome import Phase, Run
-from flyasync.deploy.plan import (
+from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.plan.plan import (
     AwaitHealthy,
     AwaitSettled,
     AwaitStarted,
@@ -28,6 +27,7 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.reporting.run_state import Phase, Run
 from flyasync.deploy.timings import Fit, Kind, Normal, Timings, reach
 from flyasync.models.machine import Machine
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.group import RESTING
+from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.errors import NotFound, RateLimited
 from flyasync.models.machine import GONE, Machine
 

@@ -11,10 +11,10 @@ from attrs import Factory, define
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.deployment import Deployment
-from flyasync.deploy.fleet import Fleet, is_in, tags
 from flyasync.deploy.freshness import caught_up
-from flyasync.deploy.placement import by_distance
+from flyasync.deploy.plan.fleet import Fleet, is_in, tags
+from flyasync.deploy.plan.placement import by_distance
+from flyasync.deploy.plan.spec import Deployment
 from flyasync.errors import FlyError, InvalidInput
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.region import Regions

@@ -10,7 +10,9 @@ from typing import Any, Literal, Self
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.deployment import (
+from flyasync.deploy.plan.config_merge import REPLACEABLE
+from flyasync.deploy.plan.release_command import ReleaseCommand
+from flyasync.deploy.plan.spec import (
     GROUP,
     Deployment,
     Fallback,
@@ -21,10 +23,8 @@ from flyasync.deploy.deployment import (
     check_launch,
     check_region,
 )
-from flyasync.deploy.events import OnEvent
-from flyasync.deploy.merge import REPLACEABLE
-from flyasync.deploy.release import ReleaseCommand
-from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy, Waves
+from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy, Waves
+from flyasync.deploy.reporting.events import OnEvent
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest

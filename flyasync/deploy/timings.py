@@ -8,8 +8,8 @@ from statistics import fmean, variance
 
 from attrs import field, frozen
 
-from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.outcome import Phase, Run
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.reporting.run_state import Phase, Run
 from flyasync.models.machine import Machine, MachineEvent
 
 ENOUGH = 2

@@ -10,8 +10,8 @@ from distributed.protocol.pickle import dumps
 from flyasync import Emulator
 from flyasync.cli.bulk_executor import executing
 from flyasync.cli.exits import Failure
-from flyasync.deploy.dask_worker import _connected
-from flyasync.deploy.executor_dask import _portable
+from flyasync.deploy.many.dask_executor import _portable
+from flyasync.deploy.many.dask_worker import _connected
 from flyasync.errors import InvalidInput
 from tests.cli.driver import flyasync
 

@@ -5,9 +5,9 @@ from attrs import evolve
 
 from flyasync.cli.bulk_summary import MOST_CAUSES, Run, Summary, headline, progress, remaining, remarks, rows
 from flyasync.cli.bulk_tally import Ended, Some, Tally, why_not
-from flyasync.deploy.placement import Refusal
-from flyasync.deploy.report import DeployReport, MachineReport, RegionReport
-from flyasync.deploy.verdict import Failure, Result
+from flyasync.deploy.plan.placement import Refusal
+from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.reporting.result import Failure, Result
 from flyasync.errors import Scope
 
 RUN = Run(source="shops.csv", launch="v7")

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from flyasync.deploy.report import DeployReport
+from flyasync.deploy.reporting.report import DeployReport
 from tests.cli.driver import deploy, events, flyasync, tags
 
 

@@ -13,10 +13,10 @@ from flyasync.cli.rollout import roll_out
 from flyasync.cli.rows import Rows
 from flyasync.cli.wording import Setting
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.deploy.deployment import Wanted
-from flyasync.deploy.events import Planned, Progress
-from flyasync.deploy.outcome import Phase
-from flyasync.deploy.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
+from flyasync.deploy.plan.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
+from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.reporting.events import Planned, Progress
+from flyasync.deploy.reporting.run_state import Phase
 from flyasync.emulator import Fault
 from tests.cli.driver import Terminal, account, order, tags
 

@@ -3,11 +3,8 @@ from attrs import evolve
 
 from flyasync import MachineConfig
 from flyasync.cli.rows import Rows, summary
-from flyasync.deploy.deployment import Wanted
-from flyasync.deploy.duration import Estimate
-from flyasync.deploy.events import Planned, Progress
-from flyasync.deploy.outcome import Phase
-from flyasync.deploy.plan import (
+from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.plan.plan import (
     Adopt,
     Aim,
     AwaitHealthy,
@@ -21,6 +18,9 @@ from flyasync.deploy.plan import (
     Track,
     Watch,
 )
+from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.reporting.events import Planned, Progress
+from flyasync.deploy.reporting.run_state import Phase
 
 CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
 STARTED = AwaitStarted(cause="at most 300 s")

@@ -2,10 +2,7 @@ import pytest
 
 from flyasync import MachineConfig
 from flyasync.cli.stages import Stages, last_phase, phases
-from flyasync.deploy.deployment import VolumeWanted, Wanted
-from flyasync.deploy.events import Progress
-from flyasync.deploy.outcome import Phase
-from flyasync.deploy.plan import (
+from flyasync.deploy.plan.plan import (
     Aim,
     AwaitHealthy,
     AwaitSettled,
@@ -28,6 +25,9 @@ from flyasync.deploy.plan import (
     Update,
     Watch,
 )
+from flyasync.deploy.plan.spec import VolumeWanted, Wanted
+from flyasync.deploy.reporting.events import Progress
+from flyasync.deploy.reporting.run_state import Phase
 
 CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
 HEALTHY = AwaitHealthy(cause="it has checks")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.report import DeployReport
+from flyasync.deploy.reporting.report import DeployReport
 from flyasync.emulator import Fault
 from flyasync.models.machine import GONE
 from tests.cli.driver import Shop, events, tags

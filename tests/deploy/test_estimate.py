@@ -24,15 +24,15 @@ from flyasync import (
     Rate,
     StopConfig,
 )
-from flyasync.deploy.deployment import GROUP, Deployment
 from flyasync.deploy.estimate import Pace, estimate, estimate_many, left
-from flyasync.deploy.fleet import Fleet
-from flyasync.deploy.onlookers import Onlookers
-from flyasync.deploy.outcome import Moment, Phase, Run
-from flyasync.deploy.plan import Plan
-from flyasync.deploy.release import ReleaseCommand
-from flyasync.deploy.strategies import plan as plan_for
-from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.release_command import ReleaseCommand
+from flyasync.deploy.plan.spec import GROUP, Deployment
+from flyasync.deploy.plan.strategies.stages import plan as plan_for
+from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
+from flyasync.deploy.reporting.run_state import Moment, Phase, Run
+from flyasync.deploy.run.observers import Onlookers
 from flyasync.deploy.timings import Kind, Timings, reach
 from tests.deploy.conftest import world
 

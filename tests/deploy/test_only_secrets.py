@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from flyasync import DeployBuilder, Emulator, Fault, FlyClient, InvalidInput, Machine, MachineConfig
-from flyasync.deploy.merge import SECRETS, SECRETS_VERSION
+from flyasync.deploy.plan.config_merge import SECRETS, SECRETS_VERSION
 from tests.deploy.conftest import total, world
 from tests.deploy.relay import relayed
 

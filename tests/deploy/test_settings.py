@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from flyasync import Check, DeployBuilder, Guest, InvalidInput, MachineConfig
-from flyasync.deploy.deployment import Requirement, VolumeWanted
-from flyasync.deploy.strategy import BlueGreen, Canary, Immediate, Rolling, Share
+from flyasync.deploy.plan.spec import Requirement, VolumeWanted
+from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
 
 BASE = DeployBuilder("web").to_regions("iad", "lhr").with_image("nginx")
 APP = BASE.rolling()

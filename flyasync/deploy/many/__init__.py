@@ -1,0 +1,1 @@
+"""One builder, many apps."""

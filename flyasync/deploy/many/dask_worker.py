@@ -1,0 +1,125 @@
+"""What runs on Dask workers: the jobs of `deploy_many`, and the clients that they share.
+
+A task that raises has its arguments logged, so these give back what went wrong.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from typing import Final, cast
+
+from attrs import field, frozen
+from distributed import Worker, WorkerPlugin, get_worker
+from distributed.protocol.pickle import loads
+from distributed.worker_state_machine import SecedeEvent
+
+from flyasync.api.client import FlyClient
+from flyasync.deploy.many.executors import Job
+from flyasync.deploy.reporting.report import DeployReport
+from flyasync.errors import FlyError, InvalidInput, JobLost
+
+GROUP: Final = "flyasync-deploy"
+"""What the keys of all jobs begin with, and where it is told that they begin; Dask keeps something of each for ever."""
+
+PLUGIN = "flyasync"
+
+REMEMBERED = 10_000
+"""How many cancelled jobs a worker remembers, to turn away those that only now reach it."""
+
+
+@frozen(kw_only=True)
+class Parcel:
+    """One job on its way to a worker; what may be secret in it stays out of its repr, for Dask logs that."""
+
+    number: str
+    app: str
+    launch: str
+    connect: bytes = field(repr=False)
+    job: bytes = field(repr=False)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What Dask calls it; unlike any other, lest an answer be taken for that of the same launch before."""
+        return GROUP, self.app, self.launch, self.number
+
+
+class Holdings(WorkerPlugin):
+    """What a worker holds: the clients that its jobs share, and the jobs under way."""
+
+    def __init__(self) -> None:
+        self._clients: dict[bytes, FlyClient] = {}
+        self._under_way: dict[str, asyncio.Task[DeployReport]] = {}
+        self._unwanted: deque[str] = deque(maxlen=REMEMBERED)
+
+    @classmethod
+    async def of(cls, worker: Worker) -> "Holdings":
+        """Give what this worker holds."""
+        if PLUGIN not in worker.plugins:
+            await worker.plugin_add(cls(), name=PLUGIN)  # is in place before anything else gets to run
+        return cast("Holdings", worker.plugins[PLUGIN])
+
+    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's own signature
+        """Close the clients; Dask has seen the jobs end by then."""
+        await asyncio.gather(*(client.aclose() for client in self._clients.values()))
+
+    async def do(self, parcel: Parcel) -> DeployReport:
+        """Do a job in a task of its own, which can be cancelled without the worker's noticing."""
+        if parcel.number in self._unwanted:
+            raise JobLost(parcel.app, parcel.launch, "it was cancelled")
+        job = Job.unpacked(parcel.job)
+        task = asyncio.create_task(job.run(self._client(parcel.connect)))
+        self._under_way[parcel.number] = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if (own := asyncio.current_task()) and own.cancelling():
+                raise  # the worker closes: Dask gives the job to another one
+            raise JobLost(parcel.app, parcel.launch, "it was cancelled") from None
+        finally:
+            del self._under_way[parcel.number]
+
+    async def end(self, numbers: Collection[str]) -> None:
+        """Cancel these jobs and see them end; those that have not come yet will not begin."""
+        self._unwanted.extend(numbers)
+        tasks = [self._under_way[number] for number in numbers if number in self._under_way]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _client(self, connect: bytes) -> FlyClient:
+        if connect not in self._clients:
+            self._clients[connect] = _connected(connect)
+        return self._clients[connect]
+
+
+async def work(parcel: Parcel) -> DeployReport | FlyError:
+    """Do a job on the worker that this runs on."""
+    worker = get_worker()
+    worker.log_event(GROUP, parcel.number)
+    # It waits on Fly.io and not for a CPU, so it takes no thread of the worker's.
+    worker.handle_stimulus(SecedeEvent(key=parcel.key, compute_duration=0.0, stimulus_id=f"{PLUGIN}-{parcel.number}"))
+    try:
+        return await (await Holdings.of(worker)).do(parcel)
+    except FlyError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - as above
+        return JobLost(parcel.app, parcel.launch, f"{type(error).__name__}: {error}")
+
+
+async def end(numbers: Collection[str], dask_worker: Worker) -> None:
+    """End jobs on each worker."""
+    await (await Holdings.of(dask_worker)).end(numbers)
+
+
+def _connected(connect: bytes) -> FlyClient:
+    try:
+        client = loads(connect)()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise InvalidInput(
+            f"the Dask worker at {get_worker().address} could not make its client: {type(error).__name__}: {error}; "
+            "mind that it looks in its own environment"
+        ) from error
+    if not isinstance(client, FlyClient):
+        kind = None if client is None else getattr(client, "__qualname__", type(client).__name__)  # never its value
+        raise InvalidInput(f"connect gave {kind}, but must give a FlyClient")
+    return client

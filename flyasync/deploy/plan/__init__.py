@@ -1,0 +1,1 @@
+"""From a spec and an observed fleet to a plan; pure."""

@@ -1,0 +1,334 @@
+"""Deployment: what is wanted, and when it counts as reached."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal
+
+from attrs import evolve, field, frozen
+
+from flyasync.deploy.plan.config_merge import (
+    FINGERPRINT,
+    SECRETS,
+    SECRETS_VERSION,
+    changes,
+    managed_before,
+    merged,
+    observed,
+)
+from flyasync.deploy.plan.machine_roles import Role, role
+from flyasync.deploy.plan.release_command import ReleaseCommand
+from flyasync.deploy.plan.strategy import Strategy, Waves
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.image import at_digest
+from flyasync.models.json.codec import unstructure
+from flyasync.models.machine import Machine, expected_checks
+
+Fallback = Literal["skip", "nearest"] | tuple[str, ...]
+"""What to do when a region has no room: skip it, go to the nearest with room, or try these regions in order."""
+
+VerifyStopped = Literal["auto", "always", "never"]
+"""Whether a deploy starts a machine of each region of a group that is all stopped, to verify what it would run."""
+
+Goal = Literal["started", "healthy"] | None
+"""The state to wait for; None for not waiting at all."""
+
+AUTOSTOPPED = frozenset({"stopping", "stopped", "suspending", "suspended"})
+"""The states in which autostop leaves a machine."""
+
+GROUP = "fly_process_group"
+"""The metadata key that says which group a machine belongs to; flyctl's own."""
+
+HOME = "flyasync_region"
+"""The metadata key with the region that a machine was wanted in: where that had no room, it is in another."""
+
+_FLYCTL = {"fly_platform_version": "v2"}
+
+_ALIASES = frozenset({"any", "apac", "eu", "na", "sa", "us", "usa"})
+
+
+def check_region(code: str) -> str:
+    """Give `code` back, if it can be a region's."""
+    if not isinstance(code, str):
+        raise InvalidInput(f"{code!r} is not a region: name each one as a text of its own, such as 'iad', 'lhr'")
+    if code in _ALIASES:
+        raise InvalidInput(
+            f"{code!r} stands for many regions; name each one you want, such as 'iad', or use a fallback"
+        )
+    if not re.fullmatch(r"[a-z]{3}", code):
+        hint = f"; did you mean {code.strip().lower()!r}?" if re.fullmatch(r"\s*[A-Za-z]{3}\s*", code) else ""
+        raise InvalidInput(f"{code!r} is not a region: a region is three lowercase letters, such as 'iad'{hint}")
+    return code
+
+
+def check_launch(launch: str) -> str:
+    """Give `launch` back, if machine names can be made from it."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", launch):
+        raise InvalidInput(
+            f"{launch!r} cannot be a launch: it starts the machines' names, so use 1 to 40 lowercase letters, digits "
+            "and inner dashes, such as 'release-42'"
+        )
+    return launch
+
+
+@frozen
+class Requirement:
+    """How many of the wanted regions must run for a deploy to be ok: a number, a share of them, or all."""
+
+    regions: int | float | Literal["all"] = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Requirement":
+        """Read `all`, a number such as `2`, or a share such as `60%`."""
+        if text == "all":
+            return cls("all")
+        if re.fullmatch(r"\d+", text):
+            return cls(_checked(int(text)))
+        if re.fullmatch(r"\d+(\.\d+)?%", text):
+            return cls(_checked(float(text[:-1]) / 100))
+        raise InvalidInput(
+            f"{text!r} is not a requirement: use 'all', a number of regions such as 2, or a share such as 60%"
+        )
+
+    @classmethod
+    def of(cls, regions: float | str) -> "Requirement":
+        """Make a requirement from `all`, an int of 1 or more, a float share up to 1.0, or their texts."""
+        return cls.parse(regions) if isinstance(regions, str) else cls(_checked(regions))
+
+    def needed(self, wanted: int) -> int:
+        """Say how many of `wanted` regions must run: never none."""
+        if self.regions == "all":
+            return wanted
+        if isinstance(self.regions, float):
+            # Rounded first, so that a third of three is not two for a rounding error's sake.
+            return max(1, math.ceil(round(self.regions * wanted, 9)))
+        return self.regions
+
+    def __str__(self) -> str:
+        if self.regions == "all":
+            return "all regions"
+        if isinstance(self.regions, float):
+            return f"{self.regions:.0%} of the regions"
+        return "at least one region" if self.regions == 1 else f"at least {self.regions} regions"
+
+
+def _checked(regions: Any) -> int | float:
+    if isinstance(regions, bool) or not (0 < regions <= 1 if isinstance(regions, float) else regions >= 1):
+        raise InvalidInput(f"{regions!r} is not a requirement: use 'all', a whole number from 1, or a share up to 1.0")
+    checked: int | float = regions
+    return checked
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """One machine wanted: number `number` of those asked for in `region`."""
+
+    name: str
+    region: str
+    number: int
+
+
+@frozen(kw_only=True)
+class VolumeWanted:
+    """The volume that each machine shall have, by its name, mounted at `path`; a new one has `size_gb`.
+
+    `if_lost` says what to do when the machine has to leave the volume's host: `fork` the volume to another host with
+    all that is on it, or take a `new`, empty one; without, the machine is left where it is.
+    """
+
+    name: str
+    path: str
+    size_gb: int = 1
+    if_lost: Literal["fork", "new"] | None = None
+
+    def mount(self, volume_id: str) -> Mount:
+        """Say how a machine mounts such a volume."""
+        return Mount(volume=volume_id, path=self.path)
+
+
+@frozen(kw_only=True)
+class Deployment:
+    """What is wanted: `counts` machines in each region of one app, with what `config` states.
+
+    `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
+    `timeout` is in seconds for each machine, from created to the goal.
+
+    Without a `strategy` the deployment adds the machines of its launch, named by it, and touches no others. With one it
+    brings the machines of `group` to what is wanted, in `waves` of regions (all together if there are none), and
+    destroys those of `retired_groups`. `smoke` is for how many seconds a machine that has come up has to stay so;
+    `hedge` after how many times the boot of its siblings a straggler gets a rival.
+
+    `config` is merged by key into what machines have; of the fields in `replaces` nothing else stays. A `goal` of
+    `checked` is `healthy` for a machine whose config has checks, else `started`. With `only_secrets` each machine of
+    the group keeps its config, and is updated where it may have started with older secrets.
+
+    `digest` is what the tag of the config's image was resolved to, and `unresolved` why the API did not show it.
+    `secrets` is the fingerprint of the app's secrets; `secrets_version` is demanded at least of every machine.
+    """
+
+    app: str
+    launch: str
+    config: MachineConfig
+    counts: Mapping[str, int]
+    fallback: Fallback = "skip"
+    goal: Goal | Literal["checked"] = "started"
+    timeout: float = 300.0
+    requirement: Requirement = field(factory=Requirement)
+    rolls_back: bool = False
+    strategy: Strategy | None = None
+    group: str = "app"
+    waves: Waves = ()
+    retired_groups: tuple[str, ...] = ()
+    is_visible_to_flyctl: bool = False
+    volume: VolumeWanted | None = None
+    release: ReleaseCommand | None = None
+    smoke: float = 0.0
+    hedge: float | None = None
+    secrets_version: int | None = None
+    replaces: tuple[str, ...] = ()
+    verify_stopped: VerifyStopped = "auto"
+    digest: str | None = None
+    unresolved: str | None = None
+    secrets: str | None = None
+    only_secrets: bool = False
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions wanted, in the order given."""
+        return tuple(self.counts)
+
+    @property
+    def image(self) -> str:
+        """The image to run, with its digest as far as that is known."""
+        return at_digest(self.config.image, self.digest) if self.config.image else "the machines' own images"
+
+    def machines(self, region: str) -> tuple[Wanted, ...]:
+        """Name the machines of the launch wanted in `region`."""
+        return tuple(
+            Wanted(name=f"{self.launch}-{region}-{number}", region=region, number=number)
+            for number in range(1, self.counts[region] + 1)
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short text that tells this config from others; each machine carries it, so that a launch is one config."""
+        written = json.dumps(unstructure(self._base), sort_keys=True)
+        return sha256(written.encode()).hexdigest()[:16]
+
+    @property
+    def _base(self) -> MachineConfig:
+        """The config with what makes its machines members of their group."""
+        if self.strategy is None:
+            return self.config
+        flyctl = _FLYCTL if self.is_visible_to_flyctl else {}
+        return evolve(self.config, metadata={**(self.config.metadata or {}), GROUP: self.group, **flyctl})
+
+    @cached_property
+    def tagged(self) -> MachineConfig:
+        """What the deployment states of a config, with its marks: the whole config where no machine is there yet."""
+        base = self._base
+        image = base.image and self.image
+        stated = evolve(base, image=image, metadata={**(base.metadata or {}), FINGERPRINT: self.fingerprint})
+        stated = self.starting(stated)
+        return stated if self.strategy is None else merged(MachineConfig(), stated)
+
+    def starting(self, config: MachineConfig) -> MachineConfig:
+        """Return a config with the marks of the secrets that a machine starts with which gets it now."""
+        marks = {SECRETS: self.secrets, SECRETS_VERSION: self.secrets_version and str(self.secrets_version)}
+        known = {key: value for key, value in marks.items() if value}
+        return evolve(config, metadata={**(config.metadata or {}), **known}) if known else config
+
+    def desired(self, config: MachineConfig) -> MachineConfig:
+        """Return the config that a machine of the group with this one will have: what is not stated stays.
+
+        A machine that stands by for another gets no services, for it may have none. Raises InvalidInput for services
+        that cannot be together.
+        """
+        if self.only_secrets:
+            return self.starting(config)
+        stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
+        return self.mounting(merged(config, stated, replace=self.replaces))
+
+    def mounting(self, config: MachineConfig) -> MachineConfig:
+        """Return a config with its mount where the volume is wanted; which volume that is cannot change."""
+        if self.volume is None:
+            return config
+        return evolve(config, mounts=tuple(evolve(mount, path=self.volume.path) for mount in config.mounts or ()))
+
+    def made(self, machine: Machine) -> bool:
+        """Whether a machine was made with this config, as far as its own marks say."""
+        return machine.metadata.get(FINGERPRINT) == self.fingerprint
+
+    def fits(self, machine: Machine) -> bool:
+        """Whether nothing is to be changed in a machine's config."""
+        current = observed(machine)
+        return current is not None and not changes(current, self.desired(current))
+
+    def role(self, machine: Machine) -> Role:
+        """Return what a machine is there for, also of one whose config is not known whole.
+
+        A schedule that deployments have set makes nothing special of it, be it that this one sets another or none.
+        """
+        config = machine.config or machine.incomplete_config
+        if config is None or not config.schedule:
+            return role(config)
+        is_ours = self.config.schedule is not None or "schedule" in managed_before(config)
+        return role(evolve(config, schedule=None) if is_ours else config)
+
+    def members(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
+        """Return the machines of a group that count: not those that stand by for others.
+
+        Scheduled machines count where there are no others.
+        """
+        counted = [machine for machine in machines if self.role(machine) is not Role.STANDBY]
+        plain = [machine for machine in counted if self.role(machine) is Role.MEMBER]
+        return tuple(plain or counted)
+
+    def goal_of(self, config: MachineConfig | None) -> Goal:
+        """Return what to wait for with a machine that has this config; None for one that need not run."""
+        if role(config) is not Role.MEMBER:
+            return None
+        if self.goal == "checked" or self.goal == "healthy":  # noqa: PLR1714 - so that the types are known
+            return "healthy" if expected_checks(config) else "started"
+        return self.goal
+
+    def time_for_checks(self, config: MachineConfig | None) -> float:
+        """Return the seconds from the start of a machine within which a check of it may not pass yet.
+
+        They are those of the check that takes longest: its grace period, its interval, and its timeout.
+        """
+        in_services = (check for service in (config and config.services) or () for check in service.checks or ())
+        checks = (*((config and config.checks) or {}).values(), *in_services)
+        return max((sum(map(float, (c.grace_period or 0, c.interval or 0, c.timeout or 0))) for c in checks), default=0)
+
+    def may_verify(self, config: MachineConfig | None) -> bool:
+        """Whether a stopped machine with this config may be started to verify it.
+
+        By default one may that the proxy would start for a request.
+        """
+        if self.goal is None or self.verify_stopped == "never":
+            return False
+        is_started_by_proxy = any(service.autostart for service in (config and config.services) or ())
+        return self.verify_stopped == "always" or (is_started_by_proxy and role(config) is Role.MEMBER)
+
+    def rests(self, machine: Machine, config: MachineConfig | None) -> bool:
+        """Whether autostop has stopped a machine with this config; one whose process failed was not."""
+        autostops = any(service.autostop not in {None, "off"} for service in (config and config.services) or ())
+        return autostops and machine.state in AUTOSTOPPED and not machine.has_crashed
+
+    def is_up(self, machine: Machine, config: MachineConfig | None) -> bool:
+        """Whether a machine does what this deployment demands of one that has this config."""
+        if role(config) is not Role.MEMBER:
+            return machine.is_alive
+        if machine.has_crashed:
+            return False
+        goal = self.goal_of(config)
+        if goal is None:
+            return machine.is_alive
+        if goal == "healthy" and machine.state == "started":
+            return machine.is_healthy and len(machine.reported_checks) >= expected_checks(config)
+        return machine.state == "started" or self.rests(machine, config)

@@ -1,0 +1,1 @@
+"""The strategies: how a plan changes the machines of a group."""

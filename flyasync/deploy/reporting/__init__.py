@@ -1,0 +1,1 @@
+"""What a deploy reports: run state, results, events, the report, the journal and its replay."""

@@ -1,0 +1,165 @@
+"""Outcome: what is known of every machine of a deploy, and what was there at the last look; no I/O."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+
+from attrs import define, field, frozen
+from attrs.converters import optional
+
+from flyasync.api.machines.create_once import LAUNCH
+from flyasync.deploy.plan.fleet import tags
+from flyasync.deploy.plan.placement import Refusal
+from flyasync.deploy.plan.plan import Aim
+from flyasync.deploy.plan.spec import VolumeWanted, Wanted
+from flyasync.errors import FlyError
+from flyasync.models.config import MachineConfig
+from flyasync.models.machine import ExitEvent, Machine
+from flyasync.models.redaction import without_passwords
+
+
+class Phase(StrEnum):
+    """Where a machine is on its way."""
+
+    CREATING = "creating"  # in line for its create, or the create is under way
+    MOVING = "moving"  # its region had no room; it goes to `region`
+    UPDATING = "updating"  # in line for its update, or the update is under way
+    UPDATED = "updated"  # it has its new config
+    REPLACING = "replacing"  # its host had no room for the update; another machine takes its place
+    HEDGING = "hedging"  # it is late, so another one is made beside it
+    STARTING = "starting"  # it is waited for
+    STARTED = "started"
+    CHECKING = "checking"  # it is started, and its checks are waited for
+    HEALTHY = "healthy"
+    WATCHING = "watching"  # it has to stay up for a while
+    RUNNING = "running"  # the release command is under way
+    ENDED = "ended"  # the release command ended well
+    CREATED = "created"  # this deploy made it
+    ADOPTED = "adopted"  # it was there already, from an earlier run of the launch
+    KEPT = "kept"  # it was as wanted already
+    SETTLED = "settled"  # it is updated, and stopped as it was
+    CORDONED = "cordoned"  # it gets no new traffic
+    UNCORDONED = "uncordoned"  # it takes traffic
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SKIPPED = "skipped"  # no region had room for it
+    FAILED = "failed"
+    DESTROYED = "destroyed"  # taken back, or retired
+
+
+@frozen(kw_only=True)
+class Moment:
+    """When a machine came to a phase, in seconds from the deploy's begin, and where."""
+
+    at: float
+    phase: Phase
+    region: str
+    detail: str | None = field(default=None, converter=optional(without_passwords))
+
+
+@define(eq=False)
+class Run:
+    """One machine on its way through its steps, and all that is known of it so far.
+
+    `adopted` tells a machine that was there before from one that this deploy made; only the latter is ever taken back.
+    `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin. `config` is what it
+    will have, and from its create or update on what was sent; None where that is not known. `volume` is the kind of
+    volume that it gets, `volume_id` the one that was taken for it, `source` the one to fork; `made_volumes` are those
+    made for it. `beside` are ids of machines that it had before this one, or that raced with it. One that `stays_out`
+    shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how its process ended last before all
+    this. `taken` counts the steps done, `begun_after` is when its last turn began. `checked_from` is the time of the
+    loop from which each of its checks has to pass, and `was_healthy` once all have. One that `verifies` is started only
+    to see that it would run.
+    """
+
+    wanted: Wanted
+    region: str
+    aim: Aim = Aim.SERVE
+    config: MachineConfig | None = None
+    phase: Phase | None = None
+    machine: Machine | None = None
+    adopted: bool = False
+    in_doubt: bool = False
+    is_done: bool = False
+    refusals: list[Refusal] = field(factory=list)
+    error: FlyError | None = None
+    exit: str | None = None
+    old_exit: ExitEvent | None = None
+    logs: tuple[str, ...] = ()
+    stays_out: bool = False
+    volume: VolumeWanted | None = None
+    volume_id: str | None = None
+    source: str | None = None
+    made_volumes: list[str] = field(factory=list)
+    beside: list[str] = field(factory=list)
+    moments: list[Moment] = field(factory=list)
+    taken: int = 0
+    begun_after: float | None = None
+    created_after: float | None = None
+    ready_after: float | None = None
+    deadline: float | None = None
+    checked_from: float = 0.0
+    was_healthy: bool = False
+    verifies: bool = False
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether it neither came to its end nor met an error."""
+        return self.ready_after is None and self.error is None
+
+    @property
+    def machine_id(self) -> str:
+        """The id of its machine, which by now it has."""
+        assert self.machine is not None  # noqa: S101 - a plan creates or adopts before it does anything else
+        return self.machine.id
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What became of every machine, and what was there at the last look.
+
+    `seen` are the machines of the launch or of the group; those in `left_alone` are nobody's business here. `unseen`
+    says of each run that could not be looked at, by its name, why. `settled` are the regions past the point of no
+    return. Where `launch` is given, machines without its tag were made by others, whatever their names.
+    `loose_volumes` came to be meanwhile, unknown to any run, and `closed_by` is the run after which none was begun.
+    """
+
+    runs: tuple[Run, ...]
+    seen: tuple[Machine, ...] = ()
+    unseen: Mapping[str, FlyError] = field(factory=dict)
+    left_alone: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
+    launch: str | None = None
+    loose_volumes: tuple[str, ...] = ()
+    closed_by: Run | None = None
+
+    @classmethod
+    def blind(cls, runs: tuple[Run, ...], error: FlyError) -> "Outcome":
+        """Say that nothing at all could be seen."""
+        return cls(runs=runs, unseen={run.wanted.name: error for run in runs})
+
+    def machine(self, run: Run) -> Machine | None:
+        """Give the machine of a run as it was seen last."""
+        if run.machine is not None:
+            return self._by_id.get(run.machine_id)
+        launch = ((run.config and run.config.metadata) or {}).get(LAUNCH, self.launch)
+        named = self._by_name.get(run.wanted.name, ())
+        return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
+
+    @property
+    def surplus(self) -> tuple[str, ...]:
+        """The ids of machines that belong to this launch, and to none of these runs."""
+        mine = self.left_alone.union(machine.id for run in self.runs if (machine := self.machine(run)))
+        ours = (each for each in self.seen if self.launch in {None, tags(each).get(LAUNCH)})
+        return tuple(machine.id for machine in ours if machine.id not in mine)
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Machine]:
+        return {machine.id: machine for machine in self.seen}
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[Machine]]:
+        named: dict[str, list[Machine]] = {}
+        for machine in self.seen:
+            named.setdefault(machine.name, []).append(machine)
+        return named

@@ -1,0 +1,1 @@
+"""Executing a plan: the only code that changes a machine."""

@@ -1,0 +1,924 @@
+"""What each strategy would do, compared as whole texts."""
+
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.release_command import ReleaseCommand
+from flyasync.deploy.plan.spec import GROUP, Deployment, VolumeWanted
+from flyasync.deploy.plan.strategies.stages import plan as plan_for
+from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy
+from flyasync.models.volume import Volume
+from flyasync.testing import mock_machine
+
+V1 = MachineConfig(image="app:v1", metadata={GROUP: "app"})
+V2 = MachineConfig(image="app:v2")
+CHECKED = MachineConfig(image="app:v2", checks={"up": Check(type="tcp", port=80)})
+DATA = VolumeWanted(name="data", path="/data")
+EVERY = [Rolling(), Canary(), BlueGreen(), Immediate()]
+
+
+def wanted(strategy: Strategy, **options: Any) -> Deployment:
+    given = {"app": "web", "launch": "v2", "config": V2, "counts": {"iad": 2}, "strategy": strategy, **options}
+    return Deployment(**given)
+
+
+def fleet(*machines: Machine, volumes: tuple[Volume, ...] = ()) -> Fleet:
+    return Fleet("web", machines, volumes=volumes)
+
+
+def old(name: str, state: str = "started", **more: Any) -> Machine:
+    """A machine with the config before, or with another one if given."""
+    region = name.split("-")[1]
+    return evolve(mock_machine(id=f"id-{name}", name=name, state=state, region=region), **{"config": V1, **more})
+
+
+def new(deployment: Deployment, name: str, state: str = "started", **more: Any) -> Machine:
+    """A machine with the config wanted."""
+    return old(name, state, config=deployment.tagged, **more)
+
+
+def lost(name: str, **more: Any) -> Machine:
+    config = more.pop("config", V1)
+    return old(name, config=None, incomplete_config=config, host_status="unreachable", **more)
+
+
+def mounted(config: MachineConfig, volume: str = "vol_1", path: str = "/data") -> MachineConfig:
+    return evolve(config, mounts=(Mount(volume=volume, path=path),))
+
+
+def volume(volume_id: str, holder: str | None = None, **more: Any) -> Volume:
+    given = {"name": "data", "state": "created", "region": "iad", "attached_machine_id": holder, **more}
+    return Volume(id=volume_id, **given)
+
+
+def text(lines: str) -> str:
+    return dedent(lines).strip()
+
+
+# An empty app.
+
+
+def test_rolling_makes_what_is_missing() -> None:
+    assert str(plan_for(wanted(Rolling(), counts={"iad": 2, "lhr": 1}), fleet())) == text("""
+        web, rolling to app:v2, launch v2: create 3
+          1. all of them
+            iad
+              app-iad-1
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+              app-iad-2
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+            lhr
+              app-lhr-1
+                create it: lhr has 0 of the 1 wanted
+                wait until it is started: at most 300 s
+          where a region has no room: skip it
+    """)
+
+
+def test_canary_makes_some_first() -> None:
+    assert str(plan_for(wanted(Canary(), counts={"iad": 2, "lhr": 1}), fleet())) == text("""
+        web, canary to app:v2, launch v2: create 3
+          1. 1 canary
+            iad
+              app-iad-1
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+                watch it for 60 s: a canary shows what the others would meet
+          2. the rest
+            iad
+              app-iad-2
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+            lhr
+              app-lhr-1
+                create it: lhr has 0 of the 1 wanted
+                wait until it is started: at most 300 s
+          where a region has no room: skip it
+    """)
+
+
+def test_bluegreen_lets_them_in_at_once_where_nothing_serves() -> None:
+    assert str(plan_for(wanted(BlueGreen(), config=CHECKED, goal="healthy"), fleet())) == text("""
+        web, bluegreen to app:v2, launch v2: create 2
+          1. make the new ones
+            iad
+              app-iad-1
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+                wait until its checks pass: the config has checks
+              app-iad-2
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+                wait until its checks pass: the config has checks
+          where a region has no room: skip it
+    """)
+
+
+def test_immediate_makes_all_at_once() -> None:
+    assert str(plan_for(wanted(Immediate(), goal=None), fleet())) == text("""
+        web, immediate to app:v2, launch v2: create 2
+          1. all at once
+            iad
+              app-iad-1
+                create it: iad has 0 of the 2 wanted
+              app-iad-2
+                create it: iad has 0 of the 2 wanted
+          where a region has no room: skip it
+    """)
+
+
+# A new image.
+
+
+def test_rolling_updates_one_first_then_a_few_at_a_time() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 4, "lhr": 1}, smoke=10)
+    assert str(plan_for(deployment, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4)), old("app-lhr-1")))) == text("""
+        web, rolling to app:v2, launch v2: update 5
+          1. one machine goes first
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 10 s: it has no checks, so it has to stay up
+          2. the rest
+            iad, 1 at a time
+              app-iad-2
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 10 s: it has no checks, so it has to stay up
+              app-iad-3
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 10 s: it has no checks, so it has to stay up
+              app-iad-4
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 10 s: it has no checks, so it has to stay up
+            lhr
+              app-lhr-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 10 s: it has no checks, so it has to stay up
+    """)
+
+
+def test_rolling_updates_as_many_at_once_as_it_is_told() -> None:
+    deployment = wanted(Rolling(max_unavailable=Share(2)), counts={"iad": 4})
+    assert str(plan_for(deployment, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
+        web, rolling to app:v2, launch v2: update 4
+          1. one machine goes first
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. the rest
+            iad, 2 at a time
+              app-iad-2
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+              app-iad-3
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+              app-iad-4
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_canary_watches_the_first_ones() -> None:
+    deployment = wanted(Canary(machines=Share(2), soak=30), counts={"iad": 2, "lhr": 2})
+    machines = [old(f"app-{region}-{n}") for region in ("iad", "lhr") for n in (1, 2)]
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, canary to app:v2, launch v2: update 4
+          1. 2 canaries
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 30 s: a canary shows what the others would meet
+            lhr
+              app-lhr-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                watch it for 30 s: a canary shows what the others would meet
+          2. the rest
+            iad
+              app-iad-2
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+            lhr
+              app-lhr-2
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_a_canary_may_be_a_share_and_need_not_soak() -> None:
+    deployment = wanted(Canary(machines=Share(0.5), soak=0), counts={"iad": 4})
+    assert str(plan_for(deployment, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
+        web, canary to app:v2, launch v2: update 4
+          1. 2 canaries
+            iad, 1 at a time
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+              app-iad-2
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. the rest
+            iad, 1 at a time
+              app-iad-3
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+              app-iad-4
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_bluegreen_makes_all_anew() -> None:
+    deployment = wanted(BlueGreen(drain=5), config=CHECKED, goal="healthy", counts={"iad": 1, "lhr": 1})
+    assert str(plan_for(deployment, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
+        web, bluegreen to app:v2, launch v2: create 2, destroy 2
+          1. make the new ones
+            iad
+              app-iad-2
+                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                  + checks.up.port: 80
+                  + checks.up.type: "tcp"
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                wait until its checks pass: the config has checks
+            lhr
+              app-lhr-2
+                create it outside routing, like app-iad-1: it takes the place of app-lhr-1
+                  + checks.up.port: 80
+                  + checks.up.type: "tcp"
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+                wait until its checks pass: the config has checks
+          2. let them in (no way back from here)
+            iad
+              app-iad-2
+                let it into routing: all new machines are ready
+            lhr
+              app-lhr-2
+                let it into routing: all new machines are ready
+          3. take the old ones out
+            iad
+              app-iad-1
+                take out of routing id-app-iad-1: a new machine takes its place; 5 s to finish what it has
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: a new machine takes its place
+            lhr
+              app-lhr-1
+                take out of routing id-app-lhr-1: a new machine takes its place; 5 s to finish what it has
+                stop id-app-lhr-1: it gets its signal, and time to end
+                destroy id-app-lhr-1: a new machine takes its place
+          where a region has no room: skip it
+    """)
+
+
+def test_immediate_updates_all_at_once() -> None:
+    assert str(plan_for(wanted(Immediate()), fleet(old("app-iad-1"), old("app-iad-2")))) == text("""
+        web, immediate to app:v2, launch v2: update 2
+          1. all at once
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+              app-iad-2
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+    """)
+
+
+@pytest.mark.parametrize("strategy", EVERY)
+def test_where_all_is_as_wanted_there_is_nothing_to_do(strategy: Strategy) -> None:
+    deployment = wanted(strategy)
+    machines = (new(deployment, "app-iad-1"), new(deployment, "app-iad-2"))
+    assert str(plan_for(deployment, fleet(*machines))) == (
+        f"web, {strategy.name} to app:v2: nothing to do, all 2 are as wanted"
+    )
+
+
+# More, fewer, none, elsewhere.
+
+
+def test_more_are_made_beside_those_that_are_as_wanted() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 3})
+    assert str(plan_for(deployment, fleet(new(deployment, "app-iad-1")))) == text("""
+        web, rolling to app:v2, launch v2: create 2, keep 1
+          1. all of them
+            iad
+              app-iad-2
+                create it, like app-iad-1: iad has 1 of the 3 wanted
+                wait until it is started: at most 300 s
+              app-iad-3
+                create it, like app-iad-1: iad has 1 of the 3 wanted
+                wait until it is started: at most 300 s
+          where a region has no room: skip it
+    """)
+
+
+def test_too_many_are_let_go_and_those_that_need_no_change_stay() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(deployment, fleet(old("app-iad-1"), new(deployment, "app-iad-2")))) == text("""
+        web, rolling to app:v2, launch v2: destroy 1, keep 1
+          1. let go what is not wanted any more
+            iad
+              app-iad-1
+                take out of routing id-app-iad-1: iad has 2, and 1 are wanted
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: iad has 2, and 1 are wanted
+    """)
+
+
+def test_one_that_serves_stays_before_one_at_rest() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(deployment, fleet(old("app-iad-1"), new(deployment, "app-iad-2", "stopped")))) == text("""
+        web, rolling to app:v2, launch v2: update 1, destroy 1
+          1. all of them
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. let go what is not wanted any more
+            iad
+              app-iad-2
+                destroy id-app-iad-2: iad has 2, and 1 are wanted
+    """)
+
+
+def test_a_count_of_none_retires_a_region() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1, "lhr": 0})
+    assert str(plan_for(deployment, fleet(new(deployment, "app-iad-1"), old("app-lhr-1")))) == text("""
+        web, rolling to app:v2, launch v2: destroy 1, keep 1
+          1. let go what is not wanted any more
+            lhr
+              app-lhr-1
+                take out of routing id-app-lhr-1: lhr has 1, and 0 are wanted
+                stop id-app-lhr-1: it gets its signal, and time to end
+                destroy id-app-lhr-1: lhr has 1, and 0 are wanted
+    """)
+
+
+def test_a_region_that_is_not_named_is_left_alone() -> None:
+    deployment = wanted(Immediate(), counts={"iad": 1})
+    assert str(
+        plan_for(deployment, fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1"), old("app-nrt-2")))
+    ) == text("""
+        web, immediate to app:v2, launch v2: update 1
+          1. all at once
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          lhr is not among the regions, so its 1 machine stays as it is; a count of 0 retires it
+          nrt is not among the regions, so its 2 machines stay as they are; a count of 0 retires them
+    """)
+
+
+def test_a_machine_that_fell_back_belongs_to_the_region_it_was_wanted_in() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    away = evolve(V1, metadata={**(V1.metadata or {}), "flyasync_region": "iad"})
+    assert str(plan_for(deployment, fleet(old("app-lhr-1", config=away)))) == text("""
+        web, rolling to app:v2, launch v2: update 1
+          1. all of them
+            iad
+              app-lhr-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_other_groups_are_nobodys_business() -> None:
+    other = old("job-iad-1", config=evolve(V1, metadata={GROUP: "job"}))
+    bare = old("bare-iad-1", config=MachineConfig(image="x"))
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(deployment, fleet(other, bare, new(deployment, "app-iad-1")))) == text("""
+        web, rolling to app:v2: nothing to do, all 1 are as wanted
+          1 of no process group left alone: no strategy touches such machines
+          1 machine of the group job left alone
+    """)
+
+
+def test_retired_groups_go_last() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1}, retired_groups=("job", "cron"))
+    jobs = [old(f"job-{r}-1", config=evolve(V1, metadata={GROUP: "job"})) for r in ("iad", "ams")]
+    assert str(plan_for(deployment, fleet(*jobs, old("app-iad-1")))) == text("""
+        web, rolling to app:v2, launch v2: update 1, destroy 2
+          1. all of them
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. retire the group job
+            ams
+              job-ams-1
+                take out of routing id-job-ams-1: the group job is to be retired
+                stop id-job-ams-1: it gets its signal, and time to end
+                destroy id-job-ams-1: the group job is to be retired
+            iad
+              job-iad-1
+                take out of routing id-job-iad-1: the group job is to be retired
+                stop id-job-iad-1: it gets its signal, and time to end
+                destroy id-job-iad-1: the group job is to be retired
+    """)
+
+
+# Machines that are not well.
+
+
+@pytest.mark.parametrize("state", ["stopped", "suspended"])
+def test_those_at_rest_are_updated_and_stay_so(state: str) -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(deployment, fleet(old("app-iad-1", state)))) == text("""
+        web, rolling to app:v2, launch v2: update 1
+          1. all of them
+            iad
+              app-iad-1
+                update it, and leave it stopped: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it has settled: it was STATE, and stays stopped
+    """).replace("STATE", state)
+
+
+def test_one_that_crashed_is_started_after_its_update() -> None:
+    crash = mock_machine(events=[{"type": "exit", "timestamp": 1, "request": {"exit_event": {"exit_code": 1}}}]).events
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(deployment, fleet(old("app-iad-1", "stopped", events=crash)))) == text("""
+        web, rolling to app:v2, launch v2: update 1
+          1. first those that do not serve as they should
+            iad
+              app-iad-1
+                update it, and leave it stopped: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it has settled: it was stopped, and is started then
+                start it: it has failed, and nobody stopped it
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_one_that_failed_is_replaced() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(deployment, fleet(old("app-iad-1", "failed")))) == text("""
+        web, rolling to app:v2, launch v2: create 1, destroy 1
+          1. all of them
+            iad
+              app-iad-2
+                create it, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. let go what is not wanted any more
+            iad
+              app-iad-1
+                destroy id-app-iad-1: it has failed
+          where a region has no room: skip it
+    """)
+
+
+def test_one_whose_host_is_gone_is_replaced() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 2})
+    assert str(plan_for(deployment, fleet(lost("app-iad-1"), new(deployment, "app-iad-2")))) == text("""
+        web, rolling to app:v2, launch v2: create 1, destroy 1, keep 1
+          1. all of them
+            iad
+              app-iad-3
+                create it, like app-iad-2: it takes the place of app-iad-1
+                wait until it is started: at most 300 s
+          2. let go what is not wanted any more
+            iad
+              app-iad-1
+                destroy id-app-iad-1: its host is unreachable
+          where a region has no room: skip it
+    """)
+
+
+def test_one_that_is_not_ready_yet_is_waited_for() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 3}, config=CHECKED, goal="healthy")
+    machines = [
+        new(deployment, "app-iad-1", "starting"),
+        new(deployment, "app-iad-2"),  # its check has not reported
+        new(deployment, "app-iad-3", "stopped"),
+    ]
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, rolling to app:v2, launch v2: change no machine, keep 3
+          1. first those that do not serve as they should
+            iad
+              app-iad-1
+                wait until it is started: at most 300 s
+                wait until its checks pass: the config has checks
+              app-iad-2
+                wait until it is started: at most 300 s
+                wait until its checks pass: the config has checks
+    """)
+
+
+def test_one_that_is_out_of_routing_is_let_in() -> None:
+    deployment = wanted(Rolling())
+    machines = (new(deployment, "app-iad-1", cordoned=True), old("app-iad-2", "stopped", cordoned=True))
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, rolling to app:v2, launch v2: update 1, keep 1
+          1. first those that do not serve as they should
+            iad
+              app-iad-1
+                let it into routing: it is out of routing
+          2. all of them
+            iad
+              app-iad-2
+                update it, and leave it stopped: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it has settled: it was stopped, and stays stopped
+                let it into routing: it was out of routing
+    """)
+
+
+def test_one_that_somebody_has_changed_is_changed_back() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1}, config=evolve(V2, env={"LEVEL": "info", "TOKEN": "hunter2"}))
+    changed = evolve(deployment.tagged, env={"LEVEL": "debug", "TOKEN": "hunter3"})
+    assert str(plan_for(deployment, fleet(old("app-iad-1", config=changed)))) == text("""
+        web, rolling to app:v2, launch v2: update 1
+          1. all of them
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ env.LEVEL changed
+                  ~ env.TOKEN changed
+                wait until it is started: at most 300 s
+    """)
+
+
+# Volumes.
+
+
+def test_a_free_volume_is_taken_and_another_made() -> None:
+    deployment = wanted(Rolling(), volume=DATA)
+    volumes = (
+        volume("vol_1"),
+        volume("vol_2", "somebody"),
+        volume("vol_3", name="other"),
+        volume("vol_4", region="lhr"),
+    )
+    assert str(plan_for(deployment, fleet(volumes=volumes))) == text("""
+        web, rolling to app:v2, launch v2: create 2
+          1. all of them
+            iad
+              app-iad-1
+                take volume vol_1: nobody holds it
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+              app-iad-2
+                make a volume data of 1 GB: no data is free there
+                create it: iad has 0 of the 2 wanted
+                wait until it is started: at most 300 s
+          where a region has no room: skip it
+    """)
+
+
+def test_a_launch_takes_free_volumes_too() -> None:
+    deployment = evolve(wanted(Rolling(), volume=DATA), strategy=None)
+    assert str(plan_for(deployment, fleet(volumes=(volume("vol_1"),)))) == text("""
+        web, launch v2: create 2 of app:v2
+          iad
+            v2-iad-1
+              take volume vol_1: nobody holds it
+              create it: iad has 0 of the 2 wanted
+              wait until it is started: at most 300 s
+            v2-iad-2
+              make a volume data of 1 GB: no data is free there
+              create it: iad has 0 of the 2 wanted
+              wait until it is started: at most 300 s
+          where a region has no room: skip it
+    """)
+
+
+def test_machines_keep_their_volume_and_may_move_its_mount() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1}, volume=VolumeWanted(name="data", path="/var/lib"))
+    machine = old("app-iad-1", config=mounted(deployment.tagged))
+    assert str(plan_for(deployment, fleet(machine, volumes=(volume("vol_1", machine.id),)))) == text("""
+        web, rolling to app:v2, launch v2: update 1
+          1. all of them
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ mounts[0].path: "/data" → "/var/lib"
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
+    assert str(plan_for(deployment, fleet(old("app-iad-1")))) == text("""
+        web, rolling to app:v2, launch v2: create 1, destroy 1
+          1. all of them
+            iad
+              app-iad-2
+                make a volume data of 1 GB: no data is free there
+                create it, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
+                  + mounts[0].path: "/data"
+                wait until it is started: at most 300 s
+          2. let go what is not wanted any more
+            iad
+              app-iad-1
+                take out of routing id-app-iad-1: it has no volume data, and none can be added to it
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: it has no volume data, and none can be added to it
+          where a region has no room: skip it
+    """)
+
+
+def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
+    machine = old("app-iad-1", config=mounted(V1))
+    there = fleet(machine, volumes=(volume("vol_1", machine.id),))
+    for lost_volume, source in ((evolve(DATA, if_lost="fork"), "vol_1"), (evolve(DATA, if_lost="new"), None)):
+        deployment = wanted(Rolling(), counts={"iad": 1}, volume=lost_volume)
+        (update, *_) = plan_for(deployment, there).steps
+        assert [str(step) for step in getattr(update, "if_full", ())] == [
+            f"make a volume data from {source}: its data comes along"
+            if source
+            else "make a volume data of 1 GB: no data is free there",
+            "create app-iad-2, like app-iad-1: the host of app-iad-1 is full",
+            "wait until it is started: at most 300 s",
+            "take out of routing id-app-iad-1: another machine has taken its place",
+            "stop id-app-iad-1: it gets its signal, and time to end",
+            "destroy id-app-iad-1: another machine has taken its place",
+        ]
+    (update, *_) = plan_for(wanted(Rolling(), counts={"iad": 1}, volume=DATA), there).steps
+    assert getattr(update, "if_full", None) == ()
+
+
+def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
+    machine = lost("app-iad-1", config=mounted(V1))
+    there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"),))
+    assert str(plan_for(deployment, there)) == text("""
+        web, rolling to app:v2, launch v2: change no machine
+          1. all of them
+            iad
+              app-iad-1
+                leave it alone: its host is unreachable, and its volume with it; if_lost='fork' or 'new' replaces both
+    """)
+
+
+def test_a_host_that_is_gone_with_a_volume_may_be_left_by_a_fork() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1}, volume=evolve(DATA, if_lost="fork"))
+    machine = lost("app-iad-1", config=mounted(wanted(Rolling(), config=MachineConfig(image="app:v1")).tagged))
+    there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"), volume("vol_2")))
+    assert str(plan_for(deployment, there)) == text("""
+        web, rolling to app:v2, launch v2: create 1, destroy 1
+          1. all of them
+            iad
+              app-iad-2
+                make a volume data from vol_1: its data comes along
+                create it: it takes the place of app-iad-1
+                wait until it is started: at most 300 s
+          2. let go what is not wanted any more
+            iad
+              app-iad-1
+                destroy id-app-iad-1: its host is unreachable
+          where a region has no room: skip it
+    """)
+
+
+@pytest.mark.parametrize("volumes", [True, False])
+def test_bluegreen_refuses_machines_with_volumes(volumes: bool) -> None:  # noqa: FBT001 - either way
+    machine = old("app-iad-1", config=mounted(V1))
+    with pytest.raises(InvalidInput, match="app-iad-1 has a volume, which would be left behind: use rolling or canary"):
+        plan_for(
+            wanted(BlueGreen(), volume=DATA if volumes else None),
+            fleet(machine, volumes=(volume("vol_1", machine.id),)),
+        )
+
+
+# Waves, release command, interrupted runs.
+
+
+def test_waves_go_one_after_the_other() -> None:
+    deployment = wanted(Rolling(), counts={"iad": 1, "lhr": 1, "nrt": 1}, waves=(("iad",), ("lhr", "nrt")))
+    machines = [old(f"app-{region}-1") for region in ("iad", "lhr", "nrt")]
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, rolling to app:v2, launch v2: update 3
+          1. all of them, wave 1 of 2
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. all of them, wave 2 of 2
+            lhr
+              app-lhr-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+            nrt
+              app-nrt-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+    """)
+
+
+def test_bluegreen_goes_region_by_region() -> None:
+    deployment = wanted(BlueGreen(drain=0), counts={"iad": 1, "lhr": 1}, waves=(("iad",), ("lhr",)))
+    assert str(plan_for(deployment, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
+        web, bluegreen to app:v2, launch v2: create 2, destroy 2
+          1. make the new ones, wave 1 of 2
+            iad
+              app-iad-2
+                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. let them in, wave 1 of 2 (no way back from here)
+            iad
+              app-iad-2
+                let it into routing: all new machines are ready
+          3. take the old ones out, wave 1 of 2
+            iad
+              app-iad-1
+                take out of routing id-app-iad-1: a new machine takes its place
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: a new machine takes its place
+          4. make the new ones, wave 2 of 2
+            lhr
+              app-lhr-2
+                create it outside routing, like app-iad-1: it takes the place of app-lhr-1
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          5. let them in, wave 2 of 2 (no way back from here)
+            lhr
+              app-lhr-2
+                let it into routing: all new machines are ready
+          6. take the old ones out, wave 2 of 2
+            lhr
+              app-lhr-1
+                take out of routing id-app-lhr-1: a new machine takes its place
+                stop id-app-lhr-1: it gets its signal, and time to end
+                destroy id-app-lhr-1: a new machine takes its place
+          where a region has no room: skip it
+    """)
+
+
+def test_the_release_command_goes_before_everything() -> None:
+    command = ReleaseCommand.of("bin/migrate --all", timeout=60.0)
+    deployment = wanted(Immediate(), counts={"iad": 1}, release=command)
+    assert str(plan_for(deployment, fleet(old("app-iad-1")))) == text("""
+        web, immediate to app:v2, launch v2: create 1, update 1
+          1. release command
+            iad
+              release-app
+                create it: to run bin/migrate --all
+                run it to its end, at most 60 s: nothing changes unless it ends with exit code 0
+          2. all at once
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          where a region has no room: skip it
+    """)
+
+
+@pytest.mark.parametrize("strategy", EVERY)
+def test_no_release_command_where_there_is_nothing_to_do(strategy: Strategy) -> None:
+    deployment = wanted(strategy, counts={"iad": 1}, release=ReleaseCommand.of("bin/migrate"))
+    assert plan_for(deployment, fleet(new(deployment, "app-iad-1"))).is_empty
+
+
+def test_bluegreen_goes_on_from_what_a_broken_off_run_has_left() -> None:
+    """Two of three new ones are there and outside routing, and the old ones serve."""
+    deployment = wanted(BlueGreen(drain=0), counts={"iad": 3})
+    machines = [old(f"app-iad-{n}") for n in (1, 2, 3)]
+    machines += [
+        new(deployment, "app-iad-4", cordoned=True),
+        new(deployment, "app-iad-5", "starting", cordoned=True),
+    ]
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, bluegreen to app:v2, launch v2: create 1, destroy 3, keep 2
+          1. make the new ones
+            iad
+              app-iad-5
+                wait until it is started: at most 300 s
+              app-iad-6
+                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                  ~ image: "app:v1" → "app:v2"
+                wait until it is started: at most 300 s
+          2. let them in (no way back from here)
+            iad
+              app-iad-4
+                let it into routing: all new machines are ready
+              app-iad-5
+                let it into routing: all new machines are ready
+              app-iad-6
+                let it into routing: all new machines are ready
+          3. take the old ones out
+            iad
+              app-iad-1
+                take out of routing id-app-iad-1: a new machine takes its place
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: a new machine takes its place
+              app-iad-2
+                take out of routing id-app-iad-2: a new machine takes its place
+                stop id-app-iad-2: it gets its signal, and time to end
+                destroy id-app-iad-2: a new machine takes its place
+              app-iad-3
+                take out of routing id-app-iad-3: a new machine takes its place
+                stop id-app-iad-3: it gets its signal, and time to end
+                destroy id-app-iad-3: a new machine takes its place
+          where a region has no room: skip it
+    """)
+
+
+def test_bluegreen_goes_on_past_the_point_of_no_return() -> None:
+    deployment = wanted(BlueGreen(drain=0), counts={"iad": 1})
+    machines = (old("app-iad-1", cordoned=True), new(deployment, "app-iad-2"))
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, bluegreen to app:v2, launch v2: destroy 1, keep 1
+          1. take the old ones out
+            iad
+              app-iad-1
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: a new machine takes its place
+    """)
+
+
+def test_bluegreen_takes_nothing_that_rests_for_what_serves() -> None:
+    deployment = wanted(BlueGreen(drain=0), counts={"iad": 1})
+    machines = (old("app-iad-1"), new(deployment, "app-iad-2", "stopped", cordoned=True))
+    assert str(plan_for(deployment, fleet(*machines))) == text("""
+        web, bluegreen to app:v2, launch v2: destroy 1, keep 1
+          1. make the new ones
+            iad
+              app-iad-2
+                start it: others that serve make way for it
+                wait until it is started: at most 300 s
+          2. let them in (no way back from here)
+            iad
+              app-iad-2
+                let it into routing: all new machines are ready
+          3. take the old ones out
+            iad
+              app-iad-1
+                take out of routing id-app-iad-1: a new machine takes its place
+                stop id-app-iad-1: it gets its signal, and time to end
+                destroy id-app-iad-1: a new machine takes its place
+    """)
+
+
+def test_what_changes_is_shown_and_secrets_are_not() -> None:
+    before = MachineConfig(
+        image="app:v1",
+        env={"LEVEL": "debug", "API_TOKEN": "hunter1"},
+        schedule="daily",
+        metadata={GROUP: "app", "team": "blue"},
+    )
+    config = MachineConfig(image="app:v2", env={"LEVEL": "info", "API_TOKEN": "hunter2"}, metadata={"tier": "1"})
+    deployment = wanted(Immediate(), counts={"iad": 1}, config=config)
+    earlier = evolve(deployment, config=evolve(before, metadata={"team": "blue"})).tagged
+    told = str(plan_for(deployment, fleet(old("app-iad-1", config=earlier))))
+    assert "hunter" not in told
+    assert told == text("""
+        web, immediate to app:v2, launch v2: update 1
+          1. all at once
+            iad
+              app-iad-1
+                update it: it has another config
+                  ~ env.API_TOKEN changed
+                  ~ env.LEVEL changed
+                  ~ image: "app:v1" → "app:v2"
+                  - metadata.team: "blue"
+                  + metadata.tier: "1"
+                  - schedule: "daily"
+                wait until it is started: at most 300 s
+    """)
