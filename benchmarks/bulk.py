@@ -27,7 +27,7 @@ from benchmarks.fleet.orders import orders, write
 from benchmarks.fleet.processes import Child, Meter, Usage, spawned, tails
 from benchmarks.fleet.stage import Stage, staged
 from flyasync.cli.signals import until_signalled
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
 
 LAUNCH = "bulk-1"
 BOOT = (0.2, 0.6)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flyasync import DeployBuilder, Emulator, Fault, FlyClient
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
 from flyasync.testing import run_virtual
 
 BOOT = 2.0

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from benchmarks.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
 from flyasync import Fault
-from flyasync.emulator.faults import MACHINE
+from flyasync.emulator.core.faults import MACHINE
 
 
 @frozen(kw_only=True)

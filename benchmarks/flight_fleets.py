@@ -11,7 +11,7 @@ import aiohttp
 from attrs import Factory, evolve, frozen
 
 from flyasync import Check, DeployBuilder, Emulator
-from flyasync.emulator.records import Machine
+from flyasync.emulator.core.records import Machine
 
 Json = dict[str, Any]
 

@@ -9,8 +9,8 @@ from attrs import Factory, define
 from benchmarks.flight_days import Day
 from benchmarks.flight_fleets import EACH, GONE, NEW, OLD, REGIONS, in_group, is_asleep, is_member, tag
 from flyasync import DeployReport, Emulator, FlyError, Phase, Result
-from flyasync.emulator.machines import serves
-from flyasync.emulator.records import Machine
+from flyasync.emulator.core.records import Machine
+from flyasync.emulator.world.machines import serves
 
 AWAY = {"rolling": 1, "canary": 1, "bluegreen": 0, "immediate": EACH}
 """How many of a region's serving machines each strategy may take away at once."""

@@ -31,8 +31,8 @@ from flyasync.deploy.plan.spec import HOME, Deployment
 from flyasync.deploy.plan.strategies.stages import plan as decided
 from flyasync.deploy.reporting.run_state import Outcome, Phase, Run
 from flyasync.deploy.timings import Timings
-from flyasync.emulator import apps as emulated
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
+from flyasync.emulator.world import apps as emulated
 from flyasync.testing import mock_machine, run_virtual
 from flyasync.transport.session import Timeouts
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyClient
-from flyasync.emulator.machines import serves
-from flyasync.emulator.records import Machine
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.regions import CODES
+from flyasync.emulator.world.machines import serves
 from flyasync.models.image import without_digest
 from flyasync.testing import run_virtual
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     )
     from flyasync.deploy.reporting.result import Failure as Failure, Result as Result
     from flyasync.deploy.reporting.run_state import Moment as Moment, Phase as Phase
-    from flyasync.emulator.faults import Fault as Fault
-    from flyasync.emulator.processes import Output as Output
+    from flyasync.emulator.core.faults import Fault as Fault
+    from flyasync.emulator.core.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
     from flyasync.errors import (
         Abandoned as Abandoned,
@@ -265,8 +265,8 @@ _NAMES = {
         "Status",
     ),
     "flyasync.deploy.reporting.result": ("Failure", "Result"),
-    "flyasync.emulator.faults": ("Fault",),
-    "flyasync.emulator.processes": ("Output",),
+    "flyasync.emulator.core.faults": ("Fault",),
+    "flyasync.emulator.core.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),
     "flyasync.errors": (
         "Abandoned",

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flyasync.emulator.faults import Fault
+from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine

@@ -39,6 +39,8 @@ LAYERS: dict[str, list[set[str]]] = {
         {"many"},
     ],
     "deploy/plan": [{"."}, {"strategies"}, {"image_pin"}],
+    "emulator": [{"core"}, {"world"}, {"http"}, {"server"}],
+    "emulator/http": [{"."}, {"views"}, {"routes"}],
 }
 # A pure package decides: it may not reach for a loop, a socket, a clock or the disk.
 PURE = {"text", "errors", "models", "deploy/plan", "emulator/core", "emulator/world", "emulator/http/views"}
@@ -173,6 +175,7 @@ def test_every_folder_can_be_read_at_a_glance() -> None:
         ("transport/ratelimit/buckets", "transport/sender"),
         ("deploy/plan/plan", "deploy/plan/strategies/stages"),
         ("deploy/run/executor", "deploy/builder"),
+        ("emulator/core/ids", "emulator/world/world"),
         ("emulator/server", "models/app"),
         ("cli/main", "transport/session"),
     ],

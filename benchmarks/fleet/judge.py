@@ -8,7 +8,7 @@ from attrs import Factory, frozen
 from benchmarks.fleet.orders import VARIABLE, Asked
 from flyasync import Emulator
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.emulator.records import Machine
+from flyasync.emulator.core.records import Machine
 from flyasync.models.image import without_digest
 
 ONE_DEPLOY = 2

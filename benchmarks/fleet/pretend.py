@@ -17,7 +17,7 @@ from attrs import asdict, frozen
 from benchmarks.fleet.judge import Held, Holdings
 from benchmarks.fleet.processes import Child, spawned
 from flyasync import Emulator
-from flyasync.emulator import apps
+from flyasync.emulator.world import apps
 
 LONGEST = 1 << 28
 """Bytes of the longest line: a fleet is told in one."""

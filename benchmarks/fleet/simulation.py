@@ -20,8 +20,8 @@ from benchmarks.fleet.floor import Floor, floor
 from benchmarks.fleet.judge import Held, is_exact
 from benchmarks.fleet.orders import VARIABLE, Asked, asked
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, deploy_many
-from flyasync.emulator import apps
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
+from flyasync.emulator.world import apps
 from flyasync.transport.session import Timeouts
 
 LAUNCH = "scale-1"

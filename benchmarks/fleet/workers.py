@@ -13,7 +13,7 @@ from benchmarks.fleet.processes import Gauge, Meter, Usage
 from benchmarks.fleet.stage import Stage
 from flyasync import DeployBuilder, FlyClient, deploy_many
 from flyasync.deploy.many.dask_executor import DaskExecutor
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
 
 LAUNCH = "lap-1"
 BOOT = 2.0

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from benchmarks.rivals.wanted import Wanted
 from flyasync import Emulator
-from flyasync.emulator import apps
+from flyasync.emulator.world import apps
 
 LATENCY = (0.02, 0.25)
 """Bounds of the seconds that each request travels."""

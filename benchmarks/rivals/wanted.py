@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
 
 IMAGE = "nginx"
 REGIONS = CODES[:30]

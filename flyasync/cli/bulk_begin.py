@@ -23,7 +23,7 @@ from flyasync.cli.streams import sturdy
 from flyasync.cli.watching import watching
 from flyasync.cli.wording import Setting
 from flyasync.deploy.plan.spec import check_launch
-from flyasync.emulator.faults import Fault
+from flyasync.emulator.core.faults import Fault
 
 Drive = Callable[[Coroutine[Any, Any, int]], int]
 """What drives a coroutine to its end, as `asyncio.run` does."""

@@ -10,7 +10,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.bulk_builders import Builders
 from flyasync.cli.bulk_rows import Row
 from flyasync.cli.order import Rehearsal
-from flyasync.emulator import apps
+from flyasync.emulator.world import apps
 from flyasync.errors import MissingToken
 
 

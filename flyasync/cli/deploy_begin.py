@@ -20,7 +20,7 @@ from flyasync.cli.together import check_together
 from flyasync.cli.wanted import builder, resumed, undoing
 from flyasync.cli.wording import Setting
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.emulator.faults import Fault
+from flyasync.emulator.core.faults import Fault
 
 Run = Callable[[Coroutine[Any, Any, int]], int]
 """What drives a coroutine to its end, as `asyncio.run` does."""

@@ -11,7 +11,7 @@ import click
 from flyasync.cli.exits import OK, Failure
 from flyasync.cli.options import bounds, commands, faults, rooms
 from flyasync.cli.signals import until_signalled
-from flyasync.emulator.faults import Fault
+from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from attrs import fields
 
-from flyasync.emulator.faults import AFTER, BEFORE, LISTS, MACHINE, Fault
+from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, MACHINE, Fault
 
 
 def read(text: str) -> Fault:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import click
 
 if TYPE_CHECKING:
-    from flyasync.emulator.faults import Fault
-    from flyasync.emulator.processes import Output
+    from flyasync.emulator.core.faults import Fault
+    from flyasync.emulator.core.processes import Output
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
@@ -171,7 +171,7 @@ def commands(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...
     """Read scripted commands, each a JSON object with `command`, a pattern, and the fields of `flyasync.Output`."""
     if not texts:
         return {}
-    from flyasync.emulator.processes import read_script
+    from flyasync.emulator.core.processes import read_script
 
     found: dict[str, Output] = {}
     for text in texts:

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.emulator.faults import Fault
+from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput
 

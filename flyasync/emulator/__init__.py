@@ -1,7 +1,7 @@
 """A pretend Fly.io Machines API that runs on this machine; an island that imports nothing else of flyasync."""
 
-from flyasync.emulator.faults import Fault
-from flyasync.emulator.processes import Output
+from flyasync.emulator.core.faults import Fault
+from flyasync.emulator.core.processes import Output
 from flyasync.emulator.server import Emulator
 
 __all__ = ["Emulator", "Fault", "Output"]

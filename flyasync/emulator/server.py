@@ -10,17 +10,17 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from flyasync.emulator import machines, timeline
-from flyasync.emulator.faults import Fault, Faults
-from flyasync.emulator.gate import Gate, Manners
-from flyasync.emulator.journal import Entry
-from flyasync.emulator.processes import Output
-from flyasync.emulator.pulse import Pulse
-from flyasync.emulator.routes import HANDLERS, application
-from flyasync.emulator.routes_control import Control
-from flyasync.emulator.routes_wait import create_app, wait
-from flyasync.emulator.sites import Sites
-from flyasync.emulator.world import Watcher, World, demand_regions
+from flyasync.emulator.core.faults import Fault, Faults
+from flyasync.emulator.core.processes import Output
+from flyasync.emulator.http.allowed_hosts import Sites
+from flyasync.emulator.http.middleware import Gate, Manners
+from flyasync.emulator.http.request_log import Entry
+from flyasync.emulator.http.routes.control import Control
+from flyasync.emulator.http.routes.table import HANDLERS, application
+from flyasync.emulator.http.routes.wait import create_app, wait
+from flyasync.emulator.http.scheduler import Pulse
+from flyasync.emulator.world import machines, timeline
+from flyasync.emulator.world.world import Watcher, World, demand_regions
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from attrs import frozen
 from flyasync.cli.bulk_executor import executing
 from flyasync.cli.exits import Failure
 from flyasync.emulator import Emulator, Fault
-from flyasync.emulator.apps import create
+from flyasync.emulator.world.apps import create
 from flyasync.models.machine import GONE
 from tests.cli.bulk_driver import names, table
 from tests.cli.driver import flyasync, tags

@@ -14,7 +14,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import CREATION, LAUNCH
 from flyasync.api.machines.edit import Changes
 from flyasync.emulator import Emulator, Fault
-from flyasync.emulator.config import accepted
+from flyasync.emulator.core.config import accepted
 from flyasync.errors import (
     BadRequest,
     ConnectionLost,

@@ -8,7 +8,7 @@ import pytest_asyncio
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.leases import LEAST_TO_HOLD
 from flyasync.emulator import Emulator, Fault
-from flyasync.emulator.records import Machine as Record
+from flyasync.emulator.core.records import Machine as Record
 from flyasync.errors import (
     ConnectionLost,
     InvalidInput,

@@ -8,7 +8,7 @@ import pytest
 
 from flyasync import DeployBuilder, DeployReport, MachineReport
 from flyasync.deploy.plan.placement import by_distance
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
 from flyasync.models.region import Regions
 from tests.deploy.conftest import world
 

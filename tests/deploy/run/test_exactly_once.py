@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from flyasync import DeployBuilder, Fault, FlyClient, Machine, RetryPolicy
-from flyasync.emulator.regions import CODES
+from flyasync.emulator.core.regions import CODES
 from tests.deploy.conftest import total, world
 
 LOST = [

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from flyasync import DeployBuilder, Emulator, Event, Fault, Finished, Phase, Progress, Result
-from flyasync.emulator.records import Machine
+from flyasync.emulator.core.records import Machine
 from flyasync.models.image import without_digest
 from tests.deploy.conftest import total, world
 

@@ -1,0 +1,1 @@
+"""Values and rules of the emulated platform that need no world; pure."""

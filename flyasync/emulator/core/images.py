@@ -1,0 +1,87 @@
+"""Images: what a reference names, and the digest that each tag is at."""
+
+import hashlib
+from collections import Counter
+from typing import Self
+
+from attrs import frozen
+
+from flyasync.emulator.core.go_json import Json
+
+_DOCKER_HUB = "registry-1.docker.io"
+_ALIASES = frozenset({"docker.io", "index.docker.io", _DOCKER_HUB})
+
+
+@frozen(kw_only=True)
+class Reference:
+    """An image reference, taken apart; `digest` is empty when the reference does not state one."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def parse(cls, image: str) -> Self:
+        """Read a reference such as `nginx`, `registry.fly.io/web:v2` or `registry.fly.io/web:v2@sha256:…`."""
+        rest, _, digest = image.partition("@")
+        path, colon, tag = rest.rpartition(":")
+        if not colon or "/" in tag:
+            path, tag = rest, "" if digest else "latest"
+        registry, slash, repository = path.partition("/")
+        if not slash or ("." not in registry and ":" not in registry):
+            registry, repository = _DOCKER_HUB, path
+        if registry in _ALIASES:
+            registry = _DOCKER_HUB
+            repository = repository if "/" in repository else f"library/{repository}"
+        return cls(registry=registry, repository=repository, tag=tag, digest=digest)
+
+    def __str__(self) -> str:
+        registry = "docker.io" if self.registry == _DOCKER_HUB else self.registry
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{registry}/{self.repository}{tag}{digest}"
+
+
+class Images:
+    """The digest that each tag is at; a tag that was never pushed has one that depends on its name alone."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, str] = {}
+        self._pushes: Counter[str] = Counter()
+
+    def push(self, image: str) -> str:
+        """Move the tag of `image` to the digest that it states, otherwise to a new one, and return that digest."""
+        reference = Reference.parse(image)
+        key = _key(reference)
+        self._pushes[key] += 1
+        self._digests[key] = reference.digest or _digest(f"{key} {self._pushes[key]}")
+        return self._digests[key]
+
+    def digest(self, image: str) -> str:
+        """Return the digest that a machine would run if it were created with `image` now."""
+        reference = Reference.parse(image)
+        key = _key(reference)
+        return reference.digest or self._digests.get(key) or _digest(key)
+
+
+def image_ref(image: str, digest: str) -> Json:
+    """Return the `image_ref` of a machine that runs `image` at `digest`; empty for one of containers only."""
+    if not image:
+        return {}
+    found = Reference.parse(image)
+    named = {"registry": found.registry, "repository": found.repository, "tag": found.tag}
+    return {**named, "digest": digest, "labels": {}}
+
+
+def tagged(image: str) -> str:
+    """Return a reference without the digest that it may state."""
+    return image.partition("@")[0]
+
+
+def _key(reference: Reference) -> str:
+    return f"{reference.registry}/{reference.repository}:{reference.tag or 'latest'}"
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

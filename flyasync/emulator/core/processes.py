@@ -1,0 +1,114 @@
+"""What runs inside a machine, as far as it is pretended: commands have scripted outputs, processes are read off."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from attrs import field, frozen, validators
+
+from flyasync.emulator.core.errors import bad_request
+
+_SORTABLE = ("pid", "cpu", "rss", "rtime", "stime", "command")
+NOT_FOUND = 127
+_RELEASE = "fly_app_release_command"
+
+
+@frozen(kw_only=True)
+class Output:
+    """How a command ended, and what it wrote.
+
+    As a machine's own command it runs for `seconds` of emulated time; `exec` answers at once.
+    """
+
+    stdout: str = field(default="", validator=validators.instance_of(str))
+    stderr: str = field(default="", validator=validators.instance_of(str))
+    exit_code: int = field(default=0, validator=validators.instance_of(int))
+    exit_signal: int = field(default=0, validator=validators.instance_of(int))
+    seconds: float = field(default=0.5, validator=[validators.ge(0), validators.lt(math.inf)])
+
+
+def words(command: list[str] | None, cmd: str | None) -> list[str]:
+    """Read a command in either form the API takes."""
+    try:
+        found = list(command or ()) or shlex.split(cmd or "")
+    except ValueError as error:
+        raise bad_request(f"invalid cmd: {error}") from None
+    if not found:
+        raise bad_request("command is required")
+    return found
+
+
+def scripted_output(scripted: Mapping[str, Output], command: list[str]) -> Output | None:
+    """Return what is scripted for a command by the first pattern that fits it."""
+    lines = (shlex.join(command), " ".join(command))
+    return next((output for pattern, output in scripted.items() if any(fnmatchcase(x, pattern) for x in lines)), None)
+
+
+def read_script(value: object) -> tuple[str, Output]:
+    """Read a pattern of commands and what they do: the fields of Output, and the pattern as `command`.
+
+    Raises a ValueError or TypeError for anything else.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("command"), str) or not value["command"]:
+        raise ValueError('a scripted command is an object such as {"command": "bin/migrate*", "exit_code": 1}')
+    return value["command"], Output(**{key: item for key, item in value.items() if key != "command"})
+
+
+def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output | None:
+    """Tell how the own command of a machine with such a config ends by itself; None for one that runs on.
+
+    A release command that is not known ends well, because one that never ends is no use to a rehearsal.
+    """
+    command = _own(config)
+    known = (scripted_output(scripted, command) or _builtin(command[0], command[1:])) if command else None
+    return known or (Output(seconds=1.0) if is_release(config) else None)
+
+
+def is_release(config: Mapping[str, Any]) -> bool:
+    """Tell whether a machine with such a config runs the release command of a deploy."""
+    return (config.get("metadata") or {}).get("fly_process_group") == _RELEASE
+
+
+def running(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the processes of a machine with such a config: init, and the one that listens on its services' ports."""
+    ports = [service.get("internal_port") for service in config.get("services") or ()]
+    command = shlex.join(_own(config))
+    sockets = [{"proto": "tcp", "address": f"[::]:{port}"} for port in ports if port]
+    return [_process(1, "/fly/init", []), _process(315, command or str(config.get("image")), sockets)]
+
+
+def ordered(found: list[dict[str, Any]], sort_by: str, order: str) -> list[dict[str, Any]]:
+    """Sort processes by one of their numbers or their command, as asked."""
+    if (sort_by or "pid") not in _SORTABLE:
+        raise bad_request(f"invalid sort_by: {sort_by!r}")
+    if order not in {"", "asc", "desc"}:
+        raise bad_request(f"invalid order: {order!r}")
+    return sorted(found, key=lambda process: process[sort_by or "pid"], reverse=order == "desc")
+
+
+def _own(config: Mapping[str, Any]) -> list[str]:
+    init = config.get("init") or {}
+    return list(init.get("exec") or [*(init.get("entrypoint") or ()), *(init.get("cmd") or ())])
+
+
+def _builtin(name: str, arguments: list[str]) -> Output | None:
+    if name in {"true", "false"}:
+        return Output(exit_code=int(name == "false"))
+    if name == "echo":
+        return Output(stdout=" ".join(arguments) + "\n")
+    return None
+
+
+def _process(pid: int, command: str, sockets: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "pid": pid,
+        "stime": 2 * pid,
+        "rtime": 3 * pid,
+        "command": command,
+        "directory": "/",
+        "cpu": 0,
+        "rss": 1024 * pid,
+        "listen_sockets": sockets,
+    }

@@ -1,0 +1,186 @@
+"""The things the world holds, as mutable records; times are seconds since the world began."""
+
+from collections import deque
+
+from attrs import Factory, define, evolve, field, frozen
+
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.core.processes import Output
+from flyasync.emulator.core.resources import Address, Certificate, LogLine, Secrets, Snapshot
+from flyasync.emulator.core.state_schedule import Course
+
+_EVENTS_KEPT = 50
+_REACHED_KEPT = 200
+_LINES_KEPT = 10_000
+
+
+@define(kw_only=True)
+class App:
+    """An app: a name, who owns it, and what it holds besides machines and volumes."""
+
+    name: str
+    id: str
+    number: int
+    org_slug: str
+    network: str
+    created_at: float
+    role: str = ""
+    is_deployed: bool = False
+    # From when on every node knows it; a client with the cookie is served by the node that knew it at once.
+    visible_at: float = 0.0
+    affinity: str = field(default="", repr=False)
+    secrets: Secrets = Factory(Secrets)
+    certificates: dict[str, Certificate] = Factory(dict)
+    addresses: dict[str, Address] = Factory(dict)
+    lines: deque[LogLine] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
+
+
+@frozen(kw_only=True)
+class Event:
+    """One line of a machine's history."""
+
+    id: str
+    type: str
+    status: str
+    source: str
+    at: float
+    request: Json | None = None
+
+
+@frozen(kw_only=True)
+class Reach:
+    """A state that a version of a machine came to, numbered in order."""
+
+    serial: int
+    state: str
+    version: str
+    event_id: str
+
+
+@frozen(kw_only=True)
+class Move:
+    """A change of state that is due: what a machine will become, when, and which event will say so."""
+
+    at: float
+    to: str
+    event: str | None = None
+    status: str | None = None
+    source: str = "flyd"
+    request: Json | None = None
+    # Set when the process ends by itself: the restart policy, not `to`, then says what the machine becomes.
+    output: Output | None = None
+
+
+@frozen
+class CheckPhase:
+    """From when on a check of a machine has this status; one that flaps turns again after about `flap` seconds."""
+
+    check: str
+    at: float
+    status: str
+    flap: float = 0.0
+
+
+@define(kw_only=True)
+class Lease:
+    """A hold on a machine, good until `expires_at`."""
+
+    nonce: str
+    owner: str
+    expires_at: float
+    description: str
+    version: str
+
+
+@frozen
+class Version:
+    """A config the machine has had, under its instance id."""
+
+    id: str
+    config: Json
+
+
+@define(kw_only=True, eq=False)
+class Machine:
+    """A machine, with what it is and what is about to happen to it."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    config: Json
+    # What the image's tag was at when this reference was first used; an update with the same text does not ask again.
+    digest: str
+    instance_id: str
+    private_ip: str
+    created_at: float
+    updated_at: float
+    boot_seconds: float
+    state: str = ""
+    is_cordoned: bool = False
+    host_status: str = "ok"
+    # Whether the current version shall run once it is prepared; without, it settles in `stopped`.
+    shall_run: bool = True
+    is_restarting: bool = False
+    restart_count: int = 0
+    active_until: float = 0.0
+    visible_at: float = 0.0
+    # Set while memory was changed on the run; a new version has the memory of its config again.
+    memory_limit_mb: int | None = None
+    next_move: Move | None = None
+    lease: Lease | None = None
+    serial: int = 0
+    events: deque[Event] = Factory(lambda: deque(maxlen=_EVENTS_KEPT))
+    reached: deque[Reach] = Factory(lambda: deque(maxlen=_REACHED_KEPT))
+    versions: list[Version] = Factory(list)
+    check_phases: tuple[CheckPhase, ...] = ()
+    files: dict[str, bytes] = field(factory=dict, repr=False)
+
+    def copy(self) -> "Machine":
+        """Return this machine as it is now, which later changes leave alone."""
+        return evolve(self, events=self.events.copy())
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether the machine is gone for good."""
+        return self.state == "destroyed"
+
+    @property
+    def has_host(self) -> bool:
+        """Whether the host can be reached."""
+        return self.host_status == "ok"
+
+    @property
+    def can_move(self) -> bool:
+        """Whether a move that is due shows; of a machine whose host is gone only its end does."""
+        return self.has_host or self.state == "destroying"
+
+    @property
+    def volume_id(self) -> str | None:
+        """The volume the machine mounts."""
+        mounts = self.config.get("mounts")
+        return mounts[0]["volume"] if mounts else None
+
+
+@define(kw_only=True, eq=False)
+class Volume:
+    """A volume, and the machine that claims it."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    zone: str
+    size_gb: int
+    encrypted: bool
+    fstype: str
+    snapshot_retention: int
+    auto_backup_enabled: bool
+    created_at: float
+    updated_at: float
+    course: Course
+    host_status: str = "ok"
+    machine_id: str | None = None
+    # A machine that is gone can hold its volume a little longer.
+    claimed_until: float = 0.0
+    snapshots: list[Snapshot] = Factory(list)

@@ -1,0 +1,1 @@
+"""The handlers of the emulated API, one file per resource."""

@@ -1,0 +1,135 @@
+"""The emulator's own door, `/_emulator/`: what was asked, and what may be changed; no token needed, nothing logged."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+from attrs import asdict, frozen
+
+from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.faults import Fault
+from flyasync.emulator.core.go_json import check, decode, integer, parse
+from flyasync.emulator.core.processes import read_script
+from flyasync.emulator.http.middleware import Gate, body_of
+
+_CAPACITY = {"region": "string", "machines": "int"}
+_IMAGE = {"image": "string"}
+_HOST_STATUS = {"machine_id": "string", "host_status": "string"}
+
+
+@frozen
+class Control:
+    """The control calls over a gate; what they call besides is the emulator's."""
+
+    gate: Gate
+    set_capacity: Callable[[str, int | None], None]
+    set_host_status: Callable[[str, str], None]
+    push: Callable[[str], str]
+    reset: Callable[[], None]
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the control calls."""
+        return [
+            web.get("/_emulator/counts", self.counts, allow_head=False),
+            web.get("/_emulator/log", self.log, allow_head=False),
+            web.get("/_emulator/faults", self.faults, allow_head=False),
+            web.post("/_emulator/faults", self.add_faults),
+            web.delete("/_emulator/faults", self.clear_faults),
+            web.get("/_emulator/commands", self.commands, allow_head=False),
+            web.post("/_emulator/commands", self.add_commands),
+            web.delete("/_emulator/commands", self.clear_commands),
+            web.post("/_emulator/capacity", self.capacity),
+            web.post("/_emulator/host_status", self.host_status),
+            web.post("/_emulator/images", self.images),
+            web.post("/_emulator/reset", self.start_over),
+        ]
+
+    async def counts(self, _: web.Request) -> web.Response:
+        """Count the requests of each action and identifier."""
+        return web.json_response({"counts": self.gate.journal.counts_as_json()})
+
+    async def log(self, request: web.Request) -> web.Response:
+        """List the requests, those after number `after` if that is given."""
+        after = integer(request.query.get("after", "0"), "after")
+        return web.json_response({"log": self.gate.journal.log_as_json(after)})
+
+    async def faults(self, _: web.Request) -> web.Response:
+        """List the faults in force."""
+        return web.json_response({"faults": self.gate.faults.as_json()})
+
+    async def add_faults(self, request: web.Request) -> web.Response:
+        """Put one fault, or a list of them, in force."""
+        asked = parse(await body_of(request))
+        found = [_fault(item) for item in (asked if isinstance(asked, list) else [asked])]
+        self.gate.faults.add(*found)
+        return web.json_response({"faults": self.gate.faults.as_json()}, status=201)
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        """End all trouble."""
+        self.gate.faults.clear()
+        return web.Response(status=204)
+
+    async def commands(self, _: web.Request) -> web.Response:
+        """List what commands do, by pattern."""
+        found = self.gate.pulse.world.commands
+        return web.json_response({"commands": [{"command": key, **asdict(item)} for key, item in found.items()]})
+
+    async def add_commands(self, request: web.Request) -> web.Response:
+        """Script one command, or a list of them; the newest counts for the same pattern."""
+        asked = parse(await body_of(request))
+        with _refusing():
+            found = dict(map(read_script, asked if isinstance(asked, list) else [asked]))
+        self.gate.pulse.world.commands |= found
+        return web.Response(status=204)
+
+    async def clear_commands(self, _: web.Request) -> web.Response:
+        """Script nothing any more."""
+        self.gate.pulse.world.commands.clear()
+        return web.Response(status=204)
+
+    async def capacity(self, request: web.Request) -> web.Response:
+        """Set how many machines a region can hold, null for any number."""
+        body = decode(await body_of(request), "capacity")
+        check(body, _CAPACITY, "capacity")
+        with _refusing():
+            self.set_capacity(body.get("region") or "", body.get("machines"))
+        return web.Response(status=204)
+
+    async def host_status(self, request: web.Request) -> web.Response:
+        """Lose the host of a machine, or find it again."""
+        body = decode(await body_of(request), "host_status")
+        check(body, _HOST_STATUS, "host_status")
+        with _refusing():
+            self.set_host_status(body.get("machine_id") or "", body.get("host_status") or "")
+        return web.Response(status=204)
+
+    async def images(self, request: web.Request) -> web.Response:
+        """Push an image: move its tag, and return the digest that the tag is at now."""
+        body = decode(await body_of(request), "image")
+        check(body, _IMAGE, "image")
+        image = body.get("image") or ""
+        with _refusing():
+            return web.json_response({"image": image, "digest": self.push(image)}, status=201)
+
+    async def start_over(self, _: web.Request) -> web.Response:
+        """Make everything as it was at the start."""
+        self.reset()
+        return web.Response(status=204)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise bad_request(str(error.args[0])) from None
+
+
+def _fault(value: Any) -> Fault:
+    if not isinstance(value, dict):
+        raise bad_request("a fault is an object")
+    try:
+        return Fault(**value)
+    except (TypeError, ValueError) as error:
+        raise Refused(400, f"no such fault: {error.args[0]}") from None

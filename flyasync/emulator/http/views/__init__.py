@@ -1,0 +1,1 @@
+"""The records of the world in the API's JSON."""

@@ -1,0 +1,93 @@
+"""Managed Postgres in the API's JSON."""
+
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.core.resources import Backup, Cluster, PostgresUser
+from flyasync.emulator.world.postgres import EXTENSIONS, PLANS
+from flyasync.emulator.world.world import World
+
+_PORT = 5432
+_BYTES = 30_000_000
+
+
+def cluster(world: World, record: Cluster) -> Json:
+    """Show a cluster."""
+    plan = PLANS[record.plan]
+    shown = _identity(world, record) | {
+        "disk_size_gb": record.disk_size_gb,
+        "cpus": plan.cpus,
+        "cpu_kind": plan.cpu_kind,
+        "memory_mb": plan.memory_mb,
+        "replicas": 1,
+        "pg_major_version": record.pg_major_version,
+        "postgis_enabled": record.postgis_enabled,
+        "organization": {"name": record.org_slug, "slug": record.org_slug},
+    }
+    direct = {"host": f"direct.{record.id}.flympg.net", "port": _PORT}
+    pooler = {"host": f"pgbouncer.{record.id}.flympg.net", "port": _PORT}
+    return shown | {"endpoints": {"primary": {"direct": direct, "pooler": pooler}}}
+
+
+def cluster_row(world: World, record: Cluster) -> Json:
+    """Show a cluster as a list does."""
+    deleted_at = None if record.deleted_at is None else world.stamp(record.deleted_at)
+    return _identity(world, record) | {"deleted_at": deleted_at}
+
+
+def user(record: PostgresUser) -> Json:
+    """Show a user without the password."""
+    return {"username": record.username, "role": record.role}
+
+
+def credentials(record: PostgresUser) -> Json:
+    """Show what a user logs in with."""
+    return {"username": record.username, "password": record.password}
+
+
+def backup(world: World, record: Backup) -> Json:
+    """Show a backup; what is not finished has no size."""
+    is_done = record.finished_at <= world.clock
+    return {
+        "id": record.id,
+        "type": record.type,
+        "status": record.course.state(world.clock),
+        "size_bytes": _BYTES if is_done else 0,
+        "started_at": world.stamp(record.started_at),
+        "finished_at": world.stamp(record.finished_at) if is_done else None,
+    }
+
+
+def attachment(world: World, record: Cluster, app: str) -> Json:
+    """Show that an app uses a cluster."""
+    return {
+        "app_name": app,
+        "postgres_cluster_id": record.id,
+        "attached_at": world.stamp(record.attachments[app]),
+    }
+
+
+def extensions(installed: dict[str, str]) -> list[Json]:
+    """Show all extensions, and which of them a database has."""
+    return [
+        {
+            "name": name,
+            "default_version": extension.default_version,
+            "description": extension.description,
+            "system": extension.is_system,
+            "installed": {"schema": installed[name], "version": extension.default_version}
+            if name in installed
+            else None,
+        }
+        for name, extension in EXTENSIONS.items()
+    ]
+
+
+def _identity(world: World, record: Cluster) -> Json:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "status": record.course.state(world.clock),
+        "region": record.region,
+        "plan": record.plan,
+        "created_at": world.stamp(record.created_at),
+        "attached_apps": [{"name": app} for app in record.attachments],
+    }

@@ -1,9 +1,0 @@
-"""The shape of a handler: the world and an ask go in, an answer comes out, now or a little later."""
-
-from collections.abc import Awaitable, Callable
-
-from flyasync.emulator.ask import Answer, Ask
-from flyasync.emulator.world import World
-
-Handler = Callable[[World, Ask], Answer]
-LongHandler = Callable[[Ask], Awaitable[Answer]]

@@ -1,0 +1,1 @@
+"""The state of the emulated platform, and how it changes over time; pure."""

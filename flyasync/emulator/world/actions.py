@@ -1,0 +1,83 @@
+"""What a machine can be told: start, stop, restart, suspend, signal, cordon."""
+
+from flyasync.emulator.core.config import demand_suspendable
+from flyasync.emulator.core.errors import bad_request, failed_precondition
+from flyasync.emulator.core.lifecycle import must_act
+from flyasync.emulator.core.records import Machine
+from flyasync.emulator.world import leases
+from flyasync.emulator.world.timeline import enter, process_exit
+from flyasync.emulator.world.world import World
+
+_SIGNALS = {
+    "SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGILL": 4, "SIGTRAP": 5, "SIGABRT": 6, "SIGFPE": 8, "SIGKILL": 9,
+    "SIGUSR1": 10, "SIGSEGV": 11, "SIGUSR2": 12, "SIGPIPE": 13, "SIGALRM": 14, "SIGTERM": 15,
+}  # fmt: skip
+# The signals a process that handles none of them dies of in this world; the others pass unnoticed.
+_DEADLY = frozenset({2, 3, 6, 9, 15})
+
+
+def start(world: World, machine: Machine, *, nonce: str | None = None) -> str:
+    """Start a machine that does not run; give the state it was in."""
+    previous = machine.state
+    leases.guard(world, machine, nonce)
+    must_act("start", previous)
+    if previous == "stopped" and world.clock < machine.active_until:
+        raise failed_precondition("machine still active, refusing to start")
+    machine.restart_count = 0
+    world.record(machine, "start", "starting")
+    enter(world, machine, "starting")
+    return previous
+
+
+def stop(world: World, machine: Machine, *, nonce: str | None = None) -> None:
+    """Stop a machine; one that is stopped stays so."""
+    leases.guard(world, machine, nonce)
+    if not must_act("stop", machine.state):
+        return
+    to = "stopping" if machine.state in {"started", "starting"} else "stopped"
+    world.record(machine, "stop", to)
+    enter(world, machine, to)
+
+
+def restart(world: World, machine: Machine, *, nonce: str | None = None) -> None:
+    """Stop and start a machine in one go, under the same version."""
+    leases.guard(world, machine, nonce)
+    must_act("restart", machine.state)
+    to = "restarting" if machine.state == "started" else "starting"
+    machine.restart_count = 0
+    world.record(machine, "restart", to)
+    enter(world, machine, to)
+
+
+def suspend(world: World, machine: Machine, *, nonce: str | None = None) -> None:
+    """Put a running machine to sleep with its memory."""
+    leases.guard(world, machine, nonce)
+    must_act("suspend", machine.state)
+    demand_suspendable(machine.config)
+    world.record(machine, "suspend", "suspending")
+    enter(world, machine, "suspending")
+
+
+def signal(world: World, machine: Machine, name: object) -> None:
+    """Send a signal, by name or number, to a running machine; a deadly one ends its process."""
+    number = _number(name)
+    must_act("signal", machine.state)
+    if number in _DEADLY:
+        process_exit(world, machine, 128 + number)
+
+
+def cordon(world: World, machine: Machine, *, cordoned: bool, nonce: str | None = None) -> None:
+    """Take a machine out of the proxy's reach, or back into it; doing it twice changes nothing."""
+    leases.guard(world, machine, nonce)
+    must_act("cordon" if cordoned else "uncordon", machine.state)
+    if machine.is_cordoned != cordoned:
+        machine.is_cordoned = cordoned
+        world.note_change(machine)
+
+
+def _number(name: object) -> int:
+    if isinstance(name, str) and name in _SIGNALS:
+        return _SIGNALS[name]
+    if isinstance(name, int) and name in _SIGNALS.values():
+        return name
+    raise bad_request(f"invalid signal: {name!r}")

@@ -1,0 +1,136 @@
+"""Health checks: which rows a machine has, and how they turn out over time."""
+
+from collections.abc import Iterator
+
+from attrs import evolve, frozen
+
+from flyasync.emulator.core.faults import CHECKS, Fault, Subject
+from flyasync.emulator.core.go_json import Json, seconds
+from flyasync.emulator.core.records import CheckPhase, Machine
+from flyasync.emulator.world.world import World
+
+_FIRST_SEEN = 0.5
+# Without an interval of its own a check is first made so soon, and known to be unanswered so late.
+_USUAL_INTERVAL = (1.0, 2.0)
+_USUAL_TIMEOUT = 1.0
+_LONGEST_ANSWER = 0.1
+# The platform clamps the times of a service's checks.
+_SHORTEST, _LONGEST = 1.0, 60.0
+_OUTPUT = {"passing": "ok", "warning": "waiting for status update", "critical": "connect: connection refused"}
+_TURNED = {"passing": "critical", "critical": "passing"}
+
+
+@frozen(kw_only=True)
+class Check:
+    """A check that a config asks for, its times in seconds; an interval of None is not stated."""
+
+    name: str
+    grace_period: float
+    interval: float | None
+    timeout: float
+
+
+def requested(config: Json) -> list[Check]:
+    """List the checks that a config asks for."""
+    return [
+        *_service_checks(config),
+        *(_check(name, item or {}) for name, item in (config.get("checks") or {}).items()),
+    ]
+
+
+def begin(world: World, machine: Machine, subject: Subject) -> None:
+    """Decide how the checks of a machine that starts now turn out."""
+    asked = requested(machine.config)
+    fault = next(world.faults.strike(CHECKS, subject), None) if asked else None
+    machine.check_phases = tuple(phase for check in asked for phase in _phases(world, check, fault))
+    world.schedule_checks(machine, machine.check_phases)
+
+
+def flap(world: World, machine: Machine) -> None:
+    """Decide when each flapping check that has just turned turns again."""
+    latest = {phase.check: phase for phase in machine.check_phases}
+    following = tuple(
+        evolve(phase, at=world.clock + _around(world, phase.flap), status=_TURNED[phase.status])
+        for phase in latest.values()
+        if phase.flap and phase.at <= world.clock
+    )
+    # Earlier phases of a flapping check no longer count, and would pile up.
+    flapping = {phase.check for phase in following}
+    kept = [phase for phase in machine.check_phases if phase.check not in flapping or phase is latest[phase.check]]
+    machine.check_phases = (*kept, *following)
+    world.schedule_checks(machine, following)
+
+
+def are_passing(world: World, machine: Machine) -> bool:
+    """Whether every check that a machine asks for passes at the world's present moment."""
+    found = rows(world, machine, world.clock)
+    return len(found) == len(requested(machine.config)) and all(row["status"] == "passing" for row in found)
+
+
+def rows(world: World, machine: Machine, now: float) -> list[Json]:
+    """Return the check rows of a machine as the API shows them, none early in its life or when its host is gone."""
+    if not machine.has_host:
+        return []
+    latest = {phase.check: phase for phase in machine.check_phases if phase.at <= now}
+    return [
+        {
+            "name": phase.check,
+            "status": phase.status,
+            "output": _OUTPUT[phase.status],
+            "updated_at": world.stamp(phase.at),
+        }
+        for phase in latest.values()
+    ]
+
+
+def _phases(world: World, check: Check, fault: Fault | None) -> Iterator[CheckPhase]:
+    interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
+    made = world.clock + check.grace_period + interval
+    answered = made + world.random.uniform(0, min(check.timeout, _LONGEST_ANSWER))
+    does = fault.does if fault else ""
+    # Until the first check is made, one that will pass looks like one that never will.
+    waiting = "warning" if does == "checks_stay_warning" else world.random.choice(["warning", "critical"])
+    yield CheckPhase(check.name, min(world.clock + _FIRST_SEEN, made), waiting)
+    if does == "checks_never_pass":
+        yield CheckPhase(check.name, made + check.timeout, "critical")
+    elif does == "checks_flap" and fault:
+        yield CheckPhase(check.name, answered, "passing")
+        flaps = fault.seconds or interval
+        yield CheckPhase(check.name, answered + _around(world, flaps), "critical", flaps)
+    elif does != "checks_stay_warning":
+        yield CheckPhase(check.name, answered, "passing")
+    if does == "checks_turn_critical" and fault:
+        yield CheckPhase(check.name, answered + fault.seconds, "critical")
+
+
+def _around(world: World, usual: float) -> float:
+    return usual * world.random.uniform(0.5, 1.5)
+
+
+def _service_checks(config: Json) -> Iterator[Check]:
+    number = 0
+    for service in config.get("services") or ():
+        for item in service.get("checks") or ():
+            port = item.get("port") or service.get("internal_port")
+            yield _clamped(_check(f"servicecheck-{number:02}-{item.get('type', 'tcp')}-{port}", item))
+            number += 1
+
+
+def _check(name: str, item: Json) -> Check:
+    interval, timeout = item.get("interval"), item.get("timeout")
+    return Check(
+        name=name,
+        grace_period=seconds(item.get("grace_period") or 0),
+        interval=None if interval is None else seconds(interval),
+        timeout=_USUAL_TIMEOUT if timeout is None else seconds(timeout),
+    )
+
+
+def _clamped(check: Check) -> Check:
+    interval = check.interval
+    return evolve(
+        check,
+        grace_period=min(check.grace_period, _LONGEST),
+        interval=None if interval is None else min(max(interval, _SHORTEST), _LONGEST),
+        timeout=min(max(check.timeout, _SHORTEST), _LONGEST),
+    )

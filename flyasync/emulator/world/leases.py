@@ -1,0 +1,104 @@
+"""Leases: who holds a machine, and who may change it meanwhile."""
+
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.errors import LeaseRefused, Refused, bad_request, not_found
+from flyasync.emulator.core.records import Lease, Machine
+from flyasync.emulator.world.world import World
+
+# The API documents no default.
+_DEFAULT_TTL = 30
+# Nor does it document a longest; this one keeps the moment at which a lease expires in the calendar.
+_LONGEST_TTL = 10**8
+
+
+def current(world: World, machine: Machine) -> Lease | None:
+    """Give the lease in force, if any."""
+    lease = machine.lease
+    return lease if lease is not None and lease.expires_at > world.clock else None
+
+
+def guard(world: World, machine: Machine, nonce: str | None) -> None:
+    """Refuse to touch a machine that somebody else holds."""
+    lease = current(world, machine)
+    if lease is not None and lease.nonce != nonce:
+        raise Refused(409, _held(machine, lease, world.stamp(lease.expires_at)))
+
+
+def seconds(ttl: int | None) -> int:
+    """Return how long a lease lasts that asks for `ttl` seconds; 0 or None is the default."""
+    if ttl is not None and not 0 <= ttl <= _LONGEST_TTL:
+        raise bad_request(f"invalid ttl: {ttl}")
+    return ttl or _DEFAULT_TTL
+
+
+def grant(world: World, machine: Machine, *, ttl: int | None, owner: str, description: str = "") -> Lease:
+    """Give the machine to a new holder for `ttl` seconds."""
+    machine.lease = Lease(
+        nonce=ids.hexadecimal(world.random, 12),
+        owner=owner,
+        expires_at=world.clock + seconds(ttl),
+        description=description,
+        version=machine.instance_id,
+    )
+    return machine.lease
+
+
+def acquire(
+    world: World, app: str, machine_id: str, *, ttl: int | None, owner: str, description: str, nonce: str | None
+) -> Lease:
+    """Take the lease, or with its nonce make it last `ttl` seconds from now."""
+    machine = _live(world, app, machine_id)
+    if nonce:
+        lease = _own(world, machine, nonce)
+        lease.expires_at = world.clock + seconds(ttl)
+        lease.version = machine.instance_id
+        return lease
+    _demand_free(world, machine)
+    return grant(world, machine, ttl=ttl, owner=owner, description=description)
+
+
+def release(world: World, app: str, machine_id: str, *, nonce: str | None) -> None:
+    """Give the lease back."""
+    machine = _live(world, app, machine_id)
+    _own(world, machine, nonce)
+    machine.lease = None
+
+
+def read(world: World, app: str, machine_id: str) -> Lease:
+    """Find the lease in force, or refuse with 404."""
+    return _found(current(world, _live(world, app, machine_id)))
+
+
+def _live(world: World, app: str, machine_id: str) -> Machine:
+    machine = world.machine(app, machine_id)
+    if machine.is_destroyed:
+        raise not_found("machine")
+    return machine
+
+
+def _own(world: World, machine: Machine, nonce: str | None) -> Lease:
+    lease = _found(current(world, machine))
+    if lease.nonce != nonce:
+        raise _held_by_another(world, machine, lease)
+    return lease
+
+
+def _demand_free(world: World, machine: Machine) -> None:
+    lease = current(world, machine)
+    if lease is not None:
+        raise _held_by_another(world, machine, lease)
+
+
+def _found(lease: Lease | None) -> Lease:
+    if lease is None:
+        raise LeaseRefused(404, "lease not found", code="not_found")
+    return lease
+
+
+def _held_by_another(world: World, machine: Machine, lease: Lease) -> Refused:
+    expires = world.moment(lease.expires_at).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+    return LeaseRefused(409, _held(machine, lease, expires), code="invalid")
+
+
+def _held(machine: Machine, lease: Lease, expires: str) -> str:
+    return f"machine ID {machine.id} lease currently held by {lease.owner}, expires at {expires}"

@@ -1,0 +1,210 @@
+"""Machines come, change and go: create, list, update, destroy, metadata."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.config import accepted
+from flyasync.emulator.core.errors import Refused, aborted, bad_request, failed_precondition, not_found
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.core.lifecycle import RUNNING, fresh, must_act
+from flyasync.emulator.core.processes import is_release
+from flyasync.emulator.core.records import Machine, Version, Volume
+from flyasync.emulator.core.regions import expand
+from flyasync.emulator.world import checks, leases, secrets, volumes
+from flyasync.emulator.world.timeline import enter, record_exit
+from flyasync.emulator.world.world import World
+
+_NO_HOST = Refused(422, "could not find a candidate host", code="insufficient_capacity")
+_SHOULD_RUN = frozenset({"started", "starting", "failed"})
+
+
+@frozen(kw_only=True)
+class Launch:
+    """What a new machine shall be."""
+
+    config: object
+    name: str = ""
+    region: str | None = None
+    skip_launch: bool = False
+    is_cordoned: bool = False
+    lease_ttl: int | None = None
+    owner: str = ""
+    min_secrets_version: int | None = None
+
+
+@frozen(kw_only=True)
+class Filter:
+    """Which machines a list shall hold."""
+
+    states: frozenset[str] = frozenset()
+    region: str = ""
+    with_destroyed: bool = False
+    metadata: Mapping[str, str] = {}
+
+    def keeps(self, machine: Machine) -> bool:
+        """Tell whether a machine belongs in the list."""
+        metadata = machine.config.get("metadata") or {}
+        return (
+            (self.with_destroyed or not machine.is_destroyed)
+            and (not self.states or machine.state in self.states)
+            and (not self.region or machine.region == self.region)
+            and all(metadata.get(key) == value for key, value in self.metadata.items())
+        )
+
+
+def create(world: World, app: str, launch: Launch) -> Machine:
+    """Make a machine in the first region of its wish that has room."""
+    owner = world.app(app)
+    config = accepted(launch.config)
+    ttl = leases.seconds(launch.lease_ttl) if launch.lease_ttl else None
+    secrets.demand_version(world, owner, launch.min_secrets_version)
+    _demand_free_name(world, app, launch.name)
+    volume = _volume(world, app, config)
+    machine = _new(world, app, launch, config, _place(world, launch.region, volume))
+    owner.is_deployed = True
+    world.add(machine)
+    world.occupied[machine.region] += 1
+    if volume is not None:
+        volume.machine_id = machine.id
+        volume.updated_at = world.clock
+    world.record(machine, "launch", "created")
+    enter(world, machine, "created")
+    if ttl:
+        leases.grant(world, machine, ttl=ttl, owner=launch.owner)
+    return machine
+
+
+def serving(world: World, app: str) -> Counter[str]:
+    """Count the machines of an app that serve at the world's present moment, by region; none for an app not there."""
+    return Counter(item.region for item in world.machines.values() if item.app == app and serves(world, item))
+
+
+def serves(world: World, machine: Machine) -> bool:
+    """Tell whether a machine is started, not cordoned, on a host that is there, and passes all its checks, if any.
+
+    A release command serves nobody.
+    """
+    is_up = machine.state == "started" and not machine.is_cordoned and machine.has_host
+    return is_up and checks.are_passing(world, machine) and not is_release(machine.config)
+
+
+def update(
+    world: World,
+    machine: Machine,
+    config: object,
+    *,
+    skip_launch: bool = False,
+    current_version: str | None = None,
+    min_secrets_version: int | None = None,
+    nonce: str | None = None,
+) -> None:
+    """Replace a machine's config by a new version; one that runs restarts, one that does not stays stopped."""
+    leases.guard(world, machine, nonce)
+    wanted = accepted(config)
+    must_act("update", machine.state)
+    if current_version and current_version != machine.instance_id:
+        raise aborted("machine update failed due to concurrent update")
+    secrets.demand_version(world, world.app(machine.app), min_secrets_version)
+    mounts = wanted.get("mounts")
+    if (mounts[0]["volume"] if mounts else None) != machine.volume_id:
+        raise bad_request(f"unable to update machine {machine.id}: the volume of a machine can not be changed")
+    _replace(world, machine, wanted, skip_launch=skip_launch)
+
+
+def destroy(world: World, machine: Machine, *, force: bool, nonce: str | None = None) -> None:
+    """Destroy a machine that is stopped, or by force any; it stays readable."""
+    leases.guard(world, machine, nonce)
+    if not must_act("kill" if force else "destroy", machine.state):
+        return
+    if machine.state in RUNNING and machine.has_host:
+        record_exit(world, machine)
+    world.record(machine, "destroy", "destroying")
+    enter(world, machine, "destroying")
+
+
+def write_metadata(
+    world: World, machine: Machine, changes: Mapping[str, str | None], *, machine_version: str | None = None
+) -> None:
+    """Set the named keys at once, without a new version; None or an empty text removes a key."""
+    if machine.is_destroyed:
+        raise not_found("machine")
+    if machine_version and machine_version != machine.instance_id:
+        raise failed_precondition(f"machine version {machine_version} is not current")
+    merged = {**(machine.config.get("metadata") or {}), **changes}
+    machine.config = machine.config | {"metadata": {key: value for key, value in merged.items() if value}}
+    machine.updated_at = world.clock
+    world.keep(machine)
+
+
+def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> Machine:
+    instance_id = ids.ulid(world.random, world.clock)
+    return Machine(
+        id=ids.machine_id(world.random),
+        app=app,
+        name=launch.name or ids.machine_name(world.random),
+        region=region,
+        config=config,
+        digest=world.images.digest(config.get("image") or ""),
+        instance_id=instance_id,
+        private_ip=ids.private_ip(world.random),
+        created_at=world.clock,
+        updated_at=world.clock,
+        boot_seconds=world.random.uniform(*world.boot),
+        visible_at=world.clock + world.draw(world.lag),
+        is_cordoned=launch.is_cordoned,
+        shall_run=not launch.skip_launch,
+        versions=[Version(instance_id, config)],
+    )
+
+
+def _replace(world: World, machine: Machine, config: Json, *, skip_launch: bool) -> None:
+    machine.shall_run = not skip_launch and _would_run(machine)
+    if config.get("image") != machine.config.get("image"):
+        machine.digest = world.images.digest(config.get("image") or "")
+    machine.config = config
+    machine.instance_id = ids.ulid(world.random, world.clock)
+    machine.versions.append(Version(machine.instance_id, config))
+    machine.restart_count = 0
+    machine.memory_limit_mb = None
+    world.record(machine, "update", "replacing")
+    if machine.state in RUNNING:
+        record_exit(world, machine)
+    enter(world, machine, "replacing")
+
+
+def _would_run(machine: Machine) -> bool:
+    return machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
+
+
+def _demand_free_name(world: World, app: str, name: str) -> None:
+    if name and (other := world.holder(app, name)):
+        raise Refused(
+            409,
+            f'already_exists: unique machine name violation, machine ID {other.id} already exists with name "{name}"',
+        )
+
+
+def _volume(world: World, app: str, config: Json) -> Volume | None:
+    mounts = config.get("mounts")
+    return volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
+
+
+def _place(world: World, expression: str | None, volume: Volume | None) -> str:
+    if volume is not None:
+        return _place_on(world, expression, volume)
+    for region in expand(expression):
+        if world.has_room(region):
+            return region
+    raise fresh(_NO_HOST)
+
+
+def _place_on(world: World, expression: str | None, volume: Volume) -> str:
+    if expression and volume.region not in expand(expression):
+        raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
+    if volume.host_status != "ok" or not world.has_room(volume.region):
+        text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
+        raise Refused(412, text, code="volume_placement_capacity")
+    return volume.region

@@ -1,0 +1,96 @@
+"""Organizations: they exist by being named, and their machines and volumes are listed together."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from attrs import frozen
+
+from flyasync.emulator.core.errors import bad_request
+from flyasync.emulator.core.pagination import Page, page
+from flyasync.emulator.core.records import App, Machine, Volume
+from flyasync.emulator.world import volumes
+from flyasync.emulator.world.world import World
+
+PERSONAL = "personal"
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """Which rows of an organization's list shall be shown."""
+
+    limit: int
+    cursor: str = ""
+    updated_after: str = ""
+    states: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    with_deleted: bool = False
+
+    def keeps(self, state: str, region: str) -> bool:
+        """Tell whether a row in this state and region belongs in the list."""
+        return (not self.states or state in self.states) and (not self.regions or region in self.regions)
+
+
+def slugs(world: World) -> list[str]:
+    """List the organizations anybody has named, the personal one first."""
+    named = [app.org_slug for app in world.apps.values()] + [cluster.org_slug for cluster in world.clusters.values()]
+    return list(dict.fromkeys([PERSONAL, *named]))
+
+
+def number(slug: str) -> int:
+    """Give the number of an organization."""
+    return sum(slug.encode()) + 1000
+
+
+def machines(world: World, slug: str, wanted: Wanted, known: Iterable[Machine]) -> Page[Machine]:
+    """Return a page of the machines that are known, the least recently changed first.
+
+    Those in regions that cannot be read are missing.
+
+    One that changes between two pages comes again: it is behind the cursor once more.
+    """
+    since = _since(world, wanted)
+    apps = _apps(world, slug)
+    found = [
+        machine
+        for machine in known
+        if machine.app in apps
+        and machine.region not in world.error_regions
+        and machine.updated_at > since
+        and (wanted.with_deleted or not machine.is_destroyed)
+        and wanted.keeps(machine.state, machine.region)
+    ]
+    return page(found, key=lambda item: (item.updated_at, item.id), cursor=wanted.cursor, limit=wanted.limit)
+
+
+def volumes_of(world: World, slug: str, wanted: Wanted) -> Page[Volume]:
+    """Give a page of volumes, the least recently changed first."""
+    since = _since(world, wanted)
+    apps = _apps(world, slug)
+    found = [
+        volume
+        for volume in world.volumes.values()
+        if volume.app in apps
+        and volumes.changed_at(world, volume) > since
+        and (wanted.with_deleted or not volumes.is_gone(world, volume))
+        and wanted.keeps(volume.course.state(world.clock), volume.region)
+    ]
+    return page(
+        found,
+        key=lambda item: (volumes.changed_at(world, item), item.id),
+        cursor=wanted.cursor,
+        limit=wanted.limit,
+    )
+
+
+def _apps(world: World, slug: str) -> dict[str, App]:
+    return {name: app for name, app in world.apps.items() if app.org_slug == slug and app.visible_at <= world.clock}
+
+
+def _since(world: World, wanted: Wanted) -> float:
+    # A cursor holds the place already, so it wins.
+    if wanted.cursor or not wanted.updated_after:
+        return float("-inf")
+    try:
+        return (datetime.fromisoformat(wanted.updated_after) - world.epoch).total_seconds()
+    except (ValueError, TypeError):
+        raise bad_request(f"invalid updated_after: {wanted.updated_after!r}") from None

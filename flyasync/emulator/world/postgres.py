@@ -1,0 +1,230 @@
+"""Managed Postgres: clusters that become ready after a while, and what is in them."""
+
+from typing import TypeVar
+
+from attrs import frozen
+
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.errors import Refused, bad_request, not_found
+from flyasync.emulator.core.regions import CODES
+from flyasync.emulator.core.resources import Backup, Cluster, PostgresUser
+from flyasync.emulator.core.state_schedule import Course
+from flyasync.emulator.world.world import World
+
+T = TypeVar("T")
+
+ROLES = ("schema_admin", "writer", "reader")
+_BECOMING_READY = (20.0, 60.0)
+_BACKING_UP = (2.0, 10.0)
+_MOST_GB = 1000
+
+
+@frozen
+class Plan:
+    """How big the machines of a cluster are."""
+
+    cpu_kind: str
+    cpus: int
+    memory_mb: int
+
+
+@frozen
+class Extension:
+    """Something a database can be extended by."""
+
+    default_version: str
+    description: str
+    is_system: bool = False
+
+
+PLANS = {
+    "basic": Plan("shared", 2, 1024),
+    "starter": Plan("shared", 2, 2048),
+    "launch": Plan("performance", 2, 8192),
+    "scale": Plan("performance", 4, 32768),
+    "performance": Plan("performance", 8, 65536),
+}
+EXTENSIONS = {
+    "plpgsql": Extension("1.0", "PL/pgSQL procedural language", is_system=True),
+    "pg_trgm": Extension("1.6", "text similarity measurement and index searching based on trigrams"),
+    "pgcrypto": Extension("1.3", "cryptographic functions"),
+    "postgis": Extension("3.5.0", "PostGIS geometry and geography spatial types and functions"),
+    "uuid-ossp": Extension("1.1", "generate universally unique identifiers (UUIDs)"),
+    "vector": Extension("0.8.0", "vector data type and ivfflat and hnsw access methods"),
+}
+
+
+@frozen(kw_only=True)
+class ClusterWish:
+    """What a new cluster shall be."""
+
+    org_slug: str
+    plan: str
+    region: str
+    name: str = ""
+    disk_size_gb: int = 10
+    pg_major_version: str = "16"
+    postgis_enabled: bool = False
+
+
+def create(world: World, wish: ClusterWish) -> Cluster:
+    """Make a cluster with one user and one database."""
+    _check(wish)
+    cluster = Cluster(
+        id=ids.token(world.random, 16),
+        name=wish.name or ids.machine_name(world.random),
+        org_slug=wish.org_slug,
+        region=wish.region,
+        plan=wish.plan,
+        disk_size_gb=wish.disk_size_gb,
+        pg_major_version=wish.pg_major_version,
+        postgis_enabled=wish.postgis_enabled,
+        created_at=world.clock,
+        course=Course.start(world.clock, "creating").then(world.draw(_BECOMING_READY), "ready"),
+        databases={"fly-db": _extensions()},
+    )
+    add_user(world, cluster, "fly-user", "schema_admin")
+    world.clusters[cluster.id] = cluster
+    return cluster
+
+
+def copy(world: World, source: Cluster, name: str) -> Cluster:
+    """Make a cluster with what another holds; users get new passwords."""
+    wish = ClusterWish(
+        org_slug=source.org_slug,
+        plan=source.plan,
+        region=source.region,
+        name=name or f"{source.name}-copy",
+        disk_size_gb=source.disk_size_gb,
+        pg_major_version=source.pg_major_version,
+        postgis_enabled=source.postgis_enabled,
+    )
+    cluster = create(world, wish)
+    cluster.databases = {database: dict(extensions) for database, extensions in source.databases.items()}
+    cluster.users = {}
+    for user in source.users.values():
+        add_user(world, cluster, user.username, user.role)
+    return cluster
+
+
+def find(world: World, cluster_id: str) -> Cluster:
+    """Find a cluster; one that was deleted is refused with 410, one that never was with 404."""
+    cluster = found(world.clusters, cluster_id, "postgres cluster")
+    if cluster.deleted_at is not None:
+        raise Refused(410, "postgres cluster was deleted")
+    return cluster
+
+
+def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[Cluster]:
+    """List the clusters of an organization, oldest first."""
+    return [
+        cluster
+        for cluster in world.clusters.values()
+        if cluster.org_slug == org_slug and (with_deleted or cluster.deleted_at is None)
+    ]
+
+
+def delete(world: World, cluster: Cluster) -> None:
+    """Delete a cluster for good."""
+    cluster.deleted_at = world.clock
+    cluster.course = Course.start(world.clock, "deleted")
+
+
+def add_user(world: World, cluster: Cluster, username: str, role: str) -> PostgresUser:
+    """Let somebody log in, with a password of the platform's choosing."""
+    _demand_new(cluster.users, username, "user")
+    demand_role(role)
+    cluster.users[username] = PostgresUser(username=username, role=role, password=ids.token(world.random, 24))
+    return cluster.users[username]
+
+
+def rotate_password(world: World, user: PostgresUser) -> None:
+    """Give a user another password."""
+    user.password = ids.token(world.random, 24)
+
+
+def add_database(cluster: Cluster, name: str) -> None:
+    """Make an empty database."""
+    _demand_new(cluster.databases, name, "database")
+    cluster.databases[name] = _extensions()
+
+
+def enable(cluster: Cluster, database: str, extension: str, schema: str) -> None:
+    """Extend a database."""
+    if extension not in EXTENSIONS:
+        raise Refused(422, f"extension {extension!r} is not available")
+    installed = found(cluster.databases, database, "database")
+    if extension in installed:
+        raise Refused(409, f"extension {extension!r} is already enabled")
+    installed[extension] = schema
+
+
+def disable(cluster: Cluster, database: str, extension: str) -> None:
+    """Take an extension away, except those the system needs."""
+    installed = found(cluster.databases, database, "database")
+    found(installed, extension, "extension")
+    if EXTENSIONS[extension].is_system:
+        raise Refused(422, f"extension {extension!r} is needed by the system")
+    del installed[extension]
+
+
+def back_up(world: World, cluster: Cluster, kind: str) -> Backup:
+    """Begin a backup; while one is running another is refused."""
+    if kind not in {"full", "incr"}:
+        raise bad_request(f"invalid type: {kind!r}")
+    if any(backup.finished_at > world.clock for backup in cluster.backups.values()):
+        raise Refused(409, "a backup is already in progress")
+    seconds = world.draw(_BACKING_UP)
+    backup = Backup(
+        id=ids.token(world.random, 16),
+        type=kind,
+        course=Course.start(world.clock, "in_progress").then(seconds, "completed"),
+        started_at=world.clock,
+        finished_at=world.clock + seconds,
+    )
+    cluster.backups[backup.id] = backup
+    return backup
+
+
+def restore(world: World, cluster: Cluster, name: str, *, backup_id: str, pitr_time: str) -> Cluster:
+    """Make a cluster out of a backup, or out of the past of this one."""
+    if bool(backup_id) == bool(pitr_time):
+        raise bad_request("either backup_id or pitr_time is required")
+    if backup_id and found(cluster.backups, backup_id, "backup").finished_at > world.clock:
+        raise Refused(422, "the backup is not finished")
+    return copy(world, cluster, name)
+
+
+def demand_role(role: str) -> None:
+    """Refuse a role nobody can have."""
+    if role not in ROLES:
+        raise Refused(422, f"invalid role: {role!r}")
+
+
+def found(things: dict[str, T], name: str, what: str) -> T:
+    """Find one of several things by its name, or refuse with 404."""
+    if name not in things:
+        raise not_found(what)
+    return things[name]
+
+
+def _demand_new(things: dict[str, T], name: str, what: str) -> None:
+    if not name:
+        raise bad_request(f"{what} name is required")
+    if name in things:
+        raise Refused(409, f"{what} {name!r} already exists")
+
+
+def _check(wish: ClusterWish) -> None:
+    if not wish.org_slug:
+        raise bad_request("org_slug is required")
+    if wish.plan not in PLANS:
+        raise Refused(422, f"invalid plan: {wish.plan!r}")
+    if wish.region not in CODES:
+        raise Refused(422, f"invalid region: {wish.region!r}")
+    if not 1 <= wish.disk_size_gb <= _MOST_GB:
+        raise Refused(422, f"disk_size_gb must be between 1 and {_MOST_GB}")
+
+
+def _extensions() -> dict[str, str]:
+    return {name: "pg_catalog" for name, extension in EXTENSIONS.items() if extension.is_system}

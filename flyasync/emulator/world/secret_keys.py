@@ -1,0 +1,117 @@
+"""Secret keys with toy cryptography: it turns round, it notices tampering, and it protects nothing."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from itertools import count, islice
+from typing import Any
+
+from flyasync.emulator.core.errors import bad_request, not_found
+from flyasync.emulator.core.records import App
+from flyasync.emulator.core.resources import SecretKey
+from flyasync.emulator.world.secrets import new_version
+from flyasync.emulator.world.world import World
+
+_CIPHERS = frozenset({"xaes256gcm", "nacl_box", "nacl_secretbox"})
+_SIGNERS = frozenset({"es256", "hs256", "hs384", "hs512", "nacl_auth", "nacl_sign"})
+_WITH_PUBLIC_KEY = frozenset({"es256", "nacl_box", "nacl_sign"})
+# Whoever finds such bytes anywhere shall see at once that they are worth nothing.
+_TOY = b"toy:"
+_SEAL = 16
+_GENERATED = 32
+
+
+def write(world: World, app: App, name: str, kind: object, value: bytes | None) -> SecretKey:
+    """Keep a key of this type, one that was brought or a new one."""
+    if kind not in _CIPHERS | _SIGNERS:
+        raise bad_request(f"invalid type: {kind!r}")
+    before = app.secrets.keys.get(name)
+    key = SecretKey(
+        name=name,
+        type=str(kind),
+        value=world.random.randbytes(_GENERATED) if value is None else value,
+        created_at=before.created_at if before else world.clock,
+        updated_at=world.clock,
+    )
+    app.secrets.keys[name] = key
+    new_version(world, app)
+    return key
+
+
+def remove(world: World, app: App, name: str) -> int:
+    """Forget a key, or refuse with 404; give the version that makes."""
+    del app.secrets.keys[find(app, name).name]
+    return new_version(world, app)
+
+
+def find(app: App, name: str) -> SecretKey:
+    """Find a key, or refuse with 404."""
+    if name not in app.secrets.keys:
+        raise not_found("secret key")
+    return app.secrets.keys[name]
+
+
+def listed(app: App, types: frozenset[str]) -> list[SecretKey]:
+    """List the keys of these types by name, all when no type is named."""
+    return [key for _, key in sorted(app.secrets.keys.items()) if not types or key.type in types]
+
+
+def public_key(key: SecretKey) -> bytes | None:
+    """Give the public half of a key that has two."""
+    return _TOY + hashlib.sha256(key.value).digest() if key.type in _WITH_PUBLIC_KEY else None
+
+
+def encrypt(key: SecretKey, plaintext: bytes, associated: bytes) -> bytes:
+    """Turn a text into one that `decrypt` turns back."""
+    _demand(key, _CIPHERS, "encrypt")
+    return _TOY + _seal(key, plaintext, associated) + _mixed(key, plaintext)
+
+
+def decrypt(key: SecretKey, ciphertext: bytes, associated: bytes) -> bytes:
+    """Turn a text back, or refuse one that was made otherwise."""
+    _demand(key, _CIPHERS, "decrypt")
+    rest = ciphertext.removeprefix(_TOY)
+    plaintext = _mixed(key, rest[_SEAL:])
+    if not hmac.compare_digest(rest[:_SEAL], _seal(key, plaintext, associated)):
+        raise bad_request("decryption failed")
+    return plaintext
+
+
+def sign(key: SecretKey, plaintext: bytes) -> bytes:
+    """Sign a text, the same way each time."""
+    _demand(key, _SIGNERS, "sign")
+    return _TOY + hmac.digest(key.value, plaintext, "sha256")
+
+
+def verify(key: SecretKey, plaintext: bytes, signature: bytes) -> None:
+    """Refuse a signature that this key did not make for this text."""
+    if not hmac.compare_digest(sign(key, plaintext), signature):
+        raise bad_request("signature verification failed")
+
+
+def octets(value: Any, name: str) -> bytes:
+    """Read bytes as Go does: base64, or an array of numbers."""
+    try:
+        return bytes(value) if isinstance(value, list) else base64.b64decode(value or "", validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise bad_request(f"invalid {name}: illegal base64 data") from None
+
+
+def text(value: bytes) -> str:
+    """Write bytes as Go does."""
+    return base64.b64encode(value).decode()
+
+
+def _demand(key: SecretKey, able: frozenset[str], deed: str) -> None:
+    if key.type not in able:
+        raise bad_request(f"a key of type {key.type} can not {deed}")
+
+
+def _seal(key: SecretKey, plaintext: bytes, associated: bytes) -> bytes:
+    return hmac.digest(key.value, associated + b"\0" + plaintext, "sha256")[:_SEAL]
+
+
+def _mixed(key: SecretKey, data: bytes) -> bytes:
+    stream = (octet for block in count() for octet in hashlib.sha256(key.value + b"%d" % block).digest())
+    return bytes(octet ^ other for octet, other in zip(data, islice(stream, len(data)), strict=True))

@@ -1,0 +1,255 @@
+"""The pretend platform's memory: apps, machines and volumes, the room left, and what is due."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from attrs import Factory, define
+
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.errors import not_found
+from flyasync.emulator.core.faults import Faults
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.core.images import Images
+from flyasync.emulator.core.log_lines import worded
+from flyasync.emulator.core.processes import Output
+from flyasync.emulator.core.records import App, CheckPhase, Event, Machine, Move, Volume
+from flyasync.emulator.core.regions import CODES
+from flyasync.emulator.core.resources import Cluster, LogLine
+
+_PAST_KEPT = 120.0
+Watcher = Callable[[Machine], None]
+
+
+@define(kw_only=True, eq=False)
+class World:
+    """Everything the emulator knows. It never reads a clock: time is passed in, in seconds since it began.
+
+    The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
+    seconds from an accepted create to `started`; `capacity` is how many machines a region can hold, None or absent for
+    any number. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see what was made, until
+    secrets reach the hosts, and until a volume is free of a machine that is gone. `watchers` are told of changes.
+    """
+
+    seed: int = 0
+    epoch: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    boot: tuple[float, float] = (1.0, 3.0)
+    lag: tuple[float, float] = (0.0, 0.0)
+    secrets_lag: tuple[float, float] = (0.0, 0.0)
+    linger: tuple[float, float] = (0.0, 0.0)
+    capacity: dict[str, int | None] = Factory(dict)
+    faults: Faults = Factory(Faults)
+    clock: float = 0.0
+    apps: dict[str, App] = Factory(dict)
+    app_by_key: dict[tuple[str, str], App] = Factory(dict)
+    machines: dict[str, Machine] = Factory(dict)
+    volumes: dict[str, Volume] = Factory(dict)
+    clusters: dict[str, Cluster] = Factory(dict)
+    images: Images = Factory(Images)
+    commands: dict[str, Output] = Factory(dict)
+    processes: dict[str, list[Json]] = Factory(dict)
+    error_regions: set[str] = Factory(set)
+    watchers: list[Watcher] = Factory(list)
+    occupied: Counter[str] = Factory(Counter)
+    random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
+    # What each machine was, and from when on, oldest first; None until a list has to show it.
+    past: dict[str, list[tuple[float, Machine]]] | None = None
+    _of_app: dict[str, dict[str, Machine]] = Factory(dict)
+    _by_name: dict[tuple[str, str], Machine] = Factory(dict)
+    _due: list[tuple[float, int, str]] = Factory(list)
+    _scheduled: int = 0
+    _changed: set[str] = Factory(set)
+    _logged: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        demand_regions(self.capacity)
+
+    def app(self, name: str) -> App:
+        """Find an app, or refuse with 404."""
+        if name not in self.apps:
+            raise not_found("app")
+        return self.apps[name]
+
+    def machine(self, app: str, machine_id: str) -> Machine:
+        """Find a machine of an app, destroyed ones included, or refuse with 404."""
+        found = self.machines.get(machine_id)
+        if self.app(app).name != app or found is None or found.app != app:
+            raise not_found("machine")
+        return found
+
+    def volume(self, app: str, volume_id: str) -> Volume:
+        """Find a volume of an app, deleted ones included, or refuse with 404."""
+        found = self.volumes.get(volume_id)
+        if self.app(app).name != app or found is None or found.app != app:
+            raise not_found("volume")
+        return found
+
+    def machines_of(self, app: str) -> list[Machine]:
+        """List the machines of an app, oldest first, destroyed ones included."""
+        return list(self._of_app.get(self.app(app).name, {}).values())
+
+    def holder(self, app: str, name: str) -> Machine | None:
+        """Find the machine of an app that has this name; a destroyed one has lost it."""
+        found = self._by_name.get((app, name))
+        return None if found is None or found.is_destroyed else found
+
+    def add(self, machine: Machine) -> None:
+        """Take in a new machine."""
+        self.machines[machine.id] = self._of_app.setdefault(machine.app, {})[machine.id] = machine
+        self._by_name[machine.app, machine.name] = machine
+
+    def forget(self, app: str) -> None:
+        """Forget the machines of an app, as if they had never been."""
+        for machine in self._of_app.pop(app, {}).values():
+            del self.machines[machine.id]
+            self._by_name.pop((app, machine.name), None)
+
+    def volumes_of(self, app: str) -> list[Volume]:
+        """List the volumes of an app, oldest first, deleted ones included."""
+        name = self.app(app).name
+        return [volume for volume in self.volumes.values() if volume.app == name]
+
+    def room(self, region: str) -> int | None:
+        """Count the machines a region still has room for, None for any number."""
+        capacity = self.capacity.get(region)
+        return None if capacity is None else max(0, capacity - self.occupied[region])
+
+    def has_room(self, region: str) -> bool:
+        """Tell whether one more machine fits."""
+        return self.room(region) != 0
+
+    def draw(self, bounds: tuple[float, float]) -> float:
+        """Draw seconds between two bounds; bounds of 0 use no number."""
+        return self.random.uniform(*bounds) if any(bounds) else 0.0
+
+    def schedule(self, machine: Machine, move: Move | None) -> None:
+        """Set what happens to a machine next, in place of what was planned before."""
+        machine.next_move = move
+        if move is not None:
+            self._note_due(machine, move.at)
+
+    def schedule_checks(self, machine: Machine, phases: Iterable[CheckPhase]) -> None:
+        """Set when the checks of a machine turn, once for each moment."""
+        for at in sorted({phase.at for phase in phases}):
+            self._note_due(machine, at)
+
+    def take_due(self, now: float) -> tuple[float, Machine, Move | None] | None:
+        """Take what is due first by `now`: its time, its machine, and the move, None where only the checks turn."""
+        while self._due and self._due[0][0] <= now:
+            at, _, machine_id = heapq.heappop(self._due)
+            machine = self.machines.get(machine_id)
+            if machine is None:
+                continue
+            move = machine.next_move
+            if move is not None and move.at == at and machine.can_move:
+                machine.next_move = None
+                return at, machine, move
+            if any(phase.at == at for phase in machine.check_phases):
+                return at, machine, None
+        return None
+
+    def next_due(self) -> float | None:
+        """Give the time of what is due next; it may turn out to have been called off."""
+        return self._due[0][0] if self._due else None
+
+    def record(
+        self, machine: Machine, event: str, status: str, *, source: str = "user", request: Json | None = None
+    ) -> None:
+        """Write an event into a machine's history."""
+        line = Event(
+            id=ids.ulid(self.random, self.clock),
+            type=event,
+            status=status,
+            source=source,
+            at=self.clock,
+            request=request,
+        )
+        machine.events.appendleft(line)
+        if words := worded(event, status, request):
+            self.log(machine.app, words[1], level=words[0], machine=machine, provider="runner")
+
+    def log(
+        self, app: str, message: str, *, level: str = "info", machine: Machine | None = None, provider: str = "app"
+    ) -> None:
+        """Write a line into an app's log."""
+        self._logged += 1
+        line = LogLine(
+            serial=self._logged,
+            at=self.clock,
+            message=message,
+            level=level,
+            instance=machine.id if machine else "",
+            region=machine.region if machine else "",
+            provider=provider,
+        )
+        self.app(app).lines.append(line)
+
+    def keep_past(self) -> None:
+        """Keep what machines were from now on, so that a list can lag behind."""
+        if self.past is None:
+            self.past = {}
+            for machine in self.machines.values():
+                self.keep(machine)
+
+    def keep(self, machine: Machine) -> None:
+        """Keep what a machine is now, if the past is kept."""
+        if self.past is None:
+            return
+        entries = self.past.setdefault(machine.id, [])
+        entries.append((self.clock, machine.copy()))
+        # Nothing lags more than this.
+        while len(entries) > 1 and entries[1][0] < self.clock - _PAST_KEPT:
+            del entries[0]
+
+    def as_of(self, machine: Machine, then: float) -> Machine | None:
+        """Return what a machine was at a moment, None if it was not there; what was not kept is as old as can be."""
+        if then >= self.clock:
+            return machine
+        if machine.created_at > then:
+            return None
+        entries = (self.past or {}).get(machine.id) or [(self.clock, machine)]
+        known = [record for at, record in entries if at <= then]
+        return known[-1] if known else entries[0][1]
+
+    def note_change(self, machine: Machine) -> None:
+        """Tell the watchers that a machine changed, and remember it for those who wait for it."""
+        self._changed.add(machine.id)
+        self.keep(machine)
+        for tell in tuple(self.watchers):
+            tell(machine)
+
+    def take_changed(self) -> set[str]:
+        """Give the machines that changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def moment(self, at: float) -> datetime:
+        """Give the calendar time of a moment of this world."""
+        return self.epoch + timedelta(seconds=at)
+
+    def stamp(self, at: float) -> str:
+        """Write a moment as the API does, RFC 3339 in UTC."""
+        return self.moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+    def milliseconds(self, at: float) -> int:
+        """Give a moment in milliseconds of Unix time."""
+        return round(self.moment(at).timestamp() * 1000)
+
+    def unix(self, at: float) -> int:
+        """Give a moment in whole seconds of Unix time."""
+        return int(self.moment(at).timestamp())
+
+    def _note_due(self, machine: Machine, at: float) -> None:
+        self._scheduled += 1
+        heapq.heappush(self._due, (at, self._scheduled, machine.id))
+
+
+def demand_regions(capacity: Mapping[str, int | None]) -> None:
+    """Refuse capacities that name no region or less than no machine."""
+    for region, machines in capacity.items():
+        if region not in CODES:
+            raise ValueError(f"capacity: no region is called {region!r}")
+        if machines is not None and machines < 0:
+            raise ValueError(f"capacity: {region} cannot hold {machines} machines")

@@ -1,0 +1,119 @@
+"""The world without sockets: plain calls, time passed in."""
+
+from typing import Any
+
+import pytest
+
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.faults import Fault, Faults
+from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.regions import CODES, expand
+from flyasync.emulator.world import apps, leases, machines
+from flyasync.emulator.world.actions import stop
+from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.timeline import advance, enter
+from flyasync.emulator.world.world import World
+
+
+def made(world: World, **config: Any) -> Machine:
+    return machines.create(world, "web", Launch(config={"image": "nginx", **config}))
+
+
+def new_world(**options: Any) -> World:
+    world = World(**options)
+    apps.create(world, "web", org_slug="personal", network="")
+    return world
+
+
+def told(world: World) -> Any:
+    return [(machine.id, machine.state, list(machine.events)) for machine in world.machines.values()]
+
+
+def lived(seed: int, *moments: float) -> Any:
+    world = new_world(seed=seed)
+    found = [made(world) for _ in range(3)]
+    advance(world, 10)
+    stop(world, found[1])
+    for moment in moments:
+        advance(world, moment)
+    return told(world)
+
+
+def test_the_same_calls_at_the_same_times_give_the_same_world() -> None:
+    assert lived(1, 60) == lived(1, 60) != lived(2, 60)
+
+
+def test_it_does_not_matter_how_often_one_looks() -> None:
+    assert lived(1, 60) == lived(1, *(10 + tenth / 10 for tenth in range(500)))
+
+
+def test_time_does_not_run_backwards() -> None:
+    world = new_world()
+    advance(world, 5)
+    advance(world, 3)
+    assert world.clock == 5
+
+
+def test_machines_are_moved_in_the_order_of_time() -> None:
+    world = new_world(boot=(1, 9))
+    for _ in range(20):
+        made(world)
+    advance(world, 100)
+    starts = [machine.events[0] for machine in world.machines.values()]
+    assert sorted(starts, key=lambda event: event.id) == sorted(starts, key=lambda event: event.at)
+
+
+def test_the_next_move_is_known() -> None:
+    world = new_world(boot=(10, 10))
+    assert world.next_due() is None
+    made(world)
+    assert world.next_due() == 4
+    advance(world, 4)
+    assert world.next_due() == 10
+
+
+def test_changes_are_told_once() -> None:
+    world = new_world()
+    machine = made(world)
+    assert world.take_changed() == {machine.id}
+    assert world.take_changed() == set()
+
+
+def test_a_move_the_lifecycle_does_not_know_is_a_bug() -> None:
+    world = new_world()
+    with pytest.raises(RuntimeError, match="cannot go from created to suspended"):
+        enter(world, made(world), "suspended")
+
+
+def test_an_endless_crash_loop_takes_time() -> None:
+    faults = Faults([Fault(does="crash")])
+    world = new_world(boot=(0, 0), faults=faults)
+    machine = made(world, restart={"policy": "always"})
+    advance(world, 60)
+    assert machine.restart_count == 61
+
+
+def test_a_lease_ends_with_its_time() -> None:
+    world = new_world()
+    machine = made(world)
+    leases.grant(world, machine, ttl=5, owner="me")
+    advance(world, 4.9)
+    assert leases.current(world, machine) is not None
+    advance(world, 5)
+    assert leases.current(world, machine) is None
+
+
+def test_region_expressions_are_expanded_in_order() -> None:
+    assert expand("lhr, eu")[:3] == ["lhr", "ams", "arn"]
+    assert expand("us") == expand("usa") == ["dfw", "ewr", "iad", "lax", "ord", "sjc"]
+    assert expand(None)[0] == "iad"
+    assert set(expand("any")) < set(CODES)
+    assert "sea" not in expand("any,us")
+    assert expand("apac,sa") == ["bom", "nrt", "sin", "syd", "gru"]
+
+
+def test_ulids_sort_by_time() -> None:
+    random = ids.seeded(0, "test")
+    found = [ids.ulid(random, now) for now in (0, 0.001, 1, 1000, 1e8)]
+    assert found == sorted(found)
+    assert {len(one) for one in found} == {26}
