@@ -26,7 +26,7 @@ from benchmarks.fleet.judge import Holdings, Verdict, judge
 from benchmarks.fleet.orders import orders, write
 from benchmarks.fleet.processes import Child, Meter, Usage, spawned, tails
 from benchmarks.fleet.stage import Stage, staged
-from flyasync.cli.signals import until_signalled
+from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator.core.regions import CODES
 
 LAUNCH = "bulk-1"

@@ -25,7 +25,7 @@ from attrs import evolve, frozen
 from benchmarks.fleet.simulation import Mark, Run, Seen, simulate
 from benchmarks.fleet.stage import staged
 from benchmarks.fleet.workers import BOOT, LATENCY, Lap, Load, lap
-from flyasync.cli.signals import until_signalled
+from flyasync.cli.shared.signals import until_signalled
 from flyasync.testing import run_virtual
 
 WAITS, IS_BUSY = Load(in_flight=20, rounds=2), Load(in_flight=100, rounds=2)

@@ -26,7 +26,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except OSError as error:
-        if error.errno not in import_module("flyasync.cli.exits").FULL:
+        if error.errno not in import_module("flyasync.cli.shared.exit_codes").FULL:
             raise
         with suppress(OSError):
             sys.stderr.write(f"flyasync: the output could not be written: {error.strerror}\n")

@@ -3,11 +3,11 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Details, Said, Table
-from flyasync.cli.asking import asks, confirmed
-from flyasync.cli.groups import Group
-from flyasync.cli.organizations import apps_of
-from flyasync.cli.params import app_argument, needed_org, org_option
+from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.organizations import apps_of
+from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.parameters import app_argument, needed_org, org_option
 
 LIST = {"NAME": "name", "ID": "id", "MACHINES": "machine_count", "VOLUMES": "volume_count", "NETWORK": "network"}
 SHOW = {

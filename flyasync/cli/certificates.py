@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Details, Said, Table
-from flyasync.cli.asking import asks, confirmed
-from flyasync.cli.groups import Group
-from flyasync.cli.options import contents
-from flyasync.cli.params import app_argument
-from flyasync.cli.tables import Columns
+from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.option_types import contents
+from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.parameters import app_argument
+from flyasync.cli.shared.tables import Columns
 from flyasync.models.certificate import Certificate
 
 LIST = {

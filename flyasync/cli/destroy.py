@@ -11,12 +11,12 @@ import click
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.cli.answers import note
-from flyasync.cli.asking import confirm, demand_somebody, tell_where
-from flyasync.cli.exits import FAILED, OK
-from flyasync.cli.params import app_argument
-from flyasync.cli.signals import until_signalled
-from flyasync.cli.streams import sturdy
+from flyasync.cli.shared.client import confirm, demand_somebody, tell_where
+from flyasync.cli.shared.exit_codes import FAILED, OK
+from flyasync.cli.shared.output import note
+from flyasync.cli.shared.parameters import app_argument
+from flyasync.cli.shared.signals import until_signalled
+from flyasync.cli.shared.streams import sturdy
 from flyasync.deploy.plan.spec import check_launch
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.lint.linter import check_app_name, refuse

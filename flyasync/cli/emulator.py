@@ -8,9 +8,9 @@ from typing import Any, TextIO
 
 import click
 
-from flyasync.cli.exits import OK, Failure
-from flyasync.cli.options import bounds, commands, faults, rooms
-from flyasync.cli.signals import until_signalled
+from flyasync.cli.shared.exit_codes import OK, Failure
+from flyasync.cli.shared.option_types import bounds, commands, faults, rooms
+from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput

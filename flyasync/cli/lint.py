@@ -10,10 +10,10 @@ import click
 from attrs import asdict, evolve, frozen
 
 from flyasync.api.fly_toml import load_fly_toml
-from flyasync.cli.answers import note, show
-from flyasync.cli.asking import in_json
-from flyasync.cli.exits import FAILED, OK, WRONG_COMMAND_LINE
-from flyasync.cli.tables import Columns, cells, write_table
+from flyasync.cli.shared.client import in_json
+from flyasync.cli.shared.exit_codes import FAILED, OK, WRONG_COMMAND_LINE
+from flyasync.cli.shared.output import note, show
+from flyasync.cli.shared.tables import Columns, cells, write_table
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import Mismatch, structure

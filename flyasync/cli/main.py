@@ -8,9 +8,9 @@ from typing import Any, cast
 import click
 from click.shell_completion import CompletionItem
 
-from flyasync.cli.exits import INTERRUPTED, WrongInput, code_after_losses, failure
-from flyasync.cli.groups import Group
-from flyasync.cli.streams import sturdy
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.exit_codes import INTERRUPTED, WrongInput, code_after_losses, failure
+from flyasync.cli.shared.streams import sturdy
 from flyasync.errors import FlyError
 
 SUMMARIES = {
@@ -30,6 +30,23 @@ SUMMARIES = {
     "completion": "Print the completion script for bash, zsh or fish.",
 }
 
+MODULES = {
+    "deploy": "flyasync.cli.deploy.command",
+    "bulk": "flyasync.cli.bulk.command",
+    "destroy": "flyasync.cli.destroy",
+    "apps": "flyasync.cli.apps",
+    "machines": "flyasync.cli.machines.command",
+    "volumes": "flyasync.cli.volumes",
+    "secrets": "flyasync.cli.secrets",
+    "certificates": "flyasync.cli.certificates",
+    "ips": "flyasync.cli.ips",
+    "regions": "flyasync.cli.regions",
+    "tokens": "flyasync.cli.tokens",
+    "lint": "flyasync.cli.lint",
+    "emulator": "flyasync.cli.emulator",
+    "completion": "flyasync.cli.completion",
+}
+
 
 class Commands(Group):
     """The commands by name; the help knows their summaries without importing them."""
@@ -42,7 +59,7 @@ class Commands(Group):
         """Import the command of this name; None if there is none."""
         if cmd_name not in SUMMARIES:
             return None
-        command: click.Command = import_module(f"flyasync.cli.{cmd_name}").command
+        command: click.Command = import_module(MODULES[cmd_name]).command
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -124,4 +141,6 @@ same apps, FLYASYNC_LIMITS=file or redis://HOST:PORT/DB has them all count toget
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")
 def command() -> None:
     """Deploy to Fly.io Machines in many regions at once, and know what runs where."""
-    import_module("flyasync.cli.notes").show_notes()  # not for --help alone
+    from flyasync.cli.shared.client_logs import show_notes  # not for --help alone
+
+    show_notes()

@@ -3,8 +3,8 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Table
-from flyasync.cli.asking import asks
+from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.output import Answer, Table
 
 COLUMNS = {
     "CODE": "code",

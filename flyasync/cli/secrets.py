@@ -7,13 +7,13 @@ import click
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Said, Table
-from flyasync.cli.asking import answered, asks, in_json
-from flyasync.cli.env_file import read
-from flyasync.cli.groups import Group
-from flyasync.cli.options import contents, text_of
-from flyasync.cli.params import app_argument
 from flyasync.cli.secrets_deploy import command as deploy
+from flyasync.cli.shared.client import answered, asks, in_json
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.env_file import read
+from flyasync.cli.shared.option_types import contents, text_of
+from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.parameters import app_argument
 from flyasync.models.secret import SecretsUpdate
 
 COLUMNS = {"NAME": "name", "DIGEST": "digest", "CREATED": "created_at", "UPDATED": "updated_at"}

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import note
-from flyasync.cli.deploy_begin import display_for, shown
-from flyasync.cli.exits import NOT_VERIFIED, OK
-from flyasync.cli.options import amount
-from flyasync.cli.order import Order
-from flyasync.cli.params import app_argument
-from flyasync.cli.wording import Setting
+from flyasync.cli.deploy.order import Order
+from flyasync.cli.deploy.run import display_for, shown
+from flyasync.cli.deploy.wording import Setting
+from flyasync.cli.shared.exit_codes import NOT_VERIFIED, OK
+from flyasync.cli.shared.option_types import amount
+from flyasync.cli.shared.output import note
+from flyasync.cli.shared.parameters import app_argument
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.release_command import RELEASE_GROUP

@@ -3,11 +3,11 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Said, Table
-from flyasync.cli.asking import asks
-from flyasync.cli.groups import Group
-from flyasync.cli.params import app_argument
-from flyasync.cli.tables import Columns
+from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.parameters import app_argument
+from flyasync.cli.shared.tables import Columns
 
 COLUMNS: Columns = {
     "ID": "token_id",

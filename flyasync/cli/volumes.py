@@ -3,10 +3,10 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.answers import Answer, Details, Said, Table
-from flyasync.cli.asking import asks, confirmed
-from flyasync.cli.groups import Group
-from flyasync.cli.params import app_argument, needed_region, volume_argument
+from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.parameters import app_argument, needed_region, volume_argument
 
 LIST = {
     "ID": "id",

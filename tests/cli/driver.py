@@ -13,8 +13,8 @@ from attrs import frozen
 from click.testing import CliRunner, Result
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.deploy.order import Order
 from flyasync.cli.main import command
-from flyasync.cli.order import Order
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Emulator
 from flyasync.testing import VirtualTimeLoop, run_virtual

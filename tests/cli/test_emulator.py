@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.emulator import serve
-from flyasync.cli.signals import until_signalled
+from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator import Emulator
 from flyasync.models.config import MachineConfig
 from flyasync.testing import run_virtual

@@ -7,12 +7,12 @@ import click
 import pytest
 
 from flyasync.__main__ import main
-from flyasync.cli.exits import failure
 from flyasync.cli.main import SUMMARIES, Commands, command as main_command
+from flyasync.cli.shared.exit_codes import failure
 from flyasync.errors import ClientClosed, FlyError, InvalidInput, MissingToken
 from tests.cli.driver import flyasync
 
-HEAVY = ("aiohttp", "cattrs", "rich", "importlib.metadata", "flyasync.api", "flyasync.cli.deploy")
+HEAVY = ("aiohttp", "cattrs", "rich", "importlib.metadata", "flyasync.api", "flyasync.cli.deploy.command")
 
 
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
@@ -40,7 +40,7 @@ def test_the_help_of_a_deploy_loads_neither_the_client_nor_a_model(name: str) ->
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert "--strategy" in done.stdout
-    assert f"flyasync.cli.{name}" in done.stderr.split()
+    assert f"flyasync.cli.{name}.command" in done.stderr.split()
     assert not {"aiohttp", "asyncio", "attrs", "rich", "flyasync.api", "flyasync.models"} & set(done.stderr.split())
 
 

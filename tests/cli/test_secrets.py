@@ -5,7 +5,7 @@ import click
 import pytest
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.env_file import read
+from flyasync.cli.shared.env_file import read
 from flyasync.emulator import Fault
 from tests.cli.driver import Keyboard, Shop, events
 

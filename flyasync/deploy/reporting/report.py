@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from importlib import import_module
 from typing import Any, Self
 
 from attrs import field, frozen
@@ -308,8 +307,9 @@ class DeployReport:
 
     def to_html(self) -> str:
         """Give one self-contained page with a timeline of each region and machine; it loads nothing from elsewhere."""
-        page: str = import_module("flyasync.deploy.reporting.html").page(self)
-        return page
+        from flyasync.deploy.reporting.html import page  # it needs this class in turn
+
+        return page(self)
 
     def __str__(self) -> str:
         release = str(self.release).splitlines() if self.release else []

@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -43,8 +41,9 @@ def _files(source: str, directory: str) -> Store:
         raise InvalidInput(f"{source} is 'file', but files cannot be locked on this system: use redis://HOST:PORT/DB")
     if directory and not Path(directory).is_absolute():
         raise InvalidInput(f"{source} is 'file:{directory}', but all processes must mean the same: give the whole path")
-    make: Callable[[Path | None], Store] = import_module("flyasync.transport.ratelimit.file").FileStore
-    return make(Path(directory) if directory else None)
+    from flyasync.transport.ratelimit.file import FileStore  # it needs fcntl, which Windows lacks
+
+    return FileStore(Path(directory) if directory else None)
 
 
 def _server(source: str, url: str) -> Store:
@@ -53,8 +52,9 @@ def _server(source: str, url: str) -> Store:
             f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'; "
             "the processes of one host can share by 'file' without it"
         )
-    make: Callable[[str], Store] = import_module("flyasync.transport.ratelimit.redis").RedisStore
-    return make(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
+    from flyasync.transport.ratelimit.redis import RedisStore
+
+    return RedisStore(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
 
 
 def pacing(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakePace, SharedLimits | None]:

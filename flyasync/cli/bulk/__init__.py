@@ -1,0 +1,1 @@
+"""`flyasync bulk`."""

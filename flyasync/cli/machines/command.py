@@ -1,0 +1,94 @@
+"""`flyasync machines`: the group, and what finds and makes machines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.machines.actions import ACTIONS
+from flyasync.cli.machines.config import Wishes, config_options, port_option, with_port
+from flyasync.cli.machines.edit import CHANGES
+from flyasync.cli.machines.inspect import SHOW, VIEWS
+from flyasync.cli.machines.lease import lease
+from flyasync.cli.machines.metadata import metadata
+from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.output import Answer, Details, Table, note
+from flyasync.cli.shared.parameters import app_argument, machine_argument, metadata_option, needed_region, region_option
+from flyasync.deploy.run.addresses import lacking_address
+from flyasync.models.config import MachineConfig
+
+LIST = {
+    "ID": "id",
+    "NAME": "name",
+    "STATE": "state",
+    "REGION": "region",
+    "IMAGE": "config.image",
+    "CREATED": "created_at",
+}
+
+
+@click.command("list")
+@app_argument
+@click.option("--state", metavar="NAME", help="Only those in this state, or in several: started,stopped.")
+@region_option
+@metadata_option
+@asks
+async def list_(
+    fly: FlyClient, *, app: str, state: str | None, region: str | None, metadata: Mapping[str, str]
+) -> Answer:
+    """List the machines of APP."""
+    return Table(await fly.machines.list(app, state=state, region=region, metadata=metadata), LIST)
+
+
+@click.command("show")
+@app_argument
+@machine_argument
+@asks
+async def show(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+    """Show one machine.
+
+    Of its environment only the names, unless --json is given.
+    """
+    return Details(await fly.machines.get(app, machine_id), SHOW)
+
+
+@click.command("run")
+@app_argument
+@click.argument("image")
+@needed_region
+@click.option("--name", metavar="NAME", help="Name of the machine; by default the API makes one up.")
+@port_option
+@config_options
+@asks
+async def run(
+    fly: FlyClient, *, app: str, image: str, region: str, name: str | None, port: int | None, **wanted: Any
+) -> Answer:
+    """Create one machine of IMAGE in APP.
+
+    For many regions, or to be sure of what runs, there is flyasync deploy.
+    """
+    config = with_port(Wishes(image=image, **wanted).applied(MachineConfig()), port)
+    machine = await fly.machines.create(app, config, name=name, region=region)
+    for remark in await lacking_address(fly, app, config):
+        note(remark)
+    return Details(machine, SHOW)
+
+
+EPILOG = """\b
+Examples:
+  flyasync machines run web nginx --region iad --port 80
+  flyasync machines modify web 09f0ce67792f49 --env MODE=fast --memory 512 --dry-run
+  flyasync machines exec web 09f0ce67792f49 -- cat /etc/hostname
+  flyasync machines list web --state stopped | cut -f1 | xargs flyasync machines start web
+
+A verb that takes several machines goes to all of them at once, and exits with 1 when one refuses.
+"""
+
+command = Group(
+    "machines",
+    help="Run, watch, change and destroy machines.",
+    epilog=EPILOG,
+    commands=[list_, show, run, *ACTIONS, *CHANGES, *VIEWS, metadata, lease],
+)

@@ -1,0 +1,89 @@
+"""Which config a command line asks for: the options, and what they do to the config that is there."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+from attrs import evolve, field, frozen
+
+from flyasync.cli.shared.option_types import pairs
+from flyasync.cli.shared.parameters import metadata_option
+from flyasync.models.config import MachineConfig
+from flyasync.models.guest import Guest
+from flyasync.models.service import Port, Service
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it."),
+    click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Number of CPUs."),
+    click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory in MB."),
+    click.option(
+        "--env",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=pairs,
+        help="Environment variable; repeat it. For secrets use the app's secrets.",
+    ),
+    metadata_option,
+)
+port_option = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Port of the web server inside; it is reached on 80 and 443.",
+)
+
+
+def config_options(function: Function) -> Function:
+    """Add the options that describe a machine."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@frozen(kw_only=True)
+class Wishes:
+    """What is asked of a config; what is not named stays as it is."""
+
+    image: str | None = None
+    size: str | None = None
+    cpus: int | None = None
+    memory: int | None = None
+    env: Mapping[str, str] = field(factory=dict)
+    metadata: Mapping[str, str] = field(factory=dict)
+    unset_env: tuple[str, ...] = ()
+
+    def applied(self, config: MachineConfig) -> MachineConfig:
+        """Give the config with these wishes fulfilled."""
+        changes: dict[str, Any] = {}
+        if self.image is not None:
+            changes["image"] = self.image
+        if (self.size, self.cpus, self.memory) != (None, None, None):
+            changes |= {"guest": self._guest(config), "size": None}
+        if self.env or self.unset_env:
+            kept = {name: value for name, value in (config.env or {}).items() if name not in self.unset_env}
+            changes["env"] = {**kept, **self.env}
+        if self.metadata:
+            changes["metadata"] = {**(config.metadata or {}), **self.metadata}
+        return evolve(config, **changes)
+
+    def _guest(self, config: MachineConfig) -> Guest:
+        if self.size is not None:
+            if self.cpus is not None:
+                raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
+            return Guest.of_size(self.size, self.memory)
+        guest = config.guest or (Guest.of_size(config.size) if config.size else Guest())
+        guest = guest if self.cpus is None else evolve(guest, cpus=self.cpus)
+        return guest if self.memory is None else evolve(guest, memory_mb=self.memory)
+
+
+def with_port(config: MachineConfig, port: int | None) -> MachineConfig:
+    """Have the Fly Proxy route to the web server on `port`, from ports 80 and 443."""
+    if port is None:
+        return config
+    doors = (
+        Port(port=80, handlers=("http",), force_https=True),
+        Port(port=443, handlers=("tls", "http")),
+    )
+    return evolve(config, services=(Service(protocol="tcp", internal_port=port, ports=doors),))

@@ -1,0 +1,165 @@
+"""What goes on in a machine: commands run in it, its processes, what happened to it, the configs it has had."""
+
+import sys
+from typing import Any, TextIO
+
+import click
+from attrs import frozen
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.parameters import app_argument, machine_argument
+from flyasync.cli.shared.streams import pass_on
+from flyasync.cli.shared.tables import Columns
+from flyasync.models.machine import Machine, MachineEvent
+from flyasync.models.machine_results import ExecResult
+
+_SIGNALLED = 128  # and the signal's number, as shells count
+
+
+def _guest(machine: Machine) -> str:
+    guest = machine.config and machine.config.guest
+    return f"{guest.cpu_kind or 'shared'} {guest.cpus or '?'} CPU, {guest.memory_mb or '?'} MB" if guest else ""
+
+
+def _names_of_env(machine: Machine) -> list[str]:
+    return list((machine.config and machine.config.env) or ())
+
+
+def _mounts(machine: Machine) -> list[str]:
+    mounts = (machine.config and machine.config.mounts) or ()
+    return [f"{mount.volume or mount.name} at {mount.path}" for mount in mounts]
+
+
+def _checks(machine: Machine) -> list[str]:
+    return [f"{check.name} {check.status}" for check in machine.reported_checks]
+
+
+def _exit(event: MachineEvent) -> str:
+    end = event.exit_event
+    return "" if end is None else f"{end.exit_code}{', out of memory' if end.oom_killed else ''}"
+
+
+SHOW: Columns = {
+    "ID": "id",
+    "NAME": "name",
+    "STATE": "state",
+    "REGION": "region",
+    "IMAGE": "config.image",
+    "VERSION": "current_version",
+    "GUEST": _guest,
+    "ENV": _names_of_env,
+    "METADATA": "metadata",
+    "MOUNTS": _mounts,
+    "CHECKS": _checks,
+    "PRIVATE IP": "private_ip",
+    "CORDONED": "cordoned",
+    "HOST": "host_status",
+    "CREATED": "created_at",
+    "UPDATED": "updated_at",
+}
+PROCESSES: Columns = {
+    "PID": "pid",
+    "COMMAND": "command",
+    "CPU": "cpu",
+    "RSS": "rss",
+    "LISTENS": lambda process: [f"{socket.proto} {socket.address}" for socket in process.listen_sockets or ()],
+}
+EVENTS: Columns = {
+    "AT": lambda event: event.at and event.at.isoformat(timespec="milliseconds"),
+    "TYPE": "type",
+    "STATUS": "status",
+    "SOURCE": "source",
+    "EXIT CODE": _exit,
+}
+VERSIONS: Columns = {"VERSION": "version", "IMAGE": "user_config.image"}
+
+
+@frozen
+class Ran:
+    """What a command said, passed on as it is, and its own exit status."""
+
+    data: ExecResult
+
+    @property
+    def code(self) -> int:
+        """The command's exit status, or 128 and the number of the signal that ended it."""
+        signal = self.data.exit_signal or 0
+        return _SIGNALLED + signal if signal > 0 else self.data.exit_code or 0
+
+    def write(self, _: TextIO) -> None:
+        """Write what it wrote, each to where it wrote it."""
+        pass_on(sys.stdout, self.data.stdout or "")
+        pass_on(sys.stderr, self.data.stderr or "")
+
+
+@click.command("exec")
+@app_argument
+@machine_argument
+@click.argument("words", metavar="-- CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--timeout", type=float, metavar="SECONDS", help="How long it may take.  [default: 60]")
+@click.option("--container", metavar="NAME", help="In which container, where there are several.")
+@asks
+async def exec_(
+    fly: FlyClient,
+    *,
+    app: str,
+    machine_id: str,
+    words: tuple[str, ...],
+    timeout: float | None,
+    container: str | None,
+) -> Answer:
+    """Run a command in a machine.
+
+    It goes through no shell. The exit status is the command's own, or 128 and the number of the signal that ended it.
+    Its output goes into a pipe or a file unchanged; a terminal gets it without what could drive the terminal.
+    """
+    return Ran(await fly.machines.exec(app, machine_id, words, timeout=timeout, container=container))
+
+
+@click.command("ps")
+@app_argument
+@machine_argument
+@click.option("--sort-by", metavar="FIELD", help="Such as cpu or rss.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="Which way.")
+@asks
+async def ps(fly: FlyClient, *, app: str, machine_id: str, **options: Any) -> Answer:
+    """List the processes of a running machine."""
+    return Table(await fly.machines.ps(app, machine_id, **options), PROCESSES)
+
+
+@click.command("events")
+@app_argument
+@machine_argument
+@click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="How many.  [default: 20]")
+@asks
+async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> Answer:
+    """List what happened to a machine, newest first."""
+    return Table(await fly.machines.events(app, machine_id, limit=limit), EVENTS)
+
+
+@click.command("versions")
+@app_argument
+@machine_argument
+@asks
+async def versions(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+    """List the versions that a machine has had.
+
+    With --json, their configs too.
+    """
+    return Table(await fly.machines.versions(app, machine_id), VERSIONS)
+
+
+@click.command("signal")
+@app_argument
+@machine_argument
+@click.argument("signal", metavar="SIGNAL")
+@asks
+async def signal(fly: FlyClient, *, app: str, machine_id: str, signal: str) -> Answer:
+    """Send a signal to a machine's main process."""
+    await fly.machines.signal(app, machine_id, signal)
+    return Said(f"sent {signal} to {machine_id}", {"machine": machine_id, "signal": signal})
+
+
+VIEWS = (exec_, ps, events, versions, signal)

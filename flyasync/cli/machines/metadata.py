@@ -1,0 +1,63 @@
+"""`flyasync machines metadata`: changed at once, without a restart."""
+
+from collections.abc import Mapping
+from typing import TextIO
+
+import click
+from attrs import frozen
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.command_group import Group
+from flyasync.cli.shared.exit_codes import OK
+from flyasync.cli.shared.option_types import pairs
+from flyasync.cli.shared.output import Answer, Said
+from flyasync.cli.shared.parameters import app_argument, machine_argument
+from flyasync.cli.shared.tables import cells, write_table
+
+COLUMNS = {"NAME": lambda pair: pair[0], "VALUE": lambda pair: pair[1]}
+
+metadata = Group("metadata", help="List, set and delete metadata, without a restart.")
+
+
+@frozen
+class Pairs:
+    """Names and their values."""
+
+    data: Mapping[str, str]
+    code: int = OK
+
+    def write(self, out: TextIO) -> None:
+        """Write a line for each name."""
+        write_table(out, list(COLUMNS), [cells(pair, COLUMNS) for pair in sorted(self.data.items())])
+
+
+@metadata.command("list")
+@app_argument
+@machine_argument
+@asks
+async def list_(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+    """List the metadata of a machine."""
+    return Pairs(await fly.machines.metadata(app, machine_id))
+
+
+@metadata.command("set")
+@app_argument
+@machine_argument
+@click.argument("values", metavar="NAME=VALUE...", nargs=-1, required=True, callback=pairs)
+@asks
+async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> Answer:
+    """Set metadata of a machine; what is not named stays."""
+    await fly.machines.patch_metadata(app, machine_id, values)
+    return Said(f"{machine_id}: set {', '.join(values)}", {"machine": machine_id, "set": dict(values)})
+
+
+@metadata.command("delete")
+@app_argument
+@machine_argument
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@asks
+async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> Answer:
+    """Delete metadata of a machine."""
+    await fly.machines.patch_metadata(app, machine_id, dict.fromkeys(names))
+    return Said(f"{machine_id}: deleted {', '.join(names)}", {"machine": machine_id, "deleted": list(names)})

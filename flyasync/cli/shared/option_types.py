@@ -1,0 +1,188 @@
+"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON."""
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from flyasync.emulator.core.faults import Fault
+    from flyasync.emulator.core.processes import Output
+
+
+def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
+    """Read repeated NAME=VALUE; what was given instead is not repeated, for it may be a secret."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals):
+            raise click.BadParameter("it takes NAME=VALUE, with a name before the equals sign")
+        if name.strip() in found:
+            raise click.BadParameter(f"{name.strip()} is given twice")
+        found[name.strip()] = value
+    return found
+
+
+def contents(ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> str | None:
+    """Read a file of text; the shell, when it only completes a line, must not be kept waiting for one."""
+    if file is None or ctx.resilient_parsing:
+        return None
+    return text_of(file)
+
+
+def text_of(file: TextIO) -> str:
+    """Read text to its end; what is there instead is not repeated, for it may be a secret."""
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        raise click.BadParameter("it is not text") from None
+
+
+def rooms(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, int]:
+    """Read REGION=MACHINES, repeated or as comma lists; the last word on a region counts."""
+    return dict(map(_room, listed(texts)))
+
+
+def _room(text: str) -> tuple[str, int]:
+    region, _, machines = text.partition("=")
+    if not (region.strip() and machines.strip().isdecimal()):
+        raise click.BadParameter(f"{text!r} is not REGION=MACHINES, such as iad=0")
+    return region.strip(), int(machines)
+
+
+def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | str | None:
+    """Read a share such as 0.6 as the number it is; the builder reads all else."""
+    return float(text) if text and re.fullmatch(r"\d*\.\d+", text) else text
+
+
+class Counts(NamedTuple):
+    """How many machines are wanted: in each region, and in those named; None and nothing where it is not said."""
+
+    each: int | None = None
+    by_region: Mapping[str, int] = MappingProxyType({})
+
+
+def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Counts:
+    """Read N for each region and CODE=N for one, repeated or as comma lists; each may be said once."""
+    each: int | None = None
+    by_region: dict[str, int] = {}
+    for text in listed(texts):
+        region, count = _count(text)
+        if region in by_region or (not region and each is not None):
+            raise click.BadParameter(f"it is given twice for {region or 'each region'}")
+        if region:
+            by_region[region] = count
+        else:
+            each = count
+    return Counts(each, by_region)
+
+
+def _count(text: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:(\S+?)\s*=\s*)?(-?\d+)", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is neither a number of machines, such as 2, nor CODE=N, such as iad=5")
+    return found[1] or "", int(found[2])
+
+
+def waves(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[tuple[str, ...], ...]:
+    """Read waves of regions with slashes between them; each region is in one wave."""
+    made = () if text is None else tuple(listed([wave]) for wave in text.split("/"))
+    codes = [code for wave in made for code in wave]
+    if not all(codes):
+        raise click.BadParameter(f"{text!r} lacks a region: it takes regions, and / between waves, such as iad/lhr,nrt")
+    for code, times in Counter(codes).items():
+        if times > 1:
+            raise click.BadParameter(f"{code!r} is given twice; each region is in one wave")
+    return made
+
+
+def volume(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[str, str, int] | None:
+    """Read NAME:PATH, or NAME:PATH:SIZE_GB."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([^:]+):([^:]+)(?::(\d+))?", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not NAME:PATH or NAME:PATH:SIZE_GB, such as data:/data:10")
+    return found[1], found[2], int(found[3] or 1)
+
+
+def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Path | None:
+    """Read the path of a file to be written later, which has to be possible."""
+    if text is None:
+        return None
+    path = Path(text)
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK) or not (path.exists() or place.is_dir()):
+        raise click.BadParameter(f"{text!r} cannot be written: it needs a file, in a directory that is there")
+    return path
+
+
+def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Read regions, repeated or as comma lists; each may be named once."""
+    codes = listed(texts)
+    for code, times in Counter(codes).items():
+        if times > 1:
+            raise click.BadParameter(f"{code!r} is given twice; for more machines in each region there is --count")
+    return codes
+
+
+def fallback(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Read `skip`, `nearest`, or regions to try in order, repeated or as comma lists."""
+    words = listed(texts)
+    for word, times in Counter(words).items():
+        if word in {"skip", "nearest"} and len(words) > 1:
+            raise click.BadParameter(f"{word!r} stands alone; give it, or regions to try in order, not both")
+        if times > 1:
+            raise click.BadParameter(f"{word!r} is given twice; each region is tried once")
+    return words
+
+
+def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, float] | None:
+    """Read LOW:HIGH in seconds, or one number for both."""
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        found = (float(low), float(high if colon else low))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds, such as 0.02:0.25") from None
+    if not 0 <= found[0] <= found[1] < math.inf:
+        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds: from 0 up, the lower first")
+    return found
+
+
+def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple["Fault", ...]:
+    """Read faults, each a JSON object with the fields of `flyasync.Fault`."""
+    if not texts:
+        return ()
+    from flyasync.cli.shared.fault_option import read
+
+    return tuple(map(read, texts))
+
+
+def commands(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, "Output"]:
+    """Read scripted commands, each a JSON object with `command`, a pattern, and the fields of `flyasync.Output`."""
+    if not texts:
+        return {}
+    from flyasync.emulator.core.processes import read_script
+
+    found: dict[str, Output] = {}
+    for text in texts:
+        try:
+            pattern, output = read_script(json.loads(text))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise click.BadParameter(f"{text!r}: {error.args[0]}") from None
+        found[pattern] = output
+    return found
+
+
+def listed(texts: Iterable[str]) -> tuple[str, ...]:
+    """Read repeated options and comma lists alike: one flat list, in order."""
+    return tuple(item.strip() for text in texts for item in text.split(","))

@@ -1,0 +1,22 @@
+"""Arguments and options that many commands share."""
+
+import click
+
+from flyasync.cli.shared.completion import app_names, machine_ids, region_codes, volume_ids
+from flyasync.cli.shared.option_types import pairs
+
+app_argument = click.argument("app", shell_complete=app_names)
+machine_argument = click.argument("machine_id", metavar="ID", shell_complete=machine_ids)
+machines_argument = click.argument("machine_ids", metavar="ID...", nargs=-1, required=True, shell_complete=machine_ids)
+volume_argument = click.argument("volume_id", metavar="ID", shell_complete=volume_ids)
+
+region_option = click.option("--region", metavar="CODE", shell_complete=region_codes, help="Region, such as iad.")
+needed_region = click.option(
+    "--region", required=True, metavar="CODE", shell_complete=region_codes, help="Region, such as iad."
+)
+org_option = click.option("--org", metavar="SLUG", help="Organization; by default all that the token can see.")
+needed_org = click.option("--org", required=True, metavar="SLUG", help="Organization, such as personal.")
+
+metadata_option = click.option(
+    "--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata; repeat it."
+)

@@ -1,0 +1,111 @@
+"""Options that do not go together are refused, and each refusal names the way out."""
+
+from pathlib import Path
+
+import pytest
+
+from flyasync.cli.deploy.options import SECTIONS
+from tests.cli.driver import Shop, deploy, flyasync
+
+ROLLING = ("--strategy", "rolling")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--max-unavailable", "2"), "--max-unavailable needs --strategy rolling or canary: without a strategy"),
+        (
+            ("--strategy", "bluegreen", "--max-unavailable", "2"),
+            "is for --strategy rolling or canary, and cannot go with",
+        ),
+        ((*ROLLING, "--canaries", "1"), "--canaries is for --strategy canary, and cannot go with rolling"),
+        ((*ROLLING, "--soak", "1"), "--soak is for --strategy canary"),
+        ((*ROLLING, "--drain", "1"), "--drain is for --strategy bluegreen"),
+        (("--waves", "iad"), "--waves needs --strategy rolling, canary, bluegreen or immediate"),
+        (("--region-by-region",), "--region-by-region needs --strategy"),
+        (("--group", "worker"), "--group needs --strategy"),
+        (("--retire-group", "worker"), "--retire-group needs --strategy"),
+        (("--visible-to-flyctl",), "--visible-to-flyctl needs --strategy"),
+        (("--count", "iad=0"), "a --count of 0 needs --strategy rolling,"),
+        (("--count", "lhr=2"), "--count names lhr, which is not among the regions: name it there too"),
+        (("--count", "many"), "'many' is neither a number of machines, such as 2, nor CODE=N"),
+        (("--count", "2", "--count", "3"), "it is given twice for each region"),
+        (("--count", "iad=1,iad=2"), "it is given twice for iad"),
+        ((*ROLLING, "--max-unavailable", "most"), "max_unavailable is 'most'"),
+        ((*ROLLING, "--max-unavailable", "150%"), "max_unavailable is '150%'"),
+        ((*ROLLING, "--waves", "iad", "--region-by-region"), "makes each region a wave of its own"),
+        ((*ROLLING, "--waves", "lhr/nrt"), "--waves and --region name different regions: leave out --region"),
+        ((*ROLLING, "--waves", "iad/"), "'iad/' lacks a region"),
+        ((*ROLLING, "--waves", "iad/iad"), "'iad' is given twice; each region is in one wave"),
+        ((*ROLLING, "--waves", "xx"), "name different regions"),
+        ((*ROLLING, "--group", "a b"), "'a b' is no process group"),
+        (("--strategy", "fast"), "'fast' is not one of"),
+        (("--strategy", "bluegreen", "--volume", "data:/data"), "use --strategy rolling or canary"),
+        (("--strategy", "canary", "--soak", "-1"), "soak is -1.0"),
+        (("--replace", "services"), "--replace needs --strategy rolling, canary, bluegreen or immediate"),
+        ((*ROLLING, "--replace", "env"), "replace names env, of which nothing is stated"),
+        ((*ROLLING, "--replace", "ports"), "'ports' cannot be replaced as a whole"),
+        ((*ROLLING, "--metadata", "fly_process_group=worker"), "of the process group 'worker', as its metadata says"),
+        (("--volume", "data"), "'data' is not NAME:PATH or NAME:PATH:SIZE_GB, such as data:/data:10"),
+        (("--volume", "data:/data:0"), "size_gb is 0"),
+        (("--volume", "Data:/data"), "cannot be a volume's name"),
+        (("--if-volume-lost", "new"), "--if-volume-lost needs --volume"),
+        (("--release-timeout", "5"), "--release-timeout needs --release-command"),
+        (("--release-command", ""), "a release command needs a command"),
+        (("--hedge=1",), "times is 1.0, but must be above 1"),
+        (("--smoke-check", "-1"), "seconds is -1.0"),
+        (("--undo",), "--image cannot go with --undo: what was there before is what is wanted"),
+        (("--resume", __file__), "--image cannot go with --resume: the journal says what to deploy and where"),
+    ],
+)
+def test_a_deploy_that_makes_no_sense_is_refused(args: tuple[str, ...], says: str) -> None:
+    result = deploy("--region", "iad", "--local", *args)
+    assert result.exit_code == 2
+    assert says in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ((), "Missing argument 'APP'"),
+        (("web",), "Missing option '--image'"),
+        (("web", "--image", "nginx"), "Missing option '--region'"),
+        (("--undo",), "Missing argument 'APP'"),
+        (("web", "--undo", "--local"), "--local cannot go with --undo"),
+        (("web", "--undo", "--strategy", "canary"), "goes back with --strategy rolling or immediate, not canary"),
+        (("web", "--undo", "--strategy", "immediate", "--max-unavailable", "1"), "is for --strategy rolling"),
+        (("web", "--resume", __file__), "APP cannot go with --resume"),
+        (("--resume", "nowhere"), "'nowhere' does not exist"),
+        (("--resume", __file__, "--local"), "besides it go --undo, --env, --metadata, --release-command,"),
+        (("--resume", __file__, "--undo", "--group", "app"), "--group cannot go with --resume"),
+    ],
+)
+def test_a_command_line_that_lacks_something_or_has_too_much_is_refused(args: tuple[str, ...], says: str) -> None:
+    result = flyasync("deploy", *args)
+    assert result.exit_code == 2
+    assert says in " ".join(result.stderr.split())
+
+
+def test_waves_name_the_regions_by_themselves(shop: Shop) -> None:
+    said = shop.said("deploy", "web", "--image", "nginx", *ROLLING, "--waves", "iad / lhr,nrt", "--dry-run")
+    assert [line.strip() for line in said.splitlines() if "wave" in line] == [
+        "1. all of them, wave 1 of 2",
+        "2. all of them, wave 2 of 2",
+    ]
+
+
+def test_the_help_shows_every_option_in_a_section_with_what_it_is_for() -> None:
+    text = flyasync("deploy", "--help").stdout
+    places = [text.index(f"\n{title}:\n") for title in SECTIONS]
+    assert places == sorted(places)
+    for options in SECTIONS.values():
+        for option in options:
+            assert option.opts[0] in text
+            assert option.help
+    assert "flyasync deploy --resume deploy.jsonl --undo" in text
+
+
+def test_no_refusal_leaves_a_file(tmp_path: Path) -> None:
+    deploy("--region", "iad", "--journal", str(tmp_path / "a"), "--html", str(tmp_path / "b"), "--soak", "1")
+    assert list(tmp_path.iterdir()) == []
