@@ -18,7 +18,6 @@ TOP: dict[str, set[str]] = {
     "deploy": {"errors", "text", "models", "api"},
     "emulator": set(),
     "testing": {"models", "api", "emulator", ""},  # "": the public names, as users import them
-    "pytest_plugin": {""},
     "otel": {"errors", "transport"},
     "cli": {"errors", "text", "models", "api", "deploy", "emulator", "testing"},
 }
@@ -57,7 +56,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "deploy/many/dask_executor": {"distributed"},
     "emulator": {"aiohttp"},
     "cli": {"click", "rich"},
-    "pytest_plugin": {"pytest", "pytest_asyncio"},
+    "testing/plugin": {"pytest", "pytest_asyncio"},
     "otel": {"opentelemetry"},
 }
 # Names are loaded on first use by these alone: the public names, and the command's subcommands.

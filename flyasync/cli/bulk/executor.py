@@ -25,7 +25,14 @@ async def executing(
     if address is None:
         yield None
         return
-    dask = _dask()
+    try:
+        from flyasync.deploy.many import dask_executor
+    except ModuleNotFoundError as error:
+        raise Failure(
+            f"dask:// needs {error.name}, which is not installed: pip install 'flyasync[dask]', here and where the "
+            "scheduler and the workers run"
+        ) from error
+    dask: Any = dask_executor  # distributed is not typed
     client = dask.Client(address, asynchronous=True, timeout=patience)
     try:
         await _answered(client, address, patience)
@@ -37,17 +44,6 @@ async def executing(
         yield executor
     finally:
         await client.close()
-
-
-def _dask() -> Any:
-    try:
-        from flyasync.deploy.many import dask_executor
-    except ModuleNotFoundError as error:
-        raise Failure(
-            f"dask:// needs {error.name}, which is not installed: pip install 'flyasync[dask]', here and where the "
-            "scheduler and the workers run"
-        ) from error
-    return dask_executor
 
 
 async def _answered(client: Any, address: str, patience: float) -> None:

@@ -187,6 +187,7 @@ def test_an_address_where_no_scheduler_is_ends_the_run_in_bounded_time(unused_tc
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "flyasync.deploy.many.dask_executor", raising=False)
+    monkeypatch.delattr("flyasync.deploy.many.dask_executor", raising=False)
     monkeypatch.setenv("FLY_API_TOKEN", "x")
     file = tmp_path / "shops.csv"
     file.write_text(table(2))

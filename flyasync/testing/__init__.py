@@ -1,0 +1,32 @@
+"""For tests of programs that use flyasync.
+
+`mock_machine` makes a machine as the API would show it. `trouble` has an emulator misbehave for the length of a block
+or of a test. `VirtualTimeLoop` and `run_virtual` run an asyncio program, sockets included, without ever waiting.
+
+The fixtures `fly_emulator` and `fly` come with the pytest plugin: see `flyasync.testing.plugin`. Names are loaded on
+first use, so that a test run without these fixtures pays nothing for them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flyasync.testing.faults import trouble as trouble
+    from flyasync.testing.machines import mock_machine as mock_machine
+    from flyasync.testing.virtual_time import VirtualTimeLoop as VirtualTimeLoop, run_virtual as run_virtual
+
+_HOMES = {
+    "VirtualTimeLoop": "flyasync.testing.virtual_time",
+    "mock_machine": "flyasync.testing.machines",
+    "run_virtual": "flyasync.testing.virtual_time",
+    "trouble": "flyasync.testing.faults",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flyasync.testing' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
