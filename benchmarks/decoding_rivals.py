@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine
-from flyasync.models.model import Record
+from flyasync.models.model import Model
 from flyasync.models.types import Autostop, Duration, Timestamp
 
 PLAIN: Mapping[Any, Any] = {Duration: str | float, Autostop: str | bool, Timestamp: str}
@@ -69,7 +69,7 @@ def _by_pydantic(extra: Literal["ignore", "allow"]) -> Subject:
 
 
 def model_like(
-    kind: type[Record], extra: Literal["ignore", "allow"], made: dict[type[Record], type[BaseModel]]
+    kind: type[Model], extra: Literal["ignore", "allow"], made: dict[type[Model], type[BaseModel]]
 ) -> type[BaseModel]:
     """Make the pydantic model with the fields of one of our classes; `made` are those made before."""
     if kind not in made:
@@ -82,8 +82,8 @@ def model_like(
     return made[kind]
 
 
-def _like(kind: Any, extra: Literal["ignore", "allow"], made: dict[type[Record], type[BaseModel]]) -> Any:
-    if isinstance(kind, type) and issubclass(kind, Record):
+def _like(kind: Any, extra: Literal["ignore", "allow"], made: dict[type[Model], type[BaseModel]]) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Model):
         return model_like(kind, extra, made)
     origin, inside = get_origin(kind), tuple(_like(one, extra, made) for one in get_args(kind))
     if origin in {Union, types.UnionType}:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Organization(Record):
+class Organization(Model):
     """Who owns an app; `slug` is what the API asks for, and is `personal` for everybody's own organization.
 
     `id`, `raw_slug`, `type` and `paid_plan` come only from a list of organizations; `raw_slug` is unique.
@@ -24,7 +24,7 @@ class Organization(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class App(Record):
+class App(Model):
     """An app; its name is unique across all of Fly.io.
 
     `status` is `pending` (never deployed), `deployed` or `suspended`. A list gives the counts and leaves out
@@ -45,7 +45,7 @@ class App(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class AppList(Record):
+class AppList(Model):
     """The apps of an organization, as one answer."""
 
     apps: Sequence[App]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class IssuedCertificate(Record):
+class IssuedCertificate(Model):
     """A certificate as it was issued: `type` is `rsa` or `ecdsa`."""
 
     type: str | None = None
@@ -18,7 +18,7 @@ class IssuedCertificate(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CertificateEntry(Record):
+class CertificateEntry(Model):
     """One of the certificates of a hostname; `source` is `fly` (by ACME) or `custom` (brought by you)."""
 
     source: str | None = None
@@ -30,7 +30,7 @@ class CertificateEntry(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CertificateValidation(Record):
+class CertificateValidation(Model):
     """Which of the ways to prove a hostname's ownership are set up."""
 
     dns_configured: bool | None = None
@@ -40,7 +40,7 @@ class CertificateValidation(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class AcmeChallenge(Record):
+class AcmeChallenge(Model):
     """The CNAME record `name`, pointing to `target`, that lets Fly.io validate a hostname by DNS."""
 
     name: str | None = None
@@ -48,7 +48,7 @@ class AcmeChallenge(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class OwnershipVerification(Record):
+class OwnershipVerification(Model):
     """The TXT record `name` that proves a hostname yours; either value will do."""
 
     name: str | None = None
@@ -57,7 +57,7 @@ class OwnershipVerification(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class DNSRequirements(Record):
+class DNSRequirements(Model):
     """The DNS records that a hostname needs: addresses or a CNAME, and those that prove it."""
 
     a: Sequence[str] | None = None
@@ -68,7 +68,7 @@ class DNSRequirements(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class DNSRecords(Record):
+class DNSRecords(Model):
     """The DNS records that a hostname was found to have."""
 
     a: Sequence[str] | None = None
@@ -81,7 +81,7 @@ class DNSRecords(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CertificateValidationError(Record):
+class CertificateValidationError(Model):
     """What went wrong in a validation, and `remediation`: what to do about it."""
 
     code: str | None = None
@@ -91,7 +91,7 @@ class CertificateValidationError(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Certificate(Record):
+class Certificate(Model):
     """A hostname of an app, its certificates, and what is missing until they are there.
 
     `status` is `active`, `pending_validation` or `pending_ownership`. `dns_records` comes only from a check, `warning`
@@ -118,7 +118,7 @@ class Certificate(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CertificateSummary(Record):
+class CertificateSummary(Model):
     """A hostname of an app as a list shows it."""
 
     hostname: str | None = None
@@ -137,7 +137,7 @@ class CertificateSummary(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CertificatePage(Record):
+class CertificatePage(Model):
     """A page of an app's hostnames; there is another one while `next_cursor` is set."""
 
     certificates: Sequence[CertificateSummary] | None = None

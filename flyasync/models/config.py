@@ -6,12 +6,12 @@ from attrs import field, frozen
 
 from flyasync.models.container import Container, ContainerVolume, File, Process, Restart, StopConfig
 from flyasync.models.guest import Guest
-from flyasync.models.model import Record, names_only, settled
+from flyasync.models.model import Model, names_only, settled
 from flyasync.models.service import Check, Service
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Init(Record):
+class Init(Model):
     """How the main process is run; `exec` overrides all that the image says, `cmd` and `entrypoint` their own part."""
 
     exec: Sequence[str] | None = None
@@ -23,7 +23,7 @@ class Init(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Mount(Record):
+class Mount(Model):
     """A volume, by its id (`volume`), seen by the machine at the absolute `path`; a machine has at most one.
 
     It may grow by itself: by `add_size_gb` (1 to 100) when `extend_threshold_percent` (50 to 99) of it is used, up to
@@ -41,7 +41,7 @@ class Mount(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Metrics(Record):
+class Metrics(Model):
     """Where the platform scrapes Prometheus metrics: `port` and `path`."""
 
     port: int | None = None
@@ -50,7 +50,7 @@ class Metrics(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Static(Record):
+class Static(Model):
     """Files that the proxy serves by itself: `guest_path` of the image, or a Tigris bucket, under `url_prefix`."""
 
     guest_path: str | None = None
@@ -60,7 +60,7 @@ class Static(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class DNSOption(Record):
+class DNSOption(Model):
     """A line `options` of resolv.conf."""
 
     name: str | None = None
@@ -68,7 +68,7 @@ class DNSOption(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class DNSForwardRule(Record):
+class DNSForwardRule(Model):
     """Names under `basename` are asked of the resolver at `addr`."""
 
     basename: str | None = None
@@ -76,7 +76,7 @@ class DNSForwardRule(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class DNS(Record):
+class DNS(Model):
     """How the machine asks and is asked for names; `skip_registration` keeps it out of the app's `.internal` names."""
 
     skip_registration: bool | None = None
@@ -89,7 +89,7 @@ class DNS(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Rootfs(Record):
+class Rootfs(Model):
     """Whether the root filesystem outlives a restart: `persist` is `never`, `restart` or `always`."""
 
     persist: str | int | None = None
@@ -97,21 +97,21 @@ class Rootfs(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CacheDrive(Record):
+class CacheDrive(Model):
     """A scratch drive of `size_mb` megabytes."""
 
     size_mb: int | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Spot(Record):
+class Spot(Model):
     """What is paid at most, as a fraction of the full price: above 0, up to 1."""
 
     max_price_fraction: float | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MachineConfig(Record):
+class MachineConfig(Model):
     """What a machine is asked to be; an update replaces all of it, so send back what you read with your change made.
 
     Only `image` is required. `guest` and `size` exclude each other. `env` and `metadata` hold texts only; the values of

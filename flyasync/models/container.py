@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, names_only, settled
+from flyasync.models.model import Model, names_only, settled
 from flyasync.models.service import HTTPHeader
 from flyasync.models.types import Duration, duration
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class File(Record):
+class File(Model):
     """A file written before anything starts, at the absolute `guest_path`.
 
     Exactly one of `raw_value` (base64), `secret_name` (whose secret must itself be base64) and `image_config` (an image
@@ -25,7 +25,7 @@ class File(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class EnvFrom(Record):
+class EnvFrom(Model):
     """An environment variable filled from the machine: `id`, `version`, `app_name`, `private_ip`, `region`, `image`."""
 
     env_var: str | None = None
@@ -33,7 +33,7 @@ class EnvFrom(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MachineSecret(Record):
+class MachineSecret(Model):
     """An app secret given to a process or container, as the environment variable `env_var`."""
 
     env_var: str | None = None
@@ -41,7 +41,7 @@ class MachineSecret(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Process(Record):
+class Process(Model):
     """One of several processes of a machine; the values of `env` stay out of the repr."""
 
     exec: Sequence[str] | None = None
@@ -55,7 +55,7 @@ class Process(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Restart(Record):
+class Restart(Model):
     """What happens when the main process ends: `policy` is `no`, `always` or `on-failure`.
 
     `max_retries` counts for on-failure only, within five minutes. docs: machines/guides-examples/machine-restart-policy
@@ -67,7 +67,7 @@ class Restart(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class StopConfig(Record):
+class StopConfig(Model):
     """How it is stopped: `signal` first, then a kill after `timeout` (seconds or a Go duration, at most 300 s)."""
 
     timeout: Duration | None = field(default=None, converter=duration)
@@ -75,7 +75,7 @@ class StopConfig(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ContainerDependency(Record):
+class ContainerDependency(Model):
     """A container to wait for until it is `started`, `healthy` or `exited_successfully` (`condition`)."""
 
     name: str | None = None
@@ -83,7 +83,7 @@ class ContainerDependency(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class HTTPHealthcheck(Record):
+class HTTPHealthcheck(Model):
     """A request over `scheme` http or https that must be answered well."""
 
     port: int | None = None
@@ -96,21 +96,21 @@ class HTTPHealthcheck(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class TCPHealthcheck(Record):
+class TCPHealthcheck(Model):
     """A port that must accept a connection."""
 
     port: int | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ExecHealthcheck(Record):
+class ExecHealthcheck(Model):
     """A command that must end with 0."""
 
     command: Sequence[str] | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ContainerHealthcheck(Record):
+class ContainerHealthcheck(Model):
     """A check of one container: exactly one of `http`, `tcp` and `exec`.
 
     `interval`, `timeout` and `grace_period` are whole seconds here, unlike a service's. `kind` is `readiness` or
@@ -131,7 +131,7 @@ class ContainerHealthcheck(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ContainerMount(Record):
+class ContainerMount(Model):
     """One of the config's `volumes`, by `name`, seen by a container at `path`."""
 
     name: str | None = None
@@ -139,7 +139,7 @@ class ContainerMount(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Container(Record):
+class Container(Model):
     """One of several containers of a machine; it gets only the app secrets it lists.
 
     The values of `env` stay out of the repr. docs: machines/guides-examples/multi-container-machines
@@ -163,7 +163,7 @@ class Container(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class TempDir(Record):
+class TempDir(Model):
     """A directory that lives as long as the machine runs, on `disk` or in `memory` (`storage_type`)."""
 
     storage_type: str | None = None
@@ -171,7 +171,7 @@ class TempDir(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ContainerVolume(Record):
+class ContainerVolume(Model):
     """A directory that containers mount by `name`: a `temp_dir`, or the content of an `image`."""
 
     name: str | None = None

@@ -12,7 +12,7 @@ from attrs import field, fields, frozen
 
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import digest_of, without_digest
-from flyasync.models.model import Kept, Record
+from flyasync.models.model import Kept, Model
 from flyasync.models.redaction import is_secret
 from flyasync.models.types import Autostop, Duration
 
@@ -110,7 +110,7 @@ def _flat(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _normal(value: Any) -> Any:
     """Reduce a value to what counts in it: dicts, lists and leaves, without what is empty."""
-    if isinstance(value, Record):
+    if isinstance(value, Model):
         return _normal_record(value)
     if isinstance(value, Mapping):
         return _filled({key: _normal(item) for key, item in value.items()})
@@ -119,7 +119,7 @@ def _normal(value: Any) -> Any:
     return value
 
 
-def _normal_record(record: Record) -> dict[str, Any]:
+def _normal_record(record: Model) -> dict[str, Any]:
     known = {one.name: _normal(getattr(record, one.name)) for one in fields(type(record)) if one.name != "extra"}
     # An empty text stands for nothing in a field; as a value of `env`, say, it is a value.
     known = {name: value for name, value in known.items() if value != ""}

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Self
 from attrs import frozen
 
 from flyasync.errors import InvalidInput
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 
 
 class Preset(NamedTuple):
@@ -43,7 +43,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Guest(Record):
+class Guest(Model):
     """The CPUs and memory of a machine.
 
     `cpu_kind` is `shared` or `performance`. `cpus` is 1, 2, 4, 6 or 8, and for performance also 10, 12, 14, 16, 32,

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class IPPair(Record):
+class IPPair(Model):
     """The two addresses that an app calls out from."""
 
     v4: str | None = None
@@ -17,7 +17,7 @@ class IPPair(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class IPAssignment(Record):
+class IPAssignment(Model):
     """An address of an app.
 
     `shared` ones serve many apps; `egress` ones are for calling out, and come as an `ip_pair` when they are made.
@@ -34,7 +34,7 @@ class IPAssignment(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class IPAssignmentList(Record):
+class IPAssignmentList(Model):
     """The addresses of an app, as one answer."""
 
     ips: Sequence[IPAssignment] | None = None

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MachineLease(Record):
+class MachineLease(Model):
     """Who holds a machine's lease, without the nonce; `expires_at` is in unix seconds."""
 
     owner: str | None = None

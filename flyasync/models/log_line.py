@@ -4,12 +4,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class LogLine(Record):
+class LogLine(Model):
     """One line of an app's log; `instance` is the id of the machine it is from, `meta` free JSON about it."""
 
     id: str | None = None

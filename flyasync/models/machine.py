@@ -9,7 +9,7 @@ from attrs import field, frozen
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import at_digest
 from flyasync.models.lease import MachineLease
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 TRANSIENT_STATES: Final = frozenset({
@@ -29,7 +29,7 @@ _FAKE_CHECKS: Final = "bg_deployments_compat"
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ImageRef(Record):
+class ImageRef(Model):
     """The image a machine runs, resolved."""
 
     registry: str | None = None
@@ -40,7 +40,7 @@ class ImageRef(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CheckStatus(Record):
+class CheckStatus(Model):
     """How one check stands: `passing`, `warning` or `critical`.
 
     A service's check is named `servicecheck-<number>-<type>-<port>`, one of the config by its key.
@@ -53,7 +53,7 @@ class CheckStatus(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ContainerStatus(Record):
+class ContainerStatus(Model):
     """How one container of a machine stands."""
 
     name: str | None = None
@@ -76,7 +76,7 @@ class ExitEvent:
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MachineEvent(Record):
+class MachineEvent(Model):
     """Something that happened to a machine; `timestamp` is in milliseconds.
 
     `type` is such as `launch`, `start`, `exit`, `update`; `status` the state it led to; `source` is `user`, `flyd` or
@@ -106,7 +106,7 @@ class MachineEvent(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Machine(Record):
+class Machine(Model):
     """A machine as the API last saw it.
 
     `id` lasts as long as the machine; `instance_id` names its present version, as `version` does in newer answers.
@@ -213,7 +213,7 @@ class Machine(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class OrgMachine(Record):
+class OrgMachine(Model):
     """A machine as the list of its whole organization shows it, which lags behind.
 
     Of `config` there are only the guest, the image and the metadata: not fit to update or to make a machine with.
@@ -232,7 +232,7 @@ class OrgMachine(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class OrgMachinePage(Record):
+class OrgMachinePage(Model):
     """A page of an organization's machines; there is another one while `next_cursor` is set.
 
     Regions in `error_regions` could not be read: that a machine there is missing here means nothing.

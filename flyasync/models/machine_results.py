@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from attrs import field, frozen
 
 from flyasync.models.config import MachineConfig
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class StartResult(Record):
+class StartResult(Model):
     """The answer to a start; `previous_state` is the state it was started from, `status` may be `error`."""
 
     previous_state: str | None = None
@@ -20,7 +20,7 @@ class StartResult(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class WaitResult(Record):
+class WaitResult(Model):
     """The answer to a wait that succeeded; give `event_id` to the next wait to miss nothing in between."""
 
     ok: bool | None = None
@@ -30,7 +30,7 @@ class WaitResult(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MachineVersion(Record):
+class MachineVersion(Model):
     """A version that a machine has or had, with the config it was asked for."""
 
     version: str
@@ -38,7 +38,7 @@ class MachineVersion(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ExecResult(Record):
+class ExecResult(Model):
     """What a command run in a machine said and how it ended; a failing one is an answer, not an error.
 
     `stdout` and `stderr` may hold anything, secrets too, so the repr leaves them out.
@@ -56,7 +56,7 @@ class ExecResult(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ListenSocket(Record):
+class ListenSocket(Model):
     """A socket that a process listens on, such as `tcp` at `[::]:8080`."""
 
     proto: str | None = None
@@ -64,7 +64,7 @@ class ListenSocket(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ProcessStat(Record):
+class ProcessStat(Model):
     """A process of a running machine, as `ps` shows it."""
 
     pid: int | None = None
@@ -78,7 +78,7 @@ class ProcessStat(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Memory(Record):
+class Memory(Model):
     """A running machine's memory limit and what is free of it, in megabytes."""
 
     limit_mb: int | None = None
@@ -86,14 +86,14 @@ class Memory(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ReclaimedMemory(Record):
+class ReclaimedMemory(Model):
     """How much memory a running machine gave back, in megabytes."""
 
     actual_mb: int | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MetadataValue(Record):
+class MetadataValue(Model):
     """One value of a machine's metadata."""
 
     value: str | None = None

@@ -27,7 +27,7 @@ class Kept(dict[str, Any]):
 
 @final
 class _Nothing(dict[str, Any]):
-    """An empty dict that stays so: all records without unknown keys share the one there is."""
+    """An empty dict that stays so: all models without unknown keys share the one there is."""
 
     __slots__ = ()
 
@@ -42,11 +42,11 @@ class _Nothing(dict[str, Any]):
 
 
 NOTHING_KEPT: Final = _Nothing()
-"""What a record keeps that was told nothing unknown; a dict for each would take a fifth of the memory."""
+"""The `extra` of every model without unknown keys; a dict for each would take a fifth of the memory."""
 
 
 @frozen(kw_only=True, repr=False)
-class Record:
+class Model:
     """A value of the API: immutable, unset where None, with unknown keys kept in `extra`.
 
     `extra` survives `attrs.evolve`, is sent along with the known keys, and takes no part in equality. What is None
@@ -69,7 +69,7 @@ def _shown(attribute: "Attribute[Any]", value: Any) -> str:
 
 def unknown_in(value: Any) -> Iterator[str]:
     """Yield the places inside a value, such as `.guest.novel`, of keys that no model knows; nulls say nothing."""
-    if isinstance(value, Record):
+    if isinstance(value, Model):
         yield from (f".{key}" for key, inside in value.extra.items() if inside is not None)
         for one in fields(type(value)):
             if one.name != "extra":
@@ -79,7 +79,7 @@ def unknown_in(value: Any) -> Iterator[str]:
             yield from (f"[{number}]{inside}" for inside in unknown_in(item))
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from (f".{name}{inside}" for inside in unknown_in(item) if isinstance(item, Record))
+            yield from (f".{name}{inside}" for inside in unknown_in(item) if isinstance(item, Model))
 
 
 def names_only(values: Mapping[str, Any] | None) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from attrs import field, frozen
 
 from flyasync.models.app import Organization
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresEndpoint(Record):
+class PostgresEndpoint(Model):
     """Where to connect to; reachable on the organization's private network only."""
 
     host: str | None = None
@@ -18,7 +18,7 @@ class PostgresEndpoint(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresNodeEndpoints(Record):
+class PostgresNodeEndpoints(Model):
     """The ways to one node: `direct`, or through the `pooler`."""
 
     direct: PostgresEndpoint | None = None
@@ -26,21 +26,21 @@ class PostgresNodeEndpoints(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresClusterEndpoints(Record):
+class PostgresClusterEndpoints(Model):
     """The ways into a cluster."""
 
     primary: PostgresNodeEndpoints | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresAttachedApp(Record):
+class PostgresAttachedApp(Model):
     """An app that a cluster is attached to."""
 
     name: str | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresCluster(Record):
+class PostgresCluster(Model):
     """A managed Postgres cluster; sizes are in gigabytes, memory in megabytes.
 
     `status` is `ready` when it can be used; `failed` and `error` do not mend by themselves. A list leaves out the
@@ -72,7 +72,7 @@ class PostgresCluster(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresAttachment(Record):
+class PostgresAttachment(Model):
     """That an app has a cluster."""
 
     app_name: str | None = None
@@ -81,7 +81,7 @@ class PostgresAttachment(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresBackup(Record):
+class PostgresBackup(Model):
     """A backup of a cluster; restore it by its `id`."""
 
     id: str | None = None
@@ -93,14 +93,14 @@ class PostgresBackup(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresDatabase(Record):
+class PostgresDatabase(Model):
     """A database of a cluster."""
 
     name: str | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresInstalledExtension(Record):
+class PostgresInstalledExtension(Model):
     """The version of an extension that a database has, and the schema it is in."""
 
     version: str | None = None
@@ -108,7 +108,7 @@ class PostgresInstalledExtension(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresExtension(Record):
+class PostgresExtension(Model):
     """An extension that a database can have; `installed` is set when it does."""
 
     name: str | None = None
@@ -119,7 +119,7 @@ class PostgresExtension(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresUser(Record):
+class PostgresUser(Model):
     """A user of a cluster; `role` is such as `schema_admin`, `writer` or `reader`."""
 
     username: str | None = None
@@ -127,7 +127,7 @@ class PostgresUser(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class PostgresCredentials(Record):
+class PostgresCredentials(Model):
     """A user's name and password; the password stays out of the repr."""
 
     username: str | None = None

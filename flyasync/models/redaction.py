@@ -9,7 +9,7 @@ from typing import Any, Final, get_args, get_origin
 from attrs import fields_dict
 
 from flyasync.models.config import MachineConfig
-from flyasync.models.model import Record
+from flyasync.models.model import Model
 
 HIDDEN: Final = "a value that may be secret"
 
@@ -161,9 +161,9 @@ def _kinds_inside(kind: Any, step: str | int) -> Iterator[Any]:
             yield get_args(option)[1]
         elif origin is Sequence and isinstance(step, int):
             yield get_args(option)[0]
-        elif isinstance(option, type) and issubclass(option, Record) and step in _fields(option):
+        elif isinstance(option, type) and issubclass(option, Model) and step in _fields(option):
             yield _fields(option)[str(step)].type
 
 
-def _fields(kind: type[Record]) -> dict[str, Any]:
+def _fields(kind: type[Model]) -> dict[str, Any]:
     return {name: one for name, one in fields_dict(kind).items() if name != "extra"}

@@ -6,13 +6,13 @@ from typing import Final
 
 from attrs import frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 
 _EARTH_RADIUS_KM: Final = 6371.0
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Region(Record):
+class Region(Model):
     """A region, by its three-letter `code`; `latitude` and `longitude` are in degrees.
 
     `capacity` is the room in machines of the least size, for tokens that may see it. A `deprecated` region may still
@@ -32,7 +32,7 @@ class Region(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Regions(Record):
+class Regions(Model):
     """All regions, and the code of the one `nearest` to whoever asked."""
 
     regions: Sequence[Region]
@@ -40,7 +40,7 @@ class Regions(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Placement(Record):
+class Placement(Model):
     """How many machines a region would take, in a simulation that reserves nothing."""
 
     region: str
@@ -49,7 +49,7 @@ class Placement(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Placements(Record):
+class Placements(Model):
     """Where machines would be placed; a region without room is not among them."""
 
     regions: Sequence[Placement]

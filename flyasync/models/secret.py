@@ -6,12 +6,12 @@ from hashlib import sha256
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Secret(Record):
+class Secret(Model):
     """A secret by its name; `digest` tells one value from another without showing it.
 
     `value` comes only when asked for, and stays out of the repr. `version` comes from setting it, and belongs to all
@@ -27,14 +27,14 @@ class Secret(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class SecretList(Record):
+class SecretList(Model):
     """The secrets of an app, as one answer."""
 
     secrets: Sequence[Secret] | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class SecretsUpdate(Record):
+class SecretsUpdate(Model):
     """What became of an app's secrets; a machine started with `min_secrets_version=version` sees all of it."""
 
     secrets: Sequence[Secret] | None = None

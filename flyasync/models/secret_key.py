@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class SecretKey(Record):
+class SecretKey(Model):
     """A secret key by its name and `type`; `public_key` is its public half in base64, where it has one.
 
     `type` is such as `hs256`, `es256`, `xaes256gcm` or `nacl_box`. `version` comes from setting or deleting it.
@@ -24,14 +24,14 @@ class SecretKey(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class SecretKeyList(Record):
+class SecretKeyList(Model):
     """The secret keys of an app, as one answer."""
 
     secret_keys: Sequence[SecretKey] | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class KeyWork(Record):
+class KeyWork(Model):
     """What a secret key made of the bytes it was given, in base64, each kind of work under its own name."""
 
     ciphertext: str | None = field(default=None, repr=False)

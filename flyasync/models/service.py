@@ -5,12 +5,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Autostop, Duration, autostop, duration
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class HTTPHeader(Record):
+class HTTPHeader(Model):
     """A header that a check sends; its values stay out of the repr, for they may hold a token."""
 
     name: str | None = None
@@ -18,7 +18,7 @@ class HTTPHeader(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Check(Record):
+class Check(Model):
     """A question asked of the machine again and again, by `tcp` or `http`.
 
     In a service it decides whether the proxy sends traffic; at the top of a config (which needs `port`) it only
@@ -42,7 +42,7 @@ class Check(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class TLSOptions(Record):
+class TLSOptions(Model):
     """How the proxy speaks TLS on a port: protocols in `alpn`, and `versions` such as `TLSv1.3`."""
 
     alpn: Sequence[str] | None = None
@@ -51,7 +51,7 @@ class TLSOptions(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ReplayCache(Record):
+class ReplayCache(Model):
     """How long the proxy remembers a replay; `ttl_seconds` is at least 10, `type` is `cookie` or `header`."""
 
     path_prefix: str | None = None
@@ -62,7 +62,7 @@ class ReplayCache(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class HTTPResponseOptions(Record):
+class HTTPResponseOptions(Model):
     """Headers the proxy adds to answers: a text, a list of texts, or false to take one away."""
 
     headers: Mapping[str, Any] | None = None
@@ -70,7 +70,7 @@ class HTTPResponseOptions(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class HTTPOptions(Record):
+class HTTPOptions(Model):
     """How the proxy speaks HTTP on a port; both timeouts are whole seconds."""
 
     compress: bool | None = None
@@ -82,14 +82,14 @@ class HTTPOptions(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ProxyProtoOptions(Record):
+class ProxyProtoOptions(Model):
     """The PROXY protocol's `version`: `"2"` for the binary one."""
 
     version: str | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Port(Record):
+class Port(Model):
     """A public port: `port`, or the range from `start_port` to `end_port`.
 
     `handlers` are `http`, `tls`, `pg_tls`, `proxy_proto`; none means raw TCP, and UDP takes none. `force_https` needs
@@ -107,7 +107,7 @@ class Port(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Concurrency(Record):
+class Concurrency(Model):
     """How much one machine takes, counted in `connections` or `requests` (`type`).
 
     Above `soft_limit` the proxy prefers other machines; above `hard_limit` it sends nothing.
@@ -119,7 +119,7 @@ class Concurrency(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Service(Record):
+class Service(Model):
     """Traffic from public ports to one `internal_port`, over `tcp` or `udp`.
 
     `autostop` is `off`, `stop` or `suspend`, and needs `autostart`, or stopped machines never come back.

@@ -5,11 +5,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class TokenInfo(Record):
+class TokenInfo(Model):
     """A token in use: whose it is, and what it is bound to; never the token itself."""
 
     token_id: str | None = None
@@ -22,14 +22,14 @@ class TokenInfo(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class TokenInfoList(Record):
+class TokenInfoList(Model):
     """The tokens of one Authorization header."""
 
     tokens: Sequence[TokenInfo] | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class MacaroonNonce(Record):
+class MacaroonNonce(Model):
     """What makes a macaroon unlike any other; its bytes come as base64, or as numbers."""
 
     kid: Any = field(default=None, repr=False)
@@ -38,14 +38,14 @@ class MacaroonNonce(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class CaveatSet(Record):
+class CaveatSet(Model):
     """What narrows a macaroon, as free JSON."""
 
     caveats: Sequence[Any] | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class VerifiedToken(Record):
+class VerifiedToken(Model):
     """A token that was found good; `header` and `permission_token` are secret, and stay out of the repr."""
 
     header: str | None = field(default=None, repr=False)
@@ -55,7 +55,7 @@ class VerifiedToken(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class TokenAccess(Record):
+class TokenAccess(Model):
     """What somebody wants to do: the `action`, and to what.
 
     `action` is made of the letters `r`, `w`, `c`, `d` and `C` (control), or a number with a bit for each.
@@ -76,7 +76,7 @@ class TokenAccess(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class GrantedAccess(Record):
+class GrantedAccess(Model):
     """The access that was granted, with the API's own numbers for the organization and the app.
 
     What the API spells otherwise than in lower case (`sourceApp`, `sourceMachine`) is in `extra`.
@@ -97,7 +97,7 @@ class GrantedAccess(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Authorization(Record):
+class Authorization(Model):
     """The answer to asking what a token may do."""
 
     access: GrantedAccess | None = None
@@ -105,7 +105,7 @@ class Authorization(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class DeployToken(Record):
+class DeployToken(Model):
     """A new token, with its scheme before it as it belongs in an Authorization header; it stays out of the repr."""
 
     token: str = field(repr=False)

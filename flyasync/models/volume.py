@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from flyasync.models.model import Record, settled
+from flyasync.models.model import Model, settled
 from flyasync.models.types import Timestamp, timestamp
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class Volume(Record):
+class Volume(Model):
     """A volume; sizes are in gigabytes, `snapshot_retention` in days.
 
     It lies on one host of one `zone`, and a machine that mounts it must run there. Names need not be unique.
@@ -55,7 +55,7 @@ class Volume(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class ExtendedVolume(Record):
+class ExtendedVolume(Model):
     """The answer to extending a volume; with `needs_restart` its machine sees the new room after a restart only."""
 
     volume: Volume
@@ -63,7 +63,7 @@ class ExtendedVolume(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class OrgVolumePage(Record):
+class OrgVolumePage(Model):
     """A page of an organization's volumes; there is another one while `next_cursor` is set.
 
     Regions in `error_regions` could not be read: that a volume there is missing here means nothing.
@@ -82,7 +82,7 @@ class OrgVolumePage(Record):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
-class VolumeSnapshot(Record):
+class VolumeSnapshot(Model):
     """A snapshot of a volume; sizes are in bytes, `status` is `pending`, then `created`."""
 
     id: str

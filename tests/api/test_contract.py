@@ -26,7 +26,7 @@ from flyasync.api.secrets import Secrets
 from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.models.json.codec import structure, unstructure
-from flyasync.models.model import Record
+from flyasync.models.model import Model
 from flyasync.transport.ratelimit.rates import OPERATIONS as LIMITED
 from flyasync.transport.request import Request
 from flyasync.transport.retries import RetryPolicy
@@ -98,7 +98,7 @@ def written(result: Any) -> Any:
         return [written(one) for one in result]
     if isinstance(result, bytes):
         return b64encode(result).decode()
-    return unstructure(result) if isinstance(result, Record) else result
+    return unstructure(result) if isinstance(result, Model) else result
 
 
 def typical(name: str) -> Any:

@@ -11,7 +11,7 @@ from benchmarks.decoding_rivals import model_like
 from benchmarks.table import Table
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
-from flyasync.models.model import Record
+from flyasync.models.model import Model
 
 IGNORE, ALLOW, MSGSPEC = "pydantic, extra=ignore", "pydantic, extra=allow", "msgspec, our classes"
 
@@ -56,9 +56,9 @@ def test_documents_hold_what_they_say() -> None:
     assert len(set(map(str, machines))) == 5
 
 
-def records(value: object) -> list[Record]:
+def records(value: object) -> list[Model]:
     """Every record in another, at every depth."""
-    if isinstance(value, Record):
+    if isinstance(value, Model):
         parts = [getattr(value, one.name) for one in attrs.fields(type(value)) if one.name != "extra"]
         return [value, *(record for part in parts for record in records(part))]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()

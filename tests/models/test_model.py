@@ -14,7 +14,7 @@ from flyasync.models.guest import Guest
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.lease import Lease
 from flyasync.models.machine import Machine, MachineEvent
-from flyasync.models.model import NOTHING_KEPT, Record
+from flyasync.models.model import NOTHING_KEPT, Model
 from flyasync.models.service import Check, HTTPHeader, Port, Service
 
 SECRET = "hunter2-hunter2"
@@ -61,7 +61,7 @@ def test_the_repr_shows_what_is_set() -> None:
     ],
     ids=repr,
 )
-def test_secrets_never_show(holder: Record) -> None:
+def test_secrets_never_show(holder: Model) -> None:
     assert SECRET not in repr(holder)
     assert SECRET not in str(holder)
     assert SECRET in str(unstructure(holder))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flyasync.models.json.codec import structure
-from flyasync.models.model import Record
+from flyasync.models.model import Model
 from flyasync.models.postgres import PostgresCredentials
 from flyasync.models.secret import Secret, SecretsUpdate, fingerprint
 from flyasync.models.secret_key import KeyWork
@@ -28,7 +28,7 @@ TOKEN = {"header": S, "permission_token": S, "nonce": {"kid": S, "rnd": [1]}, "c
         (PostgresCredentials, {"username": "ada", "password": S}),
     ],
 )
-def test_secrets_stay_out_of_the_repr_however_they_are_spelled(kind: type[Record], answer: Any) -> None:
+def test_secrets_stay_out_of_the_repr_however_they_are_spelled(kind: type[Model], answer: Any) -> None:
     model = structure(answer, kind)
     assert S not in repr(model)
     assert S not in f"{model}"

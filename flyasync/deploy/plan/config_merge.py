@@ -25,7 +25,7 @@ from flyasync.models.container import Container, ContainerHealthcheck, Container
 from flyasync.models.diff import Change, differences
 from flyasync.models.image import runs
 from flyasync.models.machine import Machine
-from flyasync.models.model import Kept, Record
+from flyasync.models.model import Kept, Model
 from flyasync.models.service import Port, Service
 
 FINGERPRINT = "flyasync_config"
@@ -55,7 +55,7 @@ SECRET_CHANGES = ("secrets", "secrets version")
 _OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, SECRETS, SECRETS_VERSION})
 _OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE})
 
-_EXCLUSIVE: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
+_EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {
     MachineConfig: (("guest", "size"),),
     File: (("raw_value", "secret_name", "image_config"),),
     ContainerHealthcheck: (("http", "tcp", "exec"),),
@@ -168,7 +168,7 @@ class _Merging:
     is_same: bool
     names: set[str] = Factory(set)
 
-    def record(self, old: Any, new: Record, at: str) -> Any:
+    def record(self, old: Any, new: Model, at: str) -> Any:
         """Merge two records by their fields."""
         names = [one.name for one in fields(type(new)) if one.name != "extra"]
         made = {name: self._value(getattr(old, name), getattr(new, name), f"{at}{name}") for name in names}
@@ -180,7 +180,7 @@ class _Merging:
     def _value(self, old: Any, new: Any, at: str) -> Any:
         if new is None:
             return self._unstated(old, at)
-        if isinstance(new, Record):
+        if isinstance(new, Model):
             return self.record(old if type(old) is type(new) else type(new)(), new, f"{at}.")
         if isinstance(new, Mapping):
             return self._items(dict(old or {}), dict(new), at)
@@ -196,9 +196,9 @@ class _Merging:
         """Merge items by their keys; one that others made is theirs, also when some of it is stated here."""
         kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}.{key}")}
         for key, item in new.items():
-            if not isinstance(item, Record) or key not in old or self._is_ours(f"{at}.{key}"):
+            if not isinstance(item, Model) or key not in old or self._is_ours(f"{at}.{key}"):
                 self.names.add(f"{at}.{key}")
-            kept[key] = self._value(old.get(key), item, f"{at}.{key}") if isinstance(item, Record) else item
+            kept[key] = self._value(old.get(key), item, f"{at}.{key}") if isinstance(item, Model) else item
         return kept
 
     def _pairwise(self, old: Any, new: Any) -> Any:
@@ -217,7 +217,7 @@ class _Merging:
             return None
         if self.is_same or not self.before:
             return old
-        if isinstance(old, Record):
+        if isinstance(old, Model):
             names = [one.name for one in fields(type(old)) if one.name != "extra"]
             made = {name: self._unstated(getattr(old, name), f"{at}.{name}") for name in names}
             extra = self._extra(old.extra, {}, f"{at}.")
@@ -346,7 +346,7 @@ def overlaid(current: MachineConfig, wanted: MachineConfig) -> MachineConfig:
 def _over(current: Any, wanted: Any) -> Any:
     if wanted is None:
         return current
-    if isinstance(wanted, Record) and type(current) is type(wanted):
+    if isinstance(wanted, Model) and type(current) is type(wanted):
         names = [one.name for one in fields(type(wanted)) if one.name != "extra"]
         extra = _joined(current.extra, current.extra, wanted.extra) if wanted.extra else current.extra
         values = {name: _over(getattr(current, name), getattr(wanted, name)) for name in names}
@@ -366,7 +366,7 @@ def _joined(old: Mapping[str, Any], kept: Mapping[str, Any], new: Mapping[str, A
 def _are_alike(old: Any, new: Any) -> bool:
     """Whether two items of lists without keys are about the same thing."""
     return (
-        isinstance(new, Record) and type(old) is type(new) and getattr(old, "type", None) == getattr(new, "type", None)
+        isinstance(new, Model) and type(old) is type(new) and getattr(old, "type", None) == getattr(new, "type", None)
     )
 
 

@@ -10,7 +10,7 @@ from attrs import evolve, fields
 from flyasync.errors import InvalidInput
 from flyasync.models.json.codec import Mismatch, structure
 from flyasync.models.lint.finding import Finding, warning
-from flyasync.models.model import NOTHING_KEPT, Record, unknown_in
+from flyasync.models.model import NOTHING_KEPT, Model, unknown_in
 from flyasync.models.types import Duration
 
 T = TypeVar("T")
@@ -208,7 +208,7 @@ def _says_nothing(value: Any) -> bool:
 
 def _known(value: Any) -> Any:
     """Return the value without what no model knows."""
-    if isinstance(value, Record):
+    if isinstance(value, Model):
         inside = {one.name: _known(getattr(value, one.name)) for one in fields(type(value)) if one.name != "extra"}
         return evolve(value, **inside, extra=NOTHING_KEPT)
     return tuple(map(_known, value)) if isinstance(value, tuple) else value

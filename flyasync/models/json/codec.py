@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from flyasync.models.json.fast_reader import Read, quick_reader
 from flyasync.models.json.field_types import is_leaf, is_list, is_map, is_optional, named, types_of, unless_null
-from flyasync.models.model import Kept, Record
+from flyasync.models.model import Kept, Model
 from flyasync.models.types import Autostop, Duration, Timestamp
 
 T = TypeVar("T")
@@ -64,19 +64,19 @@ def unstructure(model: Any) -> Any:
 
 
 def _is_record(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Record)
+    return isinstance(kind, type) and issubclass(kind, Model)
 
 
-def _read_record(kind: type[Record], converter: Converter) -> Read:
+def _read_record(kind: type[Model], converter: Converter) -> Read:
     # Seldom needed, and dear to make: it is made when it is.
     careful = cache(lambda: _read_carefully(kind, converter))
     return quick_reader(kind, converter.get_structure_hook, lambda data, _: careful()(data, kind))
 
 
-def _read_carefully(kind: type[Record], converter: Converter) -> Read:
+def _read_carefully(kind: type[Model], converter: Converter) -> Read:
     known = frozenset(one.name for one in fields(kind)) - {"extra"}
     base = make_dict_structure_fn(kind, converter, extra=override(omit=True))
-    keep = Record.extra.__set__  # type: ignore[attr-defined]  # a slot's own door into a frozen value
+    keep = Model.extra.__set__  # type: ignore[attr-defined]  # a slot's own door into a frozen value
 
     def read(data: Any, _: Any) -> Any:
         if type(data) is not dict:
@@ -96,7 +96,7 @@ def _read_carefully(kind: type[Record], converter: Converter) -> Read:
     return read
 
 
-def _read_null(kind: type[Record], data: Any) -> Record:
+def _read_null(kind: type[Model], data: Any) -> Model:
     if data is None and all(one.default is not NOTHING for one in fields(kind)):
         return kind(extra=Kept(was_null=True))
     raise _mismatch("an object", data, secret=True)
@@ -110,10 +110,10 @@ def _first(error: ClassValidationError) -> Exception:
     return cause.under(step) if isinstance(cause, Mismatch) else cause
 
 
-def _write_record(kind: type[Record], converter: Converter) -> Write:
+def _write_record(kind: type[Model], converter: Converter) -> Write:
     base = make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, extra=override(omit=True))
 
-    def write(record: Record) -> Any:
+    def write(record: Model) -> Any:
         data = base(record)
         return _with_kept(data, record.extra) if record.extra or isinstance(record.extra, Kept) else data
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import Attribute, fields
 
 from flyasync.models.json.field_types import is_leaf, is_optional, types_of, unless_null
-from flyasync.models.model import NOTHING_KEPT, Record
+from flyasync.models.model import NOTHING_KEPT, Model
 
 Read = Callable[[Any, Any], Any]
 
@@ -52,7 +52,7 @@ class Unfit(ValueError):
     """What a quick reader leaves to a careful one; nobody else sees it."""
 
 
-def quick_reader(kind: type[Record], reader_of: Callable[[Any], Read], carefully: Read) -> Read:
+def quick_reader(kind: type[Model], reader_of: Callable[[Any], Read], carefully: Read) -> Read:
     """Write a reader of JSON objects for a kind of record, which has no more to check than the types of its fields.
 
     `reader_of` gives the readers of what is no leaf; `carefully` reads what this one does not.
@@ -75,7 +75,7 @@ def quick_reader(kind: type[Record], reader_of: Callable[[Any], Read], carefully
     return read
 
 
-def _opened(kind: type[Record]) -> type[Record]:
+def _opened(kind: type[Model]) -> type[Model]:
     """Give a frozen class's twin that takes plain assignments; giving its value the class itself closes it."""
     usual = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     return type(kind.__name__, (kind,), {"__slots__": (), **usual})

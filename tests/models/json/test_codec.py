@@ -30,7 +30,7 @@ from flyasync.models.machine_results import (
     StartResult,
     WaitResult,
 )
-from flyasync.models.model import Record
+from flyasync.models.model import Model
 from flyasync.models.postgres import (
     PostgresAttachment,
     PostgresBackup,
@@ -47,7 +47,7 @@ from flyasync.models.token import Authorization, DeployToken, TokenAccess, Token
 from flyasync.models.types import Autostop, Duration, Timestamp
 from flyasync.models.volume import ExtendedVolume, OrgVolumePage, Volume, VolumeSnapshot
 
-MODELS: list[type[Record]] = [
+MODELS: list[type[Model]] = [
     MachineConfig, Machine, Lease, Volume, ExtendedVolume, VolumeSnapshot, App, AppList, Regions, Placements,
     MachineVersion, StartResult, WaitResult, ExecResult, ProcessStat, Memory, ReclaimedMemory, MetadataValue,
     OrgMachinePage, OrgVolumePage, Secret, SecretList, SecretsUpdate, SecretKeyList, KeyWork, Certificate,
@@ -90,7 +90,7 @@ def nullable(kind: Any) -> bool:
     return attrs.has(kind) and all(one.default is not attrs.NOTHING for one in attrs.fields(kind))
 
 
-def objects(kind: type[Record]) -> st.SearchStrategy[dict[str, Any]]:
+def objects(kind: type[Model]) -> st.SearchStrategy[dict[str, Any]]:
     fields = [one for one in attrs.fields(kind) if one.name != "extra"]
     required = {one.name: written(one.type) for one in fields if one.default is attrs.NOTHING}
     optional = {one.name: written(one.type) for one in fields if one.name not in required}
@@ -101,7 +101,7 @@ def objects(kind: type[Record]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_what_is_read_is_written_back(kind: type[Record]) -> None:
+def test_what_is_read_is_written_back(kind: type[Model]) -> None:
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(objects(kind))
     def check(data: dict[str, Any]) -> None:
@@ -204,7 +204,7 @@ def test_a_key_in_two_cases_keeps_both() -> None:
         (MachineConfig(env={}, checks={"up": Check(port=80)}), {"env": {}, "checks": {"up": {"port": 80}}}),
     ],
 )
-def test_only_what_is_set_is_sent(model: Record, data: dict[str, Any]) -> None:
+def test_only_what_is_set_is_sent(model: Model, data: dict[str, Any]) -> None:
     assert unstructure(model) == data
 
 

@@ -20,7 +20,7 @@ from flyasync.models.json import codec as convert
 from flyasync.models.json.codec import Mismatch, structure, unstructure
 from flyasync.models.json.fast_reader import Unfit, quick_reader
 from flyasync.models.machine import Machine
-from flyasync.models.model import NOTHING_KEPT, Kept, Record, settled
+from flyasync.models.model import NOTHING_KEPT, Kept, Model, settled
 from flyasync.models.region import Regions
 from tests.models.json.test_codec import CREATED, MODELS, objects
 
@@ -30,11 +30,11 @@ JUNK: list[Any] = [
 ]  # fmt: skip
 
 
-def kinds() -> Iterator[type[Record]]:
+def kinds() -> Iterator[type[Model]]:
     """Every kind of record that there is."""
     for module in pkgutil.iter_modules(models.__path__):
         for each in vars(import_module(f"flyasync.models.{module.name}")).values():
-            if isinstance(each, type) and issubclass(each, Record):
+            if isinstance(each, type) and issubclass(each, Model):
                 yield each
 
 
@@ -72,7 +72,7 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
 
 def whole(value: Any) -> Any:
     """A value with all that equality leaves out: types, order, spelling, and what is kept."""
-    if isinstance(value, Record):
+    if isinstance(value, Model):
         spelled, was_null = (
             (value.extra.spelled, value.extra.was_null) if isinstance(value.extra, Kept) else ({}, False)
         )
@@ -93,7 +93,7 @@ def outcome(converter: Any, data: Any, kind: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_quick_and_careful_readers_agree_on_right_and_on_wrong_documents(kind: type[Record]) -> None:
+def test_quick_and_careful_readers_agree_on_right_and_on_wrong_documents(kind: type[Model]) -> None:
     slow, listed = careful(), types.GenericAlias(list, kind)
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -110,7 +110,7 @@ def test_quick_and_careful_readers_agree_on_right_and_on_wrong_documents(kind: t
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_what_is_read_is_what_the_constructor_makes(kind: type[Record]) -> None:
+def test_what_is_read_is_what_the_constructor_makes(kind: type[Model]) -> None:
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(objects(kind))
     def check(data: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ def test_records_ask_for_no_more_than_the_types_of_their_fields() -> None:
 
 
 @attrs.frozen(kw_only=True, repr=False, field_transformer=settled)
-class Odd(Record):
+class Odd(Model):
     needed: str | None
     size: int | None = 5
     tags: Sequence[str] = ("a",)
