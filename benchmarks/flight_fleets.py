@@ -11,7 +11,7 @@ import aiohttp
 from attrs import Factory, evolve, frozen
 
 from flyasync import Check, DeployBuilder, Emulator
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 
 Json = dict[str, Any]
 
@@ -86,7 +86,7 @@ class Found:
     """A foreign fleet as it was before the deploy."""
 
     fleet: Fleet
-    before: Mapping[str, Machine]
+    before: Mapping[str, MachineRecord]
 
     def harmed(self, emulator: Emulator) -> Iterator[str]:
         """Name what is otherwise than a deploy may leave it, whether it succeeds or not."""
@@ -103,7 +103,7 @@ class Found:
             ):
                 yield f"{now.name}: {'; '.join(different)}"
 
-    def _original(self, id_: str, now: Machine) -> Json:
+    def _original(self, id_: str, now: MachineRecord) -> Json:
         """Return the config that a machine had, or its siblings, with what the deploy states if that has reached it."""
         before = self.before.get(id_)
         sibling = next(each for each in self.before.values() if is_member(each))
@@ -111,22 +111,22 @@ class Found:
         return _over(config, {**self.fleet.adds, "image": NEW}) if tag(now) == NEW and in_group(now) else config
 
 
-def in_group(machine: Machine) -> bool:
+def in_group(machine: MachineRecord) -> bool:
     """Whether a machine is of the group that is deployed."""
     return (machine.config.get("metadata") or {}).get("fly_process_group") == "app"
 
 
-def is_member(machine: Machine) -> bool:
+def is_member(machine: MachineRecord) -> bool:
     """Whether a machine counts among those that are desired."""
     return in_group(machine) and not _is_apart(machine.config)
 
 
-def is_asleep(machine: Machine) -> bool:
+def is_asleep(machine: MachineRecord) -> bool:
     """Whether a machine is stopped until the proxy starts it."""
     return machine.state == "stopped" and any(each.get("autostart") for each in machine.config.get("services") or ())
 
 
-def tag(machine: Machine) -> str:
+def tag(machine: MachineRecord) -> str:
     """Return the image of a machine without its digest."""
     return str(machine.config.get("image")).partition("@")[0]
 
@@ -135,7 +135,7 @@ def _is_apart(config: Json) -> bool:
     return bool(config.get("standbys") or config.get("schedule"))
 
 
-def _copy(machine: Machine) -> Machine:
+def _copy(machine: MachineRecord) -> MachineRecord:
     copied = machine.copy()
     copied.config = deepcopy(machine.config)
     return copied

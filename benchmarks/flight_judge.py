@@ -9,7 +9,7 @@ from attrs import Factory, define
 from benchmarks.flight_days import Day
 from benchmarks.flight_fleets import EACH, GONE, NEW, OLD, REGIONS, in_group, is_asleep, is_member, tag
 from flyasync import DeployReport, Emulator, FlyError, Phase, Result
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.world.machines import serves
 
 AWAY = {"rolling": 1, "canary": 1, "bluegreen": 0, "immediate": EACH}
@@ -28,7 +28,7 @@ class Watcher:
     as_desired_until: float = -math.inf
     seen_at: float = 0.0
 
-    def see(self, _: Machine | None = None) -> None:
+    def see(self, _: MachineRecord | None = None) -> None:
         """Count anew."""
         self.seen_at = self.emulator.world.clock
         serve = serving(self.emulator)
@@ -109,7 +109,7 @@ def _unnamed(emulator: Emulator, report: DeployReport) -> Iterator[str]:
         yield f"orphans: {orphans}"
     now = emulator.world.clock
     free = [each for each in emulator.world.volumes.values() if each.machine_id is None]
-    if loose := [each.id for each in free if each.course.state(now) == "created" and each.id not in named]:
+    if loose := [each.id for each in free if each.schedule.state(now) == "created" and each.id not in named]:
         yield f"volumes that are not named: {loose}"
 
 
@@ -119,11 +119,11 @@ def _is_as_desired(emulator: Emulator, count: int) -> bool:
     return has_new and up(emulator) == Counter(map(_home, _members(emulator))) == dict.fromkeys(REGIONS, count)
 
 
-def _alive(emulator: Emulator) -> list[Machine]:
+def _alive(emulator: Emulator) -> list[MachineRecord]:
     return [each for each in emulator.world.machines.values() if each.state not in GONE]
 
 
-def _members(emulator: Emulator) -> list[Machine]:
+def _members(emulator: Emulator) -> list[MachineRecord]:
     return [each for each in _alive(emulator) if is_member(each)]
 
 
@@ -137,5 +137,5 @@ def up(emulator: Emulator) -> Counter[str]:
     return serving(emulator) + Counter(_home(each) for each in _members(emulator) if is_asleep(each))
 
 
-def _home(machine: Machine) -> str:
+def _home(machine: MachineRecord) -> str:
     return str((machine.config.get("metadata") or {}).get("flyasync_region", machine.region))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyClient
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world.machines import serves
 from flyasync.models.image import without_digest
@@ -73,7 +73,7 @@ def _configs(emulator: Emulator) -> dict[str, Any]:
     return {each.name: _config(each) for each in emulator.world.machines.values() if not each.is_destroyed}
 
 
-def _config(machine: Machine) -> tuple[str, str, dict[str, Any], bool]:
+def _config(machine: MachineRecord) -> tuple[str, str, dict[str, Any], bool]:
     metadata = {key: value for key, value in machine.config["metadata"].items() if key not in OURS}
     return machine.id, machine.state, {**machine.config, "metadata": metadata}, machine.is_cordoned
 

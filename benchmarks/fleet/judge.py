@@ -8,7 +8,7 @@ from attrs import Factory, frozen
 from benchmarks.fleet.orders import VARIABLE, Asked
 from flyasync import Emulator
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.models.image import without_digest
 
 ONE_DEPLOY = 2
@@ -28,7 +28,7 @@ class Held:
     launch: str | None
 
     @classmethod
-    def of(cls, machine: Machine) -> "Held":
+    def of(cls, machine: MachineRecord) -> "Held":
         """Look at what counts."""
         config = machine.config
         return cls(

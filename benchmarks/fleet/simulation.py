@@ -147,11 +147,11 @@ class _Simulation:
 
     def _forget(self) -> None:
         """Count what the emulator was asked, and have it forget that."""
-        journal = self._emulator._opened().journal  # noqa: SLF001 - no user needs an emulator with a short memory
-        for (action, _), count in journal.counts.items():
+        log = self._emulator._opened().request_log  # noqa: SLF001 - no user needs an emulator with a short memory
+        for (action, _), count in log.counts.items():
             self.seen.requests[action] += count
-        self.seen.limited += sum(journal.limited.values())
-        for kept in (journal.counts, journal.limited, journal.entries):
+        self.seen.limited += sum(log.limited.values())
+        for kept in (log.counts, log.limited, log.entries):
             kept.clear()
 
     def _mark(self) -> Mark:

@@ -12,15 +12,15 @@ from aiohttp import web
 
 from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.processes import Output
-from flyasync.emulator.http.allowed_hosts import Sites
-from flyasync.emulator.http.middleware import Gate, Manners
-from flyasync.emulator.http.request_log import Entry
-from flyasync.emulator.http.routes.control import Control
+from flyasync.emulator.http.allowed_hosts import AllowedHosts
+from flyasync.emulator.http.middleware import ApiMiddleware, HttpOptions
+from flyasync.emulator.http.request_log import LoggedRequest
+from flyasync.emulator.http.routes.control import ControlRoutes
 from flyasync.emulator.http.routes.table import HANDLERS, application
 from flyasync.emulator.http.routes.wait import create_app, wait
-from flyasync.emulator.http.scheduler import Pulse
+from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.world import machines, timeline
-from flyasync.emulator.world.world import Watcher, World, demand_regions
+from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Emulator:
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
     ) -> None:
-        self._sites = Sites.of(host, allow_hosts)
+        self._allowed_hosts = AllowedHosts.of(host, allow_hosts)
         self._port = port
         self._capacity = dict(capacity or {})
         self._speed = _positive(speed)
@@ -97,17 +97,17 @@ class Emulator:
             linger=_range("linger", linger),
         )
         self._commands = dict(commands or {})
-        self._watchers: list[Watcher] = []
+        self._observers: list[ChangeObserver] = []
         self._epoch = epoch
         self._first_faults = tuple(faults)
-        self._manners = Manners(
+        self._options = HttpOptions(
             latency=_range("latency", latency), has_limits=limits, tells_retry_after=retry_after, seed=seed
         )
         demand_regions(self._capacity)
         self.faults = Faults(self._first_faults, seed=seed)
         self._runner: web.AppRunner | None = None
         self._config_dir: TemporaryDirectory[str] | None = None
-        self._gate: Gate | None = None
+        self._middleware: ApiMiddleware | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -122,13 +122,13 @@ class Emulator:
         """Serve a new world on the running loop; a second start without a stop raises RuntimeError."""
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
-        self._gate = gate = self._open()
-        control = Control(gate, self.set_capacity, self.set_host_status, self.push, self.reset)
-        app = application(gate, control, self._sites)
+        self._middleware = middleware = self._open()
+        control = ControlRoutes(middleware, self.set_capacity, self.set_host_status, self.push, self.reset)
+        app = application(middleware, control, self._allowed_hosts)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._sites.address, self._port, backlog=4096).start()
+            await web.TCPSite(runner, self._allowed_hosts.address, self._port, backlog=4096).start()
         except BaseException:
             await runner.cleanup()
             raise
@@ -142,17 +142,17 @@ class Emulator:
         if self._config_dir is not None:
             self._config_dir.cleanup()
             self._config_dir = None
-        gate = self._opened()
-        gate.pulse.stop()
-        await gate.drop_all()
+        middleware = self._opened()
+        middleware.scheduler.stop()
+        await middleware.drop_all()
         await runner.cleanup()
 
     def reset(self) -> None:
         """Begin again with an empty world, log and counts, and the capacity and faults given at first."""
-        gate = self._opened()
+        middleware = self._opened()
         self.faults.restart(self._first_faults)
-        gate.reset()
-        gate.pulse.replace(self._new_world())
+        middleware.reset()
+        middleware.scheduler.replace(self._new_world())
 
     def set_capacity(self, region: str, machines: int | None) -> None:
         """Let a region hold so many machines, None for any number; those already there stay."""
@@ -183,15 +183,15 @@ class Emulator:
             raise ValueError("image: a reference is required")
         return self._during(lambda: self.world.images.push(image))
 
-    def on_change(self, callback: Watcher) -> Callable[[], None]:
+    def on_change(self, callback: ChangeObserver) -> Callable[[], None]:
         """Call back with a machine's record whenever it changes in what decides who serves; give what ends that.
 
         That is its state, version, cordon or host status, and each time at which its checks turn. The call comes at
         that very moment, in the middle of the work: it must neither raise nor wait, and `serving` sees the moment. A
         machine that goes with its app is `destroyed`; a reset tells nothing, and callbacks stay.
         """
-        self._watchers.append(callback)
-        return partial(self._watchers.remove, callback)
+        self._observers.append(callback)
+        return partial(self._observers.remove, callback)
 
     def serving(self, app: str) -> Counter[str]:
         """Count the machines of an app that serve now, by region; an app that is not there has none.
@@ -208,7 +208,7 @@ class Emulator:
 
     def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
         """Write a line into an app's log, as one of its machines or as nobody; both must be there."""
-        world = self._opened().pulse.world
+        world = self._opened().scheduler.world
         machine = world.machine(app, machine_id) if machine_id else None
         self._during(lambda: world.log(app, message, level=level, machine=machine))
 
@@ -239,25 +239,25 @@ class Emulator:
         The identifier is the narrowest thing that the rate limit counts for: a machine's id, a volume's, the app's
         name, and for creating and listing apps the organization's.
         """
-        return Counter(self._opened().journal.counts)
+        return Counter(self._opened().request_log.counts)
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
         """Count the requests of each action and identifier that were told 429 by the published limits."""
-        return self._opened().journal.refused_by_limit()
+        return self._opened().request_log.refused_by_limit()
 
     @property
     def url(self) -> str:
         """The base URL while it runs, such as `http://127.0.0.1:43210`."""
         if self._runner is None:
             raise RuntimeError("the emulator is not running")
-        address = self._sites.local
+        address = self._allowed_hosts.local
         host = f"[{address}]" if ":" in address else address
         return f"http://{host}:{self._runner.addresses[0][1]}"
 
     @property
     def warnings(self) -> list[str]:
         """What it means that the emulator is open to other machines or web pages; empty when it is not."""
-        return self._sites.warnings
+        return self._allowed_hosts.warnings
 
     @property
     def token(self) -> str:
@@ -267,7 +267,7 @@ class Emulator:
     @property
     def world(self) -> World:
         """The world as the last request or move left it."""
-        return self._opened().pulse.world
+        return self._opened().scheduler.world
 
     @property
     def commands(self) -> dict[str, Output]:
@@ -283,23 +283,25 @@ class Emulator:
         return self.world.processes
 
     @property
-    def log(self) -> list[Entry]:
+    def log(self) -> list[LoggedRequest]:
         """The requests so far, in the order their outcome was known."""
-        return list(self._opened().journal.entries)
+        return list(self._opened().request_log.entries)
 
-    def _open(self) -> Gate:
-        pulse = Pulse(self._new_world(), speed=self._speed)
-        long_handlers = {"waitMachine": partial(wait, pulse), "createApp": partial(create_app, pulse)}
-        return Gate(pulse, self.faults, manners=self._manners, handlers=HANDLERS, long_handlers=long_handlers)
+    def _open(self) -> ApiMiddleware:
+        scheduler = Scheduler(self._new_world(), speed=self._speed)
+        long_handlers = {"waitMachine": partial(wait, scheduler), "createApp": partial(create_app, scheduler)}
+        return ApiMiddleware(
+            scheduler, self.faults, options=self._options, handlers=HANDLERS, long_handlers=long_handlers
+        )
 
-    def _opened(self) -> Gate:
-        if self._gate is None:
+    def _opened(self) -> ApiMiddleware:
+        if self._middleware is None:
             raise RuntimeError("the emulator has not been started")
-        return self._gate
+        return self._middleware
 
     def _during(self, work: Callable[[], T]) -> T:
         # Time stands still in a world that is not served any more.
-        return work() if self._runner is None else self._opened().pulse.during(work)
+        return work() if self._runner is None else self._opened().scheduler.during(work)
 
     def _new_world(self) -> World:
         return self._make_world(
@@ -307,7 +309,7 @@ class Emulator:
             capacity=dict(self._capacity),
             commands=dict(self._commands),
             faults=self.faults,
-            watchers=self._watchers,
+            observers=self._observers,
         )
 
 

@@ -145,7 +145,7 @@ async def test_a_poll_vanishes_when_its_client_leaves(api: Api) -> None:
             await api.wait(machine, "stopped")
     await asyncio.sleep(0.1)
     assert api.emulator._opened()._inside == {}
-    assert api.emulator._opened().pulse._waiting == {}
+    assert api.emulator._opened().scheduler._waiting == {}
     assert (api.emulator.log[-1].action, api.emulator.log[-1].status) == ("waitMachine", None)
 
 

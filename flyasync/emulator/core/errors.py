@@ -1,7 +1,7 @@
 """How the pretend API says no."""
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request is answered with this status, text and, for the few that have one, code."""
 
     def __init__(self, status: int, text: str, *, code: str | None = None) -> None:
@@ -11,25 +11,25 @@ class Refused(Exception):
         self.code = code
 
 
-class LeaseRefused(Refused):
+class LeaseError(ApiError):
     """A refusal that travels in the envelope of the lease calls."""
 
 
-def bad_request(text: str) -> Refused:
+def bad_request(text: str) -> ApiError:
     """Give the 400 of a request that makes no sense."""
-    return Refused(400, text)
+    return ApiError(400, text)
 
 
-def not_found(what: str) -> Refused:
+def not_found(what: str) -> ApiError:
     """Give the 404 that names what is missing."""
-    return Refused(404, f"{what} not found")
+    return ApiError(404, f"{what} not found")
 
 
-def aborted(text: str) -> Refused:
+def aborted(text: str) -> ApiError:
     """Give the 409 of work that clashes with other work."""
-    return Refused(409, f"aborted: {text}")
+    return ApiError(409, f"aborted: {text}")
 
 
-def failed_precondition(text: str) -> Refused:
+def failed_precondition(text: str) -> ApiError:
     """Give the 412 of a thing that is in the wrong state."""
-    return Refused(412, f"failed_precondition: {text}")
+    return ApiError(412, f"failed_precondition: {text}")

@@ -135,7 +135,7 @@ class Subject:
 
 
 @define
-class _Scripted:
+class _ActiveFault:
     fault: Fault
     met: int = 0
     hits: int = 0
@@ -172,11 +172,11 @@ class Faults:
     def restart(self, faults: Iterable[Fault]) -> None:
         """Put these faults in force instead of all others, with nothing met or drawn yet."""
         self._random = ids.seeded(self._seed, "faults")
-        self._scripted = [_Scripted(fault) for fault in faults]
+        self._scripted = [_ActiveFault(fault) for fault in faults]
 
     def add(self, *faults: Fault) -> None:
         """Put faults in force, after those already there."""
-        self._scripted += [_Scripted(fault) for fault in faults]
+        self._scripted += [_ActiveFault(fault) for fault in faults]
 
     def remove(self, *faults: Fault) -> None:
         """End these faults, the very ones that were added; others go on where they are."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.resources import Secret
+from flyasync.emulator.core.resources import SecretRecord
 
 
 def demand_readable(config: Json) -> None:
@@ -18,7 +18,7 @@ def demand_readable(config: Json) -> None:
             raise bad_request(f"config.files: illegal base64 data in {file.get('guest_path')!r}") from None
 
 
-def at_boot(config: Json, secrets: Mapping[str, Secret], before: Mapping[str, bytes]) -> dict[str, bytes]:
+def at_boot(config: Json, secrets: Mapping[str, SecretRecord], before: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files of a machine that boots: those of its config, and of those before what is on its volume."""
     roots = tuple(f"{mount['path'].rstrip('/')}/" for mount in config.get("mounts") or ())
     kept = {path: content for path, content in before.items() if roots and path.startswith(roots)}
@@ -27,7 +27,7 @@ def at_boot(config: Json, secrets: Mapping[str, Secret], before: Mapping[str, by
     }
 
 
-def _written(file: Json, secrets: Mapping[str, Secret]) -> bytes:
+def _written(file: Json, secrets: Mapping[str, SecretRecord]) -> bytes:
     if not file.get("secret_name"):
         return _content(file.get("raw_value") or "")
     secret = secrets.get(file["secret_name"])

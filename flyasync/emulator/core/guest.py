@@ -4,13 +4,13 @@ from typing import Any
 
 from attrs import frozen
 
-from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 
 Guest = dict[str, Any]
 
 
 @frozen(kw_only=True)
-class Kind:
+class GuestKind:
     """The rules of one kind of processor; memory in MB, `least` and `most` for each cpu."""
 
     cpus: tuple[int, ...]
@@ -20,8 +20,8 @@ class Kind:
 
 
 KINDS = {
-    "shared": Kind(cpus=(1, 2, 4, 6, 8), step=256, least=256, most=2048),
-    "performance": Kind(cpus=(1, 2, 4, 6, 8, 10, 12, 14, 16, 32, 64, 128), step=1024, least=2048, most=8192),
+    "shared": GuestKind(cpus=(1, 2, 4, 6, 8), step=256, least=256, most=2048),
+    "performance": GuestKind(cpus=(1, 2, 4, 6, 8, 10, 12, 14, 16, 32, 64, 128), step=1024, least=2048, most=8192),
 }
 GPUS = {"a10": "a10", "l40s": "l40s", "a100-40gb": "a100-pcie-40gb", "a100-80gb": "a100-sxm4-80gb"}
 
@@ -83,5 +83,5 @@ def _demand_fit(guest: Guest) -> None:
         raise _misfit(f"{cpus} {name} cpus take {cpus * kind.least} to {cpus * kind.most} MB of memory, not {memory}")
 
 
-def _misfit(text: str) -> Refused:
-    return Refused(422, f"invalid config.guest: {text}")
+def _misfit(text: str) -> ApiError:
+    return ApiError(422, f"invalid config.guest: {text}")

@@ -13,7 +13,7 @@ _ALIASES = frozenset({"docker.io", "index.docker.io", _DOCKER_HUB})
 
 
 @frozen(kw_only=True)
-class Reference:
+class ImageReference:
     """An image reference, taken apart; `digest` is empty when the reference does not state one."""
 
     registry: str
@@ -43,7 +43,7 @@ class Reference:
         return f"{registry}/{self.repository}{tag}{digest}"
 
 
-class Images:
+class ImageRegistry:
     """The digest that each tag is at; a tag that was never pushed has one that depends on its name alone."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Images:
 
     def push(self, image: str) -> str:
         """Move the tag of `image` to the digest that it states, otherwise to a new one, and return that digest."""
-        reference = Reference.parse(image)
+        reference = ImageReference.parse(image)
         key = _key(reference)
         self._pushes[key] += 1
         self._digests[key] = reference.digest or _digest(f"{key} {self._pushes[key]}")
@@ -60,7 +60,7 @@ class Images:
 
     def digest(self, image: str) -> str:
         """Return the digest that a machine would run if it were created with `image` now."""
-        reference = Reference.parse(image)
+        reference = ImageReference.parse(image)
         key = _key(reference)
         return reference.digest or self._digests.get(key) or _digest(key)
 
@@ -69,7 +69,7 @@ def image_ref(image: str, digest: str) -> Json:
     """Return the `image_ref` of a machine that runs `image` at `digest`; empty for one of containers only."""
     if not image:
         return {}
-    found = Reference.parse(image)
+    found = ImageReference.parse(image)
     named = {"registry": found.registry, "repository": found.repository, "tag": found.tag}
     return {**named, "digest": digest, "labels": {}}
 
@@ -79,7 +79,7 @@ def tagged(image: str) -> str:
     return image.partition("@")[0]
 
 
-def _key(reference: Reference) -> str:
+def _key(reference: ImageReference) -> str:
     return f"{reference.registry}/{reference.repository}:{reference.tag or 'latest'}"
 
 

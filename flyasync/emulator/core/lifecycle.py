@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from flyasync.emulator.core.errors import Refused, aborted, failed_precondition, not_found
+from flyasync.emulator.core.errors import ApiError, aborted, failed_precondition, not_found
 
 PERSISTENT = frozenset({"created", "started", "stopped", "suspended", "failed"})
 TRANSIENT = frozenset(
@@ -19,7 +19,7 @@ STATES = PERSISTENT | TRANSIENT | TERMINAL
 SETTLED = (PERSISTENT - {"created"}) | TERMINAL
 RUNNING = frozenset({"started", "stopping", "suspending", "restarting"})
 
-MOVES: Mapping[str, frozenset[str]] = {
+TRANSITIONS: Mapping[str, frozenset[str]] = {
     "created": frozenset({"starting", "stopped", "replacing", "destroying"}),
     "starting": frozenset({"started", "failed", "launch_failed", "stopping", "replacing", "destroying"}),
     "started": frozenset(
@@ -36,25 +36,25 @@ MOVES: Mapping[str, frozenset[str]] = {
     "destroying": frozenset({"destroyed"}),
     "destroyed": frozenset(),
 }  # fmt: skip
-LIVE = frozenset(MOVES) - {"destroyed"}
+LIVE = frozenset(TRANSITIONS) - {"destroyed"}
 
 
 @frozen(kw_only=True)
-class Rule:
+class ActionRule:
     """Where an action is legal, where it has nothing to do, and what it is told elsewhere."""
 
     legal: frozenset[str]
     idle: frozenset[str] = frozenset()
-    refusals: Mapping[str, Refused] = {}
-    otherwise: Refused | None = None
+    refusals: Mapping[str, ApiError] = {}
+    otherwise: ApiError | None = None
 
 
 _STILL_STARTING = aborted("machine still attempting to start")
 _NOT_RUNNING = failed_precondition("machine not running")
 _CONCURRENT = aborted("machine update failed due to concurrent update")
 
-RULES: Mapping[str, Rule] = {
-    "start": Rule(
+RULES: Mapping[str, ActionRule] = {
+    "start": ActionRule(
         legal=frozenset({"stopped", "suspended", "failed"}),
         refusals={
             "starting": _STILL_STARTING,
@@ -63,25 +63,25 @@ RULES: Mapping[str, Rule] = {
             "replacing": failed_precondition("machine getting replaced, refusing to start"),
         },
     ),
-    "stop": Rule(
+    "stop": ActionRule(
         legal=frozenset({"started", "starting", "suspended", "failed"}), idle=frozenset({"stopped", "stopping"})
     ),
-    "suspend": Rule(legal=frozenset({"started"})),
-    "restart": Rule(legal=frozenset({"started", "stopped", "suspended", "failed"})),
-    "signal": Rule(legal=frozenset({"started"}), otherwise=_NOT_RUNNING),
-    "exec": Rule(legal=frozenset({"started"}), otherwise=_NOT_RUNNING),
-    "update": Rule(
+    "suspend": ActionRule(legal=frozenset({"started"})),
+    "restart": ActionRule(legal=frozenset({"started", "stopped", "suspended", "failed"})),
+    "signal": ActionRule(legal=frozenset({"started"}), otherwise=_NOT_RUNNING),
+    "exec": ActionRule(legal=frozenset({"started"}), otherwise=_NOT_RUNNING),
+    "update": ActionRule(
         legal=frozenset({"created", "starting", "started", "stopped", "suspended", "failed"}),
         refusals={"replacing": _CONCURRENT},
     ),
-    "destroy": Rule(
+    "destroy": ActionRule(
         legal=frozenset({"stopped", "suspended", "created", "failed", "launch_failed"}),
         idle=frozenset({"destroying"}),
         otherwise=failed_precondition("unable to destroy machine, not currently stopped"),
     ),
-    "kill": Rule(legal=LIVE - {"destroying"}, idle=frozenset({"destroying"})),
-    "cordon": Rule(legal=LIVE),
-    "uncordon": Rule(legal=LIVE),
+    "kill": ActionRule(legal=LIVE - {"destroying"}, idle=frozenset({"destroying"})),
+    "cordon": ActionRule(legal=LIVE),
+    "uncordon": ActionRule(legal=LIVE),
 }
 
 
@@ -95,15 +95,15 @@ def must_act(action: str, state: str) -> bool:
     raise fresh(rule.refusals.get(state) or rule.otherwise or _unable(action, state))
 
 
-def may_move(state: str, to: str) -> bool:
+def may_transition(state: str, to: str) -> bool:
     """Tell whether a machine can go straight from one state to the other."""
-    return to in MOVES[state]
+    return to in TRANSITIONS[state]
 
 
-def fresh(refusal: Refused) -> Refused:
+def fresh(error_response: ApiError) -> ApiError:
     """Copy a refusal kept as data, because a raised exception collects the traceback of each raise."""
-    return Refused(refusal.status, refusal.text, code=refusal.code)
+    return ApiError(error_response.status, error_response.text, code=error_response.code)
 
 
-def _unable(action: str, state: str) -> Refused:
+def _unable(action: str, state: str) -> ApiError:
     return failed_precondition(f"unable to {action} machine from current state: '{state}'")

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
-from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.go_json import parse
 
 T = TypeVar("T")
@@ -15,18 +15,18 @@ Key = tuple[Any, ...]
 
 
 @frozen
-class Page(Generic[T]):
+class ListPage(Generic[T]):
     """Some items, and the cursor for more; it is empty on the last page."""
 
     items: list[T]
     next_cursor: str
 
 
-def page(items: Iterable[T], *, key: Callable[[T], Key], cursor: str, limit: int) -> Page[T]:
+def page(items: Iterable[T], *, key: Callable[[T], Key], cursor: str, limit: int) -> ListPage[T]:
     """Give the first items, in the order of their keys, that come after the cursor."""
     left = sorted(_after(list(items), key, cursor), key=key)
     shown = left[:limit]
-    return Page(shown, _encode(key(shown[-1])) if len(left) > limit else "")
+    return ListPage(shown, _encode(key(shown[-1])) if len(left) > limit else "")
 
 
 def size(asked: int | None, *, usual: int, most: int) -> int:
@@ -42,7 +42,7 @@ def _after(items: list[T], key: Callable[[T], Key], cursor: str) -> list[T]:
     try:
         last = tuple(parse(base64.urlsafe_b64decode(cursor)))
         return [item for item in items if key(item) > last]
-    except (Refused, ValueError, TypeError):
+    except (ApiError, ValueError, TypeError):
         raise bad_request("invalid cursor") from None
 
 

@@ -8,26 +8,26 @@ _KEPT = 10_000
 
 
 @frozen
-class Rate:
+class OperationRate:
     """So many a second in the long run, so many at once."""
 
     per_second: float
     burst: int
 
 
-USUAL = Rate(1, 3)
-RATES: dict[str, Rate] = {"getMachine": Rate(5, 10)}
+USUAL = OperationRate(1, 3)
+RATES: dict[str, OperationRate] = {"getMachine": OperationRate(5, 10)}
 # Not of the Machines API, so no limit is published.
 UNLIMITED = frozenset({"graphql", "listLogs"})
 # Limits that come on top, over all identifiers together.
-OVERALL: dict[str, Rate] = {"deleteApp": Rate(100 / 60, 100)}
+OVERALL: dict[str, OperationRate] = {"deleteApp": OperationRate(100 / 60, 100)}
 
 
 @define
-class Bucket:
+class OperationBucket:
     """A leaky bucket kept as one number: the time at which it would be empty again."""
 
-    rate: Rate
+    rate: OperationRate
     empty_at: float = float("-inf")
 
     def wait(self, now: float) -> float:
@@ -40,11 +40,11 @@ class Bucket:
         self.empty_at = max(self.empty_at, now) + 1 / self.rate.per_second
 
 
-class Rates:
+class OperationLimits:
     """One bucket for each action and identifier; seconds are real ones, whatever the emulator's speed."""
 
     def __init__(self) -> None:
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._buckets: dict[tuple[str, str], OperationBucket] = {}
 
     def wait(self, action: str, identifier: str, *, now: float) -> float:
         """Take a turn and give 0, or give the seconds until there is one and take none."""
@@ -59,7 +59,7 @@ class Rates:
                 bucket.take(now)
         return wait
 
-    def _bucket(self, key: tuple[str, str], rate: Rate, now: float) -> Bucket:
+    def _bucket(self, key: tuple[str, str], rate: OperationRate, now: float) -> OperationBucket:
         if len(self._buckets) > _KEPT:
             self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.empty_at > now}
-        return self._buckets.setdefault(key, Bucket(rate))
+        return self._buckets.setdefault(key, OperationBucket(rate))

@@ -6,8 +6,8 @@ from attrs import Factory, define, evolve, field, frozen
 
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import Output
-from flyasync.emulator.core.resources import Address, Certificate, LogLine, Secrets, Snapshot
-from flyasync.emulator.core.state_schedule import Course
+from flyasync.emulator.core.resources import AddressRecord, AppSecrets, CertificateRecord, LogRecord, SnapshotRecord
+from flyasync.emulator.core.state_schedule import StateSchedule
 
 _EVENTS_KEPT = 50
 _REACHED_KEPT = 200
@@ -15,7 +15,7 @@ _LINES_KEPT = 10_000
 
 
 @define(kw_only=True)
-class App:
+class AppRecord:
     """An app: a name, who owns it, and what it holds besides machines and volumes."""
 
     name: str
@@ -29,14 +29,14 @@ class App:
     # From when on every node knows it; a client with the cookie is served by the node that knew it at once.
     visible_at: float = 0.0
     affinity: str = field(default="", repr=False)
-    secrets: Secrets = Factory(Secrets)
-    certificates: dict[str, Certificate] = Factory(dict)
-    addresses: dict[str, Address] = Factory(dict)
-    lines: deque[LogLine] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
+    secrets: AppSecrets = Factory(AppSecrets)
+    certificates: dict[str, CertificateRecord] = Factory(dict)
+    addresses: dict[str, AddressRecord] = Factory(dict)
+    lines: deque[LogRecord] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
 
 
 @frozen(kw_only=True)
-class Event:
+class EventRecord:
     """One line of a machine's history."""
 
     id: str
@@ -48,7 +48,7 @@ class Event:
 
 
 @frozen(kw_only=True)
-class Reach:
+class ReachedState:
     """A state that a version of a machine came to, numbered in order."""
 
     serial: int
@@ -58,7 +58,7 @@ class Reach:
 
 
 @frozen(kw_only=True)
-class Move:
+class Transition:
     """A change of state that is due: what a machine will become, when, and which event will say so."""
 
     at: float
@@ -82,7 +82,7 @@ class CheckPhase:
 
 
 @define(kw_only=True)
-class Lease:
+class LeaseRecord:
     """A hold on a machine, good until `expires_at`."""
 
     nonce: str
@@ -93,7 +93,7 @@ class Lease:
 
 
 @frozen
-class Version:
+class ConfigVersion:
     """A config the machine has had, under its instance id."""
 
     id: str
@@ -101,7 +101,7 @@ class Version:
 
 
 @define(kw_only=True, eq=False)
-class Machine:
+class MachineRecord:
     """A machine, with what it is and what is about to happen to it."""
 
     id: str
@@ -127,16 +127,16 @@ class Machine:
     visible_at: float = 0.0
     # Set while memory was changed on the run; a new version has the memory of its config again.
     memory_limit_mb: int | None = None
-    next_move: Move | None = None
-    lease: Lease | None = None
+    next_transition: Transition | None = None
+    lease: LeaseRecord | None = None
     serial: int = 0
-    events: deque[Event] = Factory(lambda: deque(maxlen=_EVENTS_KEPT))
-    reached: deque[Reach] = Factory(lambda: deque(maxlen=_REACHED_KEPT))
-    versions: list[Version] = Factory(list)
+    events: deque[EventRecord] = Factory(lambda: deque(maxlen=_EVENTS_KEPT))
+    reached: deque[ReachedState] = Factory(lambda: deque(maxlen=_REACHED_KEPT))
+    versions: list[ConfigVersion] = Factory(list)
     check_phases: tuple[CheckPhase, ...] = ()
     files: dict[str, bytes] = field(factory=dict, repr=False)
 
-    def copy(self) -> "Machine":
+    def copy(self) -> "MachineRecord":
         """Return this machine as it is now, which later changes leave alone."""
         return evolve(self, events=self.events.copy())
 
@@ -151,7 +151,7 @@ class Machine:
         return self.host_status == "ok"
 
     @property
-    def can_move(self) -> bool:
+    def can_transition(self) -> bool:
         """Whether a move that is due shows; of a machine whose host is gone only its end does."""
         return self.has_host or self.state == "destroying"
 
@@ -163,7 +163,7 @@ class Machine:
 
 
 @define(kw_only=True, eq=False)
-class Volume:
+class VolumeRecord:
     """A volume, and the machine that claims it."""
 
     id: str
@@ -178,9 +178,9 @@ class Volume:
     auto_backup_enabled: bool
     created_at: float
     updated_at: float
-    course: Course
+    schedule: StateSchedule
     host_status: str = "ok"
     machine_id: str | None = None
     # A machine that is gone can hold its volume a little longer.
     claimed_until: float = 0.0
-    snapshots: list[Snapshot] = Factory(list)
+    snapshots: list[SnapshotRecord] = Factory(list)

@@ -8,7 +8,7 @@ NEAREST = "iad"
 
 
 @frozen
-class Region:
+class RegionRecord:
     """One place where machines run."""
 
     code: str
@@ -22,42 +22,42 @@ class Region:
 
 
 REGIONS = (
-    Region("ams", "Amsterdam, Netherlands", 52.374342, 4.895439, "europe"),
-    Region("arn", "Stockholm, Sweden", 59.6512, 17.9178, "europe"),
-    Region("bom", "Mumbai, India", 19.097403, 72.874245, "asia_pacific", requires_paid_plan=True),
-    Region("cdg", "Paris, France", 48.860875, 2.353477, "europe"),
-    Region("dfw", "Dallas, Texas (US)", 32.778287, -96.7984, "north_america"),
-    Region("ewr", "Secaucus, NJ (US)", 40.789543, -74.05653, "north_america"),
-    Region("fra", "Frankfurt, Germany", 50.1167, 8.6833, "europe"),
-    Region("gru", "Sao Paulo, Brazil", -23.549664, -46.65435, "south_america", gateway_available=False),
-    Region("iad", "Ashburn, Virginia (US)", 39.02214, -77.462556, "north_america"),
-    Region("jnb", "Johannesburg, South Africa", -26.13629, 28.20298, "africa", gateway_available=False),
-    Region("lax", "Los Angeles, California (US)", 33.9416, -118.4085, "north_america"),
-    Region("lhr", "London, United Kingdom", 51.516434, -0.125656, "europe"),
-    Region("nrt", "Tokyo, Japan", 35.62161, 139.74185, "asia_pacific"),
-    Region("ord", "Chicago, Illinois (US)", 41.891544, -87.63039, "north_america"),
-    Region("sin", "Singapore, Singapore", 1.3, 103.8, "asia_pacific"),
-    Region("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
-    Region("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
-    Region("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
+    RegionRecord("ams", "Amsterdam, Netherlands", 52.374342, 4.895439, "europe"),
+    RegionRecord("arn", "Stockholm, Sweden", 59.6512, 17.9178, "europe"),
+    RegionRecord("bom", "Mumbai, India", 19.097403, 72.874245, "asia_pacific", requires_paid_plan=True),
+    RegionRecord("cdg", "Paris, France", 48.860875, 2.353477, "europe"),
+    RegionRecord("dfw", "Dallas, Texas (US)", 32.778287, -96.7984, "north_america"),
+    RegionRecord("ewr", "Secaucus, NJ (US)", 40.789543, -74.05653, "north_america"),
+    RegionRecord("fra", "Frankfurt, Germany", 50.1167, 8.6833, "europe"),
+    RegionRecord("gru", "Sao Paulo, Brazil", -23.549664, -46.65435, "south_america", gateway_available=False),
+    RegionRecord("iad", "Ashburn, Virginia (US)", 39.02214, -77.462556, "north_america"),
+    RegionRecord("jnb", "Johannesburg, South Africa", -26.13629, 28.20298, "africa", gateway_available=False),
+    RegionRecord("lax", "Los Angeles, California (US)", 33.9416, -118.4085, "north_america"),
+    RegionRecord("lhr", "London, United Kingdom", 51.516434, -0.125656, "europe"),
+    RegionRecord("nrt", "Tokyo, Japan", 35.62161, 139.74185, "asia_pacific"),
+    RegionRecord("ord", "Chicago, Illinois (US)", 41.891544, -87.63039, "north_america"),
+    RegionRecord("sin", "Singapore, Singapore", 1.3, 103.8, "asia_pacific"),
+    RegionRecord("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
+    RegionRecord("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
+    RegionRecord("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
     # Retired, still listed, and still taken by whoever names them; no alias leads here.
-    Region("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
-    Region("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
-    Region("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
-    Region("den", "Denver, Colorado (US)", 39.8561, -104.6737, "north_america", deprecated=True),
-    Region("eze", "Ezeiza, Argentina", -34.8222, -58.5358, "south_america", deprecated=True),
-    Region("gdl", "Guadalajara, Mexico", 20.5218, -103.3112, "north_america", deprecated=True),
-    Region("gig", "Rio de Janeiro, Brazil", -22.8090, -43.2506, "south_america", deprecated=True),
-    Region("hkg", "Hong Kong, Hong Kong", 22.3080, 113.9185, "asia_pacific", deprecated=True),
-    Region("mad", "Madrid, Spain", 40.4983, -3.5676, "europe", deprecated=True),
-    Region("mia", "Miami, Florida (US)", 25.7959, -80.2870, "north_america", deprecated=True),
-    Region("otp", "Bucharest, Romania", 44.5711, 26.0850, "europe", deprecated=True),
-    Region("phx", "Phoenix, Arizona (US)", 33.4352, -112.0101, "north_america", deprecated=True),
-    Region("qro", "Queretaro, Mexico", 20.6173, -100.1857, "north_america", deprecated=True),
-    Region("scl", "Santiago, Chile", -33.3930, -70.7858, "south_america", deprecated=True),
-    Region("sea", "Seattle, Washington (US)", 47.4502, -122.3088, "north_america", deprecated=True),
-    Region("waw", "Warsaw, Poland", 52.1657, 20.9671, "europe", deprecated=True),
-    Region("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
+    RegionRecord("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
+    RegionRecord("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
+    RegionRecord("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
+    RegionRecord("den", "Denver, Colorado (US)", 39.8561, -104.6737, "north_america", deprecated=True),
+    RegionRecord("eze", "Ezeiza, Argentina", -34.8222, -58.5358, "south_america", deprecated=True),
+    RegionRecord("gdl", "Guadalajara, Mexico", 20.5218, -103.3112, "north_america", deprecated=True),
+    RegionRecord("gig", "Rio de Janeiro, Brazil", -22.8090, -43.2506, "south_america", deprecated=True),
+    RegionRecord("hkg", "Hong Kong, Hong Kong", 22.3080, 113.9185, "asia_pacific", deprecated=True),
+    RegionRecord("mad", "Madrid, Spain", 40.4983, -3.5676, "europe", deprecated=True),
+    RegionRecord("mia", "Miami, Florida (US)", 25.7959, -80.2870, "north_america", deprecated=True),
+    RegionRecord("otp", "Bucharest, Romania", 44.5711, 26.0850, "europe", deprecated=True),
+    RegionRecord("phx", "Phoenix, Arizona (US)", 33.4352, -112.0101, "north_america", deprecated=True),
+    RegionRecord("qro", "Queretaro, Mexico", 20.6173, -100.1857, "north_america", deprecated=True),
+    RegionRecord("scl", "Santiago, Chile", -33.3930, -70.7858, "south_america", deprecated=True),
+    RegionRecord("sea", "Seattle, Washington (US)", 47.4502, -122.3088, "north_america", deprecated=True),
+    RegionRecord("waw", "Warsaw, Poland", 52.1657, 20.9671, "europe", deprecated=True),
+    RegionRecord("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
 )
 CODES = tuple(region.code for region in REGIONS)
 

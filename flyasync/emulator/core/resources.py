@@ -2,11 +2,11 @@
 
 from attrs import Factory, define, field, frozen
 
-from flyasync.emulator.core.state_schedule import Course
+from flyasync.emulator.core.state_schedule import StateSchedule
 
 
 @frozen(kw_only=True)
-class Secret:
+class SecretRecord:
     """One secret of an app."""
 
     name: str
@@ -16,7 +16,7 @@ class Secret:
 
 
 @frozen(kw_only=True)
-class SecretKey:
+class SecretKeyRecord:
     """One key that never leaves the platform."""
 
     name: str
@@ -27,18 +27,18 @@ class SecretKey:
 
 
 @define
-class Secrets:
+class AppSecrets:
     """The secrets and keys of an app; each write makes a version, which reaches the hosts at its own moment."""
 
     version: int = 0
-    kept: dict[str, Secret] = Factory(dict)
-    keys: dict[str, SecretKey] = Factory(dict)
+    kept: dict[str, SecretRecord] = Factory(dict)
+    keys: dict[str, SecretKeyRecord] = Factory(dict)
     # The moment from which machines can be started with a version, for each version in order.
     known_at: list[float] = Factory(list)
 
 
 @define(kw_only=True)
-class Certificate:
+class CertificateRecord:
     """A hostname of an app and its certificates: when Fly's own was asked for, and when another was brought."""
 
     hostname: str
@@ -50,7 +50,7 @@ class Certificate:
 
 
 @frozen(kw_only=True)
-class Address:
+class AddressRecord:
     """An IP address assigned to an app."""
 
     ip: str
@@ -63,11 +63,11 @@ class Address:
 
 
 @frozen(kw_only=True)
-class Snapshot:
+class SnapshotRecord:
     """A copy of a volume."""
 
     id: str
-    course: Course
+    schedule: StateSchedule
     size: int
     volume_gb: int
     digest: str
@@ -76,7 +76,7 @@ class Snapshot:
 
 
 @frozen(kw_only=True)
-class LogLine:
+class LogRecord:
     """One line an app has logged."""
 
     serial: int
@@ -90,7 +90,7 @@ class LogLine:
 
 
 @define(kw_only=True)
-class PostgresUser:
+class PostgresUserRecord:
     """Who may log in to a cluster."""
 
     username: str
@@ -99,18 +99,18 @@ class PostgresUser:
 
 
 @frozen(kw_only=True)
-class Backup:
+class BackupRecord:
     """A copy of a cluster."""
 
     id: str
     type: str
-    course: Course
+    schedule: StateSchedule
     started_at: float
     finished_at: float
 
 
 @define(kw_only=True, eq=False)
-class Cluster:
+class ClusterRecord:
     """A managed Postgres cluster; its databases map to their extensions, and those to the schema they live in."""
 
     id: str
@@ -122,9 +122,9 @@ class Cluster:
     pg_major_version: str
     postgis_enabled: bool
     created_at: float
-    course: Course
+    schedule: StateSchedule
     deleted_at: float | None = None
-    users: dict[str, PostgresUser] = Factory(dict)
+    users: dict[str, PostgresUserRecord] = Factory(dict)
     databases: dict[str, dict[str, str]] = Factory(dict)
-    backups: dict[str, Backup] = Factory(dict)
+    backups: dict[str, BackupRecord] = Factory(dict)
     attachments: dict[str, float] = Factory(dict)

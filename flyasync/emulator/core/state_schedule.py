@@ -4,7 +4,7 @@ from attrs import frozen
 
 
 @frozen
-class Step:
+class ScheduledState:
     """From when on something is in a state."""
 
     at: float
@@ -12,19 +12,19 @@ class Step:
 
 
 @frozen
-class Course:
+class StateSchedule:
     """What something is at any time; the first state counts for all the time before it too."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ScheduledState, ...]
 
     @classmethod
-    def start(cls, now: float, state: str) -> "Course":
+    def start(cls, now: float, state: str) -> "StateSchedule":
         """Begin in a state that lasts until another follows."""
-        return cls((Step(now, state),))
+        return cls((ScheduledState(now, state),))
 
-    def then(self, seconds: float, state: str) -> "Course":
+    def then(self, seconds: float, state: str) -> "StateSchedule":
         """Add the state that follows the last one after so many seconds."""
-        return Course((*self.steps, Step(self.steps[-1].at + seconds, state)))
+        return StateSchedule((*self.steps, ScheduledState(self.steps[-1].at + seconds, state)))
 
     def state(self, now: float) -> str:
         """Give the state at a moment."""
@@ -34,5 +34,5 @@ class Course:
         """Give the moment at which the present state began."""
         return self._step(now).at
 
-    def _step(self, now: float) -> Step:
+    def _step(self, now: float) -> ScheduledState:
         return [self.steps[0], *(step for step in self.steps if step.at <= now)][-1]

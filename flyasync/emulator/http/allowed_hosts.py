@@ -10,14 +10,14 @@ from urllib.parse import SplitResult, urlsplit
 from aiohttp import web
 from attrs import field, frozen
 
-from flyasync.emulator.core.errors import Refused
+from flyasync.emulator.core.errors import ApiError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _HTTP = 80
 
 
 @frozen
-class Sites:
+class AllowedHosts:
     """The address that the emulator listens on, and the names that it answers to besides.
 
     A browser sends any page's requests to 127.0.0.1, and a page whose own name resolves to 127.0.0.1 may read the
@@ -92,8 +92,8 @@ class Sites:
         return origin.scheme == "http" and self._answers_to(host) and port is not None and _port(origin) == port
 
 
-def _refused(what: str) -> Refused:
-    return Refused(403, f"the emulator does not serve {what}; start it with --allow-host NAME to open it to a name")
+def _refused(what: str) -> ApiError:
+    return ApiError(403, f"the emulator does not serve {what}; start it with --allow-host NAME to open it to a name")
 
 
 @lru_cache(maxsize=256)

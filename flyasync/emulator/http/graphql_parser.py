@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.go_json import parse
 
 _TOKEN = re.compile(r'[\s,]+|#[^\n]*|(\.\.\.|[!$():=@\[\]{}|]|"(?:\\.|[^"\\\n])*"|-?\d+(?:\.\d+)?|[A-Za-z_]\w*)')
@@ -86,7 +86,7 @@ def _tokens(query: str) -> Iterator[str]:
 def _literal(word: str) -> Any:
     try:
         return parse(word.encode())
-    except Refused:
+    except ApiError:
         raise Complaint(f'Parse error on "{word[:20]}"') from None
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.world.world import World
 
-Handler = Callable[[World, Ask], Answer]
-LongHandler = Callable[[Ask], Awaitable[Answer]]
+Handler = Callable[[World, ApiRequest], ApiResponse]
+LongHandler = Callable[[ApiRequest], Awaitable[ApiResponse]]

@@ -16,31 +16,31 @@ from aiohttp.http_exceptions import BadHttpMessage
 from attrs import define, evolve, field, frozen
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, Fault, Faults, Subject
-from flyasync.emulator.core.rates import Rates
+from flyasync.emulator.core.rates import OperationLimits
 from flyasync.emulator.core.regions import NEAREST
 from flyasync.emulator.http import replication as sight
 from flyasync.emulator.http.handler import Handler, LongHandler
-from flyasync.emulator.http.request import Answer, Ask, demand_authorized, refusal
-from flyasync.emulator.http.request_log import Entry, Journal
-from flyasync.emulator.http.scheduler import Pulse
+from flyasync.emulator.http.request import ApiRequest, ApiResponse, demand_authorized, error_response
+from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
+from flyasync.emulator.http.scheduler import Scheduler
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
 _LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes"})
 
 
-class _Struck(Exception):
+class _FaultStruck(Exception):
     """A fault stands in the way of the work: it answers instead, or with None cuts the connection."""
 
-    def __init__(self, answer: Answer | None) -> None:
+    def __init__(self, answer: ApiResponse | None) -> None:
         super().__init__()
         self.answer = answer
 
 
 @frozen(kw_only=True)
-class Manners:
+class HttpOptions:
     """How the emulator treats requests: seconds of latency, drawn between two bounds, and the limits."""
 
     latency: tuple[float, float] = (0.0, 0.0)
@@ -50,31 +50,31 @@ class Manners:
 
 
 @define
-class _Visit:
+class _InFlight:
     seq: int
     at: float
     request: web.Request
-    ask: Ask
+    ask: ApiRequest
     faults: list[str] = field(factory=list)
     is_limited: bool = False
     is_logged: bool = False
 
 
-class Gate:
+class ApiMiddleware:
     """Serves requests with the handlers it is given, and remembers what came of each."""
 
     def __init__(
         self,
-        pulse: Pulse,
+        scheduler: Scheduler,
         faults: Faults,
         *,
-        manners: Manners,
+        options: HttpOptions,
         handlers: Mapping[str, Handler],
         long_handlers: Mapping[str, LongHandler],
     ) -> None:
-        self.pulse = pulse
+        self.scheduler = scheduler
         self.faults = faults
-        self._manners = manners
+        self._options = options
         self._handlers = handlers
         self._long_handlers = long_handlers
         self._inside: dict[asyncio.Task[object], web.Request] = {}
@@ -85,29 +85,29 @@ class Gate:
         """Forget every request, what was to be delivered later too, and draw the same numbers again."""
         for late in self._late:
             late.cancel()
-        self.journal = Journal()
-        self._rates = Rates()
-        self._latency = ids.seeded(self._manners.seed, "latency")
-        self._request_ids = ids.seeded(self._manners.seed, "requests")
+        self.request_log = RequestLog()
+        self._rates = OperationLimits()
+        self._latency = ids.seeded(self._options.seed, "latency")
+        self._request_ids = ids.seeded(self._options.seed, "requests")
 
     async def serve(self, action: str, request: web.Request) -> web.StreamResponse:
         """Take one request through the gate."""
-        seq, at = self.journal.arrive(), self.pulse.seconds()
+        seq, at = self.request_log.arrive(), self.scheduler.seconds()
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._inside[task] = request
-        visit: _Visit | None = None
+        inflight: _InFlight | None = None
         try:
-            visit = _Visit(seq, at, request, await _read(action, request))
-            return await self._pass(visit)
+            inflight = _InFlight(seq, at, request, await _read(action, request))
+            return await self._pass(inflight)
         finally:
             del self._inside[task]
-            if visit is not None:
-                self._log(visit, None)
+            if inflight is not None:
+                self._log(inflight, None)
 
     def note_stray(self, request: web.Request, status: int) -> None:
         """Remember a request that no operation of the API answers to."""
-        ask = Ask(action="unknown", method=request.method, params={}, query={})
-        self._log(_Visit(self.journal.arrive(), self.pulse.seconds(), request, ask), status)
+        ask = ApiRequest(action="unknown", method=request.method, params={}, query={})
+        self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), request, ask), status)
 
     async def drop_all(self) -> None:
         """Close the connection of every request that is still inside, and see them out."""
@@ -118,120 +118,120 @@ class Gate:
         if left := [*self._inside, *self._late]:
             await asyncio.wait(left, timeout=1)
 
-    async def _pass(self, visit: _Visit) -> web.StreamResponse:
-        await asyncio.sleep(self._latency.uniform(*self._manners.latency))
-        subject = visit.ask.subject(self.pulse.world)
+    async def _pass(self, inflight: _InFlight) -> web.StreamResponse:
+        await asyncio.sleep(self._latency.uniform(*self._options.latency))
+        subject = inflight.ask.subject(self.scheduler.world)
         try:
-            answer = await self._admit_and_work(visit, subject)
-        except _Struck as struck:
-            return self._cut_off(visit, None) if struck.answer is None else self._tell(visit, struck.answer)
-        return await self._leave(visit, subject, answer)
+            answer = await self._admit_and_work(inflight, subject)
+        except _FaultStruck as struck:
+            return self._cut_off(inflight, None) if struck.answer is None else self._tell(inflight, struck.answer)
+        return await self._leave(inflight, subject, answer)
 
-    async def _admit_and_work(self, visit: _Visit, subject: Subject) -> Answer:
+    async def _admit_and_work(self, inflight: _InFlight, subject: Subject) -> ApiResponse:
         try:
-            demand_authorized(visit.ask.authorization)
-            await self._meet(visit, subject)
-            self._lag(visit, subject)
-            if self._manners.has_limits:
-                self._limit(visit)
-            return await self._work(visit.ask)
-        except Refused as refused:
-            return refusal(refused)
+            demand_authorized(inflight.ask.authorization)
+            await self._meet(inflight, subject)
+            self._lag(inflight, subject)
+            if self._options.has_limits:
+                self._limit(inflight)
+            return await self._work(inflight.ask)
+        except ApiError as error:
+            return error_response(error)
 
-    async def _meet(self, visit: _Visit, subject: Subject) -> None:
+    async def _meet(self, inflight: _InFlight, subject: Subject) -> None:
         for fault in self.faults.strike(BEFORE, subject):
-            visit.faults.append(fault.does)
+            inflight.faults.append(fault.does)
             if fault.does == "delay":
                 await asyncio.sleep(fault.seconds)
             elif fault.does == "repeat":
-                await self._deliver(visit.ask)
+                await self._deliver(inflight.ask)
                 await asyncio.sleep(fault.seconds)
             else:
-                raise _Struck(_refusal_of(fault) if fault.does == "refuse" else None)
+                raise _FaultStruck(_refusal_of(fault) if fault.does == "refuse" else None)
 
-    def _lag(self, visit: _Visit, subject: Subject) -> None:
+    def _lag(self, inflight: _InFlight, subject: Subject) -> None:
         if not self.faults.include(LISTS):
             return
-        self.pulse.during(self.pulse.world.keep_past)
-        if visit.ask.action in _LAGGING and (fault := next(self.faults.strike(LISTS, subject), None)):
-            visit.faults.append(fault.does)
-            visit.ask = evolve(visit.ask, behind=fault.seconds)
+        self.scheduler.during(self.scheduler.world.keep_past)
+        if inflight.ask.action in _LAGGING and (fault := next(self.faults.strike(LISTS, subject), None)):
+            inflight.faults.append(fault.does)
+            inflight.ask = evolve(inflight.ask, behind=fault.seconds)
 
-    async def _deliver(self, ask: Ask) -> None:
+    async def _deliver(self, ask: ApiRequest) -> None:
         """Do the work of a request as the server does that is sent a copy of it; no client sees the answer."""
-        if self._manners.has_limits and self._rates.wait(ask.action, ask.identifier, now=self.pulse.seconds()):
+        if self._options.has_limits and self._rates.wait(ask.action, ask.identifier, now=self.scheduler.seconds()):
             return
-        with suppress(Refused):
+        with suppress(ApiError):
             await self._work(ask)
 
-    async def _deliver_later(self, ask: Ask, seconds: float) -> None:
+    async def _deliver_later(self, ask: ApiRequest, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self._deliver(ask)
 
-    def _limit(self, visit: _Visit) -> None:
-        wait = self._rates.wait(visit.ask.action, visit.ask.identifier, now=self.pulse.seconds())
+    def _limit(self, inflight: _InFlight) -> None:
+        wait = self._rates.wait(inflight.ask.action, inflight.ask.identifier, now=self.scheduler.seconds())
         if wait:
-            visit.is_limited = True
-            headers = {"Retry-After": str(math.ceil(wait))} if self._manners.tells_retry_after else {}
-            raise _Struck(Answer(status=429, body={"error": "rate limit exceeded"}, headers=headers))
+            inflight.is_limited = True
+            headers = {"Retry-After": str(math.ceil(wait))} if self._options.tells_retry_after else {}
+            raise _FaultStruck(ApiResponse(status=429, body={"error": "rate limit exceeded"}, headers=headers))
 
-    async def _work(self, ask: Ask) -> Answer:
+    async def _work(self, ask: ApiRequest) -> ApiResponse:
         if ask.action in self._long_handlers:
-            self.pulse.during(lambda: sight.demand(self.pulse.world, ask))
+            self.scheduler.during(lambda: sight.demand(self.scheduler.world, ask))
             return await self._long_handlers[ask.action](ask)
-        answer = self.pulse.during(lambda: self._handle(ask))
+        answer = self.scheduler.during(lambda: self._handle(ask))
         if answer.seconds:
-            await self.pulse.until(self.pulse.world.clock + answer.seconds)
+            await self.scheduler.until(self.scheduler.world.clock + answer.seconds)
         return answer
 
-    def _handle(self, ask: Ask) -> Answer:
-        sight.demand(self.pulse.world, ask)
-        return self._handlers[ask.action](self.pulse.world, ask)
+    def _handle(self, ask: ApiRequest) -> ApiResponse:
+        sight.demand(self.scheduler.world, ask)
+        return self._handlers[ask.action](self.scheduler.world, ask)
 
-    async def _leave(self, visit: _Visit, subject: Subject, answer: Answer) -> web.StreamResponse:
+    async def _leave(self, inflight: _InFlight, subject: Subject, answer: ApiResponse) -> web.StreamResponse:
         fault = next(self.faults.strike(AFTER, subject), None)
         if fault is None:
-            return self._tell(visit, answer)
-        visit.faults.append(fault.does)
+            return self._tell(inflight, answer)
+        inflight.faults.append(fault.does)
         if fault.does == "cut_after":
-            return self._cut_off(visit, answer.status)
+            return self._cut_off(inflight, answer.status)
         if fault.does == "refuse_after":
-            return self._tell(visit, _refusal_of(fault))
+            return self._tell(inflight, _refusal_of(fault))
         if fault.does == "repeat_after":
-            late = asyncio.create_task(self._deliver_later(visit.ask, fault.seconds))
+            late = asyncio.create_task(self._deliver_later(inflight.ask, fault.seconds))
             self._late.add(late)
             late.add_done_callback(self._late.discard)
-            return self._tell(visit, answer)
-        self._log(visit, answer.status)
+            return self._tell(inflight, answer)
+        self._log(inflight, answer.status)
         await asyncio.get_running_loop().create_future()
         raise RuntimeError("an answer that was lost came back")
 
-    def _tell(self, visit: _Visit, answer: Answer) -> web.Response:
-        self._log(visit, answer.status)
-        request_id = f"{ids.ulid(self._request_ids, visit.at)}-{NEAREST}"
+    def _tell(self, inflight: _InFlight, answer: ApiResponse) -> web.Response:
+        self._log(inflight, answer.status)
+        request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
         return _response(answer, {"fly-request-id": request_id})
 
-    def _cut_off(self, visit: _Visit, status: int | None) -> web.Response:
-        self._log(visit, status)
-        _cut(visit.request)
+    def _cut_off(self, inflight: _InFlight, status: int | None) -> web.Response:
+        self._log(inflight, status)
+        _cut(inflight.request)
         return web.Response()
 
-    def _log(self, visit: _Visit, status: int | None) -> None:
-        if visit.is_logged:
+    def _log(self, inflight: _InFlight, status: int | None) -> None:
+        if inflight.is_logged:
             return
-        visit.is_logged = True
-        entry = Entry(
-            seq=visit.seq,
-            at=round(visit.at, 3),
-            action=visit.ask.action,
-            identifier=visit.ask.identifier,
-            method=visit.request.method,
-            path=visit.request.path,
+        inflight.is_logged = True
+        entry = LoggedRequest(
+            seq=inflight.seq,
+            at=round(inflight.at, 3),
+            action=inflight.ask.action,
+            identifier=inflight.ask.identifier,
+            method=inflight.request.method,
+            path=inflight.request.path,
             status=status,
-            faults=tuple(visit.faults),
-            is_limited=visit.is_limited,
+            faults=tuple(inflight.faults),
+            is_limited=inflight.is_limited,
         )
-        self.journal.write(entry)
+        self.request_log.write(entry)
 
 
 async def body_of(request: web.Request) -> bytes:
@@ -242,9 +242,9 @@ async def body_of(request: web.Request) -> bytes:
         raise bad_request(f"invalid body: it is not {request.headers.get('Content-Encoding', 'complete')}") from None
 
 
-async def _read(action: str, request: web.Request) -> Ask:
+async def _read(action: str, request: web.Request) -> ApiRequest:
     states = [word.strip() for text in request.query.getall("state", []) for word in text.split(",")]
-    return Ask(
+    return ApiRequest(
         action=action,
         method=request.method,
         params=request.match_info,
@@ -257,11 +257,11 @@ async def _read(action: str, request: web.Request) -> Ask:
     )
 
 
-def _refusal_of(fault: Fault) -> Answer:
-    return Answer(status=fault.status, body=fault.body, headers=fault.headers)
+def _refusal_of(fault: Fault) -> ApiResponse:
+    return ApiResponse(status=fault.status, body=fault.body, headers=fault.headers)
 
 
-def _response(answer: Answer, headers: Mapping[str, str]) -> web.Response:
+def _response(answer: ApiResponse, headers: Mapping[str, str]) -> web.Response:
     merged = {**headers, **answer.headers}
     if answer.body is None:
         return web.Response(status=answer.status, headers=merged)

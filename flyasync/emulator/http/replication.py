@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 
-from flyasync.emulator.core.errors import Refused, not_found
-from flyasync.emulator.core.records import App, Machine
-from flyasync.emulator.http.request import Ask
+from flyasync.emulator.core.errors import ApiError, not_found
+from flyasync.emulator.core.records import AppRecord, MachineRecord
+from flyasync.emulator.http.request import ApiRequest
 from flyasync.emulator.world.world import World
 
 # What looks inside a machine; all else that reads one is answered from what is known of it elsewhere.
 _INSIDE = frozenset({"listMachineProcesses", "getMachineMemory"})
 
 
-def demand(world: World, ask: Ask) -> None:
+def demand(world: World, ask: ApiRequest) -> None:
     """Refuse with 404 what the node that is asked has not learned of yet, with 408 what needs a host that is gone.
 
     An app is hidden from everything that is asked about it, a machine from what reads it: what changes a machine goes
@@ -24,7 +24,7 @@ def demand(world: World, ask: Ask) -> None:
         _demand_host(machine, ask)
 
 
-def _demand_known(world: World, ask: Ask) -> None:
+def _demand_known(world: World, ask: ApiRequest) -> None:
     app = world.apps.get(ask.app)
     if app is None or _is_near(app, ask):
         return
@@ -35,23 +35,23 @@ def _demand_known(world: World, ask: Ask) -> None:
         raise not_found("machine")
 
 
-def _demand_host(machine: Machine, ask: Ask) -> None:
+def _demand_host(machine: MachineRecord, ask: ApiRequest) -> None:
     is_read = ask.method == "GET" and ask.action not in _INSIDE
     is_end = ask.action == "deleteMachine" and ask.is_forced
     if not (machine.has_host or is_read or is_end):
-        raise Refused(408, "deadline_exceeded: host unreachable")
+        raise ApiError(408, "deadline_exceeded: host unreachable")
 
 
-def seen(world: World, ask: Ask, machines: Iterable[Machine]) -> list[Machine]:
+def seen(world: World, ask: ApiRequest, machines: Iterable[MachineRecord]) -> list[MachineRecord]:
     """Return the machines that the node that is asked knows, as it knows them: a list may lag behind."""
     known = [machine for machine in machines if machine.visible_at <= world.clock or _is_near_to(world, machine, ask)]
     records = [world.as_of(machine, world.clock - ask.behind) for machine in known]
     return [record for record in records if record is not None]
 
 
-def _is_near_to(world: World, machine: Machine, ask: Ask) -> bool:
+def _is_near_to(world: World, machine: MachineRecord, ask: ApiRequest) -> bool:
     return machine.app == ask.app and _is_near(world.app(machine.app), ask)
 
 
-def _is_near(app: App, ask: Ask) -> bool:
+def _is_near(app: AppRecord, ask: ApiRequest) -> bool:
     return ask.affinity == app.affinity

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from flyasync.emulator.core.errors import LeaseRefused, Refused
+from flyasync.emulator.core.errors import ApiError, LeaseError
 from flyasync.emulator.core.faults import Subject
 from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.images import tagged
@@ -21,7 +21,7 @@ _SCHEMES = ("flyv1 ", "bearer ")
 
 
 @frozen(kw_only=True)
-class Answer:
+class ApiResponse:
     """A status and JSON, sent after `seconds` of emulated time; a body of None is sent as no body at all."""
 
     status: int = 200
@@ -30,11 +30,11 @@ class Answer:
     seconds: float = 0.0
 
 
-OK = Answer(body={"ok": True})
+OK = ApiResponse(body={"ok": True})
 
 
 @frozen(kw_only=True)
-class Ask:
+class ApiRequest:
     """One request as the handlers see it."""
 
     action: str
@@ -103,7 +103,7 @@ class Ask:
     def _fields(self) -> Json:
         try:
             found = parse(self.raw) if self.raw else None
-        except Refused:
+        except ApiError:
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -150,15 +150,15 @@ def is_good(token: str) -> bool:
 def demand_authorized(authorization: str) -> None:
     """Refuse a request without a token, or with the one token that is never good."""
     if not is_good(bare_token(authorization)):
-        raise Refused(401, "Authenticate: token validation error")
+        raise ApiError(401, "Authenticate: token validation error")
 
 
-def refusal(refused: Refused, *, seconds: float = 0.0) -> Answer:
+def error_response(error: ApiError, *, seconds: float = 0.0) -> ApiResponse:
     """Put a refusal into the API's words."""
-    if isinstance(refused, LeaseRefused):
-        body = {"status": "error", "message": refused.text, "code": refused.code}
-    elif refused.code:
-        body = {"error": refused.text, "status": refused.code}
+    if isinstance(error, LeaseError):
+        body = {"status": "error", "message": error.text, "code": error.code}
+    elif error.code:
+        body = {"error": error.text, "status": error.code}
     else:
-        body = {"error": refused.text}
-    return Answer(status=refused.status, body=body, seconds=seconds)
+        body = {"error": error.text}
+    return ApiResponse(status=error.status, body=body, seconds=seconds)

@@ -6,7 +6,7 @@ from attrs import asdict, frozen
 
 
 @frozen(kw_only=True)
-class Entry:
+class LoggedRequest:
     """One request: `at` in seconds since the start, `status` None when no answer could be sent.
 
     A status beside `cut_after` or `lose_answer` in `faults` is that of the work, which was done but not told.
@@ -26,11 +26,11 @@ class Entry:
 _KEPT = 100_000
 
 
-class Journal:
+class RequestLog:
     """The newest requests in the order their outcome was known, and their counts."""
 
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque(maxlen=_KEPT)
+        self.entries: deque[LoggedRequest] = deque(maxlen=_KEPT)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.limited: Counter[tuple[str, str]] = Counter()
         self._arrived = 0
@@ -40,7 +40,7 @@ class Journal:
         self._arrived += 1
         return self._arrived
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LoggedRequest) -> None:
         """Note the final outcome of a request."""
         key = (entry.action, entry.identifier)
         self.entries.append(entry)

@@ -10,7 +10,7 @@ from flyasync.emulator.world.world import World
 T = TypeVar("T")
 
 
-class Pulse:
+class Scheduler:
     """The world's heartbeat on the loop it is made in; only this reads the loop's clock."""
 
     def __init__(self, world: World, *, speed: float) -> None:

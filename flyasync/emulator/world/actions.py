@@ -3,7 +3,7 @@
 from flyasync.emulator.core.config import demand_suspendable
 from flyasync.emulator.core.errors import bad_request, failed_precondition
 from flyasync.emulator.core.lifecycle import must_act
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.world import leases
 from flyasync.emulator.world.timeline import enter, process_exit
 from flyasync.emulator.world.world import World
@@ -16,7 +16,7 @@ _SIGNALS = {
 _DEADLY = frozenset({2, 3, 6, 9, 15})
 
 
-def start(world: World, machine: Machine, *, nonce: str | None = None) -> str:
+def start(world: World, machine: MachineRecord, *, nonce: str | None = None) -> str:
     """Start a machine that does not run; give the state it was in."""
     previous = machine.state
     leases.guard(world, machine, nonce)
@@ -29,7 +29,7 @@ def start(world: World, machine: Machine, *, nonce: str | None = None) -> str:
     return previous
 
 
-def stop(world: World, machine: Machine, *, nonce: str | None = None) -> None:
+def stop(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
     """Stop a machine; one that is stopped stays so."""
     leases.guard(world, machine, nonce)
     if not must_act("stop", machine.state):
@@ -39,7 +39,7 @@ def stop(world: World, machine: Machine, *, nonce: str | None = None) -> None:
     enter(world, machine, to)
 
 
-def restart(world: World, machine: Machine, *, nonce: str | None = None) -> None:
+def restart(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
     """Stop and start a machine in one go, under the same version."""
     leases.guard(world, machine, nonce)
     must_act("restart", machine.state)
@@ -49,7 +49,7 @@ def restart(world: World, machine: Machine, *, nonce: str | None = None) -> None
     enter(world, machine, to)
 
 
-def suspend(world: World, machine: Machine, *, nonce: str | None = None) -> None:
+def suspend(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
     """Put a running machine to sleep with its memory."""
     leases.guard(world, machine, nonce)
     must_act("suspend", machine.state)
@@ -58,7 +58,7 @@ def suspend(world: World, machine: Machine, *, nonce: str | None = None) -> None
     enter(world, machine, "suspending")
 
 
-def signal(world: World, machine: Machine, name: object) -> None:
+def signal(world: World, machine: MachineRecord, name: object) -> None:
     """Send a signal, by name or number, to a running machine; a deadly one ends its process."""
     number = _number(name)
     must_act("signal", machine.state)
@@ -66,7 +66,7 @@ def signal(world: World, machine: Machine, name: object) -> None:
         process_exit(world, machine, 128 + number)
 
 
-def cordon(world: World, machine: Machine, *, cordoned: bool, nonce: str | None = None) -> None:
+def cordon(world: World, machine: MachineRecord, *, cordoned: bool, nonce: str | None = None) -> None:
     """Take a machine out of the proxy's reach, or back into it; doing it twice changes nothing."""
     leases.guard(world, machine, nonce)
     must_act("cordon" if cordoned else "uncordon", machine.state)

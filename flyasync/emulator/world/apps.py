@@ -4,8 +4,8 @@ import re
 from collections import Counter
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import Refused
-from flyasync.emulator.core.records import App
+from flyasync.emulator.core.errors import ApiError
+from flyasync.emulator.core.records import AppRecord
 from flyasync.emulator.core.regions import wishes
 from flyasync.emulator.world.world import World
 
@@ -14,16 +14,18 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?")
 PLENTY = 1000
 
 
-def create(world: World, name: str, *, org_slug: str, network: str, role: str = "", idempotency_key: str = "") -> App:
+def create(
+    world: World, name: str, *, org_slug: str, network: str, role: str = "", idempotency_key: str = ""
+) -> AppRecord:
     """Make an app under a name nobody has; a repeat with the same key returns the app that the first one made."""
     made = world.app_by_key.get((org_slug, idempotency_key)) if idempotency_key else None
     if made is not None and world.apps.get(made.name) is made:
         return made
     if not _NAME.fullmatch(name):
-        raise Refused(422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes")
+        raise ApiError(422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes")
     if name in world.apps:
-        raise Refused(422, "Validation failed: Name has already been taken", code="name_taken")
-    app = App(
+        raise ApiError(422, "Validation failed: Name has already been taken", code="name_taken")
+    app = AppRecord(
         name=name,
         id=ids.token(world.random, 16),
         number=world.random.randint(1_000_000, 9_999_999),
@@ -40,7 +42,7 @@ def create(world: World, name: str, *, org_slug: str, network: str, role: str = 
     return app
 
 
-def listed(world: World, org_slug: str, *, role: str = "") -> list[App]:
+def listed(world: World, org_slug: str, *, role: str = "") -> list[AppRecord]:
     """List the apps of an organization that every node knows, of one role if that is given, oldest first."""
     return [
         app

@@ -2,17 +2,17 @@
 
 import re
 
-from flyasync.emulator.core.errors import Refused, aborted, bad_request, not_found
-from flyasync.emulator.core.pagination import Page, page
-from flyasync.emulator.core.records import App
-from flyasync.emulator.core.resources import Certificate
+from flyasync.emulator.core.errors import ApiError, aborted, bad_request, not_found
+from flyasync.emulator.core.pagination import ListPage, page
+from flyasync.emulator.core.records import AppRecord
+from flyasync.emulator.core.resources import CertificateRecord
 from flyasync.emulator.world.world import World
 
 _HOSTNAME = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _VALIDATION = (5.0, 20.0)
 
 
-def request_acme(world: World, app: App, hostname: str) -> Certificate:
+def request_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
     """Ask for a certificate of Fly's own."""
     found = _named(world, app, hostname)
     if found.acme_at is not None:
@@ -21,31 +21,31 @@ def request_acme(world: World, app: App, hostname: str) -> Certificate:
     return found
 
 
-def bring_custom(world: World, app: App, hostname: str, *, fullchain: str, private_key: str) -> Certificate:
+def bring_custom(world: World, app: AppRecord, hostname: str, *, fullchain: str, private_key: str) -> CertificateRecord:
     """Use a certificate made elsewhere, in place of one brought earlier; neither half of it is kept."""
     if "-----BEGIN CERTIFICATE-----" not in fullchain:
-        raise Refused(422, "invalid fullchain: no PEM certificate found")
+        raise ApiError(422, "invalid fullchain: no PEM certificate found")
     if "PRIVATE KEY-----" not in private_key:
-        raise Refused(422, "invalid private_key: no PEM key found")
+        raise ApiError(422, "invalid private_key: no PEM key found")
     found = _named(world, app, hostname)
     found.custom_at = found.updated_at = world.clock
     return found
 
 
-def find(app: App, hostname: str) -> Certificate:
+def find(app: AppRecord, hostname: str) -> CertificateRecord:
     """Find a hostname, or refuse with 404."""
     if hostname not in app.certificates:
         raise not_found("certificate")
     return app.certificates[hostname]
 
 
-def listed(app: App, *, part: str, cursor: str, limit: int) -> Page[Certificate]:
+def listed(app: AppRecord, *, part: str, cursor: str, limit: int) -> ListPage[CertificateRecord]:
     """List a page of the hostnames that contain a text."""
     found = (item for item in app.certificates.values() if part in item.hostname)
     return page(found, key=lambda item: (item.hostname,), cursor=cursor, limit=limit)
 
 
-def drop_acme(world: World, app: App, hostname: str) -> Certificate:
+def drop_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
     """Give up Fly's own certificate; the hostname stays."""
     found = find(app, hostname)
     if found.acme_at is None:
@@ -54,7 +54,7 @@ def drop_acme(world: World, app: App, hostname: str) -> Certificate:
     return found
 
 
-def drop_custom(world: World, app: App, hostname: str) -> Certificate:
+def drop_custom(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
     """Give up the certificate that was brought; the hostname stays."""
     found = find(app, hostname)
     if found.custom_at is None:
@@ -63,26 +63,26 @@ def drop_custom(world: World, app: App, hostname: str) -> Certificate:
     return found
 
 
-def is_valid(world: World, certificate: Certificate) -> bool:
+def is_valid(world: World, certificate: CertificateRecord) -> bool:
     """Tell whether the hostname was seen to belong to the app."""
     return certificate.validated_at <= world.clock
 
 
-def status(world: World, certificate: Certificate) -> str:
+def status(world: World, certificate: CertificateRecord) -> str:
     """Give the status of a hostname: only Fly's own certificates wait for a validation."""
     if is_valid(world, certificate):
         return "active"
     return "pending_ownership" if certificate.acme_at is None else "pending_validation"
 
 
-def _named(world: World, app: App, hostname: str) -> Certificate:
+def _named(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
     if not hostname:
         raise bad_request("hostname is required")
     if not _HOSTNAME.fullmatch(hostname):
-        raise Refused(422, f"invalid hostname: {hostname!r}")
+        raise ApiError(422, f"invalid hostname: {hostname!r}")
     if hostname not in app.certificates:
         validated_at = world.clock + world.draw(_VALIDATION)
-        app.certificates[hostname] = Certificate(
+        app.certificates[hostname] = CertificateRecord(
             hostname=hostname, created_at=world.clock, updated_at=world.clock, validated_at=validated_at
         )
     return app.certificates[hostname]

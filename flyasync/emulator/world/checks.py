@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from flyasync.emulator.core.faults import CHECKS, Fault, Subject
 from flyasync.emulator.core.go_json import Json, seconds
-from flyasync.emulator.core.records import CheckPhase, Machine
+from flyasync.emulator.core.records import CheckPhase, MachineRecord
 from flyasync.emulator.world.world import World
 
 _FIRST_SEEN = 0.5
@@ -21,7 +21,7 @@ _TURNED = {"passing": "critical", "critical": "passing"}
 
 
 @frozen(kw_only=True)
-class Check:
+class RequestedCheck:
     """A check that a config asks for, its times in seconds; an interval of None is not stated."""
 
     name: str
@@ -30,7 +30,7 @@ class Check:
     timeout: float
 
 
-def requested(config: Json) -> list[Check]:
+def requested(config: Json) -> list[RequestedCheck]:
     """List the checks that a config asks for."""
     return [
         *_service_checks(config),
@@ -38,7 +38,7 @@ def requested(config: Json) -> list[Check]:
     ]
 
 
-def begin(world: World, machine: Machine, subject: Subject) -> None:
+def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
     """Decide how the checks of a machine that starts now turn out."""
     asked = requested(machine.config)
     fault = next(world.faults.strike(CHECKS, subject), None) if asked else None
@@ -46,7 +46,7 @@ def begin(world: World, machine: Machine, subject: Subject) -> None:
     world.schedule_checks(machine, machine.check_phases)
 
 
-def flap(world: World, machine: Machine) -> None:
+def flap(world: World, machine: MachineRecord) -> None:
     """Decide when each flapping check that has just turned turns again."""
     latest = {phase.check: phase for phase in machine.check_phases}
     following = tuple(
@@ -61,13 +61,13 @@ def flap(world: World, machine: Machine) -> None:
     world.schedule_checks(machine, following)
 
 
-def are_passing(world: World, machine: Machine) -> bool:
+def are_passing(world: World, machine: MachineRecord) -> bool:
     """Whether every check that a machine asks for passes at the world's present moment."""
     found = rows(world, machine, world.clock)
     return len(found) == len(requested(machine.config)) and all(row["status"] == "passing" for row in found)
 
 
-def rows(world: World, machine: Machine, now: float) -> list[Json]:
+def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
     """Return the check rows of a machine as the API shows them, none early in its life or when its host is gone."""
     if not machine.has_host:
         return []
@@ -83,7 +83,7 @@ def rows(world: World, machine: Machine, now: float) -> list[Json]:
     ]
 
 
-def _phases(world: World, check: Check, fault: Fault | None) -> Iterator[CheckPhase]:
+def _phases(world: World, check: RequestedCheck, fault: Fault | None) -> Iterator[CheckPhase]:
     interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
     made = world.clock + check.grace_period + interval
     answered = made + world.random.uniform(0, min(check.timeout, _LONGEST_ANSWER))
@@ -107,7 +107,7 @@ def _around(world: World, usual: float) -> float:
     return usual * world.random.uniform(0.5, 1.5)
 
 
-def _service_checks(config: Json) -> Iterator[Check]:
+def _service_checks(config: Json) -> Iterator[RequestedCheck]:
     number = 0
     for service in config.get("services") or ():
         for item in service.get("checks") or ():
@@ -116,9 +116,9 @@ def _service_checks(config: Json) -> Iterator[Check]:
             number += 1
 
 
-def _check(name: str, item: Json) -> Check:
+def _check(name: str, item: Json) -> RequestedCheck:
     interval, timeout = item.get("interval"), item.get("timeout")
-    return Check(
+    return RequestedCheck(
         name=name,
         grace_period=seconds(item.get("grace_period") or 0),
         interval=None if interval is None else seconds(interval),
@@ -126,7 +126,7 @@ def _check(name: str, item: Json) -> Check:
     )
 
 
-def _clamped(check: Check) -> Check:
+def _clamped(check: RequestedCheck) -> RequestedCheck:
     interval = check.interval
     return evolve(
         check,

@@ -5,16 +5,16 @@ from random import Random
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import bad_request, not_found
-from flyasync.emulator.core.records import App
+from flyasync.emulator.core.records import AppRecord
 from flyasync.emulator.core.regions import CODES, NEAREST
-from flyasync.emulator.core.resources import Address
+from flyasync.emulator.core.resources import AddressRecord
 from flyasync.emulator.world.world import World
 
 _EGRESS = "egress-pair"
 _SHARED = "shared_v4"
 
 
-def assign(world: World, app: App, kind: str, *, region: str, service_name: str) -> list[Address]:
+def assign(world: World, app: AppRecord, kind: str, *, region: str, service_name: str) -> list[AddressRecord]:
     """Assign an address of this type, or the two of a pair; the shared one is the same at each time."""
     if kind not in _DRAW:
         raise bad_request(f"invalid type: {kind!r}")
@@ -28,16 +28,16 @@ def assign(world: World, app: App, kind: str, *, region: str, service_name: str)
     return found
 
 
-def release(app: App, ip: str) -> None:
+def release(app: AppRecord, ip: str) -> None:
     """Take an address away, or refuse with 404."""
     if ip not in app.addresses:
         raise not_found("ip assignment")
     del app.addresses[ip]
 
 
-def _address(world: World, kind: str, ip: str, region: str, service_name: str) -> Address:
+def _address(world: World, kind: str, ip: str, region: str, service_name: str) -> AddressRecord:
     is_egress = kind == _EGRESS
-    return Address(
+    return AddressRecord(
         ip=ip,
         type=kind,
         region=region or (NEAREST if is_egress else "global"),

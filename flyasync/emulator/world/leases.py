@@ -1,8 +1,8 @@
 """Leases: who holds a machine, and who may change it meanwhile."""
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import LeaseRefused, Refused, bad_request, not_found
-from flyasync.emulator.core.records import Lease, Machine
+from flyasync.emulator.core.errors import ApiError, LeaseError, bad_request, not_found
+from flyasync.emulator.core.records import LeaseRecord, MachineRecord
 from flyasync.emulator.world.world import World
 
 # The API documents no default.
@@ -11,17 +11,17 @@ _DEFAULT_TTL = 30
 _LONGEST_TTL = 10**8
 
 
-def current(world: World, machine: Machine) -> Lease | None:
+def current(world: World, machine: MachineRecord) -> LeaseRecord | None:
     """Give the lease in force, if any."""
     lease = machine.lease
     return lease if lease is not None and lease.expires_at > world.clock else None
 
 
-def guard(world: World, machine: Machine, nonce: str | None) -> None:
+def guard(world: World, machine: MachineRecord, nonce: str | None) -> None:
     """Refuse to touch a machine that somebody else holds."""
     lease = current(world, machine)
     if lease is not None and lease.nonce != nonce:
-        raise Refused(409, _held(machine, lease, world.stamp(lease.expires_at)))
+        raise ApiError(409, _held(machine, lease, world.stamp(lease.expires_at)))
 
 
 def seconds(ttl: int | None) -> int:
@@ -31,9 +31,9 @@ def seconds(ttl: int | None) -> int:
     return ttl or _DEFAULT_TTL
 
 
-def grant(world: World, machine: Machine, *, ttl: int | None, owner: str, description: str = "") -> Lease:
+def grant(world: World, machine: MachineRecord, *, ttl: int | None, owner: str, description: str = "") -> LeaseRecord:
     """Give the machine to a new holder for `ttl` seconds."""
-    machine.lease = Lease(
+    machine.lease = LeaseRecord(
         nonce=ids.hexadecimal(world.random, 12),
         owner=owner,
         expires_at=world.clock + seconds(ttl),
@@ -45,7 +45,7 @@ def grant(world: World, machine: Machine, *, ttl: int | None, owner: str, descri
 
 def acquire(
     world: World, app: str, machine_id: str, *, ttl: int | None, owner: str, description: str, nonce: str | None
-) -> Lease:
+) -> LeaseRecord:
     """Take the lease, or with its nonce make it last `ttl` seconds from now."""
     machine = _live(world, app, machine_id)
     if nonce:
@@ -64,41 +64,41 @@ def release(world: World, app: str, machine_id: str, *, nonce: str | None) -> No
     machine.lease = None
 
 
-def read(world: World, app: str, machine_id: str) -> Lease:
+def read(world: World, app: str, machine_id: str) -> LeaseRecord:
     """Find the lease in force, or refuse with 404."""
     return _found(current(world, _live(world, app, machine_id)))
 
 
-def _live(world: World, app: str, machine_id: str) -> Machine:
+def _live(world: World, app: str, machine_id: str) -> MachineRecord:
     machine = world.machine(app, machine_id)
     if machine.is_destroyed:
         raise not_found("machine")
     return machine
 
 
-def _own(world: World, machine: Machine, nonce: str | None) -> Lease:
+def _own(world: World, machine: MachineRecord, nonce: str | None) -> LeaseRecord:
     lease = _found(current(world, machine))
     if lease.nonce != nonce:
         raise _held_by_another(world, machine, lease)
     return lease
 
 
-def _demand_free(world: World, machine: Machine) -> None:
+def _demand_free(world: World, machine: MachineRecord) -> None:
     lease = current(world, machine)
     if lease is not None:
         raise _held_by_another(world, machine, lease)
 
 
-def _found(lease: Lease | None) -> Lease:
+def _found(lease: LeaseRecord | None) -> LeaseRecord:
     if lease is None:
-        raise LeaseRefused(404, "lease not found", code="not_found")
+        raise LeaseError(404, "lease not found", code="not_found")
     return lease
 
 
-def _held_by_another(world: World, machine: Machine, lease: Lease) -> Refused:
+def _held_by_another(world: World, machine: MachineRecord, lease: LeaseRecord) -> ApiError:
     expires = world.moment(lease.expires_at).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
-    return LeaseRefused(409, _held(machine, lease, expires), code="invalid")
+    return LeaseError(409, _held(machine, lease, expires), code="invalid")
 
 
-def _held(machine: Machine, lease: Lease, expires: str) -> str:
+def _held(machine: MachineRecord, lease: LeaseRecord, expires: str) -> str:
     return f"machine ID {machine.id} lease currently held by {lease.owner}, expires at {expires}"

@@ -7,17 +7,17 @@ from attrs import frozen
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.config import accepted
-from flyasync.emulator.core.errors import Refused, aborted, bad_request, failed_precondition, not_found
+from flyasync.emulator.core.errors import ApiError, aborted, bad_request, failed_precondition, not_found
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.lifecycle import RUNNING, fresh, must_act
 from flyasync.emulator.core.processes import is_release
-from flyasync.emulator.core.records import Machine, Version, Volume
+from flyasync.emulator.core.records import ConfigVersion, MachineRecord, VolumeRecord
 from flyasync.emulator.core.regions import expand
 from flyasync.emulator.world import checks, leases, secrets, volumes
 from flyasync.emulator.world.timeline import enter, record_exit
 from flyasync.emulator.world.world import World
 
-_NO_HOST = Refused(422, "could not find a candidate host", code="insufficient_capacity")
+_NO_HOST = ApiError(422, "could not find a candidate host", code="insufficient_capacity")
 _SHOULD_RUN = frozenset({"started", "starting", "failed"})
 
 
@@ -36,7 +36,7 @@ class Launch:
 
 
 @frozen(kw_only=True)
-class Filter:
+class MachineFilter:
     """Which machines a list shall hold."""
 
     states: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Filter:
     with_destroyed: bool = False
     metadata: Mapping[str, str] = {}
 
-    def keeps(self, machine: Machine) -> bool:
+    def keeps(self, machine: MachineRecord) -> bool:
         """Tell whether a machine belongs in the list."""
         metadata = machine.config.get("metadata") or {}
         return (
@@ -55,7 +55,7 @@ class Filter:
         )
 
 
-def create(world: World, app: str, launch: Launch) -> Machine:
+def create(world: World, app: str, launch: Launch) -> MachineRecord:
     """Make a machine in the first region of its wish that has room."""
     owner = world.app(app)
     config = accepted(launch.config)
@@ -82,7 +82,7 @@ def serving(world: World, app: str) -> Counter[str]:
     return Counter(item.region for item in world.machines.values() if item.app == app and serves(world, item))
 
 
-def serves(world: World, machine: Machine) -> bool:
+def serves(world: World, machine: MachineRecord) -> bool:
     """Tell whether a machine is started, not cordoned, on a host that is there, and passes all its checks, if any.
 
     A release command serves nobody.
@@ -93,7 +93,7 @@ def serves(world: World, machine: Machine) -> bool:
 
 def update(
     world: World,
-    machine: Machine,
+    machine: MachineRecord,
     config: object,
     *,
     skip_launch: bool = False,
@@ -114,7 +114,7 @@ def update(
     _replace(world, machine, wanted, skip_launch=skip_launch)
 
 
-def destroy(world: World, machine: Machine, *, force: bool, nonce: str | None = None) -> None:
+def destroy(world: World, machine: MachineRecord, *, force: bool, nonce: str | None = None) -> None:
     """Destroy a machine that is stopped, or by force any; it stays readable."""
     leases.guard(world, machine, nonce)
     if not must_act("kill" if force else "destroy", machine.state):
@@ -126,7 +126,7 @@ def destroy(world: World, machine: Machine, *, force: bool, nonce: str | None = 
 
 
 def write_metadata(
-    world: World, machine: Machine, changes: Mapping[str, str | None], *, machine_version: str | None = None
+    world: World, machine: MachineRecord, changes: Mapping[str, str | None], *, machine_version: str | None = None
 ) -> None:
     """Set the named keys at once, without a new version; None or an empty text removes a key."""
     if machine.is_destroyed:
@@ -139,9 +139,9 @@ def write_metadata(
     world.keep(machine)
 
 
-def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> Machine:
+def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> MachineRecord:
     instance_id = ids.ulid(world.random, world.clock)
-    return Machine(
+    return MachineRecord(
         id=ids.machine_id(world.random),
         app=app,
         name=launch.name or ids.machine_name(world.random),
@@ -156,17 +156,17 @@ def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> M
         visible_at=world.clock + world.draw(world.lag),
         is_cordoned=launch.is_cordoned,
         shall_run=not launch.skip_launch,
-        versions=[Version(instance_id, config)],
+        versions=[ConfigVersion(instance_id, config)],
     )
 
 
-def _replace(world: World, machine: Machine, config: Json, *, skip_launch: bool) -> None:
+def _replace(world: World, machine: MachineRecord, config: Json, *, skip_launch: bool) -> None:
     machine.shall_run = not skip_launch and _would_run(machine)
     if config.get("image") != machine.config.get("image"):
         machine.digest = world.images.digest(config.get("image") or "")
     machine.config = config
     machine.instance_id = ids.ulid(world.random, world.clock)
-    machine.versions.append(Version(machine.instance_id, config))
+    machine.versions.append(ConfigVersion(machine.instance_id, config))
     machine.restart_count = 0
     machine.memory_limit_mb = None
     world.record(machine, "update", "replacing")
@@ -175,24 +175,24 @@ def _replace(world: World, machine: Machine, config: Json, *, skip_launch: bool)
     enter(world, machine, "replacing")
 
 
-def _would_run(machine: Machine) -> bool:
+def _would_run(machine: MachineRecord) -> bool:
     return machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
 
 
 def _demand_free_name(world: World, app: str, name: str) -> None:
     if name and (other := world.holder(app, name)):
-        raise Refused(
+        raise ApiError(
             409,
             f'already_exists: unique machine name violation, machine ID {other.id} already exists with name "{name}"',
         )
 
 
-def _volume(world: World, app: str, config: Json) -> Volume | None:
+def _volume(world: World, app: str, config: Json) -> VolumeRecord | None:
     mounts = config.get("mounts")
     return volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
 
 
-def _place(world: World, expression: str | None, volume: Volume | None) -> str:
+def _place(world: World, expression: str | None, volume: VolumeRecord | None) -> str:
     if volume is not None:
         return _place_on(world, expression, volume)
     for region in expand(expression):
@@ -201,10 +201,10 @@ def _place(world: World, expression: str | None, volume: Volume | None) -> str:
     raise fresh(_NO_HOST)
 
 
-def _place_on(world: World, expression: str | None, volume: Volume) -> str:
+def _place_on(world: World, expression: str | None, volume: VolumeRecord) -> str:
     if expression and volume.region not in expand(expression):
         raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
     if volume.host_status != "ok" or not world.has_room(volume.region):
         text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
-        raise Refused(412, text, code="volume_placement_capacity")
+        raise ApiError(412, text, code="volume_placement_capacity")
     return volume.region

@@ -2,24 +2,24 @@
 
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.lifecycle import must_act
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 
 # As if every machine used as much.
 _USED_MB = 56
 
 
-def limit(machine: Machine) -> int:
+def limit(machine: MachineRecord) -> int:
     """Give the present limit in MB."""
     must_act("exec", machine.state)
     return machine.memory_limit_mb or int(machine.config["guest"]["memory_mb"])
 
 
-def available(machine: Machine) -> int:
+def available(machine: MachineRecord) -> int:
     """Give what is left below the limit in MB."""
     return limit(machine) - _USED_MB
 
 
-def set_limit(machine: Machine, limit_mb: int) -> None:
+def set_limit(machine: MachineRecord, limit_mb: int) -> None:
     """Change the limit, to at most `guest.max_memory_mb` or else the memory the machine was made with."""
     must_act("exec", machine.state)
     guest = machine.config["guest"]
@@ -29,7 +29,7 @@ def set_limit(machine: Machine, limit_mb: int) -> None:
     machine.memory_limit_mb = limit_mb
 
 
-def reclaim(machine: Machine, amount_mb: int | None) -> int:
+def reclaim(machine: MachineRecord, amount_mb: int | None) -> int:
     """Give back as much of the amount, by default of all, as nobody uses; tell how much that was."""
     most = available(machine)
     if amount_mb is not None and amount_mb < 0:

@@ -6,8 +6,8 @@ from datetime import datetime
 from attrs import frozen
 
 from flyasync.emulator.core.errors import bad_request
-from flyasync.emulator.core.pagination import Page, page
-from flyasync.emulator.core.records import App, Machine, Volume
+from flyasync.emulator.core.pagination import ListPage, page
+from flyasync.emulator.core.records import AppRecord, MachineRecord, VolumeRecord
 from flyasync.emulator.world import volumes
 from flyasync.emulator.world.world import World
 
@@ -15,7 +15,7 @@ PERSONAL = "personal"
 
 
 @frozen(kw_only=True)
-class Wanted:
+class ListQuery:
     """Which rows of an organization's list shall be shown."""
 
     limit: int
@@ -41,7 +41,7 @@ def number(slug: str) -> int:
     return sum(slug.encode()) + 1000
 
 
-def machines(world: World, slug: str, wanted: Wanted, known: Iterable[Machine]) -> Page[Machine]:
+def machines(world: World, slug: str, wanted: ListQuery, known: Iterable[MachineRecord]) -> ListPage[MachineRecord]:
     """Return a page of the machines that are known, the least recently changed first.
 
     Those in regions that cannot be read are missing.
@@ -62,7 +62,7 @@ def machines(world: World, slug: str, wanted: Wanted, known: Iterable[Machine]) 
     return page(found, key=lambda item: (item.updated_at, item.id), cursor=wanted.cursor, limit=wanted.limit)
 
 
-def volumes_of(world: World, slug: str, wanted: Wanted) -> Page[Volume]:
+def volumes_of(world: World, slug: str, wanted: ListQuery) -> ListPage[VolumeRecord]:
     """Give a page of volumes, the least recently changed first."""
     since = _since(world, wanted)
     apps = _apps(world, slug)
@@ -72,7 +72,7 @@ def volumes_of(world: World, slug: str, wanted: Wanted) -> Page[Volume]:
         if volume.app in apps
         and volumes.changed_at(world, volume) > since
         and (wanted.with_deleted or not volumes.is_gone(world, volume))
-        and wanted.keeps(volume.course.state(world.clock), volume.region)
+        and wanted.keeps(volume.schedule.state(world.clock), volume.region)
     ]
     return page(
         found,
@@ -82,11 +82,11 @@ def volumes_of(world: World, slug: str, wanted: Wanted) -> Page[Volume]:
     )
 
 
-def _apps(world: World, slug: str) -> dict[str, App]:
+def _apps(world: World, slug: str) -> dict[str, AppRecord]:
     return {name: app for name, app in world.apps.items() if app.org_slug == slug and app.visible_at <= world.clock}
 
 
-def _since(world: World, wanted: Wanted) -> float:
+def _since(world: World, wanted: ListQuery) -> float:
     # A cursor holds the place already, so it wins.
     if wanted.cursor or not wanted.updated_after:
         return float("-inf")

@@ -5,10 +5,10 @@ from typing import TypeVar
 from attrs import frozen
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import Refused, bad_request, not_found
+from flyasync.emulator.core.errors import ApiError, bad_request, not_found
 from flyasync.emulator.core.regions import CODES
-from flyasync.emulator.core.resources import Backup, Cluster, PostgresUser
-from flyasync.emulator.core.state_schedule import Course
+from flyasync.emulator.core.resources import BackupRecord, ClusterRecord, PostgresUserRecord
+from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world.world import World
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ _MOST_GB = 1000
 
 
 @frozen
-class Plan:
+class PostgresPlan:
     """How big the machines of a cluster are."""
 
     cpu_kind: str
@@ -29,7 +29,7 @@ class Plan:
 
 
 @frozen
-class Extension:
+class PostgresExtension:
     """Something a database can be extended by."""
 
     default_version: str
@@ -38,24 +38,24 @@ class Extension:
 
 
 PLANS = {
-    "basic": Plan("shared", 2, 1024),
-    "starter": Plan("shared", 2, 2048),
-    "launch": Plan("performance", 2, 8192),
-    "scale": Plan("performance", 4, 32768),
-    "performance": Plan("performance", 8, 65536),
+    "basic": PostgresPlan("shared", 2, 1024),
+    "starter": PostgresPlan("shared", 2, 2048),
+    "launch": PostgresPlan("performance", 2, 8192),
+    "scale": PostgresPlan("performance", 4, 32768),
+    "performance": PostgresPlan("performance", 8, 65536),
 }
 EXTENSIONS = {
-    "plpgsql": Extension("1.0", "PL/pgSQL procedural language", is_system=True),
-    "pg_trgm": Extension("1.6", "text similarity measurement and index searching based on trigrams"),
-    "pgcrypto": Extension("1.3", "cryptographic functions"),
-    "postgis": Extension("3.5.0", "PostGIS geometry and geography spatial types and functions"),
-    "uuid-ossp": Extension("1.1", "generate universally unique identifiers (UUIDs)"),
-    "vector": Extension("0.8.0", "vector data type and ivfflat and hnsw access methods"),
+    "plpgsql": PostgresExtension("1.0", "PL/pgSQL procedural language", is_system=True),
+    "pg_trgm": PostgresExtension("1.6", "text similarity measurement and index searching based on trigrams"),
+    "pgcrypto": PostgresExtension("1.3", "cryptographic functions"),
+    "postgis": PostgresExtension("3.5.0", "PostGIS geometry and geography spatial types and functions"),
+    "uuid-ossp": PostgresExtension("1.1", "generate universally unique identifiers (UUIDs)"),
+    "vector": PostgresExtension("0.8.0", "vector data type and ivfflat and hnsw access methods"),
 }
 
 
 @frozen(kw_only=True)
-class ClusterWish:
+class NewCluster:
     """What a new cluster shall be."""
 
     org_slug: str
@@ -67,10 +67,10 @@ class ClusterWish:
     postgis_enabled: bool = False
 
 
-def create(world: World, wish: ClusterWish) -> Cluster:
+def create(world: World, wish: NewCluster) -> ClusterRecord:
     """Make a cluster with one user and one database."""
     _check(wish)
-    cluster = Cluster(
+    cluster = ClusterRecord(
         id=ids.token(world.random, 16),
         name=wish.name or ids.machine_name(world.random),
         org_slug=wish.org_slug,
@@ -80,7 +80,7 @@ def create(world: World, wish: ClusterWish) -> Cluster:
         pg_major_version=wish.pg_major_version,
         postgis_enabled=wish.postgis_enabled,
         created_at=world.clock,
-        course=Course.start(world.clock, "creating").then(world.draw(_BECOMING_READY), "ready"),
+        schedule=StateSchedule.start(world.clock, "creating").then(world.draw(_BECOMING_READY), "ready"),
         databases={"fly-db": _extensions()},
     )
     add_user(world, cluster, "fly-user", "schema_admin")
@@ -88,9 +88,9 @@ def create(world: World, wish: ClusterWish) -> Cluster:
     return cluster
 
 
-def copy(world: World, source: Cluster, name: str) -> Cluster:
+def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
     """Make a cluster with what another holds; users get new passwords."""
-    wish = ClusterWish(
+    wish = NewCluster(
         org_slug=source.org_slug,
         plan=source.plan,
         region=source.region,
@@ -107,15 +107,15 @@ def copy(world: World, source: Cluster, name: str) -> Cluster:
     return cluster
 
 
-def find(world: World, cluster_id: str) -> Cluster:
+def find(world: World, cluster_id: str) -> ClusterRecord:
     """Find a cluster; one that was deleted is refused with 410, one that never was with 404."""
     cluster = found(world.clusters, cluster_id, "postgres cluster")
     if cluster.deleted_at is not None:
-        raise Refused(410, "postgres cluster was deleted")
+        raise ApiError(410, "postgres cluster was deleted")
     return cluster
 
 
-def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[Cluster]:
+def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[ClusterRecord]:
     """List the clusters of an organization, oldest first."""
     return [
         cluster
@@ -124,61 +124,61 @@ def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[Cluster]:
     ]
 
 
-def delete(world: World, cluster: Cluster) -> None:
+def delete(world: World, cluster: ClusterRecord) -> None:
     """Delete a cluster for good."""
     cluster.deleted_at = world.clock
-    cluster.course = Course.start(world.clock, "deleted")
+    cluster.schedule = StateSchedule.start(world.clock, "deleted")
 
 
-def add_user(world: World, cluster: Cluster, username: str, role: str) -> PostgresUser:
+def add_user(world: World, cluster: ClusterRecord, username: str, role: str) -> PostgresUserRecord:
     """Let somebody log in, with a password of the platform's choosing."""
     _demand_new(cluster.users, username, "user")
     demand_role(role)
-    cluster.users[username] = PostgresUser(username=username, role=role, password=ids.token(world.random, 24))
+    cluster.users[username] = PostgresUserRecord(username=username, role=role, password=ids.token(world.random, 24))
     return cluster.users[username]
 
 
-def rotate_password(world: World, user: PostgresUser) -> None:
+def rotate_password(world: World, user: PostgresUserRecord) -> None:
     """Give a user another password."""
     user.password = ids.token(world.random, 24)
 
 
-def add_database(cluster: Cluster, name: str) -> None:
+def add_database(cluster: ClusterRecord, name: str) -> None:
     """Make an empty database."""
     _demand_new(cluster.databases, name, "database")
     cluster.databases[name] = _extensions()
 
 
-def enable(cluster: Cluster, database: str, extension: str, schema: str) -> None:
+def enable(cluster: ClusterRecord, database: str, extension: str, schema: str) -> None:
     """Extend a database."""
     if extension not in EXTENSIONS:
-        raise Refused(422, f"extension {extension!r} is not available")
+        raise ApiError(422, f"extension {extension!r} is not available")
     installed = found(cluster.databases, database, "database")
     if extension in installed:
-        raise Refused(409, f"extension {extension!r} is already enabled")
+        raise ApiError(409, f"extension {extension!r} is already enabled")
     installed[extension] = schema
 
 
-def disable(cluster: Cluster, database: str, extension: str) -> None:
+def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
     """Take an extension away, except those the system needs."""
     installed = found(cluster.databases, database, "database")
     found(installed, extension, "extension")
     if EXTENSIONS[extension].is_system:
-        raise Refused(422, f"extension {extension!r} is needed by the system")
+        raise ApiError(422, f"extension {extension!r} is needed by the system")
     del installed[extension]
 
 
-def back_up(world: World, cluster: Cluster, kind: str) -> Backup:
+def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
     """Begin a backup; while one is running another is refused."""
     if kind not in {"full", "incr"}:
         raise bad_request(f"invalid type: {kind!r}")
     if any(backup.finished_at > world.clock for backup in cluster.backups.values()):
-        raise Refused(409, "a backup is already in progress")
+        raise ApiError(409, "a backup is already in progress")
     seconds = world.draw(_BACKING_UP)
-    backup = Backup(
+    backup = BackupRecord(
         id=ids.token(world.random, 16),
         type=kind,
-        course=Course.start(world.clock, "in_progress").then(seconds, "completed"),
+        schedule=StateSchedule.start(world.clock, "in_progress").then(seconds, "completed"),
         started_at=world.clock,
         finished_at=world.clock + seconds,
     )
@@ -186,19 +186,19 @@ def back_up(world: World, cluster: Cluster, kind: str) -> Backup:
     return backup
 
 
-def restore(world: World, cluster: Cluster, name: str, *, backup_id: str, pitr_time: str) -> Cluster:
+def restore(world: World, cluster: ClusterRecord, name: str, *, backup_id: str, pitr_time: str) -> ClusterRecord:
     """Make a cluster out of a backup, or out of the past of this one."""
     if bool(backup_id) == bool(pitr_time):
         raise bad_request("either backup_id or pitr_time is required")
     if backup_id and found(cluster.backups, backup_id, "backup").finished_at > world.clock:
-        raise Refused(422, "the backup is not finished")
+        raise ApiError(422, "the backup is not finished")
     return copy(world, cluster, name)
 
 
 def demand_role(role: str) -> None:
     """Refuse a role nobody can have."""
     if role not in ROLES:
-        raise Refused(422, f"invalid role: {role!r}")
+        raise ApiError(422, f"invalid role: {role!r}")
 
 
 def found(things: dict[str, T], name: str, what: str) -> T:
@@ -212,18 +212,18 @@ def _demand_new(things: dict[str, T], name: str, what: str) -> None:
     if not name:
         raise bad_request(f"{what} name is required")
     if name in things:
-        raise Refused(409, f"{what} {name!r} already exists")
+        raise ApiError(409, f"{what} {name!r} already exists")
 
 
-def _check(wish: ClusterWish) -> None:
+def _check(wish: NewCluster) -> None:
     if not wish.org_slug:
         raise bad_request("org_slug is required")
     if wish.plan not in PLANS:
-        raise Refused(422, f"invalid plan: {wish.plan!r}")
+        raise ApiError(422, f"invalid plan: {wish.plan!r}")
     if wish.region not in CODES:
-        raise Refused(422, f"invalid region: {wish.region!r}")
+        raise ApiError(422, f"invalid region: {wish.region!r}")
     if not 1 <= wish.disk_size_gb <= _MOST_GB:
-        raise Refused(422, f"disk_size_gb must be between 1 and {_MOST_GB}")
+        raise ApiError(422, f"disk_size_gb must be between 1 and {_MOST_GB}")
 
 
 def _extensions() -> dict[str, str]:

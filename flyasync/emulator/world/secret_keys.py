@@ -8,8 +8,8 @@ from itertools import count, islice
 from typing import Any
 
 from flyasync.emulator.core.errors import bad_request, not_found
-from flyasync.emulator.core.records import App
-from flyasync.emulator.core.resources import SecretKey
+from flyasync.emulator.core.records import AppRecord
+from flyasync.emulator.core.resources import SecretKeyRecord
 from flyasync.emulator.world.secrets import new_version
 from flyasync.emulator.world.world import World
 
@@ -22,12 +22,12 @@ _SEAL = 16
 _GENERATED = 32
 
 
-def write(world: World, app: App, name: str, kind: object, value: bytes | None) -> SecretKey:
+def write(world: World, app: AppRecord, name: str, kind: object, value: bytes | None) -> SecretKeyRecord:
     """Keep a key of this type, one that was brought or a new one."""
     if kind not in _CIPHERS | _SIGNERS:
         raise bad_request(f"invalid type: {kind!r}")
     before = app.secrets.keys.get(name)
-    key = SecretKey(
+    key = SecretKeyRecord(
         name=name,
         type=str(kind),
         value=world.random.randbytes(_GENERATED) if value is None else value,
@@ -39,36 +39,36 @@ def write(world: World, app: App, name: str, kind: object, value: bytes | None) 
     return key
 
 
-def remove(world: World, app: App, name: str) -> int:
+def remove(world: World, app: AppRecord, name: str) -> int:
     """Forget a key, or refuse with 404; give the version that makes."""
     del app.secrets.keys[find(app, name).name]
     return new_version(world, app)
 
 
-def find(app: App, name: str) -> SecretKey:
+def find(app: AppRecord, name: str) -> SecretKeyRecord:
     """Find a key, or refuse with 404."""
     if name not in app.secrets.keys:
         raise not_found("secret key")
     return app.secrets.keys[name]
 
 
-def listed(app: App, types: frozenset[str]) -> list[SecretKey]:
+def listed(app: AppRecord, types: frozenset[str]) -> list[SecretKeyRecord]:
     """List the keys of these types by name, all when no type is named."""
     return [key for _, key in sorted(app.secrets.keys.items()) if not types or key.type in types]
 
 
-def public_key(key: SecretKey) -> bytes | None:
+def public_key(key: SecretKeyRecord) -> bytes | None:
     """Give the public half of a key that has two."""
     return _TOY + hashlib.sha256(key.value).digest() if key.type in _WITH_PUBLIC_KEY else None
 
 
-def encrypt(key: SecretKey, plaintext: bytes, associated: bytes) -> bytes:
+def encrypt(key: SecretKeyRecord, plaintext: bytes, associated: bytes) -> bytes:
     """Turn a text into one that `decrypt` turns back."""
     _demand(key, _CIPHERS, "encrypt")
     return _TOY + _seal(key, plaintext, associated) + _mixed(key, plaintext)
 
 
-def decrypt(key: SecretKey, ciphertext: bytes, associated: bytes) -> bytes:
+def decrypt(key: SecretKeyRecord, ciphertext: bytes, associated: bytes) -> bytes:
     """Turn a text back, or refuse one that was made otherwise."""
     _demand(key, _CIPHERS, "decrypt")
     rest = ciphertext.removeprefix(_TOY)
@@ -78,13 +78,13 @@ def decrypt(key: SecretKey, ciphertext: bytes, associated: bytes) -> bytes:
     return plaintext
 
 
-def sign(key: SecretKey, plaintext: bytes) -> bytes:
+def sign(key: SecretKeyRecord, plaintext: bytes) -> bytes:
     """Sign a text, the same way each time."""
     _demand(key, _SIGNERS, "sign")
     return _TOY + hmac.digest(key.value, plaintext, "sha256")
 
 
-def verify(key: SecretKey, plaintext: bytes, signature: bytes) -> None:
+def verify(key: SecretKeyRecord, plaintext: bytes, signature: bytes) -> None:
     """Refuse a signature that this key did not make for this text."""
     if not hmac.compare_digest(sign(key, plaintext), signature):
         raise bad_request("signature verification failed")
@@ -103,15 +103,15 @@ def text(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
-def _demand(key: SecretKey, able: frozenset[str], deed: str) -> None:
+def _demand(key: SecretKeyRecord, able: frozenset[str], deed: str) -> None:
     if key.type not in able:
         raise bad_request(f"a key of type {key.type} can not {deed}")
 
 
-def _seal(key: SecretKey, plaintext: bytes, associated: bytes) -> bytes:
+def _seal(key: SecretKeyRecord, plaintext: bytes, associated: bytes) -> bytes:
     return hmac.digest(key.value, associated + b"\0" + plaintext, "sha256")[:_SEAL]
 
 
-def _mixed(key: SecretKey, data: bytes) -> bytes:
+def _mixed(key: SecretKeyRecord, data: bytes) -> bytes:
     stream = (octet for block in count() for octet in hashlib.sha256(key.value + b"%d" % block).digest())
     return bytes(octet ^ other for octet, other in zip(data, islice(stream, len(data)), strict=True))

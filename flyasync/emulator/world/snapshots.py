@@ -2,9 +2,9 @@
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import failed_precondition, not_found
-from flyasync.emulator.core.records import Volume
-from flyasync.emulator.core.resources import Snapshot
-from flyasync.emulator.core.state_schedule import Course
+from flyasync.emulator.core.records import VolumeRecord
+from flyasync.emulator.core.resources import SnapshotRecord
+from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world.world import World
 
 _TAKING = (2.0, 8.0)
@@ -13,14 +13,14 @@ _DAY = 24 * 3600
 _BYTES_FOR_GB = 36_007_729
 
 
-def take(world: World, volume: Volume) -> Snapshot:
+def take(world: World, volume: VolumeRecord) -> SnapshotRecord:
     """Begin a snapshot; while one is pending another is refused with 412."""
     for other in volume.snapshots:
         if is_pending(world, other):
             raise failed_precondition(f"snapshot is already scheduled at {world.stamp(other.created_at)}")
-    snapshot = Snapshot(
+    snapshot = SnapshotRecord(
         id=f"vs_{ids.token(world.random, 24)}",
-        course=Course.start(world.clock, "pending").then(world.draw(_TAKING), "created"),
+        schedule=StateSchedule.start(world.clock, "pending").then(world.draw(_TAKING), "created"),
         size=volume.size_gb * _BYTES_FOR_GB,
         volume_gb=volume.size_gb,
         digest=ids.hexadecimal(world.random, 64),
@@ -31,13 +31,13 @@ def take(world: World, volume: Volume) -> Snapshot:
     return snapshot
 
 
-def listed(world: World, volume: Volume) -> list[Snapshot]:
+def listed(world: World, volume: VolumeRecord) -> list[SnapshotRecord]:
     """List the snapshots that have not expired, newest first; they outlive their volume."""
     kept = [item for item in volume.snapshots if world.clock < item.created_at + item.retention_days * _DAY]
     return kept[::-1]
 
 
-def find(world: World, app: str, snapshot_id: str) -> Snapshot:
+def find(world: World, app: str, snapshot_id: str) -> SnapshotRecord:
     """Find a finished snapshot of any volume of an app, deleted ones included."""
     kept = [snapshot for volume in world.volumes_of(app) for snapshot in listed(world, volume)]
     found = next((snapshot for snapshot in kept if snapshot.id == snapshot_id), None)
@@ -48,6 +48,6 @@ def find(world: World, app: str, snapshot_id: str) -> Snapshot:
     return found
 
 
-def is_pending(world: World, snapshot: Snapshot) -> bool:
+def is_pending(world: World, snapshot: SnapshotRecord) -> bool:
     """Tell whether a snapshot is still being taken."""
-    return snapshot.course.state(world.clock) == "pending"
+    return snapshot.schedule.state(world.clock) == "pending"

@@ -2,16 +2,16 @@
 
 from attrs import frozen
 
-from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.lifecycle import SETTLED, STATES
-from flyasync.emulator.core.records import Machine, Reach
+from flyasync.emulator.core.records import MachineRecord, ReachedState
 
 LONGEST = 60
 _SETTLED = "settled"
 
 
 @frozen(kw_only=True)
-class Wish:
+class WaitCondition:
     """The states waited for, of which version, reached after which moment of the machine's history.
 
     `since` is the serial of the last state that is too old to count. Without `past_only` the present state counts too.
@@ -23,7 +23,9 @@ class Wish:
     past_only: bool = False
 
 
-def wish(machine: Machine, *, states: tuple[str, ...], version: str | None, from_event: str | None) -> Wish:
+def condition(
+    machine: MachineRecord, *, states: tuple[str, ...], version: str | None, from_event: str | None
+) -> WaitCondition:
     """Read what a wait asks for; an unknown state or version is refused with 400."""
     wanted = states or ("started",)
     for state in wanted:
@@ -32,7 +34,7 @@ def wish(machine: Machine, *, states: tuple[str, ...], version: str | None, from
     if version and version not in {known.id for known in machine.versions}:
         raise bad_request(f"unknown machine version: {version!r}")
     since = _serial_of(machine, from_event) if from_event else None
-    return Wish(
+    return WaitCondition(
         states=wanted,
         version=version or None,
         since=machine.serial if since is None else since,
@@ -40,23 +42,23 @@ def wish(machine: Machine, *, states: tuple[str, ...], version: str | None, from
     )
 
 
-def answer(machine: Machine, wanted: Wish) -> Reach | None:
+def answer(machine: MachineRecord, wanted: WaitCondition) -> ReachedState | None:
     """Give the state that fulfils a wish, if there is one by now."""
     if not wanted.past_only and _fits(state_of(machine, wanted.version), wanted):
         return _present(machine, wanted.version)
     return next((reach for reach in machine.reached if _counts(reach, wanted)), None)
 
 
-def state_of(machine: Machine, version: str | None) -> str:
+def state_of(machine: MachineRecord, version: str | None) -> str:
     """Give the state of a version of the machine; one that was superseded is `replaced` for ever."""
     return machine.state if version in {None, machine.instance_id} else "replaced"
 
 
-def timed_out(machine: Machine, wanted: Wish) -> Refused:
+def timed_out(machine: MachineRecord, wanted: WaitCondition) -> ApiError:
     """Word the end of a wait that was not fulfilled."""
     states, current = ",".join(wanted.states), state_of(machine, wanted.version)
     text = f"deadline_exceeded: machine failed to reach desired state, {states}, currently {current}"
-    return Refused(408, text)
+    return ApiError(408, text)
 
 
 def seconds(asked: int | None) -> float:
@@ -67,20 +69,20 @@ def seconds(asked: int | None) -> float:
     return LONGEST if asked is None else asked
 
 
-def _counts(reach: Reach, wanted: Wish) -> bool:
+def _counts(reach: ReachedState, wanted: WaitCondition) -> bool:
     return reach.serial > wanted.since and wanted.version in {None, reach.version} and _fits(reach.state, wanted)
 
 
-def _fits(state: str, wanted: Wish) -> bool:
+def _fits(state: str, wanted: WaitCondition) -> bool:
     return state in wanted.states or (_SETTLED in wanted.states and state in SETTLED)
 
 
-def _present(machine: Machine, version: str | None) -> Reach:
+def _present(machine: MachineRecord, version: str | None) -> ReachedState:
     newest = machine.events[0].id if machine.events else ""
     state = state_of(machine, version)
-    return Reach(serial=machine.serial, state=state, version=version or machine.instance_id, event_id=newest)
+    return ReachedState(serial=machine.serial, state=state, version=version or machine.instance_id, event_id=newest)
 
 
-def _serial_of(machine: Machine, event_id: str) -> int | None:
+def _serial_of(machine: MachineRecord, event_id: str) -> int | None:
     found = [reach.serial for reach in machine.reached if reach.event_id == event_id]
     return found[-1] if found else None

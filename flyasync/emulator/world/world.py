@@ -12,15 +12,15 @@ from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import not_found
 from flyasync.emulator.core.faults import Faults
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.images import Images
+from flyasync.emulator.core.images import ImageRegistry
 from flyasync.emulator.core.log_lines import worded
 from flyasync.emulator.core.processes import Output
-from flyasync.emulator.core.records import App, CheckPhase, Event, Machine, Move, Volume
+from flyasync.emulator.core.records import AppRecord, CheckPhase, EventRecord, MachineRecord, Transition, VolumeRecord
 from flyasync.emulator.core.regions import CODES
-from flyasync.emulator.core.resources import Cluster, LogLine
+from flyasync.emulator.core.resources import ClusterRecord, LogRecord
 
 _PAST_KEPT = 120.0
-Watcher = Callable[[Machine], None]
+ChangeObserver = Callable[[MachineRecord], None]
 
 
 @define(kw_only=True, eq=False)
@@ -42,22 +42,22 @@ class World:
     capacity: dict[str, int | None] = Factory(dict)
     faults: Faults = Factory(Faults)
     clock: float = 0.0
-    apps: dict[str, App] = Factory(dict)
-    app_by_key: dict[tuple[str, str], App] = Factory(dict)
-    machines: dict[str, Machine] = Factory(dict)
-    volumes: dict[str, Volume] = Factory(dict)
-    clusters: dict[str, Cluster] = Factory(dict)
-    images: Images = Factory(Images)
+    apps: dict[str, AppRecord] = Factory(dict)
+    app_by_key: dict[tuple[str, str], AppRecord] = Factory(dict)
+    machines: dict[str, MachineRecord] = Factory(dict)
+    volumes: dict[str, VolumeRecord] = Factory(dict)
+    clusters: dict[str, ClusterRecord] = Factory(dict)
+    images: ImageRegistry = Factory(ImageRegistry)
     commands: dict[str, Output] = Factory(dict)
     processes: dict[str, list[Json]] = Factory(dict)
     error_regions: set[str] = Factory(set)
-    watchers: list[Watcher] = Factory(list)
+    observers: list[ChangeObserver] = Factory(list)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
     # What each machine was, and from when on, oldest first; None until a list has to show it.
-    past: dict[str, list[tuple[float, Machine]]] | None = None
-    _of_app: dict[str, dict[str, Machine]] = Factory(dict)
-    _by_name: dict[tuple[str, str], Machine] = Factory(dict)
+    past: dict[str, list[tuple[float, MachineRecord]]] | None = None
+    _of_app: dict[str, dict[str, MachineRecord]] = Factory(dict)
+    _by_name: dict[tuple[str, str], MachineRecord] = Factory(dict)
     _due: list[tuple[float, int, str]] = Factory(list)
     _scheduled: int = 0
     _changed: set[str] = Factory(set)
@@ -66,36 +66,36 @@ class World:
     def __attrs_post_init__(self) -> None:
         demand_regions(self.capacity)
 
-    def app(self, name: str) -> App:
+    def app(self, name: str) -> AppRecord:
         """Find an app, or refuse with 404."""
         if name not in self.apps:
             raise not_found("app")
         return self.apps[name]
 
-    def machine(self, app: str, machine_id: str) -> Machine:
+    def machine(self, app: str, machine_id: str) -> MachineRecord:
         """Find a machine of an app, destroyed ones included, or refuse with 404."""
         found = self.machines.get(machine_id)
         if self.app(app).name != app or found is None or found.app != app:
             raise not_found("machine")
         return found
 
-    def volume(self, app: str, volume_id: str) -> Volume:
+    def volume(self, app: str, volume_id: str) -> VolumeRecord:
         """Find a volume of an app, deleted ones included, or refuse with 404."""
         found = self.volumes.get(volume_id)
         if self.app(app).name != app or found is None or found.app != app:
             raise not_found("volume")
         return found
 
-    def machines_of(self, app: str) -> list[Machine]:
+    def machines_of(self, app: str) -> list[MachineRecord]:
         """List the machines of an app, oldest first, destroyed ones included."""
         return list(self._of_app.get(self.app(app).name, {}).values())
 
-    def holder(self, app: str, name: str) -> Machine | None:
+    def holder(self, app: str, name: str) -> MachineRecord | None:
         """Find the machine of an app that has this name; a destroyed one has lost it."""
         found = self._by_name.get((app, name))
         return None if found is None or found.is_destroyed else found
 
-    def add(self, machine: Machine) -> None:
+    def add(self, machine: MachineRecord) -> None:
         """Take in a new machine."""
         self.machines[machine.id] = self._of_app.setdefault(machine.app, {})[machine.id] = machine
         self._by_name[machine.app, machine.name] = machine
@@ -106,7 +106,7 @@ class World:
             del self.machines[machine.id]
             self._by_name.pop((app, machine.name), None)
 
-    def volumes_of(self, app: str) -> list[Volume]:
+    def volumes_of(self, app: str) -> list[VolumeRecord]:
         """List the volumes of an app, oldest first, deleted ones included."""
         name = self.app(app).name
         return [volume for volume in self.volumes.values() if volume.app == name]
@@ -124,27 +124,27 @@ class World:
         """Draw seconds between two bounds; bounds of 0 use no number."""
         return self.random.uniform(*bounds) if any(bounds) else 0.0
 
-    def schedule(self, machine: Machine, move: Move | None) -> None:
+    def schedule(self, machine: MachineRecord, move: Transition | None) -> None:
         """Set what happens to a machine next, in place of what was planned before."""
-        machine.next_move = move
+        machine.next_transition = move
         if move is not None:
             self._note_due(machine, move.at)
 
-    def schedule_checks(self, machine: Machine, phases: Iterable[CheckPhase]) -> None:
+    def schedule_checks(self, machine: MachineRecord, phases: Iterable[CheckPhase]) -> None:
         """Set when the checks of a machine turn, once for each moment."""
         for at in sorted({phase.at for phase in phases}):
             self._note_due(machine, at)
 
-    def take_due(self, now: float) -> tuple[float, Machine, Move | None] | None:
+    def take_due(self, now: float) -> tuple[float, MachineRecord, Transition | None] | None:
         """Take what is due first by `now`: its time, its machine, and the move, None where only the checks turn."""
         while self._due and self._due[0][0] <= now:
             at, _, machine_id = heapq.heappop(self._due)
             machine = self.machines.get(machine_id)
             if machine is None:
                 continue
-            move = machine.next_move
-            if move is not None and move.at == at and machine.can_move:
-                machine.next_move = None
+            move = machine.next_transition
+            if move is not None and move.at == at and machine.can_transition:
+                machine.next_transition = None
                 return at, machine, move
             if any(phase.at == at for phase in machine.check_phases):
                 return at, machine, None
@@ -155,10 +155,10 @@ class World:
         return self._due[0][0] if self._due else None
 
     def record(
-        self, machine: Machine, event: str, status: str, *, source: str = "user", request: Json | None = None
+        self, machine: MachineRecord, event: str, status: str, *, source: str = "user", request: Json | None = None
     ) -> None:
         """Write an event into a machine's history."""
-        line = Event(
+        line = EventRecord(
             id=ids.ulid(self.random, self.clock),
             type=event,
             status=status,
@@ -171,11 +171,17 @@ class World:
             self.log(machine.app, words[1], level=words[0], machine=machine, provider="runner")
 
     def log(
-        self, app: str, message: str, *, level: str = "info", machine: Machine | None = None, provider: str = "app"
+        self,
+        app: str,
+        message: str,
+        *,
+        level: str = "info",
+        machine: MachineRecord | None = None,
+        provider: str = "app",
     ) -> None:
         """Write a line into an app's log."""
         self._logged += 1
-        line = LogLine(
+        line = LogRecord(
             serial=self._logged,
             at=self.clock,
             message=message,
@@ -193,7 +199,7 @@ class World:
             for machine in self.machines.values():
                 self.keep(machine)
 
-    def keep(self, machine: Machine) -> None:
+    def keep(self, machine: MachineRecord) -> None:
         """Keep what a machine is now, if the past is kept."""
         if self.past is None:
             return
@@ -203,7 +209,7 @@ class World:
         while len(entries) > 1 and entries[1][0] < self.clock - _PAST_KEPT:
             del entries[0]
 
-    def as_of(self, machine: Machine, then: float) -> Machine | None:
+    def as_of(self, machine: MachineRecord, then: float) -> MachineRecord | None:
         """Return what a machine was at a moment, None if it was not there; what was not kept is as old as can be."""
         if then >= self.clock:
             return machine
@@ -213,11 +219,11 @@ class World:
         known = [record for at, record in entries if at <= then]
         return known[-1] if known else entries[0][1]
 
-    def note_change(self, machine: Machine) -> None:
+    def note_change(self, machine: MachineRecord) -> None:
         """Tell the watchers that a machine changed, and remember it for those who wait for it."""
         self._changed.add(machine.id)
         self.keep(machine)
-        for tell in tuple(self.watchers):
+        for tell in tuple(self.observers):
             tell(machine)
 
     def take_changed(self) -> set[str]:
@@ -241,7 +247,7 @@ class World:
         """Give a moment in whole seconds of Unix time."""
         return int(self.moment(at).timestamp())
 
-    def _note_due(self, machine: Machine, at: float) -> None:
+    def _note_due(self, machine: MachineRecord, at: float) -> None:
         self._scheduled += 1
         heapq.heappush(self._due, (at, self._scheduled, machine.id))
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.leases import LEAST_TO_HOLD
 from flyasync.emulator import Emulator, Fault
-from flyasync.emulator.core.records import Machine as Record
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.errors import (
     ConnectionLost,
     InvalidInput,
@@ -48,7 +48,7 @@ async def machine(fly: FlyClient, app: str) -> Machine:
     return await stopped(fly)
 
 
-def record(emulator: Emulator, machine: Machine) -> Record:
+def record(emulator: Emulator, machine: Machine) -> MachineRecord:
     return emulator.world.machines[machine.id]
 
 

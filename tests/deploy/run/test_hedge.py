@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from flyasync import DeployBuilder, Emulator, Event, Fault, Finished, Phase, Progress, Result
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.models.image import without_digest
 from tests.deploy.conftest import total, world
 
@@ -160,7 +160,7 @@ async def test_a_rival_of_a_green_machine_is_outside_routing_until_all_are_let_i
         emulator.faults.add(Fault(does="stay_starting", name="app-lhr-5", times=1))
         too_early: list[str] = []
 
-        def look(machine: Machine) -> None:
+        def look(machine: MachineRecord) -> None:
             if machine.name == "app-lhr-5-hedge" and not machine.is_cordoned:
                 green = (
                     one for one in emulator.world.machines.values() if without_digest(one.config["image"]) == "nginx:2"

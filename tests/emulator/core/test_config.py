@@ -3,14 +3,14 @@ from typing import Any
 import pytest
 
 from flyasync.emulator.core.config import accepted
-from flyasync.emulator.core.errors import Refused
+from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.guest import presets
 
 
-def refusal(config: Any) -> tuple[int, str]:
-    with pytest.raises(Refused) as refused:
+def error_response(config: Any) -> tuple[int, str]:
+    with pytest.raises(ApiError) as error:
         accepted(config)
-    return refused.value.status, refused.value.text
+    return error.value.status, error.value.text
 
 
 def config(**more: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_autostop_comes_back_as_a_boolean(sent: Any, answered: Any) -> None:
     ],
 )
 def test_a_config_that_makes_no_sense_is_a_bad_request(bad: Any, text: str) -> None:
-    assert refusal(bad) == (400, text)
+    assert error_response(bad) == (400, text)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_config_that_makes_no_sense_is_a_bad_request(bad: Any, text: str) -> N
     ],
 )
 def test_a_guest_that_does_not_fit_cannot_be_processed(guest: dict[str, Any]) -> None:
-    status, text = refusal(config(guest=guest))
+    status, text = error_response(config(guest=guest))
     assert status == 422
     assert text.startswith("invalid config.guest: ")
 

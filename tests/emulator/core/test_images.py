@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from flyasync.emulator import Fault
-from flyasync.emulator.core.images import Images, Reference, image_ref
+from flyasync.emulator.core.images import ImageReference, ImageRegistry, image_ref
 from tests.emulator.driver import Api, at
 
 LATEST = "registry.fly.io/web:latest"
@@ -47,7 +47,7 @@ async def test_a_machine_of_containers_has_no_image_of_its_own(api: Api) -> None
 
 
 def test_a_digest_is_stable_until_the_tag_moves() -> None:
-    images = Images()
+    images = ImageRegistry()
     first = images.digest("nginx")
     assert first.startswith("sha256:")
     assert len(first) == 71
@@ -60,7 +60,7 @@ def test_a_digest_is_stable_until_the_tag_moves() -> None:
 
 
 def test_a_digest_that_is_stated_counts() -> None:
-    images = Images()
+    images = ImageRegistry()
     images.push("registry.fly.io/web:2")
     assert images.digest("registry.fly.io/web:2@sha256:ab") == "sha256:ab"
 
@@ -74,7 +74,7 @@ def test_a_digest_that_is_stated_counts() -> None:
     ],
 )
 def test_a_reference_is_written_in_full(image: str, written: str) -> None:
-    assert str(Reference.parse(image)) == written
+    assert str(ImageReference.parse(image)) == written
 
 
 async def test_machines_keep_their_digest_when_the_tag_moves(api: Api) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flyasync.emulator import Emulator, Fault, Output
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from tests.emulator.driver import Api, at, serving
 
 CHECKED = {"checks": {"alive": {"type": "tcp", "port": 80}}}
@@ -127,7 +127,7 @@ async def test_a_release_command_serves_nobody(api: Api) -> None:
 
 async def test_an_app_takes_its_machines_with_it(api: Api) -> None:
     machine = await api.running()
-    told: list[Machine] = []
+    told: list[MachineRecord] = []
     api.emulator.on_change(told.append)
     await api.ask("DELETE", "/v1/apps/web")
     assert [(one.id, one.state) for one in told] == [(machine["id"], "destroyed")]
@@ -163,7 +163,7 @@ async def test_one_may_watch_before_the_start() -> None:
 
 
 async def test_one_who_is_told_may_act_at_once(api: Api) -> None:
-    def lose_once(machine: Machine) -> None:
+    def lose_once(machine: MachineRecord) -> None:
         if machine.state == "starting" and machine.has_host:
             api.emulator.set_host_status(machine.id, "unreachable")
 
@@ -179,7 +179,7 @@ async def test_those_told_see_the_moment_even_when_the_world_is_late(api: Api) -
     clocks: list[float] = []
     api.emulator.on_change(lambda _: clocks.append(api.emulator.world.clock))
     await api.machine()
-    api.emulator._opened().pulse.stop()
+    api.emulator._opened().scheduler.stop()
     await asyncio.sleep(60)
     assert api.emulator.serving("web") == Counter({"iad": 1})
     assert [(state, regions) for _, state, regions in seen] == [

@@ -6,7 +6,7 @@ import pytest
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.faults import Fault, Faults
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.core.regions import CODES, expand
 from flyasync.emulator.world import apps, leases, machines
 from flyasync.emulator.world.actions import stop
@@ -15,7 +15,7 @@ from flyasync.emulator.world.timeline import advance, enter
 from flyasync.emulator.world.world import World
 
 
-def made(world: World, **config: Any) -> Machine:
+def made(world: World, **config: Any) -> MachineRecord:
     return machines.create(world, "web", Launch(config={"image": "nginx", **config}))
 
 

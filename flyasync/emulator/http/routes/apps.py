@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.regions import NEAREST, REGIONS
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.views import machines as views
 from flyasync.emulator.world import apps
 from flyasync.emulator.world.world import World
@@ -17,7 +17,7 @@ _APP = {
 _PLACEMENT = {"org_slug": "string", "region": "string", "count": "int", "compute": "MachineGuest"}
 
 
-def create(world: World, ask: Ask) -> Answer:
+def create(world: World, ask: ApiRequest) -> ApiResponse:
     """Make an app; the cookie binds a client to the node that knows it first."""
     body = ask.body(_APP, "createAppRequest")
     name, org_slug = body.get("name") or body.get("app_name") or "", body.get("org_slug")
@@ -32,40 +32,40 @@ def create(world: World, ask: Ask) -> Answer:
         idempotency_key=body.get("idempotency_key") or "",
     )
     cookie = f"fly_flaps_affinity={app.affinity}; Path=/v1/apps/{app.name}"
-    return Answer(status=201, body=views.app(world, app), headers={"Set-Cookie": cookie})
+    return ApiResponse(status=201, body=views.app(world, app), headers={"Set-Cookie": cookie})
 
 
-def listing(world: World, ask: Ask) -> Answer:
+def listing(world: World, ask: ApiRequest) -> ApiResponse:
     """List the apps of an organization, of one role if that is asked for."""
     org_slug = ask.query.get("org_slug")
     if not org_slug:
         raise bad_request("org_slug is required")
     found = apps.listed(world, org_slug, role=ask.query.get("app_role", ""))
-    return Answer(body={"total_apps": len(found), "apps": [views.app_row(world, app) for app in found]})
+    return ApiResponse(body={"total_apps": len(found), "apps": [views.app_row(world, app) for app in found]})
 
 
-def get(world: World, ask: Ask) -> Answer:
+def get(world: World, ask: ApiRequest) -> ApiResponse:
     """Show an app."""
-    return Answer(body=views.app(world, world.app(ask.app)))
+    return ApiResponse(body=views.app(world, world.app(ask.app)))
 
 
-def delete(world: World, ask: Ask) -> Answer:
+def delete(world: World, ask: ApiRequest) -> ApiResponse:
     """Delete an app with all it holds."""
     apps.delete(world, ask.app)
-    return Answer(status=202)
+    return ApiResponse(status=202)
 
 
-def regions(world: World, _: Ask) -> Answer:
+def regions(world: World, _: ApiRequest) -> ApiResponse:
     """Show the regions, under the capitalized keys of the live API."""
-    return Answer(body={"Regions": [views.region(world, region) for region in REGIONS], "Nearest": NEAREST})
+    return ApiResponse(body={"Regions": [views.region(world, region) for region in REGIONS], "Nearest": NEAREST})
 
 
-def placements(world: World, ask: Ask) -> Answer:
+def placements(world: World, ask: ApiRequest) -> ApiResponse:
     """Show where machines would go if they were made now."""
     body = ask.body(_PLACEMENT, "getPlacementsRequest")
     found = apps.placements(world, body.get("region"), body.get("count") or 0)
     rows = [{"Region": region, "Count": count, "Concurrency": 1} for region, count in found.items()]
-    return Answer(body={"Regions": rows})
+    return ApiResponse(body={"Regions": rows})
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 from attrs import asdict, frozen
 
-from flyasync.emulator.core.errors import Refused, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.go_json import check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
-from flyasync.emulator.http.middleware import Gate, body_of
+from flyasync.emulator.http.middleware import ApiMiddleware, body_of
 
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
@@ -19,10 +19,10 @@ _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 
 @frozen
-class Control:
+class ControlRoutes:
     """The control calls over a gate; what they call besides is the emulator's."""
 
-    gate: Gate
+    middleware: ApiMiddleware
     set_capacity: Callable[[str, int | None], None]
     set_host_status: Callable[[str, str], None]
     push: Callable[[str], str]
@@ -47,32 +47,32 @@ class Control:
 
     async def counts(self, _: web.Request) -> web.Response:
         """Count the requests of each action and identifier."""
-        return web.json_response({"counts": self.gate.journal.counts_as_json()})
+        return web.json_response({"counts": self.middleware.request_log.counts_as_json()})
 
     async def log(self, request: web.Request) -> web.Response:
         """List the requests, those after number `after` if that is given."""
         after = integer(request.query.get("after", "0"), "after")
-        return web.json_response({"log": self.gate.journal.log_as_json(after)})
+        return web.json_response({"log": self.middleware.request_log.log_as_json(after)})
 
     async def faults(self, _: web.Request) -> web.Response:
         """List the faults in force."""
-        return web.json_response({"faults": self.gate.faults.as_json()})
+        return web.json_response({"faults": self.middleware.faults.as_json()})
 
     async def add_faults(self, request: web.Request) -> web.Response:
         """Put one fault, or a list of them, in force."""
         asked = parse(await body_of(request))
         found = [_fault(item) for item in (asked if isinstance(asked, list) else [asked])]
-        self.gate.faults.add(*found)
-        return web.json_response({"faults": self.gate.faults.as_json()}, status=201)
+        self.middleware.faults.add(*found)
+        return web.json_response({"faults": self.middleware.faults.as_json()}, status=201)
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         """End all trouble."""
-        self.gate.faults.clear()
+        self.middleware.faults.clear()
         return web.Response(status=204)
 
     async def commands(self, _: web.Request) -> web.Response:
         """List what commands do, by pattern."""
-        found = self.gate.pulse.world.commands
+        found = self.middleware.scheduler.world.commands
         return web.json_response({"commands": [{"command": key, **asdict(item)} for key, item in found.items()]})
 
     async def add_commands(self, request: web.Request) -> web.Response:
@@ -80,12 +80,12 @@ class Control:
         asked = parse(await body_of(request))
         with _refusing():
             found = dict(map(read_script, asked if isinstance(asked, list) else [asked]))
-        self.gate.pulse.world.commands |= found
+        self.middleware.scheduler.world.commands |= found
         return web.Response(status=204)
 
     async def clear_commands(self, _: web.Request) -> web.Response:
         """Script nothing any more."""
-        self.gate.pulse.world.commands.clear()
+        self.middleware.scheduler.world.commands.clear()
         return web.Response(status=204)
 
     async def capacity(self, request: web.Request) -> web.Response:
@@ -132,4 +132,4 @@ def _fault(value: Any) -> Fault:
     try:
         return Fault(**value)
     except (TypeError, ValueError) as error:
-        raise Refused(400, f"no such fault: {error.args[0]}") from None
+        raise ApiError(400, f"no such fault: {error.args[0]}") from None

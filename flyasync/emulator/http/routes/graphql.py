@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any
 
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.images import Reference
-from flyasync.emulator.core.records import App
-from flyasync.emulator.core.regions import NEAREST, REGIONS, Region
+from flyasync.emulator.core.images import ImageReference
+from flyasync.emulator.core.records import AppRecord
+from flyasync.emulator.core.regions import NEAREST, REGIONS, RegionRecord
 from flyasync.emulator.http import graphql_parser as graphql
 from flyasync.emulator.http.graphql_parser import Complaint, Field
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.world import orgs, secrets
 from flyasync.emulator.world.world import World
 
@@ -20,7 +20,7 @@ Root = Callable[[World, Field], Any]
 _LEAST_BYTES = 50 * 1024**2
 
 
-def answer(world: World, ask: Ask) -> Answer:
+def answer(world: World, ask: ApiRequest) -> ApiResponse:
     """Answer a query with data or with errors."""
     body = ask.body({"query": "string"}, "graphqlRequest")
     variables = body.get("variables")
@@ -32,8 +32,8 @@ def answer(world: World, ask: Ask) -> Answer:
         for field in fields:
             data |= graphql.project({field.name: _root(world, field, roots)}, [field])
     except Complaint as complaint:
-        return Answer(body={"data": None, "errors": [complaint.as_json()]})
-    return Answer(body={"data": data})
+        return ApiResponse(body={"data": None, "errors": [complaint.as_json()]})
+    return ApiResponse(body={"data": data})
 
 
 def _root(world: World, field: Field, roots: Mapping[str, Root]) -> Any:
@@ -70,7 +70,7 @@ def _app_named(world: World, field: Field) -> Json:
     return _app(world, _find_app(world, field, field.arguments.get("name")))
 
 
-def _find_app(world: World, field: Field, name: Any) -> App:
+def _find_app(world: World, field: Field, name: Any) -> AppRecord:
     app = world.apps.get(str(name))
     if app is None:
         raise Complaint("Could not find App", path=[field.alias], code="NOT_FOUND")
@@ -112,7 +112,7 @@ def _may_deploy_bluegreen(_world: World, _field: Field) -> bool:
     return True
 
 
-def _app(world: World, app: App) -> Json:
+def _app(world: World, app: AppRecord) -> Json:
     return {
         "__typename": "App",
         "id": app.name,
@@ -141,7 +141,7 @@ def _image(world: World, field: Field) -> Json:
         "__typename": "Image",
         "id": f"img_{digest.rpartition(':')[2][:16]}",
         "digest": digest,
-        "ref": str(Reference.parse(ref)),
+        "ref": str(ImageReference.parse(ref)),
         "compressedSize": size,
         "compressedSizeFull": size,
         "manifest": {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"},
@@ -162,7 +162,7 @@ def _organization(slug: str) -> Json:
     }
 
 
-def _region(region: Region) -> Json:
+def _region(region: RegionRecord) -> Json:
     return {
         "__typename": "Region",
         "code": region.code,

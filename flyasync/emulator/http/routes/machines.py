@@ -5,10 +5,10 @@ from typing import Any
 
 from flyasync.emulator.core.errors import bad_request, not_found
 from flyasync.emulator.core.go_json import mismatch
-from flyasync.emulator.core.records import Machine
+from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.http import replication as sight
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import OK, Answer, Ask
+from flyasync.emulator.http.request import OK, ApiRequest, ApiResponse
 from flyasync.emulator.http.views import machines as views
 from flyasync.emulator.world import machines
 from flyasync.emulator.world.world import World
@@ -23,7 +23,7 @@ _MOST_EVENTS = 50
 _PREFIX = "metadata."
 
 
-def create(world: World, ask: Ask) -> Answer:
+def create(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a machine."""
     body = ask.body(_CREATE, "CreateMachineRequest")
     launch = machines.Launch(
@@ -38,24 +38,24 @@ def create(world: World, ask: Ask) -> Answer:
     )
     machine = machines.create(world, ask.app, launch)
     nonce = {"nonce": machine.lease.nonce} if machine.lease else {}
-    return Answer(body=views.machine(world, machine) | nonce)
+    return ApiResponse(body=views.machine(world, machine) | nonce)
 
 
-def listing(world: World, ask: Ask) -> Answer:
+def listing(world: World, ask: ApiRequest) -> ApiResponse:
     """List machines as a bare array."""
     wanted = _filter(ask)
     found = [item for item in sight.seen(world, ask, world.machines_of(ask.app)) if wanted.keeps(item)]
     summary, with_lease = ask.flag("summary"), ask.flag("include_leases")
     rows = [views.machine(world, item, summary=summary, with_lease=with_lease, behind=ask.behind) for item in found]
-    return Answer(body=rows)
+    return ApiResponse(body=rows)
 
 
-def get(world: World, ask: Ask) -> Answer:
+def get(world: World, ask: ApiRequest) -> ApiResponse:
     """Show a machine, destroyed ones included."""
-    return Answer(body=views.machine(world, _machine(world, ask), with_lease=ask.flag("include_leases")))
+    return ApiResponse(body=views.machine(world, _machine(world, ask), with_lease=ask.flag("include_leases")))
 
 
-def update(world: World, ask: Ask) -> Answer:
+def update(world: World, ask: ApiRequest) -> ApiResponse:
     """Replace a machine's config."""
     body = ask.body(_CREATE, "UpdateMachineRequest")
     machine = _machine(world, ask)
@@ -68,77 +68,77 @@ def update(world: World, ask: Ask) -> Answer:
         min_secrets_version=body.get("min_secrets_version"),
         nonce=ask.nonce,
     )
-    return Answer(body=views.machine(world, machine))
+    return ApiResponse(body=views.machine(world, machine))
 
 
-def delete(world: World, ask: Ask) -> Answer:
+def delete(world: World, ask: ApiRequest) -> ApiResponse:
     """Destroy a machine."""
     machines.destroy(world, _machine(world, ask), force=ask.is_forced, nonce=ask.nonce)
     return OK
 
 
-def events(world: World, ask: Ask) -> Answer:
+def events(world: World, ask: ApiRequest) -> ApiResponse:
     """Show the history of a machine, newest first."""
     limit = ask.number("limit")
     if limit is not None and not 0 < limit <= _MOST_EVENTS:
         raise bad_request(f"limit must be between 1 and {_MOST_EVENTS}")
     machine = _machine(world, ask)
-    return Answer(body=views.events(world, machine, limit) if limit else views.events(world, machine))
+    return ApiResponse(body=views.events(world, machine, limit) if limit else views.events(world, machine))
 
 
-def versions(world: World, ask: Ask) -> Answer:
+def versions(world: World, ask: ApiRequest) -> ApiResponse:
     """Show the configs a machine has had, newest first."""
     found = reversed(_machine(world, ask).versions)
-    return Answer(body=[{"version": version.id, "user_config": version.config} for version in found])
+    return ApiResponse(body=[{"version": version.id, "user_config": version.config} for version in found])
 
 
-def metadata(world: World, ask: Ask) -> Answer:
+def metadata(world: World, ask: ApiRequest) -> ApiResponse:
     """Show all metadata."""
-    return Answer(body=_metadata(_machine(world, ask)))
+    return ApiResponse(body=_metadata(_machine(world, ask)))
 
 
-def metadata_key(world: World, ask: Ask) -> Answer:
+def metadata_key(world: World, ask: ApiRequest) -> ApiResponse:
     """Show the value of one key."""
     found = _metadata(_machine(world, ask))
     if ask.params["key"] not in found:
         raise not_found("metadata key")
-    return Answer(body={"value": found[ask.params["key"]]})
+    return ApiResponse(body={"value": found[ask.params["key"]]})
 
 
-def set_metadata_key(world: World, ask: Ask) -> Answer:
+def set_metadata_key(world: World, ask: ApiRequest) -> ApiResponse:
     """Set one key."""
     body = ask.body({"value": "string"}, "metadataRequest")
     machines.write_metadata(world, _machine(world, ask), {ask.params["key"]: body.get("value")})
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def delete_metadata_key(world: World, ask: Ask) -> Answer:
+def delete_metadata_key(world: World, ask: ApiRequest) -> ApiResponse:
     """Remove one key, present or not."""
     machines.write_metadata(world, _machine(world, ask), {ask.params["key"]: None})
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def change_metadata(world: World, ask: Ask) -> Answer:
+def change_metadata(world: World, ask: ApiRequest) -> ApiResponse:
     """Set and remove several keys; those not named stay."""
     body = ask.body(_METADATA, "updateMetadataRequest")
     if body.get("metadata") is None:
         raise bad_request(mismatch(None, "updateMetadataRequest.metadata", "map[string]string"))
     machine = _machine(world, ask)
     machines.write_metadata(world, machine, body["metadata"], machine_version=body.get("machine_version"))
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def _machine(world: World, ask: Ask) -> Machine:
+def _machine(world: World, ask: ApiRequest) -> MachineRecord:
     return world.machine(ask.app, ask.machine_id)
 
 
-def _metadata(machine: Machine) -> dict[str, Any]:
+def _metadata(machine: MachineRecord) -> dict[str, Any]:
     return machine.config.get("metadata") or {}
 
 
-def _filter(ask: Ask) -> machines.Filter:
+def _filter(ask: ApiRequest) -> machines.MachineFilter:
     pairs = {key.removeprefix(_PREFIX): value for key, value in ask.query.items() if key.startswith(_PREFIX)}
-    return machines.Filter(
+    return machines.MachineFilter(
         states=frozenset(ask.states),
         region=ask.query.get("region", ""),
         with_destroyed=ask.flag("include_deleted"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flyasync.emulator.core import pagination as paging
 from flyasync.emulator.http import replication as sight
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.views import resources as views_holdings
 from flyasync.emulator.world import orgs, volumes
 from flyasync.emulator.world.world import World
@@ -13,7 +13,7 @@ from flyasync.emulator.world.world import World
 _USUAL, _MOST = 100, 1000
 
 
-def machines(world: World, ask: Ask) -> Answer:
+def machines(world: World, ask: ApiRequest) -> ApiResponse:
     """List machines, and the regions that could not be read."""
     known = sight.seen(world, ask, world.machines.values())
     found = orgs.machines(world, ask.params["org_slug"], _wanted(ask), known)
@@ -26,10 +26,10 @@ def machines(world: World, ask: Ask) -> Answer:
     if found.items:
         last = found.items[-1]
         body |= {"last_machine_id": last.id, "last_updated_at": world.stamp(last.updated_at)}
-    return Answer(body=body)
+    return ApiResponse(body=body)
 
 
-def all_volumes(world: World, ask: Ask) -> Answer:
+def all_volumes(world: World, ask: ApiRequest) -> ApiResponse:
     """List volumes."""
     found = orgs.volumes_of(world, ask.params["org_slug"], _wanted(ask))
     rows = [views_holdings.org_volume(world, item) for item in found.items]
@@ -37,12 +37,12 @@ def all_volumes(world: World, ask: Ask) -> Answer:
     if found.items:
         last = found.items[-1]
         body |= {"last_volume_id": last.id, "last_updated_at": world.stamp(volumes.changed_at(world, last))}
-    return Answer(body=body)
+    return ApiResponse(body=body)
 
 
-def _wanted(ask: Ask) -> orgs.Wanted:
+def _wanted(ask: ApiRequest) -> orgs.ListQuery:
     regions = [word.strip() for word in ask.query.get("region", "").split(",")]
-    return orgs.Wanted(
+    return orgs.ListQuery(
         limit=paging.size(ask.number("limit"), usual=_USUAL, most=_MOST),
         cursor=ask.query.get("cursor", ""),
         updated_after=ask.query.get("updated_after", ""),

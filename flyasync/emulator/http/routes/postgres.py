@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flyasync.emulator.core.errors import bad_request
-from flyasync.emulator.core.resources import Cluster
+from flyasync.emulator.core.resources import ClusterRecord
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.views import postgres as views_postgres
 from flyasync.emulator.world import postgres
 from flyasync.emulator.world.world import World
@@ -18,15 +18,15 @@ _CREATE = {
 _RESTORE = {"name": "string", "backup_id": "string", "pitr_time": "string"}
 
 
-def create(world: World, ask: Ask) -> Answer:
+def create(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a cluster."""
     body = ask.body(_CREATE, "createClusterRequest")
     said: dict[str, Any] = {key: body[key] for key in _CREATE if body.get(key) is not None}
-    wish = postgres.ClusterWish(**{"org_slug": "", "plan": "", "region": "", **said})
+    wish = postgres.NewCluster(**{"org_slug": "", "plan": "", "region": "", **said})
     return _cluster(world, postgres.create(world, wish))
 
 
-def listing(world: World, ask: Ask) -> Answer:
+def listing(world: World, ask: ApiRequest) -> ApiResponse:
     """List the clusters of an organization."""
     org_slug = ask.query.get("org_slug")
     if not org_slug:
@@ -35,24 +35,24 @@ def listing(world: World, ask: Ask) -> Answer:
     return data([views_postgres.cluster_row(world, cluster) for cluster in found])
 
 
-def get(world: World, ask: Ask) -> Answer:
+def get(world: World, ask: ApiRequest) -> ApiResponse:
     """Show a cluster."""
     return _cluster(world, cluster_of(world, ask))
 
 
-def delete(world: World, ask: Ask) -> Answer:
+def delete(world: World, ask: ApiRequest) -> ApiResponse:
     """Delete a cluster."""
     postgres.delete(world, cluster_of(world, ask))
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def fork(world: World, ask: Ask) -> Answer:
+def fork(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a cluster like another."""
     name = ask.body({"name": "string"}, "forkRequest", required=False).get("name") or ""
     return _cluster(world, postgres.copy(world, cluster_of(world, ask), name))
 
 
-def restore(world: World, ask: Ask) -> Answer:
+def restore(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a cluster out of the past of another."""
     body = ask.body(_RESTORE, "restoreRequest")
     name, backup_id, pitr_time = (body.get(key) or "" for key in _RESTORE)
@@ -60,7 +60,7 @@ def restore(world: World, ask: Ask) -> Answer:
     return _cluster(world, postgres.restore(world, source, name, backup_id=backup_id, pitr_time=pitr_time))
 
 
-def attach(world: World, ask: Ask) -> Answer:
+def attach(world: World, ask: ApiRequest) -> ApiResponse:
     """Let an app use a cluster; doing it twice changes nothing."""
     name = ask.body({"app_name": "string"}, "attachRequest").get("app_name") or ""
     cluster = cluster_of(world, ask)
@@ -68,37 +68,37 @@ def attach(world: World, ask: Ask) -> Answer:
     return data(views_postgres.attachment(world, cluster, name))
 
 
-def detach(world: World, ask: Ask) -> Answer:
+def detach(world: World, ask: ApiRequest) -> ApiResponse:
     """Let an app use a cluster no longer."""
     attachments = cluster_of(world, ask).attachments
     postgres.found(attachments, ask.app, "attachment")
     del attachments[ask.app]
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def backups(world: World, ask: Ask) -> Answer:
+def backups(world: World, ask: ApiRequest) -> ApiResponse:
     """List the backups, newest first."""
     found = reversed(cluster_of(world, ask).backups.values())
     return data([views_postgres.backup(world, backup) for backup in found])
 
 
-def back_up(world: World, ask: Ask) -> Answer:
+def back_up(world: World, ask: ApiRequest) -> ApiResponse:
     """Begin a backup."""
     kind = ask.body({"type": "string"}, "backupRequest").get("type") or ""
     return data(views_postgres.backup(world, postgres.back_up(world, cluster_of(world, ask), kind)))
 
 
-def cluster_of(world: World, ask: Ask) -> Cluster:
+def cluster_of(world: World, ask: ApiRequest) -> ClusterRecord:
     """Find the cluster in the path."""
     return postgres.find(world, ask.params["postgres_cluster_id"])
 
 
-def data(body: Any) -> Answer:
+def data(body: Any) -> ApiResponse:
     """Wrap an answer as this part of the API does."""
-    return Answer(body={"data": body})
+    return ApiResponse(body={"data": body})
 
 
-def _cluster(world: World, cluster: Cluster) -> Answer:
+def _cluster(world: World, cluster: ClusterRecord) -> ApiResponse:
     return data(views_postgres.cluster(world, cluster))
 
 

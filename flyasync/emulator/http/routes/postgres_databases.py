@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from flyasync.emulator.core.resources import PostgresUser
+from flyasync.emulator.core.resources import PostgresUserRecord
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.routes.postgres import cluster_of, data
 from flyasync.emulator.http.views import postgres as views_postgres
 from flyasync.emulator.world import postgres
@@ -14,19 +14,19 @@ _EXTENSION = {"name": "string", "schema": "string", "create_schema": "bool"}
 _USER = {"username": "string", "role": "string"}
 
 
-def databases(world: World, ask: Ask) -> Answer:
+def databases(world: World, ask: ApiRequest) -> ApiResponse:
     """List the databases."""
     return data([{"name": name} for name in cluster_of(world, ask).databases])
 
 
-def create_database(world: World, ask: Ask) -> Answer:
+def create_database(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a database."""
     name = ask.body({"name": "string"}, "createDatabaseRequest").get("name") or ""
     postgres.add_database(cluster_of(world, ask), name)
     return data({"name": name})
 
 
-def delete_database(world: World, ask: Ask) -> Answer:
+def delete_database(world: World, ask: ApiRequest) -> ApiResponse:
     """Drop a database."""
     found, name = cluster_of(world, ask).databases, ask.params["database_name"]
     postgres.found(found, name, "database")
@@ -34,13 +34,13 @@ def delete_database(world: World, ask: Ask) -> Answer:
     return data({"name": name})
 
 
-def extensions(world: World, ask: Ask) -> Answer:
+def extensions(world: World, ask: ApiRequest) -> ApiResponse:
     """List the extensions there are, and those a database has."""
     installed = postgres.found(cluster_of(world, ask).databases, ask.params["database_name"], "database")
     return data(views_postgres.extensions(installed))
 
 
-def enable_extension(world: World, ask: Ask) -> Answer:
+def enable_extension(world: World, ask: ApiRequest) -> ApiResponse:
     """Extend a database."""
     body = ask.body(_EXTENSION, "enableExtensionRequest")
     name, schema = body.get("name") or "", body.get("schema") or "public"
@@ -48,25 +48,25 @@ def enable_extension(world: World, ask: Ask) -> Answer:
     return data({"name": name, "schema": schema})
 
 
-def disable_extension(world: World, ask: Ask) -> Answer:
+def disable_extension(world: World, ask: ApiRequest) -> ApiResponse:
     """Take an extension away."""
     postgres.disable(cluster_of(world, ask), ask.params["database_name"], ask.params["extension_name"])
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def users(world: World, ask: Ask) -> Answer:
+def users(world: World, ask: ApiRequest) -> ApiResponse:
     """List the users, without passwords."""
     return data([views_postgres.user(user) for user in cluster_of(world, ask).users.values()])
 
 
-def create_user(world: World, ask: Ask) -> Answer:
+def create_user(world: World, ask: ApiRequest) -> ApiResponse:
     """Let somebody log in."""
     body = ask.body(_USER, "createUserRequest")
     name, role = (body.get(key) or "" for key in _USER)
     return data(views_postgres.user(postgres.add_user(world, cluster_of(world, ask), name, role)))
 
 
-def change_role(world: World, ask: Ask) -> Answer:
+def change_role(world: World, ask: ApiRequest) -> ApiResponse:
     """Give a user another role."""
     role = ask.body({"role": "string"}, "updateUserRequest").get("role") or ""
     user = _user(world, ask)
@@ -75,18 +75,18 @@ def change_role(world: World, ask: Ask) -> Answer:
     return data(views_postgres.user(user))
 
 
-def delete_user(world: World, ask: Ask) -> Answer:
+def delete_user(world: World, ask: ApiRequest) -> ApiResponse:
     """Let a user log in no longer."""
     del cluster_of(world, ask).users[_user(world, ask).username]
-    return Answer(status=204)
+    return ApiResponse(status=204)
 
 
-def credentials(world: World, ask: Ask) -> Answer:
+def credentials(world: World, ask: ApiRequest) -> ApiResponse:
     """Show what a user logs in with."""
     return data(views_postgres.credentials(_user(world, ask)))
 
 
-def rotate_password(world: World, ask: Ask) -> Answer:
+def rotate_password(world: World, ask: ApiRequest) -> ApiResponse:
     """Give a user another password, and show it."""
     ask.body({"kill_sessions": "bool"}, "rotatePasswordRequest", required=False)
     user = _user(world, ask)
@@ -94,7 +94,7 @@ def rotate_password(world: World, ask: Ask) -> Answer:
     return data(views_postgres.credentials(user))
 
 
-def _user(world: World, ask: Ask) -> PostgresUser:
+def _user(world: World, ask: ApiRequest) -> PostgresUserRecord:
     return postgres.found(cluster_of(world, ask).users, ask.params["username"], "user")
 
 

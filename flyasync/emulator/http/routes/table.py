@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from flyasync.emulator.core.errors import Refused
+from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.operations import Operation, companions, operations
-from flyasync.emulator.http.allowed_hosts import Sites
+from flyasync.emulator.http.allowed_hosts import AllowedHosts
 from flyasync.emulator.http.handler import Handler as ApiHandler
-from flyasync.emulator.http.middleware import Gate
-from flyasync.emulator.http.request import refusal
+from flyasync.emulator.http.middleware import ApiMiddleware
+from flyasync.emulator.http.request import error_response
 from flyasync.emulator.http.routes import (
     actions as routes_actions,
     apps as routes_apps,
@@ -28,7 +28,7 @@ from flyasync.emulator.http.routes import (
     tokens as routes_tokens,
     volumes as routes_volumes,
 )
-from flyasync.emulator.http.routes.control import Control
+from flyasync.emulator.http.routes.control import ControlRoutes
 
 HANDLERS: Mapping[str, ApiHandler] = {
     **routes_apps.HANDLERS,
@@ -50,32 +50,32 @@ HANDLERS: Mapping[str, ApiHandler] = {
 _BIGGEST_BODY = 16 * 1024**2
 
 
-def application(gate: Gate, control: Control, sites: Sites) -> web.Application:
+def application(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: AllowedHosts) -> web.Application:
     """Return the web application of one emulator, which answers to these sites."""
-    app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(gate, sites)])
-    app.add_routes([_route(gate, operation) for operation in (*operations(), *companions())])
+    app = web.Application(client_max_size=_BIGGEST_BODY, middlewares=[_in_json(middleware, allowed_hosts)])
+    app.add_routes([_route(middleware, operation) for operation in (*operations(), *companions())])
     app.add_routes(control.routes())
     return app
 
 
-def _route(gate: Gate, operation: Operation) -> web.RouteDef:
+def _route(middleware: ApiMiddleware, operation: Operation) -> web.RouteDef:
     async def serve(request: web.Request) -> web.StreamResponse:
-        return await gate.serve(operation.action, request)
+        return await middleware.serve(operation.action, request)
 
     return web.route(operation.method, operation.path, serve)
 
 
-def _in_json(gate: Gate, sites: Sites) -> Middleware:
+def _in_json(middleware: ApiMiddleware, allowed_hosts: AllowedHosts) -> Middleware:
     @web.middleware
     async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            sites.demand(request)
+            allowed_hosts.demand(request)
             return await handler(request)
         except web.HTTPException as error:
-            gate.note_stray(request, error.status)
+            middleware.note_stray(request, error.status)
             return web.json_response({"error": error.reason.lower()}, status=error.status)
-        except Refused as refused:
-            answer = refusal(refused)
+        except ApiError as error:
+            answer = error_response(error)
             return web.json_response(answer.body, status=answer.status)
 
     return answer_in_json

@@ -4,48 +4,48 @@ from collections.abc import Mapping
 
 from flyasync.emulator.http import tokens
 from flyasync.emulator.http.handler import Handler
-from flyasync.emulator.http.request import Answer, Ask
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.world import orgs
 from flyasync.emulator.world.world import World
 
 
-def current(world: World, ask: Ask) -> Answer:
+def current(world: World, ask: ApiRequest) -> ApiResponse:
     """Tell what the token of the request may see: everything there is."""
-    return Answer(body={"tokens": [_token(world, ask, slug) for slug in orgs.slugs(world)]})
+    return ApiResponse(body={"tokens": [_token(world, ask, slug) for slug in orgs.slugs(world)]})
 
 
-def authenticate(_: World, ask: Ask) -> Answer:
+def authenticate(_: World, ask: ApiRequest) -> ApiResponse:
     """Look into the tokens of a header."""
     header = ask.body({"header": "string"}, "authenticateRequest").get("header") or ""
-    return Answer(body=tokens.verified(header))
+    return ApiResponse(body=tokens.verified(header))
 
 
-def authorize(world: World, ask: Ask) -> Answer:
+def authorize(world: World, ask: ApiRequest) -> ApiResponse:
     """Tell whether a header allows something."""
     body = ask.body({"header": "string", "access": "Access"}, "authorizeRequest")
     verified = tokens.verified(body.get("header") or "")[0]
-    return Answer(body={"access": tokens.access(world, body.get("access") or {}), "verified_token": verified})
+    return ApiResponse(body={"access": tokens.access(world, body.get("access") or {}), "verified_token": verified})
 
 
-def deploy_token(world: World, ask: Ask) -> Answer:
+def deploy_token(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a token for an app; without a body there is none."""
     ask.body({"expiry": "string"}, "createDeployTokenRequest")
     world.app(ask.app)
-    return Answer(body={"token": tokens.deploy(world)})
+    return ApiResponse(body={"token": tokens.deploy(world)})
 
 
-def oidc(world: World, ask: Ask) -> Answer:
+def oidc(world: World, ask: ApiRequest) -> ApiResponse:
     """Make a token for a service that trusts Fly."""
     body = ask.body({"aud": "string", "aws_principal_tags": "bool"}, "oidcRequest", required=False)
-    return Answer(body=tokens.oidc(world, body.get("aud") or ""))
+    return ApiResponse(body=tokens.oidc(world, body.get("aud") or ""))
 
 
-def kms(world: World, _: Ask) -> Answer:
+def kms(world: World, _: ApiRequest) -> ApiResponse:
     """Make a token for the keys of an app."""
-    return Answer(body=tokens.kms(world))
+    return ApiResponse(body=tokens.kms(world))
 
 
-def _token(world: World, ask: Ask, slug: str) -> dict[str, object]:
+def _token(world: World, ask: ApiRequest, slug: str) -> dict[str, object]:
     return {
         "token_id": ask.token_id,
         "organization": slug,

@@ -4,8 +4,8 @@ from typing import Any
 
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import image_ref
-from flyasync.emulator.core.records import App, Event, Lease, Machine, Volume
-from flyasync.emulator.core.regions import Region
+from flyasync.emulator.core.records import AppRecord, EventRecord, LeaseRecord, MachineRecord, VolumeRecord
+from flyasync.emulator.core.regions import RegionRecord
 from flyasync.emulator.world import checks, leases, orgs
 from flyasync.emulator.world.apps import PLENTY
 from flyasync.emulator.world.volumes import listed
@@ -16,7 +16,7 @@ _BLOCK = 4096
 _GB = 1024**3
 
 
-def app(world: World, record: App) -> Json:
+def app(world: World, record: AppRecord) -> Json:
     """Show an app."""
     return {
         "id": record.id,
@@ -36,13 +36,13 @@ def app(world: World, record: App) -> Json:
     }
 
 
-def app_row(world: World, record: App) -> Json:
+def app_row(world: World, record: AppRecord) -> Json:
     """Show an app as a list does."""
     return {"id": record.id, "name": record.name, **_counts(world, record), "network": record.network}
 
 
 def machine(
-    world: World, record: Machine, *, summary: bool = False, with_lease: bool = False, behind: float = 0.0
+    world: World, record: MachineRecord, *, summary: bool = False, with_lease: bool = False, behind: float = 0.0
 ) -> Json:
     """Show a machine, its checks as they were `behind` seconds ago; a summary leaves out config, events and checks.
 
@@ -57,7 +57,7 @@ def machine(
     return shown
 
 
-def event(world: World, record: Event) -> Json:
+def event(world: World, record: EventRecord) -> Json:
     """Show one line of a machine's history."""
     shown = {
         "id": record.id,
@@ -69,12 +69,12 @@ def event(world: World, record: Event) -> Json:
     return shown if record.request is None else shown | {"request": record.request}
 
 
-def events(world: World, record: Machine, limit: int = _EVENTS_SHOWN) -> list[Json]:
+def events(world: World, record: MachineRecord, limit: int = _EVENTS_SHOWN) -> list[Json]:
     """Show a machine's history, newest first."""
     return [event(world, item) for item in list(record.events)[:limit]]
 
 
-def lease(world: World, record: Lease) -> Json:
+def lease(world: World, record: LeaseRecord) -> Json:
     """Show a lease in its envelope."""
     return {
         "status": "success",
@@ -82,13 +82,13 @@ def lease(world: World, record: Lease) -> Json:
     }
 
 
-def volume(world: World, record: Volume) -> Json:
+def volume(world: World, record: VolumeRecord) -> Json:
     """Show a volume."""
     blocks = record.size_gb * _GB // _BLOCK
     return {
         "id": record.id,
         "name": record.name,
-        "state": record.course.state(world.clock),
+        "state": record.schedule.state(world.clock),
         "size_gb": record.size_gb,
         "region": record.region,
         "zone": record.zone,
@@ -110,7 +110,7 @@ def volume(world: World, record: Volume) -> Json:
     }
 
 
-def region(world: World, record: Region) -> Json:
+def region(world: World, record: RegionRecord) -> Json:
     """Show a region and the room it has left."""
     room = world.room(record.code)
     return {
@@ -127,7 +127,7 @@ def region(world: World, record: Region) -> Json:
     }
 
 
-def _identity(world: World, record: Machine) -> Json:
+def _identity(world: World, record: MachineRecord) -> Json:
     return {
         "id": record.id,
         "name": record.name,
@@ -144,7 +144,7 @@ def _identity(world: World, record: Machine) -> Json:
     }
 
 
-def _details(world: World, record: Machine, now: float) -> dict[str, Any]:
+def _details(world: World, record: MachineRecord, now: float) -> dict[str, Any]:
     containers = [{"name": item.get("name"), "state": record.state} for item in record.config.get("containers") or ()]
     return {
         "config": record.config if record.has_host else None,
@@ -155,12 +155,12 @@ def _details(world: World, record: Machine, now: float) -> dict[str, Any]:
     }
 
 
-def _counts(world: World, record: App) -> Json:
+def _counts(world: World, record: AppRecord) -> Json:
     machines = [item for item in world.machines_of(record.name) if not item.is_destroyed]
     return {"machine_count": len(machines), "volume_count": len(listed(world, record.name))}
 
 
-def _stripped(world: World, record: Lease) -> Json:
+def _stripped(world: World, record: LeaseRecord) -> Json:
     return {
         "expires_at": world.unix(record.expires_at),
         "owner": record.owner,

@@ -1,7 +1,7 @@
 """Managed Postgres in the API's JSON."""
 
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.resources import Backup, Cluster, PostgresUser
+from flyasync.emulator.core.resources import BackupRecord, ClusterRecord, PostgresUserRecord
 from flyasync.emulator.world.postgres import EXTENSIONS, PLANS
 from flyasync.emulator.world.world import World
 
@@ -9,7 +9,7 @@ _PORT = 5432
 _BYTES = 30_000_000
 
 
-def cluster(world: World, record: Cluster) -> Json:
+def cluster(world: World, record: ClusterRecord) -> Json:
     """Show a cluster."""
     plan = PLANS[record.plan]
     shown = _identity(world, record) | {
@@ -27,36 +27,36 @@ def cluster(world: World, record: Cluster) -> Json:
     return shown | {"endpoints": {"primary": {"direct": direct, "pooler": pooler}}}
 
 
-def cluster_row(world: World, record: Cluster) -> Json:
+def cluster_row(world: World, record: ClusterRecord) -> Json:
     """Show a cluster as a list does."""
     deleted_at = None if record.deleted_at is None else world.stamp(record.deleted_at)
     return _identity(world, record) | {"deleted_at": deleted_at}
 
 
-def user(record: PostgresUser) -> Json:
+def user(record: PostgresUserRecord) -> Json:
     """Show a user without the password."""
     return {"username": record.username, "role": record.role}
 
 
-def credentials(record: PostgresUser) -> Json:
+def credentials(record: PostgresUserRecord) -> Json:
     """Show what a user logs in with."""
     return {"username": record.username, "password": record.password}
 
 
-def backup(world: World, record: Backup) -> Json:
+def backup(world: World, record: BackupRecord) -> Json:
     """Show a backup; what is not finished has no size."""
     is_done = record.finished_at <= world.clock
     return {
         "id": record.id,
         "type": record.type,
-        "status": record.course.state(world.clock),
+        "status": record.schedule.state(world.clock),
         "size_bytes": _BYTES if is_done else 0,
         "started_at": world.stamp(record.started_at),
         "finished_at": world.stamp(record.finished_at) if is_done else None,
     }
 
 
-def attachment(world: World, record: Cluster, app: str) -> Json:
+def attachment(world: World, record: ClusterRecord, app: str) -> Json:
     """Show that an app uses a cluster."""
     return {
         "app_name": app,
@@ -81,11 +81,11 @@ def extensions(installed: dict[str, str]) -> list[Json]:
     ]
 
 
-def _identity(world: World, record: Cluster) -> Json:
+def _identity(world: World, record: ClusterRecord) -> Json:
     return {
         "id": record.id,
         "name": record.name,
-        "status": record.course.state(world.clock),
+        "status": record.schedule.state(world.clock),
         "region": record.region,
         "plan": record.plan,
         "created_at": world.stamp(record.created_at),

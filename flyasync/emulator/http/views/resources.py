@@ -1,8 +1,15 @@
 """What apps and organizations hold, in the API's JSON."""
 
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.records import App, Machine, Volume
-from flyasync.emulator.core.resources import Address, Certificate, LogLine, Secret, SecretKey, Snapshot
+from flyasync.emulator.core.records import AppRecord, MachineRecord, VolumeRecord
+from flyasync.emulator.core.resources import (
+    AddressRecord,
+    CertificateRecord,
+    LogRecord,
+    SecretKeyRecord,
+    SecretRecord,
+    SnapshotRecord,
+)
 from flyasync.emulator.http.views.machines import volume as volume_view
 from flyasync.emulator.world import certificates, secret_keys, secrets, volumes
 from flyasync.emulator.world.world import World
@@ -12,7 +19,7 @@ _GB = 1024**3
 _LIFETIME = 90 * 24 * 3600.0
 
 
-def secret(world: World, record: Secret, *, with_value: bool = False) -> Json:
+def secret(world: World, record: SecretRecord, *, with_value: bool = False) -> Json:
     """Show a secret, its value only when that was asked for."""
     shown = {
         "name": record.name,
@@ -23,7 +30,7 @@ def secret(world: World, record: Secret, *, with_value: bool = False) -> Json:
     return shown | {"value": record.value} if with_value else shown
 
 
-def secret_key(world: World, record: SecretKey) -> Json:
+def secret_key(world: World, record: SecretKeyRecord) -> Json:
     """Show a key by its public half, if it has one."""
     public = secret_keys.public_key(record)
     shown = {
@@ -40,7 +47,7 @@ def version(number: int) -> Json:
     return {"version": number, "Version": number}
 
 
-def address(world: World, record: Address) -> Json:
+def address(world: World, record: AddressRecord) -> Json:
     """Show an IP address."""
     return {
         "ip": record.ip,
@@ -53,9 +60,9 @@ def address(world: World, record: Address) -> Json:
     }
 
 
-def snapshot(world: World, record: Snapshot) -> Json:
+def snapshot(world: World, record: SnapshotRecord) -> Json:
     """Show a snapshot; its size is known when it is finished."""
-    state = record.course.state(world.clock)
+    state = record.schedule.state(world.clock)
     return {
         "id": record.id,
         "status": state,
@@ -67,7 +74,7 @@ def snapshot(world: World, record: Snapshot) -> Json:
     }
 
 
-def org_machine(world: World, record: Machine, *, summary: bool) -> Json:
+def org_machine(world: World, record: MachineRecord, *, summary: bool) -> Json:
     """Show a machine as an organization's list does."""
     shown = {
         "id": record.id,
@@ -84,13 +91,13 @@ def org_machine(world: World, record: Machine, *, summary: bool) -> Json:
     return shown if summary else shown | {"config": overview}
 
 
-def org_volume(world: World, record: Volume) -> Json:
+def org_volume(world: World, record: VolumeRecord) -> Json:
     """Show a volume as an organization's list does."""
     changed = world.stamp(volumes.changed_at(world, record))
     return volume_view(world, record) | {"app_name": record.app, "updated_at": changed}
 
 
-def log_line(world: World, record: LogLine) -> Json:
+def log_line(world: World, record: LogRecord) -> Json:
     """Show a line of an app's log."""
     return {
         "id": str(record.serial),
@@ -106,7 +113,7 @@ def log_line(world: World, record: LogLine) -> Json:
     }
 
 
-def certificate_row(world: World, record: Certificate) -> Json:
+def certificate_row(world: World, record: CertificateRecord) -> Json:
     """Show a hostname as a list does."""
     is_valid = certificates.is_valid(world, record)
     return {
@@ -126,7 +133,7 @@ def certificate_row(world: World, record: Certificate) -> Json:
     }
 
 
-def certificate(world: World, app: App, record: Certificate) -> Json:
+def certificate(world: World, app: AppRecord, record: CertificateRecord) -> Json:
     """Show a hostname with its certificates and what its DNS must say."""
     is_valid = certificates.is_valid(world, record)
     checked = ("dns_configured", "alpn_configured", "http_configured", "ownership_txt_configured")
@@ -144,7 +151,7 @@ def certificate(world: World, app: App, record: Certificate) -> Json:
     }
 
 
-def dns_records(world: World, app: App, record: Certificate) -> Json:
+def dns_records(world: World, app: AppRecord, record: CertificateRecord) -> Json:
     """Show what the DNS says: nothing before the validation, all that is needed after it."""
     wanted = _dns_requirements(app, record.hostname)
     is_valid = certificates.is_valid(world, record)
@@ -159,7 +166,7 @@ def dns_records(world: World, app: App, record: Certificate) -> Json:
     }
 
 
-def _certificates(world: World, record: Certificate) -> list[Json]:
+def _certificates(world: World, record: CertificateRecord) -> list[Json]:
     found = []
     if record.acme_at is not None:
         is_valid = certificates.is_valid(world, record)
@@ -185,7 +192,7 @@ def _entry(world: World, source: str, created_at: float, issued_at: float | None
     }
 
 
-def _dns_requirements(app: App, hostname: str) -> Json:
+def _dns_requirements(app: AppRecord, hostname: str) -> Json:
     bare = hostname.removeprefix("*.")
     return {
         "a": ["66.241.125.1"],
