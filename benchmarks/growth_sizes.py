@@ -24,12 +24,12 @@ from attrs import asdict, evolve, frozen
 
 from benchmarks.fleet.simulation import Run as Simulation, simulate
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
-from flyasync.deploy.estimate import Pace, estimate
+from flyasync.deploy.estimate import CreateRate, estimate
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import HOME, Deployment
 from flyasync.deploy.plan.strategies.stages import plan as decided
-from flyasync.deploy.reporting.run_state import Outcome, Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
 from flyasync.deploy.timings import Timings
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world import apps as emulated
@@ -75,7 +75,7 @@ def plan(machines: int) -> float:
     after = tuple(_updated(new, before))
     began = time.process_time()
     made = decided(new, Fleet(new.app, before))
-    estimate(made, Pace(usable=2, per_second=1), Timings.of(made.before, made.group))
+    estimate(made, CreateRate(usable=2, per_second=1), Timings.of(made.before, made.group))
     report = DeployReport.of(new, _done(made, after), seconds=1.0, strategy="rolling")
     shown = str(report)
     cpu = time.process_time() - began
@@ -109,11 +109,11 @@ def _updated(deployment: Deployment, before: tuple[Machine, ...]) -> Iterator[Ma
     return (evolve(machine, config=configs[machine.region]) for machine in before)
 
 
-def _done(made: Plan, after: tuple[Machine, ...]) -> Outcome:
+def _done(made: Plan, after: tuple[Machine, ...]) -> Observation:
     there = {machine.id: machine for machine in after}
-    return Outcome(
+    return Observation(
         runs=tuple(
-            Run(
+            MachineRun(
                 wanted=track.machine,
                 region=track.machine.region,
                 config=track.config,

@@ -16,8 +16,9 @@ from flyasync.deploy.plan.spec import (
 from flyasync.deploy.plan.strategy import Rolling
 from flyasync.deploy.planning import Planner
 from flyasync.deploy.reporting.events import Event
-from flyasync.deploy.reporting.journal import Journal, JournalFile, Story, read
+from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.report import DeployReport
+from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.run.deploy_run import carry_out
 from flyasync.deploy.run.executor import timed
 from flyasync.deploy.run.observers import Onlookers
@@ -47,7 +48,7 @@ class DeployBuilder(Settings):
     the deploy goes on.
     """
 
-    _story: Story | None = field(default=None, kw_only=True, repr=False)
+    _story: JournalReplay | None = field(default=None, kw_only=True, repr=False)
 
     @classmethod
     def resumed(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
@@ -62,7 +63,7 @@ class DeployBuilder(Settings):
         the first one did. The journal names the API where it was written: at another one these raise InvalidInput too.
         Raises InvalidInput, by file and line, for what is no journal.
         """
-        story = read(path)
+        story = read_journal(path)
         wanted = story.deployment
         builder = cls(
             wanted.app,

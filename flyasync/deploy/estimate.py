@@ -27,8 +27,8 @@ from flyasync.deploy.plan.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.reporting.run_state import Phase, Run
-from flyasync.deploy.timings import Fit, Kind, Normal, Timings, reach
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.timings import Fit, Normal, TimingKind, Timings, reach
 from flyasync.models.machine import Machine
 
 OVER = frozenset({Phase.SKIPPED, Phase.FAILED, Phase.DESTROYED})
@@ -39,7 +39,7 @@ KILLED_AFTER = 5.0
 
 
 @frozen(kw_only=True)
-class Pace:
+class CreateRate:
     """How many creates of one app may leave at once, and how many a second from then on."""
 
     usable: float
@@ -53,7 +53,7 @@ class Part:
     While it has not been, `at_most` bounds it. `passed` are the seconds for which it has been under way.
     """
 
-    kind: Kind | None = None
+    kind: TimingKind | None = None
     seconds: float = 0.0
     at_most: float | None = None
     passed: float = 0.0
@@ -78,13 +78,13 @@ class Leg:
     widths: Mapping[str, int]
 
 
-def estimate(plan: Plan, pace: Pace, timings: Timings) -> Estimate:
+def estimate(plan: Plan, pace: CreateRate, timings: Timings) -> Estimate:
     """Estimate how many seconds a plan takes from its first change to its report, if all goes well."""
     return _estimated(_legs(plan, pace, _fresh(plan), made=()), timings)
 
 
 def left(
-    plan: Plan, runs: Mapping[str, Run], now: float, pace: Pace, timings: Timings, *, drains: bool = False
+    plan: Plan, runs: Mapping[str, MachineRun], now: float, pace: CreateRate, timings: Timings, *, drains: bool = False
 ) -> Estimate:
     """Estimate how many seconds a plan still takes at `now`, by how far the runs of its machines have come.
 
@@ -140,7 +140,7 @@ def _fresh(plan: Plan) -> Sequence[Standing]:
     return [Standing()] * len(plan.tracks)
 
 
-def _standings(plan: Plan, runs: Mapping[str, Run], now: float, *, drains: bool) -> Iterator[Standing]:
+def _standings(plan: Plan, runs: Mapping[str, MachineRun], now: float, *, drains: bool) -> Iterator[Standing]:
     """Yield for each track how far it has come; a run counts the steps of all its stages."""
     before: Counter[str] = Counter()
     for track in plan.tracks:
@@ -159,7 +159,7 @@ def _standings(plan: Plan, runs: Mapping[str, Run], now: float, *, drains: bool)
         )
 
 
-def _legs(plan: Plan, pace: Pace, standings: Sequence[Standing], made: Iterable[float]) -> list[Leg]:
+def _legs(plan: Plan, pace: CreateRate, standings: Sequence[Standing], made: Iterable[float]) -> list[Leg]:
     """Return what is left of each stage; `made` are the moments of the creates so far, in seconds from now."""
     there = {machine.id: machine for machine in plan.before.machines} if plan.before else {}
     standing = iter(standings)
@@ -181,7 +181,7 @@ def _widths(stage: Stage) -> dict[str, int]:
     return {lane.region: lane.width for lane in stage.lanes if lane.width}
 
 
-def _queue(pace: Pace, made: Iterable[float]) -> Iterator[float]:
+def _queue(pace: CreateRate, made: Iterable[float]) -> Iterator[float]:
     """Yield in how many seconds the next create may leave, then the one after it, and so on without end."""
     gap, full_at = 1 / pace.per_second, -math.inf
     for moment in made:
@@ -209,37 +209,37 @@ def _paths(
 def _parts(track: Track, came: Standing, machine: Machine | None) -> Iterator[Part]:
     """Yield what is left of a track; requests that nothing waits for take no time worth telling."""
     if machine is not None and not came.has_begun:
-        yield Part(kind=Kind.REQUESTS, at_most=0.0)
+        yield Part(kind=TimingKind.REQUESTS, at_most=0.0)
     # What it starts by decides how long that takes. One that was started before, and is not changed, is not waited for.
     is_up = machine is not None and machine.state == "started"
-    starts: Kind | None = None if is_up else Kind.BOOT
+    starts: TimingKind | None = None if is_up else TimingKind.BOOT
     passes = machine is not None and machine.is_healthy
     for number, step in enumerate(track.steps):
         if isinstance(step, Create | Update | Start):
-            starts, passes = Kind.START if isinstance(step, Start) else Kind.BOOT, False
+            starts, passes = TimingKind.START if isinstance(step, Start) else TimingKind.BOOT, False
         part = _part(step, starts, machine, passes=passes)
         if part and number >= came.steps:
             yield evolve(part, passed=came.passed) if number == came.steps else part
 
 
-def _part(step: Step, starts: Kind | None, machine: Machine | None, *, passes: bool) -> Part | None:
+def _part(step: Step, starts: TimingKind | None, machine: Machine | None, *, passes: bool) -> Part | None:
     """Return what a step waits for; None where it waits for nothing but the answers to its requests."""
-    kind: Kind | None
+    kind: TimingKind | None
     match step:
         case Watch(seconds=seconds) | Cordon(drain=seconds):
             return Part(seconds=seconds)
         case Stop():
-            return Part(kind=Kind.STOP, at_most=_killed_after(machine))
+            return Part(kind=TimingKind.STOP, at_most=_killed_after(machine))
         case AwaitStarted():
             kind = starts
         case AwaitHealthy():
-            kind = None if passes else Kind.CHECKS
+            kind = None if passes else TimingKind.CHECKS
         case AwaitSettled():
-            kind = Kind.SETTLE
+            kind = TimingKind.SETTLE
         case RunToEnd():
-            kind = Kind.RELEASE
+            kind = TimingKind.RELEASE
         case TakeVolume(source=str()):
-            kind = Kind.FORK
+            kind = TimingKind.FORK
         case _:
             kind = None
     return Part(kind=kind) if kind else None
@@ -260,7 +260,7 @@ def _estimated(legs: Sequence[Leg], timings: Timings) -> Estimate:
     parts = [part for leg in legs for path in leg.paths for part in path.parts]
     kinds = dict.fromkeys(part.kind for part in parts if part.kind)
     under_way = {kind: [each.passed for each in parts if each.kind is kind and each.passed > 0] for kind in kinds}
-    fits: dict[Kind | None, Fit] = {kind: fit for kind in kinds if (fit := timings.fit(kind, under_way[kind]))}
+    fits: dict[TimingKind | None, Fit] = {kind: fit for kind in kinds if (fit := timings.fit(kind, under_way[kind]))}
     floor = _total(legs, _decided).mean
     low, low_reach = _reached(legs, fits, at_the_low_end)
     least = max(floor, low - low_reach)
@@ -298,7 +298,7 @@ def at_the_high_end(part: Part, fit: Fit | None) -> Normal:
     return fit.high.rest(part.passed)
 
 
-def _reached(legs: Sequence[Leg], fits: Mapping[Kind | None, Fit], end: End) -> tuple[float, float]:
+def _reached(legs: Sequence[Leg], fits: Mapping[TimingKind | None, Fit], end: End) -> tuple[float, float]:
     """Return how long it takes, and how far from that it may be: by chance, and by how little has been observed."""
     total = _total(legs, lambda part: end(part, fits.get(part.kind)))
     erring = {kind: fit.erring() for kind, fit in fits.items()}

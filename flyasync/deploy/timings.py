@@ -9,7 +9,7 @@ from statistics import fmean, variance
 from attrs import field, frozen
 
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.models.machine import Machine, MachineEvent
 
 ENOUGH = 2
@@ -25,7 +25,7 @@ _NINE_IN_TEN = 1.645
 _FAR = 6.0  # standard deviations, from where on one of two normal lengths is certainly the later one
 
 
-class Kind(StrEnum):
+class TimingKind(StrEnum):
     """What a machine is waited for, by the words for it."""
 
     BOOT = "boots"  # from created, or updated, to started
@@ -138,8 +138,8 @@ class Timings:
     The past no longer counts once the present, on average, is outside of it.
     """
 
-    past: Mapping[Kind, Sequence[float]] = field(factory=dict)
-    present: Mapping[Kind, Sequence[float]] = field(factory=dict)
+    past: Mapping[TimingKind, Sequence[float]] = field(factory=dict)
+    present: Mapping[TimingKind, Sequence[float]] = field(factory=dict)
 
     @classmethod
     def of(cls, fleet: Fleet | None, group: str | None) -> "Timings":
@@ -150,21 +150,21 @@ class Timings:
         of_all = _collected(lapse for machine in fleet.machines for lapse in _lapses(machine))
         return cls({kind: own[kind] if len(own.get(kind, ())) >= ENOUGH else of_all[kind] for kind in of_all})
 
-    def and_of(self, runs: Iterable[Run]) -> "Timings":
+    def and_of(self, runs: Iterable[MachineRun]) -> "Timings":
         """Add what the machines of a deploy have shown so far."""
         return Timings(self.past, _collected(lapse for run in runs for lapse in _lapses_of(run)))
 
     def as_past(self) -> "Timings":
         """Return them for another deploy to begin with."""
-        return Timings({kind: self.seen(kind) for kind in Kind})
+        return Timings({kind: self.seen(kind) for kind in TimingKind})
 
-    def seen(self, kind: Kind) -> Sequence[float]:
+    def seen(self, kind: TimingKind) -> Sequence[float]:
         """Return what has been observed of a kind, as far as it still counts."""
         past, present = self.past.get(kind, ()), self.present.get(kind, ())
         differs = past and len(present) >= ENOUGH_NOW and not min(past) <= fmean(present) <= max(past)
         return present if differs else (*past, *present)
 
-    def fit(self, kind: Kind, under_way: Sequence[float] = ()) -> Fit | None:
+    def fit(self, kind: TimingKind, under_way: Sequence[float] = ()) -> Fit | None:
         """Fit a length to what was observed; None when that is too little.
 
         A start, or an update of a stopped machine, is part of what a boot is, and counts as one until it has been
@@ -172,15 +172,15 @@ class Timings:
         """
         seen = self.seen(kind)
         if len(seen) < ENOUGH:
-            return self.fit(Kind.BOOT) if kind in {Kind.START, Kind.SETTLE} else None
+            return self.fit(TimingKind.BOOT) if kind in {TimingKind.START, TimingKind.SETTLE} else None
         return Fit.of(seen, under_way)
 
 
-Lapse = tuple[Kind, float]
+Lapse = tuple[TimingKind, float]
 
 
-def _collected(lapses: Iterable[Lapse]) -> dict[Kind, list[float]]:
-    found: dict[Kind, list[float]] = {}
+def _collected(lapses: Iterable[Lapse]) -> dict[TimingKind, list[float]]:
+    found: dict[TimingKind, list[float]] = {}
     for kind, seconds in lapses:
         found.setdefault(kind, []).append(seconds)
     return found
@@ -188,15 +188,15 @@ def _collected(lapses: Iterable[Lapse]) -> dict[Kind, list[float]]:
 
 # What the API remembers of a machine
 
-_BEGINS: Mapping[tuple[str | None, str | None], Kind] = {
-    ("launch", "created"): Kind.BOOT,
-    ("update", "replacing"): Kind.BOOT,
-    ("start", "starting"): Kind.START,
-    ("stop", "stopping"): Kind.STOP,
+_BEGINS: Mapping[tuple[str | None, str | None], TimingKind] = {
+    ("launch", "created"): TimingKind.BOOT,
+    ("update", "replacing"): TimingKind.BOOT,
+    ("start", "starting"): TimingKind.START,
+    ("stop", "stopping"): TimingKind.STOP,
 }
-_ENDS: Mapping[tuple[str | None, str | None], frozenset[Kind]] = {
-    ("start", "started"): frozenset({Kind.BOOT, Kind.START}),
-    ("exit", "stopped"): frozenset({Kind.STOP}),
+_ENDS: Mapping[tuple[str | None, str | None], frozenset[TimingKind]] = {
+    ("start", "started"): frozenset({TimingKind.BOOT, TimingKind.START}),
+    ("exit", "stopped"): frozenset({TimingKind.STOP}),
 }
 _BREAKS = frozenset({"restart", "stop", "suspend", "resume", "destroy"})
 
@@ -204,7 +204,7 @@ _BREAKS = frozenset({"restart", "stop", "suspend", "resume", "destroy"})
 def _lapses(machine: Machine) -> Iterator[Lapse]:
     """Measure between the events of a machine, and from its last start to its checks."""
     events = sorted((each for each in machine.events or () if each.timestamp is not None), key=_timestamp)
-    begun: tuple[Kind, float] | None = None
+    begun: tuple[TimingKind, float] | None = None
     started: float | None = None
     for event in events:
         what, at = (event.type, event.status), _timestamp(event) / 1000
@@ -218,7 +218,7 @@ def _lapses(machine: Machine) -> Iterator[Lapse]:
             begun = None
         started = at if what == ("start", "started") else None if event.type in {"exit", "update"} else started
     if started is not None and (turned := _turned(machine)) is not None and 0 <= turned - started <= LONGEST_CHECK:
-        yield Kind.CHECKS, turned - started
+        yield TimingKind.CHECKS, turned - started
 
 
 def _timestamp(event: MachineEvent) -> int:
@@ -234,19 +234,19 @@ def _turned(machine: Machine) -> float | None:
 
 # What this deploy has seen
 
-_SEEN: Mapping[tuple[Phase, Phase], Kind] = {
-    (Phase.CREATED, Phase.STARTED): Kind.BOOT,
-    (Phase.UPDATING, Phase.STARTED): Kind.BOOT,
-    (Phase.UPDATING, Phase.SETTLED): Kind.SETTLE,
-    (Phase.SETTLED, Phase.STARTED): Kind.START,
-    (Phase.CHECKING, Phase.HEALTHY): Kind.CHECKS,
-    (Phase.STOPPING, Phase.STOPPED): Kind.STOP,
-    (Phase.CREATED, Phase.ENDED): Kind.RELEASE,
+_SEEN: Mapping[tuple[Phase, Phase], TimingKind] = {
+    (Phase.CREATED, Phase.STARTED): TimingKind.BOOT,
+    (Phase.UPDATING, Phase.STARTED): TimingKind.BOOT,
+    (Phase.UPDATING, Phase.SETTLED): TimingKind.SETTLE,
+    (Phase.SETTLED, Phase.STARTED): TimingKind.START,
+    (Phase.CHECKING, Phase.HEALTHY): TimingKind.CHECKS,
+    (Phase.STOPPING, Phase.STOPPED): TimingKind.STOP,
+    (Phase.CREATED, Phase.ENDED): TimingKind.RELEASE,
 }
 _MARKS = frozenset(phase for lapse in _SEEN for phase in lapse) | {Phase.ADOPTED, Phase.REPLACING, Phase.HEDGING}
 
 
-def _lapses_of(run: Run) -> Iterator[Lapse]:
+def _lapses_of(run: MachineRun) -> Iterator[Lapse]:
     """Measure between the phases of a run."""
     marks = [moment for moment in run.moments if moment.phase in _MARKS]
     for begin, end in pairwise(marks):
@@ -255,4 +255,4 @@ def _lapses_of(run: Run) -> Iterator[Lapse]:
     if run.begun_after is not None and run.adopted:
         first = next((moment.at for moment in run.moments if moment.at >= run.begun_after), None)
         if first is not None:
-            yield Kind.REQUESTS, first - run.begun_after
+            yield TimingKind.REQUESTS, first - run.begun_after

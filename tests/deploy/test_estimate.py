@@ -24,19 +24,19 @@ from flyasync import (
     Rate,
     StopConfig,
 )
-from flyasync.deploy.estimate import Pace, estimate, estimate_many, left
+from flyasync.deploy.estimate import CreateRate, estimate, estimate_many, left
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, Deployment
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
-from flyasync.deploy.reporting.run_state import Moment, Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Moment, Phase
 from flyasync.deploy.run.observers import Onlookers
-from flyasync.deploy.timings import Kind, Timings, reach
+from flyasync.deploy.timings import TimingKind, Timings, reach
 from tests.deploy.conftest import world
 
-PACE = Pace(usable=2, per_second=1)
+PACE = CreateRate(usable=2, per_second=1)
 REGIONS = ("iad", "lhr", "nrt")
 
 
@@ -46,7 +46,7 @@ PROBED = MachineConfig(image="nginx", checks={"up": Check(type="tcp", port=80)})
 def always(**seconds: float) -> Timings:
     """Times that were observed three times, and always the same."""
     usual = {"boot": 2.0, "start": 1.0, "settle": 1.0, "checks": 1.5, "stop": 0.5, "release": 3.0, **seconds}
-    return Timings({Kind[kind.upper()]: (each,) * 3 for kind, each in usual.items()})
+    return Timings({TimingKind[kind.upper()]: (each,) * 3 for kind, each in usual.items()})
 
 
 FIXED = always()
@@ -86,7 +86,7 @@ def test_creates_of_an_app_share_one_bucket() -> None:
     assert seconds(wanted(1, regions=("iad",))) == 2
     assert seconds(wanted(1)) == 1 + 2
     assert seconds(wanted(20)) == 58 + 2
-    assert expected(estimate(plan(wanted(20)), Pace(usable=3, per_second=2), FIXED)) == 28.5 + 2
+    assert expected(estimate(plan(wanted(20)), CreateRate(usable=3, per_second=2), FIXED)) == 28.5 + 2
 
 
 def test_what_is_waited_for_counts() -> None:
@@ -134,7 +134,7 @@ def test_requests_count_as_observed() -> None:
 
 
 def test_a_start_counts_as_a_boot_until_one_was_observed() -> None:
-    boots = Timings({Kind.BOOT: (2.0,) * 3})
+    boots = Timings({TimingKind.BOOT: (2.0,) * 3})
     stopped = evolve(Machine(id="1", name="v1-iad-1", state="stopped", region="iad"), config=wanted().tagged)
     assert seconds(wanted(regions=("iad",)), (stopped,), boots) == 2
     assert seconds(wanted(strategy=Immediate()), there(state="stopped"), boots) == 2
@@ -163,13 +163,13 @@ def test_without_observations_it_takes_at_least_what_is_decided() -> None:
     told = estimate(plan(wanted(20, smoke=10)), PACE, Timings())
     assert told == Estimate(least=58 + 10, unobserved=("boots",))
     assert str(told) == "at least 1 min 5 s"
-    checked = estimate(plan(wanted(goal="healthy", config=PROBED)), PACE, Timings({Kind.BOOT: (2.0,) * 3}))
+    checked = estimate(plan(wanted(goal="healthy", config=PROBED)), PACE, Timings({TimingKind.BOOT: (2.0,) * 3}))
     assert checked == Estimate(least=1 + 2, unobserved=("checks",))
 
 
 def test_once_is_too_little_to_go_by() -> None:
-    assert estimate(plan(wanted()), PACE, Timings({Kind.BOOT: (2.0,)})).likely is None
-    assert estimate(plan(wanted()), PACE, Timings({Kind.BOOT: (2.0, 2.0)})).likely == 1 + 2
+    assert estimate(plan(wanted()), PACE, Timings({TimingKind.BOOT: (2.0,)})).likely is None
+    assert estimate(plan(wanted()), PACE, Timings({TimingKind.BOOT: (2.0, 2.0)})).likely == 1 + 2
 
 
 def test_a_stop_takes_at_most_as_long_as_the_machine_says() -> None:
@@ -185,7 +185,7 @@ def test_a_range_is_wider_the_fewer_were_observed_and_the_more_they_vary() -> No
     rolling = plan(wanted(9, strategy=Rolling(max_unavailable=Share(1)), regions=("iad",)), there(9)[:9])
 
     def width(*boots: float) -> float:
-        told = estimate(rolling, PACE, Timings({Kind.BOOT: boots}))
+        told = estimate(rolling, PACE, Timings({TimingKind.BOOT: boots}))
         assert told.likely == pytest.approx(9 * 20, rel=0.05)
         assert told.most is not None
         return told.most - told.least
@@ -214,17 +214,23 @@ def test_the_quick_are_over_first_and_that_is_allowed_for() -> None:
 
 
 def test_what_this_deploy_shows_replaces_what_was_known_where_they_differ() -> None:
-    timings = Timings({Kind.BOOT: (2.0,) * 10})
+    timings = Timings({TimingKind.BOOT: (2.0,) * 10})
     for count in range(4):
-        done = [Run(wanted=track.machine, region="iad") for track in plan(wanted(4)).tracks[:count]]
+        done = [MachineRun(wanted=track.machine, region="iad") for track in plan(wanted(4)).tracks[:count]]
         for run in done:
             run.moments = moment(1.0, Phase.CREATED) + moment(21.0, Phase.STARTED)
-        seen = timings.and_of(done).seen(Kind.BOOT)
+        seen = timings.and_of(done).seen(TimingKind.BOOT)
         assert set(seen) == ({20.0} if count >= 3 else {2.0, 20.0} if count else {2.0})
 
 
 def test_what_this_deploy_shows_adds_to_what_was_known_where_they_agree() -> None:
-    assert Timings({Kind.BOOT: (1, 60)}, {Kind.BOOT: (20, 70, 25)}).seen(Kind.BOOT) == (1, 60, 20, 70, 25)
+    assert Timings({TimingKind.BOOT: (1, 60)}, {TimingKind.BOOT: (20, 70, 25)}).seen(TimingKind.BOOT) == (
+        1,
+        60,
+        20,
+        70,
+        25,
+    )
 
 
 # What machines remember.
@@ -245,23 +251,23 @@ def test_boots_starts_and_stops_are_read_from_the_events_of_machines() -> None:
         ("restart", "restarting", 600), ("start", "started", 609),
     )  # fmt: skip
     timings = Timings.of(Fleet("web", (machine,)), "app")
-    assert timings.past == {Kind.BOOT: [7.0, 11.0], Kind.STOP: [4.0], Kind.START: [3.0]}
+    assert timings.past == {TimingKind.BOOT: [7.0, 11.0], TimingKind.STOP: [4.0], TimingKind.START: [3.0]}
 
 
 def test_the_machines_of_the_group_count_where_they_have_shown_enough() -> None:
     own = [remembering(("launch", "created", 0), ("start", "started", 2), id=str(number)) for number in range(2)]
     config = MachineConfig(image="old", metadata={GROUP: "worker"})
     other = remembering(("launch", "created", 0), ("start", "started", 60), id="9", config=config)
-    assert Timings.of(Fleet("web", (*own, other)), "app").past == {Kind.BOOT: [2.0] * 2}
-    assert Timings.of(Fleet("web", (own[0], other)), "app").past == {Kind.BOOT: [2.0, 60.0]}
+    assert Timings.of(Fleet("web", (*own, other)), "app").past == {TimingKind.BOOT: [2.0] * 2}
+    assert Timings.of(Fleet("web", (own[0], other)), "app").past == {TimingKind.BOOT: [2.0, 60.0]}
 
 
 def test_checks_are_timed_from_the_start_to_the_last_that_turned() -> None:
     checks = [CheckStatus(name=name, status="passing", updated_at=f"1970-01-01T00:00:{at}Z") for name, at in CHECKED_AT]
     machine = remembering(("launch", "created", 1), ("start", "started", 3), checks=checks)
-    assert Timings.of(Fleet("web", (machine,)), "app").past == {Kind.BOOT: [2.0], Kind.CHECKS: [4.5]}
+    assert Timings.of(Fleet("web", (machine,)), "app").past == {TimingKind.BOOT: [2.0], TimingKind.CHECKS: [4.5]}
     late = evolve(machine, checks=[evolve(checks[0], updated_at="1970-01-01T01:00:00Z")])
-    assert Kind.CHECKS not in Timings.of(Fleet("web", (late,)), "app").past
+    assert TimingKind.CHECKS not in Timings.of(Fleet("web", (late,)), "app").past
 
 
 CHECKED_AT = (("a", "05"), ("b", "07.5"))
@@ -277,9 +283,10 @@ def test_many_apps_go_as_places_come_free() -> None:
 # What is left.
 
 
-def runs(made: Plan, **changes: Any) -> dict[str, Run]:
+def runs(made: Plan, **changes: Any) -> dict[str, MachineRun]:
     return {
-        track.machine.name: Run(wanted=track.machine, region=track.machine.region, **changes) for track in made.tracks
+        track.machine.name: MachineRun(wanted=track.machine, region=track.machine.region, **changes)
+        for track in made.tracks
     }
 
 

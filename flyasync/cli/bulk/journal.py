@@ -13,8 +13,8 @@ from typing import Any, TextIO
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.reporting.journal import opened
-from flyasync.deploy.reporting.resume import numbered
+from flyasync.deploy.reporting.journal import open_journal
+from flyasync.deploy.reporting.resume import journal_lines
 from flyasync.errors import InvalidInput
 from flyasync.models.redaction import without_passwords
 
@@ -131,7 +131,7 @@ class JournalFile(Journal):
         self._path = path
         self._lost = lost
         self._sync_at: asyncio.TimerHandle | None = None
-        self._file: TextIO | None = opened(str(path), _OPENING)
+        self._file: TextIO | None = open_journal(str(path), _OPENING)
         try:
             self.story = read(path, launch, api) or self._begun(launch, api)
         except BaseException:
@@ -212,7 +212,7 @@ def read(path: Path, launch: str | None, api: str) -> Story | None:
 
     Raises InvalidInput for what is no such journal, and for one of another API or, if there is one, another launch.
     """
-    lines = numbered(str(path))
+    lines = journal_lines(str(path))
     _, first = next(lines, (0, None))
     if first is None:
         return None

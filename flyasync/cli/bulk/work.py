@@ -11,7 +11,7 @@ from flyasync.cli.bulk.summary import Outlook, Run, Summary
 from flyasync.cli.bulk.tally import Ended, Some, Tally
 from flyasync.cli.deploy.create_app import AppMaking
 from flyasync.deploy.builder import DeployBuilder
-from flyasync.deploy.estimate import Pace, estimate, estimate_many
+from flyasync.deploy.estimate import CreateRate, estimate, estimate_many
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.spec import Deployment
 from flyasync.deploy.plan.strategies.stages import plan
@@ -134,7 +134,7 @@ class Prospect:
     seconds: float
 
     @classmethod
-    def of(cls, builder: DeployBuilder, at: Pace) -> "Prospect":
+    def of(cls, builder: DeployBuilder, at: CreateRate) -> "Prospect":
         """Look at a deploy to an app with no machine."""
         wanted = builder.deployment()
         strategy = wanted.strategy.name if wanted.strategy else "none"
@@ -142,7 +142,7 @@ class Prospect:
         return cls(Counter(dict(wanted.counts)), strategy, takes.least)
 
 
-def outlook(order: BulkOrder, story: Story | None, at: Pace) -> Outlook:
+def outlook(order: BulkOrder, story: Story | None, at: CreateRate) -> Outlook:
     """Say what a run would do; machines are taken for not there."""
     remaining = Remaining.of(order, story or Story(launch=""))
     regions: Counter[str] = Counter()

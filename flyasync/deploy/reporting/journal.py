@@ -14,13 +14,11 @@ from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.plan import Plan, Step, Track
 from flyasync.deploy.plan.spec import Deployment
 from flyasync.deploy.reporting.report import DeployReport
-from flyasync.deploy.reporting.resume import RELEASE_COMMAND, Before, Story, read, without_secrets
-from flyasync.deploy.reporting.run_state import Run
+from flyasync.deploy.reporting.resume import RELEASE_COMMAND, Before, without_secrets
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.errors import InvalidInput
 from flyasync.models.json.codec import unstructure
 from flyasync.models.redaction import HIDDEN, without_passwords
-
-__all__ = ["Journal", "JournalFile", "Story", "opened", "read"]
 
 if sys.platform != "win32":
     import fcntl
@@ -42,13 +40,13 @@ class Journal:
     def undoing(self, plan: Plan) -> None:
         """Write down how what was done is to be undone."""
 
-    def began(self, track: Track, run: Run) -> None:
+    def began(self, track: Track, run: MachineRun) -> None:
         """Write down that the steps of a machine begin."""
 
-    def stepped(self, run: Run, step: Step) -> None:
+    def stepped(self, run: MachineRun, step: Step) -> None:
         """Write down that one step of a machine is done."""
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: MachineRun) -> None:
         """Write down what became of a machine."""
 
     def finished(self, report: DeployReport) -> None:
@@ -76,7 +74,7 @@ class JournalFile(Journal):
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
         self._withheld: tuple[str, ...] = ()
-        self._file: TextIO | None = opened(path, _OPENING)
+        self._file: TextIO | None = open_journal(path, _OPENING)
 
     def planned(self, deployment: Deployment, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
@@ -96,15 +94,15 @@ class JournalFile(Journal):
         """Write down how what was done is to be undone."""
         self._write("undoing", api=self._api, launch=plan.launch, plan=self._lines(str(plan).splitlines()))
 
-    def began(self, track: Track, run: Run) -> None:
+    def began(self, track: Track, run: MachineRun) -> None:
         """Write down that the steps of a machine begin."""
         self._write("began", **_of(run), steps=self._lines(str(step) for step in track.steps))
 
-    def stepped(self, run: Run, step: Step) -> None:
+    def stepped(self, run: MachineRun, step: Step) -> None:
         """Write down that one step of a machine is done."""
         self._write("stepped", **_of(run), step=type(step).__name__)
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: MachineRun) -> None:
         """Write down what became of a machine."""
         error = self._cleaned(str(run.error)) if run.error else None
         self._write("ended", **_of(run), phase=run.phase, error=error)
@@ -174,7 +172,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield from (text for each in (value.values() if isinstance(value, Mapping) else value) for text in _texts(each))
 
 
-def _of(run: Run) -> dict[str, Any]:
+def _of(run: MachineRun) -> dict[str, Any]:
     """Say whose line it is; `made` tells a machine that the deploy has made."""
     machine_id = run.machine.id if run.machine else None
     made = machine_id is not None and not run.adopted
@@ -191,7 +189,7 @@ def _before(deployment: Deployment, plan: Plan) -> Iterator[Before]:
 # The file
 
 
-def opened(path: str, opening: bytes) -> TextIO:
+def open_journal(path: str, opening: bytes) -> TextIO:
     """Open a journal at its end, and make it if it is not there; each of its kind begins with `opening`.
 
     Nobody else may read it, and nobody else writes it until it is closed. Raises InvalidInput for a file that cannot be

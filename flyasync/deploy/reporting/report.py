@@ -11,8 +11,8 @@ from flyasync.deploy.plan.fleet import serves
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Aim
 from flyasync.deploy.plan.spec import Deployment
-from flyasync.deploy.reporting.result import Failure, Result, judged
-from flyasync.deploy.reporting.run_state import Moment, Outcome, Run
+from flyasync.deploy.reporting.result import Failure, Result, result_of
+from flyasync.deploy.reporting.run_state import MachineRun, Moment, Observation
 from flyasync.errors import DeployFailed
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine, machine_host
@@ -145,7 +145,7 @@ class Cause:
     id: str | None = None
 
     @classmethod
-    def of(cls, run: Run) -> "Cause":
+    def of(cls, run: MachineRun) -> "Cause":
         """Keep what the machine met: an error, or no room."""
         failure = Failure.of(run.error) if run.error else Failure.of_refusal(run.refusals[-1])
         machine_id = run.machine.id if run.machine else None
@@ -250,7 +250,7 @@ class DeployReport:
     def of(
         cls,
         deployment: Deployment,
-        outcome: Outcome,
+        outcome: Observation,
         *,
         seconds: float,
         strategy: str | None = None,
@@ -367,10 +367,10 @@ class DeployReport:
         return f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
 
 
-def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> MachineReport:
+def _machine_report(deployment: Deployment, outcome: Observation, run: MachineRun) -> MachineReport:
     seen = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
     machine = seen or run.machine
-    result, failure = judged(deployment, outcome, run)
+    result, failure = result_of(deployment, outcome, run)
     is_fine = result in {Result.RUNNING, Result.RESTING}  # whatever a wait on the way has met
     return MachineReport(
         name=run.wanted.name,
@@ -396,7 +396,7 @@ def _machine_report(deployment: Deployment, outcome: Outcome, run: Run) -> Machi
     )
 
 
-def _loose(run: Run, machine: Machine | None) -> Iterator[str]:
+def _loose(run: MachineRun, machine: Machine | None) -> Iterator[str]:
     """Give the volumes that were made for a machine and that it does not hold, as far as that can be seen."""
     if machine is None:
         yield from run.made_volumes
@@ -405,7 +405,7 @@ def _loose(run: Run, machine: Machine | None) -> Iterator[str]:
         yield from (volume for volume in run.made_volumes if volume not in held)
 
 
-def _unverified(machines: Iterable[tuple[Run, MachineReport]]) -> tuple[str, ...]:
+def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:
     """Return the regions in which stopped machines were changed and none was seen up, if none of the group runs."""
     members = [(run, report) for run, report in machines if run.aim in {Aim.SERVE, Aim.REST}]
     if any(report.result is not Result.RESTING for _, report in members):
@@ -415,7 +415,7 @@ def _unverified(machines: Iterable[tuple[Run, MachineReport]]) -> tuple[str, ...
     return tuple(dict.fromkeys(region for region in changed if region not in seen_up))
 
 
-def _by_region(machines: Iterable[tuple[Run, MachineReport]], *aims: Aim) -> dict[str, list[MachineReport]]:
+def _by_region(machines: Iterable[tuple[MachineRun, MachineReport]], *aims: Aim) -> dict[str, list[MachineReport]]:
     found: dict[str, list[MachineReport]] = {}
     for run, report in machines:
         if run.aim in aims:

@@ -8,7 +8,7 @@ from flyasync.deploy.plan.config_merge import has_secrets, holds, observed
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Aim
 from flyasync.deploy.plan.spec import Deployment
-from flyasync.deploy.reporting.run_state import Outcome, Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
 from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
 from flyasync.models.machine import Machine
 from flyasync.models.redaction import without_passwords
@@ -68,7 +68,7 @@ class Failure:
         return self.message
 
 
-def judged(deployment: Deployment, outcome: Outcome, run: Run) -> tuple[Result, Failure | None]:
+def result_of(deployment: Deployment, outcome: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
     """Say what became of a machine: what was seen last counts, not what was answered on the way."""
     error = Failure.of(run.error) if run.error else None
     machine = outcome.machine(run)
@@ -86,20 +86,20 @@ def judged(deployment: Deployment, outcome: Outcome, run: Run) -> tuple[Result, 
     return _present(deployment, run, machine, error)
 
 
-def _ended(run: Run) -> Result:
+def _ended(run: MachineRun) -> Result:
     if run.phase is Phase.ENDED:
         return Result.ENDED
     return Result.NOT_BEGUN if run.phase is None else Result.SKIPPED if run.phase is Phase.SKIPPED else Result.FAILED
 
 
-def _retired(run: Run, machine: Machine | None) -> Result:
+def _retired(run: MachineRun, machine: Machine | None) -> Result:
     if machine is None:
         return Result.RETIRED
     return Result.NOT_BEGUN if run.taken == 0 and run.error is None else Result.FAILED
 
 
 def _present(
-    deployment: Deployment, run: Run, machine: Machine, error: Failure | None
+    deployment: Deployment, run: MachineRun, machine: Machine, error: Failure | None
 ) -> tuple[Result, Failure | None]:
     trouble = _trouble(deployment, run, machine)
     if trouble and run.adopted and run.taken == 0 and run.error is None and run.phase in {None, Phase.KEPT}:
@@ -115,7 +115,7 @@ def _present(
     return Result.RESTING if _rests(deployment, run, machine) else Result.RUNNING, None
 
 
-def _rests(deployment: Deployment, run: Run, machine: Machine) -> bool:
+def _rests(deployment: Deployment, run: MachineRun, machine: Machine) -> bool:
     return machine.state != "started" and (run.aim in {Aim.REST, Aim.APART} or deployment.rests(machine, run.config))
 
 
@@ -127,7 +127,7 @@ def _proves_nothing(error: FlyError) -> bool:
     return isinstance(error, CallFailed) or (isinstance(error, WaitFailed) and not error.hopeless)
 
 
-def _trouble(deployment: Deployment, run: Run, machine: Machine) -> str | None:
+def _trouble(deployment: Deployment, run: MachineRun, machine: Machine) -> str | None:
     """Say what keeps a machine from being as promised, if anything."""
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
@@ -148,7 +148,7 @@ def _how_it_is(machine: Machine) -> str:
     return state
 
 
-def _absent(run: Run) -> Result:
+def _absent(run: MachineRun) -> Result:
     if run.in_doubt:
         return Result.UNKNOWN
     if run.phase is Phase.SKIPPED:

@@ -49,7 +49,7 @@ class Before:
 
 
 @frozen(kw_only=True)
-class Story:
+class JournalReplay:
     """What a journal tells of the last deployment in it, over all runs of its launch.
 
     `api` is the URL of the API that it goes to, None in a journal that lacks it. `deployment` lacks the values at the
@@ -115,11 +115,11 @@ def _variable(path: str) -> str:
     return str(json.loads(name[1:-1])) if name.startswith("[") else name.removeprefix(".")
 
 
-def read(path: "str | os.PathLike[str]") -> Story:
+def read_journal(path: "str | os.PathLike[str]") -> JournalReplay:
     """Read the last deployment planned in a journal; raises InvalidInput for what is no journal, by file and line."""
     name = os.fspath(path)
     told: _Told | None = None
-    for number, line in numbered(name):
+    for number, line in journal_lines(name):
         try:
             told = _told(told, line)
         except (Mismatch, InvalidInput, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -129,7 +129,7 @@ def read(path: "str | os.PathLike[str]") -> Story:
     return told.story
 
 
-def numbered(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def journal_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Give the lines of a journal; a last one that was not written to its end is none."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -150,7 +150,7 @@ def numbered(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 class _Told:
     """The story so far; `undoes` while the lines are about the way back."""
 
-    story: Story
+    story: JournalReplay
     undoes: bool = False
 
 
@@ -169,7 +169,7 @@ def _told(told: _Told | None, said: Mapping[str, Any]) -> _Told | None:
     return told
 
 
-def _begun(story: Story | None, said: Mapping[str, Any]) -> Story:
+def _begun(story: JournalReplay | None, said: Mapping[str, Any]) -> JournalReplay:
     """Begin a story, or go on with the one of an earlier run."""
     wanted, fingerprint = _deployment(said["deployment"]), said["fingerprint"]
     withheld = tuple(structure(said["withheld"], list[str]))
@@ -177,10 +177,10 @@ def _begun(story: Story | None, said: Mapping[str, Any]) -> Story:
     if story and story.is_of(wanted.app, wanted.launch) and (story.api, story.fingerprint) == (api, fingerprint):
         return evolve(story, deployment=wanted, withheld=withheld, is_finished=False, ok=False)
     before = tuple(structure(said["before"], list[Before]))
-    return Story(deployment=wanted, fingerprint=fingerprint, api=api, withheld=withheld, before=before)
+    return JournalReplay(deployment=wanted, fingerprint=fingerprint, api=api, withheld=withheld, before=before)
 
 
-def _gone_on(story: Story, said: Mapping[str, Any]) -> Story:
+def _gone_on(story: JournalReplay, said: Mapping[str, Any]) -> JournalReplay:
     released = said["what"] == "ended" and said["aim"] == Aim.END and said["phase"] == Phase.ENDED
     is_new = said["made"] and said["aim"] != Aim.END and said["machine"] not in story.made
     made = (*story.made, said["machine"]) if is_new else story.made

@@ -1,4 +1,4 @@
-"""Outcome: what is known of every machine of a deploy, and what was there at the last look; no I/O."""
+"""The run of each machine of a deploy, and what was observed of all of them last; no I/O."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -58,7 +58,7 @@ class Moment:
 
 
 @define(eq=False)
-class Run:
+class MachineRun:
     """One machine on its way through its steps, and all that is known of it so far.
 
     `adopted` tells a machine that was there before from one that this deploy made; only the latter is ever taken back.
@@ -115,7 +115,7 @@ class Run:
 
 
 @frozen(kw_only=True)
-class Outcome:
+class Observation:
     """What became of every machine, and what was there at the last look.
 
     `seen` are the machines of the launch or of the group; those in `left_alone` are nobody's business here. `unseen`
@@ -124,21 +124,21 @@ class Outcome:
     `loose_volumes` came to be meanwhile, unknown to any run, and `closed_by` is the run after which none was begun.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[MachineRun, ...]
     seen: tuple[Machine, ...] = ()
     unseen: Mapping[str, FlyError] = field(factory=dict)
     left_alone: frozenset[str] = frozenset()
     settled: frozenset[str] = frozenset()
     launch: str | None = None
     loose_volumes: tuple[str, ...] = ()
-    closed_by: Run | None = None
+    closed_by: MachineRun | None = None
 
     @classmethod
-    def blind(cls, runs: tuple[Run, ...], error: FlyError) -> "Outcome":
+    def blind(cls, runs: tuple[MachineRun, ...], error: FlyError) -> "Observation":
         """Say that nothing at all could be seen."""
         return cls(runs=runs, unseen={run.wanted.name: error for run in runs})
 
-    def machine(self, run: Run) -> Machine | None:
+    def machine(self, run: MachineRun) -> Machine | None:
         """Give the machine of a run as it was seen last."""
         if run.machine is not None:
             return self._by_id.get(run.machine_id)

@@ -2,7 +2,7 @@
 
 from flyasync.deploy.plan.plan import Aim
 from flyasync.deploy.plan.spec import Deployment
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 
 
 class Gate:
@@ -21,9 +21,9 @@ class Gate:
         self._is_unreleased = False
         self._failed: set[str] = set()
         self._lost: set[str] = set()
-        self.closed_by: Run | None = None
+        self.closed_by: MachineRun | None = None
 
-    def note(self, run: Run) -> None:
+    def note(self, run: MachineRun) -> None:
         """Take note of a machine that has failed, or that found no room."""
         self._is_unreleased |= run.aim is Aim.END
         if run.error is not None:

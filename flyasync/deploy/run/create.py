@@ -17,7 +17,7 @@ from flyasync.deploy.plan.plan import Aim, Create
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.deploy.plan.spec import Deployment, VolumeWanted
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.launch_metadata import Stamp
 from flyasync.deploy.run.region_queue import Door, Ticket
 from flyasync.deploy.run.volumes import Volumes
@@ -59,7 +59,7 @@ class Unlisted(FlyError):
         self.machine = machine
 
 
-Tell = Callable[[Run, Phase, str | None], None]
+Tell = Callable[[MachineRun, Phase, str | None], None]
 
 
 class Creating:
@@ -76,14 +76,14 @@ class Creating:
         self._near: dict[str, tuple[str, ...]] = {}
         self._stamp = stamp
 
-    async def create(self, run: Run, step: Create, *, is_urgent: bool = False) -> None:
+    async def create(self, run: MachineRun, step: Create, *, is_urgent: bool = False) -> None:
         """Create the machine of a run, ahead of all others if it `is_urgent`; raises FlyError, or NoRoomError."""
         self._tell(run, Phase.CREATING, None)
         async with self._stamp.in_turn(step.config.image):
             while refusal := await self._ask(run, step, is_urgent=is_urgent):
                 await self._move(run, refusal)
 
-    async def _ask(self, run: Run, step: Create, *, is_urgent: bool) -> Refusal | None:
+    async def _ask(self, run: MachineRun, step: Create, *, is_urgent: bool) -> Refusal | None:
         """Create the machine in its present region, once it is this one's turn there."""
         if run.source and (refusal := await self._fork(run)):
             return refusal
@@ -94,7 +94,7 @@ class Creating:
         finally:
             ticket.give_back(answered=True)
 
-    async def _fork(self, run: Run) -> Refusal | None:
+    async def _fork(self, run: MachineRun) -> Refusal | None:
         """Fork the volume in the present region; that takes its time, so nobody stands in line behind it."""
         try:
             if run.volume is not None:
@@ -103,7 +103,7 @@ class Creating:
             return self._refused(run, error)
         return None
 
-    async def _try(self, run: Run, step: Create, ticket: Ticket) -> Refusal | None:
+    async def _try(self, run: MachineRun, step: Create, ticket: Ticket) -> Refusal | None:
         """Create the machine in its present region; give the refusal where there is no room."""
         try:
             for _ in range(VOLUME_TRIES):
@@ -114,7 +114,7 @@ class Creating:
             return self._refused(run, error)
         raise NoRoomError
 
-    async def _has_moved_volume(self, run: Run, creation: Creation) -> bool:
+    async def _has_moved_volume(self, run: MachineRun, creation: Creation) -> bool:
         """Create the machine; where its volume's host has no room, drop the volume and say so."""
         try:
             await self._once(run, creation)
@@ -126,7 +126,7 @@ class Creating:
             return True
         return False
 
-    async def _drop_volume(self, run: Run) -> None:
+    async def _drop_volume(self, run: MachineRun) -> None:
         """Let go of a volume on a full host: one made for this machine is deleted, any other stays as it was."""
         assert run.volume_id is not None  # noqa: S101 - only called for a machine with a volume
         if run.volume_id in run.made_volumes:
@@ -134,7 +134,7 @@ class Creating:
             run.made_volumes.remove(run.volume_id)
         run.volume_id = None
 
-    def _creation(self, run: Run, step: Create, config: MachineConfig, ticket: Ticket) -> Creation:
+    def _creation(self, run: MachineRun, step: Create, config: MachineConfig, ticket: Ticket) -> Creation:
         options = {
             "region": run.region,
             "skip_launch": step.skip_launch or None,
@@ -152,7 +152,7 @@ class Creating:
             may_have_happened=run.in_doubt,
         )
 
-    async def _config(self, run: Run, step: Create) -> MachineConfig:
+    async def _config(self, run: MachineRun, step: Create) -> MachineConfig:
         """Return the config of one machine: as planned, with its volume."""
         run.config = self._stamp.on(step.config)
         if run.volume is not None:
@@ -160,7 +160,7 @@ class Creating:
             run.config = evolve(run.config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()])
         return run.config
 
-    async def _volume(self, run: Run, wanted: VolumeWanted) -> str:
+    async def _volume(self, run: MachineRun, wanted: VolumeWanted) -> str:
         """Give the volume that was taken for the machine, or make one where it is going to be."""
         if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
             run.volume_id = None  # it stays in its region
@@ -172,7 +172,7 @@ class Creating:
                 await self._volumes.ready(run.volume_id)
         return run.volume_id
 
-    async def _once(self, run: Run, creation: Creation) -> None:
+    async def _once(self, run: MachineRun, creation: Creation) -> None:
         try:
             await self._fly.machines.once.create(creation)
             if run.aim is Aim.END and creation.adopted and creation.machine and creation.machine.state in NOT_RUNNING:
@@ -228,13 +228,13 @@ class Creating:
             await self._fly.machines.delete(app, machine.id, force=True)
         await self._fly.machines.wait(app, machine.id, state="destroyed", timeout=timeout)
 
-    def _refused(self, run: Run, error: NoCapacity) -> Refusal:
+    def _refused(self, run: MachineRun, error: NoCapacity) -> Refusal:
         refusal = Refusal.of(run.region, error)
         if refusal.is_of_the_region:
             self._full[run.region] = refusal
         return refusal
 
-    async def _move(self, run: Run, refusal: Refusal) -> None:
+    async def _move(self, run: MachineRun, refusal: Refusal) -> None:
         run.refusals.append(refusal)
         region = next_region(run.refusals, await self._alternatives(run), self._full)
         if region is None:
@@ -244,12 +244,12 @@ class Creating:
         run.region = region
         self._tell(run, Phase.MOVING, str(refusal))
 
-    async def _leave_volume(self, run: Run) -> None:
+    async def _leave_volume(self, run: MachineRun) -> None:
         """Take no volume along to another region; one made for the machine is no use there."""
         if run.volume_id:
             await self._drop_volume(run)
 
-    async def _alternatives(self, run: Run) -> tuple[str, ...]:
+    async def _alternatives(self, run: MachineRun) -> tuple[str, ...]:
         fallback, home = self._deployment.fallback, run.wanted.region
         elsewhere = self._deployment.regions if run.aim is Aim.END else ()  # a release command may run anywhere
         if fallback == "skip":
@@ -261,7 +261,7 @@ class Creating:
                 self._near[home] = await nearest_with_room(self._fly, self._deployment, home)
         return (*elsewhere, *self._near[home])
 
-    def has(self, run: Run, machine: Machine, phase: Phase = Phase.CREATED) -> None:
+    def has(self, run: MachineRun, machine: Machine, phase: Phase = Phase.CREATED) -> None:
         """Note which machine a run has, and tell."""
         if run.machine and run.machine.id != machine.id:
             run.beside.append(run.machine.id)

@@ -13,7 +13,7 @@ from flyasync.deploy.plan.spec import Deployment
 from flyasync.deploy.reporting.events import Finished, Planned
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
-from flyasync.deploy.reporting.run_state import Outcome
+from flyasync.deploy.reporting.run_state import Observation
 from flyasync.deploy.run.executor import Execution, locking, timed
 from flyasync.deploy.run.leases import Leases
 from flyasync.deploy.run.observers import Onlookers
@@ -155,7 +155,7 @@ async def _reported(fly: FlyClient, deployment: Deployment, execution: Execution
 
 
 async def _rolled_back(
-    fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers, outcome: Outcome
+    fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers, outcome: Observation
 ) -> DeployReport:
     """Go back to what was there before, and report both ways."""
     past = execution.timings.as_past()
@@ -175,7 +175,7 @@ async def _rolled_back(
         await back.walk()
         rollback = back.report(await back.look())
     except FlyError as error:
-        rollback = back.report(Outcome.blind(tuple(back.runs.values()), error))
+        rollback = back.report(Observation.blind(tuple(back.runs.values()), error))
     # What is past the point of no return stays, and with that not all is as it was.
     rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled))
     changed = [track.machine_id for track in plan.tracks if track.machine_id]

@@ -1,4 +1,4 @@
-"""Plan → Outcome: stages in order, lanes together, tracks by width, then a last look; decides nothing."""
+"""Plan → Observation: stages in order, lanes together, tracks by width, then a last look; decides nothing."""
 
 import asyncio
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.estimate import Pace, estimate, left
+from flyasync.deploy.estimate import CreateRate, estimate, left
 from flyasync.deploy.freshness import APART, CATCH_UP, fetch, is_behind, past_pauses
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan.duration import Estimate
@@ -20,8 +20,8 @@ from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import Deployment
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
-from flyasync.deploy.reporting.result import Result, judged
-from flyasync.deploy.reporting.run_state import Outcome, Phase, Run
+from flyasync.deploy.reporting.result import Result, result_of
+from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
 from flyasync.deploy.run.admission import Gate
 from flyasync.deploy.run.create import Unlisted
 from flyasync.deploy.run.leases import Leases
@@ -177,7 +177,7 @@ class Execution:
             raise
         self.journal.ended(run)
 
-    async def _fail(self, run: Run, error: FlyError) -> None:
+    async def _fail(self, run: MachineRun, error: FlyError) -> None:
         run.error = error
         self._gate.note(run)
         self._tell(run, Phase.FAILED, str(error))
@@ -190,7 +190,7 @@ class Execution:
             await self._fail(run, error)
             self.journal.ended(run)
 
-    def _changed(self) -> list[Run]:
+    def _changed(self) -> list[MachineRun]:
         done = (run for run in self.runs.values() if run.ready_after is not None and run.taken and run.error is None)
         up = (run for run in done if run.aim is Aim.SERVE and run.machine and run.phase is not Phase.DESTROYED)
         return [run for run in up if self._deployment.goal_of(run.config) is not None]
@@ -243,7 +243,7 @@ class Execution:
         await together(self._destroy(run) for run in runs)
         return not any(run.made_volumes for run in runs)
 
-    def report(self, outcome: Outcome, *, cancelled: bool = False) -> DeployReport:
+    def report(self, outcome: Observation, *, cancelled: bool = False) -> DeployReport:
         """Put down what is known now."""
         report = DeployReport.of(
             self._deployment, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
@@ -277,11 +277,11 @@ class Execution:
         with closing(Walking(self._fly.spans, (run.wanted for run in made), self._tell, rollback=True)) as back:
             await together(self._take_back(run, back) for run in made)
 
-    async def _take_back(self, run: Run, back: Walking) -> None:
+    async def _take_back(self, run: MachineRun, back: Walking) -> None:
         with back.turn(run.wanted), back.machine(run):
             await self._destroy(run)
 
-    async def _destroy(self, run: Run) -> None:
+    async def _destroy(self, run: MachineRun) -> None:
         try:
             if run.machine and not run.adopted:
                 await self._steps.destroy(run.machine_id)
@@ -294,7 +294,7 @@ class Execution:
             if run.machine:
                 self._tell(run, Phase.DESTROYED, None)
 
-    async def look(self, *, changed: Collection[str] = ()) -> Outcome:
+    async def look(self, *, changed: Collection[str] = ()) -> Observation:
         """See what is there now; a machine that was in doubt and is found belongs to its run from then on.
 
         Lists lag. One is enough for a machine that it shows as promised, and not as it was before this walk observed
@@ -304,7 +304,7 @@ class Execution:
         try:
             fleet = await self._listed()
         except FlyError as error:
-            return evolve(Outcome.blind(runs, error), closed_by=self._gate.closed_by)
+            return evolve(Observation.blind(runs, error), closed_by=self._gate.closed_by)
         hint = self._outcome(fleet)
         mine = {machine.id: run for run in runs if (machine := run.machine or hint.machine(run))}
         doubtful = [id_ for id_, run in mine.items() if id_ in changed or not self._is_proven(hint, run)]
@@ -349,16 +349,16 @@ class Execution:
             with suppress(FlyError):  # what one list does not tell, the next may
                 fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._deployment.app))
 
-    def _is_proven(self, hint: Outcome, run: Run) -> bool:
+    def _is_proven(self, hint: Observation, run: MachineRun) -> bool:
         """Whether a list proves that a machine is as promised: no row of it proves that one is not."""
         row = hint.machine(run)
         if row is None or run.machine is None or run.error or is_behind(row, run.machine):
             return False
-        return judged(self._deployment, hint, run)[0] in {Result.RUNNING, Result.RESTING}
+        return result_of(self._deployment, hint, run)[0] in {Result.RUNNING, Result.RESTING}
 
-    def _outcome(self, fleet: Fleet) -> Outcome:
+    def _outcome(self, fleet: Fleet) -> Observation:
         machines = self._concerning(fleet.machines)
-        return Outcome(
+        return Observation(
             runs=tuple(self.runs.values()),
             seen=machines,
             left_alone=self._left_alone(machines),
@@ -399,18 +399,18 @@ class Execution:
             return frozenset()
         return frozenset(each.id for each in machines if home(each) not in self._deployment.counts)
 
-    def as_before(self) -> Outcome:
+    def as_before(self) -> Observation:
         """Say that all is as it was seen when the plan was made."""
         seen = self._concerning(self.plan.before.machines if self.plan.before else ())
-        return Outcome(runs=tuple(self.runs.values()), seen=seen, left_alone=self._left_alone(seen))
+        return Observation(runs=tuple(self.runs.values()), seen=seen, left_alone=self._left_alone(seen))
 
-    async def last_look(self) -> Outcome:
+    async def last_look(self) -> Observation:
         """See what is there after a cancellation: within a bounded time, and cut short by another one."""
         try:
             async with asyncio.timeout(LAST_LOOK):
                 return await self.look()
         except (TimeoutError, asyncio.CancelledError):
-            cut_short = Outcome.blind(tuple(self.runs.values()), FlyError("the last look was cut short"))
+            cut_short = Observation.blind(tuple(self.runs.values()), FlyError("the last look was cut short"))
             return evolve(cut_short, closed_by=self._gate.closed_by)
 
     async def _get(self, machine_id: str) -> Machine | FlyError | None:
@@ -422,10 +422,10 @@ class Execution:
         return None if machine is None or machine.state in GONE else machine
 
 
-def _runs(plan: Plan) -> dict[str, Run]:
+def _runs(plan: Plan) -> dict[str, MachineRun]:
     """Make a run for each machine, however many stages it is in, and for those that are kept."""
     there = {machine.id: machine for machine in plan.before.machines} if plan.before else {}
-    runs: dict[str, Run] = {}
+    runs: dict[str, MachineRun] = {}
     for track in plan.tracks:
         runs.setdefault(track.machine.name, _run(track, there))
     for track in plan.kept:
@@ -435,9 +435,9 @@ def _runs(plan: Plan) -> dict[str, Run]:
     return runs
 
 
-def _run(track: Track, there: Mapping[str, Machine]) -> Run:
+def _run(track: Track, there: Mapping[str, Machine]) -> MachineRun:
     machine = there.get(track.machine_id or "")
-    return Run(
+    return MachineRun(
         wanted=track.machine,
         region=machine.region if machine else track.machine.region,
         aim=track.aim,
@@ -457,10 +457,10 @@ def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
     return evolve(plan, estimate=estimate(plan, pace(fly), timings or Timings.of(plan.before, plan.group)))
 
 
-def pace(fly: FlyClient) -> Pace:
+def pace(fly: FlyClient) -> CreateRate:
     """Say how fast a client may make machines in one app."""
     rate = fly.limits.rate("machines.create")
-    return Pace(usable=rate.usable, per_second=rate.per_second)
+    return CreateRate(usable=rate.usable, per_second=rate.per_second)
 
 
 def locking(plan: Plan) -> str | None:

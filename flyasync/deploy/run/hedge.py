@@ -8,7 +8,7 @@ from statistics import median
 from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.plan import Create
 from flyasync.deploy.plan.spec import Deployment
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.create import Creating, NoRoomError, Tell
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
@@ -17,7 +17,7 @@ from flyasync.models.machine import Machine
 SIBLINGS = 3
 """How many machines have to have started before one can be called late."""
 
-Wait = Callable[[Run, Machine], Awaitable[None]]
+Wait = Callable[[MachineRun, Machine], Awaitable[None]]
 
 
 class Hedge:
@@ -31,7 +31,7 @@ class Hedge:
         self._boots: list[float] = []
         self._booted = asyncio.Event()
 
-    async def race(self, run: Run, wait: Wait) -> None:
+    async def race(self, run: MachineRun, wait: Wait) -> None:
         """Wait until the machine of a run is started, or a rival that was made since it is late.
 
         The loser is destroyed. Raises what the wait raises, when none of them starts.
@@ -45,7 +45,7 @@ class Hedge:
         self._boots.append(asyncio.get_running_loop().time() - begun)
         self._booted.set()
 
-    async def _race(self, run: Run, machine: Machine, wait: Wait, times: float) -> None:
+    async def _race(self, run: MachineRun, machine: Machine, wait: Wait, times: float) -> None:
         waiting = asyncio.ensure_future(wait(run, machine))
         lateness = asyncio.ensure_future(self._late(times))
         try:
@@ -65,7 +65,7 @@ class Hedge:
             self._booted.clear()
         await asyncio.sleep(begun + times * median(self._boots) - asyncio.get_running_loop().time())
 
-    async def _first(self, run: Run, racers: dict["asyncio.Future[None]", Machine]) -> None:
+    async def _first(self, run: MachineRun, racers: dict["asyncio.Future[None]", Machine]) -> None:
         """Keep the machine that starts first and destroy the other; raises what the first one met if neither does."""
         try:
             winner = await _first_success(racers)
@@ -79,10 +79,10 @@ class Hedge:
                 await self._destroy(machine)
         await (winner or first)
 
-    async def _rival(self, run: Run, machine: Machine) -> Machine | None:
+    async def _rival(self, run: MachineRun, machine: Machine) -> Machine | None:
         """Make one more machine; where that does not work out, there is none."""
         self._tell(run, Phase.HEDGING, f"it is late: another one is made beside {machine.id}")
-        other = Run(wanted=run.wanted, region=machine.region)
+        other = MachineRun(wanted=run.wanted, region=machine.region)
         try:
             config = run.config or self._deployment.tagged
             await self._creating.create(other, _beside(machine, config), is_urgent=True)

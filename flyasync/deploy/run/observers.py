@@ -7,7 +7,7 @@ from attrs import define
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.reporting.events import Event, OnEvent, Progress
-from flyasync.deploy.reporting.run_state import Moment, Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Moment, Phase
 
 SOON = 0.2
 """Seconds between two estimates, up to which one that knows too little is made again with each event."""
@@ -53,7 +53,7 @@ class Onlookers:
         """Tell from now on how much is left by `left`, which is asked once in `every` seconds at most."""
         self._left = Left(left, every) if self._onlookers else None
 
-    def note(self, run: Run, phase: Phase, detail: str | None) -> None:
+    def note(self, run: MachineRun, phase: Phase, detail: str | None) -> None:
         """Note the phase a machine came to, and tell of it."""
         run.phase = phase
         run.moments.append(Moment(at=self.clock(), phase=phase, region=run.region, detail=detail))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.freshness import is_behind
-from flyasync.deploy.reporting.run_state import Run
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.verify import Watching
 from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
@@ -28,7 +28,7 @@ class Rechecks:
         self._lock = asyncio.Lock()
         self._begun = float("-inf")
 
-    async def failed(self, changed: Callable[[], Sequence[Run]]) -> list[tuple[Run, FlyError]]:
+    async def failed(self, changed: Callable[[], Sequence[MachineRun]]) -> list[tuple[MachineRun, FlyError]]:
         """Return those of the changed machines that are not as they shall be any more, each with what shows it.
 
         Those that a list proves to be well are not fetched, if their change is not recent.
@@ -45,7 +45,7 @@ class Rechecks:
                 raise end
         return [(run, end) for run, end in zip(runs, ends, strict=True) if isinstance(end, FlyError)]
 
-    async def _doubtful(self, runs: Sequence[Run]) -> list[Run]:
+    async def _doubtful(self, runs: Sequence[MachineRun]) -> list[MachineRun]:
         now = self._clock()
         older = {run.machine_id: run for run in runs if now - (run.ready_after or 0.0) >= RECENT}
         rows = await self._rows() if older else {}
@@ -58,6 +58,6 @@ class Rechecks:
         except FlyError:
             return {}  # without a list, all are fetched
 
-    def _proves(self, row: Machine, run: Run) -> bool:
+    def _proves(self, row: Machine, run: MachineRun) -> bool:
         is_current = run.machine is not None and not is_behind(row, run.machine)
         return is_current and self._watching.why_down(run, row) is None

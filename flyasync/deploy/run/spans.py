@@ -9,7 +9,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.spans import Outlasting, Span, Spans
 from flyasync.deploy.plan.spec import Deployment, Wanted
 from flyasync.deploy.reporting.report import DeployReport
-from flyasync.deploy.reporting.run_state import Run
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.create import Tell
 from flyasync.errors import DeployFailed
 from flyasync.text import readable
@@ -65,7 +65,7 @@ class Walking:
                 self._end(self._regions.pop(wanted.region, None))
 
     @contextmanager
-    def machine(self, run: Run) -> Iterator[None]:
+    def machine(self, run: MachineRun) -> Iterator[None]:
         """Have what is asked for in the block be asked for the machine of a run."""
         span, before = self._machine(run), run.error
         try:
@@ -85,7 +85,7 @@ class Walking:
             while spans:
                 self._end(spans.popitem()[1])
 
-    def _machine(self, run: Run) -> Span:
+    def _machine(self, run: MachineRun) -> Span:
         wanted = run.wanted
         if wanted.name not in self._machines:
             with self._spans.within(self._region(wanted.region)):
@@ -93,7 +93,7 @@ class Walking:
                 self._machines[wanted.name] = span
         return self._machines[wanted.name]
 
-    def _report(self, run: Run, refusal: Outlasting) -> None:
+    def _report(self, run: MachineRun, refusal: Outlasting) -> None:
         """Report what a machine waits for: a refusal that clears by itself."""
         if run.phase and refusal.times == 1:
             words = " ".join(readable(refusal.message).split())
@@ -109,7 +109,7 @@ class Walking:
             self._spans.end(span)
 
 
-def _note(span: Span, run: Run) -> None:
+def _note(span: Span, run: MachineRun) -> None:
     """Note what is known of the machine by now."""
     span.machine_id = run.machine.id if run.machine else None
     if run.phase:

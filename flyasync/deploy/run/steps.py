@@ -38,7 +38,7 @@ from flyasync.deploy.plan.plan import (
 )
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import Deployment
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.create import Creating, NoRoomError, Tell
 from flyasync.deploy.run.hedge import Hedge
 from flyasync.deploy.run.launch_metadata import Stamp
@@ -71,7 +71,7 @@ class GaveUp(FlyError):
 class ChangedMeanwhile(FlyError):
     """A machine that another client changed after the plan was made, so that the plan would take that back."""
 
-    def __init__(self, run: Run, changes: Iterable[Change]) -> None:
+    def __init__(self, run: MachineRun, changes: Iterable[Change]) -> None:
         paths = ", ".join(change.path for change in changes)
         super().__init__(
             f"{run.wanted.name}, machine {run.machine_id}, was changed by another client after this was planned "
@@ -100,7 +100,7 @@ class Steps:
         self._opening = asyncio.Lock()
         self.is_open = deployment.strategy is None
         self.may_begin: Callable[[str], bool] = lambda _: True
-        self._takes: dict[type, Callable[[Run, Any], Awaitable[None]]] = {
+        self._takes: dict[type, Callable[[MachineRun, Any], Awaitable[None]]] = {
             TakeVolume: self._take_volume,
             Create: self._create,
             Adopt: self._adopt,
@@ -120,12 +120,12 @@ class Steps:
             GiveUp: self._give_up,
         }
 
-    async def take(self, step: Step, run: Run) -> None:
+    async def take(self, step: Step, run: MachineRun) -> None:
         """Take one step with one machine; raises FlyError, or NoRoomError."""
         await self._take(step, run)
         run.taken += 1
 
-    async def _take(self, step: Step, run: Run) -> None:
+    async def _take(self, step: Step, run: MachineRun) -> None:
         await past_pauses(partial(self._takes[type(step)], run, step))
 
     def know(self, fleet: Fleet) -> None:
@@ -149,16 +149,16 @@ class Steps:
 
     # Machines are made, taken, changed.
 
-    async def _take_volume(self, run: Run, step: TakeVolume) -> None:
+    async def _take_volume(self, run: MachineRun, step: TakeVolume) -> None:
         run.volume, run.volume_id, run.source = step.wanted, step.volume_id, step.source
 
-    async def _create(self, run: Run, step: Create) -> None:
+    async def _create(self, run: MachineRun, step: Create) -> None:
         run.deadline = None
         if run.aim is not Aim.END and not self.is_open and await self._opens(run, step):
             return
         await self._creating.create(run, step)
 
-    async def _opens(self, run: Run, step: Create) -> bool:
+    async def _opens(self, run: MachineRun, step: Create) -> bool:
         """Create the first machine of a group that is not there, alone; tell whether this was the one.
 
         Nothing else is there whose lease could keep other deployers out. The others stand in line until it is theirs.
@@ -173,12 +173,12 @@ class Steps:
             self.is_open = True
             return True
 
-    async def _adopt(self, run: Run, step: Adopt) -> None:
+    async def _adopt(self, run: MachineRun, step: Adopt) -> None:
         machine = await self._fly.machines.get(self._app, step.machine_id)
         run.adopted, run.old_exit = True, machine.exit_event
         self._creating.has(run, machine, Phase.ADOPTED)
 
-    async def _update(self, run: Run, step: Update) -> None:
+    async def _update(self, run: MachineRun, step: Update) -> None:
         self._tell(run, Phase.UPDATING, None)
         run.deadline = None
         try:
@@ -195,19 +195,19 @@ class Steps:
         else:
             self._tell(run, Phase.UPDATED, None)
 
-    async def _is_at_rest(self, run: Run, states: AbstractSet[str] = RESTING) -> bool:
+    async def _is_at_rest(self, run: MachineRun, states: AbstractSet[str] = RESTING) -> bool:
         """Look whether the machine runs at this moment: since the plan was made, the proxy may have changed that."""
         with suppress(*TROUBLE):
             machine = await self._fly.machines.get(self._app, run.machine_id)
             return (await settled(self._fly, self._app, machine, known=run.machine)).state in states
         return False
 
-    async def _wake(self, run: Run) -> None:
+    async def _wake(self, run: MachineRun) -> None:
         """Start a machine that ran when the plan was made and was at rest when it was updated; that leaves it so."""
         await self._await_settled(run, AwaitSettled(cause="it was at rest"))
         await self._start(run, Start(cause="it ran when the plan was made"))
 
-    async def see_up(self, run: Run) -> None:
+    async def see_up(self, run: MachineRun) -> None:
         """See that a machine is as this deploy wants machines to be; raises WaitFailed when it does not come up."""
         machine = await self._fly.machines.get(self._app, run.machine_id)
         goal = self._deployment.goal_of(run.config)
@@ -218,7 +218,7 @@ class Steps:
         else:
             await self._fly.machines.wait(self._app, run.machine_id, timeout=self._deployment.timeout)
 
-    async def _modify(self, run: Run, step: Update, before: Machine | None) -> Machine:
+    async def _modify(self, run: MachineRun, step: Update, before: Machine | None) -> Machine:
         return await self._fly.machines.modify(
             self._app,
             run.machine_id,
@@ -228,7 +228,7 @@ class Steps:
             min_secrets_version=self.stamp.secrets_version,
         )
 
-    def _config(self, run: Run, step: Update, before: Machine | None, current: MachineConfig) -> MachineConfig:
+    def _config(self, run: MachineRun, step: Update, before: Machine | None, current: MachineConfig) -> MachineConfig:
         """Return what an update sends, from what is there at that moment; the machine is judged by that from now on.
 
         What others have changed since the plan was made is merged; a whole config would undo it, and is refused.
@@ -255,21 +255,21 @@ class Steps:
             await asyncio.sleep(1)
         raise AssertionError
 
-    async def _replace(self, run: Run, step: Update, error: NoCapacity) -> None:
+    async def _replace(self, run: MachineRun, step: Update, error: NoCapacity) -> None:
         """Put another machine in the place of one whose host is full: the plan says how."""
         run.refusals.append(Refusal.of(run.region, error))
         self._tell(run, Phase.REPLACING, str(error))
         for instead in step.if_full:
             await self._take(instead, run)
 
-    async def _start(self, run: Run, step: Start) -> None:
+    async def _start(self, run: MachineRun, step: Start) -> None:
         machine_id = step.machine_id or run.machine_id
         with suppress(AlreadyStarting):
             await self._fly.machines.start(self._app, machine_id, nonce=self._leases.nonce(machine_id))
 
     # Machines are waited for.
 
-    async def _await_started(self, run: Run, _: AwaitStarted) -> None:
+    async def _await_started(self, run: MachineRun, _: AwaitStarted) -> None:
         self._tell(run, Phase.STARTING, None)
         try:
             await self._hedge.race(run, self._until_started)
@@ -280,7 +280,7 @@ class Steps:
         run.was_healthy = False
         self._tell(run, Phase.STARTED, None)
 
-    async def _until_started(self, run: Run, machine: Machine) -> None:
+    async def _until_started(self, run: MachineRun, machine: Machine) -> None:
         await self._fly.machines.wait(
             self._app,
             machine.id,
@@ -290,7 +290,7 @@ class Steps:
             just_created=True,
         )
 
-    async def _await_healthy(self, run: Run, _: AwaitHealthy) -> None:
+    async def _await_healthy(self, run: MachineRun, _: AwaitHealthy) -> None:
         self._tell(run, Phase.CHECKING, None)
         # However little time is left, each check has its grace period, and a try after it.
         now = asyncio.get_running_loop().time()
@@ -298,7 +298,7 @@ class Steps:
         run.was_healthy = True
         self._tell(run, Phase.HEALTHY, None)
 
-    async def _until_healthy(self, run: Run, timeout: float, *, just_created: bool = False) -> None:
+    async def _until_healthy(self, run: MachineRun, timeout: float, *, just_created: bool = False) -> None:
         run.machine = await self._fly.machines.wait_healthy(
             self._app,
             run.machine_id,
@@ -308,36 +308,36 @@ class Steps:
             just_created=just_created,
         )
 
-    async def _await_settled(self, run: Run, _: AwaitSettled) -> None:
+    async def _await_settled(self, run: MachineRun, _: AwaitSettled) -> None:
         version = run.machine.current_version if run.machine else None
         await self._fly.machines.wait(
             self._app, run.machine_id, state="settled", version=version, timeout=self._time_left(run)
         )
         self._tell(run, Phase.SETTLED, None)
 
-    async def _watch(self, run: Run, step: Watch) -> None:
+    async def _watch(self, run: MachineRun, step: Watch) -> None:
         await self.watching.stay_up(run, step.seconds)
 
-    async def _run_to_end(self, run: Run, step: RunToEnd) -> None:
+    async def _run_to_end(self, run: MachineRun, step: RunToEnd) -> None:
         await self.watching.run_to_end(run, step.seconds)
 
-    async def evidence(self, run: Run) -> None:
+    async def evidence(self, run: MachineRun) -> None:
         """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
         await self.watching.evidence(run)
 
     # Machines leave.
 
-    async def _cordon(self, run: Run, step: Cordon) -> None:
+    async def _cordon(self, run: MachineRun, step: Cordon) -> None:
         machine_id = step.machine_id or run.machine_id
         await self._fly.machines.cordon(self._app, machine_id, nonce=self._leases.nonce(machine_id))
         self._tell(run, Phase.CORDONED, None)
         await asyncio.sleep(step.drain)
 
-    async def _uncordon(self, run: Run, _: Uncordon) -> None:
+    async def _uncordon(self, run: MachineRun, _: Uncordon) -> None:
         await self._fly.machines.uncordon(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
         self._tell(run, Phase.UNCORDONED, None)
 
-    async def _stop(self, run: Run, step: Stop) -> None:
+    async def _stop(self, run: MachineRun, step: Stop) -> None:
         """Stop the machine; one that will not end is destroyed by force afterwards, so that is no failure here."""
         machine_id = step.machine_id or run.machine_id
         self._tell(run, Phase.STOPPING, None)
@@ -349,7 +349,7 @@ class Steps:
             )
             self._tell(run, Phase.STOPPED, None)
 
-    async def _return(self, run: Run, step: Return) -> None:
+    async def _return(self, run: MachineRun, step: Return) -> None:
         nonce = self._leases.nonce(run.machine_id)
         if step.state == "suspended":
             self._tell(run, Phase.STOPPING, None)
@@ -363,14 +363,14 @@ class Steps:
         await self._stop(run, Stop(cause=step.cause))
         self._tell(run, Phase.SETTLED, None)
 
-    async def give_rest(self, steps: Iterable[Step], run: Run) -> None:
+    async def give_rest(self, steps: Iterable[Step], run: MachineRun) -> None:
         """Return a machine that was started only to verify it, and was not seen up, as far as that can be done."""
         for step in steps:
             if isinstance(step, Return) and run.machine:
                 with suppress(FlyError):
                     await self._return(run, step)
 
-    async def _destroy(self, run: Run, step: Destroy) -> None:
+    async def _destroy(self, run: MachineRun, step: Destroy) -> None:
         machine_id = step.machine_id or run.machine_id
         makes_way = run.machine is not None and machine_id != run.machine.id
         if run.aim is Aim.GO or makes_way:
@@ -389,17 +389,17 @@ class Steps:
         with suppress(NotFound):
             await self._fly.machines.delete(self._app, machine_id, force=True, nonce=self._leases.nonce(machine_id))
 
-    async def _delete_volume(self, _: Run, step: DeleteVolume) -> None:
+    async def _delete_volume(self, _: MachineRun, step: DeleteVolume) -> None:
         await self.delete_volume(step.volume_id)
 
     async def delete_volume(self, volume_id: str) -> None:
         """Delete a volume that this deploy made."""
         await self._volumes.delete(volume_id)
 
-    async def _give_up(self, _: Run, step: GiveUp) -> None:
+    async def _give_up(self, _: MachineRun, step: GiveUp) -> None:
         raise GaveUp(step.cause)
 
-    def _time_left(self, run: Run) -> float:
+    def _time_left(self, run: MachineRun) -> float:
         """Divide the time that a machine has from its first wait on among its waits."""
         now = asyncio.get_running_loop().time()
         if run.deadline is None:

@@ -12,7 +12,7 @@ from flyasync.deploy.freshness import settled
 from flyasync.deploy.plan.config_merge import holds
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.spec import Deployment
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.create import Tell
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.config import MachineConfig
@@ -40,7 +40,7 @@ class Watching:
         self._deployment = deployment
         self._tell = tell
 
-    async def stay_up(self, run: Run, seconds: float) -> None:
+    async def stay_up(self, run: MachineRun, seconds: float) -> None:
         """Look at the machine again and again; raises WaitFailed when it has not stayed up.
 
         It has to be seen up when the time is over. Raises what hides it, once it has been hidden for as long as a
@@ -55,7 +55,7 @@ class Watching:
             is_over = loop.time() >= until
             is_seen_at_the_end = await self._look(run, until + self._deployment.timeout) and is_over
 
-    async def still_up(self, run: Run) -> None:
+    async def still_up(self, run: MachineRun) -> None:
         """See that a machine that has come up is as it shall be at this moment; raises what `stay_up` raises."""
         patience = asyncio.get_running_loop().time() + self._deployment.timeout
         while True:
@@ -63,7 +63,7 @@ class Watching:
                 return
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _look(self, run: Run, patience: float) -> bool:
+    async def _look(self, run: MachineRun, patience: float) -> bool:
         """Look once, and tell whether the machine was seen; raises WaitFailed when it is down."""
         try:
             machine = await self._fly.machines.get(self._app, run.machine_id)
@@ -78,11 +78,11 @@ class Watching:
             raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
         return True
 
-    async def has_ended_well(self, run: Run) -> bool:
+    async def has_ended_well(self, run: MachineRun) -> bool:
         """Whether the machine runs on a schedule, and has come to its end by now with exit code 0."""
         return _ended_well(run, await self._fly.machines.get(self._app, run.machine_id))
 
-    def why_down(self, run: Run, machine: Machine) -> str | None:
+    def why_down(self, run: MachineRun, machine: Machine) -> str | None:
         """Return why a machine that has come up is not as it shall be, if so."""
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
@@ -99,7 +99,7 @@ class Watching:
         missing = run.was_healthy and len(machine.reported_checks) < expected_checks(run.config)
         return "some of its checks are not reported any more" if missing else None
 
-    async def run_to_end(self, run: Run, seconds: float) -> None:
+    async def run_to_end(self, run: MachineRun, seconds: float) -> None:
         """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""
         self._tell(run, Phase.RUNNING, None)
         try:
@@ -115,7 +115,7 @@ class Watching:
             raise self._unfinished(run, f"the release command ended with {code}")
         self._tell(run, Phase.ENDED, "exit code 0")
 
-    async def _ended(self, run: Run) -> Machine:
+    async def _ended(self, run: MachineRun) -> Machine:
         """Look until the machine's process has ended, and give the machine as it is then."""
         patience, known_by = SETTLING, asyncio.get_running_loop().time() + JUST_CREATED
         while True:
@@ -126,7 +126,7 @@ class Watching:
                     return machine
             await asyncio.sleep(1)
 
-    async def _seen(self, run: Run, known_by: float) -> Machine | None:
+    async def _seen(self, run: MachineRun, known_by: float) -> Machine | None:
         """Look at a machine that was just created; until `known_by` it may be unknown to some of the API's nodes."""
         try:
             return await self._fly.machines.get(self._app, run.machine_id)
@@ -137,17 +137,17 @@ class Watching:
             pass
         return None
 
-    def _unfinished(self, run: Run, reason: str) -> WaitFailed:
+    def _unfinished(self, run: MachineRun, reason: str) -> WaitFailed:
         state = run.machine.state if run.machine else "unknown"
         return WaitFailed(self._app, run.machine_id, wanted="exit code 0", state=state, reason=reason, hopeless=True)
 
-    async def _remove(self, run: Run) -> None:
+    async def _remove(self, run: MachineRun) -> None:
         """Take the release machine away; as a rule it has gone by itself, so that this fails is no failure."""
         if run.machine and run.machine.state not in GONE:
             with suppress(FlyError):
                 await self._fly.machines.delete(self._app, run.machine_id, force=True)
 
-    async def evidence(self, run: Run) -> None:
+    async def evidence(self, run: MachineRun) -> None:
         """Find out how a machine's process ended and what it said last, as far as that can be had at once."""
         if run.machine is None:
             return
@@ -160,12 +160,12 @@ class Watching:
                 run.logs = masked(said, [*_env(run.config), *_env(machine.config)])
 
 
-def _ended_well(run: Run, machine: Machine) -> bool:
+def _ended_well(run: MachineRun, machine: Machine) -> bool:
     end = machine.exit_event
     return role(run.config) is Role.SCHEDULED and end is not None and end != run.old_exit and not end.exit_code
 
 
-def _counts(run: Run, check: CheckStatus) -> bool:
+def _counts(run: MachineRun, check: CheckStatus) -> bool:
     """Whether a check that does not pass is a failure: not while it waits for its first try, as far as that shows."""
     is_due = asyncio.get_running_loop().time() >= run.checked_from
     return is_due or (run.was_healthy and check.status != "warning")

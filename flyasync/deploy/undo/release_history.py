@@ -21,7 +21,7 @@ from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import GROUP, Deployment
 from flyasync.deploy.plan.strategy import Canary, Immediate, Rolling
-from flyasync.deploy.reporting.resume import Story
+from flyasync.deploy.reporting.resume import JournalReplay
 from flyasync.deploy.undo.rollback_plan import AGAIN, RESTORED, before_launch, deployment_back, way_back
 from flyasync.errors import InvalidInput, NotFound
 from flyasync.models.config import MachineConfig
@@ -130,7 +130,7 @@ async def undoing(
     asked: Deployment,
     *,
     launch: str | None,
-    story: Story | None = None,
+    story: JournalReplay | None = None,
     unlisted: Collection[str] = (),
 ) -> Decision:
     """Plan to undo a launch, the last one of the group unless it is named; changes nothing.
@@ -198,7 +198,7 @@ def _is_origin(dead: Machine, machine: Machine, undone: str) -> bool:
 # What to do is decided from here on, without asking anybody.
 
 
-def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: Story | None = None) -> Decision:
+def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: JournalReplay | None = None) -> Decision:
     """Plan the way back to what was there before a launch; raises InvalidInput for nothing to undo."""
     launch = deployment.launch
     known = story if story and story.is_of(history.app, launch) else None
@@ -226,7 +226,7 @@ def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: S
     return Decision(deployment=deployment_back(wanted, plan), plan=plan)
 
 
-def _past(history: History, launch: str, story: Story | None) -> _Past:
+def _past(history: History, launch: str, story: JournalReplay | None) -> _Past:
     past = _Past()
     known = {each.id for each in (*history.lost(launch), *(life.machine for life in history.lives))}
     made = [life.machine for life in history.lives if life.launch == launch and life.was_made_by(launch)]
@@ -263,7 +263,7 @@ def _check(history: History, launch: str, past: _Past, *, is_known: bool) -> Non
         )
 
 
-def _made_way(machine: Machine, launch: str, made_in: AbstractSet[str], story: Story | None) -> bool:
+def _made_way(machine: Machine, launch: str, made_in: AbstractSet[str], story: JournalReplay | None) -> bool:
     """Tell whether a machine is out of routing, or about to go, since a launch was to retire it."""
     if not machine.cordoned:
         return False
@@ -298,7 +298,7 @@ def _up(machine: Machine, *, cordoned: bool | None = False) -> Machine:
     return evolve(machine, state="started", cordoned=cordoned, checks=passing, host_status="ok")
 
 
-def _missing(past: _Past, lost: Iterable[Machine], launch: str, story: Story | None) -> Iterator[str]:
+def _missing(past: _Past, lost: Iterable[Machine], launch: str, story: JournalReplay | None) -> Iterator[str]:
     """Say what was there and cannot be brought back, as far as that is known."""
     if story is not None:
         ids, names = {machine.id for machine in past.before}, {machine.name for machine in past.before}

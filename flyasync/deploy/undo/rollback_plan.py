@@ -1,4 +1,4 @@
-"""The way back: (Plan, Outcome) → Plan to the configs and counts before; pure."""
+"""The way back: (Plan, Observation) → Plan to the configs and counts before; pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from flyasync.deploy.plan.plan import (
 )
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import Deployment, Requirement, Wanted
-from flyasync.deploy.reporting.run_state import Outcome, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
@@ -42,7 +42,7 @@ RESTORED = "flyasync_restored"
 """The metadata key of a machine that was made again: the launch that had destroyed it, and was undone."""
 
 
-def undo(plan: Plan, outcome: Outcome) -> Plan:
+def undo(plan: Plan, outcome: Observation) -> Plan:
     """Say how to come back to what was there before a deploy, from what it has left.
 
     Machines that it changed get their old config, those that it destroyed are made again, and only then those that it
@@ -72,7 +72,7 @@ def way_back(
     made: frozenset[str],
     settled: frozenset[str] = frozenset(),
     volumes: Mapping[str, list[str]] | None = None,
-    loose: Iterable[Run] = (),
+    loose: Iterable[MachineRun] = (),
     widths: Mapping[str, int] | None = None,
 ) -> Plan:
     """Plan from the machines that are `present` to those that were there `before`; `made` are the ids to go.
@@ -278,7 +278,7 @@ def _gone(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
     return Track(machine=wanted, machine_id=machine.id, steps=tuple(steps), aim=Aim.GO)
 
 
-def _let_go(runs: Iterable[Run], launch: str, settled: frozenset[str]) -> Iterator[Track]:
+def _let_go(runs: Iterable[MachineRun], launch: str, settled: frozenset[str]) -> Iterator[Track]:
     """Delete the volumes that were made for machines which did not come to be."""
     for run in runs:
         if run.made_volumes and run.wanted.region not in settled:

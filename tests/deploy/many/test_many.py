@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, InvalidInput, MachineConfig, deploy_many
-from flyasync.deploy.reporting.journal import read
+from flyasync.deploy.reporting.resume import read_journal
 from flyasync.models.image import without_digest
 from tests.deploy.conftest import total, world
 
@@ -91,7 +91,7 @@ async def test_a_function_may_give_each_app_its_own_journal(tmp_path: Path) -> N
     assert second.ok
     assert not first.ok
     assert "is being written by another deploy" in str(first)
-    assert {read(str(tmp_path / f"{name}.jsonl")).deployment.app for name in names} == set(names)
+    assert {read_journal(str(tmp_path / f"{name}.jsonl")).deployment.app for name in names} == set(names)
 
 
 async def test_no_more_than_so_many_are_under_way_and_a_place_is_never_left_empty() -> None:

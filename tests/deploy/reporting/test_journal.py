@@ -24,7 +24,8 @@ from flyasync import (
     Service,
 )
 from flyasync.deploy.plan.plan import Plan
-from flyasync.deploy.reporting.journal import Journal, JournalFile, read
+from flyasync.deploy.reporting.journal import Journal, JournalFile
+from flyasync.deploy.reporting.resume import read_journal
 from flyasync.models.json.codec import structure
 from tests.deploy.conftest import world
 
@@ -129,7 +130,7 @@ async def test_a_failure_is_told_in_the_words_of_the_api(path: Path) -> None:
     assert "no such image" in ended["error"]
     assert ended["machine"] is None
     assert lines(path)[-1]["machines"]["app-lhr-1"] == "failed"
-    assert not read(path).ok
+    assert not read_journal(path).ok
 
 
 async def test_the_way_back_is_told_as_well(path: Path) -> None:
@@ -141,8 +142,8 @@ async def test_the_way_back_is_told_as_well(path: Path) -> None:
         await second.with_journal(path).execute(fly)
     (undoing,) = (line for line in lines(path) if line["what"] == "undoing")
     assert undoing["plan"][0].startswith("web, undo of launch v2")
-    assert read(path).is_finished
-    assert not read(path).ok
+    assert read_journal(path).is_finished
+    assert not read_journal(path).ok
 
 
 # Secrets.
@@ -166,7 +167,7 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
     _, text = await deployed(path, builder)
     assert "-secret" not in text
     assert "dGhyZWUtc2VjcmV0" not in text
-    assert set(read(path).withheld) == {
+    assert set(read_journal(path).withheld) == {
         "env.A",
         "env.a-b",
         "files[0].raw_value",
@@ -175,7 +176,7 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
         "new.thing",
         "release.command",
     }
-    assert read(path).withheld_env == {"A", "a-b"}
+    assert read_journal(path).withheld_env == {"A", "a-b"}
     assert "a value that may be secret" in text  # the release command, in the plan
 
 
@@ -213,7 +214,7 @@ async def test_a_deploy_goes_on_only_at_the_api_where_it_began(path: Path) -> No
     journal = JournalFile(str(path), API)
     journal.planned(wanted.deployment(), PLAN)
     journal.close()
-    assert read(path).api == API
+    assert read_journal(path).api == API
     async with world(seed=1) as (emulator, fly):
         for ask in (DeployBuilder.execute, DeployBuilder.plan, DeployBuilder.undo, DeployBuilder.plan_undo):
             with pytest.raises(
@@ -262,7 +263,7 @@ async def test_a_release_command_that_was_withheld_has_to_be_given_again(path: P
     wanted = WANTED.with_config(MachineConfig(image="shop:1")).with_release_command("bin/x --token abc")
     refused = Fault(does="refuse", action="createMachine", status=400, body={"error": "no"})
     await deployed(path, wanted, faults=[refused])
-    assert not read(path).is_released
+    assert not read_journal(path).is_released
     with pytest.raises(InvalidInput, match="the release command of launch v1 may hold a secret"):
         DeployBuilder.resumed(path).deployment()
     again = DeployBuilder.resumed(path).with_release_command("bin/x --token abc")
@@ -348,15 +349,15 @@ async def test_without_room_for_the_plan_nothing_begins(path: Path) -> None:
 async def test_a_line_nested_too_deep_is_none_of_a_journal(path: Path) -> None:
     put(path, '{"what": ' + "[" * 100_000 + "\n")
     with pytest.raises(InvalidInput, match="line 1: no line of a journal"):
-        read(path)
+        read_journal(path)
 
 
 async def test_a_line_that_was_not_written_to_its_end_is_none(path: Path) -> None:
     """The deployer was killed while it wrote; the next run goes on from the last whole line."""
     _, text = await deployed(path)
-    whole = read(path)
+    whole = read_journal(path)
     put(path, text[:-20])
-    assert read(path) == evolve(whole, is_finished=False, ok=False)
+    assert read_journal(path) == evolve(whole, is_finished=False, ok=False)
     JournalFile(str(path), API).close()
     assert text_of(path) == text[: text[:-20].rindex("\n") + 1]
 
@@ -369,20 +370,20 @@ async def test_wherever_it_is_cut_it_tells_a_story_or_that_there_is_none(path: P
         put(path, text[:end])
         if end < begun:
             with pytest.raises(InvalidInput, match="no deployment is planned in it"):
-                read(path)
+                read_journal(path)
         else:
-            made.append(len(read(path).made))
+            made.append(len(read_journal(path).made))
     assert made == sorted(made)
     assert made[-1] == 2
 
 
 def test_a_file_that_is_not_there_or_is_no_journal_cannot_be_read(path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
-        read(path)
+        read_journal(path)
     for said, place in (("{]\n", 1), ('{"what": "x"}\n[]\n', 2), ('{"what": "planned"}\n', 1), ("{}\n", 1)):
         path.write_text(said)
         with pytest.raises(InvalidInput, match=f"deploy.jsonl, line {place}: no line of a journal"):
-            read(path)
+            read_journal(path)
 
 
 def test_no_journal_is_one_too() -> None:
@@ -399,7 +400,7 @@ async def test_the_story_of_a_deploy(path: Path) -> None:
     async with world(seed=1) as (_, fly):
         await WANTED.with_journal(path).execute(fly)
         machines = {each.id for each in await fly.machines.list("web")}
-    story = read(path)
+    story = read_journal(path)
     assert set(story.made) == machines
     assert story.is_released
     assert story.is_finished
@@ -413,13 +414,13 @@ async def test_several_runs_of_one_launch_are_one_story(path: Path) -> None:
     refused = Fault(does="refuse", action="createMachine", region="lhr", status=400, body={"error": "no"})
     async with world(seed=1, faults=[refused]) as (emulator, fly):
         await WANTED.with_journal(path).execute(fly)
-        assert not read(path).ok
+        assert not read_journal(path).ok
         emulator.faults.clear()
         resumed = DeployBuilder.resumed(path, env={"PASSWORD": "hunter2", "MODE": "fast"})
         assert resumed.deployment().release is None
         assert (await resumed.execute(fly)).ok
         machines = {each.id for each in await fly.machines.list("web")}
-    story = read(path)
+    story = read_journal(path)
     assert set(story.made) == machines
     assert story.before == ()
     assert story.ok
@@ -430,7 +431,7 @@ async def test_the_last_deployment_counts(path: Path) -> None:
     async with world(seed=1) as (_, fly):
         await WANTED.with_journal(path).execute(fly)
         await WANTED.with_image("shop:2").with_launch("v2").with_journal(path).execute(fly)
-    story = read(path)
+    story = read_journal(path)
     assert story.deployment.launch == "v2"
     assert [each.name for each in story.before] == ["app-iad-1", "app-lhr-1"]
     assert story.made == ()
@@ -444,7 +445,7 @@ async def test_a_deploy_that_was_cancelled_has_not_finished(path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await deploy
     assert lines(path)[-1]["cancelled"]
-    assert not read(path).is_finished
+    assert not read_journal(path).is_finished
 
 
 LAUNCH = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("shop:1").with_launch("v1")
@@ -480,7 +481,7 @@ async def test_a_deployment_comes_back_as_it_was(name: str, path: Path) -> None:
     journal = JournalFile(str(path), API)
     journal.planned(wanted, PLAN)
     journal.close()
-    story = read(path)
+    story = read_journal(path)
     assert story.deployment == wanted
     assert story.withheld == ()
     resumed = DeployBuilder.resumed(path).deployment()

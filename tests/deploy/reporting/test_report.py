@@ -6,7 +6,7 @@ from attrs import evolve
 
 from flyasync import DeployBuilder, DeployReport, Event, Fault, Machine, Phase, Progress, Result
 from flyasync.deploy.reporting.report import MachineReport
-from flyasync.deploy.reporting.run_state import Outcome, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.errors import WaitFailed
 from flyasync.models.config import Mount
 from tests.deploy.conftest import world
@@ -17,16 +17,16 @@ REFUSED = Fault(does="refuse", action="createMachine", status=403, body={"error"
 LATE = WaitFailed("web", "m1", wanted="healthy", state="started", reason="it was not within 5 s", hopeless=False)
 
 
-def told(run: Run, machine: Machine | None) -> DeployReport:
+def told(run: MachineRun, machine: Machine | None) -> DeployReport:
     seen = (machine,) if machine else ()
-    return DeployReport.of(WANTED.deployment(), Outcome(runs=(run,), seen=seen), seconds=1.0, strategy="rolling")
+    return DeployReport.of(WANTED.deployment(), Observation(runs=(run,), seen=seen), seconds=1.0, strategy="rolling")
 
 
-def ran(**known: Any) -> tuple[Run, Machine]:
+def ran(**known: Any) -> tuple[MachineRun, Machine]:
     deployment = WANTED.deployment()
     (wanted,) = deployment.machines("iad")
     machine = Machine(id="m1", name=wanted.name, state="started", region="iad", config=deployment.tagged)
-    return Run(wanted=wanted, region="iad", config=deployment.tagged, machine=machine, **known), machine
+    return MachineRun(wanted=wanted, region="iad", config=deployment.tagged, machine=machine, **known), machine
 
 
 def test_a_machine_that_runs_after_all_shows_no_trouble_from_on_the_way() -> None:

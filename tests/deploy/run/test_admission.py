@@ -3,15 +3,15 @@
 from flyasync import DeployBuilder
 from flyasync.deploy.plan.plan import Aim
 from flyasync.deploy.plan.spec import Wanted
-from flyasync.deploy.reporting.run_state import Phase, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.admission import Gate
 from flyasync.errors import FlyError
 
 WANTED = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("nginx").require(2).deployment()
 
 
-def run(region: str, *, aim: Aim = Aim.SERVE, phase: Phase | None = None, error: FlyError | None = None) -> Run:
-    return Run(wanted=Wanted(name=f"web-{region}", region=region, number=1), region=region, aim=aim, phase=phase,
+def run(region: str, *, aim: Aim = Aim.SERVE, phase: Phase | None = None, error: FlyError | None = None) -> MachineRun:
+    return MachineRun(wanted=Wanted(name=f"web-{region}", region=region, number=1), region=region, aim=aim, phase=phase,
                error=error)  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from flyasync.deploy.plan.plan import Aim, Create, Plan
 from flyasync.deploy.plan.spec import Deployment
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import Rolling
-from flyasync.deploy.reporting.run_state import Outcome, Run
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.undo.rollback_plan import RESTORED, deployment_back, undo, way_back
 from flyasync.models.image import without_digest
 from flyasync.models.machine import GONE
@@ -195,10 +195,10 @@ def test_volumes_go_with_their_machines_and_alone_where_no_machine_came_to_be() 
         app="web", launch="v2", config=MachineConfig(image="shop:2"), counts={"iad": 2}, strategy=Rolling()
     )
     plan = plan_for(wanted, Fleet("web", ()))
-    first, second = (Run(wanted=track.machine, region="iad") for track in plan.tracks)
+    first, second = (MachineRun(wanted=track.machine, region="iad") for track in plan.tracks)
     first.machine = machine("app-iad-1", "shop:2", state="failed")
     first.made_volumes, second.made_volumes = ["vol_1"], ["vol_2"]
-    assert str(undo(plan, Outcome(runs=(first, second), seen=(first.machine,)))) == text("""
+    assert str(undo(plan, Observation(runs=(first, second), seen=(first.machine,)))) == text("""
         web, undo of launch v2: destroy 1
           1. take away what was made
             iad
@@ -217,7 +217,7 @@ def test_what_the_deploy_left_alone_is_not_put_back() -> None:
     stranger = machine("s", region="lhr")
     plan = plan_for(wanted, Fleet("web", (machine("a"), stranger)))
     seen = (machine("a"), evolve(stranger, config=MachineConfig(image="else")))
-    assert not undo(plan, Outcome(runs=(), seen=seen)).steps
+    assert not undo(plan, Observation(runs=(), seen=seen)).steps
 
 
 def test_the_way_back_wants_all_that_was_there() -> None:
