@@ -55,6 +55,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "deploy/many/dask_worker": {"distributed"},
     "deploy/many/dask_executor": {"distributed"},
     "emulator": {"aiohttp"},
+    "emulator/http/graphql_engine": {"graphql"},
     "cli": {"click", "rich"},
     "testing/plugin": {"pytest", "pytest_asyncio"},
     "otel": {"opentelemetry"},

@@ -1,120 +1,115 @@
-"""The little of the GraphQL API that is emulated; what it does not know it says with status 200, as GraphQL does."""
+"""GraphQL at `/graphql`: what api.fly.io answers to flyctl and to this SDK, as far as `schema.graphql` goes."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import ImageReference
 from flyasync.emulator.core.records import AppRecord
-from flyasync.emulator.core.regions import NEAREST, REGIONS, RegionRecord
-from flyasync.emulator.http import graphql_parser as graphql
-from flyasync.emulator.http.graphql_parser import Complaint, Field
+from flyasync.emulator.core.regions import NEAREST, REGIONS
 from flyasync.emulator.http.handler import Handler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.world import orgs, secrets
 from flyasync.emulator.world.world import World
 
-Root = Callable[[World, Field], Any]
 # What the layers of an image weigh is made up.
 _LEAST_BYTES = 50 * 1024**2
 
 
-def answer(world: World, ask: ApiRequest) -> ApiResponse:
-    """Answer a query with data or with errors."""
-    body = ask.body({"query": "string"}, "graphqlRequest")
-    variables = body.get("variables")
+class _NotFound(Exception):
+    """Something that a query names does not exist. flyctl matches the text, other clients the code."""
+
+    extensions: Mapping[str, Any] = {"code": "NOT_FOUND"}
+
+
+def answer(world: World, request: ApiRequest) -> ApiResponse:
+    """Answer a document with data or with errors, both with status 200; 501 where graphql-core is not installed."""
+    body = request.body({"query": "string", "operationName": "string"}, "graphqlRequest")
     try:
-        query = body.get("query") or ""
-        fields = graphql.read(query, variables if isinstance(variables, dict) else {})
-        roots = _MUTATIONS if graphql.is_mutation(query) else _QUERIES
-        data: Json = {}
-        for field in fields:
-            data |= graphql.project({field.name: _root(world, field, roots)}, [field])
-    except Complaint as complaint:
-        return ApiResponse(body={"data": None, "errors": [complaint.as_json()]})
-    return ApiResponse(body={"data": data})
+        # Loading graphql-core takes longer than starting the emulator, and only this request needs it.
+        from flyasync.emulator.http import graphql_engine
+    except ModuleNotFoundError as missing:
+        if missing.name != "graphql":
+            raise
+        raise ApiError(501, "GraphQL needs graphql-core: pip install 'flyasync[emulator]'") from None
+    variables = body.get("variables")
+    said = graphql_engine.execute(
+        body.get("query") or "",
+        variables if isinstance(variables, dict) else {},
+        body.get("operationName"),
+        {name: partial(resolve, world) for name, resolve in _ROOT.items()},
+    )
+    return ApiResponse(body=said)
 
 
-def _root(world: World, field: Field, roots: Mapping[str, Root]) -> Any:
-    if field.name not in roots:
-        kind = "Mutation" if roots is _MUTATIONS else "Query"
-        text = f"Field '{field.name}' doesn't exist on type '{kind}'"
-        raise Complaint(text, path=[field.alias], code="undefinedField")
-    return roots[field.name](world, field)
+def _organizations(world: World, _: Any, **_filters: Any) -> Json:
+    return {"nodes": [_organization(slug) for slug in orgs.slugs(world)]}
 
 
-def _organizations(world: World, _: Field) -> Json:
-    return {"__typename": "OrganizationConnection", "nodes": [_organization(slug) for slug in orgs.slugs(world)]}
-
-
-def _organization_named(world: World, field: Field) -> Json:
-    slug = field.arguments.get("slug")
+def _organization_named(world: World, _: Any, slug: str | None = None, **_others: Any) -> Json:
     if slug not in orgs.slugs(world):
-        raise Complaint("Could not find Organization", path=[field.alias], code="NOT_FOUND")
-    return _organization(str(slug))
+        raise _NotFound("Could not find Organization")
+    return _organization(slug)
 
 
-def _viewer(world: World, field: Field) -> Json:
+def _viewer(world: World, _: Any) -> Json:
     return {
         "__typename": "User",
         "id": "emulator-user",
         "name": "Emulator",
         "email": "emulator@example.com",
         "personalOrganization": _organization(orgs.PERSONAL),
-        "organizations": _organizations(world, field),
+        "organizations": partial(_organizations, world),
     }
 
 
-def _app_named(world: World, field: Field) -> Json:
-    return _app(world, _find_app(world, field, field.arguments.get("name")))
+def _app_named(world: World, _: Any, name: str | None = None, **_others: Any) -> Json:
+    return _app(world, _find_app(world, name))
 
 
-def _find_app(world: World, field: Field, name: Any) -> AppRecord:
-    app = world.apps.get(str(name))
-    if app is None:
-        raise Complaint("Could not find App", path=[field.alias], code="NOT_FOUND")
-    return app
+def _set_secrets(world: World, _: Any, *, input: Json) -> Json:  # noqa: A002 - the argument's name in the schema
+    app = _find_app(world, input["appId"])
+    secrets.change(world, app, {one["key"]: one["value"] for one in input["secrets"]})
+    return {"release": None, "app": _app(world, app)}
 
 
-def _set_secrets(world: World, field: Field) -> Json:
-    given = _input(field)
-    app = _find_app(world, field, given.get("appId"))
-    secrets.change(world, app, {str(one.get("key")): str(one.get("value")) for one in _objects(given.get("secrets"))})
-    return {"__typename": "SetSecretsPayload", "release": None, "app": _app(world, app)}
+def _unset_secrets(world: World, _: Any, *, input: Json) -> Json:  # noqa: A002 - as above
+    app = _find_app(world, input["appId"])
+    secrets.change(world, app, dict.fromkeys(input["keys"]))
+    return {"release": None, "app": _app(world, app)}
 
 
-def _unset_secrets(world: World, field: Field) -> Json:
-    given = _input(field)
-    app = _find_app(world, field, given.get("appId"))
-    keys = given.get("keys")
-    secrets.change(world, app, dict.fromkeys(map(str, keys if isinstance(keys, list) else [])))
-    return {"__typename": "UnsetSecretsPayload", "release": None, "app": _app(world, app)}
+def _platform(_world: World, _: Any) -> Json:
+    fields = {
+        "code": "code",
+        "name": "name",
+        "latitude": "latitude",
+        "longitude": "longitude",
+        "gatewayAvailable": "gateway_available",
+        "requiresPaidPlan": "requires_paid_plan",
+    }
+    regions = [
+        {name: getattr(region, attribute) for name, attribute in fields.items()}
+        for region in REGIONS
+        if not region.deprecated
+    ]
+    return {"requestRegion": NEAREST, "regions": regions}
 
 
-def _input(field: Field) -> Json:
-    given = field.arguments.get("input")
-    if not isinstance(given, dict):
-        raise Complaint(f"Field '{field.name}' is missing required arguments: input", path=[field.alias])
-    return given
-
-
-def _objects(values: Any) -> list[Json]:
-    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
-
-
-def _platform(_world: World, _field: Field) -> Json:
-    regions = [_region(region) for region in REGIONS if not region.deprecated]
-    return {"__typename": "PlatformRegions", "requestRegion": NEAREST, "regions": regions}
-
-
-def _may_deploy_bluegreen(_world: World, _field: Field) -> bool:
+def _may_deploy_bluegreen(_world: World, _: Any, **_app: Any) -> bool:
     return True
+
+
+def _find_app(world: World, name: str | None) -> AppRecord:
+    if name is None or name not in world.apps:
+        raise _NotFound("Could not find App")
+    return world.apps[name]
 
 
 def _app(world: World, app: AppRecord) -> Json:
     return {
-        "__typename": "App",
         "id": app.name,
         "internalNumericId": app.number,
         "name": app.name,
@@ -124,23 +119,22 @@ def _app(world: World, app: AppRecord) -> Json:
         "deployed": app.is_deployed,
         "status": "deployed" if app.is_deployed else "pending",
         "network": app.network,
+        # flyctl refuses to work on an app of any other platform.
         "platformVersion": "machines",
         "organization": _organization(app.org_slug),
-        "role": {"__typename": "AppRole", "id": app.role, "name": app.role} if app.role else None,
+        "role": {"id": app.role, "name": app.role} if app.role else None,
         "image": partial(_image, world),
     }
 
 
-def _image(world: World, field: Field) -> Json:
-    ref = field.arguments.get("ref")
-    if not isinstance(ref, str) or not ref:
-        raise Complaint("Field 'image' is missing required arguments: ref", path=[field.alias])
+def _image(world: World, _: Any, ref: str) -> Json:
     digest = world.images.digest(ref)
+    # flyctl reads the size as a string of digits.
     size = str(_LEAST_BYTES + len(ref) * 1024)
     return {
-        "__typename": "Image",
         "id": f"img_{digest.rpartition(':')[2][:16]}",
         "digest": digest,
+        # This becomes the image of the machines that flyctl creates.
         "ref": str(ImageReference.parse(ref)),
         "compressedSize": size,
         "compressedSizeFull": size,
@@ -150,7 +144,6 @@ def _image(world: World, field: Field) -> Json:
 
 def _organization(slug: str) -> Json:
     return {
-        "__typename": "Organization",
         "id": f"org-{orgs.number(slug)}",
         "internalNumericId": str(orgs.number(slug)),
         "slug": slug,
@@ -162,26 +155,16 @@ def _organization(slug: str) -> Json:
     }
 
 
-def _region(region: RegionRecord) -> Json:
-    return {
-        "__typename": "Region",
-        "code": region.code,
-        "name": region.name,
-        "latitude": region.latitude,
-        "longitude": region.longitude,
-        "gatewayAvailable": region.gateway_available,
-        "requiresPaidPlan": region.requires_paid_plan,
-    }
-
-
-_QUERIES: Mapping[str, Root] = {
+# The fields of Query and of Mutation.
+_ROOT: Mapping[str, Callable[..., Any]] = {
     "organizations": _organizations,
     "organization": _organization_named,
     "viewer": _viewer,
     "app": _app_named,
     "platform": _platform,
     "canPerformBluegreenDeployment": _may_deploy_bluegreen,
+    "setSecrets": _set_secrets,
+    "unsetSecrets": _unset_secrets,
 }
-_MUTATIONS: Mapping[str, Root] = {"setSecrets": _set_secrets, "unsetSecrets": _unset_secrets}
 
 HANDLERS: Mapping[str, Handler] = {"graphql": answer}
