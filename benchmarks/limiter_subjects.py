@@ -57,7 +57,7 @@ class Subject:
 def _buckets(pace: Pace) -> Callable[[str], Turn]:
     made: dict[str, Bucket] = {}
     rate = Rate(per_second=pace.per_second, burst=pace.burst)
-    return lambda key: made.setdefault(key, Bucket(rate)).turn
+    return lambda key: made.setdefault(key, Bucket(rate)).acquire
 
 
 def _calls(pace: Pace) -> Callable[[str], Turn]:
@@ -70,7 +70,7 @@ def _calls(pace: Pace) -> Callable[[str], Turn]:
         request = Request(operation=START, identifier=key, method="POST", path=path, repeat=Repeat.ANYTIME)
 
         async def turn() -> None:
-            await buckets.turn(request, slot=places)
+            await buckets.acquire(request, slot=places)
             places.release()
 
         return turn

@@ -68,6 +68,11 @@ class FlyError(Exception):
             vars(self)[name] = tuple(told) if isinstance(value, tuple) else told
         return self
 
+    def doubted(self, *, may_have_happened: bool) -> Self:
+        """Record what is known about all attempts of the call, which may be more than this error says; return self."""
+        self.may_have_happened = may_have_happened
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle by calling the class with their args; ours have keyword-only details as well.
         return _revive, (type(self), self.args), self.__dict__
@@ -195,6 +200,11 @@ class Refused(CallFailed):
         self.status = status
         self.code = code
         self.request_id = request_id
+
+    def clearing(self, within: float) -> Self:
+        """Record that it clears by itself within so many seconds, 0 for never; return itself."""
+        self.clears_within = within
+        return self
 
     def _details(self) -> str:
         code = f" {self.code}" if self.code else ""
@@ -335,6 +345,11 @@ class RateLimited(Refused):
     def __init__(self, *args: Any, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
         self.retry_after = retry_after
+
+    def pausing(self, seconds: float) -> Self:
+        """Record that a pause keeps the call for so many seconds yet; return itself."""
+        self.retry_after = seconds
+        return self
 
     def _details(self) -> str:
         when = "" if self.retry_after is None else f": ask again after {round(self.retry_after, 1):g} s"

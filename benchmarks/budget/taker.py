@@ -5,7 +5,7 @@ import asyncio
 from benchmarks.budget.errand import Begin, Loop, Order, do, micros, on_event, say
 from flyasync.transport.ratelimit.buckets import Bucket
 from flyasync.transport.ratelimit.rates import Limits, Rate
-from flyasync.transport.ratelimit.shared import SECOND, Answer, SharedLimits, Store
+from flyasync.transport.ratelimit.shared import SECOND, SharedLimits, Store, StoreReply
 from flyasync.transport.ratelimit.stores import find_store
 
 KEY = "budget"
@@ -28,7 +28,7 @@ class Witness:
         self.census = store.census
         self.close = store.close
 
-    async def take(self, key: str, rate: Rate) -> Answer:
+    async def take(self, key: str, rate: Rate) -> StoreReply:
         """Ask for one request."""
         asked = micros()
         answer = await self._store.take(key, rate)
@@ -61,7 +61,7 @@ async def take(order: Order, loop: Loop, begin: Begin) -> None:
 
     async def task() -> None:
         for _ in left:
-            await bucket.turn()
+            await bucket.acquire()
             said = round(loop.said * SECOND)
             say("turn", *(witness.turn() if witness else ("memory", said, said)), micros())
 

@@ -21,7 +21,7 @@ from flyasync.transport.credentials import SOCKET, Token, find_api_url, find_bas
 from flyasync.transport.events import OnClientEvent, log_event
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Limits, Rate
-from flyasync.transport.ratelimit.stores import pacing
+from flyasync.transport.ratelimit.stores import make_limiters
 from flyasync.transport.retries import RetryPolicy
 from flyasync.transport.sender import Sender
 from flyasync.transport.session import MAX_ANSWER, Session, Timeouts
@@ -99,7 +99,7 @@ class FlyClient:
         session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
-        pace, self._shared = pacing(self.limits, self.base_url, on_event)
+        pace, self._shared = make_limiters(self.limits, self.base_url, on_event)
         self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event, secret_texts)
         self._companion = Sender(companion, Buckets(COMPANION), policy, on_event, secret_texts)
         self._spans = Spans(on_event)

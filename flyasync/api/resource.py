@@ -179,6 +179,6 @@ class Caller:
             is_unknown = isinstance(refusal, NotFound) and refusal.what == "app"
             if app in self._new_apps and (is_unknown or isinstance(refusal, Unauthorized)):
                 return known_by - now
-            return request.clears_within(refusal)
+            return request.clears_within(refusal) if request.clears_within else 0.0
 
         return evolve(request, clears_within=clears_within)

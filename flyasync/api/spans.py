@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from flyasync.transport.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, current, tell, within
+from flyasync.transport.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, current, notify, within
 
 __all__ = ["Outlasting", "Span", "Spans"]
 
@@ -37,14 +37,14 @@ class Spans:
         # Kept for the end, which may come when no loop runs any more.
         self._clock = asyncio.get_running_loop().time
         self._begun[span] = self._clock()
-        tell(self._on_event, Began(span=span))
+        notify(self._on_event, Began(span=span))
         return span
 
     def end(self, span: Span) -> None:
         """Tell that it is over, unless that is told already."""
         begun = self._begun.pop(span, None)
         if begun is not None:
-            tell(self._on_event, Ended(span=span, seconds=self._clock() - begun))
+            notify(self._on_event, Ended(span=span, seconds=self._clock() - begun))
 
     def within(self, span: Span | None) -> AbstractContextManager[None]:
         """Have all that is asked for in the block belong to `span`, the tasks that begin in it too."""

@@ -1,9 +1,9 @@
-"""Where a token and a base URL come from: the places where flyctl looks, in its order."""
+"""Finds a token and a base URL in the places where flyctl looks, in its order."""
 
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,14 +37,14 @@ class Token:
 
     @property
     def authorization(self) -> str:
-        """Give the Authorization header: `FlyV1` with the macaroons where there is one, else `Bearer`."""
+        """The Authorization header: `FlyV1` with the macaroons where there is one, else `Bearer`."""
         items = _items(self._text)
         macaroons = [item for item in items if _is_macaroon(item)]
         return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(items)}"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts that nothing may show: all of it, and each token in it."""
+        """The texts that nothing may show: the whole text, and each token in it."""
         return (_without_scheme(self._text), *_items(self._text))
 
     @property
@@ -55,11 +55,11 @@ class Token:
 
 @frozen
 class WholeToken(Token):
-    """The same for GraphQL, which takes the other tokens beside the macaroons."""
+    """The same for GraphQL, which also accepts the tokens that are not macaroons."""
 
     @property
     def authorization(self) -> str:
-        """Give the Authorization header with all tokens, the macaroons first."""
+        """The Authorization header with all tokens, the macaroons first."""
         items = sorted(_items(self._text), key=lambda item: not _is_macaroon(item))
         return f"{'FlyV1' if _is_macaroon(items[0]) else 'Bearer'} {','.join(items)}"
 
@@ -78,16 +78,17 @@ def _without_scheme(text: str) -> str:
 
 
 def find_token(given: str | None, getenv: Getenv = os.getenv) -> Token:
-    """Give the token: the one given, then the environment's, then that of flyctl's `config.yml`.
+    """Return the token: the one given, else the environment's, else that of flyctl's `config.yml`.
 
-    Raises MissingToken, naming every place looked at, and InvalidInput for text that no header can carry.
+    Raises MissingToken, naming every place it looked at, and InvalidInput for text that no header can carry.
     """
     if given is not None:
         return _checked(given, "the argument token")
     for name in TOKEN_VARIABLES:
         if (getenv(name) or "").strip():
             return _checked(getenv(name) or "", name)
-    file = _config_file(getenv("FLY_CONFIG_DIR"))
+    folder = getenv("FLY_CONFIG_DIR") or os.path.expanduser("~/.fly")  # noqa: PTH111 - Path.home() raises without one
+    file = Path(folder) / "config.yml"
     if text := hidden(_access_token(file)):
         return _checked(text, str(file))
     looked_at = ", ".join(["the argument token", *TOKEN_VARIABLES, f"access_token in {file}"])
@@ -98,7 +99,7 @@ def find_token(given: str | None, getenv: Getenv = os.getenv) -> Token:
 
 
 def _checked(text: str, source: str) -> Token:
-    """Accept text that a header can carry; the message must not show it."""
+    """Return the token in a text that a header can carry; the errors do not show the text."""
     text = hidden(text.strip())
     if not _items(text):
         raise MissingToken(f"the token in {source} is empty; make one with: fly tokens create deploy -a APP")
@@ -107,29 +108,22 @@ def _checked(text: str, source: str) -> Token:
     return Token(text)
 
 
-def _config_file(folder: str | None) -> Path:
-    return Path(folder or os.path.expanduser("~/.fly")) / "config.yml"  # noqa: PTH111 - Path.home() raises without one
-
-
 def _access_token(file: Path) -> str | None:
+    """Return flyctl's token: a top-level text of a YAML file as flyctl writes it, on one line, plain or in quotes."""
     try:
-        return _yaml_text(file.read_text(encoding="utf-8").splitlines(), "access_token")
+        lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def _yaml_text(lines: Iterable[str], key: str) -> str | None:
-    """Give a top-level text of a YAML file as flyctl writes it: on one line, plain or in quotes."""
     for line in lines:
         name, colon, value = line.partition(":")
-        if colon and name == key:
+        if colon and name == "access_token":
             text = value.split(" #")[0].strip().strip("'\"")
             return None if text in {"", "null", "~"} else text
     return None
 
 
 def find_base_url(given: str | None, getenv: Getenv = os.getenv) -> str:
-    """Give the API's root without `/v1`: the one given, then the environment's, then the public one.
+    """Return the API's root without `/v1`: the one given, else the environment's, else the public one.
 
     A socket stays `unix:///its/path`. Raises InvalidInput for a URL that would send the token in the clear or that is
     not the root of a host.
@@ -137,29 +131,28 @@ def find_base_url(given: str | None, getenv: Getenv = os.getenv) -> str:
     if given is not None:
         return _socket_or_root(given, "the argument base_url")
     for name in URL_VARIABLES:
-        if said := (getenv(name) or "").strip():
-            return _socket_or_root(said, name)
+        if found := (getenv(name) or "").strip():
+            return _socket_or_root(found, name)
     return PUBLIC_URL
 
 
 def find_api_url(given: str | None, getenv: Getenv = os.getenv, *, base_url: str = PUBLIC_URL) -> str:
-    """Give the root of GraphQL and the logs: the one given, then `FLY_API_BASE_URL`, then the public one.
+    """Return the root of GraphQL and the logs: the one given, else `FLY_API_BASE_URL`, else the public one.
 
-    When the API itself is on this machine, at `base_url`, that is no public API: then they are looked for on this
+    When the API itself is on this machine, at `base_url`, it is not the public API: then they are expected on this
     machine too, whatever the environment says, so that what is meant for an emulator never leaves. Raises InvalidInput
     as `find_base_url` does.
     """
     if given is not None:
         return _root(given, "the argument api_url")
-    said = (getenv(API_URL_VARIABLE) or "").strip()
-    found = _root(said, API_URL_VARIABLE) if said else API_URL
+    configured = (getenv(API_URL_VARIABLE) or "").strip()
+    found = _root(configured, API_URL_VARIABLE) if configured else API_URL
     return base_url if is_here(base_url) and not is_here(found) else found
 
 
 def is_here(url: str) -> bool:
-    """Tell whether a URL stays on this machine."""
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or _is_loopback(host)
+    """Whether a URL stays on this machine."""
+    return _is_this_machine(urlsplit(url).hostname or "")
 
 
 def _socket_or_root(url: str, source: str) -> str:
@@ -188,7 +181,7 @@ def _root(url: str, source: str) -> str:
         raise InvalidInput(f"{source} is {shown}, but must be an http or https URL such as {PUBLIC_URL}")
     if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.fragment:
         raise InvalidInput(f"{source} is {shown}, but must end with its host: the API lives at /v1 of the root")
-    if parts.scheme == "http" and not _stays_inside(host):
+    if parts.scheme == "http" and not (host.endswith(".internal") or _is_this_machine(host)):
         raise InvalidInput(
             f"{source} is {shown}: over plain http the token could be read on the way; use https "
             "(http is accepted for this machine and for hosts ending in .internal)"
@@ -202,12 +195,14 @@ def _demand_printable(url: str, source: str) -> None:
         raise InvalidInput(f"{source} holds control characters or a lone surrogate, but no URL can: copy it again")
 
 
-def _stays_inside(host: str) -> bool:
-    return host == "localhost" or host.endswith(".internal") or _is_loopback(host)
+def _is_this_machine(host: str) -> bool:
+    address = ip_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
-def _is_loopback(host: str) -> bool:
+def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the IP address that a host is, or None for a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None

@@ -1,4 +1,4 @@
-"""What an onlooker of a client is told: of each attempt and its time in line, of what they are for, of the limits."""
+"""What a client emits to its observer: each attempt, its time in the queue, what it is for; and the shared limits."""
 
 import logging
 import sys
@@ -12,28 +12,27 @@ from attrs import define, field, frozen
 from flyasync.text import readable
 
 log = logging.getLogger("flyasync")
-# Whoever wants the log asks for it; nothing is printed by itself.
+# A library prints nothing by itself: a program that wants the log adds a handler.
 log.addHandler(logging.NullHandler())
 limits_log = log.getChild("limits")
 refusals_log = log.getChild("refusals")
 
 
-class _Unheard(logging.Handler):
-    """Writes to stderr what nobody else writes anywhere, as `logging` does with warnings of a library without a log."""
+class _LastResort(logging.Handler):
+    """Writes to stderr what no other handler writes, as `logging.lastResort` does for loggers without any handler."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        heard = (*limits_log.handlers, *log.handlers, *logging.getLogger().handlers)
-        if all(isinstance(handler, _Unheard | logging.NullHandler) for handler in heard):
+        handlers = (*limits_log.handlers, *log.handlers, *logging.getLogger().handlers)
+        if all(isinstance(handler, _LastResort | logging.NullHandler) for handler in handlers):
             sys.stderr.write(f"flyasync: {readable(record.getMessage())}\n")
 
 
-limits_log.addHandler(_Unheard())
-
+limits_log.addHandler(_LastResort())
 
 _current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
 
 LONG_PAUSE = 5.0
-"""Seconds from which on a pause is a warning; shorter ones are part of every day with a crowded limit."""
+"""Seconds from which on a pause is a warning; shorter ones are normal when several clients share a limit."""
 
 Kind = Literal["deploy", "region", "machine"]
 Fact = str | bool
@@ -41,14 +40,14 @@ Fact = str | bool
 
 @define(eq=False)
 class Span:
-    """What a stretch of work is for: a deploy, a region of it, or a machine of that.
+    """What requests are for: a deploy, a region of it, or a machine of that.
 
-    `name` is the app, the region's code, or the machine's name; `parent` the span in which it began. `machine_id`,
+    `name` is the app, the region's code, or the machine's name; `parent` is the span in which it began. `machine_id`,
     `error` and some of the `facts` are known late: by its `Ended` at the latest.
 
-    The facts of a deploy are `launch`, `image`, `strategy` and `ok`; those of a machine `phase`, the last one it came
-    to, and `moved_to`, the region it fell back to; regions and machines on the way back have `rollback`. None of them
-    is secret. `on_refusal` is called with each `Outlasting` of its requests, as the client's observer is.
+    The facts of a deploy are `launch`, `image`, `strategy` and `ok`. Those of a machine are `phase`, the last one it
+    reached, and `moved_to`, the region it fell back to. Regions and machines of a rollback have `rollback`. None of
+    them is secret. `on_refusal` is called with each `Outlasting` of its requests, as the client's observer is.
     """
 
     kind: Kind
@@ -62,7 +61,7 @@ class Span:
 
 @frozen(kw_only=True)
 class Queued:
-    """An attempt stands in line for the rate limit of its operation on its identifier."""
+    """An attempt waits in the queue for the rate limit of its operation on its identifier."""
 
     operation: str
     identifier: str
@@ -72,7 +71,7 @@ class Queued:
 
 @frozen(kw_only=True)
 class Dequeued:
-    """An attempt left its line after `waited` seconds: its turn came, or `granted` is False and it will not leave."""
+    """An attempt left its queue after `waited` seconds: with its permit, or `granted` is False and it is not sent."""
 
     operation: str
     identifier: str
@@ -83,7 +82,7 @@ class Dequeued:
 
     @classmethod
     def of(cls, queued: Queued, *, waited: float, granted: bool) -> Self:
-        """Say what became of an attempt that stood in line."""
+        """Return the event that ends the wait of an attempt that was `queued`."""
         return cls(
             operation=queued.operation,
             identifier=queued.identifier,
@@ -98,11 +97,11 @@ class Dequeued:
 class Attempt:
     """One attempt at one request, after it ended.
 
-    `waited` is the time spent in line for the rate limit, `seconds` the time from sending to the verdict. `status`
-    and `request_id` are None when no reply came; `error` is the name of the error's class, None on success.
-    `poll` is set for long polls: the seconds for which the API was asked to hold its reply, so that a TimedOut is no
-    failure but the answer "not yet". `method` and `host` say how and whom it asked. Neither the token nor any body is
-    here.
+    `waited` is the time in the queue for the rate limit, `seconds` the time from sending until the reply was read or
+    the error was known. `status` and `request_id` are None when no reply came; `error` is the name of the error's
+    class, None on success. `poll` is set for long polls: the seconds for which the API was asked to hold its reply, so
+    that a TimedOut is not a failure but the answer "not yet". `method` and `host` are those of the request. Neither the
+    token nor any body is here.
     """
 
     operation: str
@@ -120,13 +119,13 @@ class Attempt:
 
     @property
     def went_well(self) -> bool:
-        """Whether it ended as it may: with success, or a long poll with "not yet"."""
+        """Whether it succeeded, or is a long poll that was answered "not yet"."""
         return self.error is None or (self.poll is not None and self.error == "TimedOut")
 
 
 @frozen(kw_only=True)
 class Paused:
-    """A 429 pauses an operation on an identifier: for `seconds`, no request of it leaves.
+    """A 429 pauses an operation on an identifier: for `seconds`, no request of it is sent.
 
     `identifier` is None where the pause is for all identifiers together. `asked` is the number of seconds that the API
     asked for, of which no more than `RetryPolicy.total` are waited; None where it named none that makes sense. Where
@@ -170,7 +169,7 @@ class Began:
 class Ended:
     """It ended after `seconds`; `span.error` is the name of the error's class that ended it, None where none did.
 
-    Told once, whatever became of the work. A deploy with a report that is not ok ended with DeployFailed.
+    Emitted once, whether the work succeeded or not. A deploy with a report that is not ok ended with DeployFailed.
     """
 
     span: Span
@@ -200,22 +199,22 @@ class LimitsBack:
 
 ClientEvent = Queued | Dequeued | Attempt | Paused | Outlasting | Began | Ended | LimitsLost | LimitsBack
 OnClientEvent = Callable[[ClientEvent], None]
-Told = TypeVar("Told")
+AnyEvent = TypeVar("AnyEvent")
 
 
 def current() -> Span | None:
-    """Give the span that all belongs to which is asked for here."""
+    """Return the span to which requests made here belong."""
     return _current.get()
 
 
 @contextmanager
 def within(span: Span | None) -> Iterator[None]:
-    """Have all that is asked for in the block belong to `span`, the tasks that begin in it too."""
+    """Have the requests made in the block belong to `span`, and those of tasks that begin in it."""
     before = _current.set(span)
     try:
         yield
     finally:
-        # A coroutine that is closed, not run to its end, may be closed in another context: nothing is to be undone.
+        # A coroutine that is closed, not run to its end, may be closed in another context: there is nothing to reset.
         with suppress(ValueError):
             _current.reset(before)
 
@@ -227,79 +226,69 @@ def log_event(event: ClientEvent) -> None:
     does a pause of 5 seconds or more. That a refusal is outlasted goes to `flyasync.refusals` as information, once for
     each call, unless a deploy reports it.
     """
-    if isinstance(event, Attempt):
-        _log_attempt(event)
-    elif isinstance(event, Paused):
-        _log_pause(event)
-    elif isinstance(event, Outlasting):
-        _log_refusal(event)
-    elif isinstance(event, LimitsLost):
-        limits_log.warning(
-            "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
-            event.backing,
-            event.reason,
-            event.workers,
-        )
-    elif isinstance(event, LimitsBack):
-        limits_log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
+    match event:
+        case Attempt():
+            level = logging.DEBUG if event.went_well else logging.WARNING
+            if log.isEnabledFor(level):
+                log.log(
+                    level,
+                    "%s %s: attempt %d %s after %.3f s (waited %.3f s in line, request %s)",
+                    event.operation,
+                    event.identifier,
+                    event.number,
+                    event.error or event.status,
+                    event.seconds,
+                    event.waited,
+                    event.request_id and readable(event.request_id),
+                )
+        case Paused():
+            is_cut = event.asked is not None and event.asked > event.seconds
+            limits_log.log(
+                logging.WARNING if event.seconds >= LONG_PAUSE else logging.DEBUG,
+                "%s%s is paused for %.1f s%s: %s got a 429",
+                event.operation,
+                f" {event.identifier}" if event.identifier else "",
+                event.seconds,
+                f" of the {event.asked:g} s asked for" if is_cut else "",
+                "it" if event.is_ours else "another client that shares the limits",
+            )
+        case Outlasting():
+            # A deploy reports the refusals of its machines itself, and each call needs to be mentioned only once.
+            is_news = event.times == 1 and not (event.span and event.span.on_refusal)
+            refusals_log.log(
+                logging.INFO if is_news else logging.DEBUG,
+                "%s %s: %s; sent again for up to %.0f s",
+                event.operation,
+                event.identifier,
+                readable(event.message),
+                event.within,
+            )
+        case LimitsLost():
+            limits_log.warning(
+                "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
+                event.backing,
+                event.reason,
+                event.workers,
+            )
+        case LimitsBack():
+            limits_log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
 
 
-def _log_refusal(refusal: Outlasting) -> None:
-    is_news = refusal.times == 1 and not (refusal.span and refusal.span.on_refusal)
-    refusals_log.log(
-        logging.INFO if is_news else logging.DEBUG,
-        "%s %s: %s; sent again for up to %.0f s",
-        refusal.operation,
-        refusal.identifier,
-        readable(refusal.message),
-        refusal.within,
-    )
+# `log_event` ignores most events, and most clients have no other observer: they are spared the cost of making them.
 
 
-def _log_pause(pause: Paused) -> None:
-    asked = "" if pause.asked is None or pause.asked <= pause.seconds else f" of the {pause.asked:g} s asked for"
-    limits_log.log(
-        logging.WARNING if pause.seconds >= LONG_PAUSE else logging.DEBUG,
-        "%s%s is paused for %.1f s%s: %s got a 429",
-        pause.operation,
-        f" {pause.identifier}" if pause.identifier else "",
-        pause.seconds,
-        asked,
-        "it" if pause.is_ours else "another client that shares the limits",
-    )
-
-
-def _log_attempt(attempt: Attempt) -> None:
-    level = logging.DEBUG if attempt.went_well else logging.WARNING
-    if log.isEnabledFor(level):
-        log.log(
-            level,
-            "%s %s: attempt %d %s after %.3f s (waited %.3f s in line, request %s)",
-            attempt.operation,
-            attempt.identifier,
-            attempt.number,
-            attempt.error or attempt.status,
-            attempt.seconds,
-            attempt.waited,
-            attempt.request_id and readable(attempt.request_id),
-        )
-
-
-# The log passes over most of what it is told, and most clients have no other onlooker.
-
-
-def is_told_of_lines(on_event: OnClientEvent) -> bool:
-    """Whether anything comes of telling who stands in line and who leaves it."""
+def observes_queue(on_event: OnClientEvent) -> bool:
+    """Whether an observer uses the events of attempts that enter and leave the queue."""
     return on_event is not log_event
 
 
-def is_told_of_success(on_event: OnClientEvent) -> bool:
-    """Whether anything comes of telling of an attempt that went well."""
+def observes_success(on_event: OnClientEvent) -> bool:
+    """Whether an observer uses the events of attempts that went well."""
     return on_event is not log_event or log.isEnabledFor(logging.DEBUG)
 
 
-def tell(on_event: Callable[[Told], None], event: Told) -> None:
-    """Tell one onlooker, whose own failure must not change what becomes of the work."""
+def notify(on_event: Callable[[AnyEvent], None], event: AnyEvent) -> None:
+    """Notify one observer of an event; a failure of the observer is logged and changes nothing else."""
     try:
         on_event(event)
     except Exception:

@@ -1,6 +1,6 @@
-"""What is asked, what came back, and whether it may be asked twice."""
+"""The request, the reply, and whether the request may be sent twice."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
 from json import JSONEncoder
@@ -14,18 +14,9 @@ from flyasync.text import has_control
 
 _encoded: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _MARKS: Final = frozenset({"cursor", "next_token"})
-"""The members of a query that the API itself has given, whatever they look like."""
+"""Members of a query that the API itself has given: they are sent back, whatever they look like."""
 _SEVERAL_LINES: Final = frozenset({"value", "cmd", "stdin", "fullchain", "private_key", "query"})
-"""The members of a body that may be any text; the others are names, such as a region or a hostname."""
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
-def _never(_: Refused) -> float:
-    """Know nothing about a refusal."""
-    return 0.0
+"""Members of a body that may be any text; the others are names, such as a region or a hostname."""
 
 
 class Repeat(Enum):
@@ -35,22 +26,36 @@ class Repeat(Enum):
     """Asking twice does no more than asking once."""
 
     UNSENT = "unsent"
-    """Only when the first one surely never left, or was turned away unread."""
+    """Only when the first one certainly was never sent, or was refused unread."""
 
 
 @define
 class Flight:
-    """How a request stands: `is_out` from the moment it leaves until its answer is there.
+    """Whether a request is out: `is_out` from the moment it is sent until its reply is there.
 
-    Set `is_abandoned` and it does not leave any more: not for the first time, and not again after a failure. An answer
-    that is under way is still heard. `on_leave` is called each time it leaves. One that `is_urgent` goes ahead of all
-    that have never left.
+    One that `is_abandoned` is not sent any more, neither for the first time nor again after a failure; a reply that is
+    under way is still read. `on_leave` is called each time it is sent. One that `is_urgent` goes ahead of all that have
+    never been sent.
     """
 
     is_out: bool = False
     is_abandoned: bool = False
     is_urgent: bool = False
-    on_leave: Callable[[], None] = _nothing
+    on_leave: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """Note that the request is sent now."""
+        self.is_out = True
+        if self.on_leave:
+            self.on_leave()
+
+    def land(self) -> None:
+        """Note that the reply is there, or that none will come."""
+        self.is_out = False
+
+    def abandon(self) -> None:
+        """Have the request not be sent any more."""
+        self.is_abandoned = True
 
 
 @frozen(kw_only=True)
@@ -58,11 +63,11 @@ class Request:
     """One operation, ready to be sent.
 
     `operation` and `identifier` name it everywhere: together they choose its rate limit, and every error and event
-    carries them; `subject` says in an error what exactly it was about, where that is more than the limit counts by.
+    carries them. `subject` names in an error what exactly it was about, where that is more than the limit counts by.
     `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` tells
-    whoever holds it whether the request is under way right now. `reads` says what its answer is: JSON, or plain text.
-    `clears_within` says of a refusal in which time the caller knows it to clear, 0 for no more than the refusal says.
-    `changes` says whether it may change anything. `content` is the `body` as it is sent.
+    the caller whether the request is out right now. `reads` is what its answer is: JSON, or plain text.
+    `clears_within` returns the seconds within which a refusal clears by itself, if the caller knows more than the
+    refusal says, else 0. `changes` is whether it may change anything. `content` is the `body` as it is sent.
 
     Raises InvalidInput for what no HTTP request or JSON can carry, before anything is sent: control characters in a
     name, a header or the query, lone surrogates anywhere, and a body that is nested too deeply.
@@ -79,12 +84,30 @@ class Request:
     poll: float | None = None
     reads: Literal["json", "text"] = "json"
     flight: Flight = field(factory=Flight, eq=False, repr=False)
-    clears_within: Callable[[Refused], float] = field(default=_never, eq=False, repr=False)
+    clears_within: Callable[[Refused], float] | None = field(default=None, eq=False, repr=False)
     subject: str = field(default=Factory(lambda self: self.identifier, takes_self=True), kw_only=True)
     changes: bool = field(default=Factory(lambda self: self.method != "GET", takes_self=True))
-    content: bytes | None = field(
-        init=False, eq=False, repr=False, default=Factory(lambda self: _content(self.body), takes_self=True)
-    )
+    content: bytes | None = field(init=False, eq=False, repr=False)
+
+    @content.default
+    def _encode_body(self) -> bytes | None:
+        if self.body is None:
+            return None
+        try:
+            content = _encoded(self.body).encode()
+        except RecursionError:
+            problem = "it is nested too deeply"
+        except UnicodeEncodeError:
+            problem = "it holds a lone surrogate, which is not a character: read what you send as UTF-8"
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        else:
+            # JSON writes every control character with a backslash, so most bodies need no second look.
+            if b"\\" in content:
+                _check_names(self.body)
+            return content
+        # Raised outside the handlers, so that no traceback leads back to frames that hold the body.
+        raise InvalidInput(f"what is to be sent cannot be written as JSON: {problem}")
 
     def __attrs_post_init__(self) -> None:
         for name, value in self.query:
@@ -101,7 +124,7 @@ class Request:
 
 @frozen(kw_only=True)
 class Reply:
-    """What came back: the status, the headers as found by their lower-case names, and the body's bytes."""
+    """A reply: the status, the headers by their lower-case names, and the body's bytes."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -118,64 +141,38 @@ def path(*segments: str) -> str:
 
     Raises InvalidInput for an empty segment and for `.` and `..`, which clients and proxies fold away.
     """
-    return "/v1/" + "/".join([_encode(segment) for segment in segments])
-
-
-def _encode(segment: object) -> str:
-    if not (quoted := _quoted(segment) if isinstance(segment, str) else ""):
+    names: tuple[object, ...] = segments  # a caller without a type checker may pass anything
+    encoded = [_quoted(name) if isinstance(name, str) else "" for name in names]
+    if "" in encoded:
         raise InvalidInput(
-            f"{segment!r} cannot name anything in a URL: it is not text, or empty, or one of '.' and '..', or it holds "
-            "control characters or a lone surrogate"
+            f"{segments[encoded.index('')]!r} cannot name anything in a URL: it is not text, or empty, or one of '.' "
+            "and '..', or it holds control characters or a lone surrogate"
         )
-    return quoted
+    return "/v1/" + "/".join(encoded)
 
 
 @lru_cache(maxsize=4096)  # the same few words and names are in all of them
 def _quoted(segment: str) -> str:
-    """Quote a name; nothing comes of one that cannot be in a URL."""
+    """Quote a name; return nothing for one that cannot be in a URL."""
     return "" if segment in {".", ".."} or has_control(segment) else quote(segment, safe="")
 
 
 _NO_CONTROL: Final = "no name, header or URL can hold control characters, such as line breaks, or lone surrogates"
 
 
-def _content(body: Any) -> bytes | None:
-    """Write a body as JSON in UTF-8."""
-    if body is None:
-        return None
-    try:
-        content = _encoded(body).encode()
-    except RecursionError:
-        problem = "it is nested too deeply"
-    except UnicodeEncodeError:
-        problem = "it holds a lone surrogate, which is not a character: read what you send as UTF-8"
-    except (TypeError, ValueError) as error:
-        problem = str(error)
-    else:
-        # JSON writes every control character with a backslash, so most bodies need no second look.
-        if b"\\" in content:
-            _check_names(body)
-        return content
-    # Raised out here, so that nothing leads back to frames that hold the body.
-    raise InvalidInput(f"what is to be sent cannot be written as JSON: {problem}")
-
-
 def _check_names(body: Any) -> None:
     """Raise InvalidInput for a key, or a member that is a name, with control characters in it."""
-    for key in _keys(body):
-        if has_control(key):
-            raise InvalidInput(f"the name {key!r} holds control characters, but {_NO_CONTROL}")
-    for key, value in body.items() if isinstance(body, Mapping) else ():
-        if isinstance(value, str) and key not in _SEVERAL_LINES and has_control(value):
-            raise InvalidInput(f"{key} holds control characters, but {_NO_CONTROL}")
-
-
-def _keys(body: Any) -> Iterator[str]:
     left = [body]
     while left:
         value = left.pop()
-        if isinstance(value, Mapping):
-            yield from (key for key in value if isinstance(key, str))
-            left += value.values()
-        elif isinstance(value, list | tuple):
+        if isinstance(value, list | tuple):
             left += value
+        elif isinstance(value, Mapping):
+            for key in value:
+                if isinstance(key, str) and has_control(key):
+                    raise InvalidInput(f"the name {key!r} holds control characters, but {_NO_CONTROL}")
+            left += value.values()
+    # Further down, a text may be anything: an environment variable, a file, a command.
+    for key, value in body.items() if isinstance(body, Mapping) else ():
+        if isinstance(value, str) and key not in _SEVERAL_LINES and has_control(value):
+            raise InvalidInput(f"{key} holds control characters, but {_NO_CONTROL}")

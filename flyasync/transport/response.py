@@ -1,4 +1,4 @@
-"""A reply becomes JSON, or the error that says what it means."""
+"""Reads a reply: it becomes JSON, or the error that it means. Here a 429 is recognized."""
 
 import json
 import re
@@ -39,20 +39,16 @@ from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
 from flyasync.transport.request import Reply, Request
 
 Redaction = Callable[[Request], Callable[[str], str]]
-"""Finds out what is secret in a request, and returns a function that redacts it in a text."""
+"""Finds what is secret in a request, and returns a function that redacts it in a text."""
 
 
-def judge(request: Request, reply: Reply, redaction: Redaction = lambda _: str) -> Any:
-    """Give the reply's JSON (None for an empty body) or its text, or raise the Refused that it means.
+def read_reply(request: Request, reply: Reply, redaction: Redaction = lambda _: str) -> Any:
+    """Return the reply's JSON (None for an empty body) or its text, or raise the Refused that it means.
 
     What a refusal repeats of secrets is redacted before anything is cut off, which could leave a part of one.
     """
-    if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-        return _read(request, reply)
-    raise _refusal(request, reply, redaction(request))
-
-
-def _read(request: Request, reply: Reply) -> Any:
+    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(request, reply, redaction(request))
     if request.reads == "text":
         return reply.body.decode("utf-8", "replace").strip()
     if not reply.body.strip():
@@ -63,51 +59,45 @@ def _read(request: Request, reply: Reply) -> Any:
         problem = "JSON that is nested too deeply"
     except ValueError:
         problem = "something that is not JSON"
-    # Raised out here, so that nothing leads back to frames that hold the answer.
+    # Raised outside the handlers, so that no traceback leads back to frames that hold the answer.
     raise request.unreadable(f"the API answered HTTP {reply.status} with {problem} (request {reply.request_id})")
 
 
-@frozen
-class _Said:
-    """What a refusal's body says: the API's code where it gives one, and its prose."""
-
-    code: str | None
-    text: str
-
-
 def _refusal(request: Request, reply: Reply, redacted: Callable[[str], str]) -> Refused:
-    said = _said(reply, redacted)
-    kind, details = _meaning(reply, said)
-    return kind(
-        request.operation,
-        request.subject,
-        said.text,
-        status=reply.status,
-        code=said.code,
-        request_id=reply.request_id,
-        **details,
-    )
-
-
-def _said(reply: Reply, redacted: Callable[[str], str]) -> _Said:
+    """Return the error that a reply with an error status means."""
+    # The body holds the API's code for the reason, where it gives one, and its prose. Three shapes are known:
     try:
         body = json.loads(reply.body)
     except (ValueError, RecursionError):
         body = None
+    code = None
+    # 1. No JSON object, such as the page of a proxy: its beginning is the prose.
     if not isinstance(body, dict):
-        text = reply.body.decode("utf-8", "replace").strip()
-        return _Said(None, brief(redacted(text))[:500] or _phrase(reply.status))
-    # Lease answers are an envelope whose status is always "error"; the code stands beside it.
-    code = body.get("code") if body.get("status") == "error" else body.get("status")
-    text = body.get("message") or body.get("error") or _detail(body.get("errors")) or _phrase(reply.status)
-    return _Said(code if isinstance(code, str) else None, redacted(str(text)))
+        text = brief(redacted(reply.body.decode("utf-8", "replace").strip()))[:500] or _phrase(reply.status)
+    else:
+        # 2. The envelope of leases: `status` is always "error", and the code stands beside it.
+        # 3. Everything else: `status` is the code.
+        code = body.get("code") if body.get("status") == "error" else body.get("status")
+        code = code if isinstance(code, str) else None
+        # In `errors` only the prose is read: what else is in it may repeat what was sent, secrets included.
+        errors = body.get("errors")
+        each = errors if isinstance(errors, list) else [errors]
+        texts = [one.get("detail") or one.get("message") if isinstance(one, dict) else one for one in each]
+        detail = "; ".join(text for text in texts if isinstance(text, str))
+        text = redacted(str(body.get("message") or body.get("error") or detail or _phrase(reply.status)))
 
-
-def _detail(errors: Any) -> str:
-    """Give the prose of an `errors` member; what else is in it may repeat what was sent, secrets included."""
-    each = errors if isinstance(errors, list) else [errors]
-    texts = [one.get("detail") or one.get("message") if isinstance(one, dict) else one for one in each]
-    return "; ".join(text for text in texts if isinstance(text, str))
+    kind, details = _classify(reply, code, text)
+    if scope := details.get("scope"):
+        details = {**details, "advice": _CAPACITY_ADVICE[scope]}
+    return kind(
+        request.operation,
+        request.subject,
+        text,
+        status=reply.status,
+        code=code,
+        request_id=reply.request_id,
+        **details,
+    )
 
 
 def _phrase(status: int) -> str:
@@ -117,10 +107,10 @@ def _phrase(status: int) -> str:
         return "no reason given"
 
 
-Meaning = tuple[Callable[..., Refused], dict[str, Any]]
+Kind = Callable[..., Refused]
+"""Makes an error: one of its classes, perhaps with details that are known already."""
 
-# The API's own codes outrank everything else that a reply says.
-_BY_CODE: dict[str, Meaning] = {
+_BY_CODE: dict[str, tuple[Kind, dict[str, Any]]] = {
     "insufficient_capacity": (NoCapacity, {"scope": Scope.REGION}),
     "volume_placement_capacity": (NoCapacity, {"scope": Scope.VOLUME_HOST}),
     "name_taken": (NameTaken, {}),
@@ -131,13 +121,13 @@ _BY_CODE: dict[str, Meaning] = {
 class _Rule:
     """What a text means under some statuses; the pattern's named groups become details of the error.
 
-    Capacity rules hold only where the API gives no code of its own, since another code means another reason; a region
-    that is retired is so whatever the code (`despite_code`).
+    A rule with a `scope` is about capacity. It holds only where the API gives no code of its own, since another code
+    means another reason; but a retired region is retired whatever the code (`despite_code`).
     """
 
     statuses: frozenset[int]
     pattern: re.Pattern[str]
-    kind: Callable[..., Refused]
+    kind: Kind
     scope: Scope | None = None
     despite_code: bool = False
 
@@ -145,7 +135,7 @@ class _Rule:
 def _rule(
     statuses: set[int],
     pattern: str,
-    kind: Callable[..., Refused],
+    kind: Kind,
     scope: Scope | None = None,
     *,
     despite_code: bool = False,
@@ -158,7 +148,7 @@ _EVERY = set(range(400, 600))
 _RETIRED = r"(?i)cannot have new resources provisioned|region( \S+)? (is|has been) (deprecated|retired)"
 _CLAIMED = r"volume( \S+)? (already claimed by|is currently bound to) machine"
 _ON_ITS_WAY = "created|creating|starting|stopping|restarting|suspending|updating|replacing"
-# For the reasons that the API tells in prose only. The first rule that fits wins.
+# The first rule that fits wins, so the narrower of two stands before the wider.
 _RULES = (
     _rule(_EVERY, _RETIRED, NoCapacity, Scope.REGION, despite_code=True),
     _rule(_EVERY, r"(?i)manifest[_ ]unknown", ImageNotFound),
@@ -189,7 +179,7 @@ _RULES = (
     _rule({409, 412}, r"^failed_precondition:|refusing to start|not running|not currently stopped", WrongState),
 )
 
-_BY_STATUS: dict[int, Callable[..., Refused]] = {
+_BY_STATUS: dict[int, Kind] = {
     400: BadRequest,
     401: Unauthorized,
     403: Forbidden,
@@ -210,21 +200,21 @@ _CAPACITY_ADVICE = {
 }
 
 
-def _meaning(reply: Reply, said: _Said) -> Meaning:
-    kind, details = _classify(reply, said)
-    if "scope" in details:
-        details = {**details, "advice": _CAPACITY_ADVICE[details["scope"]]}
-    return kind, details
-
-
-def _classify(reply: Reply, said: _Said) -> Meaning:
-    if said.code in _BY_CODE:
-        return _BY_CODE[said.code]
+def _classify(reply: Reply, code: str | None, text: str) -> tuple[Kind, dict[str, Any]]:
+    """Return the kind of error that a reply means, and the details that this kind has beyond the others."""
+    # 1. The API's own code outranks everything else that a reply says.
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    # 2. A 429 is a 429, whatever its text.
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited, {"retry_after": retry_after(reply)}
+    # 3. What the API tells in prose only.
     for rule in _RULES:
-        if found := _applies(rule, reply, said):
+        if reply.status not in rule.statuses or (rule.scope and code and not rule.despite_code):
+            continue
+        if found := rule.pattern.search(text):
             return rule.kind, {**found.groupdict(), **({"scope": rule.scope} if rule.scope else {})}
+    # 4. All that is left is the status.
     if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
         return Refused, {"advice": "flyasync follows no redirect, so that the token stays with the host it is for"}
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -232,17 +222,11 @@ def _classify(reply: Reply, said: _Said) -> Meaning:
     return _BY_STATUS.get(reply.status, Refused), {}
 
 
-def _applies(rule: _Rule, reply: Reply, said: _Said) -> re.Match[str] | None:
-    if reply.status not in rule.statuses or (rule.scope and said.code and not rule.despite_code):
-        return None
-    return rule.pattern.search(said.text)
-
-
 def retry_after(reply: Reply) -> float | None:
     """Return the seconds that the reply asks to wait; None when it names no time, or one that makes no sense.
 
-    A date counts from the reply's own `Date`, so no clock of this machine takes part. What makes no sense is a negative
-    number, a date in the past, and more than LONGEST_PAUSE.
+    A date counts from the reply's own `Date` (RFC 9110, section 10.2.3), so no clock of this machine takes part. What
+    makes no sense is a negative number, a date in the past, and more than LONGEST_PAUSE.
     """
     asked = reply.headers.get("retry-after", "").strip()
     try:

@@ -12,7 +12,7 @@ from flyasync.errors import CallFailed, ConnectFailed, RateLimited, Refused, Ser
 from flyasync.transport.request import Repeat
 from flyasync.transport.validators import more_than, whole
 
-LONGEST_PAUSE = 5.0
+LONGEST_RETRY_PAUSE = 5.0
 """Seconds between two attempts while a refusal clears by itself, before they are spread."""
 
 Call = TypeVar("Call")
@@ -44,24 +44,27 @@ class RetryPolicy:
     total: float = field(default=120.0, validator=more_than(0, endless=True))
 
     def waits(self) -> Generator[float, Any, None]:
-        """Answer each failure with the seconds to wait; end when it is time to give up."""
+        """Yield, for each failure sent in, the seconds until the next attempt; end when it is time to give up."""
         failures, longest = 0, self.base
         refusals, outlasted = 0, 0.0
-        # The first thing sent is the first failure; what precedes it is only a greeting.
+        # backoff's own protocol: what is sent in first is the first failure; the value before it is not used.
         error: Exception = yield 0.0
         while True:
+            # 1. A 429 is not counted: the bucket is paused for as long as the API asks.
             if isinstance(error, RateLimited):
                 if (error.retry_after or 0) >= self.total:
                     return
-                error = yield 0.0  # the bucket is paused for as long as the API asks
+                error = yield 0.0
                 continue
+            # 2. A refusal that clears by itself is bounded by its own time, not by `attempts`.
             if isinstance(error, Refused) and error.clears_within:
-                pause = min(LONGEST_PAUSE, 1.5**refusals) * random.uniform(1, 1.5)  # noqa: S311 - spreads clients
+                pause = min(LONGEST_RETRY_PAUSE, 1.5**refusals) * random.uniform(1, 1.5)  # noqa: S311 - spreads clients
                 refusals, outlasted = refusals + 1, outlasted + pause
                 if outlasted > error.clears_within:
                     return
                 error = yield pause
                 continue
+            # 3. All else backs off exponentially, with full jitter.
             failures += 1
             if failures >= self.attempts:
                 return
@@ -70,13 +73,15 @@ class RetryPolicy:
 
 
 def deserves_another_try(error: Exception, repeat: Repeat) -> bool:
-    """Tell whether sending the same request again is safe and may help."""
+    """Whether sending the same request again is safe and may help."""
+    # Safe for every operation: nothing was done, and the same request may succeed later.
     if isinstance(error, RateLimited):
         return True
     if isinstance(error, Refused) and error.clears_within:
-        return True  # refused as it was, it has done nothing
+        return True
     if isinstance(error, ConnectFailed):
         return error.is_temporary
+    # From here on the work may have been done, so only what does no harm when done twice is repeated.
     if repeat is Repeat.UNSENT:
         return False
     if isinstance(error, ServerFault):
@@ -84,19 +89,20 @@ def deserves_another_try(error: Exception, repeat: Repeat) -> bool:
     return isinstance(error, Unanswered | TimedOut)
 
 
-def _unnoticed(_call: Call, _failure: CallFailed, _pause: float) -> None:
-    """Do nothing."""
+OnPause = Callable[[Call, CallFailed, float], None]
+"""Called with a call, its failure and the seconds until its next attempt."""
 
 
-def retrying(
+def retrier(
     policy: RetryPolicy,
     deserves: Callable[[Exception], bool],
     attempt: Callable[[Call], Awaitable[Result]],
-    on_pause: Callable[[Call, CallFailed, float], None] = _unnoticed,
-) -> Callable[[Call], Awaitable[Result]]:
-    """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows.
+    on_pause: OnPause[Call] | None = None,
+) -> Callable[[Call, list[CallFailed]], Awaitable[Result]]:
+    """Return what retries a call whose first attempt has failed, after each failure that `deserves` it.
 
-    `on_pause` is called with the call, its failure and the seconds until the next attempt.
+    It is called with the call and a list of that one failure, which it empties: while another name held the failure,
+    its traceback would stay alive.
     """
 
     # backoff's own jitter would undercut the API's Retry-After, and its max_time reads the wall clock and cuts the
@@ -105,21 +111,35 @@ def retrying(
         policy.waits,
         CallFailed,
         giveup=lambda error: not deserves(error),
-        on_backoff=lambda details: on_pause(details["args"][0], details["exception"], details["wait"]),
+        on_backoff=lambda details: (
+            on_pause(details["args"][0], details["exception"], details["wait"]) if on_pause else None
+        ),
         jitter=None,
         logger=None,
     )
-    async def again(call: Call, known: list[CallFailed]) -> Result:
-        if known:
-            raise known.pop()  # what the first attempt ended in is the first failure here
+    async def retry(call: Call, failures: list[CallFailed]) -> Result:
+        if failures:
+            raise failures.pop()  # what the first attempt ended in is the first failure here
         return await attempt(call)
+
+    return retry
+
+
+def retrying(
+    policy: RetryPolicy,
+    deserves: Callable[[Exception], bool],
+    attempt: Callable[[Call], Awaitable[Result]],
+    on_pause: OnPause[Call] | None = None,
+) -> Callable[[Call], Awaitable[Result]]:
+    """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows."""
+    retry = retrier(policy, deserves, attempt, on_pause)
 
     async def persistently(call: Call) -> Result:
         try:
             return await attempt(call)
         except CallFailed as failure:
-            known = [failure]
+            failures = [failure]
         # Most calls never get here, and are spared the cost of a retrier.
-        return await again(call, known)
+        return await retry(call, failures)
 
     return persistently

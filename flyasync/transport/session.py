@@ -1,13 +1,12 @@
-"""One Request out, one Reply in; what aiohttp raises becomes our own errors here."""
+"""Exchanges a request for a reply, once, by aiohttp; what aiohttp raises becomes our own errors here."""
 
 import asyncio
 import errno
 import re
 import sys
-from functools import lru_cache
+from contextlib import nullcontext, suppress
 from http import HTTPStatus
 from importlib.metadata import version
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -17,7 +16,7 @@ from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
 from flyasync.text import LONGEST_ERROR
-from flyasync.transport.credentials import SOCKET, Token
+from flyasync.transport.credentials import SOCKET, Token, ip_of
 from flyasync.transport.request import Reply, Request
 from flyasync.transport.validators import more_than, whole
 
@@ -32,6 +31,9 @@ MAX_ANSWER = 1 << 30
 RESERVED_FILES = 128
 """File descriptors left to the rest of the program when long polls are bounded by what the system allows."""
 
+_CHECK_PROXY = "Check the proxy in https_proxy"
+_UNCUT = nullcontext()
+
 
 @frozen(kw_only=True)
 class Timeouts:
@@ -41,9 +43,9 @@ class Timeouts:
     both together bound all of it. A long poll gets as long as it asked the API for, and `poll_grace` on top. All in
     seconds.
 
-    Calls and long polls have room of their own, `calls` and `polls` at once, so that any number of waits leaves the
-    other calls undisturbed: with one pool of 100, a short call behind 1,000 waits was seen to take 19 s. A place is
-    taken before any timeout starts. `polls` is lowered to what the system's limit on open files allows.
+    Calls and long polls have slots of their own, `calls` and `polls` at once, so that any number of waits leaves the
+    other calls undisturbed: with one pool of 100, a short call behind 1,000 waits was seen to take 19 s. A slot is
+    acquired before any timeout starts. `polls` is lowered to what the system's limit on open files allows.
     """
 
     connect: float = field(default=10.0, validator=more_than(0))
@@ -72,83 +74,85 @@ class Session:
         self._authorized = {"Authorization": token.authorization} if token else {}
         self._max_answer = max_answer
         self._timeouts = timeouts
+        self._call_timeout = _timeout(timeouts.connect, timeouts.reply)
         self._calls = asyncio.Semaphore(timeouts.calls)
-        self.polls = _affordable(timeouts.polls)
+        self.polls = timeouts.polls
         """How many long polls may be under way."""
+        if sys.platform != "win32" and (files := getrlimit(RLIMIT_NOFILE)[0]) > 0:
+            # Waits never take the last file, or no other call could connect.
+            self.polls = max(1, min(timeouts.polls, files - RESERVED_FILES))
         self._polls = asyncio.Semaphore(self.polls)
         self._client: aiohttp.ClientSession | None = None
         self._is_closed = False
-        self._cuts: set[asyncio.Timeout] = set()
-        self._under_way = 0
-        self._done = asyncio.Event()
+        self._cuts: set[asyncio.Timeout] = set()  # one for each long poll under way
+        self._under_way = 0  # ordinary calls
+        self._no_call = asyncio.Event()  # set whenever the last ordinary call ends
 
-    def place(self, request: Request) -> asyncio.Semaphore:
-        """Give the places of which `request` has to hold one during its exchange."""
+    def __repr__(self) -> str:
+        state = ", closed" if self._is_closed else ""
+        return f"<Session {self._base_url}{state}: {self._under_way} calls and {len(self._cuts)} polls under way>"
+
+    def slots(self, request: Request) -> asyncio.Semaphore:
+        """Return the slots of which `request` has to hold one during its exchange."""
         return self._calls if request.poll is None else self._polls
 
     def longest(self, request: Request) -> float:
-        """Give the seconds after which an exchange is over, one way or the other."""
-        return (self._patience(request).total or 0.0) + 1.0  # aiohttp rounds up to whole seconds
+        """Return the seconds after which an exchange is over, one way or the other."""
+        return (self._timeout(request).total or 0.0) + 1.0  # aiohttp rounds up to whole seconds
 
-    def _patience(self, request: Request) -> aiohttp.ClientTimeout:
-        silence = self._timeouts.reply if request.poll is None else request.poll + self._timeouts.poll_grace
-        return _client_timeout(self._timeouts.connect, silence)
+    def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
+        if request.poll is None:
+            return self._call_timeout
+        return _timeout(self._timeouts.connect, request.poll + self._timeouts.poll_grace)
 
     async def exchange(self, request: Request) -> Reply:
-        """Send `request` exactly once and give the reply, whatever its status.
+        """Send `request` exactly once and return the reply, whatever its status.
 
         Raises ConnectFailed, ConnectionLost, NoReplyInTime or ClientClosed. Cancellation closes the connection; the
         work may have been done.
         """
         if self._is_closed:
             raise ClientClosed(f"{request.operation} {request.subject}: the client is closed")
+        # Closing waits for an ordinary call, and cuts a long poll.
+        cut = None if request.poll is None else asyncio.timeout(None)
+        if cut is None:
+            self._under_way += 1
         try:
-            return await (self._call(request) if request.poll is None else self._poll(request))
+            async with cut or _UNCUT:
+                if cut:
+                    self._cuts.add(cut)
+                # What is sent is in no local: a traceback with locals would show it.
+                query = f"?{urlencode(request.query, errors='replace')}" if request.query else ""
+                typed = {} if request.content is None else _JSON
+                async with (self._client or self._open()).request(
+                    request.method,
+                    URL(f"{self._root}{request.path}{query}", encoded=True),
+                    data=request.content,
+                    headers={**self._authorized, **typed, **request.headers},
+                    # Else aiohttp gives a POST without a body the type application/octet-stream.
+                    skip_auto_headers=None if typed or request.method == "GET" else ("Content-Type",),
+                    timeout=self._timeout(request),
+                    allow_redirects=False,
+                ) as response:
+                    body = await self._body(request, response)
+                    return Reply(status=response.status, headers=response.headers, body=body)
         except aiohttp.InvalidURL:
             pass  # it shows the URL, and so a password
         except _FOREIGN as error:
-            raise self._own(request, error) from error
+            raise self._translated(request, error) from error
+        finally:
+            if cut:
+                self._cuts.discard(cut)
+            else:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._no_call.set()
         advice = "Write it as http://host:port in https_proxy"
         text = "the proxy in the environment is not an http URL"
         raise ConnectFailed(request.operation, request.subject, text, advice=advice, is_temporary=False)
 
-    async def _call(self, request: Request) -> Reply:
-        """Send an ordinary call, for which closing waits."""
-        self._under_way += 1
-        try:
-            return await self._send(request)
-        finally:
-            self._under_way -= 1
-            if self._is_closed and not self._under_way:
-                self._done.set()
-
-    async def _poll(self, request: Request) -> Reply:
-        """Send a long poll, which closing cuts."""
-        async with asyncio.timeout(None) as cut:
-            self._cuts.add(cut)
-            try:
-                return await self._send(request)
-            finally:
-                self._cuts.discard(cut)
-
-    async def _send(self, request: Request) -> Reply:
-        # What is sent is in no local: a traceback with locals would show it.
-        typed = {} if request.content is None else _JSON
-        # Else aiohttp gives a POST without a body the type application/octet-stream.
-        skipped = None if typed or request.method == "GET" else ("Content-Type",)
-        async with self._open().request(
-            request.method,
-            self._url(request),
-            data=request.content,
-            headers={**self._authorized, **typed, **request.headers},
-            skip_auto_headers=skipped,
-            timeout=self._patience(request),
-            allow_redirects=False,
-        ) as response:
-            return Reply(status=response.status, headers=response.headers, body=await self._body(request, response))
-
     async def _body(self, request: Request, response: aiohttp.ClientResponse) -> bytes:
-        """Read an answer, of one that is an error no more than its text can hold; raise Unreadable for one too long."""
+        """Read an answer; of an error no more than its text can hold. Raise Unreadable for one that is too long."""
         is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
         left = LONGEST_ERROR if is_error else self._max_answer
         chunks = []
@@ -172,52 +176,68 @@ class Session:
             if not cut.expired():
                 cut.reschedule(0)
         try:
-            async with asyncio.timeout(grace):
-                if self._under_way:
-                    await self._done.wait()
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    if self._under_way:
+                        self._no_call.clear()
+                        await self._no_call.wait()
         finally:
             if self._client:
                 await self._client.close()
 
     def _open(self) -> aiohttp.ClientSession:
-        if self._client is None:
-            url = urlsplit(self._root)
-            self._client = aiohttp.ClientSession(
-                connector=_connector(self._base_url),
-                cookie_jar=aiohttp.CookieJar(unsafe=_is_address(url.hostname or "")),
-                headers={"User-Agent": AGENT},
-                middlewares=(_send_once,),
-                # Not trust_env: it would also let a password of ~/.netrc claim the token's place, at a thread per call.
-                proxy=_proxy(url),
-            )
+        url = urlsplit(self._root)
+        connector: aiohttp.BaseConnector
+        if self._base_url.startswith(SOCKET):
+            # The proxy behind a machine's socket was not made for connections that stay.
+            connector = aiohttp.UnixConnector(self._base_url.removeprefix(SOCKET), limit=0, force_close=True)
+        else:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15)
+        self._client = aiohttp.ClientSession(
+            connector=connector,
+            # aiohttp keeps the cookies of an IP address, such as that of an emulator, only when asked to.
+            cookie_jar=aiohttp.CookieJar(unsafe=ip_of(url.hostname or "") is not None),
+            headers={"User-Agent": AGENT},
+            middlewares=(_send_once,),
+            # Not trust_env: it would also let a password of ~/.netrc take the token's place, at a thread per call.
+            proxy=_proxy(url),
+        )
         return self._client
 
-    def _url(self, request: Request) -> URL:
-        query = f"?{urlencode(request.query, errors='replace')}" if request.query else ""
-        return URL(f"{self._root}{request.path}{query}", encoded=True)
-
-    def _own(self, request: Request, error: Exception) -> FlyError:
-        """Give the one of our errors that says what may have happened."""
+    def _translated(self, request: Request, error: Exception) -> FlyError:
+        """Return the one of our errors that says what may have happened."""
         operation, subject = request.operation, request.subject
+        # 1. The connection was not made, so nothing happened. Trying again helps unless this machine is in the way.
         if isinstance(error, aiohttp.ClientConnectorError):
-            return _connect_failed(operation, subject, error)
+            advice = _CHECK_PROXY if isinstance(error, aiohttp.ClientProxyConnectionError) else None
+            is_temporary = True
+            if error.os_error.errno in {errno.EMFILE, errno.ENFILE}:
+                advice = "This process may open no more files: raise `ulimit -n`, or wait on fewer machines at once"
+                is_temporary = False
+            elif isinstance(error, aiohttp.ClientSSLError):
+                advice = (
+                    "The host could not prove who it is: check the base URL and the proxy, and whether this machine "
+                    "knows who signed its certificate (SSL_CERT_FILE)"
+                )
+                is_temporary = False
+            return ConnectFailed(operation, subject, str(error), advice=advice, is_temporary=is_temporary)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             text = f"no connection to {self._base_url} within {self._timeouts.connect:g} s"
             return ConnectFailed(operation, subject, text)
         if isinstance(error, _NeverMade):
             return ConnectFailed(operation, subject, str(error), advice=_CHECK_PROXY, is_temporary=error.is_temporary)
+        # 2. This client was closed: that cuts a long poll, and breaks the connection of a call that outlasts the grace.
         is_late = isinstance(error, TimeoutError)
         if self._is_closed and (request.poll is not None or not is_late):
-            return _closed_during(request)
+            text = f"{operation} {subject}: the client was closed during the call"
+            return ClientClosed(text, may_have_happened=request.changes)
+        # 3. The request was sent, and no whole reply came.
         if is_late:
             return NoReplyInTime(operation, subject, f"no reply from {self._base_url} in time")
         return ConnectionLost(operation, subject, f"the connection broke: {str(error) or type(error).__name__}")
 
 
-@lru_cache
-def _client_timeout(connect: float, silence: float) -> aiohttp.ClientTimeout:
+def _timeout(connect: float, silence: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=connect + silence, connect=connect, sock_read=silence)
 
 
@@ -231,9 +251,6 @@ class _NeverMade(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"the proxy answered {status} {reason}")
         self.is_temporary = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-_CHECK_PROXY = "Check the proxy in https_proxy"
 
 
 _FOREIGN = (aiohttp.ClientError, TimeoutError, _NeverMade, _BrokenOff)
@@ -254,59 +271,16 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         failure: Exception = _NeverMade(error.status, error.message)
     except aiohttp.ClientResponseError as error:
         failure = _BrokenOff(error.message)
-    # Raised out here, so that nothing leads back to errors whose repr shows the request's headers, and so the token.
+    # Raised outside the handlers, so that nothing leads back to errors whose repr shows the request's headers, and so
+    # the token.
     raise failure
 
 
-def _closed_during(request: Request) -> ClientClosed:
-    text = f"{request.operation} {request.subject}: the client was closed during the call"
-    return ClientClosed(text, may_have_happened=request.changes)
-
-
-def _connect_failed(operation: str, identifier: str, error: aiohttp.ClientConnectorError) -> ConnectFailed:
-    advice = None
-    if error.os_error.errno in {errno.EMFILE, errno.ENFILE}:
-        advice = "This process may open no more files: raise `ulimit -n`, or wait on fewer machines at once"
-    elif isinstance(error, aiohttp.ClientSSLError):
-        advice = (
-            "The host could not prove who it is: check the base URL and the proxy, and whether this machine knows who "
-            "signed its certificate (SSL_CERT_FILE)"
-        )
-    is_temporary = advice is None
-    if is_temporary and isinstance(error, aiohttp.ClientProxyConnectionError):
-        advice = _CHECK_PROXY
-    return ConnectFailed(operation, identifier, str(error), advice=advice, is_temporary=is_temporary)
-
-
-def _affordable(polls: int) -> int:
-    """Lower `polls` to what the limit on open files leaves, so that waits never take the last file."""
-    if sys.platform == "win32":
-        return polls
-    soft, _ = getrlimit(RLIMIT_NOFILE)
-    return max(1, min(polls, soft - RESERVED_FILES)) if soft > 0 else polls
-
-
-def _connector(base_url: str) -> aiohttp.BaseConnector:
-    if base_url.startswith(SOCKET):
-        # The proxy behind a machine's socket was not made for connections that stay.
-        return aiohttp.UnixConnector(base_url.removeprefix(SOCKET), limit=0, force_close=True)
-    return aiohttp.TCPConnector(limit=0, keepalive_timeout=15)
-
-
 def _proxy(url: SplitResult) -> str | None:
-    """Give the environment's proxy; one may carry TLS, but must not see a token that travels in the clear."""
+    """Return the environment's proxy; one may carry TLS, but must not see a token that travels in the clear."""
     if url.scheme != "https" or proxy_bypass(url.hostname or ""):
         return None
     proxy = getproxies().get("https")
     if proxy and not _PROXY.match(proxy):
         raise aiohttp.InvalidURL(proxy)
     return proxy
-
-
-def _is_address(host: str) -> bool:
-    """Tell an IP address from a name; aiohttp keeps the cookies of addresses only when told to."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

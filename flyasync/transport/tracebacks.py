@@ -1,4 +1,4 @@
-"""What a traceback may lead through: our own frames and those of the caller."""
+"""Keeps in a traceback only our own frames and those of the caller."""
 
 from pathlib import PurePath
 from types import TracebackType
@@ -8,7 +8,7 @@ _OURS: Final = str(PurePath(__file__).parent.parent)
 
 
 def trim(error: BaseException) -> None:
-    """Take the frames of other packages from the traceback of an error, and from those of all that led to it.
+    """Remove the frames of other packages from the traceback of an error, and from those of all that led to it.
 
     Their locals hold what was sent as it goes over the wire, the token and secrets included; and what shows locals,
     such as `rich`, `pytest -l` and many error trackers, would show it.
@@ -17,19 +17,18 @@ def trim(error: BaseException) -> None:
     done: set[int] = set()
     while left:
         link = left.pop()
-        if link is not None and id(link) not in done:
-            done.add(id(link))
-            link.__traceback__ = _own(link.__traceback__)
-            left += [link.__cause__, link.__context__]
-
-
-def _own(traceback: TracebackType | None) -> TracebackType | None:
-    frames: list[TracebackType] = []
-    while traceback:
-        if traceback.tb_frame.f_code.co_filename.startswith(_OURS):
-            frames.append(traceback)
-        traceback = traceback.tb_next
-    kept: TracebackType | None = None
-    for each in reversed(frames):
-        kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return kept
+        if link is None or id(link) in done:
+            continue
+        done.add(id(link))
+        frames: list[TracebackType] = []
+        traceback = link.__traceback__
+        while traceback:
+            if traceback.tb_frame.f_code.co_filename.startswith(_OURS):
+                frames.append(traceback)
+            traceback = traceback.tb_next
+        # The links of a traceback are read-only where others see them too, so ours is built anew from its end.
+        kept: TracebackType | None = None
+        for each in reversed(frames):
+            kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
+        link.__traceback__ = kept
+        left += [link.__cause__, link.__context__]

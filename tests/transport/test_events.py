@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flyasync.transport.events import Attempt, ClientEvent, Outlasting, Paused, log_event, tell
+from flyasync.transport.events import Attempt, ClientEvent, Outlasting, Paused, log_event, notify
 
 
 def an_attempt(error: str | None = None, status: int | None = 200) -> Attempt:
@@ -92,7 +92,7 @@ def test_an_onlooker_that_fails_is_logged_and_changes_nothing(caplog: pytest.Log
     def broken(event: ClientEvent) -> None:
         raise RuntimeError(str(event))
 
-    tell(broken, an_attempt())
+    notify(broken, an_attempt())
     assert "on_event failed for Attempt" in caplog.text
 
 

@@ -32,7 +32,7 @@ from flyasync.errors import (
     WrongState,
 )
 from flyasync.transport.request import Reply
-from flyasync.transport.response import judge, retry_after
+from flyasync.transport.response import read_reply, retry_after
 from tests.transport.scripted import a_reply, a_request
 
 UNIQUE = 'already_exists: unique machine name violation, machine ID 148e already exists with name "x"'
@@ -47,7 +47,7 @@ HOLDER = {"holder": "me@example.com", "expires_at": "2026-01-01T00:00:00Z"}
 
 def refused(status: int, body: Any = None, **headers: str) -> Refused:
     with pytest.raises(Refused) as caught:
-        judge(a_request(), a_reply(status, body, **headers))
+        read_reply(a_request(), a_reply(status, body, **headers))
     return caught.value
 
 
@@ -238,19 +238,19 @@ def test_each_want_of_room_has_its_own_advice(status: int, text: str, advice: st
     ],
 )
 def test_a_success_gives_its_json(status: int, body: bytes, value: Any) -> None:
-    assert judge(a_request(), a_reply(status, body)) == value
+    assert read_reply(a_request(), a_reply(status, body)) == value
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{", b"\xff"])
 def test_a_success_that_is_not_json_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable, match=r"machines.start m1: .* HTTP 200 .* not JSON \(request 01K-yyz\)") as caught:
-        judge(a_request(), a_reply(200, body, fly_request_id="01K-yyz"))
+        read_reply(a_request(), a_reply(200, body, fly_request_id="01K-yyz"))
     assert caught.value.may_have_happened
 
 
 def test_a_success_that_is_nested_too_deeply_is_unreadable_and_keeps_nothing_of_it() -> None:
     with pytest.raises(Unreadable, match=r"HTTP 200 with JSON that is nested too deeply \(request 01K-yyz\)") as caught:
-        judge(a_request(), a_reply(200, b"[" * 100_000, fly_request_id="01K-yyz"))
+        read_reply(a_request(), a_reply(200, b"[" * 100_000, fly_request_id="01K-yyz"))
     assert caught.value.__context__ is None
 
 
@@ -315,7 +315,7 @@ ANY_JSON = st.recursive(
 @given(status=st.integers(300, 599), body=st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
 def test_every_reply_that_is_no_success_is_refused(status: int, body: bytes) -> None:
     with pytest.raises(Refused) as caught:
-        judge(a_request(), Reply(status=status, headers={}, body=body))
+        read_reply(a_request(), Reply(status=status, headers={}, body=body))
     assert caught.value.status == status
     assert str(caught.value)
 
@@ -325,9 +325,9 @@ def test_every_reply_that_is_no_success_is_refused(status: int, body: bytes) -> 
 )
 def test_an_answer_that_is_text_stays_text(body: bytes, text: str) -> None:
     request = evolve(a_request(), reads="text")
-    assert judge(request, Reply(status=200, headers={}, body=body)) == text
+    assert read_reply(request, Reply(status=200, headers={}, body=body)) == text
 
 
 def test_a_refusal_is_json_whatever_the_answer_would_be() -> None:
     with pytest.raises(NotFound, match="not here"):
-        judge(evolve(a_request(), reads="text"), a_reply(404, {"error": "not here"}))
+        read_reply(evolve(a_request(), reads="text"), a_reply(404, {"error": "not here"}))

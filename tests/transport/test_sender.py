@@ -396,7 +396,7 @@ async def test_a_call_that_waits_for_a_slot_is_ended_by_a_pause_too() -> None:
 
 async def test_a_call_that_a_pause_has_ended_does_not_leave_with_a_slot_that_comes_at_that_moment() -> None:
     office = Office(OK, exchange=Few, total=10)
-    slots = office.exchange.place(a_request())
+    slots = office.exchange.slots(a_request())
     await slots.acquire()
     await slots.acquire()
     task = office.send()

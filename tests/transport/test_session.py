@@ -65,7 +65,7 @@ async def talking(answer: Answer, **timeouts: float) -> AsyncIterator[tuple[RawS
 
 async def placed(session: Session, request: Request) -> Reply:
     """Exchange as the sender does: with a place held."""
-    async with session.place(request):
+    async with session.slots(request):
         return await session.exchange(request)
 
 

@@ -1,10 +1,9 @@
-"""One bucket for each action and identifier, and what grants its turns."""
+"""One bucket for each action and identifier: who may send next, and when."""
 
 import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from itertools import chain
 from typing import Protocol
 
 from aiolimiter import AsyncLimiter
@@ -12,46 +11,36 @@ from aiolimiter import AsyncLimiter
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.request import Request
 
-Hold = Callable[[float], None]
-"""Called when the bucket of a waiting caller is paused, with the loop's time until which nothing gets through.
+OnPause = Callable[[float], None]
+"""Called while a caller waits for a permit and its bucket is paused, with the loop's time at which the pause ends.
 
-How long that may be is for the caller to decide: the bucket lets it wait, or leave.
+The caller decides whether it keeps waiting: the bucket lets it do either.
 """
 
 
-def keep_waiting(_until: float) -> None:
-    """Wait, however long the pause is."""
+def ignore_pause(_until: float) -> None:
+    """Keep waiting, however long the pause is."""
 
 
-class Slot(Protocol):
-    """What a caller needs beside its turn: room in a pool."""
-
-    async def acquire(self) -> object:
-        """Wait for it."""
-
-    def release(self) -> None:
-        """Leave it to another caller."""
-
-
-class Pace(Protocol):
-    """What grants the turns of one bucket, at its rate; one caller at a time asks it."""
+class Limiter(Protocol):
+    """Grants the permits of one bucket at its rate, to one caller at a time."""
 
     paused_until: float
-    """The loop's time until which nothing gets through."""
+    """The loop's time until which no permit is granted."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether forgetting it would change nothing."""
+        """Whether a new limiter in its place would behave the same."""
 
-    async def acquire(self, on_pause: Callable[[], None], /) -> None:
-        """Wait until one more request may leave; `on_pause` is called when another client's pause becomes known."""
+    async def acquire(self, on_remote_pause: Callable[[], None], /) -> None:
+        """Wait until one more request may be sent; `on_remote_pause` is called when another client's is noticed."""
 
     def pause(self, seconds: float) -> None:
-        """Let nothing through for `seconds`, and from then on without a burst."""
+        """Grant nothing for `seconds`, and no burst right after that."""
 
 
-class LocalPace:
-    """A pace that one client keeps for itself; aiolimiter keeps the time."""
+class LocalLimiter:
+    """The limiter of one client on its own; aiolimiter keeps the time."""
 
     __slots__ = ("_limiter", "_rate", "paused_until")
 
@@ -62,228 +51,260 @@ class LocalPace:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is full again, with every pause behind it."""
-        resting = _now() > self.paused_until + self._rate.refill
-        return resting and self._limiter.has_capacity(self._rate.usable)
+        """Whether it is full again and no pause affects it any more."""
+        is_rested = _now() > self.paused_until + self._rate.refill
+        return is_rested and self._limiter.has_capacity(self._rate.usable)
 
-    async def acquire(self, _on_pause: Callable[[], None], /) -> None:
-        """Wait until one more request may leave; cancelled, it has cost nothing."""
+    async def acquire(self, _on_remote_pause: Callable[[], None], /) -> None:
+        """Wait until one more request may be sent; a cancelled wait uses up no permit."""
         await self._limiter.acquire()
         while self.paused_until:
-            await self._sit_out()
-
-    async def _sit_out(self) -> None:
-        left = self.paused_until - _now()
-        if left > 0:
-            await asyncio.sleep(left)
-            return
-        self.paused_until = 0.0
-        # From here on without a burst: the API has just said that it is being asked too often.
-        self._limiter = AsyncLimiter(self._rate.usable, self._rate.refill)
-        await self._limiter.acquire(self._rate.usable)
+            # The pause may be extended while this sleeps, so what is left is computed each time.
+            if (left := self.paused_until - _now()) > 0:
+                await asyncio.sleep(left)
+                continue
+            # From here on without a burst: the API has just answered that it is asked too often.
+            self.paused_until = 0.0
+            self._limiter = AsyncLimiter(self._rate.usable, self._rate.refill)
+            await self._limiter.acquire(self._rate.usable)
 
     def pause(self, seconds: float) -> None:
-        """Let nothing through for `seconds`; of several pauses the one that ends last counts."""
+        """Grant nothing for `seconds`; of several pauses the one that ends last counts."""
         self.paused_until = max(self.paused_until, _now() + seconds)
 
 
-class _Line:
-    """Those who wait for the front of a bucket, in order; but first those who come again after a failure."""
+class _Queue:
+    """The callers that wait for the front of a bucket: first those that retry, each group in order of arrival."""
 
-    __slots__ = ("_again", "_new")
+    __slots__ = ("_first", "_retries")
 
     def __init__(self) -> None:
-        self._again: OrderedDict[asyncio.Future[None], Hold] = OrderedDict()
-        self._new: OrderedDict[asyncio.Future[None], Hold] = OrderedDict()
+        self._retries: OrderedDict[asyncio.Future[None], OnPause] = OrderedDict()
+        self._first: OrderedDict[asyncio.Future[None], OnPause] = OrderedDict()
 
-    def join(self, hold: Hold, *, again: bool) -> asyncio.Future[None]:
+    def __len__(self) -> int:
+        return len(self._retries) + len(self._first)
+
+    def join(self, on_pause: OnPause, *, again: bool) -> asyncio.Future[None]:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._again if again else self._new)[waiter] = hold
+        (self._retries if again else self._first)[waiter] = on_pause
         return waiter
 
-    def hold(self, until: float) -> None:
-        """Notify everyone in line of a pause."""
-        for hold in chain(self._again.values(), self._new.values()):
-            hold(until)
-
     def leave(self, waiter: asyncio.Future[None]) -> None:
-        self._again.pop(waiter, None)
-        self._new.pop(waiter, None)
+        self._retries.pop(waiter, None)
+        self._first.pop(waiter, None)
 
-    def call_next(self) -> Hold | None:
-        """Call the first one that has not been cancelled; return its `hold`, or None when there was none."""
-        while line := self._again or self._new:
-            waiter, hold = line.popitem(last=False)
+    def wake_next(self) -> OnPause | None:
+        """Wake the first waiter that is not cancelled; return its `on_pause`, or None when there is no such waiter."""
+        while group := self._retries or self._first:
+            waiter, on_pause = group.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(None)
-                return hold
+                return on_pause
         return None
+
+    def notify(self, until: float) -> None:
+        for on_pause in (*self._retries.values(), *self._first.values()):
+            on_pause(until)
 
 
 class Bucket:
-    """Turns at one rate, first come first served, which a 429 can pause.
+    """Permits at one rate, first come first served, which a 429 can pause.
 
-    Its pace alone would let late arrivals overtake, so exactly one caller stands before it, and hands the front on to
-    the next in line. A waiter that is cancelled costs nobody a turn.
+    Late arrivals could overtake in the limiter alone. So exactly one caller stands in front of it, and passes the front
+    on to the next in the queue. A waiter that is cancelled costs no other caller a permit. `key` is the operation and
+    the identifier, for the repr.
     """
 
-    __slots__ = ("_front", "_line", "_loop", "_pace", "_rate")
+    __slots__ = ("_front", "_key", "_limiter", "_loop", "_queue", "_rate")
 
-    def __init__(self, rate: Rate, pace: Pace | None = None) -> None:
+    def __init__(self, rate: Rate, limiter: Limiter | None = None, key: tuple[str, str | None] | None = None) -> None:
         self._rate = rate
-        self._loop = asyncio.get_running_loop()  # each turn reads its clock
-        self._pace = pace or LocalPace(rate)
-        self._front: Hold | None = None  # of the one that stands there
-        self._line: _Line | None = None  # most buckets never have one, and there may be 100,000 of them
+        self._key = key
+        self._loop = asyncio.get_running_loop()  # each permit reads its clock
+        self._limiter = limiter or LocalLimiter(rate)
+        self._front: OnPause | None = None  # of the caller that stands there
+        self._queue: _Queue | None = None  # most buckets never have one, and there may be 100,000 of them
+
+    def __repr__(self) -> str:
+        name = " ".join(filter(None, ("Bucket", *(self._key or ()))))
+        waiting = (self._front is not None) + len(self._queue or ())
+        left = self._limiter.paused_until - self._loop.time()
+        return f"<{name}: {waiting} waiting{f', paused {left:.1f} s' if left > 0 else ''}>"
 
     @property
     def is_idle(self) -> bool:
-        """Whether forgetting this bucket would change nothing."""
-        return self._front is None and self._pace.is_idle
+        """Whether a new bucket in its place would behave the same."""
+        return self._front is None and self._limiter.is_idle
 
-    async def turn(self, *, again: bool = False, slot: Slot | None = None, hold: Hold = keep_waiting) -> None:
-        """Wait for a turn, then for a slot to use it; `again` keeps the front that a failed attempt already had.
+    async def acquire(
+        self, *, again: bool = False, slot: asyncio.Semaphore | None = None, on_pause: OnPause = ignore_pause
+    ) -> None:
+        """Wait for a permit, and then for a `slot` to use it; after an error or cancellation neither is held.
 
-        The next in line moves up only when both are there: turns granted before would pile up behind a full pool, and
-        leave together as a burst that the API does not allow. `hold` is called at once when the bucket is paused, and
-        whenever it is while this caller waits for its turn.
+        A caller that comes `again` after a failed attempt goes before those that have not had one. `on_pause` is called
+        at once when the bucket is paused, and whenever it is paused while this caller waits for its permit.
         """
-        if (until := self._pace.paused_until) and until > self._loop.time():
-            hold(until)
-        if self._front is not None:
-            await self._reach_the_front(hold, again=again)
-        self._front = hold
-        try:
-            await self._pace.acquire(self._hold)
-            if slot is not None:
-                await self._take(slot)
-        finally:
-            self._hand_on()
+        if (until := self._limiter.paused_until) and until > self._loop.time():
+            on_pause(until)
 
-    async def _take(self, slot: Slot) -> None:
-        """Take a slot for the turn that was just granted; a slot that comes late needs another turn."""
+        # One caller stands in front of the limiter. It passes the front on when it has its permit, or gives up.
+        if self._front is not None:
+            queue = self._queue = self._queue or _Queue()
+            waiter = queue.join(on_pause, again=again)
+            try:
+                await waiter
+            except BaseException:
+                # 1. Cancelled while it waits: it leaves the queue, and the others do not notice.
+                # 2. Cancelled after it was woken but before it ran: the front is its own, so it passes it on.
+                # 3. Closed as a coroutine that nothing awaits any more: as 1, or as 2 when it was woken.
+                if waiter.done() and not waiter.cancelled():
+                    self._pass_on()
+                queue.leave(waiter)
+                raise
+        self._front = on_pause
+
+        # The next in the queue moves up only when this caller has its slot too: permits granted before would pile up
+        # behind a full pool, and leave together as a burst that the API does not allow.
+        try:
+            await self._limiter.acquire(self._notify)
+            if slot is not None:
+                await self._hold(slot)
+        finally:
+            self._pass_on()
+
+    async def _hold(self, slot: asyncio.Semaphore) -> None:
+        """Acquire a slot for the permit just granted, which is good for the rate's `patience` and then expires."""
         while True:
             granted = self._loop.time()
             await slot.acquire()
+            # 1. The slot came in time: the permit is good.
             if self._loop.time() - granted < self._rate.patience:
                 return
-            if self._pace.paused_until <= self._loop.time():
-                await self._pace.acquire(self._hold)
-                return
-            slot.release()  # others can use it during the pause
-            await self._pace.acquire(self._hold)
+            # 2. Too late, and the bucket is paused by now: others can use the slot during the pause.
+            if self._limiter.paused_until > self._loop.time():
+                slot.release()
+                await self._limiter.acquire(self._notify)
+                continue
+            # 3. Too late: the call needs another permit, and keeps its slot, as a permit comes soon.
+            try:
+                await self._limiter.acquire(self._notify)
+            except BaseException:
+                slot.release()
+                raise
+            return
 
-    async def _reach_the_front(self, hold: Hold, *, again: bool) -> None:
-        line = self._line = self._line or _Line()
-        waiter = line.join(hold, again=again)
-        try:
-            await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled():
-                self._hand_on()  # cancelled in the very moment in which it got there
-            line.leave(waiter)
-            raise
-
-    def _hand_on(self) -> None:
-        """Leave the front to the next in line; it stays taken until somebody finds nobody there."""
-        self._front = self._line.call_next() if self._line is not None else None
+    def _pass_on(self) -> None:
+        """Pass the front on to the next in the queue; it is free only when no caller waits."""
+        self._front = self._queue.wake_next() if self._queue is not None else None
         if self._front is None:
-            self._line = None
+            self._queue = None
 
-    def _hold(self) -> None:
-        """Notify all who wait of a pause."""
-        until = self._pace.paused_until
+    def _notify(self) -> None:
+        """Notify each caller that waits of a pause."""
+        until = self._limiter.paused_until
         if self._front is not None:
             self._front(until)
-        if self._line is not None:
-            self._line.hold(until)
+        if self._queue is not None:
+            self._queue.notify(until)
 
     def pause(self, seconds: float | None) -> float:
-        """Let nobody through for `seconds`, at least one turn of this rate; without a number, for one to two.
+        """Grant nothing for `seconds`, or for one interval of the rate if that is longer; return the pause in seconds.
 
-        Return the seconds that it is to be.
+        None is for a 429 that names no time, and means one to two intervals.
         """
-        turns = 1.0 if seconds is not None else random.uniform(1, 2)  # noqa: S311 - spreads clients, guards nothing
+        intervals = 1.0 if seconds is not None else random.uniform(1, 2)  # noqa: S311 - spreads clients, guards nothing
         # A pause of no length would let an API that says "Retry-After: 0" be asked again and again without a rest.
-        length = max(seconds or 0.0, turns / self._rate.per_second)
-        self._pace.pause(length)
-        self._hold()
+        length = max(seconds or 0.0, intervals / self._rate.per_second)
+        self._limiter.pause(length)
+        self._notify()
         return length
 
 
-MakePace = Callable[[str, str | None, Rate], Pace]
-"""What makes the pace of an operation on an identifier; on None for all identifiers together."""
+MakeLimiter = Callable[[str, str | None, Rate], Limiter]
+"""Makes the limiter of an operation on an identifier; None stands for all identifiers together."""
 
 
-def alone(_operation: str, _identifier: str | None, rate: Rate) -> Pace:
-    """Make a pace that counts for one client only."""
-    return LocalPace(rate)
+def local_limiter(_operation: str, _identifier: str | None, rate: Rate) -> Limiter:
+    """Make a limiter that counts for one client only."""
+    return LocalLimiter(rate)
 
 
 class Buckets:
-    """All buckets of one client; those at rest are forgotten. `pace` makes what grants the turns of one."""
+    """All buckets of one client; idle ones are dropped. `make_limiter` makes the limiter of each."""
 
     SWEEP = 10.0
-    """Seconds between two looks for buckets at rest."""
+    """Seconds between two searches for idle buckets."""
 
-    def __init__(self, limits: Limits, pace: MakePace = alone) -> None:
+    def __init__(self, limits: Limits, make_limiter: MakeLimiter = local_limiter) -> None:
         self._limits = limits
-        self._pace = pace
+        self._make_limiter = make_limiter
         self._buckets: dict[tuple[str, str | None], Bucket] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    async def turn(
-        self, request: Request, *, again: bool = False, slot: Slot | None = None, hold: Hold = keep_waiting
-    ) -> float:
-        """Wait until `request` may leave: for its turn, then for a `slot`; give the seconds waited.
+    def __repr__(self) -> str:
+        busy = [repr(bucket) for bucket in self._buckets.values() if not bucket.is_idle]
+        shown = ", ".join(busy[:10]) + (f" and {len(busy) - 10} more" if len(busy) > 10 else "")  # noqa: PLR2004
+        return f"<Buckets: {len(self)}, of which in use: {shown or 'none'}>"
 
-        `hold` is called when a pause keeps it.
+    async def acquire(
+        self,
+        request: Request,
+        *,
+        again: bool = False,
+        slot: asyncio.Semaphore | None = None,
+        on_pause: OnPause = ignore_pause,
+    ) -> float:
+        """Wait until `request` may be sent: for its permits, then for a `slot`; return the seconds waited.
+
+        `on_pause` is called when a pause keeps it. After an error or cancellation the slot is not held.
         """
         loop = asyncio.get_running_loop()
         start = loop.time()
+        # Two buckets, such as those of apps.delete: the app's first, as the slot belongs to the last permit.
         if request.operation in self._limits.totals:
-            await self._own(request).turn(again=again, hold=hold)
-        # The last gate is the one beside the slot. A bucket found before a wait may be forgotten by its end.
-        await (self._total(request) or self._own(request)).turn(again=again, slot=slot, hold=hold)
+            await self._own(request).acquire(again=again, on_pause=on_pause)
+        # Each bucket is looked up when it is needed: one found before a wait may be dropped by its end.
+        await (self._total(request) or self._own(request)).acquire(again=again, slot=slot, on_pause=on_pause)
         return loop.time() - start
 
     def pause(self, request: Request, seconds: float | None) -> float:
-        """Hold back, after a 429, every request of this action and identifier, and of its total where it has one.
+        """Pause, after a 429, every request of this action and identifier, and its total where it has one.
 
-        Return for how many seconds.
+        Return the length of the pause in seconds.
         """
         total = self._total(request)
         return max(bucket.pause(seconds) for bucket in (self._own(request), total) if bucket)
 
     def close(self) -> None:
-        """Stop looking for buckets at rest."""
+        """Stop searching for idle buckets."""
         if self._sweep:
             self._sweep.cancel()
             self._sweep = None
 
     def _own(self, request: Request) -> Bucket:
         key = (request.operation, request.identifier)
-        return self._buckets.get(key) or self._begin(key, self._limits.rate(request.operation))
+        return self._buckets.get(key) or self._add(key, self._limits.rate(request.operation))
 
     def _total(self, request: Request) -> Bucket | None:
         if (rate := self._limits.totals.get(request.operation)) is None:
             return None
         key = (request.operation, None)
-        return self._buckets.get(key) or self._begin(key, rate)
+        return self._buckets.get(key) or self._add(key, rate)
 
-    def _begin(self, key: tuple[str, str | None], rate: Rate) -> Bucket:
-        bucket = self._buckets[key] = Bucket(rate, self._pace(*key, rate))
+    def _add(self, key: tuple[str, str | None], rate: Rate) -> Bucket:
+        bucket = self._buckets[key] = Bucket(rate, self._make_limiter(*key, rate), key)
         self._sweep_later()
         return bucket
 
     def _sweep_later(self) -> None:
         if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(self.SWEEP, self._forget_idle)
+            self._sweep = asyncio.get_running_loop().call_later(self.SWEEP, self._drop_idle)
 
-    def _forget_idle(self) -> None:
+    def _drop_idle(self) -> None:
         self._sweep = None
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_idle}
         if self._buckets:

@@ -20,9 +20,9 @@ from zlib import crc32
 from attrs import define
 
 from flyasync.errors import InvalidInput
-from flyasync.transport.ratelimit.gcra import Place, State, charge, pause, take
+from flyasync.transport.ratelimit.gcra import Reservation, State, charge, pause, take
 from flyasync.transport.ratelimit.rates import Rate
-from flyasync.transport.ratelimit.shared import SECOND, Answer, Census
+from flyasync.transport.ratelimit.shared import SECOND, Census, StoreReply
 
 if sys.platform != "win32":
     import fcntl
@@ -54,13 +54,13 @@ class FileStore:
     def _worker(self) -> str:
         return f"{os.getpid()}-{self._id}"  # a client that was made before a fork is another one in each process
 
-    async def take(self, key: str, rate: Rate) -> Answer:
+    async def take(self, key: str, rate: Rate) -> StoreReply:
         """Ask for one request; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, room=rate.room)
             shard.keep(key, bucket)
-        return Answer(wait=wait / SECOND, paused=bucket.paused(room=rate.room) / SECOND)
+        return StoreReply(wait=wait / SECOND, paused=bucket.paused(room=rate.room) / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`; raises OSError when the files cannot be used."""
@@ -165,7 +165,9 @@ class _Shard:
 
 
 def _state(full_at: int, at: int, *line: tuple[str, int]) -> State:
-    return State(full_at=int(full_at), at=int(at), line=tuple(Place(str(worker), int(due)) for worker, due in line))
+    return State(
+        full_at=int(full_at), at=int(at), line=tuple(Reservation(str(worker), int(due)) for worker, due in line)
+    )
 
 
 def _workers(file: int) -> dict[str, int]:

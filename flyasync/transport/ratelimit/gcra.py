@@ -20,7 +20,7 @@ LONGEST: Final = round(LONGEST_PAUSE * 1_000_000)
 
 
 @frozen
-class Place:
+class Reservation:
     """A worker's place in line, and when it was told to come."""
 
     worker: str
@@ -33,7 +33,7 @@ class State:
 
     full_at: int
     at: int
-    line: tuple[Place, ...] = ()
+    line: tuple[Reservation, ...] = ()
 
     @classmethod
     def unseen(cls, now: int, *, born: int, room: int) -> "State":
@@ -76,7 +76,7 @@ def take(state: State, worker: str, now: int, *, interval: int, room: int) -> tu
     others = state.line[:before], state.line[before + 1 :]
     if ready <= state.at:
         return evolve(state, full_at=state.full_at + interval, line=(*others[0], *others[1])), 0
-    return evolve(state, line=(*others[0], Place(worker, ready), *others[1])), ready - state.at
+    return evolve(state, line=(*others[0], Reservation(worker, ready), *others[1])), ready - state.at
 
 
 def pause(state: State, now: int, *, room: int, length: int) -> State:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from flyasync.errors import InvalidInput
 from flyasync.transport.ratelimit.gcra import LATE, LONGEST, SLACK
 from flyasync.transport.ratelimit.rates import Rate, without_password
-from flyasync.transport.ratelimit.shared import AT_ONCE, PATIENCE, SECOND, Answer, Census, StoreFailed
+from flyasync.transport.ratelimit.shared import AT_ONCE, PATIENCE, SECOND, Census, StoreFailed, StoreReply
 
 NAMESPACE: Final = "flyasync"
 TIMEOUT: Final = 2.0
@@ -140,10 +140,10 @@ class RedisStore:
     def _worker(self) -> str:
         return f"{self._id}-{os.getpid()}"  # a client that was made before a fork is another one in each process
 
-    async def take(self, key: str, rate: Rate) -> Answer:
+    async def take(self, key: str, rate: Rate) -> StoreReply:
         """Ask for one request; raises StoreFailed when the server does not answer as it should."""
         wait, paused = await self._run(key, rate, "take")
-        return Answer(wait=wait / SECOND, paused=paused / SECOND)
+        return StoreReply(wait=wait / SECOND, paused=paused / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Let nothing through for `seconds`; raises StoreFailed when the server does not answer as it should."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import define, frozen
 
-from flyasync.transport.events import LimitsBack, LimitsLost, OnClientEvent, tell
+from flyasync.transport.events import LimitsBack, LimitsLost, OnClientEvent, notify
 from flyasync.transport.ratelimit.gcra import share
 from flyasync.transport.ratelimit.rates import Rate
 
@@ -54,7 +54,7 @@ class Census:
 
 
 @frozen(kw_only=True)
-class Answer:
+class StoreReply:
     """What a store says to a client that asks for one request: the seconds to `wait` before asking again, 0 grants it.
 
     For `paused` of them nothing gets through, whoever asks: some client has met a 429.
@@ -74,7 +74,7 @@ class Store(Protocol):
     name: str
     """What it is, for people to read; without any password."""
 
-    async def take(self, key: str, rate: Rate) -> Answer:
+    async def take(self, key: str, rate: Rate) -> StoreReply:
         """Ask for one request."""
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
@@ -124,15 +124,15 @@ class SharedLimits:
         """Whether the store did not answer when it was asked last."""
         return self._lost_at is not None
 
-    def pace(self, key: str, rate: Rate, report: Callable[[float], None] = lambda _: None) -> "SharedPace":
+    def pace(self, key: str, rate: Rate, report: Callable[[float], None] = lambda _: None) -> "SharedLimiter":
         """Make what grants the turns of one bucket; `report` is called with the seconds of another client's pause."""
-        return SharedPace(self, key, rate, report)
+        return SharedLimiter(self, key, rate, report)
 
-    async def take(self, key: str, rate: Rate) -> Answer:
+    async def take(self, key: str, rate: Rate) -> StoreReply:
         """Ask the store for one request; raises StoreFailed when it does not answer, which is told."""
         self._begin_counting()
         if (settling := self._settled_at - _now()) > 0:
-            return Answer(wait=settling)
+            return StoreReply(wait=settling)
         return await self._bounded(self._store.take, key, rate)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
@@ -206,7 +206,7 @@ class SharedLimits:
             self._losses = self._losses + 1 if _now() < self._settled_at - SETTLE + STEADY else 1
             self._is_back.clear()
             workers = max(self._census.workers, self._expected)
-            tell(self._on_event, LimitsLost(backing=self._store.name, reason=str(error), workers=workers))
+            notify(self._on_event, LimitsLost(backing=self._store.name, reason=str(error), workers=workers))
             self._debts.setdefault(key, Debt(rate))
             self._task(self._look_for_it())
 
@@ -220,7 +220,7 @@ class SharedLimits:
                 async with asyncio.timeout(PATIENCE):
                     await self._store.census()
                 await self._pay()
-                tell(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))
+                notify(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))
                 # It may know only some of the workers until all have come back: should it be lost again before that,
                 # the shares of all still have to fit each other. So the count from before stays until then.
                 self._settled_at = _now() + SETTLE
@@ -271,7 +271,7 @@ class SharedLimits:
         return task
 
 
-class SharedPace:
+class SharedLimiter:
     """A pace that many clients keep together, through one store."""
 
     __slots__ = ("_key", "_own", "_rate", "_report", "_resting_at", "_shared", "paused_until")

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from flyasync.errors import InvalidInput
 from flyasync.transport.credentials import PUBLIC_URL, SOCKET
-from flyasync.transport.events import OnClientEvent, Paused, tell
-from flyasync.transport.ratelimit.buckets import MakePace, Pace, alone
+from flyasync.transport.events import OnClientEvent, Paused, notify
+from flyasync.transport.ratelimit.buckets import Limiter, MakeLimiter, local_limiter
 from flyasync.transport.ratelimit.rates import Limits, Rate, without_password
 from flyasync.transport.ratelimit.shared import SharedLimits, Store
 
@@ -57,17 +57,17 @@ def _server(source: str, url: str) -> Store:
     return RedisStore(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
 
 
-def pacing(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakePace, SharedLimits | None]:
+def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakeLimiter, SharedLimits | None]:
     """Give what makes the pace of each bucket of the API at `base_url`, and what to close in the end, if anything."""
     store = find_store(limits)
     if store is None:
-        return alone, None
+        return local_limiter, None
     shared = SharedLimits(store, on_event, workers=limits.workers)
     name = budget(base_url)
 
-    def make(operation: str, identifier: str | None, rate: Rate) -> Pace:
+    def make(operation: str, identifier: str | None, rate: Rate) -> Limiter:
         def report(seconds: float) -> None:
-            tell(on_event, Paused(operation=operation, identifier=identifier, seconds=seconds, is_ours=False))
+            notify(on_event, Paused(operation=operation, identifier=identifier, seconds=seconds, is_ours=False))
 
         return shared.pace(":".join([name, operation, *filter(None, [identifier])]), rate, report)
 

@@ -49,7 +49,7 @@ class Line:
         return task
 
     async def _take(self, name: object, *, again: bool) -> None:
-        await self.bucket.turn(again=again)
+        await self.bucket.acquire(again=again)
         self.order.append(name)
         self.times.append(now())
 
@@ -59,19 +59,19 @@ class Line:
 
 
 async def test_the_default_bucket_grants_two_at_once_and_then_one_a_second() -> None:
-    assert await granted(Bucket(DEFAULT).turn, 6) == [0, 0, 1, 2, 3, 4]
+    assert await granted(Bucket(DEFAULT).acquire, 6) == [0, 0, 1, 2, 3, 4]
 
 
 async def test_a_third_create_leaves_as_soon_as_its_margin_is_over() -> None:
-    assert await granted(Bucket(CREATE).turn, 6) == [0, 0, 0.5, 1.5, 2.5, 3.5]
+    assert await granted(Bucket(CREATE).acquire, 6) == [0, 0, 0.5, 1.5, 2.5, 3.5]
 
 
 async def test_getting_a_machine_grants_eight_at_once_and_then_five_a_second() -> None:
-    assert await granted(Bucket(GET).turn, 12) == [0] * 8 + [0.2, 0.4, 0.6, 0.8]
+    assert await granted(Bucket(GET).acquire, 12) == [0] * 8 + [0.2, 0.4, 0.6, 0.8]
 
 
 async def test_without_a_margin_the_schedule_is_the_published_one() -> None:
-    assert await granted(Bucket(BARE).turn, 6) == [0, 0, 0, 1, 2, 3]
+    assert await granted(Bucket(BARE).acquire, 6) == [0, 0, 0, 1, 2, 3]
 
 
 async def a_slot_after(seconds: float) -> asyncio.Semaphore:
@@ -85,20 +85,20 @@ async def test_a_turn_that_waited_for_its_slot_longer_than_half_the_margin_is_co
     late: float, then: float
 ) -> None:
     bucket = Bucket(CREATE)
-    await bucket.turn(slot=await a_slot_after(late))
-    assert await granted(bucket.turn, 1) == [then]
+    await bucket.acquire(slot=await a_slot_after(late))
+    assert await granted(bucket.acquire, 1) == [then]
 
 
 async def test_a_rested_bucket_has_its_burst_again() -> None:
     bucket = Bucket(DEFAULT)
-    await granted(bucket.turn, 4)
+    await granted(bucket.acquire, 4)
     await asyncio.sleep(2)
-    assert await granted(bucket.turn, 3) == [4, 4, 5]
+    assert await granted(bucket.acquire, 3) == [4, 4, 5]
 
 
 @pytest.mark.parametrize(("rate", "last"), [(CREATE, 57.5), (BARE, 57)])
 async def test_sixty_creates_cost_what_the_docs_say(rate: Rate, last: float) -> None:
-    assert (await granted(Bucket(rate).turn, 60))[-1] == last
+    assert (await granted(Bucket(rate).acquire, 60))[-1] == last
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_a_default_that_is_not_a_rate_is_refused(wrong: Any) -> None:
 async def test_actions_and_identifiers_do_not_wait_for_each_other() -> None:
     buckets = Buckets(Limits())
     requests = [a_request(operation, name) for operation in ("machines.start", "machines.stop") for name in ("a", "b")]
-    waits = await asyncio.gather(*(buckets.turn(request) for request in requests for _ in range(2)))
+    waits = await asyncio.gather(*(buckets.acquire(request) for request in requests for _ in range(2)))
     assert set(waits) == {0.0}
-    assert rounded([await buckets.turn(requests[0])]) == [1]
+    assert rounded([await buckets.acquire(requests[0])]) == [1]
     buckets.close()
 
 
@@ -219,23 +219,23 @@ async def test_a_waiter_cancelled_while_handed_its_turn_passes_it_on(hops: int) 
 @pytest.mark.parametrize("again", [False, True])
 async def test_a_waiter_that_is_cancelled_just_before_the_front_is_left_does_not_hold_it(*, again: bool) -> None:
     bucket, slots = Bucket(DEFAULT), asyncio.Semaphore(0)
-    holder = asyncio.create_task(bucket.turn(slot=slots))
-    waiter = asyncio.create_task(bucket.turn(again=again))
+    holder = asyncio.create_task(bucket.acquire(slot=slots))
+    waiter = asyncio.create_task(bucket.acquire(again=again))
     await asyncio.sleep(0)
     slots.release()
     waiter.cancel()  # it hears of it only after the holder has gone
     ended = await asyncio.gather(holder, waiter, return_exceptions=True)
     assert [type(each) for each in ended] == [type(None), asyncio.CancelledError]
-    assert await granted(bucket.turn, 2) == [0, 1]
+    assert await granted(bucket.acquire, 2) == [0, 1]
 
 
 async def test_a_waiter_that_is_thrown_away_does_not_block_the_line() -> None:
     bucket = Bucket(BARE)
-    await granted(bucket.turn, 3)
+    await granted(bucket.acquire, 3)
     line = Line(bucket)
     line.join("first")
     await asyncio.sleep(0)
-    thrown_away = bucket.turn()
+    thrown_away = bucket.acquire()
     thrown_away.send(None)
     line.join("last")
     thrown_away.close()
@@ -244,7 +244,7 @@ async def test_a_waiter_that_is_thrown_away_does_not_block_the_line() -> None:
 
 async def test_a_turn_that_is_free_is_taken_without_a_detour_through_the_loop() -> None:
     with pytest.raises(StopIteration):
-        Bucket(DEFAULT).turn().send(None)
+        Bucket(DEFAULT).acquire().send(None)
 
 
 async def test_a_pause_stops_the_whole_bucket_which_restarts_without_a_burst() -> None:
@@ -259,17 +259,17 @@ async def test_a_pause_stops_the_whole_bucket_which_restarts_without_a_burst() -
 
 async def test_a_pause_holds_arrivals_back_too_even_after_a_long_rest() -> None:
     bucket = Bucket(BARE)
-    await bucket.turn()
+    await bucket.acquire()
     bucket.pause(100)
     await asyncio.sleep(99)
-    assert await granted(bucket.turn, 3) == [100, 101, 102]
+    assert await granted(bucket.acquire, 3) == [100, 101, 102]
 
 
 async def test_a_pause_that_ended_unnoticed_still_forbids_a_burst() -> None:
     bucket = Bucket(BARE)
     bucket.pause(2)
     await asyncio.sleep(50)
-    assert await granted(bucket.turn, 3) == [50, 51, 52]
+    assert await granted(bucket.acquire, 3) == [50, 51, 52]
 
 
 async def test_a_longer_pause_extends_one_and_a_shorter_one_does_not() -> None:
@@ -288,7 +288,7 @@ async def test_a_pause_without_seconds_takes_one_to_two_turns(seed: int) -> None
     random.seed(seed)
     bucket = Bucket(GET)
     bucket.pause(None)
-    (time,) = await granted(bucket.turn, 1)
+    (time,) = await granted(bucket.acquire, 1)
     assert 0.2 <= time <= 0.4
 
 
@@ -296,7 +296,7 @@ async def test_pauses_without_seconds_spread_the_clients() -> None:
     buckets = [Bucket(DEFAULT) for _ in range(20)]
     for bucket in buckets:
         bucket.pause(None)
-    times = await asyncio.gather(*(granted(bucket.turn, 1) for bucket in buckets))
+    times = await asyncio.gather(*(granted(bucket.acquire, 1) for bucket in buckets))
     assert len({time for (time,) in times}) > 10
 
 
@@ -304,7 +304,7 @@ async def test_a_pause_of_no_length_still_takes_one_turn() -> None:
     bucket = Bucket(DEFAULT)
     times = []
     for _ in range(3):
-        await bucket.turn(again=True)
+        await bucket.acquire(again=True)
         times.append(now())
         bucket.pause(0)
     assert rounded(times) == [0, 1, 2]
@@ -361,14 +361,14 @@ async def test_those_who_come_again_after_a_pause_go_first_and_in_order() -> Non
 
 async def test_whoever_waits_is_notified_of_a_pause_at_once_wherever_it_stands() -> None:
     bucket = Bucket(BARE)
-    await granted(bucket.turn, 3)
+    await granted(bucket.acquire, 3)
     held: list[tuple[float, str, float]] = []
 
     def join(name: str, *, again: bool = False) -> asyncio.Task[None]:
         def hold(until: float) -> None:
             held.append((round(now(), 2), name, round(until, 2)))
 
-        return asyncio.create_task(bucket.turn(again=again, hold=hold))
+        return asyncio.create_task(bucket.acquire(again=again, on_pause=hold))
 
     tasks = [join("front"), join("in line"), join("again", again=True)]
     await asyncio.sleep(0.5)
@@ -393,9 +393,9 @@ async def test_whoever_waits_is_notified_of_a_pause_at_once_wherever_it_stands()
 
 async def test_one_that_is_just_handed_the_front_is_notified_of_a_pause_too() -> None:
     bucket, held = Bucket(DEFAULT), list[float]()
-    first = asyncio.create_task(bucket.turn())
-    second = asyncio.create_task(bucket.turn(slot=(slots := asyncio.Semaphore(0))))
-    third = asyncio.create_task(bucket.turn(hold=held.append))
+    first = asyncio.create_task(bucket.acquire())
+    second = asyncio.create_task(bucket.acquire(slot=(slots := asyncio.Semaphore(0))))
+    third = asyncio.create_task(bucket.acquire(on_pause=held.append))
     await asyncio.sleep(0.1)
     slots.release()
     second.add_done_callback(lambda _: bucket.pause(7))
@@ -406,7 +406,7 @@ async def test_one_that_is_just_handed_the_front_is_notified_of_a_pause_too() ->
 
 async def test_a_pause_is_sat_out_without_a_slot() -> None:
     bucket, slots = Bucket(DEFAULT), await a_slot_after(3)
-    waiting = asyncio.create_task(bucket.turn(slot=slots))
+    waiting = asyncio.create_task(bucket.acquire(slot=slots))
     await asyncio.sleep(1)
     bucket.pause(30)
     await asyncio.sleep(3)
@@ -425,7 +425,7 @@ def in_any(window: float, times: list[float]) -> int:
 
 async def test_app_deletions_stay_below_a_hundred_in_any_minute() -> None:
     buckets, names = Buckets(Limits()), iter(range(400))
-    times = await granted(lambda: buckets.turn(a_request("apps.delete", str(next(names)))), 400)
+    times = await granted(lambda: buckets.acquire(a_request("apps.delete", str(next(names)))), 400)
     assert in_any(60, times) <= 100
     assert times[99] <= 60  # and the published rate is used
     buckets.close()
@@ -433,9 +433,9 @@ async def test_app_deletions_stay_below_a_hundred_in_any_minute() -> None:
 
 async def test_a_refused_deletion_pauses_the_total_it_counts_towards() -> None:
     buckets = Buckets(Limits())
-    await buckets.turn(a_request("apps.delete", "a"))
+    await buckets.acquire(a_request("apps.delete", "a"))
     buckets.pause(a_request("apps.delete", "a"), 30)
-    await buckets.turn(a_request("apps.delete", "b"))
+    await buckets.acquire(a_request("apps.delete", "b"))
     assert rounded([now()]) == [30]
     buckets.close()
 
@@ -443,17 +443,17 @@ async def test_a_refused_deletion_pauses_the_total_it_counts_towards() -> None:
 async def test_a_refused_start_pauses_its_own_bucket_only() -> None:
     buckets = Buckets(Limits())
     buckets.pause(a_request("machines.start", "a"), 30)
-    await buckets.turn(a_request("machines.start", "b"))
-    await buckets.turn(a_request("machines.stop", "a"))
+    await buckets.acquire(a_request("machines.start", "b"))
+    await buckets.acquire(a_request("machines.stop", "a"))
     assert rounded([now()]) == [0]
-    assert rounded([await buckets.turn(a_request("machines.start", "a"))]) == [30]
+    assert rounded([await buckets.acquire(a_request("machines.start", "a"))]) == [30]
     buckets.close()
 
 
 async def test_ten_thousand_identifiers_used_once_are_all_forgotten() -> None:
     buckets = Buckets(Limits())
     for number in range(10_000):
-        await buckets.turn(a_request(identifier=str(number)))
+        await buckets.acquire(a_request(identifier=str(number)))
     assert len(buckets) == 10_000
     await asyncio.sleep(2 * Buckets.SWEEP)
     assert len(buckets) == 0
@@ -470,14 +470,14 @@ async def test_a_paused_bucket_is_not_forgotten_until_its_pause_is_over() -> Non
     buckets.pause(a_request(), 100)
     await asyncio.sleep(95)
     assert len(buckets) == 1
-    assert rounded([await buckets.turn(a_request())]) == [5]
+    assert rounded([await buckets.acquire(a_request())]) == [5]
     await asyncio.sleep(3 * Buckets.SWEEP)
     assert len(buckets) == 0
 
 
 async def test_a_queued_bucket_is_not_forgotten() -> None:
     buckets = Buckets(Limits(default=Rate(per_second=0.01, burst=1)))
-    waiting = asyncio.create_task(granted(lambda: buckets.turn(a_request()), 3))
+    waiting = asyncio.create_task(granted(lambda: buckets.acquire(a_request()), 3))
     await asyncio.sleep(150)
     assert len(buckets) == 1
     assert await waiting == [0, 100, 200]
@@ -487,27 +487,27 @@ async def test_a_queued_bucket_is_not_forgotten() -> None:
 async def test_a_used_bucket_is_not_forgotten_before_it_is_full_again() -> None:
     buckets = Buckets(Limits(default=Rate(per_second=0.01, burst=1)))
     await asyncio.sleep(1000)
-    await buckets.turn(a_request())
+    await buckets.acquire(a_request())
     await asyncio.sleep(95)
     assert len(buckets) == 1
-    assert rounded([await buckets.turn(a_request())]) == [5]
+    assert rounded([await buckets.acquire(a_request())]) == [5]
     buckets.close()
 
 
 async def test_a_total_found_forgotten_is_counted_anew_in_one_place() -> None:
     limits = Limits(default=Rate(per_second=0.02, burst=1), totals={"apps.delete": Rate(per_second=1, burst=1)})
     buckets = Buckets(limits)
-    await buckets.turn(a_request("apps.delete", "a"))
-    late = asyncio.create_task(granted(lambda: buckets.turn(a_request("apps.delete", "a")), 1))
+    await buckets.acquire(a_request("apps.delete", "a"))
+    late = asyncio.create_task(granted(lambda: buckets.acquire(a_request("apps.delete", "a")), 1))
     await asyncio.sleep(50)
-    other = asyncio.create_task(granted(lambda: buckets.turn(a_request("apps.delete", "b")), 1))
+    other = asyncio.create_task(granted(lambda: buckets.acquire(a_request("apps.delete", "b")), 1))
     assert sorted(await late + await other) == [50, 51]
     buckets.close()
 
 
 async def test_closing_leaves_no_timer() -> None:
     buckets = Buckets(Limits())
-    await buckets.turn(a_request())
+    await buckets.acquire(a_request())
     buckets.close()
     buckets.close()
     assert no_timer_is_left()
@@ -535,7 +535,7 @@ async def bursts_and_rests(rate: Rate, spread: random.Random) -> list[float]:
     times: list[float] = []
     while len(times) < 60:
         await asyncio.sleep(spread.choice([0, 0, 1.7, 5]))
-        times += await granted(bucket.turn, min(spread.randint(1, 20), 60 - len(times)))
+        times += await granted(bucket.acquire, min(spread.randint(1, 20), 60 - len(times)))
     return times
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from flyasync.transport.ratelimit.gcra import LATE, LONGEST, SLACK, Place, State, charge, pause, share, take
+from flyasync.transport.ratelimit.gcra import LATE, LONGEST, SLACK, Reservation, State, charge, pause, share, take
 
 SECOND = 1_000_000
 
@@ -201,8 +201,8 @@ def test_a_store_that_was_just_born_knows_no_full_bucket() -> None:
 def test_a_bucket_is_at_rest_when_it_is_full_and_nobody_is_expected() -> None:
     assert State(full_at=5, at=0).is_at_rest(5)
     assert not State(full_at=6, at=0).is_at_rest(5)
-    assert not State(full_at=0, at=0, line=(Place("a", 4),)).is_at_rest(4 + LATE)
-    assert State(full_at=0, at=0, line=(Place("a", 4),)).is_at_rest(5 + LATE)
+    assert not State(full_at=0, at=0, line=(Reservation("a", 4),)).is_at_rest(4 + LATE)
+    assert State(full_at=0, at=0, line=(Reservation("a", 4),)).is_at_rest(5 + LATE)
 
 
 @given(
@@ -248,7 +248,7 @@ def test_a_pause_that_cannot_be_true_is_ignored_with_all_who_wait_for_its_end(ba
     now = 100 * SECOND
     ends = now + 10**18
     store = Store(burst=2, now=now)
-    store.state = State(full_at=ends, at=now, line=tuple(Place(f"gone-{n}", ends + n) for n in range(20)))
+    store.state = State(full_at=ends, at=now, line=tuple(Reservation(f"gone-{n}", ends + n) for n in range(20)))
     store.pause(now - back, 0)
     assert store.state.paused(room=store.room) == 0
     assert store.take("a", now - back) == SECOND, "without a burst"

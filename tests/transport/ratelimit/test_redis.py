@@ -73,7 +73,7 @@ async def turns(bucket: Bucket, count: int) -> list[float]:
     times: list[float] = []
 
     async def one() -> None:
-        await bucket.turn()
+        await bucket.acquire()
         times.append(asyncio.get_running_loop().time())
 
     await asyncio.gather(*(one() for _ in range(count)))
@@ -102,7 +102,9 @@ async def bucket_in(redis: Any, name: str) -> gcra.State | None:
         return None
     full_at, at, *line = known
     places = zip(line[::2], line[1::2], strict=True)
-    return gcra.State(full_at=full_at, at=at, line=tuple(gcra.Place(worker.decode(), due) for worker, due in places))
+    return gcra.State(
+        full_at=full_at, at=at, line=tuple(gcra.Reservation(worker.decode(), due) for worker, due in places)
+    )
 
 
 def test_the_script_and_the_arithmetic_in_python_agree(url: str) -> None:
@@ -239,7 +241,7 @@ def test_many_buckets_at_once_are_no_trouble(url: str) -> None:
         told: list[ClientEvent] = []
         shared = SharedLimits(RedisStore(url), told.append)
         buckets = [Bucket(RATE, shared.pace(f"key-{number}", RATE)) for number in range(500)]
-        await asyncio.gather(*(bucket.turn() for bucket in buckets))
+        await asyncio.gather(*(bucket.acquire() for bucket in buckets))
         await shared.close()
         assert told == []
 
@@ -251,7 +253,7 @@ def test_a_loop_that_was_busy_for_long_does_not_blame_the_server(url: str) -> No
         async with working(url) as (_, bucket, told):
             await turns(bucket, 1)
             for _ in range(2):
-                turn = asyncio.create_task(bucket.turn())
+                turn = asyncio.create_task(bucket.acquire())
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 time.sleep(PATIENCE + 0.1)  # noqa: ASYNC251 - as a long computation does
@@ -309,10 +311,10 @@ def test_connections_that_the_server_closed_while_nothing_was_asked_are_made_ane
         told: list[ClientEvent] = []
         shared = SharedLimits(RedisStore(url), told.append)
         buckets = [Bucket(RATE, shared.pace(f"key-{number}", RATE)) for number in range(20)]
-        await asyncio.gather(*(bucket.turn() for bucket in buckets))
+        await asyncio.gather(*(bucket.acquire() for bucket in buckets))
         async with Redis.from_url(url.partition("?")[0]) as redis:
             await redis.client_kill_filter(_type="normal", skipme=True)
-        await asyncio.gather(*(bucket.turn() for bucket in buckets))
+        await asyncio.gather(*(bucket.acquire() for bucket in buckets))
         await shared.close()
         assert told == []
 

@@ -17,7 +17,7 @@ from flyasync.transport.events import ClientEvent, LimitsBack, LimitsLost, Pause
 from flyasync.transport.ratelimit.buckets import Bucket
 from flyasync.transport.ratelimit.file import FileStore
 from flyasync.transport.ratelimit.rates import Rate
-from flyasync.transport.ratelimit.shared import PATIENCE, PROBE, SETTLE, Answer, Census, SharedLimits
+from flyasync.transport.ratelimit.shared import PATIENCE, PROBE, SETTLE, Census, SharedLimits, StoreReply
 from tests.transport.scripted import now, rounded
 
 DEFAULT = Rate(per_second=1, burst=3, spare=1)
@@ -37,7 +37,7 @@ class Worker:
         self.pauses.append((now(), seconds))
 
     async def turns(self, count: int) -> list[float]:
-        return await granted(self.bucket.turn, count)
+        return await granted(self.bucket.acquire, count)
 
 
 async def granted(turn: Callable[[], Awaitable[object]], count: int) -> list[float]:
@@ -127,7 +127,7 @@ async def test_everyone_gets_the_same_share(directory: Path) -> None:
 
         async def take(number: int) -> None:
             while now() < end:
-                await workers[number].bucket.turn()
+                await workers[number].bucket.acquire()
                 got[number] += 1
 
         end = now() + 60
@@ -156,10 +156,10 @@ async def test_a_pause_is_known_to_all_who_wait_as_soon_as_one_has_asked_and_rep
         def hold(until: float) -> None:
             held.append((now() - start, until - start))
 
-        waiting = [asyncio.create_task(second.bucket.turn(hold=hold)) for _ in range(3)]
+        waiting = [asyncio.create_task(second.bucket.acquire(on_pause=hold)) for _ in range(3)]
         await asyncio.sleep(1)
         assert held == [pytest.approx((0, 99.9), abs=0.05)] * 3
-        waiting.append(asyncio.create_task(second.bucket.turn(hold=hold)))
+        waiting.append(asyncio.create_task(second.bucket.acquire(on_pause=hold)))
         await asyncio.sleep(0)
         assert held[3:] == [pytest.approx((1, 99.9), abs=0.05)]
         await first.turns(1)
@@ -233,7 +233,7 @@ async def test_while_the_store_cannot_be_asked_each_keeps_to_its_share_and_nobod
 
         async def work(worker: Worker) -> None:
             while now() < end:
-                await worker.bucket.turn()
+                await worker.bucket.acquire()
                 times.append(now())
 
         end = now() + 60
@@ -258,11 +258,11 @@ async def test_the_loss_is_said_once_and_loudly_and_so_is_the_return(
     shared = SharedLimits(FileStore(directory), log_event)
     bucket = Bucket(QUICK, shared.pace("fly:machines.get:m1", QUICK))
     caplog.set_level(logging.INFO, "flyasync")
-    await granted(bucket.turn, 1)
+    await granted(bucket.acquire, 1)
     with stalled(directory):
-        await granted(bucket.turn, 50)
+        await granted(bucket.acquire, 50)
     await asyncio.sleep(PROBE + PATIENCE)
-    await granted(bucket.turn, 5)
+    await granted(bucket.acquire, 5)
     await shared.close()
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "cannot be asked (no answer within 0.5 s): keeping to one in 1 of each rate" in caplog.text
@@ -335,7 +335,7 @@ async def test_a_worker_that_was_idle_while_others_came_knows_of_them_when_it_ma
 
             async def work(worker: Worker) -> None:
                 while now() < end:
-                    await worker.bucket.turn()
+                    await worker.bucket.acquire()
                     times.append(now())
 
             await asyncio.gather(*map(work, (first, *others)))
@@ -346,7 +346,7 @@ async def test_a_worker_that_was_idle_while_others_came_knows_of_them_when_it_ma
 class Flaky(FileStore):
     """The files, seen over a line that holds each answer back for too long."""
 
-    async def take(self, key: str, rate: Rate) -> Answer:
+    async def take(self, key: str, rate: Rate) -> StoreReply:
         await asyncio.sleep(2 * PATIENCE)
         return await super().take(key, rate)
 
@@ -362,7 +362,7 @@ async def test_one_that_does_not_reach_the_store_in_time_takes_nothing_from_the_
 
         async def work(worker: Worker) -> None:
             while now() < end:
-                await worker.bucket.turn()
+                await worker.bucket.acquire()
                 got[worker] += 1
                 times.append(now())
 
@@ -376,14 +376,14 @@ async def test_one_that_does_not_reach_the_store_in_time_takes_nothing_from_the_
 
 async def test_more_questions_than_the_store_can_take_at_once_wait_and_blame_nobody(directory: Path) -> None:
     class Slow(FileStore):
-        async def take(self, key: str, rate: Rate) -> Answer:
+        async def take(self, key: str, rate: Rate) -> StoreReply:
             await asyncio.sleep(PATIENCE / 10)
             return await super().take(key, rate)
 
     told: list[ClientEvent] = []
     shared = SharedLimits(Slow(directory), told.append)
     buckets = [Bucket(QUICK, shared.pace(f"key-{number}", QUICK)) for number in range(1000)]
-    await asyncio.gather(*(bucket.turn() for bucket in buckets))
+    await asyncio.gather(*(bucket.acquire() for bucket in buckets))
     assert told == []
     await shared.close()
 
@@ -399,7 +399,7 @@ async def test_a_store_that_takes_a_cancellation_for_its_own_does_not_keep_a_cli
 
     shared = SharedLimits(Deaf(directory), lambda _: None)
     with stalled(directory):
-        await Bucket(QUICK, shared.pace("key", QUICK)).turn()
+        await Bucket(QUICK, shared.pace("key", QUICK)).acquire()
         await asyncio.sleep(PROBE + PATIENCE / 2)
         start = now()
         await shared.close()
