@@ -57,7 +57,7 @@ class Moment:
     detail: str | None = field(default=None, converter=optional(without_passwords))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MachineRun:
     """One machine on its way through its steps, and all that is known of it so far.
 
@@ -80,7 +80,6 @@ class MachineRun:
     machine: Machine | None = None
     adopted: bool = False
     in_doubt: bool = False
-    is_done: bool = False
     refusals: list[Refusal] = field(factory=list)
     error: FlyError | None = None
     exit: str | None = None
@@ -101,6 +100,134 @@ class MachineRun:
     checked_from: float = 0.0
     was_healthy: bool = False
     verifies: bool = False
+
+    def __repr__(self) -> str:
+        machine = self.machine.id if self.machine else "no machine yet"
+        facts = [self.phase or "not begun", f"{self.taken} steps done", machine]
+        facts += ["in doubt"] if self.in_doubt else []
+        facts += [f"failed: {type(self.error).__name__}"] if self.error else []
+        return f"<{type(self).__name__} {self.wanted.name} in {self.region}: {', '.join(facts)}>"
+
+    # Its way through the steps.
+
+    def begin_turn(self, at: float) -> None:
+        """Record that its turn came at `at`; whatever it waits for from here on shares one timeout."""
+        self.begun_after = at
+        self.restart_timeout()
+
+    def enter(self, phase: Phase, *, at: float, detail: str | None = None) -> None:
+        """Record that it came to a phase at `at`."""
+        self.phase = phase
+        self.moments.append(Moment(at=at, phase=phase, region=self.region, detail=detail))
+        if phase in {Phase.CREATED, Phase.ADOPTED}:
+            self.created_after = at
+
+    def keep(self) -> None:
+        """Record that its machine is as desired, so that it has no steps."""
+        self.phase, self.ready_after = Phase.KEPT, 0.0
+
+    def step_done(self) -> None:
+        """Count one more step as done."""
+        self.taken += 1
+
+    def ready(self, at: float) -> None:
+        """Record that all steps of its turn were done at `at`."""
+        self.ready_after = at
+
+    def fail(self, error: FlyError) -> None:
+        """Record the error that ended it."""
+        self.error = error
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Record that a region or a host had no room for it."""
+        self.refusals.append(refusal)
+
+    def move(self, region: str) -> None:
+        """Record the region where it is to be created instead."""
+        self.region = region
+
+    # Its machine.
+
+    def assign(self, machine: Machine, *, adopted: bool) -> None:
+        """Record the machine that was created or adopted for it; one that it had before stands beside it."""
+        if self.machine and self.machine.id != machine.id:
+            self.beside.append(self.machine.id)
+        self.machine, self.region, self.adopted = machine, machine.region, adopted
+
+    def adopt(self, machine: Machine) -> None:
+        """Record the machine that was there already; only an exit after this one says anything of the deploy."""
+        self.old_exit = machine.exit_event
+        self.assign(machine, adopted=True)
+
+    def observe(self, machine: Machine) -> None:
+        """Record its machine as it was observed now."""
+        self.machine = machine
+
+    def win(self, winner: Machine, loser: Machine) -> None:
+        """Record which of two machines that raced stays."""
+        self.machine = winner
+        self.beside.append(loser.id)
+
+    def find(self, machine: Machine | None, *, was_there: bool) -> None:
+        """Record the machine that belongs to it by the last check; one that `was_there` before it is adopted."""
+        self.machine = self.machine or machine
+        self.adopted |= was_there and self.machine is not None
+
+    def doubt(self, *, in_doubt: bool) -> None:
+        """Record whether a request for it is unexplained."""
+        self.in_doubt = in_doubt
+
+    def send(self, config: MachineConfig) -> MachineConfig:
+        """Record, and return, the config that is sent now; its machine is judged by that from here on."""
+        self.config = config
+        return config
+
+    # Its volume.
+
+    def choose_volume(self, volume: VolumeWanted, volume_id: str | None, source: str | None) -> None:
+        """Record which volume it takes, or which kind of volume is made for it."""
+        self.volume, self.volume_id, self.source = volume, volume_id, source
+
+    def gain_volume(self, volume_id: str) -> None:
+        """Record a volume that was made for it."""
+        self.volume_id = volume_id
+        self.made_volumes.append(volume_id)
+
+    def leave_volume(self) -> None:
+        """Record that it does without the volume that it had; another is made for it."""
+        self.volume_id = None
+
+    def lose_volume(self, volume_id: str) -> None:
+        """Record that a volume that was made for it is deleted."""
+        self.made_volumes.remove(volume_id)
+
+    # Its waits, and how it failed.
+
+    def restart_timeout(self) -> None:
+        """Have the next wait begin the timeout anew: the machine was changed."""
+        self.deadline = None
+
+    def time_left(self, now: float, timeout: float) -> float:
+        """Return the seconds left at `now`, by the loop, of the `timeout` that begins with the first wait."""
+        if self.deadline is None:
+            self.deadline = now + timeout
+        return max(self.deadline - now, 0.001)
+
+    def start(self, *, checked_from: float) -> None:
+        """Record that its machine is started; its checks count as failures from `checked_from` on."""
+        self.checked_from, self.was_healthy = checked_from, False
+
+    def pass_checks(self) -> None:
+        """Record that all checks of its machine have passed."""
+        self.was_healthy = True
+
+    def end(self, exit_: str | None) -> None:
+        """Record how its process ended, in words."""
+        self.exit = exit_
+
+    def log(self, lines: tuple[str, ...]) -> None:
+        """Record what its process logged last."""
+        self.logs = lines
 
     @property
     def was_cut_short(self) -> bool:
