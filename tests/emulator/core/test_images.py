@@ -113,7 +113,9 @@ async def test_graphql_resolves_a_reference(api: Api) -> None:
 
 async def test_graphql_needs_a_reference_to_resolve(api: Api) -> None:
     said = await api.post("/graphql", {"query": '{ app(name: "web") { image { digest } } }'})
-    assert said.body["errors"][0]["message"] == "Field 'image' is missing required arguments: ref"
+    assert "'String!' is required" in said.body["errors"][0]["message"]
+    said = await api.post("/graphql", {"query": '{ app(name: "web") { image(ref: "") { digest } } }'})
+    assert (said.body["data"], said.body["errors"][0]["message"]) == (None, "Could not find Image")
 
 
 async def test_a_tag_is_moved_by_control(api: Api) -> None:

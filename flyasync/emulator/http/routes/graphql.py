@@ -128,6 +128,8 @@ def _app(world: World, app: AppRecord) -> Json:
 
 
 def _image(world: World, _: Any, ref: str) -> Json:
+    if not ref:
+        raise _NotFound("Could not find Image")
     digest = world.images.digest(ref)
     # flyctl reads the size as a string of digits.
     size = str(_LEAST_BYTES + len(ref) * 1024)
