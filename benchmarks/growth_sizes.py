@@ -27,7 +27,7 @@ from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
 from flyasync.deploy.estimate import CreateRate, estimate
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
-from flyasync.deploy.plan.spec import HOME, Deployment
+from flyasync.deploy.plan.spec import HOME, DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan as decided
 from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
 from flyasync.deploy.timings import Timings
@@ -84,7 +84,7 @@ def plan(machines: int) -> float:
     return cpu
 
 
-def _wanted(image: str, machines: int) -> Deployment:
+def _wanted(image: str, machines: int) -> DeploySpec:
     regions = CODES[:machines]
     made = DeployBuilder("web").to_regions(*regions).with_image(image).with_env({"A": "1"}).with_launch(image[-1])
     # The builder refuses more than 1,000 in a region, which is more than anybody has; the plan does not care.
@@ -92,20 +92,20 @@ def _wanted(image: str, machines: int) -> Deployment:
     return evolve(made.rolling().smoke_check(0).deployment(), counts=counts)
 
 
-def _there(deployment: Deployment, machines: int) -> Iterator[Machine]:
+def _there(spec: DeploySpec, machines: int) -> Iterator[Machine]:
     """Make up the machines of a deployment, each with a config of its own, as a list from the API has them."""
-    shown, tagged = mock_machine(), deployment.tagged
+    shown, tagged = mock_machine(), spec.tagged
     for number in range(machines):
-        region = deployment.regions[number % len(deployment.regions)]
-        name = f"app-{region}-{number // len(deployment.regions) + 1}"
+        region = spec.regions[number % len(spec.regions)]
+        name = f"app-{region}-{number // len(spec.regions) + 1}"
         config = evolve(tagged, metadata={**(tagged.metadata or {}), HOME: region})
         yield evolve(shown, id=f"{number:014x}", name=name, region=region, config=config)
 
 
-def _updated(deployment: Deployment, before: tuple[Machine, ...]) -> Iterator[Machine]:
+def _updated(spec: DeploySpec, before: tuple[Machine, ...]) -> Iterator[Machine]:
     """Make up what the last look shows."""
-    tagged = deployment.tagged
-    configs = {code: evolve(tagged, metadata={**(tagged.metadata or {}), HOME: code}) for code in deployment.regions}
+    tagged = spec.tagged
+    configs = {code: evolve(tagged, metadata={**(tagged.metadata or {}), HOME: code}) for code in spec.regions}
     return (evolve(machine, config=configs[machine.region]) for machine in before)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flyasync.deploy.plan.duration import Estimate as Estimate
     from flyasync.deploy.plan.placement import Refusal as Refusal
     from flyasync.deploy.plan.plan import Plan as Plan
-    from flyasync.deploy.plan.spec import Deployment as Deployment, Requirement as Requirement
+    from flyasync.deploy.plan.spec import DeploySpec as DeploySpec, Requirement as Requirement
     from flyasync.deploy.reporting.events import (
         Event as Event,
         Finished as Finished,
@@ -238,7 +238,7 @@ _NAMES = {
     "flyasync.api.pagination": ("Pages",),
     "flyasync.deploy.builder": ("DeployBuilder",),
     "flyasync.deploy.plan.spec": (
-        "Deployment",
+        "DeploySpec",
         "Requirement",
     ),
     "flyasync.deploy.plan.duration": ("Estimate",),

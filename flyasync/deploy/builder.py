@@ -11,7 +11,7 @@ from attrs import field, frozen
 from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.spec import (
-    Deployment,
+    DeploySpec,
 )
 from flyasync.deploy.plan.strategy import Rolling
 from flyasync.deploy.planning import Planner
@@ -64,7 +64,7 @@ class DeployBuilder(Settings):
         Raises InvalidInput, by file and line, for what is no journal.
         """
         story = read_journal(path)
-        wanted = story.deployment
+        wanted = story.spec
         builder = cls(
             wanted.app,
             config=wanted.config,
@@ -96,12 +96,12 @@ class DeployBuilder(Settings):
         known = {name: value for name, value in (env or {}).items() if name in story.withheld_env}
         return builder.with_env(known) if known else builder
 
-    def deployment(self) -> Deployment:
+    def deployment(self) -> DeploySpec:
         """Say what is wanted, as one value; raises InvalidInput for what the API would refuse as a whole."""
-        deployment = super().deployment()
+        spec = super().deployment()
         if self._story:
-            self._story.check(deployment)
-        return deployment
+            self._story.check(spec)
+        return spec
 
     async def plan(self, fly: FlyClient) -> Plan:
         """Say what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
@@ -125,10 +125,10 @@ class DeployBuilder(Settings):
         up, except those that were started only to be verified, and leases are given back. A second cancellation cuts
         this short.
         """
-        deployment = self.deployment()
-        with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, deployment) as span:
-            decide = Planner(fly, deployment).decide
-            report = await carry_out(fly, deployment, decide, Onlookers(self._onlookers), journal)
+        spec = self.deployment()
+        with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
+            decide = Planner(fly, spec).decide
+            report = await carry_out(fly, spec, decide, Onlookers(self._onlookers), journal)
             return reported(span, report)
 
     def _open_journal(self, fly: FlyClient) -> Journal:
@@ -182,13 +182,11 @@ class DeployBuilder(Settings):
             async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
                 return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
 
-            report = await carry_out(
-                fly, first.deployment, decide, Onlookers(self._onlookers), journal, presses_on=True
-            )
+            report = await carry_out(fly, first.spec, decide, Onlookers(self._onlookers), journal, presses_on=True)
             return reported(span, report)
 
     async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
-        asked = Deployment(
+        asked = DeploySpec(
             app=self.app,
             launch=launch or "",
             config=self.config,

@@ -11,7 +11,7 @@ from flyasync.deploy.observe import check_regions, observe
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_pin import decide
 from flyasync.deploy.plan.plan import Decision
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.run.addresses import lacking_address
 from flyasync.errors import FlyError
 from flyasync.models.image import digest_of
@@ -23,16 +23,16 @@ PATIENCE = 5.0
 class Planner:
     """Plans one deploy, anew each time; the image's tag is resolved once, alongside the first reads."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec) -> None:
         self._fly = fly
-        self._deployment = deployment
+        self._spec = spec
 
     async def decide(self, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Decision:
         """Decide what to do now; raises NotFound when there is no such app, InvalidInput for what cannot be done.
 
         `unlisted` are ids of machines that a list has lacked.
         """
-        asked = self._deployment
+        asked = self._spec
         fleet, wrong, remarks, _ = await asyncio.gather(
             observe(self._fly, asked, by_id=by_id, unlisted=unlisted),
             check_regions(self._fly, asked),
@@ -43,16 +43,16 @@ class Planner:
         for outcome in (wrong, fleet, remarks):
             if isinstance(outcome, BaseException):
                 raise outcome
-        decision = decide(self._deployment, cast("Fleet", fleet))
+        decision = decide(self._spec, cast("Fleet", fleet))
         remarks = (*decision.plan.remarks, *cast("tuple[str, ...]", remarks))
         return evolve(decision, plan=evolve(decision.plan, remarks=remarks))
 
     async def _resolve(self) -> None:
         """Find out which digest the image's tag is at, or why that is not to be found out."""
-        wanted = self._deployment
+        wanted = self._spec
         if wanted.config.image and not (digest_of(wanted.image) or wanted.unresolved):
             found = await resolved(self._fly, wanted.app, wanted.config.image)
-            self._deployment = evolve(wanted, digest=found.digest, unresolved=found.trouble)
+            self._spec = evolve(wanted, digest=found.digest, unresolved=found.trouble)
 
 
 @frozen

@@ -14,12 +14,12 @@ from flyasync.deploy.plan.config_merge import REPLACEABLE
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import (
     GROUP,
-    Deployment,
+    DeploySpec,
+    DesiredVolume,
     Fallback,
     Goal,
     Requirement,
     VerifyStopped,
-    VolumeWanted,
     check_launch,
     check_region,
 )
@@ -58,7 +58,7 @@ class Settings:
     _group: str = field(default="app", kw_only=True)
     _retired_groups: tuple[str, ...] = field(default=(), kw_only=True)
     _is_visible_to_flyctl: bool = field(default=False, kw_only=True)
-    _volume: VolumeWanted | None = field(default=None, kw_only=True)
+    _volume: DesiredVolume | None = field(default=None, kw_only=True)
     _release: ReleaseCommand | None = field(default=None, kw_only=True)
     _smoke: float | None = field(default=None, kw_only=True)
     _hedge: float | None = field(default=None, kw_only=True)
@@ -297,7 +297,7 @@ class Settings:
             raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500")
         if if_lost not in {None, "fork", "new"}:
             raise InvalidInput(f"if_lost is {if_lost!r}, but must be 'fork', 'new' or None")
-        return evolve(self, volume=VolumeWanted(name=name, path=path, size_gb=size_gb, if_lost=if_lost))
+        return evolve(self, volume=DesiredVolume(name=name, path=path, size_gb=size_gb, if_lost=if_lost))
 
     def with_release_command(
         self, command: str | tuple[str, ...], *, timeout: float = 300.0, guest: Guest | None = None
@@ -383,7 +383,7 @@ class Settings:
             raise InvalidInput(f"on_event takes a function of one event, not {onlooker!r}")
         return evolve(self, onlookers=(*self._onlookers, onlooker))
 
-    def deployment(self) -> Deployment:
+    def deployment(self) -> DeploySpec:
         """Say what is wanted, as one value; raises InvalidInput for what the API would refuse as a whole."""
         if self._only_secrets:
             return self._of_secrets()
@@ -405,7 +405,7 @@ class Settings:
         if requirement.needed(wanted) > wanted:
             raise InvalidInput(f"{requirement} are required, but only {wanted} are wanted")
         refuse(check_config(self.config))
-        return Deployment(
+        return DeploySpec(
             app=self.app,
             launch=self._launch or token_hex(5),
             config=_sized(self.config) if self._strategy else self.config,
@@ -430,7 +430,7 @@ class Settings:
             digest=self._digest,
         )
 
-    def _of_secrets(self) -> Deployment:
+    def _of_secrets(self) -> DeploySpec:
         """Return what is wanted where nothing but the secrets is to be changed."""
         asked = {
             "a config": self.config != MachineConfig(),
@@ -445,7 +445,7 @@ class Settings:
             raise InvalidInput(
                 f"only_secrets keeps the machines and their configs, so {' and '.join(told)} cannot go with it"
             )
-        return Deployment(
+        return DeploySpec(
             app=self.app,
             launch=self._launch or token_hex(5),
             config=self.config,

@@ -28,7 +28,7 @@ from flyasync.deploy.estimate import CreateRate, estimate, estimate_many, left
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.spec import GROUP, Deployment
+from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
 from flyasync.deploy.reporting.run_state import MachineRun, Moment, Phase
@@ -52,10 +52,10 @@ def always(**seconds: float) -> Timings:
 FIXED = always()
 
 
-def wanted(count: int = 1, *, regions: tuple[str, ...] = REGIONS, **options: Any) -> Deployment:
+def wanted(count: int = 1, *, regions: tuple[str, ...] = REGIONS, **options: Any) -> DeploySpec:
     config = MachineConfig(image="nginx")
     counts = dict.fromkeys(regions, count)
-    return Deployment(**{"app": "web", "launch": "v1", "config": config, "counts": counts, **options})
+    return DeploySpec(**{"app": "web", "launch": "v1", "config": config, "counts": counts, **options})
 
 
 def there(count: int = 1, *, state: str = "started", image: str = "old") -> tuple[Machine, ...]:
@@ -67,12 +67,12 @@ def there(count: int = 1, *, state: str = "started", image: str = "old") -> tupl
     )
 
 
-def plan(deployment: Deployment, machines: tuple[Machine, ...] = (), **options: Any) -> Plan:
-    return plan_for(deployment, Fleet("web", machines, **options))
+def plan(spec: DeploySpec, machines: tuple[Machine, ...] = (), **options: Any) -> Plan:
+    return plan_for(spec, Fleet("web", machines, **options))
 
 
-def seconds(deployment: Deployment, machines: tuple[Machine, ...] = (), usual: Timings = FIXED) -> float:
-    return expected(estimate(plan(deployment, machines), PACE, usual))
+def seconds(spec: DeploySpec, machines: tuple[Machine, ...] = (), usual: Timings = FIXED) -> float:
+    return expected(estimate(plan(spec, machines), PACE, usual))
 
 
 def expected(told: Estimate) -> float:
@@ -96,10 +96,10 @@ def test_what_is_waited_for_counts() -> None:
 
 
 def test_an_empty_plan_takes_no_time_and_the_adopted_take_little() -> None:
-    deployment = wanted(strategy=Rolling())
-    fitting = tuple(evolve(each, config=deployment.tagged) for each in there())
-    assert plan(deployment, fitting).is_empty
-    assert seconds(deployment, fitting) == 0
+    spec = wanted(strategy=Rolling())
+    fitting = tuple(evolve(each, config=spec.tagged) for each in there())
+    assert plan(spec, fitting).is_empty
+    assert seconds(spec, fitting) == 0
     launch = wanted()
     present = Machine(id="1", name="v1-iad-1", state="started", region="iad", config=launch.tagged)
     assert seconds(launch, (present, evolve(present, id="2", name="v1-lhr-1", region="lhr"))) == 2  # one create
@@ -149,8 +149,8 @@ TWO = Share(2)
 @pytest.mark.parametrize("updates", [False, True])
 def test_more_machines_never_take_less_time(strategy: Any, *, updates: bool) -> None:
     def at(count: int) -> float:
-        deployment = wanted(count, strategy=strategy, smoke=5)
-        return seconds(deployment, there(count) if updates and strategy else ())
+        spec = wanted(count, strategy=strategy, smoke=5)
+        return seconds(spec, there(count) if updates and strategy else ())
 
     times = [at(count) for count in range(1, 25)]
     assert times == sorted(times)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flyasync import Check, DeployBuilder, Guest, InvalidInput, MachineConfig
-from flyasync.deploy.plan.spec import Requirement, VolumeWanted
+from flyasync.deploy.plan.spec import DesiredVolume, Requirement
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
 
 BASE = DeployBuilder("web").to_regions("iad", "lhr").with_image("nginx")
@@ -50,7 +50,7 @@ def test_waves_name_the_regions_where_nobody_else_does() -> None:
 
 def test_a_volume_is_wanted_with_all_that_is_said_of_it() -> None:
     made = APP.with_volume("data", "/data", size_gb=5, if_lost="fork").deployment().volume
-    assert made == VolumeWanted(name="data", path="/data", size_gb=5, if_lost="fork")
+    assert made == DesiredVolume(name="data", path="/data", size_gb=5, if_lost="fork")
 
 
 def test_the_group_is_in_the_metadata_and_flyctl_sees_it_only_on_request() -> None:

@@ -13,7 +13,7 @@ from flyasync.cli.deploy.create_app import AppMaking
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.estimate import CreateRate, estimate, estimate_many
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan
 from flyasync.deploy.timings import Timings
 
@@ -82,7 +82,7 @@ class Work:
         made = AppMaking.of(made, self.order.org) if self.order.org else made
         return made.with_launch(launch)
 
-    def _launch(self, app: str, wanted: Deployment) -> str:
+    def _launch(self, app: str, wanted: DeploySpec) -> str:
         story, adds = self.journal.story, wanted.strategy is None
         config = fingerprint(story, wanted.fingerprint)
         launch = story.launch_for(app, config, adds=adds)

@@ -4,19 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.plan.plan import Aim, Create, Plan, TakeVolume, Track
-from flyasync.deploy.plan.spec import Deployment, VolumeWanted
+from flyasync.deploy.plan.plan import Create, Plan, TakeVolume, Target, Track
+from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
 from flyasync.models.json.codec import unstructure
 
 _OURS = "flyasync_"
 
 
-def outlined(plan: Plan, wanted: Deployment | None) -> str:
+def outlined(plan: Plan, wanted: DeploySpec | None) -> str:
     """Give plan and config as text."""
     return "\n".join([str(plan), *_each_machine(plan, wanted), "dry run: nothing was changed"])
 
 
-def _each_machine(plan: Plan, wanted: Deployment | None) -> Iterator[str]:
+def _each_machine(plan: Plan, wanted: DeploySpec | None) -> Iterator[str]:
     config = config_as_json(plan, wanted)
     if config is None:
         return
@@ -26,7 +26,7 @@ def _each_machine(plan: Plan, wanted: Deployment | None) -> Iterator[str]:
     yield from (f"    {name:{width}}  {text}" for name, text in words.items())
 
 
-def config_as_json(plan: Plan, wanted: Deployment | None) -> dict[str, Any] | None:
+def config_as_json(plan: Plan, wanted: DeploySpec | None) -> dict[str, Any] | None:
     """Give the config of machines to be made as JSON, without the values of its environment; None if there are none."""
     if wanted is None or (made := _first_made(plan)) is None:
         return None
@@ -48,11 +48,11 @@ def _first_made(plan: Plan) -> Track | None:
     """Return a track that makes a machine, if any does; all that a plan makes of a group are alike."""
     if plan.strategy == "undo":
         return None  # what was there before is made again with configs of its own
-    making = (track for track in plan.tracks if track.aim is Aim.SERVE)
+    making = (track for track in plan.tracks if track.target is Target.SERVE)
     return next((track for track in making if any(isinstance(step, Create) for step in track.steps)), None)
 
 
-def _volume(wanted: VolumeWanted) -> dict[str, Any]:
+def _volume(wanted: DesiredVolume) -> dict[str, Any]:
     return {key: value for key, value in unstructure(wanted).items() if value is not None}
 
 

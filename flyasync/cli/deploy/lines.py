@@ -11,7 +11,7 @@ from flyasync.cli.deploy.event_json import as_json
 from flyasync.cli.deploy.stage_progress import Stages
 from flyasync.cli.deploy.wording import Setting, intent, left, remarks, what, where
 from flyasync.deploy.plan.plan import Plan
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 
@@ -21,7 +21,7 @@ class Display(Protocol):
     def show(self, event: Event) -> None:
         """Show one event; with `Finished` also the report."""
 
-    def outline(self, plan: Plan, wanted: Deployment | None) -> None:
+    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
         """Show a plan that is not going to be carried out now, and what each machine made for it would be."""
 
     def goes_to(self, url: str) -> None:
@@ -101,7 +101,7 @@ class Lines(TextStreams):
             self._at(event.at, ", ".join(filter(None, [f"stage {stages.heading}", left(event.remaining)])))
         self._at(event.at, f"{where(event, '->')}  {event.name}  {what(event, stages)}")
 
-    def outline(self, plan: Plan, wanted: Deployment | None) -> None:
+    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
         """Write the plan and the config as they read."""
         self._say(outlined(plan, wanted))
 
@@ -114,7 +114,7 @@ class JSONLines(JSONStreams):
         """Write the event as one JSON object."""
         self._say(as_json(event))
 
-    def outline(self, plan: Plan, wanted: Deployment | None) -> None:
+    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
         """Write the plan as the event `planned`, with the config."""
         self._say({**as_json(Planned(at=0.0, plan=plan)), "config": config_as_json(plan, wanted)})
 

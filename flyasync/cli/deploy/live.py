@@ -16,7 +16,7 @@ from flyasync.cli.deploy.wording import Setting, intent, left, remarks
 from flyasync.cli.shared.console import Paint
 from flyasync.cli.shared.ticker import REFRESH, watching
 from flyasync.deploy.plan.plan import Plan
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished, Planned
 
 __all__ = ["ASCII_MARKS", "MARGIN", "MARKS", "Canvas", "Marks", "Picture", "Screen", "cut", "watching"]
@@ -130,7 +130,7 @@ class Screen(Canvas):
             self._rows.take(event)
             self.refresh()
 
-    def outline(self, plan: Plan, wanted: Deployment | None) -> None:
+    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
         """Print the plan and the config as they read."""
         for line in outlined(plan, wanted).splitlines():
             self._print(_signed(line))

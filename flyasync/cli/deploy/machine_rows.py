@@ -9,7 +9,7 @@ from flyasync.cli.deploy.stage_progress import Stages, last_phase
 from flyasync.cli.deploy.wording import word
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan, Track, Watch
-from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
 from flyasync.deploy.reporting.run_state import Phase
 
@@ -144,7 +144,7 @@ def _row(track: Track, launch: str, *, retires: bool) -> Row:
     )
 
 
-def _label(machine: Wanted, launch: str) -> str:
+def _label(machine: DesiredMachine, launch: str) -> str:
     """Shorten a name, but not without the region."""
     short = machine.name.removeprefix(f"{launch}-")
     return short if machine.region in short.split("-") else f"{machine.region} {short}"

@@ -15,7 +15,7 @@ from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan
 from flyasync.deploy.reporting.events import Event, Finished
 from flyasync.deploy.reporting.report import DeployReport, Status
@@ -100,7 +100,7 @@ async def _deploy(order: Order, fly: FlyClient, display: Display, onlooker: Onlo
     return NOT_VERIFIED if report.status is Status.NOT_VERIFIED else OK if report.ok else FAILED
 
 
-async def _plan(order: Order, fly: FlyClient, display: Display, wanted: Deployment | None) -> Plan:
+async def _plan(order: Order, fly: FlyClient, display: Display, wanted: DeploySpec | None) -> Plan:
     try:
         return await (order.builder.plan(fly) if wanted else order.builder.plan_undo(fly))
     except NotFound as error:

@@ -6,7 +6,6 @@ from attrs import define, field
 
 from flyasync.deploy.plan.plan import (
     Adopt,
-    Aim,
     AwaitHealthy,
     AwaitSettled,
     AwaitStarted,
@@ -20,6 +19,7 @@ from flyasync.deploy.plan.plan import (
     Stage,
     Step,
     Stop,
+    Target,
     Track,
     Uncordon,
     Update,
@@ -70,7 +70,7 @@ class Stages:
         self._phases = tuple(
             {track.machine.name: phases(track.steps) for track in stage.tracks} for stage in self.plan.stages
         )
-        self._retired = frozenset(track.machine.name for track in self.plan.tracks if track.aim is Aim.GO)
+        self._retired = frozenset(track.machine.name for track in self.plan.tracks if track.target is Target.GO)
 
     def retires(self, name: str) -> bool:
         """Tell whether a machine goes because it is not wanted any more; the way back only takes away what was made."""

@@ -20,7 +20,7 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.many.executors import Executor, Here, Job
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.planning import Resolution, resolved
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Failure, Result
@@ -241,7 +241,7 @@ def _built(builder: Callable[[Any], Any], app: Any) -> DeployBuilder:
     return built
 
 
-def _not_done(wanted: Deployment, error: FlyError, seconds: float) -> DeployReport:
+def _not_done(wanted: DeploySpec, error: FlyError, seconds: float) -> DeployReport:
     """Report on an app that did not even begin, as each machine says, or of which nobody knows how it ended."""
     failure, is_lost = Failure.of(error), isinstance(error, JobLost)
     result = Result.UNKNOWN if is_lost else Result.NOT_BEGUN
@@ -266,7 +266,7 @@ def _not_done(wanted: Deployment, error: FlyError, seconds: float) -> DeployRepo
     )
 
 
-def _machines(wanted: Deployment, region: str, result: Result, failure: Failure | None) -> Iterator[MachineReport]:
+def _machines(wanted: DeploySpec, region: str, result: Result, failure: Failure | None) -> Iterator[MachineReport]:
     for machine in wanted.machines(region):
         number = f"{wanted.group}-{region}-{machine.number}".replace("_", "-")
         name = number if wanted.strategy else machine.name

@@ -7,8 +7,8 @@ from shlex import quote
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.plan.machine_roles import Role
-from flyasync.deploy.plan.reconcile import Fate, Member, left_alone
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.reconcile import Action, Member, left_alone
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.image import without_digest
 from flyasync.models.lint.linter import Finding
 from flyasync.models.machine import Machine
@@ -18,28 +18,28 @@ SHOWN = 3
 
 
 def remarks_of_group(
-    deployment: Deployment, fleet: Fleet, members: Iterable[Member], differing: Iterable[Finding]
+    spec: DeploySpec, fleet: Fleet, members: Iterable[Member], differing: Iterable[Finding]
 ) -> Iterator[str]:
     """Yield what a strategy leaves alone, what it does not count, and which services are `differing` in the group."""
     members = tuple(members)
-    for region, count in left_alone(deployment, fleet).items():
+    for region, count in left_alone(spec, fleet).items():
         stay, them = ("s stay as they are", "them") if count > 1 else (" stays as it is", "it")
         yield f"{region} is not among the regions, so its {count} machine{stay}; a count of 0 retires {them}"
-    yield from _apart(deployment, members)
+    yield from _apart(spec, members)
     for finding in islice(differing, SHOWN):
         yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
-    groups = {deployment.group, *deployment.retired_groups}
-    is_of_all = deployment.only_secrets  # what one group is asked for, the others may be asked for next
+    groups = {spec.group, *spec.retired_groups}
+    is_of_all = spec.only_secrets  # what one group is asked for, the others may be asked for next
     outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
         if group:
             yield f"{_counted(those)} of the group {group} left alone"
         else:
-            yield from _of_no_group(deployment, those)
+            yield from _of_no_group(spec, those)
 
 
-def remarks_of_launch(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
+def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
     """Say what runs beside a launch, and how to replace it."""
     beside: dict[tuple[str, str], list[Machine]] = {}
     for machine in fleet.others:
@@ -51,19 +51,19 @@ def remarks_of_launch(deployment: Deployment, fleet: Fleet) -> Iterator[str]:
         if group:
             yield f"{what}; a deploy with --strategy and --group {quote(group)} replaces what they run"
         elif launch:
-            yield f"{what}; flyasync destroy {deployment.app} --launch {quote(launch)} takes them away"
+            yield f"{what}; flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
         else:
             yield f"{what}; no launch has made them"
 
 
-def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]:
+def _apart(spec: DeploySpec, members: tuple[Member, ...]) -> Iterator[str]:
     kinds: dict[Role, list[Machine]] = {}
     for member in members:
-        if member.machine and (role := deployment.role(member.machine)) is not Role.MEMBER:
+        if member.machine and (role := spec.role(member.machine)) is not Role.MEMBER:
             kinds.setdefault(role, []).append(member.machine)
     if standbys := kinds.get(Role.STANDBY):
         yield f"{_counted(standbys)} standing by for others, neither counted nor started: {names_of(standbys)}"
-    leaving = {each.machine.id for each in members if each.machine and each.fate is Fate.RETIRE}
+    leaving = {each.machine.id for each in members if each.machine and each.action is Action.RETIRE}
     for standby in standbys or ():
         if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
             whom = ", ".join(sorted(orphaned))
@@ -73,7 +73,7 @@ def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]
     stopped = [
         each.machine
         for each in members
-        if each.fate is Fate.UPDATE and each.machine and deployment.role(each.machine) is Role.SCHEDULED and each.rests
+        if each.action is Action.UPDATE and each.machine and spec.role(each.machine) is Role.SCHEDULED and each.rests
     ]
     if stopped:
         yield (
@@ -82,12 +82,12 @@ def _apart(deployment: Deployment, members: tuple[Member, ...]) -> Iterator[str]
         )
 
 
-def _of_no_group(deployment: Deployment, machines: list[Machine]) -> Iterator[str]:
+def _of_no_group(spec: DeploySpec, machines: list[Machine]) -> Iterator[str]:
     for launch in sorted({tags(machine).get(LAUNCH, "") for machine in machines}):
         if launch:
             yield (
                 f"machines of launch {launch} are left alone: made without a strategy, they are of no process group; "
-                f"flyasync destroy {deployment.app} --launch {quote(launch)} takes them away"
+                f"flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
             )
         else:
             count = sum(LAUNCH not in tags(machine) for machine in machines)

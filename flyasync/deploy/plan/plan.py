@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.spec import Deployment, Fallback, VolumeWanted, Wanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume, Fallback
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
@@ -34,7 +34,7 @@ class _Step:
 class TakeVolume(_Step):
     """Take a volume that nobody holds for the machine, or make one as `wanted`: new, or a fork of `source`."""
 
-    wanted: VolumeWanted
+    wanted: DesiredVolume
     volume_id: str | None = None
     source: str | None = None
 
@@ -231,7 +231,7 @@ ONLY_SECRETS = "secrets"
 """The strategy's name of a plan that changes nothing but the secrets that machines start with."""
 
 
-class Aim(StrEnum):
+class Target(StrEnum):
     """What a machine shall be in the end."""
 
     SERVE = "serve"  # as the deployment promises
@@ -250,10 +250,10 @@ class Track:
     as that is known; None for one that goes. One that `stays_out` shall be outside routing in the end.
     """
 
-    machine: Wanted
+    machine: DesiredMachine
     steps: tuple[Step, ...]
     machine_id: str | None = None
-    aim: Aim = Aim.SERVE
+    target: Target = Target.SERVE
     takes_a_place: bool = False
     config: MachineConfig | None = field(default=None, repr=False)
     stays_out: bool = False
@@ -424,7 +424,7 @@ class Plan:
 class Decision:
     """A plan, and the deployment that it carries out: with what was observed beside the machines filled in."""
 
-    deployment: Deployment
+    spec: DeploySpec
     plan: Plan
 
 

@@ -13,7 +13,7 @@ from flyasync.api.machines.edit import is_of_one_launch
 from flyasync.deploy.plan.config_merge import FINGERPRINT, MANAGED, changes
 from flyasync.deploy.plan.fleet import Fleet, home
 from flyasync.deploy.plan.machine_roles import Role
-from flyasync.deploy.plan.spec import Deployment, VolumeWanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.diff import Change
@@ -34,26 +34,24 @@ class Pattern:
     config: MachineConfig = field(repr=False)
     like: Machine | None = None
     changes: tuple[Change, ...] = ()
-    volume: VolumeWanted | None = None
+    volume: DesiredVolume | None = None
 
     @classmethod
-    def of(
-        cls, deployment: Deployment, fleet: Fleet, machine: Machine | None, *, keeps_schedule: bool = True
-    ) -> "Pattern":
+    def of(cls, spec: DeploySpec, fleet: Fleet, machine: Machine | None, *, keeps_schedule: bool = True) -> "Pattern":
         """Return what a machine is made from that is to be like another one, or like none."""
         if machine is None or machine.config is None:
-            return cls(config=_mounting(deployment, deployment.tagged), volume=deployment.volume)
+            return cls(config=_mounting(spec, spec.tagged), volume=spec.volume)
         old = inherited(machine.config)
-        config = _new(deployment, old if keeps_schedule else evolve(old, schedule=None))
+        config = _new(spec, old if keeps_schedule else evolve(old, schedule=None))
         shown = changes(evolve(machine.config, image=machine.image, mounts=old.mounts), config)
-        volume = deployment.volume or _volume(fleet, machine)
+        volume = spec.volume or _volume(fleet, machine)
         return cls(config=config, like=machine, changes=shown, volume=volume)
 
     @classmethod
-    def instead(cls, deployment: Deployment, fleet: Fleet, machine: Machine, desired: MachineConfig) -> "Pattern":
+    def instead(cls, spec: DeploySpec, fleet: Fleet, machine: Machine, desired: MachineConfig) -> "Pattern":
         """Return what a machine is made from that takes the place of one which was to have this config."""
-        config = deployment.starting(_mounting(deployment, inherited(desired)))
-        return cls(config=config, like=machine, volume=deployment.volume or _volume(fleet, machine))
+        config = spec.starting(_mounting(spec, inherited(desired)))
+        return cls(config=config, like=machine, volume=spec.volume or _volume(fleet, machine))
 
 
 def inherited(config: MachineConfig) -> MachineConfig:
@@ -74,46 +72,46 @@ def inherited(config: MachineConfig) -> MachineConfig:
     )
 
 
-def pattern(deployment: Deployment, fleet: Fleet) -> Pattern:
+def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
     """Return what new machines of the group are made from.
 
     Raises InvalidInput when the machines there are do not tell: as many have one config as another, or no config is
     known whole.
     """
-    there = [machine for machine in fleet.group(deployment.group) if machine.state not in GONE]
-    known = _models(deployment, there)
+    there = [machine for machine in fleet.group(spec.group) if machine.state not in GONE]
+    known = _models(spec, there)
     if not known:
-        _check_is_ours(deployment, there)
-        return Pattern.of(deployment, fleet, None)
-    alike = _alike(deployment, known)
+        _check_is_ours(spec, there)
+        return Pattern.of(spec, fleet, None)
+    alike = _alike(spec, known)
     if len(alike) > 1:
-        alike = _alike(deployment, _last_completed(known))
+        alike = _alike(spec, _last_completed(known))
     most = max(map(len, alike))
     first, *ties = [each for each in alike if len(each) == most]
     if ties:
-        raise InvalidInput(_undecided(deployment, first[0], ties[0][0], most))
-    is_lone_job = len(known) == 1 and deployment.role(known[0]) is Role.SCHEDULED
-    return Pattern.of(deployment, fleet, first[0], keeps_schedule=not is_lone_job)
+        raise InvalidInput(_undecided(spec, first[0], ties[0][0], most))
+    is_lone_job = len(known) == 1 and spec.role(known[0]) is Role.SCHEDULED
+    return Pattern.of(spec, fleet, first[0], keeps_schedule=not is_lone_job)
 
 
-def _models(deployment: Deployment, there: Iterable[Machine]) -> list[Machine]:
+def _models(spec: DeploySpec, there: Iterable[Machine]) -> list[Machine]:
     """Return the machines that a new one may be like: members, or else whatever there is of the group."""
     known = [machine for machine in there if machine.config is not None and "fly_canary" not in machine.metadata]
-    return list(deployment.members(known)) or known
+    return list(spec.members(known)) or known
 
 
-def _check_is_ours(deployment: Deployment, there: Iterable[Machine]) -> None:
+def _check_is_ours(spec: DeploySpec, there: Iterable[Machine]) -> None:
     """Refuse to make a machine in a group of which no config is known whole, unless deployments like this made it."""
     for machine in there:
         config = machine.incomplete_config
         if FINGERPRINT not in ((config and config.metadata) or {}):
             raise InvalidInput(
-                f"no machine of the group {deployment.group} shows its whole config, {machine.name} among them, as its "
+                f"no machine of the group {spec.group} shows its whole config, {machine.name} among them, as its "
                 "host does not answer: a new machine would lack what is not stated here; try again once a host answers"
             )
 
 
-def _alike(deployment: Deployment, machines: Iterable[Machine]) -> list[list[Machine]]:
+def _alike(spec: DeploySpec, machines: Iterable[Machine]) -> list[list[Machine]]:
     """Sort machines by the config that a new machine like them would have."""
     found: list[tuple[MachineConfig, MachineConfig, list[Machine]]] = []
     for machine in machines:
@@ -121,11 +119,11 @@ def _alike(deployment: Deployment, machines: Iterable[Machine]) -> list[list[Mac
         old = inherited(machine.config)
         new: MachineConfig | None = None
         for other_old, other_new, those in found:
-            if old == other_old or not changes(other_new, new := new or _new(deployment, old)):
+            if old == other_old or not changes(other_new, new := new or _new(spec, old)):
                 those.append(machine)
                 break
         else:
-            found.append((old, new or _new(deployment, old), [machine]))
+            found.append((old, new or _new(spec, old), [machine]))
     return [those for _, _, those in found]
 
 
@@ -150,31 +148,31 @@ def _moment(machine: Machine) -> str:
     return (machine.current_version or "")[:10]
 
 
-def _undecided(deployment: Deployment, one: Machine, other: Machine, count: int) -> str:
+def _undecided(spec: DeploySpec, one: Machine, other: Machine, count: int) -> str:
     assert one.config is not None  # noqa: S101 - only such are compared
     assert other.config is not None  # noqa: S101
-    between = changes(_new(deployment, inherited(one.config)), _new(deployment, inherited(other.config)))
+    between = changes(_new(spec, inherited(one.config)), _new(spec, inherited(other.config)))
     lines = "".join(f"\n  {change}" for change in between)
     return (
-        f"a new machine of the group {deployment.group} could be like {one.name} or like {other.name}, and "
+        f"a new machine of the group {spec.group} could be like {one.name} or like {other.name}, and "
         f"{count} of the machines there {'is' if count == 1 else 'are'} like each of them: make them equal first, or "
         f"state what differs; from {one.name} ({one.id}) to {other.name} ({other.id}):{lines}"
     )
 
 
-def _new(deployment: Deployment, old: MachineConfig) -> MachineConfig:
+def _new(spec: DeploySpec, old: MachineConfig) -> MachineConfig:
     """Return the config that a new machine has which inherits this one."""
-    return _mounting(deployment, deployment.desired(old))
+    return _mounting(spec, spec.desired(old))
 
 
-def _mounting(deployment: Deployment, config: MachineConfig) -> MachineConfig:
+def _mounting(spec: DeploySpec, config: MachineConfig) -> MachineConfig:
     """Return a config with a mount for the volume that is wanted."""
-    if deployment.volume is None or config.mounts:
+    if spec.volume is None or config.mounts:
         return config
-    return evolve(config, mounts=(Mount(path=deployment.volume.path),))
+    return evolve(config, mounts=(Mount(path=spec.volume.path),))
 
 
-def _volume(fleet: Fleet, machine: Machine) -> VolumeWanted | None:
+def _volume(fleet: Fleet, machine: Machine) -> DesiredVolume | None:
     """Return the volume that a machine like this one needs: of the same name and size, at the same path."""
     mount = next(iter((machine.config and machine.config.mounts) or ()), None)
     if mount is None:
@@ -186,4 +184,4 @@ def _volume(fleet: Fleet, machine: Machine) -> VolumeWanted | None:
             f"a new machine like {machine.name} needs a volume of its own, but neither name nor size of {mount.volume} "
             "is known: state the volume, with with_volume(…) or --volume NAME:PATH:SIZE_GB"
         )
-    return VolumeWanted(name=name, path=mount.path, size_gb=(volume and volume.size_gb) or mount.size_gb or 1)
+    return DesiredVolume(name=name, path=mount.path, size_gb=(volume and volume.size_gb) or mount.size_gb or 1)

@@ -1,4 +1,4 @@
-"""Deployment: what is wanted, and when it counts as reached."""
+"""DeploySpec: what a deploy shall bring about, and when that counts as reached."""
 
 import json
 import math
@@ -124,7 +124,7 @@ def _checked(regions: Any) -> int | float:
 
 
 @frozen(kw_only=True)
-class Wanted:
+class DesiredMachine:
     """One machine wanted: number `number` of those asked for in `region`."""
 
     name: str
@@ -133,7 +133,7 @@ class Wanted:
 
 
 @frozen(kw_only=True)
-class VolumeWanted:
+class DesiredVolume:
     """The volume that each machine shall have, by its name, mounted at `path`; a new one has `size_gb`.
 
     `if_lost` says what to do when the machine has to leave the volume's host: `fork` the volume to another host with
@@ -151,7 +151,7 @@ class VolumeWanted:
 
 
 @frozen(kw_only=True)
-class Deployment:
+class DeploySpec:
     """What is wanted: `counts` machines in each region of one app, with what `config` states.
 
     `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
@@ -184,7 +184,7 @@ class Deployment:
     waves: Waves = ()
     retired_groups: tuple[str, ...] = ()
     is_visible_to_flyctl: bool = False
-    volume: VolumeWanted | None = None
+    volume: DesiredVolume | None = None
     release: ReleaseCommand | None = None
     smoke: float = 0.0
     hedge: float | None = None
@@ -206,10 +206,10 @@ class Deployment:
         """The image to run, with its digest as far as that is known."""
         return at_digest(self.config.image, self.digest) if self.config.image else "the machines' own images"
 
-    def machines(self, region: str) -> tuple[Wanted, ...]:
+    def machines(self, region: str) -> tuple[DesiredMachine, ...]:
         """Name the machines of the launch wanted in `region`."""
         return tuple(
-            Wanted(name=f"{self.launch}-{region}-{number}", region=region, number=number)
+            DesiredMachine(name=f"{self.launch}-{region}-{number}", region=region, number=number)
             for number in range(1, self.counts[region] + 1)
         )
 

@@ -24,7 +24,7 @@ from flyasync.deploy.plan.plan import (
 )
 from flyasync.deploy.plan.reconcile import Member
 from flyasync.deploy.plan.sibling_config import Pattern
-from flyasync.deploy.plan.spec import HOME, Deployment, Wanted
+from flyasync.deploy.plan.spec import HOME, DeploySpec, DesiredMachine
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine, expected_checks
 
@@ -32,20 +32,22 @@ MOVING = frozenset({"created", "creating", "starting", "restarting", "updating",
 """The states of a machine that is on its way to run."""
 
 
-def goal(deployment: Deployment, config: MachineConfig | None) -> Iterator[Step]:
+def goal(spec: DeploySpec, config: MachineConfig | None) -> Iterator[Step]:
     """Wait until a machine with this config, which is on its way, is as promised."""
-    aim = deployment.goal_of(config)
-    if aim is not None:
-        yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
-    if aim == "healthy":
+    target = spec.goal_of(config)
+    if target is not None:
+        yield AwaitStarted(cause=f"at most {spec.timeout:g} s")
+    if target == "healthy":
         yield AwaitHealthy(cause="the config has checks")
-    if deployment.smoke and aim is not None:
-        lasting = "its checks have to go on passing" if aim == "healthy" else "it has no checks, so it has to stay up"
-        yield Watch(seconds=deployment.smoke, cause=lasting)
+    if spec.smoke and target is not None:
+        lasting = (
+            "its checks have to go on passing" if target == "healthy" else "it has no checks, so it has to stay up"
+        )
+        yield Watch(seconds=spec.smoke, cause=lasting)
 
 
 def creation(
-    deployment: Deployment,
+    spec: DeploySpec,
     pattern: Pattern,
     config: MachineConfig,
     cause: str,
@@ -70,69 +72,67 @@ def creation(
         like=pattern.like.name if pattern.like else None,
         changes=pattern.changes,
     )
-    yield from goal(deployment, config)
+    yield from goal(spec, config)
 
 
-def placed(pattern: Pattern, wanted: Wanted, *, replaces: str | None = None) -> MachineConfig:
+def placed(pattern: Pattern, wanted: DesiredMachine, *, replaces: str | None = None) -> MachineConfig:
     """Return the config of a new machine of a group: it says for which region it was made, and whose place it takes."""
     marks = {HOME: wanted.region, **({REPLACES: replaces} if replaces else {})}
     return evolve(pattern.config, metadata={**(pattern.config.metadata or {}), **marks})
 
 
-def update(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
+def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
     """Give a machine the config wanted, and see it up, or at rest as it was."""
     machine = there(member)
     yield Update(
         cause=member.cause,
         changes=member.changes,
         launches=not member.rests,
-        if_full=()
-        if member.rests or member.is_apart or deployment.only_secrets
-        else tuple(_instead(deployment, fleet, member)),
+        if_full=() if member.rests or member.is_apart or spec.only_secrets else tuple(_instead(spec, fleet, member)),
     )
     if member.rests:
         then = "is started then" if member.runs else "stays stopped"
         yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
-    yield from _verification(deployment, member)
-    yield from _start(deployment, member, is_down=member.rests)
+    yield from _verification(spec, member)
+    yield from _start(spec, member, is_down=member.rests)
     if machine.cordoned and not member.is_apart:
         yield Uncordon(cause="it was out of routing")
 
 
-def _verification(deployment: Deployment, member: Member) -> Iterator[Step]:
+def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
     """See a machine up that stays at rest, where no machine of its group runs."""
     if member.is_verified:
         yield Start(cause="no machine of the group runs, so one of each region is verified")
-        yield AwaitStarted(cause=f"at most {deployment.timeout:g} s")
+        yield AwaitStarted(cause=f"at most {spec.timeout:g} s")
         if expected_checks(member.config):
             yield AwaitHealthy(cause="the config has checks")
-        if deployment.smoke:
-            yield Watch(seconds=deployment.smoke, cause="it has to stay up")
+        if spec.smoke:
+            yield Watch(seconds=spec.smoke, cause="it has to stay up")
         yield Return(state=there(member).state, cause="it was started only to verify it")
 
 
-def _start(deployment: Deployment, member: Member, *, is_down: bool) -> Iterator[Step]:
+def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]:
     """Bring a machine to where it serves, if it shall; one that is down has to be started."""
     if not member.runs:
         return
     if is_down:
         crashed = "it has failed, and nobody stopped it"
         yield Start(cause="others that serve make way for it" if member.wakes else crashed)
-    yield from goal(deployment, member.config)
+    yield from goal(spec, member.config)
 
 
-def _instead(deployment: Deployment, fleet: Fleet, member: Member) -> Iterator[Step]:
+def _instead(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
     """Say how another machine takes the place of one whose host has no room for its update."""
     machine, desired = there(member), member.config
     volume = fleet.volume_of(machine)
     is_bound = volume is not None or bool(desired and desired.mounts)
-    if desired is None or (is_bound and (deployment.volume is None or deployment.volume.if_lost is None)):
+    if desired is None or (is_bound and (spec.volume is None or spec.volume.if_lost is None)):
         return
-    source = volume.id if volume and deployment.volume and deployment.volume.if_lost == "fork" else None
-    pattern = Pattern.instead(deployment, fleet, machine, desired)
+    source = volume.id if volume and spec.volume and spec.volume.if_lost == "fork" else None
+    pattern = Pattern.instead(spec, fleet, machine, desired)
     config = placed(pattern, member.wanted, replaces=machine.id)
     cause = f"the host of {machine.name} is full"
-    yield from creation(deployment, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)
+    yield from creation(spec, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)
     yield from retirement(machine, "another machine has taken its place")
 
 
@@ -145,16 +145,12 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
     yield Destroy(machine_id=machine.id, cause=cause)
 
 
-def readiness(deployment: Deployment, member: Member) -> Iterator[Step]:
+def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
     """Bring a machine that has the config already to where it shall be, if it is not."""
     machine, is_down = there(member), member.rests or there(member).state == "failed"
-    yield from _verification(deployment, member)
-    if (
-        is_down
-        or machine.state in MOVING
-        or (machine.state == "started" and not deployment.is_up(machine, member.config))
-    ):
-        yield from _start(deployment, member, is_down=is_down)
+    yield from _verification(spec, member)
+    if is_down or machine.state in MOVING or (machine.state == "started" and not spec.is_up(machine, member.config)):
+        yield from _start(spec, member, is_down=is_down)
     if machine.cordoned and machine.state not in GONE and not member.is_apart:
         yield Uncordon(cause="it is out of routing")
 

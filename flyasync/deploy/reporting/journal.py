@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TextIO
 
 from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.plan import Plan, Step, Track
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import RELEASE_COMMAND, Before, without_secrets
 from flyasync.deploy.reporting.run_state import MachineRun
@@ -34,7 +34,7 @@ class Journal:
 
     is_kept: ClassVar[bool] = False
 
-    def planned(self, deployment: Deployment, plan: Plan) -> None:
+    def planned(self, spec: DeploySpec, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
 
     def undoing(self, plan: Plan) -> None:
@@ -76,17 +76,17 @@ class JournalFile(Journal):
         self._withheld: tuple[str, ...] = ()
         self._file: TextIO | None = open_journal(path, _OPENING)
 
-    def planned(self, deployment: Deployment, plan: Plan) -> None:
+    def planned(self, spec: DeploySpec, plan: Plan) -> None:
         """Write down what is wanted, and what was decided."""
-        wanted, withheld = without_secrets(deployment)
+        wanted, withheld = without_secrets(spec)
         self._withheld = tuple(_worth_hiding(withheld))
         self._begin(
             "planned",
             api=self._api,
-            fingerprint=deployment.fingerprint,
+            fingerprint=spec.fingerprint,
             deployment=wanted,
             withheld=list(withheld),
-            before=[unstructure(each) for each in _before(deployment, plan)],
+            before=[unstructure(each) for each in _before(spec, plan)],
             plan=self._lines(str(plan).splitlines()),
         )
 
@@ -176,11 +176,11 @@ def _of(run: MachineRun) -> dict[str, Any]:
     """Say whose line it is; `made` tells a machine that the deploy has made."""
     machine_id = run.machine.id if run.machine else None
     made = machine_id is not None and not run.adopted
-    return {"name": run.wanted.name, "aim": run.aim, "machine": machine_id, "made": made}
+    return {"name": run.wanted.name, "aim": run.target, "machine": machine_id, "made": made}
 
 
-def _before(deployment: Deployment, plan: Plan) -> Iterator[Before]:
-    groups = {deployment.group, *deployment.retired_groups}
+def _before(spec: DeploySpec, plan: Plan) -> Iterator[Before]:
+    groups = {spec.group, *spec.retired_groups}
     for machine in plan.before.machines if plan.before else ():
         if plan.group is None or group_of(machine) in groups:
             yield Before.of(machine)

@@ -9,8 +9,8 @@ from attrs.converters import optional
 
 from flyasync.deploy.plan.fleet import serves
 from flyasync.deploy.plan.placement import Refusal
-from flyasync.deploy.plan.plan import Aim
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.result import Failure, Result, result_of
 from flyasync.deploy.reporting.run_state import MachineRun, Moment, Observation
 from flyasync.errors import DeployFailed
@@ -249,7 +249,7 @@ class DeployReport:
     @classmethod
     def of(
         cls,
-        deployment: Deployment,
+        spec: DeploySpec,
         outcome: Observation,
         *,
         seconds: float,
@@ -257,14 +257,14 @@ class DeployReport:
         cancelled: bool = False,
     ) -> "DeployReport":
         """Judge an outcome by what was wanted."""
-        machines = [(run, _machine_report(deployment, outcome, run)) for run in outcome.runs]
-        staying, leaving = _by_region(machines, Aim.SERVE, Aim.REST), _by_region(machines, Aim.GO)
+        machines = [(run, _machine_report(spec, outcome, run)) for run in outcome.runs]
+        staying, leaving = _by_region(machines, Target.SERVE, Target.REST), _by_region(machines, Target.GO)
         return cls(
-            app=deployment.app,
-            launch=deployment.launch,
-            image=deployment.image,
-            require=str(deployment.requirement),
-            needed=deployment.requirement.needed(sum(asked > 0 for asked in deployment.counts.values())),
+            app=spec.app,
+            launch=spec.launch,
+            image=spec.image,
+            require=str(spec.requirement),
+            needed=spec.requirement.needed(sum(asked > 0 for asked in spec.counts.values())),
             regions=tuple(
                 RegionReport(
                     region=region,
@@ -273,8 +273,8 @@ class DeployReport:
                     retired=tuple(leaving.get(region, ())),
                 )
                 for region, asked in {
-                    **deployment.counts,
-                    **{gone: 0 for gone in leaving if gone not in deployment.counts},
+                    **spec.counts,
+                    **{gone: 0 for gone in leaving if gone not in spec.counts},
                 }.items()
             ),
             seconds=seconds,
@@ -282,11 +282,11 @@ class DeployReport:
             surplus=outcome.surplus,
             unseen=next((Failure.of(error) for error in outcome.unseen.values()), None),
             strategy=strategy,
-            release=next((report for run, report in machines if run.aim is Aim.END), None),
-            others=tuple(report for run, report in machines if run.aim is Aim.APART),
+            release=next((report for run, report in machines if run.target is Target.END), None),
+            others=tuple(report for run, report in machines if run.target is Target.APART),
             closed_by=Cause.of(outcome.closed_by) if outcome.closed_by else None,
             stray_volumes=outcome.loose_volumes,
-            unverified=_unverified(machines) if strategy not in {None, "undo"} and deployment.goal else (),
+            unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
         )
 
     def raise_for_failure(self) -> Self:
@@ -367,10 +367,10 @@ class DeployReport:
         return f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
 
 
-def _machine_report(deployment: Deployment, outcome: Observation, run: MachineRun) -> MachineReport:
+def _machine_report(spec: DeploySpec, outcome: Observation, run: MachineRun) -> MachineReport:
     seen = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
     machine = seen or run.machine
-    result, failure = result_of(deployment, outcome, run)
+    result, failure = result_of(spec, outcome, run)
     is_fine = result in {Result.RUNNING, Result.RESTING}  # whatever a wait on the way has met
     return MachineReport(
         name=run.wanted.name,
@@ -379,9 +379,9 @@ def _machine_report(deployment: Deployment, outcome: Observation, run: MachineRu
         region=machine.region if machine else None,
         id=machine.id if machine else None,
         state=seen.state if seen else None,
-        image=seen.image if seen and deployment.strategy else None,
+        image=seen.image if seen and spec.strategy else None,
         serves=seen is not None and serves(seen),
-        host=machine_host(deployment.app, machine.id) if machine else None,
+        host=machine_host(spec.app, machine.id) if machine else None,
         adopted=run.adopted,
         refusals=tuple(run.refusals),
         failure=failure,
@@ -407,7 +407,7 @@ def _loose(run: MachineRun, machine: Machine | None) -> Iterator[str]:
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:
     """Return the regions in which stopped machines were changed and none was seen up, if none of the group runs."""
-    members = [(run, report) for run, report in machines if run.aim in {Aim.SERVE, Aim.REST}]
+    members = [(run, report) for run, report in machines if run.target in {Target.SERVE, Target.REST}]
     if any(report.result is not Result.RESTING for _, report in members):
         return ()
     seen_up = {run.wanted.region for run, _ in members if run.checked_from}
@@ -415,9 +415,11 @@ def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[s
     return tuple(dict.fromkeys(region for region in changed if region not in seen_up))
 
 
-def _by_region(machines: Iterable[tuple[MachineRun, MachineReport]], *aims: Aim) -> dict[str, list[MachineReport]]:
+def _by_region(
+    machines: Iterable[tuple[MachineRun, MachineReport]], *targets: Target
+) -> dict[str, list[MachineReport]]:
     found: dict[str, list[MachineReport]] = {}
     for run, report in machines:
-        if run.aim in aims:
+        if run.target in targets:
             found.setdefault(report.asked, []).append(report)
     return found

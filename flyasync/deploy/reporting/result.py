@@ -6,8 +6,8 @@ from attrs import field, frozen
 
 from flyasync.deploy.plan.config_merge import has_secrets, holds, observed
 from flyasync.deploy.plan.placement import Refusal
-from flyasync.deploy.plan.plan import Aim
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
 from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
 from flyasync.models.machine import Machine
@@ -68,22 +68,22 @@ class Failure:
         return self.message
 
 
-def result_of(deployment: Deployment, outcome: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
+def result_of(spec: DeploySpec, outcome: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
     """Say what became of a machine: what was seen last counts, not what was answered on the way."""
     error = Failure.of(run.error) if run.error else None
     machine = outcome.machine(run)
     unseen = outcome.unseen.get(run.wanted.name) if run.phase is not Phase.DESTROYED else None
     if unseen and (run.machine or run.in_doubt):
         return Result.UNKNOWN, error or Failure.of(unseen)
-    if run.aim is Aim.END:
+    if run.target is Target.END:
         return _ended(run), error
-    if run.aim is Aim.GO:
+    if run.target is Target.GO:
         return _retired(run, machine), error
     if run.phase is Phase.DESTROYED:
         return Result.DESTROYED, error
     if machine is None:
         return _absent(run), error or _told("it is not there any more" if run.machine else None)
-    return _present(deployment, run, machine, error)
+    return _present(spec, run, machine, error)
 
 
 def _ended(run: MachineRun) -> Result:
@@ -99,9 +99,9 @@ def _retired(run: MachineRun, machine: Machine | None) -> Result:
 
 
 def _present(
-    deployment: Deployment, run: MachineRun, machine: Machine, error: Failure | None
+    spec: DeploySpec, run: MachineRun, machine: Machine, error: Failure | None
 ) -> tuple[Result, Failure | None]:
-    trouble = _trouble(deployment, run, machine)
+    trouble = _trouble(spec, run, machine)
     if trouble and run.adopted and run.taken == 0 and run.error is None and run.phase in {None, Phase.KEPT}:
         return (Result.NOT_BEGUN, None) if run.phase is None else (Result.FAILED, _told(trouble))
     if trouble:
@@ -110,13 +110,13 @@ def _present(
         )
     if run.error is not None and (run.verifies or not _proves_nothing(run.error)):
         return Result.FAILED, error
-    if deployment.strategy and machine.cordoned and not run.stays_out:
+    if spec.strategy and machine.cordoned and not run.stays_out:
         return Result.OUTSIDE, error
-    return Result.RESTING if _rests(deployment, run, machine) else Result.RUNNING, None
+    return Result.RESTING if _rests(spec, run, machine) else Result.RUNNING, None
 
 
-def _rests(deployment: Deployment, run: MachineRun, machine: Machine) -> bool:
-    return machine.state != "started" and (run.aim in {Aim.REST, Aim.APART} or deployment.rests(machine, run.config))
+def _rests(spec: DeploySpec, run: MachineRun, machine: Machine) -> bool:
+    return machine.state != "started" and (run.target in {Target.REST, Target.APART} or spec.rests(machine, run.config))
 
 
 def _proves_nothing(error: FlyError) -> bool:
@@ -127,15 +127,15 @@ def _proves_nothing(error: FlyError) -> bool:
     return isinstance(error, CallFailed) or (isinstance(error, WaitFailed) and not error.hopeless)
 
 
-def _trouble(deployment: Deployment, run: MachineRun, machine: Machine) -> str | None:
+def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
     """Say what keeps a machine from being as promised, if anything."""
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
         return "it was made, or changed, with another config"
-    if deployment.strategy and not has_secrets(current, run.config):  # a launch changes no machine for its secrets
+    if spec.strategy and not has_secrets(current, run.config):  # a launch changes no machine for its secrets
         return "it has not been updated with the secrets as they are"
-    may_rest = run.aim is Aim.REST and machine.state != "started" and machine.is_alive
-    is_up = may_rest or deployment.is_up(machine, run.config)
+    may_rest = run.target is Target.REST and machine.state != "started" and machine.is_alive
+    is_up = may_rest or spec.is_up(machine, run.config)
     return None if is_up else _how_it_is(machine)
 
 

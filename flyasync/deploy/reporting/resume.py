@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import define, evolve, fields, frozen
 
-from flyasync.deploy.plan.plan import Aim
-from flyasync.deploy.plan.spec import Deployment, Requirement
+from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.spec import DeploySpec, Requirement
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
 from flyasync.deploy.reporting.run_state import Phase
 from flyasync.errors import InvalidInput
@@ -58,7 +58,7 @@ class JournalReplay:
     `is_finished` once its last run came to its end, and `ok` if that was well.
     """
 
-    deployment: Deployment
+    spec: DeploySpec
     fingerprint: str
     api: str | None = None
     withheld: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class JournalReplay:
 
     def is_of(self, app: str, launch: str | None) -> bool:
         """Tell whether it is about this launch of this app."""
-        return (self.deployment.app, self.deployment.launch) == (app, launch)
+        return (self.spec.app, self.spec.launch) == (app, launch)
 
     @property
     def withheld_env(self) -> frozenset[str]:
@@ -86,15 +86,15 @@ class JournalReplay:
                 "base_url there, or name another journal"
             )
 
-    def check(self, deployment: Deployment) -> None:
+    def check(self, spec: DeploySpec) -> None:
         """Raise InvalidInput for a deployment of the same launch that is not the one told of."""
-        if not self.is_of(deployment.app, deployment.launch):
+        if not self.is_of(spec.app, spec.launch):
             return
-        if deployment.fingerprint != self.fingerprint:
-            raise InvalidInput(f"launch {deployment.launch} has another config in the journal: {self._way_out}")
-        if RELEASE_COMMAND in self.withheld and not (self.is_released or deployment.release):
+        if spec.fingerprint != self.fingerprint:
+            raise InvalidInput(f"launch {spec.launch} has another config in the journal: {self._way_out}")
+        if RELEASE_COMMAND in self.withheld and not (self.is_released or spec.release):
             raise InvalidInput(
-                f"the release command of launch {deployment.launch} may hold a secret, so the journal lacks it, and it "
+                f"the release command of launch {spec.launch} may hold a secret, so the journal lacks it, and it "
                 "has not ended well yet: give it again, with with_release_command(…)"
             )
 
@@ -171,18 +171,18 @@ def _told(told: _Told | None, said: Mapping[str, Any]) -> _Told | None:
 
 def _begun(story: JournalReplay | None, said: Mapping[str, Any]) -> JournalReplay:
     """Begin a story, or go on with the one of an earlier run."""
-    wanted, fingerprint = _deployment(said["deployment"]), said["fingerprint"]
+    wanted, fingerprint = _spec(said["deployment"]), said["fingerprint"]
     withheld = tuple(structure(said["withheld"], list[str]))
     api = structure(said.get("api"), str | None)  # type: ignore[arg-type]  # a union is no type to mypy
     if story and story.is_of(wanted.app, wanted.launch) and (story.api, story.fingerprint) == (api, fingerprint):
-        return evolve(story, deployment=wanted, withheld=withheld, is_finished=False, ok=False)
+        return evolve(story, spec=wanted, withheld=withheld, is_finished=False, ok=False)
     before = tuple(structure(said["before"], list[Before]))
-    return JournalReplay(deployment=wanted, fingerprint=fingerprint, api=api, withheld=withheld, before=before)
+    return JournalReplay(spec=wanted, fingerprint=fingerprint, api=api, withheld=withheld, before=before)
 
 
 def _gone_on(story: JournalReplay, said: Mapping[str, Any]) -> JournalReplay:
-    released = said["what"] == "ended" and said["aim"] == Aim.END and said["phase"] == Phase.ENDED
-    is_new = said["made"] and said["aim"] != Aim.END and said["machine"] not in story.made
+    released = said["what"] == "ended" and said["aim"] == Target.END and said["phase"] == Phase.ENDED
+    is_new = said["made"] and said["aim"] != Target.END and said["machine"] not in story.made
     made = (*story.made, said["machine"]) if is_new else story.made
     return evolve(story, made=made, is_released=story.is_released or (released and not said["error"]))
 
@@ -190,17 +190,17 @@ def _gone_on(story: JournalReplay, said: Mapping[str, Any]) -> JournalReplay:
 # What is wanted, as JSON
 
 
-def without_secrets(deployment: Deployment) -> tuple[dict[str, Any], dict[str, Any]]:
+def without_secrets(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write a deployment without what may be secret, and return that by its place."""
     withheld: dict[str, Any] = {}
-    data = {one.name: unstructure(getattr(deployment, one.name)) for one in fields(Deployment)}
+    data = {one.name: unstructure(getattr(spec, one.name)) for one in fields(DeploySpec)}
     data["config"] = _without_secrets((), data["config"], withheld)
     data["unresolved"] = None  # an error's text, which may repeat the image
-    if deployment.strategy is not None:
-        data["strategy"] = {"name": deployment.strategy.name, **data["strategy"]}
-    if deployment.release is not None and tells_a_secret(deployment.release.command):
+    if spec.strategy is not None:
+        data["strategy"] = {"name": spec.strategy.name, **data["strategy"]}
+    if spec.release is not None and tells_a_secret(spec.release.command):
         data["release"] = None
-        withheld[RELEASE_COMMAND] = str(deployment.release)
+        withheld[RELEASE_COMMAND] = str(spec.release)
     return data, withheld
 
 
@@ -223,9 +223,9 @@ def _is_withheld(path: tuple[str | int, ...], value: Any, withheld: dict[str, An
     return True
 
 
-def _deployment(data: Mapping[str, Any]) -> Deployment:
-    known = (one for one in fields(Deployment) if one.name in data)
-    return Deployment(**{one.name: _value(one.name, one.type, data[one.name]) for one in known})
+def _spec(data: Mapping[str, Any]) -> DeploySpec:
+    known = (one for one in fields(DeploySpec) if one.name in data)
+    return DeploySpec(**{one.name: _value(one.name, one.type, data[one.name]) for one in known})
 
 
 def _value(name: str, kind: Any, data: Any) -> Any:

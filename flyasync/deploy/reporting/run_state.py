@@ -10,8 +10,8 @@ from attrs.converters import optional
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.fleet import tags
 from flyasync.deploy.plan.placement import Refusal
-from flyasync.deploy.plan.plan import Aim
-from flyasync.deploy.plan.spec import VolumeWanted, Wanted
+from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import ExitEvent, Machine
@@ -72,9 +72,9 @@ class MachineRun:
     to see that it would run.
     """
 
-    wanted: Wanted
+    wanted: DesiredMachine
     region: str
-    aim: Aim = Aim.SERVE
+    target: Target = Target.SERVE
     config: MachineConfig | None = None
     phase: Phase | None = None
     machine: Machine | None = None
@@ -86,7 +86,7 @@ class MachineRun:
     old_exit: ExitEvent | None = None
     logs: tuple[str, ...] = ()
     stays_out: bool = False
-    volume: VolumeWanted | None = None
+    volume: DesiredVolume | None = None
     volume_id: str | None = None
     source: str | None = None
     made_volumes: list[str] = field(factory=list)
@@ -184,7 +184,7 @@ class MachineRun:
 
     # Its volume.
 
-    def choose_volume(self, volume: VolumeWanted, volume_id: str | None, source: str | None) -> None:
+    def choose_volume(self, volume: DesiredVolume, volume_id: str | None, source: str | None) -> None:
         """Record which volume it takes, or which kind of volume is made for it."""
         self.volume, self.volume_id, self.source = volume, volume_id, source
 

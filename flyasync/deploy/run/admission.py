@@ -1,7 +1,7 @@
 """The gate of a deploy: whether another machine may begin, after what the others have met; no I/O."""
 
-from flyasync.deploy.plan.plan import Aim
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 
 
@@ -14,9 +14,9 @@ class Gate:
     machine after which no other may begin.
     """
 
-    def __init__(self, deployment: Deployment, *, presses_on: bool) -> None:
-        self._regions = len(deployment.counts)
-        self._needed = deployment.requirement.needed(self._regions)
+    def __init__(self, spec: DeploySpec, *, presses_on: bool) -> None:
+        self._regions = len(spec.counts)
+        self._needed = spec.requirement.needed(self._regions)
         self._presses_on = presses_on
         self._is_unreleased = False
         self._failed: set[str] = set()
@@ -25,7 +25,7 @@ class Gate:
 
     def note(self, run: MachineRun) -> None:
         """Take note of a machine that has failed, or that found no room."""
-        self._is_unreleased |= run.aim is Aim.END
+        self._is_unreleased |= run.target is Target.END
         if run.error is not None:
             self._failed.add(run.wanted.region)
         if run.phase is Phase.SKIPPED:

@@ -13,10 +13,10 @@ from flyasync.deploy.freshness import fetch
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.placement import Refusal, next_region
-from flyasync.deploy.plan.plan import Aim, Create
+from flyasync.deploy.plan.plan import Create, Target
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
-from flyasync.deploy.plan.spec import Deployment, VolumeWanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.launch_metadata import Stamp
 from flyasync.deploy.run.region_queue import Door, Ticket
@@ -65,9 +65,9 @@ Tell = Callable[[MachineRun, Phase, str | None], None]
 class Creating:
     """Creates machines; what one of them learns about a full region, the others know."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, volumes: Volumes, stamp: Stamp) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec, tell: Tell, volumes: Volumes, stamp: Stamp) -> None:
         self._fly = fly
-        self._deployment = deployment
+        self._spec = spec
         self._tell = tell
         self._volumes = volumes
         self._full: dict[str, Refusal] = {}
@@ -142,10 +142,10 @@ class Creating:
             "min_secrets_version": self._stamp.secrets_version,
         }
         return Creation(
-            app=self._deployment.app,
+            app=self._spec.app,
             config=config,
             name=step.name or run.wanted.name,
-            launch=(config.metadata or {}).get(LAUNCH, self._deployment.launch),
+            launch=(config.metadata or {}).get(LAUNCH, self._spec.launch),
             options={key: value for key, value in options.items() if value is not None},
             on_leave=ticket.give_back,
             is_urgent=not ticket.stands_in_line,
@@ -160,7 +160,7 @@ class Creating:
             run.config = evolve(run.config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()])
         return run.config
 
-    async def _volume(self, run: MachineRun, wanted: VolumeWanted) -> str:
+    async def _volume(self, run: MachineRun, wanted: DesiredVolume) -> str:
         """Give the volume that was taken for the machine, or make one where it is going to be."""
         if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
             run.volume_id = None  # it stays in its region
@@ -175,18 +175,23 @@ class Creating:
     async def _once(self, run: MachineRun, creation: Creation) -> None:
         try:
             await self._fly.machines.once.create(creation)
-            if run.aim is Aim.END and creation.adopted and creation.machine and creation.machine.state in NOT_RUNNING:
+            if (
+                run.target is Target.END
+                and creation.adopted
+                and creation.machine
+                and creation.machine.state in NOT_RUNNING
+            ):
                 await self._clear(creation.machine)
                 creation.adopted = False
                 await self._fly.machines.once.create(creation)
         except NameTaken as taken:
             holder = await self._holder(creation, taken)
-            if run.aim is Aim.END and holder and group_of(holder) == RELEASE_GROUP:
+            if run.target is Target.END and holder and group_of(holder) == RELEASE_GROUP:
                 await self._clear(holder)
                 await self._fly.machines.once.create(creation)
             elif holder and self._is_mine(holder) and run.volume_id is None:
                 creation.machine, creation.adopted, creation.may_have_happened = holder, True, False
-            elif run.aim is not Aim.END and holder and group_of(holder) == self._deployment.group:
+            elif run.target is not Target.END and holder and group_of(holder) == self._spec.group:
                 raise Unlisted(holder, taken) from taken
             else:
                 raise
@@ -199,7 +204,7 @@ class Creating:
 
     async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
         """Return the machine that has the name, if it can be read."""
-        if self._deployment.strategy is None:
+        if self._spec.strategy is None:
             return None
         with suppress(FlyError):
             if taken.existing_id:
@@ -211,12 +216,12 @@ class Creating:
 
     def _is_mine(self, machine: Machine) -> bool:
         """Whether an earlier run of this very deployment made the machine."""
-        mine = group_of(machine) == self._deployment.group and self._deployment.made(machine)
+        mine = group_of(machine) == self._spec.group and self._spec.made(machine)
         return mine and machine.state not in GONE
 
     async def _clear(self, leftover: Machine) -> None:
         """Destroy the release machine of an earlier deploy that was killed; raises StillRunning for one that runs."""
-        app, timeout = self._deployment.app, self._deployment.timeout
+        app, timeout = self._spec.app, self._spec.timeout
         with suppress(WaitFailed, NotFound):
             await self._fly.machines.wait(app, leftover.id, state="settled", timeout=timeout)
         machine = await fetch(self._fly, app, leftover.id)
@@ -250,15 +255,15 @@ class Creating:
             await self._drop_volume(run)
 
     async def _alternatives(self, run: MachineRun) -> tuple[str, ...]:
-        fallback, home = self._deployment.fallback, run.wanted.region
-        elsewhere = self._deployment.regions if run.aim is Aim.END else ()  # a release command may run anywhere
+        fallback, home = self._spec.fallback, run.wanted.region
+        elsewhere = self._spec.regions if run.target is Target.END else ()  # a release command may run anywhere
         if fallback == "skip":
             return elsewhere
         if fallback != "nearest":
             return (*elsewhere, *fallback)
         async with self._map:
             if home not in self._near:
-                self._near[home] = await nearest_with_room(self._fly, self._deployment, home)
+                self._near[home] = await nearest_with_room(self._fly, self._spec, home)
         return (*elsewhere, *self._near[home])
 
     def has(self, run: MachineRun, machine: Machine, phase: Phase = Phase.CREATED) -> None:

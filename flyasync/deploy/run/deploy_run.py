@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.plan import Decision, Plan
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Finished, Planned
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
@@ -39,7 +39,7 @@ class Decide(Protocol):
 
 async def carry_out(
     fly: FlyClient,
-    asked: Deployment,
+    asked: DeploySpec,
     decide: Decide,
     onlookers: Onlookers,
     journal: Journal,
@@ -55,14 +55,14 @@ async def carry_out(
     try:
         decision = await _decided(decide, leases)
         for plans_left in reversed(range(PLANS)):
-            deployment, plan = decision.deployment, decision.plan
+            spec, plan = decision.spec, decision.plan
             if onlookers.are_there or journal.is_kept:  # to estimate is work, which nobody else would see
                 plan = timed(plan, fly)
-            journal.undoing(plan) if plan.strategy == "undo" else journal.planned(deployment, plan)
+            journal.undoing(plan) if plan.strategy == "undo" else journal.planned(spec, plan)
             onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
             execution = Execution(
                 fly,
-                deployment,
+                spec,
                 plan,
                 onlookers.note,
                 onlookers.clock,
@@ -77,7 +77,7 @@ async def carry_out(
                 decide_anew = partial(decide, unlisted=unlisted)
                 anew = await _decided_anew(execution, decide_anew, leases) if plans_left else None
                 if anew is None:
-                    report = await _reported(fly, deployment, execution, onlookers)
+                    report = await _reported(fly, spec, execution, onlookers)
                     break
                 decision = anew
             except BaseException:  # usually a cancellation; whatever it is, what is there has to be reported
@@ -140,29 +140,29 @@ async def _walk(execution: Execution) -> None:
         await execution.walk()
 
 
-async def _reported(fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers) -> DeployReport:
+async def _reported(fly: FlyClient, spec: DeploySpec, execution: Execution, onlookers: Onlookers) -> DeployReport:
     """Report what is there after a walk; where it has missed its requirement, after the way back if that is wanted."""
     if _changes_nothing(execution.plan):
         return execution.report(execution.as_before())
     outcome = await execution.look()
     report = execution.report(outcome)
-    if not (deployment.rolls_back and report.is_missed):
+    if not (spec.rolls_back and report.is_missed):
         return report
     if execution.plan.group is not None:
-        return await _rolled_back(fly, deployment, execution, onlookers, outcome)
+        return await _rolled_back(fly, spec, execution, onlookers, outcome)
     await execution.take_back()
     return execution.report(await execution.look())
 
 
 async def _rolled_back(
-    fly: FlyClient, deployment: Deployment, execution: Execution, onlookers: Onlookers, outcome: Observation
+    fly: FlyClient, spec: DeploySpec, execution: Execution, onlookers: Onlookers, outcome: Observation
 ) -> DeployReport:
     """Go back to what was there before, and report both ways."""
     past = execution.timings.as_past()
     plan = timed(undo(execution.plan, outcome), fly, past)
     if plan.is_empty and outcome.settled:
         return execution.report(outcome)  # all of it is past the point of no return
-    wanted = deployment_back(deployment, plan)
+    wanted = deployment_back(spec, plan)
     back = Execution(
         fly, wanted, plan, onlookers.note, onlookers.clock,
         leases=execution.leases, journal=execution.journal, presses_on=True, rollback=True, past=past,

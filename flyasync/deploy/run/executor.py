@@ -15,9 +15,9 @@ from flyasync.deploy.freshness import APART, CATCH_UP, fetch, is_behind, past_pa
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, home, is_in, oldest
-from flyasync.deploy.plan.plan import Aim, Cordon, Create, Destroy, Plan, Stage, Track, Update
+from flyasync.deploy.plan.plan import Cordon, Create, Destroy, Plan, Stage, Target, Track, Update
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.result import Result, result_of
@@ -47,7 +47,7 @@ class Execution:
     def __init__(
         self,
         fly: FlyClient,
-        deployment: Deployment,
+        spec: DeploySpec,
         plan: Plan,
         tell: Tell,
         clock: Callable[[], float],
@@ -64,20 +64,20 @@ class Execution:
         self.runs = _runs(plan)
         self._secrets: str | None = None
         self._fly = fly
-        self._deployment = deployment
+        self._spec = spec
         self._tell = tell
         self._clock = clock
         self._past = past or Timings.of(plan.before, plan.group)
         self._walking = Walking(fly.spans, (track.machine for track in plan.tracks), tell, rollback=rollback)
-        self._steps = Steps(fly, deployment, tell, leases)
+        self._steps = Steps(fly, spec, tell, leases)
         self._steps.is_open = plan.group is None or leases.holds(locking(plan))
         self._settled: set[str] = set()
         self._relied_on: set[str] = set()
         self._listed_volumes: set[str] = set()
-        self._gate = Gate(deployment, presses_on=presses_on or plan.group is None)
+        self._gate = Gate(spec, presses_on=presses_on or plan.group is None)
         self._steps.may_begin = self._gate.lets
         is_rolled_out = plan.group is not None and not presses_on
-        self._rechecks = Rechecks(fly, deployment.app, self._steps.watching, clock) if is_rolled_out else None
+        self._rechecks = Rechecks(fly, spec.app, self._steps.watching, clock) if is_rolled_out else None
         if plan.before is not None:
             self._steps.know(plan.before)
 
@@ -138,7 +138,7 @@ class Execution:
 
     async def _has_woken(self, track: Track) -> bool:
         """Tell whether a machine that was at rest when the plan was made runs by now, and so serves, perhaps."""
-        if track.aim is not Aim.REST or not any(isinstance(step, Update) for step in track.steps):
+        if track.target is not Target.REST or not any(isinstance(step, Update) for step in track.steps):
             return False
         machine = await self._get(track.machine_id or "")
         return isinstance(machine, Machine) and machine.state not in RESTING
@@ -147,7 +147,7 @@ class Execution:
         """Tell whether a machine takes traffic that others of its region were to take over on the way back, in vain."""
         if self.plan.strategy != "undo" or not any(isinstance(step, Cordon) for step in track.steps):
             return False
-        return track.aim is Aim.GO and self._gate.has_lost_one(track.machine.region)
+        return track.target is Target.GO and self._gate.has_lost_one(track.machine.region)
 
     async def _follow(self, track: Track, others: asyncio.Lock | None = None) -> None:
         run = self.runs[track.machine.name]
@@ -192,8 +192,8 @@ class Execution:
 
     def _changed(self) -> list[MachineRun]:
         done = (run for run in self.runs.values() if run.ready_after is not None and run.taken and run.error is None)
-        up = (run for run in done if run.aim is Aim.SERVE and run.machine and run.phase is not Phase.DESTROYED)
-        return [run for run in up if self._deployment.goal_of(run.config) is not None]
+        up = (run for run in done if run.target is Target.SERVE and run.machine and run.phase is not Phase.DESTROYED)
+        return [run for run in up if self._spec.goal_of(run.config) is not None]
 
     async def _others_serve(self, track: Track, lock: asyncio.Lock) -> None:
         """See that the machines of a region that stay are up before one leaves, or is let in; one look serves all."""
@@ -201,7 +201,7 @@ class Execution:
         async with lock:
             if region in self._relied_on:
                 return
-            staying = [run for run in self.runs.values() if run.wanted.region == region and run.aim is Aim.SERVE]
+            staying = [run for run in self.runs.values() if run.wanted.region == region and run.target is Target.SERVE]
             await asyncio.gather(*(self._steps.see_up(run) for run in staying if run.machine))
             self._relied_on.add(region)
 
@@ -233,9 +233,9 @@ class Execution:
         """
         runs = self.runs.values()
         is_certain = not any(run.in_doubt or (run.error and not isinstance(run.error, Unlisted)) for run in runs)
-        is_released = any(run.aim is Aim.END and run.phase is not None for run in runs)
+        is_released = any(run.target is Target.END and run.phase is not None for run in runs)
         has_changed = any(run.taken and run.machine for run in runs)
-        return is_certain and not is_released and not (has_changed and self._deployment.rolls_back)
+        return is_certain and not is_released and not (has_changed and self._spec.rolls_back)
 
     async def has_released_volumes(self) -> bool:
         """Delete the volumes made for machines that were there all the time; return whether none of them is left."""
@@ -246,7 +246,7 @@ class Execution:
     def report(self, outcome: Observation, *, cancelled: bool = False) -> DeployReport:
         """Put down what is known now."""
         report = DeployReport.of(
-            self._deployment, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
+            self._spec, outcome, strategy=self.plan.strategy, seconds=self._clock(), cancelled=cancelled
         )
         return evolve(report, image=self._steps.stamp.image, remarks=tuple(self._remarks()))
 
@@ -257,7 +257,7 @@ class Execution:
             yield self._secrets
         if self._steps.stamp.is_unknown:
             yield (
-                f"no machine showed the digest that it runs of {self._deployment.image}: if the tag has moved "
+                f"no machine showed the digest that it runs of {self._spec.image}: if the tag has moved "
                 "meanwhile, they may run different ones; an image with a digest leaves no doubt"
             )
 
@@ -326,7 +326,7 @@ class Execution:
 
     async def _listed(self) -> Fleet:
         """List what is there; once more some seconds later where a machine that may have been made is missing."""
-        list_ = partial(past_pauses, partial(observe, self._fly, self._deployment, by_id=False, with_secrets=False))
+        list_ = partial(past_pauses, partial(observe, self._fly, self._spec, by_id=False, with_secrets=False))
         fleet = await list_()
         in_doubt = [run for run in self.runs.values() if run.in_doubt and run.machine is None]
         if not all(fleet.named(run.wanted.name) for run in in_doubt):
@@ -347,14 +347,14 @@ class Execution:
                 return fleet
             await asyncio.sleep(1)
             with suppress(FlyError):  # what one list does not tell, the next may
-                fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._deployment.app))
+                fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._spec.app))
 
     def _is_proven(self, hint: Observation, run: MachineRun) -> bool:
         """Whether a list proves that a machine is as promised: no row of it proves that one is not."""
         row = hint.machine(run)
         if row is None or run.machine is None or run.error or is_behind(row, run.machine):
             return False
-        return result_of(self._deployment, hint, run)[0] in {Result.RUNNING, Result.RESTING}
+        return result_of(self._spec, hint, run)[0] in {Result.RUNNING, Result.RESTING}
 
     def _outcome(self, fleet: Fleet) -> Observation:
         machines = self._concerning(fleet.machines)
@@ -363,7 +363,7 @@ class Execution:
             seen=machines,
             left_alone=self._left_alone(machines),
             settled=frozenset(self._settled),
-            launch=self._deployment.launch if self.plan.group is not None else None,
+            launch=self._spec.launch if self.plan.group is not None else None,
             loose_volumes=tuple(self._loose(fleet)),
             closed_by=self._gate.closed_by,
         )
@@ -376,9 +376,7 @@ class Execution:
         if self.plan.before is None:
             return
         names = {
-            desired.name
-            for desired in (self._deployment.volume, *(run.volume for run in self.runs.values()))
-            if desired
+            desired.name for desired in (self._spec.volume, *(run.volume for run in self.runs.values())) if desired
         }
         known = {volume.id for volume in self.plan.before.volumes}
         known |= {volume_id for run in self.runs.values() for volume_id in run.made_volumes}
@@ -389,7 +387,7 @@ class Execution:
 
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
         """Give the machines that this deploy is about: those of the launch, or of its groups."""
-        groups = (self.plan.group, *self._deployment.retired_groups)
+        groups = (self.plan.group, *self._spec.retired_groups)
         return tuple(
             each for each in machines if self.plan.group is None or any(is_in(each, group) for group in groups)
         )
@@ -397,7 +395,7 @@ class Execution:
     def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
         if self.plan.group is None:
             return frozenset()
-        return frozenset(each.id for each in machines if home(each) not in self._deployment.counts)
+        return frozenset(each.id for each in machines if home(each) not in self._spec.counts)
 
     def as_before(self) -> Observation:
         """Say that all is as it was seen when the plan was made."""
@@ -416,7 +414,7 @@ class Execution:
     async def _get(self, machine_id: str) -> Machine | FlyError | None:
         """Give the machine, None when it is gone, or the error that hides it."""
         try:
-            machine = await fetch(self._fly, self._deployment.app, machine_id)
+            machine = await fetch(self._fly, self._spec.app, machine_id)
         except FlyError as error:
             return error
         return None if machine is None or machine.state in GONE else machine
@@ -440,7 +438,7 @@ def _run(track: Track, there: Mapping[str, Machine]) -> MachineRun:
     return MachineRun(
         wanted=track.machine,
         region=machine.region if machine else track.machine.region,
-        aim=track.aim,
+        target=track.target,
         config=track.config,
         stays_out=track.stays_out,
         verifies=track.verifies,

@@ -7,7 +7,7 @@ from statistics import median
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.plan import Create
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.create import Creating, NoRoomError, Tell
 from flyasync.errors import FlyError
@@ -23,9 +23,9 @@ Wait = Callable[[MachineRun, Machine], Awaitable[None]]
 class Hedge:
     """Knows how long machines take to start, and makes rivals for those that take far longer."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, creating: Creating) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec, tell: Tell, creating: Creating) -> None:
         self._fly = fly
-        self._deployment = deployment
+        self._spec = spec
         self._tell = tell
         self._creating = creating
         self._boots: list[float] = []
@@ -38,10 +38,10 @@ class Hedge:
         """
         assert run.machine is not None  # noqa: S101 - only a machine that is there is waited for
         begun = asyncio.get_running_loop().time()
-        if self._deployment.hedge is None or run.adopted or run.volume_id:
+        if self._spec.hedge is None or run.adopted or run.volume_id:
             await wait(run, run.machine)
         else:
-            await self._race(run, run.machine, wait, self._deployment.hedge)
+            await self._race(run, run.machine, wait, self._spec.hedge)
         self._boots.append(asyncio.get_running_loop().time() - begun)
         self._booted.set()
 
@@ -84,7 +84,7 @@ class Hedge:
         self._tell(run, Phase.HEDGING, f"it is late: another one is made beside {machine.id}")
         other = MachineRun(wanted=run.wanted, region=machine.region)
         try:
-            config = run.config or self._deployment.tagged
+            config = run.config or self._spec.tagged
             await self._creating.create(other, _beside(machine, config), is_urgent=True)
         except (FlyError, NoRoomError):
             return None
@@ -93,7 +93,7 @@ class Hedge:
     async def _destroy(self, machine: Machine) -> None:
         """Destroy the loser; where that fails it is no fault of the winner's: the report calls it surplus."""
         with suppress(FlyError):
-            await self._fly.machines.delete(self._deployment.app, machine.id, force=True)
+            await self._fly.machines.delete(self._spec.app, machine.id, force=True)
 
 
 def _beside(machine: Machine, config: MachineConfig) -> Create:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from attrs import evolve
 
 from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, SECRETS
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import at_digest, digest_of, runs
 from flyasync.models.machine import Machine
@@ -21,29 +21,29 @@ class Stamp:
     the others get that one.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+    def __init__(self, spec: DeploySpec) -> None:
+        self._spec = spec
         self._digests: dict[str, str | None] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def image(self) -> str:
         """The deployment's image, with its digest as far as that is known by now."""
-        return self._pinned(self._deployment.image)
+        return self._pinned(self._spec.image)
 
     @property
     def is_unknown(self) -> bool:
         """Whether machines were created or updated, and none of them showed the digest of the deployment's image."""
-        return self._digests.get(self._deployment.image, "") is None
+        return self._digests.get(self._spec.image, "") is None
 
     @property
     def secrets_version(self) -> int | None:
         """The version of the secrets that every machine has to start with at least."""
-        return self._deployment.secrets_version
+        return self._spec.secrets_version
 
     def demand(self, secrets_version: int | None) -> None:
         """Have every machine from now on start with this version of the secrets, or a newer one."""
-        self._deployment = evolve(self._deployment, secrets_version=secrets_version)
+        self._spec = evolve(self._spec, secrets_version=secrets_version)
 
     @asynccontextmanager
     async def in_turn(self, image: str | None) -> AsyncIterator[None]:
@@ -70,11 +70,11 @@ class Stamp:
     def on(self, config: MachineConfig, *, before: Machine | None = None) -> MachineConfig:
         """Return a config as it is sent; `before` is the machine that it is an update of."""
         image = config.image
-        if image and not self._deployment.only_secrets:
+        if image and not self._spec.only_secrets:
             image = self._pinned(image)
         metadata = {**(config.metadata or {})}
         if SECRETS in metadata:  # a machine of others that is restored stays without
-            metadata |= self._deployment.starting(MachineConfig()).metadata or {}
+            metadata |= self._spec.starting(MachineConfig()).metadata or {}
         old = before.image if before and before.config and digest_of(before.config.image) is None else None
         if digest_of(old) and not runs(old, image):
             metadata[REPLACED_IMAGE] = str(old)

@@ -7,7 +7,7 @@ from functools import partial
 
 from flyasync.api.client import FlyClient
 from flyasync.api.spans import Outlasting, Span, Spans
-from flyasync.deploy.plan.spec import Deployment, Wanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.create import Tell
@@ -16,7 +16,7 @@ from flyasync.text import readable
 
 
 @contextmanager
-def deploying(fly: FlyClient, app: str, wanted: Deployment | None = None) -> Iterator[Span]:
+def deploying(fly: FlyClient, app: str, wanted: DeploySpec | None = None) -> Iterator[Span]:
     """Have all of the block be one deploy, an undo where nothing is `wanted`; it is ok only if a report says so."""
     with fly.spans.over("deploy", app, **(_facts(wanted) if wanted else {"strategy": "undo"})) as span:
         try:
@@ -25,7 +25,7 @@ def deploying(fly: FlyClient, app: str, wanted: Deployment | None = None) -> Ite
             span.facts.setdefault("ok", False)
 
 
-def _facts(wanted: Deployment) -> dict[str, str | None]:
+def _facts(wanted: DeploySpec) -> dict[str, str | None]:
     strategy = wanted.strategy.name if wanted.strategy else None
     return {"launch": wanted.launch, "image": wanted.image, "strategy": strategy}
 
@@ -41,7 +41,7 @@ def reported(span: Span, report: DeployReport) -> DeployReport:
 class Walking:
     """The regions and machines of one walk, each from its first step to its last, across stages."""
 
-    def __init__(self, spans: Spans, wanted: Iterable[Wanted], tell: Tell, *, rollback: bool = False) -> None:
+    def __init__(self, spans: Spans, wanted: Iterable[DesiredMachine], tell: Tell, *, rollback: bool = False) -> None:
         self._spans = spans
         self._tell = tell
         self._facts = {"rollback": True} if rollback else {}
@@ -52,7 +52,7 @@ class Walking:
         self._turns_there = Counter(each.region for each in turns)
 
     @contextmanager
-    def turn(self, wanted: Wanted) -> Iterator[None]:
+    def turn(self, wanted: DesiredMachine) -> Iterator[None]:
         """Count one turn of a machine, taken or not; after the last one it is over, and its region with its last."""
         try:
             yield

@@ -17,7 +17,6 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import (
     Adopt,
-    Aim,
     AwaitHealthy,
     AwaitSettled,
     AwaitStarted,
@@ -32,12 +31,13 @@ from flyasync.deploy.plan.plan import (
     Step,
     Stop,
     TakeVolume,
+    Target,
     Uncordon,
     Update,
     Watch,
 )
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.create import Creating, NoRoomError, Tell
 from flyasync.deploy.run.hedge import Hedge
@@ -86,19 +86,19 @@ class NotBegunError(Exception):
 class Steps:
     """Takes the steps of one deploy, under the leases that it holds."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell, leases: Leases) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec, tell: Tell, leases: Leases) -> None:
         self._fly = fly
-        self._app = deployment.app
-        self._deployment = deployment
+        self._app = spec.app
+        self._spec = spec
         self._tell = tell
         self._leases = leases
-        self._volumes = Volumes(fly, deployment)
-        self.stamp = Stamp(deployment)
-        self._creating = Creating(fly, deployment, tell, self._volumes, self.stamp)
-        self._hedge = Hedge(fly, deployment, tell, self._creating)
-        self.watching = Watching(fly, deployment, tell)
+        self._volumes = Volumes(fly, spec)
+        self.stamp = Stamp(spec)
+        self._creating = Creating(fly, spec, tell, self._volumes, self.stamp)
+        self._hedge = Hedge(fly, spec, tell, self._creating)
+        self.watching = Watching(fly, spec, tell)
         self._opening = asyncio.Lock()
-        self.is_open = deployment.strategy is None
+        self.is_open = spec.strategy is None
         self.may_begin: Callable[[str], bool] = lambda _: True
         self._takes: dict[type, Callable[[MachineRun, Any], Awaitable[None]]] = {
             TakeVolume: self._take_volume,
@@ -154,7 +154,7 @@ class Steps:
 
     async def _create(self, run: MachineRun, step: Create) -> None:
         run.deadline = None
-        if run.aim is not Aim.END and not self.is_open and await self._opens(run, step):
+        if run.target is not Target.END and not self.is_open and await self._opens(run, step):
             return
         await self._creating.create(run, step)
 
@@ -183,7 +183,7 @@ class Steps:
         run.deadline = None
         try:
             was_at_rest = await self._is_at_rest(run)
-            async with self.stamp.in_turn((step.config or self._deployment.tagged).image):
+            async with self.stamp.in_turn((step.config or self._spec.tagged).image):
                 run.machine = await self._persistently(partial(self._modify, run, step, run.machine))
                 self.stamp.learn(run.machine)
             if step.launches and was_at_rest:
@@ -210,13 +210,13 @@ class Steps:
     async def see_up(self, run: MachineRun) -> None:
         """See that a machine is as this deploy wants machines to be; raises WaitFailed when it does not come up."""
         machine = await self._fly.machines.get(self._app, run.machine_id)
-        goal = self._deployment.goal_of(run.config)
-        if goal is None or self._deployment.is_up(machine, run.config):
+        goal = self._spec.goal_of(run.config)
+        if goal is None or self._spec.is_up(machine, run.config):
             return
         if goal == "healthy":
-            await self._until_healthy(run, self._deployment.timeout)
+            await self._until_healthy(run, self._spec.timeout)
         else:
-            await self._fly.machines.wait(self._app, run.machine_id, timeout=self._deployment.timeout)
+            await self._fly.machines.wait(self._app, run.machine_id, timeout=self._spec.timeout)
 
     async def _modify(self, run: MachineRun, step: Update, before: Machine | None) -> Machine:
         return await self._fly.machines.modify(
@@ -238,9 +238,9 @@ class Steps:
             if step.over and not (same(current, step.over) or same(current, run.config)):
                 raise ChangedMeanwhile(run, differences(step.over, current))
             return run.config
-        desired = self._deployment.desired(current)
-        if not self._deployment.only_secrets:  # which is not a release of its own
-            desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: self._deployment.launch})
+        desired = self._spec.desired(current)
+        if not self._spec.only_secrets:  # which is not a release of its own
+            desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: self._spec.launch})
         run.config = self.stamp.on(desired, before=before)
         return run.config
 
@@ -276,7 +276,7 @@ class Steps:
         except WaitFailed:
             if not await self.watching.has_ended_well(run):  # a job may be over before it is seen to run
                 raise
-        run.checked_from = asyncio.get_running_loop().time() + self._deployment.time_for_checks(run.config)
+        run.checked_from = asyncio.get_running_loop().time() + self._spec.time_for_checks(run.config)
         run.was_healthy = False
         self._tell(run, Phase.STARTED, None)
 
@@ -345,7 +345,7 @@ class Steps:
             await self._fly.machines.stop(self._app, machine_id, nonce=self._leases.nonce(machine_id))
             version = run.machine.current_version if run.machine and run.machine.id == machine_id else None
             await self._fly.machines.wait(
-                self._app, machine_id, state="stopped", version=version, timeout=self._deployment.timeout
+                self._app, machine_id, state="stopped", version=version, timeout=self._spec.timeout
             )
             self._tell(run, Phase.STOPPED, None)
 
@@ -355,9 +355,7 @@ class Steps:
             self._tell(run, Phase.STOPPING, None)
             with suppress(Refused, WaitFailed):  # one that cannot be suspended any more is stopped
                 await self._fly.machines.suspend(self._app, run.machine_id, nonce=nonce)
-                await self._fly.machines.wait(
-                    self._app, run.machine_id, state="suspended", timeout=self._deployment.timeout
-                )
+                await self._fly.machines.wait(self._app, run.machine_id, state="suspended", timeout=self._spec.timeout)
                 self._tell(run, Phase.SETTLED, None)
                 return
         await self._stop(run, Stop(cause=step.cause))
@@ -373,9 +371,9 @@ class Steps:
     async def _destroy(self, run: MachineRun, step: Destroy) -> None:
         machine_id = step.machine_id or run.machine_id
         makes_way = run.machine is not None and machine_id != run.machine.id
-        if run.aim is Aim.GO or makes_way:
+        if run.target is Target.GO or makes_way:
             with suppress(FlyError):  # a mark for those who want it back; it is no condition
-                await self._fly.machines.patch_metadata(self._app, machine_id, {RETIRED: self._deployment.launch})
+                await self._fly.machines.patch_metadata(self._app, machine_id, {RETIRED: self._spec.launch})
         if machine_id == self._leases.locking and run.machine and machine_id != run.machine_id:
             await self._leases.lock(run.machine_id)
         await self.destroy(machine_id)
@@ -403,7 +401,7 @@ class Steps:
         """Divide the time that a machine has from its first wait on among its waits."""
         now = asyncio.get_running_loop().time()
         if run.deadline is None:
-            run.deadline = now + self._deployment.timeout
+            run.deadline = now + self._spec.timeout
         return max(run.deadline - now, 0.001)
 
 

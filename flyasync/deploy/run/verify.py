@@ -11,7 +11,7 @@ from flyasync.api.resource import TROUBLE
 from flyasync.deploy.freshness import settled
 from flyasync.deploy.plan.config_merge import holds
 from flyasync.deploy.plan.machine_roles import Role, role
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.create import Tell
 from flyasync.errors import FlyError, NotFound, WaitFailed
@@ -34,10 +34,10 @@ LAST_LINES = 10
 class Watching:
     """Looks at the machines of one deploy, and takes a release machine away when it has ended."""
 
-    def __init__(self, fly: FlyClient, deployment: Deployment, tell: Tell) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec, tell: Tell) -> None:
         self._fly = fly
-        self._app = deployment.app
-        self._deployment = deployment
+        self._app = spec.app
+        self._spec = spec
         self._tell = tell
 
     async def stay_up(self, run: MachineRun, seconds: float) -> None:
@@ -53,11 +53,11 @@ class Watching:
         while not is_seen_at_the_end:
             await asyncio.sleep(min(LOOK_EVERY, max(until - loop.time(), 0.5)))
             is_over = loop.time() >= until
-            is_seen_at_the_end = await self._look(run, until + self._deployment.timeout) and is_over
+            is_seen_at_the_end = await self._look(run, until + self._spec.timeout) and is_over
 
     async def still_up(self, run: MachineRun) -> None:
         """See that a machine that has come up is as it shall be at this moment; raises what `stay_up` raises."""
-        patience = asyncio.get_running_loop().time() + self._deployment.timeout
+        patience = asyncio.get_running_loop().time() + self._spec.timeout
         while True:
             if await self._look(run, patience):
                 return
@@ -87,7 +87,7 @@ class Watching:
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
-        if self._deployment.rests(machine, run.config) or _ended_well(run, machine):
+        if self._spec.rests(machine, run.config) or _ended_well(run, machine):
             return None
         if machine.state != "started":
             return "it has not stayed up"

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
-from flyasync.deploy.plan.spec import Deployment, VolumeWanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.guest import Guest
 from flyasync.models.volume import Volume
@@ -38,9 +38,9 @@ class Volumes:
     that no two of them can take each other's.
     """
 
-    def __init__(self, fly: FlyClient, deployment: Deployment) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec) -> None:
         self._fly = fly
-        self._deployment = deployment
+        self._spec = spec
         self._claimed: set[str] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -48,7 +48,7 @@ class Volumes:
         """Note that these volumes are not to be taken for one just made: they were there, or a machine has got them."""
         self._claimed.update(volume_ids)
 
-    async def make(self, wanted: VolumeWanted, region: str, *, source: str | None, guest: Guest | None) -> str:
+    async def make(self, wanted: DesiredVolume, region: str, *, source: str | None, guest: Guest | None) -> str:
         """Make a volume in a region and give its id; raises NoCapacity where there is no room.
 
         It is made on a host that has room for a machine with this `guest`.
@@ -61,19 +61,21 @@ class Volumes:
     async def ready(self, volume_id: str) -> None:
         """Wait until a volume can be mounted: a new one can at once, a fork once its data is on its way."""
         try:
-            async with asyncio.timeout(self._deployment.timeout):
+            async with asyncio.timeout(self._spec.timeout):
                 await self._until_mountable(volume_id)
         except TimeoutError:
-            raise VolumeNotReady(f"volume {volume_id} was not ready within {self._deployment.timeout:g} s") from None
+            raise VolumeNotReady(f"volume {volume_id} was not ready within {self._spec.timeout:g} s") from None
 
     async def _until_mountable(self, volume_id: str) -> None:
         while True:
             with suppress(*TROUBLE):
-                if (await self._fly.volumes.get(self._deployment.app, volume_id)).state in MOUNTABLE:
+                if (await self._fly.volumes.get(self._spec.app, volume_id)).state in MOUNTABLE:
                     return
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _persistently(self, wanted: VolumeWanted, region: str, source: str | None, guest: Guest | None) -> Volume:
+    async def _persistently(
+        self, wanted: DesiredVolume, region: str, source: str | None, guest: Guest | None
+    ) -> Volume:
         for last in (*[False] * (TRIES - 1), True):
             try:
                 return await self._create(wanted, region, source, guest)
@@ -86,9 +88,9 @@ class Volumes:
                     raise
         raise AssertionError
 
-    async def _create(self, wanted: VolumeWanted, region: str, source: str | None, guest: Guest | None) -> Volume:
+    async def _create(self, wanted: DesiredVolume, region: str, source: str | None, guest: Guest | None) -> Volume:
         return await self._fly.volumes.create(
-            self._deployment.app,
+            self._spec.app,
             name=wanted.name,
             region=region,
             size_gb=None if source else wanted.size_gb,
@@ -96,7 +98,7 @@ class Volumes:
             compute=guest,
         )
 
-    async def _found(self, wanted: VolumeWanted, region: str) -> Volume | None:
+    async def _found(self, wanted: DesiredVolume, region: str) -> Volume | None:
         """Give the volume whose create went unanswered, as soon as a list shows it."""
         for pause in LISTS:
             await asyncio.sleep(pause)
@@ -104,10 +106,10 @@ class Volumes:
                 return volume
         return None
 
-    async def _free(self, wanted: VolumeWanted, region: str) -> Volume | None:
+    async def _free(self, wanted: DesiredVolume, region: str) -> Volume | None:
         """Give a volume of this name that nobody holds, as far as the API shows one."""
         try:
-            volumes = await self._fly.volumes.list(self._deployment.app)
+            volumes = await self._fly.volumes.list(self._spec.app)
         except TROUBLE:
             return None
         mine = (each for each in volumes if each.name == wanted.name and each.region == region and each.is_free)
@@ -116,4 +118,4 @@ class Volumes:
     async def delete(self, volume_id: str) -> None:
         """Delete a volume that this deploy made."""
         with suppress(NotFound):
-            await self._fly.volumes.delete(self._deployment.app, volume_id)
+            await self._fly.volumes.delete(self._spec.app, volume_id)

@@ -19,7 +19,7 @@ from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, REPLACES, RETIRED,
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import GROUP, Deployment
+from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategy import Canary, Immediate, Rolling
 from flyasync.deploy.reporting.resume import JournalReplay
 from flyasync.deploy.undo.rollback_plan import AGAIN, RESTORED, before_launch, deployment_back, way_back
@@ -127,7 +127,7 @@ class _Past:
 
 async def undoing(
     fly: FlyClient,
-    asked: Deployment,
+    asked: DeploySpec,
     *,
     launch: str | None,
     story: JournalReplay | None = None,
@@ -198,9 +198,9 @@ def _is_origin(dead: Machine, machine: Machine, undone: str) -> bool:
 # What to do is decided from here on, without asking anybody.
 
 
-def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: JournalReplay | None = None) -> Decision:
+def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, story: JournalReplay | None = None) -> Decision:
     """Plan the way back to what was there before a launch; raises InvalidInput for nothing to undo."""
-    launch = deployment.launch
+    launch = spec.launch
     known = story if story and story.is_of(history.app, launch) else None
     past = _past(history, launch, known)
     lost = history.lost(launch)
@@ -208,22 +208,20 @@ def undo_launch(deployment: Deployment, fleet: Fleet, history: History, story: J
     past.remarks += _missing(past, lost, launch, known)
     is_alone = not any(group_of(life.machine) == history.group for life in history.lives) and not lost
     base = Plan(
-        app=deployment.app,
+        app=spec.app,
         launch=launch,
-        image=deployment.image,
-        fallback=deployment.fallback,
+        image=spec.image,
+        fallback=spec.fallback,
         stages=(),
-        group=None if is_alone else deployment.group,
+        group=None if is_alone else spec.group,
         before=fleet,
     )
     made = frozenset(machine.id for machine in past.made)
-    plan = way_back(base, past.before, fleet.machines, made=made, widths=_widths(deployment, fleet))
+    plan = way_back(base, past.before, fleet.machines, made=made, widths=_widths(spec, fleet))
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *_volumes(fleet, past.made)))
-    others = {group for machine in lost if (group := group_of(machine))} - {deployment.group}
-    wanted = evolve(
-        deployment, retired_groups=tuple(sorted(others)), strategy=None if is_alone else deployment.strategy
-    )
-    return Decision(deployment=deployment_back(wanted, plan), plan=plan)
+    others = {group for machine in lost if (group := group_of(machine))} - {spec.group}
+    wanted = evolve(spec, retired_groups=tuple(sorted(others)), strategy=None if is_alone else spec.strategy)
+    return Decision(spec=deployment_back(wanted, plan), plan=plan)
 
 
 def _past(history: History, launch: str, story: JournalReplay | None) -> _Past:
@@ -321,13 +319,13 @@ def _volumes(fleet: Fleet, made: Iterable[Machine]) -> Iterator[str]:
             yield f"volume {volume.id} of {machine.name} stays"
 
 
-def _widths(deployment: Deployment, fleet: Fleet) -> Mapping[str, int]:
+def _widths(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
     """Say how many serving machines of each region may be away at once, as in a rolling update."""
-    strategy = deployment.strategy
+    strategy = spec.strategy
     if isinstance(strategy, Immediate):
         return {}
     share = (strategy if isinstance(strategy, Rolling | Canary) else Rolling()).max_unavailable
-    serving = Counter(home(machine) for machine in fleet.group(deployment.group) if serves(machine))
+    serving = Counter(home(machine) for machine in fleet.group(spec.group) if serves(machine))
     return {region: share.at_most(count) for region, count in serving.items()}
 
 

@@ -10,7 +10,6 @@ from flyasync.deploy.plan.config_merge import RETIRED, SECRET_CHANGES, changes, 
 from flyasync.deploy.plan.fleet import Fleet, home, serves, tags
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.plan import (
-    Aim,
     AwaitHealthy,
     AwaitSettled,
     AwaitStarted,
@@ -23,12 +22,13 @@ from flyasync.deploy.plan.plan import (
     Start,
     Step,
     Stop,
+    Target,
     Track,
     Uncordon,
     Update,
 )
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import Deployment, Requirement, Wanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Requirement
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
@@ -110,14 +110,14 @@ def _restoring(tracks: Sequence[Track], widths: Mapping[str, int] | None) -> Ite
     yield Stage.of("restore what was there", serving or others, widths)
 
 
-def deployment_back(deployment: Deployment, plan: Plan) -> Deployment:
+def deployment_back(spec: DeploySpec, plan: Plan) -> DeploySpec:
     """Say what is wanted of the way back: all that was there, in every region."""
     counts = Counter(
-        track.machine.region for track in (*plan.tracks, *plan.kept) if track.aim not in {Aim.GO, Aim.APART}
+        track.machine.region for track in (*plan.tracks, *plan.kept) if track.target not in {Target.GO, Target.APART}
     )
     return evolve(
-        deployment,
-        config=evolve(deployment.config, image=plan.image),
+        spec,
+        config=evolve(spec.config, image=plan.image),
         digest=None,
         unresolved=None,
         counts=dict(counts),
@@ -184,20 +184,20 @@ class _Was:
 
     def track(self) -> Track:
         return Track(
-            machine=Wanted(name=self.name, region=home(self.then) if self.now else self.then.region, number=1),
+            machine=DesiredMachine(name=self.name, region=home(self.then) if self.now else self.then.region, number=1),
             machine_id=self.now.id if self.now else None,
             steps=tuple(self._steps()),
-            aim=self._aim,
+            target=self._target,
             takes_a_place=self.now is not None and serves(self.now),
             config=self.config,
             stays_out=bool(self.then.cordoned),
         )
 
     @property
-    def _aim(self) -> Aim:
+    def _target(self) -> Target:
         if role(self.then.config) is not Role.MEMBER:
-            return Aim.APART
-        return Aim.SERVE if serves(self.then) else Aim.REST
+            return Target.APART
+        return Target.SERVE if serves(self.then) else Target.REST
 
     def _steps(self) -> Iterator[Step]:
         if self.then.config is None:
@@ -274,8 +274,8 @@ def _gone(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
         steps += [Cordon(machine_id=machine.id, cause=cause), Stop(machine_id=machine.id, cause="it gets time to end")]
     steps.append(Destroy(machine_id=machine.id, cause=cause))
     steps += [DeleteVolume(volume_id=volume_id, cause="it was made for that machine") for volume_id in volumes]
-    wanted = Wanted(name=machine.name, region=home(machine), number=1)
-    return Track(machine=wanted, machine_id=machine.id, steps=tuple(steps), aim=Aim.GO)
+    wanted = DesiredMachine(name=machine.name, region=home(machine), number=1)
+    return Track(machine=wanted, machine_id=machine.id, steps=tuple(steps), target=Target.GO)
 
 
 def _let_go(runs: Iterable[MachineRun], launch: str, settled: frozenset[str]) -> Iterator[Track]:
@@ -284,7 +284,7 @@ def _let_go(runs: Iterable[MachineRun], launch: str, settled: frozenset[str]) ->
         if run.made_volumes and run.wanted.region not in settled:
             cause = f"launch {launch} made it, and no machine has it"
             steps = tuple(DeleteVolume(volume_id=volume_id, cause=cause) for volume_id in run.made_volumes)
-            yield Track(machine=run.wanted, steps=steps, aim=Aim.GO)
+            yield Track(machine=run.wanted, steps=steps, target=Target.GO)
 
 
 def before_launch(launch: str) -> str:

@@ -14,7 +14,7 @@ from flyasync.cli.deploy.run import display_for
 from flyasync.cli.deploy.wording import Setting
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
-from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
 from flyasync.deploy.reporting.run_state import Phase
 from flyasync.emulator import Fault
@@ -36,7 +36,8 @@ def planned(*regions: str) -> Planned:
     steps = (Create(cause="none there", config=MachineConfig(image="nginx")), AwaitStarted(cause="at most 300 s"))
     lanes = (
         Lane(
-            region=region, tracks=(Track(machine=Wanted(name=f"v1-{region}-1", region=region, number=1), steps=steps),)
+            region=region,
+            tracks=(Track(machine=DesiredMachine(name=f"v1-{region}-1", region=region, number=1), steps=steps),),
         )
         for region in regions
     )

@@ -6,7 +6,6 @@ from flyasync.cli.deploy.machine_rows import Rows, summary
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import (
     Adopt,
-    Aim,
     AwaitHealthy,
     AwaitStarted,
     Create,
@@ -15,10 +14,11 @@ from flyasync.deploy.plan.plan import (
     Plan,
     Stage,
     Step,
+    Target,
     Track,
     Watch,
 )
-from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
 from flyasync.deploy.reporting.run_state import Phase
 
@@ -27,8 +27,8 @@ STARTED = AwaitStarted(cause="at most 300 s")
 HEALTHY = AwaitHealthy(cause="it has checks")
 
 
-def rows(*steps: Step, aim: Aim = Aim.SERVE, strategy: str | None = None, name: str = "v1-iad-1") -> Rows:
-    track = Track(machine=Wanted(name=name, region="iad", number=1), steps=steps, aim=aim)
+def rows(*steps: Step, target: Target = Target.SERVE, strategy: str | None = None, name: str = "v1-iad-1") -> Rows:
+    track = Track(machine=DesiredMachine(name=name, region="iad", number=1), steps=steps, target=target)
     plan = Plan(
         app="web",
         launch="v1",
@@ -107,7 +107,7 @@ def test_a_machine_that_has_to_stay_up_is_ready_once_it_has() -> None:
 
 
 def test_a_machine_that_is_to_go_is_ready_when_it_is_gone() -> None:
-    told = rows(Destroy(cause="not wanted"), aim=Aim.GO, strategy="rolling")
+    told = rows(Destroy(cause="not wanted"), target=Target.GO, strategy="rolling")
     row = told.by_name["v1-iad-1"]
     told.take(progress(Phase.STOPPING, 1.0))
     assert not row.is_ready(1.0)
@@ -131,7 +131,8 @@ def test_the_time_left_runs_down_between_the_events() -> None:
 
 def test_what_moves_or_is_lost_stays_to_be_seen_among_hundreds() -> None:
     tracks = tuple(
-        Track(machine=Wanted(name=f"app-iad-{n}", region="iad", number=n), steps=(CREATE, STARTED)) for n in range(300)
+        Track(machine=DesiredMachine(name=f"app-iad-{n}", region="iad", number=n), steps=(CREATE, STARTED))
+        for n in range(300)
     )
     stage = Stage(lanes=(Lane(region="iad", tracks=tracks),))
     told = Rows.of(Planned(at=0.0, plan=Plan(app="web", launch="v1", image="nginx", fallback="skip", stages=(stage,))))

@@ -3,7 +3,6 @@ import pytest
 from flyasync import MachineConfig
 from flyasync.cli.deploy.stage_progress import Stages, last_phase, phases
 from flyasync.deploy.plan.plan import (
-    Aim,
     AwaitHealthy,
     AwaitSettled,
     AwaitStarted,
@@ -20,12 +19,13 @@ from flyasync.deploy.plan.plan import (
     Step,
     Stop,
     TakeVolume,
+    Target,
     Track,
     Uncordon,
     Update,
     Watch,
 )
-from flyasync.deploy.plan.spec import VolumeWanted, Wanted
+from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
 from flyasync.deploy.reporting.events import Progress
 from flyasync.deploy.reporting.run_state import Phase
 
@@ -35,8 +35,8 @@ LET_IN = Uncordon(cause="all are ready")
 GOING = (Cordon(cause="old"), Stop(cause="old"), Destroy(cause="old"))
 
 
-def track(name: str, *steps: Step, aim: Aim = Aim.SERVE) -> Track:
-    return Track(machine=Wanted(name=name, region="iad", number=1), steps=steps, aim=aim)
+def track(name: str, *steps: Step, target: Target = Target.SERVE) -> Track:
+    return Track(machine=DesiredMachine(name=name, region="iad", number=1), steps=steps, target=target)
 
 
 def stage(title: str | None, *tracks: Track, point_of_no_return: bool = False) -> Stage:
@@ -51,7 +51,7 @@ def bluegreen(strategy: str = "bluegreen") -> Plan:
     return plan(
         stage("make", track("new", CREATE, HEALTHY)),
         stage("let in", track("new", LET_IN), point_of_no_return=True),
-        stage("take out", track("old", *GOING, aim=Aim.GO)),
+        stage("take out", track("old", *GOING, target=Target.GO)),
         strategy=strategy,
     )
 
@@ -107,7 +107,7 @@ def test_only_a_deploy_retires_what_goes() -> None:
         ((Update(cause="old", launches=False), AwaitSettled(cause="")), Phase.SETTLED),
         ((Update(cause="old"), HEALTHY, LET_IN), Phase.UNCORDONED),
         ((*GOING, DeleteVolume(cause="", volume_id="vol_1")), Phase.DESTROYED),
-        ((TakeVolume(cause="", wanted=VolumeWanted(name="data", path="/data")), CREATE), Phase.CREATED),
+        ((TakeVolume(cause="", wanted=DesiredVolume(name="data", path="/data")), CREATE), Phase.CREATED),
         ((CREATE, RunToEnd(cause="", seconds=1)), Phase.ENDED),
         ((GiveUp(cause="its host is gone"),), Phase.FAILED),
         ((Start(cause="it is stopped"),), Phase.STARTED),

@@ -91,7 +91,7 @@ async def test_a_function_may_give_each_app_its_own_journal(tmp_path: Path) -> N
     assert second.ok
     assert not first.ok
     assert "is being written by another deploy" in str(first)
-    assert {read_journal(str(tmp_path / f"{name}.jsonl")).deployment.app for name in names} == set(names)
+    assert {read_journal(str(tmp_path / f"{name}.jsonl")).spec.app for name in names} == set(names)
 
 
 async def test_no_more_than_so_many_are_under_way_and_a_place_is_never_left_empty() -> None:

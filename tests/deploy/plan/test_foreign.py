@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, reject, settings, strategies as st
 from flyasync import Check, InvalidInput, MachineConfig, Port, Service
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Create, Plan, Update
-from flyasync.deploy.plan.spec import GROUP, Deployment
+from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
 from flyasync.models.config import Init
@@ -105,9 +105,9 @@ def test_only_what_is_stated_differs(strategy: Strategy) -> None:
 
 def planned(old: MachineConfig, new: MachineConfig, strategy: Strategy) -> Plan:
     machine = Machine(id="m1", name="app-iad-1", state="started", region="iad", config=old)
-    deployment = Deployment(app="web", launch="v2", config=new, counts={"iad": 2}, goal=None, strategy=strategy)
+    spec = DeploySpec(app="web", launch="v2", config=new, counts={"iad": 2}, goal=None, strategy=strategy)
     try:
-        plan = plan_for(deployment, Fleet("web", (machine,)))
+        plan = plan_for(spec, Fleet("web", (machine,)))
     except InvalidInput as refused:
         assert REFUSED.search(str(refused)), refused  # noqa: PT017 - which of them is refused is the point
         reject()

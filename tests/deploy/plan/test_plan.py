@@ -9,7 +9,7 @@ from attrs import evolve
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.spec import GROUP, Deployment, VolumeWanted
+from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy
 from flyasync.models.volume import Volume
@@ -18,13 +18,13 @@ from flyasync.testing import mock_machine
 V1 = MachineConfig(image="app:v1", metadata={GROUP: "app"})
 V2 = MachineConfig(image="app:v2")
 CHECKED = MachineConfig(image="app:v2", checks={"up": Check(type="tcp", port=80)})
-DATA = VolumeWanted(name="data", path="/data")
+DATA = DesiredVolume(name="data", path="/data")
 EVERY = [Rolling(), Canary(), BlueGreen(), Immediate()]
 
 
-def wanted(strategy: Strategy, **options: Any) -> Deployment:
+def wanted(strategy: Strategy, **options: Any) -> DeploySpec:
     given = {"app": "web", "launch": "v2", "config": V2, "counts": {"iad": 2}, "strategy": strategy, **options}
-    return Deployment(**given)
+    return DeploySpec(**given)
 
 
 def fleet(*machines: Machine, volumes: tuple[Volume, ...] = ()) -> Fleet:
@@ -37,9 +37,9 @@ def old(name: str, state: str = "started", **more: Any) -> Machine:
     return evolve(mock_machine(id=f"id-{name}", name=name, state=state, region=region), **{"config": V1, **more})
 
 
-def new(deployment: Deployment, name: str, state: str = "started", **more: Any) -> Machine:
+def new(spec: DeploySpec, name: str, state: str = "started", **more: Any) -> Machine:
     """A machine with the config wanted."""
-    return old(name, state, config=deployment.tagged, **more)
+    return old(name, state, config=spec.tagged, **more)
 
 
 def lost(name: str, **more: Any) -> Machine:
@@ -138,8 +138,8 @@ def test_immediate_makes_all_at_once() -> None:
 
 
 def test_rolling_updates_one_first_then_a_few_at_a_time() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 4, "lhr": 1}, smoke=10)
-    assert str(plan_for(deployment, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4)), old("app-lhr-1")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 4, "lhr": 1}, smoke=10)
+    assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4)), old("app-lhr-1")))) == text("""
         web, rolling to app:v2, launch v2: update 5
           1. one machine goes first
             iad
@@ -175,8 +175,8 @@ def test_rolling_updates_one_first_then_a_few_at_a_time() -> None:
 
 
 def test_rolling_updates_as_many_at_once_as_it_is_told() -> None:
-    deployment = wanted(Rolling(max_unavailable=Share(2)), counts={"iad": 4})
-    assert str(plan_for(deployment, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
+    spec = wanted(Rolling(max_unavailable=Share(2)), counts={"iad": 4})
+    assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
         web, rolling to app:v2, launch v2: update 4
           1. one machine goes first
             iad
@@ -202,9 +202,9 @@ def test_rolling_updates_as_many_at_once_as_it_is_told() -> None:
 
 
 def test_canary_watches_the_first_ones() -> None:
-    deployment = wanted(Canary(machines=Share(2), soak=30), counts={"iad": 2, "lhr": 2})
+    spec = wanted(Canary(machines=Share(2), soak=30), counts={"iad": 2, "lhr": 2})
     machines = [old(f"app-{region}-{n}") for region in ("iad", "lhr") for n in (1, 2)]
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, canary to app:v2, launch v2: update 4
           1. 2 canaries
             iad
@@ -234,8 +234,8 @@ def test_canary_watches_the_first_ones() -> None:
 
 
 def test_a_canary_may_be_a_share_and_need_not_soak() -> None:
-    deployment = wanted(Canary(machines=Share(0.5), soak=0), counts={"iad": 4})
-    assert str(plan_for(deployment, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
+    spec = wanted(Canary(machines=Share(0.5), soak=0), counts={"iad": 4})
+    assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
         web, canary to app:v2, launch v2: update 4
           1. 2 canaries
             iad, 1 at a time
@@ -261,8 +261,8 @@ def test_a_canary_may_be_a_share_and_need_not_soak() -> None:
 
 
 def test_bluegreen_makes_all_anew() -> None:
-    deployment = wanted(BlueGreen(drain=5), config=CHECKED, goal="healthy", counts={"iad": 1, "lhr": 1})
-    assert str(plan_for(deployment, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
+    spec = wanted(BlueGreen(drain=5), config=CHECKED, goal="healthy", counts={"iad": 1, "lhr": 1})
+    assert str(plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
         web, bluegreen to app:v2, launch v2: create 2, destroy 2
           1. make the new ones
             iad
@@ -321,9 +321,9 @@ def test_immediate_updates_all_at_once() -> None:
 
 @pytest.mark.parametrize("strategy", EVERY)
 def test_where_all_is_as_wanted_there_is_nothing_to_do(strategy: Strategy) -> None:
-    deployment = wanted(strategy)
-    machines = (new(deployment, "app-iad-1"), new(deployment, "app-iad-2"))
-    assert str(plan_for(deployment, fleet(*machines))) == (
+    spec = wanted(strategy)
+    machines = (new(spec, "app-iad-1"), new(spec, "app-iad-2"))
+    assert str(plan_for(spec, fleet(*machines))) == (
         f"web, {strategy.name} to app:v2: nothing to do, all 2 are as wanted"
     )
 
@@ -332,8 +332,8 @@ def test_where_all_is_as_wanted_there_is_nothing_to_do(strategy: Strategy) -> No
 
 
 def test_more_are_made_beside_those_that_are_as_wanted() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 3})
-    assert str(plan_for(deployment, fleet(new(deployment, "app-iad-1")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 3})
+    assert str(plan_for(spec, fleet(new(spec, "app-iad-1")))) == text("""
         web, rolling to app:v2, launch v2: create 2, keep 1
           1. all of them
             iad
@@ -348,8 +348,8 @@ def test_more_are_made_beside_those_that_are_as_wanted() -> None:
 
 
 def test_too_many_are_let_go_and_those_that_need_no_change_stay() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1})
-    assert str(plan_for(deployment, fleet(old("app-iad-1"), new(deployment, "app-iad-2")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(spec, fleet(old("app-iad-1"), new(spec, "app-iad-2")))) == text("""
         web, rolling to app:v2, launch v2: destroy 1, keep 1
           1. let go what is not wanted any more
             iad
@@ -361,8 +361,8 @@ def test_too_many_are_let_go_and_those_that_need_no_change_stay() -> None:
 
 
 def test_one_that_serves_stays_before_one_at_rest() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1})
-    assert str(plan_for(deployment, fleet(old("app-iad-1"), new(deployment, "app-iad-2", "stopped")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(spec, fleet(old("app-iad-1"), new(spec, "app-iad-2", "stopped")))) == text("""
         web, rolling to app:v2, launch v2: update 1, destroy 1
           1. all of them
             iad
@@ -378,8 +378,8 @@ def test_one_that_serves_stays_before_one_at_rest() -> None:
 
 
 def test_a_count_of_none_retires_a_region() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1, "lhr": 0})
-    assert str(plan_for(deployment, fleet(new(deployment, "app-iad-1"), old("app-lhr-1")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1, "lhr": 0})
+    assert str(plan_for(spec, fleet(new(spec, "app-iad-1"), old("app-lhr-1")))) == text("""
         web, rolling to app:v2, launch v2: destroy 1, keep 1
           1. let go what is not wanted any more
             lhr
@@ -391,10 +391,9 @@ def test_a_count_of_none_retires_a_region() -> None:
 
 
 def test_a_region_that_is_not_named_is_left_alone() -> None:
-    deployment = wanted(Immediate(), counts={"iad": 1})
-    assert str(
-        plan_for(deployment, fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1"), old("app-nrt-2")))
-    ) == text("""
+    spec = wanted(Immediate(), counts={"iad": 1})
+    there = fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1"), old("app-nrt-2"))
+    assert str(plan_for(spec, there)) == text("""
         web, immediate to app:v2, launch v2: update 1
           1. all at once
             iad
@@ -408,9 +407,9 @@ def test_a_region_that_is_not_named_is_left_alone() -> None:
 
 
 def test_a_machine_that_fell_back_belongs_to_the_region_it_was_wanted_in() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1})
+    spec = wanted(Rolling(), counts={"iad": 1})
     away = evolve(V1, metadata={**(V1.metadata or {}), "flyasync_region": "iad"})
-    assert str(plan_for(deployment, fleet(old("app-lhr-1", config=away)))) == text("""
+    assert str(plan_for(spec, fleet(old("app-lhr-1", config=away)))) == text("""
         web, rolling to app:v2, launch v2: update 1
           1. all of them
             iad
@@ -424,8 +423,8 @@ def test_a_machine_that_fell_back_belongs_to_the_region_it_was_wanted_in() -> No
 def test_other_groups_are_nobodys_business() -> None:
     other = old("job-iad-1", config=evolve(V1, metadata={GROUP: "job"}))
     bare = old("bare-iad-1", config=MachineConfig(image="x"))
-    deployment = wanted(Rolling(), counts={"iad": 1})
-    assert str(plan_for(deployment, fleet(other, bare, new(deployment, "app-iad-1")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(spec, fleet(other, bare, new(spec, "app-iad-1")))) == text("""
         web, rolling to app:v2: nothing to do, all 1 are as wanted
           1 of no process group left alone: no strategy touches such machines
           1 machine of the group job left alone
@@ -433,9 +432,9 @@ def test_other_groups_are_nobodys_business() -> None:
 
 
 def test_retired_groups_go_last() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1}, retired_groups=("job", "cron"))
+    spec = wanted(Rolling(), counts={"iad": 1}, retired_groups=("job", "cron"))
     jobs = [old(f"job-{r}-1", config=evolve(V1, metadata={GROUP: "job"})) for r in ("iad", "ams")]
-    assert str(plan_for(deployment, fleet(*jobs, old("app-iad-1")))) == text("""
+    assert str(plan_for(spec, fleet(*jobs, old("app-iad-1")))) == text("""
         web, rolling to app:v2, launch v2: update 1, destroy 2
           1. all of them
             iad
@@ -462,8 +461,8 @@ def test_retired_groups_go_last() -> None:
 
 @pytest.mark.parametrize("state", ["stopped", "suspended"])
 def test_those_at_rest_are_updated_and_stay_so(state: str) -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1})
-    assert str(plan_for(deployment, fleet(old("app-iad-1", state)))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(spec, fleet(old("app-iad-1", state)))) == text("""
         web, rolling to app:v2, launch v2: update 1
           1. all of them
             iad
@@ -476,8 +475,8 @@ def test_those_at_rest_are_updated_and_stay_so(state: str) -> None:
 
 def test_one_that_crashed_is_started_after_its_update() -> None:
     crash = mock_machine(events=[{"type": "exit", "timestamp": 1, "request": {"exit_event": {"exit_code": 1}}}]).events
-    deployment = wanted(Rolling(), counts={"iad": 1})
-    assert str(plan_for(deployment, fleet(old("app-iad-1", "stopped", events=crash)))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(spec, fleet(old("app-iad-1", "stopped", events=crash)))) == text("""
         web, rolling to app:v2, launch v2: update 1
           1. first those that do not serve as they should
             iad
@@ -491,8 +490,8 @@ def test_one_that_crashed_is_started_after_its_update() -> None:
 
 
 def test_one_that_failed_is_replaced() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1})
-    assert str(plan_for(deployment, fleet(old("app-iad-1", "failed")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    assert str(plan_for(spec, fleet(old("app-iad-1", "failed")))) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
           1. all of them
             iad
@@ -509,8 +508,8 @@ def test_one_that_failed_is_replaced() -> None:
 
 
 def test_one_whose_host_is_gone_is_replaced() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 2})
-    assert str(plan_for(deployment, fleet(lost("app-iad-1"), new(deployment, "app-iad-2")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 2})
+    assert str(plan_for(spec, fleet(lost("app-iad-1"), new(spec, "app-iad-2")))) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1, keep 1
           1. all of them
             iad
@@ -526,13 +525,13 @@ def test_one_whose_host_is_gone_is_replaced() -> None:
 
 
 def test_one_that_is_not_ready_yet_is_waited_for() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 3}, config=CHECKED, goal="healthy")
+    spec = wanted(Rolling(), counts={"iad": 3}, config=CHECKED, goal="healthy")
     machines = [
-        new(deployment, "app-iad-1", "starting"),
-        new(deployment, "app-iad-2"),  # its check has not reported
-        new(deployment, "app-iad-3", "stopped"),
+        new(spec, "app-iad-1", "starting"),
+        new(spec, "app-iad-2"),  # its check has not reported
+        new(spec, "app-iad-3", "stopped"),
     ]
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: change no machine, keep 3
           1. first those that do not serve as they should
             iad
@@ -546,9 +545,9 @@ def test_one_that_is_not_ready_yet_is_waited_for() -> None:
 
 
 def test_one_that_is_out_of_routing_is_let_in() -> None:
-    deployment = wanted(Rolling())
-    machines = (new(deployment, "app-iad-1", cordoned=True), old("app-iad-2", "stopped", cordoned=True))
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    spec = wanted(Rolling())
+    machines = (new(spec, "app-iad-1", cordoned=True), old("app-iad-2", "stopped", cordoned=True))
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: update 1, keep 1
           1. first those that do not serve as they should
             iad
@@ -565,9 +564,9 @@ def test_one_that_is_out_of_routing_is_let_in() -> None:
 
 
 def test_one_that_somebody_has_changed_is_changed_back() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1}, config=evolve(V2, env={"LEVEL": "info", "TOKEN": "hunter2"}))
-    changed = evolve(deployment.tagged, env={"LEVEL": "debug", "TOKEN": "hunter3"})
-    assert str(plan_for(deployment, fleet(old("app-iad-1", config=changed)))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1}, config=evolve(V2, env={"LEVEL": "info", "TOKEN": "hunter2"}))
+    changed = evolve(spec.tagged, env={"LEVEL": "debug", "TOKEN": "hunter3"})
+    assert str(plan_for(spec, fleet(old("app-iad-1", config=changed)))) == text("""
         web, rolling to app:v2, launch v2: update 1
           1. all of them
             iad
@@ -583,14 +582,14 @@ def test_one_that_somebody_has_changed_is_changed_back() -> None:
 
 
 def test_a_free_volume_is_taken_and_another_made() -> None:
-    deployment = wanted(Rolling(), volume=DATA)
+    spec = wanted(Rolling(), volume=DATA)
     volumes = (
         volume("vol_1"),
         volume("vol_2", "somebody"),
         volume("vol_3", name="other"),
         volume("vol_4", region="lhr"),
     )
-    assert str(plan_for(deployment, fleet(volumes=volumes))) == text("""
+    assert str(plan_for(spec, fleet(volumes=volumes))) == text("""
         web, rolling to app:v2, launch v2: create 2
           1. all of them
             iad
@@ -607,8 +606,8 @@ def test_a_free_volume_is_taken_and_another_made() -> None:
 
 
 def test_a_launch_takes_free_volumes_too() -> None:
-    deployment = evolve(wanted(Rolling(), volume=DATA), strategy=None)
-    assert str(plan_for(deployment, fleet(volumes=(volume("vol_1"),)))) == text("""
+    spec = evolve(wanted(Rolling(), volume=DATA), strategy=None)
+    assert str(plan_for(spec, fleet(volumes=(volume("vol_1"),)))) == text("""
         web, launch v2: create 2 of app:v2
           iad
             v2-iad-1
@@ -624,9 +623,9 @@ def test_a_launch_takes_free_volumes_too() -> None:
 
 
 def test_machines_keep_their_volume_and_may_move_its_mount() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1}, volume=VolumeWanted(name="data", path="/var/lib"))
-    machine = old("app-iad-1", config=mounted(deployment.tagged))
-    assert str(plan_for(deployment, fleet(machine, volumes=(volume("vol_1", machine.id),)))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1}, volume=DesiredVolume(name="data", path="/var/lib"))
+    machine = old("app-iad-1", config=mounted(spec.tagged))
+    assert str(plan_for(spec, fleet(machine, volumes=(volume("vol_1", machine.id),)))) == text("""
         web, rolling to app:v2, launch v2: update 1
           1. all of them
             iad
@@ -638,8 +637,8 @@ def test_machines_keep_their_volume_and_may_move_its_mount() -> None:
 
 
 def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
-    assert str(plan_for(deployment, fleet(old("app-iad-1")))) == text("""
+    spec = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
+    assert str(plan_for(spec, fleet(old("app-iad-1")))) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
           1. all of them
             iad
@@ -663,8 +662,8 @@ def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
     machine = old("app-iad-1", config=mounted(V1))
     there = fleet(machine, volumes=(volume("vol_1", machine.id),))
     for lost_volume, source in ((evolve(DATA, if_lost="fork"), "vol_1"), (evolve(DATA, if_lost="new"), None)):
-        deployment = wanted(Rolling(), counts={"iad": 1}, volume=lost_volume)
-        (update, *_) = plan_for(deployment, there).steps
+        spec = wanted(Rolling(), counts={"iad": 1}, volume=lost_volume)
+        (update, *_) = plan_for(spec, there).steps
         assert [str(step) for step in getattr(update, "if_full", ())] == [
             f"make a volume data from {source}: its data comes along"
             if source
@@ -680,10 +679,10 @@ def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
 
 
 def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
+    spec = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
     machine = lost("app-iad-1", config=mounted(V1))
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"),))
-    assert str(plan_for(deployment, there)) == text("""
+    assert str(plan_for(spec, there)) == text("""
         web, rolling to app:v2, launch v2: change no machine
           1. all of them
             iad
@@ -693,10 +692,10 @@ def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
 
 
 def test_a_host_that_is_gone_with_a_volume_may_be_left_by_a_fork() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1}, volume=evolve(DATA, if_lost="fork"))
+    spec = wanted(Rolling(), counts={"iad": 1}, volume=evolve(DATA, if_lost="fork"))
     machine = lost("app-iad-1", config=mounted(wanted(Rolling(), config=MachineConfig(image="app:v1")).tagged))
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"), volume("vol_2")))
-    assert str(plan_for(deployment, there)) == text("""
+    assert str(plan_for(spec, there)) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
           1. all of them
             iad
@@ -726,9 +725,9 @@ def test_bluegreen_refuses_machines_with_volumes(volumes: bool) -> None:  # noqa
 
 
 def test_waves_go_one_after_the_other() -> None:
-    deployment = wanted(Rolling(), counts={"iad": 1, "lhr": 1, "nrt": 1}, waves=(("iad",), ("lhr", "nrt")))
+    spec = wanted(Rolling(), counts={"iad": 1, "lhr": 1, "nrt": 1}, waves=(("iad",), ("lhr", "nrt")))
     machines = [old(f"app-{region}-1") for region in ("iad", "lhr", "nrt")]
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: update 3
           1. all of them, wave 1 of 2
             iad
@@ -751,8 +750,8 @@ def test_waves_go_one_after_the_other() -> None:
 
 
 def test_bluegreen_goes_region_by_region() -> None:
-    deployment = wanted(BlueGreen(drain=0), counts={"iad": 1, "lhr": 1}, waves=(("iad",), ("lhr",)))
-    assert str(plan_for(deployment, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
+    spec = wanted(BlueGreen(drain=0), counts={"iad": 1, "lhr": 1}, waves=(("iad",), ("lhr",)))
+    assert str(plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
         web, bluegreen to app:v2, launch v2: create 2, destroy 2
           1. make the new ones, wave 1 of 2
             iad
@@ -792,8 +791,8 @@ def test_bluegreen_goes_region_by_region() -> None:
 
 def test_the_release_command_goes_before_everything() -> None:
     command = ReleaseCommand.of("bin/migrate --all", timeout=60.0)
-    deployment = wanted(Immediate(), counts={"iad": 1}, release=command)
-    assert str(plan_for(deployment, fleet(old("app-iad-1")))) == text("""
+    spec = wanted(Immediate(), counts={"iad": 1}, release=command)
+    assert str(plan_for(spec, fleet(old("app-iad-1")))) == text("""
         web, immediate to app:v2, launch v2: create 1, update 1
           1. release command
             iad
@@ -812,19 +811,19 @@ def test_the_release_command_goes_before_everything() -> None:
 
 @pytest.mark.parametrize("strategy", EVERY)
 def test_no_release_command_where_there_is_nothing_to_do(strategy: Strategy) -> None:
-    deployment = wanted(strategy, counts={"iad": 1}, release=ReleaseCommand.of("bin/migrate"))
-    assert plan_for(deployment, fleet(new(deployment, "app-iad-1"))).is_empty
+    spec = wanted(strategy, counts={"iad": 1}, release=ReleaseCommand.of("bin/migrate"))
+    assert plan_for(spec, fleet(new(spec, "app-iad-1"))).is_empty
 
 
 def test_bluegreen_goes_on_from_what_a_broken_off_run_has_left() -> None:
     """Two of three new ones are there and outside routing, and the old ones serve."""
-    deployment = wanted(BlueGreen(drain=0), counts={"iad": 3})
+    spec = wanted(BlueGreen(drain=0), counts={"iad": 3})
     machines = [old(f"app-iad-{n}") for n in (1, 2, 3)]
     machines += [
-        new(deployment, "app-iad-4", cordoned=True),
-        new(deployment, "app-iad-5", "starting", cordoned=True),
+        new(spec, "app-iad-4", cordoned=True),
+        new(spec, "app-iad-5", "starting", cordoned=True),
     ]
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, bluegreen to app:v2, launch v2: create 1, destroy 3, keep 2
           1. make the new ones
             iad
@@ -861,9 +860,9 @@ def test_bluegreen_goes_on_from_what_a_broken_off_run_has_left() -> None:
 
 
 def test_bluegreen_goes_on_past_the_point_of_no_return() -> None:
-    deployment = wanted(BlueGreen(drain=0), counts={"iad": 1})
-    machines = (old("app-iad-1", cordoned=True), new(deployment, "app-iad-2"))
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    spec = wanted(BlueGreen(drain=0), counts={"iad": 1})
+    machines = (old("app-iad-1", cordoned=True), new(spec, "app-iad-2"))
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, bluegreen to app:v2, launch v2: destroy 1, keep 1
           1. take the old ones out
             iad
@@ -874,9 +873,9 @@ def test_bluegreen_goes_on_past_the_point_of_no_return() -> None:
 
 
 def test_bluegreen_takes_nothing_that_rests_for_what_serves() -> None:
-    deployment = wanted(BlueGreen(drain=0), counts={"iad": 1})
-    machines = (old("app-iad-1"), new(deployment, "app-iad-2", "stopped", cordoned=True))
-    assert str(plan_for(deployment, fleet(*machines))) == text("""
+    spec = wanted(BlueGreen(drain=0), counts={"iad": 1})
+    machines = (old("app-iad-1"), new(spec, "app-iad-2", "stopped", cordoned=True))
+    assert str(plan_for(spec, fleet(*machines))) == text("""
         web, bluegreen to app:v2, launch v2: destroy 1, keep 1
           1. make the new ones
             iad
@@ -904,9 +903,9 @@ def test_what_changes_is_shown_and_secrets_are_not() -> None:
         metadata={GROUP: "app", "team": "blue"},
     )
     config = MachineConfig(image="app:v2", env={"LEVEL": "info", "API_TOKEN": "hunter2"}, metadata={"tier": "1"})
-    deployment = wanted(Immediate(), counts={"iad": 1}, config=config)
-    earlier = evolve(deployment, config=evolve(before, metadata={"team": "blue"})).tagged
-    told = str(plan_for(deployment, fleet(old("app-iad-1", config=earlier))))
+    spec = wanted(Immediate(), counts={"iad": 1}, config=config)
+    earlier = evolve(spec, config=evolve(before, metadata={"team": "blue"})).tagged
+    told = str(plan_for(spec, fleet(old("app-iad-1", config=earlier))))
     assert "hunter" not in told
     assert told == text("""
         web, immediate to app:v2, launch v2: update 1

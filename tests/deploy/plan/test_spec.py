@@ -6,11 +6,11 @@ import pytest
 from attrs import evolve
 
 from flyasync import Check, CheckStatus, InvalidInput, Machine, MachineConfig, MachineEvent, Requirement, Service
-from flyasync.deploy.plan.spec import Deployment, Goal, check_launch, check_region
+from flyasync.deploy.plan.spec import DeploySpec, Goal, check_launch, check_region
 
 
-def deployment(**options: Any) -> Deployment:
-    return Deployment(**{"app": "web", "launch": "v1", "config": MachineConfig(), "counts": {"iad": 2}, **options})
+def spec(**options: Any) -> DeploySpec:
+    return DeploySpec(**{"app": "web", "launch": "v1", "config": MachineConfig(), "counts": {"iad": 2}, **options})
 
 
 def machine(state: str, **options: Any) -> Machine:
@@ -81,7 +81,7 @@ def test_a_launch_that_cannot_name_machines_is_refused(launch: str) -> None:
 
 
 def test_machines_are_named_by_launch_region_and_number() -> None:
-    assert [wanted.name for wanted in deployment().machines("iad")] == ["v1-iad-1", "v1-iad-2"]
+    assert [wanted.name for wanted in spec().machines("iad")] == ["v1-iad-1", "v1-iad-2"]
 
 
 AUTOSTOP = MachineConfig(services=[Service(internal_port=80, autostop="stop")])
@@ -105,7 +105,7 @@ AUTOSTOP = MachineConfig(services=[Service(internal_port=80, autostop="stop")])
     ],
 )
 def test_a_promise_is_kept_or_not(goal: Goal, config: MachineConfig, state: str, *, kept: bool) -> None:
-    wanted = deployment(goal=goal, config=config)
+    wanted = spec(goal=goal, config=config)
     assert wanted.is_up(machine(state, config=wanted.tagged), wanted.tagged) is kept
 
 
@@ -113,7 +113,7 @@ def test_a_promise_is_kept_or_not(goal: Goal, config: MachineConfig, state: str,
 @pytest.mark.parametrize("said", [{"exit_code": 1}, {"exit_code": 1, "requested_stop": True}, {"exit_code": 0}])
 def test_a_machine_whose_process_failed_does_not_rest(goal: Goal, said: dict[str, Any]) -> None:
     """A stop that was asked for, as the proxy asks for it, is another matter, whatever the exit code."""
-    wanted = deployment(goal=goal, config=AUTOSTOP)
+    wanted = spec(goal=goal, config=AUTOSTOP)
     events = [MachineEvent(type="exit", request={"exit_event": said})]
     stopped = machine("stopped", config=wanted.tagged, events=events)
     has_failed = said == {"exit_code": 1}
@@ -122,7 +122,7 @@ def test_a_machine_whose_process_failed_does_not_rest(goal: Goal, said: dict[str
 
 
 def test_a_machine_made_with_another_config_is_told_from_one_made_with_this() -> None:
-    one, other = deployment(config=MachineConfig(image="a")), deployment(config=MachineConfig(image="b"))
+    one, other = spec(config=MachineConfig(image="a")), spec(config=MachineConfig(image="b"))
     assert one.made(machine("started", config=one.tagged))
     assert not other.made(machine("started", config=one.tagged))
     assert not one.made(machine("started"))
@@ -131,15 +131,15 @@ def test_a_machine_made_with_another_config_is_told_from_one_made_with_this() ->
 def test_what_a_machine_is_demanded_to_do_depends_on_the_config_that_it_will_have() -> None:
     checked = MachineConfig(checks={"up": Check(type="tcp", port=80)})
     for goal in ("checked", "healthy"):
-        assert deployment(goal=goal).goal_of(checked) == "healthy"
-        assert deployment(goal=goal, config=checked).goal_of(MachineConfig()) == "started"
-    assert deployment(goal="started").goal_of(checked) == "started"
-    assert deployment(goal=None).goal_of(checked) is None
+        assert spec(goal=goal).goal_of(checked) == "healthy"
+        assert spec(goal=goal, config=checked).goal_of(MachineConfig()) == "started"
+    assert spec(goal="started").goal_of(checked) == "started"
+    assert spec(goal=None).goal_of(checked) is None
 
 
 @pytest.mark.parametrize("config", [MachineConfig(schedule="hourly"), MachineConfig(standbys=["m1"])])
 def test_what_is_scheduled_or_stands_by_need_not_run(config: MachineConfig) -> None:
-    wanted = deployment(goal="healthy")
+    wanted = spec(goal="healthy")
     assert wanted.goal_of(config) is None
     for state in ("created", "stopped", "started"):
         assert wanted.is_up(machine(state, config=config), config)
@@ -148,7 +148,7 @@ def test_what_is_scheduled_or_stands_by_need_not_run(config: MachineConfig) -> N
 
 def test_a_healthy_promise_looks_at_the_checks() -> None:
     config = MachineConfig(checks={"up": Check(type="tcp", port=80)})
-    wanted = deployment(goal="healthy", config=config)
+    wanted = spec(goal="healthy", config=config)
     passing = CheckStatus(name="up", status="passing")
     assert wanted.is_up(machine("started", config=wanted.tagged, checks=[passing]), wanted.tagged)
     assert not wanted.is_up(machine("started", config=wanted.tagged, checks=[]), wanted.tagged)

@@ -14,7 +14,7 @@ from attrs import evolve
 from flyasync import (
     Check,
     DeployBuilder,
-    Deployment,
+    DeploySpec,
     Emulator,
     Fault,
     File,
@@ -432,7 +432,7 @@ async def test_the_last_deployment_counts(path: Path) -> None:
         await WANTED.with_journal(path).execute(fly)
         await WANTED.with_image("shop:2").with_launch("v2").with_journal(path).execute(fly)
     story = read_journal(path)
-    assert story.deployment.launch == "v2"
+    assert story.spec.launch == "v2"
     assert [each.name for each in story.before] == ["app-iad-1", "app-lhr-1"]
     assert story.made == ()
 
@@ -477,12 +477,12 @@ ALL = {
 
 @pytest.mark.parametrize("name", ALL)
 async def test_a_deployment_comes_back_as_it_was(name: str, path: Path) -> None:
-    wanted: Deployment = ALL[name].deployment()
+    wanted: DeploySpec = ALL[name].deployment()
     journal = JournalFile(str(path), API)
     journal.planned(wanted, PLAN)
     journal.close()
     story = read_journal(path)
-    assert story.deployment == wanted
+    assert story.spec == wanted
     assert story.withheld == ()
     resumed = DeployBuilder.resumed(path).deployment()
     assert resumed == wanted

@@ -23,10 +23,10 @@ def told(run: MachineRun, machine: Machine | None) -> DeployReport:
 
 
 def ran(**known: Any) -> tuple[MachineRun, Machine]:
-    deployment = WANTED.deployment()
-    (wanted,) = deployment.machines("iad")
-    machine = Machine(id="m1", name=wanted.name, state="started", region="iad", config=deployment.tagged)
-    return MachineRun(wanted=wanted, region="iad", config=deployment.tagged, machine=machine, **known), machine
+    spec = WANTED.deployment()
+    (wanted,) = spec.machines("iad")
+    machine = Machine(id="m1", name=wanted.name, state="started", region="iad", config=spec.tagged)
+    return MachineRun(wanted=wanted, region="iad", config=spec.tagged, machine=machine, **known), machine
 
 
 def test_a_machine_that_runs_after_all_shows_no_trouble_from_on_the_way() -> None:

@@ -1,8 +1,8 @@
 """The gate of a deploy: who may still begin after what others have met."""
 
 from flyasync import DeployBuilder
-from flyasync.deploy.plan.plan import Aim
-from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.admission import Gate
 from flyasync.errors import FlyError
@@ -10,9 +10,11 @@ from flyasync.errors import FlyError
 WANTED = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("nginx").require(2).deployment()
 
 
-def run(region: str, *, aim: Aim = Aim.SERVE, phase: Phase | None = None, error: FlyError | None = None) -> MachineRun:
-    return MachineRun(wanted=Wanted(name=f"web-{region}", region=region, number=1), region=region, aim=aim, phase=phase,
-               error=error)  # fmt: skip
+def run(
+    region: str, *, target: Target = Target.SERVE, phase: Phase | None = None, error: FlyError | None = None
+) -> MachineRun:
+    machine = DesiredMachine(name=f"web-{region}", region=region, number=1)
+    return MachineRun(wanted=machine, region=region, target=target, phase=phase, error=error)
 
 
 def test_a_machine_that_failed_lets_no_other_begin() -> None:
@@ -37,5 +39,5 @@ def test_one_that_presses_on_is_shut_by_nothing_but_its_release_command() -> Non
     gate.note(run("lhr", phase=Phase.SKIPPED))
     assert gate.lets("iad")
     assert (gate.has_lost_one("iad"), gate.has_lost_one("lhr"), gate.has_lost_one("nrt")) == (True, True, False)
-    gate.note(run("nrt", aim=Aim.END, error=FlyError("exit code 1")))
+    gate.note(run("nrt", target=Target.END, error=FlyError("exit code 1")))
     assert gate.is_shut

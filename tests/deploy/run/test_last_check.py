@@ -10,13 +10,13 @@ from flyasync import DeployReport, FlyClient, Machine, MachineConfig, NotFound, 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.spans import Spans
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.stages import launch
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.run.executor import Execution
 from flyasync.deploy.run.leases import Leases
 
-WANTED = Deployment(app="web", launch="v1", config=MachineConfig(image="nginx"), counts={"iad": 1, "lhr": 1, "nrt": 1})
+WANTED = DeploySpec(app="web", launch="v1", config=MachineConfig(image="nginx"), counts={"iad": 1, "lhr": 1, "nrt": 1})
 DOWN = ServerFault("machines.get", "web/3", "down", status=503)
 GONE = NotFound("machines.get", "web/3", "machine not found", status=404)
 

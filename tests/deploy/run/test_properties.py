@@ -12,7 +12,6 @@ from flyasync import Check, InvalidInput, MachineConfig, Mount
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan.plan import (
-    Aim,
     AwaitHealthy,
     AwaitSettled,
     AwaitStarted,
@@ -26,12 +25,13 @@ from flyasync.deploy.plan.plan import (
     Step,
     Stop,
     TakeVolume,
+    Target,
     Track,
     Uncordon,
     Update,
     Watch,
 )
-from flyasync.deploy.plan.spec import GROUP, HOME, Deployment, VolumeWanted
+from flyasync.deploy.plan.spec import GROUP, HOME, DeploySpec, DesiredVolume
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy
 from flyasync.models.machine import CheckStatus, Machine, MachineEvent
@@ -86,11 +86,11 @@ class Maker(Random):
         ]
         return self.choice(kinds)
 
-    def deployment(self, strategy: Strategy) -> Deployment:
+    def spec(self, strategy: Strategy) -> DeploySpec:
         regions = self.sample(REGIONS, self.randint(1, 3))
         checked = self.random() < 0.5
-        volume = VolumeWanted(name="data", path="/data", if_lost=self.choice([None, "fork", "new"]))
-        return Deployment(
+        volume = DesiredVolume(name="data", path="/data", if_lost=self.choice([None, "fork", "new"]))
+        return DeploySpec(
             app="web",
             launch="v2",
             config=CHECKED if checked else UNCHECKED,
@@ -103,23 +103,23 @@ class Maker(Random):
             smoke=self.choice([0.0, 10.0]),
         )
 
-    def fleet(self, deployment: Deployment) -> Fleet:
+    def fleet(self, spec: DeploySpec) -> Fleet:
         free = [
             Volume(id=f"vol_free{number}", name=self.choice(VOLUMES), state="created", region=self.choice(REGIONS))
             for number in range(self.randint(0, 3))
         ]
-        found = configs(deployment)
-        made = [self.machine(deployment, number, self.choice(found)) for number in range(self.randint(0, 9))]
+        found = configs(spec)
+        made = [self.machine(spec, number, self.choice(found)) for number in range(self.randint(0, 9))]
         held = [volume for _, volume in made if volume]
         return Fleet("web", tuple(machine for machine, _ in made), volumes=(*free, *held))
 
-    def machine(self, deployment: Deployment, number: int, config: MachineConfig) -> tuple[Machine, Volume | None]:
+    def machine(self, spec: DeploySpec, number: int, config: MachineConfig) -> tuple[Machine, Volume | None]:
         region, host = self.choice(REGIONS), self.choice(["ok", "ok", "ok", "ok", "unreachable", "unknown"])
         homes = {HOME: self.choice(REGIONS)} if self.random() < 0.3 else {}
         groups = {GROUP: self.choice(["app", "app", "app", "app", "worker", "old"])}
         config = evolve(config, metadata={**(config.metadata or {}), **groups, **homes})
         volume = None
-        if not isinstance(deployment.strategy, BlueGreen) and self.random() < 0.5:
+        if not isinstance(spec.strategy, BlueGreen) and self.random() < 0.5:
             volume = Volume(
                 id=f"vol_{number}",
                 name=self.choice(VOLUMES),
@@ -129,7 +129,7 @@ class Maker(Random):
                 host_status=host,
             )
             config = evolve(config, mounts=(Mount(volume=volume.id, path=self.choice(["/data", "/elsewhere"])),))
-        is_sick = deployment.goal == "healthy" and self.random() < 0.3
+        is_sick = spec.goal == "healthy" and self.random() < 0.3
         machine = Machine(
             id=f"id{number}",
             name=f"app-iad-{number}",  # such names are taken in iad, and free elsewhere
@@ -145,15 +145,15 @@ class Maker(Random):
         return machine, volume
 
 
-def configs(deployment: Deployment) -> list[MachineConfig]:
+def configs(spec: DeploySpec) -> list[MachineConfig]:
     """What a machine may be found with: what is wanted, the same changed since, an earlier deploy's, a stranger's."""
-    wanted = deployment.tagged
-    earlier = evolve(deployment, config=MachineConfig(image="app:v1", schedule="daily"))
+    wanted = spec.tagged
+    earlier = evolve(spec, config=MachineConfig(image="app:v1", schedule="daily"))
     stranger = MachineConfig(image="app:v0", metadata={"team": "blue"})
     return [wanted, evolve(wanted, env={"A": "2"}), earlier.tagged, stranger]
 
 
-Case = tuple[Deployment, Fleet, Plan]
+Case = tuple[DeploySpec, Fleet, Plan]
 
 
 def every(
@@ -183,10 +183,10 @@ def made_up(kind: Callable[[Maker], Strategy], seed: int) -> Case:
     """
     maker = Maker(seed)
     while True:
-        deployment = maker.deployment(kind(maker))
-        fleet = maker.fleet(deployment)
+        spec = maker.spec(kind(maker))
+        fleet = maker.fleet(spec)
         try:
-            return deployment, fleet, plan_for(deployment, fleet)
+            return spec, fleet, plan_for(spec, fleet)
         except InvalidInput as refused:
             assert UNDECIDED.search(str(refused)), refused  # noqa: PT017 - which of them is refused is the point
 
@@ -201,8 +201,8 @@ def bluegreen(_: Maker) -> Strategy:
 class Model:
     """Machines that do as a plan says."""
 
-    def __init__(self, deployment: Deployment, fleet: Fleet) -> None:
-        self.deployment = deployment
+    def __init__(self, spec: DeploySpec, fleet: Fleet) -> None:
+        self.spec = spec
         self.machines = {machine.id: machine for machine in fleet.machines}
         self.volumes = {volume.id: volume for volume in fleet.volumes}
         self.has_secrets = fleet.has_secrets
@@ -258,7 +258,7 @@ class Model:
             assert self.volumes[volume].region == machine.region
             config = evolve(config, mounts=[evolve(mount, volume=volume) for mount in config.mounts or ()])
             self.volumes[volume] = evolve(self.volumes[volume], attached_machine_id=machine.id)
-        assert volume is not None or self.deployment.volume is None
+        assert volume is not None or self.spec.volume is None
         self.machines[machine.id] = evolve(machine, config=config)
         return machine.id
 
@@ -285,7 +285,7 @@ class Model:
 
     def _updated(self, machine: Machine) -> MachineConfig:
         assert machine.config is not None
-        return self.deployment.desired(machine.config)
+        return self.spec.desired(machine.config)
 
     def _destroy(self, machine: Machine) -> None:
         del self.machines[machine.id]
@@ -322,40 +322,40 @@ def ids(plan: Plan, *kinds: type) -> set[str | None]:
 
 @every(Maker.strategy)
 def test_a_plan_leads_to_what_is_wanted_and_the_next_one_finds_nothing_to_do(case: Case) -> None:
-    deployment, fleet, plan = case
-    after = Model(deployment, fleet).follow(plan)
-    again, stuck = plan_for(deployment, after), ids(plan, GiveUp)
+    spec, fleet, plan = case
+    after = Model(spec, fleet).follow(plan)
+    again, stuck = plan_for(spec, after), ids(plan, GiveUp)
     assert again.is_empty or stuck, str(again)
     assert all(isinstance(step, GiveUp) for step in again.steps), str(again)
     assert ids(again, GiveUp) == stuck
-    there = [machine for machine in of_the_group(after) if home(machine) in deployment.counts]
+    there = [machine for machine in of_the_group(after) if home(machine) in spec.counts]
     counts = Counter(map(home, there))
-    assert all(counts[region] == count for region, count in deployment.counts.items())
+    assert all(counts[region] == count for region, count in spec.counts.items())
     for machine in there:
-        assert machine.id in stuck or (deployment.fits(machine) and not machine.cordoned)
-    assert {machine.state for name in deployment.retired_groups for machine in after.group(name)} <= {"destroying"}
+        assert machine.id in stuck or (spec.fits(machine) and not machine.cordoned)
+    assert {machine.state for name in spec.retired_groups for machine in after.group(name)} <= {"destroying"}
 
 
 @every(Maker.strategy)
 def test_as_many_serve_afterwards_as_before_or_as_are_wanted(case: Case) -> None:
-    deployment, fleet, plan = case
+    spec, fleet, plan = case
     if ids(plan, GiveUp):
         return  # it comes to an end before anything leaves
-    after = Model(deployment, fleet).follow(plan)
-    for region, count in deployment.counts.items():
+    after = Model(spec, fleet).follow(plan)
+    for region, count in spec.counts.items():
         assert serving(after)[region] >= min(count, serving(fleet)[region])
 
 
 @every(Maker.strategy)
 def test_machines_of_other_groups_and_regions_never_appear(case: Case) -> None:
-    deployment, fleet, plan = case
+    spec, fleet, plan = case
     there = {machine.id: machine for machine in fleet.machines}
     for _, track, step in steps(plan):
         for machine_id in filter(None, [track.machine_id, getattr(step, "machine_id", None)]):
             group = group_of(there[machine_id])
-            assert group == "app" or group in deployment.retired_groups
-            assert group != "app" or home(there[machine_id]) in deployment.counts
-        assert track.machine.region in deployment.counts or track.aim is Aim.GO
+            assert group == "app" or group in spec.retired_groups
+            assert group != "app" or home(there[machine_id]) in spec.counts
+        assert track.machine.region in spec.counts or track.target is Target.GO
 
 
 @every(Maker.strategy)
@@ -374,8 +374,8 @@ def test_a_machine_is_in_one_track_of_a_stage_and_is_not_both_kept_and_destroyed
 
 @every(Maker.in_place)
 def test_no_more_serving_machines_are_away_at_once_than_the_strategy_says(case: Case) -> None:
-    deployment, fleet, plan = case
-    there, strategy = {machine.id: machine for machine in fleet.machines}, deployment.strategy
+    spec, fleet, plan = case
+    there, strategy = {machine.id: machine for machine in fleet.machines}, spec.strategy
     for lane in plan.lanes:
         for track in lane.tracks:
             is_updated = any(isinstance(step, Update) for step in track.steps)
@@ -397,18 +397,18 @@ def test_nothing_leaves_before_all_that_is_made_or_updated_in_its_region(case: C
 
 @every(bluegreen)
 def test_bluegreen_touches_nothing_that_serves_before_what_is_new_serves(case: Case) -> None:
-    deployment, fleet, plan = case
+    spec, fleet, plan = case
     before = {machine.id for machine in of_the_group(fleet) if serves(machine)}
-    model = Model(deployment, fleet)
+    model = Model(spec, fleet)
     assert not plan.updates
     for stage in plan.stages:
-        leaving = [track for track in stage.tracks if track.aim is Aim.GO and track.machine_id in before]
+        leaving = [track for track in stage.tracks if track.target is Target.GO and track.machine_id in before]
         for region in {track.machine.region for track in leaving}:
             new = [one for one in of_the_group(model.fleet) if home(one) == region and serves(one)]
-            made = sum(deployment.fits(one) for one in new)
-            assert made >= min(deployment.counts[region], serving(fleet)[region])
+            made = sum(spec.fits(one) for one in new)
+            assert made >= min(spec.counts[region], serving(fleet)[region])
         for track in stage.tracks:
-            if track.aim is not Aim.GO:
+            if track.target is not Target.GO:
                 assert not any(isinstance(step, Cordon | Stop | Destroy | Update) for step in track.steps)
         if stage.point_of_no_return:
             regions = {lane.region for lane in stage.lanes}
@@ -421,8 +421,8 @@ def test_bluegreen_touches_nothing_that_serves_before_what_is_new_serves(case: C
 
 @every(Maker.strategy)
 def test_no_value_of_the_environment_is_in_the_text(case: Case) -> None:
-    deployment, fleet, _ = case
-    secret = evolve(deployment, config=evolve(deployment.config, env={"TOKEN": "hunter2"}))
+    spec, fleet, _ = case
+    secret = evolve(spec, config=evolve(spec.config, env={"TOKEN": "hunter2"}))
     plan = plan_for(secret, fleet)
     assert "hunter2" not in str(plan)
     assert "hunter2" not in repr(plan)
@@ -430,8 +430,8 @@ def test_no_value_of_the_environment_is_in_the_text(case: Case) -> None:
 
 @every(Maker.strategy)
 def test_a_region_goes_in_its_wave(case: Case) -> None:
-    deployment, _, plan = case
-    waves = deployment.waves or (deployment.regions,)
+    spec, _, plan = case
+    waves = spec.waves or (spec.regions,)
     shaped = [stage for stage in plan.stages if not (stage.title or "").startswith("retire the group")]
     seen = [
         number for stage in shaped for lane in stage.lanes for number, wave in enumerate(waves) if lane.region in wave

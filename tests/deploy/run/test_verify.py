@@ -8,7 +8,7 @@ import pytest
 
 from flyasync import DeployBuilder, Fault, Machine, MachineConfig, MachineEvent, Port, Restart, Result, Service
 from flyasync.api.machines.wait import JUST_CREATED
-from flyasync.deploy.plan.spec import Wanted
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.run_state import MachineRun, Phase
 from flyasync.deploy.run.verify import Watching, masked
 from flyasync.emulator import Output
@@ -107,7 +107,7 @@ async def test_trouble_with_its_removal_is_no_failure_of_one_that_ended_well() -
         raise ServerFault("machines.delete", "web/m1", "out of order", status=500)
 
     fly: Any = SimpleNamespace(machines=SimpleNamespace(get=get, delete=delete))
-    run = MachineRun(wanted=Wanted(name="release-app", region="iad", number=1), region="iad", machine=ended)
+    run = MachineRun(wanted=DesiredMachine(name="release-app", region="iad", number=1), region="iad", machine=ended)
     watching = Watching(fly, RELEASED.deployment(), lambda _, phase, __: phases.append(phase))
     await watching.run_to_end(run, 60)
     assert deletes == ["m1"]

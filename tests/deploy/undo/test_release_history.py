@@ -21,7 +21,7 @@ from flyasync import (
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.config_merge import RETIRED
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategy import Rolling
 from flyasync.deploy.reporting.resume import Before, JournalReplay
 from flyasync.deploy.undo.release_history import History, Life, undo_launch
@@ -411,7 +411,7 @@ def dead(name: str, launch: str, by: str) -> Machine:
 
 def planned(lives: list[Life], *gone: Machine, launch: str = "v2", story: JournalReplay | None = None) -> str:
     history = History(app="web", group="app", lives=tuple(lives), dead=gone)
-    asked = Deployment(app="web", launch=launch, config=MachineConfig(), counts={}, strategy=Rolling(), goal="healthy")
+    asked = DeploySpec(app="web", launch=launch, config=MachineConfig(), counts={}, strategy=Rolling(), goal="healthy")
     return str(undo_launch(asked, Fleet("web", tuple(life.machine for life in lives)), history, story).plan)
 
 
@@ -454,8 +454,8 @@ def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_kn
 
 def story(*before: str, launch: str = "v2") -> JournalReplay:
     machines = tuple(Before(id=f"id-{name}", name=name, region="iad", state="started") for name in before)
-    wanted = Deployment(app="web", launch=launch, config=MachineConfig(), counts={"iad": 1})
-    return JournalReplay(deployment=wanted, fingerprint="", before=machines)
+    wanted = DeploySpec(app="web", launch=launch, config=MachineConfig(), counts={"iad": 1})
+    return JournalReplay(spec=wanted, fingerprint="", before=machines)
 
 
 def test_a_journal_knows_them_by_name() -> None:

@@ -23,8 +23,8 @@ from flyasync import (
 from flyasync.api.machines.create_once import CREATION, LAUNCH
 from flyasync.deploy.plan.config_merge import REPLACES, RETIRED
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.plan import Aim, Create, Plan
-from flyasync.deploy.plan.spec import Deployment
+from flyasync.deploy.plan.plan import Create, Plan, Target
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import Rolling
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
@@ -191,7 +191,7 @@ def test_past_the_point_of_no_return_nothing_is_undone() -> None:
 
 
 def test_volumes_go_with_their_machines_and_alone_where_no_machine_came_to_be() -> None:
-    wanted = Deployment(
+    wanted = DeploySpec(
         app="web", launch="v2", config=MachineConfig(image="shop:2"), counts={"iad": 2}, strategy=Rolling()
     )
     plan = plan_for(wanted, Fleet("web", ()))
@@ -211,7 +211,7 @@ def test_volumes_go_with_their_machines_and_alone_where_no_machine_came_to_be() 
 
 
 def test_what_the_deploy_left_alone_is_not_put_back() -> None:
-    wanted = Deployment(
+    wanted = DeploySpec(
         app="web", launch="v2", config=MachineConfig(image="shop:2"), counts={"iad": 1}, strategy=Rolling()
     )
     stranger = machine("s", region="lhr")
@@ -223,12 +223,12 @@ def test_what_the_deploy_left_alone_is_not_put_back() -> None:
 def test_the_way_back_wants_all_that_was_there() -> None:
     before = [machine("a"), machine("b", region="lhr"), machine("c", state="stopped")]
     plan = way_back(empty(before), before, before[:1], made=frozenset())
-    deployment = Deployment(app="web", launch="v2", config=MachineConfig(image="shop:2"), counts={"nrt": 1})
-    wanted = deployment_back(deployment, plan)
+    spec = DeploySpec(app="web", launch="v2", config=MachineConfig(image="shop:2"), counts={"nrt": 1})
+    wanted = deployment_back(spec, plan)
     assert wanted.counts == {"lhr": 1, "iad": 2}
     assert str(wanted.requirement) == "all regions"
     assert wanted.config.image == "shop:1"
-    assert [track.aim for track in plan.tracks] == [Aim.SERVE, Aim.REST]
+    assert [track.target for track in plan.tracks] == [Target.SERVE, Target.REST]
 
 
 # On the emulator.

@@ -12,7 +12,6 @@ from flyasync.deploy.plan.notes import remarks_of_group, remarks_of_launch
 from flyasync.deploy.plan.plan import (
     ONLY_SECRETS,
     Adopt,
-    Aim,
     Create,
     GiveUp,
     Lane,
@@ -21,14 +20,15 @@ from flyasync.deploy.plan.plan import (
     Stage,
     Start,
     Step,
+    Target,
     Track,
     Uncordon,
     Update,
     Watch,
 )
-from flyasync.deploy.plan.reconcile import RESTING, Fate, Member, converged, renewed, verified
+from flyasync.deploy.plan.reconcile import RESTING, Action, Member, converged, renewed, verified
 from flyasync.deploy.plan.sibling_config import Pattern, inherited
-from flyasync.deploy.plan.spec import Deployment, Wanted
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.deploy.plan.step_sequences import creation, goal, placed, readiness, retirement, there, update
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling
 from flyasync.errors import InvalidInput
@@ -38,95 +38,93 @@ from flyasync.models.machine import GONE, Machine, expected_checks
 from flyasync.models.redaction import without_passwords
 
 
-def plan(deployment: Deployment, fleet: Fleet) -> Plan:
+def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
     """Decide what to do, by the deployment's strategy; raises InvalidInput for what that strategy cannot do."""
-    made = launch(deployment, fleet) if deployment.strategy is None else group(deployment, fleet)
-    return _released(deployment, made)
+    made = launch(spec, fleet) if spec.strategy is None else group(spec, fleet)
+    return _released(spec, made)
 
 
-def launch(deployment: Deployment, fleet: Fleet) -> Plan:
+def launch(spec: DeploySpec, fleet: Fleet) -> Plan:
     """Add the machines of a launch that are not there yet; touch no other machine.
 
     Raises InvalidInput when the launch was made with another config: its machines are never changed.
     """
     for machine in fleet.machines:
-        _check_config(deployment, machine)
-    made = _plan(deployment, fleet, (Stage(lanes=_launch_lanes(deployment, fleet)),))
-    return evolve(made, remarks=tuple(remarks_of_launch(deployment, fleet)))
+        _check_config(spec, machine)
+    made = _plan(spec, fleet, (Stage(lanes=_launch_lanes(spec, fleet)),))
+    return evolve(made, remarks=tuple(remarks_of_launch(spec, fleet)))
 
 
-def group(deployment: Deployment, fleet: Fleet) -> Plan:
+def group(spec: DeploySpec, fleet: Fleet) -> Plan:
     """Bring a group of machines to what is wanted, by a strategy; touch no machine outside the group."""
-    everyone, shape = _decided(deployment, fleet)
-    members = verified(deployment, [each for each in everyone if not each.is_apart])
+    everyone, shape = _decided(spec, fleet)
+    members = verified(spec, [each for each in everyone if not each.is_apart])
     others = [each for each in everyone if each.is_apart]
-    _check_goal(deployment, members)
-    differing = _check_services(deployment, fleet, everyone)
-    stages = chain.from_iterable(shape(deployment, fleet, those, wave) for wave, those in _waves(deployment, members))
+    _check_goal(spec, members)
+    differing = _check_services(spec, fleet, everyone)
+    stages = chain.from_iterable(shape(spec, fleet, those, wave) for wave, those in _waves(spec, members))
     return evolve(
-        _plan(deployment, fleet, (*stages, _apart(deployment, fleet, others), *_retired_groups(deployment, fleet))),
-        kept=tuple(_track(each, (), _aim(each)) for each in everyone if each.fate is Fate.KEEP),
-        remarks=tuple(remarks_of_group(deployment, fleet, everyone, differing)),
+        _plan(spec, fleet, (*stages, _apart(spec, fleet, others), *_retired_groups(spec, fleet))),
+        kept=tuple(_track(each, (), _target(each)) for each in everyone if each.action is Action.KEEP),
+        remarks=tuple(remarks_of_group(spec, fleet, everyone, differing)),
     )
 
 
-def _waves(deployment: Deployment, members: Sequence[Member]) -> Iterator[tuple["_Wave", list[Member]]]:
-    waves = deployment.waves or (deployment.regions,)
+def _waves(spec: DeploySpec, members: Sequence[Member]) -> Iterator[tuple["_Wave", list[Member]]]:
+    waves = spec.waves or (spec.regions,)
     has_led = False
     for number, regions in enumerate(waves, start=1):
         those = [each for each in members if each.region in regions]
-        changes = any(each.fate in {Fate.UPDATE, Fate.MAKE} for each in those)
+        changes = any(each.action in {Action.UPDATE, Action.MAKE} for each in those)
         yield _Wave(number, len(waves), leads=changes and not has_led), those
         has_led |= changes
 
 
-def _decided(deployment: Deployment, fleet: Fleet) -> tuple[tuple[Member, ...], "Shape"]:
-    if isinstance(deployment.strategy, BlueGreen):
-        _check_bluegreen(deployment, fleet)
-        return renewed(deployment, fleet), _bluegreen
-    return converged(deployment, fleet), _in_place
+def _decided(spec: DeploySpec, fleet: Fleet) -> tuple[tuple[Member, ...], "Shape"]:
+    if isinstance(spec.strategy, BlueGreen):
+        _check_bluegreen(spec, fleet)
+        return renewed(spec, fleet), _bluegreen
+    return converged(spec, fleet), _in_place
 
 
-def _plan(deployment: Deployment, fleet: Fleet, stages: Iterable[Stage]) -> Plan:
+def _plan(spec: DeploySpec, fleet: Fleet, stages: Iterable[Stage]) -> Plan:
     return Plan(
-        app=deployment.app,
-        launch=deployment.launch,
-        image=deployment.image,
-        fallback=deployment.fallback,
-        strategy=_name(deployment),
-        group=deployment.group if deployment.strategy else None,
+        app=spec.app,
+        launch=spec.launch,
+        image=spec.image,
+        fallback=spec.fallback,
+        strategy=_name(spec),
+        group=spec.group if spec.strategy else None,
         before=fleet,
         stages=tuple(stage for stage in stages if stage.lanes),
     )
 
 
-def _name(deployment: Deployment) -> str | None:
-    if deployment.only_secrets:
+def _name(spec: DeploySpec) -> str | None:
+    if spec.only_secrets:
         return ONLY_SECRETS
-    return deployment.strategy.name if deployment.strategy else None
+    return spec.strategy.name if spec.strategy else None
 
 
 # The launch: it only adds.
 
 
-def _check_config(deployment: Deployment, machine: Machine) -> None:
-    if machine.config is not None and not deployment.made(machine):
+def _check_config(spec: DeploySpec, machine: Machine) -> None:
+    if machine.config is not None and not spec.made(machine):
         raise InvalidInput(
-            f"launch {deployment.launch!r} was made with another config: {machine.name} runs "
+            f"launch {spec.launch!r} was made with another config: {machine.name} runs "
             f"{without_passwords(str(machine.image))}; use another launch for this one, or deploy what it was made with"
         )
 
 
-def _launch_lanes(deployment: Deployment, fleet: Fleet) -> tuple[Lane, ...]:
-    free = [
-        each for each in fleet.volumes if deployment.volume and each.name == deployment.volume.name and each.is_free
-    ]
-    return tuple(_launch_lane(deployment, fleet, region, {each.id for each in free if each.region == region})
-                 for region in deployment.regions)  # fmt: skip
+def _launch_lanes(spec: DeploySpec, fleet: Fleet) -> tuple[Lane, ...]:
+    free = [each for each in fleet.volumes if spec.volume and each.name == spec.volume.name and each.is_free]
+    return tuple(_launch_lane(spec, fleet, region, {each.id for each in free if each.region == region})
+                 for region in spec.regions)  # fmt: skip
 
 
-def _launch_lane(deployment: Deployment, fleet: Fleet, region: str, volumes: Iterable[str]) -> Lane:
-    wanted = deployment.machines(region)
+def _launch_lane(spec: DeploySpec, fleet: Fleet, region: str, volumes: Iterable[str]) -> Lane:
+    wanted = spec.machines(region)
     there = sum(fleet.named(machine.name) is not None for machine in wanted)
     cause = f"{region} has {there} of the {len(wanted)} wanted"
     free = iter(sorted(volumes))
@@ -136,8 +134,8 @@ def _launch_lane(deployment: Deployment, fleet: Fleet, region: str, volumes: Ite
             Track(
                 machine=machine,
                 machine_id=_id(fleet.named(machine.name)),
-                steps=tuple(_launch_steps(deployment, fleet, fleet.named(machine.name), cause, free)),
-                config=deployment.tagged,
+                steps=tuple(_launch_steps(spec, fleet, fleet.named(machine.name), cause, free)),
+                config=spec.tagged,
             )
             for machine in wanted
         ),
@@ -145,66 +143,66 @@ def _launch_lane(deployment: Deployment, fleet: Fleet, region: str, volumes: Ite
 
 
 def _launch_steps(
-    deployment: Deployment, fleet: Fleet, present: Machine | None, cause: str, volumes: Iterator[str]
+    spec: DeploySpec, fleet: Fleet, present: Machine | None, cause: str, volumes: Iterator[str]
 ) -> Iterator[Step]:
     if present is None:
-        pattern = Pattern.of(deployment, fleet, None)
-        volume = next(volumes, None) if deployment.volume else None
-        yield from creation(deployment, pattern, pattern.config, cause, volume=volume)
+        pattern = Pattern.of(spec, fleet, None)
+        volume = next(volumes, None) if spec.volume else None
+        yield from creation(spec, pattern, pattern.config, cause, volume=volume)
         return
     yield Adopt(machine_id=present.id, cause="an earlier run of this launch made it")
-    config = deployment.tagged
-    if deployment.goal_of(config) is None or deployment.rests(present, config):
+    config = spec.tagged
+    if spec.goal_of(config) is None or spec.rests(present, config):
         return
     if present.state in RESTING:
         yield Start(cause=f"it is {present.state}")
-    yield from goal(deployment, config)
+    yield from goal(spec, config)
 
 
 # Members become tracks.
 
 
-def _track(member: Member, steps: Iterable[Step], aim: Aim = Aim.SERVE) -> Track:
+def _track(member: Member, steps: Iterable[Step], target: Target = Target.SERVE) -> Track:
     return Track(
         machine=member.wanted,
         machine_id=_id(member.machine),
         steps=tuple(steps),
-        aim=aim,
-        takes_a_place=member.fate is Fate.UPDATE and member.serves,
+        target=target,
+        takes_a_place=member.action is Action.UPDATE and member.serves,
         config=member.config,
         stays_out=member.is_apart and bool(member.machine and member.machine.cordoned),
     )
 
 
-def _aim(member: Member) -> Aim:
+def _target(member: Member) -> Target:
     """Say what a machine that is there shall be: one that did not run stays so."""
     if member.is_apart:
-        return Aim.APART
-    return Aim.SERVE if member.runs else Aim.REST
+        return Target.APART
+    return Target.SERVE if member.runs else Target.REST
 
 
-def _changed(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Iterator[Track]:
+def _changed(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Iterator[Track]:
     """Give the tracks of those that are made, updated, or not yet ready."""
     for member in members:
-        match member.fate:
-            case Fate.MAKE:
-                yield _made(deployment, member)
-            case Fate.UPDATE:
-                yield _track(member, update(deployment, fleet, member), _aim(member))
-            case Fate.KEEP if steps := tuple(readiness(deployment, member)):
-                yield _track(member, steps, _aim(member))
-            case Fate.STUCK:
+        match member.action:
+            case Action.MAKE:
+                yield _made(spec, member)
+            case Action.UPDATE:
+                yield _track(member, update(spec, fleet, member), _target(member))
+            case Action.KEEP if steps := tuple(readiness(spec, member)):
+                yield _track(member, steps, _target(member))
+            case Action.STUCK:
                 yield _track(member, [GiveUp(cause=member.cause)])
             case _:
                 pass
 
 
-def _made(deployment: Deployment, member: Member, *, cordoned: bool = False) -> Track:
+def _made(spec: DeploySpec, member: Member, *, cordoned: bool = False) -> Track:
     """Give the track of one that is made."""
     assert member.pattern is not None  # noqa: S101 - one that is to be made has it
     config = placed(member.pattern, member.wanted, replaces=member.replaces)
     steps = creation(
-        deployment,
+        spec,
         member.pattern,
         config,
         member.cause,
@@ -218,8 +216,8 @@ def _made(deployment: Deployment, member: Member, *, cordoned: bool = False) -> 
 
 def _leaving(members: Iterable[Member], *, drain: float = 0.0) -> Iterator[Track]:
     for member in members:
-        if member.fate is Fate.RETIRE:
-            yield _track(member, retirement(there(member), member.cause, drain=drain), Aim.GO)
+        if member.action is Action.RETIRE:
+            yield _track(member, retirement(there(member), member.cause, drain=drain), Target.GO)
 
 
 def _id(machine: Machine | None) -> str | None:
@@ -241,21 +239,21 @@ class _Wave:
         return f", wave {self.number} of {self.of}" if self.of > 1 else ""
 
 
-Shape = Callable[[Deployment, Fleet, Sequence[Member], _Wave], Iterator[Stage]]
+Shape = Callable[[DeploySpec, Fleet, Sequence[Member], _Wave], Iterator[Stage]]
 
 
-def _in_place(deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
+def _in_place(spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Rolling, canary and immediate: update where they are, and let go what is left over when the rest serves."""
-    sick, others = _parted(members, lambda each: _is_sick(deployment, each))
-    yield Stage.of(f"first those that do not serve as they should{wave}", _changed(deployment, fleet, sick))
-    tracks = list(_changed(deployment, fleet, others))
-    widths = _widths(deployment, members)
-    ahead = [track for track in tracks if track.verifies] or (_ahead(deployment, tracks) if wave.leads else [])
+    sick, others = _parted(members, lambda each: _is_sick(spec, each))
+    yield Stage.of(f"first those that do not serve as they should{wave}", _changed(spec, fleet, sick))
+    tracks = list(_changed(spec, fleet, others))
+    widths = _widths(spec, members)
+    ahead = [track for track in tracks if track.verifies] or (_ahead(spec, tracks) if wave.leads else [])
     if ahead:
-        yield Stage.of(f"{_title_ahead(deployment, ahead)}{wave}", ahead, widths)
+        yield Stage.of(f"{_title_ahead(spec, ahead)}{wave}", ahead, widths)
     first = {track.machine.name for track in ahead}
     rest = [track for track in tracks if track.machine.name not in first]
-    title = "all at once" if isinstance(deployment.strategy, Immediate) else "the rest" if ahead else "all of them"
+    title = "all at once" if isinstance(spec.strategy, Immediate) else "the rest" if ahead else "all of them"
     yield Stage.of(f"{title}{wave}", rest, widths)
     yield Stage.of(f"let go what is not wanted any more{wave}", _leaving(members), relies_on_others=True)
 
@@ -268,32 +266,34 @@ def _parted(members: Iterable[Member], has: Callable[[Member], bool]) -> tuple[l
     return parts
 
 
-def _is_sick(deployment: Deployment, member: Member) -> bool:
+def _is_sick(spec: DeploySpec, member: Member) -> bool:
     """Tell whether a machine is there to serve and does not; before it does, no other may be put at risk."""
-    if isinstance(deployment.strategy, Immediate) or not member.runs or member.serves:
+    if isinstance(spec.strategy, Immediate) or not member.runs or member.serves:
         return False
-    return member.fate is Fate.UPDATE or (member.fate is Fate.KEEP and any(readiness(deployment, member)))
+    return member.action is Action.UPDATE or (member.action is Action.KEEP and any(readiness(spec, member)))
 
 
-def _widths(deployment: Deployment, members: Sequence[Member]) -> dict[str, int]:
+def _widths(spec: DeploySpec, members: Sequence[Member]) -> dict[str, int]:
     """Say how many serving machines of each region may be away at once; nothing for a strategy without such a bound."""
-    strategy = deployment.strategy
+    strategy = spec.strategy
     if not isinstance(strategy, Rolling | Canary):
         return {}
     serving = Counter(member.region for member in members if member.serves)
-    return {region: strategy.max_unavailable.at_most(serving[region]) for region in deployment.regions}
+    return {region: strategy.max_unavailable.at_most(serving[region]) for region in spec.regions}
 
 
-def _ahead(deployment: Deployment, tracks: Sequence[Track]) -> list[Track]:
+def _ahead(spec: DeploySpec, tracks: Sequence[Track]) -> list[Track]:
     """Choose the tracks that go ahead of the others: canaries, or the one that goes first."""
-    strategy = deployment.strategy
+    strategy = spec.strategy
     if isinstance(strategy, Rolling):
         updates = [track for track in tracks if track.takes_a_place]
         return updates[:1] if len(tracks) > 1 else []
     if not isinstance(strategy, Canary):
         return []
     able = [
-        track for track in tracks if track.aim is Aim.SERVE and any(isinstance(s, Update | Create) for s in track.steps)
+        track
+        for track in tracks
+        if track.target is Target.SERVE and any(isinstance(s, Update | Create) for s in track.steps)
     ]
     chosen = _spread(sorted(able, key=lambda track: not track.takes_a_place))[: strategy.machines.at_most(len(able))]
     soak = Watch(seconds=strategy.soak, cause="a canary shows what the others would meet")
@@ -308,35 +308,35 @@ def _spread(tracks: Iterable[Track]) -> list[Track]:
     return [track for those in zip_longest(*by_region.values()) for track in those if track]
 
 
-def _title_ahead(deployment: Deployment, ahead: Sequence[Track]) -> str:
+def _title_ahead(spec: DeploySpec, ahead: Sequence[Track]) -> str:
     if all(track.verifies for track in ahead):
         return "verify one stopped machine of each region"
-    if isinstance(deployment.strategy, Canary):
+    if isinstance(spec.strategy, Canary):
         return f"{len(ahead)} {'canaries' if len(ahead) > 1 else 'canary'}"
     return "one machine goes first"
 
 
-def _bluegreen(deployment: Deployment, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
+def _bluegreen(spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: _Wave) -> Iterator[Stage]:
     """Make the new ones outside routing, let them in together, and only then take the old ones out."""
-    old = [member for member in members if member.fate is Fate.RETIRE]
-    new = [member for member in members if member.fate is not Fate.RETIRE]
+    old = [member for member in members if member.action is Action.RETIRE]
+    new = [member for member in members if member.action is not Action.RETIRE]
     cordoned = any(member.serves for member in old)
-    yield Stage.of(f"make the new ones{wave}", _outside(deployment, fleet, new, cordoned=cordoned))
+    yield Stage.of(f"make the new ones{wave}", _outside(spec, fleet, new, cordoned=cordoned))
     yield Stage.of(
         f"let them in{wave}", _let_in(new, cordoned=cordoned), point_of_no_return=True, relies_on_others=True
     )
-    assert isinstance(deployment.strategy, BlueGreen)  # noqa: S101 - that is what brought us here
-    leaving = _leaving(old, drain=deployment.strategy.drain)
+    assert isinstance(spec.strategy, BlueGreen)  # noqa: S101 - that is what brought us here
+    leaving = _leaving(old, drain=spec.strategy.drain)
     yield Stage.of(f"take the old ones out{wave}", leaving, relies_on_others=True)
 
 
-def _outside(deployment: Deployment, fleet: Fleet, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
+def _outside(spec: DeploySpec, fleet: Fleet, members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
     for member in members:
-        if member.fate is Fate.MAKE:
-            yield _made(deployment, member, cordoned=cordoned)
-        elif member.fate is not Fate.KEEP:  # a job stays the same machine
-            yield from _changed(deployment, fleet, [member])
-        elif steps := tuple(step for step in readiness(deployment, member) if not isinstance(step, Uncordon)):
+        if member.action is Action.MAKE:
+            yield _made(spec, member, cordoned=cordoned)
+        elif member.action is not Action.KEEP:  # a job stays the same machine
+            yield from _changed(spec, fleet, [member])
+        elif steps := tuple(step for step in readiness(spec, member) if not isinstance(step, Uncordon)):
             yield _track(member, steps)
 
 
@@ -346,11 +346,11 @@ def _let_in(members: Iterable[Member], *, cordoned: bool) -> Iterator[Track]:
             yield _track(member, [Uncordon(cause="all new machines are ready")])
 
 
-def _check_goal(deployment: Deployment, members: Iterable[Member]) -> None:
+def _check_goal(spec: DeploySpec, members: Iterable[Member]) -> None:
     """Refuse to wait for checks where machines have none."""
-    lets_in = isinstance(deployment.strategy, BlueGreen) and deployment.goal == "checked"
+    lets_in = isinstance(spec.strategy, BlueGreen) and spec.goal == "checked"
     for member in members:
-        config = member.config if member.fate is Fate.MAKE or not lets_in else None
+        config = member.config if member.action is Action.MAKE or not lets_in else None
         if config is None or config.schedule or config.standbys or expected_checks(config):
             continue
         if lets_in:
@@ -358,56 +358,56 @@ def _check_goal(deployment: Deployment, members: Iterable[Member]) -> None:
                 f"bluegreen lets machines in once their checks pass, and {member.wanted.name} would have none: add one "
                 "with with_check or --check, or say wait_for('started') or --wait started to do without"
             )
-        if deployment.goal == "healthy":
+        if spec.goal == "healthy":
             raise InvalidInput(
                 f"to wait for 'healthy' needs checks, and {member.wanted.name} would have none: add one with "
                 "with_check or --check, or wait for 'started'"
             )
 
 
-def _check_services(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Sequence[Finding]:
+def _check_services(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Sequence[Finding]:
     """Refuse services that would differ within the group and do not so far; return where they differ."""
-    there = [each for each in fleet.group(deployment.group) if deployment.role(each) is Role.MEMBER]
+    there = [each for each in fleet.group(spec.group) if spec.role(each) is Role.MEMBER]
     before = {machine.name: machine.config for machine in there if machine.config}
     after = dict(before)
     for member in members:
-        if member.fate is Fate.RETIRE:
+        if member.action is Action.RETIRE:
             after.pop(member.wanted.name, None)
         elif member.config and role(member.config) is Role.MEMBER:
             after[member.wanted.name] = member.config
     found = lint_groups(after)
     if found and not lint_groups(before):
         raise InvalidInput(
-            f"the machines of the group {deployment.group} would have different services, and the proxy takes them for "
+            f"the machines of the group {spec.group} would have different services, and the proxy takes them for "
             f"equal: {found[0].path.removesuffix('.services')}: {found[0].message}; deploy to all regions of the group "
             "together, or with services that fit"
         )
     return found
 
 
-def _check_bluegreen(deployment: Deployment, fleet: Fleet) -> None:
-    holders = [machine for machine in fleet.group(deployment.group) if fleet.volume_of(machine)]
-    if deployment.volume or holders:
+def _check_bluegreen(spec: DeploySpec, fleet: Fleet) -> None:
+    holders = [machine for machine in fleet.group(spec.group) if fleet.volume_of(machine)]
+    if spec.volume or holders:
         who = holders[0].name if holders else "each machine"
         raise InvalidInput(
             f"bluegreen makes new machines, and {who} has a volume, which would be left behind: use rolling or canary"
         )
 
 
-def _apart(deployment: Deployment, fleet: Fleet, members: Iterable[Member]) -> Stage:
+def _apart(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Stage:
     """Update what stands by or runs on a schedule once the others are as they should be; it is not started for that."""
-    return Stage.of("what stands by or runs on a schedule", _changed(deployment, fleet, members))
+    return Stage.of("what stands by or runs on a schedule", _changed(spec, fleet, members))
 
 
-def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
-    for name in deployment.retired_groups:
+def _retired_groups(spec: DeploySpec, fleet: Fleet) -> Iterator[Stage]:
+    for name in spec.retired_groups:
         machines = fleet.group(name)
         tracks = [
             Track(
-                machine=Wanted(name=machine.name, region=machine.region, number=number),
+                machine=DesiredMachine(name=machine.name, region=machine.region, number=number),
                 machine_id=machine.id,
                 steps=tuple(retirement(machine, f"the group {name} is to be retired")),
-                aim=Aim.GO,
+                target=Target.GO,
             )
             for number, machine in enumerate(machines, start=1)
             if machine.state not in GONE
@@ -418,25 +418,25 @@ def _retired_groups(deployment: Deployment, fleet: Fleet) -> Iterator[Stage]:
 # The release command goes before everything.
 
 
-def _released(deployment: Deployment, plan: Plan) -> Plan:
-    if deployment.release is None or all(isinstance(step, GiveUp) for step in plan.steps):
+def _released(spec: DeploySpec, plan: Plan) -> Plan:
+    if spec.release is None or all(isinstance(step, GiveUp) for step in plan.steps):
         return plan
-    region = deployment.regions[0]
-    config = deployment.release.config(_base(deployment, plan))
+    region = spec.regions[0]
+    config = spec.release.config(_base(spec, plan))
     track = Track(
-        machine=Wanted(name=f"release-{deployment.group}".replace("_", "-"), region=region, number=0),
+        machine=DesiredMachine(name=f"release-{spec.group}".replace("_", "-"), region=region, number=0),
         steps=(
-            Create(cause=f"to run {deployment.release}", config=config),
-            RunToEnd(seconds=deployment.release.timeout, cause="nothing changes unless it ends with exit code 0"),
+            Create(cause=f"to run {spec.release}", config=config),
+            RunToEnd(seconds=spec.release.timeout, cause="nothing changes unless it ends with exit code 0"),
         ),
         config=config,
-        aim=Aim.END,
+        target=Target.END,
     )
     lane = Lane(region=region, tracks=(track,))
     return evolve(plan, stages=(Stage(title="release command", lanes=(lane,)), *plan.stages))
 
 
-def _base(deployment: Deployment, plan: Plan) -> MachineConfig:
+def _base(spec: DeploySpec, plan: Plan) -> MachineConfig:
     """Return the config that the release command shares: one that machines of the group will have."""
-    tracks = (track for track in (*plan.tracks, *plan.kept) if track.aim in {Aim.SERVE, Aim.REST})
-    return next((inherited(track.config) for track in tracks if track.config), deployment.tagged)
+    tracks = (track for track in (*plan.tracks, *plan.kept) if track.target in {Target.SERVE, Target.REST})
+    return next((inherited(track.config) for track in tracks if track.config), spec.tagged)
