@@ -51,7 +51,7 @@ async def take(order: Order, loop: Loop, begin: Begin) -> None:
     store = find_store(Limits(shared=order.backing))
     witness = Witness(store, loop) if store else None
     shared = SharedLimits(witness, on_event) if witness else None
-    bucket = Bucket(rate, shared.pace(KEY, rate) if shared else None)
+    bucket = Bucket(rate, shared.limiter(KEY, rate) if shared else None)
     if witness:
         # Known to the store from now on, and empty: it is full again when it is time to begin.
         await witness.census()

@@ -1,7 +1,7 @@
 """One budget for the processes of one host: buckets in locked files.
 
-The lock is the kernel's, which takes it back from a process that dies. The clock is that of the event loops, which on
-one host is one clock: the monotonic one. After a restart of the host it begins anew, which a bucket notices.
+The kernel releases the lock of a process that dies. The clock is that of the event loops, which is the same for all
+processes of a host: the monotonic one. It starts anew after a restart of the host, which a bucket notices.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
@@ -39,23 +39,31 @@ VERSION: Final = 1
 
 
 class FileStore:
-    """Buckets in the files of one directory, which everyone who shares them has to be allowed to write.
+    """Buckets in the files of one directory; every process that shares them has to be allowed to write there.
 
-    Files have the mode of their directory. Buckets at rest are left out whenever their file is written. A file that
-    cannot be read, such as one that was cut off by a full disk, begins anew, with every bucket empty.
+    Files have the mode of their directory. Buckets that are full are left out whenever their file is written. A file
+    that cannot be read, such as one that was cut off by a full disk, begins anew, with every bucket empty.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = _usable(directory) if directory else _own_directory()
+        # What can never work is refused at once; a directory that does not exist yet is made when it is used.
+        if directory and directory.exists() and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+            raise InvalidInput(
+                f"{directory} is no directory that this user may write to: name another one for the limits"
+            )
+        self._directory = directory or _own_directory()
         self._id = uuid4().hex[:8]
         self.name = f"the files in {self._directory}"
+
+    def __repr__(self) -> str:
+        return f"<FileStore {self._directory}, worker {self._worker}>"
 
     @property
     def _worker(self) -> str:
         return f"{os.getpid()}-{self._id}"  # a client that was made before a fork is another one in each process
 
     async def take(self, key: str, rate: Rate) -> StoreReply:
-        """Ask for one request; raises OSError when the files cannot be used."""
+        """Ask for one permit; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, room=rate.room)
@@ -63,14 +71,14 @@ class FileStore:
         return StoreReply(wait=wait / SECOND, paused=bucket.paused(room=rate.room) / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
-        """Let nothing through for `seconds`; raises OSError when the files cannot be used."""
+        """Grant nothing for `seconds`; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             length = round(seconds * SECOND)
             shard.keep(key, pause(bucket, shard.now, room=rate.room, length=length))
 
     async def charge(self, key: str, rate: Rate, requests: int) -> None:
-        """Count requests that were made without asking; raises OSError when the files cannot be used."""
+        """Count requests that were sent without asking; raises OSError when the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             shard.keep(key, charge(bucket, shard.now, interval=rate.interval, room=rate.room, requests=requests))
@@ -85,47 +93,43 @@ class FileStore:
         return Census(workers=len(seen), rank=sorted(seen).index(self._worker), clock=now)
 
     async def close(self) -> None:
-        """Leave the workers."""
-        try:
+        """Leave the workers; one that cannot leave stops counting by itself."""
+        with suppress(OSError):
             async with asyncio.timeout(NAP * 100), self._locked(WORKERS) as file:
                 _write(file, {worker: at for worker, at in _workers(file).items() if worker != self._worker})
-        except OSError:
-            pass  # it stops counting by itself
 
     @asynccontextmanager
     async def _shard(self, key: str) -> AsyncIterator["_Shard"]:
         async with self._locked(f"{crc32(key.encode()) % SHARDS:02}") as file:
-            now = _now()
-            shard = _Shard.of(_read(file), now)
+            shard = _Shard.of(_read(file), _now())
             yield shard
             _write(file, shard.content())
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[int]:
-        """Open a file and lock it, without ever holding up the loop."""
-        while True:
-            with self._opened(name) as file:
-                while not _lock(file):  # noqa: ASYNC110 - the lock of another process sets no event here
-                    await asyncio.sleep(NAP)
-                if os.fstat(file).st_nlink:  # else somebody has cleaned up; what is there now is another file
-                    yield file
-                    return
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[int]:
+        """Open a file and lock it, without ever blocking the loop."""
         path = self._directory / name
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
-            os.fchmod(file, self._directory.stat().st_mode & 0o666)
-        try:
-            yield file
-        finally:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork holds it open
-            os.close(file)
+        while True:
+            try:
+                file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
+                os.fchmod(file, self._directory.stat().st_mode & 0o666)
+            try:
+                # 1. Another process holds the lock. It sets no event here when it releases it, so this tries again.
+                while not _lock(file):  # noqa: ASYNC110 - see above
+                    await asyncio.sleep(NAP)
+                # 2. The file was deleted while this waited, as by a cleaner of /tmp: what is there now is another one.
+                if not os.fstat(file).st_nlink:
+                    continue
+                # 3. It is locked.
+                yield file
+                return
+            finally:
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork holds it open
+                os.close(file)
 
 
 @define
@@ -138,14 +142,17 @@ class _Shard:
 
     @classmethod
     def of(cls, content: Mapping[str, Any], now: int) -> Self:
-        """Read what is in the file; what cannot be read is as good as nothing."""
+        """Read what is in the file; one that cannot be understood begins anew."""
+        buckets = {}
         try:
-            if content["version"] == VERSION:
-                buckets = {key: _state(*known) for key, known in content["buckets"].items()}
-                return cls(now, min(int(content["born"]), now), buckets)
+            if content["version"] != VERSION:
+                return cls(now, now, {})
+            for key, (full_at, at, *queue) in content["buckets"].items():
+                places = tuple(Reservation(str(worker), int(due)) for worker, due in queue)
+                buckets[key] = State(full_at=int(full_at), at=int(at), queue=places)
+            return cls(now, min(int(content["born"]), now), buckets)
         except (ValueError, TypeError, KeyError, AttributeError):
-            pass
-        return cls(now, now, {})
+            return cls(now, now, {})
 
     def bucket(self, key: str, rate: Rate) -> State:
         unseen = State.unseen(self.now, born=self.born, room=rate.room)
@@ -155,23 +162,17 @@ class _Shard:
         self.buckets[key] = bucket
 
     def content(self) -> dict[str, Any]:
-        """Give what to write: the buckets that are not at rest."""
+        """Return what to write: the buckets that are not full."""
         buckets = {
-            key: [state.full_at, state.at, *((place.worker, place.due) for place in state.line)]
+            key: [state.full_at, state.at, *((place.worker, place.due) for place in state.queue)]
             for key, state in self.buckets.items()
             if not state.is_at_rest(self.now)
         }
         return {"version": VERSION, "born": self.born, "buckets": buckets}
 
 
-def _state(full_at: int, at: int, *line: tuple[str, int]) -> State:
-    return State(
-        full_at=int(full_at), at=int(at), line=tuple(Reservation(str(worker), int(due)) for worker, due in line)
-    )
-
-
 def _workers(file: int) -> dict[str, int]:
-    """Read which workers were seen when."""
+    """Read which workers were seen, and when."""
     return {worker: at for worker, at in _read(file).items() if isinstance(at, int)}
 
 
@@ -184,7 +185,7 @@ def _lock(file: int) -> bool:
 
 
 def _read(file: int) -> dict[str, Any]:
-    """Read the first line: what follows is left of a longer one that a killed process was about to cut off."""
+    """Read the first line: what follows is the rest of a longer one that a killed process did not get to cut off."""
     line, end, _ = os.pread(file, os.fstat(file).st_size, 0).partition(b"\n")
     try:
         content = json.loads(line) if end else {}
@@ -199,15 +200,8 @@ def _write(file: int, content: Mapping[str, Any]) -> None:
     os.ftruncate(file, len(line))
 
 
-def _usable(directory: Path) -> Path:
-    """Refuse at once what would never do; one that is not there yet is made when it is used."""
-    if directory.exists() and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
-        raise InvalidInput(f"{directory} is no directory that this user may write to: name another one for the limits")
-    return directory
-
-
 def _own_directory() -> Path:
-    """Give this user's own directory, which nobody else can have put there."""
+    """Return this user's own directory, after checking that no other user can have put it there."""
     directory = Path(tempfile.gettempdir()) / f"flyasync-limits-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
     found = directory.lstat()

@@ -16,7 +16,7 @@ from flyasync.errors import InvalidInput
 from flyasync.transport.validators import at_least, more_than, whole
 
 LONGEST_PAUSE: Final = 86_400.0
-"""Seconds; a pause that would be longer is a mistake of the API's, or of a store's, and is ignored."""
+"""Seconds; a longer pause is a mistake of the API, or wrong data in a store, and is ignored."""
 
 _ACTIONS = {
     "apps": "create create_deploy_token delete get list",
@@ -43,28 +43,30 @@ OPERATIONS: Final = frozenset(f"{noun}.{verb}" for noun, verbs in _ACTIONS.items
 """The operations that have a rate, by the names that errors and events have for them."""
 
 
-def _leave_one(rate: "Rate", _: "Attribute[float]", spare: float) -> None:
-    if spare > rate.burst - 1:
-        raise InvalidInput(f"Rate.spare is {spare!r}, but must leave at least one request of the burst of {rate.burst}")
-
-
 @frozen(kw_only=True)
 class Rate:
     """A published rate: `per_second` in the long run, `burst` at once, of which `spare` are never used.
 
-    The spare is the margin, and need not be whole. Requests leave on schedule but arrive with the network's jitter, and
-    a bucket that is run exactly at its limit overflows when an early burst arrives late. With `spare` requests kept
-    back, arrivals may shift against each other by `spare / per_second` seconds without a 429. The price is that much
-    time once for each burst; the rate in the long run is the published one.
+    The spare is the margin, and need not be whole. Requests are sent on schedule but arrive with the network's jitter,
+    and a bucket that is used exactly at its limit overflows when an early burst arrives late. With `spare` requests
+    kept back, arrivals may shift against each other by `spare / per_second` seconds without a 429. The price is that
+    much time once for each burst; the rate in the long run is the published one.
     """
 
     per_second: float = field(validator=more_than(0))
     burst: int = field(validator=whole(1))
-    spare: float = field(default=0.0, validator=[at_least(0), _leave_one])
+    spare: float = field(default=0.0, validator=at_least(0))
+
+    @spare.validator
+    def _leave_one(self, _: "Attribute[float]", spare: float) -> None:
+        if spare > self.burst - 1:
+            raise InvalidInput(
+                f"Rate.spare is {spare!r}, but must leave at least one request of the burst of {self.burst}"
+            )
 
     @property
     def usable(self) -> float:
-        """How many requests may leave at once; of a part of one, the rest has to be waited for."""
+        """How many requests may be sent at once; for a part of one, the rest has to be waited for."""
         return self.burst - self.spare
 
     @property
@@ -74,9 +76,9 @@ class Rate:
 
     @property
     def patience(self) -> float:
-        """Seconds for which a turn may wait for something else: half of the margin, and the network has the other half.
+        """Seconds for which a permit is good: half of the margin, and the other half is for the network's jitter.
 
-        Without a margin it is as long as a turn takes to come.
+        Without a margin it is one interval.
         """
         return (self.spare / 2 or 1) / self.per_second
 
@@ -87,13 +89,8 @@ class Rate:
 
     @property
     def room(self) -> int:
-        """Whole microseconds by which a bucket may run ahead: an interval for each request that may leave at once."""
+        """Whole microseconds by which a bucket may run ahead: an interval for each request that may be sent at once."""
         return round(self.usable * self.interval)
-
-
-def _a_rate(_: "Limits", attribute: "Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, Rate):
-        raise _no_rate(f"Limits.{attribute.name}", value)
 
 
 def _rates_of_operations(_: "Limits", attribute: "Attribute[Any]", value: Any) -> None:
@@ -121,12 +118,12 @@ class Limits:
     `totals` bound an operation over all identifiers together. A name that the API does not have, and a value that is
     not a Rate, raise InvalidInput. The defaults are the published limits with a margin of a second's worth of jitter
     (0.4 s for getting a machine, 0.5 s for making one), which costs as much in each burst: 60 creates in one app take
-    57.5 s where the limit itself allows 57. A margin of a whole request also leaves room for one that somebody else has
-    just made.
+    57.5 s where the limit itself allows 57. A margin of a whole request also leaves room for one that another client
+    has just made.
 
-    `shared` says who counts against them together, for the API counts all of them together:
+    `shared` names where several clients count their requests together, since the API counts them together:
 
-    - `"memory"`: this client alone, which is what happens without another word;
+    - `"memory"`: this client alone, which is the default;
     - `"file"` or `"file:DIRECTORY"`: the processes of one host, by locked files in a directory of this user's own under
       the system's temporary one, or in the one that is named by its whole path. Name one for the processes of several
       users, who all need to write there, and for services with a private /tmp. Not on a network's file system;
@@ -134,22 +131,22 @@ class Limits:
       Valkey server. User and password go into the URL as usual, and are shown by nothing. `?namespace=NAME` keeps
       budgets apart. Needs `pip install 'flyasync[redis]'`.
 
-    Left out, it is what `FLYASYNC_LIMITS` says. Whoever waits stands in line, so all get the same share, and a 429 of
-    one pauses all. A store that is new, or was restarted, begins with empty buckets, as it cannot know better. While it
-    does not answer within half a second, each client keeps to its share of each rate by itself: one in as many workers
-    as were seen in the last minute, and in `workers` at least. That is told once as the event `LimitsLost`, and as
-    `LimitsBack` when it is over; the default hook writes both to the log as warnings. A client that is back asks for
-    nothing for two seconds, until everyone else has noticed, and its share is counted then. Where only some clients are
+    Left out, it is the value of `FLYASYNC_LIMITS`. The clients that wait form one queue, so all get the same share, and
+    a 429 of one pauses all. A store that is new, or was restarted, begins with empty buckets, as it cannot know better.
+    While it does not answer within half a second, each client keeps to its share of each rate by itself: one in as many
+    workers as were seen in the last minute, and in `workers` at least. The event `LimitsLost` is emitted once then, and
+    `LimitsBack` when it is over; the default observer writes both to the log as warnings. A client that is back sends
+    nothing for two seconds, until all others have noticed, and its share is counted then. Where only some clients are
     cut off, the others do not know of their share meanwhile. A server that evicts keys (`maxmemory-policy`) forgets
-    what was just asked: give the limits one that does not.
+    requests that were just sent: give the limits one that does not.
     """
 
-    default: Rate = field(default=Rate(per_second=1, burst=3, spare=1), validator=_a_rate)
+    default: Rate = field(default=Rate(per_second=1, burst=3, spare=1))
     operations: Mapping[str, Rate] = field(
         validator=_rates_of_operations,
         default=Factory(
             lambda: {
-                # A launch is as long as its creates take, and nobody else makes machines of the same app meanwhile.
+                # A launch takes as long as its creates, and usually no other client creates any in the app then.
                 "machines.create": Rate(per_second=1, burst=3, spare=0.5),
                 "machines.get": Rate(per_second=5, burst=10, spare=2),
             }
@@ -172,18 +169,23 @@ class Limits:
     )
     workers: int = field(default=1, validator=whole(1))
 
+    @default.validator
+    def _demand_rate(self, attribute: "Attribute[Any]", value: Any) -> None:
+        if not isinstance(value, Rate):
+            raise _no_rate(f"Limits.{attribute.name}", value)
+
     def rate(self, operation: str) -> Rate:
-        """Give the rate of one operation on one identifier."""
+        """Return the rate of one operation on one identifier."""
         return self.operations.get(operation, self.default)
 
 
 def without_password(url: str | None) -> str | None:
-    """Give a URL for people to read, without what may be of a user and a password, wherever those were put."""
+    """Return a URL for people to read, without what may be of a user and a password, wherever those were put."""
     before, found, host = (url or "").rpartition("@")
     if not found:
         return url and re.split(r"[?#]", url)[0]
     scheme = re.match(r"(\w+:(//)?)?", before)
-    # With a query before it, who can tell what is behind the last @?
+    # With a query before it, what is behind the last @ may be a part of a password too.
     return f"{scheme[0] if scheme else ''}***" + (
         "" if re.search(r"[?#]", before) else f"@{re.split(r'[?#]', host)[0]}"
     )

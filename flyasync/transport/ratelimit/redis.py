@@ -1,8 +1,9 @@
-"""One budget for many hosts: buckets in Redis or Valkey, reckoned by the server itself, on its own clock."""
+"""One budget for many hosts: buckets in Redis or Valkey, computed by the server itself, on its own clock."""
 
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from typing import Any, Final, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
@@ -19,14 +20,14 @@ from flyasync.transport.ratelimit.shared import AT_ONCE, PATIENCE, SECOND, Censu
 
 NAMESPACE: Final = "flyasync"
 TIMEOUT: Final = 2.0
-"""Seconds until the connection itself is given up; who asks gives up sooner."""
+"""Seconds until the connection itself is given up; the caller gives up sooner."""
 LATELY: Final = 60 * SECOND
 """How long a worker counts after it was seen last."""
 MEMORY: Final = 86400
 """Seconds that the server is to remember since when it has known the buckets."""
 
-# What `gcra` says in Python, said once more on the server's side. A bucket is a list: full_at, at, and then, by turns,
-# the workers in line and when they were told to come.
+# The functions of `gcra` once more, in the server's language, so that a permit costs one round trip; a test compares
+# the two. A bucket is a list: full_at, at, and then in turn each worker in the queue and when it is due.
 SCRIPT: Final = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -116,15 +117,15 @@ class RedisStore:
                 int(parts.path.strip("/") or 0)  # redis-py would take what is no number for 0
             pool = BlockingConnectionPool.from_url(
                 bare,
-                max_connections=AT_ONCE + 2,  # for the count of the workers, and for a look whether it is back
+                max_connections=AT_ONCE + 2,  # for the count of the workers, and for the check whether it is back
                 timeout=TIMEOUT,
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 1),  # for a connection that was closed while nothing was asked
             )
-            cast("Any", pool).make_connection()  # which nothing opens yet, but whose options are read
+            cast("Any", pool).make_connection()  # this opens no connection, but reads the options
         except (ValueError, TypeError):
-            # What exactly is wrong is said by nobody without quoting a part of it, and that may be of the password.
+            # No parser says what is wrong without quoting a part of the URL, and that may be a part of the password.
             raise InvalidInput(
                 f"{without_password(url)!r} names no Redis or Valkey server: write redis://USER:PASSWORD@HOST:PORT/DB, "
                 "options after a ? as redis-py knows them; a password has %2F for /, %3F for ?, %23 for #, %40 for @, "
@@ -136,21 +137,24 @@ class RedisStore:
         self._id = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         self.name = without_password(url) or ""
 
+    def __repr__(self) -> str:
+        return f"<RedisStore {self.name}, worker {self._worker}>"
+
     @property
     def _worker(self) -> str:
         return f"{self._id}-{os.getpid()}"  # a client that was made before a fork is another one in each process
 
     async def take(self, key: str, rate: Rate) -> StoreReply:
-        """Ask for one request; raises StoreFailed when the server does not answer as it should."""
+        """Ask for one permit; raises StoreFailed when the server does not answer as it should."""
         wait, paused = await self._run(key, rate, "take")
         return StoreReply(wait=wait / SECOND, paused=paused / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
-        """Let nothing through for `seconds`; raises StoreFailed when the server does not answer as it should."""
+        """Grant nothing for `seconds`; raises StoreFailed when the server does not answer as it should."""
         await self._run(key, rate, "pause", round(seconds * SECOND))
 
     async def charge(self, key: str, rate: Rate, requests: int) -> None:
-        """Count requests that were made without asking; raises StoreFailed when the server does not answer."""
+        """Count requests that were sent without asking; raises StoreFailed when the server does not answer."""
         await self._run(key, rate, "charge", requests)
 
     async def census(self) -> Census:
@@ -160,12 +164,11 @@ class RedisStore:
         return Census(workers=workers, rank=rank, clock=clock)
 
     async def close(self) -> None:
-        """Leave the workers, and close the connections."""
+        """Leave the workers, and close the connections; a worker that cannot leave stops counting by itself."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._redis.zrem(self._key("workers"), self._worker)
-        except (RedisError, OSError):
-            pass  # it stops counting by itself
+            with suppress(RedisError, OSError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._redis.zrem(self._key("workers"), self._worker)
         finally:
             await self._redis.aclose()
 
@@ -180,5 +183,5 @@ class RedisStore:
             raise StoreFailed(f"{type(error).__name__}: {error}") from None
 
     def _key(self, name: str) -> str:
-        # One slot of a cluster holds the namespace, as a script must find all its keys in one.
+        # The braces keep a namespace in one slot of a cluster, as a script must find all its keys in one.
         return f"{{{self._namespace}}}:{name}"

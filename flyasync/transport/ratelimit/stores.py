@@ -1,4 +1,4 @@
-"""What keeps the buckets of a client, by the word for it."""
+"""Finds where the buckets of a client are kept: in memory, in files, or in a server."""
 
 import os
 import sys
@@ -21,44 +21,44 @@ PORTS = {"http": 80, "https": 443}
 
 def find_store(limits: Limits) -> Store | None:
     """Make the store that `limits` names, or else the environment; None for the client's own memory."""
-    source, said = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
-    text = said.strip()
-    word, _, rest = text.partition(":")
+    source, name = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
+    text = name.strip()
+    kind, _, rest = text.partition(":")
+    # 1. The client's own memory.
     if text in {"", "memory"}:
         return None
-    if word == "file":
-        return _files(source, rest.removeprefix("//"))
+    # 2. Locked files, of this host.
+    if kind == "file":
+        directory = rest.removeprefix("//")
+        if sys.platform == "win32":
+            raise InvalidInput(
+                f"{source} is 'file', but files cannot be locked on this system: use redis://HOST:PORT/DB"
+            )
+        if directory and not Path(directory).is_absolute():
+            raise InvalidInput(
+                f"{source} is 'file:{directory}', but all processes must mean the same: give the whole path"
+            )
+        from flyasync.transport.ratelimit.file import FileStore  # it needs fcntl, which Windows lacks
+
+        return FileStore(Path(directory) if directory else None)
+    # 3. A server.
     if text.startswith(SERVERS):
-        return _server(source, text)
+        if find_spec("redis") is None:
+            raise InvalidInput(
+                f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'; "
+                "the processes of one host can share by 'file' without it"
+            )
+        from flyasync.transport.ratelimit.redis import RedisStore  # it needs the extra `redis`
+
+        return RedisStore(text.replace("valkey", "redis", 1) if text.startswith("valkey") else text)
     raise InvalidInput(
         f"{source} is {without_password(text)!r}, but limits are kept in memory, file, file:DIRECTORY, "
         "redis://HOST:PORT/DB, rediss://… or unix://PATH (valkey:// and valkeys:// are the same as redis)"
     )
 
 
-def _files(source: str, directory: str) -> Store:
-    if sys.platform == "win32":
-        raise InvalidInput(f"{source} is 'file', but files cannot be locked on this system: use redis://HOST:PORT/DB")
-    if directory and not Path(directory).is_absolute():
-        raise InvalidInput(f"{source} is 'file:{directory}', but all processes must mean the same: give the whole path")
-    from flyasync.transport.ratelimit.file import FileStore  # it needs fcntl, which Windows lacks
-
-    return FileStore(Path(directory) if directory else None)
-
-
-def _server(source: str, url: str) -> Store:
-    if find_spec("redis") is None:
-        raise InvalidInput(
-            f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'; "
-            "the processes of one host can share by 'file' without it"
-        )
-    from flyasync.transport.ratelimit.redis import RedisStore
-
-    return RedisStore(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
-
-
 def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakeLimiter, SharedLimits | None]:
-    """Give what makes the pace of each bucket of the API at `base_url`, and what to close in the end, if anything."""
+    """Return what makes the limiters of the API at `base_url`, and what to close in the end, if anything."""
     store = find_store(limits)
     if store is None:
         return local_limiter, None
@@ -66,16 +66,16 @@ def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> tup
     name = budget(base_url)
 
     def make(operation: str, identifier: str | None, rate: Rate) -> Limiter:
-        def report(seconds: float) -> None:
+        def on_news(seconds: float) -> None:
             notify(on_event, Paused(operation=operation, identifier=identifier, seconds=seconds, is_ours=False))
 
-        return shared.pace(":".join([name, operation, *filter(None, [identifier])]), rate, report)
+        return shared.limiter(":".join([name, operation, *filter(None, [identifier])]), rate, on_news)
 
     return make, shared
 
 
 def budget(base_url: str) -> str:
-    """Name what is counted together: all ways to the Machines API lead to one, and each emulator is one by itself."""
+    """Name what the API counts together: every URL of the Machines API is one budget, and each emulator is another."""
     parts = urlsplit(base_url)
     if base_url.startswith(SOCKET) or parts.hostname in {INSIDE, urlsplit(PUBLIC_URL).hostname}:
         return "fly"

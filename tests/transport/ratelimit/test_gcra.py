@@ -180,7 +180,7 @@ def test_a_clock_that_was_set_back_neither_grants_twice_nor_stops_everyone() -> 
     assert [store.take(worker, 1_000 * SECOND) for worker in "aab"] == [0, 0, SECOND]
     assert store.take("b", 10 * SECOND) == SECOND
     assert store.take("b", 11 * SECOND) == 0
-    assert store.state.line == ()
+    assert store.state.queue == ()
 
 
 def test_clocks_that_differ_a_little_do_not_add_up_to_a_burst() -> None:
@@ -201,8 +201,8 @@ def test_a_store_that_was_just_born_knows_no_full_bucket() -> None:
 def test_a_bucket_is_at_rest_when_it_is_full_and_nobody_is_expected() -> None:
     assert State(full_at=5, at=0).is_at_rest(5)
     assert not State(full_at=6, at=0).is_at_rest(5)
-    assert not State(full_at=0, at=0, line=(Reservation("a", 4),)).is_at_rest(4 + LATE)
-    assert State(full_at=0, at=0, line=(Reservation("a", 4),)).is_at_rest(5 + LATE)
+    assert not State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_at_rest(4 + LATE)
+    assert State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_at_rest(5 + LATE)
 
 
 @given(
@@ -248,7 +248,7 @@ def test_a_pause_that_cannot_be_true_is_ignored_with_all_who_wait_for_its_end(ba
     now = 100 * SECOND
     ends = now + 10**18
     store = Store(burst=2, now=now)
-    store.state = State(full_at=ends, at=now, line=tuple(Reservation(f"gone-{n}", ends + n) for n in range(20)))
+    store.state = State(full_at=ends, at=now, queue=tuple(Reservation(f"gone-{n}", ends + n) for n in range(20)))
     store.pause(now - back, 0)
     assert store.state.paused(room=store.room) == 0
     assert store.take("a", now - back) == SECOND, "without a burst"

@@ -64,7 +64,7 @@ async def working(url: str, rate: Rate = RATE) -> AsyncIterator[tuple[SharedLimi
     told: list[ClientEvent] = []
     shared = SharedLimits(RedisStore(url), told.append)
     try:
-        yield shared, Bucket(rate, shared.pace("key", rate)), told
+        yield shared, Bucket(rate, shared.limiter("key", rate)), told
     finally:
         await shared.close()
 
@@ -103,7 +103,7 @@ async def bucket_in(redis: Any, name: str) -> gcra.State | None:
     full_at, at, *line = known
     places = zip(line[::2], line[1::2], strict=True)
     return gcra.State(
-        full_at=full_at, at=at, line=tuple(gcra.Reservation(worker.decode(), due) for worker, due in places)
+        full_at=full_at, at=at, queue=tuple(gcra.Reservation(worker.decode(), due) for worker, due in places)
     )
 
 
@@ -240,7 +240,7 @@ def test_many_buckets_at_once_are_no_trouble(url: str) -> None:
     async def main() -> None:
         told: list[ClientEvent] = []
         shared = SharedLimits(RedisStore(url), told.append)
-        buckets = [Bucket(RATE, shared.pace(f"key-{number}", RATE)) for number in range(500)]
+        buckets = [Bucket(RATE, shared.limiter(f"key-{number}", RATE)) for number in range(500)]
         await asyncio.gather(*(bucket.acquire() for bucket in buckets))
         await shared.close()
         assert told == []
@@ -310,7 +310,7 @@ def test_connections_that_the_server_closed_while_nothing_was_asked_are_made_ane
     async def main() -> None:
         told: list[ClientEvent] = []
         shared = SharedLimits(RedisStore(url), told.append)
-        buckets = [Bucket(RATE, shared.pace(f"key-{number}", RATE)) for number in range(20)]
+        buckets = [Bucket(RATE, shared.limiter(f"key-{number}", RATE)) for number in range(20)]
         await asyncio.gather(*(bucket.acquire() for bucket in buckets))
         async with Redis.from_url(url.partition("?")[0]) as redis:
             await redis.client_kill_filter(_type="normal", skipme=True)

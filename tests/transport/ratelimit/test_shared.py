@@ -31,7 +31,7 @@ class Worker:
         self.told: list[ClientEvent] = []
         self.pauses: list[tuple[float, float]] = []
         self.shared = SharedLimits(FileStore(directory), self.told.append, workers=workers)
-        self.bucket = Bucket(rate, self.shared.pace("fly:machines.get:m1", rate, self.pause))
+        self.bucket = Bucket(rate, self.shared.limiter("fly:machines.get:m1", rate, self.pause))
 
     def pause(self, seconds: float) -> None:
         self.pauses.append((now(), seconds))
@@ -192,7 +192,7 @@ class Late(FileStore):
 async def test_a_clients_own_pause_that_the_store_ends_later_is_not_another_clients(directory: Path) -> None:
     worker = Worker(directory)
     worker.shared = SharedLimits(Late(directory), worker.told.append)
-    worker.bucket = Bucket(DEFAULT, worker.shared.pace("fly:machines.get:m1", DEFAULT, worker.pause))
+    worker.bucket = Bucket(DEFAULT, worker.shared.limiter("fly:machines.get:m1", DEFAULT, worker.pause))
     start = now()
     worker.bucket.pause(10)
     (at,) = await worker.turns(1)
@@ -256,7 +256,7 @@ async def test_the_loss_is_said_once_and_loudly_and_so_is_the_return(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shared = SharedLimits(FileStore(directory), log_event)
-    bucket = Bucket(QUICK, shared.pace("fly:machines.get:m1", QUICK))
+    bucket = Bucket(QUICK, shared.limiter("fly:machines.get:m1", QUICK))
     caplog.set_level(logging.INFO, "flyasync")
     await granted(bucket.acquire, 1)
     with stalled(directory):
@@ -354,7 +354,7 @@ class Flaky(FileStore):
 async def test_one_that_does_not_reach_the_store_in_time_takes_nothing_from_the_others(directory: Path) -> None:
     far = Worker(directory, QUICK)
     far.shared = SharedLimits(Flaky(directory), far.told.append)
-    far.bucket = Bucket(QUICK, far.shared.pace("fly:machines.get:m1", QUICK))
+    far.bucket = Bucket(QUICK, far.shared.limiter("fly:machines.get:m1", QUICK))
     async with working(directory, 3, QUICK) as near:
         got = dict.fromkeys((far, *near), 0)
         times: list[float] = []
@@ -382,7 +382,7 @@ async def test_more_questions_than_the_store_can_take_at_once_wait_and_blame_nob
 
     told: list[ClientEvent] = []
     shared = SharedLimits(Slow(directory), told.append)
-    buckets = [Bucket(QUICK, shared.pace(f"key-{number}", QUICK)) for number in range(1000)]
+    buckets = [Bucket(QUICK, shared.limiter(f"key-{number}", QUICK)) for number in range(1000)]
     await asyncio.gather(*(bucket.acquire() for bucket in buckets))
     assert told == []
     await shared.close()
@@ -399,7 +399,7 @@ async def test_a_store_that_takes_a_cancellation_for_its_own_does_not_keep_a_cli
 
     shared = SharedLimits(Deaf(directory), lambda _: None)
     with stalled(directory):
-        await Bucket(QUICK, shared.pace("key", QUICK)).acquire()
+        await Bucket(QUICK, shared.limiter("key", QUICK)).acquire()
         await asyncio.sleep(PROBE + PATIENCE / 2)
         start = now()
         await shared.close()
