@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
@@ -19,7 +20,8 @@ from attrs import define, field, frozen
 
 from benchmarks.fleet.processes import spawned
 from flyasync import FlyClient
-from flyasync.api.machines.wait import DIRECT, Waits, most_lookers, most_pollers
+from flyasync.api.machines.poller import survey
+from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers
 from flyasync.transport.session import Timeouts
 
 PAGE = 4096
@@ -34,7 +36,7 @@ class Way:
 
 
 POLLS, LISTS, CHOICE = "a long poll each", "a list a second", "flyasync's choice"
-LOOKERS = most_lookers(Timeouts().calls)
+LOOKERS = most_readers(Timeouts().calls)
 WAYS = {POLLS: Way(10**6, 10**6), LISTS: Way(0, 0), CHOICE: Way(DIRECT, most_pollers(Timeouts().polls))}
 
 
@@ -99,8 +101,9 @@ async def run(case: Case) -> dict[str, Any]:
     """Wait for all, and tell what it took."""
     async with served(case) as api, FlyClient("token", base_url=api.url, timeout=Timeouts(polls=places(case))) as fly:
         machines, way = fly.machines, WAYS[case.way]
-        ask = machines.get, machines._survey, machines._poll  # noqa: SLF001 - all that is replaced is the choice
-        machines._waits = Waits(*ask, direct=way.direct, pollers=way.pollers, lookers=LOOKERS)  # noqa: SLF001
+        ask = machines.get, partial(survey, fly._caller), machines.wait_once  # noqa: SLF001
+        # All that is replaced is the choice between polls, lists and single reads.
+        machines._waits = Waits(*ask, direct=way.direct, pollers=way.pollers, readers=LOOKERS)  # noqa: SLF001
         await warm_up(api, fly)
         await api.ask(f"/_begin?apps={case.apps}&machines={case.machines}&over={case.over}")
         reached: dict[str, float] = {}

@@ -1,10 +1,8 @@
 """Certificates: hostnames of your own for an app."""
 
-from functools import partial
-
 from attrs import frozen
 
-from flyasync.api.pagination import Pages
+from flyasync.api.pagination import Pages, pages
 from flyasync.api.resource import Caller, request
 from flyasync.models.certificate import Certificate, CertificatePage, CertificateSummary
 from flyasync.text import hidden
@@ -27,12 +25,10 @@ class Certificates:
         `filter` is part of a hostname; `limit` the size of a page, 25 unless given and at most 500. Each page is one
         request, and may be repeated.
         """
-        return Pages("certificates.list", app, partial(self._page, app, filter, limit))
-
-    async def _page(self, app: str, part: str | None, limit: int | None, cursor: str | None) -> CertificatePage:
-        query = {"filter": part, "cursor": cursor, "limit": limit}
-        ask = request("certificates.list", app, to="GET apps/{}/certificates", repeat=Repeat.ANYTIME, query=query)
-        return await self._caller.read(ask, CertificatePage)
+        query = {"filter": filter, "limit": limit}
+        return pages(
+            self._caller, CertificatePage, "certificates.list", app, to="GET apps/{}/certificates", query=query
+        )
 
     async def get(self, app: str, hostname: str) -> Certificate:
         """Get one hostname with its certificates. Raises NotFound when the app does not have it."""

@@ -1,18 +1,20 @@
-"""Lists that come in pages: fetched as they are read, and never quietly incomplete."""
+"""Lists that come in pages: fetched as they are read, and never silently incomplete."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, Self, TypeVar
 
+from flyasync.api.resource import Caller, QueryValue, request
 from flyasync.errors import IncompleteList, InvalidInput, Unreadable
 from flyasync.models.types import Timestamp
+from flyasync.transport.request import Repeat
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
 
 OnErrorRegions = Callable[[Sequence[str]], object]
-"""Is told of regions that could not be read; a plain function, since nobody awaits what it gives."""
+"""Is called with regions that could not be read; a plain function, since its result is not awaited."""
 
 
 class Page(Protocol[Row_co]):
@@ -20,21 +22,21 @@ class Page(Protocol[Row_co]):
 
     @property
     def rows(self) -> Sequence[Row_co]:
-        """What the page holds; maybe nothing, even when more is to come."""
+        """What the page holds; it may be empty even if more pages follow."""
 
     @property
     def next_cursor(self) -> str | None:
-        """What to ask for the next page with."""
+        """The cursor that asks for the next page."""
 
 
 class Pages(AsyncIterator[Row]):
-    """The rows of a list, one by one; the next page is fetched when a row of it is wanted.
+    """The rows of a list, one by one; the next page is fetched when its first row is needed.
 
     It can be read once. `error_regions` are those that the API could not read, on the pages fetched so far; a list
-    that has some ends with IncompleteList after its last row, unless whoever asked for it wanted to be told of them.
-    Should the one who is told raise, it comes out once, and the list goes on with the next row. A list that leads
-    back to a page it had before ends with Unreadable after the last row that is new.
-    `last_updated_at` is the moment to ask `updated_after`, less an overlap, when watching for changes.
+    that has some ends with IncompleteList after its last row, unless a callback was passed that is called with them.
+    If the callback raises, its error comes out once, and the list goes on with the next row. A list that leads back to
+    a page it had before ends with Unreadable after the last row that is new. `last_updated_at` is the moment to pass as
+    `updated_after`, less an overlap, to watch for changes.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Pages(AsyncIterator[Row]):
         fetch: Callable[[str | None], Awaitable[Page[Row]]],
         on_error_regions: OnErrorRegions | None = None,
     ) -> None:
-        _demand_plain(on_error_regions)
+        callback: Any = on_error_regions
+        if callback is not None and (iscoroutinefunction(callback) or iscoroutinefunction(callback.__call__)):
+            raise InvalidInput("on_error_regions is an async function, which nobody would await: give a plain one")
         self._operation = operation
         self._identifier = identifier
         self._fetch = fetch
@@ -62,45 +66,46 @@ class Pages(AsyncIterator[Row]):
 
     async def __anext__(self) -> Row:
         while not self._rows:
+            # The end, 1. of a list that repeats itself; 2. of one that lacks regions; 3. of a complete list.
+            if self._is_circular:
+                problem = "the list leads back to the page it was on before"
+                raise Unreadable(self._operation, self._identifier, problem, may_have_happened=False)
             if self._is_over:
-                self._end()
-            await self._turn_page()
+                if self.error_regions and not self._on_error_regions:
+                    raise IncompleteList(self._operation, self._identifier, self.error_regions)
+                raise StopAsyncIteration
+
+            page: Any = await self._fetch(self._cursor)
+            self._rows.extend(page.rows)
+            self._cursor = page.next_cursor
+            self._is_circular = self._cursor in self._cursors
+            self._is_over = not self._cursor
+            if self._cursor:
+                self._cursors.add(self._cursor)
+            self.last_updated_at = getattr(page, "last_updated_at", None) or self.last_updated_at
+            regions = getattr(page, "error_regions", None) or ()
+            fresh = tuple(region for region in regions if region not in self.error_regions)
+            self.error_regions += fresh
+            # All state is in place before the callback is called, so that its error makes no row come twice.
+            if fresh and self._on_error_regions:
+                self._on_error_regions(fresh)
         return self._rows.popleft()
 
-    async def _turn_page(self) -> None:
-        page = await self._fetch(self._cursor)
-        # Everything is in its place before anybody is told, so that no error makes a row come twice.
-        self._rows.extend(page.rows)
-        self._follow(page.next_cursor)
-        self._note(page)
 
-    def _follow(self, cursor: str | None) -> None:
-        self._cursor = cursor
-        self._is_circular = cursor in self._cursors
-        self._is_over = not cursor or self._is_circular
-        self._cursors |= {cursor} if cursor else set()
+def pages(
+    caller: Caller,
+    kind: type[Page[Row]],
+    operation: str,
+    identifier: str,
+    *,
+    to: str,
+    query: Mapping[str, QueryValue],
+    on_error_regions: OnErrorRegions | None = None,
+) -> Pages[Row]:
+    """Return the rows of a list whose pages are of `kind`; each page is one request, which may be repeated."""
 
-    def _note(self, page: Any) -> None:
-        self.last_updated_at = getattr(page, "last_updated_at", None) or self.last_updated_at
-        regions = getattr(page, "error_regions", None) or ()
-        fresh = tuple(region for region in regions if region not in self.error_regions)
-        self.error_regions += fresh
-        if fresh and self._on_error_regions:
-            self._on_error_regions(fresh)
+    async def fetch(cursor: str | None) -> Page[Row]:
+        ask = request(operation, identifier, to=to, repeat=Repeat.ANYTIME, query={**query, "cursor": cursor})
+        return await caller.read(ask, kind)
 
-    def _end(self) -> None:
-        if self._is_circular:
-            raise Unreadable(
-                self._operation,
-                self._identifier,
-                "the list leads back to the page it was on before",
-                may_have_happened=False,
-            )
-        if self.error_regions and not self._on_error_regions:
-            raise IncompleteList(self._operation, self._identifier, self.error_regions)
-        raise StopAsyncIteration
-
-
-def _demand_plain(callback: Any) -> None:
-    if callback is not None and (iscoroutinefunction(callback) or iscoroutinefunction(callback.__call__)):
-        raise InvalidInput("on_error_regions is an async function, which nobody would await: give a plain one")
+    return Pages(operation, identifier, fetch, on_error_regions)

@@ -1,4 +1,4 @@
-"""What every resource shares: building a request, and reading its answer into a model."""
+"""What every resource shares: describing a request, and reading its answer into a model."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ T = TypeVar("T")
 NONCE = "fly-machine-lease-nonce"
 
 TROUBLE = (Unanswered, RateLimited, ServerFault, TimedOut)
-"""What passes by itself: a wait, or a lease that is being kept, outlasts it."""
+"""Errors that pass by themselves: a wait outlasts them, and so does a lease that is being refreshed."""
 
 NEW_APP: Final = 60.0
 """Seconds for which an app that was just created may be unknown, or refuse its token, on some of the API's nodes."""
@@ -49,15 +49,32 @@ def request(
     subject: str | None = None,
     changes: bool | None = None,
 ) -> Request:
-    """Describe one request: `to` is the method and the segments, such as `POST apps/{}/machines`.
+    """Describe one request. Raise InvalidInput for values that no request can carry.
 
-    The names in `of` fill the gaps in order, each quoted, and joined they are the identifier that the rate limit
-    counts by; `parts` fill the gaps after them without counting, such as a metadata key, whose machine is counted.
-    Errors name all of them, or `subject`.
-    What is None in `query` is left out; what is listed there is repeated. `changes` is False for what only reads,
-    though its method is not GET. Raises InvalidInput for what no request can carry.
+    Args:
+        operation: its name in rate limits, events and errors, such as `machines.create`.
+        of: names that fill the gaps of `to` in order, each quoted; joined, they are the identifier of the rate limit.
+        to: the method and the segments of the path, such as `POST apps/{}/machines`.
+        repeat: when it may be sent again.
+        query: None is left out; a list repeats its key.
+        body: the JSON to send.
+        nonce: the nonce of the machine's lease.
+        poll: the seconds for which the API may hold the answer back.
+        flight: tells the caller whether the request has left.
+        parts: names that fill the gaps after `of`, and do not count for the rate limit, such as a metadata key.
+        reads: how to read the answer.
+        subject: what errors name instead of all the names.
+        changes: False if it only reads although its method is not GET.
     """
     names = (*of, *parts)
+    pairs: list[tuple[str, str]] = []
+    for key, value in query.items() if query else ():
+        if isinstance(value, bool):
+            pairs.append((key, "true" if value else "false"))
+        elif isinstance(value, str | int):
+            pairs.append((key, str(value)))
+        elif value is not None:
+            pairs.extend((key, each) for each in value)
     try:
         method, where = _address(to, names)
         return Request(
@@ -65,7 +82,7 @@ def request(
             identifier="/".join(of) or "-",
             method=method,
             path=where,
-            query=tuple(_pairs(query)) if query else (),
+            query=tuple(pairs),
             body=body,
             headers={NONCE: nonce} if nonce else {},
             repeat=repeat,
@@ -76,38 +93,26 @@ def request(
             changes=method != "GET" if changes is None else changes,
         )
     except InvalidInput as error:
-        # The frames below hold the body, which no traceback with locals is to show.
+        # The frames below hold the body, which no traceback with locals may show.
         raise error.with_traceback(None) from None
     finally:
         del body
 
 
-@lru_cache(maxsize=4096)  # most programs ask about the same things again and again
+@lru_cache(maxsize=4096)  # most programs send requests about the same few things
 def _address(to: str, names: tuple[str, ...]) -> tuple[str, str]:
     method, _, template = to.partition(" ")
     left = iter(names)
     return method, path(*[next(left) if segment == "{}" else segment for segment in template.split("/")])
 
 
-def _pairs(query: Mapping[str, QueryValue]) -> Iterable[tuple[str, str]]:
-    for key, value in query.items():
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            yield key, "true" if value else "false"
-        elif isinstance(value, str | int):
-            yield key, str(value)
-        else:
-            yield from ((key, each) for each in value)
-
-
 def given(**fields: Any) -> dict[str, Any]:
-    """Keep what was given: None means not sent, an explicit False, 0 or empty text is sent."""
+    """Return the fields that are set: None is not sent, an explicit False, 0 or empty text is."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def enveloped(answer: Any) -> Any:
-    """Take what the API put into `data`; raises Mismatch when there is none."""
+    """Return the `data` member of an answer. Raise Mismatch if there is none."""
     if not isinstance(answer, dict) or "data" not in answer:
         raise Mismatch("$.data", "it is missing")
     return answer["data"]
@@ -115,32 +120,33 @@ def enveloped(answer: Any) -> Any:
 
 @frozen
 class Caller:
-    """Sends requests for a resource and reads the answers; it remembers which apps were just created."""
+    """Sends the requests of a resource and reads the answers; it remembers which apps were just created."""
 
     _sender: Sender
     _new_apps: dict[str, float | None] = field(factory=dict)
 
     async def ask(self, request: Request) -> Any:
-        """Return the answer's JSON as it came; None for a DELETE that finds that an earlier attempt has done it."""
+        """Return the answer's JSON as it came; None for a DELETE that an earlier attempt has already carried out."""
         try:
             return await self._sender.send(self._informed(request))
         except NotFound as absent:
-            # The answer to that attempt was lost, and here it is.
+            # The answer to the earlier attempt was lost; this 404 replaces it.
             if request.method == "DELETE" and absent.may_have_happened:
                 return None
             raise
 
     async def read(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T:
-        """Give the answer, or the part of it that `pick` takes, as a `kind`; raises Unreadable when it is not one."""
+        """Return the answer, or the part of it that `pick` selects, as a `kind`. Raise Unreadable if it is not one."""
         return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
 
     async def remove(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T | None:
-        """Send a DELETE whose answer is a `kind`, as `read` does; return None when the answer was lost for good."""
-        answer = await self.ask(request)
+        """Send a DELETE whose answer is a `kind`, as `read` does; return None if an earlier attempt carried it out."""
         try:
-            return None if answer is None else self._read(request, answer, kind, pick)
-        finally:
-            del answer
+            return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
+        except NotFound as absent:
+            if absent.may_have_happened:
+                return None
+            raise
 
     def _read(self, request: Request, answer: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
         try:
@@ -149,23 +155,23 @@ class Caller:
             problem = str(error)
         finally:
             del answer
-        # Raised out here, so that nothing leads back to frames that hold the answer.
+        # Raised outside the handler, so that the traceback does not lead to frames that hold the answer.
         raise request.unreadable(f"the answer is not as documented: {self.redaction(request)(problem)}")
 
     def redaction(self, request: Request) -> Callable[[str], str]:
-        """Return a function that redacts the token, and what is secret in `request`, in a text."""
+        """Return a function that redacts, in a text, the token and what is secret in `request`."""
         return self._sender.redaction(request)
 
     def created(self, app: str) -> None:
-        """Note that an app was just created: for a while, that it is unknown or refuses the token is transient."""
-        self._new_apps[app] = None  # until when, the next request about it decides
+        """Record that an app was just created: for a while, a 404 or 401 about it is transient."""
+        self._new_apps[app] = None  # the next request about it starts its time
 
     def deleted(self, app: str) -> None:
-        """Note that an app is not new any longer, for it was deleted or is not ours."""
+        """Record that an app is not new any more: it was deleted, or belongs to another organization."""
         self._new_apps.pop(app, None)
 
     def _informed(self, request: Request) -> Request:
-        """Have a request to a new app outlast what the API answers until all its nodes know the app."""
+        """Return `request`; for a new app, as one that outlasts refusals until every node of the API knows the app."""
         app = request.identifier.partition("/")[0]
         if app not in self._new_apps:
             return request

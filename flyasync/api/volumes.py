@@ -1,15 +1,15 @@
 """Volumes: disks that belong to one host, for one machine at a time."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
 from attrs import frozen
 
-from flyasync.api.machines.volume_claims import unclaimed
-from flyasync.api.pagination import OnErrorRegions, Pages
+from flyasync.api.machines.volume_claims import outlast_claim
+from flyasync.api.pagination import OnErrorRegions, Pages, pages
 from flyasync.api.resource import Caller, QueryValue, given, request
-from flyasync.errors import NotFound
+from flyasync.errors import NotFound, VolumeInUse
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import unstructure
 from flyasync.models.machine import Machine
@@ -21,12 +21,12 @@ from flyasync.transport.request import Repeat
 class Volumes:
     """`fly.volumes`: create, find, change and delete volumes (docs: machines/api/volumes-resource).
 
-    A volume is pinned to one physical host, and its machine with it: create the volume first, with `compute` saying
-    which machine it is for, then the machine that mounts it, in the same region. Their names need not be unique.
+    A volume is pinned to one physical host, and its machine with it: create the volume first, with `compute` describing
+    the machine that it is for, then the machine that mounts it, in the same region. Names need not be unique.
     """
 
     _caller: Caller
-    _machine: Callable[[str, str], Awaitable[Machine]]
+    _get_machine: Callable[[str, str], Awaitable[Machine]]
 
     async def list(self, app: str, *, summary: bool | None = None) -> tuple[Volume, ...]:
         """List an app's volumes, including those about to be destroyed; see `Volume.state`."""
@@ -59,12 +59,12 @@ class Volumes:
         compute: Guest | None = None,
         compute_image: str | None = None,
     ) -> Volume:
-        """Create a volume of `size_gb` (the API's default is 3, its most 500).
+        """Create a volume of `size_gb` (the API's default is 3, its maximum 500).
 
         `snapshot_id` restores a snapshot into it, `source_volume_id` forks a volume. `snapshot_retention` is in days,
         1 to 60. `compute` lets the API pick a host with room for that machine. Raises NoCapacity when the region is
-        full. Names are not unique, so a create whose answer is lost is not repeated: list the volumes to see.
-        Cancelled, it may have been created.
+        full. Names are not unique, so a create whose answer is lost is not repeated: list the volumes to find
+        out. Cancelled, the volume may have been created.
         """
         body: dict[str, Any] = given(
             size_gb=size_gb,
@@ -104,7 +104,7 @@ class Volumes:
         snapshot_retention: int | None = None,
         auto_backup_enabled: bool | None = None,
     ) -> Volume:
-        """Change how long snapshots are kept (days, 1 to 60) and whether they are taken by themselves."""
+        """Change how long snapshots are kept (days, 1 to 60) and whether they are taken automatically."""
         return await self._caller.read(
             request(
                 "volumes.update",
@@ -120,14 +120,17 @@ class Volumes:
     async def delete(self, app: str, volume_id: str) -> Volume:
         """Delete a volume; it can be recovered for 24 hours. Raises VolumeInUse while a machine is bound to it.
 
-        The claim of a machine that is gone is waited for. Repeated after a lost answer; where that is lost for good, it
-        is read once more, and if it is not even found any longer, what is returned says no more than that.
+        The claim of a machine that is gone is waited for. Repeated after a lost answer; if that is lost for good, the
+        volume is read once more, and if it is not found any more, what is returned has its id and `destroyed` only.
         """
         ask = request("volumes.delete", app, volume_id, to="DELETE apps/{}/volumes/{}", repeat=Repeat.ANYTIME)
-        deleted = await unclaimed(ask, lambda ask: self._caller.remove(ask, Volume), partial(self._machine, app))
-        return deleted or await self._deleted(app, volume_id)
-
-    async def _deleted(self, app: str, volume_id: str) -> Volume:
+        try:
+            deleted = await self._caller.remove(ask, Volume)
+        except VolumeInUse as refusal:
+            ask = await outlast_claim(ask, refusal, partial(self._get_machine, app))
+            deleted = await self._caller.remove(ask, Volume)
+        if deleted:
+            return deleted
         try:
             return await self.get(app, volume_id)
         except NotFound:
@@ -164,9 +167,9 @@ class Volumes:
         )
 
     async def create_snapshot(self, app: str, volume_id: str) -> None:
-        """Have a snapshot taken; `snapshots` shows it as `pending`, then as `created`.
+        """Take a snapshot; `snapshots` shows it as `pending`, then as `created`.
 
-        One at a time: raises WrongState while another one is on its way. Not repeated when the answer is lost.
+        One at a time: raises WrongState while another one is being taken. Not repeated when the answer is lost.
         """
         await self._caller.ask(
             request(
@@ -179,7 +182,7 @@ class Volumes:
         )
 
     async def fork(self, app: str, volume_id: str, *, name: str | None = None, region: str | None = None) -> Volume:
-        """Make another volume with what is on this one now, by default under its name and in its region.
+        """Create a volume with the current content of this one, by default under its name and in its region.
 
         It can be mounted while it is `hydrating`; another region takes longer. Two requests: a `get` for what is not
         given, and a `create`, whose errors it raises.
@@ -192,7 +195,7 @@ class Volumes:
     async def restore(
         self, app: str, snapshot_id: str, *, name: str, region: str, size_gb: int | None = None
     ) -> Volume:
-        """Make a volume with what is in a snapshot: a `create` with its `snapshot_id`, whose errors it raises."""
+        """Create a volume from a snapshot: a `create` with its `snapshot_id`, whose errors it raises."""
         return await self.create(app, name=name, region=region, size_gb=size_gb, snapshot_id=snapshot_id)
 
     def list_org(
@@ -209,7 +212,7 @@ class Volumes:
     ) -> Pages[Volume]:
         """List the volumes of a whole organization with `async for`, fetched page by page as they are read.
 
-        Each has its `app_name`. Everything else is as in `fly.machines.list_org`: it lags behind, and a region that
+        Each has its `app_name`. Everything else is as in `fly.machines.list_org`: the list lags, and a region that
         cannot be read ends it with IncompleteList, unless you pass `on_error_regions`.
         """
         query: dict[str, QueryValue] = {
@@ -220,14 +223,12 @@ class Volumes:
             "summary": summary,
             "limit": limit,
         }
-        return Pages("volumes.list_org", org_slug, partial(self._org_page, org_slug, query), on_error_regions)
-
-    async def _org_page(self, org_slug: str, query: Mapping[str, QueryValue], cursor: str | None) -> OrgVolumePage:
-        ask = request(
+        return pages(
+            self._caller,
+            OrgVolumePage,
             "volumes.list_org",
             org_slug,
             to="GET orgs/{}/volumes",
-            repeat=Repeat.ANYTIME,
-            query={**query, "cursor": cursor},
+            query=query,
+            on_error_regions=on_error_regions,
         )
-        return await self._caller.read(ask, OrgVolumePage)

@@ -96,7 +96,7 @@ class Writer:
     null: float = 0.2
     strange: float = 0.3
 
-    def write(self, schema: dict[str, Any], *, name: str = "", depth: int = 0) -> Any:  # noqa: PLR0911 - one per type
+    def write(self, schema: dict[str, Any], *, name: str = "", depth: int = 0) -> Any:
         ref, said = resolved(schema)
         if "properties" in said:
             enveloped = {"data"} & said["properties"].keys()

@@ -1,10 +1,10 @@
 """Creating a machine exactly once over an API whose creates are not idempotent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from secrets import token_hex
-from typing import Any
+from typing import Protocol, TypedDict, Unpack
 
 from attrs import Factory, define, evolve, field
 
@@ -15,30 +15,58 @@ from flyasync.transport.request import Flight
 from flyasync.transport.retries import RetryPolicy, retrying
 
 OURS = "flyasync_"
-"""What all our metadata keys begin with: each says something of one machine alone."""
+"""The prefix of all our metadata keys; each describes one machine only."""
 
 LAUNCH = f"{OURS}launch"
-"""The metadata key that says which launch a machine was made for."""
+"""The metadata key that names the launch that a machine was created for."""
 
 CREATION = f"{OURS}creation"
-"""The metadata key that says which `Creation` made a machine: only so can it know its own after a lost answer."""
+"""The metadata key that names the `Creation` that made a machine, so that it knows its own after a lost answer."""
+
+
+class CreateOptions(TypedDict, total=False):
+    """The options that `create_once` passes on to `fly.machines.create`, which documents them."""
+
+    region: str | Iterable[str] | None
+    skip_launch: bool | None
+    skip_service_registration: bool | None
+    lease_ttl: int | None
+    skip_secrets: bool | None
+    min_secrets_version: int | None
+
+
+class Creator(Protocol):
+    """Sends one create, as `fly.machines.create` does."""
+
+    async def __call__(
+        self, app: str, config: MachineConfig, /, *, name: str, flight: Flight, **options: Unpack[CreateOptions]
+    ) -> Machine:
+        """Create a machine."""
+
+
+class Lister(Protocol):
+    """Lists an app's machines, as `fly.machines.list` does."""
+
+    async def __call__(self, app: str, /, *, metadata: Mapping[str, str] | None) -> tuple[Machine, ...]:
+        """List those with that metadata."""
 
 
 @define(kw_only=True)
 class Creation:
-    """A machine to be created once, and what is known of it so far, also after an error or a cancellation.
+    """A machine to be created once, and what is known about it so far, also after an error or a cancellation.
 
-    `machine` is there once it was made or found, `adopted` when it was there before or somebody else made it: `id` is
-    in its metadata, so that it says itself whose it is. `may_have_happened` while some request is unexplained.
-    `refusal` is a certain no that came while an earlier request was still unexplained. `on_leave` is called each time
-    that a request leaves. One that `is_urgent` goes ahead of all other creates of its app that have not left yet.
+    `machine` is set once it was created or found; `adopted` if it existed before or another client created it: `id` is
+    in its metadata, so the machine itself says which. `may_have_happened` while the result of a request is unknown.
+    `refusal` is a definite refusal that came while the result of an earlier request was still unknown. `on_leave` is
+    called each time that a request leaves. A creation that `is_urgent` goes ahead of all other creates of its app that
+    have not left yet.
     """
 
     app: str
     config: MachineConfig
     name: str
     launch: str
-    options: Mapping[str, Any] = Factory(dict)
+    options: CreateOptions = Factory(CreateOptions)
     id: str = Factory(partial(token_hex, 8))
     on_leave: Callable[[], None] = field(default=lambda: None)
     is_urgent: bool = False
@@ -47,58 +75,82 @@ class Creation:
     may_have_happened: bool = False
     refusal: FlyError | None = None
 
+    def known(self, machine: Machine) -> Machine:
+        """Record the machine, created or found; nothing is in doubt any more. Return it."""
+        self.machine, self.may_have_happened = machine, False
+        return machine
 
-class Once:
-    """Makes each machine once: its unique name turns away a second create, its launch tag tells whose it is."""
+    def found(self, machine: Machine) -> Machine:
+        """Record a machine of this launch that a look-up found, and which client created it. Return it."""
+        self.adopted = _tag(machine, CREATION) != self.id
+        return self.known(machine)
+
+    def doubt(self, *, is_in_doubt: bool = True) -> None:
+        """Record whether a request may have created a machine that no answer has shown."""
+        self.may_have_happened = is_in_doubt
+
+    def failed(self, error: FlyError) -> None:
+        """Record the failure of a create, and have `error` speak for all the creates that were sent."""
+        if self.may_have_happened and not error.may_have_happened:
+            self.refusal = error
+        self.may_have_happened |= error.may_have_happened
+        error.may_have_happened = self.may_have_happened
+
+
+class CreateOnce:
+    """Creates each machine once: its unique name stops a second create, its launch tag says whose machine it is."""
 
     def __init__(
-        self,
-        create: Callable[..., Awaitable[Machine]],
-        get: Callable[[str, str], Awaitable[Machine]],
-        list_: Callable[..., Awaitable[tuple[Machine, ...]]],
-        policy: RetryPolicy,
+        self, create: Creator, get: Callable[[str, str], Awaitable[Machine]], list_: Lister, policy: RetryPolicy
     ) -> None:
         self._create = create
         self._get = get
         self._list = list_
-        # Twice the patience of other calls: giving up here leaves a machine that nobody may know of.
+        # Twice the attempts of other calls: giving up here may leave a machine that no client knows about.
         patient = evolve(policy, attempts=2 * policy.attempts)
         self._persistently = retrying(patient, _is_in_doubt, self._attempt)
 
     async def create(self, creation: Creation) -> Machine:
-        """Give the machine, made now or found; `creation` knows what there is to know, whatever comes out."""
-        creation.machine = await self._persistently(creation)
-        creation.may_have_happened = False
-        return creation.machine
+        """Return the machine, created now or found; `creation` holds what is known, also after an error."""
+        return creation.known(await self._persistently(creation))
 
     async def _attempt(self, creation: Creation) -> Machine:
+        # 1. The result of an earlier create is unknown: look for its machine by its launch. Finding none proves
+        #    nothing, since lists lag; then the unique name protects the next create.
         if creation.may_have_happened:
-            # That there is none here proves nothing, for lists lag; the name then guards the next create.
-            machine = await self._named(creation, metadata={LAUNCH: creation.launch})
+            machine = await self._find(creation, metadata={LAUNCH: creation.launch})
             if machine and _tag(machine, LAUNCH) == creation.launch:
-                creation.adopted = _tag(machine, CREATION) != creation.id
-                return machine
+                return creation.found(machine)
+        # 2. Meanwhile the API has refused a create for good, and would refuse the next one too. Only finding the
+        #    machine of the earlier create could have removed the doubt.
         if creation.refusal:
-            raise creation.refusal  # asked again it would be refused again; only looking can clear the doubt
+            raise creation.refusal
         try:
             return await self._send(creation)
+        # 3. The name is in use by a machine
         except NameTaken as taken:
-            return await self._adopt(creation, taken)
+            machine = await self._find(creation, existing_id=taken.existing_id)
+            # a. that the API does not show yet, which may be our own: look again later;
+            if machine is None:
+                creation.doubt()
+                taken.may_have_happened = True
+                raise
+            # b. of another launch, which has nothing to do with this one;
+            if _tag(machine, LAUNCH) != creation.launch:
+                creation.doubt(is_in_doubt=False)
+                taken.explained(
+                    f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
+                )
+                raise
+            # c. of this launch, created by an earlier create or by another client.
+            return creation.found(machine)
+        # 4. Any other failure: if a machine may exist, the next attempt looks for it first.
         except FlyError as error:
-            self._weigh(creation, error)
+            creation.failed(error)
             raise
 
-    def _weigh(self, creation: Creation, error: FlyError) -> None:
-        if creation.may_have_happened and not error.may_have_happened:
-            creation.refusal = error
-        creation.may_have_happened |= error.may_have_happened
-        error.may_have_happened = creation.may_have_happened
-
     async def _send(self, creation: Creation) -> Machine:
-        """Send one create; cancelled after it left, hear the answer out, since it tells what there is now.
-
-        A second cancellation cuts it nevertheless.
-        """
+        """Send one create. Cancelled after it left, wait for its answer, which shows whether a machine exists."""
         flight = Flight(on_leave=creation.on_leave, is_urgent=creation.is_urgent)
         tags = {LAUNCH: creation.launch, CREATION: creation.id}
         config = evolve(creation.config, metadata={**(creation.config.metadata or {}), **tags})
@@ -108,33 +160,25 @@ class Once:
         try:
             return await asyncio.shield(create)
         except asyncio.CancelledError:
-            in_doubt = creation.may_have_happened
-            creation.may_have_happened |= flight.is_out
+            was_in_doubt = creation.may_have_happened
+            creation.doubt(is_in_doubt=was_in_doubt or flight.is_out)
             flight.is_abandoned = True
+            # 1. It has not left: nothing has happened, and it must not leave any more.
             if not flight.is_out:
                 create.cancel()
-            await _hear_out(create, creation, in_doubt=in_doubt)
+            # 2. It has left: its answer is awaited. 3. A second cancellation ends that too, and the doubt remains.
+            try:
+                creation.known(await create)
+            except asyncio.CancelledError:
+                pass
+            except FlyError as error:
+                creation.doubt(is_in_doubt=was_in_doubt or error.may_have_happened)
             raise
 
-    async def _adopt(self, creation: Creation, taken: NameTaken) -> Machine:
-        """Give the machine that has the name, if it is of the same launch."""
-        machine = await self._named(creation, existing_id=taken.existing_id)
-        if machine is None:
-            # Somebody has the name, and it may be this very machine, not visible yet.
-            creation.may_have_happened = taken.may_have_happened = True
-            raise taken
-        if _tag(machine, LAUNCH) != creation.launch:
-            creation.may_have_happened = False
-            raise taken.explained(
-                f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
-            )
-        creation.adopted = _tag(machine, CREATION) != creation.id
-        return machine
-
-    async def _named(
+    async def _find(
         self, creation: Creation, *, existing_id: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> Machine | None:
-        """Give the machine of that name, unless it is on its way out, as far as the API shows it."""
+        """Return the machine of that name as far as the API shows it, unless it is being destroyed."""
         try:
             if existing_id:
                 machines: tuple[Machine, ...] = (await self._get(creation.app, existing_id),)
@@ -143,21 +187,9 @@ class Once:
         except NotFound:
             return None
         except FlyError as error:
-            error.may_have_happened = True  # whatever hides the machine leaves the doubt
+            error.may_have_happened = True  # a failed look-up leaves the doubt
             raise
         return next((each for each in machines if each.name == creation.name and each.state not in GONE), None)
-
-
-async def _hear_out(create: "asyncio.Future[Machine]", creation: Creation, *, in_doubt: bool) -> None:
-    """Write down what a create that nobody waits for any more has led to; `in_doubt` are those before it."""
-    try:
-        creation.machine = await create
-    except asyncio.CancelledError:
-        return
-    except FlyError as error:
-        creation.may_have_happened = in_doubt or error.may_have_happened
-    else:
-        creation.may_have_happened = False
 
 
 def _tag(machine: Machine, key: str) -> str | None:
@@ -166,5 +198,5 @@ def _tag(machine: Machine, key: str) -> str | None:
 
 
 def _is_in_doubt(error: Exception) -> bool:
-    # A look that was rate limited has been tried for as long as any call may take.
+    # A look-up that was rate limited has already been retried for as long as any call may take.
     return isinstance(error, FlyError) and error.may_have_happened and not isinstance(error, RateLimited)

@@ -15,36 +15,99 @@ from flyasync.models.lease import Lease
 from flyasync.transport.request import Flight, Repeat
 
 LEAST_TO_HOLD = 3
-"""Seconds of the shortest lease that can be kept: one refresh a second is all that the rate limit allows."""
+"""Seconds of the shortest lease that can be held: the rate limit allows one refresh a second."""
 
 
 @frozen
 class Leases:
     """`fly.leases`: acquire, refresh and release leases on machines (docs: machines/api/machines-resource).
 
-    While one holds a machine's lease, nobody without its nonce can update, start, stop, restart, suspend, destroy,
-    cordon or uncordon it; reads, metadata, exec and signals stay open to all. A lease ends by itself after its ttl,
-    and with its machine. Anyone with access to the app can read the nonce and release it: it keeps honest clients
-    apart, and the Fly Proxy takes short ones too.
+    While a client holds a machine's lease, no client without its nonce can update, start, stop, restart, suspend,
+    destroy, cordon or uncordon it; reads, metadata, exec and signals stay open to all. A lease ends by itself after its
+    ttl, and with its machine. Anyone with access to the app can read the nonce and release it: it keeps well-behaved
+    clients apart, and the Fly Proxy takes short leases too.
     """
 
     _caller: Caller
 
     async def acquire(self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None) -> Lease:
-        """Take the machine's lease for `ttl` seconds. Raises LeaseHeld with the holder and the end of its lease.
+        """Acquire the machine's lease for `ttl` seconds. Raises LeaseHeld with the holder and the end of its lease.
 
-        Not repeated when the answer is lost: the lease may then be held by nobody who knows its nonce, until it ends.
-        Cancelled, the same.
+        Not repeated when the answer is lost: the lease may then exist without any client knowing its nonce, until it
+        ends. Cancelled, the same.
         """
         return await self._acquire(app, machine_id, ttl=ttl, description=description, repeat=Repeat.UNSENT)
 
     async def refresh(self, app: str, machine_id: str, nonce: str, *, ttl: int = 30) -> Lease:
-        """Let the lease run for `ttl` seconds from now on; the nonce stays the same.
+        """Extend the lease to `ttl` seconds from now; the nonce stays the same.
 
-        Raises LeaseHeld when it ended and somebody else took it. To the API this is the same action as acquiring, and
-        shares its rate.
+        Raises LeaseHeld if it ended and another client acquired it. To the API this is the same action as acquiring,
+        and shares its rate.
         """
         return await self._acquire(app, machine_id, ttl=ttl, nonce=nonce, repeat=Repeat.ANYTIME)
+
+    async def get(self, app: str, machine_id: str) -> Lease:
+        """Get the lease on a machine, its nonce included. Raises NotFound if there is none."""
+        return await self._caller.read(
+            request("leases.get", app, machine_id, to="GET apps/{}/machines/{}/lease", repeat=Repeat.ANYTIME),
+            Lease,
+            pick=_envelope,
+        )
+
+    async def release(self, app: str, machine_id: str, nonce: str) -> None:
+        """Release the lease. Repeated after a lost answer. Raises NotFound if it has ended already."""
+        await self._caller.ask(
+            request(
+                "leases.release",
+                app,
+                machine_id,
+                to="DELETE apps/{}/machines/{}/lease",
+                repeat=Repeat.ANYTIME,
+                nonce=nonce,
+            )
+        )
+
+    @asynccontextmanager
+    async def hold(
+        self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None
+    ) -> AsyncIterator[Lease]:
+        """Hold the machine's lease while the block runs, refreshed every third of its ttl, which is 3 s or more.
+
+        The lease's description is yours, followed by a mark of this hold. The mark identifies the lease if the answer
+        to its acquire is lost, or if the request was delivered twice and so refused; the error comes out only if the
+        lease is not found.
+
+        Raises LeaseHeld at the start. If the lease is lost while the block runs, the block is cancelled and the error
+        that lost it is raised, since from then on other clients may change the machine; trouble with the API loses it
+        only if it lasts for half the ttl. The lease is released at the end in any case, cancellation included, within
+        `ttl` seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits
+        for the answer, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to end by
+        itself.
+        """
+        if ttl < LEAST_TO_HOLD:
+            raise InvalidInput(f"ttl is {ttl!r}, but a lease that is to be kept must last {LEAST_TO_HOLD} s or more")
+        mark = " ".join(filter(None, (description, f"#{token_hex(4)}")))
+        flight = Flight()
+        acquiring = asyncio.ensure_future(self._acquire_or_find(app, machine_id, ttl=ttl, mark=mark, flight=flight))
+        try:
+            lease = await asyncio.shield(acquiring)
+        except asyncio.CancelledError:
+            # 1. The request has not left, and must not leave any more. 2. It has left: its answer tells the nonce, to
+            #    release the lease with. 3. That takes too long, or a second cancellation comes: the lease ends by
+            #    itself.
+            flight.is_abandoned = True
+            if not flight.is_out:
+                acquiring.cancel()
+            with suppress(FlyError, TimeoutError):
+                async with asyncio.timeout(ttl):
+                    lease = await acquiring
+                await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
+            raise
+        try:
+            async with _cancelled_at_the_end_of(partial(self._keep_fresh, app, machine_id, lease.nonce, ttl=ttl)):
+                yield lease
+        finally:
+            await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
 
     async def _acquire(
         self,
@@ -74,121 +137,48 @@ class Leases:
         )
         return await self._caller.read(ask, Lease, pick=_envelope)
 
-    async def get(self, app: str, machine_id: str) -> Lease:
-        """Get the lease on a machine, its nonce included. Raises NotFound when nobody holds one."""
-        return await self._caller.read(
-            request("leases.get", app, machine_id, to="GET apps/{}/machines/{}/lease", repeat=Repeat.ANYTIME),
-            Lease,
-            pick=_envelope,
-        )
-
-    async def release(self, app: str, machine_id: str, nonce: str) -> None:
-        """Give the lease back. Repeated after a lost answer. Raises NotFound when it has ended already."""
-        await self._caller.ask(
-            request(
-                "leases.release",
-                app,
-                machine_id,
-                to="DELETE apps/{}/machines/{}/lease",
-                repeat=Repeat.ANYTIME,
-                nonce=nonce,
-            )
-        )
-
-    @asynccontextmanager
-    async def hold(
-        self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None
-    ) -> AsyncIterator[Lease]:
-        """Hold the machine's lease for as long as the block runs, refreshed every third of its ttl of 3 s or more.
-
-        The lease's description is yours with a mark of this hold after it. By it the lease is known again when the
-        answer to its acquire is lost, or when that was delivered twice and so refused, and kept; the error comes out
-        only when the lease is not to be found.
-
-        Raises LeaseHeld at the start. Should the lease be lost on the way, the block is cancelled and the error that
-        lost it is raised, since from then on others may change the machine; trouble with the API loses it only when it
-        lasts for half the ttl. The lease is released at the end whatever happens, cancellation included, within `ttl`
-        seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits for
-        the answer, as long again at most, to give the lease back; a second cancellation leaves it to end by itself.
-        """
-        if ttl < LEAST_TO_HOLD:
-            raise InvalidInput(f"ttl is {ttl!r}, but a lease that is to be kept must last {LEAST_TO_HOLD} s or more")
-        mark = " ".join(filter(None, (description, f"#{token_hex(4)}")))
-        lease = await self._take(app, machine_id, ttl=ttl, mark=mark)
-        try:
-            async with _beside(partial(self._keep_fresh, app, machine_id, lease.nonce, ttl=ttl)):
-                yield lease
-        finally:
-            await self._let_go(app, machine_id, lease.nonce, ttl=ttl)
-
-    async def _take(self, app: str, machine_id: str, *, ttl: int, mark: str) -> Lease:
-        """Take the lease; cancelled on the way, give back what the request for it has led to."""
-        flight = Flight()
-        taking = asyncio.ensure_future(self._acquire_or_find(app, machine_id, ttl=ttl, mark=mark, flight=flight))
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            flight.is_abandoned = True
-            if not flight.is_out:
-                taking.cancel()
-            with suppress(FlyError, TimeoutError):
-                async with asyncio.timeout(ttl):
-                    lease = await taking
-                await self._let_go(app, machine_id, lease.nonce, ttl=ttl)
-            raise
-
     async def _acquire_or_find(self, app: str, machine_id: str, *, ttl: int, mark: str, flight: Flight) -> Lease:
         try:
             return await self._acquire(app, machine_id, ttl=ttl, description=mark, repeat=Repeat.UNSENT, flight=flight)
         except FlyError as error:
-            # A request that was delivered twice is refused for the sake of the lease that it was granted itself.
+            # The lease may be ours in spite of the error: 1. the answer was lost; or 2. the request was delivered
+            # twice, and the second one was refused because of the lease that the first one acquired.
             if not (error.may_have_happened or isinstance(error, LeaseHeld)):
                 raise
-            flight.is_out = True  # its answer is still to be found out
-            lease = await self._find(app, machine_id, ttl=ttl, mark=mark)
-            if lease is None:
-                raise
-            return lease
-
-    async def _find(self, app: str, machine_id: str, *, ttl: int, mark: str) -> Lease | None:
-        """Give the lease with that mark, made to last for `ttl` seconds from now; None if it cannot be had."""
-        with suppress(FlyError, TimeoutError):
-            async with asyncio.timeout(ttl):
-                lease = await self.get(app, machine_id)
-                if lease.description == mark:
-                    return await self._renew(app, machine_id, lease.nonce, ttl=ttl)
-        return None
-
-    async def _renew(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> Lease:
-        """Refresh a lease that was found; should that fail, give it back."""
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._let_go, app, machine_id, nonce, ttl=ttl)
-            lease = await self.refresh(app, machine_id, nonce, ttl=ttl)
-            stack.pop_all()
-            return lease
+            flight.is_out = True  # the result is still unknown: a cancellation has to wait for it
+            with suppress(FlyError, TimeoutError):
+                async with asyncio.timeout(ttl), AsyncExitStack() as undo:
+                    lease = await self.get(app, machine_id)
+                    if lease.description == mark:
+                        # Found. Its ttl starts again; if that fails, it is released.
+                        undo.push_async_callback(self._release_shielded, app, machine_id, lease.nonce, ttl=ttl)
+                        lease = await self.refresh(app, machine_id, lease.nonce, ttl=ttl)
+                        undo.pop_all()
+                        return lease
+            raise
 
     async def _keep_fresh(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> FlyError:
-        """Refresh the lease again and again; give the error that lost it."""
+        """Refresh the lease every third of its ttl; return the error that lost it."""
         while True:
             await asyncio.sleep(ttl / 3)
+            # A third and a half of the ttl leave a sixth of it: the block has ended before the lease does.
             try:
                 async with asyncio.timeout(ttl / 2):
-                    await self._insist(app, machine_id, nonce, ttl=ttl)
+                    while True:
+                        # One lost answer must not use up all the time there is.
+                        with suppress(TimeoutError, *TROUBLE):
+                            async with asyncio.timeout(ttl / 6):
+                                await self.refresh(app, machine_id, nonce, ttl=ttl)
+                            break
+                        await asyncio.sleep(min(1.0, ttl / 6))  # a bucket that is paused for long refuses at once
             except FlyError as error:
                 return error
             except TimeoutError:
-                return _lost(app, machine_id, ttl)
+                text = f"the lease of {ttl} s could not be refreshed in time"
+                return NoReplyInTime("leases.acquire", f"{app}/{machine_id}", text)
 
-    async def _insist(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
-        """Refresh the lease, through whatever trouble passes; a lost answer must not use up all the time there is."""
-        while True:
-            with suppress(TimeoutError, *TROUBLE):
-                async with asyncio.timeout(ttl / 6):
-                    await self.refresh(app, machine_id, nonce, ttl=ttl)
-                return
-            await asyncio.sleep(min(1.0, ttl / 6))  # a bucket that is paused for long turns a call away at once
-
-    async def _let_go(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
+    async def _release_shielded(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
+        """Release the lease; a cancellation takes effect after that."""
         release = asyncio.ensure_future(self._release_in_time(app, machine_id, nonce, ttl=ttl))
         try:
             await asyncio.shield(release)
@@ -197,48 +187,45 @@ class Leases:
             raise
 
     async def _release_in_time(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
+        """Release the lease within `ttl` seconds; whatever goes wrong, it ends by itself then."""
         with suppress(FlyError, TimeoutError):
             async with asyncio.timeout(ttl):
                 await self.release(app, machine_id, nonce)
 
 
 @asynccontextmanager
-async def _beside(watch: Callable[[], Awaitable[FlyError]]) -> AsyncIterator[None]:
-    """Run `watch` beside the block; when it ends, cancel the block and raise the error that it gave."""
+async def _cancelled_at_the_end_of(guard: Callable[[], Awaitable[FlyError]]) -> AsyncIterator[None]:
+    """Run `guard` beside the block; when it ends, cancel the block and raise the error that it returned."""
     body = asyncio.current_task()
     assert body is not None  # noqa: S101 - a coroutine always runs in a task
     cancelled_before = body.cancelling()
+    done = asyncio.Event()
 
-    async def watching() -> FlyError:
+    async def guarding() -> FlyError:
         try:
-            return await watch()
+            return await guard()
         finally:
             if not done.is_set():
-                body.cancel()  # however the watch ended: from here on nobody keeps it
+                body.cancel()  # however the guard ended: from here on nothing protects the block
 
-    done = asyncio.Event()
-    watcher = asyncio.create_task(watching())
+    guardian = asyncio.create_task(guarding())
     try:
         yield
     except asyncio.CancelledError:
-        if not watcher.done() or body.cancelling() > cancelled_before + 1:
+        # 1. The guard has not ended: another task has cancelled the block. 2. Both have. Either cancellation goes on.
+        # 3. Only the guard has cancelled it: its error is raised below instead.
+        if not guardian.done() or body.cancelling() > cancelled_before + 1:
             raise
     finally:
         done.set()
-        if watcher.done():
+        if guardian.done():
             body.uncancel()
-        watcher.cancel()
-        await asyncio.wait([watcher])
-    if not watcher.cancelled():
-        raise watcher.result()
+        guardian.cancel()
+        await asyncio.wait([guardian])
+    if not guardian.cancelled():
+        raise guardian.result()
 
 
 def _envelope(answer: Any) -> Any:
-    """Take the lease out of its envelope; the document shows it bare, the live API does not send it so."""
+    """Return the lease without its envelope: the document shows it bare, the live API wraps it."""
     return answer.get("data", answer) if isinstance(answer, dict) else answer
-
-
-def _lost(app: str, machine_id: str, ttl: int) -> NoReplyInTime:
-    return NoReplyInTime(
-        "leases.acquire", f"{app}/{machine_id}", f"the lease of {ttl} s could not be refreshed in time"
-    )

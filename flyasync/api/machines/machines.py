@@ -1,41 +1,62 @@
-"""Machines: one method for each operation, and what it takes to use them safely."""
+"""`fly.machines`: one method for each operation of the API, and the few that take several requests."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final, Unpack
 
-from flyasync.api.machines.actions import Actions
-from flyasync.api.machines.create_once import Creation, Once
-from flyasync.api.machines.edit import Changes
-from flyasync.api.machines.events import Waiting
+from attrs import fields_dict
+
+from flyasync.api.machines.create_once import CreateOnce, CreateOptions, Creation
+from flyasync.api.machines.edit import Change, Editor, UpdateOptions, clone_config, flyctl_metadata
 from flyasync.api.machines.leases import Leases
-from flyasync.api.machines.metadata import Metadata
-from flyasync.api.machines.processes import Processes
-from flyasync.api.machines.volume_claims import unclaimed
-from flyasync.api.machines.wait import Waits, most_lookers, most_pollers
-from flyasync.api.pagination import OnErrorRegions, Pages
+from flyasync.api.machines.poller import survey
+from flyasync.api.machines.volume_claims import outlast_claim
+from flyasync.api.machines.wait import Waits, most_pollers, most_readers
+from flyasync.api.pagination import OnErrorRegions, Pages, pages
 from flyasync.api.resource import Caller, QueryValue, given, request
+from flyasync.errors import InvalidInput, StaleVersion, VolumeInUse, WrongState
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_config, refuse
-from flyasync.models.machine import Machine, OrgMachine, OrgMachinePage
-from flyasync.transport.request import Flight, Repeat
+from flyasync.models.machine import Machine, MachineEvent, OrgMachine, OrgMachinePage
+from flyasync.models.machine_results import (
+    ExecResult,
+    MachineVersion,
+    Memory,
+    MetadataValue,
+    ProcessStat,
+    ReclaimedMemory,
+    StartResult,
+    WaitResult,
+)
+from flyasync.models.types import go_duration
+from flyasync.text import hidden
+from flyasync.transport.request import Flight, Repeat, Request
 from flyasync.transport.retries import RetryPolicy
 
+EXEC_SECONDS: Final = 60.0
+"""How long the answer to an exec may take unless a timeout is given."""
 
-class Machines(Actions, Waiting, Metadata, Processes, Changes):
+
+class Machines:
     """`fly.machines`: create, watch, change and destroy machines (docs: machines/api/machines-resource).
 
-    A machine's id lasts for its life; its `instance_id` names the present version of its config. Methods that take a
-    `nonce` are guarded by the machine's lease: see `fly.leases`. They raise LeaseHeld while somebody else holds it.
+    A machine's id lasts for its life; its `instance_id` names the current version of its config. Methods that take a
+    `nonce` are guarded by the machine's lease: see `fly.leases`. They raise LeaseHeld while another client holds it.
     """
 
     def __init__(self, caller: Caller, policy: RetryPolicy, leases: Leases, *, calls: int, polls: int) -> None:
-        super().__init__(leases)
         self._caller = caller
-        limits = {"pollers": most_pollers(polls), "lookers": most_lookers(calls)}
-        self._waits = Waits(self.get, self._survey, self._poll, **limits)
-        self.once = Once(self.create, self.get, self.list, policy)
+        self._waits = Waits(
+            self.get,
+            partial(survey, caller),
+            self.wait_once,
+            pollers=most_pollers(polls),
+            readers=most_readers(calls),
+        )
+        self._editor = Editor(self.get, self._update, leases)
+        self.once = CreateOnce(self.create, self.get, self.list, policy)
 
     async def list(
         self,
@@ -52,7 +73,7 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
 
         `state` is one state or several, `metadata` keys with the values they must have. `include_deleted` adds the
         destroyed ones, `include_leases` fills `Machine.lease`, `summary` leaves out config, events and checks. The list
-        can lag behind by seconds: a machine that was just created may be missing.
+        can lag by seconds: a machine that was just created may be missing.
         """
         query: dict[str, str | bool | None] = {
             "region": region,
@@ -83,13 +104,13 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
 
         `region` is a code, or several codes and aliases in order of preference; left out, it is one near the caller.
         `name` must be unique in the app. `skip_service_registration` creates it cordoned. With `lease_ttl`, in seconds,
-        the answer holds the `nonce` of a lease on it. The rate is per app: one create a second, three at once.
+        the answer holds the `nonce` of a lease on it. The rate is per app: one create a second, bursts of three.
 
-        Raises InvalidInput for a config that the API would refuse, NoCapacity when there is no room, NameTaken for a
+        Raises InvalidInput for a config that the API would refuse, NoCapacity if there is no room, NameTaken for a
         name in use, VolumeInUse for a volume that a machine holds. An image that was just pushed and a volume whose
         machine is gone are waited for first (ImageNotFound, ClaimLingers). Never repeated when the answer is lost,
-        since every create that arrives makes a machine: use `create_once` for that. Cancelled, it may have been
-        created, unless `flight` says that the request never left.
+        since every create that arrives creates a machine: use `create_once` for that. Cancelled, the machine may have
+        been created, unless `flight` says that the request never left.
         """
         refuse(check_config(config))
         body = given(
@@ -109,26 +130,14 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
             body={"config": unstructure(config), **body},
             flight=flight,
         )
-        return await unclaimed(ask, lambda ask: self._caller.read(ask, Machine), partial(self.get, app))
-
-    async def create_once(self, app: str, config: MachineConfig, *, name: str, launch: str, **options: Any) -> Machine:
-        """Create the machine `name` exactly once, however many answers are lost.
-
-        `launch` names the occasion. It goes into the machine's metadata, and together with `name` it is the machine's
-        identity: whoever asks for the same two again gets the same machine, now or a year later. After a lost or
-        doubtful answer, and when the API says that the name is in use, the machine is looked up by name and launch and
-        adopted; the unique name keeps a second try from making a second machine, even while lists lack the first.
-        `options` are those of `create`.
-
-        Raises what `create` raises; NameTaken only when the name belongs to a machine of another launch. An error that
-        `may_have_happened` comes out only when the API left it in doubt for all retries. Cancelled before its request
-        left, nothing happened; cancelled later, it waits for the answer first, as long as one exchange may take, and
-        the machine may have been created: asking again finds it. `once.create` with a `Creation` tells which.
-        """
-        return await self.once.create(Creation(app=app, config=config, name=name, launch=launch, options=options))
+        try:
+            return await self._caller.read(ask, Machine)
+        except VolumeInUse as refusal:
+            ask = await outlast_claim(ask, refusal, partial(self.get, app))
+        return await self._caller.read(ask, Machine)
 
     async def get(self, app: str, machine_id: str, *, include_leases: bool | None = None) -> Machine:
-        """Get one machine; 5 a second, 10 at once. A destroyed one is still found for a while.
+        """Get one machine; the rate is 5 a second, bursts of 10. A destroyed one is still found for a while.
 
         `include_leases` fills `Machine.lease`.
         """
@@ -156,13 +165,13 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
         skip_secrets: bool | None = None,
         min_secrets_version: int | None = None,
     ) -> Machine:
-        """Replace the machine's whole config: what is missing in `config` is gone.
+        """Replace the machine's whole config: what `config` lacks is removed.
 
         A started machine restarts with the new version; a stopped one stays stopped. Start from a fresh `get`, and pass
-        its `instance_id` as `current_version`, so that a change by somebody else in between raises StaleVersion.
-        Region, name and mounts cannot change. Raises NoCapacity when the host is full; the old version then runs on.
-        With `lease_ttl`, in seconds, the answer holds the `nonce` of a lease on it. Not repeated when the answer is
-        lost. Cancelled, it may have been done.
+        its `instance_id` as `current_version`, so that a change by another client in between raises StaleVersion.
+        Region, name and mounts cannot change. Raises NoCapacity if the host is full; the old version then keeps
+        running. With `lease_ttl`, in seconds, the answer holds the `nonce` of a lease on it. Not repeated when the
+        answer is lost. Cancelled, the update may have happened.
         """
         refuse(check_config(config))
         return await self._update(
@@ -179,24 +188,26 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
         )
 
     async def _update(
-        self, app: str, machine_id: str, config: MachineConfig, *, nonce: str | None, **options: Any
+        self, app: str, machine_id: str, config: MachineConfig, **options: Unpack[UpdateOptions]
     ) -> Machine:
+        """Send an update without the checks, for a config that has passed them."""
+        body = {name: value for name, value in options.items() if name != "nonce"}
         ask = request(
             "machines.update",
             app,
             machine_id,
             to="POST apps/{}/machines/{}",
             repeat=Repeat.UNSENT,
-            body={"config": unstructure(config), **given(**options)},
-            nonce=nonce,
+            body={"config": unstructure(config), **given(**body)},
+            nonce=options.get("nonce"),
         )
         return await self._caller.read(ask, Machine)
 
     async def delete(self, app: str, machine_id: str, *, force: bool | None = None, nonce: str | None = None) -> None:
         """Destroy a machine; `force` kills it first if it runs.
 
-        Raises WrongState for a running machine without `force`. Repeated after a lost answer. It can be read for a
-        while longer, in state `destroyed`.
+        Raises WrongState for a running machine without `force`. Repeated after a lost answer. The machine can be read
+        for a while longer, in state `destroyed`.
         """
         await self._caller.ask(
             request(
@@ -224,14 +235,14 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
     ) -> Pages[OrgMachine]:
         """List the machines of a whole organization with `async for`, fetched page by page as they are read.
 
-        They come by `updated_at`, oldest first, as a rule, and lag behind. One that changes during the listing may come
-        again, as it is by then: the later one counts. To watch for changes, ask `updated_after`
-        (RFC 3339) the `last_updated_at` of the list before, less some overlap. `limit` is the size of a page, at most
+        They usually come by `updated_at`, oldest first, and the list lags. A machine that changes during the listing
+        may come again, as it is by then: the later one counts. To watch for changes, pass as `updated_after`
+        (RFC 3339) the `last_updated_at` of the previous list, less some overlap. `limit` is the size of a page, at most
         1000. Needs a token of the organization. Each page is one request, and may be repeated.
 
-        A region that cannot be read is never passed over in silence: after the last row IncompleteList names it, or,
-        when you pass `on_error_regions`, that is called with such regions as they are met. Never take a machine that is
-        absent for a destroyed one while there are `error_regions`.
+        A region that cannot be read is never skipped silently: after the last row, IncompleteList names it; or, if you
+        pass `on_error_regions`, that is called with such regions as they are met. While there are `error_regions`, a
+        machine that is absent is not necessarily destroyed.
         """
         query: dict[str, QueryValue] = {
             "region": region,
@@ -241,14 +252,526 @@ class Machines(Actions, Waiting, Metadata, Processes, Changes):
             "summary": summary,
             "limit": limit,
         }
-        return Pages("machines.list_org", org_slug, partial(self._org_page, org_slug, query), on_error_regions)
-
-    async def _org_page(self, org_slug: str, query: Mapping[str, QueryValue], cursor: str | None) -> OrgMachinePage:
-        ask = request(
+        return pages(
+            self._caller,
+            OrgMachinePage,
             "machines.list_org",
             org_slug,
             to="GET orgs/{}/machines",
-            repeat=Repeat.ANYTIME,
-            query={**query, "cursor": cursor},
+            query=query,
+            on_error_regions=on_error_regions,
         )
-        return await self._caller.read(ask, OrgMachinePage)
+
+    # Actions
+
+    async def start(self, app: str, machine_id: str, *, nonce: str | None = None) -> StartResult:
+        """Start a stopped or suspended machine; `wait` for `started` after it.
+
+        Raises AlreadyStarting if there is nothing to do. While the machine is being created, replaced or stopped, and
+        for some seconds after that, the API refuses: the start is repeated for up to 30 s, then NotSettled is raised.
+        Safe to repeat, and repeated after a lost answer.
+        """
+        ask = _action("start", app, machine_id, nonce=nonce)
+        answer = await self._caller.read(ask, StartResult)
+        if answer.status == "error":
+            raise WrongState("machines.start", f"{app}/{machine_id}", answer.message or "not started", status=200)
+        return answer
+
+    async def stop(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        signal: str | None = None,
+        timeout: float | None = None,
+        nonce: str | None = None,
+    ) -> None:
+        """Stop a machine: `signal` first (default SIGINT), and SIGKILL after `timeout` seconds (default 5).
+
+        Stopping a stopped machine does nothing, so it is repeated after a lost answer. Stopping a suspended one
+        discards its snapshot.
+        """
+        body = given(signal=signal, timeout=None if timeout is None else go_duration(timeout))
+        await self._caller.ask(_action("stop", app, machine_id, nonce=nonce, body=body or None))
+
+    async def restart(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        signal: str | None = None,
+        timeout: float | None = None,
+        force_stop: bool | None = None,
+        nonce: str | None = None,
+    ) -> None:
+        """Stop and start a machine in one request, as `stop` does; its version stays.
+
+        Not repeated when the answer is lost, since each request restarts it. Cancelled, it may have been restarted.
+        """
+        query = {
+            "force_stop": force_stop,
+            "timeout": None if timeout is None else go_duration(timeout),
+            "signal": signal,
+        }
+        await self._caller.ask(_action("restart", app, machine_id, nonce=nonce, query=query, repeat=Repeat.UNSENT))
+
+    async def suspend(self, app: str, machine_id: str, *, nonce: str | None = None) -> None:
+        """Snapshot a started machine's memory and stop it; a start usually resumes it where it was.
+
+        Needs at most 2 GB of memory, no swap and no schedule (docs: reference/suspend-resume). Not repeated when the
+        answer is lost, since a suspended machine refuses: `wait` for `suspended` to find out.
+        """
+        await self._caller.ask(_action("suspend", app, machine_id, nonce=nonce, repeat=Repeat.UNSENT))
+
+    async def signal(self, app: str, machine_id: str, signal: str) -> None:
+        """Send a signal such as `SIGTERM` to the main process. Not repeated when the answer is lost."""
+        await self._caller.ask(_action("signal", app, machine_id, body={"signal": signal}, repeat=Repeat.UNSENT))
+
+    async def cordon(self, app: str, machine_id: str, *, nonce: str | None = None) -> None:
+        """Take a machine out of the Fly Proxy's routing; private DNS still names it. Safe to repeat."""
+        await self._caller.ask(_action("cordon", app, machine_id, nonce=nonce))
+
+    async def uncordon(self, app: str, machine_id: str, *, nonce: str | None = None) -> None:
+        """Put a machine back into the Fly Proxy's routing. Safe to repeat."""
+        await self._caller.ask(_action("uncordon", app, machine_id, nonce=nonce))
+
+    # Waits and events
+
+    async def wait(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        state: str = "started",
+        version: str | None = None,
+        timeout: float = 300.0,
+        just_created: bool = False,
+    ) -> str:
+        """Wait until the machine is in `state`, for up to `timeout` seconds; return the state reached.
+
+        `settled` stands for any state that it does not leave by itself. With `version`, the wait is for that version of
+        the machine and no other. A machine that was `just_created` may be unknown for up to 30 s without an error.
+
+        The API cuts a wait at 60 s, so this polls repeatedly. Up to 32 machines of one app, and 800 in all (four in
+        five of `Timeouts.polls`), are waited on with a long poll each; beyond that, one list a second serves all waits
+        of an app, without holding a connection for each. It is usually half a second slower to notice.
+
+        Where the API refuses a poll (400, 409, 412, 422), the machine is read and the wait goes on, unless no machine
+        can have the state or the version asked for: then the refusal is raised.
+
+        Raises WaitFailed when the time is up, and as soon as the machine can no longer reach the state: it has failed,
+        is destroyed, was replaced by another version, or its process has ended. A machine that does not exist counts as
+        destroyed, if that is waited for, and raises NotFound otherwise. Changes nothing, cancelled or not.
+        """
+        if timeout <= 0:
+            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        wait = await self._waits.until(
+            app, machine_id, state, version=version, timeout=timeout, just_created=just_created
+        )
+        return wait.state
+
+    async def wait_healthy(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        version: str | None = None,
+        checks: int = 0,
+        timeout: float = 300.0,
+        just_created: bool = False,
+    ) -> Machine:
+        """Wait until the machine runs and every check of its config has reported and passes; return the machine.
+
+        With `version`, the wait is for that version of the machine and no other. At least `checks` checks have to
+        report: the number that was configured, since the API may not have kept them all. A check that does not pass yet
+        is not a failure, whatever its `grace_period`: only `timeout` ends the wait.
+
+        The API has no wait for checks, so the machine is read once a second: by itself, or, with more than 32 waits in
+        one app, by one list for all. Raises as `wait` does.
+        """
+        if timeout <= 0:
+            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        wait = await self._waits.until(
+            app,
+            machine_id,
+            "healthy",
+            version=version,
+            timeout=timeout,
+            just_created=just_created,
+            checks=checks,
+        )
+        assert wait.machine is not None  # noqa: S101 - only a wait for destroyed ends without a machine
+        return wait.machine
+
+    async def wait_once(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        state: str = "started",
+        version: str | None = None,
+        from_event_id: str | None = None,
+        timeout: float = 60.0,
+    ) -> WaitResult:
+        """Wait by one request, as the API offers it: for 1 to 60 seconds.
+
+        Raises TimedOut when the time is up. Use `wait` unless you need `from_event_id`: then only what happened after
+        that event counts, and the answer names the next one to pass.
+        """
+        if not 1 <= timeout <= 60:  # noqa: PLR2004 - the API's own bounds
+            raise InvalidInput(f"timeout is {timeout!r}, but the API holds a wait for 1 to 60 seconds: use wait()")
+        query = {
+            "state": state,
+            "version": version,
+            "from_event_id": from_event_id,
+            "timeout": int(timeout),
+        }
+        ask = request(
+            "machines.wait",
+            app,
+            machine_id,
+            to="GET apps/{}/machines/{}/wait",
+            repeat=Repeat.UNSENT,  # a wait sends the next poll anyway, for the time that is left
+            query=query,
+            poll=timeout,
+        )
+        return await self._caller.read(ask, WaitResult)
+
+    async def events(self, app: str, machine_id: str, *, limit: int | None = None) -> tuple[MachineEvent, ...]:
+        """List what happened to the machine, newest first: the last 20, or up to `limit`, which is at most 50."""
+        ask = request(
+            "machines.events",
+            app,
+            machine_id,
+            to="GET apps/{}/machines/{}/events",
+            repeat=Repeat.ANYTIME,
+            query={"limit": limit},
+        )
+        return await self._caller.read(ask, tuple[MachineEvent, ...])
+
+    async def versions(self, app: str, machine_id: str) -> tuple[MachineVersion, ...]:
+        """List the configs that the machine has had."""
+        ask = request(
+            "machines.versions", app, machine_id, to="GET apps/{}/machines/{}/versions", repeat=Repeat.ANYTIME
+        )
+        return await self._caller.read(ask, tuple[MachineVersion, ...])
+
+    # Metadata: changed at once, without a restart, a new version or a lease
+
+    async def metadata(self, app: str, machine_id: str) -> dict[str, str]:
+        """Return the machine's metadata."""
+        ask = request(
+            "machines.metadata", app, machine_id, to="GET apps/{}/machines/{}/metadata", repeat=Repeat.ANYTIME
+        )
+        return await self._caller.read(ask, dict[str, str])
+
+    async def get_metadata(self, app: str, machine_id: str, key: str) -> str:
+        """Return the value of one key, which may be empty. Raises NotFound for a key that does not exist."""
+        ask = request(
+            "machines.get_metadata",
+            app,
+            machine_id,
+            parts=(key,),
+            to="GET apps/{}/machines/{}/metadata/{}",
+            repeat=Repeat.ANYTIME,
+        )
+        return (await self._caller.read(ask, MetadataValue)).value or ""
+
+    async def set_metadata(
+        self, app: str, machine_id: str, key: str, value: str, *, updated_at: str | None = None
+    ) -> None:
+        """Set one key: at once, without a restart, a new version or a lease.
+
+        An `update` that another client prepared before this and sends after it undoes the change. `updated_at`
+        (RFC 3339) is when the value was decided, in case two writers cross. Repeated after a lost answer.
+        """
+        ask = request(
+            "machines.set_metadata",
+            app,
+            machine_id,
+            parts=(key,),
+            to="POST apps/{}/machines/{}/metadata/{}",
+            repeat=Repeat.ANYTIME,
+            body={"value": value, **given(updated_at=updated_at)},
+        )
+        await self._caller.ask(ask)
+
+    async def delete_metadata(self, app: str, machine_id: str, key: str) -> None:
+        """Remove one key, as `set_metadata` sets one. Repeated after a lost answer."""
+        ask = request(
+            "machines.delete_metadata",
+            app,
+            machine_id,
+            parts=(key,),
+            to="DELETE apps/{}/machines/{}/metadata/{}",
+            repeat=Repeat.ANYTIME,
+        )
+        await self._caller.ask(ask)
+
+    async def patch_metadata(
+        self,
+        app: str,
+        machine_id: str,
+        metadata: Mapping[str, str | None],
+        *,
+        machine_version: str | None = None,
+        updated_at: str | None = None,
+    ) -> None:
+        """Set several keys at once and remove those given as None; all others stay.
+
+        With `machine_version`, raises StaleVersion unless that is the machine's current version. `updated_at` is as in
+        `set_metadata`. Repeated after a lost answer.
+        """
+        body = {"metadata": dict(metadata), **given(machine_version=machine_version, updated_at=updated_at)}
+        await self._write_metadata("PATCH", app, machine_id, body)
+
+    async def put_metadata(
+        self,
+        app: str,
+        machine_id: str,
+        metadata: Mapping[str, str | None],
+        *,
+        machine_version: str | None = None,
+        updated_at: str | None = None,
+    ) -> None:
+        """Write metadata by PUT, which the API documents in the same words as PATCH: see `patch_metadata`.
+
+        According to the documents, keys that are not named stay. If that matters, read the metadata afterwards; to
+        remove a key, name it with None.
+        """
+        body = {"metadata": dict(metadata), **given(machine_version=machine_version, updated_at=updated_at)}
+        await self._write_metadata("PUT", app, machine_id, body)
+
+    async def _write_metadata(self, method: str, app: str, machine_id: str, body: dict[str, Any]) -> None:
+        ask = request(
+            f"machines.{method.lower()}_metadata",
+            app,
+            machine_id,
+            to=f"{method} apps/{{}}/machines/{{}}/metadata",
+            repeat=Repeat.ANYTIME,
+            body=body,
+        )
+        try:
+            await self._caller.ask(ask)
+        except WrongState as refused:
+            # The documents promise the meaning of this operation's 412, but not its text.
+            stale = StaleVersion(*refused.args, status=refused.status, code=refused.code, request_id=refused.request_id)
+            stale.may_have_happened = refused.may_have_happened
+            raise stale from refused
+
+    # Inside a running machine; any other raises WrongState
+
+    async def exec(
+        self,
+        app: str,
+        machine_id: str,
+        command: Sequence[str] | str,
+        *,
+        timeout: float | None = None,
+        stdin: str | None = None,
+        container: str | None = None,
+        machine: bool | None = None,
+    ) -> ExecResult:
+        """Run a command in a running machine and return its output and exit code; a failing command is not an error.
+
+        `command` is a list of words, or a text that the API splits; neither goes through a shell. `timeout` is in
+        seconds, rounded up; the answer is waited for that long, or a minute if it is not given. `container` is for
+        machines that have several; `machine` runs it beside all of them. `stdin` has been seen not to arrive.
+
+        Not repeated when the answer is lost. Cancelled, the command may have run, and may keep running; the same holds
+        if the client is closed.
+        """
+        command, stdin = hidden(command), hidden(stdin)
+        if not command:
+            raise InvalidInput("the command is empty: give what to run, such as ['ls', '-l']")
+        words = {"cmd": command} if isinstance(command, str) else {"command": list(command)}
+        seconds = None if timeout is None else math.ceil(timeout)
+        ask = request(
+            "machines.exec",
+            app,
+            machine_id,
+            to="POST apps/{}/machines/{}/exec",
+            repeat=Repeat.UNSENT,
+            body={**words, **given(timeout=seconds, stdin=stdin, container=container, machine=machine)},
+            poll=seconds or EXEC_SECONDS,
+        )
+        return await self._caller.read(ask, ExecResult)
+
+    async def ps(
+        self, app: str, machine_id: str, *, sort_by: str | None = None, order: str | None = None
+    ) -> tuple[ProcessStat, ...]:
+        """List the processes of a running machine, by `sort_by` (such as `cpu` or `rss`) in `order` `asc` or `desc`."""
+        ask = request(
+            "machines.ps",
+            app,
+            machine_id,
+            to="GET apps/{}/machines/{}/ps",
+            repeat=Repeat.ANYTIME,
+            query={"sort_by": sort_by, "order": order},
+        )
+        return await self._caller.read(ask, tuple[ProcessStat, ...])
+
+    async def memory(self, app: str, machine_id: str) -> Memory:
+        """Return a running machine's memory limit, and how much of it is free, in megabytes."""
+        ask = request("machines.memory", app, machine_id, to="GET apps/{}/machines/{}/memory", repeat=Repeat.ANYTIME)
+        return await self._caller.read(ask, Memory)
+
+    async def set_memory(self, app: str, machine_id: str, *, limit_mb: int) -> Memory:
+        """Change a running machine's memory limit, without a restart, up to its guest's `max_memory_mb`.
+
+        Repeated after a lost answer. Raises BadRequest for more than the machine's maximum.
+        """
+        ask = request(
+            "machines.set_memory",
+            app,
+            machine_id,
+            to="PUT apps/{}/machines/{}/memory",
+            repeat=Repeat.ANYTIME,
+            body={"limit_mb": limit_mb},
+        )
+        return await self._caller.read(ask, Memory)
+
+    async def reclaim_memory(self, app: str, machine_id: str, *, amount_mb: int | None = None) -> int:
+        """Reclaim up to `amount_mb` megabytes that a running machine does not use; return how many were reclaimed.
+
+        Not repeated when the answer is lost.
+        """
+        ask = request(
+            "machines.reclaim_memory",
+            app,
+            machine_id,
+            to="POST apps/{}/machines/{}/memory/reclaim",
+            repeat=Repeat.UNSENT,
+            body=given(amount_mb=amount_mb),
+        )
+        return (await self._caller.read(ask, ReclaimedMemory)).actual_mb or 0
+
+    # Operations of several requests
+
+    async def create_once(
+        self, app: str, config: MachineConfig, *, name: str, launch: str, **options: Unpack[CreateOptions]
+    ) -> Machine:
+        """Create the machine `name` exactly once, however many answers are lost.
+
+        `launch` names the occasion. It goes into the machine's metadata, and together with `name` it identifies the
+        machine: every call with the same two returns the same machine, now or a year later. After a lost or
+        ambiguous answer, and when the API says that the name is in use, the machine is looked up by name and launch and
+        adopted; the unique name keeps a second try from creating a second machine, even while lists lack the first.
+        `options` are those of `create`.
+
+        Raises what `create` raises; NameTaken only if the name belongs to a machine of another launch. An error that
+        `may_have_happened` is raised only if the API left it in doubt for all retries. Cancelled before its request
+        left, nothing happened; cancelled later, it waits for the answer first, as long as one exchange may take, and
+        the machine may have been created: a second call finds it. `once.create` with a `Creation` shows which.
+        """
+        return await self.once.create(Creation(app=app, config=config, name=name, launch=launch, options=options))
+
+    async def modify(
+        self,
+        app: str,
+        machine_id: str,
+        change: Change,
+        *,
+        ttl: int = 30,
+        patience: float = 120.0,
+        nonce: str | None = None,
+        skip_launch: bool | None = None,
+        min_secrets_version: int | None = None,
+    ) -> Machine:
+        """Change a machine's config by a function from the current config to the desired one; return the machine.
+
+            await fly.machines.modify("web", id, lambda config: evolve(config, schedule="daily"))
+
+        `change` is called with a config read under the machine's lease of `ttl` seconds, refreshed while it is held, or
+        under your own lease, if you pass its `nonce`. What `change` leaves alone stays, unknown keys too. It may be
+        called several times, so it must have no side effects. Nothing is sent if the config that it returns means the
+        same as the current one: nulls, empty values, and spellings of autostop and durations do not count. Otherwise it
+        is an `update`: a started machine restarts.
+
+        While another client holds the lease, it tries again for up to `patience` seconds, then raises LeaseHeld. If
+        another client was faster, or the machine is changing its state, it tries up to six times within `patience`,
+        each time from a fresh read, at growing pauses in which others may have the lease; then it raises StaleVersion
+        or WrongState. WrongState of a machine that is not changing its state is raised at once.
+
+        Raises InvalidInput, before anything is sent, if the API would refuse what is new in the config (faults that it
+        already has do not prevent a change), and if the current config is not known whole. After a lost answer the
+        machine is read once more, and an error is raised only if the change is not seen on it. Metadata written by
+        others between its read and its update is lost: usually a matter of milliseconds, but longer if the update waits
+        for the rate limit or after a 429. Cancelled, the change may have been made; the lease is released.
+        """
+        return await self._editor.modify(
+            app,
+            machine_id,
+            change,
+            ttl=ttl,
+            patience=patience,
+            nonce=nonce,
+            skip_launch=skip_launch,
+            min_secrets_version=min_secrets_version,
+        )
+
+    async def clone(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        region: str | None = None,
+        name: str | None = None,
+        skip_launch: bool | None = None,
+        **changes: Any,
+    ) -> Machine:
+        """Create a machine with the config of another, in its region unless `region` says otherwise.
+
+        `changes` are fields of the config to set differently, such as `guest=` or `env=`; `size=` replaces the `guest`
+        of the source, and the other way round. Everything else is carried over, unknown keys and the metadata too, so
+        that the clone belongs to the same process group; only the metadata of one launch or deploy is left out. A
+        volume belongs to one machine, so a machine with `mounts` is cloned only if `mounts=` is given, even if empty;
+        the same holds for `standbys`.
+
+        Raises InvalidInput, before any machine is created, for what cannot be cloned, such as a machine whose config is
+        not known whole; otherwise what `create` raises. Like it, not repeated after a lost answer; cancelled, the
+        machine may have been created.
+        """
+        if unknown := changes.keys() - fields_dict(MachineConfig).keys():
+            raise InvalidInput(f"{', '.join(sorted(unknown))}: no such field in a machine's config")
+        source = await self.get(app, machine_id)
+        config = clone_config(source, changes)
+        return await self.create(app, config, name=name, region=region or source.region, skip_launch=skip_launch)
+
+    async def adopt(self, app: str, machine_id: str, *, process_group: str = "app") -> None:
+        """Have flyctl manage a machine: `fly deploy` and `fly scale` then count it to `process_group`.
+
+        Changes metadata only: at once, without a restart or a lease, and safe to repeat. The next `fly deploy` updates
+        it, and destroys it if its fly.toml has no such process group. docs: machines/guides-examples/machines-api
+        """
+        await self.patch_metadata(app, machine_id, flyctl_metadata(process_group))
+
+    async def release(self, app: str, machine_id: str) -> None:
+        """Have flyctl no longer manage a machine, the opposite of `adopt`: flyctl then shows it as detached.
+
+        Changes metadata only: at once, without a restart or a lease, and safe to repeat.
+        """
+        await self.patch_metadata(app, machine_id, flyctl_metadata(None))
+
+
+def _action(
+    verb: str,
+    app: str,
+    machine_id: str,
+    *,
+    nonce: str | None = None,
+    query: Mapping[str, QueryValue] | None = None,
+    body: Any = None,
+    repeat: Repeat = Repeat.ANYTIME,
+) -> Request:
+    """Describe an action on a machine, such as `POST …/machines/{}/start`."""
+    return request(
+        f"machines.{verb}",
+        app,
+        machine_id,
+        to=f"POST apps/{{}}/machines/{{}}/{verb}",
+        repeat=repeat,
+        query=query,
+        body=body,
+        nonce=nonce,
+    )

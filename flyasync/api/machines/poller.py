@@ -1,47 +1,72 @@
-"""One look a second at all machines of an app, for any number of onlookers."""
+"""One list of an app's machines a second, shared by any number of waits."""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from attrs import Factory, define
 
-from flyasync.api.resource import TROUBLE
+from flyasync.api.resource import TROUBLE, Caller, request
 from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
+from flyasync.transport.request import Repeat
 
 Detail = Literal["states", "events", "checks"]
-"""How much a look shows of each machine: its state and version; also what happened to it; or all there is."""
+"""How much a list shows of each machine: its state and version; its events as well; or everything."""
 
 EVENTS_EVERY = 5
-"""Every so many looks one shows events as well, for what only they tell, such as a process that crashes over and over.
+"""Every fifth list shows events too, for what only they show, such as a process that crashes over and over.
 
-Without them a list is a small part of what it is to send and to read. After a look that shows a machine stopped, the
-next one tells why.
+Without events, a list is a fraction of the size to send and to read. When a list shows a machine stopped, the next one
+shows why.
 """
+
+_NOT_FOR_STATES: Final = frozenset({"config", "incomplete_config", "image_ref", "checks"})
+"""Members that show nothing about the state of a machine, and take most of the time to read."""
 
 
 class Survey(Protocol):
-    """What lists an app's machines, for waits."""
+    """Lists an app's machines for the poller."""
 
     async def __call__(self, app: str, /, *, detail: Detail) -> tuple[Machine, ...]:
-        """List them, with so much of each."""
+        """List them in that detail."""
+
+
+async def survey(caller: Caller, app: str, *, detail: Detail) -> tuple[Machine, ...]:
+    """List an app's machines, and read only as much of each as the waits need."""
+    ask = request(
+        "machines.list",
+        app,
+        to="GET apps/{}/machines",
+        repeat=Repeat.ANYTIME,
+        query={"summary": True if detail == "states" else None},
+    )
+    return await caller.read(ask, tuple[Machine, ...], pick=None if detail == "checks" else _without_config)
+
+
+def _without_config(machines: Any) -> Any:
+    return [
+        {key: value for key, value in machine.items() if key not in _NOT_FOR_STATES}
+        if isinstance(machine, dict)
+        else machine  # which `read` refuses
+        for machine in machines
+    ]
 
 
 @define(eq=False)
-class Onlooker:
-    """Who waits for news of one machine, by a look that begins after the one of number `since`."""
+class Waiter:
+    """One wait for news of one machine, from a list that begins after list number `since`."""
 
     machine_id: str
     matters: Callable[[Machine], bool]
     needs_checks: bool
     since: int
-    is_told: bool = False
+    is_notified: bool = False
     machine: Machine | None = None
     _woken: asyncio.Future[None] | None = None
 
     async def sleep(self) -> None:
-        """Sleep until there is news, or nobody who looks."""
+        """Sleep until there is news, or until this waiter has to list."""
         self._woken = asyncio.get_running_loop().create_future()
         await self._woken
 
@@ -50,93 +75,109 @@ class Onlooker:
         if self._woken and not self._woken.done():
             self._woken.set_result(None)
 
-    def tell(self, machine: Machine | None) -> None:
-        """Say what the machine is like, or that it was not seen."""
-        self.is_told, self.machine = True, machine
+    def notify(self, machine: Machine | None) -> None:
+        """Record what the machine is like, or None if the list does not show it, and end the sleep."""
+        self.is_notified, self.machine = True, machine
         self.wake()
 
 
-@define(eq=False)
-class Watch:
-    """Looks at all machines of one app, at most once a second, and wakes those to whom it matters.
+@define(eq=False, repr=False)
+class Poller:
+    """Lists all machines of one app at most once a second, and wakes the waiters to whom the list matters.
 
-    One of the onlookers looks for all, while the others sleep; when it leaves, another one takes its place. `_begun` is
-    the number of the newest look; watches that begin with different ones do not show events all in the same second.
+    There is no task of its own: one of the waiters, the leader, lists for all while the others sleep; when it leaves,
+    the next one leads. `begun` is the number of the newest list: pollers that start at different numbers do not all
+    list events in the same second. `waits` counts all waits of the app, those that need no list too.
     """
 
-    _app: str
+    app: str
     _survey: Survey
+    _slots: asyncio.Semaphore
     _begun: int
-    _onlookers: dict[Onlooker, None] = Factory(dict)
-    _looked_at: float = float("-inf")
+    waits: int = 0
+    _waiters: dict[Waiter, None] = Factory(dict)
+    _listed_at: float = float("-inf")
     _is_led: bool = False
     _stopped: frozenset[str] = frozenset()
     _has_new_stops: bool = False
 
-    async def news(self, machine_id: str, matters: Callable[[Machine], bool], *, needs_checks: bool) -> Machine | None:
-        """Wait until a look that begins from now on shows the machine in a way that matters; None if it is not shown.
+    def __repr__(self) -> str:
+        leader = "listing" if self._is_led else "no leader"
+        listed = f"list {self._begun} at {self._listed_at:.1f} s" if self._listed_at > 0 else "nothing listed yet"
+        return f"<Poller {self.app}: {self.waits} waits, {len(self._waiters)} by list, {leader}, {listed}>"
 
-        `matters` is asked about what each look shows. Raises what a look raises, if that passes by itself, to the one
-        who looks; all others go on.
+    def join(self) -> None:
+        """Count one more wait of the app."""
+        self.waits += 1
+
+    def leave(self, *, few: int) -> None:
+        """Count one wait of the app less; with `few` left, no list serves them any more.
+
+        Those that are left of many may have long to wait, so they had better ask for themselves.
         """
-        onlooker = Onlooker(machine_id, matters, needs_checks, self._begun)
-        self._onlookers[onlooker] = None
-        try:
-            while not onlooker.is_told:
-                await (onlooker.sleep() if self._is_led else self._lead())
-            return onlooker.machine
-        finally:
-            self._onlookers.pop(onlooker, None)
-            self._hand_on()
+        self.waits -= 1
+        if self.waits == few:
+            self._notify(self._begun + 1, {})
 
-    def dismiss(self) -> None:
-        """Have all of them look for themselves."""
-        self._tell(self._begun + 1, {})
+    async def news(self, machine_id: str, matters: Callable[[Machine], bool], *, needs_checks: bool) -> Machine | None:
+        """Wait until a list that begins from now on shows the machine in a way that matters; None if it lacks it.
+
+        `matters` is called with what each list shows. An error that passes by itself is raised to the leader alone; the
+        other waiters go on.
+        """
+        waiter = Waiter(machine_id, matters, needs_checks, self._begun)
+        self._waiters[waiter] = None
+        try:
+            # 1. Another waiter leads: sleep until its list matters here, or until it stops leading.
+            # 2. No waiter leads: list for all of them.
+            while not waiter.is_notified:
+                await (waiter.sleep() if self._is_led else self._lead())
+            return waiter.machine
+        finally:
+            self._waiters.pop(waiter, None)
+            self._hand_over()
 
     async def _lead(self) -> None:
-        """Look for all, once a second at most."""
+        """List for all waiters, at most once a second."""
         self._is_led = True
         try:
             loop = asyncio.get_running_loop()
-            await asyncio.sleep(self._looked_at + 1.0 - loop.time())
-            self._looked_at = loop.time()
+            await asyncio.sleep(self._listed_at + 1.0 - loop.time())
+            self._listed_at = loop.time()
             number = self._begun = self._begun + 1
-            detail = self._detail(number)
-            shown = await self._look(detail)
-            self._tell(number, shown)
-            self._note_stops(shown, explained=detail != "states")
+            detail: Detail = "states"
+            if any(waiter.needs_checks for waiter in self._waiters):
+                detail = "checks"
+            elif self._has_new_stops or number % EVENTS_EVERY == 0:
+                detail = "events"
+            try:
+                async with self._slots:
+                    shown = {machine.id: machine for machine in await self._survey(self.app, detail=detail)}
+            except TROUBLE:
+                raise
+            except FlyError:
+                shown = {}  # refused for good: each waiter asks by name, and learns what that means for its machine
+            self._notify(number, shown)
+
+            # Where a machine that is still waited for has stopped, only events show why: the next list has them.
+            waited_for = (shown.get(waiter.machine_id) for waiter in self._waiters)
+            stopped = frozenset(machine.id for machine in waited_for if machine and machine.state == "stopped")
+            is_explained = detail != "states"
+            self._has_new_stops = not (is_explained or stopped <= self._stopped)
+            self._stopped = stopped if is_explained else stopped & self._stopped
         finally:
             self._is_led = False
-            self._hand_on()
+            self._hand_over()
 
-    async def _look(self, detail: Detail) -> Mapping[str, Machine]:
-        try:
-            return {machine.id: machine for machine in await self._survey(self._app, detail=detail)}
-        except TROUBLE:
-            raise
-        except FlyError:
-            return {}  # no list at all: each onlooker asks by name, and hears what that means for it
+    def _notify(self, number: int, shown: Mapping[str, Machine]) -> None:
+        for waiter in tuple(self._waiters):
+            # A list that began before the waiter came may be older than what the waiter knows already.
+            if waiter.since < number:
+                machine = shown.get(waiter.machine_id)
+                if machine is None or waiter.matters(machine):
+                    waiter.notify(machine)
+                    del self._waiters[waiter]
 
-    def _detail(self, number: int) -> Detail:
-        if any(onlooker.needs_checks for onlooker in self._onlookers):
-            return "checks"
-        return "events" if self._has_new_stops or number % EVENTS_EVERY == 0 else "states"
-
-    def _note_stops(self, shown: Mapping[str, Machine], *, explained: bool) -> None:
-        """Have the next look show events where a machine that is waited for has stopped: only they tell why."""
-        waited = (shown.get(onlooker.machine_id) for onlooker in self._onlookers)
-        stopped = frozenset(machine.id for machine in waited if machine and machine.state == "stopped")
-        self._has_new_stops = not (explained or stopped <= self._stopped)
-        self._stopped = stopped if explained else stopped & self._stopped
-
-    def _tell(self, number: int, shown: Mapping[str, Machine]) -> None:
-        for onlooker in tuple(self._onlookers):
-            if onlooker.since < number:
-                machine = shown.get(onlooker.machine_id)
-                if machine is None or onlooker.matters(machine):
-                    onlooker.tell(machine)
-                    del self._onlookers[onlooker]
-
-    def _hand_on(self) -> None:
-        if not self._is_led and (first := next(iter(self._onlookers), None)):
+    def _hand_over(self) -> None:
+        if not self._is_led and (first := next(iter(self._waiters), None)):
             first.wake()

@@ -1,7 +1,6 @@
-"""Claims on volumes that linger when the machine that made them is gone."""
+"""Claims on volumes that outlive the machine that made them."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from attrs import evolve
 
@@ -9,33 +8,25 @@ from flyasync.errors import ClaimLingers, NotFound, Refused, VolumeInUse
 from flyasync.models.machine import GONE, Machine
 from flyasync.transport.request import Request
 
-Result = TypeVar("Result")
 
+async def outlast_claim(request: Request, refusal: VolumeInUse, get: Callable[[str], Awaitable[Machine]]) -> Request:
+    """Return `request` as one that outlasts the claim of a machine that is gone, to be sent again.
 
-async def unclaimed(
-    request: Request, send: Callable[[Request], Awaitable[Result]], get: Callable[[str], Awaitable[Machine]]
-) -> Result:
-    """Send a request that needs a volume free; outlast the claim of a machine that is gone, as `get` shows it.
-
-    Raises VolumeInUse at once when the machine that the API names is there. After a lost answer only what may be
-    repeated gets here, so it can be sent again.
+    Raise `refusal` if the machine that it names still exists, which `get` shows, or if the claim was outlasted already.
+    A request gets here after a lost answer only if it may be repeated, so sending it again is safe.
     """
+    # ClaimLingers names no machine: the API itself says that it is gone, and the request has waited for that claim.
+    if isinstance(refusal, ClaimLingers) or refusal.machine_id is None:
+        raise refusal
     try:
-        return await send(request)
-    except ClaimLingers:
-        raise  # it was outlasted already
-    except VolumeInUse as claimed:
-        if not await _is_gone(claimed.machine_id, get):
-            raise
-    return await send(evolve(request, clears_within=_as_lingering))
+        holder = await get(refusal.machine_id)
+    except NotFound:
+        pass
+    else:
+        if holder.state not in GONE:
+            raise refusal
+    return evolve(request, clears_within=_as_lingering)
 
 
 def _as_lingering(refusal: Refused) -> float:
     return ClaimLingers.clears_within if isinstance(refusal, VolumeInUse) else 0.0
-
-
-async def _is_gone(machine_id: str | None, get: Callable[[str], Awaitable[Machine]]) -> bool:
-    try:
-        return machine_id is not None and (await get(machine_id)).state in GONE
-    except NotFound:
-        return True

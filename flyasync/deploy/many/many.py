@@ -226,7 +226,7 @@ async def _report(
         report: Any = await executor.execute(Job(builder=decided, launch=wanted.launch, base_url=base_url))
         if not isinstance(report, DeployReport):
             raise JobLost(app, wanted.launch, f"its executor gave {type(report).__name__} in place of a DeployReport")
-        return report  # noqa: TRY300 - what is no report is an error like others
+        return report
     except FlyError as error:
         seconds = round(loop.time() - begun, 3)
         return _not_done(wanted, error, seconds) if wanted else _unknown(app, error, seconds)

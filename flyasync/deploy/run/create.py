@@ -8,7 +8,7 @@ from contextlib import suppress
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.machines.create_once import LAUNCH, Creation
+from flyasync.api.machines.create_once import LAUNCH, CreateOptions, Creation
 from flyasync.deploy.freshness import fetch
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.plan.fleet import group_of
@@ -135,7 +135,7 @@ class Creating:
         run.volume_id = None
 
     def _creation(self, run: MachineRun, step: Create, config: MachineConfig, ticket: Ticket) -> Creation:
-        options = {
+        options: CreateOptions = {
             "region": run.region,
             "skip_launch": step.skip_launch or None,
             "skip_service_registration": step.cordoned or None,
@@ -146,7 +146,7 @@ class Creating:
             config=config,
             name=step.name or run.wanted.name,
             launch=(config.metadata or {}).get(LAUNCH, self._spec.launch),
-            options={key: value for key, value in options.items() if value is not None},
+            options=options,
             on_leave=ticket.give_back,
             is_urgent=not ticket.stands_in_line,
             may_have_happened=run.in_doubt,

@@ -9,7 +9,7 @@ import pytest_asyncio
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.machines.create_once import CREATION, LAUNCH, Creation, Once
+from flyasync.api.machines.create_once import CREATION, LAUNCH, CreateOnce, CreateOptions, Creation
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     BadRequest,
@@ -55,7 +55,7 @@ def made_in(emulator: Emulator) -> list[str]:
 
 async def test_a_machine_is_created_with_its_name_its_launch_and_its_options(fly: FlyClient, app: str) -> None:
     config = evolve(NGINX, metadata={"role": "web"})
-    options = {"region": "lhr", "skip_launch": True}
+    options: CreateOptions = {"region": "lhr", "skip_launch": True}
     creation = Creation(app=app, config=config, name="one", launch="v1", options=options)
     machine = await fly.machines.once.create(creation)
     assert (machine.name, machine.region) == ("one", "lhr")
@@ -369,14 +369,14 @@ class World:
         self.filters: list[Mapping[str, str] | None] = []
         self.listed = asyncio.Event()
         self.on_answer: Callable[[], object] = int
-        self.once = Once(self.create, self.get, self.list_, RetryPolicy())
+        self.once = CreateOnce(self.create, self.get, self.list_, RetryPolicy())
 
-    async def create(self, _: str, __: MachineConfig, *, name: str, flight: Flight) -> Machine:
+    async def create(self, _: str, __: MachineConfig, *, name: str, flight: Flight, **options: Any) -> Machine:
         flight.is_out = True
         await asyncio.sleep(1)
         flight.is_out = False
         self.on_answer()
-        assert name == "one"
+        assert (name, options) == ("one", {})
         return self._machine("create")
 
     async def get(self, _: str, machine_id: str) -> Machine:

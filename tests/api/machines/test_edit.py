@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import CREATION, LAUNCH
-from flyasync.api.machines.edit import Changes
+from flyasync.api.machines.machines import Machines
 from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.core.config import accepted
 from flyasync.errors import (
@@ -36,31 +36,9 @@ from tests.api.client_on_emulator import asked, client, count, now, running, sto
 DAILY = "daily"
 
 
-class Recipes(Changes):
-    """The recipes, on the operations of a client."""
-
-    def __init__(self, fly: FlyClient) -> None:
-        super().__init__(fly.leases)
-        self._machines = fly.machines
-
-    async def get(self, app: str, machine_id: str) -> Machine:
-        return await self._machines.get(app, machine_id)
-
-    async def create(self, app: str, config: MachineConfig, **options: Any) -> Machine:
-        return await self._machines.create(app, config, **options)
-
-    async def _update(
-        self, app: str, machine_id: str, config: MachineConfig, *, nonce: str | None, **options: Any
-    ) -> Machine:
-        return await self._machines._update(app, machine_id, config, nonce=nonce, **options)
-
-    async def patch_metadata(self, app: str, machine_id: str, metadata: Mapping[str, str | None]) -> None:
-        await self._machines.patch_metadata(app, machine_id, metadata)
-
-
 @pytest.fixture
-def recipes(fly: FlyClient, app: str) -> Recipes:
-    return Recipes(fly)
+def machines(fly: FlyClient, app: str) -> Machines:
+    return fly.machines
 
 
 def daily(config: MachineConfig) -> MachineConfig:
@@ -80,9 +58,9 @@ def there(emulator: Emulator, machine: Machine) -> dict[str, Any]:
 # modify
 
 
-async def test_a_running_machine_gets_a_new_version(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_running_machine_gets_a_new_version(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await running(fly)
-    changed = await recipes.modify("web", machine.id, daily)
+    changed = await machines.modify("web", machine.id, daily)
     assert changed.config is not None
     assert changed.config.schedule == DAILY
     assert changed.instance_id != machine.instance_id
@@ -90,52 +68,54 @@ async def test_a_running_machine_gets_a_new_version(fly: FlyClient, emulator: Em
     assert await fly.machines.wait("web", machine.id, state="started") == "started"
 
 
-async def test_nothing_is_sent_when_nothing_changes(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_nothing_is_sent_when_nothing_changes(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     services = [Service(protocol="tcp", internal_port=80, autostop="off")]
     machine = await stopped(fly, MachineConfig(image="nginx", services=services))
 
     def respelled(config: MachineConfig) -> MachineConfig:
         return evolve(config, env={}, restart=Restart(policy=""), services=services, extra={"novel": None})
 
-    same = await recipes.modify("web", machine.id, respelled)
+    same = await machines.modify("web", machine.id, respelled)
     assert same.instance_id == machine.instance_id
     assert count(emulator, "updateMachine") == count(emulator, "createMachineLease") == 0
 
 
-async def test_an_option_goes_along(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_an_option_goes_along(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await running(fly)
-    await recipes.modify("web", machine.id, daily, skip_launch=True)
+    await machines.modify("web", machine.id, daily, skip_launch=True)
     assert await fly.machines.wait("web", machine.id, state="settled") == "stopped"
 
 
-async def test_a_second_change_waits_for_the_first_to_settle(fly: FlyClient, recipes: Recipes) -> None:
+async def test_a_second_change_waits_for_the_first_to_settle(fly: FlyClient, machines: Machines) -> None:
     machine = await running(fly)
     for _ in range(5):
-        machine = await recipes.modify("web", machine.id, counted)
+        machine = await machines.modify("web", machine.id, counted)
     assert machine.config is not None
     assert machine.config.env == {"COUNT": "5"}
 
 
-async def test_a_config_that_would_be_refused_is_not_sent(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_config_that_would_be_refused_is_not_sent(
+    fly: FlyClient, emulator: Emulator, machines: Machines
+) -> None:
     machine = await stopped(fly)
     with pytest.raises(InvalidInput, match="image"):
-        await recipes.modify("web", machine.id, lambda config: evolve(config, image=""))
+        await machines.modify("web", machine.id, lambda config: evolve(config, image=""))
     with pytest.raises(InvalidInput, match="change gave NoneType"):
-        await recipes.modify("web", machine.id, lambda config: None)  # type: ignore[arg-type,return-value]
+        await machines.modify("web", machine.id, lambda config: None)  # type: ignore[arg-type,return-value]
     assert count(emulator, "createMachineLease") == 0
 
 
-async def test_a_refusal_by_the_api_comes_out(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_refusal_by_the_api_comes_out(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await stopped(fly)
     mounts = [Mount(volume="vol_1", path="/data")]
     with pytest.raises(BadRequest):
-        await recipes.modify("web", machine.id, lambda config: evolve(config, mounts=mounts))
+        await machines.modify("web", machine.id, lambda config: evolve(config, mounts=mounts))
     assert emulator.world.machines[machine.id].lease is None
 
 
-async def test_a_machine_that_is_not_there(recipes: Recipes) -> None:
+async def test_a_machine_that_is_not_there(machines: Machines) -> None:
     with pytest.raises(NotFound):
-        await recipes.modify("web", "m1", daily)
+        await machines.modify("web", "m1", daily)
 
 
 BROKEN: dict[str, Any] = {
@@ -150,67 +130,67 @@ BROKEN: dict[str, Any] = {
 
 @pytest.mark.parametrize("config", [None, {"image": "nginx"}])
 @pytest.mark.parametrize(
-    "ask", [lambda recipes: recipes.modify("web", "m1", daily), lambda recipes: recipes.clone("web", "m1")]
+    "ask", [lambda machines: machines.modify("web", "m1", daily), lambda machines: machines.clone("web", "m1")]
 )
-async def test_a_config_not_known_whole_is_never_sent(config: Any, ask: Callable[[Recipes], Any]) -> None:
+async def test_a_config_not_known_whole_is_never_sent(config: Any, ask: Callable[[Machines], Any]) -> None:
     async with asked({**BROKEN, "config": config}) as (recorder, fly):
         with pytest.raises(InvalidInput, match="machine m1 is not known whole, with its host unreachable"):
-            await ask(Recipes(fly))
+            await ask(fly.machines)
     assert [sent.line for sent in recorder.heard] == ["GET /v1/apps/web/machines/m1"]
 
 
-async def test_it_waits_for_a_lease_held_by_another(fly: FlyClient, recipes: Recipes) -> None:
+async def test_it_waits_for_a_lease_held_by_another(fly: FlyClient, machines: Machines) -> None:
     machine = await stopped(fly)
     await fly.leases.acquire("web", machine.id, ttl=20)
     before = now()
-    await recipes.modify("web", machine.id, daily)
+    await machines.modify("web", machine.id, daily)
     assert 19 < now() - before < 25
 
 
-async def test_patience_ends(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_patience_ends(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await stopped(fly)
     await fly.leases.acquire("web", machine.id, ttl=600)
     before = now()
     with pytest.raises(LeaseHeld):
-        await recipes.modify("web", machine.id, daily, patience=10)
+        await machines.modify("web", machine.id, daily, patience=10)
     assert 8 < now() - before < 12
     assert count(emulator, "updateMachine") == 0
 
 
-async def test_a_lost_answer_to_the_update_is_looked_up(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_lost_answer_to_the_update_is_looked_up(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await stopped(fly)
     emulator.faults.add(Fault(does="cut_after", action="updateMachine", times=1))
-    changed = await recipes.modify("web", machine.id, counted)
+    changed = await machines.modify("web", machine.id, counted)
     assert changed.config is not None
     assert changed.config.env == {"COUNT": "1"}
     assert count(emulator, "updateMachine") == 1
 
 
-async def test_an_update_that_never_arrived_is_an_error(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_an_update_that_never_arrived_is_an_error(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await stopped(fly)
     emulator.faults.add(Fault(does="cut", action="updateMachine", times=1))
     with pytest.raises(ConnectionLost):
-        await recipes.modify("web", machine.id, counted)
+        await machines.modify("web", machine.id, counted)
     assert "env" not in there(emulator, machine)
     assert emulator.world.machines[machine.id].lease is None
 
 
 async def test_a_lost_answer_that_cannot_be_looked_up_is_an_error(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     machine = await stopped(fly)
     emulator.faults.add(Fault(does="cut_after", action="updateMachine", times=1))
     emulator.faults.add(Fault(does="refuse", action="getMachine", status=403, body="no", after=2))
     with pytest.raises(ConnectionLost) as caught:
-        await recipes.modify("web", machine.id, counted)
+        await machines.modify("web", machine.id, counted)
     assert caught.value.may_have_happened
 
 
-async def test_a_lost_lease_is_not_waited_out(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_lost_lease_is_not_waited_out(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await stopped(fly)
     emulator.faults.add(Fault(does="cut_after", action="createMachineLease", times=1))
     before = now()
-    await recipes.modify("web", machine.id, counted, ttl=30)
+    await machines.modify("web", machine.id, counted, ttl=30)
     assert there(emulator, machine)["env"] == {"COUNT": "1"}
     assert now() - before < 5
 
@@ -219,34 +199,34 @@ WRONG = {"error": "failed_precondition: unable to update machine from current st
 
 
 async def test_a_wrong_state_that_does_not_pass_comes_out_at_once(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     machine = await running(fly)
     emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG))
     with pytest.raises(WrongState):
-        await recipes.modify("web", machine.id, daily)
+        await machines.modify("web", machine.id, daily)
     assert count(emulator, "updateMachine") == count(emulator, "createMachineLease") == 1
     assert emulator.world.machines[machine.id].lease is None
 
 
 async def test_a_machine_on_its_way_is_tried_a_handful_of_times(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     emulator.faults.add(Fault(does="stay_starting"))
     emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG))
     machine = await fly.machines.create("web", MachineConfig(image="nginx"))
     with pytest.raises(WrongState):
-        await recipes.modify("web", machine.id, daily)
+        await machines.modify("web", machine.id, daily)
     assert 4 <= count(emulator, "updateMachine") <= 6
 
 
 async def test_between_two_tries_others_may_have_the_lease(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     emulator.faults.add(Fault(does="stay_starting"))
     emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG, times=4))
     machine = await fly.machines.create("web", MachineConfig(image="nginx"))
-    changing = asyncio.create_task(recipes.modify("web", machine.id, daily))
+    changing = asyncio.create_task(machines.modify("web", machine.id, daily))
     await asyncio.sleep(6)
     other = await fly.leases.acquire("web", machine.id, ttl=3)
     await fly.leases.release("web", machine.id, other.nonce)
@@ -254,33 +234,33 @@ async def test_between_two_tries_others_may_have_the_lease(
 
 
 async def test_a_wrong_state_of_a_machine_that_is_gone_meanwhile_comes_out(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     machine = await running(fly)
     emulator.faults.add(Fault(does="refuse", action="updateMachine", status=412, body=WRONG))
     emulator.faults.add(Fault(does="refuse", action="getMachine", status=404, body="no", after=2))
     with pytest.raises(WrongState):
-        await recipes.modify("web", machine.id, daily)
+        await machines.modify("web", machine.id, daily)
 
 
 async def test_what_is_wrong_already_stands_in_no_changes_way(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     machine = await stopped(fly)
     emulator.world.machines[machine.id].config["image"] = ""
     emulator.faults.add(Fault(does="refuse", action="updateMachine", status=418, body="as the API likes"))
     with pytest.raises(Refused, match="as the API likes"):
-        await recipes.modify("web", machine.id, daily)
+        await machines.modify("web", machine.id, daily)
     with pytest.raises(InvalidInput, match="size"):
-        await recipes.modify(
+        await machines.modify(
             "web", machine.id, lambda config: evolve(config, size="shared-cpu-1x", guest=Guest(cpus=1))
         )
 
 
-async def test_cancelled_it_gives_the_lease_back(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_cancelled_it_gives_the_lease_back(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await stopped(fly)
     emulator.faults.add(Fault(does="delay", action="updateMachine", seconds=5))
-    task = asyncio.create_task(recipes.modify("web", machine.id, daily))
+    task = asyncio.create_task(machines.modify("web", machine.id, daily))
     await asyncio.sleep(2)
     assert emulator.world.machines[machine.id].lease is not None
     task.cancel()
@@ -379,7 +359,7 @@ CHANGES: list[tuple[Callable[[MachineConfig], MachineConfig], Callable[[dict[str
 
 @pytest.mark.no_cover  # measured by the other tests, and twice as fast without
 async def test_a_thousand_random_configs_change_only_where_asked(
-    fly: FlyClient, emulator: Emulator, recipes: Recipes
+    fly: FlyClient, emulator: Emulator, machines: Machines
 ) -> None:
     rng = random.Random(1)
     machine = await stopped(fly)
@@ -390,7 +370,7 @@ async def test_a_thousand_random_configs_change_only_where_asked(
         expected = copy.deepcopy(config)
         expect(expected)
         record.config, record.state = config, "stopped"
-        await recipes.modify("web", machine.id, change)
+        await machines.modify("web", machine.id, change)
         assert record.config == expected
         assert unstructure(structure(record.config, MachineConfig)) == expected
     assert count(emulator, "updateMachine") == 1000
@@ -401,7 +381,7 @@ async def test_a_thousand_random_configs_change_only_where_asked(
 
 async def count_up(fly: FlyClient, machine: Machine, times: int) -> None:
     for _ in range(times):
-        await Recipes(fly).modify("web", machine.id, counted, patience=600)
+        await fly.machines.modify("web", machine.id, counted, patience=600)
 
 
 async def count_up_without_leases(fly: FlyClient, machine: Machine, times: int) -> None:
@@ -444,14 +424,14 @@ async def test_nor_beside_one_who_takes_no_lease(seed: int) -> None:
 async def test_the_same_change_by_two_is_sent_once(seed: int) -> None:
     async with two_clients(seed) as (emulator, one, other):
         machine = await stopped(one)
-        await asyncio.gather(*(Recipes(fly).modify("web", machine.id, daily) for fly in (one, other)))
+        await asyncio.gather(*(fly.machines.modify("web", machine.id, daily) for fly in (one, other)))
         assert count(emulator, "updateMachine") == 1
 
 
 # clone
 
 
-async def test_a_clone_has_the_whole_config(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_clone_has_the_whole_config(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     config = structure(
         {
             "image": "nginx",
@@ -472,15 +452,15 @@ async def test_a_clone_has_the_whole_config(fly: FlyClient, emulator: Emulator, 
         MachineConfig,
     )
     machine = await stopped(fly, config, region="lhr")
-    clone = await recipes.clone("web", machine.id, name="twin", skip_launch=True)
+    clone = await machines.clone("web", machine.id, name="twin", skip_launch=True)
     expected = {**there(emulator, machine), "metadata": {"fly_process_group": "worker", "mine": "1"}}
     assert there(emulator, clone) == expected
     assert (clone.name, clone.region, clone.id != machine.id) == ("twin", "lhr", True)
 
 
-async def test_a_clone_elsewhere_and_otherwise(fly: FlyClient, recipes: Recipes) -> None:
+async def test_a_clone_elsewhere_and_otherwise(fly: FlyClient, machines: Machines) -> None:
     machine = await stopped(fly, region="lhr")
-    clone = await recipes.clone("web", machine.id, region="nrt", env={"B": "2"}, metadata={"only": "this"})
+    clone = await machines.clone("web", machine.id, region="nrt", env={"B": "2"}, metadata={"only": "this"})
     assert clone.config is not None
     assert (clone.region, clone.config.env, clone.config.metadata) == ("nrt", {"B": "2"}, {"only": "this"})
 
@@ -498,47 +478,49 @@ GUEST, SIZE = {"cpus": 1, "memory_mb": 256, "cpu_kind": "shared"}, "shared-cpu-2
 async def test_a_clone_of_another_size(there: dict[str, Any], change: dict[str, Any], sent: dict[str, Any]) -> None:
     source = {"id": "m1", "name": "a", "state": "started", "region": "iad", "config": {"image": "nginx", **there}}
     async with asked(source) as (recorder, fly):
-        await Recipes(fly).clone("web", "m1", **change)
+        await fly.machines.clone("web", "m1", **change)
     assert recorder.heard[-1].body["config"] == {"image": "nginx", "metadata": {}, **sent}
 
 
-async def test_what_belongs_to_one_machine_is_not_cloned(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_what_belongs_to_one_machine_is_not_cloned(
+    fly: FlyClient, emulator: Emulator, machines: Machines
+) -> None:
     volume = await fly.volumes.create("web", name="data", region="lhr", size_gb=1)
     mounts = [Mount(volume=volume.id, path="/data")]
     machine = await stopped(fly, MachineConfig(image="nginx", mounts=mounts, standbys=["m1"]), region="lhr")
     with pytest.raises(InvalidInput, match=r"has mounts and standbys, .* give mounts=, standbys="):
-        await recipes.clone("web", machine.id)
+        await machines.clone("web", machine.id)
     with pytest.raises(InvalidInput, match="has standbys"):
-        await recipes.clone("web", machine.id, mounts=[])
+        await machines.clone("web", machine.id, mounts=[])
     assert count(emulator, "createMachine") == 1
-    clone = await recipes.clone("web", machine.id, mounts=[], standbys=[])
+    clone = await machines.clone("web", machine.id, mounts=[], standbys=[])
     assert clone.config is not None
     assert not clone.config.mounts
 
 
-async def test_a_change_that_no_config_has_is_refused_at_once(emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_change_that_no_config_has_is_refused_at_once(emulator: Emulator, machines: Machines) -> None:
     with pytest.raises(InvalidInput, match="memory, novel: no such field"):
-        await recipes.clone("web", "m1", novel=1, memory=2)
+        await machines.clone("web", "m1", novel=1, memory=2)
     assert count(emulator, "getMachine") == 0
 
 
 # adopt and release
 
 
-async def test_adopted_and_released(fly: FlyClient, emulator: Emulator, recipes: Recipes) -> None:
+async def test_adopted_and_released(fly: FlyClient, emulator: Emulator, machines: Machines) -> None:
     machine = await running(fly, MachineConfig(image="nginx", metadata={"mine": "1"}))
-    await recipes.adopt("web", machine.id, process_group="worker")
+    await machines.adopt("web", machine.id, process_group="worker")
     adopted = {"mine": "1", "fly_platform_version": "v2", "fly_process_group": "worker"}
     assert await fly.machines.metadata("web", machine.id) == adopted
-    await recipes.adopt("web", machine.id)
+    await machines.adopt("web", machine.id)
     assert (await fly.machines.metadata("web", machine.id))["fly_process_group"] == "app"
-    await recipes.release("web", machine.id)
-    await recipes.release("web", machine.id)
+    await machines.release("web", machine.id)
+    await machines.release("web", machine.id)
     assert await fly.machines.metadata("web", machine.id) == {"mine": "1"}
     assert emulator.world.machines[machine.id].instance_id == machine.instance_id
 
 
-async def test_a_group_without_a_name_is_refused(emulator: Emulator, recipes: Recipes) -> None:
+async def test_a_group_without_a_name_is_refused(emulator: Emulator, machines: Machines) -> None:
     with pytest.raises(InvalidInput, match="no process group"):
-        await recipes.adopt("web", "m1", process_group=" ")
+        await machines.adopt("web", "m1", process_group=" ")
     assert count(emulator, "patchMachineMetadata") == 0

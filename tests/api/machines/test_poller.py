@@ -1,11 +1,11 @@
-"""Who looks for all, who sleeps meanwhile, and who takes over."""
+"""Which waiter lists for all, which ones sleep meanwhile, and which one takes over."""
 
 import asyncio
 
 import pytest
 from attrs import Factory, define
 
-from flyasync.api.machines.poller import Detail, Watch
+from flyasync.api.machines.poller import Detail, Poller, Survey
 from flyasync.errors import ServerFault
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
@@ -29,36 +29,42 @@ class App:
         return structure(shown, tuple[Machine, ...])
 
 
+def poller(survey: Survey, begun: int) -> Poller:
+    return Poller("web", survey, asyncio.Semaphore(16), begun)
+
+
 def is_started(machine: Machine) -> bool:
     return machine.state == "started"
 
 
-def news(watch: Watch, machine_id: str) -> asyncio.Task[Machine | None]:
-    return asyncio.create_task(watch.news(machine_id, is_started, needs_checks=False))
+def news(polled: Poller, machine_id: str) -> asyncio.Task[Machine | None]:
+    return asyncio.create_task(polled.news(machine_id, is_started, needs_checks=False))
 
 
 async def test_those_without_news_sleep_through_all_looks() -> None:
     app, asked = App(), list[str]()
-    watch = Watch("web", app.survey, 0)
+    polled = poller(app.survey, 0)
+    for _ in range(3):
+        polled.join()
 
     def matters(machine: Machine) -> bool:
         asked.append(machine.id)
         return machine.id == "m1"
 
-    tasks = [asyncio.create_task(watch.news(f"m{number}", matters, needs_checks=False)) for number in range(3)]
+    tasks = [asyncio.create_task(polled.news(f"m{number}", matters, needs_checks=False)) for number in range(3)]
     await asyncio.sleep(2.5)
     assert [task.done() for task in tasks] == [False, True, False]
     assert sorted(asked) == ["m0", "m0", "m0", "m1", "m2", "m2", "m2"]
     assert [at for at, _ in app.looks] == [0, 1, 2]
-    watch.dismiss()
+    polled.leave(few=2)
     assert set(await asyncio.gather(tasks[0], tasks[2])) == {None}
 
 
 @pytest.mark.parametrize("hops", range(4))
 async def test_whoever_is_next_may_go_just_as_its_turn_to_look_comes(hops: int) -> None:
     app = App()
-    watch = Watch("web", app.survey, 0)
-    tasks = [news(watch, f"m{number}") for number in range(4)]
+    polled = poller(app.survey, 0)
+    tasks = [news(polled, f"m{number}") for number in range(4)]
     await asyncio.sleep(0.1)
     tasks[0].cancel()
     for _ in range(hops):
@@ -72,8 +78,8 @@ async def test_whoever_is_next_may_go_just_as_its_turn_to_look_comes(hops: int) 
 
 async def test_trouble_is_the_lookers_own_and_another_one_looks() -> None:
     app = App(errors=[ServerFault("machines.list", "web", "no", status=503)])
-    watch = Watch("web", app.survey, 0)
-    tasks = [news(watch, f"m{number}") for number in range(3)]
+    polled = poller(app.survey, 0)
+    tasks = [news(polled, f"m{number}") for number in range(3)]
     await asyncio.sleep(0.5)
     assert isinstance(tasks[0].exception(), ServerFault)
     app.state = "started"
@@ -83,13 +89,13 @@ async def test_trouble_is_the_lookers_own_and_another_one_looks() -> None:
 
 
 async def test_a_machine_that_the_list_lacks_is_told_to_be_so() -> None:
-    assert await news(Watch("web", App().survey, 0), "unknown") is None
+    assert await news(poller(App().survey, 0), "unknown") is None
 
 
 @pytest.mark.parametrize("begun", range(5))
 async def test_each_fifth_look_shows_events_wherever_the_count_begins(begun: int) -> None:
     app = App()
-    waiting = news(Watch("web", app.survey, begun), "m1")
+    waiting = news(poller(app.survey, begun), "m1")
     await asyncio.sleep(9.9)
     assert [detail for _, detail in app.looks].count("events") == 2
     assert app.looks[4 - begun][1] == "events"
@@ -99,7 +105,7 @@ async def test_each_fifth_look_shows_events_wherever_the_count_begins(begun: int
 
 async def test_a_machine_that_stopped_is_explained_by_the_next_look_and_by_no_further_one() -> None:
     app = App()
-    waiting = news(Watch("web", app.survey, 0), "m1")
+    waiting = news(poller(app.survey, 0), "m1")
     await asyncio.sleep(1.5)
     app.state = "stopped"
     await asyncio.sleep(4)

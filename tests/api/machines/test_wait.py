@@ -7,9 +7,8 @@ import pytest
 import pytest_asyncio
 
 from flyasync.api.client import FlyClient
-from flyasync.api.machines.poller import EVENTS_EVERY, Detail
-from flyasync.api.machines.reachable import is_there, why_hopeless
-from flyasync.api.machines.wait import DIRECT, JUST_CREATED, Waits, most_lookers, most_pollers
+from flyasync.api.machines.poller import EVENTS_EVERY, Detail, survey
+from flyasync.api.machines.wait import DIRECT, JUST_CREATED, Waits, most_pollers, most_readers
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     BadRequest,
@@ -29,6 +28,7 @@ from flyasync.models.machine_results import WaitResult
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.session import Timeouts
 from tests.api.client_on_emulator import NGINX, asked, client, count, now, running, scripted, stopped
+from tests.api.machines.machine_values import a_machine, an_exit
 
 MANY = DIRECT + 8
 NO_LIMITS = Limits(default=Rate(per_second=1e6, burst=1_000_000), operations={}, totals={})
@@ -41,8 +41,7 @@ CHECKED = structure(CHECKED_AS_JSON, MachineConfig)
 @pytest_asyncio.fixture(autouse=True)
 async def nothing_left_behind(fly: FlyClient) -> AsyncIterator[None]:
     yield
-    waits = fly.machines._waits
-    assert (waits._waiting, waits._watches) == (Counter(), {})
+    assert fly.machines._waits._pollers == {}
 
 
 Company = Callable[[FlyClient], Awaitable[None]]
@@ -198,12 +197,6 @@ async def test_polls_that_fail_at_once_do_not_make_the_next_ones_longer(
     with pytest.raises(WaitFailed, match="it has failed"):
         await fly.machines.wait(app, machine.id)
     assert now() - start < 12
-
-
-async def test_a_machine_without_memory_says_so() -> None:
-    exit_event = {"exit_code": 137, "oom_killed": True}
-    reason = why_hopeless(a_machine("stopped", events=[an_exit(9, **exit_event)]), "started", None)
-    assert reason == "its process ended with exit code 137, out of memory"
 
 
 async def test_a_machine_that_was_destroyed_meanwhile_is_hopeless(fly: FlyClient, app: str, company: Company) -> None:
@@ -518,117 +511,6 @@ async def test_cancelling_any_waiter_harms_nobody_else(fly: FlyClient, emulator:
     assert sum(one == "started" for one in ended) == DIRECT + 5
 
 
-# Small worlds, for what no emulator does
-
-
-def a_machine(state: str, *, id_: str = "m1", version: str = "01A", events: Any = None) -> Machine:
-    return structure(
-        {"id": id_, "name": id_, "state": state, "region": "iad", "instance_id": version, "events": events}, Machine
-    )
-
-
-def an_exit(timestamp: int, **exit_event: Any) -> dict[str, Any]:
-    return {"type": "exit", "timestamp": timestamp, "request": {"exit_event": exit_event}}
-
-
-def an_event(timestamp: int, kind: str) -> dict[str, Any]:
-    return {"type": kind, "timestamp": timestamp}
-
-
-@pytest.mark.parametrize(
-    ("machine", "wanted", "version", "reason"),
-    [
-        (a_machine("started"), "started", None, None),
-        (a_machine("started"), "stopped", None, None),
-        (a_machine("started"), "started", "01A", None),
-        (a_machine("started", version="01B"), "started", "01A", "version 01A was replaced by 01B"),
-        (a_machine("started", version="01B"), "settled", "01A", "version 01A was replaced by 01B"),
-        (a_machine("started", version="01A"), "started", "01B", None),
-        (a_machine("destroyed"), "destroyed", None, None),
-        (a_machine("destroying"), "destroyed", None, None),
-        (a_machine("destroying"), "started", None, "it is gone for good"),
-        (a_machine("migrated"), "started", None, "it is gone for good"),
-        (a_machine("failed"), "failed", None, None),
-        (a_machine("failed"), "settled", None, None),
-        (a_machine("failed"), "healthy", None, "it has failed"),
-        (a_machine("stopped"), "started", None, None),
-        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "stopped", None, None),
-        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "started", None, "its process ended with exit code 1"),
-        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "healthy", None, "its process ended with exit code 1"),
-        (a_machine("stopped", events=[an_exit(2)]), "started", None, None),
-        (a_machine("stopped", events=[an_exit(2, requested_stop=True)]), "started", None, None),
-        (a_machine("stopped", events=[an_event(3, "start"), an_exit(2, exit_code=1)]), "started", None, None),
-        (a_machine("stopped", events=[an_event(3, "restart"), an_exit(2, exit_code=1)]), "started", None, None),
-        (
-            a_machine("stopped", events=[an_event(1, "start"), an_exit(2, exit_code=1)]),
-            "started",
-            None,
-            "its process ended with exit code 1",
-        ),
-        (a_machine("starting", events=[an_exit(2, exit_code=1)]), "started", None, None),
-        (a_machine("hibernating"), "started", None, None),
-        (a_machine("failed", version="01A"), "started", "01B", None),
-        (a_machine("stopped", events=[an_exit(2, exit_code=1)]), "started", "01B", None),
-    ],
-)
-def test_a_machine_is_hopeless_only_when_it_cannot_get_there_by_itself(
-    machine: Machine, wanted: str, version: str | None, reason: str | None
-) -> None:
-    assert why_hopeless(machine, wanted, version) == reason
-
-
-def crashes(number: int, *, since: int = 0, count_from: int = 0, **changes: Any) -> list[dict[str, Any]]:
-    """The newest events first of a machine that crashed so many times, and that `flyd` started after each."""
-    events: list[dict[str, Any]] = []
-    for crash in range(1, number + 1):
-        said = an_exit(since + 10 * crash, **{"exit_code": 3, **changes})
-        said["request"]["restart_count"] = count_from + crash
-        restart = an_event(since + 10 * crash + 5, "start") | {"source": "flyd"}
-        events = [restart, said, *events]
-    return events
-
-
-LOOP = "its process ended with exit code 3, after 2 restarts"
-BEGUN = [an_event(0, "launch")]
-STARTED = [an_event(105, "start") | {"source": "flyd"}, an_event(100, "start") | {"source": "user"}]
-
-
-@pytest.mark.parametrize(
-    ("machine", "wanted", "reason"),
-    [
-        (a_machine("starting", events=crashes(1) + BEGUN), "started", None),
-        (a_machine("starting", events=crashes(2) + BEGUN), "started", LOOP),
-        (a_machine("starting", events=crashes(2) + BEGUN), "healthy", LOOP),
-        (a_machine("starting", events=crashes(2)[::-1]), "started", LOOP),
-        (a_machine("starting", events=crashes(2)[1:] + BEGUN), "started", LOOP),
-        (a_machine("stopped", events=crashes(2)[1:] + BEGUN), "started", LOOP),
-        (
-            a_machine("starting", events=crashes(2, oom_killed=True)),
-            "started",
-            LOOP.replace("3,", "3, out of memory,"),
-        ),
-        (a_machine("started", events=crashes(2) + BEGUN), "started", None),
-        (a_machine("started", events=crashes(2) + BEGUN), "healthy", None),
-        (a_machine("starting", events=crashes(2) + BEGUN), "stopped", None),
-        (a_machine("starting", events=crashes(2) + BEGUN), "settled", None),
-        (a_machine("starting", events=crashes(2, exit_code=0)), "started", None),
-        (a_machine("starting", events=crashes(2, requested_stop=True)), "started", None),
-        (a_machine("starting", events=[*STARTED, *crashes(5)]), "started", None),
-        (a_machine("starting", events=[*crashes(1, since=100, count_from=5), *STARTED, *crashes(5)]), "started", None),
-        (a_machine("starting", events=[*crashes(2, since=100), *STARTED, *crashes(5)]), "started", LOOP),
-        (a_machine("starting", events=[an_event(100, "update"), *crashes(5)]), "started", None),
-        (a_machine("starting", events=[an_event(100, "launch") | {"source": "flyd"}, *crashes(5)]), "started", None),
-    ],
-)
-def test_a_crash_loop_is_hopeless_and_one_restart_is_not(machine: Machine, wanted: str, reason: str | None) -> None:
-    assert why_hopeless(machine, wanted, None) == reason
-
-
-def test_what_an_older_version_did_is_no_crash_loop() -> None:
-    assert why_hopeless(a_machine("starting", events=crashes(2)), "started", "01A") == LOOP
-    assert why_hopeless(a_machine("starting", events=crashes(2)), "started", "01B") is None
-
-
 async def test_a_crash_loop_is_noticed_within_seconds(
     fly: FlyClient, emulator: Emulator, app: str, company: Company
 ) -> None:
@@ -654,33 +536,13 @@ async def test_a_machine_that_comes_up_after_a_restart_is_waited_for(
     assert healthy.exit_event.exit_code == 3
 
 
-@pytest.mark.parametrize(
-    ("state", "wanted", "version", "there"),
-    [
-        ("started", "started", None, True),
-        ("started", "started", "01A", True),
-        ("started", "started", "01B", False),
-        ("stopped", "started", None, False),
-        ("stopped", "settled", None, True),
-        ("failed", "settled", None, True),
-        ("hibernating", "settled", None, True),
-        ("starting", "settled", None, False),
-        ("created", "settled", None, False),
-        ("created", "created", None, True),
-        ("started", "healthy", None, True),
-        ("starting", "healthy", None, False),
-    ],
-)
-def test_a_machine_is_there_in_the_state_and_version_waited_for(
-    state: str, wanted: str, version: str | None, *, there: bool
-) -> None:
-    assert is_there(a_machine(state), wanted, version) is there
+# Small worlds, for what no emulator does
 
 
 class World:
     """Machines as told by hand; what is asked is noted."""
 
-    def __init__(self, *, seconds: float = 0.2, pollers: int = 800, lookers: int = 16, **options: int) -> None:
+    def __init__(self, *, seconds: float = 0.2, pollers: int = 800, readers: int = 16, **options: int) -> None:
         self.by_name: dict[str, Machine | FlyError] = {}
         self.listed: list[Machine] = []
         self.list_errors: list[FlyError] = []
@@ -688,7 +550,7 @@ class World:
         self.has_results = asyncio.Event()
         self.asked: Counter[str] = Counter()
         self.under_way = self.most_at_once = 0
-        self.waits = Waits(self.get, self.survey, self.poll, pollers=pollers, lookers=lookers, **options)
+        self.waits = Waits(self.get, self.survey, self.poll, pollers=pollers, readers=readers, **options)
         self._seconds = seconds
 
     async def get(self, _: str, machine_id: str) -> Machine:
@@ -711,7 +573,7 @@ class World:
             raise self.list_errors.pop(0)
         return shown
 
-    async def poll(self, *_: Any) -> WaitResult:
+    async def poll(self, *_: str, **__: Any) -> WaitResult:
         self.asked["poll"] += 1
         await asyncio.sleep(self._seconds)
         if not self.results:
@@ -723,7 +585,7 @@ class World:
 
     async def until(self, machine_id: str = "m1", wanted: str = "started", app: str = "web", **options: Any) -> str:
         chosen = {"version": None, "timeout": 300.0, "just_created": False, **options}
-        return await self.waits.until(app, machine_id, wanted, **chosen)
+        return (await self.waits.until(app, machine_id, wanted, **chosen)).state
 
     def crowd(self) -> list[asyncio.Task[str]]:
         return [asyncio.create_task(self.until("crowd")) for _ in range(DIRECT)]
@@ -747,7 +609,7 @@ async def world() -> AsyncIterator[World]:
     await asyncio.sleep(1)
     yield world
     await dissolve(others)
-    assert (world.waits._waiting, world.waits._watches) == (Counter(), {})
+    assert world.waits._pollers == {}
 
 
 async def test_a_list_that_lacks_a_machine_proves_nothing(world: World) -> None:
@@ -827,11 +689,11 @@ async def test_most_lists_are_summaries_and_every_fifth_shows_events(world: Worl
 
 async def test_a_list_shows_checks_while_anybody_waits_for_them(world: World) -> None:
     world.listed = [a_machine("starting")]
-    waiting = asyncio.create_task(world.waits.until_healthy("web", "m1", timeout=300, just_created=False))
+    waiting = asyncio.create_task(world.until(wanted="healthy"))
     await asyncio.sleep(10)
     assert world.asked["checks of web"] == pytest.approx(10, abs=1)
     world.listed = [a_machine("started")]
-    assert (await waiting).state == "started"
+    assert await waiting == "started"
     await asyncio.sleep(10)
     assert world.asked["checks of web"] == pytest.approx(10, abs=3)
 
@@ -878,7 +740,7 @@ async def test_a_client_with_few_places_for_polls_holds_fewer_waits_by_them() ->
 
 
 async def test_looks_leave_most_places_to_other_calls() -> None:
-    world = World(pollers=1, lookers=3)
+    world = World(pollers=1, readers=3)
     names = [f"m{number}" for number in range(20)]
     world.by_name = dict.fromkeys(names, a_machine("starting"))
     waits = [asyncio.create_task(world.until(name, app=name)) for name in names]
@@ -890,7 +752,7 @@ async def test_looks_leave_most_places_to_other_calls() -> None:
 
 @pytest.mark.parametrize(("places", "most"), [(64, 16), (8, 2), (1, 1)])
 def test_a_quarter_of_the_places_is_for_looks(places: int, most: int) -> None:
-    assert most_lookers(places) == most
+    assert most_readers(places) == most
 
 
 async def test_what_a_list_shows_hopeless_is_asked_after_even_where_a_poll_would_do_by_then() -> None:
@@ -935,7 +797,7 @@ async def test_who_finds_no_room_to_poll_does_so_later() -> None:
 async def test_a_survey_reads_as_much_as_is_needed(detail: Detail, line: str, keys: set[str]) -> None:
     shown = {**THERE, "events": [], "config": {"image": "nginx"}, "checks": [], "image_ref": {"tag": "1"}}
     async with asked([shown]) as (recorder, fly):
-        (machine,) = await fly.machines._survey("web", detail=detail)
+        (machine,) = await survey(fly.machines._caller, "web", detail=detail)
     assert recorder.heard[0].line == line
     assert {key for key in shown if getattr(machine, key) is not None} == keys | THERE.keys()
 
@@ -944,7 +806,7 @@ async def test_a_survey_reads_as_much_as_is_needed(detail: Detail, line: str, ke
 async def test_a_survey_that_is_no_list_of_machines_is_unreadable(answer: Any) -> None:
     async with asked(answer) as (_, fly):
         with pytest.raises(Unreadable):
-            await fly.machines._survey("web", detail="events")
+            await survey(fly.machines._caller, "web", detail="events")
 
 
 async def test_waits_that_become_few_go_on_by_polls(world: World) -> None:
