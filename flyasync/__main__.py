@@ -7,18 +7,21 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
-from typing import TextIO
 
 INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; without its packages, say in one line how to get them and exit with 2."""
+    """Run the command; without its packages, print in one line how to get them and exit with 2."""
     if any(find_spec(package) is None for package in ("click", "rich")):
-        sys.exit(_say_what_is_missing())
-    _open_what_is_closed()
+        sys.stderr.write("flyasync: the command line needs two more packages: pip install 'flyasync[cli]'\n")
+        sys.exit(2)
+    # Streams that the shell has closed, as `>&-` does, are replaced, so that no file or socket gets their numbers.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - pathlib loads slowly; open to the end
+    # The API's answers may contain letters that this terminal or file cannot show; no deploy may fail because of one.
     for stream in (sys.stdout, sys.stderr):
-        # What the API says may hold letters that this terminal or file cannot; a deploy must not stumble over them.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -35,15 +38,8 @@ def main() -> None:
         _settle()
 
 
-def _open_what_is_closed() -> None:
-    """Stand in for streams that the shell has closed, as `>&-` does, so that no file or socket gets their numbers."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - pathlib loads slowly; open to the end
-
-
 def _settle() -> None:
-    """Let nothing change the exit code while Python ends: no further signal, and no reader who is gone."""
+    """Let nothing change the exit code while Python ends: neither another signal, nor a reader that is gone."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -51,17 +47,9 @@ def _settle() -> None:
         try:
             stream.flush()
         except OSError:
-            _drop(stream)
-
-
-def _drop(stream: TextIO) -> None:
-    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - pathlib loads slowly
-        os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def _say_what_is_missing() -> int:
-    sys.stderr.write("flyasync: the command line needs two more packages: pip install 'flyasync[cli]'\n")
-    return 2
+            # What is left in the buffer goes nowhere, or Python's own flush at the end would fail again.
+            with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - as above
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 if __name__ == "__main__":

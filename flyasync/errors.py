@@ -1,8 +1,8 @@
-"""Everything that can go wrong, as one tree.
+"""Every exception of the package, as one tree.
 
 FlyError
 ├── InvalidInput            refused here, before any request (also a ValueError)
-│   └── MissingToken        no token in any of the places looked at
+│   └── MissingToken        no token in any of the places where flyctl looks
 ├── ClientClosed            the client was closed before or during the call
 ├── Abandoned               given up by its caller before it left, or before it left again
 ├── CallFailed              a call that reached the network: `operation`, `identifier`
@@ -10,31 +10,31 @@ FlyError
 │   │   ├── ConnectFailed   the connection was never made: nothing happened
 │   │   ├── ConnectionLost  it broke off on the way: the work may have been done
 │   │   └── NoReplyInTime   the reply did not come in time: the work may have been done
-│   ├── Refused             a reply that says no: `status`, `code`, `message`, `request_id`
+│   ├── Refused             a reply with an error status: `status`, `code`, `message`, `request_id`
 │   │   ├── BadRequest      400, 422: the request itself is wrong
 │   │   ├── Unauthorized    401: no token, or one the API does not know
 │   │   ├── Forbidden       403: a token without access to this
-│   │   ├── NotFound        404, 410: no such app, machine, volume…: `what`, where the API says it
+│   │   ├── NotFound        404, 410: no such app, machine, volume…: `what`, where the API names it
 │   │   ├── ImageNotFound   the registry does not have the image, or not yet
 │   │   ├── Conflict        409, 412: not as things stand
-│   │   │   ├── LeaseHeld       somebody else holds the machine's lease: `holder`, `expires_at`
+│   │   │   ├── LeaseHeld       another client holds the machine's lease: `holder`, `expires_at`
 │   │   │   ├── NameTaken       the name is in use: `existing_id` when the API names the holder
 │   │   │   ├── AlreadyStarting the machine is starting or started already
 │   │   │   ├── WrongState      the machine's state does not allow this action
 │   │   │   │   └── NotSettled      not now: the machine is on its way to another state
-│   │   │   ├── StaleVersion    somebody changed it since it was read
+│   │   │   ├── StaleVersion    another client changed it since it was read
 │   │   │   ├── VolumeInUse     another machine holds the volume: `machine_id`
 │   │   │   │   └── ClaimLingers    the machine that held the volume is gone, but not its claim
 │   │   │   └── SecretsNotReady the secrets version asked for has not arrived yet
 │   │   ├── RateLimited     429: `retry_after`
-│   │   ├── NoCapacity      no room, whatever the status: `scope` says where
+│   │   ├── NoCapacity      no room, whatever the status: `scope` is where
 │   │   ├── TimedOut        408, 504: the API gave up; the work may have been done
 │   │   └── ServerFault     other 5xx: the work may have been done
 │   ├── Unreadable          a reply that is not what the API documents
 │   └── GraphQLFailed       a GraphQL answer that holds errors: `errors`, `codes`, `data`
 ├── IncompleteList          a list that lacks regions the API could not read: `error_regions`
 ├── WaitFailed              a wait that cannot succeed any more, or ran out of time
-├── JobLost                 a deploy given to an executor that cannot tell how it ended: `app`, `launch`
+├── JobLost                 a deploy given to an executor that does not know how it ended: `app`, `launch`
 └── DeployFailed            a deploy that missed its requirement: `report`
 """
 
@@ -61,11 +61,11 @@ class FlyError(Exception):
         return super().__str__()
 
     def redact(self, redacted: Callable[[str], str]) -> Self:
-        """Redact secrets in every text that it holds, by a function that does so in one; return itself."""
+        """Redact secrets in every text that it holds, by a function that redacts one text; return itself."""
         self.args = tuple(each_text(redacted, self.args))
         for name, value in vars(self).items():
-            told = each_text(redacted, value)
-            vars(self)[name] = tuple(told) if isinstance(value, tuple) else told
+            shown = each_text(redacted, value)
+            vars(self)[name] = tuple(shown) if isinstance(value, tuple) else shown
         return self
 
     def doubted(self, *, may_have_happened: bool) -> Self:
@@ -107,7 +107,7 @@ class Abandoned(FlyError):
 
 
 class CallFailed(FlyError):
-    """A call that reached the network: `operation` and `identifier` say which one.
+    """A call that reached the network: `operation` and `identifier` name it.
 
     `message` is what went wrong, `advice` what may help. A page of HTML is one line in a message, anything else is cut
     at 64 kB.
@@ -115,9 +115,9 @@ class CallFailed(FlyError):
 
     advice = ""
     doubt: ClassVar[str] = "An earlier attempt may have happened: look before asking again"
-    """What its text says when it `may_have_happened`."""
+    """A sentence of its text when it `may_have_happened`."""
     relief: ClassVar[str] = ""
-    """What its text says when it has not."""
+    """A sentence of its text when it has not."""
 
     def __init__(self, operation: str, identifier: str, message: str, *, advice: str | None = None) -> None:
         message = brief(message)
@@ -129,14 +129,14 @@ class CallFailed(FlyError):
             self.advice = advice
 
     def explained(self, advice: str, *, message: str | None = None) -> Self:
-        """Return this error with advice, and a message if given, of a caller that knows more than the API says."""
+        """Set the advice, and the message if given, of a caller that knows more than the API; return itself."""
         self.advice = advice
         self.message = self.message if message is None else brief(message)
         return self
 
     def _text(self) -> str:
-        said = f"{self.operation} {self.identifier}: {self.message}{self._details()}"
-        return ". ".join(filter(None, [said, self.doubt if self.may_have_happened else self.relief, self.advice]))
+        problem = f"{self.operation} {self.identifier}: {self.message}{self._details()}"
+        return ". ".join(filter(None, [problem, self.doubt if self.may_have_happened else self.relief, self.advice]))
 
     def _details(self) -> str:
         return ""
@@ -174,13 +174,13 @@ class NoReplyInTime(Unanswered):
 
 
 class Refused(CallFailed):
-    """A reply that says no.
+    """A reply with an error status.
 
     `status` is the HTTP status; `code` is the API's own word for the reason, where it gives one; `message` is its
     prose; `request_id` is what Fly.io's support asks for.
 
-    `clears_within` is the number of seconds within which such a refusal clears by itself, if it ever does: for so long
-    the client has sent the request again before it raised the error. It is 0 for one that is permanent.
+    `clears_within` is the number of seconds within which such a refusal clears by itself, if it ever does: for that
+    time the client has sent the request again before it raised the error. It is 0 for one that is permanent.
     """
 
     clears_within = 0.0
@@ -202,7 +202,7 @@ class Refused(CallFailed):
         self.request_id = request_id
 
     def clearing(self, within: float) -> Self:
-        """Record that it clears by itself within so many seconds, 0 for never; return itself."""
+        """Record within how many seconds it clears by itself, 0 for never; return itself."""
         self.clears_within = within
         return self
 
@@ -234,10 +234,10 @@ class Forbidden(Refused):
 
 
 class NotFound(Refused):
-    """There is no such thing (404), or no longer (410).
+    """The thing does not exist (404), or no longer (410).
 
-    `what` is "app" or "machine" where the API names it. That a machine is not there, a second request has confirmed:
-    the API errs now and then.
+    `what` is "app" or "machine" where the API names it. That a machine does not exist was confirmed by a second
+    request, since the API sometimes errs.
     """
 
     advice = "Check the name; what was made or destroyed a moment ago may be told differently for some seconds"
@@ -259,13 +259,13 @@ class ImageNotFound(Refused):
 
 
 class Conflict(Refused):
-    """Not as things stand (409, 412); the subclasses say which thing stands in the way."""
+    """Not possible in the present state (409, 412); the subclasses name what is in the way."""
 
     advice = "Look at what is there now, then decide"
 
 
 class LeaseHeld(Conflict):
-    """Somebody else holds the machine's lease; the Fly Proxy takes short ones too."""
+    """Another client holds the machine's lease; the Fly Proxy takes short ones too."""
 
     advice = "Wait until it expires, or pass the nonce of the lease you hold"
 
@@ -276,7 +276,7 @@ class LeaseHeld(Conflict):
 
 
 class NameTaken(Conflict):
-    """The name is in use; `existing_id` is the machine that has it, where the API says so."""
+    """The name is in use; `existing_id` is the machine that has it, where the API names it."""
 
     advice = "Use the one that has it, or choose another name"
 
@@ -304,13 +304,13 @@ class NotSettled(WrongState):
 
 
 class StaleVersion(Conflict):
-    """Somebody changed it since it was read."""
+    """Another client changed it since it was read."""
 
     advice = "Read it again and repeat the change on what is there now"
 
 
 class VolumeInUse(Conflict):
-    """Another machine holds the volume; `machine_id` says which."""
+    """Another machine holds the volume: `machine_id`."""
 
     advice = "Destroy that machine first, or use another volume"
 
@@ -347,7 +347,7 @@ class RateLimited(Refused):
         self.retry_after = retry_after
 
     def pausing(self, seconds: float) -> Self:
-        """Record that a pause keeps the call for so many seconds yet; return itself."""
+        """Record for how many seconds a pause still keeps the call; return itself."""
         self.retry_after = seconds
         return self
 
@@ -357,7 +357,7 @@ class RateLimited(Refused):
 
 
 class Scope(StrEnum):
-    """Where there is no room; each calls for another move."""
+    """Where there is no room; each has another remedy."""
 
     REGION = "region"  # the whole region is full: go to another one
     HOST = "host"  # the machine's host is full: create it anew and it may land on another
@@ -366,7 +366,7 @@ class Scope(StrEnum):
 
 
 class NoCapacity(Refused):
-    """There is no room; `scope` says where, and so which move can help."""
+    """There is no room; `scope` is where, and so determines what can help."""
 
     def __init__(self, *args: Any, scope: Scope, **details: Any) -> None:
         super().__init__(*args, **details)
@@ -435,7 +435,7 @@ class GraphQLFailed(CallFailed):
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """What the errors say."""
+        """The messages of the errors."""
         return tuple(str(error.get("message") or error.get("detail") or "") for error in self.errors)
 
     @property
@@ -446,7 +446,7 @@ class GraphQLFailed(CallFailed):
 
     @property
     def paths(self) -> tuple[tuple[Any, ...], ...]:
-        """Where in the query the errors are, each as names and numbers; empty where an error does not say."""
+        """Where in the query the errors are, each as names and numbers; empty where an error does not name it."""
         return tuple(tuple(error.get("path") or ()) for error in self.errors)
 
 
@@ -469,7 +469,7 @@ class IncompleteList(FlyError):
 class WaitFailed(FlyError):
     """A wait that ran out of time, or for a state that the machine can no longer reach.
 
-    `state` is the state it was last seen in, `wanted` the one waited for; `hopeless` tells the two cases apart.
+    `state` is the state it was last seen in, `wanted` the one waited for; `hopeless` is True in the second case.
     """
 
     def __init__(self, app: str, machine_id: str, *, wanted: str, state: str, reason: str, hopeless: bool) -> None:
@@ -489,7 +489,7 @@ class WaitFailed(FlyError):
 
 
 class JobLost(FlyError):
-    """A deploy of many whose executor cannot tell how it ended; machines of its `launch` may have been made."""
+    """A deploy of many whose executor does not know how it ended; machines of its `launch` may have been made."""
 
     may_have_happened = True
 
@@ -507,7 +507,7 @@ class JobLost(FlyError):
 
 
 class DeployFailed(FlyError):
-    """A deploy that missed its requirement; `report` says what runs, what does not and why."""
+    """A deploy that missed its requirement; `report` lists what runs, what does not and why."""
 
     may_have_happened = True
 

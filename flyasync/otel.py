@@ -1,4 +1,4 @@
-"""What a client does, as spans and metrics of OpenTelemetry. Needs the extra `otel`, and an SDK of your choice.
+"""Spans and metrics of OpenTelemetry for what a client does. Needs the extra `otel`, and an SDK of your choice.
 
     from flyasync import DeployBuilder, FlyClient
     from flyasync.otel import Telemetry
@@ -19,57 +19,58 @@
 Spans:
 
     deploy                  one `execute` or `undo`, its rollback included; child of your own current span, if any
-      region iad            from the first step of the first machine wanted there to the last one of the last, in all
-                            stages; there is a second one for the way back, and so for its machines
+      region iad            from the first step of its first machine to the last step of its last one, in all stages;
+                            a rollback has a second one, and so for its machines
         machine             from its first step to its last
-          POST machines.create      one attempt at one request, from sending it to the verdict; a CLIENT span
-          queued machines.create    its time in line before: for the rate limit, for a connection; 1 ms or longer
+          POST machines.create      one attempt at one request, until its reply is read; a CLIENT span
+          queued machines.create    its time in the queue before: for the rate limit, for a connection; 1 ms or longer
 
-What is asked for the whole deploy hangs on it directly: looks, plans, the lease that keeps other deploys out. A list
-that tells many waits about their machines hangs on the machine whose wait asked for it. Requests outside of deploys
-hang on your current span. Spans of requests are made when these end, with the times at which they began and ended.
+Requests for the whole deploy are its direct children: lists, plans, the lease that keeps other deploys out. A list on
+behalf of many waits is a child of the machine whose wait asked for it. Requests outside of deploys are children of your
+current span. Spans of requests are made when these end, with the times at which they began and ended.
 
 Attributes of spans:
 
     fly.app                    all that concerns an app
-    fly.region                 regions, machines, and what is asked for them: the region that was wanted
-    fly.machine_name           machines, and what is asked for them
-    fly.machine_id             machines, as soon as it is known; requests about one machine, and their time in line
-    fly.volume_id              requests about one volume, and their time in line
+    fly.region                 regions, machines, and their requests: the desired region
+    fly.machine_name           machines, and their requests
+    fly.machine_id             machines, as soon as it is known; requests about one machine, and their time in the queue
+    fly.volume_id              requests about one volume, and their time in the queue
     fly.launch, fly.image      deploys
     fly.strategy               deploys that have one; `undo` for those that undo
     fly.ok                     deploys: whether enough regions run
-    fly.phase                  machines: the last phase they came to, such as `started` or `skipped`
+    fly.phase                  machines: the last phase they reached, such as `started` or `skipped`
     fly.moved_to               machines: the region they fell back to
-    fly.rollback               regions and machines, true on the way back
-    fly.operation              requests and their time in line: `machines.create`
-    fly.request_id             requests: what Fly.io's support asks for
+    fly.rollback               regions and machines, true in a rollback
+    fly.operation              requests and their time in the queue: `machines.create`
+    fly.request_id             requests: the id that Fly.io's support asks for
     fly.poll                   long polls: the seconds for which the API was asked to hold its reply
-    fly.granted                time in line: false when it ended without a turn, as when it was cancelled
+    fly.granted                time in the queue: false when it ended without a permit, as when cancelled
     http.request.method, http.response.status_code, server.address      requests
     http.request.resend_count  requests: 1 for the second attempt
-    error.type                 what went wrong: the name of an error's class
+    error.type                 the name of an error's class
 
-What ended with an error has the status ERROR and the name of its class, which is `CancelledError` for what was
+A span that ended with an error has the status ERROR and the name of the error's class: `CancelledError` when it was
 cancelled, `DeployFailed` for a deploy whose report is not ok. A region has the first error of its machines. A long poll
-that ended with "not yet" is no error. No message of any error is told, no body, no URL, and never a token or a secret.
+that ended with "not yet" is not an error. Nothing here contains the message of an error, a body, a URL, a token or a
+secret.
 
 Metrics; all but the last have the attribute `fly.operation`:
 
     fly.client.request.duration      histogram, s             attempts; with http.response.status_code and error.type
     fly.client.request.retries       counter, {retry}         attempts after the first
     fly.client.request.rate_limited  counter, {request}       attempts that were answered with 429
-    fly.client.queue.duration        histogram, s             time in line; with fly.granted
-    fly.client.queue.depth           up-down counter, {request}      attempts in line
+    fly.client.queue.duration        histogram, s             time in the queue; with fly.granted
+    fly.client.queue.depth           up-down counter, {request}      attempts in the queue
     fly.client.limits.lost           gauge, 1                 1 while the shared limits of fly.limits.backing are lost
 
-Beside an instrumentation of aiohttp each request has two spans; its durations have another name than these.
+With an instrumentation of aiohttp as well, each request has two spans; the names of its metrics differ from these.
 """
 
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 from opentelemetry import metrics, trace
@@ -94,7 +95,7 @@ from flyasync.transport.events import (
 Attributes = dict[str, str | bool | int | float]
 
 LEAST_WAIT: Final = 0.001
-"""Seconds in line from which on they are worth a span; the metrics have them all."""
+"""Seconds in the queue from which on they are worth a span; the metrics include shorter ones."""
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Bounds of the histograms in seconds: from a reply at once to the longest waits, which the usual bounds leave out."""
@@ -106,32 +107,32 @@ _OF_ORGS: Final = {"apps.create", "apps.list", "machines.list_org", "volumes.lis
 
 
 @frozen
-class _Around:
-    """What the spans of requests are made in: a context, and the attributes that they have from it."""
+class _Parent:
+    """What the spans of requests are made in: a context, and the attributes that they take over from it."""
 
     context: Context | None
-    about: Attributes
+    attributes: Attributes
 
 
 @frozen(eq=False)
-class _Open(_Around):
+class _OpenSpan(_Parent):
     """A span of a deploy, a region or a machine, since `start`."""
 
     span: trace.Span
     start: int
 
 
-_NOWHERE: Final = _Around(None, {})
+_NO_PARENT: Final = _Parent(None, {})
 
 
 class Telemetry:
-    """Tells OpenTelemetry of all that a client does, and then `also`.
+    """Records all that a client does with OpenTelemetry, and then passes the events on to `also`.
 
         async with FlyClient(on_event=Telemetry()) as fly: ...
 
-    `also` is another hook to tell: the log, as a client without telemetry does; None for none. Without providers the
-    global ones count, whether they are set now or later. `clock` gives the time of day in nanoseconds; how long
-    something took is by the event loop's clock. One may serve many clients. What fails in it is logged by the client.
+    `also` is another observer, by default the log, as for a client without telemetry; None for none. Without providers
+    the global ones count, whether they are set now or later. `clock` returns the time of day in nanoseconds; durations
+    are by the event loop's clock. One Telemetry may serve many clients. The client logs what fails in it.
     """
 
     def __init__(
@@ -146,77 +147,71 @@ class Telemetry:
         self._clock = clock
         self._tracer = trace.get_tracer("flyasync", version("flyasync"), tracer_provider)
         self._figures = _Figures(metrics.get_meter("flyasync", version("flyasync"), meter_provider))
-        self._open: dict[Span, _Open] = {}
-        self._hears: dict[type, Callable[[Any], None]] = {
-            Queued: self._figures.queued,
-            Dequeued: self._dequeued,
-            Attempt: self._attempt,
-            Began: self._began,
-            Ended: self._ended,
-            LimitsLost: self._figures.lost,
-            LimitsBack: self._figures.back,
-        }
+        self._open: dict[Span, _OpenSpan] = {}
 
     def __call__(self, event: ClientEvent) -> None:
-        """Tell of one event."""
+        """Record one event."""
         try:
-            if hears := self._hears.get(type(event)):
-                hears(event)
+            self._figures.record(event)
+            match event:
+                case Dequeued() if event.waited >= LEAST_WAIT:
+                    self._request_span(f"queued {event.operation}", event, event.waited, SpanKind.INTERNAL)
+                case Attempt():
+                    name = f"{event.method} {event.operation}" if event.method else event.operation
+                    self._request_span(name, event, event.seconds, SpanKind.CLIENT)
+                case Began():
+                    self._begin(event.span)
+                case Ended():
+                    if opened := self._open.pop(event.span, None):
+                        if opened.span.is_recording():
+                            opened.span.set_attributes(_facts(event.span))
+                            _fail(opened.span, event.span.error)
+                        opened.span.end(opened.start + _ns(event.seconds))
         finally:
             if self._also:
                 self._also(event)
 
-    def _around(self, span: Span | None) -> _Around:
-        """Give the span, or the nearest around it that is not over: connections and timers outlast what began them."""
+    def _parent(self, span: Span | None) -> _Parent:
+        """Return the nearest span around it that is still open: connections and timers outlive what began them."""
         while span:
             if opened := self._open.get(span):
                 return opened
             span = span.parent
-        return _NOWHERE
+        return _NO_PARENT
 
-    def _began(self, event: Began) -> None:
-        span, around, start = event.span, self._around(event.span.parent), self._clock()
-        about = {**around.about, _NAMES[span.kind]: span.name}
+    def _begin(self, span: Span) -> None:
+        parent, start = self._parent(span.parent), self._clock()
+        inherited = {**parent.attributes, _NAMES[span.kind]: span.name}
         name = f"region {span.name}" if span.kind == "region" else span.kind
-        attributes = {**about, **_facts(span)}
-        begun = self._tracer.start_span(name, around.context, attributes=attributes, start_time=start)
-        self._open[span] = _Open(trace.set_span_in_context(begun, around.context), about, begun, start)
+        attributes = {**inherited, **_facts(span)}
+        begun = self._tracer.start_span(name, parent.context, attributes=attributes, start_time=start)
+        self._open[span] = _OpenSpan(trace.set_span_in_context(begun, parent.context), inherited, begun, start)
 
-    def _ended(self, event: Ended) -> None:
-        if opened := self._open.pop(event.span, None):
-            if opened.span.is_recording():
-                opened.span.set_attributes(_facts(event.span))
-                _fail(opened.span, event.span.error)
-            opened.span.end(opened.start + _ns(event.seconds))
-
-    def _dequeued(self, event: Dequeued) -> None:
-        self._figures.dequeued(event)
-        if event.waited >= LEAST_WAIT:
-            end, around = self._clock(), self._around(event.span)
-            span = self._tracer.start_span(
-                f"queued {event.operation}", around.context, start_time=end - _ns(event.waited)
-            )
-            if span.is_recording():
-                span.set_attributes({**_about(event, around), "fly.granted": event.granted})
-            span.end(end)
-
-    def _attempt(self, event: Attempt) -> None:
-        self._figures.attempt(event)
-        end, around = self._clock(), self._around(event.span)
-        span = self._tracer.start_span(
-            f"{event.method} {event.operation}" if event.method else event.operation,
-            around.context,
-            SpanKind.CLIENT,
-            start_time=end - _ns(event.seconds),
-        )
+    def _request_span(self, name: str, event: Attempt | Dequeued, seconds: float, kind: SpanKind) -> None:
+        """Make the span of something that has just ended after `seconds`."""
+        end, parent = self._clock(), self._parent(event.span)
+        span = self._tracer.start_span(name, parent.context, kind, start_time=end - _ns(seconds))
         if span.is_recording():
-            span.set_attributes({**_about(event, around), **_exchange(event)})
-            _fail(span, None if event.went_well else event.error)
+            about = _subject(event.operation, event.identifier)
+            span.set_attributes({**parent.attributes, **about, "fly.operation": event.operation})
+            if isinstance(event, Dequeued):
+                span.set_attribute("fly.granted", event.granted)
+            else:
+                known = {
+                    "http.request.method": event.method,
+                    "http.request.resend_count": event.number - 1 or None,
+                    "http.response.status_code": event.status,
+                    "server.address": event.host,
+                    "fly.request_id": event.request_id,
+                    "fly.poll": event.poll,
+                }
+                span.set_attributes({key: value for key, value in known.items() if value is not None})
+                _fail(span, None if event.went_well else event.error)
         span.end(end)
 
 
 class _Figures:
-    """The metrics."""
+    """The metrics; their names and descriptions are what dashboards refer to."""
 
     def __init__(self, meter: Meter) -> None:
         self._duration = meter.create_histogram(
@@ -244,54 +239,35 @@ class _Figures:
             "fly.client.limits.lost", unit="1", description="1 while the shared limits cannot be asked."
         )
 
-    def queued(self, event: Queued) -> None:
-        self._depth.add(1, {"fly.operation": event.operation})
-
-    def dequeued(self, event: Dequeued) -> None:
-        self._depth.add(-1, {"fly.operation": event.operation})
-        self._waits.record(event.waited, {"fly.operation": event.operation, "fly.granted": event.granted})
-
-    def attempt(self, event: Attempt) -> None:
-        operation = {"fly.operation": event.operation}
-        if event.number > 1:
-            self._retries.add(1, operation)
-        if event.status == 429:  # noqa: PLR2004 - its name is no clearer
-            self._limited.add(1, operation)
-        status = {} if event.status is None else {"http.response.status_code": event.status}
-        error = {} if event.went_well or event.error is None else {"error.type": event.error}
-        self._duration.record(event.seconds, {**operation, **status, **error})
-
-    def lost(self, event: LimitsLost) -> None:
-        self._lost.set(1, {"fly.limits.backing": event.backing})
-
-    def back(self, event: LimitsBack) -> None:
-        self._lost.set(0, {"fly.limits.backing": event.backing})
+    def record(self, event: ClientEvent) -> None:
+        match event:
+            case Queued():
+                self._depth.add(1, {"fly.operation": event.operation})
+            case Dequeued():
+                self._depth.add(-1, {"fly.operation": event.operation})
+                self._waits.record(event.waited, {"fly.operation": event.operation, "fly.granted": event.granted})
+            case Attempt():
+                operation = {"fly.operation": event.operation}
+                if event.number > 1:
+                    self._retries.add(1, operation)
+                if event.status == 429:  # noqa: PLR2004 - its name is no clearer
+                    self._limited.add(1, operation)
+                status = {} if event.status is None else {"http.response.status_code": event.status}
+                error = {} if event.went_well or event.error is None else {"error.type": event.error}
+                self._duration.record(event.seconds, {**operation, **status, **error})
+            case LimitsLost():
+                self._lost.set(1, {"fly.limits.backing": event.backing})
+            case LimitsBack():
+                self._lost.set(0, {"fly.limits.backing": event.backing})
 
 
-def _about(event: Attempt | Dequeued, around: _Around) -> Attributes:
-    """Say what a request is about: what it names itself, and what it is asked for."""
-    return {**around.about, **_named(event.operation, event.identifier), "fly.operation": event.operation}
-
-
-def _named(operation: str, identifier: str) -> Attributes:
-    """Read what a rate limit counts by: an app and perhaps a part of it; an organization and the like say nothing."""
+def _subject(operation: str, identifier: str) -> Attributes:
+    """Return the app, and perhaps a part of it, that a request is about; nothing for an organization and the like."""
     resource = operation.partition(".")[0]
     if resource not in _OF_APPS or operation in _OF_ORGS:
         return {}
     app, _, part = identifier.partition("/")
     return {"fly.app": app, _PARTS[resource]: part} if part and resource in _PARTS else {"fly.app": app}
-
-
-def _exchange(event: Attempt) -> Attributes:
-    said = {
-        "http.request.method": event.method,
-        "http.request.resend_count": event.number - 1 or None,
-        "http.response.status_code": event.status,
-        "server.address": event.host,
-        "fly.request_id": event.request_id,
-        "fly.poll": event.poll,
-    }
-    return {key: value for key, value in said.items() if value is not None}
 
 
 def _facts(span: Span) -> Attributes:

@@ -1,4 +1,4 @@
-"""Text that may be shown: without what drives a terminal, in one line where it was a page, and without secrets."""
+"""Text that may be shown: without control characters, a page of HTML as one line, and without secrets."""
 
 import re
 from base64 import b64decode
@@ -13,22 +13,22 @@ T = TypeVar("T")
 REDACTED: Final = "[redacted]"
 
 SHORTEST_SECRET: Final = 8
-"""Secrets of so many characters or more are redacted; shorter ones occur in too many words by chance."""
+"""Secrets of this many characters or more are redacted; shorter ones occur in too many words by chance."""
 
 LONGEST_ERROR: Final = 64 * 1024
 """Characters of an error's text, and bytes that are read of an answer that is an error."""
 
 _TITLE: Final = 100  # characters of a page's title
 
-# Whole sequences go, not just the byte that begins them: what a coloured log says is its words.
+# Whole sequences are removed, not just the byte that begins them, so that only the words of a coloured log stay.
 _CONTROL: Final = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, screen
-    # OSC and its kin: title, clipboard. None holds another, or a row of them that never end would take minutes.
+    # OSC and the like: title, clipboard. None contains another, or many that never end would take minutes to match.
     "|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*(?:\x07|\x1b\\\\|\x9c)"
     "|\x1b[ -/]*[0-~]"
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-# A page may follow other words; that a sentence names a tag makes no page of it.
+# A page may follow other words; a sentence that mentions a tag is not a page.
 _PAGE: Final = re.compile(
     r"<!doctype\s+html\b|<html\b[^>]{0,200}>\s*<"
     r"|\A[\s\ufeff]*(?:<[?!][^>]{0,2000}>\s*)*<(?:html|head|body|center|div|h1|meta|p|style|title)\b",
@@ -101,7 +101,7 @@ class _HiddenBytes(bytes):
 
 
 def hidden(value: T) -> T:
-    """Return a value as good as this one in whose repr the texts are redacted, inside maps and lists too.
+    """Return an equal value in whose repr the texts are redacted, inside maps and lists too.
 
     A method that takes a secret rebinds its parameter to it first, so that no traceback with locals shows the secret.
     """
@@ -116,34 +116,24 @@ def _hidden(value: Any) -> Any:
 
 def redaction(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return a function that redacts these `secrets` in a text, however JSON or a URL spells them."""
-    # The longest come first, so that a secret which holds another one is redacted whole.
-    found = sorted({spelled for secret in secrets for spelled in _spellings(secret)}, key=len, reverse=True)
+    spelled: set[str] = set()
+    for secret in secrets:
+        # A secret may be echoed whole, decoded where it is base64 (as files and keys are sent), or as one of its lines.
+        try:
+            decoded = b64decode(secret, validate=True).decode()
+        except ValueError:
+            decoded = ""
+        parts = {part.strip() for whole in (secret, decoded) for part in (whole, *whole.splitlines())}
+        # Each of these as it is, in JSON (with and without escapes for what is not ASCII), or in a URL.
+        for part in parts:
+            quoted = quote(part.encode(errors="replace"), safe="")
+            spelled |= {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1], quoted}
+    # The longest come first, so that a secret which contains another one is redacted whole.
+    found = sorted((each for each in spelled if len(each) >= SHORTEST_SECRET), key=len, reverse=True)
     if not found:
         return str
     pattern = re.compile("|".join(map(re.escape, found)))
     return lambda text: pattern.sub(REDACTED, text)
-
-
-def _spellings(secret: str) -> set[str]:
-    """Return what a secret may be echoed as: whole, decoded, or one of its lines; as it is, in JSON, or in a URL."""
-    wholes = (secret, _decoded(secret))
-    parts = {part.strip() for whole in wholes for part in (whole, *whole.splitlines())}
-    spelled = {
-        way for part in parts for way in (part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1], _quoted(part))
-    }
-    return {each for each in spelled if len(each) >= SHORTEST_SECRET}
-
-
-def _decoded(text: str) -> str:
-    """Return what a text says that is base64, as files and keys are sent."""
-    try:
-        return b64decode(text, validate=True).decode()
-    except ValueError:
-        return ""
-
-
-def _quoted(text: str) -> str:
-    return quote(text.encode(errors="replace"), safe="")
 
 
 def each_text(change: Callable[[str], str], value: T) -> T:
@@ -152,7 +142,7 @@ def each_text(change: Callable[[str], str], value: T) -> T:
 
 
 def _copied(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    """Return a copy of nested maps and lists with `leaf` applied to all else, however deep, and even in circles."""
+    """Return a copy of nested maps and lists, however deep and even circular, with `leaf` applied to all else."""
     root = [value]
     left: list[tuple[Any, Any]] = [(root, 0)]
     copies: dict[int, Any] = {}

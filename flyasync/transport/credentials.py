@@ -167,7 +167,7 @@ def _socket_or_root(url: str, source: str) -> str:
 
 def _root(url: str, source: str) -> str:
     url = url.strip() if "://" in url else f"https://{url.strip()}"
-    # Before it is parsed: what a parser says about a broken URL may quote the password.
+    # Before it is parsed: the parser's error for a broken URL may quote the password.
     if "@" in url:
         raise InvalidInput(f"{source} carries a user or password; pass the token as token=… or in FLY_API_TOKEN")
     _demand_printable(url, source)  # urlsplit passes over line breaks in silence

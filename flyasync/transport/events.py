@@ -180,7 +180,7 @@ class Ended:
 class LimitsLost:
     """The shared limits cannot be asked: until they are back, this client keeps to its share of each rate.
 
-    `backing` names them without any password, `reason` says what was wrong. The share is one of `workers`: those seen
+    `backing` names them without any password, `reason` is what went wrong. The share is one of `workers`: those seen
     last, or those expected.
     """
 

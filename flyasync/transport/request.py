@@ -64,10 +64,10 @@ class Request:
 
     `operation` and `identifier` name it everywhere: together they choose its rate limit, and every error and event
     carries them. `subject` names in an error what exactly it was about, where that is more than the limit counts by.
-    `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` tells
-    the caller whether the request is out right now. `reads` is what its answer is: JSON, or plain text.
+    `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` is
+    how the caller sees whether the request is out right now. `reads` is what its answer is: JSON, or plain text.
     `clears_within` returns the seconds within which a refusal clears by itself, if the caller knows more than the
-    refusal says, else 0. `changes` is whether it may change anything. `content` is the `body` as it is sent.
+    refusal itself, else 0. `changes` is whether it may change anything. `content` is the `body` as it is sent.
 
     Raises InvalidInput for what no HTTP request or JSON can carry, before anything is sent: control characters in a
     name, a header or the query, lone surrogates anywhere, and a body that is nested too deeply.

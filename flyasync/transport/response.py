@@ -202,13 +202,13 @@ _CAPACITY_ADVICE = {
 
 def _classify(reply: Reply, code: str | None, text: str) -> tuple[Kind, dict[str, Any]]:
     """Return the kind of error that a reply means, and the details that this kind has beyond the others."""
-    # 1. The API's own code outranks everything else that a reply says.
+    # 1. The API's own code outranks all else in a reply.
     if code in _BY_CODE:
         return _BY_CODE[code]
     # 2. A 429 is a 429, whatever its text.
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited, {"retry_after": retry_after(reply)}
-    # 3. What the API tells in prose only.
+    # 3. Reasons that the API gives in prose only.
     for rule in _RULES:
         if reply.status not in rule.statuses or (rule.scope and code and not rule.despite_code):
             continue

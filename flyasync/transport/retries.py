@@ -1,4 +1,4 @@
-"""Which failures deserve another try, and after how long."""
+"""Which failures are retried, and after how long."""
 
 import random
 from collections.abc import Awaitable, Callable, Generator
@@ -13,7 +13,7 @@ from flyasync.transport.request import Repeat
 from flyasync.transport.validators import more_than, whole
 
 LONGEST_RETRY_PAUSE = 5.0
-"""Seconds between two attempts while a refusal clears by itself, before they are spread."""
+"""Seconds between two attempts while a refusal clears by itself, before the random part."""
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -24,15 +24,15 @@ class RetryPolicy:
     """How often and for how long a failed call is tried again.
 
     `attempts` counts all failures but 429s and refusals that clear by themselves. Before the n-th retry it waits a
-    random time up to `base * 2**(n-1)` seconds, at most `cap`; after a 429 its bucket is paused for the time that the
-    API asks for, and not a moment less, but for `total` at most.
-    `total` bounds the whole call in seconds from its first turn in the bucket: time in line before that is not
-    counted, since only the caller knows how many calls stand there. Pauses are counted there too, and by themselves:
-    `total` bounds how long they may keep a call from its first turn. A call that a pause would keep for longer than
-    it has left raises RateLimited at once, with the seconds that remain; so does one that is itself asked to wait for
-    `total` or more. A Retry-After that makes no sense (negative, in the past, of more than a day) is ignored.
+    random time up to `base * 2**(n-1)` seconds, at most `cap`. After a 429 the bucket is paused for at least the time
+    that the API asks for, but for `total` at most.
+    `total` bounds the whole call in seconds from its first permit on: time in the queue before that is not counted,
+    since only the caller knows how many calls are queued there. Pauses before the first permit are counted separately:
+    `total` bounds how long they may keep a call. A call that a pause would keep for longer than it has left raises
+    RateLimited at once, with the seconds that remain; so does one that is itself asked to wait for `total` or more. A
+    Retry-After that makes no sense (negative, in the past, of more than a day) is ignored.
 
-    Tried again are: calls turned away by a 429, calls whose connection was never made, calls refused for a reason that
+    Tried again are: calls refused by a 429, calls whose connection was never made, calls refused for a reason that
     clears by itself, and, for operations that may be repeated, calls without a reply and those answered 408, 500, 502,
     503 or 504. A refusal that clears by itself is outlasted for its own `clears_within` seconds, at pauses that grow
     from 1 s to 5 s, each up to half as long again.

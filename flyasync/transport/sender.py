@@ -84,7 +84,7 @@ class _Call:
             self.deadline = asyncio.get_running_loop().time() + self.bound
             if self.bound < longest:
                 self.start_clock()
-        # If the clock runs out during the exchange, no earlier failure says what happened.
+        # If the clock runs out during the exchange, no earlier failure is what ended the call.
         self.failure = None
 
     def start_clock(self) -> None:

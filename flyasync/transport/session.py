@@ -129,7 +129,7 @@ class Session:
                     URL(f"{self._root}{request.path}{query}", encoded=True),
                     data=request.content,
                     headers={**self._authorized, **typed, **request.headers},
-                    # Else aiohttp gives a POST without a body the type application/octet-stream.
+                    # aiohttp would send a POST without a body as application/octet-stream.
                     skip_auto_headers=None if typed or request.method == "GET" else ("Content-Type",),
                     timeout=self._timeout(request),
                     allow_redirects=False,
@@ -205,7 +205,7 @@ class Session:
         return self._client
 
     def _translated(self, request: Request, error: Exception) -> FlyError:
-        """Return the one of our errors that says what may have happened."""
+        """Return our own error for one of aiohttp's; its class and fields are what may have happened."""
         operation, subject = request.operation, request.subject
         # 1. The connection was not made, so nothing happened. Trying again helps unless this machine is in the way.
         if isinstance(error, aiohttp.ClientConnectorError):

@@ -214,7 +214,7 @@ class Bucket:
         None is for a 429 that names no time, and means one to two intervals.
         """
         intervals = 1.0 if seconds is not None else random.uniform(1, 2)  # noqa: S311 - spreads clients, guards nothing
-        # A pause of no length would let an API that says "Retry-After: 0" be asked again and again without a rest.
+        # A pause of no length would let an API that answers "Retry-After: 0" be asked again and again without a rest.
         length = max(seconds or 0.0, intervals / self._rate.per_second)
         self._limiter.pause(length)
         self._notify()

@@ -114,7 +114,7 @@ class RedisStore:
             self._namespace = query.pop("namespace", NAMESPACE)
             bare = urlunsplit(parts._replace(query=urlencode(query)))
             if parts.scheme != "unix":
-                int(parts.path.strip("/") or 0)  # redis-py would take what is no number for 0
+                int(parts.path.strip("/") or 0)  # redis-py would take anything that is not a number for 0
             pool = BlockingConnectionPool.from_url(
                 bare,
                 max_connections=AT_ONCE + 2,  # for the count of the workers, and for the check whether it is back
@@ -125,7 +125,7 @@ class RedisStore:
             )
             cast("Any", pool).make_connection()  # this opens no connection, but reads the options
         except (ValueError, TypeError):
-            # No parser says what is wrong without quoting a part of the URL, and that may be a part of the password.
+            # Every parser quotes a part of the URL in its error, and that may be a part of the password.
             raise InvalidInput(
                 f"{without_password(url)!r} names no Redis or Valkey server: write redis://USER:PASSWORD@HOST:PORT/DB, "
                 "options after a ? as redis-py knows them; a password has %2F for /, %3F for ?, %23 for #, %40 for @, "
