@@ -1,7 +1,7 @@
-"""Comparing configs as the API means them, not as they are spelled.
+"""Compare configs by what they mean to the API, not by how they are spelled.
 
-What is null, missing or empty is the same; so are the two spellings of autostop, and durations of equal length. Order
-counts, as in a port's handlers. What is said counts: a false or a 0 is not the same as silence.
+Null, missing and empty are the same; so are the two spellings of autostop, and durations of equal length. Order counts,
+as in a port's handlers. Explicit values count: false or 0 is not the same as unset.
 """
 
 import json
@@ -37,24 +37,32 @@ class Change:
         return self.line()
 
     def line(self, *, show_secrets: bool = False) -> str:
-        """Write it as one line that begins with `+`, `-` or `~`; a secret's value only if asked for."""
-        sign = "+" if self.old is None else "-" if self.new is None else "~"
+        """Return the change as one line that begins with `+`, `-` or `~`; a secret's value only if asked for."""
+        sign, happened = (
+            ("+", "added") if self.old is None else ("-", "removed") if self.new is None else ("~", "changed")
+        )
         if self.is_secret and not show_secrets:
-            return f"{sign} {self.path} {_HAPPENED[sign]}"
-        return f"{sign} {self.path}: {' → '.join(_shown(value) for value in (self.old, self.new) if value is not None)}"
-
-
-_HAPPENED: Final = {"+": "added", "-": "removed", "~": "changed"}
+            return f"{sign} {self.path} {happened}"
+        values = []
+        for value in (self.old, self.new):
+            if value is None:
+                continue
+            # A long value is cut, but never the digest of an image: it is what tells two builds of a tag apart.
+            digest = digest_of(value) if isinstance(value, str) else None
+            text = json.dumps(without_digest(value) if digest else value, ensure_ascii=False)
+            text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+            values.append(f'{text.removesuffix(chr(34))}@{digest}"' if digest else text)
+        return f"{sign} {self.path}: {' → '.join(values)}"
 
 
 def same(old: MachineConfig, new: MachineConfig) -> bool:
-    """Tell whether two configs mean the same to the API."""
+    """Whether two configs mean the same to the API."""
     return not differences(old, new)
 
 
 def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
-    """Give every place where two configs differ in what they mean, sorted by path; unknown keys count too."""
-    before, after = _leaves(old), _leaves(new)
+    """Return every place where two configs differ in what they mean, sorted by path; unknown keys count too."""
+    before, after = dict(_leaves((), _normal(old))), dict(_leaves((), _normal(new)))
     return tuple(
         Change(
             written(path),
@@ -62,70 +70,64 @@ def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
             _plain(after.get(path)),
             is_secret=is_secret(path, before.get(path)) or is_secret(path, after.get(path)),
         )
-        for path in sorted(before.keys() | after.keys(), key=_order)
+        # By number within a list: services[2] comes before services[10].
+        for path in sorted(
+            before.keys() | after.keys(), key=lambda path: [(isinstance(step, str), step) for step in path]
+        )
+        # Where one config has an empty object and the other a filled one, the leaves inside are the change.
         if not (_equal(before.get(path), after.get(path)) or _is_within(path, before) or _is_within(path, after))
     )
 
 
 def _is_within(path: Path, leaves: Mapping[Path, Any]) -> bool:
-    """Tell whether what stands at this path is told by the leaves inside it."""
+    """Whether there are leaves further inside this path."""
     return any(len(leaf) > len(path) and leaf[: len(path)] == path for leaf in leaves)
 
 
 def diff_text(changes: Iterable[Change], *, show_secrets: bool = False) -> str:
-    """Write changes one a line, for a person to read; secret values only if asked for."""
+    """Return changes one a line, for a person to read; secret values only if asked for."""
     return "\n".join(change.line(show_secrets=show_secrets) for change in changes)
 
 
 def written(path: Path) -> str:
-    """Write a path as `services[0].ports[1].port`, with a key that is no plain word in quotes."""
-    text = "".join(_step(step) for step in path)
+    """Return a path as `services[0].ports[1].port`, with a key that is not a plain word in quotes."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{step}" if step.replace("-", "_").isidentifier() else f"[{json.dumps(step)}]"
     return text.removeprefix(".")
 
 
-def _step(step: str | int) -> str:
-    if isinstance(step, int):
-        return f"[{step}]"
-    return f".{step}" if step.replace("-", "_").isidentifier() else f"[{json.dumps(step)}]"
-
-
-def _order(path: Path) -> tuple[tuple[int, int, str], ...]:
-    return tuple((0, step, "") if isinstance(step, int) else (1, 0, step) for step in path)
-
-
-def _leaves(config: MachineConfig) -> dict[Path, Any]:
-    return dict(_flat((), _normal(config)))
-
-
-def _flat(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    # A list of plain values is one leaf: its items have no identity, and a command reads best as a whole.
     if isinstance(value, dict) and (value or not path):
         for key, item in value.items():
-            yield from _flat((*path, key), item)
+            yield from _leaves((*path, key), item)
     elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         for number, item in enumerate(value):
-            yield from _flat((*path, number), item)
+            yield from _leaves((*path, number), item)
     else:
         yield path, value
 
 
 def _normal(value: Any) -> Any:
-    """Reduce a value to what counts in it: dicts, lists and leaves, without what is empty."""
+    """Reduce a value to what counts in it: dicts, lists and leaves, without empty ones."""
     if isinstance(value, Model):
-        return _normal_record(value)
+        known = {one.name: _normal(getattr(value, one.name)) for one in fields(type(value)) if one.name != "extra"}
+        # An empty text is unset in a field, as in Go; in a map such as `env` it is a value.
+        known = {name: item for name, item in known.items() if item != ""}
+        # A known field that came in another case is not unknown as well, and a null that was set since is not null.
+        spelled = value.extra.spelled.values() if isinstance(value.extra, Kept) else ()
+        unknown = {key: item for key, item in value.extra.items() if key not in known and key not in spelled}
+        return _filled(known | _normal(unknown))
     if isinstance(value, Mapping):
         return _filled({key: _normal(item) for key, item in value.items()})
+    # Empty items stay in a list, whose order counts.
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]
     return value
-
-
-def _normal_record(record: Model) -> dict[str, Any]:
-    known = {one.name: _normal(getattr(record, one.name)) for one in fields(type(record)) if one.name != "extra"}
-    # An empty text stands for nothing in a field; as a value of `env`, say, it is a value.
-    known = {name: value for name, value in known.items() if value != ""}
-    spelled = record.extra.spelled.values() if isinstance(record.extra, Kept) else ()
-    unknown = {key: value for key, value in record.extra.items() if key not in known and key not in spelled}
-    return _filled(known | _normal(unknown))
 
 
 def _filled(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,19 @@
-"""What every model is: a frozen value that keeps what it does not know and shows what is set."""
+"""The base class of every model: a frozen value that keeps unknown keys and shows the fields that are set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, final, get_args, get_origin
 
 from attrs import Attribute, field, fields, frozen
+from attrs.converters import optional
 
 from flyasync.errors import InvalidInput
 
 
 class Kept(dict[str, Any]):
-    """Keys of an answer that its model has no field for, and the explicit nulls.
+    """Keys of a response that its model has no field for, and the explicit nulls.
 
-    `spelled` maps a field to the key it came under, where that differs in case. `was_null` marks an object that
-    was itself a null: one in a list of objects, which Go reads as an empty object.
+    `spelled` maps a field to the key it came under, where that differs in case. `was_null` marks an object that was
+    itself null: one in a list of objects, which Go reads as an empty object.
     """
 
     __slots__ = ("spelled", "was_null")
@@ -27,7 +28,7 @@ class Kept(dict[str, Any]):
 
 @final
 class _Nothing(dict[str, Any]):
-    """An empty dict that stays so: all models without unknown keys share the one there is."""
+    """An empty dict that cannot be changed, so that all models without unknown keys can share one."""
 
     __slots__ = ()
 
@@ -38,7 +39,7 @@ class _Nothing(dict[str, Any]):
     clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> str:
-        return "NOTHING_KEPT"
+        return "NOTHING_KEPT"  # a copy or a pickle refers to the one instance
 
 
 NOTHING_KEPT: Final = _Nothing()
@@ -56,19 +57,17 @@ class Model:
     extra: Mapping[str, Any] = field(default=NOTHING_KEPT, eq=False, repr=False)
 
     def __repr__(self) -> str:
-        shown = (_shown(one, getattr(self, one.name)) for one in fields(type(self)))
-        return f"{type(self).__name__}({', '.join(part for part in shown if part)})"
-
-
-def _shown(attribute: "Attribute[Any]", value: Any) -> str:
-    how = attribute.repr
-    if how is False or value is None:
-        return ""
-    return f"{attribute.name}={how(value) if callable(how) else repr(value)}"
+        shown = []
+        for one in fields(type(self)):
+            value, how = getattr(self, one.name), one.repr
+            # Unset fields are left out: most models have twenty, of which three are set.
+            if how is not False and value is not None:
+                shown.append(f"{one.name}={how(value) if callable(how) else repr(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def unknown_in(value: Any) -> Iterator[str]:
-    """Yield the places inside a value, such as `.guest.novel`, of keys that no model knows; nulls say nothing."""
+    """Yield the paths inside a value, such as `.guest.novel`, of keys that no model knows; nulls do not count."""
     if isinstance(value, Model):
         yield from (f".{key}" for key, inside in value.extra.items() if inside is not None)
         for one in fields(type(value)):
@@ -78,12 +77,13 @@ def unknown_in(value: Any) -> Iterator[str]:
         for number, item in enumerate(value):
             yield from (f"[{number}]{inside}" for inside in unknown_in(item))
     elif isinstance(value, dict):
+        # In a map such as `metadata` every key is the user's own; only models inside have unknown ones.
         for name, item in value.items():
             yield from (f".{name}{inside}" for inside in unknown_in(item) if isinstance(item, Model))
 
 
 def names_only(values: Mapping[str, Any] | None) -> str:
-    """Show the names of a map whose values may be secret."""
+    """Return the names of a map whose values may be secret, for a repr."""
     return f"<{', '.join(values or ())}>"
 
 
@@ -92,30 +92,28 @@ def settled(_: type, attributes: "list[Attribute[Any]]") -> "list[Attribute[Any]
 
     For `field_transformer`: the fields stay annotated as Sequence and Mapping, so type checkers let users write lists.
     """
-    return [_settle(one) for one in attributes]
-
-
-def _settle(attribute: "Attribute[Any]") -> "Attribute[Any]":
-    origins = {get_origin(kind) for kind in (attribute.type, *get_args(attribute.type))}
-    if attribute.converter is not None or attribute.name == "extra":
-        return attribute
-    if Sequence in origins:
-        return attribute.evolve(converter=_tuple_for(attribute.name))
-    if Mapping in origins:
-        return attribute.evolve(converter=_copy)
-    return attribute
+    made = []
+    for attribute in attributes:
+        origins = {get_origin(kind) for kind in (attribute.type, *get_args(attribute.type))}
+        # `extra` stays as it is: a copy for each model would undo the sharing of NOTHING_KEPT.
+        if attribute.converter is not None or attribute.name == "extra":
+            made.append(attribute)
+        elif Sequence in origins:
+            made.append(attribute.evolve(converter=_tuple_for(attribute.name)))
+        elif Mapping in origins:
+            made.append(attribute.evolve(converter=optional(dict)))
+        else:
+            made.append(attribute)
+    return made
 
 
 def _tuple_for(name: str) -> Callable[[Iterable[Any] | None], tuple[Any, ...] | None]:
     def converter(values: Iterable[Any] | None) -> tuple[Any, ...] | None:
         if values is None or type(values) is tuple:
             return values
+        # A str is a Sequence of str to type checkers, too: they do not find this mistake.
         if isinstance(values, str):
             raise InvalidInput(f"{name} is a list, not a text: write it as a list of one")
         return tuple(values)
 
     return converter
-
-
-def _copy(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if values is None else dict(values)

@@ -1,4 +1,4 @@
-"""Which values may be secret: by where they stand, by what they are called, and by what they say."""
+"""Which values may be secret: by their place in a document, by their name, and by their content."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _NAMES: Final = re.compile(
     r"|api_?key|private_?key|access_?key|key|credentials?)|password|passwd|passphrase)($|[_-])",
     re.IGNORECASE,
 )
-# A public key is made to be shown, others only sort or find, and what names, counts or finds a secret is none.
+# A public key is made to be shown, other keys only sort or look up, and the name, size or place of a secret is not one.
 _HARMLESS: Final = re.compile(
     r"(^|[_-])public([_-]|(?=key))"
     r"|(^|[_-])(sort|partition|primary|foreign|hash|range|cache|group|routing|publishable)[_-]?key$"
@@ -28,21 +28,23 @@ _HARMLESS: Final = re.compile(
 )
 # A password may hold an @ that is not escaped: what comes before the last one counts.
 _PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s\"'<>]+@")
-# The @ of `name:tag@sha256:…` is another one.
+# As `user:password@registry/image`; the @ before a digest, as in `name:tag@sha256:…`, is another one.
 _PASSWORD_IN_IMAGE: Final = re.compile(r"(?<!\S)[^/\s:@]+:[^/\s]+@(?!\w+:[0-9a-f]{32,})")
-_SAID: Final = re.compile(r"(?<![\w-])([\w-]++)[\"']?[=:\s]++(?=\S)")  # --token=x, TOKEN=x, --token x, Authorization: x
+# A name before a value: --token=x, TOKEN=x, --token x, Authorization: x. The possessive quantifiers keep the search
+# linear in texts of any length.
+_NAMED_VALUE: Final = re.compile(r"(?<![\w-])([\w-]++)[\"']?[=:\s]++(?=\S)")
 _SECRET_MEMBERS: Final = frozenset({"value", "values", "header", "plaintext", "ciphertext", "associated_data", "stdin"})
 _NAMES_A_THING: Final = re.compile(r"(name|id|slug|region|hostname|type|cursor|after|before)$", re.IGNORECASE)
 _OPTION: Final = re.compile(r"--?[\w-]+")
 
 
 def names_a_secret(name: str) -> bool:
-    """Tell whether a variable of this name holds a secret, as far as a name can tell."""
+    """Whether a variable of this name holds a secret, as far as a name can tell."""
     return bool(_NAMES.search(name)) and not _HARMLESS.search(name)
 
 
 def holds_a_password(value: str) -> bool:
-    """Tell whether there is a URL with a password in a text."""
+    """Whether there is a URL with a password in a text."""
     return bool(_PASSWORD_IN_URL.search(value))
 
 
@@ -57,29 +59,45 @@ def all_without_passwords(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
-    """Tell whether the value at this place of a machine's config must not be shown unasked.
+    """Whether the value at this path of a machine's config must not be shown unless asked for.
 
-    A text where no model knows the key may be anything, and so it counts as a secret.
+    A text under a key that no model knows may be anything, so it counts as a secret.
     """
-    return (
-        _stands_among_secrets(path)
-        or tells_a_secret(value)
-        or _is_image_with_password(path, value)
-        or (_has_text(value) and not _is_known(path))
-    )
+    last = str(path[-1]) if path else ""
+    # 1. Its place: anything in an environment, the content of a file, a name such as `api_key`.
+    if "env" in path[:-1] or last == "raw_value" or names_a_secret(last):
+        return True
+    # 2. The value of a header; only the name of one is harmless, as in `headers[0].name`.
+    if "headers" in path:
+        inside = path[path.index("headers") + 1 :]
+        if not (len(inside) > 1 and isinstance(inside[0], int) and inside[1] == "name"):
+            return True
+    # 3. Its content, wherever it is. Only an image may be `user:password@registry/…`: in other texts that is an
+    # ordinary `a:b@c`.
+    if tells_a_secret(value) or (last == "image" and isinstance(value, str) and _PASSWORD_IN_IMAGE.search(value)):
+        return True
+    # 4. A text that no model knows.
+    return _has_text(value) and not _is_known(path)
 
 
 def tells_a_secret(value: Any) -> bool:
-    """Tell whether a value says a secret aloud, wherever it stands: in a URL, or as a command's option."""
+    """Whether a value contains a secret in plain sight, wherever it is: in a URL, or as a command's option."""
     if isinstance(value, Mapping):
         return any(names_a_secret(str(name)) or tells_a_secret(item) for name, item in value.items())
     if isinstance(value, list | tuple):
-        return any(map(tells_a_secret, value)) or any(map(_announces, pairwise(value)))
-    return isinstance(value, str) and (holds_a_password(value) or _gives_a_secret(value))
+        # Two words of a command, the first an option for a secret: `--token`, then anything.
+        for option, _ in pairwise(value):
+            if isinstance(option, str) and _OPTION.fullmatch(option) and names_a_secret(option):
+                return True
+        return any(map(tells_a_secret, value))
+    if not isinstance(value, str):
+        return False
+    return holds_a_password(value) or any(names_a_secret(match.group(1)) for match in _NAMED_VALUE.finditer(value))
 
 
 def secret_texts(body: Any) -> Iterator[str]:
     """Yield the texts in a request's body that may be secret: values of an environment, of secrets, of variables."""
+    # A stack, not recursion: the body may be nested as deep as a user likes.
     left: list[tuple[tuple[str | int, ...], Any]] = [((), body)]
     while left:
         path, value = left.pop()
@@ -95,42 +113,15 @@ def _is_sent_in_secret(path: tuple[str | int, ...], value: str) -> bool:
     first, *inside = path or ("",)
     if first == "config":
         return is_secret(inside, value)
-    if first == "variables":  # of GraphQL; what names a thing is left readable
-        return not _NAMES_A_THING.search(str(inside[-1]))
+    # The variables of GraphQL have no model; those that name a thing stay readable.
+    if first == "variables":
+        return not _NAMES_A_THING.search(str(path[-1]))
     return first in _SECRET_MEMBERS or names_a_secret(str(first)) or tells_a_secret(value)
 
 
 def shown(value: Any) -> str:
-    """Write a value as `repr` does, but not if it tells a secret."""
+    """Return the `repr` of a value, or a fixed text if it contains a secret."""
     return HIDDEN if tells_a_secret(value) else repr(value)
-
-
-def _announces(pair: tuple[Any, Any]) -> bool:
-    """Tell whether the first of two words of a command is an option for a secret, such as `--token`."""
-    option, _ = pair
-    return isinstance(option, str) and bool(_OPTION.fullmatch(option)) and names_a_secret(option)
-
-
-def _gives_a_secret(text: str) -> bool:
-    return any(names_a_secret(match.group(1)) for match in _SAID.finditer(text))
-
-
-def _stands_among_secrets(path: Sequence[str | int]) -> bool:
-    last = str(path[-1]) if path else ""
-    return "env" in path[:-1] or _is_of_headers(path) or last == "raw_value" or names_a_secret(last)
-
-
-def _is_image_with_password(path: Sequence[str | int], value: Any) -> bool:
-    is_image = bool(path) and path[-1] == "image" and isinstance(value, str)
-    return is_image and bool(_PASSWORD_IN_IMAGE.search(value))
-
-
-def _is_of_headers(path: Sequence[str | int]) -> bool:
-    if "headers" not in path:
-        return False
-    inside = path[path.index("headers") + 1 :]
-    is_name = len(inside) > 1 and isinstance(inside[0], int) and inside[1] == "name"
-    return not is_name
 
 
 def _has_text(value: Any) -> bool:
@@ -141,29 +132,23 @@ def _has_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-# Whether a model knows a place
-
-
 def _is_known(path: Sequence[str | int]) -> bool:
+    """Whether the models know a path of a machine's config: each step is a field, an item of a list or of a map."""
     kind: Any = MachineConfig
     for step in path:
-        kind = next(_kinds_inside(kind, step), None)
-        if kind is None:
+        inside = None
+        for option in get_args(kind) if NoneType in get_args(kind) else (kind,):
+            origin = get_origin(option)
+            if origin is Mapping and isinstance(step, str):
+                inside = get_args(option)[1]
+            elif origin is Sequence and isinstance(step, int):
+                inside = get_args(option)[0]
+            elif isinstance(option, type) and issubclass(option, Model) and step != "extra":
+                one = fields_dict(option).get(str(step))
+                inside = one and one.type
+            if inside is not None:
+                break
+        if inside is None:
             return False
+        kind = inside
     return True
-
-
-def _kinds_inside(kind: Any, step: str | int) -> Iterator[Any]:
-    """Give the type that stands at a step inside another, if there is one."""
-    for option in get_args(kind) if NoneType in get_args(kind) else (kind,):
-        origin = get_origin(option)
-        if origin is Mapping and isinstance(step, str):
-            yield get_args(option)[1]
-        elif origin is Sequence and isinstance(step, int):
-            yield get_args(option)[0]
-        elif isinstance(option, type) and issubclass(option, Model) and step in _fields(option):
-            yield _fields(option)[str(step)].type
-
-
-def _fields(kind: type[Model]) -> dict[str, Any]:
-    return {name: one for name, one in fields_dict(kind).items() if name != "extra"}

@@ -1,4 +1,4 @@
-"""Values with more than one spelling on the wire, which remember how they were spelled.
+"""Values with more than one spelling in JSON, which remember how they were spelled.
 
 An untouched value is sent back exactly as it came, so that reading and writing a config changes nothing.
 """
@@ -7,7 +7,7 @@ import math
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, Self, SupportsIndex, final
 
 from flyasync.errors import InvalidInput
@@ -32,8 +32,10 @@ _LONGEST: Final = 2**63  # nanoseconds; Go counts them in an int64
 class Duration(float):
     """A length of time in seconds, written to the API as a Go duration such as `1m30s`.
 
-    A plain number means seconds. Only on the wire does a number mean nanoseconds; `from_wire` reads those.
+    A plain number means seconds. Only in the API's JSON does a number mean nanoseconds; `from_wire` reads those.
     """
+
+    # A float, so that durations compare, sort and pass to asyncio as plain seconds.
 
     __slots__ = ("_wire",)
     _wire: str | float | None
@@ -42,7 +44,12 @@ class Duration(float):
         """Take seconds or a Go duration; raises InvalidInput for anything else, and for more than 292 years."""
         if isinstance(seconds, str):
             return cls.parse(seconds)
-        self = super().__new__(cls, _countable(seconds))
+        # A bool is an int to Python, and the mistake of a caller here.
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise InvalidInput(f'{seconds!r} is no duration: give seconds as a number, or text such as "1m30s"')
+        if not math.isfinite(seconds) or abs(seconds) * 1e9 >= _LONGEST:
+            raise InvalidInput(f"{seconds!r} seconds is no duration: the API counts up to 292 years")
+        self = super().__new__(cls, seconds)
         self._wire = wire
         return self
 
@@ -58,7 +65,7 @@ class Duration(float):
 
     @property
     def wire(self) -> str | float:
-        """What is sent: the spelling it was read from, otherwise a Go duration."""
+        """The value to send: the spelling it was read from, otherwise a Go duration."""
         return go_duration(self) if self._wire is None else self._wire
 
     def __str__(self) -> str:
@@ -68,56 +75,38 @@ class Duration(float):
         return f"Duration({go_duration(self)!r})"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
-        return _revive_duration, (float(self), self._wire)
+        return partial(Duration, wire=self._wire), (float(self),)
 
 
-def _revive_duration(seconds: float, wire: str | float | None) -> Duration:
-    return Duration(seconds, wire=wire)
-
-
-def _countable(seconds: float) -> float:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidInput(f'{seconds!r} is no duration: give seconds as a number, or text such as "1m30s"')
-    if not math.isfinite(seconds) or abs(seconds) * 1e9 >= _LONGEST:
-        raise InvalidInput(f"{seconds!r} seconds is no duration: the API counts up to 292 years")
-    return seconds
-
-
+# The same few durations come with every machine of a fleet; parsing one takes longer than reading the rest of a check.
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Duration:
-    return Duration(_nanoseconds(text) / 1e9, wire=text)
-
-
-def _nanoseconds(text: str) -> int:
     match = _WHOLE.fullmatch(text)
     if match is None:
         raise InvalidInput(f'{text!r} is no duration: write it as Go does, such as "30s", "1m30s" or "250ms"')
     sign, terms = match.groups()
+    # Each term is cut to whole nanoseconds by itself, as Go's time.ParseDuration does it; Decimal adds no rounding.
     total = sum(int(Decimal(number) * _NANOSECONDS[unit]) for number, unit in _PARTS.findall(terms))
-    return -total if sign == "-" else total
+    return Duration((-total if sign == "-" else total) / 1e9, wire=text)
 
 
 def go_duration(seconds: float) -> str:
-    """Write seconds as Go prints a duration: `1m30s`, `1.5s`, `300ms`, `0s`."""
+    """Return seconds as Go prints a duration: `1m30s`, `1.5s`, `300ms`, `0s`."""
     nanoseconds = round(seconds * 1e9)
-    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
-    return sign + (_below_a_second(rest) if rest < _NANOSECONDS["s"] else _clock(rest))
-
-
-def _below_a_second(nanoseconds: int) -> str:
     if nanoseconds == 0:
         return "0s"
-    unit = next(unit for unit in ("ms", "µs", "ns") if nanoseconds >= _NANOSECONDS[unit])
-    return _decimal(nanoseconds, _NANOSECONDS[unit]) + unit
-
-
-def _clock(nanoseconds: int) -> str:
-    minutes, rest = divmod(nanoseconds, _NANOSECONDS["m"])
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    # Below a second, Go takes the largest unit that leaves a whole part.
+    if rest < _NANOSECONDS["s"]:
+        unit = next(unit for unit in ("ms", "µs", "ns") if rest >= _NANOSECONDS[unit])
+        return f"{sign}{_decimal(rest, _NANOSECONDS[unit])}{unit}"
+    # From a second on, it leaves out leading zeros only: an hour is 1h0m0s.
+    minutes, rest = divmod(rest, _NANOSECONDS["m"])
     hours, minutes = divmod(minutes, 60)
-    seconds = _decimal(rest, _NANOSECONDS["s"]) + "s"
+    seconds_part = _decimal(rest, _NANOSECONDS["s"]) + "s"
     if hours:
-        return f"{hours}h{minutes}m{seconds}"
-    return f"{minutes}m{seconds}" if minutes else seconds
+        return f"{sign}{hours}h{minutes}m{seconds_part}"
+    return f"{sign}{minutes}m{seconds_part}" if minutes else sign + seconds_part
 
 
 def _decimal(count: int, unit: int) -> str:
@@ -126,9 +115,9 @@ def _decimal(count: int, unit: int) -> str:
 
 
 class Autostop(str):
-    """What the Fly Proxy does with a machine it has no use for: `off`, `stop`, `suspend`, or a word to come.
+    """What the Fly Proxy does with an idle machine: `off`, `stop`, `suspend`, or a word that is not known here.
 
-    The API answers `off` and `stop` as the booleans false and true; both spellings are equal here.
+    The API returns `off` and `stop` as the booleans false and true; both spellings are equal here.
     """
 
     __slots__ = ("_wire",)
@@ -146,7 +135,7 @@ class Autostop(str):
 
     @property
     def wire(self) -> str | bool:
-        """What is sent: the boolean it was read from, otherwise the word."""
+        """The value to send: the boolean it was read from, otherwise the word."""
         return str(self) if self._wire is None else self._wire
 
     def __repr__(self) -> str:
@@ -157,13 +146,15 @@ class Autostop(str):
 
 
 class Timestamp(str):
-    """A moment as the API wrote it (RFC 3339), with `datetime` to reckon by."""
+    """A moment as the API wrote it (RFC 3339); `datetime` is for arithmetic."""
+
+    # A text, because the API writes up to nine decimals of a second and a datetime holds six.
 
     __slots__ = ()
 
     @property
     def datetime(self) -> datetime | None:
-        """The moment in a time zone (UTC where none is named), cut to microseconds; None if no moment is written."""
+        """The moment in a time zone (UTC where none is named), cut to microseconds; None if the text is not one."""
         try:
             moment = datetime.fromisoformat(self)
         except ValueError:

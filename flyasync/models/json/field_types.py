@@ -8,40 +8,40 @@ _LEAVES: Final = frozenset({str, int, float, bool, types.NoneType})
 
 
 def options(kind: Any) -> tuple[Any, ...]:
-    """Give the members of a union; any other type is its own only one."""
+    """Return the members of a union; any other type is its own only member."""
     return get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
 
 
 def is_leaf(kind: Any) -> bool:
-    """Whether it is a text, a number, a boolean or null, or one of several of these."""
+    """Whether a type is a text, a number, a boolean or null, or a union of these."""
     return _LEAVES.issuperset(options(kind)) if kind is not Any else False
 
 
 def types_of(kind: Any) -> frozenset[type]:
-    """Give the types that stand for a leaf: a whole number is a float as well."""
+    """Return the Python types that JSON has for a leaf: a whole number is a float as well."""
     return frozenset(options(kind)) | ({int} if float in options(kind) else frozenset())
 
 
 def is_optional(kind: Any) -> bool:
-    """Whether it is one type or null."""
+    """Whether a type is one type or null."""
     return types.NoneType in options(kind) and len(options(kind)) == len({"kind", "None"})
 
 
 def unless_null(kind: Any) -> Any:
-    """Give what an optional type is when it is not null."""
+    """Return what an optional type is when it is not null."""
     return next(option for option in options(kind) if option is not types.NoneType)
 
 
 def is_list(kind: Any) -> bool:
-    """Whether it is a list of something."""
+    """Whether a type is a list, under any of its names."""
     return get_origin(kind) in {Sequence, list, tuple}
 
 
 def is_map(kind: Any) -> bool:
-    """Whether it is an object with keys of the user's own."""
+    """Whether a type is an object with keys of the user's own, under any of its names."""
     return get_origin(kind) in {Mapping, dict}
 
 
 def named(kind: Any) -> str:
-    """Name a type as a user would write it."""
+    """Return the name of a type as a user would write it."""
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

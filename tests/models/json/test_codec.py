@@ -3,8 +3,10 @@
 import gc
 import json
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any, Union, get_args, get_origin
 
 import attrs
@@ -30,7 +32,7 @@ from flyasync.models.machine_results import (
     StartResult,
     WaitResult,
 )
-from flyasync.models.model import Model
+from flyasync.models.model import Model, settled
 from flyasync.models.postgres import (
     PostgresAttachment,
     PostgresBackup,
@@ -283,14 +285,61 @@ def test_unknown_words_are_fine() -> None:
     assert structure(data, Machine).state == "dreaming"
 
 
-@pytest.mark.parametrize("data", [{"cpus": 1}, {"cpus": "1"}])
-@pytest.mark.parametrize("is_on", [True, False])
-def test_reading_leaves_the_collection_of_garbage_as_it_was(data: dict[str, Any], *, is_on: bool) -> None:
-    was_on = gc.isenabled()
-    (gc.enable if is_on else gc.disable)()
-    try:
-        with suppress(Mismatch):
-            structure(data, Guest)
-        assert gc.isenabled() is is_on
-    finally:
-        (gc.enable if was_on else gc.disable)()
+class Collecting(StrEnum):
+    """A word that notes, when it is read, whether garbage is collected then."""
+
+    ON = "on"
+    OFF = "off"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Collecting":
+        return cls.ON if gc.isenabled() else cls.OFF
+
+
+@attrs.frozen(kw_only=True, repr=False, field_transformer=settled)
+class Page(Model):
+    words: Sequence[Collecting] | None = None
+
+
+@pytest.fixture(params=[True, False], ids=["on", "off"])
+def was_on(request: pytest.FixtureRequest) -> Iterator[bool]:
+    before = gc.isenabled()
+    (gc.enable if request.param else gc.disable)()
+    yield request.param
+    (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.parametrize(
+    ("count", "is_paused"), [(0, False), (1, False), (10, False), (99, False), (100, True), (1000, True)]
+)
+def test_only_a_long_list_is_read_without_the_collection_of_garbage(
+    count: int, *, is_paused: bool, was_on: bool
+) -> None:
+    expected = Collecting.ON if was_on and not is_paused else Collecting.OFF
+    words = ["?"] * count
+    assert structure(words, list[Collecting]) == [expected] * count
+    assert structure({"words": words}, Page).words == (expected,) * count
+    assert gc.isenabled() is was_on
+
+
+def test_a_long_list_inside_another_does_not_end_the_pause_of_the_outer_one() -> None:
+    pages = structure([{"words": ["?"] * 100}] * 100, list[Page])
+    assert {word for page in pages for word in page.words or ()} == {Collecting.OFF}
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    "data", [{"cpus": 1}, {"cpus": "1"}, [{"cpus": 1}] * 200, [{"cpus": 1}] * 200 + [{"cpus": "1"}]]
+)
+def test_reading_leaves_the_collection_of_garbage_as_it_was(data: Any, *, was_on: bool) -> None:
+    with suppress(Mismatch):
+        structure(data, list[Guest] if isinstance(data, list) else Guest)
+    assert gc.isenabled() is was_on
+
+
+def test_threads_that_read_long_lists_at_the_same_time_leave_the_collection_of_garbage_on() -> None:
+    data = [{"cpus": 1, "memory_mb": 256}] * 2000
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda _: structure(data, list[Guest]), range(20)))
+    assert {len(guests) for guests in read} == {2000}
+    assert gc.isenabled()

@@ -1,4 +1,4 @@
-"""The quick reader gives what the careful one gives, and leaves to it whatever is not plainly right."""
+"""A fast reader returns what the careful one returns, and leaves to it whatever is not plainly right."""
 
 import copy
 import json
@@ -18,7 +18,8 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest
 from flyasync.models.json import codec as convert
 from flyasync.models.json.codec import Mismatch, structure, unstructure
-from flyasync.models.json.fast_reader import Unfit, quick_reader
+from flyasync.models.json.fast_reader import Unfit, fast_reader
+from flyasync.models.json.field_types import unless_null
 from flyasync.models.machine import Machine
 from flyasync.models.model import NOTHING_KEPT, Kept, Model, settled
 from flyasync.models.region import Regions
@@ -31,7 +32,7 @@ JUNK: list[Any] = [
 
 
 def kinds() -> Iterator[type[Model]]:
-    """Every kind of record that there is."""
+    """Every model that there is."""
     for module in pkgutil.iter_modules(models.__path__):
         for each in vars(import_module(f"flyasync.models.{module.name}")).values():
             if isinstance(each, type) and issubclass(each, Model):
@@ -39,9 +40,9 @@ def kinds() -> Iterator[type[Model]]:
 
 
 def careful() -> Any:
-    """A converter that knows no quick readers."""
-    converter = convert._make()
-    converter.register_structure_hook_factory(convert._is_record, convert._read_carefully)
+    """A converter without fast readers."""
+    converter = convert._converter.copy()
+    converter.register_structure_hook_factory(convert._is_model, convert._careful_reader)
     return converter
 
 
@@ -93,7 +94,7 @@ def outcome(converter: Any, data: Any, kind: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_quick_and_careful_readers_agree_on_right_and_on_wrong_documents(kind: type[Model]) -> None:
+def test_fast_and_careful_readers_agree_on_right_and_on_wrong_documents(kind: type[Model]) -> None:
     slow, listed = careful(), types.GenericAlias(list, kind)
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -123,7 +124,17 @@ def test_what_is_read_is_what_the_constructor_makes(kind: type[Model]) -> None:
     check()
 
 
-def test_records_ask_for_no_more_than_the_types_of_their_fields() -> None:
+def test_the_converter_to_compare_with_has_no_fast_readers() -> None:
+    filename = "<fast reader of Guest>"
+    reader = convert._converter.get_structure_hook(Guest)
+    slow = careful().get_structure_hook(Guest)
+    assert reader.__code__.co_filename == filename
+    assert slow.__code__.co_filename == convert.__file__
+    (guest,) = (one.type for one in attrs.fields(MachineConfig) if one.name == "guest")
+    assert careful().get_structure_hook(unless_null(guest)).__code__.co_filename == convert.__file__
+
+
+def test_models_ask_for_no_more_than_the_types_of_their_fields() -> None:
     assert {*MODELS} <= {*kinds()}
     for kind in kinds():
         assert not hasattr(kind, "__attrs_pre_init__")
@@ -150,7 +161,7 @@ def test_a_field_that_is_needed_or_is_not_unset_as_none_is_left_to_the_careful_r
     assert outcome(convert._converter, data, Odd) == outcome(careful(), data, Odd)
 
 
-def test_a_value_that_was_read_quickly_is_frozen() -> None:
+def test_a_value_that_was_read_fast_is_frozen() -> None:
     guest = structure({"cpus": 1}, Guest)
     assert type(guest) is Guest
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -161,7 +172,7 @@ def test_a_value_that_was_read_quickly_is_frozen() -> None:
 
 def test_what_is_right_asks_no_careful_reader() -> None:
     asked: list[Any] = []
-    read = quick_reader(Guest, convert._converter.get_structure_hook, lambda data, _: asked.append(data))
+    read = fast_reader(Guest, convert._converter.get_structure_hook, lambda data, _: asked.append(data))
     for right in ({}, {"cpus": 1}, {"cpus": None}, {"cpus": 1, "warp": {"level": 9}}):
         assert unstructure(read(right, Guest)) == right
     assert asked == []
