@@ -29,7 +29,8 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import HOME, DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan as decided
-from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.timings import Timings
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world import apps as emulated

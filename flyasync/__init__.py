@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Planned as Planned,
         Progress as Progress,
     )
+    from flyasync.deploy.reporting.phase import Moment as Moment, Phase as Phase
     from flyasync.deploy.reporting.report import (
         Cause as Cause,
         DeployReport as DeployReport,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         Status as Status,
     )
     from flyasync.deploy.reporting.result import Failure as Failure, Result as Result
-    from flyasync.deploy.reporting.run_state import Moment as Moment, Phase as Phase
     from flyasync.emulator.core.faults import Fault as Fault
     from flyasync.emulator.core.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
@@ -254,7 +254,7 @@ _NAMES = {
         "Job",
     ),
     "flyasync.deploy.many.many": ("deploy_many",),
-    "flyasync.deploy.reporting.run_state": ("Moment", "Phase"),
+    "flyasync.deploy.reporting.phase": ("Moment", "Phase"),
     "flyasync.deploy.plan.placement": ("Refusal",),
     "flyasync.deploy.plan.plan": ("Plan",),
     "flyasync.deploy.reporting.report": (

@@ -27,7 +27,8 @@ from flyasync.deploy.plan.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.timings import Fit, Normal, TimingKind, Timings, reach
 from flyasync.models.machine import Machine
 

@@ -9,7 +9,8 @@ from statistics import fmean, variance
 from attrs import field, frozen
 
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.models.machine import Machine, MachineEvent
 
 ENOUGH = 2

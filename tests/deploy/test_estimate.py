@@ -31,7 +31,8 @@ from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategies.stages import plan as plan_for
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
-from flyasync.deploy.reporting.run_state import MachineRun, Moment, Phase
+from flyasync.deploy.reporting.phase import Moment, Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.observers import Onlookers
 from flyasync.deploy.timings import TimingKind, Timings, reach
 from tests.deploy.conftest import world

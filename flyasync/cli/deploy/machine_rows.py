@@ -11,7 +11,7 @@ from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan, Track, Watch
 from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
-from flyasync.deploy.reporting.run_state import Phase
+from flyasync.deploy.reporting.phase import Phase
 
 LOST = frozenset({Phase.SKIPPED, Phase.FAILED, Phase.DESTROYED})
 

@@ -26,7 +26,7 @@ from flyasync.deploy.plan.plan import (
     Watch,
 )
 from flyasync.deploy.reporting.events import Progress
-from flyasync.deploy.reporting.run_state import Phase
+from flyasync.deploy.reporting.phase import Phase
 
 _PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
     Create: (Phase.CREATING, Phase.MOVING, Phase.CREATED),

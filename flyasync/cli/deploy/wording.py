@@ -9,9 +9,9 @@ from flyasync.cli.deploy.stage_progress import Stages
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.reporting.events import Progress
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.result import Result
-from flyasync.deploy.reporting.run_state import Phase
 
 LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
 

@@ -7,8 +7,8 @@ from attrs.converters import optional
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
-from flyasync.deploy.reporting.run_state import Phase
 from flyasync.models.redaction import without_passwords
 
 

@@ -1,32 +1,22 @@
 """A DeployReport as one HTML page, to be looked at more than read; it loads nothing and runs no script."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.result import Result
-from flyasync.deploy.reporting.run_state import Moment
+from flyasync.deploy.reporting.styles import Look
 
-LOOKS = {
-    "making": ("creating", "created", "moving", "hedging", "adopted"),
-    "changing": ("updating", "updated", "replacing", "cordoned", "stopping", "running", "releasing"),
-    "starting": ("starting",),
-    "checking": ("checking", "watching"),
-    "good": ("started", "healthy", "kept", "settled", "uncordoned", "ended"),
-    "bad": ("failed", "rolled back"),
-    "gone": ("skipped", "stopped", "destroyed", "retired"),
-    "other": (),
-}
-"""What is drawn alike, in the order of the legend; a phase that is not here is `other`."""
+if TYPE_CHECKING:  # only for annotations: a report makes its page, so it imports this file
+    from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 
-PHASES = {phase: look for look, phases in LOOKS.items() for phase in phases}
-SIGNS = {"good": "✓", "bad": "✕", "gone": "⊘", "other": "?"}
-RESULTS = {**PHASES, "running": "good", "resting": "good", "not begun": "gone"}
-VERDICTS = {"ok": "good", "not verified": "other", "failed": "bad", "cancelled": "gone"}
+_PHASES: Mapping[str, Phase] = {str(phase): phase for phase in Phase}
+
 MOST_TICKS = 8
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 """The distances the ticks of the time axis may have, in seconds."""
@@ -42,51 +32,49 @@ class Html(str):
 
 
 @frozen(kw_only=True)
-class Segment:
+class TimelineSegment:
     """A stretch of a machine's time in one phase, in seconds; a mere mark if `is_mark`, where the phase is an end."""
 
     begin: float
     end: float
     phase: str
     region: str
+    look: Look
     detail: str | None = None
     is_mark: bool = False
-
-    @property
-    def look(self) -> str:
-        """How it is drawn."""
-        return PHASES.get(self.phase, "other")
 
     def __str__(self) -> str:
         time = f"at {self.begin:.1f} s" if self.is_mark else f"{self.begin:.1f} to {self.end:.1f} s"
         return f"{self.phase} in {self.region}, {time}" + (f": {self.detail}" if self.detail else "")
 
 
-def page(report: DeployReport) -> str:
-    """Draw a report as one page of HTML that needs nothing beside itself."""
-    verdict = _verdict(report)
-    title = _tag("title", f"{SIGNS[VERDICTS[verdict]]} {report.app}: {verdict}, launch {report.launch}")
+def page(report: "DeployReport") -> str:
+    """Return a report as one page of HTML that needs nothing beside itself."""
+    title = _tag("title", f"{report.status.look.sign} {report.app}: {report.status}, launch {report.launch}")
     text = _more("the whole report as text", _tag("pre", str(report)))
     return f"{_HEAD}{title}{_STYLE}</head>\n<body>\n{_tag('main', _report(report, 0), text)}\n</body></html>\n"
 
 
-def segments(moments: Sequence[Moment], until: float) -> tuple[Segment, ...]:
+def segments(moments: Sequence[Moment], until: float) -> tuple[TimelineSegment, ...]:
     """Cut a machine's time into phases that follow each other without a gap; the last one lasts `until`.
 
-    A phase that goes on is named by a word in -ing. Any other is a state that was reached: where it is the last, the
-    machine came to its end with it, and there is only a mark.
+    Where the last phase has no duration the machine came to its end with it, and there is only a mark.
     """
-    drawn = [_segment(begun, next_.at) for begun, next_ in pairwise(moments)]
-    last = [_segment(moment, until) for moment in moments[-1:]]
-    return (*drawn, *(segment if _lasts(segment.phase) else evolve(segment, is_mark=True) for segment in last))
-
-
-def _segment(moment: Moment, end: float) -> Segment:
-    return Segment(begin=moment.at, end=end, phase=str(moment.phase), region=moment.region, detail=moment.detail)
-
-
-def _lasts(phase: str) -> bool:
-    return phase.endswith("ing")
+    ends = [*(following.at for _, following in pairwise(moments)), until]
+    cut: list[TimelineSegment] = []
+    for number, (moment, end) in enumerate(zip(moments, ends, strict=False), start=1):
+        phase = _PHASES.get(moment.phase)  # a report that another version wrote may have others
+        segment = TimelineSegment(
+            begin=moment.at,
+            end=end,
+            phase=str(moment.phase),
+            region=moment.region,
+            look=phase.look if phase else Look.OTHER,
+            detail=moment.detail,
+            is_mark=number == len(moments) and not (phase and phase.lasts),
+        )
+        cut.append(segment)
+    return tuple(cut)
 
 
 # --- elements -------------------------------------------------------------------------------------------------------
@@ -98,12 +86,12 @@ _UNPRINTABLE = re.compile(
 
 
 def _escaped(text: str) -> str:
-    """Make any text harmless: markup, colours of a terminal, control signs, and what turns the reading around."""
+    """Return any text made harmless: markup, colours of a terminal, control characters, and turns of direction."""
     return escape(_UNPRINTABLE.sub("\ufffd", _NOISE.sub("", text)))
 
 
 def _tag(name: str, *inside: str, **attributes: str) -> Html:
-    """Make an element; an attribute that Python has a word for is written with an underscore behind it."""
+    """Return an element; an attribute that is a keyword of Python is written with an underscore behind it."""
     opening = "".join(f' {key.rstrip("_")}="{_escaped(value)}"' for key, value in attributes.items() if value)
     return Html(f"<{name}{opening}>{_join(inside)}</{name}>")
 
@@ -116,53 +104,51 @@ def _more(summary: str, *inside: str) -> Html:
     return _tag("details", _tag("summary", summary), *inside)
 
 
-def _chip(look: str, text: str) -> Html:
-    return _tag("span", _tag("b", SIGNS.get(look, "•"), class_=look), f" {text}", class_="chip")
+def _chip(look: Look, text: str) -> Html:
+    return _tag("span", _tag("b", look.sign or "•", class_=look), f" {text}", class_="chip")
 
 
 # --- the report -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(report: DeployReport) -> str:
-    return str(report.status)
+def _report(report: "DeployReport", depth: int) -> Html:
+    """Return a report as an article: what it came to, an overview of its regions, the timeline, and its rollback."""
+    look = report.status.look
+    badge = _tag("span", f"{look.sign} {report.status}", class_=f"badge {look}")
+    facts = {
+        "machines": f"{len(report.running)} of {len(report.machines)} run",
+        "regions": f"{report.running_regions} of {sum(region.asked > 0 for region in report.regions)} complete",
+        "required": report.require,
+        "took": f"{report.seconds:.1f} s",
+        "launch": report.launch,
+        "image": report.image,
+        **({"strategy": report.strategy} if report.strategy else {}),
+    }
+    terms = [_tag("div", _tag("dt", name), _tag("dd", value)) for name, value in facts.items()]
+    header = _tag("header", _tag("h1" if depth == 0 else "h2", badge, f" {report.app}"), _tag("dl", *terms))
+
+    notes = [_tag("li", note) for note in _notes(report)]
+    # Each region is a link to its rows, with a square for each machine.
+    tiles = [
+        _tag("a", _count(region), _tag("span", *squares, class_="squares"), href=f"#region-{depth}-{number}")
+        for number, region in enumerate(report.regions)
+        for squares in [[_tag("i", class_=each.result.look) for each in (*region.machines, *region.retired)]]
+    ]
+    parts = [
+        header,
+        _tag("ul", *notes, class_="notes") if notes else Html(),
+        _tag("nav", *tiles) if len(tiles) != 1 else Html(),
+        _legend(report),
+        _timeline(report, depth),
+    ]
+    if report.rollback:
+        how = "rolled back, and all is as it was:" if report.rollback.ok else "rolled back, but not all of it:"
+        parts.append(_tag("section", _tag("p", how), _report(report.rollback, depth + 1)))
+    return _tag("article", *parts)
 
 
-def _report(report: DeployReport, depth: int) -> Html:
-    parts = [_header(report, depth), _notes(report), _overview(report, depth), _legend(report), _table(report, depth)]
-    rollback = [_rollback(report.rollback, depth + 1)] if report.rollback else []
-    return _tag("article", *parts, *rollback)
-
-
-def _rollback(report: DeployReport, depth: int) -> Html:
-    how = "rolled back, and all is as it was:" if report.ok else "rolled back, but not all of it:"
-    return _tag("section", _tag("p", how), _report(report, depth))
-
-
-def _header(report: DeployReport, depth: int) -> Html:
-    verdict = _verdict(report)
-    look = VERDICTS[verdict]
-    badge = _tag("span", f"{SIGNS[look]} {verdict}", class_=f"badge {look}")
-    facts = [_tag("div", _tag("dt", name), _tag("dd", value)) for name, value in _facts(report)]
-    return _tag("header", _tag("h1" if depth == 0 else "h2", badge, f" {report.app}"), _tag("dl", *facts))
-
-
-def _facts(report: DeployReport) -> Iterator[tuple[str, str]]:
-    yield "machines", f"{len(report.running)} of {len(report.machines)} run"
-    yield "regions", f"{report.running_regions} of {sum(region.asked > 0 for region in report.regions)} complete"
-    yield "required", report.require
-    yield "took", f"{report.seconds:.1f} s"
-    yield "launch", report.launch
-    yield "image", report.image
-    if report.strategy:
-        yield "strategy", report.strategy
-
-
-def _notes(report: DeployReport) -> Html:
-    notes = [_tag("li", note) for note in _remarks(report)]
-    return _tag("ul", *notes, class_="notes") if notes else Html()
-
-
-def _remarks(report: DeployReport) -> Iterator[str]:
+def _notes(report: "DeployReport") -> Iterator[str]:
+    """Yield what to know besides the machines."""
     if report.unseen:
         yield f"Not everything could be seen at the end: {report.unseen}"
     if report.surplus:
@@ -177,44 +163,25 @@ def _remarks(report: DeployReport) -> Iterator[str]:
         yield f"Made and held by no machine, to use or to delete: volumes {', '.join(report.loose_volumes)}"
 
 
-def _overview(report: DeployReport, depth: int) -> Html:
-    """Show every region as a link to its rows, with a square for each machine."""
-    if len(report.regions) == 1:
-        return Html()
-    return _tag("nav", *(_tile(region, _anchor(depth, n)) for n, region in enumerate(report.regions)))
-
-
-def _tile(region: RegionReport, anchor: str) -> Html:
-    squares = [_tag("i", class_=_look(machine)) for machine in (*region.machines, *region.retired)]
-    return _tag("a", _count(region), _tag("span", *squares, class_="squares"), href=f"#{anchor}")
-
-
-def _anchor(depth: int, number: int) -> str:
-    return f"region-{depth}-{number}"
-
-
-def _count(region: RegionReport) -> Html:
+def _count(region: "RegionReport") -> Html:
     gone = sum(machine.result is Result.RETIRED for machine in region.retired)
     retired = f", {gone}/{len(region.retired)} retired" if region.retired else ""
-    return _chip("good" if region.is_running else "bad", f"{region.region} {region.running}/{region.asked}{retired}")
+    look = Look.GOOD if region.is_running else Look.BAD
+    return _chip(look, f"{region.region} {region.running}/{region.asked}{retired}")
 
 
-def _look(machine: MachineReport) -> str:
-    return RESULTS.get(machine.result, "other")
-
-
-def _legend(report: DeployReport) -> Html:
-    phases = dict.fromkeys(str(moment.phase) for machine in _everyone(report) for moment in machine.moments)
-    words = {look: [phase for phase in phases if PHASES.get(phase, "other") == look] for look in LOOKS}
-    items = [_tag("li", _tag("i", class_=look), _signed(look, named)) for look, named in words.items() if named]
+def _legend(report: "DeployReport") -> Html:
+    """Return a legend of the looks, each with its phases that came about."""
+    came = dict.fromkeys(str(moment.phase) for machine in _all(report) for moment in machine.moments)
+    items = []
+    for look in Look:
+        phases = [word for word in came if (_PHASES[word].look if word in _PHASES else Look.OTHER) is look]
+        if phases:
+            items.append(_tag("li", _tag("i", class_=look), f"{look.sign} {', '.join(phases)}".strip()))
     return _tag("ul", *items, class_="legend") if items else Html()
 
 
-def _signed(look: str, phases: Iterable[str]) -> str:
-    return f"{SIGNS.get(look, '')} {', '.join(phases)}".strip()
-
-
-def _everyone(report: DeployReport) -> Iterator[MachineReport]:
+def _all(report: "DeployReport") -> Iterator["MachineReport"]:
     yield from [report.release] if report.release else []
     for region in report.regions:
         yield from (*region.machines, *region.retired)
@@ -223,104 +190,73 @@ def _everyone(report: DeployReport) -> Iterator[MachineReport]:
 # --- the timeline ---------------------------------------------------------------------------------------------------
 
 
-def _table(report: DeployReport, depth: int) -> Html:
-    span = _span(report)
-    release = [_group("release command", _rows(report.release, span))] if report.release else []
-    groups = [_region(region, span, _anchor(depth, number)) for number, region in enumerate(report.regions)]
-    step = f"--step:{_percent(_step(span) / span)}"
-    return _tag("table", _columns(span), *release, *groups, style=step)
+def _timeline(report: "DeployReport", depth: int) -> Html:
+    """Return a table with an axis of time, and a row for each machine below the name of its region."""
+    # The axis is as long as the deploy, and as much longer as a machine says it went on.
+    span = max(0.1, report.seconds, *(moment.at for machine in _all(report) for moment in machine.moments))
+    step = next((step for step in STEPS if span / step <= MOST_TICKS), span / MOST_TICKS)
+    ticks = [
+        _tag("span", f"{number * step:g} s", style=f"left:{_percent(number * step / span)}")
+        for number in range(int(0.96 * span / step) + 1)
+    ]
+    axis = _tag("th", _tag("div", *ticks), class_="axis")
+    names = [_tag("th", "machine", class_="name"), axis, _tag("th", "result", class_="result"), _tag("th", "id")]
 
-
-def _span(report: DeployReport) -> float:
-    """Say how long the time axis is: as long as the deploy, and as much longer as a machine says it went on."""
-    return max(0.1, report.seconds, *(moment.at for machine in _everyone(report) for moment in machine.moments))
-
-
-def _step(span: float) -> float:
-    return next((step for step in STEPS if span / step <= MOST_TICKS), span / MOST_TICKS)
+    groups = [_group("release command", [_rows(report.release, span)])] if report.release else []
+    for number, region in enumerate(report.regions):
+        rows = [_rows(machine, span) for machine in region.machines]
+        rows += [_rows(machine, span, kind="retired") for machine in region.retired]
+        groups.append(_group(_count(region), rows, anchor=f"region-{depth}-{number}"))
+    return _tag("table", _tag("thead", _tag("tr", *names)), *groups, style=f"--step:{_percent(step / span)}")
 
 
 def _percent(part: float) -> str:
     return f"{100 * part:.2f}%"
 
 
-def _columns(span: float) -> Html:
-    step = _step(span)
-    ticks = [_tick(number * step, span) for number in range(int(0.96 * span / step) + 1)]
-    axis = _tag("th", _tag("div", *ticks), class_="axis")
-    names = [_tag("th", "machine", class_="name"), axis, _tag("th", "result", class_="result"), _tag("th", "id")]
-    return _tag("thead", _tag("tr", *names))
-
-
-def _tick(at: float, span: float) -> Html:
-    return _tag("span", f"{at:g} s", style=f"left:{_percent(at / span)}")
-
-
-def _region(region: RegionReport, span: float, anchor: str) -> Html:
-    rows = [_rows(machine, span) for machine in region.machines]
-    retired = [_rows(machine, span, kind="retired") for machine in region.retired]
-    return _group(_count(region), *rows, *retired, anchor=anchor)
-
-
-def _group(name: str, *rows: Html, anchor: str = "") -> Html:
+def _group(name: str, rows: Iterable[Html], anchor: str = "") -> Html:
     return _tag("tbody", _tag("tr", _tag("th", name, colspan="4", scope="rowgroup")), *rows, id=anchor)
 
 
-def _rows(machine: MachineReport, span: float, kind: str = "") -> Html:
-    cells = [
-        _tag("th", machine.name, _tag("small", kind) if kind else "", scope="row", title=machine.name),
-        _tag("td", _bar(machine, span), class_="bar"),
-        _tag("td", _chip(_look(machine), _result(machine))),
-        _tag("td", _tag("code", machine.id or ""), title=machine.host or ""),
-    ]
-    return _join([Html("\n"), _tag("tr", *cells, class_=f"machine {kind}".strip()), _story(machine)])
-
-
-def _result(machine: MachineReport) -> str:
-    where = f" in {machine.region}" if machine.fell_back else ""
-    return f"{machine.result}{where}" + (f", {machine.ready_after:.1f} s" if machine.ready_after else "")
-
-
-def _bar(machine: MachineReport, span: float) -> Html:
+def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
+    """Return the row of a machine, and below it one that says what happened, if there is anything to say."""
     drawn = [
-        _mark(segment, span) if segment.is_mark else _stretch(segment, span)
+        _drawn(segment, span)
         for segment in segments(machine.moments, span)
         if segment.is_mark or segment.end > segment.begin
     ]
-    return _tag("div", *drawn)
+    where = f" in {machine.region}" if machine.fell_back else ""
+    result = f"{machine.result}{where}" + (f", {machine.ready_after:.1f} s" if machine.ready_after else "")
+    cells = [
+        _tag("th", machine.name, _tag("small", kind) if kind else "", scope="row", title=machine.name),
+        _tag("td", _tag("div", *drawn), class_="bar"),
+        _tag("td", _chip(machine.result.look, result)),
+        _tag("td", _tag("code", machine.id or ""), title=machine.host or ""),
+    ]
+    rows = [Html("\n"), _tag("tr", *cells, class_=f"machine {kind}".strip())]
+
+    # The most telling line is in sight, and the rest can be opened.
+    reasons = [str(machine.failure)] if machine.failure else []
+    reasons += [f"its process: {machine.exit}"] if machine.exit else []
+    first, *rest = [*reasons, *map(str, machine.refusals), ""]
+    more = [_tag("p", reason) for reason in rest if reason]
+    more += [_tag("pre", "\n".join(machine.logs))] if machine.logs else []
+    if first or more:
+        told = _more(first or "the last lines of its log", *more) if more else _tag("p", first)
+        rows.append(_tag("tr", _tag("td", told, colspan="4"), class_="story"))
+    return _join(rows)
 
 
-def _stretch(segment: Segment, span: float) -> Html:
+def _drawn(segment: TimelineSegment, span: float) -> Html:
+    """Return a stretch of a bar; or a sign where the machine came to its end, with a thin line if it stays up."""
+    left = f"left:{_percent(segment.begin / span)}"
+    if segment.is_mark:
+        stays = " stays" if segment.look is Look.GOOD and segment.phase != Phase.ENDED else ""
+        return _tag("b", segment.look.sign or "•", class_=segment.look + stays, style=left, title=str(segment))
     part = (segment.end - segment.begin) / span
-    place = f"left:{_percent(segment.begin / span)};width:{_percent(part)}"
-    return _tag("i", segment.phase if part >= LABELLED else "", class_=segment.look, style=place, title=str(segment))
-
-
-def _mark(segment: Segment, span: float) -> Html:
-    """Draw a sign where the machine came to its end, and a thin line for as long as it stays up."""
-    place = f"left:{_percent(segment.begin / span)}"
-    stays = " stays" if segment.look == "good" and segment.phase != "ended" else ""
-    return _tag("b", SIGNS.get(segment.look, "•"), class_=segment.look + stays, style=place, title=str(segment))
-
-
-# --- what there is to read ------------------------------------------------------------------------------------------
-
-
-def _story(machine: MachineReport) -> Html:
-    """Tell below its row what happened to a machine: the most telling line, and the rest to open."""
-    first, *rest = [*_reasons(machine), ""]
-    logs = _tag("pre", "\n".join(machine.logs)) if machine.logs else ""
-    more = [_tag("p", reason) for reason in rest if reason] + [logs]
-    told = _more(first or "the last lines of its log", *more) if any(more) else _tag("p", first)
-    return _tag("tr", _tag("td", told, colspan="4"), class_="story") if first or logs else Html()
-
-
-def _reasons(machine: MachineReport) -> Iterator[str]:
-    if machine.failure:
-        yield str(machine.failure)
-    if machine.exit:
-        yield f"its process: {machine.exit}"
-    yield from map(str, machine.refusals)
+    label = segment.phase if part >= LABELLED else ""
+    style = f"{left};width:{_percent(part)}"
+    return _tag("i", label, class_=segment.look, style=style, title=str(segment))
 
 
 # --- what never changes ---------------------------------------------------------------------------------------------

@@ -11,11 +11,14 @@ from flyasync.deploy.plan.fleet import serves
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.reporting.html import page
+from flyasync.deploy.reporting.phase import Moment
 from flyasync.deploy.reporting.result import Failure, Result, result_of
-from flyasync.deploy.reporting.run_state import MachineRun, Moment, Observation
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
+from flyasync.deploy.reporting.styles import Line, Look, Part, Tone, indented, joined, plain
 from flyasync.errors import DeployFailed
 from flyasync.models.json.codec import structure, unstructure
-from flyasync.models.machine import Machine, machine_host
+from flyasync.models.machine import machine_host
 from flyasync.models.redaction import all_without_passwords, without_passwords
 from flyasync.text import readable
 
@@ -24,13 +27,13 @@ from flyasync.text import readable
 class MachineReport:
     """What became of one machine that was asked for.
 
-    `asked` is the region it was wanted in, `region` the one it is in; `refusals` are the regions that had no room, in
+    `asked` is the region it was desired in, `region` the one it is in; `refusals` are the regions that had no room, in
     order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin. Of a
     machine that failed, `exit` says how its process ended and `logs` are its last lines, with the values of its env
-    masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: nobody pays for them
-    but you. `beside` are ids of machines that it had before, or that raced with it, and that are still there. A machine
+    masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: you pay for them.
+    `beside` are ids of machines that it had before, or that raced with it, and that are still there. A machine
     observed once keeps its `id` here, also when it is `gone`. `moments` are the phases it came to. `serves` tells
-    whether it takes traffic with its checks passing, whatever it runs; its `image` is told where a strategy is used.
+    whether it takes traffic with its checks passing, whatever it runs; its `image` is set where a strategy is used.
     """
 
     name: str
@@ -54,41 +57,81 @@ class MachineReport:
     created_after: float | None = None
     ready_after: float | None = None
 
+    @classmethod
+    def of(cls, spec: DeploySpec, observation: Observation, run: MachineRun) -> "MachineReport":
+        """Report on the machine of a run, by what was observed of it last."""
+        # One that could not be observed is reported as it was known before.
+        seen = observation.machine(run) or (run.machine if run.wanted.name in observation.unseen else None)
+        machine = seen or run.machine
+        result, failure = result_of(spec, observation, run)
+        loose = tuple(run.made_volumes)
+        if seen:
+            # Of a host that cannot be reached the API gives no config: the machine may hold any volume made for it.
+            held = {mount.volume for mount in seen.config.mounts or ()} if seen.config else set(loose)
+            loose = tuple(volume for volume in loose if volume not in held)
+        return cls(
+            name=run.wanted.name,
+            asked=run.wanted.region,
+            result=result,
+            region=machine.region if machine else None,
+            id=machine.id if machine else None,
+            state=seen.state if seen else None,
+            image=seen.image if seen and spec.strategy else None,
+            serves=seen is not None and serves(seen),
+            host=machine_host(spec.app, machine.id) if machine else None,
+            adopted=run.adopted,
+            refusals=tuple(run.refusals),
+            failure=failure,
+            # What a wait on the way has met says nothing about a machine that is as promised in the end.
+            exit=None if result.is_as_promised else run.exit,
+            logs=() if result.is_as_promised else run.logs,
+            volumes=loose,
+            beside=tuple(
+                each.id for each in observation.seen if each.id in run.beside and each.id not in observation.surplus
+            ),
+            gone=seen is None and machine is not None,
+            moments=tuple(run.moments),
+            created_after=run.created_after,
+            ready_after=run.ready_after,
+        )
+
     @property
     def is_running(self) -> bool:
         """Whether it was seen in the state promised."""
-        return self.result in {Result.RUNNING, Result.RESTING}
+        return self.result.is_as_promised
 
     @property
     def fell_back(self) -> bool:
         """Whether it is in another region than asked for."""
         return self.region is not None and self.region != self.asked
 
-    def __str__(self) -> str:
-        what = f"{self.name}  {self.result}"
+    def lines(self) -> Iterator[Line]:
+        """Yield the report by its lines: what became of the machine, then why."""
         where = f" in {self.region}" if self.region and self.id else ""
+        seconds = self.ready_after or self.created_after
+        # An image is worth its place only where the machine is there and may run another one than desired.
+        is_other = self.image is not None and not self.is_running and self.result is not Result.DESTROYED
         details = [
             self.id,
             self.host if self.is_running else None,
-            self._what_runs(),
-            _seconds(self.ready_after or self.created_after),
+            f"{self.state} with {self.image}{', and serves' if self.serves else ''}" if is_other else None,
+            None if seconds is None else f"{seconds:.1f} s",
         ]
-        line = "  ".join([what + where, *filter(None, details)])
+        rest = "".join(f"  {detail}" for detail in details if detail)
+        yield (
+            (readable(f"{self.name}  "), Tone.PLAIN),
+            (str(self.result), self.result.tone),
+            (readable(where + rest), Tone.PLAIN),
+        )
         reasons = [*map(str, self.refusals), *([str(self.failure)] if self.failure else [])]
         reasons += [f"its process: {self.exit}"] if self.exit else []
         reasons += [f"also there: {machine_id}" for machine_id in self.beside]
-        reasons += [f"| {part}" for said in self.logs for part in said.splitlines() or [""]]
-        return readable("\n".join([line, *(f"  {reason}" for reason in reasons)]))
+        reasons += [f"| {part}" for logged in self.logs for part in logged.splitlines() or [""]]
+        for reason in reasons:
+            yield from plain(f"  {reason}")
 
-    def _what_runs(self) -> str | None:
-        """Say what is there of a machine that is not as asked for."""
-        if self.image is None or self.is_running or self.result is Result.DESTROYED:
-            return None
-        return f"{self.state} with {self.image}{', and serves' if self.serves else ''}"
-
-
-def _seconds(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{seconds:.1f} s"
+    def __str__(self) -> str:
+        return "".join(text for text, _ in joined(self.lines()))
 
 
 @frozen(kw_only=True)
@@ -115,24 +158,36 @@ class RegionReport:
         """How long it took until its last machine was ready, from the deploy's begin."""
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
 
-    def __str__(self) -> str:
-        return readable("\n".join(self.lines("run")))
-
-    def lines(self, what: str) -> Iterator[str]:
-        """Give it as text; `what` says what its machines do that are as asked."""
+    def lines(self, what: str = "run") -> Iterator[Line]:
+        """Yield the report by its lines; `what` says of the machines that are as asked what they do."""
         gone = sum(machine.result is Result.RETIRED for machine in self.retired)
         retired = f", {gone}/{len(self.retired)} retired" if self.retired else ""
-        yield f"{self.region}  {self.running}/{self.asked} {what}{retired}"
-        yield from (f"  {line}" for each in (*self.machines, *self.retired) for line in str(each).splitlines())
+        yield from plain(f"{self.region}  {self.running}/{self.asked} {what}{retired}")
+        for machine in (*self.machines, *self.retired):
+            yield from indented(machine.lines(), "  ")
+
+    def __str__(self) -> str:
+        return "".join(text for text, _ in joined(self.lines()))
 
 
 class Status(StrEnum):
-    """What a deploy came to."""
+    """What a deploy came to: `tone` in a text, `look` on a page."""
 
-    OK = "ok"
-    NOT_VERIFIED = "not verified"  # all is as asked for, and none of what was changed has been seen to run
-    CANCELLED = "cancelled"
-    FAILED = "failed"
+    tone: Tone
+    look: Look
+
+    def __new__(cls, word: str, tone: Tone = Tone.PLAIN, look: Look = Look.OTHER) -> Self:
+        """Make a member of its word, tone and look."""
+        status = str.__new__(cls, word)
+        status._value_ = word
+        status.tone = tone
+        status.look = look
+        return status
+
+    OK = "ok", Tone.GOOD, Look.GOOD
+    NOT_VERIFIED = "not verified", Tone.BAD, Look.OTHER  # all is as desired, but nothing that changed was seen to run
+    CANCELLED = "cancelled", Tone.BAD, Look.GONE
+    FAILED = "failed", Tone.BAD, Look.BAD
 
 
 @frozen(kw_only=True)
@@ -161,12 +216,12 @@ class DeployReport:
 
     `ok` says whether enough regions run: `needed` of them, which is what `require` comes to. `surplus` are ids of
     machines that carry this launch's tag and a name of its own, but are not the ones reported: there should be none,
-    and with one the report is not ok. `unseen` says why the last look failed, if it did; nothing counts as running
+    and with one the report is not ok. `unseen` says why the last check failed, if it did; nothing counts as running
     then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
-    `rollback` tells how the way back went, where there was one: its own `ok` says whether all is as it was before.
+    `rollback` the report of the rollback, where there was one: its own `ok` says whether all is as before.
     `others` are machines of the group that stand by or run on a schedule, besides those asked for. `remarks` say what
-    it left alone, though one may have meant it to change. `closed_by` says after what no further machine was begun, if
-    so. `stray_volumes` are ids of volumes that came to be meanwhile without any machine's knowing of them: a create
+    it left alone, though it may have been meant to change. `closed_by` says after what no further machine was begun, if
+    so. `stray_volumes` are ids of volumes that appeared meanwhile and that no machine is known to hold: a create
     whose answer was lost may have made them. `unverified` are regions where machines were changed that are stopped,
     while none of the group was seen to run: all may be as asked for, and the report is not ok.
     """
@@ -189,6 +244,54 @@ class DeployReport:
     closed_by: Cause | None = None
     stray_volumes: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        spec: DeploySpec,
+        observation: Observation,
+        *,
+        seconds: float,
+        strategy: str | None = None,
+        cancelled: bool = False,
+    ) -> "DeployReport":
+        """Report on all machines of a deploy, by what was observed of them last."""
+        machines = [(run, MachineReport.of(spec, observation, run)) for run in observation.runs]
+        staying: dict[str, list[MachineReport]] = {}
+        leaving: dict[str, list[MachineReport]] = {}
+        for run, report in machines:
+            if run.target in {Target.SERVE, Target.REST}:
+                staying.setdefault(report.asked, []).append(report)
+            elif run.target is Target.GO:
+                leaving.setdefault(report.asked, []).append(report)
+        # The regions asked for come first, in their order; then those that the deploy only leaves.
+        counts = {**spec.counts, **{gone: 0 for gone in leaving if gone not in spec.counts}}
+        return cls(
+            app=spec.app,
+            launch=spec.launch,
+            image=spec.image,
+            require=str(spec.requirement),
+            needed=spec.requirement.needed(sum(asked > 0 for asked in spec.counts.values())),
+            regions=tuple(
+                RegionReport(
+                    region=region,
+                    asked=asked,
+                    machines=tuple(staying.get(region, ())),
+                    retired=tuple(leaving.get(region, ())),
+                )
+                for region, asked in counts.items()
+            ),
+            seconds=seconds,
+            cancelled=cancelled,
+            surplus=observation.surplus,
+            unseen=next((Failure.of(error) for error in observation.unseen.values()), None),
+            strategy=strategy,
+            release=next((report for run, report in machines if run.target is Target.END), None),
+            others=tuple(report for run, report in machines if run.target is Target.APART),
+            closed_by=Cause.of(observation.closed_by) if observation.closed_by else None,
+            stray_volumes=observation.loose_volumes,
+            unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
+        )
 
     @property
     def ok(self) -> bool:
@@ -216,7 +319,7 @@ class DeployReport:
 
     @property
     def running_regions(self) -> int:
-        """How many of the wanted regions have all their machines running."""
+        """How many of the desired regions have all their machines running."""
         return sum(region.is_running for region in self.regions if region.asked)
 
     @property
@@ -246,57 +349,22 @@ class DeployReport:
         made = () if taken_back else (volume for machine in self.machines for volume in machine.volumes)
         return (*made, *self.stray_volumes)
 
-    @classmethod
-    def of(
-        cls,
-        spec: DeploySpec,
-        outcome: Observation,
-        *,
-        seconds: float,
-        strategy: str | None = None,
-        cancelled: bool = False,
-    ) -> "DeployReport":
-        """Judge an outcome by what was wanted."""
-        machines = [(run, _machine_report(spec, outcome, run)) for run in outcome.runs]
-        staying, leaving = _by_region(machines, Target.SERVE, Target.REST), _by_region(machines, Target.GO)
-        return cls(
-            app=spec.app,
-            launch=spec.launch,
-            image=spec.image,
-            require=str(spec.requirement),
-            needed=spec.requirement.needed(sum(asked > 0 for asked in spec.counts.values())),
-            regions=tuple(
-                RegionReport(
-                    region=region,
-                    asked=asked,
-                    machines=tuple(staying.get(region, ())),
-                    retired=tuple(leaving.get(region, ())),
-                )
-                for region, asked in {
-                    **spec.counts,
-                    **{gone: 0 for gone in leaving if gone not in spec.counts},
-                }.items()
-            ),
-            seconds=seconds,
-            cancelled=cancelled,
-            surplus=outcome.surplus,
-            unseen=next((Failure.of(error) for error in outcome.unseen.values()), None),
-            strategy=strategy,
-            release=next((report for run, report in machines if run.target is Target.END), None),
-            others=tuple(report for run, report in machines if run.target is Target.APART),
-            closed_by=Cause.of(outcome.closed_by) if outcome.closed_by else None,
-            stray_volumes=outcome.loose_volumes,
-            unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
+    @property
+    def why_unverified(self) -> str:
+        """What was not verified, and how it can be."""
+        return (
+            f"not verified: all machines of the group are stopped, and none in {', '.join(self.unverified)} was "
+            "started; verify_stopped('always'), or --verify-stopped always, starts one of each region for a while"
         )
 
     def raise_for_failure(self) -> Self:
-        """Give the report back if it is ok, else raise DeployFailed with it."""
+        """Return the report if it is ok, else raise DeployFailed with it."""
         if not self.ok:
             raise DeployFailed(self)
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the whole report as JSON ready to dump; `from_dict` reads it back."""
+        """Return the whole report as JSON ready to dump; `from_dict` reads it back."""
         data: dict[str, Any] = unstructure(self)
         return {**data, "ok": self.ok, "status": str(self.status)}
 
@@ -306,103 +374,73 @@ class DeployReport:
         return structure({key: value for key, value in data.items() if key not in {"ok", "status"}}, cls)
 
     def to_html(self) -> str:
-        """Give one self-contained page with a timeline of each region and machine; it loads nothing from elsewhere."""
-        from flyasync.deploy.reporting.html import page  # it needs this class in turn
-
+        """Return one self-contained page with a timeline of each region and machine; it loads nothing else."""
         return page(self)
 
     def __str__(self) -> str:
-        release = str(self.release).splitlines() if self.release else []
-        regions = [line for region in self.regions for line in region.lines(self._done)]
-        others = [f"  {line}" for each in self.others for line in str(each).splitlines()]
-        others = [f"{len(self.others)} that stand by or run on a schedule", *others] if others else []
-        lines = [self._headline(), *(f"  {line}" for line in [*release, *regions, *others]), *self._remarks()]
-        return readable("\n".join(lines))
+        return "".join(text for text, _ in self.parts())
 
-    @property
-    def _done(self) -> str:
-        return "as wanted" if self.strategy else "run"
+    def parts(self) -> Iterator[Part]:
+        """Yield the text of the report in parts, each with its tone; the first is the headline.
 
-    def _headline(self) -> str:
+        Their texts, joined, are `str(report)`.
+        """
+        yield from joined(self.lines())
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the text of the report by its lines."""
+        # The headline: what the deploy came to, in figures.
+        done = "as wanted" if self.strategy else "run"
         wanted = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
         serving = f"{sum(machine.serves for machine in self.machines)} serve, " if self.strategy and not self.ok else ""
-        return (
-            f"{self.app}: {self.status}: {len(self.running)} of {len(self.machines)} machines {self._done}, {serving}"
+        headline = (
+            f"{self.app}: {self.status}: {len(self.running)} of {len(self.machines)} machines {done}, {serving}"
             f"{self.running_regions} of {wanted} regions complete, {self.seconds:.1f} s "
             f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
-
-    def _remarks(self) -> Iterable[str]:
-        yield from (f"  {remark}" for remark in self.remarks)
-        if self.unseen:
-            yield f"  could not see everything at the end, and calls nothing running that it did not see: {self.unseen}"
-        if self.surplus:
-            yield f"  too many: {', '.join(self.surplus)} carry this launch's tag besides the machines above"
-        if self.unverified:
-            yield f"  {self.why_unverified}"
-        if not self.ok and self.closed_by:
-            yield f"  no further machine was begun after {self.closed_by}"
-        if not self.ok and self.left_behind:
-            yield f"  left behind, to keep or to destroy: {', '.join(self.left_behind)}"
-        if self.loose_volumes:
-            yield f"  made and held by no machine, to use or to delete: volumes {', '.join(self.loose_volumes)}"
-        if not self.rollback and any(each.result in {Result.UNKNOWN, Result.NOT_BEGUN} for each in self.machines):
-            yield self._way_on()
+        yield ((readable(headline), self.status.tone),)
+        # Each machine, in its region.
+        if self.release:
+            yield from indented(self.release.lines(), "  ")
+        for region in self.regions:
+            yield from indented(region.lines(done), "  ")
+        if self.others:
+            yield from plain(f"  {len(self.others)} that stand by or run on a schedule")
+        for other in self.others:
+            yield from indented(other.lines(), "    ")
+        # What else there is to know.
+        yield from self._remarks()
+        # The rollback, which is a report of its own.
         if self.rollback:
-            yield "  rolled back, and all is as it was:" if self.rollback.ok else "  rolled back, but not all of it:"
-            yield from (f"    {line}" for line in str(self.rollback).splitlines())
+            is_whole = self.rollback.ok
+            words = "rolled back, and all is as it was" if is_whole else "rolled back, but not all of it"
+            yield ("  ", Tone.PLAIN), (words, Tone.GOOD if is_whole else Tone.BAD), (":", Tone.PLAIN)
+            yield from indented(self.rollback.lines(), "    ")
 
-    @property
-    def why_unverified(self) -> str:
-        """What was not verified, and how it can be."""
-        return (
-            f"not verified: all machines of the group are stopped, and none in {', '.join(self.unverified)} was "
-            "started; verify_stopped('always'), or --verify-stopped always, starts one of each region for a while"
-        )
-
-    def _way_on(self) -> str:
-        if self.strategy:
-            return "  the same deploy again goes on from what is there"
-        return f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
-
-
-def _machine_report(spec: DeploySpec, outcome: Observation, run: MachineRun) -> MachineReport:
-    seen = outcome.machine(run) or (run.machine if run.wanted.name in outcome.unseen else None)
-    machine = seen or run.machine
-    result, failure = result_of(spec, outcome, run)
-    is_fine = result in {Result.RUNNING, Result.RESTING}  # whatever a wait on the way has met
-    return MachineReport(
-        name=run.wanted.name,
-        asked=run.wanted.region,
-        result=result,
-        region=machine.region if machine else None,
-        id=machine.id if machine else None,
-        state=seen.state if seen else None,
-        image=seen.image if seen and spec.strategy else None,
-        serves=seen is not None and serves(seen),
-        host=machine_host(spec.app, machine.id) if machine else None,
-        adopted=run.adopted,
-        refusals=tuple(run.refusals),
-        failure=failure,
-        exit=None if is_fine else run.exit,
-        logs=() if is_fine else run.logs,
-        volumes=tuple(_loose(run, seen)),
-        beside=tuple(each.id for each in outcome.seen if each.id in run.beside and each.id not in outcome.surplus),
-        gone=seen is None and machine is not None,
-        moments=tuple(run.moments),
-        created_after=run.created_after,
-        ready_after=run.ready_after,
-    )
-
-
-def _loose(run: MachineRun, machine: Machine | None) -> Iterator[str]:
-    """Give the volumes that were made for a machine and that it does not hold, as far as that can be seen."""
-    if machine is None:
-        yield from run.made_volumes
-    elif machine.config:
-        held = {mount.volume for mount in machine.config.mounts or ()}
-        yield from (volume for volume in run.made_volumes if volume not in held)
+    def _remarks(self) -> Iterator[Line]:
+        """Yield what to know besides the machines, and how to go on."""
+        for remark in self.remarks:
+            yield from plain(f"  {remark}")
+        if self.unseen:
+            what = "could not see everything at the end, and calls nothing running that it did not see"
+            yield from plain(f"  {what}: {self.unseen}")
+        if self.surplus:
+            those = f": {', '.join(self.surplus)} carry this launch's tag besides the machines above"
+            yield ("  ", Tone.PLAIN), ("too many", Tone.BAD), (readable(those), Tone.PLAIN)
+        if self.unverified:
+            yield from plain(f"  {self.why_unverified}")
+        if not self.ok and self.closed_by:
+            yield from plain(f"  no further machine was begun after {self.closed_by}")
+        if not self.ok and self.left_behind:
+            those = f", to keep or to destroy: {', '.join(self.left_behind)}"
+            yield ("  ", Tone.PLAIN), ("left behind", Tone.CAUTION), (readable(those), Tone.PLAIN)
+        if self.loose_volumes:
+            volumes = ", ".join(self.loose_volumes)
+            yield from plain(f"  made and held by no machine, to use or to delete: volumes {volumes}")
+        if not self.rollback and any(each.result in {Result.UNKNOWN, Result.NOT_BEGUN} for each in self.machines):
+            again = f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
+            yield from plain("  the same deploy again goes on from what is there" if self.strategy else again)
 
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:
@@ -413,13 +451,3 @@ def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[s
     seen_up = {run.wanted.region for run, _ in members if run.checked_from}
     changed = (run.wanted.region for run, _ in members if run.taken)
     return tuple(dict.fromkeys(region for region in changed if region not in seen_up))
-
-
-def _by_region(
-    machines: Iterable[tuple[MachineRun, MachineReport]], *targets: Target
-) -> dict[str, list[MachineReport]]:
-    found: dict[str, list[MachineReport]] = {}
-    for run, report in machines:
-        if run.target in targets:
-            found.setdefault(report.asked, []).append(report)
-    return found

@@ -1,6 +1,7 @@
 """What became of one machine of a deploy: what was seen last counts, not what was answered on the way; pure."""
 
 from enum import StrEnum
+from typing import Self
 
 from attrs import field, frozen
 
@@ -8,26 +9,44 @@ from flyasync.deploy.plan.config_merge import has_secrets, holds, observed
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
+from flyasync.deploy.reporting.styles import Look, Tone
 from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
 from flyasync.models.machine import Machine
 from flyasync.models.redaction import without_passwords
 
 
 class Result(StrEnum):
-    """What became of one machine."""
+    """What became of one machine: `tone` in a text, `look` on a page."""
 
-    RUNNING = "running"  # it was looked at last, and is in the state promised
-    RESTING = "resting"  # it has what was asked for, and is stopped: as it was before, or by autostop
-    OUTSIDE = "outside routing"  # it is ready, but the deploy did not come to letting it in
-    RETIRED = "retired"  # it was not wanted any more, and is gone
-    ENDED = "ended well"  # the release command came to exit code 0
-    SKIPPED = "skipped"  # no region had room for it
-    FAILED = "failed"  # it is not what was asked for; it may be there nevertheless: see its id
-    UNKNOWN = "unknown"  # a request for it went unanswered, and it could not be found: it may exist
-    NOT_BEGUN = "not begun"  # the deploy ended before its turn: it is as it was, or not there
-    NOT_AWAITED = "not awaited"  # it is there, but the deploy was cancelled before it was as promised
-    DESTROYED = "destroyed"  # it was taken back
+    tone: Tone
+    look: Look
+
+    def __new__(cls, word: str, tone: Tone = Tone.PLAIN, look: Look = Look.OTHER) -> Self:
+        """Make a member of its word, tone and look."""
+        result = str.__new__(cls, word)
+        result._value_ = word
+        result.tone = tone
+        result.look = look
+        return result
+
+    RUNNING = "running", Tone.GOOD, Look.GOOD  # it was observed last, and is in the state promised
+    RESTING = "resting", Tone.GOOD, Look.GOOD  # it is as desired, and is stopped: as before, or by autostop
+    OUTSIDE = "outside routing", Tone.CAUTION, Look.OTHER  # it is ready, but the deploy did not come to uncordon it
+    RETIRED = "retired", Tone.GOOD, Look.GONE  # it was not desired any more, and is gone
+    ENDED = "ended well", Tone.PLAIN, Look.OTHER  # the release command came to exit code 0
+    SKIPPED = "skipped", Tone.CAUTION, Look.GONE  # no region had room for it
+    FAILED = "failed", Tone.BAD, Look.BAD  # it is not as desired; it may be there nevertheless: see its id
+    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no answer, and it was not found: it may exist
+    NOT_BEGUN = "not begun", Tone.CAUTION, Look.GONE  # the deploy ended before it began: it is as before, or not there
+    NOT_AWAITED = "not awaited", Tone.PLAIN, Look.OTHER  # it is there, but the deploy was cancelled before it was ready
+    DESTROYED = "destroyed", Tone.CAUTION, Look.GONE  # the rollback destroyed it
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Whether the machine was observed in the state that the deploy promises."""
+        return self in {Result.RUNNING, Result.RESTING}
 
 
 @frozen(kw_only=True)
@@ -68,78 +87,76 @@ class Failure:
         return self.message
 
 
-def result_of(spec: DeploySpec, outcome: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
-    """Say what became of a machine: what was seen last counts, not what was answered on the way."""
+def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
+    """Return what became of a machine, and why where it is not as promised.
+
+    What was observed last counts, not what was answered on the way.
+    """
     error = Failure.of(run.error) if run.error else None
-    machine = outcome.machine(run)
-    unseen = outcome.unseen.get(run.wanted.name) if run.phase is not Phase.DESTROYED else None
+    machine = observation.machine(run)
+    unseen = observation.unseen.get(run.wanted.name) if run.phase is not Phase.DESTROYED else None
+    # 1. It could not be observed, and there may be a machine: whatever else is known of it may be out of date.
     if unseen and (run.machine or run.in_doubt):
         return Result.UNKNOWN, error or Failure.of(unseen)
+    # 2. It ran the release command: what counts is how that ended, and not whether the machine is there.
     if run.target is Target.END:
-        return _ended(run), error
+        ends = {Phase.ENDED: Result.ENDED, Phase.SKIPPED: Result.SKIPPED, None: Result.NOT_BEGUN}
+        return ends.get(run.phase, Result.FAILED), error
+    # 3. It was to go.
     if run.target is Target.GO:
-        return _retired(run, machine), error
+        is_untouched = run.taken == 0 and run.error is None
+        return Result.RETIRED if machine is None else Result.NOT_BEGUN if is_untouched else Result.FAILED, error
+    # 4. It was destroyed again, by a rollback for instance.
     if run.phase is Phase.DESTROYED:
         return Result.DESTROYED, error
+    # 5. It is not there: because nobody knows whether it was made, no region had room, it is lost, or none was made.
     if machine is None:
-        return _absent(run), error or _told("it is not there any more" if run.machine else None)
-    return _present(spec, run, machine, error)
+        if run.in_doubt:
+            return Result.UNKNOWN, error
+        if run.phase is Phase.SKIPPED:
+            return Result.SKIPPED, error
+        lost = _as_observed("it is not there any more") if run.machine else None
+        return Result.FAILED if run.error or run.machine else Result.NOT_BEGUN, error or lost
+    return _result_of_present(spec, run, machine, error)
 
 
-def _ended(run: MachineRun) -> Result:
-    if run.phase is Phase.ENDED:
-        return Result.ENDED
-    return Result.NOT_BEGUN if run.phase is None else Result.SKIPPED if run.phase is Phase.SKIPPED else Result.FAILED
-
-
-def _retired(run: MachineRun, machine: Machine | None) -> Result:
-    if machine is None:
-        return Result.RETIRED
-    return Result.NOT_BEGUN if run.taken == 0 and run.error is None else Result.FAILED
-
-
-def _present(
+def _result_of_present(
     spec: DeploySpec, run: MachineRun, machine: Machine, error: Failure | None
 ) -> tuple[Result, Failure | None]:
+    """Return what became of a machine that is there and was to stay."""
     trouble = _trouble(spec, run, machine)
-    if trouble and run.adopted and run.taken == 0 and run.error is None and run.phase in {None, Phase.KEPT}:
-        return (Result.NOT_BEGUN, None) if run.phase is None else (Result.FAILED, _told(trouble))
+    # 1. It is not as promised, because the deploy ended before it began with this one.
+    if trouble and run.adopted and run.phase is None and run.taken == 0 and run.error is None:
+        return Result.NOT_BEGUN, None
+    # 2. It is not as promised. Where the deploy was cancelled while it was awaited, it may still come to that.
     if trouble:
-        return (Result.NOT_AWAITED if run.was_cut_short and machine.is_alive else Result.FAILED), error or _told(
-            trouble
-        )
-    if run.error is not None and (run.verifies or not _proves_nothing(run.error)):
-        return Result.FAILED, error
+        may_come = run.was_cut_short and machine.is_alive
+        return Result.NOT_AWAITED if may_come else Result.FAILED, error or _as_observed(trouble)
+    # 3. It is as promised, but met an error. A call that failed on the way, or a wait that ran out of time, says
+    #    nothing against what is observed; a refusal or a hopeless wait does, and so does any error where the machine
+    #    was started only to see that it would run.
+    if run.error is not None:
+        ran_out = isinstance(run.error, WaitFailed) and not run.error.hopeless
+        if run.verifies or not (ran_out or isinstance(run.error, CallFailed)):
+            return Result.FAILED, error
+    # 4. It is ready, but the deploy did not come to uncordon it.
     if spec.strategy and machine.cordoned and not run.stays_out:
         return Result.OUTSIDE, error
-    return Result.RESTING if _rests(spec, run, machine) else Result.RUNNING, None
-
-
-def _rests(spec: DeploySpec, run: MachineRun, machine: Machine) -> bool:
-    return machine.state != "started" and (run.target in {Target.REST, Target.APART} or spec.rests(machine, run.config))
-
-
-def _proves_nothing(error: FlyError) -> bool:
-    """Tell whether a machine that is seen to be as promised may be so in spite of this error.
-
-    It may after a call that failed on the way or a wait that ran out of time; not after one that found it hopeless.
-    """
-    return isinstance(error, CallFailed) or (isinstance(error, WaitFailed) and not error.hopeless)
+    # 5. All is well.
+    may_rest = run.target in {Target.REST, Target.APART} or spec.rests(machine, run.config)
+    return Result.RESTING if machine.state != "started" and may_rest else Result.RUNNING, None
 
 
 def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
-    """Say what keeps a machine from being as promised, if anything."""
+    """Return what keeps a machine from being as promised, or None."""
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
         return "it was made, or changed, with another config"
     if spec.strategy and not has_secrets(current, run.config):  # a launch changes no machine for its secrets
         return "it has not been updated with the secrets as they are"
     may_rest = run.target is Target.REST and machine.state != "started" and machine.is_alive
-    is_up = may_rest or spec.is_up(machine, run.config)
-    return None if is_up else _how_it_is(machine)
-
-
-def _how_it_is(machine: Machine) -> str:
+    if may_rest or spec.is_up(machine, run.config):
+        return None
     failing = ", ".join(f"{check.name} {check.status}: {check.output}" for check in machine.failing_checks)
     state = f"it is {machine.state} at the last look" + (f", with checks that fail ({failing})" if failing else "")
     if (end := machine.exit_event) and not end.requested_stop:
@@ -148,13 +165,5 @@ def _how_it_is(machine: Machine) -> str:
     return state
 
 
-def _absent(run: MachineRun) -> Result:
-    if run.in_doubt:
-        return Result.UNKNOWN
-    if run.phase is Phase.SKIPPED:
-        return Result.SKIPPED
-    return Result.FAILED if run.error or run.machine else Result.NOT_BEGUN
-
-
-def _told(message: str | None) -> Failure | None:
-    return Failure(kind="Seen", message=message) if message else None
+def _as_observed(message: str) -> Failure:
+    return Failure(kind="Seen", message=message)

@@ -11,7 +11,7 @@ from attrs import define, evolve, fields, frozen
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec, Requirement
 from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
-from flyasync.deploy.reporting.run_state import Phase
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.errors import InvalidInput
 from flyasync.models.diff import written
 from flyasync.models.json.codec import Mismatch, structure, unstructure

@@ -1,60 +1,19 @@
 """The run of each machine of a deploy, and what was observed of all of them last; no I/O."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from functools import cached_property
 
 from attrs import define, field, frozen
-from attrs.converters import optional
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.fleet import tags
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
+from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import ExitEvent, Machine
-from flyasync.models.redaction import without_passwords
-
-
-class Phase(StrEnum):
-    """Where a machine is on its way."""
-
-    CREATING = "creating"  # in line for its create, or the create is under way
-    MOVING = "moving"  # its region had no room; it goes to `region`
-    UPDATING = "updating"  # in line for its update, or the update is under way
-    UPDATED = "updated"  # it has its new config
-    REPLACING = "replacing"  # its host had no room for the update; another machine takes its place
-    HEDGING = "hedging"  # it is late, so another one is made beside it
-    STARTING = "starting"  # it is waited for
-    STARTED = "started"
-    CHECKING = "checking"  # it is started, and its checks are waited for
-    HEALTHY = "healthy"
-    WATCHING = "watching"  # it has to stay up for a while
-    RUNNING = "running"  # the release command is under way
-    ENDED = "ended"  # the release command ended well
-    CREATED = "created"  # this deploy made it
-    ADOPTED = "adopted"  # it was there already, from an earlier run of the launch
-    KEPT = "kept"  # it was as wanted already
-    SETTLED = "settled"  # it is updated, and stopped as it was
-    CORDONED = "cordoned"  # it gets no new traffic
-    UNCORDONED = "uncordoned"  # it takes traffic
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    SKIPPED = "skipped"  # no region had room for it
-    FAILED = "failed"
-    DESTROYED = "destroyed"  # taken back, or retired
-
-
-@frozen(kw_only=True)
-class Moment:
-    """When a machine came to a phase, in seconds from the deploy's begin, and where."""
-
-    at: float
-    phase: Phase
-    region: str
-    detail: str | None = field(default=None, converter=optional(without_passwords))
 
 
 @define(eq=False, repr=False)

@@ -2,7 +2,8 @@
 
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 
 
 class Gate:

@@ -17,7 +17,8 @@ from flyasync.deploy.plan.plan import Create, Target
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.launch_metadata import Stamp
 from flyasync.deploy.run.region_queue import Door, Ticket
 from flyasync.deploy.run.volumes import Volumes

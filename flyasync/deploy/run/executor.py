@@ -19,9 +19,10 @@ from flyasync.deploy.plan.plan import Cordon, Create, Destroy, Plan, Stage, Targ
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.journal import Journal
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.result import Result, result_of
-from flyasync.deploy.reporting.run_state import MachineRun, Observation, Phase
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.run.admission import Gate
 from flyasync.deploy.run.create import Unlisted
 from flyasync.deploy.run.leases import Leases

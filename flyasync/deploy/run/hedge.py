@@ -8,7 +8,8 @@ from statistics import median
 from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.plan import Create
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.create import Creating, NoRoomError, Tell
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig

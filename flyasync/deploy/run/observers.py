@@ -7,7 +7,8 @@ from attrs import define
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.reporting.events import Event, OnEvent, Progress
-from flyasync.deploy.reporting.run_state import MachineRun, Moment, Phase
+from flyasync.deploy.reporting.phase import Moment, Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 
 SOON = 0.2
 """Seconds between two estimates, up to which one that knows too little is made again with each event."""

@@ -38,7 +38,8 @@ from flyasync.deploy.plan.plan import (
 )
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.create import Creating, NoRoomError, Tell
 from flyasync.deploy.run.hedge import Hedge
 from flyasync.deploy.run.launch_metadata import Stamp

@@ -12,7 +12,8 @@ from flyasync.deploy.freshness import settled
 from flyasync.deploy.plan.config_merge import holds
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.create import Tell
 from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.config import MachineConfig

@@ -16,7 +16,7 @@ from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
 from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
-from flyasync.deploy.reporting.run_state import Phase
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.emulator import Fault
 from tests.cli.driver import Terminal, account, order, tags
 

@@ -20,7 +20,7 @@ from flyasync.deploy.plan.plan import (
 )
 from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
-from flyasync.deploy.reporting.run_state import Phase
+from flyasync.deploy.reporting.phase import Phase
 
 CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
 STARTED = AwaitStarted(cause="at most 300 s")

@@ -27,7 +27,7 @@ from flyasync.deploy.plan.plan import (
 )
 from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
 from flyasync.deploy.reporting.events import Progress
-from flyasync.deploy.reporting.run_state import Phase
+from flyasync.deploy.reporting.phase import Phase
 
 CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
 HEALTHY = AwaitHealthy(cause="it has checks")

@@ -2,9 +2,9 @@ import pytest
 
 from flyasync.cli.deploy.wording import Setting, left, remarks, word
 from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Result
-from flyasync.deploy.reporting.run_state import Phase
 
 
 @pytest.mark.parametrize("remaining", [None, Estimate(least=0.0), Estimate(least=0.0, likely=0.0, most=0.0)])

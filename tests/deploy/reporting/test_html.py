@@ -11,10 +11,11 @@ from attrs import evolve
 from hypothesis import given, strategies as st
 
 from flyasync.deploy.plan.placement import Refusal
-from flyasync.deploy.reporting.html import PHASES, SIGNS, page, segments
+from flyasync.deploy.reporting.html import page, segments
+from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Failure, Result
-from flyasync.deploy.reporting.run_state import Moment, Phase
+from flyasync.deploy.reporting.styles import Look
 from flyasync.errors import Scope
 
 WAY = ((0.0, Phase.CREATING), (1.5, Phase.CREATED), (1.5, Phase.STARTING), (4.0, Phase.CHECKING), (9.0, Phase.HEALTHY))
@@ -181,7 +182,7 @@ def test_a_phase_nobody_heard_of_is_drawn_nevertheless() -> None:
 
 
 def test_every_phase_we_know_has_its_look() -> None:
-    assert not set(Phase) - PHASES.keys()
+    assert all(phase.look is not Look.OTHER for phase in Phase)
 
 
 def test_a_region_that_is_left_is_not_a_wanted_one() -> None:
@@ -264,7 +265,7 @@ def test_links_of_the_overview_lead_to_their_regions() -> None:
 def test_the_legend_names_the_phases_that_came_about() -> None:
     read = Read(page(report()))
     assert "creating, created" in read.text
-    assert f"{SIGNS['good']} healthy" in read.text
+    assert f"{Look.GOOD.sign} healthy" in read.text
     assert "replacing" not in read.text
 
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from attrs import evolve
 
-from flyasync import DeployBuilder, DeployReport, Event, Fault, Machine, Phase, Progress, Result
+from flyasync import DeployBuilder, DeployReport, Event, Fault, Machine, Phase, Progress, RegionReport, Result, Status
 from flyasync.deploy.reporting.report import MachineReport
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
+from flyasync.deploy.reporting.styles import Tone
 from flyasync.errors import WaitFailed
 from flyasync.models.config import Mount
 from tests.deploy.conftest import world
@@ -107,3 +109,75 @@ async def test_what_ended_a_deploy_is_told_though_its_machine_runs() -> None:
     assert "no further machine was begun after app-iad-1 in iad: machines.get" in str(report)
     assert report.to_dict()["closed_by"]["failure"]["status"] == 403
     assert "No further machine was begun after app-iad-1" in report.to_html()
+
+
+# Its text, in parts.
+
+TONES = {
+    Result.RUNNING: Tone.GOOD,
+    Result.RESTING: Tone.GOOD,
+    Result.OUTSIDE: Tone.CAUTION,
+    Result.RETIRED: Tone.GOOD,
+    Result.ENDED: Tone.PLAIN,
+    Result.SKIPPED: Tone.CAUTION,
+    Result.FAILED: Tone.BAD,
+    Result.UNKNOWN: Tone.BAD,
+    Result.NOT_BEGUN: Tone.CAUTION,
+    Result.NOT_AWAITED: Tone.PLAIN,
+    Result.DESTROYED: Tone.CAUTION,
+}
+
+
+def reported(*machines: MachineReport, **known: Any) -> DeployReport:
+    region = RegionReport(region="iad", asked=len(machines), machines=machines)
+    told = {"app": "web", "launch": "v1", "image": "shop:1", "require": "all", "needed": 1, "seconds": 1.0}
+    return DeployReport(**{**told, "regions": (region,), **known})
+
+
+def toned(report: DeployReport) -> list[tuple[str, Tone]]:
+    return [(text, tone) for text, tone in report.parts() if tone is not Tone.PLAIN]
+
+
+@pytest.mark.parametrize("result", Result)
+def test_the_parts_of_a_report_are_its_text_and_a_result_has_its_tone(result: Result) -> None:
+    report = reported(MachineReport(name="web-1", asked="iad", result=result))
+    assert "".join(text for text, _ in report.parts()) == str(report)
+    assert [tone for text, tone in report.parts() if text == result] == [TONES[result]]
+
+
+def test_what_a_machine_logs_has_no_tone_whatever_it_says() -> None:
+    loud = MachineReport(name="web-1", asked="iad", result=Result.RUNNING, logs=("db  failed", "  left behind"))
+    headline, *rest = toned(reported(loud))
+    assert headline == (str(reported(loud)).splitlines()[0], Tone.GOOD)
+    assert rest == [("running", Tone.GOOD)]
+
+
+def test_what_needs_a_hand_has_a_tone_and_a_rollback_has_that_of_its_end() -> None:
+    lost = MachineReport(name="web-1", asked="iad", result=Result.FAILED, id="m1")
+    report = reported(lost, surplus=("m2",), rollback=reported())
+    assert [tone for _, tone in toned(report)[:1]] == [Tone.BAD]
+    words = dict(toned(report)[1:-1])
+    assert words == {
+        "failed": Tone.BAD,
+        "too many": Tone.BAD,
+        "left behind": Tone.CAUTION,
+        "rolled back, but not all of it": Tone.BAD,
+    }
+    whole = reported(lost, rollback=reported(needed=0))
+    assert ("rolled back, and all is as it was", Tone.GOOD) in toned(whole)
+
+
+@pytest.mark.parametrize(
+    ("known", "status", "tone"),
+    [
+        ({"needed": 0}, Status.OK, Tone.GOOD),
+        ({"needed": 0, "unverified": ("iad",)}, Status.NOT_VERIFIED, Tone.BAD),
+        ({"cancelled": True}, Status.CANCELLED, Tone.BAD),
+        ({}, Status.FAILED, Tone.BAD),
+    ],
+)
+def test_the_headline_has_the_tone_of_the_status(known: dict[str, Any], status: Status, tone: Tone) -> None:
+    report = reported(MachineReport(name="web-1", asked="iad", result=Result.SKIPPED), **known)
+    (headline, found), *_ = report.parts()
+    assert (report.status, found) == (status, tone)
+    assert headline.startswith(f"web: {status}: 0 of 1 machines run")

@@ -3,7 +3,8 @@
 from flyasync import DeployBuilder
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DesiredMachine
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.admission import Gate
 from flyasync.errors import FlyError
 

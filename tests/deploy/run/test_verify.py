@@ -9,7 +9,8 @@ import pytest
 from flyasync import DeployBuilder, Fault, Machine, MachineConfig, MachineEvent, Port, Restart, Result, Service
 from flyasync.api.machines.wait import JUST_CREATED
 from flyasync.deploy.plan.spec import DesiredMachine
-from flyasync.deploy.reporting.run_state import MachineRun, Phase
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.verify import Watching, masked
 from flyasync.emulator import Output
 from flyasync.errors import ServerFault

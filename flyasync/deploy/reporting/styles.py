@@ -1,0 +1,60 @@
+"""How what is reported is to be shown: its tone in a text, its look on a page. Displays choose colours and shapes."""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Self
+
+from flyasync.text import readable
+
+
+class Tone(StrEnum):
+    """What a part of a text means to its reader."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    CAUTION = "caution"
+    BAD = "bad"
+
+
+class Look(StrEnum):
+    """How a phase or a result is drawn, in the order of a legend; `sign` is its sign where a colour is not enough."""
+
+    sign: str
+
+    def __new__(cls, word: str, sign: str = "") -> Self:
+        """Make a member of its word and sign."""
+        look = str.__new__(cls, word)
+        look._value_ = word
+        look.sign = sign
+        return look
+
+    MAKING = "making"
+    CHANGING = "changing"
+    STARTING = "starting"
+    CHECKING = "checking"
+    GOOD = "good", "✓"
+    BAD = "bad", "✕"
+    GONE = "gone", "⊘"
+    OTHER = "other", "?"
+
+
+Part = tuple[str, Tone]
+Line = tuple[Part, ...]
+
+
+def plain(text: str, indent: str = "") -> Iterator[Line]:
+    """Yield the lines of a text without a tone of its own, the first of them indented."""
+    yield from (((line, Tone.PLAIN),) for line in readable(f"{indent}{text}").splitlines())
+
+
+def indented(lines: Iterable[Line], by: str) -> Iterator[Line]:
+    """Yield lines with `by` in front of each."""
+    yield from (((by, Tone.PLAIN), *line) for line in lines)
+
+
+def joined(lines: Iterable[Line]) -> Iterator[Part]:
+    """Yield the parts of all lines, with the ends of lines between them."""
+    for number, line in enumerate(lines):
+        if number:
+            yield "\n", Tone.PLAIN
+        yield from line
