@@ -17,8 +17,8 @@ from flyasync.transport.request import Repeat
 class Apps:
     """`fly.apps`: create, find and delete apps (docs: machines/api/apps-resource).
 
-    App names are one namespace over all of Fly.io: Forbidden for a name means that somebody else has it, NotFound
-    that it is free.
+    App names are one namespace for all of Fly.io: Forbidden for a name means that another organization has it,
+    NotFound that it is free.
     """
 
     _caller: Caller
@@ -26,18 +26,18 @@ class Apps:
     async def create(
         self, app: str, *, org_slug: str, network: str | None = None, enable_subdomains: bool | None = None
     ) -> App:
-        """Create an app, and answer once the whole of Fly.io knows it.
+        """Create an app, and return once all of Fly.io knows it.
 
-        `network` puts it on a private network of its own, for its whole life. Raises InvalidInput for a name that the
-        API would refuse, and NameTaken for one in use. Repeated after a lost answer: an idempotency key has the API
-        return the same app. Where that fails too, be it that the name is taken by then, the app is looked for, and
-        counts as created if it is in `org_slug`. For a minute, calls about it are repeated while parts of the API do
-        not know it yet. Cancelled, it may have been created.
+        `network` puts it on a private network of its own, permanently. Raises InvalidInput for a name that the API
+        would refuse, and NameTaken for one in use. Repeated after a lost answer: an idempotency key has the API return
+        the same app. If that fails too, for example because the name is taken by then, the app is looked up, and counts
+        as created if it is in `org_slug`. For a minute, calls about it are repeated while parts of the API do not know
+        it yet. Cancelled, it may have been created.
         """
         refuse(check_app_name(app))
         ask = request(
             "apps.create",
-            org_slug,  # a rate of its own for each new app would bound nothing
+            org_slug,  # a rate for each new app would not limit anything
             to="POST apps",
             subject=app,
             repeat=Repeat.ANYTIME,
@@ -59,13 +59,13 @@ class Apps:
                 error.explained(f"Choose another name than {app!r}; it is one namespace for all of Fly.io")
             if not error.may_have_happened:
                 raise
-            made = await self._made(app, org_slug, error)
+            made = await self._find_created(app, org_slug, error)
         self._caller.created(app)
         return made
 
-    async def _made(self, app: str, org_slug: str, error: FlyError) -> App:
-        """Return the app that an attempt whose answer was lost has made, if it is seen to be ours; or raise `error`."""
-        self._caller.created(app)  # if so, it is as new as can be
+    async def _find_created(self, app: str, org_slug: str, error: FlyError) -> App:
+        """Return the app that an attempt whose answer was lost has created, if it is ours; else raise `error`."""
+        self._caller.created(app)  # if so, it is new, and parts of the API do not know it yet
         try:
             found = await self.get(app)
         except Forbidden:
@@ -95,7 +95,7 @@ class Apps:
         return tuple(answer.apps)
 
     async def get(self, app: str) -> App:
-        """Get one app. Raises NotFound when the name is free, Forbidden when it is somebody else's."""
+        """Get one app. Raises NotFound if the name is free, Forbidden if another organization has it."""
         try:
             return await self._caller.read(request("apps.get", app, to="GET apps/{}", repeat=Repeat.ANYTIME), App)
         except Forbidden as taken:
@@ -117,11 +117,11 @@ class Apps:
         self._caller.deleted(app)
 
     async def create_deploy_token(self, app: str, *, expiry: float | str | None = None) -> str:
-        """Make a token that may do everything to this app, and nothing else; give it as an Authorization header.
+        """Create a token that may do everything to this app, and nothing else; return it as an Authorization header.
 
-        `expiry` is in seconds, or a Go duration such as `24h`; left out, the API decides how long it is good. Not
-        repeated when the answer is lost; then there is a token that nobody knows, until it expires. The token is in no
-        repr, error or event of this library. (docs: security/tokens)
+        `expiry` is in seconds, or a Go duration such as `24h`; left out, the API decides how long it is valid.
+        Not repeated when the answer is lost; then there is a token that no client knows, until it expires. The token is
+        in no repr, error or event of this library. (docs: security/tokens)
         """
         lasting = duration(expiry)
         ask = request(
@@ -129,6 +129,6 @@ class Apps:
             app,
             to="POST apps/{}/deploy_token",
             repeat=Repeat.UNSENT,
-            body=given(expiry=lasting and lasting.wire),  # a body there must be, be it empty
+            body=given(expiry=lasting and lasting.wire),  # the API needs a body, even an empty one
         )
         return (await self._caller.read(ask, DeployToken)).token

@@ -13,8 +13,8 @@ from flyasync.transport.request import Repeat, Request
 class Certificates:
     """`fly.certificates`: hostnames of an app, and their certificates (docs: machines/api/certificates-resource).
 
-    A hostname has a certificate from Fly.io by ACME, one that you bring, or both. After asking for one by ACME, set
-    the DNS records in `dns_requirements`; `check` looks for them and says what is missing.
+    A hostname has a certificate from Fly.io by ACME, one of your own, or both. After requesting one by ACME, set the
+    DNS records in `dns_requirements`; `check` looks them up and returns what is missing.
     """
 
     _caller: Caller
@@ -22,7 +22,7 @@ class Certificates:
     def list(self, app: str, *, filter: str | None = None, limit: int | None = None) -> Pages[CertificateSummary]:  # noqa: A002 - the API's word
         """List an app's hostnames with `async for`, fetched page by page as they are read.
 
-        `filter` is part of a hostname; `limit` the size of a page, 25 unless given and at most 500. Each page is one
+        `filter` is part of a hostname; `limit` is the size of a page, by default 25 and at most 500. Each page is one
         request, and may be repeated.
         """
         query = {"filter": filter, "limit": limit}
@@ -31,34 +31,34 @@ class Certificates:
         )
 
     async def get(self, app: str, hostname: str) -> Certificate:
-        """Get one hostname with its certificates. Raises NotFound when the app does not have it."""
+        """Get one hostname with its certificates. Raises NotFound if the app does not have it."""
         return await self._one("get", "GET apps/{}/certificates/{}", app, hostname)
 
     async def create_acme(self, app: str, hostname: str) -> Certificate:
         """Add a hostname with a certificate that Fly.io gets and renews by ACME; `*.example.com` needs DNS validation.
 
-        The answer says which DNS records to set. Not repeated when the answer is lost: get the hostname to see.
+        The answer lists the DNS records to set. Not repeated when the answer is lost: get the hostname to find out.
         """
         return await self._create("acme", app, {"hostname": hostname})
 
     async def create_custom(self, app: str, hostname: str, *, fullchain: str, private_key: str) -> Certificate:
         """Add a hostname with a certificate of your own, both parts as PEM text.
 
-        Nobody renews it. The key is in no repr, error or event of this library. Not repeated when the answer is lost.
+        It is not renewed automatically. The key is in no repr, error or event of this library. Not repeated when the answer is lost.
         """
         private_key = hidden(private_key)
         body = {"hostname": hostname, "fullchain": fullchain, "private_key": private_key}
         return await self._create("custom", app, body)
 
     async def check(self, app: str, hostname: str) -> Certificate:
-        """Look up the hostname's DNS now, and try to validate it; `dns_records` is what was found.
+        """Look up the hostname's DNS now, and try to validate it; `dns_records` are those found.
 
-        May be repeated, but the authority behind ACME has limits of its own: see `rate_limited_until`.
+        May be repeated, but the certificate authority has limits of its own: see `rate_limited_until`.
         """
         return await self._one("check", "POST apps/{}/certificates/{}/check", app, hostname)
 
     async def delete(self, app: str, hostname: str) -> None:
-        """Take a hostname and all its certificates from an app.
+        """Remove a hostname and all its certificates from an app.
 
         Repeated after a lost answer.
         """
@@ -66,14 +66,14 @@ class Certificates:
         await self._caller.ask(ask)
 
     async def delete_acme(self, app: str, hostname: str) -> Certificate:
-        """Give up the certificate by ACME, and keep one of your own; the answer is what is left.
+        """Delete the certificate by ACME, and keep one of your own; the answer is what is left.
 
         Repeated after a lost answer.
         """
         return await self._left("delete_acme", "DELETE apps/{}/certificates/{}/acme", app, hostname)
 
     async def delete_custom(self, app: str, hostname: str) -> Certificate:
-        """Give up a certificate of your own, and keep the one by ACME; heed the answer's `warning`.
+        """Delete a certificate of your own, and keep the one by ACME; read the answer's `warning`.
 
         Repeated after a lost answer.
         """

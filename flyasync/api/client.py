@@ -1,7 +1,6 @@
 """FlyClient: one session, and the resources that hang off it.
 
-Each resource is imported when it is first asked for, with the models that it alone needs: a script pays for what it
-uses.
+Each resource is imported on first use, together with the models that only it needs: a script pays for what it uses.
 """
 
 import asyncio
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from flyasync.models.machine import Machine
 
 COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
-"""For api.fly.io, which publishes no rates: as fast as flyctl looks at logs, and no faster."""
+"""For api.fly.io, which publishes no rates: as fast as flyctl polls logs, and no faster."""
 
 
 class FlyClient:
@@ -55,22 +54,23 @@ class FlyClient:
                 print(machine.id, machine.state, machine.region)
 
     The token is the one given, else `FLY_ACCESS_TOKEN`, else `FLY_API_TOKEN`, else the one in flyctl's `config.yml`;
-    MissingToken says where it looked. The API is at `base_url`, else `FLY_FLAPS_BASE_URL`, else `FLY_API_HOSTNAME`,
-    else https://api.machines.dev; an http URL is refused unless it stays on this machine or ends in `.internal`. Inside
-    a machine, `base_url="unix:///.fly/api"` is a way that needs no token. GraphQL and the logs are at `api_url`, else
-    `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; or beside an API on this very machine.
+    MissingToken lists the places searched. The API is at `base_url`, else `FLY_FLAPS_BASE_URL`, else
+    `FLY_API_HOSTNAME`, else https://api.machines.dev; an http URL is refused unless it stays on this machine or ends in
+    `.internal`. Inside a machine, `base_url="unix:///.fly/api"` needs no token. GraphQL and the logs are at `api_url`,
+    else `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; or, for an API on this machine, beside
+    it.
 
-    Every call waits for its turn under the published rate limits (`limits`), is tried again where that is safe
-    (`retry`), and is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_event` is called with
-    each `ClientEvent`: an `Attempt` after each request that left, its time in line, when a 429 pauses a limit, and what
-    becomes of shared limits; the default, `log_event`, writes them to the logger `flyasync`.
+    Every call waits for a permit of the published rate limits (`limits`), is retried where that is safe (`retry`), and
+    is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_event` is called with each
+    `ClientEvent`: an `Attempt` after each request that was sent, its time in the queue, a 429 that pauses a limit, and
+    the state of shared limits; the default, `log_event`, writes them to the logger `flyasync`.
 
-    An answer of more than `max_answer` bytes, counted once it is decompressed, raises Unreadable. The token, and
-    secrets that were sent, are redacted in what errors say where they have 8 characters or more.
+    An answer of more than `max_answer` bytes, counted after decompression, raises Unreadable. The token, and secrets
+    that were sent, are redacted in errors if they have 8 characters or more.
 
-    Use one client per event loop, and one for all tasks in it: the limits are counted in it. Where several processes or
-    hosts ask about the same apps, have them count together: `limits="file"` or `limits="redis://HOST:PORT/DB"`, or
-    FLYASYNC_LIMITS in the environment (see `Limits.shared`). Leaving the block, or
+    Use one client per event loop, for all its tasks: the client counts the requests for the limits. If several
+    processes or hosts call the API for the same apps, have them share the limits: `limits="file"` or
+    `limits="redis://HOST:PORT/DB"`, or FLYASYNC_LIMITS in the environment (see `Limits.shared`). Leaving the block, or
     `aclose()`, lets calls under way finish for up to 5 seconds; waits are cut.
     """
 
@@ -87,21 +87,20 @@ class FlyClient:
         on_event: OnClientEvent = log_event,
     ) -> None:
         token = hidden(token)
-        self.limits = _limits(limits)
+        given: tuple[Any, Any, Any] = (limits, retry, max_answer)
+        self.limits, self._policy = _checked(*given)
         self.base_url = find_base_url(base_url)
-        # An emulator that is named here goes before whatever the environment says is beside the API.
-        around = _nothing if base_url and is_here(self.base_url) else os.getenv
-        self.api_url = find_api_url(api_url, around, base_url=self.base_url)
+        # An emulator that is named here takes precedence over what the environment says is beside the API.
+        environment = dict[str, str]().get if base_url and is_here(self.base_url) else os.getenv
+        self.api_url = find_api_url(api_url, environment, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
-        self._policy = policy = _policy(retry)
         own, found = _tokens(token, self.base_url)
-        _check_size(max_answer)
         session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
         pace, self._shared = make_limiters(self.limits, self.base_url, on_event)
-        self._sender = Sender(session, Buckets(self.limits, pace), policy, on_event, secret_texts)
-        self._companion = Sender(companion, Buckets(COMPANION), policy, on_event, secret_texts)
+        self._sender = Sender(session, Buckets(self.limits, pace), self._policy, on_event, secret_texts)
+        self._companion = Sender(companion, Buckets(COMPANION), self._policy, on_event, secret_texts)
         self._spans = Spans(on_event)
         self._caller, self._beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(self._beside)
@@ -146,14 +145,14 @@ class FlyClient:
 
     @cached_property
     def secret_keys(self) -> "SecretKeys":
-        """Secret keys of an app: make them, and encrypt, decrypt, sign and verify with them."""
+        """Secret keys of an app: create them, and encrypt, decrypt, sign and verify with them."""
         from flyasync.api.secret_keys import SecretKeys
 
         return SecretKeys(self._caller)
 
     @cached_property
     def certificates(self) -> "Certificates":
-        """Certificates: hostnames of an app, and the proof that they are its own."""
+        """Certificates: hostnames of an app, and the validation that it owns them."""
         from flyasync.api.certificates import Certificates
 
         return Certificates(self._caller)
@@ -167,7 +166,7 @@ class FlyClient:
 
     @cached_property
     def tokens(self) -> "Tokens":
-        """Tokens: whose this one is, and what it may do."""
+        """Tokens: which account this one belongs to, and what it allows."""
         from flyasync.api.tokens import Tokens
 
         return Tokens(self._caller)
@@ -181,44 +180,45 @@ class FlyClient:
 
     @cached_property
     def images(self) -> "Images":
-        """Images: which digest a tag is at."""
+        """Images: the digest that a tag points to."""
         from flyasync.api.images import Images
 
         return Images(self._graphql)
 
     @cached_property
     def logs(self) -> "Logs":
-        """What the machines of an app write."""
+        """Logs: what the machines of an app write."""
         from flyasync.api.logs import Logs
 
         return Logs(self._beside)
 
     @cached_property
     def platform(self) -> "Platform":
-        """The platform: its regions, and where there is room."""
+        """The platform: its regions, and which of them have capacity."""
         from flyasync.api.platform import Platform
 
         return Platform(self._caller)
 
     @cached_property
     def postgres(self) -> "Postgres":
-        """Managed Postgres: clusters, and what is in them."""
+        """Managed Postgres: clusters, their databases and users."""
         from flyasync.api.postgres import Postgres
 
         return Postgres(self._caller)
 
     @property
     def spans(self) -> Spans:
-        """By which `on_event` is told what requests are for, as deploys do."""
+        """The spans that tell `on_event` what requests are for; deploys use them."""
         return self._spans
 
     async def _machine(self, app: str, machine_id: str) -> "Machine":
-        return await self.machines.get(app, machine_id)  # here, so that volumes alone do not import what machines need
+        # Volumes read a machine rarely: not until then is what machines need imported.
+        return await self.machines.get(app, machine_id)
 
     async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask the GraphQL API at `api_url`, and give the answer's `data`: for the little that REST lacks.
+        """Send a query to the GraphQL API at `api_url`, and return the answer's `data`: for what REST lacks.
 
-        Fly.io promises no stability of it. Raises GraphQLFailed for an answer with errors, which has their messages,
+        Fly.io does not promise its stability. Raises GraphQLFailed for an answer with errors, which has their messages,
         codes and paths. A query is repeated after a lost answer, a mutation is not. Pass secrets as `variables`, never
         in the text of the query.
         """
@@ -226,9 +226,9 @@ class FlyClient:
         return await self._graphql.ask(query, variables)
 
     async def aclose(self, *, grace: float = 5.0) -> None:
-        """Close the connections, after giving calls under way up to `grace` seconds to finish.
+        """Close the connections, after calls under way have had up to `grace` seconds to finish.
 
-        A call that is cut raises ClientClosed, whose `may_have_happened` says what it may have left behind.
+        A call that is cut raises ClientClosed, whose `may_have_happened` is whether it may have been carried out.
         """
         try:
             await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
@@ -245,33 +245,22 @@ class FlyClient:
         await self.aclose()
 
 
-def _limits(given: Any) -> Limits:
-    if given is None or isinstance(given, str):
-        return Limits(shared=given)
-    if not isinstance(given, Limits):
-        raise InvalidInput(f"limits is {given!r}, but must be Limits, or a word for what shares them, such as 'file'")
-    return given
-
-
-def _policy(given: Any) -> RetryPolicy:
-    if given is None:
-        return RetryPolicy()
-    if not isinstance(given, RetryPolicy):
-        raise InvalidInput(f"retry is {given!r}, but must be a RetryPolicy, such as RetryPolicy(attempts=3)")
-    return given
-
-
-def _nothing(_: str) -> None:
-    """Find nothing in the environment."""
-
-
-def _check_size(given: Any) -> None:
-    if type(given) is not int or given < 1:
-        raise InvalidInput(f"max_answer is {given!r}, but must be a whole number of bytes, 1 or more")
+def _checked(limits: Any, retry: Any, max_answer: Any) -> tuple[Limits, RetryPolicy]:
+    """Return the limits and the retry policy, the defaults if not given. Raise InvalidInput for other types."""
+    if limits is None or isinstance(limits, str):
+        limits = Limits(shared=limits)
+    if not isinstance(limits, Limits):
+        raise InvalidInput(f"limits is {limits!r}, but must be Limits, or a word for what shares them, such as 'file'")
+    retry = RetryPolicy() if retry is None else retry
+    if not isinstance(retry, RetryPolicy):
+        raise InvalidInput(f"retry is {retry!r}, but must be a RetryPolicy, such as RetryPolicy(attempts=3)")
+    if type(max_answer) is not int or max_answer < 1:
+        raise InvalidInput(f"max_answer is {max_answer!r}, but must be a whole number of bytes, 1 or more")
+    return limits, retry
 
 
 def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | None]:
-    """Give the token for the Machines API, and the one for what is beside it; a machine's socket needs none."""
+    """Return the token for the Machines API, and the one for api.fly.io; a machine's socket needs none."""
     if not base_url.startswith(SOCKET):
         token = find_token(given)
         return token, token
@@ -279,5 +268,5 @@ def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | Non
         found = find_token(given)
     except MissingToken:
         found = None
-    # The socket acts as its machine. Whoever wants a token to count there says so, by giving one.
+    # The socket acts as its machine; a token counts there only if it is passed explicitly.
     return (None if given is None else found), found

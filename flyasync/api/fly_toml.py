@@ -1,4 +1,4 @@
-"""Reading a fly.toml, and the files that it names, from the disk."""
+"""Reading a fly.toml, and the files that it names, from disk."""
 
 import tomllib
 from os import PathLike
@@ -14,17 +14,16 @@ def read_fly_toml(
 ) -> MachineConfig:
     """Read the config that flyctl would send for one process group of a fly.toml.
 
-    `process_group` may be left out where there is only one; `image` takes the place of `build.image`, and is needed
-    where there is none, for nothing is built here. Files that it names are looked for beside it. A mount names its
-    volume by `name`, as fly.toml does: put a volume's id into it before creating a machine. Blocks for as long as the
-    disk does.
+    `process_group` may be left out if there is only one; `image` replaces `build.image`, and is required if there is
+    none, since nothing is built here. Files that it names are read relative to it. A mount names its volume by `name`,
+    as fly.toml does: replace it by a volume's id before creating a machine. Blocks while it reads from disk.
 
     Where flyctl differs from its documentation, the documentation holds: `[[restart]]` without `processes` is for all
     groups, and `[[files]]` with `processes` for those alone.
 
-    Raises InvalidInput, with the file's name, for a file that cannot be read, and for what has no equivalent, by its
-    place in the file: values that flyctl would refuse, and keys that are not known here. With `strict` False the latter
-    are left out, as flyctl does; `flyasync lint` lists them. docs: reference/configuration
+    Raises InvalidInput, with the file's name, for a file that cannot be read, and, with the place in the file, for
+    what has no equivalent: values that flyctl would refuse, and keys that are not known here. With `strict` False such
+    keys are ignored, as flyctl does; `flyasync lint` lists them. docs: reference/configuration
     """
     read = load_fly_toml(path)
     read.refuse(strict=strict)
@@ -32,17 +31,17 @@ def read_fly_toml(
 
 
 def load_fly_toml(path: str | PathLike[str]) -> FlyToml:
-    """Read a fly.toml to its end, and the files that it names beside it; what is wrong in it is among its findings.
+    """Read a fly.toml and the files that it names; faults in it are among its findings.
 
-    Blocks for as long as the disk does. Raises InvalidInput, with the file's name, for a file that is no TOML or cannot
-    be read.
+    Blocks while it reads from disk. Raises InvalidInput, with the file's name, for a file that is not TOML or cannot be
+    read.
     """
     file = Path(path)
     try:
         document = tomllib.loads(_bytes(file).decode("utf-8-sig"))
     except InvalidInput:
         raise
-    except ValueError as error:  # no TOML, or no text at all
+    except ValueError as error:  # not TOML, or not even text
         raise InvalidInput(f"{file} is no TOML: {error}") from error
     except RecursionError:
         raise InvalidInput(f"{file} is not TOML that can be read: it is nested too deep") from None
@@ -54,5 +53,5 @@ def _bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # such as a NUL in it
+    except ValueError as error:  # such as a NUL in the name
         raise InvalidInput(f"{str(file)!r} is no path of a file: {error}") from error

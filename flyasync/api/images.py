@@ -1,4 +1,4 @@
-"""Images: which digest a tag is at."""
+"""Images: the digest that a tag points to."""
 
 from typing import Final
 
@@ -17,16 +17,16 @@ RESOLVE: Final = (
 
 @frozen
 class Images:
-    """`fly.images`: what image references stand for; asked by GraphQL, for the Machines API cannot be asked."""
+    """`fly.images`: what image references point to; read by GraphQL, since the Machines API does not offer it."""
 
     _graphql: GraphQL
 
     async def resolve(self, app: str, image: str) -> str:
-        """Return the reference with the digest that its tag is at now, as machines of `app` would get it.
+        """Return the reference with the digest that its tag points to now, as machines of `app` would get it.
 
         A reference that states a digest is returned as it is, without a request. Repeated after a lost answer. Raises
-        InvalidInput for what is not a reference, GraphQLFailed when the token may not ask, Unreadable when the answer
-        names no digest.
+        InvalidInput for what is not a reference, GraphQLFailed if the token does not allow it, Unreadable if the answer
+        has no digest.
         """
         refuse(check_image(image))
         if digest_of(image):

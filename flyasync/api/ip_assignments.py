@@ -9,7 +9,7 @@ from flyasync.transport.request import Repeat
 
 @frozen
 class IPAssignments:
-    """`fly.ip_assignments`: give addresses to an app and take them back (docs: networking/services).
+    """`fly.ip_assignments`: assign addresses to an app and release them (docs: networking/services).
 
     An app with services on the ports 80 and 443 is reached by `shared_v4` and `v6`; other ports need a `v4` of its
     own, which costs money. `private_v6` is for Flycast: private, but through the Fly Proxy.
@@ -32,18 +32,18 @@ class IPAssignments:
         network: str | None = None,
         service_name: str | None = None,
     ) -> IPAssignment:
-        """Give an app an address: `v4`, `v6`, `shared_v4`, `private_v6` or `egress-pair`.
+        """Assign an address to an app: `v4`, `v6`, `shared_v4`, `private_v6` or `egress-pair`.
 
-        `region` is for a pair to call out from; `org_slug` and `network` say who may reach a `private_v6`. Not
-        repeated when the answer is lost, since each one makes, and may cost, another address: list them to see.
-        Cancelled, it may have been made.
+        `region` is where an egress pair is used; `org_slug` and `network` are those that may reach a `private_v6`. Not
+        repeated when the answer is lost, since each request assigns another address, which may cost money: list them
+        to find out. Cancelled, it may have been assigned.
         """
         body = {"type": type, **given(region=region, org_slug=org_slug, network=network, service_name=service_name)}
         ask = request("ip_assignments.create", app, to="POST apps/{}/ip_assignments", repeat=Repeat.UNSENT, body=body)
         return await self._caller.read(ask, IPAssignment)
 
     async def delete(self, app: str, ip: str) -> None:
-        """Take an address from an app; a dedicated one will not come back.
+        """Release an address of an app; a dedicated one cannot be had again.
 
         Repeated after a lost answer.
         """

@@ -1,6 +1,6 @@
-"""Organizations: who owns apps and pays for them."""
+"""Organizations: the owners of apps."""
 
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -14,24 +14,23 @@ ORGANIZATIONS: Final = "query Organizations { organizations { nodes { id slug ra
 
 @frozen
 class Orgs:
-    """`fly.orgs`: the organizations that the token can see; asked by GraphQL, for the Machines API has no such list."""
+    """`fly.orgs`: the organizations that the token can see; read by GraphQL, since the Machines API lacks them."""
 
     _graphql: GraphQL
 
     async def list(self) -> tuple[Organization, ...]:
         """List the organizations; needs a user's token to show more than one.
 
-        May be repeated. Raises GraphQLFailed when the token may not ask; `fly.tokens.current` then still names its own.
+        May be repeated. Raises GraphQLFailed if the token does not allow it; `fly.tokens.current` still names its own.
         """
         answer = await self._graphql.ask(ORGANIZATIONS)
+        names = {"rawSlug": "raw_slug", "paidPlan": "paid_plan"}
         try:
-            return tuple(structure(_renamed(node), Organization) for node in answer["organizations"]["nodes"])
+            nodes = [
+                {names.get(key, key): value for key, value in node.items()} for node in answer["organizations"]["nodes"]
+            ]
+            return tuple(structure(node, Organization) for node in nodes)
         except (Mismatch, KeyError, TypeError) as error:
             raise Unreadable(
                 "graphql", "Organizations", f"the answer lists no organizations: {error}", may_have_happened=False
             ) from error
-
-
-def _renamed(node: dict[str, Any]) -> dict[str, Any]:
-    names = {"rawSlug": "raw_slug", "paidPlan": "paid_plan"}
-    return {names.get(key, key): value for key, value in node.items()}

@@ -19,9 +19,9 @@ class Platform:
     _caller: Caller
 
     async def regions(self) -> Regions:
-        """List the regions with their coordinates, and name the one nearest to the caller.
+        """List the regions with their coordinates, and which one is nearest to the caller.
 
-        Deprecated regions may be among them: see `Region.deprecated`.
+        Deprecated regions may be included: see `Region.deprecated`.
         """
         return await self._caller.read(
             request("platform.regions", to="GET platform/regions", repeat=Repeat.ANYTIME), Regions
@@ -38,10 +38,10 @@ class Platform:
         volume_size_bytes: int | None = None,
         weights: dict[str, int] | None = None,
     ) -> Placements:
-        """Ask where `count` machines would land now; a region without room is absent from the answer.
+        """Return where `count` machines would be placed now; a region without capacity is absent from the answer.
 
         `region` is a list of codes and aliases in order of preference (`iad,eu,any`). Nothing is reserved, so a create
-        right after can still find the region full. Without `compute` the API thinks of performance-1x.
+        right after can still find the region full. Without `compute`, the API assumes performance-1x.
         """
         return await self._caller.read(
             request(

@@ -11,9 +11,9 @@ from flyasync.transport.request import Repeat
 
 @frozen
 class Postgres(PostgresDatabases):
-    """`fly.postgres`: managed Postgres clusters, and what is in them (docs: mpg/api).
+    """`fly.postgres`: managed Postgres clusters, their databases and users (docs: mpg/api).
 
-    A new cluster is not ready at once: get it until `is_ready`. A deleted one raises NotFound.
+    A new cluster is not ready at once: poll it until `is_ready`. A deleted one raises NotFound.
     """
 
     async def list(self, org_slug: str, *, include_deleted: bool | None = None) -> tuple[PostgresCluster, ...]:
@@ -39,10 +39,10 @@ class Postgres(PostgresDatabases):
         pool_mode: str | None = None,
         postgis_enabled: bool | None = None,
     ) -> PostgresCluster:
-        """Create a cluster of some `plan`, such as `basic`, in one region.
+        """Create a cluster of a `plan`, such as `basic`, in one region.
 
-        Not repeated when the answer is lost, since each one makes, and costs, another cluster: list them to see.
-        Cancelled, it may have been created.
+        Not repeated when the answer is lost, since each request creates another cluster, which costs money: list them
+        to find out. Cancelled, it may have been created.
         """
         body = given(
             name=name,
@@ -65,16 +65,16 @@ class Postgres(PostgresDatabases):
         return await self._read(asks("get", "GET {}", cluster_id), PostgresCluster)
 
     async def delete(self, cluster_id: str) -> None:
-        """Delete a cluster with all that is in it.
+        """Delete a cluster with everything in it.
 
         Repeated after a lost answer.
         """
         await self._caller.ask(asks("delete", "DELETE {}", cluster_id))
 
     async def fork(self, cluster_id: str, *, name: str | None = None) -> PostgresCluster:
-        """Make another cluster with what is in this one now, which must be ready.
+        """Create a cluster with the current content of this one, which must be ready.
 
-        Not repeated when the answer is lost: list the clusters to see. Cancelled, it may have been made.
+        Not repeated when the answer is lost: list the clusters to find out. Cancelled, it may have been created.
         """
         ask = asks("fork", "POST {}/fork", cluster_id, body=given(name=name), repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresCluster)
@@ -87,9 +87,9 @@ class Postgres(PostgresDatabases):
         pitr_time: str | None = None,
         name: str | None = None,
     ) -> PostgresCluster:
-        """Make another cluster from a backup of this one, or with what was in it at `pitr_time` (RFC 3339).
+        """Create a cluster from a backup of this one, or with its content at `pitr_time` (RFC 3339).
 
-        Raises InvalidInput unless one of the two is given. Not repeated when the answer is lost.
+        Raises InvalidInput unless exactly one of the two is given. Not repeated when the answer is lost.
         """
         if (backup_id is None) == (pitr_time is None):
             raise InvalidInput("give either backup_id or pitr_time: what to restore from")
@@ -102,14 +102,14 @@ class Postgres(PostgresDatabases):
         return await self._read(asks("list_backups", "GET {}/backups", cluster_id), tuple[PostgresBackup, ...])
 
     async def create_backup(self, cluster_id: str, *, type: str = "full") -> None:  # noqa: A002 - the API's word
-        """Start a backup, `full` or `incr`; the list shows how it goes. Not repeated when the answer is lost."""
+        """Start a backup, `full` or `incr`; the list shows its progress. Not repeated when the answer is lost."""
         ask = asks("create_backup", "POST {}/backups", cluster_id, body={"type": type}, repeat=Repeat.UNSENT)
         await self._caller.ask(ask)
 
     async def attach(self, cluster_id: str, app: str) -> PostgresAttachment:
         """Attach a cluster to an app, so that it counts as the app's. Repeated after a lost answer.
 
-        It sets no secret: put the connection's URL into one yourself, with `fly.secrets.set`.
+        It sets no secret: store the URL of the connection in one yourself, with `fly.secrets.set`.
         """
         ask = asks("attach", "POST {}/attachments", cluster_id, body={"app_name": app})
         return await self._read(ask, PostgresAttachment)

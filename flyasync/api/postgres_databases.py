@@ -1,4 +1,4 @@
-"""What is inside a managed Postgres cluster: databases, their extensions, and users."""
+"""The databases, extensions and users of a managed Postgres cluster."""
 
 from typing import Any, TypeVar
 
@@ -23,12 +23,12 @@ class PostgresDatabases:
         return await self._read(ask, tuple[PostgresDatabase, ...])
 
     async def create_database(self, cluster_id: str, name: str) -> PostgresDatabase:
-        """Create a database. Not repeated when the answer is lost: list them to see."""
+        """Create a database. Not repeated when the answer is lost: list them to find out."""
         ask = asks("create_database", "POST {}/databases", cluster_id, body={"name": name}, repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresDatabase)
 
     async def delete_database(self, cluster_id: str, name: str) -> PostgresDatabase:
-        """Delete a database with all that is in it.
+        """Delete a database with everything in it.
 
         Repeated after a lost answer.
         """
@@ -36,7 +36,7 @@ class PostgresDatabases:
         return await self._caller.remove(ask, PostgresDatabase, pick=enveloped) or PostgresDatabase(name=name)
 
     async def list_extensions(self, cluster_id: str, database: str) -> tuple[PostgresExtension, ...]:
-        """List the extensions that a database can have; those that it has are `installed`."""
+        """List the extensions available to a database; those enabled are `installed`."""
         ask = asks("list_extensions", "GET {}/databases/{}/extensions", cluster_id, database)
         return await self._read(ask, tuple[PostgresExtension, ...])
 
@@ -49,16 +49,16 @@ class PostgresDatabases:
         schema: str | None = None,
         create_schema: bool | None = None,
     ) -> None:
-        """Give a database an extension, in `schema`, which `create_schema` makes.
+        """Enable an extension of a database, in `schema`, which `create_schema` creates.
 
-        Repeated after a lost answer, so Conflict may mean that it has just been done.
+        Repeated after a lost answer, so Conflict may mean that it was just enabled.
         """
         body = {"name": name, **given(schema=schema, create_schema=create_schema)}
         ask = asks("enable_extension", "POST {}/databases/{}/extensions", cluster_id, database, body=body)
         await self._caller.ask(ask)
 
     async def disable_extension(self, cluster_id: str, database: str, name: str, *, force: bool | None = None) -> None:
-        """Take an extension from a database; `force` also drops what depends on it.
+        """Disable an extension of a database; `force` also drops what depends on it.
 
         Repeated after a lost answer.
         """
@@ -70,13 +70,13 @@ class PostgresDatabases:
         return await self._read(asks("list_users", "GET {}/users", cluster_id), tuple[PostgresUser, ...])
 
     async def create_user(self, cluster_id: str, username: str, *, role: str) -> PostgresUser:
-        """Create a user; `user_credentials` gives its password. Not repeated when the answer is lost."""
+        """Create a user; `user_credentials` returns its password. Not repeated when the answer is lost."""
         body = {"username": username, "role": role}
         ask = asks("create_user", "POST {}/users", cluster_id, body=body, repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresUser)
 
     async def update_user_role(self, cluster_id: str, username: str, *, role: str) -> None:
-        """Give a user another role. Repeated after a lost answer."""
+        """Change the role of a user. Repeated after a lost answer."""
         await self._caller.ask(asks("update_user_role", "PATCH {}/users/{}", cluster_id, username, body={"role": role}))
 
     async def delete_user(self, cluster_id: str, username: str) -> None:
@@ -91,9 +91,9 @@ class PostgresDatabases:
     async def rotate_password(
         self, cluster_id: str, username: str, *, kill_sessions: bool | None = None
     ) -> PostgresCredentials:
-        """Give a user a new password, and with `kill_sessions` end those that came in with the old one.
+        """Rotate a user's password; `kill_sessions` ends the sessions that use the old one.
 
-        Not repeated when the answer is lost: `user_credentials` then gives the one that holds.
+        Not repeated when the answer is lost: `user_credentials` then returns the valid one.
         """
         ask = asks(
             "rotate_password",
@@ -118,7 +118,7 @@ def asks(
     query: dict[str, QueryValue] | None = None,
     body: Any = None,
 ) -> Request:
-    """Describe a request about one cluster, whose rate it counts by."""
+    """Describe a request about one cluster, which its rate limit counts by."""
     method, _, rest = to.partition(" ")
     return request(
         f"postgres.{verb}",

@@ -16,11 +16,11 @@ from flyasync.transport.request import Repeat, Request
 
 @frozen
 class SecretKeys:
-    """`fly.secret_keys`: keys of an app that encrypt, decrypt, sign and verify for those who may not see them.
+    """`fly.secret_keys`: keys of an app that encrypt, decrypt, sign and verify without being visible.
 
     A key's `type` decides what it can do: `hs256`, `hs384`, `hs512`, `es256`, `nacl_auth` and `nacl_sign` sign,
     `xaes256gcm`, `nacl_box` and `nacl_secretbox` encrypt. What goes in and comes out is `bytes`. With `min_version`
-    the app's secrets are at least as new as that version. The API's pages do not tell of these; flyctl's source does.
+    the app's secrets are at least as new as that version. The API's pages do not document these operations; flyctl's source shows them.
     """
 
     _caller: Caller
@@ -49,7 +49,7 @@ class SecretKeys:
         return await self._caller.read(ask, SecretKey)
 
     async def set(self, app: str, name: str, *, type: str, value: bytes) -> SecretKey:  # noqa: A002 - the API's word
-        """Bring a key of your own, in place of the one that has the name. Repeated after a lost answer."""
+        """Store a key of your own, replacing the one of that name. Repeated after a lost answer."""
         value = hidden(value)
         ask = request(
             "secret_keys.set",
@@ -62,9 +62,10 @@ class SecretKeys:
         return await self._caller.read(ask, SecretKey)
 
     async def generate(self, app: str, name: str, *, type: str) -> SecretKey:  # noqa: A002 - the API's word
-        """Make a new key, in place of the one that has the name; what that one encrypted is lost.
+        """Generate a new key, replacing the one of that name; what that one encrypted is lost.
 
-        Not repeated when the answer is lost, since each one makes another key. Cancelled, it may have been made.
+        Not repeated when the answer is lost, since each request generates another key. Cancelled, it may have been
+        generated.
         """
         ask = request(
             "secret_keys.generate",
@@ -96,13 +97,13 @@ class SecretKeys:
         associated_data: bytes | None = None,
         min_version: int | None = None,
     ) -> bytes:
-        """Encrypt `plaintext`; `associated_data` is not in the answer, but needed again to decrypt it.
+        """Encrypt `plaintext`; `associated_data` is not in the result, but is needed again to decrypt it.
 
-        Raises BadRequest for a key whose type cannot. Changes nothing, and is repeated after a lost answer.
+        Raises BadRequest for a key whose type cannot encrypt. Changes nothing, and is repeated after a lost answer.
         """
         plaintext, associated_data = hidden(plaintext), hidden(associated_data)
         body = {"plaintext": plaintext, **given(associated_data=associated_data)}
-        return await self._work(_asks("encrypt", app, name, body, min_version), "ciphertext")
+        return await self._transform(_key_request("encrypt", app, name, body, min_version), "ciphertext")
 
     async def decrypt(
         self,
@@ -113,40 +114,42 @@ class SecretKeys:
         associated_data: bytes | None = None,
         min_version: int | None = None,
     ) -> bytes:
-        """Decrypt what `encrypt` gave, with the same `associated_data`.
+        """Decrypt what `encrypt` returned, with the same `associated_data`.
 
-        Raises BadRequest when either was tampered with, or made with another key.
+        Raises BadRequest if either was changed, or if another key was used.
         """
         ciphertext, associated_data = hidden(ciphertext), hidden(associated_data)
         body = {"ciphertext": ciphertext, **given(associated_data=associated_data)}
-        return await self._work(_asks("decrypt", app, name, body, min_version), "plaintext")
+        return await self._transform(_key_request("decrypt", app, name, body, min_version), "plaintext")
 
     async def sign(self, app: str, name: str, plaintext: bytes, *, min_version: int | None = None) -> bytes:
-        """Sign `plaintext`. Raises BadRequest for a key whose type cannot."""
+        """Sign `plaintext`. Raises BadRequest for a key whose type cannot sign."""
         plaintext = hidden(plaintext)
-        return await self._work(_asks("sign", app, name, {"plaintext": plaintext}, min_version), "signature")
+        return await self._transform(
+            _key_request("sign", app, name, {"plaintext": plaintext}, min_version), "signature"
+        )
 
     async def verify(
         self, app: str, name: str, plaintext: bytes, signature: bytes, *, min_version: int | None = None
     ) -> None:
-        """Make sure that `signature` is this key's for `plaintext`. Raises BadRequest when it is not."""
+        """Verify that `signature` is this key's for `plaintext`. Raises BadRequest if it is not."""
         plaintext, signature = hidden(plaintext), hidden(signature)
         body = {"plaintext": plaintext, "signature": signature}
-        await self._caller.ask(_asks("verify", app, name, body, min_version))
+        await self._caller.ask(_key_request("verify", app, name, body, min_version))
 
-    async def _work(self, ask: Request, result: str) -> bytes:
+    async def _transform(self, ask: Request, result: str) -> bytes:
         text = hidden(getattr(await self._caller.read(ask, KeyWork), result))
         with suppress(TypeError, ValueError):
             return base64.b64decode(text, validate=True)
         raise ask.unreadable(f"the {result} is missing or is not base64")
 
 
-def _asks(deed: str, app: str, name: str, body: dict[str, Any], min_version: int | None) -> Request:
+def _key_request(verb: str, app: str, name: str, body: dict[str, Any], min_version: int | None) -> Request:
     return request(
-        f"secret_keys.{deed}",
+        f"secret_keys.{verb}",
         app,
         parts=(name,),
-        to=f"POST apps/{{}}/secretkeys/{{}}/{deed}",
+        to=f"POST apps/{{}}/secretkeys/{{}}/{verb}",
         repeat=Repeat.ANYTIME,
         query={"min_version": min_version},
         body={key: _text(value) for key, value in body.items()},

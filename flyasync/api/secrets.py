@@ -1,4 +1,4 @@
-"""Secrets: what an app's machines find in their environment, and nobody else sees."""
+"""Secrets: values in the environment of an app's machines, readable only there."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,9 @@ from flyasync.transport.request import Repeat
 class Secrets:
     """`fly.secrets`: set, list and delete an app's secrets (docs: apps/secrets).
 
-    Setting one changes no running machine: machines read the secrets when they start or are updated. The `version`
-    that an answer carries makes sure of it, as `min_secrets_version` of the next create or update. Values are in no
-    repr, error or event of this library.
+    Setting one changes no running machine: machines read the secrets when they start or are updated. To make sure that
+    they read the new ones, pass the `version` of the answer as `min_secrets_version` of the next create or update.
+    Values are in no repr, error or event of this library.
     """
 
     _caller: Caller
@@ -40,7 +40,7 @@ class Secrets:
     async def get(
         self, app: str, name: str, *, show_secrets: bool | None = None, min_version: int | None = None
     ) -> Secret:
-        """Get one secret, its value only with `show_secrets`; raises NotFound when there is none of that name."""
+        """Get one secret, its value only with `show_secrets`; raises NotFound if there is none of that name."""
         ask = request(
             "secrets.get",
             app,
@@ -54,7 +54,7 @@ class Secrets:
     async def set(self, app: str, name: str, value: str) -> Secret:
         """Set one secret; the answer has its digest and the new `version`, not the value.
 
-        Repeated after a lost answer: the same value again does no harm, though it makes another version.
+        Repeated after a lost answer: setting the same value again only creates another version.
         """
         value = hidden(value)
         ask = request(
@@ -70,7 +70,7 @@ class Secrets:
     async def update(self, app: str, values: Mapping[str, str | None]) -> SecretsUpdate:
         """Set several secrets at once and delete those given as None; all others stay.
 
-        One version covers all of it. Deleting one that is not there is no error. Repeated after a lost answer.
+        One version covers all changes. Deleting one that does not exist is not an error. Repeated after a lost answer.
         """
         values = hidden(values)
         ask = request(
@@ -88,5 +88,5 @@ class Secrets:
 
 
 def _as_of(*, show_secrets: bool | None, min_version: int | None) -> dict[str, QueryValue]:
-    # The documents say min_version, the official client sends version.
+    # The documents name it min_version, the official client sends version.
     return {"min_version": min_version, "version": min_version, "show_secrets": show_secrets}

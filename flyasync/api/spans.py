@@ -1,4 +1,4 @@
-"""Telling the onlooker of a client what its requests are for."""
+"""Spans: the observer of a client is notified what its requests are for."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ OnRefusal = Callable[[Outlasting], None]
 
 
 class Spans:
-    """The stretches of work of one client: each begins, is worked in by any number of tasks, and ends once."""
+    """The spans of one client: each begins, is entered by any number of tasks, and ends once."""
 
     def __init__(self, on_event: OnClientEvent) -> None:
         self._on_event = on_event
@@ -21,38 +21,38 @@ class Spans:
 
     @property
     def current(self) -> Span | None:
-        """The one that requests made here belong to."""
+        """The span that requests made here belong to."""
         return current()
 
     def begin(
         self, kind: Kind, name: str, facts: Mapping[str, Fact | None], *, on_refusal: OnRefusal | None = None
     ) -> Span:
-        """Tell that a stretch of work begins, as part of the current one; facts that are None are none.
+        """Begin a span within the current one, notify the observer, and return it; facts that are None are left out.
 
         `on_refusal` is called with each refusal that one of its requests outlasts.
         """
         span = Span(
             kind, name, on_refusal=on_refusal, facts={key: fact for key, fact in facts.items() if fact is not None}
         )
-        # Kept for the end, which may come when no loop runs any more.
+        # Kept for the end of the span, which may come when no loop runs any more.
         self._clock = asyncio.get_running_loop().time
         self._begun[span] = self._clock()
         notify(self._on_event, Began(span=span))
         return span
 
     def end(self, span: Span) -> None:
-        """Tell that it is over, unless that is told already."""
+        """End a span, and notify the observer, unless it has ended already."""
         begun = self._begun.pop(span, None)
         if begun is not None:
             notify(self._on_event, Ended(span=span, seconds=self._clock() - begun))
 
     def within(self, span: Span | None) -> AbstractContextManager[None]:
-        """Have all that is asked for in the block belong to `span`, the tasks that begin in it too."""
+        """Return a context in which all requests belong to `span`, those of tasks that begin in it too."""
         return within(span)
 
     @contextmanager
     def over(self, kind: Kind, name: str, **facts: Fact | None) -> Iterator[Span]:
-        """Have the block be a stretch of work of its own, which ends with what is raised in it."""
+        """Run the block as a span of its own, which records the error raised in it."""
         span = self.begin(kind, name, facts)
         try:
             with within(span):

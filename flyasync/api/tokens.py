@@ -1,4 +1,4 @@
-"""Tokens: who one is, what a token allows, and tokens for a machine to show to others."""
+"""Tokens: whose a token is, what it allows, and tokens by which a machine proves its identity."""
 
 from attrs import frozen
 
@@ -11,22 +11,22 @@ from flyasync.transport.request import Repeat
 
 @frozen
 class Tokens:
-    """`fly.tokens`: look into tokens, and get some that only a machine can (docs: machines/api/tokens-resource).
+    """`fly.tokens`: inspect tokens, and get those that only a machine can get (docs: machines/api/tokens-resource).
 
-    Tokens of apps are made by `fly.apps.create_deploy_token`. No token is in a repr, error or event of this library.
+    Tokens of apps are created by `fly.apps.create_deploy_token`. No token is in a repr, error or event of this library.
     """
 
     _caller: Caller
 
     async def current(self) -> tuple[TokenInfo, ...]:
-        """Say whose the client's token is, and to which organization and apps it is bound: the cheap "who am I"."""
+        """Return whose the client's token is, and its organization and apps: the cheapest "who am I"."""
         ask = request("tokens.current", to="GET tokens/current", repeat=Repeat.ANYTIME)
         return tuple((await self._caller.read(ask, TokenInfoList)).tokens or ())
 
     async def authenticate(self, header: str) -> tuple[VerifiedToken, ...]:
-        """Find out whether the tokens of an Authorization header, such as `FlyV1 fm2_…`, are good.
+        """Verify the tokens of an Authorization header, such as `FlyV1 fm2_…`.
 
-        Changes nothing. Raises BadRequest or Unauthorized for one that is not.
+        Changes nothing. Raises BadRequest or Unauthorized for one that is not valid.
         """
         header = hidden(header)
         ask = request(
@@ -39,7 +39,7 @@ class Tokens:
         return await self._caller.read(ask, tuple[VerifiedToken, ...])
 
     async def authorize(self, header: str, access: TokenAccess) -> Authorization:
-        """Find out whether the tokens of an Authorization header allow this `access`.
+        """Check whether the tokens of an Authorization header allow this `access`.
 
         Changes nothing. Raises Forbidden or BadRequest when they do not.
         """
@@ -54,10 +54,10 @@ class Tokens:
         return await self._caller.read(ask, Authorization)
 
     async def oidc(self, *, aud: str | None = None, aws_principal_tags: bool | None = None) -> str:
-        """Get a JWT that proves to others which machine is asking; it is good for about ten minutes.
+        """Get a JWT that proves to others which machine calls; it is valid for about ten minutes.
 
-        Works only inside a machine, with `FlyClient(base_url="unix:///.fly/api")`. `aud` is for whom it is, by default
-        `https://fly.io/<organization>`. May be repeated: each answer is another token. (docs: security/openid-connect)
+        Works only inside a machine, with `FlyClient(base_url="unix:///.fly/api")`. `aud` is its audience, by default
+        `https://fly.io/<organization>`. May be repeated: each answer is a new token. (docs: security/openid-connect)
         """
         ask = request(
             "tokens.oidc",
@@ -69,6 +69,6 @@ class Tokens:
         return str(await self._caller.ask(ask))
 
     async def kms(self) -> str:
-        """Get a token for the secret keys of the app whose machine is asking; works only inside a machine."""
+        """Get a token for the secret keys of the app whose machine calls; works only inside a machine."""
         ask = request("tokens.kms", to="POST tokens/kms", repeat=Repeat.ANYTIME, reads="text")
         return str(await self._caller.ask(ask))

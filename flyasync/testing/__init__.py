@@ -1,10 +1,10 @@
 """For tests of programs that use flyasync.
 
-`mock_machine` makes a machine as the API would show it. `trouble` has an emulator misbehave for the length of a block
-or of a test. `VirtualTimeLoop` and `run_virtual` run an asyncio program, sockets included, without ever waiting.
+`mock_machine` returns a machine as the API would show it. `trouble` injects faults into an emulator for the duration of
+a block or of a test. `VirtualTimeLoop` and `run_virtual` run an asyncio program, sockets included, without waiting.
 
 The fixtures `fly_emulator` and `fly` come with the pytest plugin: see `flyasync.testing.plugin`. Names are loaded on
-first use, so that a test run without these fixtures pays nothing for them.
+first use, so that a test run without these fixtures does not pay for them.
 """
 
 from importlib import import_module

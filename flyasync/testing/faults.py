@@ -1,4 +1,4 @@
-"""Faults for the length of a test, or of a part of it."""
+"""Faults for the duration of a test, or of a part of it."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class trouble:  # noqa: N801 - used as a function is: `with trouble(…)`, `@trouble(…)`
-    """Have an emulator misbehave while a block or a function runs, a coroutine function as well.
+    """Inject faults into an emulator while a block or a coroutine function runs.
 
-    Earlier faults stay, and come first. A whole test begins with trouble by the marker
+    Earlier faults stay, and take precedence. For faults from the start of a test, use the marker
     `@pytest.mark.fly_emulator(faults=[…])` instead.
     """
 
@@ -29,7 +29,7 @@ class trouble:  # noqa: N801 - used as a function is: `with trouble(…)`, `@tro
         self._emulator.faults.remove(*self._faults)
 
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """Have trouble for as long as each call of `function` takes."""
+        """Inject the faults for the duration of each call of `function`."""
 
         @wraps(function)
         async def troubled(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,9 +7,9 @@ from flyasync.models.machine import Machine
 
 
 def mock_machine(**overrides: Any) -> Machine:
-    """Make up a started machine in iad; `overrides` are keys of the API's own JSON, and unknown ones are kept.
+    """Return a started machine in iad; `overrides` are keys of the API's own JSON, and unknown ones are kept.
 
-    Raises a ValueError that names the place when a value is not of the kind that the API sends.
+    Raises a ValueError that names the path if a value is not of the type that the API sends.
     """
     shown = {
         "id": "1857156b526dd8",

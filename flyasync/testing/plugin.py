@@ -1,4 +1,4 @@
-"""Fixtures for pytest, there in every project that has flyasync and pytest-asyncio installed.
+"""Fixtures for pytest, available in every project that has flyasync and pytest-asyncio installed.
 
     async def test_my_backend_makes_one_machine_per_user(fly, fly_emulator):
         await fly.apps.create("users", org_slug="personal")
@@ -8,8 +8,8 @@
     @pytest.mark.fly_emulator(seed=7, capacity={"iad": 0}, faults=[Fault(does="crash", region="lhr")])
     async def test_my_backend_on_a_bad_day(fly): ...
 
-`fly_emulator` is an `Emulator` that begins with the test and ends with it; the marker's arguments are the emulator's.
-`fly` is a `FlyClient` bound to it. `fly_environment` points code that makes its own client there, by the environment.
+`fly_emulator` is an `Emulator` that starts and ends with the test; the marker's arguments are the emulator's. `fly` is
+a `FlyClient` bound to it. `fly_environment` points code that creates its own client to it, by the environment.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-import flyasync  # its names load on first use, so that a test run without these fixtures pays nothing for them
+import flyasync  # its names load on first use, so that a test run without these fixtures does not pay for them
 
 try:
     from pytest_asyncio import fixture as _asyncio_fixture
@@ -26,13 +26,13 @@ except ImportError:  # anyio's plugin, for one, takes plain fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", "fly_emulator(**options): what the fixture fly_emulator is made with")
 
 
 @_asyncio_fixture
 async def fly_emulator(request: pytest.FixtureRequest) -> "AsyncIterator[flyasync.Emulator]":
-    """Give an emulator for this test alone, made with the arguments of the marker `fly_emulator`."""
+    """Yield an emulator for this test only, with the arguments of the marker `fly_emulator`."""
     marker = request.node.get_closest_marker("fly_emulator")
     async with flyasync.Emulator(**(marker.kwargs if marker else {})) as emulator:
         yield emulator
@@ -40,16 +40,16 @@ async def fly_emulator(request: pytest.FixtureRequest) -> "AsyncIterator[flyasyn
 
 @_asyncio_fixture
 async def fly(fly_emulator: "flyasync.Emulator") -> "AsyncIterator[flyasync.FlyClient]":
-    """Give a client bound to the emulator."""
+    """Yield a client bound to the emulator."""
     async with flyasync.FlyClient(fly_emulator.token, base_url=fly_emulator.url, limits="memory") as client:
         yield client
 
 
 @pytest.fixture
 def fly_environment(fly_emulator: "flyasync.Emulator", monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set the environment variables that point any client at the emulator, and give them.
+    """Set the environment variables that point any client to the emulator, and return them.
 
-    The emulator runs on the test's own event loop: a test that starts another program waits for it with
+    The emulator runs on the test's own event loop: a test that starts another program must wait for it with
     `asyncio.create_subprocess_exec`, since a blocking call would keep the emulator from answering.
     """
     environment = fly_emulator.environment()

@@ -11,21 +11,21 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# A clock that lands exactly on a timer can stand still for ever in code that re-arms "for now" after rounding.
+# A clock that lands exactly on a timer can stand still in code that re-arms it for "now" after rounding.
 _NUDGE = 1e-6
-# How long to look for work that no timer promises, such as bytes from another process.
+# Seconds to wait for events that no timer announces, such as bytes from another process.
 _REAL_POLL = 0.05
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never sleeps while a timer is pending; tells the loop how far to jump instead."""
+    """Never sleeps while a timer is pending; counts how far the clock jumps instead."""
 
     def __init__(self) -> None:
         super().__init__()
         self.jumped = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # Asked twice: the second look finds bytes that loopback was still delivering during the first.
+        # Called twice: the second call finds bytes that loopback was still delivering during the first.
         ready = super().select(0) or super().select(0)
         if ready:
             return ready
@@ -39,7 +39,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock jumps over every wait.
 
     Real sockets work as long as both ends run on this loop and use an address, not a name: name look-ups run in a
-    thread, and threads, like other processes, are invisible to the clock. `time()` starts at 0.
+    thread, and the clock does not see threads or other processes. `time()` starts at 0.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Give the virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was created."""
         return self._jumping.jumped
 
 

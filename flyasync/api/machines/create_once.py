@@ -6,7 +6,7 @@ from functools import partial
 from secrets import token_hex
 from typing import Protocol, TypedDict, Unpack
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, evolve
 
 from flyasync.errors import FlyError, NameTaken, NotFound, RateLimited
 from flyasync.models.config import MachineConfig
@@ -68,7 +68,7 @@ class Creation:
     launch: str
     options: CreateOptions = Factory(CreateOptions)
     id: str = Factory(partial(token_hex, 8))
-    on_leave: Callable[[], None] = field(default=lambda: None)
+    on_leave: Callable[[], None] | None = None
     is_urgent: bool = False
     machine: Machine | None = None
     adopted: bool = False
@@ -162,7 +162,7 @@ class CreateOnce:
         except asyncio.CancelledError:
             was_in_doubt = creation.may_have_happened
             creation.doubt(is_in_doubt=was_in_doubt or flight.is_out)
-            flight.is_abandoned = True
+            flight.abandon()
             # 1. It has not left: nothing has happened, and it must not leave any more.
             if not flight.is_out:
                 create.cancel()

@@ -95,7 +95,7 @@ class Leases:
             # 1. The request has not left, and must not leave any more. 2. It has left: its answer tells the nonce, to
             #    release the lease with. 3. That takes too long, or a second cancellation comes: the lease ends by
             #    itself.
-            flight.is_abandoned = True
+            flight.abandon()
             if not flight.is_out:
                 acquiring.cancel()
             with suppress(FlyError, TimeoutError):
@@ -145,7 +145,7 @@ class Leases:
             # twice, and the second one was refused because of the lease that the first one acquired.
             if not (error.may_have_happened or isinstance(error, LeaseHeld)):
                 raise
-            flight.is_out = True  # the result is still unknown: a cancellation has to wait for it
+            flight.leave()  # its result is still unknown: a cancellation has to wait for it
             with suppress(FlyError, TimeoutError):
                 async with asyncio.timeout(ttl), AsyncExitStack() as undo:
                     lease = await self.get(app, machine_id)

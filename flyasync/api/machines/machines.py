@@ -739,7 +739,7 @@ class Machines:
         return await self.create(app, config, name=name, region=region or source.region, skip_launch=skip_launch)
 
     async def adopt(self, app: str, machine_id: str, *, process_group: str = "app") -> None:
-        """Have flyctl manage a machine: `fly deploy` and `fly scale` then count it to `process_group`.
+        """Put a machine under the management of flyctl: `fly deploy` and `fly scale` then count it to `process_group`.
 
         Changes metadata only: at once, without a restart or a lease, and safe to repeat. The next `fly deploy` updates
         it, and destroys it if its fly.toml has no such process group. docs: machines/guides-examples/machines-api
@@ -747,7 +747,7 @@ class Machines:
         await self.patch_metadata(app, machine_id, flyctl_metadata(process_group))
 
     async def release(self, app: str, machine_id: str) -> None:
-        """Have flyctl no longer manage a machine, the opposite of `adopt`: flyctl then shows it as detached.
+        """Remove a machine from the management of flyctl, the opposite of `adopt`: flyctl then shows it as detached.
 
         Changes metadata only: at once, without a restart or a lease, and safe to repeat.
         """

@@ -203,7 +203,7 @@ class Waits:
                         wait.reached(reached)
                         return wait
         except TimeoutError as error:
-            # The time is up. If no answer came through so far, one last look can tell what the machine is doing.
+            # The time is up. If no answer came through so far, one last read can show the state of the machine.
             if wait.state == "unknown":
                 with suppress(FlyError, TimeoutError):
                     async with asyncio.timeout(LAST_CHECK):
