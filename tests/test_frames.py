@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from attrs import evolve
 
 import flyasync
 from flyasync import Emulator, Fault, FlyClient, MachineConfig
@@ -56,6 +57,10 @@ async def with_a_machine(fly: FlyClient) -> str:
     return (await fly.machines.create("web", NGINX)).id
 
 
+def daily(config: MachineConfig) -> MachineConfig:
+    return evolve(config, schedule="daily")
+
+
 @pytest.mark.parametrize(
     ("ask", "most"),
     [
@@ -63,9 +68,13 @@ async def with_a_machine(fly: FlyClient) -> str:
         (lambda fly, _: fly.machines.list("web"), 6),
         (lambda fly, machine_id: fly.machines.get("web", machine_id), 6),
         (lambda fly, machine_id: fly.machines.cordon("web", machine_id), 6),
-        (lambda fly, _: fly.machines.create("web", NGINX), 7),
+        (lambda fly, _: fly.machines.create("web", NGINX), 5),
+        (lambda fly, _: fly.machines.create_once("web", NGINX, name="one", launch="v1"), 5),  # in a task of its own
+        (lambda fly, machine_id: fly.machines.wait("web", machine_id), 8),
+        (lambda fly, machine_id: fly.machines.wait_healthy("web", machine_id), 9),
+        (lambda fly, machine_id: fly.machines.modify("web", machine_id, daily), 8),
     ],
-    ids=["apps.get", "list", "get", "cordon", "create"],
+    ids=["apps.get", "list", "get", "cordon", "create", "create_once", "wait", "wait_healthy", "modify"],
 )
 async def test_a_call_reaches_aiohttp_through_few_frames(
     ask: Callable[[FlyClient, str], Awaitable[Any]], most: int
@@ -78,6 +87,15 @@ async def test_a_call_reaches_aiohttp_through_few_frames(
     for stack in stacks:
         assert len(stack) <= most, stack
         assert stack[-3:] == TRANSPORT
+
+
+async def test_the_delete_of_a_volume_is_as_short_as_any_call() -> None:
+    async with Emulator() as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+        await fly.apps.create("web", org_slug="personal")
+        volume = await fly.volumes.create("web", name="data", region="iad")
+        with frames_to_aiohttp() as stacks:
+            await fly.volumes.delete("web", volume.id)
+    assert stacks == [("delete", "remove", *TRANSPORT)]
 
 
 async def test_a_retry_is_one_frame_deeper() -> None:

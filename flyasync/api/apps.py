@@ -57,6 +57,7 @@ class Apps:
         except FlyError as error:
             if isinstance(error, NameTaken):
                 error.explained(f"Choose another name than {app!r}; it is one namespace for all of Fly.io")
+            # An earlier attempt may have created the app, even if a later one finds the name in use: look it up.
             if not error.may_have_happened:
                 raise
             made = await self._find_created(app, org_slug, error)
@@ -69,7 +70,7 @@ class Apps:
         try:
             found = await self.get(app)
         except Forbidden:
-            found = None
+            found = None  # another organization has the name
         except FlyError:
             self._caller.deleted(app)
             raise error from None
@@ -77,6 +78,7 @@ class Apps:
         if found and owner == org_slug:
             return found
         self._caller.deleted(app)
+        # An app whose owner the API does not show may be ours: the doubt remains.
         error.may_have_happened = found is not None and owner is None
         raise error
 

@@ -44,7 +44,8 @@ class Certificates:
     async def create_custom(self, app: str, hostname: str, *, fullchain: str, private_key: str) -> Certificate:
         """Add a hostname with a certificate of your own, both parts as PEM text.
 
-        It is not renewed automatically. The key is in no repr, error or event of this library. Not repeated when the answer is lost.
+        It is not renewed automatically. The key is in no repr, error or event of this library. Not repeated when the
+        answer is lost.
         """
         private_key = hidden(private_key)
         body = {"hostname": hostname, "fullchain": fullchain, "private_key": private_key}

@@ -95,6 +95,7 @@ class FlyClient:
         self.api_url = find_api_url(api_url, environment, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         own, found = _tokens(token, self.base_url)
+        # Two hosts, two sessions and senders: api.fly.io has limits of its own, and a socket needs no token.
         session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
@@ -233,6 +234,7 @@ class FlyClient:
         try:
             await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
         finally:
+            # Last, since calls that finish during the grace still count in the shared limits.
             if self._shared:
                 await self._shared.close()
 
@@ -254,6 +256,7 @@ def _checked(limits: Any, retry: Any, max_answer: Any) -> tuple[Limits, RetryPol
     retry = RetryPolicy() if retry is None else retry
     if not isinstance(retry, RetryPolicy):
         raise InvalidInput(f"retry is {retry!r}, but must be a RetryPolicy, such as RetryPolicy(attempts=3)")
+    # `True` is an int, too.
     if type(max_answer) is not int or max_answer < 1:
         raise InvalidInput(f"max_answer is {max_answer!r}, but must be a whole number of bytes, 1 or more")
     return limits, retry

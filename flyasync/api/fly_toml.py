@@ -43,7 +43,7 @@ def load_fly_toml(path: str | PathLike[str]) -> FlyToml:
         raise
     except ValueError as error:  # not TOML, or not even text
         raise InvalidInput(f"{file} is no TOML: {error}") from error
-    except RecursionError:
+    except RecursionError:  # a page of brackets must end in one of our errors, too
         raise InvalidInput(f"{file} is not TOML that can be read: it is nested too deep") from None
     return read_document(document, lambda name: _bytes(file.parent / name))
 

@@ -60,7 +60,7 @@ class LogStream(AsyncIterator[LogLine]):
         self._filters = tuple((key, value) for key, value in filters.items() if value is not None)
         self._lines: deque[LogLine | Unreadable] = deque()
         self._pause = SHORTEST
-        self._had_lines = False
+        self._had_lines = False  # whether the last page had any, also such as were not asked for
         self.next_token = next_token
 
     def __aiter__(self) -> Self:

@@ -105,6 +105,7 @@ class PostgresDatabases:
         )
         return await self._read(ask, PostgresCredentials)
 
+    # Every answer of this API is wrapped in `data`.
     async def _read(self, ask: Request, kind: type[T]) -> T:
         return await self._caller.read(ask, kind, pick=enveloped)
 

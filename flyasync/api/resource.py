@@ -67,6 +67,7 @@ def request(
         changes: False if it only reads although its method is not GET.
     """
     names = (*of, *parts)
+    # A bool is an int, so it comes first: the API reads `true`, not `True` or `1`.
     pairs: list[tuple[str, str]] = []
     for key, value in query.items() if query else ():
         if isinstance(value, bool):
@@ -173,14 +174,18 @@ class Caller:
     def _informed(self, request: Request) -> Request:
         """Return `request`; for a new app, as one that outlasts refusals until every node of the API knows the app."""
         app = request.identifier.partition("/")[0]
+        # 1. Almost all requests are about apps that were not created here: nothing to do.
         if app not in self._new_apps:
             return request
+        # 2. The time is over, so that a 404 counts again.
         now = asyncio.get_running_loop().time()
         known_by = self._new_apps[app] = self._new_apps[app] or now + NEW_APP
         if now >= known_by:
             self.deleted(app)
             return request
 
+        # 3. Some nodes may not know the app yet: they answer that it does not exist, or refuse the token. A 404 for
+        #    something else, such as a machine of the app, is final as always.
         def clears_within(refusal: Refused) -> float:
             is_unknown = isinstance(refusal, NotFound) and refusal.what == "app"
             if app in self._new_apps and (is_unknown or isinstance(refusal, Unauthorized)):

@@ -20,7 +20,8 @@ class SecretKeys:
 
     A key's `type` decides what it can do: `hs256`, `hs384`, `hs512`, `es256`, `nacl_auth` and `nacl_sign` sign,
     `xaes256gcm`, `nacl_box` and `nacl_secretbox` encrypt. What goes in and comes out is `bytes`. With `min_version`
-    the app's secrets are at least as new as that version. The API's pages do not document these operations; flyctl's source shows them.
+    the app's secrets are at least as new as that version. The API's pages do not document these operations; flyctl's
+    source shows them.
     """
 
     _caller: Caller
@@ -137,6 +138,7 @@ class SecretKeys:
         body = {"plaintext": plaintext, "signature": signature}
         await self._caller.ask(_key_request("verify", app, name, body, min_version))
 
+    # The API speaks base64; callers pass and get bytes.
     async def _transform(self, ask: Request, result: str) -> bytes:
         text = hidden(getattr(await self._caller.read(ask, KeyWork), result))
         with suppress(TypeError, ValueError):

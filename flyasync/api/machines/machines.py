@@ -273,6 +273,7 @@ class Machines:
         """
         ask = _action("start", app, machine_id, nonce=nonce)
         answer = await self._caller.read(ask, StartResult)
+        # The API answers some failed starts with 200 and an error inside.
         if answer.status == "error":
             raise WrongState("machines.start", f"{app}/{machine_id}", answer.message or "not started", status=200)
         return answer
@@ -554,7 +555,7 @@ class Machines:
         try:
             await self._caller.ask(ask)
         except WrongState as refused:
-            # The documents promise the meaning of this operation's 412, but not its text.
+            # The documents promise the meaning of this operation's 412, but not its text, so no other code can tell.
             stale = StaleVersion(*refused.args, status=refused.status, code=refused.code, request_id=refused.request_id)
             stale.may_have_happened = refused.may_have_happened
             raise stale from refused
@@ -581,6 +582,7 @@ class Machines:
         Not repeated when the answer is lost. Cancelled, the command may have run, and may keep running; the same holds
         if the client is closed.
         """
+        # A traceback with locals must not show what the caller passes to the command.
         command, stdin = hidden(command), hidden(stdin)
         if not command:
             raise InvalidInput("the command is empty: give what to run, such as ['ls', '-l']")
