@@ -6,7 +6,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.organizations import apps_of
-from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, needed_org, org_option
 
 LIST = {"NAME": "name", "ID": "id", "MACHINES": "machine_count", "VOLUMES": "volume_count", "NETWORK": "network"}
@@ -26,7 +26,7 @@ command = Group("apps", help="Create, find and destroy apps.")
 @command.command("list")
 @org_option
 @asks
-async def list_(fly: FlyClient, *, org: str | None) -> Answer:
+async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
     """List the apps of one organization, or of all."""
     return Table(await apps_of(fly, org), LIST)
 
@@ -36,16 +36,16 @@ async def list_(fly: FlyClient, *, org: str | None) -> Answer:
 @needed_org
 @click.option("--network", metavar="NAME", help="A private network of its own, for its whole life.")
 @asks
-async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> Answer:
+async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> CommandOutput:
     """Create an app."""
     made = await fly.apps.create(app, org_slug=org, network=network)
-    return Said(f"created the app {app} in {org}", made)
+    return Message(f"created the app {app} in {org}", made)
 
 
 @command.command("show")
 @app_argument
 @asks
-async def show(fly: FlyClient, *, app: str) -> Answer:
+async def show(fly: FlyClient, *, app: str) -> CommandOutput:
     """Show one app."""
     return Details(await fly.apps.get(app), SHOW)
 
@@ -55,7 +55,7 @@ async def show(fly: FlyClient, *, app: str) -> Answer:
 @click.option("--force", is_flag=True, help="Stop its machines first.")
 @confirmed("Destroy the app {app} and all that is in it?")
 @asks
-async def destroy(fly: FlyClient, *, app: str, force: bool) -> Answer:
+async def destroy(fly: FlyClient, *, app: str, force: bool) -> CommandOutput:
     """Destroy an app and all that is in it."""
     await fly.apps.delete(app, force=force or None)
-    return Said(f"destroyed the app {app}", {"app": app, "destroyed": True})
+    return Message(f"destroyed the app {app}", {"app": app, "destroyed": True})

@@ -8,7 +8,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.option_types import contents
-from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument
 from flyasync.cli.shared.tables import Columns
 from flyasync.models.certificate import Certificate
@@ -22,11 +22,8 @@ LIST = {
 }
 
 
-def _issued(certificate: Certificate) -> list[str]:
-    return [f"{one.source} {one.status} until {one.expires_at or '?'}" for one in certificate.certificates or ()]
-
-
-def _records(certificate: Certificate) -> Iterator[str]:
+def dns_records(certificate: Certificate) -> Iterator[str]:
+    """Yield the records that the owner of the hostname has to set: addresses, or a CNAME, and proofs of ownership."""
     needs = certificate.dns_requirements
     if needs is None:
         return
@@ -40,17 +37,17 @@ def _records(certificate: Certificate) -> Iterator[str]:
         yield f"TXT {needs.ownership.name} {needs.ownership.app_value or needs.ownership.org_value}"
 
 
-def _problems(certificate: Certificate) -> list[str]:
-    return [f"{one.message} ({one.remediation or one.code})" for one in certificate.validation_errors or ()]
-
-
 SHOW: Columns = {
     "HOSTNAME": "hostname",
     "STATUS": "status",
     "CONFIGURED": "configured",
-    "CERTIFICATES": _issued,
-    "DNS RECORDS TO SET": lambda certificate: list(_records(certificate)),
-    "PROBLEMS": _problems,
+    "CERTIFICATES": lambda certificate: [
+        f"{one.source} {one.status} until {one.expires_at or '?'}" for one in certificate.certificates or ()
+    ],
+    "DNS RECORDS TO SET": lambda certificate: list(dns_records(certificate)),
+    "PROBLEMS": lambda certificate: [
+        f"{one.message} ({one.remediation or one.code})" for one in certificate.validation_errors or ()
+    ],
     "RATE LIMITED UNTIL": "rate_limited_until",
     "WARNING": "warning",
 }
@@ -63,7 +60,7 @@ host_argument = click.argument("hostname")
 @command.command("list")
 @app_argument
 @asks
-async def list_(fly: FlyClient, *, app: str) -> Answer:
+async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the hostnames of APP."""
     return Table([row async for row in fly.certificates.list(app)], LIST)
 
@@ -76,7 +73,9 @@ async def list_(fly: FlyClient, *, app: str) -> Answer:
     "--private-key", type=click.File(), callback=contents, metavar="FILE", help="The key of --fullchain, as PEM."
 )
 @asks
-async def add(fly: FlyClient, *, app: str, hostname: str, fullchain: str | None, private_key: str | None) -> Answer:
+async def add(
+    fly: FlyClient, *, app: str, hostname: str, fullchain: str | None, private_key: str | None
+) -> CommandOutput:
     """Add a hostname.
 
     Fly.io gets its certificate by ACME, once the DNS records are set that the answer names; or bring your own.
@@ -93,7 +92,7 @@ async def add(fly: FlyClient, *, app: str, hostname: str, fullchain: str | None,
 @app_argument
 @host_argument
 @asks
-async def check(fly: FlyClient, *, app: str, hostname: str) -> Answer:
+async def check(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
     """Look up a hostname's DNS now."""
     return Details(await fly.certificates.check(app, hostname), SHOW)
 
@@ -102,7 +101,7 @@ async def check(fly: FlyClient, *, app: str, hostname: str) -> Answer:
 @app_argument
 @host_argument
 @asks
-async def show(fly: FlyClient, *, app: str, hostname: str) -> Answer:
+async def show(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
     """Show one hostname and its certificates."""
     return Details(await fly.certificates.get(app, hostname), SHOW)
 
@@ -112,10 +111,10 @@ async def show(fly: FlyClient, *, app: str, hostname: str) -> Answer:
 @host_argument
 @confirmed("Take {hostname} and its certificates from {app}?")
 @asks
-async def remove(fly: FlyClient, *, app: str, hostname: str) -> Answer:
+async def remove(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
     """Take a hostname from APP.
 
     All its certificates go with it.
     """
     await fly.certificates.delete(app, hostname)
-    return Said(f"removed {hostname} from {app}", {"app": app, "hostname": hostname, "removed": True})
+    return Message(f"removed {hostname} from {app}", {"app": app, "hostname": hostname, "removed": True})

@@ -1,4 +1,4 @@
-"""`flyasync destroy`: take away the machines of one launch, and no others."""
+"""`flyasync destroy`: destroy the machines of one launch, and no others."""
 
 import asyncio
 import json
@@ -11,11 +11,11 @@ import click
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.cli.shared.client import confirm, demand_somebody, tell_where
+from flyasync.cli.shared.client import confirm, note_stopping, require_terminal, show_api
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.parameters import app_argument
-from flyasync.cli.shared.signals import until_signalled
+from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import sturdy
 from flyasync.deploy.plan.spec import check_launch
 from flyasync.errors import FlyError, NotFound
@@ -39,14 +39,17 @@ Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 POLLS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 """Seconds before each poll for a machine that is to be gone."""
 
+OVER = GONE - {"destroying"}
+"""The states of a machine that is gone, rather than on its way."""
+
 APART = 2.0
 """Seconds between two polls that find a machine missing, and so prove that it is gone."""
 
 LISTS_APART = 10.0
 """Seconds between two lists that show no machine of the launch: one that was made a moment ago shows up late."""
 
-Say = Callable[[str, dict[str, Any]], None]
-"""Where it is told what happens: as text, and as the fields of an event."""
+Report = Callable[[str, dict[str, Any]], None]
+"""Where the command reports what happens: as text, and as the fields of an event."""
 
 
 @click.command("destroy", epilog=EPILOG)
@@ -54,93 +57,104 @@ Say = Callable[[str, dict[str, Any]], None]
 @click.option("--launch", required=True, metavar="ID", help="Launch whose machines to destroy, as the report names it.")
 @click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
-@click.pass_obj
-def command(run: Any, /, *, app: str, launch: str, yes: bool, as_json: bool) -> None:
+def command(*, app: str, launch: str, yes: bool, as_json: bool) -> None:
     """Destroy the machines of one launch of APP, running or not, and no others."""
     refuse(check_app_name(app))
     check_launch(launch)
     if not yes:
-        demand_somebody()
-    drive = run or asyncio.run
-    say = _say_json if as_json else _say_text
-    found = drive(look(app, launch, say))
+        require_terminal()
+
+    def report(text: str, event: dict[str, Any]) -> None:
+        click.echo(json.dumps(event) if as_json else text, file=sturdy(sys.stdout))
+
+    found = run(find(app, launch, report))
     if not found:
         raise click.exceptions.Exit(OK)
+    # The question is asked outside the event loop: it waits for a person, and Ctrl-C is its answer.
     if not yes:
         confirm("Destroy them?", otherwise="nothing was destroyed")
-    raise click.exceptions.Exit(
-        drive(until_signalled(take_away(app, launch, found, say), lambda _: note("stopping: what was asked may go on")))
-    )
+    raise click.exceptions.Exit(run(until_signalled(destroy_all(app, launch, found, report), note_stopping)))
 
 
-async def look(app: str, launch: str, say: Say) -> tuple[Machine, ...]:
-    """Find the machines of the launch, and tell which they are."""
+async def find(app: str, launch: str, report: Report) -> tuple[Machine, ...]:
+    """Return the machines of the launch, after reporting which they are."""
     async with FlyClient() as fly:
-        tell_where(fly)
+        show_api(fly)
         found = await machines_of(fly, app, launch)
         if not found:
             note(f"no machine of launch {launch} is listed; lists lag, so one more is read in {LISTS_APART:g} s")
             await asyncio.sleep(LISTS_APART)
             found = await machines_of(fly, app, launch)
     lines = (f"  {_words(machine)}" for machine in found)
-    say(
+    report(
         "\n".join([f"{app}: launch {launch} has {_count(found)}", *lines]),
         {"event": "found", "app": app, "launch": launch, "machines": [_fields(machine) for machine in found]},
     )
     return found
 
 
-async def take_away(app: str, launch: str, found: Sequence[Machine], say: Say) -> int:
-    """Destroy these machines at once, tell what became of each, and give the exit code."""
+async def destroy_all(app: str, launch: str, found: Sequence[Machine], report: Report) -> int:
+    """Destroy these machines at once, report each, and return the exit code."""
     async with FlyClient() as fly:
-        gone = await asyncio.gather(*(_destroy(fly, app, machine, say) for machine in found))
+        gone = await asyncio.gather(*(destroy_one(fly, app, machine, report) for machine in found))
         left = [machine for machine, is_gone in zip(found, gone, strict=True) if not is_gone]
+        # A create that was under way when the list was read shows up now.
         known = {machine.id for machine in found}
         left += [machine for machine in await machines_of(fly, app, launch) if machine.id not in known]
-    verdict = f"not all gone, left: {', '.join(machine.id for machine in left)}" if left else "all gone"
-    say(
-        f"{app}: {sum(gone)} of {_count(found)} destroyed, {verdict}",
+    result = f"not all gone, left: {', '.join(machine.id for machine in left)}" if left else "all gone"
+    report(
+        f"{app}: {sum(gone)} of {_count(found)} destroyed, {result}",
         {"event": "finished", "app": app, "launch": launch, "ok": not left, "left": [machine.id for machine in left]},
     )
     return FAILED if left else OK
 
 
 async def machines_of(fly: FlyClient, app: str, launch: str) -> tuple[Machine, ...]:
-    """Give the machines that carry the launch's tag and are not on their way out; each one's own tag is looked at."""
-    listed = await fly.machines.list(app, metadata={LAUNCH: launch})
-    return tuple(machine for machine in listed if _launch(machine) == launch and machine.state not in GONE)
+    """Return the machines that carry the launch's tag, but for those that are being destroyed already."""
+    found = []
+    for machine in await fly.machines.list(app, metadata={LAUNCH: launch}):
+        # What is destroyed must carry the tag itself, whatever a filter makes of the query. Where its host cannot be
+        # reached, the tag is in the incomplete config.
+        config = machine.config or machine.incomplete_config
+        if ((config and config.metadata) or {}).get(LAUNCH) == launch and machine.state not in GONE:
+            found.append(machine)
+    return tuple(found)
 
 
-async def _destroy(fly: FlyClient, app: str, machine: Machine, say: Say) -> bool:
+async def destroy_one(fly: FlyClient, app: str, machine: Machine, report: Report) -> bool:
     """Destroy a machine and check that it is gone; only what was observed is reported."""
     try:
         last = await _last_observed(fly, app, machine)
     except FlyError as error:
         why = f"not destroyed: {' '.join(str(error).split())}"
     else:
-        if last is None or _is_over(last):
-            say(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
+        if last is None or last.state in OVER:
+            report(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
             return True
         why = f"not destroyed: the API accepted it, but the machine was last observed as {last.state}"
-    say(f"{_words(machine)}  {why}", {"event": "left", **_fields(machine), "message": why})
+    report(f"{_words(machine)}  {why}", {"event": "left", **_fields(machine), "message": why})
     return False
 
 
 async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine | None:
     """Destroy a machine, and return it as it was observed last; None once two polls apart have not found it.
 
-    A 404 proves little by itself, for one may come for a machine that is there: a destroy that gets one is repeated
-    where the machine is observed after all. Raises FlyError for a destroy that is refused.
+    Raises FlyError for a destroy that is refused.
     """
     loop = asyncio.get_running_loop()
     last, accepted = machine, False
     missing_since: float | None = None
     for pause in POLLS:
         await asyncio.sleep(pause)
+        # A 404 proves little by itself, for one may come for a machine that exists: a destroy that gets one is
+        # repeated with the next poll.
         if not accepted:
             with suppress(NotFound):
                 await fly.machines.delete(app, machine.id, force=True)
                 accepted = True
+        # 1. It is not found: gone, if an earlier poll has not found it either.
+        # 2. The poll fails: the next one may not.
+        # 3. It is found, destroyed or not yet.
         try:
             last = await fly.machines.get(app, machine.id)
         except NotFound:
@@ -148,22 +162,12 @@ async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine 
             if loop.time() - missing_since >= APART:
                 return None
         except FlyError:
-            pass  # what cannot be observed now may be with the next poll
+            pass
         else:
             missing_since = None
-            if _is_over(last):
+            if last.state in OVER:
                 break
     return last
-
-
-def _is_over(machine: Machine) -> bool:
-    """Whether a machine is gone, rather than on its way."""
-    return machine.state in GONE - {"destroying"}
-
-
-def _launch(machine: Machine) -> str | None:
-    config = machine.config or machine.incomplete_config  # the latter while its host cannot be reached
-    return ((config and config.metadata) or {}).get(LAUNCH)
 
 
 def _count(machines: Sequence[Machine]) -> str:
@@ -176,15 +180,3 @@ def _words(machine: Machine) -> str:
 
 def _fields(machine: Machine) -> dict[str, Any]:
     return {"id": machine.id, "name": machine.name, "region": machine.region, "state": machine.state}
-
-
-def _say_text(text: str, _: dict[str, Any]) -> None:
-    _write(text)
-
-
-def _say_json(_: str, event: dict[str, Any]) -> None:
-    _write(json.dumps(event))
-
-
-def _write(text: str) -> None:
-    click.echo(text, file=sturdy(sys.stdout))

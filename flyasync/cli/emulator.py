@@ -4,14 +4,16 @@ import asyncio
 import os
 import shlex
 import sys
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import TextIO
 
 import click
 
-from flyasync.cli.shared.exit_codes import OK, Failure
-from flyasync.cli.shared.option_types import bounds, commands, faults, rooms
-from flyasync.cli.shared.signals import until_signalled
+from flyasync.cli.shared.exit_codes import OK, CommandFailed
+from flyasync.cli.shared.option_types import bounds, capacities, commands, faults
+from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.faults import Fault
+from flyasync.emulator.core.processes import Output
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput
 
@@ -59,7 +61,7 @@ CONTROL = (
     "--capacity",
     metavar="CODE=N",
     multiple=True,
-    callback=rooms,
+    callback=capacities,
     help="How many machines a region holds; repeat it, or list: iad=0,lhr=0.",
 )
 @click.option(
@@ -71,7 +73,7 @@ CONTROL = (
 @click.option("--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds a machine boots.  [default: 1:3]")
 @click.option(
     "--fault",
-    "trouble",
+    "faults",
     metavar="JSON",
     multiple=True,
     callback=faults,
@@ -93,17 +95,19 @@ CONTROL = (
     metavar="N",
     help="Emulated seconds for each real one; above 1, leases end before their holder expects it.",
 )
-@click.pass_obj
 def command(
-    run: Any,
-    /,
     *,
+    host: str,
+    allow_hosts: tuple[str, ...],
+    port: int,
+    seed: int,
     no_limits: bool,
+    capacity: Mapping[str, int],
     latency: tuple[float, float] | None,
     boot: tuple[float, float] | None,
-    trouble: tuple[Fault, ...],
-    port: int,
-    **options: Any,
+    faults: tuple[Fault, ...],
+    commands: Mapping[str, Output],
+    speed: float,
 ) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C.
 
@@ -113,26 +117,34 @@ def command(
     they need no token. Requests for another host, and from web pages, are refused, unless --host or --allow-host opens
     it to them.
     """
-    given = {name: value for name, value in (("latency", latency), ("boot", boot)) if value is not None}
-    emulator = _emulator(port=port, limits=not no_limits, faults=trouble, **given, **options)
-    drive = run or asyncio.run
-    drive(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
-
-
-def _emulator(**options: Any) -> Emulator:
     try:
-        return Emulator(**options)
+        emulator = Emulator(
+            host=host,
+            allow_hosts=allow_hosts,
+            port=port,
+            seed=seed,
+            limits=not no_limits,
+            capacity=capacity,
+            latency=latency or (0.0, 0.0),
+            boot=boot or (1.0, 3.0),
+            faults=faults,
+            commands=commands,
+            speed=speed,
+        )
     except ValueError as error:
         raise InvalidInput(str(error)) from error
+    run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
 
 
 async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
-    """Serve until cancelled, after printing how to get there; raises Failure when the port cannot be had."""
+    """Serve until cancelled, after printing how to get there; raises CommandFailed when the port cannot be used."""
     try:
         await emulator.start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise Failure(f"cannot listen on port {port}: {reason}; take another --port, or 0 for a free one") from error
+        raise CommandFailed(
+            f"cannot listen on port {port}: {reason}; take another --port, or 0 for a free one"
+        ) from error
     try:
         out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
         out.flush()

@@ -5,7 +5,7 @@ import click
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, region_option
 
 SHOW = {
@@ -24,7 +24,7 @@ command = Group("ips", help="List, allocate and release the addresses of an app.
 @command.command("list")
 @app_argument
 @asks
-async def list_(fly: FlyClient, *, app: str) -> Answer:
+async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the addresses of APP."""
     return Table(await fly.ip_assignments.list(app), SHOW)
 
@@ -40,7 +40,7 @@ async def list_(fly: FlyClient, *, app: str) -> Answer:
 )
 @region_option
 @asks
-async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -> Answer:
+async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -> CommandOutput:
     """Give APP an address."""
     return Details(await fly.ip_assignments.create(app, type=kind, region=region), MADE)
 
@@ -50,7 +50,7 @@ async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -
 @click.argument("ip")
 @confirmed("Take the address {ip} from {app}? A dedicated one will not come back.")
 @asks
-async def release(fly: FlyClient, *, app: str, ip: str) -> Answer:
+async def release(fly: FlyClient, *, app: str, ip: str) -> CommandOutput:
     """Take an address from APP."""
     await fly.ip_assignments.delete(app, ip)
-    return Said(f"released {ip}", {"app": app, "ip": ip, "released": True})
+    return Message(f"released {ip}", {"app": app, "ip": ip, "released": True})

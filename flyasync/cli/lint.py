@@ -1,4 +1,4 @@
-"""`flyasync lint`: what is invalid or unwise in a machine config or a fly.toml, without asking the API."""
+"""`flyasync lint`: what is invalid or unwise in a machine config or a fly.toml, found without the API."""
 
 import json
 import sys
@@ -35,19 +35,19 @@ COLUMNS: Columns = {
     "ADVICE": "advice",
 }
 IMAGE = "registry.fly.io/to-be-built"
-"""Stands for the image that is yet to be built from a fly.toml."""
+"""In the place of the image that is yet to be built from a fly.toml."""
 
 
 @frozen
-class Findings:
-    """What was found, the certain first; `is_readable` unless a part of the file could not be read."""
+class LintOutput:
+    """The findings, the certain ones first; `is_readable` unless a part of the file could not be read."""
 
     found: Sequence[Finding]
     is_readable: bool = True
 
     @property
     def code(self) -> int:
-        """The exit status: failed when something certain is among them."""
+        """The exit code: failed when a finding is certain."""
         if not self.is_readable:
             return WRONG_COMMAND_LINE
         return FAILED if any(finding.certain for finding in self.found) else OK
@@ -70,37 +70,35 @@ class Findings:
 @in_json
 def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
     """Say what is invalid or unwise in FILE: a fly.toml, or the config of a machine as JSON; - reads JSON."""
-    findings = _of_toml(file, process_group) if file.suffix == ".toml" else Findings(tuple(_of_json(_text(file))))
-    certain_first = sorted(findings.found, key=lambda finding: not finding.certain)
-    raise click.exceptions.Exit(show(evolve(findings, found=certain_first), as_json=as_json))
+    if file.suffix == ".toml":
+        found = lint_fly_toml(file, process_group)
+    else:
+        try:
+            text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{file} cannot be read: {error}") from error
+        found = LintOutput(tuple(lint_json(text)))
+    certain_first = sorted(found.found, key=lambda finding: not finding.certain)
+    raise click.exceptions.Exit(show(evolve(found, found=certain_first), as_json=as_json))
 
 
-def _text(file: Path) -> str:
-    try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text()
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}") from error
-
-
-def _of_json(text: str) -> Iterator[Finding]:
+def lint_json(text: str) -> Iterator[Finding]:
+    """Yield the findings in a config as JSON, by itself, or within a machine or a request to create one."""
     try:
         document = json.loads(text)
     except ValueError as error:
         raise InvalidInput(f"it is neither JSON nor a file named .toml: {error}") from error
     except RecursionError:
         raise InvalidInput("it is not JSON that can be read: it is nested too deep") from None
+    config = document["config"] if isinstance(document, dict) and "config" in document else document
     try:
-        yield from lint(structure(_config(document), MachineConfig))
+        yield from lint(structure(config, MachineConfig))
     except Mismatch as mismatch:
         yield Finding("type", mismatch.path, mismatch.problem, "write it as the API documents it")
 
 
-def _config(document: Any) -> Any:
-    """Take the config out of a whole machine, or out of what is sent to create one."""
-    return document["config"] if isinstance(document, dict) and "config" in document else document
-
-
-def _of_toml(file: Path, process_group: str | None) -> Findings:
+def lint_fly_toml(file: Path, process_group: str | None) -> LintOutput:
+    """Return the findings in the configs that a fly.toml describes, one for each of its process groups."""
     read = load_fly_toml(file)
     groups = [process_group] if process_group else read.groups
     found = list(read.findings)
@@ -110,4 +108,4 @@ def _of_toml(file: Path, process_group: str | None) -> Findings:
         prefix = f"{group}: " if len(groups) > 1 else ""
         config = read.config(group, image=read.image or IMAGE)
         found += (evolve(each, path=prefix + each.path) for each in lint(config, volumes_by_name=True))
-    return Findings(found, is_readable=not any(each.certain for each in read.findings))
+    return LintOutput(found, is_readable=not any(each.certain for each in read.findings))

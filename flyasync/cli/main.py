@@ -1,15 +1,15 @@
-"""The group of commands: each one's module is imported only when it is asked for."""
+"""The group of commands: the module of each is imported only when the command is called."""
 
 import json
 import sys
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.exit_codes import INTERRUPTED, WrongInput, code_after_losses, failure
+from flyasync.cli.shared.exit_codes import INTERRUPTED, CommandFailed, WrongInput, code_after_losses, failure
 from flyasync.cli.shared.streams import sturdy
 from flyasync.errors import FlyError
 
@@ -48,11 +48,14 @@ MODULES = {
 }
 
 
+_AS_JSON = "flyasync.as_json"
+
+
 class Commands(Group):
     """The commands by name; the help knows their summaries without importing them."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Name the commands."""
+        """Return the names of the commands."""
         return list(SUMMARIES)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -68,12 +71,14 @@ class Commands(Group):
             formatter.write_dl(list(SUMMARIES.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer the commands without importing them."""
-        offers = [CompletionItem(name, help=text) for name, text in SUMMARIES.items() if name.startswith(incomplete)]
-        return offers or super().shell_complete(ctx, incomplete)
+        """Return the commands without importing them."""
+        found = [CompletionItem(name, help=text) for name, text in SUMMARIES.items() if name.startswith(incomplete)]
+        return found or super().shell_complete(ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; whether it asks for JSON has to be known also where it is wrong."""
+        """Read the command line."""
+        # Whether it asks for JSON has to be known where it cannot be read, too: the error is JSON then. What follows
+        # a double dash is for another command.
         own = args[: args.index("--")] if "--" in args else args
         ctx.meta[_AS_JSON] = "--json" in own
         try:
@@ -82,32 +87,32 @@ class Commands(Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what it raises for the user to read becomes a line and an exit code."""
+        """Run a command, and set the exit code.
+
+        1. It ends with an exit code of its own, which is only changed where a part of stdout was lost.
+        2. It ends with a failure that users can read: a line on stderr, with --json also an object on stdout.
+        3. Ctrl-C comes while no event loop runs, which would have turned it into a cancellation.
+        4. All else is a fault of ours, and a traceback.
+        """
         try:
             return super().invoke(ctx)
         except click.exceptions.Exit as over:
             raise click.exceptions.Exit(code_after_losses(ctx, over.exit_code)) from None
         except (FlyError, RecursionError, click.ClickException) as error:
-            end = _end_of(error)
+            if isinstance(error, click.ClickException):
+                end = error
+            elif isinstance(error, FlyError):
+                end = failure(error)
+            else:
+                end = WrongInput("what was read is nested too deep")
             if ctx.meta[_AS_JSON]:
-                click.echo(_as_json(error, end), file=sturdy(sys.stdout))
+                kind = error.kind if isinstance(error, CommandFailed) else type(error).__name__
+                message = " ".join(end.format_message().split())
+                document = {"event": "error", "kind": kind, "message": message, "exit": end.exit_code}
+                click.echo(json.dumps(document), file=sturdy(sys.stdout))
             raise end from (None if end is error else error)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
-
-
-_AS_JSON = "flyasync.as_json"
-
-
-def _end_of(error: Exception) -> click.ClickException:
-    if isinstance(error, RecursionError):
-        return WrongInput("what was read is nested too deep")
-    return failure(error) if isinstance(error, FlyError) else cast("click.ClickException", error)
-
-
-def _as_json(error: Exception, end: click.ClickException) -> str:
-    message = " ".join(end.format_message().split())
-    return json.dumps({"event": "error", "kind": type(error).__name__, "message": message, "exit": end.exit_code})
 
 
 @click.group(
@@ -141,6 +146,6 @@ same apps, FLYASYNC_LIMITS=file or redis://HOST:PORT/DB has them all count toget
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")
 def command() -> None:
     """Deploy to Fly.io Machines in many regions at once, and know what runs where."""
-    from flyasync.cli.shared.client_logs import show_notes  # not for --help alone
+    from flyasync.cli.shared.client_logs import show_client_logs  # not for --help alone
 
-    show_notes()
+    show_client_logs()

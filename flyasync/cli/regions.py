@@ -4,7 +4,7 @@ import click
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks
-from flyasync.cli.shared.output import Answer, Table
+from flyasync.cli.shared.output import CommandOutput, Table
 
 COLUMNS = {
     "CODE": "code",
@@ -17,6 +17,6 @@ COLUMNS = {
 
 @click.command("regions")
 @asks
-async def command(fly: FlyClient) -> Answer:
+async def command(fly: FlyClient) -> CommandOutput:
     """List the regions where machines can run."""
     return Table((await fly.platform.regions()).regions, COLUMNS)

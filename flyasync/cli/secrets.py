@@ -1,4 +1,4 @@
-"""`flyasync secrets`: what an app's machines find in their environment, and nobody else sees."""
+"""`flyasync secrets`: values in the environment of an app's machines that no command shows."""
 
 import sys
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from flyasync.cli.shared.client import answered, asks, in_json
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.env_file import read
 from flyasync.cli.shared.option_types import contents, text_of
-from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument
 from flyasync.models.secret import SecretsUpdate
 
@@ -35,17 +35,12 @@ command.add_command(deploy)
 @command.command("list")
 @app_argument
 @asks
-async def list_(fly: FlyClient, *, app: str) -> Answer:
+async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the secrets of APP.
 
     Their names and digests, never the values.
     """
     return Table([evolve(secret, value=None) for secret in await fly.secrets.list(app)], COLUMNS)
-
-
-@asks
-async def _store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> Answer:
-    return _updated(f"{app}: set {', '.join(values)}", await fly.secrets.update(app, values))
 
 
 @command.command("set")
@@ -67,10 +62,18 @@ def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) 
 
     Machines see it when they are started or updated next; `flyasync secrets deploy APP` updates them.
     """
-    _store(app=app, values=_values(names, lines), as_json=as_json)
+    # The value is asked for outside the event loop: the question waits for a person, and Ctrl-C is its answer.
+    store(app=app, values=read_values(names, lines), as_json=as_json)
 
 
-def _values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
+@asks
+async def store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> CommandOutput:
+    """Set secrets of an app."""
+    return _updated(f"{app}: set {', '.join(values)}", await fly.secrets.update(app, values))
+
+
+def read_values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
+    """Return the secrets to set: of a file, or one whose value is typed or piped; raises UsageError."""
     if lines is not None:
         if names:
             raise click.UsageError("--from-env-file names the secrets itself, so no NAME can go with it")
@@ -78,26 +81,20 @@ def _values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
     # What else was given may be a secret, so it is not repeated.
     if len(names) != 1 or "=" in names[0]:
         raise click.UsageError("give one NAME and no value: the value is read from standard input, or asked for")
-    value = _asked(names[0]) if sys.stdin.isatty() else _piped()
+    if sys.stdin.isatty():
+        value = str(answered(lambda: click.prompt(f"Value of {names[0]}", hide_input=True, err=True)))
+    else:  # without the line break that `echo` writes
+        value = text_of(sys.stdin).removesuffix("\n").removesuffix("\r")
     if not value:
         raise click.UsageError("the value is empty, so nothing was set")
     return {names[0]: value}
-
-
-def _asked(name: str) -> str:
-    return str(answered(lambda: click.prompt(f"Value of {name}", hide_input=True, err=True)))
-
-
-def _piped() -> str:
-    """Read the value up to the end, without the line break that `echo` puts there."""
-    return text_of(sys.stdin).removesuffix("\n").removesuffix("\r")
 
 
 @command.command("unset")
 @app_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @asks
-async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> Answer:
+async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandOutput:
     """Take secrets from APP.
 
     One that is not there is no error.
@@ -106,9 +103,10 @@ async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> Answer:
     return _updated(f"{app}: unset {', '.join(names)}", done)
 
 
-def _updated(text: str, done: SecretsUpdate) -> Said:
+def _updated(text: str, done: SecretsUpdate) -> Message:
+    """Return what has changed; the API's answer may hold values, which are left out."""
     shown = evolve(done, secrets=[evolve(secret, value=None) for secret in done.secrets or ()])
-    return Said(
+    return Message(
         f"{text} (version {done.version}); machines see it when they are started or updated next, "
         "or by: flyasync secrets deploy",
         shown,

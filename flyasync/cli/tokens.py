@@ -5,7 +5,7 @@ import click
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument
 from flyasync.cli.shared.tables import Columns
 
@@ -22,7 +22,7 @@ command = Group("tokens", help="Say whose the token is, and make one for an app.
 
 @command.command("current")
 @asks
-async def current(fly: FlyClient) -> Answer:
+async def current(fly: FlyClient) -> CommandOutput:
     """Say whose the token in use is.
 
     And to what it is bound; never the token itself.
@@ -34,10 +34,10 @@ async def current(fly: FlyClient) -> Answer:
 @app_argument
 @click.option("--expiry", metavar="DURATION", help="How long it is good, such as 24h; by default the API decides.")
 @asks
-async def create_deploy(fly: FlyClient, *, app: str, expiry: str | None) -> Answer:
+async def create_deploy(fly: FlyClient, *, app: str, expiry: str | None) -> CommandOutput:
     """Make a token for APP and print it.
 
     It may do everything to APP and nothing else. Nobody can show it again.
     """
     token = await fly.apps.create_deploy_token(app, expiry=expiry)
-    return Said(token, {"token": token})
+    return Message(token, {"token": token})

@@ -5,7 +5,7 @@ import click
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.output import Answer, Details, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, needed_region, volume_argument
 
 LIST = {
@@ -42,7 +42,7 @@ size_option = click.option("--size", "size_gb", type=click.IntRange(min=1), meta
 @command.command("list")
 @app_argument
 @asks
-async def list_(fly: FlyClient, *, app: str) -> Answer:
+async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the volumes of APP."""
     return Table(await fly.volumes.list(app), LIST)
 
@@ -66,7 +66,7 @@ async def create(
     snapshot: str | None,
     snapshot_retention: int | None,
     unencrypted: bool,
-) -> Answer:
+) -> CommandOutput:
     """Create the volume NAME in APP.
 
     The machine that mounts it must run in the same region.
@@ -87,7 +87,7 @@ async def create(
 @app_argument
 @volume_argument
 @asks
-async def show(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
+async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
     """Show one volume."""
     return Details(await fly.volumes.get(app, volume_id), SHOW)
 
@@ -97,11 +97,11 @@ async def show(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
 @volume_argument
 @click.option("--size", "size_gb", type=click.IntRange(min=1), required=True, metavar="GB", help="New size in GB.")
 @asks
-async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> Answer:
+async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> CommandOutput:
     """Grow a volume; it cannot shrink."""
     extended = await fly.volumes.extend(app, volume_id, size_gb=size_gb)
     hint = "; its machine sees the new room after a restart" if extended.needs_restart else ""
-    return Said(f"{volume_id} has {extended.volume.size_gb} GB{hint}", extended)
+    return Message(f"{volume_id} has {extended.volume.size_gb} GB{hint}", extended)
 
 
 @command.command("destroy")
@@ -109,16 +109,16 @@ async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> A
 @volume_argument
 @confirmed("Destroy the volume {volume_id} of {app}?")
 @asks
-async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
+async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
     """Destroy a volume that no machine holds."""
     volume = await fly.volumes.delete(app, volume_id)
-    return Said(f"destroyed the volume {volume_id}", volume)
+    return Message(f"destroyed the volume {volume_id}", volume)
 
 
 @command.command("snapshots")
 @app_argument
 @volume_argument
 @asks
-async def snapshots(fly: FlyClient, *, app: str, volume_id: str) -> Answer:
+async def snapshots(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
     """List the snapshots of a volume."""
     return Table(await fly.volumes.snapshots(app, volume_id), SNAPSHOTS)

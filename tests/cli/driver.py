@@ -13,7 +13,7 @@ from attrs import frozen
 from click.testing import CliRunner, Result
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.deploy.order import Order
+from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.main import command
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Emulator
@@ -36,8 +36,8 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def order(*regions: str, **options: Any) -> Order:
-    return Order(builder=DeployBuilder("web").to_regions(*regions).with_image("nginx").with_launch("v1"), **options)
+def order(*regions: str, **options: Any) -> DeployJob:
+    return DeployJob(builder=DeployBuilder("web").to_regions(*regions).with_image("nginx").with_launch("v1"), **options)
 
 
 def tags(text: str) -> str:

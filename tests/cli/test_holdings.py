@@ -8,9 +8,9 @@ def test_volumes_are_created_listed_extended_and_destroyed(shop: Shop) -> None:
     volume_id = shop.json("volumes", "create", "web", "data", *options)["id"]
     (line,) = shop.said("volumes", "list", "web").splitlines()
     assert line.split("\t")[:5] == [volume_id, "data", "created", "iad", "5"]
-    shown = shop.said("volumes", "show", "web", volume_id)
-    assert "encrypted\tno\n" in shown
-    assert "snapshots kept, days\t7\n" in shown
+    run_until_signalled = shop.said("volumes", "show", "web", volume_id)
+    assert "encrypted\tno\n" in run_until_signalled
+    assert "snapshots kept, days\t7\n" in run_until_signalled
     assert shop.said("volumes", "extend", "web", volume_id, "--size", "9").startswith(f"{volume_id} has 9 GB")
     assert shop.json("volumes", "snapshots", "web", volume_id) == []
     assert shop.ask("volumes", "destroy", "web", volume_id).exit_code == 2

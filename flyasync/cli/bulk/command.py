@@ -1,11 +1,11 @@
-"""`flyasync bulk`: its options and its help; what it does is imported when it is to be done."""
+"""`flyasync bulk`: its help and its options; what it does is imported when it runs, so that the help is fast."""
 
 from typing import Any
 
 import click
 
-from flyasync.cli.bulk.options import SECTIONS
-from flyasync.cli.shared.option_sections import Sectioned
+from flyasync.cli.bulk.options import GROUPS
+from flyasync.cli.shared.option_groups import GroupedCommand
 
 EPILOG = """\b
 Examples:
@@ -62,14 +62,14 @@ and ends those under way as flyasync deploy ends; a second one cuts that short.
 """
 
 
-@click.command("bulk", cls=Sectioned, sections=SECTIONS, epilog=EPILOG)
+@click.command("bulk", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
 @click.argument("file", type=click.File("rb"))
 @click.pass_context
-def command(ctx: click.Context, /, **given: Any) -> None:
+def command(ctx: click.Context, /, **_: Any) -> None:
     """Deploy to the app of each row of FILE, many at once, and report what failed and why.
 
     FILE is CSV with a header, or JSON lines.
     """
-    from flyasync.cli.bulk.begin import begin
+    from flyasync.cli.bulk.run import bulk
 
-    begin(ctx, **given)
+    bulk(ctx)

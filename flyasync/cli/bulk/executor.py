@@ -1,56 +1,54 @@
-"""Who deploys: this process, or the workers of a dask cluster, which is loaded only for those who ask for it."""
+"""Where the deploys of `flyasync bulk` run: in this process, or on the workers of a dask cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flyasync.cli.shared.exit_codes import Failure
+from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.deploy.many.executors import Executor
 
 PATIENCE = 10.0
 """Seconds to wait for a scheduler to answer."""
-GLANCE = 1.0
-"""Seconds to wait for a worker before it is said that there is none."""
+WORKER_PATIENCE = 1.0
+"""Seconds to wait for a worker before a remark says that there is none."""
 
 
 @asynccontextmanager
-async def executing(
+async def open_executor(
     address: str | None, note: Callable[[str], None], *, patience: float = PATIENCE
 ) -> AsyncIterator[Executor | None]:
-    """Open the executor at an address, None for this process; raises Failure where dask or its scheduler is missing.
+    """Open the executor at an address, None for this process; raises CommandFailed without dask or its scheduler.
 
-    `note` is told when there are no workers yet; `patience` is in seconds, for the scheduler to answer.
+    `note` is called when there are no workers yet; `patience` is in seconds, for the scheduler to answer.
     """
     if address is None:
         yield None
         return
     try:
-        from flyasync.deploy.many import dask_executor
+        from flyasync.deploy.many import dask_executor  # dask is an extra, and loads slowly
     except ModuleNotFoundError as error:
-        raise Failure(
+        raise CommandFailed(
             f"dask:// needs {error.name}, which is not installed: pip install 'flyasync[dask]', here and where the "
             "scheduler and the workers run"
         ) from error
     dask: Any = dask_executor  # distributed is not typed
     client = dask.Client(address, asynchronous=True, timeout=patience)
     try:
-        await _answered(client, address, patience)
+        # Dask's own timeout covers the connection. A port that accepts it and then says nothing would be waited for.
         try:
-            await client.wait_for_workers(1, timeout=GLANCE)
+            async with asyncio.timeout(patience + 1):
+                await client
+        except Exception as error:  # what is not a scheduler may answer anything, and dask raises anything
+            raise CommandFailed(
+                f"no dask scheduler answers at {address} within {patience:g} s: start one with: dask scheduler --host "
+                "HOST"
+            ) from error
+        try:
+            await client.wait_for_workers(1, timeout=WORKER_PATIENCE)
         except TimeoutError:
             note(f"no worker has come to {address} yet, so the apps wait for one")
         executor: Executor = dask.DaskExecutor(client)
         yield executor
     finally:
         await client.close()
-
-
-async def _answered(client: Any, address: str, patience: float) -> None:
-    try:
-        async with asyncio.timeout(patience + 1):  # a port that answers and says nothing would be waited for
-            await client
-    except Exception as error:  # what is no scheduler answers anything, and Dask makes anything of it
-        raise Failure(
-            f"no dask scheduler answers at {address} within {patience:g} s: start one with: dask scheduler --host HOST"
-        ) from error

@@ -1,11 +1,19 @@
-"""The journal of a run over many apps: what was begun and what became of it, one JSON line each, to go on from."""
+"""The journal of a run over many apps, to go on from: a JSON line for each app that is begun and that ends.
+
+    {"bulk": 1, "launch": "v7", "api": "https://…", "key": "…"}
+    {"what": "began", "app": "a", "launch": "v7", "row": "…", "config": "…", "adds": true}
+    {"what": "ended", "app": "a", "ok": false, "seconds": 3.2, "why": "…"}
+
+`row` and `config` are fingerprints, made with the journal's key: they tell whether a row or its config has changed, and
+nothing else. A launch is one config, so a row with another config has a launch of its own.
+"""
 
 import asyncio
 import hmac
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -22,7 +30,8 @@ VERSION = 1
 SYNC = 1.0
 """Seconds that a written line may wait for the disk itself, so that many lines share one wait.
 
-Who kills the process loses none of them; a power cut in that second forgets at most what the same launch finds anew.
+A process that is killed loses none of them. A power cut in that second loses some; the same launch then finds their
+machines again.
 """
 
 _OPENING = b'{"bulk": '
@@ -30,10 +39,10 @@ _LONGEST = 36  # letters of a launch that leave room for a number after it
 
 
 @frozen
-class Tries:
-    """What a journal tells of one app: each config that was begun and the launch of it, the last row, and its end.
+class AppHistory:
+    """What a journal tells of one app: its configs that were begun, each with its launch, its last row, and its end.
 
-    The launch that was begun last stands last; `added` are those that only added machines, and so touched no others.
+    The launch that was begun last is the last one; `added` are those that only added machines, and changed no others.
     """
 
     row: str
@@ -41,134 +50,152 @@ class Tries:
     ok: bool = False
     added: frozenset[str] = frozenset()
 
-    def again(self, row: str, config: str, launch: str, *, adds: bool) -> "Tries":
-        """Say what it tells once a launch has begun, perhaps not for the first time."""
+    def begun(self, row: str, config: str, launch: str, *, adds: bool) -> "AppHistory":
+        """Return what it tells once a launch has begun, perhaps not for the first time."""
         pair = (config, launch)
         before = tuple(each for each in self.launches if each != pair)
-        return Tries(row, (*before, pair), added=self.added | ({launch} if adds else frozenset()))
+        return AppHistory(row, (*before, pair), added=self.added | ({launch} if adds else frozenset()))
 
 
 @frozen(kw_only=True)
-class Story:
+class BulkHistory:
     """A run so far: its launch, the API that it asks, the key of its fingerprints, and the apps that were begun."""
 
     launch: str
     api: str = ""
-    key: bytes = b""
-    apps: Mapping[str, Tries] = field(factory=dict, repr=False)
+    key: bytes = field(default=b"", repr=False)
+    apps: Mapping[str, AppHistory] = field(factory=dict, repr=False)
 
     def is_done(self, app: str, row: str) -> bool:
-        """Tell whether an app has come to what this row says."""
-        tries = self.apps.get(app)
-        return tries is not None and tries.ok and tries.row == row
+        """Whether an app has come to what this row desires."""
+        known = self.apps.get(app)
+        return known is not None and known.ok and known.row == row
 
     def has_changed(self, app: str, row: str) -> bool:
-        """Tell whether an app was begun with another row."""
-        tries = self.apps.get(app)
-        return tries is not None and tries.row != row
+        """Whether an app was begun with another row."""
+        known = self.apps.get(app)
+        return known is not None and known.row != row
 
     def last_launch(self, app: str) -> str | None:
-        """Name the launch that an app was last begun under, if it was."""
+        """Return the launch that an app was last begun under, if it was."""
         return self.apps[app].launches[-1][1] if app in self.apps else None
 
-    def left_by(self, app: str, launch: str, *, adds: bool) -> tuple[str, ...]:
-        """Name the launches before this one whose machines it leaves as they are.
+    def launches_left_by(self, app: str, launch: str, *, adds: bool) -> tuple[str, ...]:
+        """Return the launches before this one whose machines it leaves as they are.
 
-        A deploy that only `adds` leaves those of the launch before it; a strategy those that were made without one.
+        A deploy that only `adds` leaves those of the launch before it; a strategy those that were added without one.
         """
         before = self.last_launch(app)
         if before in {None, launch}:
             return ()
-        tries = self.apps[app]
-        left = {before} if adds else tries.added
-        return tuple(dict.fromkeys(known for _, known in tries.launches if known in left and known != launch))
+        known = self.apps[app]
+        left = {before} if adds else known.added
+        return tuple(dict.fromkeys(each for _, each in known.launches if each in left and each != launch))
 
     def launch_for(self, app: str, config: str, *, adds: bool) -> str:
-        """Name the launch to deploy a config under: the one of that config, for a launch is one config.
+        """Return the launch to deploy a config under.
 
-        A new config has a launch of its own. One from before that comes back has its old launch where a deploy only
-        `adds`, since its machines are still there; with a strategy it is a change like any other.
+        1. The config is known: it has its old launch. If a deploy only `adds`, that is any launch before, since its
+           machines are still there; with a strategy only the last one, since all others were changed since.
+        2. It is another config: a launch of its own, numbered beyond all that were. The first one has no number.
+        3. The app has not begun: the launch of the run.
         """
         launches = self.apps[app].launches if app in self.apps else ()
         for known, launch in launches if adds else launches[-1:]:
             if known == config:
                 return launch
-        return self._next([launch for _, launch in launches]) if launches else self.launch
-
-    def _next(self, launches: Sequence[str]) -> str:
-        """Number a new launch beyond all of these; the first one has no number."""
+        if not launches:
+            return self.launch
         name = self.launch[:_LONGEST].rstrip("-")
-        found = [re.fullmatch(rf"{re.escape(name)}-(\d+)", launch) for launch in launches]
+        found = [re.fullmatch(rf"{re.escape(name)}-(\d+)", launch) for _, launch in launches]
         return f"{name}-{max([1, *(int(each[1]) for each in found if each)]) + 1}"
 
 
-class Journal:
-    """No journal: the run is known only as long as it lasts."""
+class BulkJournal:
+    """A journal that is not kept: it knows the run only as long as it lasts."""
 
     def __init__(self, launch: str | None) -> None:
-        self.story = Story(launch=launch or token_hex(5))
+        self.history = BulkHistory(launch=launch or token_hex(5))
 
     def began(self, app: str, *, row: str, config: str, launch: str, adds: bool) -> None:
-        """Write down that an app begins, and whether its deploy only adds machines."""
+        """Record that an app begins, and whether its deploy only adds machines."""
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
-        """Write down what became of an app."""
+        """Record what became of an app."""
 
     def close(self) -> None:
-        """Write no more."""
+        """Record nothing more."""
 
 
-class JournalFile(Journal):
-    """A journal in a file that its owner alone may read; what is there already stays, and is gone on from.
+class BulkJournalFile(BulkJournal):
+    """A journal in a file that only its owner may read; what is in it stays, and is gone on from.
 
     Each line is with the operating system before what it tells of goes on, and on the disk a second later. Raises
-    InvalidInput for a file that cannot be written, that others may read, that is no such journal, that another run is
-    writing, or that is of another launch or API. A disk that fails later ends the journal, not the run: `lost` is told
-    why.
+    InvalidInput for a file that cannot be written, that others may read, that is not such a journal, that another run
+    is writing, or that is of another launch or API. A disk that fails later ends the journal, not the run: `on_lost` is
+    called with the reason.
     """
 
-    def __init__(self, path: Path, launch: str | None, api: str, lost: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, launch: str | None, api: str, on_lost: Callable[[str], None]) -> None:
         self._path = path
-        self._lost = lost
+        self._on_lost = on_lost
         self._sync_at: asyncio.TimerHandle | None = None
         self._file: TextIO | None = open_journal(str(path), _OPENING)
         try:
-            self.story = read(path, launch, api) or self._begun(launch, api)
+            self.history = read_history(path, launch, api) or self._begin(launch, api)
         except BaseException:
             self.close()
             raise
 
+    def __repr__(self) -> str:
+        state = "ended" if self._file is None else "not synced" if self._sync_at else "synced"
+        return f"<BulkJournalFile {self._path}: launch {self.history.launch}, {state}>"
+
     def began(self, app: str, *, row: str, config: str, launch: str, adds: bool) -> None:
-        """Write down that an app begins, and whether its deploy only adds machines."""
-        self._write(what="began", app=app, launch=launch, row=row, config=config, **({"adds": True} if adds else {}))
+        """Record that an app begins, and whether its deploy only adds machines."""
+        self._write(
+            {
+                "what": "began",
+                "app": app,
+                "launch": launch,
+                "row": row,
+                "config": config,
+                **({"adds": True} if adds else {}),
+            }
+        )
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
-        """Write down what became of an app."""
-        self._write(what="ended", app=app, ok=ok, seconds=seconds, **({"why": without_passwords(why)} if why else {}))
+        """Record what became of an app."""
+        reason = {"why": without_passwords(why)} if why else {}
+        self._write({"what": "ended", "app": app, "ok": ok, "seconds": seconds, **reason})
 
     def close(self) -> None:
-        """Write no more, once all is on the disk."""
+        """Record nothing more, once all is on the disk."""
         self._sync()
-        file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):
-                file.close()
+        self._close_file()
 
-    def _begun(self, launch: str | None, api: str) -> Story:
-        story = Story(launch=launch or token_hex(5), api=api, key=token_hex(16).encode())
-        self._write(bulk=VERSION, launch=story.launch, api=api, key=story.key.decode())
+    def _begin(self, launch: str | None, api: str) -> BulkHistory:
+        """Write the first line, and have it on the disk: a run that lost its launch would create all machines twice."""
+        history = BulkHistory(launch=launch or token_hex(5), api=api, key=token_hex(16).encode())
+        self._write({"bulk": VERSION, "launch": history.launch, "api": api, "key": history.key.decode()})
         self._sync()
-        _settle(self._path.parent)  # whoever lost the launch would make all of it a second time
-        return story
+        # The name of a new file is on the disk once its directory is, where the system can do that.
+        with suppress(OSError):
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        return history
 
-    def _write(self, **said: Any) -> None:
+    def _write(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(said) + "\n")
+            self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError as error:
-            self._end(error)
+            self._lose(error)
         else:
             self._sync_at = self._sync_at or asyncio.get_running_loop().call_later(SYNC, self._sync)
 
@@ -179,76 +206,60 @@ class JournalFile(Journal):
             try:
                 os.fsync(self._file.fileno()) if self._file else None
             except OSError as error:
-                self._end(error)
+                self._lose(error)
 
-    def _end(self, error: OSError) -> None:
+    def _lose(self, error: OSError) -> None:
+        """End the journal, and call `on_lost` once."""
+        if self._file is not None:
+            self._close_file()
+            self._on_lost(f"the journal {self._path} ends here, and knows nothing of what comes now: {error.strerror}")
+
+    def _close_file(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
                 file.close()
-            self._lost(f"the journal {self._path} ends here, and knows nothing of what comes now: {error.strerror}")
 
 
-def _settle(directory: Path) -> None:
-    """Have the names in a directory on the disk, where the system can do that."""
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def fingerprint(history: BulkHistory, config: str) -> str:
+    """Return a text that is the same for the same config; it shows nothing without the journal's key."""
+    return hmac.digest(history.key, config.encode(), "sha256").hex()[:16]
 
 
-def fingerprint(story: Story, config: str) -> str:
-    """Give a text that tells a config from others; without the journal's key it tells nothing."""
-    return hmac.digest(story.key, config.encode(), "sha256").hex()[:16]
+def read_history(path: Path, launch: str | None, api: str) -> BulkHistory | None:
+    """Read what a journal tells, None for an empty one.
 
-
-# Reading it
-
-
-def read(path: Path, launch: str | None, api: str) -> Story | None:
-    """Read the story that a journal tells, None for an empty one.
-
-    Raises InvalidInput for what is no such journal, and for one of another API or, if there is one, another launch.
+    Raises InvalidInput for what is not such a journal, and for one of another API or, if there is one, another launch.
     """
     lines = journal_lines(str(path))
     _, first = next(lines, (0, None))
     if first is None:
         return None
-    apps: dict[str, Tries] = {}
-    story = _begun(path, first, apps)
-    if launch not in {None, story.launch}:
-        raise InvalidInput(
-            f"the journal {path} is of launch {story.launch!r}: leave out --launch to go on with it, or name "
-            "another file"
-        )
-    if story.api != api:
-        raise InvalidInput(
-            f"the journal {path} tells of apps at {story.api}, but here it goes to {api}: name another file"
-        )
-    for number, said in lines:
-        try:
-            _take(apps, said)
-        except (KeyError, TypeError) as error:
-            raise InvalidInput(f"{path}, line {number}: no line of such a journal: {error!r}") from error
-    return story
-
-
-def _begun(path: Path, said: Mapping[str, Any], apps: Mapping[str, Tries]) -> Story:
+    apps: dict[str, AppHistory] = {}
     try:
-        if said["bulk"] != VERSION:
+        if first["bulk"] != VERSION:
             raise InvalidInput(f"the journal {path} is of another version of flyasync: name another file")
-        return Story(launch=said["launch"], api=said["api"], key=said["key"].encode(), apps=apps)
+        history = BulkHistory(launch=first["launch"], api=first["api"], key=first["key"].encode(), apps=apps)
     except (KeyError, AttributeError) as error:
         raise InvalidInput(f"{path} is no journal of a run over many apps: name another file") from error
-
-
-def _take(apps: dict[str, Tries], said: Mapping[str, Any]) -> None:
-    """Go on with the story by one line; words that it does not know are left out."""
-    app = said["app"]
-    if said["what"] == "began":
-        before = apps.get(app, Tries("", ()))
-        apps[app] = before.again(said["row"], said["config"], said["launch"], adds=said.get("adds") is True)
-    elif said["what"] == "ended":
-        apps[app] = evolve(apps[app], ok=said["ok"] is True)
+    if launch not in {None, history.launch}:
+        raise InvalidInput(
+            f"the journal {path} is of launch {history.launch!r}: leave out --launch to go on with it, or name "
+            "another file"
+        )
+    if history.api != api:
+        raise InvalidInput(
+            f"the journal {path} tells of apps at {history.api}, but here it goes to {api}: name another file"
+        )
+    # A later version may write lines of other kinds, which tell nothing here.
+    for number, line in lines:
+        try:
+            app = line["app"]
+            if line["what"] == "began":
+                before = apps.get(app, AppHistory("", ()))
+                apps[app] = before.begun(line["row"], line["config"], line["launch"], adds=line.get("adds") is True)
+            elif line["what"] == "ended":
+                apps[app] = evolve(apps[app], ok=line["ok"] is True)
+        except (KeyError, TypeError) as error:
+            raise InvalidInput(f"{path}, line {number}: no line of such a journal: {error!r}") from error
+    return history

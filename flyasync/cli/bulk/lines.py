@@ -1,27 +1,25 @@
-"""What a person, a log or a program is shown of a run over many apps: plain lines, or JSON lines."""
+"""How a run over many apps is shown to a log or a program: plain lines, or JSON lines."""
 
 import asyncio
 from typing import Protocol
 
 from attrs import Factory, define
 
+from flyasync.cli.bulk.dry_run import BulkPlan, plan_as_json, plan_as_text
+from flyasync.cli.bulk.results import AppResult, BulkProgress
 from flyasync.cli.bulk.summary import (
     HEADS,
-    Outlook,
-    Run,
-    Summary,
+    BulkInvocation,
+    BulkSummary,
     app_as_json,
+    cause_rows,
     headline,
     opening,
-    outlined,
-    outlook_as_json,
-    progress,
+    progress_text,
     remarks,
-    rows,
     summary_as_json,
 )
-from flyasync.cli.bulk.tally import Ended, Tally
-from flyasync.cli.deploy.lines import JSONStreams, TextStreams
+from flyasync.cli.deploy.lines import JSONStreams, TextStreams, write_line
 from flyasync.cli.shared.tables import write_table
 
 EVERY = 10.0
@@ -29,108 +27,108 @@ EVERY = 10.0
 
 
 class BulkDisplay(Protocol):
-    """Somewhere to show a run over many apps."""
+    """A place to show a run over many apps."""
 
-    def begin(self, run: Run, tally: Tally) -> None:
-        """Show that it begins; the tally goes on counting."""
+    def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:
+        """Show that it begins; `progress` goes on counting."""
 
-    def show(self, ended: Ended) -> None:
-        """Show what became of one app."""
+    def show(self, result: AppResult) -> None:
+        """Show the result of one app."""
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: BulkSummary) -> None:
         """Show how it ended."""
 
-    def outline(self, run: Run, outlook: Outlook, at_once: int) -> None:
+    def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
         """Show what would be done."""
 
-    def goes_to(self, url: str) -> None:
-        """Say that it goes to another API than the public one."""
+    def show_api(self, url: str) -> None:
+        """Show that the command talks to another API than the public one."""
 
     def note(self, text: str) -> None:
-        """Say something else."""
+        """Show a remark."""
 
     def refresh(self) -> None:
         """Show how far it is by now."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 @define
-class Clock:
-    """The seconds of the loop since a run began."""
+class RunClock:
+    """The seconds since a run began, on the clock of the loop."""
 
     _start: float = Factory(lambda: asyncio.get_running_loop().time())
 
     def seconds(self) -> float:
-        """Give the seconds."""
+        """Return the seconds."""
         return round(asyncio.get_running_loop().time() - self._start, 3)
 
 
 @define
 class BulkLines(TextStreams):
-    """A line for each app that failed, and one on the progress now and then; remarks go to `err`."""
+    """A line for each app that failed, and one on the progress every ten seconds; remarks go to `err`."""
 
-    _clock: Clock | None = None
-    _tally: Tally | None = None
+    _clock: RunClock | None = None
+    _progress: BulkProgress | None = None
     _last: float = 0.0
 
-    def begin(self, run: Run, tally: Tally) -> None:
+    def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:
         """Write what begins."""
-        self._clock, self._tally = Clock(), tally
-        self._at(0.0, opening(run, tally))
+        self._clock, self._progress = RunClock(), progress
+        self._write_at(0.0, opening(called, progress))
 
-    def show(self, ended: Ended) -> None:
-        """Write why an app failed; of those that are well the progress tells."""
-        if self._clock and not ended.ok:
-            self._at(self._clock.seconds(), f"{ended.app}  failed: {ended.why}")
+    def show(self, result: AppResult) -> None:
+        """Write why an app failed; those that are ok are in the progress."""
+        if self._clock and not result.ok:
+            self._write_at(self._clock.seconds(), f"{result.app}  failed: {result.why}")
 
     def refresh(self) -> None:
-        """Write how far it is, unless that was written a moment ago."""
-        if self._clock and self._tally and self._clock.seconds() - self._last >= EVERY:
+        """Write how far it is, unless that was written less than ten seconds ago."""
+        if self._clock and self._progress and self._clock.seconds() - self._last >= EVERY:
             self._last = self._clock.seconds()
-            self._at(self._last, progress(self._tally, self._last))
+            self._write_at(self._last, progress_text(self._progress, self._last))
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: BulkSummary) -> None:
         """Write the headline, what failed and why, and how to go on."""
-        self._say(headline(summary))
-        if causes := rows(summary.tally.causes):
+        write_line(self.out, headline(summary))
+        if causes := cause_rows(summary.progress.causes):
             write_table(self.out, HEADS, [HEADS, *causes])
         for remark in remarks(summary):
-            self._say(remark)
+            write_line(self.out, remark)
 
-    def outline(self, run: Run, outlook: Outlook, at_once: int) -> None:
+    def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
         """Write what would be done."""
-        self._say("\n".join(outlined(run, outlook, at_once)))
+        write_line(self.out, "\n".join(plan_as_text(called, plan)))
 
     def close(self) -> None:
-        """Have nothing to leave."""
+        """Do nothing: lines leave a terminal as it is."""
 
 
 @define
 class BulkJSONLines(JSONStreams):
     """One JSON object for each app, and the summary last."""
 
-    _clock: Clock | None = None
+    _clock: RunClock | None = None
 
-    def begin(self, run: Run, tally: Tally) -> None:  # noqa: ARG002 - the summary tells both
+    def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:  # noqa: ARG002 - the summary has both
         """Begin to count the seconds."""
-        self._clock = Clock()
+        self._clock = RunClock()
 
-    def show(self, ended: Ended) -> None:
-        """Write what became of an app, with its report."""
-        self._say(app_as_json(self._clock.seconds() if self._clock else 0.0, ended))
+    def show(self, result: AppResult) -> None:
+        """Write the result of an app, with its report."""
+        self._write(app_as_json(self._clock.seconds() if self._clock else 0.0, result))
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: BulkSummary) -> None:
         """Write the summary."""
-        self._say(summary_as_json(summary))
+        self._write(summary_as_json(summary))
 
-    def outline(self, run: Run, outlook: Outlook, at_once: int) -> None:
+    def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
         """Write what would be done."""
-        self._say(outlook_as_json(run, outlook, at_once))
+        self._write(plan_as_json(called, plan))
 
     def refresh(self) -> None:
-        """Have nothing to add."""
+        """Do nothing: a program counts the apps itself."""
 
     def close(self) -> None:
-        """Have nothing to leave."""
+        """Do nothing: lines leave a terminal as it is."""

@@ -1,4 +1,4 @@
-"""A run over many apps in a terminal: how far it is, and the newest failures; then what failed and why."""
+"""How a run over many apps is shown in a terminal: live counts and the newest failures, then what failed and why."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,87 +9,83 @@ from rich.progress_bar import ProgressBar
 from rich.segment import Segment
 from rich.text import Text
 
-from flyasync.cli.bulk.lines import Clock
+from flyasync.cli.bulk.dry_run import BulkPlan, plan_as_text
+from flyasync.cli.bulk.lines import RunClock
+from flyasync.cli.bulk.results import AppResult, BulkProgress
 from flyasync.cli.bulk.summary import (
     HEADS,
-    Outlook,
-    Run,
-    Summary,
+    BulkInvocation,
+    BulkSummary,
+    cause_rows,
     headline,
-    outlined,
-    progress,
+    progress_text,
     remarks,
-    rows,
 )
-from flyasync.cli.bulk.tally import Ended, Tally
-from flyasync.cli.deploy.live import ASCII_MARKS, MARGIN, MARKS, Canvas, cut
+from flyasync.cli.deploy.live import ASCII_MARKS, MARGIN, MARKS, LiveScreen, cut
 from flyasync.cli.shared.tables import write_table
 
 NEWEST = 5
 """How many of the last failures are shown."""
 
 
-class BulkScreen(Canvas):
-    """While the run goes on its counts are drawn anew, and at its end the table of failures takes their place."""
+class BulkScreen(LiveScreen):
+    """Draws the counts while the run goes on, and prints the table of failures in their place at its end."""
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(out)
         self._out = out
-        self._newest: deque[Ended] = deque(maxlen=NEWEST)
+        self._newest: deque[AppResult] = deque(maxlen=NEWEST)
 
-    def begin(self, run: Run, tally: Tally) -> None:
+    def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:
         """Draw the counts from now on."""
-        self._begin(Picture(run, tally, self._newest, Clock()))
+        self.draw(LiveCounts(called, progress, self._newest, RunClock()))
 
-    def show(self, ended: Ended) -> None:
-        """Note what became of an app; a failure is drawn among the newest."""
-        if not ended.ok:
-            self._newest.append(ended)
+    def show(self, result: AppResult) -> None:
+        """Keep a failure, to be drawn among the newest with the next refresh."""
+        if not result.ok:
+            self._newest.append(result)
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: BulkSummary) -> None:
         """End the drawing, and print the headline, what failed and why, and how to go on."""
         self.close()
-        self._print(Text(headline(summary), style="bold green" if summary.ok else "bold red"))
-        if causes := rows(summary.tally.causes):
+        self.print(Text(headline(summary), style="bold green" if summary.ok else "bold red"))
+        if causes := cause_rows(summary.progress.causes):
             write_table(self._out, HEADS, causes)
         for remark in remarks(summary):
             self.note(remark)
 
-    def outline(self, run: Run, outlook: Outlook, at_once: int) -> None:
+    def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
         """Print what would be done."""
-        for line in outlined(run, outlook, at_once):
-            self._print(Text(line))
+        for line in plan_as_text(called, plan):
+            self.print(Text(line))
 
 
-class Picture:
+class LiveCounts:
     """The counts and the newest failures as they are now, fitted to the terminal."""
 
-    def __init__(self, run: Run, tally: Tally, newest: Iterable[Ended], clock: Clock) -> None:
-        self._run = run
-        self._tally = tally
+    def __init__(
+        self, called: BulkInvocation, progress: BulkProgress, newest: Iterable[AppResult], clock: RunClock
+    ) -> None:
+        self._called = called
+        self._progress = progress
         self._newest = newest
         self._clock = clock
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the headline, a bar, and the newest failures."""
+        """Draw the headline, the counts, a bar, and the newest failures."""
         marks = ASCII_MARKS if options.ascii_only else MARKS
         width = options.max_width - MARGIN
-        tally, seconds = self._tally, self._clock.seconds()
-        for line in self._head(seconds):
-            yield cut(line, width, marks)
-        yield ProgressBar(total=tally.total, completed=tally.total - tally.left, width=max(width, 1))
+        progress, seconds = self._progress, self._clock.seconds()
+        before = f"  done before: {progress.kept}" if progress.kept else ""
+        launch = f"  launch {self._called.launch}"
+        head = Text.assemble((self._called.source, "bold"), f"  {seconds:.1f} s", before, (launch, "dim"))
+        counts = Text(progress_text(progress, seconds))
+        if progress.failed:
+            counts.highlight_words([f"{progress.failed} failed"], "red")
+        yield cut(head, width, marks)
+        yield cut(counts, width, marks)
+        yield ProgressBar(total=progress.total, completed=progress.total - progress.left, width=max(width, 1))
         yield Segment.line()
         room = console.height - 4
-        for ended in list(self._newest)[-room:] if room > 0 else ():
-            yield cut(Text.assemble((f"{marks.lost} {ended.app}  ", "red"), ended.why or ""), width, marks)
-
-    def _head(self, seconds: float) -> Iterable[Text]:
-        tally = self._tally
-        before = f"  done before: {tally.kept}" if tally.kept else ""
-        yield Text.assemble(
-            (self._run.source, "bold"), f"  {seconds:.1f} s", before, (f"  launch {self._run.launch}", "dim")
-        )
-        counts = Text(progress(tally, seconds))
-        if tally.failed:
-            counts.highlight_words([f"{tally.failed} failed"], "red")
-        yield counts
+        for result in list(self._newest)[-room:] if room > 0 else ():
+            yield cut(Text.assemble((f"{marks.lost} {result.app}  ", "red"), result.why or ""), width, marks)

@@ -1,4 +1,4 @@
-"""The rows of a file of apps: CSV with a header, or JSON lines; each is told by its line, as an editor counts them."""
+"""The file of apps as rows: CSV with a header, or JSON lines; each row knows its line, as an editor counts them."""
 
 import csv
 import json
@@ -10,153 +10,151 @@ from io import TextIOWrapper
 from itertools import chain
 from typing import Any, BinaryIO
 
-from attrs import frozen
+from attrs import field, frozen
 
 Cell = str | tuple[str, ...]
-"""What stands in a cell: a text, or several."""
+"""The content of a cell: a text, or several."""
 
 KEEP = 4096
 """How many different texts are kept once for all rows that hold them."""
 
-_LONGEST_SHOWN = 60  # letters of a name that is none
+_LONGEST_SHOWN = 60  # letters of a name that is not a column's
 _NAMED = ("env", "metadata")  # of these a cell has a name of its own, as in env.LOG_LEVEL
 _ALIASES = {"regions": "region"}
 _UNCLOSED = "a quote is opened and never closed"
 _QUOTE_OPEN = "unexpected end of data"  # in the words of the csv module
-_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its byte order marks, as bytes that are not UTF-8
 
 
 @frozen
-class Row:
-    """What a line of a file says of one app: cells under the names of columns, only those that are filled in."""
+class AppRow:
+    """What a line of the file states of one app: cells under the names of columns, only those that are filled in."""
 
     line: int
     app: str
     columns: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...] = field(repr=False)
 
 
 @frozen
-class Wrong:
-    """A line that is no row, and why; what stands in it is not repeated where it may be a secret."""
+class InvalidLine:
+    """A line that is not a row, and why; its content is not repeated where it may be a secret."""
 
     line: int
     why: str
 
 
-class Unfit(Exception):
+class InvalidRowError(Exception):
     """A row, or a header, that cannot be meant; its text says why."""
 
 
-def read(file: BinaryIO, known: Sequence[str]) -> Iterator[Row | Wrong]:
-    """Read the rows one by one, with columns of these `known` names; a line that is none does not end it.
+def read_rows(file: BinaryIO, known: Sequence[str]) -> Iterator[AppRow | InvalidLine]:
+    """Read the rows one by one, with columns of these `known` names; a line that is not a row does not end it.
 
     What begins with a brace is JSON lines, all else CSV. Empty lines and rows of empty cells are left out.
     """
     text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    lines = enumerate(text, start=1)
+    cells = _Cells(known)
     try:
-        yield from _rows(enumerate(text, start=1), _Cells(known))
+        number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+        if first.startswith(_UTF_16):
+            yield InvalidLine(number, "it is UTF-16: save the file as UTF-8")
+        elif first.startswith("["):
+            yield InvalidLine(number, "it is a JSON array: write each of its objects on a line of its own")
+        elif not first.lstrip().startswith("{"):
+            if first:
+                yield from _csv_rows(number, chain([first], (line for _, line in lines)), cells)
+        else:
+            for each, line in chain([(number, first)], lines):
+                try:
+                    if line.strip():
+                        yield cells.row(each, _json_cells(line))
+                except InvalidRowError as error:
+                    yield InvalidLine(each, str(error))
     finally:
-        text.detach()
-
-
-def _rows(lines: Iterator[tuple[int, str]], cells: "_Cells") -> Iterator[Row | Wrong]:
-    number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
-    if first.startswith(_UTF_16):
-        yield Wrong(number, "it is UTF-16: save the file as UTF-8")
-    elif first.startswith("["):
-        yield Wrong(number, "it is a JSON array: write each of its objects on a line of its own")
-    elif first.lstrip().startswith("{"):
-        yield from _json_rows(chain([(number, first)], lines), cells)
-    elif first:
-        yield from _csv_rows(number, chain([first], (line for _, line in lines)), cells)
+        text.detach()  # the file is left open for its owner
 
 
 # JSON lines
 
 
-def _json_rows(lines: Iterable[tuple[int, str]], cells: "_Cells") -> Iterator[Row | Wrong]:
-    for number, line in lines:
-        if line.strip():
-            try:
-                yield cells.row(number, (cell for said in _object(line).items() for cell in _flat(*said)))
-            except Unfit as error:
-                yield Wrong(number, str(error))
+def _json_cells(line: str) -> Iterator[tuple[str, Cell]]:
+    """Yield the cells of a JSON object: an object of texts is a column each; what is null is not stated."""
+    for word, value in _json_object(line).items():
+        kind = word.strip().lower()
+        if isinstance(value, dict) and kind in _NAMED:
+            for name, text in value.items():
+                if not isinstance(text, str):
+                    raise InvalidRowError(f"{word}: {name} has to be a text, in quotes")
+                yield f"{word}.{name}", text
+        elif isinstance(value, dict) and kind == "count":
+            yield word, tuple(f"{region}={_scalar(word, count)}" for region, count in value.items())
+        elif isinstance(value, list):
+            yield word, tuple(_scalar(word, each) for each in value)
+        elif value is not None:
+            yield word, _scalar(word, value)
 
 
-def _object(line: str) -> Mapping[str, Any]:
-    _demand_text(line)
+def _json_object(line: str) -> Mapping[str, Any]:
+    """Read a line; raises InvalidRowError, which never repeats its content."""
+    _check_utf_8(line)
     text = line.rstrip()
     try:
-        said = json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise Unfit(f"it is not JSON: {_misread(error, len(text))}") from None
+        if error.msg.startswith("Unterminated string"):
+            why = f"{_UNCLOSED}, at column {error.colno}"
+        else:
+            why = "it ends too soon" if error.pos >= len(text) else f"{error.msg}, at column {error.colno}"
+        raise InvalidRowError(f"it is not JSON: {why}") from None
     except (RecursionError, ValueError):
-        raise Unfit("it is not JSON that can be read: it is nested too deep, or a number is too long") from None
-    if not isinstance(said, dict):
-        raise Unfit("it holds no JSON object")
-    return said
+        raise InvalidRowError(
+            "it is not JSON that can be read: it is nested too deep, or a number is too long"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidRowError("it holds no JSON object")
+    return value
 
 
-def _misread(error: json.JSONDecodeError, length: int) -> str:
-    if error.msg.startswith("Unterminated string"):
-        return f"{_UNCLOSED}, at column {error.colno}"
-    return "it ends too soon" if error.pos >= length else f"{error.msg}, at column {error.colno}"
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    said = dict(pairs)
-    if len(said) < len(pairs):
-        _demand_once([name for name, _ in pairs])
-    return said
-
-
-def _flat(word: str, value: Any) -> Iterator[tuple[str, Cell]]:
-    """Give a value of JSON as cells: an object of texts is a column each; what is null is not said."""
-    kind = word.strip().lower()
-    if isinstance(value, dict) and kind in _NAMED:
-        for name, text in value.items():
-            if not isinstance(text, str):
-                raise Unfit(f"{word}: {name} has to be a text, in quotes")
-            yield f"{word}.{name}", text
-    elif isinstance(value, dict) and kind == "count":
-        yield word, tuple(f"{region}={_scalar(word, count)}" for region, count in value.items())
-    elif isinstance(value, list):
-        yield word, tuple(_scalar(word, each) for each in value)
-    elif value is not None:
-        yield word, _scalar(word, value)
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for the parser, which would keep the last of several values of one name."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        _check_given_once([name for name, _ in pairs])
+    return values
 
 
 def _scalar(word: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise Unfit(f"{word}: it takes a text or a number, and neither is there")
+        raise InvalidRowError(f"{word}: it takes a text or a number, and neither is there")
     return str(value)
 
 
 # CSV
 
 
-def _csv_rows(first: int, lines: Iterable[str], cells: "_Cells") -> Iterator[Row | Wrong]:
+def _csv_rows(first: int, lines: Iterable[str], cells: "_Cells") -> Iterator[AppRow | InvalidLine]:
     records = _records(first, lines)
     number, header = next(records)
     try:
         columns = _header(header, cells)
-    except Unfit as error:
-        yield Wrong(number, str(error))
+    except InvalidRowError as error:  # without a header no row means anything
+        yield InvalidLine(number, str(error))
         return
     for number, record in records:
         try:
             texts = _record(record, len(columns))
             if any(map(str.strip, texts)):
                 yield cells.row(number, ((name, text) for name, text in zip(columns, texts, strict=True) if text))
-        except Unfit as error:
-            yield Wrong(number, str(error))
+        except InvalidRowError as error:
+            yield InvalidLine(number, str(error))
 
 
 def _records(first: int, lines: Iterable[str]) -> Iterator[tuple[int, "list[str] | csv.Error"]]:
-    """Give records with the line on which each begins: a cell in quotes may go on over several."""
+    """Yield records with the line on which each begins: a cell in quotes may go on over several."""
     reader = csv.reader(lines, strict=True, skipinitialspace=True)
     while True:
         number = first + reader.line_num
@@ -174,87 +172,92 @@ def _records(first: int, lines: Iterable[str]) -> Iterator[tuple[int, "list[str]
 def _header(record: "list[str] | csv.Error", cells: "_Cells") -> list[str]:
     words = _record(record, None)
     if len(words) == 1 and re.search(r"[;\t]", words[0]):
-        raise Unfit("the header has one column: separate the cells by commas")
+        raise InvalidRowError("the header has one column: separate the cells by commas")
     if not all(map(str.strip, words)):
-        raise Unfit(f"column {[bool(word.strip()) for word in words].index(False) + 1} has no name")
+        raise InvalidRowError(f"column {[bool(word.strip()) for word in words].index(False) + 1} has no name")
     columns = [cells.column(word) for word in words]
-    _demand_once(columns)
+    _check_given_once(columns)
     if "app" not in columns:
-        raise Unfit("the header has no column app: each row has to name one")
+        raise InvalidRowError("the header has no column app: each row has to name one")
     return columns
 
 
 def _record(record: "list[str] | csv.Error", width: int | None) -> list[str]:
+    """Return a record of this many cells; raises InvalidRowError for any other, and for what is not CSV."""
     if isinstance(record, csv.Error):
-        said = _UNCLOSED if str(record) == _QUOTE_OPEN else str(record)
-        raise Unfit(f"it is not CSV: {said}")
-    _demand_text("".join(record))
+        why = _UNCLOSED if str(record) == _QUOTE_OPEN else str(record)
+        raise InvalidRowError(f"it is not CSV: {why}")
+    _check_utf_8("".join(record))
     if width is not None and len(record) != width:
-        raise Unfit(f"it has {len(record)} cells, but the header has {width}; a cell with a comma needs quotes")
+        raise InvalidRowError(
+            f"it has {len(record)} cells, but the header has {width}; a cell with a comma needs quotes"
+        )
     return record
 
 
-def _demand_text(text: str) -> None:
+def _check_utf_8(text: str) -> None:
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise Unfit("it is not UTF-8 text")
+        raise InvalidRowError("it is not UTF-8 text")
 
 
-def _demand_once(names: Sequence[str]) -> None:
+def _check_given_once(names: Sequence[str]) -> None:
     for name, times in Counter(names).items():
         if times > 1:
-            raise Unfit(f"{name} is given twice")
+            raise InvalidRowError(f"{name} is given twice")
 
 
 # Cells under names
 
 
 class _Cells:
-    """Makes rows, and keeps what many of them share only once."""
+    """Makes rows; texts that many of them share are kept once, for a file may have 100,000 rows."""
 
     def __init__(self, known: Sequence[str]) -> None:
         self._known = ("app", *known)
         self._columns: dict[str, str] = {}
         self._texts: dict[Any, Any] = {}
 
-    def row(self, line: int, said: Iterable[tuple[str, Cell]]) -> Row:
+    def row(self, line: int, stated: Iterable[tuple[str, Cell]]) -> AppRow:
+        """Return a row; raises InvalidRowError."""
         cells: dict[str, Cell] = {}
-        for word, cell in said:
+        for word, cell in stated:
             name = self.column(word)
             if name in cells:
-                raise Unfit(f"{name} is given twice")
-            is_own = "." in name  # a variable may well be empty, or begin with a space
-            told = cell if is_own or isinstance(cell, tuple) else cell.strip()
-            if told or is_own:
-                cells[name] = told
+                raise InvalidRowError(f"{name} is given twice")
+            is_variable = "." in name  # its value may well be empty, or begin with a space
+            value = cell if is_variable or isinstance(cell, tuple) else cell.strip()
+            if value or is_variable:
+                cells[name] = value
         app = cells.pop("app", None)
         if not isinstance(app, str):
-            raise Unfit("it has no app: name one, in the column app")
-        return Row(line, app, self._shared(tuple(cells)), tuple(map(self._shared, cells.values())))
+            raise InvalidRowError("it has no app: name one, in the column app")
+        return AppRow(line, app, self._shared(tuple(cells)), tuple(map(self._shared, cells.values())))
 
     def column(self, word: str) -> str:
-        """Give the name of a column that a file calls `word`; raises Unfit for one that there is not."""
-        if word not in self._columns:
-            self._columns[word] = _column(word, self._known)
-        return self._columns[word]
+        """Return the name of a column that the file calls `word`; raises InvalidRowError for an unknown one."""
+        if word in self._columns:
+            return self._columns[word]
+        kind, dot, variable = word.strip().partition(".")
+        name = word.strip().lower().replace("-", "_")
+        name = _ALIASES.get(name, name)
+        # 1. A variable, such as env.LOG_LEVEL: what follows the dot is as it is written.
+        # 2. An option, written in any case, with dashes or underscores.
+        # 3. None of both: a name that is close is shown, else all of them.
+        if kind.lower() in _NAMED:
+            if not (dot and variable.strip()):
+                raise InvalidRowError(
+                    f"{kind}: each has a column of its own, named such as {kind.lower()}.LOG_LEVEL; in JSON it is an "
+                    "object"
+                )
+            name = f"{kind.lower()}.{variable.strip()}"
+        elif name not in self._known:
+            close = get_close_matches(name, [*self._known, *_ALIASES], n=1, cutoff=0.7)
+            every = f"there are {', '.join(self._known)}, env.NAME and metadata.NAME"
+            hint = f"did you mean {close[0]}?" if close else every
+            raise InvalidRowError(f"no column is called {word.strip()[:_LONGEST_SHOWN]!r}: {hint}")
+        return self._columns.setdefault(word, name)
 
-    def _shared(self, told: Any) -> Any:
+    def _shared(self, value: Any) -> Any:
         if len(self._texts) < KEEP:
-            return self._texts.setdefault(told, told)
-        return self._texts.get(told, told)
-
-
-def _column(word: str, known: Sequence[str]) -> str:
-    kind, dot, name = word.strip().partition(".")
-    if kind.lower() in _NAMED:
-        if not (dot and name.strip()):
-            raise Unfit(
-                f"{kind}: each has a column of its own, named such as {kind.lower()}.LOG_LEVEL; in JSON it is an object"
-            )
-        return f"{kind.lower()}.{name.strip()}"
-    plain = word.strip().lower().replace("-", "_")
-    plain = _ALIASES.get(plain, plain)
-    if plain in known:
-        return plain
-    close = get_close_matches(plain, [*known, *_ALIASES], n=1, cutoff=0.7)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}, env.NAME and metadata.NAME"
-    raise Unfit(f"no column is called {word.strip()[:_LONGEST_SHOWN]!r}: {hint}")
+            return self._texts.setdefault(value, value)
+        return self._texts.get(value, value)

@@ -1,18 +1,30 @@
-"""Carry out a run over many apps: what is done is left out, the rest is deployed, and each end is shown and kept."""
+"""What `flyasync bulk` does once its command line is read: apps that are done are left out, the others are deployed."""
 
 import asyncio
-from contextlib import aclosing, closing
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, closing, nullcontext
+from typing import TextIO
 
-from flyasync.api.client import FlyClient
-from flyasync.cli.bulk.executor import executing
-from flyasync.cli.bulk.journal import Journal, JournalFile, read
-from flyasync.cli.bulk.lines import BulkDisplay
-from flyasync.cli.bulk.order import BulkOrder, client, quiet
-from flyasync.cli.bulk.summary import changed
-from flyasync.cli.bulk.tally import Ended
-from flyasync.cli.bulk.work import Work, outlook, run_of
+import click
+from attrs import Factory, define
+
+from flyasync.cli.bulk.dry_run import BulkPlan
+from flyasync.cli.bulk.executor import open_executor
+from flyasync.cli.bulk.job import BulkJob, Remaining, client_without_token
+from flyasync.cli.bulk.journal import BulkJournal, BulkJournalFile, fingerprint, read_history
+from flyasync.cli.bulk.lines import BulkDisplay, BulkJSONLines, BulkLines
+from flyasync.cli.bulk.options import BulkOptions
+from flyasync.cli.bulk.results import AppNames, AppResult, BulkProgress
+from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary, changed_text
+from flyasync.cli.deploy.create_app import AppCreatingBuilder
+from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
+from flyasync.cli.shared.signals import run, until_signalled
+from flyasync.cli.shared.streams import sturdy
+from flyasync.cli.shared.ticker import refreshing
+from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.many.many import deploy_many
 from flyasync.deploy.run.executor import pace
 
@@ -22,54 +34,151 @@ STOPPING = (
 )
 
 
-async def run(order: BulkOrder, display: BulkDisplay) -> int:
-    """Deploy to all apps of an order that are not done yet, and give the exit code; a dry run only says what it would.
+def bulk(ctx: click.Context) -> None:
+    """Do what the command line asks for, and end the command with the exit code."""
+    options = BulkOptions.of(ctx.params)
+    job = BulkJob.of(ctx, options)
+    called = Invocation(is_local=job.rehearsal is not None)
+    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called)
+    raise click.exceptions.Exit(run(run_until_signalled(job, display)))
 
-    Cancelled, it begins no further app, cancels those under way and sees them end, and says how far it came before the
-    cancellation goes on.
+
+async def run_until_signalled(job: BulkJob, display: AbstractAsyncContextManager[BulkDisplay]) -> int:
+    """Run a job on a display, with signals as cancellation, and return the exit code."""
+    async with display as opened:
+        return await until_signalled(
+            run_bulk(job, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
+        )
+
+
+async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
+    """Deploy to all apps of a job that are not done yet, and return the exit code; a dry run only shows the plan.
+
+    Cancelled, it begins no further app, cancels those under way and awaits their ends, and shows how far it came before
+    the cancellation goes on.
     """
-    if order.is_dry:
-        await _look(order, display)
+    if job.is_dry:
+        await show_plan(job, display)
         return OK
-    async with client(order) as fly:
-        with closing(_journal(order, fly, display)) as journal:
-            work = Work.of(order, journal)
-            if work.remaining.changed.count:
-                display.note(changed(work.remaining.changed))
-            if order.rehearsal is None and fly.base_url != PUBLIC_URL:
-                display.goes_to(fly.base_url)
-            await _deploy(work, fly, display)
-    if work.tally.lacks_only_proof:
-        return NOT_VERIFIED
-    return FAILED if work.tally.failed or work.tally.left else OK
-
-
-async def _deploy(work: Work, fly: FlyClient, display: BulkDisplay) -> None:
     loop = asyncio.get_running_loop()
-    async with executing(work.order.executor, display.note) as executor:
-        display.begin(work.run, work.tally)
-        begun, is_cut = loop.time(), True
-        try:
-            many = deploy_many(fly, work.builder, work.names(), at_once=work.order.at_once, executor=executor)
-            async with aclosing(many) as reports:
-                async for report in reports:
-                    display.show(work.take(Ended.of(report)))
-            is_cut = False
-        finally:
-            display.finish(work.summary(round(loop.time() - begun, 3), is_cut=is_cut))
+    async with job.client() as fly:
+        if job.journal is None:
+            journal = BulkJournal(job.launch)
+        else:
+            journal = BulkJournalFile(job.journal, job.launch, fly.base_url, display.note)
+        with closing(journal):
+            this = BulkRun.of(job, journal)
+            if this.remaining.changed.count:
+                display.note(changed_text(this.remaining.changed))
+            if job.rehearsal is None and fly.base_url != PUBLIC_URL:
+                display.show_api(fly.base_url)
+            async with open_executor(job.executor, display.note) as executor:
+                display.begin(this.called, this.progress)
+                begun, is_cut = loop.time(), True
+                # Whatever ends the run, a signal or a failure of ours, the summary tells how far it came.
+                try:
+                    many = deploy_many(fly, this.begin, this.next_apps(), at_once=job.at_once, executor=executor)
+                    async with aclosing(many) as reports:
+                        async for report in reports:
+                            display.show(this.record(AppResult.of(report)))
+                    is_cut = False
+                finally:
+                    display.finish(this.summary(round(loop.time() - begun, 3), is_cut=is_cut))
+    if this.progress.lacks_only_proof:
+        return NOT_VERIFIED
+    return FAILED if this.progress.failed or this.progress.left else OK
 
 
-def _journal(order: BulkOrder, fly: FlyClient, display: BulkDisplay) -> Journal:
-    if order.journal is None:
-        return Journal(order.launch)
-    return JournalFile(order.journal, order.launch, fly.base_url, display.note)
+async def show_plan(job: BulkJob, display: BulkDisplay) -> None:
+    """Show what a run would do, by the file and the journal alone; the API is not asked, and nothing is written."""
+    async with client_without_token() as fly:
+        exists = job.journal is not None and job.journal.exists()
+        history = read_history(job.journal, job.launch, fly.base_url) if job.journal and exists else None
+        plan = BulkPlan.of(job, history, pace(fly))
+    launch = history.launch if history else job.launch or "of a random name"
+    display.show_plan(job.called(launch), plan)
 
 
-async def _look(order: BulkOrder, display: BulkDisplay) -> None:
-    """Say what would be done, by the file and the journal alone."""
-    async with quiet() as fly:
-        is_there = order.journal is not None and order.journal.exists()
-        story = read(order.journal, order.launch, fly.base_url) if order.journal and is_there else None
-        told = outlook(order, story, pace(fly))
-    launch = story.launch if story else order.launch or "of a random name"
-    display.outline(run_of(order, launch), told, order.at_once)
+@define
+class BulkRun:
+    """The run of a job: it begins one app after the other, counts their results, and keeps the journal.
+
+    `renamed` are the apps whose config is another than before, each with its launch, and `abandoned` the launches
+    before, each with its app, whose machines stay as they are.
+    """
+
+    job: BulkJob
+    journal: BulkJournal
+    remaining: Remaining
+    progress: BulkProgress
+    renamed: AppNames = Factory(AppNames)
+    abandoned: AppNames = Factory(AppNames)
+
+    @property
+    def called(self) -> BulkInvocation:
+        """How the run was called, with the launch that the journal knows."""
+        return self.job.called(self.journal.history.launch)
+
+    @classmethod
+    def of(cls, job: BulkJob, journal: BulkJournal) -> "BulkRun":
+        """Return the run of what the journal says is left to do."""
+        remaining = Remaining.of(job, journal.history)
+        total = len(job.rows)
+        return cls(job, journal, remaining, BulkProgress(total, job.at_once, kept=total - len(remaining.apps)))
+
+    def next_apps(self) -> Iterator[str]:
+        """Yield the apps one by one, as long as not too many have failed."""
+        for app in self.remaining.apps:
+            if self.job.max_failures is not None and self.progress.failed >= self.job.max_failures:
+                return
+            yield app
+
+    def begin(self, app: str) -> DeployBuilder:
+        """Begin an app: record it in the journal with its launch, and return its builder."""
+        self.progress.begin()
+        history, row = self.journal.history, self.job.rows[app]
+        builder = self.job.builders.of(row)
+        spec = builder.deployment()
+        adds = spec.strategy is None
+        config = fingerprint(history, spec.fingerprint)
+        launch = history.launch_for(app, config, adds=adds)
+        if history.last_launch(app) not in {None, launch}:
+            self.renamed.add(f"{app} ({launch})")
+        for left in history.launches_left_by(app, launch, adds=adds):
+            self.abandoned.add(f"{app} --launch {left}")
+        # The journal knows the launch before the first machine has it: after a crash it finds them again.
+        row_fingerprint = self.job.builders.fingerprint(row, history.key)
+        self.journal.began(app, row=row_fingerprint, config=config, launch=launch, adds=adds)
+        builder = AppCreatingBuilder.of(builder, self.job.org) if self.job.org else builder
+        return builder.with_launch(launch)
+
+    def record(self, result: AppResult) -> AppResult:
+        """Count the result of an app, record it in the journal, and return it."""
+        self.progress.record(result)
+        self.journal.ended(result.app, ok=result.ok, why=result.why, seconds=result.seconds)
+        return result
+
+    def summary(self, seconds: float, *, is_cut: bool) -> BulkSummary:
+        """Return how the run has ended."""
+        return BulkSummary(
+            called=self.called,
+            progress=self.progress,
+            seconds=seconds,
+            is_cut=is_cut,
+            renamed=self.renamed,
+            abandoned=self.abandoned,
+        )
+
+
+def display_for(
+    out: TextIO, err: TextIO, *, as_json: bool, called: Invocation
+) -> AbstractAsyncContextManager[BulkDisplay]:
+    """Return how a run is shown: JSON lines if asked for, live counts in a terminal, else lines."""
+    out, err = sturdy(out), sturdy(err)
+    if as_json:
+        return nullcontext(BulkJSONLines(out, err, called))
+    if not out.isatty():
+        return refreshing(BulkLines(out, err))
+    from flyasync.cli.bulk.live import BulkScreen  # rich loads slowly, and only a terminal needs it
+
+    return refreshing(BulkScreen(out))

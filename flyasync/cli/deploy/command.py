@@ -1,12 +1,12 @@
-"""`flyasync deploy`: its options and its help; what it does is imported when it is to be done."""
+"""`flyasync deploy`: its help and its options; what it does is imported when it runs, so that the help is fast."""
 
 from typing import Any
 
 import click
 
-from flyasync.cli.deploy.options import SECTIONS
+from flyasync.cli.deploy.options import GROUPS
 from flyasync.cli.shared.completion import app_names
-from flyasync.cli.shared.option_sections import Sectioned
+from flyasync.cli.shared.option_groups import GroupedCommand
 
 EPILOG = """\b
 Examples:
@@ -48,11 +48,11 @@ on from there, and how to go back.
 """
 
 
-@click.command("deploy", cls=Sectioned, sections=SECTIONS, epilog=EPILOG)
+@click.command("deploy", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
 @click.argument("app", required=False, metavar="APP", shell_complete=app_names)
 @click.pass_context
-def command(ctx: click.Context, /, **given: Any) -> None:
+def command(ctx: click.Context, /, **_: Any) -> None:
     """Deploy one image to many regions of APP at once, and report what runs where."""
-    from flyasync.cli.deploy.run import begin
+    from flyasync.cli.deploy.run import deploy
 
-    begin(ctx, **given)
+    deploy(ctx)

@@ -1,4 +1,4 @@
-"""An app that is made before anything is deployed to it."""
+"""An app that is created before anything is deployed to it (`--create-app`)."""
 
 from typing import Self
 
@@ -11,37 +11,35 @@ from flyasync.errors import NameTaken, NotFound
 
 
 @frozen
-class AppMaking(DeployBuilder):
-    """A DeployBuilder that makes its app first, in the organization `org`, if it is not there.
+class AppCreatingBuilder(DeployBuilder):
+    """A DeployBuilder that first creates its app in the organization `org`, if it does not exist.
 
-    An app that cannot be made is an error of this deploy. It can be sent to another process, as any builder.
+    An app that cannot be created is an error of this deploy. It can be sent to another process, as any builder.
     """
 
     _org: str = field(default="personal", kw_only=True)
 
     @classmethod
     def of(cls, builder: DeployBuilder, org: str) -> Self:
-        """Make one that deploys as `builder` does."""
-        told = {str(each.alias): getattr(builder, each.name) for each in fields(DeployBuilder)}
-        return cls(**told, org=org)
+        """Return a builder that deploys as `builder` does."""
+        values = {str(each.alias): getattr(builder, each.name) for each in fields(DeployBuilder)}
+        return cls(**values, org=org)
 
     async def execute(self, fly: FlyClient) -> DeployReport:
-        """Make the app if need be, then deploy; raises what `execute` and creating the app raise."""
-        await make_app(fly, self.app, self._org)
+        """Create the app if it is missing, then deploy; raises what `execute` and creating the app raise."""
+        await create_if_missing(fly, self.app, self._org)
         return await super().execute(fly)
 
 
-async def make_app(fly: FlyClient, app: str, org: str) -> bool:
-    """Make sure that the app is there and ours, and tell whether it was made now.
-
-    A token for one app cannot create, so look first.
-    """
+async def create_if_missing(fly: FlyClient, app: str, org: str) -> bool:
+    """Create an app unless it exists and is ours; whether it was created now."""
+    # A token for one app cannot create apps, so it is read first.
     try:
         await fly.apps.get(app)
     except NotFound:
         try:
             await fly.apps.create(app, org_slug=org)
-        except NameTaken:
+        except NameTaken:  # another client was faster; raises where the app is not ours
             await fly.apps.get(app)
         else:
             return True

@@ -1,4 +1,4 @@
-"""What a person, a log or a program is shown of a deploy: plain lines, or JSON lines."""
+"""How a deploy is shown to a log or a program: plain lines, or JSON lines."""
 
 import json
 from collections.abc import Mapping
@@ -6,104 +6,101 @@ from typing import Any, Protocol, TextIO
 
 from attrs import define, field
 
-from flyasync.cli.deploy.dry_run import config_as_json, outlined
-from flyasync.cli.deploy.event_json import as_json
-from flyasync.cli.deploy.stage_progress import Stages
-from flyasync.cli.deploy.wording import Setting, intent, left, remarks, what, where
+from flyasync.cli.deploy.dry_run import config_as_json, plan_as_text
+from flyasync.cli.deploy.event_json import event_as_json
+from flyasync.cli.deploy.event_text import event_text, plan_headline, region_text, time_left
+from flyasync.cli.deploy.next_steps import Invocation, next_steps
+from flyasync.cli.deploy.plan_progress import PlanProgress
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 
 class Display(Protocol):
-    """Somewhere to show a deploy."""
+    """A place to show a deploy."""
 
     def show(self, event: Event) -> None:
         """Show one event; with `Finished` also the report."""
 
-    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
-        """Show a plan that is not going to be carried out now, and what each machine made for it would be."""
+    def show_plan(self, plan: Plan, spec: DeploySpec | None) -> None:
+        """Show a plan that is not executed now, and the config of each machine that it would create."""
 
-    def goes_to(self, url: str) -> None:
-        """Say that it goes to another API than the public one."""
+    def show_api(self, url: str) -> None:
+        """Show that the command talks to another API than the public one."""
 
     def note(self, text: str) -> None:
-        """Say something that is not an event."""
+        """Show a remark that is not an event."""
 
 
 @define
 class TextStreams:
-    """Lines of text: what there is to know goes to `out`, remarks to `err`."""
+    """Lines of text: results go to `out`, remarks to `err`."""
 
     out: TextIO
     err: TextIO
 
-    def goes_to(self, url: str) -> None:
+    def show_api(self, url: str) -> None:
         """Write the URL to `err`."""
         self.note(f"api: {url}")
 
     def note(self, text: str) -> None:
         """Write the remark to `err`."""
-        _write(self.err, f"flyasync: {text}")
+        write_line(self.err, f"flyasync: {text}")
 
-    def _at(self, at: float, text: str) -> None:
-        self._say(f"{at:7.1f} s  {text}")
-
-    def _say(self, text: str) -> None:
-        _write(self.out, text)
+    def _write_at(self, at: float, text: str) -> None:
+        write_line(self.out, f"{at:7.1f} s  {text}")
 
 
 @define
 class JSONStreams:
-    """One JSON object on one line of `out` for each thing to know, and nothing else there; remarks go to `err`."""
+    """One JSON object on each line of `out`, and nothing else there; remarks go to `err`."""
 
     out: TextIO
     err: TextIO
-    setting: Setting = field(factory=Setting)
+    called: Invocation = field(factory=Invocation)
     api: str | None = None
 
-    def goes_to(self, url: str) -> None:
+    def show_api(self, url: str) -> None:
         """Put the URL into each object from now on."""
         self.api = url
 
     def note(self, text: str) -> None:
         """Write the remark to `err`."""
-        _write(self.err, f"flyasync: {text}")
+        write_line(self.err, f"flyasync: {text}")
 
-    def _say(self, data: Mapping[str, Any]) -> None:
-        local = {"local": True} if self.setting.is_local else {}
+    def _write(self, data: Mapping[str, Any]) -> None:
+        local = {"local": True} if self.called.is_local else {}
         api = {"api": self.api} if self.api else {}
-        _write(self.out, json.dumps({**data, **api, **local}))
+        write_line(self.out, json.dumps({**data, **api, **local}))
 
 
 @define
 class Lines(TextStreams):
     """One line for each event and for each stage that begins, then the report; remarks go to `err`."""
 
-    setting: Setting = field(factory=Setting)
-    stages: Stages | None = None
+    called: Invocation = field(factory=Invocation)
+    progress: PlanProgress | None = None
 
     def show(self, event: Event) -> None:
         """Write the event as one line, and the report as it reads."""
         match event:
             case Planned():
-                again = "rolling back: " if self.stages else ""
-                for line in (again + intent(event.plan), *event.plan.remarks):
-                    self._at(event.at, line)
-                self.stages = Stages(event.plan)
-            case Progress() if self.stages:
-                self._progress(event, self.stages)
+                again = "rolling back: " if self.progress else ""  # a second plan is that of the rollback
+                for line in (again + plan_headline(event.plan), *event.plan.remarks):
+                    self._write_at(event.at, line)
+                self.progress = PlanProgress(event.plan)
+            case Progress() if self.progress:
+                if self.progress.advance(event) and self.progress.heading:
+                    stage = [f"stage {self.progress.heading}", time_left(event.remaining)]
+                    self._write_at(event.at, ", ".join(filter(None, stage)))
+                text = event_text(event, self.progress)
+                self._write_at(event.at, f"{region_text(event, '->')}  {event.name}  {text}")
             case Finished():
-                self._say("\n".join([str(event.report), *remarks(event.report, self.setting)]))
+                write_line(self.out, "\n".join([str(event.report), *next_steps(event.report, self.called)]))
 
-    def _progress(self, event: Progress, stages: Stages) -> None:
-        if stages.take(event) and stages.heading:
-            self._at(event.at, ", ".join(filter(None, [f"stage {stages.heading}", left(event.remaining)])))
-        self._at(event.at, f"{where(event, '->')}  {event.name}  {what(event, stages)}")
-
-    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
+    def show_plan(self, plan: Plan, spec: DeploySpec | None) -> None:
         """Write the plan and the config as they read."""
-        self._say(outlined(plan, wanted))
+        write_line(self.out, plan_as_text(plan, spec))
 
 
 @define
@@ -112,13 +109,14 @@ class JSONLines(JSONStreams):
 
     def show(self, event: Event) -> None:
         """Write the event as one JSON object."""
-        self._say(as_json(event))
+        self._write(event_as_json(event))
 
-    def outline(self, plan: Plan, wanted: DeploySpec | None) -> None:
+    def show_plan(self, plan: Plan, spec: DeploySpec | None) -> None:
         """Write the plan as the event `planned`, with the config."""
-        self._say({**as_json(Planned(at=0.0, plan=plan)), "config": config_as_json(plan, wanted)})
+        self._write({**event_as_json(Planned(at=0.0, plan=plan)), "config": config_as_json(plan, spec)})
 
 
-def _write(stream: TextIO, text: str) -> None:
+def write_line(stream: TextIO, text: str) -> None:
+    """Write a line at once, so that a reader of a pipe sees each event when it happens."""
     stream.write(f"{text}\n")
-    stream.flush()  # whoever reads along sees each event when it happens
+    stream.flush()

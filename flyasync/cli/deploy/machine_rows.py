@@ -1,15 +1,15 @@
-"""Rows: one for each machine of a deploy, as the events tell it; pure."""
+"""One row for each machine of a deploy, kept up to date by its events; pure."""
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import takewhile
 
-from attrs import define
+from attrs import define, field
 
-from flyasync.cli.deploy.stage_progress import Stages, last_phase
-from flyasync.cli.deploy.wording import word
+from flyasync.cli.deploy.event_text import phase_text
+from flyasync.cli.deploy.plan_progress import PlanProgress, last_phase
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan, Track, Watch
-from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Planned, Progress
 from flyasync.deploy.reporting.phase import Phase
 
@@ -17,11 +17,11 @@ LOST = frozenset({Phase.SKIPPED, Phase.FAILED, Phase.DESTROYED})
 
 
 @define
-class Row:
-    """One machine: where it is wanted and where it is, how far it came, and since when.
+class MachineRow:
+    """One machine: the region asked for and the one it is in, its phase, and since when.
 
-    `watches` are the seconds of each time that it has to stay up for at the end of its way, for no event tells when
-    that is over.
+    `watches` are the seconds of each time that it has to stay up for at the end of its steps, since no event tells when
+    those are over.
     """
 
     name: str
@@ -30,15 +30,33 @@ class Row:
     region: str
     last_phase: Phase
     watches: tuple[float, ...] = ()
-    retires: bool = False
+    is_retired: bool = False
     phase: Phase | None = None
     machine_id: str | None = None
     why: str = ""
     since: float | None = None
     until: float | None = None
 
+    @classmethod
+    def of(cls, track: Track, launch: str, *, is_retired: bool) -> "MachineRow":
+        """Return the row of a track that has not begun."""
+        machine = track.machine
+        # The name is shortened by the launch, which all of them share, but never shown without the region.
+        short = machine.name.removeprefix(f"{launch}-")
+        label = short if machine.region in short.split("-") else f"{machine.region} {short}"
+        watches = takewhile(lambda step: isinstance(step, Watch), reversed(track.steps))
+        return cls(
+            name=machine.name,
+            label=label,
+            asked=machine.region,
+            region=machine.region,
+            last_phase=last_phase(track),
+            watches=tuple(step.seconds for step in watches if isinstance(step, Watch))[::-1],
+            is_retired=is_retired,
+        )
+
     def is_ready(self, now: float) -> bool:
-        """Tell whether it came as far as it should."""
+        """Whether it has come as far as it should."""
         return self.phase is self.last_phase and not self.is_lost and self.until is not None and now >= self.until
 
     @property
@@ -46,114 +64,92 @@ class Row:
         """Whether it will not come any further."""
         return self.phase in LOST and not (self.phase is Phase.DESTROYED is self.last_phase)
 
-    def dullness(self, now: float) -> int:
-        """Say how soon it gives way to others: what moves stays, then what is lost, what waits, what is ready."""
+    def rank(self, now: float) -> int:
+        """Return how soon it is hidden where rows do not fit: what is ready first, then what waits, then what is lost.
+
+        What is under way has the rank 0 and is hidden last.
+        """
         if self.is_ready(now):
             return 3
         return 1 if self.is_lost else 2 if self.phase is None else 0
 
-    def word(self, now: float) -> str:
-        """Name where it is on its way."""
+    def text(self, now: float) -> str:
+        """Return the word for its phase."""
         if self.phase is None:
             return "waiting"
         if self.phase is Phase.WATCHING and self.is_ready(now):
             return "steady"
-        return word(self.phase, retires=self.retires)
+        return phase_text(self.phase, is_retired=self.is_retired)
 
     def seconds(self, now: float) -> float:
-        """Say how long it has taken so far, or took."""
+        """Return the seconds it has taken so far, or took."""
         end = now if self.until is None else min(now, self.until)
         return 0.0 if self.since is None else max(end - self.since, 0.0)
 
-    def take(self, event: Progress) -> None:
-        """Note what an event says."""
+    def record(self, event: Progress) -> None:
+        """Record what an event tells."""
         self.phase, self.region = event.phase, event.region
         self.machine_id = event.machine_id or self.machine_id
         self.why = " ".join((event.detail or self.why).split())
         self.since = event.at if self.since is None else self.since
         self.until = event.at if self.phase is self.last_phase or self.is_lost else None
+        # A watch emits one event, as it begins: it is over once its seconds, and those of the watches after it, have
+        # passed.
         if self.phase is Phase.WATCHING and self.until is not None:
             self.until += sum(self.watches)
             self.watches = self.watches[1:]
 
 
 @define
-class Rows:
-    """All machines of one deploy, in the plan's order, the stage under way, and how long it still takes."""
+class MachineRows:
+    """All machines of one deploy, in the plan's order, how far it has come, and how long it still takes."""
 
-    plan: Plan
-    by_name: dict[str, Row]
-    stages: Stages
+    plan: Plan = field(repr=False)
+    by_name: dict[str, MachineRow]
+    progress: PlanProgress
     left: Estimate | None = None
     left_at: float = 0.0
     kept: int = 0
 
     @classmethod
-    def of(cls, planned: Planned) -> "Rows":
-        """Make a row for each machine of a plan that something is done with, however many stages it is in."""
-        plan, stages = planned.plan, Stages(planned.plan)
-        rows: dict[str, Row] = {}
+    def of(cls, planned: Planned) -> "MachineRows":
+        """Return a row for each machine of a plan that anything is done with, however many stages it is in."""
+        plan, progress = planned.plan, PlanProgress(planned.plan)
+        rows: dict[str, MachineRow] = {}
         for track in (track for lane in plan.lanes for track in lane.tracks):
             name = track.machine.name
-            rows[name] = _row(track, plan.launch, retires=stages.retires(name))
+            rows[name] = MachineRow.of(track, plan.launch, is_retired=progress.retires(name))
         kept = sum(track.machine.name not in rows for track in plan.kept)
-        return cls(plan, rows, stages, left=plan.estimate, left_at=planned.at, kept=kept)
+        return cls(plan, rows, progress, left=plan.estimate, left_at=planned.at, kept=kept)
 
-    def take(self, event: Progress) -> None:
-        """Note what an event says of its machine, of the stage, and of the time left."""
-        self.stages.take(event)
+    def record(self, event: Progress) -> None:
+        """Record what an event tells of its machine, of the stage, and of the time left."""
+        self.progress.advance(event)
         if row := self.by_name.get(event.name):
-            row.take(event)
+            row.record(event)
         if event.remaining is not None:
             self.left, self.left_at = event.remaining, event.at
 
     def ready(self, now: float) -> int:
-        """Count the machines that came as far as they should."""
+        """Return how many machines have come as far as they should."""
         return sum(row.is_ready(now) for row in self.by_name.values())
 
     def remaining(self, now: float) -> Estimate | None:
-        """Return how long it still takes; None where nothing is known of that."""
+        """Return how long it still takes, None where that is not known."""
         return self.left and self.left.after(now - self.left_at)
 
-    def fit(self, lines: int, now: float) -> tuple[list[Row], list[Row]]:
-        """Part the rows into those to show on so many lines and the others: what is ready gives way first."""
+    def fit(self, lines: int, now: float) -> tuple[list[MachineRow], list[MachineRow]]:
+        """Split the rows into those to show on `lines` lines, and those to hide."""
         rows = list(self.by_name.values())
         if len(rows) <= lines:
             return rows, []
-        first = sorted(rows, key=lambda row: row.dullness(now))[: max(lines - 1, 0)]
+        # One line tells of those that are hidden. The others stay in the order of the plan.
+        first = sorted(rows, key=lambda row: row.rank(now))[: max(lines - 1, 0)]
         shown = {row.name for row in first}
         return [row for row in rows if row.name in shown], [row for row in rows if row.name not in shown]
 
 
-def summary(rows: Iterable[Row], now: float) -> str:
-    """Count rows by what became of them: `12 started, 1 skipped`."""
-    counts = Counter(row.word(now) for row in rows)
-    return ", ".join(f"{count} {what}" for what, count in counts.items())
-
-
-def _row(track: Track, launch: str, *, retires: bool) -> Row:
-    machine = track.machine
-    return Row(
-        name=machine.name,
-        label=_label(machine, launch),
-        asked=machine.region,
-        region=machine.region,
-        last_phase=last_phase(track),
-        watches=_last_watches(track),
-        retires=retires,
-    )
-
-
-def _label(machine: DesiredMachine, launch: str) -> str:
-    """Shorten a name, but not without the region."""
-    short = machine.name.removeprefix(f"{launch}-")
-    return short if machine.region in short.split("-") else f"{machine.region} {short}"
-
-
-def _last_watches(track: Track) -> tuple[float, ...]:
-    found: list[float] = []
-    for step in reversed(track.steps):
-        if not isinstance(step, Watch):
-            break
-        found.insert(0, step.seconds)
-    return tuple(found)
+def phase_counts(rows: Iterable[MachineRow], now: float) -> str:
+    """Return how many rows are in each phase: `12 started, 1 skipped`."""
+    counts = Counter(row.text(now) for row in rows)
+    return ", ".join(f"{count} {phase}" for phase, count in counts.items())

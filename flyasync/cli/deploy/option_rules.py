@@ -1,92 +1,85 @@
 """Which options of `flyasync deploy` go together; those that do not are a usage error that names the way out."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from flyasync.cli.deploy.options import STRATEGIES
+from flyasync.cli.deploy.app_options import STRATEGIES, AppOptions
+from flyasync.cli.deploy.options import DeployOptions
 
+# A journal holds no secrets, and names only what to deploy: these may be given with it.
 _WITH_RESUME = ("undo", "env", "metadata", "release_command", "release_timeout", "dry_run", "as_json", "html")
+# These name a release, and say how fast to go back and where.
 _WITH_UNDO = (
     "app", "group", "launch", "strategy", "max_unavailable", "fallback", "timeout", "dry_run", "as_json", "html",
 )  # fmt: skip
-_FOR: Mapping[str, tuple[str, ...]] = {
+_UNDO_BY = ("rolling", "immediate")
+# Of these each strategy of the tuple has the parameter.
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "max_unavailable": ("rolling", "canary"),
     "canaries": ("canary",),
     "soak": ("canary",),
     "drain": ("bluegreen",),
-    "waves": STRATEGIES,
-    "region_by_region": STRATEGIES,
-    "group": STRATEGIES,
-    "retire_group": STRATEGIES,
-    "replace": STRATEGIES,
-    "visible_to_flyctl": STRATEGIES,
 }
+# These mean something to every strategy, and nothing to a deploy that only adds machines.
+_OF_A_GROUP = frozenset({"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl"})
 _NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command"}
 
 
-def check_together(ctx: click.Context) -> None:
+def check_options(ctx: click.Context, options: DeployOptions) -> None:
     """Refuse options that do not go with the others, and a command line that lacks one."""
+    spelled = partial(_spelled, ctx)
     given = [name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    change = options.desired.change
+    # 1. With --resume goes only what a journal cannot hold.
     if "resume" in given:
-        _check_resume(ctx, given)
+        for name in given:
+            if name not in {"resume", *_WITH_RESUME}:
+                raise click.UsageError(
+                    f"{spelled(name)} cannot go with --resume: the journal says what to deploy and where; besides it "
+                    f"go {_listed(map(spelled, _WITH_RESUME), 'and')}"
+                )
+    # 2. With --undo goes only what names a release.
     elif "undo" in given:
-        _check_undo(ctx, given)
+        _demand(ctx, "app")
+        for name in given:
+            if name not in {"undo", *_WITH_UNDO}:
+                raise click.UsageError(
+                    f"{spelled(name)} cannot go with --undo: what was there before is what is wanted; besides it go "
+                    f"{_listed(map(spelled, _WITH_UNDO), 'and')}"
+                )
+        if change.strategy not in {None, *_UNDO_BY}:
+            raise click.UsageError(f"--undo goes back with --strategy {_listed(_UNDO_BY, 'or')}, not {change.strategy}")
+        if "max_unavailable" in given and change.strategy == "immediate":
+            raise click.UsageError(_misfit("--max-unavailable", ("rolling",), "immediate"))
+    # 3. All else is a deploy, and names its app, its image and its regions.
     else:
-        _check_deploy(ctx, given)
-    check_partners(given, partial(_spelled, ctx))
+        for name in ("app", "image", *(() if "waves" in given else ("region",))):
+            _demand(ctx, name)
+        check_strategy(options.desired, given, spelled)
+    check_partners(given, spelled)
 
 
-def _check_resume(ctx: click.Context, given: list[str]) -> None:
-    """Let only what a journal cannot hold go with `--resume`."""
-    for name in given:
-        if name not in {"resume", *_WITH_RESUME}:
-            raise click.UsageError(
-                f"{_spelled(ctx, name)} cannot go with --resume: the journal says what to deploy and where; besides it "
-                f"go {_listed(ctx, _WITH_RESUME)}"
-            )
-
-
-def _check_undo(ctx: click.Context, given: list[str]) -> None:
-    """Let only what names a release go with `--undo`."""
-    _demand(ctx, "app")
-    for name in given:
-        if name not in {"undo", *_WITH_UNDO}:
-            raise click.UsageError(
-                f"{_spelled(ctx, name)} cannot go with --undo: what was there before is what is wanted; besides it go "
-                f"{_listed(ctx, _WITH_UNDO)}"
-            )
-    if ctx.params["strategy"] not in {None, "rolling", "immediate"}:
-        raise click.UsageError(f"--undo goes back with --strategy rolling or immediate, not {ctx.params['strategy']}")
-    if "max_unavailable" in given and ctx.params["strategy"] == "immediate":
-        raise click.UsageError(_unfit("--max-unavailable", ("rolling",), "immediate"))
-
-
-def _check_deploy(ctx: click.Context, given: list[str]) -> None:
-    for name in ("app", "image", *(() if "waves" in given else ("region",))):
-        _demand(ctx, name)
-    check_fit(ctx.params, given, partial(_spelled, ctx))
-
-
-def check_fit(wanted: Mapping[str, Any], given: Collection[str], spelled: Callable[[str], str]) -> None:
-    """Refuse what does not go with the strategy `wanted`; raises UsageError, naming the way out.
+def check_strategy(options: AppOptions, given: Collection[str], spelled: Callable[[str], str]) -> None:
+    """Refuse what does not go with the strategy; raises UsageError, naming the way out.
 
     `spelled` writes the names `given` as their reader knows them.
     """
+    strategy = options.change.strategy
     for name in given:
-        if (ways := _FOR.get(name)) and wanted["strategy"] not in ways:
-            raise click.UsageError(_unfit(spelled(name), ways, wanted["strategy"]))
-    if wanted["strategy"] is None and 0 in wanted["count"].by_region.values():
-        raise click.UsageError(_unfit(f"a {spelled('count')} of 0", STRATEGIES, None))
+        fitting = STRATEGIES if name in _OF_A_GROUP else _PARAMETERS.get(name)
+        if fitting and strategy not in fitting:
+            raise click.UsageError(_misfit(spelled(name), fitting, strategy))
+    if strategy is None and 0 in options.regions.count.by_region.values():
+        raise click.UsageError(_misfit(f"a {spelled('count')} of 0", STRATEGIES, None))
     if {"waves", "region_by_region"} <= set(given):
         raise click.UsageError(
             f"{spelled('region_by_region')} makes each region a wave of its own, so {spelled('waves')} cannot go with "
             "it"
         )
-    if "volume" in given and wanted["strategy"] == "bluegreen":
+    if "volume" in given and strategy == "bluegreen":
         raise click.UsageError(
             f"--strategy bluegreen makes new machines and would leave their volumes behind, so {spelled('volume')} "
             "cannot go with it: use --strategy rolling or canary"
@@ -100,13 +93,14 @@ def check_partners(given: Collection[str], spelled: Callable[[str], str]) -> Non
             raise click.UsageError(f"{spelled(name)} needs {spelled(partner)}")
 
 
-def _unfit(option: str, ways: tuple[str, ...], strategy: str | None) -> str:
+def _misfit(option: str, fitting: Collection[str], strategy: str | None) -> str:
     if strategy is None:
-        return f"{option} needs --strategy {_or(ways)}: without a strategy a deploy only adds machines"
-    return f"{option} is for --strategy {_or(ways)}, and cannot go with {strategy}"
+        return f"{option} needs --strategy {_listed(fitting, 'or')}: without a strategy a deploy only adds machines"
+    return f"{option} is for --strategy {_listed(fitting, 'or')}, and cannot go with {strategy}"
 
 
 def _demand(ctx: click.Context, name: str) -> None:
+    """Refuse a command line without a parameter; an empty text is given, and refused for what it is."""
     if not ctx.params[name] and ctx.params[name] != "":
         raise click.MissingParameter(ctx=ctx, param=_param(ctx, name))
 
@@ -116,15 +110,12 @@ def _param(ctx: click.Context, name: str) -> click.Parameter:
 
 
 def _spelled(ctx: click.Context, name: str) -> str:
+    """Return a parameter as it stands on the command line: `--max-unavailable`, or `APP`."""
     param = _param(ctx, name)
     return param.opts[0] if isinstance(param, click.Option) else name.upper()
 
 
-def _listed(ctx: click.Context, names: tuple[str, ...]) -> str:
-    *most, last = (_spelled(ctx, name) for name in names)
-    return f"{', '.join(most)} and {last}"
-
-
-def _or(words: tuple[str, ...]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+def _listed(words: Iterable[str], last: str) -> str:
+    """Return words as a list: `a, b or c`."""
+    *most, end = words
+    return f"{', '.join(most)} {last} {end}" if most else end

@@ -1,85 +1,65 @@
-"""What `flyasync deploy` does once its command line is read: a thin shell around `roll_out`."""
+"""What `flyasync deploy` does once its command line is read: it deploys, undoes, or shows the plan."""
 
 import asyncio
+import os
+import stat
 import sys
-from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
+from attrs import evolve
 
-from flyasync.cli.deploy.builder import builder, resumed, undoing
+from flyasync.api.client import FlyClient
+from flyasync.cli.deploy.create_app import create_if_missing
+from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Display, JSONLines, Lines
-from flyasync.cli.deploy.option_rules import check_together
-from flyasync.cli.deploy.order import Order, Rehearsal, rehearsal
-from flyasync.cli.deploy.rollout import STOPPING, roll_out
-from flyasync.cli.deploy.wording import Setting
-from flyasync.cli.shared.signals import until_signalled
+from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.option_rules import check_options
+from flyasync.cli.deploy.options import DeployOptions
+from flyasync.cli.shared.client import PUBLIC_URL
+from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
+from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import sturdy
-from flyasync.deploy.builder import DeployBuilder
-from flyasync.emulator.core.faults import Fault
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.plan.strategies.stages import plan
+from flyasync.deploy.reporting.events import Event, Finished
+from flyasync.deploy.reporting.report import Status
+from flyasync.deploy.run.addresses import no_address, serves
+from flyasync.errors import NotFound
 
-Run = Callable[[Coroutine[Any, Any, int]], int]
-"""What drives a coroutine to its end, as `asyncio.run` does."""
-
-
-def begin(
-    ctx: click.Context,
-    *,
-    as_json: bool,
-    dry_run: bool,
-    html: Path | None,
-    create_app: str | None,
-    local: bool,
-    capacity: Mapping[str, int],
-    seed: int | None,
-    boot: float | None,
-    trouble: tuple[Fault, ...],
-    **wanted: Any,
-) -> None:
-    """Deploy what the options describe, and end the command with the exit code."""
-    check_together(ctx)
-    pretend = rehearsal(local=local, capacity=capacity, seed=seed, boot=boot, faults=trouble)
-    order = Order(
-        builder=_builder(**wanted),
-        org=create_app,
-        is_dry=dry_run,
-        undoes=wanted["undo"],
-        html=html,
-        rehearsal=pretend,
-    )
-    display = display_for(sys.stdout, sys.stderr, as_json=as_json, setting=_setting(pretend, **wanted))
-    drive: Run = ctx.obj or asyncio.run
-    raise click.exceptions.Exit(drive(shown(order, display)))
+STOPPING = (
+    "stopping: no further machine is created or changed, and what runs is looked up; once more cuts this short",
+    "cutting it short",
+)
 
 
-def _builder(*, resume: str | None, undo: bool, **wanted: Any) -> DeployBuilder:
-    """Make the builder of what the command line is about: a journal, a way back, or a deploy."""
-    if resume:
-        return resumed(resume=resume, **wanted)
-    return undoing(**wanted) if undo else builder(**wanted)
+def deploy(ctx: click.Context) -> None:
+    """Do what the command line asks for, and end the command with the exit code."""
+    options = DeployOptions.of(ctx.params)
+    check_options(ctx, options)
+    job = DeployJob.of(options)
+    journal = options.journal.resume or (str(options.journal.journal) if options.journal.journal else None)
+    called = Invocation(is_local=job.rehearsal is not None, journal=journal, group=options.desired.change.group)
+    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called)
+    raise click.exceptions.Exit(run(run_until_signalled(job, display)))
 
 
-def _setting(
-    pretend: Rehearsal | None, *, resume: str | None, journal: Path | None, group: str | None, **_: Any
-) -> Setting:
-    written = resume or (str(journal) if journal else None)
-    return Setting(is_local=pretend is not None, journal=written, group=group)
-
-
-async def shown(order: Order, display: AbstractAsyncContextManager[Display]) -> int:
-    """Roll out on a display, with signals as cancellation, and give the exit code."""
+async def run_until_signalled(job: DeployJob, display: AbstractAsyncContextManager[Display]) -> int:
+    """Run a job on a display, with signals as cancellation, and return the exit code."""
     async with display as opened:
-        asyncio.get_running_loop().set_exception_handler(partial(_report_aside, opened))
+        asyncio.get_running_loop().set_exception_handler(partial(_show_error_aside, opened))
         return await until_signalled(
-            roll_out(order, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
+            run_deploy(job, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
         )
 
 
-def _report_aside(display: Display, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Show what went wrong beside the deploy, such as a journal on a disk that fills up, in one line."""
+def _show_error_aside(display: Display, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Show what fails beside the deploy, such as a journal on a disk that is full, in one line; the deploy goes on."""
     error = context.get("exception")
     if isinstance(error, OSError):
         display.note(f"{context['message']}: {error.strerror or error}")
@@ -87,14 +67,88 @@ def _report_aside(display: Display, loop: asyncio.AbstractEventLoop, context: di
         loop.default_exception_handler(context)
 
 
-def display_for(out: TextIO, err: TextIO, *, as_json: bool, setting: Setting) -> AbstractAsyncContextManager[Display]:
-    """Choose how to show a deploy: rows in a terminal, else lines."""
+async def run_deploy(job: DeployJob, display: Display) -> int:
+    """Execute a job, and return the exit code; a dry run only shows the plan.
+
+    Cancelled, it shows what runs before the cancellation goes on.
+    """
+    spec = job.spec()  # what can never work is refused before any token is looked for
+    observer = DisplayObserver(display, job.html)
+    try:
+        async with job.client() as fly:
+            if job.rehearsal is None and fly.base_url != PUBLIC_URL:
+                display.show_api(fly.base_url)
+            if job.is_dry:
+                display.show_plan(await _planned(job, spec, fly, display), spec)
+                return OK
+            if job.org and await create_if_missing(fly, job.builder.app, job.org):
+                display.note(f"created the app {job.builder.app} in {job.org}")
+            builder = job.builder.on_event(observer.show)
+            try:
+                report = await (builder.undo(fly) if job.undoes else builder.execute(fly))
+            except NotFound as error:
+                raise job.advised(error) from error
+    except asyncio.CancelledError:
+        if not observer.has_seen_any:
+            display.note("interrupted before any machine was asked for")
+        raise
+    if report.status is Status.NOT_VERIFIED:
+        return NOT_VERIFIED
+    return OK if report.ok else FAILED
+
+
+async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, display: Display) -> Plan:
+    """Return what would be done now; raises NotFound for an app that does not exist and would not be created."""
+    try:
+        return await (job.builder.plan(fly) if spec else job.builder.plan_undo(fly))
+    except NotFound as error:
+        if not (job.org and spec):
+            raise job.advised(error) from error
+    display.note(f"the app {spec.app} would be created in {job.org}")
+    made = plan(spec, Fleet(spec.app, ()))  # it has no machines yet, and no address
+    return evolve(made, remarks=(*made.remarks, no_address(spec.app))) if serves(spec.config) else made
+
+
+class DisplayObserver:
+    """Passes the events of a deploy on to a display; with `html` it writes the report as a page as well."""
+
+    def __init__(self, display: Display, html: Path | None = None) -> None:
+        self._display = display
+        self._html = html
+        self.has_seen_any = False
+
+    def show(self, event: Event) -> None:
+        """Pass one event on."""
+        self.has_seen_any = True
+        self._display.show(event)
+        if not (isinstance(event, Finished) and self._html):
+            return
+        # What was deployed is deployed: a page that cannot be written changes neither the report nor the exit code.
+        try:
+            write_private(self._html, event.report.to_html())
+        except OSError as error:
+            self._display.note(f"the page could not be written to {self._html}: {error.strerror}")
+        else:
+            self._display.note(f"the report as a page: {self._html}")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a text to a file that only its owner may read, also if the file exists and others may read it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the mode of a device or a pipe is not ours to change
+            path.chmod(0o600)
+        file.write(text)
+
+
+def display_for(out: TextIO, err: TextIO, *, as_json: bool, called: Invocation) -> AbstractAsyncContextManager[Display]:
+    """Return how a deploy is shown: JSON lines if asked for, rows in a terminal, else lines."""
     out, err = sturdy(out), sturdy(err)
     if as_json:
-        return nullcontext(JSONLines(out, err, setting))
+        return nullcontext(JSONLines(out, err, called))
     if not out.isatty():
-        return nullcontext(Lines(out, err, setting))
-    from flyasync.cli.deploy.live import Screen  # it loads rich, which only a terminal needs
-    from flyasync.cli.shared.ticker import watching
+        return nullcontext(Lines(out, err, called))
+    from flyasync.cli.deploy.live import Screen  # rich loads slowly, and only a terminal needs it
+    from flyasync.cli.shared.ticker import refreshing
 
-    return watching(Screen(out, setting=setting))
+    return refreshing(Screen(out, called=called))

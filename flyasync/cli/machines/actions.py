@@ -1,4 +1,4 @@
-"""What is done to machines, several at once: start, stop and their kin, destroy, and waiting."""
+"""Actions on machines, several at once: start, stop, restart, suspend, cordon, destroy, and the wait for a state."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,17 +9,17 @@ import click
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.exit_codes import FAILED, OK
-from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument, machines_argument
 from flyasync.errors import AlreadyStarting, FlyError
 
-Act = Callable[..., Awaitable[object]]
+Method = Callable[..., Awaitable[object]]
 """A method of `fly.machines` that takes an app and a machine's id."""
 
 COLUMNS = {
-    "ID": lambda told: told["machine"],
-    "ACTION": lambda told: told["action"],
-    "RESULT": lambda told: "ok" if told["ok"] else f"failed: {told['message']}",
+    "ID": lambda row: row["machine"],
+    "ACTION": lambda row: row["action"],
+    "RESULT": lambda row: "ok" if row["ok"] else f"failed: {row['message']}",
 }
 
 signal_option = click.option("--signal", metavar="NAME", help="Signal to stop with.  [default: SIGINT]")
@@ -28,35 +28,36 @@ timeout_option = click.option(
 )
 
 
-async def each(action: str, act: Act, app: str, machine_ids: Sequence[str], **options: Any) -> Answer:
-    """Do the same to several machines at once; one that refuses keeps no other from it."""
-    told = await asyncio.gather(
-        *(_one(action, act, app, machine_id, options) for machine_id in dict.fromkeys(machine_ids))
-    )
-    return Table(told, COLUMNS, OK if all(one["ok"] for one in told) else FAILED)
-
-
-async def _one(action: str, act: Act, app: str, machine_id: str, options: dict[str, Any]) -> dict[str, Any]:
-    told = {"machine": machine_id, "action": action}
-    try:
-        await act(app, machine_id, **options)
-    except AlreadyStarting:
-        pass  # what was asked for is so
-    except FlyError as error:
-        return {**told, "ok": False, "kind": type(error).__name__, "message": " ".join(str(error).split())}
-    return {**told, "ok": True}
+async def on_each(action: str, method: Method, app: str, machine_ids: Sequence[str], **options: Any) -> CommandOutput:
+    """Do the same to several machines at once; where one fails, the others go on."""
+    ids = tuple(dict.fromkeys(machine_ids))
+    done = await asyncio.gather(*(method(app, each, **options) for each in ids), return_exceptions=True)
+    rows = []
+    for machine_id, result in zip(ids, done, strict=True):
+        row = {"machine": machine_id, "action": action}
+        # 1. AlreadyStarting: the machine is as asked for.
+        # 2. Another FlyError: a result for this machine, and an exit code for the command.
+        # 3. Any other exception is a fault of ours.
+        if isinstance(result, FlyError) and not isinstance(result, AlreadyStarting):
+            message = " ".join(str(result).split())
+            rows.append({**row, "ok": False, "kind": type(result).__name__, "message": message})
+        elif isinstance(result, BaseException) and not isinstance(result, FlyError):
+            raise result
+        else:
+            rows.append({**row, "ok": True})
+    return Table(rows, COLUMNS, OK if all(row["ok"] for row in rows) else FAILED)
 
 
 @click.command("start")
 @app_argument
 @machines_argument
 @asks
-async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Answer:
+async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Start stopped or suspended machines.
 
     It does not wait until they run: flyasync machines wait does.
     """
-    return await each("start", fly.machines.start, app, machine_ids)
+    return await on_each("start", fly.machines.start, app, machine_ids)
 
 
 @click.command("stop")
@@ -67,9 +68,9 @@ async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> An
 @asks
 async def stop(
     fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], signal: str | None, timeout: float | None
-) -> Answer:
+) -> CommandOutput:
     """Stop machines."""
-    return await each("stop", fly.machines.stop, app, machine_ids, signal=signal, timeout=timeout)
+    return await on_each("stop", fly.machines.stop, app, machine_ids, signal=signal, timeout=timeout)
 
 
 @click.command("restart")
@@ -87,40 +88,40 @@ async def restart(
     signal: str | None,
     timeout: float | None,
     force_stop: bool,
-) -> Answer:
+) -> CommandOutput:
     """Stop and start machines."""
-    act = fly.machines.restart
-    return await each("restart", act, app, machine_ids, signal=signal, timeout=timeout, force_stop=force_stop or None)
+    options = {"signal": signal, "timeout": timeout, "force_stop": force_stop or None}
+    return await on_each("restart", fly.machines.restart, app, machine_ids, **options)
 
 
 @click.command("suspend")
 @app_argument
 @machines_argument
 @asks
-async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Answer:
+async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Stop machines with their memory kept.
 
     A start resumes them where they were, as a rule.
     """
-    return await each("suspend", fly.machines.suspend, app, machine_ids)
+    return await on_each("suspend", fly.machines.suspend, app, machine_ids)
 
 
 @click.command("cordon")
 @app_argument
 @machines_argument
 @asks
-async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Answer:
+async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Take machines out of the proxy's routing."""
-    return await each("cordon", fly.machines.cordon, app, machine_ids)
+    return await on_each("cordon", fly.machines.cordon, app, machine_ids)
 
 
 @click.command("uncordon")
 @app_argument
 @machines_argument
 @asks
-async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Answer:
+async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Put machines back into the proxy's routing."""
-    return await each("uncordon", fly.machines.uncordon, app, machine_ids)
+    return await on_each("uncordon", fly.machines.uncordon, app, machine_ids)
 
 
 @click.command("destroy")
@@ -129,12 +130,12 @@ async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) ->
 @click.option("--force", is_flag=True, help="Kill those that run.")
 @confirmed("Destroy {machine_ids} of {app}?")
 @asks
-async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], force: bool) -> Answer:
+async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], force: bool) -> CommandOutput:
     """Destroy machines.
 
     For all those of a launch there is flyasync destroy.
     """
-    return await each("destroy", fly.machines.delete, app, machine_ids, force=force or None)
+    return await on_each("destroy", fly.machines.delete, app, machine_ids, force=force or None)
 
 
 @click.command("wait")
@@ -149,7 +150,7 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
 )
 @click.option("--timeout", type=float, default=300.0, show_default=True, metavar="SECONDS", help="How long to wait.")
 @asks
-async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout: float) -> Answer:
+async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout: float) -> CommandOutput:
     """Wait until a machine is in a state.
 
     Exit status 1 when the time is up, and as soon as it cannot get there any more.
@@ -159,7 +160,7 @@ async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout
         reached = state
     else:
         reached = await fly.machines.wait(app, machine_id, state=state, timeout=timeout)
-    return Said(f"{machine_id} is {reached}", {"machine": machine_id, "state": reached})
+    return Message(f"{machine_id} is {reached}", {"machine": machine_id, "state": reached})
 
 
 ACTIONS = (start, stop, restart, suspend, cordon, uncordon, destroy, wait)

@@ -1,20 +1,19 @@
-"""`flyasync machines`: the group, and what finds and makes machines."""
+"""`flyasync machines`: the group, and the commands that list, show and create machines."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import click
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.machines.actions import ACTIONS
-from flyasync.cli.machines.config import Wishes, config_options, port_option, with_port
+from flyasync.cli.machines.config import ConfigChange, config_options, port_option, with_port
 from flyasync.cli.machines.edit import CHANGES
 from flyasync.cli.machines.inspect import SHOW, VIEWS
 from flyasync.cli.machines.lease import lease
 from flyasync.cli.machines.metadata import metadata
 from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.output import Answer, Details, Table, note
+from flyasync.cli.shared.output import CommandOutput, Details, Table, note
 from flyasync.cli.shared.parameters import app_argument, machine_argument, metadata_option, needed_region, region_option
 from flyasync.deploy.run.addresses import lacking_address
 from flyasync.models.config import MachineConfig
@@ -37,7 +36,7 @@ LIST = {
 @asks
 async def list_(
     fly: FlyClient, *, app: str, state: str | None, region: str | None, metadata: Mapping[str, str]
-) -> Answer:
+) -> CommandOutput:
     """List the machines of APP."""
     return Table(await fly.machines.list(app, state=state, region=region, metadata=metadata), LIST)
 
@@ -46,7 +45,7 @@ async def list_(
 @app_argument
 @machine_argument
 @asks
-async def show(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Show one machine.
 
     Of its environment only the names, unless --json is given.
@@ -63,13 +62,25 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
 @config_options
 @asks
 async def run(
-    fly: FlyClient, *, app: str, image: str, region: str, name: str | None, port: int | None, **wanted: Any
-) -> Answer:
+    fly: FlyClient,
+    *,
+    app: str,
+    image: str,
+    region: str,
+    name: str | None,
+    port: int | None,
+    size: str | None,
+    cpus: int | None,
+    memory: int | None,
+    env: Mapping[str, str],
+    metadata: Mapping[str, str],
+) -> CommandOutput:
     """Create one machine of IMAGE in APP.
 
     For many regions, or to be sure of what runs, there is flyasync deploy.
     """
-    config = with_port(Wishes(image=image, **wanted).applied(MachineConfig()), port)
+    change = ConfigChange(image=image, size=size, cpus=cpus, memory=memory, env=env, metadata=metadata)
+    config = with_port(change.applied(MachineConfig()), port)
     machine = await fly.machines.create(app, config, name=name, region=region)
     for remark in await lacking_address(fly, app, config):
         note(remark)

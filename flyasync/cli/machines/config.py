@@ -1,4 +1,4 @@
-"""Which config a command line asks for: the options, and what they do to the config that is there."""
+"""The options that describe a machine, and what they change in a config."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -43,24 +43,33 @@ def config_options(function: Function) -> Function:
 
 
 @frozen(kw_only=True)
-class Wishes:
-    """What is asked of a config; what is not named stays as it is."""
+class ConfigChange:
+    """What to change in a config; what is not named stays as it is."""
 
     image: str | None = None
     size: str | None = None
     cpus: int | None = None
     memory: int | None = None
-    env: Mapping[str, str] = field(factory=dict)
+    env: Mapping[str, str] = field(factory=dict, repr=False)
     metadata: Mapping[str, str] = field(factory=dict)
     unset_env: tuple[str, ...] = ()
 
     def applied(self, config: MachineConfig) -> MachineConfig:
-        """Give the config with these wishes fulfilled."""
+        """Return the changed config; raises UsageError for a size that names other CPUs."""
         changes: dict[str, Any] = {}
         if self.image is not None:
             changes["image"] = self.image
-        if (self.size, self.cpus, self.memory) != (None, None, None):
-            changes |= {"guest": self._guest(config), "size": None}
+        # A named size replaces the whole guest. CPUs and memory by themselves change the guest that is there, which
+        # the config may have written as a size.
+        if self.size is not None and self.cpus is not None:
+            raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
+        if self.size is not None:
+            changes |= {"guest": Guest.of_size(self.size, self.memory), "size": None}
+        elif (self.cpus, self.memory) != (None, None):
+            guest = config.guest or (Guest.of_size(config.size) if config.size else Guest())
+            guest = guest if self.cpus is None else evolve(guest, cpus=self.cpus)
+            guest = guest if self.memory is None else evolve(guest, memory_mb=self.memory)
+            changes |= {"guest": guest, "size": None}
         if self.env or self.unset_env:
             kept = {name: value for name, value in (config.env or {}).items() if name not in self.unset_env}
             changes["env"] = {**kept, **self.env}
@@ -68,22 +77,13 @@ class Wishes:
             changes["metadata"] = {**(config.metadata or {}), **self.metadata}
         return evolve(config, **changes)
 
-    def _guest(self, config: MachineConfig) -> Guest:
-        if self.size is not None:
-            if self.cpus is not None:
-                raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
-            return Guest.of_size(self.size, self.memory)
-        guest = config.guest or (Guest.of_size(config.size) if config.size else Guest())
-        guest = guest if self.cpus is None else evolve(guest, cpus=self.cpus)
-        return guest if self.memory is None else evolve(guest, memory_mb=self.memory)
-
 
 def with_port(config: MachineConfig, port: int | None) -> MachineConfig:
-    """Have the Fly Proxy route to the web server on `port`, from ports 80 and 443."""
+    """Return a config whose web server on `port` the Fly Proxy routes to, from ports 80 and 443."""
     if port is None:
         return config
-    doors = (
+    outside = (
         Port(port=80, handlers=("http",), force_https=True),
         Port(port=443, handlers=("tls", "http")),
     )
-    return evolve(config, services=(Service(protocol="tcp", internal_port=port, ports=doors),))
+    return evolve(config, services=(Service(protocol="tcp", internal_port=port, ports=outside),))

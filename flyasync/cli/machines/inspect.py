@@ -1,14 +1,14 @@
-"""What goes on in a machine: commands run in it, its processes, what happened to it, the configs it has had."""
+"""Commands that look into a machine: exec, ps, events, versions, and signals to its process."""
 
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks
-from flyasync.cli.shared.output import Answer, Said, Table
+from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.streams import pass_on
 from flyasync.cli.shared.tables import Columns
@@ -23,20 +23,7 @@ def _guest(machine: Machine) -> str:
     return f"{guest.cpu_kind or 'shared'} {guest.cpus or '?'} CPU, {guest.memory_mb or '?'} MB" if guest else ""
 
 
-def _names_of_env(machine: Machine) -> list[str]:
-    return list((machine.config and machine.config.env) or ())
-
-
-def _mounts(machine: Machine) -> list[str]:
-    mounts = (machine.config and machine.config.mounts) or ()
-    return [f"{mount.volume or mount.name} at {mount.path}" for mount in mounts]
-
-
-def _checks(machine: Machine) -> list[str]:
-    return [f"{check.name} {check.status}" for check in machine.reported_checks]
-
-
-def _exit(event: MachineEvent) -> str:
+def _exit_code(event: MachineEvent) -> str:
     end = event.exit_event
     return "" if end is None else f"{end.exit_code}{', out of memory' if end.oom_killed else ''}"
 
@@ -49,10 +36,12 @@ SHOW: Columns = {
     "IMAGE": "config.image",
     "VERSION": "current_version",
     "GUEST": _guest,
-    "ENV": _names_of_env,
+    "ENV": lambda machine: list((machine.config and machine.config.env) or ()),  # the names, for values may be secret
     "METADATA": "metadata",
-    "MOUNTS": _mounts,
-    "CHECKS": _checks,
+    "MOUNTS": lambda machine: [
+        f"{mount.volume or mount.name} at {mount.path}" for mount in (machine.config and machine.config.mounts) or ()
+    ],
+    "CHECKS": lambda machine: [f"{check.name} {check.status}" for check in machine.reported_checks],
     "PRIVATE IP": "private_ip",
     "CORDONED": "cordoned",
     "HOST": "host_status",
@@ -71,14 +60,14 @@ EVENTS: Columns = {
     "TYPE": "type",
     "STATUS": "status",
     "SOURCE": "source",
-    "EXIT CODE": _exit,
+    "EXIT CODE": _exit_code,
 }
 VERSIONS: Columns = {"VERSION": "version", "IMAGE": "user_config.image"}
 
 
 @frozen
-class Ran:
-    """What a command said, passed on as it is, and its own exit status."""
+class ExecOutput:
+    """What a command in a machine wrote, passed on as it is, and its own exit status."""
 
     data: ExecResult
 
@@ -89,7 +78,7 @@ class Ran:
         return _SIGNALLED + signal if signal > 0 else self.data.exit_code or 0
 
     def write(self, _: TextIO) -> None:
-        """Write what it wrote, each to where it wrote it."""
+        """Write what it wrote, to stdout and stderr as it did."""
         pass_on(sys.stdout, self.data.stdout or "")
         pass_on(sys.stderr, self.data.stderr or "")
 
@@ -109,13 +98,13 @@ async def exec_(
     words: tuple[str, ...],
     timeout: float | None,
     container: str | None,
-) -> Answer:
+) -> CommandOutput:
     """Run a command in a machine.
 
     It goes through no shell. The exit status is the command's own, or 128 and the number of the signal that ended it.
     Its output goes into a pipe or a file unchanged; a terminal gets it without what could drive the terminal.
     """
-    return Ran(await fly.machines.exec(app, machine_id, words, timeout=timeout, container=container))
+    return ExecOutput(await fly.machines.exec(app, machine_id, words, timeout=timeout, container=container))
 
 
 @click.command("ps")
@@ -124,9 +113,9 @@ async def exec_(
 @click.option("--sort-by", metavar="FIELD", help="Such as cpu or rss.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="Which way.")
 @asks
-async def ps(fly: FlyClient, *, app: str, machine_id: str, **options: Any) -> Answer:
+async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, order: str | None) -> CommandOutput:
     """List the processes of a running machine."""
-    return Table(await fly.machines.ps(app, machine_id, **options), PROCESSES)
+    return Table(await fly.machines.ps(app, machine_id, sort_by=sort_by, order=order), PROCESSES)
 
 
 @click.command("events")
@@ -134,7 +123,7 @@ async def ps(fly: FlyClient, *, app: str, machine_id: str, **options: Any) -> An
 @machine_argument
 @click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="How many.  [default: 20]")
 @asks
-async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> Answer:
+async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> CommandOutput:
     """List what happened to a machine, newest first."""
     return Table(await fly.machines.events(app, machine_id, limit=limit), EVENTS)
 
@@ -143,7 +132,7 @@ async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None
 @app_argument
 @machine_argument
 @asks
-async def versions(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """List the versions that a machine has had.
 
     With --json, their configs too.
@@ -156,10 +145,10 @@ async def versions(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
 @machine_argument
 @click.argument("signal", metavar="SIGNAL")
 @asks
-async def signal(fly: FlyClient, *, app: str, machine_id: str, signal: str) -> Answer:
+async def signal(fly: FlyClient, *, app: str, machine_id: str, signal: str) -> CommandOutput:
     """Send a signal to a machine's main process."""
     await fly.machines.signal(app, machine_id, signal)
-    return Said(f"sent {signal} to {machine_id}", {"machine": machine_id, "signal": signal})
+    return Message(f"sent {signal} to {machine_id}", {"machine": machine_id, "signal": signal})
 
 
 VIEWS = (exec_, ps, events, versions, signal)

@@ -1,9 +1,9 @@
-"""`flyasync machines lease`: who holds the right to change a machine, and an end to it."""
+"""`flyasync machines lease`: show the lease on a machine, which is the right to change it, and release it."""
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.output import Answer, Details, Said
+from flyasync.cli.shared.output import CommandOutput, Details, Message
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.tables import Columns
 
@@ -11,7 +11,7 @@ COLUMNS: Columns = {
     "OWNER": "owner",
     "DESCRIPTION": "description",
     "VERSION": "version",
-    "EXPIRES": lambda held: held.expires and held.expires.isoformat(),
+    "EXPIRES": lambda lease: lease.expires and lease.expires.isoformat(),
 }
 
 lease = Group("lease", help="Show and clear the lease on a machine.")
@@ -21,7 +21,7 @@ lease = Group("lease", help="Show and clear the lease on a machine.")
 @app_argument
 @machine_argument
 @asks
-async def show(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Show who holds the lease on a machine.
 
     The nonce that proves it is there only with --json.
@@ -34,9 +34,9 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
 @machine_argument
 @confirmed("Take the lease on {machine_id} from whoever holds it?")
 @asks
-async def clear(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+async def clear(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Release the lease on a machine, whoever holds it."""
     held = await fly.leases.get(app, machine_id)
     await fly.leases.release(app, machine_id, held.nonce)
-    told = {"machine": machine_id, "owner": held.owner, "cleared": True}
-    return Said(f"cleared the lease on {machine_id} of {held.owner or 'somebody'}", told)
+    data = {"machine": machine_id, "owner": held.owner, "cleared": True}
+    return Message(f"cleared the lease on {machine_id} of {held.owner or 'somebody'}", data)

@@ -1,4 +1,4 @@
-"""`flyasync machines metadata`: changed at once, without a restart."""
+"""`flyasync machines metadata`: list, set and delete; the machine is not restarted."""
 
 from collections.abc import Mapping
 from typing import TextIO
@@ -11,7 +11,7 @@ from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.exit_codes import OK
 from flyasync.cli.shared.option_types import pairs
-from flyasync.cli.shared.output import Answer, Said
+from flyasync.cli.shared.output import CommandOutput, Message
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.tables import cells, write_table
 
@@ -21,14 +21,14 @@ metadata = Group("metadata", help="List, set and delete metadata, without a rest
 
 
 @frozen
-class Pairs:
-    """Names and their values."""
+class MetadataOutput:
+    """The metadata of a machine, a line for each name."""
 
     data: Mapping[str, str]
     code: int = OK
 
     def write(self, out: TextIO) -> None:
-        """Write a line for each name."""
+        """Write the names in order."""
         write_table(out, list(COLUMNS), [cells(pair, COLUMNS) for pair in sorted(self.data.items())])
 
 
@@ -36,9 +36,9 @@ class Pairs:
 @app_argument
 @machine_argument
 @asks
-async def list_(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
+async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """List the metadata of a machine."""
-    return Pairs(await fly.machines.metadata(app, machine_id))
+    return MetadataOutput(await fly.machines.metadata(app, machine_id))
 
 
 @metadata.command("set")
@@ -46,10 +46,10 @@ async def list_(fly: FlyClient, *, app: str, machine_id: str) -> Answer:
 @machine_argument
 @click.argument("values", metavar="NAME=VALUE...", nargs=-1, required=True, callback=pairs)
 @asks
-async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> Answer:
+async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> CommandOutput:
     """Set metadata of a machine; what is not named stays."""
     await fly.machines.patch_metadata(app, machine_id, values)
-    return Said(f"{machine_id}: set {', '.join(values)}", {"machine": machine_id, "set": dict(values)})
+    return Message(f"{machine_id}: set {', '.join(values)}", {"machine": machine_id, "set": dict(values)})
 
 
 @metadata.command("delete")
@@ -57,7 +57,7 @@ async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str
 @machine_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @asks
-async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> Answer:
+async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> CommandOutput:
     """Delete metadata of a machine."""
     await fly.machines.patch_metadata(app, machine_id, dict.fromkeys(names))
-    return Said(f"{machine_id}: deleted {', '.join(names)}", {"machine": machine_id, "deleted": list(names)})
+    return Message(f"{machine_id}: deleted {', '.join(names)}", {"machine": machine_id, "deleted": list(names)})

@@ -1,4 +1,4 @@
-"""What the client logs while a command waits, shown to the person at the command line."""
+"""What the client logs while a command waits, written to stderr."""
 
 import logging
 import sys
@@ -8,22 +8,22 @@ import click
 from flyasync.cli.shared.streams import sturdy
 
 LOGS = {"flyasync.limits": logging.WARNING, "flyasync.refusals": logging.INFO}
-"""What is written, by the level of the notes that are meant for people."""
+"""The loggers that are shown, and from which level on they speak to people."""
 
 
-class Notes(logging.Handler):
-    """Writes to stderr what becomes of limits, and which refusals are outlasted."""
+class StderrHandler(logging.Handler):
+    """Writes to stderr what becomes of limits, and which refusals the client waits out."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         click.echo(f"flyasync: {record.getMessage()}", file=sturdy(sys.stderr))
 
 
-def show_notes() -> None:
-    """Have them written from now on."""
+def show_client_logs() -> None:
+    """Write these logs from now on; calling it twice does not write them twice."""
     for name, level in LOGS.items():
         log = logging.getLogger(name)
-        if not any(isinstance(handler, Notes) for handler in log.handlers):
-            log.addHandler(Notes(level))
+        if not any(isinstance(handler, StderrHandler) for handler in log.handlers):
+            log.addHandler(StderrHandler(level))
         if not log.isEnabledFor(level):
             log.setLevel(level)

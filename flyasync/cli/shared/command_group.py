@@ -1,4 +1,4 @@
-"""Groups of commands: in the order they are given, and with a hint for a typo."""
+"""Groups of commands: listed in the order in which they are given, and with a hint for a typo."""
 
 from difflib import get_close_matches
 
@@ -9,13 +9,13 @@ class Group(click.Group):
     """Commands by name."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Name the commands."""
+        """Return the names of the commands."""
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that `args` begin with; for a typo, say which one is close."""
+        """Return the command that `args` begin with; for a typo, fail with the name that is close."""
         names = self.list_commands(ctx)
         close = get_close_matches(args[0], names, n=1, cutoff=0.7)
         if close and args[0] not in names and not ctx.resilient_parsing:

@@ -1,4 +1,4 @@
-"""What the shell offers for an argument: asked of the API, in short time, and without a word when that fails."""
+"""What the shell offers for an argument: values from the API, in a short time, and silently none when that fails."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,20 +9,21 @@ from click.shell_completion import CompletionItem
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _offering(kind: str) -> Complete:
-    """Make a completion; what asks the API for it is imported when somebody wants to know."""
+def _completer(kind: str) -> Complete:
+    """Return a completion; the client is imported only when the shell asks."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: list[tuple[str, str]] = []
-        with suppress(Exception):  # somebody is typing: a traceback would be in the way
-            from flyasync.cli.shared.completion_values import offers
+        with suppress(Exception):  # a traceback in the middle of a command line would be in the way
+            from flyasync.cli.shared.completion_values import values_of
 
-            found = offers(kind, ctx)
+            found = values_of(kind, ctx)
         return [CompletionItem(word, help=remark) for word, remark in found if word.startswith(incomplete)]
 
     return complete
 
 
-app_names, machine_ids, volume_ids, region_codes = map(
-    _offering, ("app_names", "machine_ids", "volume_ids", "region_codes")
-)
+app_names = _completer("app_names")
+machine_ids = _completer("machine_ids")
+volume_ids = _completer("volume_ids")
+region_codes = _completer("region_codes")

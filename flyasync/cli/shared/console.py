@@ -1,4 +1,4 @@
-"""What rich paints on: a terminal that obeys rich, and no text that it is given to show."""
+"""The console that rich draws on: rich may drive the terminal, the texts that it shows may not."""
 
 from collections.abc import Iterable
 from typing import TextIO
@@ -10,8 +10,8 @@ from flyasync.cli.shared.streams import unfiltered
 from flyasync.text import readable
 
 
-class Paint(Console):
-    """A console for a stream of the command, from whose texts everything is stripped that drives a terminal."""
+class SafeConsole(Console):
+    """A console that strips everything from its texts that drives a terminal; they come from the API and from apps."""
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(file=unfiltered(out), highlight=False)

@@ -15,7 +15,6 @@ _QUOTED = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_BARE = re.compile(r"[^\n]*")
 _COMMENT = re.compile(r"[ \t]+#.*")
 _QUOTES = ("'", '"')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -39,31 +38,27 @@ def read(text: str) -> dict[str, str]:
         if blank := _BLANK.match(text, at):
             at = blank.end()
             continue
-        name, value, at = _assignment(number, text, at)
-        if name in found:
-            raise _wrong(number, f"{name} is given twice")
-        found[name] = value
+        name = _NAME.match(text, at)
+        if name is None:
+            raise click.UsageError(f"line {number} is not NAME=VALUE")
+        # A value is in quotes, and may then go on over several lines, or goes to the end of its line.
+        if quoted := _QUOTED.match(text, name.end()):
+            end = _BLANK.match(text, quoted.end())
+            if end is None:
+                raise _wrong(number, "something follows the closing quote: quote the whole value")
+            value, at = _quoted_value(quoted), end.end()
+        else:
+            line_end = text.find("\n", name.end())
+            line_end = len(text) if line_end < 0 else line_end
+            value, at = _bare_value(number, text[name.end() : line_end]), line_end + 1
+        if "\0" in value:
+            raise _wrong(number, "the value holds a NUL, which no environment can")
+        if name[1] in found:
+            raise _wrong(number, f"{name[1]} is given twice")
+        found[name[1]] = value
     if not found:
         raise click.UsageError("there is no NAME=VALUE to read")
     return found
-
-
-def _assignment(number: int, text: str, at: int) -> tuple[str, str, int]:
-    """Read one assignment, and where the next line begins."""
-    name = _NAME.match(text, at)
-    if name is None:
-        raise click.UsageError(f"line {number} is not NAME=VALUE")
-    if quoted := _QUOTED.match(text, name.end()):
-        end = _BLANK.match(text, quoted.end())
-        if end is None:
-            raise _wrong(number, "something follows the closing quote: quote the whole value")
-        value, rest = _quoted_value(quoted), end.end()
-    else:
-        bare = _BARE.match(text, name.end())
-        value, rest = _bare_value(number, bare[0] if bare else ""), bare.end() + 1 if bare else len(text)
-    if "\0" in value:
-        raise _wrong(number, "the value holds a NUL, which no environment can")
-    return name[1], value, rest
 
 
 def _quoted_value(quoted: re.Match[str]) -> str:
@@ -77,6 +72,7 @@ def _bare_value(number: int, text: str) -> str:
     value = _COMMENT.sub("", text).strip(" \t")
     if value.startswith(_QUOTES):
         raise _wrong(number, "the quote is not closed")
+    # A shell runs what is between backticks, others take it as it is. `A= # b` is empty to some, and `# b` to others.
     if value.startswith("`") or (not value and text.strip(" \t")):
         raise _wrong(number, "programs differ on what the value is: put it in quotes")
     return value

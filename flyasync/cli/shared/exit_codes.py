@@ -1,4 +1,8 @@
-"""Exit codes, and the one place where an exception becomes a line of text and one of them."""
+"""Exit codes, and the one place where an exception becomes a line of text and one of them.
+
+CommandFailed (1)
+  WrongInput (2)
+"""
 
 import errno
 from contextlib import suppress
@@ -16,14 +20,15 @@ NOT_VERIFIED = 8
 INTERRUPTED = 130
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What a disk without room says; of a reader who is gone it is said otherwise, and no fault."""
+"""The errors of a disk without room. Other errors of a stream mean that its reader is gone, which is not a failure."""
 
 _LOST: Final = "flyasync.lost"
 
 
-class Failure(click.ClickException):
-    """The end of a command that failed: one line on stderr."""
+class CommandFailed(click.ClickException):
+    """The end of a command that failed: one line on stderr. `kind` is its name in the JSON form."""
 
+    kind = "Failure"
     exit_code = FAILED
 
     def __init__(self, message: str) -> None:
@@ -31,18 +36,30 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the line to stderr, or to `file`."""
-        with suppress(OSError):  # the exit code has to get through all the same
+        with suppress(OSError):  # a stream that is closed or full must not change the exit code
             click.echo(f"flyasync: {self.format_message()}", file=file, err=True)
 
 
-class WrongInput(Failure):
+class WrongInput(CommandFailed):
     """The end of a command whose input can never work."""
 
+    kind = "WrongInput"
     exit_code = WRONG_COMMAND_LINE
 
 
-def lose_output(error: OSError) -> None:
-    """Note that a part of what goes to stdout is lost, for which the command fails in the end."""
+def failure(error: FlyError) -> CommandFailed:
+    """Return how a command ends that raised `error`: input that can never work has an exit code of its own."""
+    # A missing token is an InvalidInput to the SDK, but the command line is right: the environment lacks it.
+    is_wrong = isinstance(error, InvalidInput) and not isinstance(error, MissingToken)
+    return WrongInput(str(error)) if is_wrong else CommandFailed(str(error))
+
+
+def record_lost_output(error: OSError) -> None:
+    """Record that a part of stdout was lost to a full disk, for which the command fails in the end.
+
+    1. The disk is full: whoever reads the file later would take a part for the whole.
+    2. The reader of a pipe or terminal is gone: it has decided so, and the command goes on.
+    """
     context = click.get_current_context(silent=True)
     if context is not None and error.errno in FULL:
         context.meta.setdefault(_LOST, error)
@@ -56,9 +73,3 @@ def code_after_losses(context: click.Context, code: int) -> int:
     with suppress(OSError):
         click.echo(f"flyasync: the output is not complete: {error.strerror}", err=True)
     return code or FAILED
-
-
-def failure(error: FlyError) -> Failure:
-    """Say what `error` says; a token that is not there is no fault of the command line."""
-    is_wrong = isinstance(error, InvalidInput) and not isinstance(error, MissingToken)
-    return WrongInput(str(error)) if is_wrong else Failure(str(error))

@@ -1,4 +1,7 @@
-"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON."""
+"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON.
+
+Each function is a click callback: it returns the value, and raises BadParameter for a text that is not one.
+"""
 
 import json
 import math
@@ -8,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
-    """Read repeated NAME=VALUE; what was given instead is not repeated, for it may be a secret."""
+    """Read repeated NAME=VALUE; another text is not repeated in the error, since it may be a secret."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -31,50 +34,52 @@ def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) 
 
 
 def contents(ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> str | None:
-    """Read a file of text; the shell, when it only completes a line, must not be kept waiting for one."""
-    if file is None or ctx.resilient_parsing:
+    """Read a text file."""
+    if file is None or ctx.resilient_parsing:  # a shell that completes a line must not wait for a file to end
         return None
     return text_of(file)
 
 
 def text_of(file: TextIO) -> str:
-    """Read text to its end; what is there instead is not repeated, for it may be a secret."""
+    """Read text to its end; what is not text is not repeated in the error, since it may be a secret."""
     try:
         return file.read()
     except UnicodeDecodeError:
         raise click.BadParameter("it is not text") from None
 
 
-def rooms(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, int]:
-    """Read REGION=MACHINES, repeated or as comma lists; the last word on a region counts."""
-    return dict(map(_room, listed(texts)))
-
-
-def _room(text: str) -> tuple[str, int]:
-    region, _, machines = text.partition("=")
-    if not (region.strip() and machines.strip().isdecimal()):
-        raise click.BadParameter(f"{text!r} is not REGION=MACHINES, such as iad=0")
-    return region.strip(), int(machines)
+def capacities(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, int]:
+    """Read REGION=MACHINES, repeated or as comma lists; the last one for a region counts."""
+    found: dict[str, int] = {}
+    for text in listed(texts):
+        region, _, machines = text.partition("=")
+        if not (region.strip() and machines.strip().isdecimal()):
+            raise click.BadParameter(f"{text!r} is not REGION=MACHINES, such as iad=0")
+        found[region.strip()] = int(machines)
+    return found
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | str | None:
-    """Read a share such as 0.6 as the number it is; the builder reads all else."""
+    """Read a share such as 0.6 as a number; any other text is read by the builder."""
     return float(text) if text and re.fullmatch(r"\d*\.\d+", text) else text
 
 
 class Counts(NamedTuple):
-    """How many machines are wanted: in each region, and in those named; None and nothing where it is not said."""
+    """How many machines are desired: in each region, and in those named; None and empty where that is not stated."""
 
     each: int | None = None
     by_region: Mapping[str, int] = MappingProxyType({})
 
 
 def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Counts:
-    """Read N for each region and CODE=N for one, repeated or as comma lists; each may be said once."""
+    """Read N for each region and CODE=N for one, repeated or as comma lists; each may be given once."""
     each: int | None = None
     by_region: dict[str, int] = {}
     for text in listed(texts):
-        region, count = _count(text)
+        found = re.fullmatch(r"(?:(\S+?)\s*=\s*)?(-?\d+)", text)
+        if found is None:
+            raise click.BadParameter(f"{text!r} is neither a number of machines, such as 2, nor CODE=N, such as iad=5")
+        region, count = found[1], int(found[2])
         if region in by_region or (not region and each is not None):
             raise click.BadParameter(f"it is given twice for {region or 'each region'}")
         if region:
@@ -84,23 +89,16 @@ def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
     return Counts(each, by_region)
 
 
-def _count(text: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(?:(\S+?)\s*=\s*)?(-?\d+)", text)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is neither a number of machines, such as 2, nor CODE=N, such as iad=5")
-    return found[1] or "", int(found[2])
-
-
 def waves(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[tuple[str, ...], ...]:
     """Read waves of regions with slashes between them; each region is in one wave."""
-    made = () if text is None else tuple(listed([wave]) for wave in text.split("/"))
-    codes = [code for wave in made for code in wave]
+    found = () if text is None else tuple(listed([wave]) for wave in text.split("/"))
+    codes = [code for wave in found for code in wave]
     if not all(codes):
         raise click.BadParameter(f"{text!r} lacks a region: it takes regions, and / between waves, such as iad/lhr,nrt")
     for code, times in Counter(codes).items():
         if times > 1:
             raise click.BadParameter(f"{code!r} is given twice; each region is in one wave")
-    return made
+    return found
 
 
 def volume(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[str, str, int] | None:
@@ -114,12 +112,12 @@ def volume(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 
 
 def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Path | None:
-    """Read the path of a file to be written later, which has to be possible."""
+    """Read the path of a file to be written later; it is not created now, since the command may yet be refused."""
     if text is None:
         return None
     path = Path(text)
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not os.access(place, os.W_OK) or not (path.exists() or place.is_dir()):
+    existing = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(existing, os.W_OK) or not (path.exists() or existing.is_dir()):
         raise click.BadParameter(f"{text!r} cannot be written: it needs a file, in a directory that is there")
     return path
 
@@ -160,11 +158,37 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 
 def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple["Fault", ...]:
     """Read faults, each a JSON object with the fields of `flyasync.Fault`."""
-    if not texts:
-        return ()
-    from flyasync.cli.shared.fault_option import read
+    return tuple(map(fault, texts))
 
-    return tuple(map(read, texts))
+
+def fault(text: str) -> "Fault":
+    """Read one fault."""
+    from attrs import fields
+
+    from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, MACHINE, Fault
+
+    try:
+        values: Any = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
+    except RecursionError:
+        raise click.BadParameter("it is nested too deep") from None
+    if not isinstance(values, dict):
+        raise click.BadParameter(f'{text!r} is not a JSON object, such as {{"does": "refuse", "times": 1}}')
+    # Fault itself checks the values that depend on one another, but not that its texts are texts.
+    known = {field.name: field.type for field in fields(Fault)}
+    if unknown := sorted(values.keys() - known):
+        raise click.BadParameter(f"a fault has no field {unknown[0]!r}; it has {', '.join(known)}")
+    for name, value in values.items():
+        if known[name] is str and not isinstance(value, str):
+            raise click.BadParameter(f"{name} is {value!r}, but must be a text")
+    kinds = sorted(BEFORE | AFTER | LISTS | MACHINE)
+    if values.get("does") not in kinds:
+        raise click.BadParameter(f"does is {values.get('does')!r}, but must be one of {', '.join(kinds)}")
+    try:
+        return Fault(**values)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(f"{text!r}: {error.args[0]}") from None
 
 
 def commands(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, "Output"]:

@@ -1,4 +1,4 @@
-"""What a command has to say: to a person as lines or a table, to a program as one JSON document."""
+"""The output of a command: lines or a table for a person, one JSON document for a program."""
 
 import json
 import sys
@@ -14,16 +14,16 @@ from flyasync.cli.shared.tables import Columns, cells, write_table
 from flyasync.models.json.codec import unstructure
 
 
-class Answer(Protocol):
-    """The end of a command that worked; `code` is its exit status."""
+class CommandOutput(Protocol):
+    """The result of a command that worked."""
 
     @property
     def code(self) -> int:
-        """The exit status."""
+        """The exit code."""
 
     @property
     def data(self) -> Any:
-        """What there is to say, as models or JSON."""
+        """The result as models or JSON."""
 
     def write(self, out: TextIO) -> None:
         """Write it for a person."""
@@ -38,7 +38,7 @@ class Table:
     code: int = OK
 
     def write(self, out: TextIO) -> None:
-        """Write the rows; a terminal is told when there are none."""
+        """Write the rows; in a terminal `none` where there are none."""
         if not self.data and out.isatty():
             out.write("none\n")
         else:
@@ -55,13 +55,13 @@ class Details:
 
     def write(self, out: TextIO) -> None:
         """Write the fields with their names before them."""
-        told = zip(self.columns, cells(self.data, self.columns), strict=True)
-        write_table(out, ("", ""), [(head.lower(), text) for head, text in told if text])
+        named = zip(self.columns, cells(self.data, self.columns), strict=True)
+        write_table(out, ("", ""), [(head.lower(), text) for head, text in named if text])
 
 
 @frozen
-class Said:
-    """A line or two."""
+class Message:
+    """A line or two of text, and the same as data."""
 
     text: str
     data: Any
@@ -72,15 +72,15 @@ class Said:
         out.write(f"{self.text}\n")
 
 
-def show(answer: Answer, *, as_json: bool) -> int:
-    """Write an answer to stdout and give the exit status."""
+def show(output: CommandOutput, *, as_json: bool) -> int:
+    """Write the output to stdout and return the exit code."""
     out = sturdy(sys.stdout)
     if as_json:
-        out.write(json.dumps(unstructure(answer.data), indent=2) + "\n")
+        out.write(json.dumps(unstructure(output.data), indent=2) + "\n")
     else:
-        answer.write(out)
+        output.write(out)
     out.flush()
-    return answer.code
+    return output.code
 
 
 def note(text: str) -> None:

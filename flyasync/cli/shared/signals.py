@@ -1,11 +1,21 @@
-"""Ctrl-C, SIGTERM and SIGHUP as cancellation: the first asks for an orderly end, the next cut it short."""
+"""A command's coroutine is run here; a signal cancels it for an orderly end, and the next one cuts that short."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T], ctx: click.Context | None = None) -> T:
+    """Run a coroutine to its end, by `asyncio.run` or by what click's `obj` holds in its place."""
+    context = ctx or click.get_current_context()
+    drive: Callable[[Coroutine[Any, Any, T]], T] = context.obj or asyncio.run
+    return drive(main)
 
 
 async def until_signalled(
@@ -13,11 +23,12 @@ async def until_signalled(
     on_signal: Callable[[int], None],
     leave: Callable[[int], object] = os._exit,
 ) -> int:
-    """Give the exit code of `work`, or 128 and the signal's number when a signal cancelled it.
+    """Return the exit code of `work`, or 128 and the signal's number when a signal cancelled it.
 
-    Each signal cancels `work` once more, and `on_signal` is told how many there have been. After a signal, the process
-    is on its way out once the work is over: one more makes it `leave` at once, with the code of the first.
+    Each signal cancels `work` once more, and calls `on_signal` with the number of signals so far. After a signal, the
+    process ends once the work is over: one more signal calls `leave` at once, with the code of the first.
     """
+    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     caught: list[int] = []
 
@@ -26,41 +37,31 @@ async def until_signalled(
         task.cancel()
         on_signal(len(caught))
 
-    with _handled(stop, lambda: _leave_at_next(caught, leave)):
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not caught:
-                raise
-            return 128 + caught[0]
-
-
-@contextmanager
-def _handled(stop: Callable[[int], None], afterwards: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    numbers = _numbers()
+    # A SIGHUP that is ignored, as under nohup, stays ignored.
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    handled: list[int] = []
     try:
         for number in numbers:
             loop.add_signal_handler(number, stop, number)
-    except NotImplementedError:  # on Windows, where asyncio.run itself turns the first Ctrl-C into a cancellation
-        yield
-        return
+            handled.append(number)
+    except NotImplementedError:
+        pass  # on Windows, where asyncio.run itself turns the first Ctrl-C into a cancellation
+    # 1. The work ends by itself, before a signal or in spite of one: its own code.
+    # 2. It is cancelled after a signal: the code of the first signal, as shells count.
+    # 3. It is cancelled without one: another task has cancelled it, and goes on to be cancelled.
     try:
-        yield
+        return await task
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        return 128 + caught[0]
     finally:
-        for number in numbers:
+        for number in handled:
             loop.remove_signal_handler(number)
-        afterwards()
-
-
-def _leave_at_next(caught: list[int], leave: Callable[[int], object]) -> None:
-    if caught:
-        for number in _numbers():
-            signal.signal(number, lambda *_: leave(128 + caught[0]))
-
-
-def _numbers() -> list[int]:
-    """Name the signals to hear; a SIGHUP that is ignored, as under nohup, stays so."""
-    hangup = getattr(signal, "SIGHUP", None)
-    hears_hangup = hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([hangup] if hangup is not None and hears_hangup else [])]
+        # Closing the loop can take seconds, and nobody waits for it who has asked for an end already.
+        if caught:
+            for number in handled:
+                signal.signal(number, lambda *_: leave(128 + caught[0]))

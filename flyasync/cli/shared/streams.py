@@ -1,15 +1,15 @@
-"""Where a command writes to: streams that a closed terminal or a full disk cannot break, with readable text in them."""
+"""The streams that a command writes to: a closed terminal or a full disk cannot break them, and their text is safe."""
 
 import sys
 from io import TextIOBase
 from typing import TextIO, cast
 
-from flyasync.cli.shared.exit_codes import lose_output
+from flyasync.cli.shared.exit_codes import record_lost_output
 from flyasync.text import readable
 
 
 class _Sturdy(TextIOBase):
-    """A stream that drops what it cannot take, and unless `is_filtered` is False what drives a terminal."""
+    """A stream that drops what it cannot write; what drives a terminal it strips, unless `is_filtered` is False."""
 
     def __init__(self, stream: TextIO, *, is_filtered: bool = True) -> None:
         self.stream = stream
@@ -26,10 +26,13 @@ class _Sturdy(TextIOBase):
         return self.stream.fileno()
 
     def write(self, text: str) -> int:
+        shown = readable(text) if self._is_filtered else text
+        if self.encoding:  # a question mark stands for each letter that the encoding lacks
+            shown = shown.encode(self.encoding, "replace").decode(self.encoding)
         try:
-            self.stream.write(_within(self.encoding, readable(text) if self._is_filtered else text))
+            self.stream.write(shown)
         except OSError as error:
-            self._lose(error)
+            self._record(error)
         return len(text)
 
     def pass_on(self, text: str) -> None:
@@ -41,32 +44,28 @@ class _Sturdy(TextIOBase):
         try:
             binary.write(text.encode("utf-8", "surrogatepass"))
         except OSError as error:
-            self._lose(error)
+            self._record(error)
         self.flush()
 
     def flush(self) -> None:
         try:
             self.stream.flush()
         except OSError as error:
-            self._lose(error)
+            self._record(error)
         except ValueError:
             pass  # it is closed
 
-    def _lose(self, error: OSError) -> None:
+    def _record(self, error: OSError) -> None:
+        # Only stdout holds the result. A remark on stderr that is lost does not make the result incomplete.
         if self.stream is sys.stdout:
-            lose_output(error)
-
-
-def _within(encoding: str | None, text: str) -> str:
-    """Put a question mark for each letter that an encoding has not."""
-    return text.encode(encoding, "replace").decode(encoding) if encoding else text
+            record_lost_output(error)
 
 
 def sturdy(stream: TextIO) -> TextIO:
-    """Make a stream drop what it cannot take: a closed terminal or pipe, or a full disk, must not break a deploy off.
+    """Return a stream that drops what it cannot write, so that no closed terminal, pipe or full disk ends a deploy.
 
-    For what stdout loses to a full disk the command fails in the end. What drives a terminal is stripped, for the texts
-    come from the API and from what apps print.
+    A command that loses a part of stdout to a full disk fails in the end. What drives a terminal is stripped, since the
+    texts come from the API and from what apps print.
     """
     return cast("TextIO", _Sturdy(stream))
 

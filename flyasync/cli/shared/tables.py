@@ -1,4 +1,4 @@
-"""Rows of text: a table in a terminal, tab-separated lines elsewhere."""
+"""Tables: drawn in a terminal, tab-separated lines elsewhere."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -6,48 +6,42 @@ from typing import Any, TextIO
 from flyasync.text import readable
 
 Columns = Mapping[str, str | Callable[[Any], Any]]
-"""What a table shows: under each heading a field, such as `config.image`, or a function of the row."""
+"""The columns of a table by their headings: each a field, such as `config.image`, or a function of the row."""
 
-_SPACE = "  "
+_GAP = 2  # letters between two columns
 
 
 def cells(row: Any, columns: Columns) -> list[str]:
-    """Give what stands in a row, as text."""
-    return [_text(_value(row, column)) for column in columns.values()]
+    """Return the cells of a row, as text."""
+    found = []
+    for column in columns.values():
+        value = row if isinstance(column, str) else column(row)
+        for name in column.split(".") if isinstance(column, str) else ():
+            value = None if value is None else getattr(value, name)
+        found.append(_text(value))
+    return found
 
 
 def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows under their headings where somebody looks; for a program, only the rows, with tabs in between."""
-    if out.isatty():
-        _draw(out, heads, rows)
-    else:
+    """Write rows under their headings to a terminal; elsewhere only the rows, with tabs, for a program to read."""
+    if not out.isatty():
         out.writelines("\t".join(row) + "\n" for row in rows)
-
-
-def _draw(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.table import Table  # loaded only where a table is drawn
+        return
+    from rich.table import Table  # rich loads slowly, and only a terminal needs it
     from rich.text import Text
 
-    from flyasync.cli.shared.console import Paint
+    from flyasync.cli.shared.console import SafeConsole
 
-    table = Table(box=None, pad_edge=False, padding=(0, len(_SPACE), 0, 0), show_header=any(heads))
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=any(heads))
     for number, head in enumerate(heads):
-        table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0)
+        table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0)  # ids and names stay whole
     for row in rows:
         table.add_row(*map(Text, row))
-    Paint(out).print(table)
-
-
-def _value(row: Any, column: str | Callable[[Any], Any]) -> Any:
-    if not isinstance(column, str):
-        return column(row)
-    for name in column.split("."):
-        row = None if row is None else getattr(row, name)
-    return row
+    SafeConsole(out).print(table)
 
 
 def _text(value: Any) -> str:
-    """Write a value on one line, however many the API says it on."""
+    """Return a value as one line, even if the API wrote it on several."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Whatever shows the seconds that pass is asked again and again to show them."""
+"""A display that shows the seconds that pass is refreshed ten times a second."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,35 +6,35 @@ from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 REFRESH = 0.1
-"""Seconds between two pictures."""
+"""Seconds between two refreshes."""
 
 
-class Watched(Protocol):
-    """Something that changes with the time."""
+class Refreshable(Protocol):
+    """A display that changes with the time."""
 
     def refresh(self) -> None:
         """Show the time that has passed."""
 
     def close(self) -> None:
-        """Leave all as it was."""
+        """Restore the terminal."""
 
 
-W = TypeVar("W", bound=Watched)
+R = TypeVar("R", bound=Refreshable)
 
 
 @asynccontextmanager
-async def watching(screen: W) -> AsyncIterator[W]:
-    """Keep the screen's seconds running, and leave the terminal as it was."""
-    ticking = asyncio.ensure_future(_tick(screen))
+async def refreshing(display: R) -> AsyncIterator[R]:
+    """Refresh a display until the end of the block, then close it, whatever ends the block."""
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(REFRESH)
+            display.refresh()
+
+    ticking = asyncio.ensure_future(tick())
     try:
-        yield screen
+        yield display
     finally:
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
-        screen.close()
-
-
-async def _tick(screen: Watched) -> None:
-    while True:
-        await asyncio.sleep(REFRESH)
-        screen.refresh()
+        display.close()

@@ -13,11 +13,11 @@ import pytest
 from attrs import frozen
 from click.testing import Result
 
-from flyasync.cli.bulk.builders import Builders, Defaults, checked
+from flyasync.cli.bulk.builders import Defaults, RowBuilders, checked_rows
 from flyasync.cli.bulk.command import command
+from flyasync.cli.bulk.job import BulkJob
 from flyasync.cli.bulk.options import AT_ONCE, COLUMNS
-from flyasync.cli.bulk.order import BulkOrder
-from flyasync.cli.bulk.rows_file import read
+from flyasync.cli.bulk.rows_file import read_rows
 from flyasync.emulator import Emulator
 from flyasync.models.machine import GONE
 from tests.cli.driver import events, flyasync, served, tags
@@ -33,13 +33,13 @@ def table(count: int, *, image: str = "nginx", region: str = "iad") -> str:
     return "app,image,region\n" + "".join(f"{name},{image},{region}\n" for name in names(count))
 
 
-def order(text: str, **options: Any) -> BulkOrder:
+def order(text: str, **options: Any) -> BulkJob:
     """Order what the rows of a file say, with nothing said for all of them."""
     ctx = click.Context(command)
     values = {name: each.process_value(ctx, None) for name, each in COLUMNS.items()}
-    builders = Builders(Defaults({**values, "fallback": ("skip",)}, frozenset()), ctx)
-    rows = checked("shops.csv", read(BytesIO(text.encode()), tuple(COLUMNS)), builders)
-    return BulkOrder(source="shops.csv", rows=rows, builders=builders, at_once=AT_ONCE, **options)
+    builders = RowBuilders(Defaults({**values, "fallback": ("skip",)}, frozenset()), ctx)
+    rows = checked_rows("shops.csv", read_rows(BytesIO(text.encode()), tuple(COLUMNS)), builders)
+    return BulkJob(source="shops.csv", rows=rows, builders=builders, at_once=AT_ONCE, **options)
 
 
 @frozen

@@ -8,8 +8,8 @@ import pytest
 from distributed.protocol.pickle import dumps
 
 from flyasync import Emulator
-from flyasync.cli.bulk.executor import executing
-from flyasync.cli.shared.exit_codes import Failure
+from flyasync.cli.bulk.executor import open_executor
+from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.deploy.many.dask_executor import _portable
 from flyasync.deploy.many.dask_worker import _connected
 from flyasync.errors import InvalidInput
@@ -33,8 +33,8 @@ def test_a_port_where_something_else_answers_is_no_scheduler() -> None:
     async def main() -> None:
         async with Emulator() as emulator:
             address = emulator.url.replace("http://", "tcp://")
-            with pytest.raises(Failure, match=f"no dask scheduler answers at {address}"):
-                async with executing(address, lambda _: None, patience=1):
+            with pytest.raises(CommandFailed, match=f"no dask scheduler answers at {address}"):
+                async with open_executor(address, lambda _: None, patience=1):
                     pass
 
     asyncio.run(main())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flyasync.cli.bulk.journal import JournalFile, Story, Tries, read
+from flyasync.cli.bulk.journal import AppHistory, BulkHistory, BulkJournalFile, read_history
 from flyasync.emulator import Fault
 from flyasync.errors import InvalidInput
 from tests.cli.bulk.driver import Street, names, street, table
@@ -242,8 +242,8 @@ def test_a_journal_is_written_by_one_run_at_a_time(monkeypatch: pytest.MonkeyPat
     assert "is being written by another deploy" in second.stderr
 
 
-async def written(path: Path) -> JournalFile:
-    journal = JournalFile(path, "v7", API, print)
+async def written(path: Path) -> BulkJournalFile:
+    journal = BulkJournalFile(path, "v7", API, print)
     journal.began("web", row="r1", config="c1", launch="v7", adds=False)
     return journal
 
@@ -278,12 +278,12 @@ def test_a_line_that_is_none_is_told_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(f'{{"bulk": 1, "launch": "v7", "api": "{API}", "key": "k"}}\n{{"what": "ended"}}\n')
     with pytest.raises(InvalidInput, match="line 2: no line of such a journal"):
-        read(path, None, API)
+        read_history(path, None, API)
 
 
 async def test_a_journal_that_can_be_written_no_more_says_so_and_the_run_goes_on(tmp_path: Path) -> None:
     told: list[str] = []
-    journal = JournalFile(tmp_path / "run.jsonl", "v7", API, told.append)
+    journal = BulkJournalFile(tmp_path / "run.jsonl", "v7", API, told.append)
     journal._file = Full(journal._file)  # type: ignore[assignment]
     for _ in range(2):
         journal.began("web", row="r1", config="c1", launch="v7", adds=False)
@@ -303,14 +303,14 @@ class Full:
 
 async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    journal = JournalFile(path, "v7", API, print)
+    journal = BulkJournalFile(path, "v7", API, print)
     for app in ("a", "b", "c"):
         journal.began(app, row="r1", config="c1", launch="v7", adds=False)
     journal.ended("a", ok=True, why=None, seconds=1.5)
     journal.ended("b", ok=False, why="no room", seconds=1.5)
     journal.began("c", row="r2", config="c2", launch="v7-2", adds=False)
     journal.close()
-    story = read(path, "v7", API)
+    story = read_history(path, "v7", API)
     assert story is not None
     assert story.is_done("a", "r1")
     assert not story.is_done("a", "r2")
@@ -320,7 +320,7 @@ async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_new_launch_is_numbered_beyond_all_that_were() -> None:
-    story = Story(launch="v7", apps={"web": Tries("r", (("c1", "v7"), ("c5", "v7-5"), ("c2", "v7-2")))})
+    story = BulkHistory(launch="v7", apps={"web": AppHistory("r", (("c1", "v7"), ("c5", "v7-5"), ("c2", "v7-2")))})
     assert story.launch_for("web", "c6", adds=True) == "v7-6"
     assert story.launch_for("web", "c1", adds=False) == "v7-6"
     assert story.launch_for("web", "c2", adds=False) == "v7-2"
@@ -328,7 +328,7 @@ def test_a_new_launch_is_numbered_beyond_all_that_were() -> None:
 
 
 def test_a_new_launch_has_room_for_its_number() -> None:
-    story = Story(launch="v" * 40, apps={"web": Tries("r1", (("c1", "v" * 40),))})
+    story = BulkHistory(launch="v" * 40, apps={"web": AppHistory("r1", (("c1", "v" * 40),))})
     launch = story.launch_for("web", "c2", adds=True)
     assert launch == "v" * 36 + "-2"
     assert story.launch_for("web", "c1", adds=True) == "v" * 40

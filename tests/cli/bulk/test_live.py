@@ -5,19 +5,19 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flyasync.cli.bulk.begin import display_for, shown
 from flyasync.cli.bulk.lines import BulkJSONLines, BulkLines
 from flyasync.cli.bulk.live import NEWEST, BulkScreen
-from flyasync.cli.bulk.summary import Run, Summary
-from flyasync.cli.bulk.tally import Ended, Some, Tally
-from flyasync.cli.deploy.order import Rehearsal
-from flyasync.cli.deploy.wording import Setting
-from flyasync.cli.shared.ticker import watching
+from flyasync.cli.bulk.results import AppNames, AppResult, BulkProgress
+from flyasync.cli.bulk.run import display_for, run_until_signalled
+from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary
+from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.shared.ticker import refreshing
 from tests.cli.bulk.driver import order, table
-from tests.cli.bulk.test_tally import failed
+from tests.cli.bulk.test_results import failed
 from tests.cli.driver import Terminal
 
-RUN = Run(source="shops.csv", launch="v7")
+RUN = BulkInvocation(source="shops.csv", launch="v7")
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +29,9 @@ def a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def take(screen: BulkScreen, tally: Tally, ended: Ended) -> None:
-    tally.begun += 1
-    tally.take(ended)
+def take(screen: BulkScreen, tally: BulkProgress, ended: AppResult) -> None:
+    tally.begin()
+    tally.record(ended)
     screen.show(ended)
 
 
@@ -46,7 +46,7 @@ def picture(screen: BulkScreen, width: int = 100, height: int = 20) -> list[str]
 
 
 async def test_the_counts_and_the_newest_failures_are_drawn() -> None:
-    screen, tally = BulkScreen(Terminal()), Tally(total=50, at_once=4, kept=10)
+    screen, tally = BulkScreen(Terminal()), BulkProgress(total=50, at_once=4, kept=10)
     screen.begin(RUN, tally)
     for number in range(NEWEST + 2):
         take(screen, tally, failed(f"shop-{number}", f"reason {number}, and so on and on, until the line is full " * 3))
@@ -60,7 +60,7 @@ async def test_the_counts_and_the_newest_failures_are_drawn() -> None:
 
 
 async def test_a_small_terminal_shows_fewer_failures() -> None:
-    screen, tally = BulkScreen(Terminal()), Tally(total=9, at_once=4)
+    screen, tally = BulkScreen(Terminal()), BulkProgress(total=9, at_once=4)
     screen.begin(RUN, tally)
     for number in range(4):
         take(screen, tally, failed(f"shop-{number}", "why"))
@@ -71,13 +71,15 @@ async def test_a_small_terminal_shows_fewer_failures() -> None:
 
 async def test_the_end_is_a_table_in_place_of_the_drawing() -> None:
     out = Terminal()
-    tally = Tally(total=9, at_once=4)
-    async with watching(BulkScreen(out)) as screen:
+    tally = BulkProgress(total=9, at_once=4)
+    async with refreshing(BulkScreen(out)) as screen:
         screen.begin(RUN, tally)
         for number in range(4):
             take(screen, tally, failed(f"shop-{number}", f"no such image shop-{number}"))
         screen.note("stopping")
-        screen.finish(Summary(run=RUN, tally=tally, seconds=3.0, is_cut=True, renamed=Some(), abandoned=Some()))
+        screen.finish(
+            BulkSummary(called=RUN, progress=tally, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames())
+        )
         assert screen._live is None
     said = out.getvalue()
     assert "stopping" in said
@@ -91,7 +93,10 @@ async def test_the_end_is_a_table_in_place_of_the_drawing() -> None:
 async def test_a_whole_run_shows_in_a_terminal(*, is_dry: bool, says: str) -> None:
     out = Terminal()
     wanted = order(table(4), is_dry=is_dry, rehearsal=Rehearsal(boot=3))
-    assert await shown(wanted, display_for(out, Terminal(), as_json=False, setting=Setting(is_local=True))) == 0
+    assert (
+        await run_until_signalled(wanted, display_for(out, Terminal(), as_json=False, called=Invocation(is_local=True)))
+        == 0
+    )
     assert says in out.getvalue()
 
 
@@ -100,5 +105,5 @@ async def test_a_whole_run_shows_in_a_terminal(*, is_dry: bool, says: str) -> No
     [(Terminal, False, BulkScreen), (Terminal, True, BulkJSONLines), (StringIO, False, BulkLines)],
 )
 async def test_each_kind_of_output_has_its_display(stream: type[StringIO], *, as_json: bool, kind: type) -> None:
-    async with display_for(stream(), StringIO(), as_json=as_json, setting=Setting()) as display:
+    async with display_for(stream(), StringIO(), as_json=as_json, called=Invocation()) as display:
         assert isinstance(display, kind)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from flyasync.cli.bulk.executor import executing
-from flyasync.cli.shared.exit_codes import Failure
+from flyasync.cli.bulk.executor import open_executor
+from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.world.apps import create
 from flyasync.models.machine import GONE
@@ -168,7 +168,7 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
         async with (
             town(tmp_path, 0) as shops,
             cluster(shops.emulator, workers=0) as address,
-            executing(address, told.append),
+            open_executor(address, told.append),
         ):
             assert told == [f"no worker has come to {address} yet, so the apps wait for one"]
 
@@ -177,8 +177,8 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
 
 def test_an_address_where_no_scheduler_is_ends_the_run_in_bounded_time(unused_tcp_port: int) -> None:
     async def work() -> None:
-        with pytest.raises(Failure, match=r"no dask scheduler answers at tcp://.* within 0\.3 s: start one with"):
-            async with executing(f"tcp://127.0.0.1:{unused_tcp_port}", print, patience=0.3):
+        with pytest.raises(CommandFailed, match=r"no dask scheduler answers at tcp://.* within 0\.3 s: start one with"):
+            async with open_executor(f"tcp://127.0.0.1:{unused_tcp_port}", print, patience=0.3):
                 pass
 
     in_real_time(work())

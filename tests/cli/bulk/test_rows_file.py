@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 
 from flyasync.cli.bulk.options import COLUMNS
-from flyasync.cli.bulk.rows_file import Row, Wrong, read
+from flyasync.cli.bulk.rows_file import AppRow, InvalidLine, read_rows
 
 HEADER = "app,image,region,env.PLAN\n"
 
 
-def rows(text: str | bytes) -> list[Row | Wrong]:
-    return list(read(BytesIO(text.encode() if isinstance(text, str) else text), tuple(COLUMNS)))
+def rows(text: str | bytes) -> list[AppRow | InvalidLine]:
+    return list(read_rows(BytesIO(text.encode() if isinstance(text, str) else text), tuple(COLUMNS)))
 
 
 def told(text: str | bytes) -> list[dict[str, Any]]:
     found = rows(text)
-    assert all(isinstance(each, Row) for each in found), found
+    assert all(isinstance(each, AppRow) for each in found), found
     return [
         {"line": each.line, "app": each.app, **dict(zip(each.columns, each.cells, strict=True))}
         for each in found
-        if isinstance(each, Row)
+        if isinstance(each, AppRow)
     ]
 
 
 def wrong(text: str | bytes) -> dict[int, str]:
-    return {each.line: each.why for each in rows(text) if isinstance(each, Wrong)}
+    return {each.line: each.why for each in rows(text) if isinstance(each, InvalidLine)}
 
 
 def test_csv_gives_a_row_for_each_line_with_what_is_filled_in() -> None:
@@ -117,8 +117,8 @@ def test_a_wrong_header_is_told_once_however_many_rows_follow(header: str, says:
 )
 def test_a_row_that_is_none_is_told_by_its_line_and_the_others_are_read(row: str, says: str) -> None:
     found = rows(f"{HEADER}a,nginx,iad,x\n{row}\nb,nginx,iad,x\n")
-    assert [type(each) for each in found] == [Row, Wrong, Row]
-    assert isinstance(found[1], Wrong)
+    assert [type(each) for each in found] == [AppRow, InvalidLine, AppRow]
+    assert isinstance(found[1], InvalidLine)
     assert found[1].line == 3
     assert says in found[1].why
 
@@ -182,5 +182,5 @@ def test_an_unclosed_quote_is_told_by_the_line_that_opens_it() -> None:
 
 def test_the_file_is_left_open_for_whoever_opened_it() -> None:
     file = BytesIO(HEADER.encode() + b"a,nginx,iad,x\n")
-    assert len(list(read(file, tuple(COLUMNS)))) == 1
+    assert len(list(read_rows(file, tuple(COLUMNS)))) == 1
     assert not file.closed

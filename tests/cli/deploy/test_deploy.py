@@ -230,8 +230,8 @@ def test_a_dry_run_shows_the_config_and_no_value_of_the_environment() -> None:
         *("--region", "iad", "--local", "--dry-run", "--size", "shared-cpu-1x", "--env", "PASSWORD=hunter2"),
         *("--metadata", "team=blue", "--port", "8080", "--check", "/health"),
     )
-    shown = tags(result.stdout).split("each machine:")[1].splitlines()
-    assert [line.split() for line in shown if line][:4] == [
+    run_until_signalled = tags(result.stdout).split("each machine:")[1].splitlines()
+    assert [line.split() for line in run_until_signalled if line][:4] == [
         ["image", "nginx"],
         ["guest", "cpu_kind=shared,", "cpus=1,", "memory_mb=256"],
         ["env", "PASSWORD"],

@@ -5,13 +5,14 @@ import pytest
 from rich.console import Console
 
 from flyasync import MachineConfig
+from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import JSONLines, Lines
-from flyasync.cli.deploy.live import Picture, Screen, watching
-from flyasync.cli.deploy.machine_rows import Rows
-from flyasync.cli.deploy.order import Order, Rehearsal
-from flyasync.cli.deploy.rollout import roll_out
-from flyasync.cli.deploy.run import display_for
-from flyasync.cli.deploy.wording import Setting
+from flyasync.cli.deploy.live import LiveRows, Screen
+from flyasync.cli.deploy.machine_rows import MachineRows
+from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.deploy.run import display_for, run_deploy
+from flyasync.cli.shared.ticker import refreshing
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
 from flyasync.deploy.plan.spec import DesiredMachine
@@ -56,11 +57,11 @@ def came(asked: str, phase: Phase, *, region: str | None = None, at: float = 1.0
 
 
 def drawn(*told: Progress, width: int = 120, height: int = 40, encoding: str = "utf-8") -> list[str]:
-    rows = Rows.of(planned("iad", "lhr", "nrt", "syd"))
+    rows = MachineRows.of(planned("iad", "lhr", "nrt", "syd"))
     for event in told:
-        rows.take(event)
+        rows.record(event)
     stream = Terminal(encoding)
-    Console(file=stream, width=width, height=height, color_system=None).print(Picture(rows, 2.0))
+    Console(file=stream, width=width, height=height, color_system=None).print(LiveRows(rows, 2.0))
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
@@ -111,9 +112,9 @@ async def test_a_low_terminal_leaves_out_what_is_ready_then_what_waits() -> None
 
 async def test_the_rows_give_way_to_the_report() -> None:
     out = Terminal()
-    async with watching(Screen(out, setting=Setting(is_local=True))) as screen:
+    async with refreshing(Screen(out, called=Invocation(is_local=True))) as screen:
         wanted = order("iad", "lhr", rehearsal=Rehearsal(capacity={"lhr": 0}))
-        assert await roll_out(wanted, screen) == 0
+        assert await run_deploy(wanted, screen) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert "0 of 2 ready  0.1 s" in text, "its seconds run"
     assert "web: ok: 1 of 2 machines run" in text
@@ -123,7 +124,7 @@ async def test_the_rows_give_way_to_the_report() -> None:
 
 async def test_a_deploy_that_fails_leaves_the_terminal_as_it_was() -> None:
     out = Terminal()
-    async with watching(Screen(out)) as screen:
+    async with refreshing(Screen(out)) as screen:
         screen.note("created the app web in personal")
         screen.show(planned("iad"))
     assert out.getvalue().startswith("\x1b[33mcreated the app web in personal")
@@ -132,17 +133,17 @@ async def test_a_deploy_that_fails_leaves_the_terminal_as_it_was() -> None:
 
 async def test_a_dry_run_in_a_terminal_is_the_plan() -> None:
     out = Terminal()
-    async with watching(Screen(out)) as screen:
-        assert await roll_out(order("iad", is_dry=True, rehearsal=Rehearsal()), screen) == 0
+    async with refreshing(Screen(out)) as screen:
+        assert await run_deploy(order("iad", is_dry=True, rehearsal=Rehearsal()), screen) == 0
     assert tags(out.getvalue()).startswith("web, launch v1: create 1 of nginx\n")
 
 
 async def test_only_a_terminal_gets_rows() -> None:
-    async with display_for(Terminal(), StringIO(), as_json=False, setting=Setting()) as display:
+    async with display_for(Terminal(), StringIO(), as_json=False, called=Invocation()) as display:
         assert isinstance(display, Screen)
-    async with display_for(Terminal(), StringIO(), as_json=True, setting=Setting()) as display:
+    async with display_for(Terminal(), StringIO(), as_json=True, called=Invocation()) as display:
         assert isinstance(display, JSONLines)
-    async with display_for(StringIO(), StringIO(), as_json=False, setting=Setting()) as display:
+    async with display_for(StringIO(), StringIO(), as_json=False, called=Invocation()) as display:
         assert isinstance(display, Lines)
 
 
@@ -152,11 +153,11 @@ async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
     out = Terminal()
     async with account(monkeypatch) as emulator:
         base = DeployBuilder("web").to_regions("iad", "lhr").rolling().with_image("nginx:1")
-        assert await roll_out(Order(builder=base), Lines(StringIO(), StringIO())) == 0
+        assert await run_deploy(DeployJob(builder=base), Lines(StringIO(), StringIO())) == 0
         emulator.faults.add(Fault(does="crash", image="*nginx:2*", seconds=0.5))
         wanted = base.with_image("nginx:2").with_launch("v2").roll_back_on_failure()
-        async with watching(Screen(out)) as screen:
-            assert await roll_out(Order(builder=wanted), screen) == 1
+        async with refreshing(Screen(out)) as screen:
+            assert await run_deploy(DeployJob(builder=wanted), screen) == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert re.search(r"web  0 of 2 done  \d+\.\d s  about \d+ s left  rolling, launch v2 of nginx:2", text)
     assert "stage 1 of 2: one machine goes first" in text
@@ -171,10 +172,10 @@ async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
 async def test_a_plan_with_nothing_to_do_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     async with account(monkeypatch):
-        wanted = Order(builder=DeployBuilder("web").to_regions("iad").rolling().with_image("nginx:1"))
-        assert await roll_out(wanted, Lines(StringIO(), StringIO())) == 0
-        async with watching(Screen(out)) as screen:
-            assert await roll_out(wanted, screen) == 0
+        wanted = DeployJob(builder=DeployBuilder("web").to_regions("iad").rolling().with_image("nginx:1"))
+        assert await run_deploy(wanted, Lines(StringIO(), StringIO())) == 0
+        async with refreshing(Screen(out)) as screen:
+            assert await run_deploy(wanted, screen) == 0
     assert "0 of 0 done, 1 kept" in out.getvalue()
 
 
@@ -182,7 +183,7 @@ async def test_a_dry_run_in_a_terminal_colours_what_changes(monkeypatch: pytest.
     out = Terminal()
     async with account(monkeypatch):
         base = DeployBuilder("web").to_regions("iad").rolling()
-        assert await roll_out(Order(builder=base.with_image("nginx:1")), Lines(StringIO(), StringIO())) == 0
-        async with watching(Screen(out)) as screen:
-            assert await roll_out(Order(builder=base.with_image("nginx:2"), is_dry=True), screen) == 0
+        assert await run_deploy(DeployJob(builder=base.with_image("nginx:1")), Lines(StringIO(), StringIO())) == 0
+        async with refreshing(Screen(out)) as screen:
+            assert await run_deploy(DeployJob(builder=base.with_image("nginx:2"), is_dry=True), screen) == 0
     assert re.search("\x1b\\[33m +~ image: ", out.getvalue())

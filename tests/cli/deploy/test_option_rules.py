@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flyasync.cli.deploy.options import SECTIONS
+from flyasync.cli.deploy.options import GROUPS
 from tests.cli.driver import Shop, deploy, flyasync
 
 ROLLING = ("--strategy", "rolling")
@@ -97,9 +97,9 @@ def test_waves_name_the_regions_by_themselves(shop: Shop) -> None:
 
 def test_the_help_shows_every_option_in_a_section_with_what_it_is_for() -> None:
     text = flyasync("deploy", "--help").stdout
-    places = [text.index(f"\n{title}:\n") for title in SECTIONS]
+    places = [text.index(f"\n{title}:\n") for title in GROUPS]
     assert places == sorted(places)
-    for options in SECTIONS.values():
+    for options in GROUPS.values():
         for option in options:
             assert option.opts[0] in text
             assert option.help

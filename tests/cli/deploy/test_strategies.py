@@ -143,9 +143,9 @@ def test_a_dry_run_shows_every_change_and_makes_none(shop: Shop) -> None:
 
 def test_a_dry_run_that_makes_machines_shows_what_they_would_be(shop: Shop) -> None:
     result = converge(shop, "nginx:2", "--dry-run", "--volume", "data:/data")
-    shown = result.stdout.split("each new machine:")[1]
-    assert "volume    name=data, path=/data, size_gb=1\n" in shown
-    assert "metadata  fly_process_group=app, flyasync_launch=" in shown
+    run_until_signalled = result.stdout.split("each new machine:")[1]
+    assert "volume    name=data, path=/data, size_gb=1\n" in run_until_signalled
+    assert "metadata  fly_process_group=app, flyasync_launch=" in run_until_signalled
 
 
 @pytest.mark.parametrize("args", [(), ("--dry-run",)])

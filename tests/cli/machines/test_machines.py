@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.machines.inspect import Ran
+from flyasync.cli.machines.inspect import ExecOutput
 from flyasync.emulator import Fault
 from flyasync.models.machine_results import ExecResult
 from tests.cli.driver import Keyboard, Shop
@@ -25,10 +25,10 @@ def test_a_machine_is_run_listed_and_shown(shop: Shop) -> None:
     machine_id = shop.run(*options, "--port", "8080")
     (line,) = shop.said("machines", "list", "web").splitlines()
     assert line.split("\t")[:5] == [machine_id, "one", "started", "iad", "nginx"]
-    shown = shop.said("machines", "show", "web", machine_id)
-    assert "env\tPASSWORD\n" in shown
-    assert "guest\tshared 2 CPU, 512 MB\n" in shown
-    assert "hunter2" not in shown
+    run_until_signalled = shop.said("machines", "show", "web", machine_id)
+    assert "env\tPASSWORD\n" in run_until_signalled
+    assert "guest\tshared 2 CPU, 512 MB\n" in run_until_signalled
+    assert "hunter2" not in run_until_signalled
     config = shop.json("machines", "show", "web", machine_id)["config"]
     assert config["env"] == {"PASSWORD": "hunter2"}
     assert [port["port"] for port in config["services"][0]["ports"]] == [80, 443]
@@ -108,8 +108,8 @@ def test_exec_passes_on_what_a_command_says_and_how_it_ends(shop: Shop) -> None:
 
 
 def test_a_command_that_a_signal_ended_counts_as_in_a_shell() -> None:
-    assert Ran(ExecResult(exit_code=0, exit_signal=9)).code == 137
-    assert Ran(ExecResult(exit_signal=-1)).code == 0
+    assert ExecOutput(ExecResult(exit_code=0, exit_signal=9)).code == 137
+    assert ExecOutput(ExecResult(exit_signal=-1)).code == 0
 
 
 def test_processes_events_and_versions_are_listed(shop: Shop) -> None:
@@ -130,9 +130,9 @@ def test_a_lease_is_shown_and_cleared(shop: Shop) -> None:
     machine_id = shop.json("machines", "run", "web", "nginx", "--region", "iad")["id"]
     assert shop.ask("machines", "lease", "show", "web", machine_id).exit_code == 1
     nonce = shop.drive(_leased(machine_id))
-    shown = shop.said("machines", "lease", "show", "web", machine_id)
-    assert "description\tdeploying\n" in shown
-    assert nonce not in shown
+    run_until_signalled = shop.said("machines", "lease", "show", "web", machine_id)
+    assert "description\tdeploying\n" in run_until_signalled
+    assert nonce not in run_until_signalled
     assert shop.json("machines", "lease", "show", "web", machine_id)["nonce"] == nonce
     assert shop.ask("machines", "lease", "clear", "web", machine_id).exit_code == 2
     assert shop.json("machines", "lease", "clear", "web", machine_id, "--yes")["cleared"]

@@ -11,8 +11,8 @@ import pytest
 from rich.text import Text
 
 from flyasync.cli.deploy.live import Screen
-from flyasync.cli.machines.inspect import Ran
-from flyasync.cli.shared.output import Said, Table, note
+from flyasync.cli.machines.inspect import ExecOutput
+from flyasync.cli.shared.output import Message, Table, note
 from flyasync.cli.shared.streams import sturdy, unfiltered
 from flyasync.cli.shared.tables import write_table
 from flyasync.emulator import Fault
@@ -69,7 +69,7 @@ def test_a_terminal_is_driven_by_rich_alone(shows: Callable[[Terminal], None]) -
 
 def test_a_remark_and_an_answer_are_readable(capsys: pytest.CaptureFixture[str]) -> None:
     note(EVIL)
-    Said(EVIL, {}).write(sturdy(sys.stdout))
+    Message(EVIL, {}).write(sturdy(sys.stdout))
     written = capsys.readouterr()
     assert written.err == f"flyasync: {SHOWN}\n"
     assert written.out == f"{SHOWN}\n"
@@ -91,14 +91,14 @@ def test_what_a_command_in_a_machine_wrote_goes_unchanged_into_a_pipe(
     monkeypatch.setattr(sys, name, pipe)
     pipe.write("before ")
     said: dict[str, Any] = {name: written}
-    Ran(ExecResult(**said)).write(pipe)
+    ExecOutput(ExecResult(**said)).write(pipe)
     assert pipe.bytes.getvalue() == b"before " + written.encode()
 
 
 def test_to_a_terminal_it_goes_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    Ran(ExecResult(stdout="\x1b[2Jred\r\n")).write(terminal)
+    ExecOutput(ExecResult(stdout="\x1b[2Jred\r\n")).write(terminal)
     assert terminal.getvalue() == "red\n"
 
 

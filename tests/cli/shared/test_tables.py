@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from flyasync.cli.shared.output import Details, Said, Table, show
+from flyasync.cli.shared.output import Details, Message, Table, show
 from flyasync.cli.shared.tables import Columns, cells, write_table
 from flyasync.models.app import App
 from tests.cli.driver import Terminal
@@ -43,5 +43,5 @@ def test_json_keeps_what_no_column_shows(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert show(Said("done", {}, code=1), as_json=False) == 1
+    assert show(Message("done", {}, code=1), as_json=False) == 1
     assert capsys.readouterr().out == "done\n"

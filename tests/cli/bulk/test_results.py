@@ -3,14 +3,23 @@
 import pytest
 from attrs import evolve
 
-from flyasync.cli.bulk.summary import MOST_CAUSES, Run, Summary, headline, progress, remaining, remarks, rows
-from flyasync.cli.bulk.tally import Ended, Some, Tally, why_not
+from flyasync.cli.bulk.results import AppNames, AppResult, BulkProgress, main_reason
+from flyasync.cli.bulk.summary import (
+    MOST_REASONS,
+    BulkInvocation,
+    BulkSummary,
+    cause_rows,
+    headline,
+    progress_text,
+    remarks,
+    time_left,
+)
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Failure, Result
 from flyasync.errors import Scope
 
-RUN = Run(source="shops.csv", launch="v7")
+RUN = BulkInvocation(source="shops.csv", launch="v7")
 
 
 def report(
@@ -38,12 +47,12 @@ def machine(region: str, why: str | None = None, result: Result = Result.FAILED,
     return MachineReport(name=f"v7-{region}-{number}", asked=region, result=result, failure=failure)
 
 
-def failed(app: str, why: str) -> Ended:
-    return Ended.of(report(app, machine("iad", why)))
+def failed(app: str, why: str) -> AppResult:
+    return AppResult.of(report(app, machine("iad", why)))
 
 
 def test_an_app_that_is_well_needs_no_reason() -> None:
-    ended = Ended.of(report("web", machine("iad", result=Result.RUNNING)))
+    ended = AppResult.of(report("web", machine("iad", result=Result.RUNNING)))
     assert (ended.ok, ended.complete, ended.why) == (True, True, None)
 
 
@@ -55,13 +64,13 @@ def test_the_reason_is_the_one_that_most_machines_give() -> None:
         machine("nrt", "machine 9080e514b67d28 of web is failed"),
         machine("ams", result=Result.RUNNING),
     )
-    assert why_not(said) == "machine 1857156b526dd8 of web is failed"
+    assert main_reason(said) == "machine 1857156b526dd8 of web is failed"
 
 
 def test_a_region_without_room_is_a_reason() -> None:
     refusal = Refusal(region="lhr", scope=Scope.REGION, status=422, code="x", message="full", request_id="01K")
     full = MachineReport(name="v7-lhr-1", asked="lhr", result=Result.SKIPPED, refusals=(refusal,))
-    assert why_not(report("web", full)) == 'lhr has no room (region): "full" (HTTP 422 x, request 01K)'
+    assert main_reason(report("web", full)) == 'lhr has no room (region): "full" (HTTP 422 x, request 01K)'
 
 
 @pytest.mark.parametrize(
@@ -73,21 +82,21 @@ def test_a_region_without_room_is_a_reason() -> None:
     ],
 )
 def test_there_is_always_a_reason(said: DeployReport, why: str) -> None:
-    assert why_not(said).startswith(why)
+    assert main_reason(said).startswith(why)
 
 
 def test_failures_of_one_cause_are_one_row_whatever_the_app_the_machine_and_the_request() -> None:
-    tally = Tally(total=5, at_once=1)
+    tally = BulkProgress(total=5, at_once=1)
     for number in range(4):
-        tally.take(
+        tally.record(
             failed(
                 f"shop-{number}",
                 f"machine 1857156b526dd{number} of shop-{number} is failed after 1{number}.5 s "
                 f"(HTTP 422, request 01K{number}-iad). See registry.fly.io/shop-{number}:v1",
             )
         )
-    tally.take(failed("shop-4", "machines.list shop-4: app not found (HTTP 404, request 01K-iad)"))
-    assert rows(tally.causes) == [
+    tally.record(failed("shop-4", "machines.list shop-4: app not found (HTTP 404, request 01K-iad)"))
+    assert cause_rows(tally.causes) == [
         (
             "4",
             "machine ID of APP is failed after 13.5 s (HTTP 422). See registry.fly.io/APP:v1",
@@ -98,55 +107,57 @@ def test_failures_of_one_cause_are_one_row_whatever_the_app_the_machine_and_the_
 
 
 def test_the_status_tells_causes_apart() -> None:
-    tally = Tally(total=2, at_once=1)
-    tally.take(failed("a", "no (HTTP 404)"))
-    tally.take(failed("b", "no (HTTP 500)"))
+    tally = BulkProgress(total=2, at_once=1)
+    tally.record(failed("a", "no (HTTP 404)"))
+    tally.record(failed("b", "no (HTTP 500)"))
     assert len(tally.causes) == 2
 
 
 def test_causes_beyond_the_first_ones_are_counted() -> None:
-    tally = Tally(total=99, at_once=1)
-    for number in range(MOST_CAUSES + 3):
-        tally.take(failed("web", "because of " + "x" * (number + 1)))
-    told = rows(tally.causes)
-    assert len(told) == MOST_CAUSES + 1
+    tally = BulkProgress(total=99, at_once=1)
+    for number in range(MOST_REASONS + 3):
+        tally.record(failed("web", "because of " + "x" * (number + 1)))
+    told = cause_rows(tally.causes)
+    assert len(told) == MOST_REASONS + 1
     assert told[-1] == ("3", "3 other causes", "")
 
 
 def test_the_time_left_is_known_once_as_many_apps_have_ended_as_are_under_way_at_once() -> None:
-    tally = Tally(total=40, at_once=4, kept=10)
+    tally = BulkProgress(total=40, at_once=4, kept=10)
     assert tally.left == 30
-    assert remaining(tally, 1.0) == "time left not known yet"
+    assert time_left(tally, 1.0) == "time left not known yet"
     for number in range(6):
         assert (tally.seconds_left(12.0) is None) == (number < 4)
-        tally.begun += 1
-        tally.take(Ended.of(report(f"shop-{number}", machine("iad", result=Result.RUNNING))))
+        tally.begin()
+        tally.record(AppResult.of(report(f"shop-{number}", machine("iad", result=Result.RUNNING))))
     assert tally.seconds_left(12.0) == pytest.approx(24 / (6 / 12))
-    assert progress(tally, 12.0) == "6 of 30 apps done, 0 failed, 24 left, 0 under way, 0.5 apps/s, about 50 s left"
+    assert (
+        progress_text(tally, 12.0) == "6 of 30 apps done, 0 failed, 24 left, 0 under way, 0.5 apps/s, about 50 s left"
+    )
 
 
 def test_a_remark_of_many_apps_is_one_line_and_one_with_other_numbers_another() -> None:
-    tally = Tally(total=MOST_CAUSES + 3, at_once=1)
+    tally = BulkProgress(total=MOST_REASONS + 3, at_once=1)
     for number, count in enumerate((1, 2, 2)):
         told = report(f"shop-{number}", machine("iad", result=Result.RUNNING))
         left = (f"lhr has {count}, see shop-{number}", "nrt stays")
-        tally.take(Ended.of(evolve(told, remarks=left[: 1 + number % 2])))
+        tally.record(AppResult.of(evolve(told, remarks=left[: 1 + number % 2])))
     assert [(each.text, str(each.apps)) for each in tally.remarks] == [
         ("lhr has 2, see APP", "shop-1, shop-2"),
         ("lhr has 1, see shop-0", "shop-0"),
         ("nrt stays", "shop-1"),
     ]
-    for number in range(MOST_CAUSES):
-        tally.take(Ended.of(evolve(report("web", machine("iad", "no")), remarks=(f"{number} stay",))))
-    end = Summary(run=RUN, tally=tally, seconds=3.0, is_cut=False, renamed=Some(), abandoned=Some())
+    for number in range(MOST_REASONS):
+        tally.record(AppResult.of(evolve(report("web", machine("iad", "no")), remarks=(f"{number} stay",))))
+    end = BulkSummary(called=RUN, progress=tally, seconds=3.0, is_cut=False, renamed=AppNames(), abandoned=AppNames())
     first, *_, more, _ = remarks(end)
     assert first == "2 apps (shop-1, shop-2): lhr has 2, see APP"
     assert more == "and 3 other remarks, which --json tells"
 
 
 def test_the_end_says_how_to_go_on() -> None:
-    tally = Tally(total=3, at_once=2, begun=2, done=1)
-    cut = Summary(run=RUN, tally=tally, seconds=3.0, is_cut=True, renamed=Some(), abandoned=Some())
+    tally = BulkProgress(total=3, at_once=2, begun=2, done=1)
+    cut = BulkSummary(called=RUN, progress=tally, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames())
     assert headline(cut) == "shops.csv: cut off: 1 of 3 apps done, 0 failed, 2 left, 3.0 s (launch v7)"
     assert list(remarks(cut)) == [
         "under way when it was cut off: 1 app; what is up there stays up",

@@ -1,4 +1,4 @@
-"""The stages of a plan as the events go through them: which one is under way, and where a machine's way ends; pure."""
+"""How far a deploy has come in its plan: the stage under way, and the phase in which each machine ends; pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -44,27 +44,27 @@ _PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
     RunToEnd: (Phase.RUNNING, Phase.ENDED),
     GiveUp: (Phase.FAILED,),
 }
-"""The phases that a machine comes to in each step, the last one when it is done; a step that is not here tells none."""
+"""The phases that a machine comes to in each step, the last one when the step is done; other steps emit none."""
 
 
 def phases(steps: Iterable[Step]) -> tuple[Phase, ...]:
-    """Give the phases that steps come to, in order."""
+    """Return the phases that steps come to, in order."""
     return tuple(phase for step in steps for phase in _PHASES.get(type(step), ()))
 
 
 def last_phase(track: Track) -> Phase:
-    """Say where a machine is at the end of its steps."""
+    """Return the phase that a machine is in at the end of its steps."""
     return (Phase.STARTED, *phases(track.steps))[-1]
 
 
 @define
-class Stages:
-    """The stages of a plan, and the number of the one under way: 0 before the first has begun."""
+class PlanProgress:
+    """How far a deploy has come in its plan; `number` is the stage under way, 0 before the first one has begun."""
 
     plan: Plan
     number: int = 0
-    _phases: tuple[Mapping[str, tuple[Phase, ...]], ...] = field(init=False)
-    _retired: frozenset[str] = field(init=False)
+    _phases: tuple[Mapping[str, tuple[Phase, ...]], ...] = field(init=False, repr=False)
+    _retired: frozenset[str] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._phases = tuple(
@@ -73,11 +73,13 @@ class Stages:
         self._retired = frozenset(track.machine.name for track in self.plan.tracks if track.target is Target.GO)
 
     def retires(self, name: str) -> bool:
-        """Tell whether a machine goes because it is not wanted any more; the way back only takes away what was made."""
+        """Whether a machine goes because it is not desired any more; an undo only destroys what was created."""
         return self.plan.strategy != "undo" and name in self._retired
 
-    def take(self, event: Progress) -> Stage | None:
-        """Note what an event says, and give the stage that begins with it, if one does."""
+    def advance(self, event: Progress) -> Stage | None:
+        """Record what an event tells, and return the stage that begins with it, if one does."""
+        # No event names its stage. A machine may be in several, so it is the first one, from the stage under way on,
+        # in which its steps come to the phase of the event.
         for number in range(max(self.number, 1), len(self._phases) + 1):
             if event.phase in self._phases[number - 1].get(event.name, ()):
                 has_begun, self.number = number > self.number, number
@@ -86,6 +88,6 @@ class Stages:
 
     @property
     def heading(self) -> str:
-        """Say which stage is under way, as `2 of 3: the rest`; nothing for a plan without stages that have a name."""
+        """The stage under way, as `2 of 3: the rest`; empty for a plan whose stages have no titles."""
         stage = self.plan.stages[self.number - 1] if self.number else None
         return f"{self.number} of {len(self.plan.stages)}: {stage.heading}" if stage and stage.heading else ""

@@ -1,7 +1,7 @@
 import pytest
 
 from flyasync import MachineConfig
-from flyasync.cli.deploy.stage_progress import Stages, last_phase, phases
+from flyasync.cli.deploy.plan_progress import PlanProgress, last_phase, phases
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
     AwaitSettled,
@@ -61,7 +61,7 @@ def came(name: str, phase: Phase) -> Progress:
 
 
 def test_the_events_lead_through_the_stages() -> None:
-    stages = Stages(bluegreen())
+    stages = PlanProgress(bluegreen())
     told = [
         (name, phase)
         for name, phase in (
@@ -71,32 +71,32 @@ def test_the_events_lead_through_the_stages() -> None:
             ("old", Phase.CORDONED),
             ("old", Phase.DESTROYED),
         )
-        if stages.take(came(name, phase))
+        if stages.advance(came(name, phase))
     ]
     assert told == [("new", Phase.CREATING), ("new", Phase.UNCORDONED), ("old", Phase.CORDONED)]
     assert stages.heading == "3 of 3: take out"
 
 
 def test_what_belongs_to_no_stage_begins_none() -> None:
-    stages = Stages(bluegreen())
-    assert stages.take(came("new", Phase.FAILED)) is None
-    assert stages.take(came("stranger", Phase.CREATING)) is None
+    stages = PlanProgress(bluegreen())
+    assert stages.advance(came("new", Phase.FAILED)) is None
+    assert stages.advance(came("stranger", Phase.CREATING)) is None
     assert stages.heading == ""
-    stages.take(came("new", Phase.UNCORDONED))
+    stages.advance(came("new", Phase.UNCORDONED))
     assert stages.heading == "2 of 3: let in (no way back from here)"
-    assert stages.take(came("new", Phase.CREATING)) is None, "no stage comes again"
+    assert stages.advance(came("new", Phase.CREATING)) is None, "no stage comes again"
 
 
 def test_a_launch_has_no_stage_to_tell_of() -> None:
-    stages = Stages(plan(stage(None, track("new", CREATE)), strategy=None))
-    assert stages.take(came("new", Phase.CREATING)) is not None
+    stages = PlanProgress(plan(stage(None, track("new", CREATE)), strategy=None))
+    assert stages.advance(came("new", Phase.CREATING)) is not None
     assert stages.heading == ""
 
 
 def test_only_a_deploy_retires_what_goes() -> None:
-    assert Stages(bluegreen()).retires("old")
-    assert not Stages(bluegreen()).retires("new")
-    assert not Stages(bluegreen("undo")).retires("old")
+    assert PlanProgress(bluegreen()).retires("old")
+    assert not PlanProgress(bluegreen()).retires("new")
+    assert not PlanProgress(bluegreen("undo")).retires("old")
 
 
 @pytest.mark.parametrize(

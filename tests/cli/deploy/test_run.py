@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import JSONLines, Lines
-from flyasync.cli.deploy.order import Order, Rehearsal
-from flyasync.cli.deploy.rollout import roll_out
-from flyasync.cli.deploy.run import display_for, shown
-from flyasync.cli.deploy.wording import Setting
+from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.deploy.run import display_for, run_deploy, run_until_signalled
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.streams import sturdy
 from flyasync.emulator import Fault
@@ -32,17 +32,17 @@ def streams() -> Streams:
     return Streams()
 
 
-async def interrupted(wanted: Order, streams: Streams, *after: float, number: int = signal.SIGINT) -> int:
+async def interrupted(wanted: DeployJob, streams: Streams, *after: float, number: int = signal.SIGINT) -> int:
     for delay in after:
         asyncio.get_running_loop().call_later(delay, signal.raise_signal, number)
-    return await shown(wanted, nullcontext(streams.lines))
+    return await run_until_signalled(wanted, nullcontext(streams.lines))
 
 
 async def test_it_deploys_to_the_account_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch) as emulator:
-        assert await roll_out(order("iad"), streams.json) == 0
+        assert await run_deploy(order("iad"), streams.json) == 0
         assert [machine.name for machine in emulator.world.machines.values()] == ["v1-iad-1"]
     assert "local" not in events(streams.out.getvalue())[-1]
     assert streams.err.getvalue() == ""
@@ -52,14 +52,14 @@ async def test_an_unknown_app_is_refused_with_advice(monkeypatch: pytest.MonkeyP
     async with account(monkeypatch, apps=()):
         for is_dry in (False, True):
             with pytest.raises(NotFound, match="--create-app ORG"):
-                await roll_out(order("iad", is_dry=is_dry), streams.lines)
+                await run_deploy(order("iad", is_dry=is_dry), streams.lines)
     assert streams.out.getvalue() == ""
 
 
 async def test_create_app_creates_it_once(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch, apps=()) as emulator:
-        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
-        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
         assert len(emulator.world.machines) == 1
     assert "flyasync: created the app web in personal\n" in streams.err.getvalue()
     assert streams.err.getvalue().count("created") == 1
@@ -76,23 +76,23 @@ async def test_an_app_that_serves_without_an_address_is_told_how_to_get_one(
     is_dry: bool,  # noqa: FBT001 - a parameter of the test
     apps: tuple[str, ...],
 ) -> None:
-    serving = Order(builder=order("iad").builder.with_service(internal_port=80), org="personal", is_dry=is_dry)
+    serving = DeployJob(builder=order("iad").builder.with_service(internal_port=80), org="personal", is_dry=is_dry)
     async with account(monkeypatch, apps=apps):
-        assert await roll_out(serving, streams.lines) == 0
+        assert await run_deploy(serving, streams.lines) == 0
     assert NO_ADDRESS + "flyasync ips allocate web --type shared_v4, and" in streams.out.getvalue()
 
 
 async def test_a_rehearsal_of_an_app_that_is_there_misses_no_address(streams: Streams) -> None:
-    serving = Order(builder=order("iad").builder.with_service(internal_port=80), rehearsal=Rehearsal())
-    assert await roll_out(serving, streams.lines) == 0
+    serving = DeployJob(builder=order("iad").builder.with_service(internal_port=80), rehearsal=Rehearsal())
+    assert await run_deploy(serving, streams.lines) == 0
     assert NO_ADDRESS not in streams.out.getvalue()
 
 
 async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch):
-        await roll_out(order("iad"), streams.json)
-        assert await roll_out(order("iad", "lhr"), streams.lines) == 0
-        await roll_out(order("iad"), streams.json)
+        await run_deploy(order("iad"), streams.json)
+        assert await run_deploy(order("iad", "lhr"), streams.lines) == 0
+        await run_deploy(order("iad"), streams.json)
     assert "create 1 of nginx, adopt 1 in iad, lhr" in tags(streams.out.getvalue())
     assert '"step": "adopt"' in streams.out.getvalue()
 
@@ -100,7 +100,7 @@ async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.Mon
 async def test_an_app_that_somebody_made_meanwhile_is_fine(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     unseen = Fault(does="refuse", action="getApp", times=1, status=404, body={"error": "app not found"})
     async with account(monkeypatch, faults=[unseen]):
-        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
     assert "created" not in streams.err.getvalue()
 
 
@@ -108,12 +108,12 @@ async def test_an_app_of_somebody_else_is_an_error(monkeypatch: pytest.MonkeyPat
     theirs = Fault(does="refuse", action="getApp", status=403, body={"error": "unauthorized"})
     async with account(monkeypatch, faults=[theirs]):
         with pytest.raises(Forbidden):
-            await roll_out(order("iad", org="personal"), streams.lines)
+            await run_deploy(order("iad", org="personal"), streams.lines)
 
 
 async def test_a_dry_run_changes_nothing_and_needs_no_app(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch, apps=()) as emulator:
-        assert await roll_out(order("iad", org="personal", is_dry=True), streams.lines) == 0
+        assert await run_deploy(order("iad", org="personal", is_dry=True), streams.lines) == 0
         assert not emulator.world.apps
     assert "create it: iad has 0 of the 1 wanted" in streams.out.getvalue()
     assert "flyasync: the app web would be created in personal\n" in streams.err.getvalue()
@@ -149,7 +149,9 @@ async def test_ctrl_c_before_anything_began_says_so(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_cancellation_that_no_signal_asked_for_goes_on(streams: Streams) -> None:
-    deploy = asyncio.ensure_future(shown(order("iad", rehearsal=Rehearsal(boot=60)), nullcontext(streams.lines)))
+    deploy = asyncio.ensure_future(
+        run_until_signalled(order("iad", rehearsal=Rehearsal(boot=60)), nullcontext(streams.lines))
+    )
     asyncio.get_running_loop().call_later(5, deploy.cancel)
     with pytest.raises(asyncio.CancelledError):
         await deploy
@@ -163,14 +165,14 @@ async def test_a_lost_answer_to_create_app_is_resolved_by_looking(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch, apps=(), faults=[LOST]):
-        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
     assert "created the app web in personal" in streams.err.getvalue()
 
 
 async def test_an_app_that_shows_late_is_waited_for(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     late = Fault(does="refuse", action="getApp", times=3, status=404, body={"error": "app not found"})
     async with account(monkeypatch, apps=(), faults=[LOST, late]):
-        assert await roll_out(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
 
 
 @pytest.mark.parametrize("look", [404, 403])
@@ -181,7 +183,7 @@ async def test_a_create_app_that_did_not_happen_fails_with_its_own_error(
     unseen = Fault(does="refuse", action="getApp", after=1, status=look, body={"error": "no"})
     async with account(monkeypatch, apps=(), faults=[lost, unseen]):
         with pytest.raises(ServerFault):
-            await roll_out(order("iad", org="personal"), streams.lines)
+            await run_deploy(order("iad", org="personal"), streams.lines)
 
 
 async def test_where_it_goes_is_told_unless_it_is_the_public_api(
@@ -190,9 +192,9 @@ async def test_where_it_goes_is_told_unless_it_is_the_public_api(
     assert PUBLIC_URL == credentials.PUBLIC_URL
     async with account(monkeypatch) as emulator:
         url = emulator.url
-        await roll_out(order("iad"), streams.json)
+        await run_deploy(order("iad"), streams.json)
         assert streams.err.getvalue() == ""
-        await roll_out(order("iad"), streams.lines)
+        await run_deploy(order("iad"), streams.lines)
     assert streams.err.getvalue() == f"flyasync: api: {url}\n"
     told = events("\n".join(line for line in streams.out.getvalue().splitlines() if line.startswith("{")))
     assert {event["api"] for event in told} == {url}
@@ -202,7 +204,7 @@ async def test_a_failed_report_says_how_to_take_away_what_is_left(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch, capacity={"lhr": 0}):
-        assert await roll_out(Order(builder=order("iad", "lhr").builder.require("all")), streams.lines) == 1
+        assert await run_deploy(DeployJob(builder=order("iad", "lhr").builder.require("all")), streams.lines) == 1
     last = streams.out.getvalue().splitlines()[-1]
     assert last == "to destroy what this launch made: flyasync destroy web --launch v1"
 
@@ -218,7 +220,7 @@ async def test_a_page_that_cannot_be_written_any_more_is_told_and_changes_nothin
     streams: Streams, tmp_path: Path
 ) -> None:
     page = tmp_path / "nowhere" / "report.html"
-    assert await roll_out(order("iad", rehearsal=Rehearsal(), html=page), streams.lines) == 0
+    assert await run_deploy(order("iad", rehearsal=Rehearsal(), html=page), streams.lines) == 0
     assert f"the page could not be written to {page}: No such file" in streams.err.getvalue()
 
 
@@ -249,11 +251,13 @@ async def test_a_closed_terminal_ends_a_deploy_in_order(
 ) -> None:
     async with account(monkeypatch, boot=(60, 60)) as emulator:
         asyncio.get_running_loop().call_later(5, signal.raise_signal, signal.SIGHUP)
-        display = display_for(stream(), Gone(), as_json=False, setting=Setting())
-        assert await shown(order("iad"), display) == 129
+        display = display_for(stream(), Gone(), as_json=False, called=Invocation())
+        assert await run_until_signalled(order("iad"), display) == 129
         assert len(emulator.world.machines) == 1
 
 
 async def test_output_that_nobody_reads_does_not_break_a_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
     async with account(monkeypatch):
-        assert await shown(order("iad"), display_for(Gone(), Gone(), as_json=True, setting=Setting())) == 0
+        assert (
+            await run_until_signalled(order("iad"), display_for(Gone(), Gone(), as_json=True, called=Invocation())) == 0
+        )

@@ -1,0 +1,117 @@
+"""What a dry run of `flyasync bulk` shows: apps, machines, regions and strategies, and how long it takes at least."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from flyasync.cli.bulk.job import BulkJob, Remaining
+from flyasync.cli.bulk.journal import BulkHistory
+from flyasync.cli.bulk.summary import BulkInvocation, apps_text
+from flyasync.deploy.builder import DeployBuilder
+from flyasync.deploy.estimate import CreateRate, estimate, estimate_many
+from flyasync.deploy.plan.duration import duration
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.strategies.stages import plan
+from flyasync.deploy.timings import Timings
+
+
+@frozen
+class RowEstimate:
+    """What rows of one shape come to: machines by region, the strategy, and the least seconds it takes."""
+
+    regions: Counter[str]
+    strategy: str
+    seconds: float
+
+    @classmethod
+    def of(cls, builder: DeployBuilder, at: CreateRate) -> "RowEstimate":
+        """Return what a deploy to an app without machines comes to."""
+        spec = builder.deployment()
+        strategy = spec.strategy.name if spec.strategy else "none"
+        takes = estimate(plan(spec, Fleet(spec.app, ())), at, Timings())  # no app is asked, so no boots are known
+        return cls(Counter(dict(spec.counts)), strategy, takes.least)
+
+
+@frozen(kw_only=True)
+class BulkPlan:
+    """What a run would do: apps, machines by region, and the least seconds where all machines have to be created."""
+
+    rows: int
+    kept: int
+    changed: int
+    machines: int
+    regions: Mapping[str, int]
+    strategies: Mapping[str, int]
+    seconds: float
+    at_once: int
+    makes_apps_in: str | None = None
+
+    @classmethod
+    def of(cls, job: BulkJob, history: BulkHistory | None, at: CreateRate) -> "BulkPlan":
+        """Return what the run of a job would do, if no machine exists yet."""
+        remaining = Remaining.of(job, history or BulkHistory(launch=""))
+        regions: Counter[str] = Counter()
+        strategies: Counter[str] = Counter()
+        seconds: list[float] = []
+        # Planning takes milliseconds, and a file may have 100,000 rows: rows of one shape are planned once.
+        known: dict[str, RowEstimate] = {}
+        for app in remaining.apps:
+            base = job.builders.base(job.rows[app])
+            row = known.get(base.text) or known.setdefault(base.text, RowEstimate.of(base.builder, at))
+            regions += row.regions
+            strategies[row.strategy] += 1
+            seconds.append(row.seconds)
+        creating = len(seconds) if job.org else 0.0  # an organization takes one new app a second
+        return cls(
+            rows=len(job.rows),
+            kept=len(job.rows) - len(remaining.apps),
+            changed=remaining.changed.count,
+            machines=regions.total(),
+            regions=regions,
+            strategies=strategies,
+            seconds=max(creating, estimate_many(seconds, job.at_once)),
+            at_once=job.at_once,
+            makes_apps_in=job.org,
+        )
+
+
+def plan_as_text(called: BulkInvocation, plan: BulkPlan) -> Iterator[str]:
+    """Yield what would be done, a line each."""
+    to_do = apps_text(plan.rows - plan.kept)
+    yield f"{called.source}: {to_do} to deploy, {plan.at_once} at once, launch {called.launch}"
+    if plan.kept:
+        yield f"  done already, as the journal says: {plan.kept} of {plan.rows}"
+    if plan.changed:
+        yield f"  changed since the journal was written, and deployed again: {plan.changed}"
+    by_region = f": {_counted(plan.regions)}" if plan.regions else ""
+    yield f"  machines wanted: {plan.machines}{by_region}"
+    yield f"  by strategy: {_counted(plan.strategies) or 'none'}"
+    if plan.makes_apps_in:
+        yield f"  apps that are not there are created in {plan.makes_apps_in}, one a second"
+    least = duration(plan.seconds, math.floor)
+    yield f"  takes at least {least} where all machines have to be made: no app is asked how long its boots take"
+    yield "dry run: nothing was asked or changed"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in Counter(counts).most_common())
+
+
+def plan_as_json(called: BulkInvocation, plan: BulkPlan) -> dict[str, Any]:
+    """Return what would be done as JSON."""
+    return {
+        "event": "planned",
+        "launch": called.launch,
+        "apps": plan.rows,
+        "kept": plan.kept,
+        "changed": plan.changed,
+        "machines": plan.machines,
+        "regions": dict(plan.regions),
+        "strategies": dict(plan.strategies),
+        "at_once": plan.at_once,
+        "seconds": None,
+        "seconds_least": round(plan.seconds, 1),
+    }

@@ -1,0 +1,126 @@
+"""BulkJob: what a command line asks to be deployed to many apps, and at which API."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import click
+from attrs import field, frozen
+from click.core import ParameterSource
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.bulk.builders import Defaults, RowBuilders, checked_rows
+from flyasync.cli.bulk.journal import BulkHistory
+from flyasync.cli.bulk.options import COLUMNS, BulkOptions
+from flyasync.cli.bulk.results import AppNames
+from flyasync.cli.bulk.rows_file import AppRow, read_rows
+from flyasync.cli.bulk.summary import BulkInvocation
+from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.deploy.plan.spec import check_launch
+from flyasync.emulator.world import apps
+from flyasync.errors import MissingToken
+
+
+@frozen(kw_only=True)
+class BulkJob:
+    """The rows of a file by their apps, how to deploy to them, and where; with `is_dry` only an estimate is shown.
+
+    `executor` is the address of a dask scheduler, None for this process; `org` is where apps are created that do not
+    exist, and `rehearsal` stands in for Fly.io.
+    """
+
+    source: str
+    rows: Mapping[str, AppRow] = field(repr=False)
+    builders: RowBuilders = field(repr=False)
+    at_once: int
+    max_failures: int | None = None
+    launch: str | None = None
+    journal: Path | None = None
+    executor: str | None = None
+    org: str | None = None
+    is_dry: bool = False
+    rehearsal: Rehearsal | None = None
+
+    @classmethod
+    def of(cls, ctx: click.Context, options: BulkOptions) -> Self:
+        """Return the job of a command line; the whole file is read and checked.
+
+        Raises UsageError and InvalidInput for options, and WrongInput for rows that can never work.
+        """
+        rehearsal, run = Rehearsal.of(options.rehearsal), options.run
+        if rehearsal and run.executor:
+            raise click.UsageError("--local rehearses in this process, so --executor dask:// cannot go with it")
+        if rehearsal and run.journal:
+            raise click.UsageError("--local leaves nothing behind to go on from, so --journal cannot go with it")
+        if run.launch is not None:
+            check_launch(run.launch)
+        source = getattr(options.file, "name", "<stdin>")
+        # An option that is given for all rows excludes others in a row, which a mere default does not.
+        given = frozenset(name for name in COLUMNS if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)
+        builders = RowBuilders(Defaults(options.defaults, given), ctx)
+        return cls(
+            source=source,
+            rows=checked_rows(source, read_rows(options.file, tuple(COLUMNS)), builders),
+            builders=builders,
+            at_once=run.apps_in_flight,
+            max_failures=run.max_failures,
+            launch=run.launch,
+            journal=run.journal,
+            executor=run.executor,
+            org=options.create_app,
+            is_dry=options.output.dry_run,
+            rehearsal=rehearsal,
+        )
+
+    def called(self, launch: str) -> BulkInvocation:
+        """Return how the run was called, as far as its output tells of it."""
+        journal = str(self.journal) if self.journal else None
+        return BulkInvocation(source=self.source, launch=launch, journal=journal, is_local=self.rehearsal is not None)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[FlyClient]:
+        """Open the API of the job: Fly.io as the environment names it, or an emulator with the apps in it."""
+        if self.rehearsal is None:
+            # Where workers deploy, each has a token of its own, and none is needed here.
+            async with client_without_token() if self.executor else FlyClient() as fly:
+                yield fly
+            return
+        async with (
+            self.rehearsal.emulator() as emulator,
+            FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
+        ):
+            for app in () if self.org else self.rows:
+                # Through the API each of them would take a second.
+                apps.create(emulator.world, app, org_slug="personal", network="")
+            yield fly
+
+
+@frozen
+class Remaining:
+    """The apps of a job that are not done yet, in the order of the file, and those whose rows have changed."""
+
+    apps: tuple[str, ...] = field(repr=False)
+    changed: AppNames
+
+    @classmethod
+    def of(cls, job: BulkJob, history: BulkHistory) -> Self:
+        """Leave out the apps that have come to what their rows desire."""
+        apps, changed = [], AppNames()
+        for app, row in job.rows.items():
+            if app in history.apps:  # only then, since a fingerprint takes time, and a file may have 100,000 rows
+                desired = job.builders.fingerprint(row, history.key)
+                if history.is_done(app, desired):
+                    continue
+                if history.has_changed(app, desired):
+                    changed.add(app)
+            apps.append(app)
+        return cls(tuple(apps), changed)
+
+
+def client_without_token() -> FlyClient:
+    """Return a client that knows which API it is and how fast that may be asked, but may not be able to ask."""
+    try:
+        return FlyClient()
+    except MissingToken:
+        return FlyClient("none")

@@ -1,0 +1,340 @@
+"""The options that say what an app shall run, and the builder that they make; rows of `flyasync bulk` have them too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import click
+
+from flyasync.cli.shared.completion import region_codes
+from flyasync.cli.shared.option_groups import OptionGroup, option
+from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, volume, waves
+
+if TYPE_CHECKING:
+    from flyasync.deploy.builder import DeployBuilder
+
+STRATEGIES = ("rolling", "canary", "bluegreen", "immediate")
+
+
+class ConfigOptions(OptionGroup):
+    """What each machine is."""
+
+    title = "What to run"
+
+    image: str | None = option(
+        "--image", metavar="REF", help="Image to run. Its tag is resolved once, and all machines run that digest."
+    )
+    size: str | None = option(
+        "--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it."
+    )
+    cpus: int | None = option("--cpus", type=click.IntRange(min=1), metavar="N", help="Shared CPUs of each machine.")
+    memory: int | None = option(
+        "--memory", type=click.IntRange(min=1), metavar="MB", help="Memory of each machine in MB."
+    )
+    env: Mapping[str, str] = option(
+        "--env",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=pairs,
+        help="Environment variable; for secrets use the app's secrets.",
+    )
+    metadata: Mapping[str, str] = option(
+        "--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata of each machine."
+    )
+    port: int | None = option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Port of the web server inside; it is reached on 80 and 443.",
+    )
+    check: str | None = option(
+        "--check", metavar="PATH", help="Path on --port that must answer before a machine gets traffic."
+    )
+    volume: tuple[str, str, int] | None = option(
+        "--volume",
+        metavar="NAME:PATH[:SIZE_GB]",
+        callback=volume,
+        help="Volume of its own for each machine: a free one of that name, else a new one of 1 GB or SIZE_GB.",
+    )
+    if_volume_lost: Literal["fork", "new"] | None = option(
+        "--if-volume-lost",
+        type=click.Choice(["fork", "new"]),
+        help="When a machine has to leave its host: fork its volume, or give it up for a new one; else it stays.",
+    )
+
+    def applied(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder with this image, guest, environment, metadata, volume and service."""
+        made = made if self.image is None else made.with_image(self.image)
+        if self.size is not None and self.cpus is not None:
+            raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
+        if self.size is not None:
+            made = made.with_size(self.size, memory_mb=self.memory)
+        elif (self.cpus, self.memory) != (None, None):
+            made = made.with_guest(cpus=self.cpus, memory_mb=self.memory)
+        made = made.with_env(self.env) if self.env else made
+        made = made.with_metadata(self.metadata) if self.metadata else made
+        if self.volume:
+            name, path, size_gb = self.volume
+            made = made.with_volume(name, path, size_gb=size_gb, if_lost=self.if_volume_lost)
+        if self.port is None and self.check is not None:
+            raise click.UsageError("--check asks the service on --port, so it needs --port")
+        made = made if self.port is None else made.with_service(internal_port=self.port)
+        if self.check is None:
+            return made
+        from attrs import evolve
+
+        from flyasync.models.service import Check
+
+        # The proxy sends requests only to machines that pass the checks of the service, so the check belongs there.
+        if not self.check.startswith("/"):
+            raise click.UsageError(f"--check takes a path that begins with a slash, not {self.check!r}")
+        check = Check(type="http", method="get", path=self.check, interval=10, timeout=5)
+        services = tuple(evolve(service, checks=(check,)) for service in made.config.services or ())
+        return made.with_config(evolve(made.config, services=services))
+
+
+class RegionOptions(OptionGroup):
+    """Where machines run, and how many."""
+
+    title = "Where"
+
+    region: tuple[str, ...] = option(
+        "--region",
+        multiple=True,
+        callback=regions,
+        shell_complete=region_codes,
+        metavar="CODE",
+        help="Region to deploy to; repeat it, or list: iad,lhr.",
+    )
+    count: Counts = option(
+        "--count",
+        multiple=True,
+        callback=counts,
+        metavar="N|CODE=N",
+        help="Machines in each region, or in one; repeat it, or list: 2,iad=5,lhr=0. With a strategy, 0 retires a "
+        "region's machines.  [default: 1]",
+    )
+    fallback: tuple[str, ...] = option(
+        "--fallback",
+        default=("skip",),
+        multiple=True,
+        callback=fallback,
+        metavar="skip|nearest|CODE",
+        help="Where a machine goes when its region has no room: nowhere, the nearest with room, or these in order; "
+        "repeat it, or list: ewr,ord.  [default: skip]",
+    )
+    create_app: str | None = option(
+        "--create-app", metavar="ORG", help="Create the app in this organization if it is not there."
+    )
+
+    def applied(self, made: "DeployBuilder", waves: tuple[tuple[str, ...], ...]) -> "DeployBuilder":
+        """Return a builder with these regions, in these waves if there are any, which name the regions too."""
+        in_waves = tuple(code for wave in waves for code in wave)
+        named = self.region or in_waves
+        if waves and sorted(named) != sorted(in_waves):
+            raise click.UsageError("--waves and --region name different regions: leave out --region, or name the same")
+        if unknown := sorted(set(self.count.by_region) - set(named)):
+            raise click.UsageError(
+                f"--count names {', '.join(unknown)}, which is not among the regions: name it there too"
+            )
+        made = made.fallback(*self.fallback).to_regions(*named).count(self.count.each, **self.count.by_region)
+        return made.waves(*waves) if waves else made
+
+
+class StrategyOptions(OptionGroup):
+    """How what runs becomes what is desired."""
+
+    title = "How to change what runs"
+
+    strategy: str | None = option(
+        "--strategy",
+        type=click.Choice(STRATEGIES),
+        help="Bring the app's machines to this image and count; without a strategy a deploy only adds machines.",
+    )
+    max_unavailable: float | str | None = option(
+        "--max-unavailable",
+        callback=amount,
+        metavar="N|SHARE",
+        help="rolling, canary: how many of a region's machines may be away at once: a number, or a share such as 33%.  "
+        "[default: 33%]",
+    )
+    canaries: float | str | None = option(
+        "--canaries", callback=amount, metavar="N|SHARE", help="canary: how many machines go first.  [default: 1]"
+    )
+    soak: float | None = option(
+        "--soak", type=float, metavar="SECONDS", help="canary: how long to watch those.  [default: 60]"
+    )
+    drain: float | None = option(
+        "--drain",
+        type=float,
+        metavar="SECONDS",
+        help="bluegreen: time between an old machine's last new request and its stop.  [default: 10]",
+    )
+    waves: tuple[tuple[str, ...], ...] = option(
+        "--waves",
+        metavar="CODES/CODES",
+        callback=waves,
+        help="Regions wave after wave, such as iad/lhr,nrt: each once the one before is done. Names the regions too.",
+    )
+    region_by_region: bool = option(
+        "--region-by-region", is_flag=True, help="Each --region as a wave of its own, in the order given."
+    )
+    group: str | None = option(
+        "--group", metavar="NAME", help="Process group to change; no other machine is touched.  [default: app]"
+    )
+    retire_group: tuple[str, ...] = option(
+        "--retire-group",
+        multiple=True,
+        metavar="NAME",
+        help="Destroy the machines of this process group in the end; repeat it.",
+    )
+    replace: tuple[str, ...] = option(
+        "--replace",
+        multiple=True,
+        metavar="FIELD",
+        help="Replace this part of the config as a whole, such as services or env; else what is given here is merged "
+        "by key into what each machine has. Repeat it.",
+    )
+    visible_to_flyctl: bool = option(
+        "--visible-to-flyctl", is_flag=True, help="Have flyctl count these machines as its own."
+    )
+    release_command: str | None = option(
+        "--release-command",
+        metavar="CMD",
+        help="Run this on a machine of its own before anything changes; go on only after exit code 0.",
+    )
+    release_timeout: float | None = option(
+        "--release-timeout", type=float, metavar="SECONDS", help="Time for the release command.  [default: 300]"
+    )
+
+    def applied(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder with this strategy, group and release command; it has its regions already."""
+        made = self.changing(made).retire_groups(*self.retire_group).visible_to_flyctl(self.visible_to_flyctl)
+        made = made.region_by_region() if self.region_by_region else made
+        return self.releasing(made.replace(*self.replace))
+
+    def changing(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder that changes this group by this strategy."""
+        made = made if self.group is None else made.process_group(self.group)
+        width = given(max_unavailable=self.max_unavailable)
+        match self.strategy:
+            case "rolling":
+                return made.rolling(**width)
+            case "canary":
+                return made.canary(**given(machines=self.canaries, soak=self.soak), **width)
+            case "bluegreen":
+                return made.bluegreen(**given(drain=self.drain))
+            case "immediate":
+                return made.immediate()
+            case _:
+                return made
+
+    def releasing(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder that runs the release command, if there is one."""
+        if self.release_command is None:
+            return made
+        return made.with_release_command(self.release_command, **given(timeout=self.release_timeout))
+
+
+class SuccessOptions(OptionGroup):
+    """When a machine counts as up, and when the deploy counts as ok."""
+
+    title = "When it counts as done"
+
+    wait: str | None = option(
+        "--wait",
+        type=click.Choice(["started", "healthy", "none"]),
+        help="What to wait for; by default healthy for a machine that has checks, else started.",
+    )
+    timeout: float | None = option(
+        "--timeout", type=float, metavar="SECONDS", help="Time for each machine to come that far.  [default: 300]"
+    )
+    smoke_check: float | None = option(
+        "--smoke-check",
+        type=float,
+        metavar="SECONDS",
+        help="How long a machine that has come up has to stay so.  [default: 10 with a strategy, else 0]",
+    )
+    verify_stopped: Literal["auto", "always", "never"] | None = option(
+        "--verify-stopped",
+        type=click.Choice(["auto", "always", "never"]),
+        help="Whether to start a machine of each region, and stop it again, where all are stopped; by default where a "
+        "service has autostart. Where none was verified, the exit status is 8.",
+    )
+    hedge: float | None = option(
+        "--hedge",
+        is_flag=False,
+        flag_value="3",
+        type=float,
+        metavar="[TIMES]",
+        help="Make a rival for a new machine that boots 3 times as long as the others, or TIMES as long: --hedge=4.",
+    )
+    require: float | str | None = option(
+        "--require",
+        callback=amount,
+        metavar="all|N|SHARE",
+        help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6.  "
+        "[default: 1; all with a strategy]",
+    )
+    roll_back: bool = option(
+        "--roll-back",
+        is_flag=True,
+        help="Go back to what was there before if the deploy misses --require: old configs again, and what it made is "
+        "destroyed. A deploy cut off by Ctrl-C stays as it is.",
+    )
+
+    def applied(self, made: "DeployBuilder", *, has_strategy: bool) -> "DeployBuilder":
+        """Return a builder that waits, verifies and rolls back so; it has its config already."""
+        made = made.roll_back_on_failure(self.roll_back)
+        made = made.require(self.require) if self.require is not None else made
+        made = made.hedge(self.hedge) if self.hedge is not None else made
+        made = made.smoke_check(self.smoke_check) if self.smoke_check is not None else made
+        made = made.verify_stopped(self.verify_stopped) if self.verify_stopped else made
+        if self.wait is None:
+            return made.wait_for(timeout=self.timeout)
+        if self.wait == "none":
+            if self.timeout is not None:
+                raise click.UsageError("--timeout bounds the wait, so it cannot go with --wait none")
+            return made.wait_for(None)
+        if self.wait == "started":
+            return made.wait_for("started", timeout=self.timeout)
+        from flyasync.models.machine import expected_checks
+
+        # With a strategy the machines that are there may have checks that are not stated here.
+        if not (has_strategy or expected_checks(made.config)):
+            raise click.UsageError("--wait healthy needs a check to wait for: add --port and --check PATH")
+        return made.wait_for("healthy", timeout=self.timeout)
+
+
+@dataclass(frozen=True, repr=False)
+class AppOptions:
+    """What one app shall run, and how it comes to that."""
+
+    config: ConfigOptions
+    regions: RegionOptions
+    change: StrategyOptions
+    success: SuccessOptions
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Self:
+        """Return the values that click has read."""
+        return cls(
+            ConfigOptions.of(params), RegionOptions.of(params), StrategyOptions.of(params), SuccessOptions.of(params)
+        )
+
+    def builder(self, app: str) -> "DeployBuilder":
+        """Return the builder that the options describe; raises UsageError and InvalidInput for what can never work."""
+        from flyasync.deploy.builder import DeployBuilder
+
+        made = self.config.applied(DeployBuilder(app))
+        made = self.regions.applied(made, self.change.waves)
+        made = self.change.applied(made)
+        return self.success.applied(made, has_strategy=self.change.strategy is not None)
+
+
+APP_GROUPS = (ConfigOptions, RegionOptions, StrategyOptions, SuccessOptions)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Leave out what is None, so that the builder's own default holds."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,44 @@
+"""Plans and events as short texts, which the lines and the live rows share; pure."""
+
+from flyasync.cli.deploy.plan_progress import PlanProgress
+from flyasync.deploy.plan.duration import Estimate
+from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.reporting.events import Progress
+from flyasync.deploy.reporting.phase import Phase
+
+
+def plan_headline(plan: Plan) -> str:
+    """Return in one line what is going to be done, and how long that takes."""
+    if plan.strategy is not None:
+        takes = f"; takes {plan.estimate}" if plan.estimate else ""
+        return f"{str(plan).partition(chr(10))[0]}{takes}"
+    regions = ", ".join(lane.region for lane in plan.lanes)
+    existing = sum(len(lane.tracks) for lane in plan.lanes) - plan.creates
+    adopted = f", adopt {existing}" if existing else ""
+    return f"{plan.app}: launch {plan.launch}, create {plan.creates} of {plan.image}{adopted} in {regions}"
+
+
+def time_left(remaining: Estimate | None) -> str:
+    """Return how long it still takes; nothing where that is not known, or is over."""
+    if remaining is None or not (remaining.likely or remaining.least >= 1):
+        return ""
+    return f"{remaining} left"
+
+
+def region_text(event: Progress, arrow: str) -> str:
+    """Return the region asked for, and the one that the machine went to if that is another."""
+    return event.asked if event.region == event.asked else f"{event.asked}{arrow}{event.region}"
+
+
+def event_text(event: Progress, progress: PlanProgress) -> str:
+    """Return what an event is about: the phase, the machine's id, and why."""
+    phase = phase_text(event.phase, is_retired=progress.retires(event.name))
+    text = f"{phase} {event.machine_id}" if event.machine_id else phase
+    return f"{text}: {' '.join(event.detail.split())}" if event.detail else text
+
+
+def phase_text(phase: Phase, *, is_retired: bool) -> str:
+    """Return the word for a phase; a machine that is destroyed because it is not desired any more is retired."""
+    if phase is Phase.DESTROYED and is_retired:
+        return "retired"
+    return "resting" if phase is Phase.SETTLED else phase.value

@@ -1,0 +1,70 @@
+"""DeployJob: what a command line asks to be deployed or undone, and at which API."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from attrs import frozen
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.deploy.options import DeployOptions
+from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.deploy.builder import DeployBuilder
+from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.errors import NotFound
+
+
+@frozen(kw_only=True)
+class DeployJob:
+    """A deploy to execute, or with `undoes` one to be undone; with `is_dry` only its plan is shown.
+
+    `org` is where the app is created if it does not exist, `rehearsal` stands in for Fly.io, and `html` is the file for
+    the report as a page.
+    """
+
+    builder: DeployBuilder
+    org: str | None = None
+    is_dry: bool = False
+    undoes: bool = False
+    html: Path | None = None
+    rehearsal: Rehearsal | None = None
+
+    @classmethod
+    def of(cls, options: DeployOptions) -> Self:
+        """Return the job of a command line; raises UsageError and InvalidInput for what can never work."""
+        rehearsal = Rehearsal.of(options.rehearsal)
+        return cls(
+            builder=options.builder(),
+            org=options.desired.regions.create_app,
+            is_dry=options.output.dry_run,
+            undoes=options.journal.undo,
+            html=options.output.html,
+            rehearsal=rehearsal,
+        )
+
+    def spec(self) -> DeploySpec | None:
+        """Return what is desired, None for an undo; raises InvalidInput for what can never work."""
+        return None if self.undoes else self.builder.deployment()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[FlyClient]:
+        """Open the API of the job: Fly.io as the environment names it, or an emulator with the app in it."""
+        if self.rehearsal is None:
+            async with FlyClient() as fly:
+                yield fly
+            return
+        async with (
+            self.rehearsal.emulator() as emulator,
+            FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
+        ):
+            await fly.apps.create(self.builder.app, org_slug=self.org or "personal")
+            # Without an organization it stands in for an app that exists, and so has been given an address.
+            if self.org is None:
+                await fly.ip_assignments.create(self.builder.app, type="shared_v4")
+            yield fly
+
+    def advised(self, error: NotFound) -> NotFound:
+        """Return the error with what to do about an app that does not exist."""
+        or_create = "" if self.undoes else " To create the app first, add: --create-app ORG"
+        return error.explained(f"Is the app's name right?{or_create}")
