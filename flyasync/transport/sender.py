@@ -49,6 +49,7 @@ class _Call:
     """
 
     request: Request
+    loop: asyncio.AbstractEventLoop
     clock: asyncio.Timeout
     bound: float
     paused: float = 0.0
@@ -61,7 +62,7 @@ class _Call:
 
     def __repr__(self) -> str:
         state = "sent" if self.request.flight.is_out else "waiting"
-        left = "" if self.deadline is None else f", {self.deadline - asyncio.get_running_loop().time():.1f} s left"
+        left = "" if self.deadline is None else f", {self.deadline - self.loop.time():.1f} s left"
         failed = f", after {type(self.failure).__name__}" if self.failure else ""
         return f"<{self.request.operation} {self.request.subject}: attempt {self.number} {state}{failed}{left}>"
 
@@ -81,7 +82,7 @@ class _Call:
         self.demand_caller()
         # Time counts from the first permit on: how long the queue before it is, is the caller's own doing.
         if self.deadline is None:
-            self.deadline = asyncio.get_running_loop().time() + self.bound
+            self.deadline = self.loop.time() + self.bound
             if self.bound < longest:
                 self.start_clock()
         # If the clock runs out during the exchange, no earlier failure is what ended the call.
@@ -127,7 +128,7 @@ class _Call:
         """Sit out a pause of the bucket, or end the call at once if the pause takes more time than the call has."""
         if self.is_ended:
             return
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         if self.deadline is None:
             # Before the first permit only pauses count. They overlap, so each adds what lies beyond the one before.
             self.paused += max(0.0, until - max(now, self.paused_until))
@@ -192,7 +193,8 @@ class Sender:
         """
         if self._is_closed:
             raise _closed(request)
-        call = _Call(request, asyncio.timeout(None), self._policy.total + (request.poll or 0))
+        bound = self._policy.total + (request.poll or 0)
+        call = _Call(request, asyncio.get_running_loop(), asyncio.timeout(None), bound)
         try:
             async with call.clock:
                 self._calls.add(call)
@@ -229,7 +231,7 @@ class Sender:
 
     async def attempt(self, call: _Call) -> Any:
         """Make one attempt: wait for a permit and a slot, exchange, and read the reply."""
-        request, flight, loop = call.request, call.request.flight, asyncio.get_running_loop()
+        request, flight, loop = call.request, call.request.flight, call.loop
         call.begin()
         slots = self._session.slots(request)
         waited = await self._permit(call, slots)
@@ -280,7 +282,7 @@ class Sender:
 
     async def _permit(self, call: _Call, slots: asyncio.Semaphore) -> float:
         """Wait for the call's permit and one of the `slots`, notify the observer of it; return the seconds waited."""
-        request, loop = call.request, asyncio.get_running_loop()
+        request, loop = call.request, call.loop
         queued = None
         if self._observes_queue:
             queued = Queued(operation=request.operation, identifier=request.identifier, number=call.number)

@@ -823,3 +823,30 @@ def test_a_refusal_is_logged_once_unless_a_deploy_reports_it(
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("flyasync.refusals", level)
     assert record.getMessage() == "machines.start m1: still active; sent again for up to 30 s"
+
+
+async def test_a_sender_shows_its_calls_and_no_secret() -> None:
+    office = Office(limited(3), hang, limits=WIDE)
+    assert repr(office.sender) == "<Sender 127.0.0.1: no calls>"
+    call = office.send(a_request(body={"value": SECRET}))
+    await asyncio.sleep(1)
+    assert repr(office.sender) == (
+        "<Sender 127.0.0.1: <machines.start m1: attempt 2 waiting, after RateLimited, 119.0 s left>>"
+    )
+    await asyncio.sleep(3)
+    assert repr(office.sender) == "<Sender 127.0.0.1: <machines.start m1: attempt 2 sent, 116.0 s left>>"
+    assert SECRET not in f"{office.sender!r} {office.exchange!r} {office.buckets!r}"
+    call.cancel()
+    await asyncio.wait([call])
+    await office.sender.close(grace=0)
+    assert repr(office.sender) == "<Sender 127.0.0.1, closed: no calls>"
+
+
+async def test_a_sender_with_many_calls_shows_ten_of_them() -> None:
+    office = Office(hang, limits=WIDE)
+    calls = [office.send(identifier=f"m{number:02}") for number in range(12)]
+    await asyncio.sleep(1)
+    assert repr(office.sender).endswith("<machines.start m09: attempt 1 sent, 119.0 s left> and 2 more>")
+    for call in calls:
+        call.cancel()
+    await office.sender.close(grace=0)

@@ -692,3 +692,17 @@ def test_timeouts_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(InvalidInput, match=rf"^Timeouts\.{name} is {value!r}, but must be an? "):
         Timeouts(**wrong)
+
+
+async def test_a_session_shows_what_is_under_way_and_no_token() -> None:
+    async with talking(never) as (server, session):
+        assert repr(session) == f"<Session {server.url}: 0 calls and 0 polls under way>"
+        tasks = [asyncio.create_task(session.exchange(a_request(poll=poll))) for poll in (None, None, 30.0)]
+        await asyncio.sleep(1)
+        assert repr(session) == f"<Session {server.url}: 2 calls and 1 polls under way>"
+        assert SECRET not in repr(session)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await session.close(grace=0)
+        assert repr(session) == f"<Session {server.url}, closed: 0 calls and 0 polls under way>"

@@ -128,7 +128,7 @@ class SharedLimits:
         self._counting: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        now = _now()
+        now = self._counting.get_loop().time() if self._counting else 0.0  # it may be shown when no loop runs any more
         if self._is_closed:
             state = "closed"
         elif self._lost_at is not None:

@@ -579,3 +579,63 @@ def test_no_window_ever_holds_more_than_its_rate_allows(
     times = run_virtual(main())
     for window in (0.5, 1.5, 4.5, 9.5):
         assert not times or in_any(window - 0.1, times) <= DEFAULT.usable + window * DEFAULT.per_second
+
+
+async def test_a_bucket_shows_who_waits_and_how_long_it_is_paused() -> None:
+    buckets = Buckets(Limits())
+    request = a_request("machines.create", "web")
+    waiting = [asyncio.create_task(buckets.acquire(request)) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    bucket = buckets._own(request)
+    assert repr(bucket) == "<Bucket machines.create web: 2 waiting>"
+    buckets.pause(request, 1.3)
+    await asyncio.sleep(0.1)
+    assert repr(bucket) == "<Bucket machines.create web: 2 waiting, paused 1.2 s>"
+    assert repr(buckets) == f"<Buckets: 1, of which in use: {bucket!r}>"
+    await asyncio.gather(*waiting)
+    assert repr(bucket) == "<Bucket machines.create web: 0 waiting>"
+    await asyncio.sleep(10)
+    assert repr(buckets) == "<Buckets: 0, of which in use: none>"
+    assert repr(Bucket(BARE)) == "<Bucket: 0 waiting>"
+
+
+async def test_many_buckets_show_the_first_ten() -> None:
+    buckets = Buckets(Limits())
+    for number in range(12):
+        buckets.pause(a_request(identifier=str(number)), 60)
+    shown = repr(buckets)
+    assert shown.startswith("<Buckets: 12, of which in use: <Bucket machines.start 0: 0 waiting, paused 60.0 s>, ")
+    assert shown.endswith("<Bucket machines.start 9: 0 waiting, paused 60.0 s> and 2 more>")
+    buckets.close()
+    assert no_timer_is_left()
+
+
+async def test_a_waiter_that_is_cancelled_after_it_was_woken_passes_the_front_on() -> None:
+    bucket, slots = Bucket(DEFAULT), await a_slot_after(0.1)
+    waiting = [asyncio.create_task(bucket.acquire()) for _ in range(3)]
+    await bucket.acquire(slot=slots)
+    waiting[0].cancel()  # it has the front by now, and has not run since
+    async with asyncio.timeout(10):
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in ended] == [asyncio.CancelledError, type(None), type(None)]
+    assert rounded([now()]) == [1.0]
+
+
+async def test_one_that_is_cancelled_while_it_waits_for_a_second_permit_keeps_no_slot() -> None:
+    bucket, slots = Bucket(Rate(per_second=0.1, burst=2, spare=1)), await a_slot_after(6)
+    waiting = asyncio.create_task(bucket.acquire(slot=slots))
+    await asyncio.sleep(7)
+    assert slots.locked()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not slots.locked()
+    assert await granted(bucket.acquire, 1) == [10]
+
+
+async def test_a_bucket_is_not_forgotten_between_the_end_of_its_pause_and_its_refill() -> None:
+    buckets = Buckets(Limits())
+    buckets.pause(a_request(), 9)
+    await asyncio.sleep(10.5)
+    assert len(buckets) == 1
+    assert await granted(lambda: buckets.acquire(a_request()), 2) == [10.5, 11.5]
+    buckets.close()

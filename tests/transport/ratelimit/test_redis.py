@@ -336,7 +336,7 @@ def shown_by(url: str) -> str:
     """Give all that people get to see of a client at `url`."""
     fly = FlyClient("a token", limits=url)
     assert fly._shared
-    return f"{fly!r} {fly.limits!r} {fly._shared._store.name} {Limits(shared=url)}"
+    return f"{fly!r} {fly.limits!r} {fly._shared!r} {fly._shared._store!r} {Limits(shared=url)}"
 
 
 @pytest.mark.parametrize("password", [PASSWORD, f"{PASSWORD}-no"])

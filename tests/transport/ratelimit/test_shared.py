@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from itertools import chain
@@ -474,3 +475,21 @@ async def test_two_clients_meet_no_429_when_they_count_together_and_do_when_they
 
     assert await ask(f"file:{tmp_path}") == 0
     assert await ask("memory") > 0
+
+
+async def test_shared_limits_show_whether_the_store_answers(directory: Path) -> None:
+    async with working(directory, 2, QUICK) as (worker, other):
+        await asyncio.gather(worker.turns(1), other.turns(1))
+        await asyncio.sleep(3)
+        files = f"<SharedLimits the files in {directory}: "
+        assert repr(worker.shared) == f"{files}in use, 2 workers>"
+        with stalled(directory):
+            await worker.turns(3)
+            assert re.fullmatch(
+                f"{re.escape(files)}lost for 0\\.\\d s, 3 requests sent meanwhile, 2 workers>", repr(worker.shared)
+            )
+        await asyncio.sleep(PROBE)
+        assert re.fullmatch(f"{re.escape(files)}settling for [12]\\.\\d s, 2 workers>", repr(worker.shared))
+        await worker.shared.close()
+        assert repr(worker.shared) == f"{files}closed, 2 workers>"
+        assert re.fullmatch(f"<FileStore {re.escape(str(directory))}, worker \\d+-\\w+>", repr(FileStore(directory)))
