@@ -25,10 +25,10 @@ from attrs import asdict, evolve, frozen
 from benchmarks.fleet.simulation import Run as Simulation, simulate
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
 from flyasync.deploy.estimate import CreateRate, estimate
+from flyasync.deploy.plan.decide import plan as decided
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import HOME, DeploySpec
-from flyasync.deploy.plan.strategies.stages import plan as decided
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.timings import Timings

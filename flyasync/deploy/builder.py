@@ -13,7 +13,7 @@ from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.spec import (
     DeploySpec,
 )
-from flyasync.deploy.plan.strategy import Rolling
+from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.planning import Planner
 from flyasync.deploy.reporting.events import Event
 from flyasync.deploy.reporting.journal import Journal, JournalFile
@@ -194,7 +194,7 @@ class DeployBuilder(Settings):
             fallback=self._fallback,
             goal="healthy",
             timeout=self._timeout,
-            strategy=self._strategy or Rolling(),
+            strategy=Rolling() if self._strategy.only_adds else self._strategy,
             group=self._group,
             secrets_version=self._secrets_version,
         )

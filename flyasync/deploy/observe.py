@@ -37,7 +37,7 @@ async def observe(
     alone shows may be seconds old. `include_deleted` reads those that are gone as well, `with_secrets` the names and
     digests of the app's secrets. `unlisted` are ids of machines that a list has lacked.
     """
-    is_launch = spec.strategy is None
+    is_launch = spec.strategy.only_adds
     (there, gone), secrets = await asyncio.gather(
         _machines(fly, spec, by_id=by_id, unlisted=unlisted, include_deleted=include_deleted or None),
         _secrets(fly, spec.app) if with_secrets else _nothing(),
@@ -63,7 +63,7 @@ async def _machines(
 def _concerns(spec: DeploySpec, machine: Machine) -> bool:
     if tags(machine).get(LAUNCH) == spec.launch:
         return True
-    groups = () if spec.strategy is None else (spec.group, *spec.retired_groups)
+    groups = () if spec.strategy.only_adds else (spec.group, *spec.retired_groups)
     return any(is_in(machine, group) for group in groups)
 
 

@@ -13,27 +13,28 @@ from attrs import evolve, field, frozen
 from flyasync.deploy.plan.config_merge import REPLACEABLE
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import (
-    GROUP,
     DeploySpec,
     DesiredVolume,
     Fallback,
     Goal,
     Requirement,
     VerifyStopped,
+    Waves,
     check_launch,
     check_region,
 )
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy, Waves
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share, Strategy, demand_seconds
 from flyasync.deploy.reporting.events import OnEvent
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest
 from flyasync.models.lint.linter import check_app_name, check_config, check_guest, check_image, refuse
-from flyasync.models.machine import expected_checks
 from flyasync.models.service import Check, Port, Service
-
-SMOKE = 10.0
-"""Seconds that a started machine without checks has to stay up, where a strategy is used."""
 
 MOST = 1000
 """How many machines of one region a deploy may want; more of one app is a slip, for no organization has them."""
@@ -53,7 +54,7 @@ class Settings:
     _goal: Goal | Literal["checked"] = field(default="checked", kw_only=True)
     _timeout: float = field(default=300.0, kw_only=True)
     _requirement: Requirement | None = field(default=None, kw_only=True)
-    _strategy: Strategy | None = field(default=None, kw_only=True)
+    _strategy: Strategy = field(default=Launch(), kw_only=True)
     _waves: Waves = field(default=(), kw_only=True)
     _group: str = field(default="app", kw_only=True)
     _retired_groups: tuple[str, ...] = field(default=(), kw_only=True)
@@ -221,7 +222,6 @@ class Settings:
 
         `machines` is a count, or a share of those of the first wave.
         """
-        _demand_seconds("soak", soak)
         return evolve(
             self,
             strategy=Canary(
@@ -238,7 +238,6 @@ class Settings:
         between their last new request and their stop. Needs checks, and machines without volumes. Every new machine
         starts, also in the place of one that was at rest.
         """
-        _demand_seconds("drain", drain)
         return evolve(self, strategy=BlueGreen(drain=drain))
 
     def immediate(self) -> Self:
@@ -307,7 +306,7 @@ class Settings:
         It has the image, the environment and the app's secrets, and `RELEASE_COMMAND=1`; no services and no volume.
         A deploy that finds nothing to do does not run it; one that is run again may, so it must bear that.
         """
-        _demand_seconds("timeout", timeout, least=1)
+        demand_seconds("timeout", timeout, least=1)
         return evolve(self, release=ReleaseCommand.of(command, timeout=timeout, guest=guest))
 
     def smoke_check(self, seconds: float) -> Self:
@@ -315,7 +314,7 @@ class Settings:
 
         The default is 10 with a strategy and 0 without. One that crashes meanwhile, restarted or not, has failed.
         """
-        _demand_seconds("seconds", seconds)
+        demand_seconds("seconds", seconds)
         return evolve(self, smoke=seconds)
 
     def verify_stopped(self, verify: VerifyStopped, /) -> Self:
@@ -354,7 +353,7 @@ class Settings:
         Each keeps its config and its image; none is made or destroyed, and one that does not run stays so. Regions and
         counts are those of the machines there are. Any strategy but bluegreen may say how; `rolling` unless named.
         """
-        return evolve(self, strategy=self._strategy or Rolling(), only_secrets=True)
+        return evolve(self, strategy=Rolling() if self._strategy.only_adds else self._strategy, only_secrets=True)
 
     def with_journal(self, path: "str | os.PathLike[str]") -> Self:
         """Append to this file one JSON line for each thing decided and done, readable by its owner alone.
@@ -393,27 +392,15 @@ class Settings:
             raise InvalidInput("no region to deploy to: name some with to_regions('iad', …)")
         if strangers := set(self._counts) - set(self._regions):
             raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which to_regions does not")
-        if self._strategy is None:
-            self._check_launch()
-        self._check_strategy()
-        if self._waves and sorted(chain(*self._waves)) != sorted(self._regions):
-            raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
-        requirement = self._requirement or Requirement("all" if self._strategy else 1)
-        wanted = sum(self._count_in(region) > 0 for region in self._regions)
-        if wanted == 0:
-            raise InvalidInput("every region has a count of 0, which would leave no machine of the group")
-        if requirement.needed(wanted) > wanted:
-            raise InvalidInput(f"{requirement} are required, but only {wanted} are wanted")
-        refuse(check_config(self.config))
-        return DeploySpec(
+        spec = DeploySpec(
             app=self.app,
             launch=self._launch or token_hex(5),
-            config=_sized(self.config) if self._strategy else self.config,
+            config=self.config if self._strategy.only_adds else _sized(self.config),
             counts={region: self._count_in(region) for region in self._regions},
             fallback=self._fallback,
             goal=self._goal,
             timeout=self._timeout,
-            requirement=requirement,
+            requirement=self._requirement or Requirement.of(self._strategy.default_requirement),
             rolls_back=self._rolls_back,
             strategy=self._strategy,
             group=self._group,
@@ -422,13 +409,23 @@ class Settings:
             is_visible_to_flyctl=self._is_visible_to_flyctl,
             volume=self._volume,
             release=self._release,
-            smoke=(SMOKE if self._strategy else 0.0) if self._smoke is None else self._smoke,
+            smoke=self._strategy.default_smoke if self._smoke is None else self._smoke,
             hedge=self._hedge,
             secrets_version=self._secrets_version,
             replaces=self._replaces,
             verify_stopped=self._verify_stopped,
             digest=self._digest,
         )
+        spec.strategy.check(spec)
+        if self._waves and sorted(chain(*self._waves)) != sorted(self._regions):
+            raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
+        wanted = sum(count > 0 for count in spec.counts.values())
+        if wanted == 0:
+            raise InvalidInput("every region has a count of 0, which would leave no machine of the group")
+        if spec.requirement.needed(wanted) > wanted:
+            raise InvalidInput(f"{spec.requirement} are required, but only {wanted} are wanted")
+        refuse(check_config(self.config))
+        return spec
 
     def _of_secrets(self) -> DeploySpec:
         """Return what is wanted where nothing but the secrets is to be changed."""
@@ -439,7 +436,7 @@ class Settings:
             "a volume": self._volume,
             "a release command": self._release,
             "retire_groups": self._retired_groups,
-            "bluegreen": isinstance(self._strategy, BlueGreen),
+            self._strategy.name: self._strategy.replaces_machines,
         }
         if told := [name for name, is_asked in asked.items() if is_asked]:
             raise InvalidInput(
@@ -454,9 +451,9 @@ class Settings:
             timeout=self._timeout,
             requirement=self._requirement or Requirement("all"),
             rolls_back=self._rolls_back,
-            strategy=self._strategy or Rolling(),
+            strategy=self._strategy,
             group=self._group,
-            smoke=SMOKE if self._smoke is None else self._smoke,
+            smoke=self._strategy.default_smoke if self._smoke is None else self._smoke,
             secrets_version=self._secrets_version,
             verify_stopped=self._verify_stopped,
             only_secrets=True,
@@ -464,47 +461,6 @@ class Settings:
 
     def _count_in(self, region: str) -> int:
         return self._counts.get(region, self._count)
-
-    def _check_launch(self) -> None:
-        """Refuse what only a strategy can do."""
-        asked = {
-            "waves": self._waves,
-            "retire_groups": self._retired_groups,
-            "visible_to_flyctl": self._is_visible_to_flyctl,
-            "process_group": self._group != "app",
-            "a count of 0": 0 in self._counts.values(),
-            "replace": self._replaces,
-            "verify_stopped": self._verify_stopped != "auto",
-        }
-        if told := [name for name, is_asked in asked.items() if is_asked]:
-            raise InvalidInput(
-                f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
-                "say rolling(), canary(), bluegreen() or immediate()"
-            )
-        if self._goal == "healthy" and not expected_checks(self.config):
-            raise InvalidInput(
-                "wait_for('healthy') needs a check in the config: add one with with_check, or wait for 'started'"
-            )
-
-    def _check_strategy(self) -> None:
-        """Refuse what contradicts itself."""
-        group = (self.config.metadata or {}).get(GROUP, self._group)
-        if self._strategy is not None and group != self._group:
-            raise InvalidInput(
-                f"the config is of the process group {group!r}, as its metadata says, and the deploy of "
-                f"{self._group!r}: say process_group({group!r}), or --group {group}, or give a config of "
-                f"{self._group!r}"
-            )
-        if unstated := [name for name in self._replaces if getattr(self.config, name) is None]:
-            raise InvalidInput(
-                f"replace names {' and '.join(unstated)}, of which nothing is stated: state what is to be there instead"
-            )
-        if self._group in self._retired_groups:
-            raise InvalidInput(f"{self._group!r} is the group that is deployed, so it cannot be retired")
-        if isinstance(self._strategy, BlueGreen) and self._volume is not None:
-            raise InvalidInput("bluegreen makes new machines, and volumes would be left behind: use rolling or canary")
-        if isinstance(self._strategy, BlueGreen) and self._goal is None:
-            raise InvalidInput("bluegreen lets machines in once they are ready, so it cannot go with wait_for(None)")
 
     def _with(self, **changes: Any) -> Self:
         return evolve(self, config=evolve(self.config, **changes))
@@ -521,11 +477,6 @@ def _group(name: str) -> str:
     if name.startswith("fly_app_"):
         raise InvalidInput(f"{name!r} is a process group of flyctl's own: choose another")
     return name
-
-
-def _demand_seconds(name: str, value: float, *, least: float = 0) -> None:
-    if isinstance(value, bool) or not value >= least:
-        raise InvalidInput(f"{name} is {value!r}, but must be a number of seconds from {least:g}")
 
 
 def _web(internal_port: int | None) -> Service:

@@ -25,12 +25,17 @@ from flyasync import (
     StopConfig,
 )
 from flyasync.deploy.estimate import CreateRate, estimate, estimate_many, left
+from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec
-from flyasync.deploy.plan.strategies.stages import plan as plan_for
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.observers import Onlookers
@@ -56,7 +61,8 @@ FIXED = always()
 def wanted(count: int = 1, *, regions: tuple[str, ...] = REGIONS, **options: Any) -> DeploySpec:
     config = MachineConfig(image="nginx")
     counts = dict.fromkeys(regions, count)
-    return DeploySpec(**{"app": "web", "launch": "v1", "config": config, "counts": counts, **options})
+    given = {"app": "web", "launch": "v1", "config": config, "counts": counts, "strategy": Launch()}
+    return DeploySpec(**{**given, **options})
 
 
 def there(count: int = 1, *, state: str = "started", image: str = "old") -> tuple[Machine, ...]:
@@ -145,13 +151,13 @@ TWO = Share(2)
 
 
 @pytest.mark.parametrize(
-    "strategy", [None, Rolling(max_unavailable=TWO), Canary(max_unavailable=TWO), Immediate(), BlueGreen()]
+    "strategy", [Launch(), Rolling(max_unavailable=TWO), Canary(max_unavailable=TWO), Immediate(), BlueGreen()]
 )
 @pytest.mark.parametrize("updates", [False, True])
 def test_more_machines_never_take_less_time(strategy: Any, *, updates: bool) -> None:
     def at(count: int) -> float:
         spec = wanted(count, strategy=strategy, smoke=5)
-        return seconds(spec, there(count) if updates and strategy else ())
+        return seconds(spec, there(count) if updates and not strategy.only_adds else ())
 
     times = [at(count) for count in range(1, 25)]
     assert times == sorted(times)

@@ -7,7 +7,12 @@ import pytest
 
 from flyasync import Check, DeployBuilder, Guest, InvalidInput, MachineConfig
 from flyasync.deploy.plan.spec import DesiredVolume, Requirement
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share
 
 BASE = DeployBuilder("web").to_regions("iad", "lhr").with_image("nginx")
 APP = BASE.rolling()
@@ -16,7 +21,7 @@ Change = Callable[[DeployBuilder], DeployBuilder]
 
 
 def test_strategies_are_told_apart() -> None:
-    assert BASE.deployment().strategy is None
+    assert BASE.deployment().strategy == Launch()
     assert BASE.rolling(max_unavailable="50%").deployment().strategy == Rolling(max_unavailable=Share(0.5))
     assert BASE.canary(2, soak=5).deployment().strategy == Canary(machines=Share(2), soak=5)
     assert BASE.immediate().deployment().strategy == Immediate()

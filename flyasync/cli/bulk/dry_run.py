@@ -30,7 +30,7 @@ class RowEstimate:
     def of(cls, builder: DeployBuilder, at: CreateRate) -> "RowEstimate":
         """Return what a deploy to an app without machines comes to."""
         spec = builder.deployment()
-        strategy = spec.strategy.name if spec.strategy else "none"
+        strategy = spec.strategy_name or "none"
         takes = estimate(plan(spec, Fleet(spec.app, ())), at, Timings())  # no app is asked, so no boots are known
         return cls(Counter(dict(spec.counts)), strategy, takes.least)
 

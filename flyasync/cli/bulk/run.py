@@ -139,7 +139,7 @@ class BulkRun:
         history, row = self.journal.history, self.job.rows[app]
         builder = self.job.builders.of(row)
         spec = builder.deployment()
-        adds = spec.strategy is None
+        adds = spec.strategy.only_adds
         config = fingerprint(history, spec.fingerprint)
         launch = history.launch_for(app, config, adds=adds)
         if history.last_launch(app) not in {None, launch}:

@@ -262,14 +262,14 @@ def _not_done(wanted: DeploySpec, error: FlyError, seconds: float) -> DeployRepo
         ),
         seconds=seconds,
         unseen=failure if is_lost or not wanted_regions else None,
-        strategy=wanted.strategy.name if wanted.strategy else None,
+        strategy=wanted.strategy_name,
     )
 
 
 def _machines(wanted: DeploySpec, region: str, result: Result, failure: Failure | None) -> Iterator[MachineReport]:
     for machine in wanted.machines(region):
         number = f"{wanted.group}-{region}-{machine.number}".replace("_", "-")
-        name = number if wanted.strategy else machine.name
+        name = machine.name if wanted.strategy.only_adds else number
         yield MachineReport(name=name, asked=region, result=result, failure=failure)
 
 

@@ -21,7 +21,7 @@ from flyasync.deploy.plan.config_merge import (
 )
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.strategy import Strategy, Waves
+from flyasync.deploy.plan.strategy import Strategy
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.image import at_digest
@@ -33,6 +33,9 @@ Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 
 VerifyStopped = Literal["auto", "always", "never"]
 """Whether a deploy starts a machine of each region of a group that is all stopped, to verify what it would run."""
+
+Waves = tuple[tuple[str, ...], ...]
+"""Regions that go together, wave after wave."""
 
 Goal = Literal["started", "healthy"] | None
 """The state to wait for; None for not waiting at all."""
@@ -157,7 +160,7 @@ class DeploySpec:
     `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
     `timeout` is in seconds for each machine, from created to the goal.
 
-    Without a `strategy` the deployment adds the machines of its launch, named by it, and touches no others. With one it
+    A `strategy` that only adds makes the machines of the launch, named by it, and touches no others. Every other one
     brings the machines of `group` to what is wanted, in `waves` of regions (all together if there are none), and
     destroys those of `retired_groups`. `smoke` is for how many seconds a machine that has come up has to stay so;
     `hedge` after how many times the boot of its siblings a straggler gets a rival.
@@ -174,12 +177,12 @@ class DeploySpec:
     launch: str
     config: MachineConfig
     counts: Mapping[str, int]
+    strategy: Strategy
     fallback: Fallback = "skip"
     goal: Goal | Literal["checked"] = "started"
     timeout: float = 300.0
     requirement: Requirement = field(factory=Requirement)
     rolls_back: bool = False
-    strategy: Strategy | None = None
     group: str = "app"
     waves: Waves = ()
     retired_groups: tuple[str, ...] = ()
@@ -202,6 +205,11 @@ class DeploySpec:
         return tuple(self.counts)
 
     @property
+    def strategy_name(self) -> str | None:
+        """What plans and reports call the strategy; None for a launch, which only adds machines."""
+        return None if self.strategy.only_adds else self.strategy.name
+
+    @property
     def image(self) -> str:
         """The image to run, with its digest as far as that is known."""
         return at_digest(self.config.image, self.digest) if self.config.image else "the machines' own images"
@@ -222,7 +230,7 @@ class DeploySpec:
     @property
     def _base(self) -> MachineConfig:
         """The config with what makes its machines members of their group."""
-        if self.strategy is None:
+        if self.strategy.only_adds:
             return self.config
         flyctl = _FLYCTL if self.is_visible_to_flyctl else {}
         return evolve(self.config, metadata={**(self.config.metadata or {}), GROUP: self.group, **flyctl})
@@ -234,7 +242,7 @@ class DeploySpec:
         image = base.image and self.image
         stated = evolve(base, image=image, metadata={**(base.metadata or {}), FINGERPRINT: self.fingerprint})
         stated = self.starting(stated)
-        return stated if self.strategy is None else merged(MachineConfig(), stated)
+        return stated if self.strategy.only_adds else merged(MachineConfig(), stated)
 
     def starting(self, config: MachineConfig) -> MachineConfig:
         """Return a config with the marks of the secrets that a machine starts with which gets it now."""

@@ -1,20 +1,24 @@
-"""How a group is changed: the strategies as data."""
+"""What every strategy is: a value that holds its parameters, checks a spec, and makes a plan."""
 
 import math
 import re
-from typing import Any, ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import field, frozen, validators
+from attrs import fields, frozen
 
 from flyasync.errors import InvalidInput
 
-Waves = tuple[tuple[str, ...], ...]
-"""Regions that go together, wave after wave."""
+if TYPE_CHECKING:  # these hold a strategy, or are made from what does
+    from flyasync.deploy.plan.fleet import Fleet
+    from flyasync.deploy.plan.plan import Plan
+    from flyasync.deploy.plan.spec import DeploySpec
 
 
 @frozen
 class Share:
-    """So many machines of a region: a count from 1, or a share of them, above 0 and at most 1.0."""
+    """A number of machines of a region: a count from 1, or a share of them, above 0 and at most 1.0."""
 
     amount: int | float
 
@@ -23,7 +27,15 @@ class Share:
         """Read a count, a share, or the text of one, such as `2` or `33%`."""
         if isinstance(given, Share):
             return given
-        amount = _read(given) if isinstance(given, str) else given
+        amount = given
+        if isinstance(given, str):
+            # Only what people write for these: no sign, no exponent, and a share without a percent sign needs its dot.
+            if re.fullmatch(r"\d+", given):
+                amount = int(given)
+            elif re.fullmatch(r"\d+(\.\d+)?%", given):
+                amount = float(given[:-1]) / 100
+            elif re.fullmatch(r"\d*\.\d+", given):
+                amount = float(given)
         if isinstance(amount, float) and 0 < amount <= 1:
             return cls(amount)
         if type(amount) is int and amount >= 1:
@@ -33,64 +45,65 @@ class Share:
         )
 
     def at_most(self, machines: int) -> int:
-        """Say how many of so many machines that is, rounded down, but never none."""
+        """Return how many of `machines` that is, rounded down, but never none."""
         if isinstance(self.amount, int):
             return self.amount
+        # Rounded first: 0.29 * 100 is a little less than 29 in floating point.
         return max(1, math.floor(round(self.amount * machines, 9)))
+
+    def of_each(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Return how many that is of each region's machines."""
+        return {region: self.at_most(count) for region, count in counts.items()}
 
     def __str__(self) -> str:
         return f"{self.amount:.0%}" if isinstance(self.amount, float) else str(self.amount)
 
 
-def _read(text: str) -> int | float | None:
-    if re.fullmatch(r"\d+", text):
-        return int(text)
-    if re.fullmatch(r"\d+(\.\d+)?%", text):
-        return float(text[:-1]) / 100
-    return float(text) if re.fullmatch(r"\d*\.\d+", text) else None
-
-
-_THIRD = Share(0.33)
+THIRD = Share(0.33)
 
 
 @frozen(kw_only=True)
-class Rolling:
-    """Update machines in place, a few of each region at a time; one machine of all goes first.
+class Strategy(ABC):
+    """How a deploy brings machines to its spec; its fields are its parameters.
 
-    `max_unavailable` is how many of a region's serving machines may be away at once: a count, or a share of them
-    rounded down, but never less than one.
+    `name` is what the command, plans, reports and the journal call it. A strategy that `only_adds` makes the machines
+    of its launch and changes no others. One that `replaces_machines` makes a new machine for each that differs, so no
+    volume can stay with its machine. `default_requirement` and `default_smoke` hold where the spec states none.
     """
 
-    name: ClassVar[str] = "rolling"
-    max_unavailable: Share = _THIRD
+    name: ClassVar[str]
+    only_adds: ClassVar[bool] = False
+    replaces_machines: ClassVar[bool] = False
+    default_requirement: ClassVar[float | str] = "all"
+    default_smoke: ClassVar[float] = 10.0
+
+    @classmethod
+    def parameters(cls) -> tuple[str, ...]:
+        """Return the names of the parameters, which are also those of the builder's method."""
+        return tuple(one.name for one in fields(cls))
+
+    @abstractmethod
+    def check(self, spec: "DeploySpec") -> None:
+        """Raise InvalidInput for what a spec states that the strategy cannot do."""
+
+    @abstractmethod
+    def plan(self, spec: "DeploySpec", fleet: "Fleet") -> "Plan":
+        """Return what there is to do; raises InvalidInput for what the strategy cannot do to this fleet."""
+
+    def widths(self, serving: Mapping[str, int]) -> dict[str, int]:
+        """Return how many of each region's `serving` machines may be away at once; no entry stands for no limit.
+
+        An undo restores machines where they are whatever the strategy was, so each has an answer.
+        """
+        return THIRD.of_each(serving)
 
 
-@frozen(kw_only=True)
-class Canary:
-    """Update `machines` of the first wave first, a count or a share, watch them for `soak` seconds, then roll on."""
-
-    name: ClassVar[str] = "canary"
-    machines: Share = Share(1)
-    soak: float = field(default=60.0, validator=validators.ge(0))
-    max_unavailable: Share = _THIRD
+def demand_seconds(name: str, value: float, *, least: float = 0) -> None:
+    """Raise InvalidInput unless `value` is a number of seconds from `least`."""
+    if isinstance(value, bool) or not value >= least:
+        raise InvalidInput(f"{name} is {value!r}, but must be a number of seconds from {least:g}")
 
 
-@frozen(kw_only=True)
-class BlueGreen:
-    """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
-
-    Each old machine gets `drain` seconds between its last new request and its stop.
-    """
-
-    name: ClassVar[str] = "bluegreen"
-    drain: float = field(default=10.0, validator=validators.ge(0))
-
-
-@frozen(kw_only=True)
-class Immediate:
-    """Update all machines at once, whatever that interrupts."""
-
-    name: ClassVar[str] = "immediate"
-
-
-Strategy = Rolling | Canary | BlueGreen | Immediate
+def is_seconds(_: Any, attribute: Any, value: float) -> None:
+    """Validate an attrs field that is a number of seconds from 0."""
+    demand_seconds(attribute.name, value)

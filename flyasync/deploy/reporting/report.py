@@ -76,7 +76,7 @@ class MachineReport:
             region=machine.region if machine else None,
             id=machine.id if machine else None,
             state=seen.state if seen else None,
-            image=seen.image if seen and spec.strategy else None,
+            image=seen.image if seen and not spec.strategy.only_adds else None,
             serves=seen is not None and serves(seen),
             host=machine_host(spec.app, machine.id) if machine else None,
             adopted=run.adopted,

@@ -140,7 +140,7 @@ def _result_of_present(
         if run.verifies or not (ran_out or isinstance(run.error, CallFailed)):
             return Result.FAILED, error
     # 4. It is ready, but the deploy did not come to uncordon it.
-    if spec.strategy and machine.cordoned and not run.stays_out:
+    if not spec.strategy.only_adds and machine.cordoned and not run.stays_out:
         return Result.OUTSIDE, error
     # 5. All is well.
     may_rest = run.target in {Target.REST, Target.APART} or spec.rests(machine, run.config)
@@ -152,7 +152,8 @@ def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
         return "it was made, or changed, with another config"
-    if spec.strategy and not has_secrets(current, run.config):  # a launch changes no machine for its secrets
+    # A launch changes no machine for its secrets.
+    if not spec.strategy.only_adds and not has_secrets(current, run.config):
         return "it has not been updated with the secrets as they are"
     may_rest = run.target is Target.REST and machine.state != "started" and machine.is_alive
     if may_rest or spec.is_up(machine, run.config):

@@ -10,7 +10,9 @@ from attrs import define, evolve, fields, frozen
 
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec, Requirement
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
+from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.table import STRATEGIES
+from flyasync.deploy.plan.strategy import Strategy
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.errors import InvalidInput
 from flyasync.models.diff import written
@@ -20,8 +22,6 @@ from flyasync.models.redaction import is_secret, tells_a_secret
 
 RELEASE_COMMAND = "release.command"
 """The path of a release command that was withheld."""
-
-_STRATEGIES: Mapping[str, type[Strategy]] = {kind.name: kind for kind in (Rolling, Canary, BlueGreen, Immediate)}
 
 
 @frozen(kw_only=True)
@@ -196,8 +196,7 @@ def without_secrets(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     data = {one.name: unstructure(getattr(spec, one.name)) for one in fields(DeploySpec)}
     data["config"] = _without_secrets((), data["config"], withheld)
     data["unresolved"] = None  # an error's text, which may repeat the image
-    if spec.strategy is not None:
-        data["strategy"] = {"name": spec.strategy.name, **data["strategy"]}
+    data["strategy"] = None if spec.strategy.only_adds else {"name": spec.strategy.name, **data["strategy"]}
     if spec.release is not None and tells_a_secret(spec.release.command):
         data["release"] = None
         withheld[RELEASE_COMMAND] = str(spec.release)
@@ -233,10 +232,10 @@ def _value(name: str, kind: Any, data: Any) -> Any:
     return special(data) if special else structure(data, kind)
 
 
-def _strategy(data: Mapping[str, Any] | None) -> Strategy | None:
+def _strategy(data: Mapping[str, Any] | None) -> Strategy:
     if data is None:
-        return None
-    return structure({key: value for key, value in data.items() if key != "name"}, _STRATEGIES[data["name"]])
+        return Launch()
+    return structure({key: value for key, value in data.items() if key != "name"}, STRATEGIES[data["name"]])
 
 
 # These have types that hold several kinds of value, which JSON tells apart by itself.

@@ -205,7 +205,7 @@ class Creating:
 
     async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
         """Return the machine that has the name, if it can be read."""
-        if self._spec.strategy is None:
+        if self._spec.strategy.only_adds:
             return None
         with suppress(FlyError):
             if taken.existing_id:

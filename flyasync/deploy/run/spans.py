@@ -26,8 +26,7 @@ def deploying(fly: FlyClient, app: str, wanted: DeploySpec | None = None) -> Ite
 
 
 def _facts(wanted: DeploySpec) -> dict[str, str | None]:
-    strategy = wanted.strategy.name if wanted.strategy else None
-    return {"launch": wanted.launch, "image": wanted.image, "strategy": strategy}
+    return {"launch": wanted.launch, "image": wanted.image, "strategy": wanted.strategy_name}
 
 
 def reported(span: Span, report: DeployReport) -> DeployReport:

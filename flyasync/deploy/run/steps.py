@@ -99,7 +99,7 @@ class Steps:
         self._hedge = Hedge(fly, spec, tell, self._creating)
         self.watching = Watching(fly, spec, tell)
         self._opening = asyncio.Lock()
-        self.is_open = spec.strategy is None
+        self.is_open = spec.strategy.only_adds
         self.may_begin: Callable[[str], bool] = lambda _: True
         self._takes: dict[type, Callable[[MachineRun, Any], Awaitable[None]]] = {
             TakeVolume: self._take_volume,

@@ -20,7 +20,7 @@ from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import GROUP, DeploySpec
-from flyasync.deploy.plan.strategy import Canary, Immediate, Rolling
+from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.reporting.resume import JournalReplay
 from flyasync.deploy.undo.rollback_plan import AGAIN, RESTORED, before_launch, deployment_back, way_back
 from flyasync.errors import InvalidInput, NotFound
@@ -220,7 +220,7 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, story: Journal
     plan = way_back(base, past.before, fleet.machines, made=made, widths=_widths(spec, fleet))
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *_volumes(fleet, past.made)))
     others = {group for machine in lost if (group := group_of(machine))} - {spec.group}
-    wanted = evolve(spec, retired_groups=tuple(sorted(others)), strategy=None if is_alone else spec.strategy)
+    wanted = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)
     return Decision(spec=deployment_back(wanted, plan), plan=plan)
 
 
@@ -321,12 +321,7 @@ def _volumes(fleet: Fleet, made: Iterable[Machine]) -> Iterator[str]:
 
 def _widths(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
     """Say how many serving machines of each region may be away at once, as in a rolling update."""
-    strategy = spec.strategy
-    if isinstance(strategy, Immediate):
-        return {}
-    share = (strategy if isinstance(strategy, Rolling | Canary) else Rolling()).max_unavailable
-    serving = Counter(home(machine) for machine in fleet.group(spec.group) if serves(machine))
-    return {region: share.at_most(count) for region, count in serving.items()}
+    return spec.strategy.widths(Counter(home(machine) for machine in fleet.group(spec.group) if serves(machine)))
 
 
 def _launch_of(config: MachineConfig | None) -> str | None:

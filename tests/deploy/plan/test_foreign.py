@@ -9,11 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings, strategies as st
 
 from flyasync import Check, InvalidInput, MachineConfig, Port, Service
+from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Create, Plan, Update
 from flyasync.deploy.plan.spec import GROUP, DeploySpec
-from flyasync.deploy.plan.strategies.stages import plan as plan_for
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Strategy
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Strategy
 from flyasync.models.config import Init
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import structure, unstructure

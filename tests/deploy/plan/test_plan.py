@@ -7,11 +7,16 @@ import pytest
 from attrs import evolve
 
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount
+from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume
-from flyasync.deploy.plan.strategies.stages import plan as plan_for
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share, Strategy
 from flyasync.models.volume import Volume
 from flyasync.testing import mock_machine
 
@@ -606,7 +611,7 @@ def test_a_free_volume_is_taken_and_another_made() -> None:
 
 
 def test_a_launch_takes_free_volumes_too() -> None:
-    spec = evolve(wanted(Rolling(), volume=DATA), strategy=None)
+    spec = evolve(wanted(Rolling(), volume=DATA), strategy=Launch())
     assert str(plan_for(spec, fleet(volumes=(volume("vol_1"),)))) == text("""
         web, launch v2: create 2 of app:v2
           iad

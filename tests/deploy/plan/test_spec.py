@@ -7,10 +7,12 @@ from attrs import evolve
 
 from flyasync import Check, CheckStatus, InvalidInput, Machine, MachineConfig, MachineEvent, Requirement, Service
 from flyasync.deploy.plan.spec import DeploySpec, Goal, check_launch, check_region
+from flyasync.deploy.plan.strategies.launch import Launch
 
 
 def spec(**options: Any) -> DeploySpec:
-    return DeploySpec(**{"app": "web", "launch": "v1", "config": MachineConfig(), "counts": {"iad": 2}, **options})
+    given = {"app": "web", "launch": "v1", "config": MachineConfig(), "counts": {"iad": 2}, "strategy": Launch()}
+    return DeploySpec(**{**given, **options})
 
 
 def machine(state: str, **options: Any) -> Machine:

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from flyasync import InvalidInput
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Rolling, Share
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share
 
 
 @pytest.mark.parametrize(
@@ -66,5 +69,5 @@ def test_what_is_not_said_is_careful() -> None:
 
 @pytest.mark.parametrize("make", [lambda: Canary(soak=-1), lambda: BlueGreen(drain=-0.1)])
 def test_no_time_is_below_none(make: Any) -> None:
-    with pytest.raises(ValueError, match="must be >= 0"):
+    with pytest.raises(InvalidInput, match=r"(soak|drain) is -[\d.]+, but must be a number of seconds from 0"):
         make()

@@ -11,12 +11,18 @@ from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.spans import Spans
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.plan.strategies.stages import launch
+from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.run.executor import Execution
 from flyasync.deploy.run.leases import Leases
 
-WANTED = DeploySpec(app="web", launch="v1", config=MachineConfig(image="nginx"), counts={"iad": 1, "lhr": 1, "nrt": 1})
+WANTED = DeploySpec(
+    app="web",
+    launch="v1",
+    config=MachineConfig(image="nginx"),
+    counts={"iad": 1, "lhr": 1, "nrt": 1},
+    strategy=Launch(),
+)
 DOWN = ServerFault("machines.get", "web/3", "down", status=503)
 GONE = NotFound("machines.get", "web/3", "machine not found", status=404)
 
@@ -47,7 +53,7 @@ async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -
     )
     fly = cast("FlyClient", SimpleNamespace(machines=machines, spans=Spans(log_event)))
     leases = Leases(fly, "web", "v1")
-    plan = launch(WANTED, Fleet("web", ()))
+    plan = WANTED.strategy.plan(WANTED, Fleet("web", ()))
     execution = Execution(fly, WANTED, plan, lambda *_: None, lambda: 1.0, leases=leases, journal=Journal())
     for run in execution.runs.values():
         run.machine, run.ready_after = machine(run.wanted.region), 1.0

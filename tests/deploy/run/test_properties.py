@@ -10,6 +10,7 @@ from attrs import evolve
 
 from flyasync import Check, InvalidInput, MachineConfig, Mount
 from flyasync.api.machines.create_once import LAUNCH
+from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
@@ -32,8 +33,11 @@ from flyasync.deploy.plan.plan import (
     Watch,
 )
 from flyasync.deploy.plan.spec import GROUP, HOME, DeploySpec, DesiredVolume
-from flyasync.deploy.plan.strategies.stages import plan as plan_for
-from flyasync.deploy.plan.strategy import BlueGreen, Canary, Immediate, Rolling, Share, Strategy
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share, Strategy
 from flyasync.models.machine import CheckStatus, Machine, MachineEvent
 from flyasync.models.volume import Volume
 

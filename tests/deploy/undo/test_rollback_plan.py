@@ -22,11 +22,11 @@ from flyasync import (
 )
 from flyasync.api.machines.create_once import CREATION, LAUNCH
 from flyasync.deploy.plan.config_merge import REPLACES, RETIRED
+from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Create, Plan, Target
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.plan.strategies.stages import plan as plan_for
-from flyasync.deploy.plan.strategy import Rolling
+from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.undo.rollback_plan import RESTORED, deployment_back, undo, way_back
 from flyasync.models.image import without_digest
@@ -223,7 +223,8 @@ def test_what_the_deploy_left_alone_is_not_put_back() -> None:
 def test_the_way_back_wants_all_that_was_there() -> None:
     before = [machine("a"), machine("b", region="lhr"), machine("c", state="stopped")]
     plan = way_back(empty(before), before, before[:1], made=frozenset())
-    spec = DeploySpec(app="web", launch="v2", config=MachineConfig(image="shop:2"), counts={"nrt": 1})
+    config = MachineConfig(image="shop:2")
+    spec = DeploySpec(app="web", launch="v2", config=config, counts={"nrt": 1}, strategy=Rolling())
     wanted = deployment_back(spec, plan)
     assert wanted.counts == {"lhr": 1, "iad": 2}
     assert str(wanted.requirement) == "all regions"

@@ -1,1 +1,1 @@
-"""The strategies: how a plan changes the machines of a group."""
+"""The strategies, one class each: how the machines of a group change, or how a launch adds some."""

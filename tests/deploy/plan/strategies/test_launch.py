@@ -9,24 +9,26 @@ from attrs import evolve
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Service
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.plan.strategies.stages import launch
+from flyasync.deploy.plan.strategies.launch import Launch
 
 CHECKED = MachineConfig(image="nginx", checks={"up": Check(type="tcp", port=80)})
 
 
 def plan(fleet: list[Machine], **options: Any) -> str:
     config = options.pop("config", MachineConfig(image="nginx"))
-    wanted = DeploySpec(**{"app": "web", "launch": "v1", "config": config, "counts": {"iad": 1, "lhr": 1}, **options})
-    return str(launch(wanted, Fleet("web", tuple(evolve(machine, config=wanted.tagged) for machine in fleet))))
+    given = {"app": "web", "launch": "v1", "config": config, "counts": {"iad": 1, "lhr": 1}, "strategy": Launch()}
+    wanted = DeploySpec(**{**given, **options})
+    return str(Launch().plan(wanted, Fleet("web", tuple(evolve(machine, config=wanted.tagged) for machine in fleet))))
 
 
 def test_a_launch_is_one_config() -> None:
     first, second = (
-        DeploySpec(app="web", launch="v1", config=MachineConfig(image=image), counts={"iad": 1}) for image in ("a", "b")
+        DeploySpec(app="web", launch="v1", config=MachineConfig(image=image), counts={"iad": 1}, strategy=Launch())
+        for image in ("a", "b")
     )
     present = evolve(machine("v1-iad-1"), config=first.tagged)
     with pytest.raises(InvalidInput, match=r"'v1' was made with another config: v1-iad-1 runs a; use another launch"):
-        launch(second, Fleet("web", (present,)))
+        Launch().plan(second, Fleet("web", (present,)))
 
 
 def machine(name: str, state: str = "started") -> Machine:
@@ -100,6 +102,7 @@ def test_without_a_goal_nothing_is_waited_for() -> None:
 
 
 def test_the_first_machine_of_every_region_goes_before_the_second_of_any() -> None:
-    wanted = DeploySpec(app="web", launch="v1", config=MachineConfig(image="nginx"), counts={"iad": 2, "lhr": 2})
-    stage = launch(wanted, Fleet("web", ())).stages[0]
+    config = MachineConfig(image="nginx")
+    wanted = DeploySpec(app="web", launch="v1", config=config, counts={"iad": 2, "lhr": 2}, strategy=Launch())
+    stage = Launch().plan(wanted, Fleet("web", ())).stages[0]
     assert [track.machine.name for track in stage.tracks] == ["v1-iad-1", "v1-lhr-1", "v1-iad-2", "v1-lhr-2"]

@@ -8,9 +8,21 @@ from attrs import evolve
 from flyasync.deploy.plan.config_merge import SECRETS
 from flyasync.deploy.plan.fleet import Fleet, home
 from flyasync.deploy.plan.notes import names_of
-from flyasync.deploy.plan.plan import Adopt, Create, Decision, Plan, Update
-from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.plan.strategies.stages import plan
+from flyasync.deploy.plan.plan import (
+    Adopt,
+    Create,
+    Decision,
+    GiveUp,
+    Lane,
+    Plan,
+    RunToEnd,
+    Stage,
+    Target,
+    Track,
+    Update,
+)
+from flyasync.deploy.plan.sibling_config import inherited
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.errors import InvalidInput
 from flyasync.models.image import digest_of, runs, without_digest
 from flyasync.models.machine import GONE, Machine
@@ -27,13 +39,36 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
     asked = spec = evolve(spec, secrets=fleet.secrets)
     if spec.only_secrets:
         spec = _everywhere(spec, fleet)
-    if spec.strategy is None:
+    if spec.strategy.only_adds:
         spec = _like(spec, fleet.machines)
     made = plan(spec, fleet)
     if spec.digest is None and (like := _like(spec, _kept(made))) != spec:
         spec, made = like, plan(like, fleet)
     found = (*_of_the_image(asked, spec, made), *_of_the_secrets(spec, made, fleet))
     return Decision(spec=spec, plan=evolve(made, remarks=(*made.remarks, *found)))
+
+
+def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
+    """Return what the spec's strategy does, after the release command; raises InvalidInput for what it cannot do."""
+    made = spec.strategy.plan(spec, fleet)
+    if spec.release is None or all(isinstance(step, GiveUp) for step in made.steps):
+        return made
+    # It shares the config that machines of the group will have.
+    tracks = (track for track in (*made.tracks, *made.kept) if track.target in {Target.SERVE, Target.REST})
+    shared = next((inherited(track.config) for track in tracks if track.config), spec.tagged)
+    config = spec.release.config(shared)
+    region = spec.regions[0]
+    track = Track(
+        machine=DesiredMachine(name=f"release-{spec.group}".replace("_", "-"), region=region, number=0),
+        steps=(
+            Create(cause=f"to run {spec.release}", config=config),
+            RunToEnd(seconds=spec.release.timeout, cause="nothing changes unless it ends with exit code 0"),
+        ),
+        config=config,
+        target=Target.END,
+    )
+    first = Stage(title="release command", lanes=(Lane(region=region, tracks=(track,)),))
+    return evolve(made, stages=(first, *made.stages))
 
 
 def _everywhere(spec: DeploySpec, fleet: Fleet) -> DeploySpec:

@@ -1,0 +1,85 @@
+"""Bluegreen: new machines beside the old ones, let into routing together."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from attrs import field, frozen
+
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.plan import Stage, Track, Uncordon
+from flyasync.deploy.plan.reconcile import Action, Member, renewed
+from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.plan.step_sequences import readiness
+from flyasync.deploy.plan.strategies.group import GroupStrategy, Wave, lacks_checks
+from flyasync.deploy.plan.strategies.tracks import changed, leaving, made, track
+from flyasync.deploy.plan.strategy import is_seconds
+from flyasync.errors import InvalidInput
+
+
+@frozen(kw_only=True)
+class BlueGreen(GroupStrategy):
+    """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
+
+    Each old machine gets `drain` seconds between its last new request and its stop.
+    """
+
+    name: ClassVar[str] = "bluegreen"
+    replaces_machines: ClassVar[bool] = True
+    drain: float = field(default=10.0, validator=is_seconds)
+
+    def check(self, spec: DeploySpec) -> None:
+        """Raise InvalidInput for volumes, and for machines that nothing would be known of when they are let in."""
+        super().check(spec)
+        if spec.volume is not None:
+            raise InvalidInput("bluegreen makes new machines, and volumes would be left behind: use rolling or canary")
+        if spec.goal is None:
+            raise InvalidInput("bluegreen lets machines in once they are ready, so it cannot go with wait_for(None)")
+
+    def members(self, spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
+        """Return what becomes of each machine: a new one takes the place of every one that differs."""
+        holders = [machine for machine in fleet.group(spec.group) if fleet.volume_of(machine)]
+        if spec.volume or holders:
+            who = holders[0].name if holders else "each machine"
+            raise InvalidInput(
+                f"bluegreen makes new machines, and {who} has a volume, which would be left behind: "
+                "use rolling or canary"
+            )
+        return renewed(spec, fleet)
+
+    def check_goal(self, spec: DeploySpec, member: Member) -> None:
+        """Raise InvalidInput for a new machine without checks, unless the spec says to do without."""
+        if spec.goal != "checked":
+            super().check_goal(spec, member)
+        elif member.action is Action.MAKE and lacks_checks(member):
+            raise InvalidInput(
+                f"bluegreen lets machines in once their checks pass, and {member.wanted.name} would have none: add one "
+                "with with_check or --check, or say wait_for('started') or --wait started to do without"
+            )
+
+    def stages(self, spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: Wave) -> Iterator[Stage]:
+        """Yield three stages: make the new machines outside routing, let them in together, take the old ones out."""
+        old = [member for member in members if member.action is Action.RETIRE]
+        new = [member for member in members if member.action is not Action.RETIRE]
+        # Where no old machine takes traffic, the new ones may take it at once.
+        cordoned = any(member.serves for member in old)
+        yield Stage.of(f"make the new ones{wave}", _outside_routing(spec, fleet, new, cordoned=cordoned))
+        let_in = (
+            track(member, [Uncordon(cause="all new machines are ready")])
+            for member in new
+            if (member.machine.cordoned if member.machine else cordoned)
+        )
+        yield Stage.of(f"let them in{wave}", let_in, point_of_no_return=True, relies_on_others=True)
+        yield Stage.of(f"take the old ones out{wave}", leaving(old, drain=self.drain), relies_on_others=True)
+
+
+def _outside_routing(spec: DeploySpec, fleet: Fleet, members: Sequence[Member], *, cordoned: bool) -> Iterator[Track]:
+    for member in members:
+        # 1. A new machine is made outside routing.
+        if member.action is Action.MAKE:
+            yield made(spec, member, cordoned=cordoned)
+        # 2. A job stays the same machine: nothing is routed to it.
+        elif member.action is not Action.KEEP:
+            yield from changed(spec, fleet, [member])
+        # 3. One that an earlier run made is brought as far, and let in with the others.
+        elif steps := tuple(step for step in readiness(spec, member) if not isinstance(step, Uncordon)):
+            yield track(member, steps)

@@ -1,0 +1,41 @@
+"""Canary: update a few machines first, watch them, then roll on."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import ClassVar
+
+from attrs import evolve, field, frozen
+
+from flyasync.deploy.plan.plan import Create, Target, Track, Update, Watch
+from flyasync.deploy.plan.strategies.in_place import InPlace
+from flyasync.deploy.plan.strategy import Share, is_seconds
+
+ONE = Share(1)
+
+
+@frozen(kw_only=True)
+class Canary(InPlace):
+    """Update `machines` of the first wave first, a count or a share, watch them for `soak` seconds, then roll on."""
+
+    name: ClassVar[str] = "canary"
+    machines: Share = ONE
+    soak: float = field(default=60.0, validator=is_seconds)
+
+    def ahead(self, tracks: Sequence[Track]) -> tuple[str, list[Track]]:
+        """Choose the canaries, spread over the regions: those that serve now before those that do not."""
+        able = [each for each in tracks if each.target is Target.SERVE and _gets_the_config(each)]
+        by_region: dict[str, list[Track]] = {}
+        for each in sorted(able, key=lambda each: not each.takes_a_place):
+            by_region.setdefault(each.machine.region, []).append(each)
+        # One of each region comes before the second of any.
+        spread = [each for those in zip_longest(*by_region.values()) for each in those if each]
+        chosen = spread[: self.machines.at_most(len(able))]
+        title = f"{len(chosen)} {'canaries' if len(chosen) > 1 else 'canary'}"
+        if not self.soak:
+            return title, chosen
+        soak = Watch(seconds=self.soak, cause="a canary shows what the others would meet")
+        return title, [evolve(each, steps=(*each.steps, soak)) for each in chosen]
+
+
+def _gets_the_config(track: Track) -> bool:
+    return any(isinstance(step, Update | Create) for step in track.steps)

@@ -1,0 +1,148 @@
+"""What all strategies that change a group have in common."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.machine_roles import Role, role
+from flyasync.deploy.plan.notes import remarks_of_group
+from flyasync.deploy.plan.plan import ONLY_SECRETS, Plan, Stage, Target, Track
+from flyasync.deploy.plan.reconcile import Action, Member, converged, verified
+from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredMachine
+from flyasync.deploy.plan.step_sequences import retirement
+from flyasync.deploy.plan.strategies.tracks import changed, target_of, track
+from flyasync.deploy.plan.strategy import Strategy
+from flyasync.errors import InvalidInput
+from flyasync.models.lint.linter import Finding, lint_groups
+from flyasync.models.machine import GONE, expected_checks
+
+
+@frozen
+class Wave:
+    """A wave of regions, number `number` of `of`; the one that `leads` is the first in which anything changes."""
+
+    number: int
+    of: int
+    leads: bool
+
+    def __str__(self) -> str:
+        return f", wave {self.number} of {self.of}" if self.of > 1 else ""
+
+
+@frozen(kw_only=True)
+class GroupStrategy(Strategy):
+    """Bring a group of machines to the spec; touch no machine outside the group.
+
+    A strategy states how the members of one wave change (`stages`), and may state other actions for them (`members`).
+    """
+
+    def check(self, spec: DeploySpec) -> None:
+        """Raise InvalidInput for a spec that contradicts itself."""
+        group = (spec.config.metadata or {}).get(GROUP, spec.group)
+        if group != spec.group:
+            raise InvalidInput(
+                f"the config is of the process group {group!r}, as its metadata says, and the deploy of "
+                f"{spec.group!r}: say process_group({group!r}), or --group {group}, or give a config of "
+                f"{spec.group!r}"
+            )
+        if unstated := [name for name in spec.replaces if getattr(spec.config, name) is None]:
+            raise InvalidInput(
+                f"replace names {' and '.join(unstated)}, of which nothing is stated: state what is to be there instead"
+            )
+        if spec.group in spec.retired_groups:
+            raise InvalidInput(f"{spec.group!r} is the group that is deployed, so it cannot be retired")
+
+    def members(self, spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
+        """Return what becomes of each machine of the group; raises InvalidInput for a fleet that it cannot change."""
+        return converged(spec, fleet)
+
+    def check_goal(self, spec: DeploySpec, member: Member) -> None:
+        """Raise InvalidInput where a machine would be awaited in a way that it cannot reach."""
+        if spec.goal == "healthy" and lacks_checks(member):
+            raise InvalidInput(
+                f"to wait for 'healthy' needs checks, and {member.wanted.name} would have none: add one with "
+                "with_check or --check, or wait for 'started'"
+            )
+
+    @abstractmethod
+    def stages(self, spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: Wave) -> Iterator[Stage]:
+        """Yield the stages of one wave, in order; those without tracks are left out of the plan."""
+
+    def plan(self, spec: DeploySpec, fleet: Fleet) -> Plan:
+        """Return what there is to do: wave after wave, then the machines apart, then the groups that are retired."""
+        everyone = self.members(spec, fleet)
+        members = verified(spec, [each for each in everyone if not each.is_apart])
+        for member in members:
+            self.check_goal(spec, member)
+        differing = _check_services(spec, fleet, everyone)
+
+        stages: list[Stage] = []
+        has_led = False
+        waves = spec.waves or (spec.regions,)
+        for number, regions in enumerate(waves, start=1):
+            those = [each for each in members if each.region in regions]
+            changes = any(each.action in {Action.UPDATE, Action.MAKE} for each in those)
+            stages += self.stages(spec, fleet, those, Wave(number, len(waves), leads=changes and not has_led))
+            has_led |= changes
+        # A machine that stands by or runs on a schedule is updated once the others are well; it is not started for it.
+        apart = [each for each in everyone if each.is_apart]
+        stages.append(Stage.of("what stands by or runs on a schedule", changed(spec, fleet, apart)))
+        stages += (_retired_group(fleet, name) for name in spec.retired_groups)
+
+        return Plan(
+            app=spec.app,
+            launch=spec.launch,
+            image=spec.image,
+            fallback=spec.fallback,
+            strategy=ONLY_SECRETS if spec.only_secrets else spec.strategy_name,
+            group=spec.group,
+            before=fleet,
+            stages=tuple(stage for stage in stages if stage.lanes),
+            kept=tuple(track(each, (), target_of(each)) for each in everyone if each.action is Action.KEEP),
+            remarks=tuple(remarks_of_group(spec, fleet, everyone, differing)),
+        )
+
+
+def lacks_checks(member: Member) -> bool:
+    """Whether a machine that is there to serve will have no checks."""
+    config = member.config
+    return config is not None and not (config.schedule or config.standbys or expected_checks(config))
+
+
+def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -> Sequence[Finding]:
+    """Refuse services that would differ within the group and do not so far; return where they differ."""
+    there = [each for each in fleet.group(spec.group) if spec.role(each) is Role.MEMBER]
+    before = {machine.name: machine.config for machine in there if machine.config}
+    after = dict(before)
+    for member in members:
+        if member.action is Action.RETIRE:
+            after.pop(member.wanted.name, None)
+        elif member.config and role(member.config) is Role.MEMBER:
+            after[member.wanted.name] = member.config
+    found = lint_groups(after)
+    if found and not lint_groups(before):
+        raise InvalidInput(
+            f"the machines of the group {spec.group} would have different services, and the proxy takes them for "
+            f"equal: {found[0].path.removesuffix('.services')}: {found[0].message}; deploy to all regions of the group "
+            "together, or with services that fit"
+        )
+    return found
+
+
+def _retired_group(fleet: Fleet, name: str) -> Stage:
+    """Return the stage that destroys the machines of a group."""
+    return Stage.of(
+        f"retire the group {name}",
+        (
+            Track(
+                machine=DesiredMachine(name=machine.name, region=machine.region, number=number),
+                machine_id=machine.id,
+                steps=tuple(retirement(machine, f"the group {name} is to be retired")),
+                target=Target.GO,
+            )
+            for number, machine in enumerate(fleet.group(name), start=1)
+            if machine.state not in GONE
+        ),
+    )

@@ -1,0 +1,112 @@
+"""Launch: add machines, and change none."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from attrs import frozen
+
+from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.notes import remarks_of_launch
+from flyasync.deploy.plan.plan import Adopt, Lane, Plan, Stage, Start, Step, Track
+from flyasync.deploy.plan.reconcile import RESTING
+from flyasync.deploy.plan.sibling_config import Pattern
+from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.plan.step_sequences import creation, goal
+from flyasync.deploy.plan.strategies.table import STRATEGIES
+from flyasync.deploy.plan.strategy import Strategy
+from flyasync.errors import InvalidInput
+from flyasync.models.machine import Machine, expected_checks
+from flyasync.models.redaction import without_passwords
+
+
+@frozen(kw_only=True)
+class Launch(Strategy):
+    """Add the machines of a launch that are not there yet; touch no other machine.
+
+    It is what a deploy does for which no strategy is chosen.
+    """
+
+    name: ClassVar[str] = "launch"
+    only_adds: ClassVar[bool] = True
+    default_requirement: ClassVar[float | str] = 1
+    default_smoke: ClassVar[float] = 0.0
+
+    def check(self, spec: DeploySpec) -> None:
+        """Raise InvalidInput for what only the strategies that change a group can do."""
+        asked = {
+            "waves": spec.waves,
+            "retire_groups": spec.retired_groups,
+            "visible_to_flyctl": spec.is_visible_to_flyctl,
+            "process_group": spec.group != "app",
+            "a count of 0": 0 in spec.counts.values(),
+            "replace": spec.replaces,
+            "verify_stopped": spec.verify_stopped != "auto",
+        }
+        if told := [name for name, is_asked in asked.items() if is_asked]:
+            *most, last = (f"{name}()" for name in STRATEGIES)
+            raise InvalidInput(
+                f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
+                f"say {', '.join(most)} or {last}"
+            )
+        if spec.goal == "healthy" and not expected_checks(spec.config):
+            raise InvalidInput(
+                "wait_for('healthy') needs a check in the config: add one with with_check, or wait for 'started'"
+            )
+
+    def plan(self, spec: DeploySpec, fleet: Fleet) -> Plan:
+        """Return what is left to do of the launch.
+
+        Raises InvalidInput when the launch was made with another config: its machines are never changed.
+        """
+        for machine in fleet.machines:
+            if machine.config is not None and not spec.made(machine):
+                raise InvalidInput(
+                    f"launch {spec.launch!r} was made with another config: {machine.name} runs "
+                    f"{without_passwords(str(machine.image))}; use another launch for this one, or deploy what it was "
+                    "made with"
+                )
+        stage = Stage(lanes=tuple(self._lane(spec, fleet, region) for region in spec.regions))
+        return Plan(
+            app=spec.app,
+            launch=spec.launch,
+            image=spec.image,
+            fallback=spec.fallback,
+            before=fleet,
+            stages=(stage,) if stage.lanes else (),
+            remarks=tuple(remarks_of_launch(spec, fleet)),
+        )
+
+    def _lane(self, spec: DeploySpec, fleet: Fleet, region: str) -> Lane:
+        """Return the machines of one region: those that are there are adopted, the others made."""
+        machines = spec.machines(region)
+        present = {machine.name: found for machine in machines if (found := fleet.named(machine.name))}
+        cause = f"{region} has {len(present)} of the {len(machines)} wanted"
+        volumes = iter(
+            sorted(
+                volume.id
+                for volume in fleet.volumes
+                if spec.volume and volume.name == spec.volume.name and volume.region == region and volume.is_free
+            )
+        )
+        tracks = []
+        for machine in machines:
+            if there := present.get(machine.name):
+                steps = tuple(_adoption(spec, there))
+            else:
+                pattern = Pattern.of(spec, fleet, None)
+                volume = next(volumes, None) if spec.volume else None
+                steps = tuple(creation(spec, pattern, pattern.config, cause, volume=volume))
+            machine_id = there.id if there else None
+            tracks.append(Track(machine=machine, machine_id=machine_id, steps=steps, config=spec.tagged))
+        return Lane(region=region, tracks=tuple(tracks))
+
+
+def _adoption(spec: DeploySpec, machine: Machine) -> Iterator[Step]:
+    """Take a machine that an earlier run of the launch made, and see it up unless autostop has stopped it."""
+    yield Adopt(machine_id=machine.id, cause="an earlier run of this launch made it")
+    config = spec.tagged
+    if spec.goal_of(config) is None or spec.rests(machine, config):
+        return
+    if machine.state in RESTING:
+        yield Start(cause=f"it is {machine.state}")
+    yield from goal(spec, config)
