@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from heapq import heapify, heapreplace
+from operator import attrgetter
 from statistics import fmean
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import (
@@ -18,7 +19,6 @@ from flyasync.deploy.plan.plan import (
     Create,
     Plan,
     RunToEnd,
-    Stage,
     Start,
     Step,
     Stop,
@@ -27,16 +27,18 @@ from flyasync.deploy.plan.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.timings import Fit, Normal, TimingKind, Timings, reach
 from flyasync.models.machine import Machine
 
-OVER = frozenset({Phase.SKIPPED, Phase.FAILED, Phase.DESTROYED})
-"""The phases from which a machine goes no further."""
-
 KILLED_AFTER = 5.0
 """Seconds that the API gives a process to stop before it kills it, unless its config says otherwise."""
+
+_DONE: Mapping[type[Step], Phase] = {
+    step: STEP_PHASES[step][-1] for step in (Create, AwaitStarted, AwaitHealthy, AwaitSettled, Stop, RunToEnd)
+}
+"""The phase that shows that a step which takes time is done."""
 
 
 @frozen(kw_only=True)
@@ -48,10 +50,10 @@ class CreateRate:
 
 
 @frozen(kw_only=True)
-class Part:
-    """Some of what a track takes: `seconds` that are decided, or a kind of time that has to be observed.
+class PendingWait:
+    """Something that a track waits for: `seconds` that are decided, or a kind of time that has to be observed.
 
-    While it has not been, `at_most` bounds it. `passed` are the seconds for which it has been under way.
+    While that has not been observed, `at_most` bounds it. `passed` are the seconds for which it has been under way.
     """
 
     kind: TimingKind | None = None
@@ -61,41 +63,71 @@ class Part:
 
 
 @frozen(kw_only=True)
-class Path:
-    """What is left of one track: its parts, one after the other, once it has waited in the create queue."""
+class PendingTrack:
+    """What is left of one track: its waits, one after the other, once its create has waited for a permit."""
 
-    parts: tuple[Part, ...]
+    waits: tuple[PendingWait, ...]
     region: str
-    wait: float = 0.0
-    takes_a_place: bool = False
+    for_permit: float = 0.0
+    needs_slot: bool = False
     has_begun: bool = False
 
 
 @frozen
-class Leg:
-    """What is left of one stage: the paths of its tracks, and the widths of its lanes."""
+class PendingStage:
+    """What is left of one stage: its tracks, and how many of a region may be under way at once."""
 
-    paths: tuple[Path, ...]
+    tracks: tuple[PendingTrack, ...]
     widths: Mapping[str, int]
 
 
-def estimate(plan: Plan, pace: CreateRate, timings: Timings) -> Estimate:
+@frozen
+class TrackProgress:
+    """How far one track has come: the steps done, and the seconds `passed` of the next one.
+
+    `is_over` where it goes no further.
+    """
+
+    steps: int = 0
+    passed: float = 0.0
+    has_begun: bool = False
+    is_over: bool = False
+
+
+def estimate(plan: Plan, rate: CreateRate, timings: Timings) -> Estimate:
     """Estimate how many seconds a plan takes from its first change to its report, if all goes well."""
-    return _estimated(_legs(plan, pace, _fresh(plan), made=()), timings)
+    return _estimated(_pending(plan, rate, [TrackProgress()] * len(plan.tracks), made=()), timings)
 
 
 def left(
-    plan: Plan, runs: Mapping[str, MachineRun], now: float, pace: CreateRate, timings: Timings, *, drains: bool = False
+    plan: Plan, runs: Mapping[str, MachineRun], now: float, rate: CreateRate, timings: Timings, *, drains: bool = False
 ) -> Estimate:
     """Estimate how many seconds a plan still takes at `now`, by how far the runs of its machines have come.
 
     Machines that have failed are over; where the deploy `drains`, so are those that have not begun.
     """
-    made = sorted(
-        each.created_after - now for each in runs.values() if each.created_after is not None and not each.adopted
-    )
-    legs = _legs(plan, pace, list(_standings(plan, runs, now, drains=drains)), made)
-    return _estimated(legs, timings)
+    progress: list[TrackProgress] = []
+    in_earlier_stages: Counter[str] = Counter()  # a run counts the steps of all its stages
+    for track in plan.tracks:
+        run, earlier = runs[track.machine.name], in_earlier_stages[track.machine.name]
+        in_earlier_stages[track.machine.name] += len(track.steps)
+        has_begun = bool(run.moments) and run.taken >= earlier
+        steps = max(0, run.taken - earlier)
+        # The event that a step is done comes a moment before the run counts the step.
+        if steps < len(track.steps) and _DONE.get(type(track.steps[steps])) is run.phase is not None:
+            steps += 1
+        is_over = run.error is not None or (run.phase is not None and run.phase.is_over)
+        progress.append(
+            TrackProgress(
+                steps=steps,
+                passed=now - run.moments[-1].at if has_begun else 0.0,
+                has_begun=has_begun,
+                is_over=is_over or (drains and not has_begun),
+            )
+        )
+    created = (each.created_after for each in runs.values() if not each.adopted)
+    made = sorted(after - now for after in created if after is not None)
+    return _estimated(_pending(plan, rate, progress, made), timings)
 
 
 def estimate_many(seconds: Iterable[float], at_once: int) -> float:
@@ -116,222 +148,153 @@ def estimate_many(seconds: Iterable[float], at_once: int) -> float:
 # What is left to do
 
 
-@frozen
-class Standing:
-    """How far one track has come: so many steps, and `passed` seconds of the next one; `is_over` once it ends there."""
-
-    steps: int = 0
-    passed: float = 0.0
-    has_begun: bool = False
-    is_over: bool = False
-
-
-_DONE: Mapping[type[Step], Phase] = {
-    Create: Phase.CREATED,
-    AwaitStarted: Phase.STARTED,
-    AwaitHealthy: Phase.HEALTHY,
-    AwaitSettled: Phase.SETTLED,
-    Stop: Phase.STOPPED,
-    RunToEnd: Phase.ENDED,
-}
-"""The phase that tells that a step which takes time is done."""
-
-
-def _fresh(plan: Plan) -> Sequence[Standing]:
-    return [Standing()] * len(plan.tracks)
-
-
-def _standings(plan: Plan, runs: Mapping[str, MachineRun], now: float, *, drains: bool) -> Iterator[Standing]:
-    """Yield for each track how far it has come; a run counts the steps of all its stages."""
-    before: Counter[str] = Counter()
-    for track in plan.tracks:
-        name = track.machine.name
-        run, earlier = runs[name], before[name]
-        before[name] += len(track.steps)
-        has_begun = bool(run.moments) and run.taken >= earlier
-        steps = max(0, run.taken - earlier)
-        if steps < len(track.steps) and _DONE.get(type(track.steps[steps])) is run.phase is not None:
-            steps += 1  # it has been noted, and is counted in a moment
-        yield Standing(
-            steps=steps,
-            passed=now - run.moments[-1].at if has_begun else 0.0,
-            has_begun=has_begun,
-            is_over=run.error is not None or run.phase in OVER or (drains and not has_begun),
-        )
-
-
-def _legs(plan: Plan, pace: CreateRate, standings: Sequence[Standing], made: Iterable[float]) -> list[Leg]:
-    """Return what is left of each stage; `made` are the moments of the creates so far, in seconds from now."""
+def _pending(
+    plan: Plan, rate: CreateRate, progress: Sequence[TrackProgress], made: Iterable[float]
+) -> list[PendingStage]:
+    """Return what is left of each stage; `made` are the times of the creates so far, in seconds from now."""
     there = {machine.id: machine for machine in plan.before.machines} if plan.before else {}
-    standing = iter(standings)
-    legs: list[Leg] = []
+    came = iter(progress)
+    stages: list[PendingStage] = []
     for stage in plan.stages:
-        to_go = [(track, came) for lane in stage.lanes for track in lane.tracks
-                 if not (came := next(standing)).is_over and came.steps < len(track.steps)]  # fmt: skip
-        if to_go:
-            to_go.sort(key=_number)
-            legs.append(Leg(tuple(_paths(to_go, there, _queue(pace, () if legs else made))), _widths(stage)))
-    return legs
+        to_go = [(track, so_far) for lane in stage.lanes for track in lane.tracks
+                 if not (so_far := next(came)).is_over and so_far.steps < len(track.steps)]  # fmt: skip
+        if not to_go:
+            continue
+        # The first machines of all regions are created first. Creates of the past delay those of the first stage only:
+        # by the next one the bucket has recovered.
+        permits = _permits(rate, () if stages else made)
+        tracks: list[PendingTrack] = []
+        for track, so_far in sorted(to_go, key=lambda each: each[0].machine.number):
+            creates = any(isinstance(step, Create) for step in track.steps[so_far.steps :])
+            pending = PendingTrack(
+                waits=tuple(_waits(track, so_far, there.get(track.machine_id or ""))),
+                region=track.machine.region,
+                for_permit=next(permits) if creates else 0.0,
+                needs_slot=track.takes_a_place,
+                has_begun=so_far.has_begun,
+            )
+            tracks.append(pending)
+        stages.append(PendingStage(tuple(tracks), {lane.region: lane.width for lane in stage.lanes if lane.width}))
+    return stages
 
 
-def _number(to_go: tuple[Track, Standing]) -> int:
-    return to_go[0].machine.number
-
-
-def _widths(stage: Stage) -> dict[str, int]:
-    return {lane.region: lane.width for lane in stage.lanes if lane.width}
-
-
-def _queue(pace: CreateRate, made: Iterable[float]) -> Iterator[float]:
+def _permits(rate: CreateRate, made: Iterable[float]) -> Iterator[float]:
     """Yield in how many seconds the next create may leave, then the one after it, and so on without end."""
-    gap, full_at = 1 / pace.per_second, -math.inf
-    for moment in made:
-        full_at = max(full_at, moment) + gap
+    gap, full_at = 1 / rate.per_second, -math.inf
+    for at in made:
+        full_at = max(full_at, at) + gap
     full_at = max(full_at, 0.0)
     while True:
-        yield max(0.0, full_at - (pace.usable - 1) * gap)
+        yield max(0.0, full_at - (rate.usable - 1) * gap)
         full_at += gap
 
 
-def _paths(
-    to_go: Iterable[tuple[Track, Standing]], there: Mapping[str, Machine], queue: Iterator[float]
-) -> Iterator[Path]:
-    for track, came in to_go:
-        creates = any(isinstance(step, Create) for step in track.steps[came.steps :])
-        yield Path(
-            parts=tuple(_parts(track, came, there.get(track.machine_id or ""))),
-            region=track.machine.region,
-            wait=next(queue) if creates else 0.0,
-            takes_a_place=track.takes_a_place,
-            has_begun=came.has_begun,
-        )
-
-
-def _parts(track: Track, came: Standing, machine: Machine | None) -> Iterator[Part]:
-    """Yield what is left of a track; requests that nothing waits for take no time worth telling."""
-    if machine is not None and not came.has_begun:
-        yield Part(kind=TimingKind.REQUESTS, at_most=0.0)
-    # What it starts by decides how long that takes. One that was started before, and is not changed, is not waited for.
+def _waits(track: Track, so_far: TrackProgress, machine: Machine | None) -> Iterator[PendingWait]:
+    """Yield what is left to wait for in a track; a request that nothing waits for takes no time worth counting."""
+    if machine is not None and not so_far.has_begun:
+        yield PendingWait(kind=TimingKind.REQUESTS, at_most=0.0)
+    # The change before a start decides how long the start takes: a machine that was started before, and is not changed,
+    # is not waited for, nor are checks of it that pass.
     is_up = machine is not None and machine.state == "started"
-    starts: TimingKind | None = None if is_up else TimingKind.BOOT
+    start: TimingKind | None = None if is_up else TimingKind.BOOT
     passes = machine is not None and machine.is_healthy
     for number, step in enumerate(track.steps):
-        if isinstance(step, Create | Update | Start):
-            starts, passes = TimingKind.START if isinstance(step, Start) else TimingKind.BOOT, False
-        part = _part(step, starts, machine, passes=passes)
-        if part and number >= came.steps:
-            yield evolve(part, passed=came.passed) if number == came.steps else part
-
-
-def _part(step: Step, starts: TimingKind | None, machine: Machine | None, *, passes: bool) -> Part | None:
-    """Return what a step waits for; None where it waits for nothing but the answers to its requests."""
-    kind: TimingKind | None
-    match step:
-        case Watch(seconds=seconds) | Cordon(drain=seconds):
-            return Part(seconds=seconds)
-        case Stop():
-            return Part(kind=TimingKind.STOP, at_most=_killed_after(machine))
-        case AwaitStarted():
-            kind = starts
-        case AwaitHealthy():
-            kind = None if passes else TimingKind.CHECKS
-        case AwaitSettled():
-            kind = TimingKind.SETTLE
-        case RunToEnd():
-            kind = TimingKind.RELEASE
-        case TakeVolume(source=str()):
-            kind = TimingKind.FORK
-        case _:
-            kind = None
-    return Part(kind=kind) if kind else None
-
-
-def _killed_after(machine: Machine | None) -> float:
-    stop = machine.config.stop_config if machine and machine.config else None
-    return KILLED_AFTER if stop is None or stop.timeout is None else float(stop.timeout)
+        kind: TimingKind | None = None
+        seconds, at_most = 0.0, None
+        match step:
+            case Create() | Update():
+                start, passes = TimingKind.BOOT, False
+            case Start():
+                start, passes = TimingKind.START, False
+            case AwaitStarted():
+                kind = start
+            case AwaitHealthy():
+                kind = None if passes else TimingKind.CHECKS
+            case AwaitSettled():
+                kind = TimingKind.SETTLE
+            case Watch(seconds=duration) | Cordon(drain=duration):
+                seconds = duration
+            case Stop():
+                kind = TimingKind.STOP
+                stop = machine.config.stop_config if machine and machine.config else None
+                at_most = KILLED_AFTER if stop is None or stop.timeout is None else float(stop.timeout)
+            case RunToEnd():
+                kind = TimingKind.RELEASE
+            case TakeVolume(source=str()):
+                kind = TimingKind.FORK
+        if number >= so_far.steps and (kind or seconds):
+            passed = so_far.passed if number == so_far.steps else 0.0
+            yield PendingWait(kind=kind, seconds=seconds, at_most=at_most, passed=passed)
 
 
 # How long that takes
 
-Length = Callable[[Part], Normal]
 
-
-def _estimated(legs: Sequence[Leg], timings: Timings) -> Estimate:
-    """Add up the stages: as they are at the low end of what was observed, at its high end, and without what was not."""
-    parts = [part for leg in legs for path in leg.paths for part in path.parts]
-    kinds = dict.fromkeys(part.kind for part in parts if part.kind)
-    under_way = {kind: [each.passed for each in parts if each.kind is kind and each.passed > 0] for kind in kinds}
-    fits: dict[TimingKind | None, Fit] = {kind: fit for kind in kinds if (fit := timings.fit(kind, under_way[kind]))}
-    floor = _total(legs, _decided).mean
-    low, low_reach = _reached(legs, fits, at_the_low_end)
-    least = max(floor, low - low_reach)
-    unbound = dict.fromkeys(each.kind for each in parts if each.kind and each.at_most is None)
+def _estimated(stages: Sequence[PendingStage], timings: Timings) -> Estimate:
+    """Add up the stages: by what is decided, by the low end of what was observed, and by its high end."""
+    waits = [wait for stage in stages for track in stage.tracks for wait in track.waits]
+    kinds = dict.fromkeys(wait.kind for wait in waits if wait.kind)
+    under_way = {kind: [each.passed for each in waits if each.kind is kind and each.passed > 0] for kind in kinds}
+    fits = {kind: fit for kind in kinds if (fit := timings.fit(kind, under_way[kind]))}
+    decided = _total(stages, {}).mean
+    low, low_reach = _reached(stages, {kind: fit.low for kind, fit in fits.items()}, fits)
+    least = max(decided, low - low_reach)
+    # 1. It depends on a kind of time that nothing is known of: it takes at least what is known.
+    unbound = dict.fromkeys(each.kind for each in waits if each.kind and each.at_most is None)
     if unobserved := tuple(str(kind) for kind in unbound if kind not in fits):
-        return Estimate(least=_rounded(least), unobserved=unobserved)
-    high, high_reach = _reached(legs, fits, at_the_high_end)
-    likely = max(floor, (low + high) / 2)
-    return Estimate(
-        least=_rounded(min(least, likely)), likely=_rounded(likely), most=_rounded(max(likely, high + high_reach))
-    )
+        return Estimate(least=round(least, 3), unobserved=unobserved)
+    # 2. All of it was observed, or has a bound: the expected time is between the two ends.
+    high, high_reach = _reached(stages, {kind: fit.high for kind, fit in fits.items()}, fits, up_to_bounds=True)
+    likely = max(decided, (low + high) / 2)
+    most = max(likely, high + high_reach)
+    return Estimate(least=round(min(least, likely), 3), likely=round(likely, 3), most=round(most, 3))
 
 
-def _rounded(seconds: float) -> float:
-    return round(seconds, 3)
-
-
-End = Callable[[Part, Fit | None], Normal]
-
-
-def _decided(part: Part) -> Normal:
-    """Return what is decided of a part."""
-    return Normal(max(0.0, part.seconds - part.passed))
-
-
-def at_the_low_end(part: Part, fit: Fit | None) -> Normal:
-    """Return the least that a part takes by what was observed."""
-    return fit.low.rest(part.passed) if fit else _decided(part)
-
-
-def at_the_high_end(part: Part, fit: Fit | None) -> Normal:
-    """Return the most that a part takes by what was observed; one that only has a bound takes as long as that."""
-    if fit is None:
-        return Normal(max(0.0, max(part.seconds, part.at_most or 0.0) - part.passed))
-    return fit.high.rest(part.passed)
-
-
-def _reached(legs: Sequence[Leg], fits: Mapping[TimingKind | None, Fit], end: End) -> tuple[float, float]:
-    """Return how long it takes, and how far from that it may be: by chance, and by how little has been observed."""
-    total = _total(legs, lambda part: end(part, fits.get(part.kind)))
-    erring = {kind: fit.erring() for kind, fit in fits.items()}
-    off = _total(legs, lambda part: end(part, erring.get(part.kind))).mean - total.mean
+def _reached(
+    stages: Sequence[PendingStage],
+    lengths: Mapping[TimingKind, Normal],
+    fits: Mapping[TimingKind, Fit],
+    *,
+    up_to_bounds: bool = False,
+) -> tuple[float, float]:
+    """Return how long it takes, and how far from that it may be: by chance, and by how little was observed."""
+    total = _total(stages, lengths, up_to_bounds=up_to_bounds)
+    # All means are off in the same direction: a mean that is too low is so for all machines.
+    erring = {kind: length.plus(math.sqrt(length.variance / fits[kind].count)) for kind, length in lengths.items()}
+    off = _total(stages, erring, up_to_bounds=up_to_bounds).mean - total.mean
     fewest = min((fit.count for fit in fits.values()), default=math.inf)
     return total.mean, reach(fewest) * math.sqrt(total.variance + off**2)
 
 
-def _total(legs: Iterable[Leg], length: Length) -> Normal:
-    """Add up the stages: each begins when the one before it is done."""
-    return sum((_leg(leg, length) for leg in legs), Normal())
+def _total(
+    stages: Iterable[PendingStage], lengths: Mapping[TimingKind, Normal], *, up_to_bounds: bool = False
+) -> Normal:
+    """Add up the stages, each of which begins when the one before it is done, with waits of these `lengths`.
+
+    A wait of any other kind takes what is decided of it, or `up_to_bounds` as long as it may.
+    """
+    total = Normal()
+    for stage in stages:
+        ends: list[Normal] = []
+        lanes: dict[str, list[tuple[PendingTrack, Normal]]] = {}
+        for track in stage.tracks:
+            end = Normal(track.for_permit)
+            for wait in track.waits:
+                if wait.kind and (length := lengths.get(wait.kind)):
+                    end += length.rest(wait.passed)
+                else:
+                    seconds = max(wait.seconds, wait.at_most or 0.0) if up_to_bounds else wait.seconds
+                    end += Normal(max(0.0, seconds - wait.passed))
+            if track.needs_slot and track.region in stage.widths:
+                lanes.setdefault(track.region, []).append((track, end))
+            else:
+                ends.append(end)
+        total += _latest([*ends, *(_lane(tracks, stage.widths[region]) for region, tracks in lanes.items())])
+    return total
 
 
-def _leg(leg: Leg, length: Length) -> Normal:
-    """Return when the last track of a stage is done: of those that need no slot, and of those that wait for one."""
-    lines: dict[str, list[Path]] = {}
-    ends: list[Normal] = []
-    for path in leg.paths:
-        if path.takes_a_place and path.region in leg.widths:
-            lines.setdefault(path.region, []).append(path)
-        else:
-            ends.append(_end(path, length))
-    ends += (_line(paths, leg.widths[region], length) for region, paths in lines.items())
-    return _last(ends)
-
-
-def _end(path: Path, length: Length) -> Normal:
-    return sum(map(length, path.parts), Normal(path.wait))
-
-
-def _line(paths: Iterable[Path], width: int, length: Length) -> Normal:
-    """Return when the last of a lane is done, of which `width` may be under way at once.
+def _lane(tracks: Iterable[tuple[PendingTrack, Normal]], width: int) -> Normal:
+    """Return when the last of a lane's tracks is done, of which `width` may be under way at once.
 
     Those that wait share the slots evenly. Where all take the same time they go in rounds, and some slots have one
     round more than others; where they do not, a slot that is free early takes more of them. So the slots come to
@@ -339,26 +302,23 @@ def _line(paths: Iterable[Path], width: int, length: Length) -> Normal:
     """
     under_way: list[Normal] = []
     waiting: list[Normal] = []
-    for path in paths:
-        (under_way if path.has_begun else waiting).append(_end(path, length))
-    free_at = sorted([*under_way, *[Normal()] * (width - len(under_way))], key=_mean)
+    for track, length in tracks:
+        (under_way if track.has_begun else waiting).append(length)
+    free_at = sorted([*under_way, *[Normal()] * (width - len(under_way))], key=attrgetter("mean"))
     if not waiting:
-        return _last(free_at)
-    each = Normal(fmean(map(_mean, waiting)), fmean(one.variance for one in waiting))
+        return _latest(free_at)
+    each = Normal(fmean(one.mean for one in waiting), fmean(one.variance for one in waiting))
+    # 1 where all take the same time, 0 where they vary by half of it or more.
     evenness = 1 - min(1.0, 2 * math.sqrt(each.variance) / each.mean) if each.mean else 1.0
     rounds, more = divmod(len(waiting), len(free_at))
     shared = max(0.0, len(waiting) / len(free_at) - 1)
     ends = []
     for slot, free in enumerate(free_at):
         count = rounds + (slot < more)
-        before = evenness * (count - 1) + (1 - evenness) * shared
-        ends.append(free + each.plus(before * each.mean) if count else free)
-    return Normal(variance=shared * each.variance / len(free_at)) + _last(ends)
+        before_the_last = evenness * (count - 1) + (1 - evenness) * shared
+        ends.append(free + each.plus(before_the_last * each.mean) if count else free)
+    return Normal(variance=shared * each.variance / len(free_at)) + _latest(ends)
 
 
-def _last(ends: Iterable[Normal]) -> Normal:
+def _latest(ends: Iterable[Normal]) -> Normal:
     return reduce(Normal.or_later, ends, Normal())
-
-
-def _mean(length: Normal) -> float:
-    return length.mean

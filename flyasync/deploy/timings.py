@@ -50,11 +50,15 @@ class Normal:
         return Normal(self.mean + other.mean, self.variance + other.variance)
 
     def plus(self, seconds: float) -> "Normal":
-        """Return it as much longer."""
+        """Return a length that is longer by `seconds`."""
         return Normal(self.mean + seconds, self.variance)
 
     def or_later(self, other: "Normal") -> "Normal":
-        """Return the later of two that vary independently, as another normal one (C. E. Clark, 1961)."""
+        """Return the later of two lengths that vary independently, as another normal one.
+
+        After C. E. Clark, "The greatest of a finite set of random variables", Operations Research 9, 1961.
+        """
+        # Where one is certainly the later one, the formula would only add rounding errors.
         first, second = (self, other) if self.mean >= other.mean else (other, self)
         spread = math.sqrt(first.variance + second.variance)
         apart = first.mean - second.mean
@@ -71,8 +75,11 @@ class Normal:
 
     def rest(self, passed: float) -> "Normal":
         """Return what is left of it when it is not over after `passed` seconds."""
+        # 1. It does not vary, or has not begun: subtract.
         if self.variance == 0 or passed <= 0:
             return Normal(max(0.0, self.mean - max(0.0, passed)), self.variance)
+        # 2. The normal distribution, truncated at what has passed. The hazard is the share that ends just then of those
+        #    that have not ended before; far out it comes close to the line that the other branch returns.
         deviation = math.sqrt(self.variance)
         late = (passed - self.mean) / deviation
         hazard = _density(late) / (1 - _below(late)) if late < _FAR else late + 1 / late
@@ -112,11 +119,6 @@ class Fit:
         high = _normal([*seen, *(max(each, shortest) + further for each in under_way)])
         late = len(under_way) / (len(seen) + len(under_way))
         return cls(low, Normal(high.mean, high.variance + late * further**2), len(seen))
-
-    def erring(self) -> "Fit":
-        """Return it as it would be if the means were off by as much as they usually are from so few observations."""
-        low, high = (each.plus(math.sqrt(each.variance / self.count)) for each in (self.low, self.high))
-        return Fit(low, high, self.count)
 
 
 def reach(count: float) -> float:
@@ -207,6 +209,8 @@ def _lapses(machine: Machine) -> Iterator[Lapse]:
     events = sorted((each for each in machine.events or () if each.timestamp is not None), key=_timestamp)
     begun: tuple[TimingKind, float] | None = None
     started: float | None = None
+    # 1. A lapse is from an event that begins one to the next event that ends one of its kind. What interrupts it in
+    #    between ends it unmeasured.
     for event in events:
         what, at = (event.type, event.status), _timestamp(event) / 1000
         if begun and begun[0] in _ENDS.get(what, ()):
@@ -218,19 +222,18 @@ def _lapses(machine: Machine) -> Iterator[Lapse]:
         elif event.type in _BREAKS:
             begun = None
         started = at if what == ("start", "started") else None if event.type in {"exit", "update"} else started
-    if started is not None and (turned := _turned(machine)) is not None and 0 <= turned - started <= LONGEST_CHECK:
-        yield TimingKind.CHECKS, turned - started
+    # 2. Checks have no events of their own: what they tell is when each turned last. Where all pass, the last to turn
+    #    made the machine healthy, unless that was so late that it had failed in between.
+    checks = machine.reported_checks if machine.is_healthy else ()
+    turned = [check.updated_at.datetime for check in checks if check.updated_at and check.updated_at.datetime]
+    if started is not None and turned:
+        seconds = max(each.timestamp() for each in turned) - started
+        if 0 <= seconds <= LONGEST_CHECK:
+            yield TimingKind.CHECKS, seconds
 
 
 def _timestamp(event: MachineEvent) -> int:
     return event.timestamp or 0
-
-
-def _turned(machine: Machine) -> float | None:
-    """Return when the last of its checks turned, if all pass."""
-    checks = machine.reported_checks if machine.is_healthy else ()
-    turned = [check.updated_at.datetime for check in checks if check.updated_at and check.updated_at.datetime]
-    return max(each.timestamp() for each in turned) if turned else None
 
 
 # What this deploy has seen
