@@ -1,12 +1,13 @@
-"""The emulator as a value: `async with`, a url, and what happened."""
+"""The emulator as a value: `async with`, a URL, and what was asked of it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -16,24 +17,22 @@ from flyasync.emulator.http.allowed_hosts import AllowedHosts
 from flyasync.emulator.http.middleware import ApiMiddleware, HttpOptions
 from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.http.routes.control import ControlRoutes
-from flyasync.emulator.http.routes.table import HANDLERS, application
-from flyasync.emulator.http.routes.wait import create_app, wait
+from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, application
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.world import machines, timeline
 from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 
-T = TypeVar("T")
-
 
 class Emulator:
-    """A local Machines API that obeys the published limits, states and error bodies of Fly.io.
+    """A local Machines API that keeps the published limits, states and error bodies of Fly.io.
 
-    It serves every operation of the published document. At the same address are the logs of apps and as much GraphQL
-    as lists organizations and looks up an app; neither is limited. Keys encrypt and sign with toys.
+    It serves every operation of the published document. At the same address are the logs of apps and, with the extra
+    `emulator`, as much GraphQL as flyctl asks about apps, images and organizations; neither is limited. Keys encrypt
+    and sign with toys.
 
     Args:
-        host: The address to listen on, by default a loopback one. The emulator guards nothing: whoever reaches
-            another one can read and change everything. What is not an address raises ValueError.
+        host: The address to listen on, by default a loopback one. The emulator guards nothing: any client that
+            reaches another one can read and change everything. What is not an address raises ValueError.
         allow_hosts: Names to answer to besides `localhost`, such as `emulator.test`, as `Host` and as `Origin` of web
             pages. A request for any other host, or from a page of any other origin, is refused with 403.
         port: 0 picks a free one.
@@ -87,7 +86,9 @@ class Emulator:
         self._allowed_hosts = AllowedHosts.of(host, allow_hosts)
         self._port = port
         self._capacity = dict(capacity or {})
-        self._speed = _positive(speed)
+        if speed <= 0:
+            raise ValueError("speed: must be above 0")
+        self._speed = speed
         self._make_world = partial(
             World,
             seed=seed,
@@ -109,6 +110,9 @@ class Emulator:
         self._config_dir: TemporaryDirectory[str] | None = None
         self._middleware: ApiMiddleware | None = None
 
+    def __repr__(self) -> str:
+        return f"<Emulator {self.url}: {self._opened()!r}>" if self._runner else "<Emulator, not running>"
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -122,7 +126,13 @@ class Emulator:
         """Serve a new world on the running loop; a second start without a stop raises RuntimeError."""
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
-        self._middleware = middleware = self._open()
+        self._middleware = middleware = ApiMiddleware(
+            Scheduler(self._new_world(), speed=self._speed),
+            self.faults,
+            options=self._options,
+            handlers=HANDLERS,
+            long_handlers=LONG_HANDLERS,
+        )
         control = ControlRoutes(middleware, self.set_capacity, self.set_host_status, self.push, self.reset)
         app = application(middleware, control, self._allowed_hosts)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
@@ -155,7 +165,7 @@ class Emulator:
         middleware.scheduler.replace(self._new_world())
 
     def set_capacity(self, region: str, machines: int | None) -> None:
-        """Let a region hold so many machines, None for any number; those already there stay."""
+        """Let a region hold this many machines, None for any number; those already there stay."""
         demand_regions({region: machines})
         self.world.capacity[region] = machines
 
@@ -169,7 +179,8 @@ class Emulator:
         machine = self.world.machines.get(machine_id)
         if machine is None:
             raise ValueError(f"machine_id: no machine is called {machine_id!r}")
-        self._during(lambda: timeline.set_host_status(self.world, machine, host_status))
+        with self._present() as world:
+            timeline.set_host_status(world, machine, host_status)
 
     def push(self, image: str) -> str:
         """Move a tag, as pushing another build under it does, and return the digest that the tag is at now.
@@ -181,25 +192,27 @@ class Emulator:
         """
         if not image:
             raise ValueError("image: a reference is required")
-        return self._during(lambda: self.world.images.push(image))
+        with self._present() as world:
+            return world.images.push(image)
 
     def on_change(self, callback: ChangeObserver) -> Callable[[], None]:
-        """Call back with a machine's record whenever it changes in what decides who serves; give what ends that.
+        """Call back with a machine's record whenever it changes in what decides who serves; return what ends that.
 
         That is its state, version, cordon or host status, and each time at which its checks turn. The call comes at
         that very moment, in the middle of the work: it must neither raise nor wait, and `serving` sees the moment. A
-        machine that goes with its app is `destroyed`; a reset tells nothing, and callbacks stay.
+        machine that goes with its app is `destroyed`; a reset calls nothing, and callbacks stay.
         """
         self._observers.append(callback)
         return partial(self._observers.remove, callback)
 
     def serving(self, app: str) -> Counter[str]:
-        """Count the machines of an app that serve now, by region; an app that is not there has none.
+        """Return the number of machines of an app that serve now, by region; an unknown app has none.
 
         They are started, not cordoned, on a host that is `ok`, pass all their checks, if any, and run no release
         command.
         """
-        return self._during(lambda: machines.serving(self.world, app))
+        with self._present() as world:
+            return machines.serving(world, app)
 
     def set_error_regions(self, *regions: str) -> None:
         """Make these regions, and no others, unreadable to the list of an organization's machines."""
@@ -207,10 +220,12 @@ class Emulator:
         self.world.error_regions = set(regions)
 
     def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
-        """Write a line into an app's log, as one of its machines or as nobody; both must be there."""
-        world = self._opened().scheduler.world
+        """Append a line to an app's log, as one of its machines or as none; both must exist."""
+        # Found before the world moves on, as the caller knows it.
+        world = self.world
         machine = world.machine(app, machine_id) if machine_id else None
-        self._during(lambda: world.log(app, message, level=level, machine=machine))
+        with self._present():
+            world.log(app, message, level=level, machine=machine)
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that point flyctl, and flyasync, here, and keep flyctl from dialling out.
@@ -234,7 +249,7 @@ class Emulator:
         }
 
     def counts(self) -> Counter[tuple[str, str]]:
-        """Count the requests of each action and identifier, refused ones included; 0 for what was never asked.
+        """Return how many requests each action and identifier had, refused ones included; 0 for what was never asked.
 
         The identifier is the narrowest thing that the rate limit counts for: a machine's id, a volume's, the app's
         name, and for creating and listing apps the organization's.
@@ -242,7 +257,7 @@ class Emulator:
         return Counter(self._opened().request_log.counts)
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
-        """Count the requests of each action and identifier that were told 429 by the published limits."""
+        """Return how many requests of each action and identifier the published limits answered with 429."""
         return self._opened().request_log.refused_by_limit()
 
     @property
@@ -271,7 +286,7 @@ class Emulator:
 
     @property
     def commands(self) -> dict[str, Output]:
-        """What commands write and how they end, by pattern; change it at will, a reset brings back the first one.
+        """What commands write and how they end, by pattern; change it freely, a reset restores the first one.
 
         A machine's own command is looked up when the machine has started.
         """
@@ -279,33 +294,28 @@ class Emulator:
 
     @property
     def processes(self) -> dict[str, list[dict[str, Any]]]:
-        """What `ps` answers, by machine id, where that is not read off the machine's config; change it at will."""
+        """What `ps` answers, by machine id, where that is not read off the machine's config; change it freely."""
         return self.world.processes
 
     @property
     def log(self) -> list[LoggedRequest]:
-        """The requests so far, in the order their outcome was known."""
+        """The requests so far, in the order in which they ended."""
         return list(self._opened().request_log.entries)
-
-    def _open(self) -> ApiMiddleware:
-        scheduler = Scheduler(self._new_world(), speed=self._speed)
-        long_handlers = {"waitMachine": partial(wait, scheduler), "createApp": partial(create_app, scheduler)}
-        return ApiMiddleware(
-            scheduler, self.faults, options=self._options, handlers=HANDLERS, long_handlers=long_handlers
-        )
 
     def _opened(self) -> ApiMiddleware:
         if self._middleware is None:
             raise RuntimeError("the emulator has not been started")
         return self._middleware
 
-    def _during(self, work: Callable[[], T]) -> T:
+    def _present(self) -> AbstractContextManager[World]:
         # Time stands still in a world that is not served any more.
-        return work() if self._runner is None else self._opened().scheduler.during(work)
+        return nullcontext(self.world) if self._runner is None else self._opened().scheduler.present()
 
     def _new_world(self) -> World:
+        # Without a zone an epoch is in UTC, as all times of the API are.
+        epoch = self._epoch or datetime.now(UTC)
         return self._make_world(
-            epoch=_in_utc(self._epoch),
+            epoch=epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC),
             capacity=dict(self._capacity),
             commands=dict(self._commands),
             faults=self.faults,
@@ -313,20 +323,8 @@ class Emulator:
         )
 
 
-def _positive(speed: float) -> float:
-    if speed <= 0:
-        raise ValueError("speed: must be above 0")
-    return speed
-
-
 def _range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
     low, high = bounds
     if not 0 <= low <= high:
         raise ValueError(f"{name}: must be two seconds, the lower first")
     return (low, high)
-
-
-def _in_utc(epoch: datetime | None) -> datetime:
-    if epoch is None:
-        return datetime.now(UTC)
-    return epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC)

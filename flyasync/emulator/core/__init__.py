@@ -1,1 +1,1 @@
-"""Values and rules of the emulated platform that need no world; pure."""
+"""Values and rules of the emulated platform that need no world: records, states, limits, faults, Go's JSON; pure."""

@@ -1,4 +1,4 @@
-"""What the API checks in a machine's config, and the form in which it gives it back."""
+"""Machine configs: what the API checks in one, and the form in which it returns it."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from flyasync.emulator.core import files, guest
 from flyasync.emulator.core.errors import bad_request, failed_precondition
 from flyasync.emulator.core.go_json import Json, check, mismatch
 
+# The names of Go's types, which stand in the complaints; keys that are not listed pass unchecked.
 _STRUCT = "MachineConfig"
 _CONFIG = {
     "image": "string", "env": "map[string]string", "metadata": "map[string]string", "init": "MachineInit",
@@ -34,6 +35,9 @@ _CHECK = {
     "interval": "Duration", "timeout": "Duration", "grace_period": "Duration",
 }  # fmt: skip
 _RESTART = {"policy": "string", "max_retries": "int"}
+_OBJECTS = (("guest", _GUEST, "MachineGuest"), ("init", _INIT, "MachineInit"), ("restart", _RESTART, "MachineRestart"))
+_LISTS = (("files", _FILE, "File"), ("mounts", _MOUNT, "MachineMount"), ("services", _SERVICE, "MachineService"))
+# Strings and booleans are taken; answers carry booleans for off and stop.
 _AUTOSTOP = {"off": False, "stop": True, "suspend": "suspend", False: False, True: True}
 _POLICIES = ("", "no", "always", "on-failure", "spot-price")
 _SCHEDULES = ("", "hourly", "daily", "weekly", "monthly")
@@ -41,12 +45,41 @@ _MOST_MB_TO_SUSPEND = 2048
 
 
 def accepted(config: Any) -> Json:
-    """Give a config as the API gives it back; one that it would refuse raises the refusal."""
+    """Return a config as the API returns it. One that the API would refuse raises its error."""
     if not isinstance(config, dict):
         raise bad_request("config is required" if config is None else mismatch(config, "config", _STRUCT))
-    _check_types(config)
-    _check_sense(config)
-    services = [_service(service) for service in config.get("services") or ()]
+
+    # Types first: what follows can then rely on them.
+    check(config, _CONFIG, _STRUCT, "config.")
+    for key, types, struct in _OBJECTS:
+        check(config.get(key) or {}, types, struct, f"config.{key}.")
+    for key, types, struct in _LISTS:
+        for item in config.get(key) or ():
+            check(item, types, struct, f"config.{key}.")
+    for service in config.get("services") or ():
+        for item in service.get("checks") or ():
+            check(item, _CHECK, "MachineServiceCheck", "config.services.checks.")
+    for item in (config.get("checks") or {}).values():
+        check(item or {}, _CHECK, "MachineCheck", "config.checks.")
+
+    if not config.get("image") and not config.get("containers"):
+        raise bad_request("config.image is required")
+    _demand_mountable(config.get("mounts") or [])
+    files.demand_readable(config)
+    # A standby stands in for another machine that goes; the proxy routes no requests to it.
+    if config.get("standbys") and config.get("services"):
+        raise bad_request("config.standbys can not be used by a machine with services")
+    if ((config.get("restart") or {}).get("policy") or "") not in _POLICIES:
+        raise bad_request(f"invalid config.restart.policy: {config['restart']['policy']!r}")
+    if (config.get("schedule") or "") not in _SCHEDULES:
+        raise bad_request(f"invalid config.schedule: {config['schedule']!r}")
+
+    services = []
+    for service in config.get("services") or ():
+        autostop = service.get("autostop")
+        if autostop is not None and (not isinstance(autostop, bool | str) or autostop not in _AUTOSTOP):
+            raise bad_request(f"invalid config.services.autostop: {autostop!r}")
+        services.append(service if autostop is None else service | {"autostop": _AUTOSTOP[autostop]})
     # A size comes back as the guest it stands for: both together would be refused when the config is sent again.
     kept = {key: value for key, value in config.items() if key != "size"}
     found = kept | {"init": config.get("init") or {}, "guest": guest.filled(config)}
@@ -54,7 +87,7 @@ def accepted(config: Any) -> Json:
 
 
 def demand_suspendable(config: Json) -> None:
-    """Refuse to suspend what the platform cannot take a snapshot of."""
+    """Raise 412 for a config whose machine the platform cannot take a snapshot of."""
     if config["guest"]["memory_mb"] > _MOST_MB_TO_SUSPEND:
         raise failed_precondition(f"unable to suspend machine with more than {_MOST_MB_TO_SUSPEND} MB of memory")
     if config["init"].get("swap_size_mb"):
@@ -63,49 +96,11 @@ def demand_suspendable(config: Json) -> None:
         raise failed_precondition("unable to suspend scheduled machine")
 
 
-def _check_types(config: Json) -> None:
-    check(config, _CONFIG, _STRUCT, "config.")
-    check(config.get("guest") or {}, _GUEST, "MachineGuest", "config.guest.")
-    check(config.get("init") or {}, _INIT, "MachineInit", "config.init.")
-    check(config.get("restart") or {}, _RESTART, "MachineRestart", "config.restart.")
-    for file in config.get("files") or ():
-        check(file, _FILE, "File", "config.files.")
-    for mount in config.get("mounts") or ():
-        check(mount, _MOUNT, "MachineMount", "config.mounts.")
-    for service in config.get("services") or ():
-        check(service, _SERVICE, "MachineService", "config.services.")
-        for item in service.get("checks") or ():
-            check(item, _CHECK, "MachineServiceCheck", "config.services.checks.")
-    for item in (config.get("checks") or {}).values():
-        check(item or {}, _CHECK, "MachineCheck", "config.checks.")
-
-
-def _check_sense(config: Json) -> None:
-    if not config.get("image") and not config.get("containers"):
-        raise bad_request("config.image is required")
-    _check_mounts(config.get("mounts") or [])
-    files.demand_readable(config)
-    if config.get("standbys") and config.get("services"):
-        raise bad_request("config.standbys can not be used by a machine with services")
-    if ((config.get("restart") or {}).get("policy") or "") not in _POLICIES:
-        raise bad_request(f"invalid config.restart.policy: {config['restart']['policy']!r}")
-    if (config.get("schedule") or "") not in _SCHEDULES:
-        raise bad_request(f"invalid config.schedule: {config['schedule']!r}")
-
-
-def _check_mounts(mounts: list[Json]) -> None:
+def _demand_mountable(mounts: list[Json]) -> None:
+    # One machine, one volume: the documented limit. Both keys are required, although fly.toml calls them otherwise.
     if len(mounts) > 1:
         raise bad_request("config.mounts: a machine can have at most one mount")
     for mount in mounts:
         for key in ("volume", "path"):
             if not mount.get(key):
                 raise bad_request(f"config.mounts: {key} is required")
-
-
-def _service(service: Json) -> Json:
-    autostop = service.get("autostop")
-    if autostop is None:
-        return service
-    if not isinstance(autostop, bool | str) or autostop not in _AUTOSTOP:
-        raise bad_request(f"invalid config.services.autostop: {autostop!r}")
-    return service | {"autostop": _AUTOSTOP[autostop]}

@@ -1,8 +1,11 @@
-"""How the pretend API says no."""
+"""The errors that the emulated API answers with."""
 
 
 class ApiError(Exception):
-    """A request is answered with this status, text and, for the few that have one, code."""
+    """A request is answered with this status and text. `code` goes out beside the text where the API has one.
+
+    Official clients read the code first, and the text only where there is none.
+    """
 
     def __init__(self, status: int, text: str, *, code: str | None = None) -> None:
         super().__init__(text)
@@ -12,24 +15,27 @@ class ApiError(Exception):
 
 
 class LeaseError(ApiError):
-    """A refusal that travels in the envelope of the lease calls."""
+    """An error of the lease calls, which answer in an envelope of their own."""
+
+
+# The words before the colon are those of flyd's gRPC errors, which the API passes on, each with its HTTP status.
 
 
 def bad_request(text: str) -> ApiError:
-    """Give the 400 of a request that makes no sense."""
+    """Return the 400 of a request that makes no sense."""
     return ApiError(400, text)
 
 
 def not_found(what: str) -> ApiError:
-    """Give the 404 that names what is missing."""
+    """Return the 404 that names what is missing; flyctl matches `machine not found` and the like."""
     return ApiError(404, f"{what} not found")
 
 
 def aborted(text: str) -> ApiError:
-    """Give the 409 of work that clashes with other work."""
+    """Return the 409 of work that clashes with other work, or for which there is no room."""
     return ApiError(409, f"aborted: {text}")
 
 
 def failed_precondition(text: str) -> ApiError:
-    """Give the 412 of a thing that is in the wrong state."""
+    """Return the 412 of a thing that is in the wrong state."""
     return ApiError(412, f"failed_precondition: {text}")

@@ -1,4 +1,4 @@
-"""Scripted trouble, as data: what goes wrong, for whom, how often."""
+"""Faults: scripted trouble, as data. What goes wrong, for which requests or machines, how often."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +12,7 @@ from attrs import Attribute, asdict, define, field, frozen, validators
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.operations import companions, operations
 
+# The kinds, by the point at which a request or a machine meets them.
 BEFORE = frozenset({"refuse", "delay", "cut", "repeat"})
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
 LISTS = frozenset({"stale"})
@@ -19,32 +20,11 @@ CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_cri
 MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash"}
 
 
-def _known(_: Any, attribute: "Attribute[str]", value: str) -> None:
-    if value not in BEFORE | AFTER | LISTS | MACHINE:
-        raise ValueError(f"{attribute.name}: no trouble is called {value!r}")
-
-
-def _of_the_api(_: Any, attribute: "Attribute[str]", value: str) -> None:
-    """Refuse a pattern that no operation fits: a rehearsal in which nothing happens proves nothing."""
-    actions = [operation.action for operation in (*operations(), *companions())]
-    if value and not any(fnmatchcase(action, value) for action in actions):
-        close = get_close_matches(value, actions, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(
-            f"{attribute.name}: no operation fits {value!r}; {hint}they are called as in the API's document"
-        )
-
-
-def _headers(_: Any, attribute: "Attribute[Mapping[str, str]]", value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{attribute.name}: must be an object of texts")
-    for text in (*value.keys(), *value.values()):
-        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise ValueError(f"{attribute.name}: {text!r} is not a text that a header can carry")
-
-
+# What may stand in a fault is checked when it is made, so that it cannot fail in the middle of a test or a rehearsal.
 _TEXT = validators.instance_of(str)
 _WHOLE = validators.instance_of(int)
+# The fields of Fault and of Subject that are compared as they are; regions and images need more than that.
+_PATTERNS = ("action", "method", "identifier", "app", "name")
 
 
 @frozen(kw_only=True)
@@ -86,8 +66,8 @@ class Fault:
     with this `probability`.
     """
 
-    does: str = field(validator=[_TEXT, _known])
-    action: str = field(default="*", validator=[_TEXT, _of_the_api])
+    does: str = field(validator=_TEXT)
+    action: str = field(default="*", validator=_TEXT)
     method: str = field(default="*", validator=_TEXT)
     identifier: str = field(default="*", validator=_TEXT)
     app: str = field(default="*", validator=_TEXT)
@@ -99,12 +79,37 @@ class Fault:
     probability: float = field(default=1.0, validator=[validators.ge(0), validators.le(1)])
     status: int = field(default=503, validator=[_WHOLE, validators.ge(400), validators.le(599)])
     body: Any = None
-    headers: Mapping[str, str] = field(factory=dict, validator=_headers)
+    headers: Mapping[str, str] = field(factory=dict)
     seconds: float = field(default=0.0, validator=[validators.ge(0), validators.lt(math.inf)])
     exit_code: int = field(default=1, validator=_WHOLE)
 
+    @does.validator
+    def _does_something(self, attribute: "Attribute[str]", value: str) -> None:
+        if value not in BEFORE | AFTER | LISTS | MACHINE:
+            raise ValueError(f"{attribute.name}: no trouble is called {value!r}")
+
+    @action.validator
+    def _fits_an_operation(self, attribute: "Attribute[str]", value: str) -> None:
+        # A pattern that no operation fits is refused: a rehearsal in which nothing happens proves nothing.
+        actions = [operation.action for operation in (*operations(), *companions())]
+        if value and not any(fnmatchcase(action, value) for action in actions):
+            close = get_close_matches(value, actions, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(
+                f"{attribute.name}: no operation fits {value!r}; {hint}they are called as in the API's document"
+            )
+
+    @headers.validator
+    def _can_be_sent(self, attribute: "Attribute[Mapping[str, str]]", value: Any) -> None:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{attribute.name}: must be an object of texts")
+        for text in (*value.keys(), *value.values()):
+            # aiohttp refuses anything else when it writes the answer, which is too late.
+            if not isinstance(text, str) or not text.isascii() or not text.isprintable():
+                raise ValueError(f"{attribute.name}: {text!r} is not a text that a header can carry")
+
     def fits(self, subject: "Subject") -> bool:
-        """Tell whether every pattern fits."""
+        """Whether every pattern fits."""
         # A pattern such as `*:2*` must not fit a digest that happens to begin with 2.
         image = f"{subject.image}@{subject.digest}" if "@" in self.image else subject.image
         return (
@@ -114,12 +119,9 @@ class Fault:
         )
 
 
-_PATTERNS = ("action", "method", "identifier", "app", "name")
-
-
 @frozen(kw_only=True)
 class Subject:
-    """Who a fault may strike: a request, or a machine that boots (then action and method are empty).
+    """What a fault may strike: a request, or a machine that boots (then action and method are empty).
 
     `image` is a reference without its digest; `digest` is what it runs.
     """
@@ -136,76 +138,83 @@ class Subject:
 
 @define
 class _ActiveFault:
+    """A fault in force: how many subjects have fitted it, and how many of these it has struck."""
+
     fault: Fault
     met: int = 0
     hits: int = 0
 
     def strikes(self, subject: Subject, random: Random) -> bool:
-        if not self.fault.fits(subject) or self._is_spent():
+        """Whether the fault strikes this subject; counts it."""
+        # 1. It does not fit, or has struck as often as it may: not met at all.
+        if not self.fault.fits(subject) or (self.fault.times is not None and self.hits >= self.fault.times):
             return False
+        # 2. One of the first few, which pass.
         self.met += 1
-        if self.met <= self.fault.after or not self._is_drawn(random):
+        if self.met <= self.fault.after:
+            return False
+        # 3. Left to chance. A certain fault draws no number, so that adding one does not change what others draw.
+        if self.fault.probability < 1 and random.random() >= self.fault.probability:
             return False
         self.hits += 1
         return True
 
-    def _is_spent(self) -> bool:
-        return self.fault.times is not None and self.hits >= self.fault.times
-
-    def _is_drawn(self, random: Random) -> bool:
-        return self.fault.probability >= 1 or random.random() < self.fault.probability
-
 
 class Faults:
-    """The faults in force, oldest first; the same seed and the same requests meet the same trouble."""
+    """The faults in force, oldest first. The same seed and the same requests meet the same trouble."""
 
     def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
         self._seed = seed
         self.restart(faults)
 
     def __iter__(self) -> Iterator[Fault]:
-        return (scripted.fault for scripted in self._scripted)
+        return (active.fault for active in self._active)
 
     def __len__(self) -> int:
-        return len(self._scripted)
+        return len(self._active)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Faults {', '.join(f'{each.fault.does} {each.hits} of {each.met}' for each in self._active) or 'none'}>"
+        )
 
     def restart(self, faults: Iterable[Fault]) -> None:
         """Put these faults in force instead of all others, with nothing met or drawn yet."""
         self._random = ids.seeded(self._seed, "faults")
-        self._scripted = [_ActiveFault(fault) for fault in faults]
+        self._active = [_ActiveFault(fault) for fault in faults]
 
     def add(self, *faults: Fault) -> None:
         """Put faults in force, after those already there."""
-        self._scripted += [_ActiveFault(fault) for fault in faults]
+        self._active += [_ActiveFault(fault) for fault in faults]
 
     def remove(self, *faults: Fault) -> None:
-        """End these faults, the very ones that were added; others go on where they are."""
-        self._scripted = [scripted for scripted in self._scripted if not any(scripted.fault is one for one in faults)]
+        """End these faults, the very objects that were added; others continue with their counts."""
+        self._active = [active for active in self._active if not any(active.fault is one for one in faults)]
 
     def clear(self) -> None:
         """End all trouble from now on; a machine already stuck stays so."""
-        self._scripted.clear()
+        self._active.clear()
 
     def include(self, kinds: Iterable[str]) -> bool:
         """Whether a fault of these kinds is in force."""
-        wanted = frozenset(kinds)
-        return any(scripted.fault.does in wanted for scripted in self._scripted)
+        asked = frozenset(kinds)
+        return any(active.fault.does in asked for active in self._active)
 
     def hits(self, fault: Fault) -> int:
-        """Count how often `fault` has struck."""
-        return sum(scripted.hits for scripted in self._scripted if scripted.fault == fault)
+        """Return how often `fault` has struck."""
+        return sum(active.hits for active in self._active if active.fault == fault)
 
     def strike(self, kinds: Iterable[str], subject: Subject) -> Iterator[Fault]:
-        """Give, one by one, the faults of these kinds that strike; one not asked for counts no hit."""
-        wanted = frozenset(kinds)
-        for scripted in list(self._scripted):
-            if scripted.fault.does in wanted and scripted.strikes(subject, self._random):
-                yield scripted.fault
+        """Yield, one by one, the faults of these kinds that strike; one that is not reached is not counted."""
+        asked = frozenset(kinds)
+        for active in list(self._active):
+            if active.fault.does in asked and active.strikes(subject, self._random):
+                yield active.fault
 
     def first(self, kind: str, subject: Subject) -> Fault | None:
-        """Give the first fault of this kind that strikes."""
+        """Return the first fault of this kind that strikes."""
         return next(self.strike([kind], subject), None)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """List the faults with their fields and hits."""
-        return [{**asdict(scripted.fault), "hits": scripted.hits} for scripted in self._scripted]
+        """Return the faults with their fields and hits."""
+        return [{**asdict(active.fault), "hits": active.hits} for active in self._active]

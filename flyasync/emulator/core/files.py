@@ -1,4 +1,4 @@
-"""The files that commands in a machine see: those of its config, and what commands wrote since it booted."""
+"""The files of a machine, as its commands see them: those of its config, and what commands wrote since it booted."""
 
 import base64
 import binascii
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.resources import SecretRecord
+from flyasync.emulator.core.records import SecretRecord
 
 
 def demand_readable(config: Json) -> None:
-    """Refuse a config with a file whose content is not base64."""
+    """Raise 400 for a config with a file whose content is not base64."""
     for file in config.get("files") or ():
         try:
             _content(file.get("raw_value") or "")
@@ -20,23 +20,24 @@ def demand_readable(config: Json) -> None:
 
 def at_boot(config: Json, secrets: Mapping[str, SecretRecord], before: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files of a machine that boots: those of its config, and of those before what is on its volume."""
+    # A boot makes the root filesystem anew from the image; only a volume outlasts it.
     roots = tuple(f"{mount['path'].rstrip('/')}/" for mount in config.get("mounts") or ())
-    kept = {path: content for path, content in before.items() if roots and path.startswith(roots)}
-    return kept | {
-        file["guest_path"]: _written(file, secrets) for file in config.get("files") or () if file.get("guest_path")
-    }
-
-
-def _written(file: Json, secrets: Mapping[str, SecretRecord]) -> bytes:
-    if not file.get("secret_name"):
-        return _content(file.get("raw_value") or "")
-    secret = secrets.get(file["secret_name"])
-    try:
-        return _content(secret.value) if secret else b""
-    except binascii.Error:
-        return b""
+    found = {path: content for path, content in before.items() if roots and path.startswith(roots)}
+    for file in config.get("files") or ():
+        if not file.get("guest_path"):
+            continue
+        if not file.get("secret_name"):
+            found[file["guest_path"]] = _content(file.get("raw_value") or "")
+            continue
+        # The value of a secret must be base64 itself; nothing has checked it, so what cannot be read is empty.
+        secret = secrets.get(file["secret_name"])
+        try:
+            found[file["guest_path"]] = _content(secret.value) if secret else b""
+        except binascii.Error:
+            found[file["guest_path"]] = b""
+    return found
 
 
 def _content(text: str) -> bytes:
-    # A text that is not ASCII raises a plain ValueError.
+    # Encoded first: b64decode raises a plain ValueError, not its own error, for text that is not ASCII.
     return base64.b64decode(text.encode(), validate=True)

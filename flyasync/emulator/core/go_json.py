@@ -1,4 +1,4 @@
-"""Request bodies read with the strictness, and the complaints, of a Go server."""
+"""Request bodies and query values, read with the strictness of a Go server and refused in its words."""
 
 import json
 import math
@@ -19,15 +19,19 @@ _DIGITS = 20
 # Go reads 10,000 levels; what the emulator keeps it must be able to copy and write by recursion.
 _DEEPEST = 200
 _TOO_DEEP = "json: exceeded max depth"
+_KINDS = {int: "number", float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
+# The JSON kind that a Go type is read from; the types that are not named here are structs.
+_READ_FROM = {"int": "number", "Duration": "number", "string": "string", "bool": "bool"}
 
 
 def decode(raw: bytes, struct: str, *, required: bool = True) -> Json:
-    """Read a body that must be an object; an empty one is `EOF`, or an empty object when no body is required."""
+    """Read a body that must be an object. An empty one is `EOF`, or an empty object when no body is required."""
     if not raw.strip():
         if required:
             raise bad_request("EOF")
         return {}
     value = parse(raw)
+    # Go decodes null into a struct by leaving it as it is.
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -38,37 +42,49 @@ def decode(raw: bytes, struct: str, *, required: bool = True) -> Json:
 def parse(raw: bytes) -> Any:
     """Read any JSON value that can be kept and shown again: text that is Unicode, numbers of 64 bits, not too deep."""
     try:
-        value = json.loads(raw, parse_constant=_no_constant, parse_int=_integer)
+        value = json.loads(raw, parse_constant=_constant, parse_int=_integer)
     except UnicodeDecodeError:
         raise bad_request("invalid character in string literal") from None
     except json.JSONDecodeError as error:
-        raise bad_request(_complaint(error)) from None
+        if error.pos >= len(error.doc):
+            raise bad_request("unexpected EOF") from None
+        character = error.doc[error.pos]
+        raise bad_request(f"invalid character '{character}' looking for beginning of value") from None
     except RecursionError:
         raise bad_request(_TOO_DEEP) from None
-    _demand_sound(value)
+    # Level by level, not by recursion, which what is too deep would end.
+    level, depth = [value], 0
+    while level:
+        if depth > _DEEPEST:
+            raise bad_request(_TOO_DEEP)
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, str):
+                # Half a surrogate pair can be escaped in JSON, but no encoding can write it.
+                if not one.isascii() and any("\ud800" <= character <= "\udfff" for character in one):
+                    raise bad_request("invalid UTF-8 in string literal")
+            elif isinstance(one, float) and not math.isfinite(one):
+                raise bad_request(f"json: cannot unmarshal number {one} into Go value of type float64")
+            elif isinstance(one, list):
+                inner += one
+            elif isinstance(one, dict):
+                inner += one.keys()
+                inner += one.values()
+        level, depth = inner, depth + 1
     return value
 
 
-def demand_text(text: str) -> None:
-    """Refuse half a surrogate pair, which no encoding can write."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise bad_request("invalid UTF-8 in string literal")
-
-
 def check(value: Json, types: Mapping[str, str], struct: str, path: str = "") -> None:
-    """Refuse the first field whose value does not have the Go type named for it; null fits any, unknown keys pass."""
-    for key, wanted in types.items():
-        found = value.get(key)
-        if found is not None:
-            _check_one(found, wanted, f"{struct}.{path}{key}")
+    """Raise 400 for the first field that is not of the Go type named for it; null fits any, unknown keys pass."""
+    for key, go_type in types.items():
+        if (found := value.get(key)) is not None:
+            _check_value(found, go_type, f"{struct}.{path}{key}")
 
 
 def kind(value: Any) -> str:
-    """Name a JSON value as Go's decoder does."""
-    if isinstance(value, bool):
-        return "bool"
-    names = {int: "number", float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
-    return names[type(value)]
+    """Return the name that Go's decoder has for a JSON value."""
+    # A bool is an int in Python.
+    return "bool" if isinstance(value, bool) else _KINDS[type(value)]
 
 
 def integer(text: str, name: str) -> int:
@@ -82,68 +98,42 @@ def integer(text: str, name: str) -> int:
 
 def seconds(value: str | float) -> float:
     """Read a Go duration, such as `1m30s` or a number of nanoseconds; one below 0 is 0."""
-    nanoseconds = value if isinstance(value, int | float) else _nanoseconds(value)
-    return max(0.0, nanoseconds / 1e9)
+    if isinstance(value, int | float):
+        return max(0.0, value / 1e9)
+    unsigned = value.lstrip("+-")
+    parts = _DURATION.findall(unsigned)
+    found = sum(float(number) * _NANOSECONDS[unit] for number, unit in parts)
+    # `findall` skips what does not fit, so the parts must add up to the whole text again, less one sign.
+    is_whole = "".join(number + unit for number, unit in parts) == unsigned and len(value) - len(unsigned) <= 1
+    # "0" is the one number without a unit.
+    if unsigned != "0" and (not parts or not is_whole or found > _MOST):
+        raise bad_request(f'time: invalid duration "{value}"')
+    return 0.0 if value.startswith("-") else found / 1e9
 
 
-def mismatch(value: Any, where: str, wanted: str) -> str:
-    """Word the complaint about a value of the wrong type."""
-    return f"json: cannot unmarshal {kind(value)} into Go struct field {where} of type {wanted}"
+def mismatch(value: Any, where: str, go_type: str) -> str:
+    """Return the words for a value of the wrong type."""
+    return f"json: cannot unmarshal {kind(value)} into Go struct field {where} of type {go_type}"
 
 
-def _check_one(value: Any, wanted: str, where: str) -> None:
-    if wanted.startswith("[]"):
-        _demand(value, "array", where, wanted)
-        for item in value:
-            if item is None:
-                raise bad_request(mismatch(None, where, wanted.removeprefix("[]")))
-            _check_item(item, wanted.removeprefix("[]"), where)
-    elif wanted.startswith("map[string]"):
-        _demand(value, "object", where, wanted)
-        for item in value.values():
-            _check_item(item, wanted.removeprefix("map[string]"), where)
-    else:
-        _check_item(value, wanted, where)
-
-
-def _check_item(value: Any, wanted: str, where: str) -> None:
-    if value is None:
-        return
-    if wanted == "int" and isinstance(value, float):
+def _check_value(value: Any, go_type: str, where: str) -> None:
+    inner = go_type.removeprefix("[]").removeprefix("map[string]")
+    if inner != go_type:
+        is_list = go_type.startswith("[]")
+        if kind(value) != ("array" if is_list else "object"):
+            raise bad_request(mismatch(value, where, go_type))
+        for item in value if is_list else value.values():
+            if item is not None:
+                _check_value(item, inner, where)
+            elif is_list:
+                raise bad_request(mismatch(None, where, inner))
+    elif go_type == "int" and isinstance(value, float):
         raise bad_request(f"json: cannot unmarshal number {value} into Go struct field {where} of type int")
-    if wanted == "Duration" and isinstance(value, str):
+    elif go_type == "Duration" and isinstance(value, str):
+        # The clients send durations as text, the document types them as nanoseconds; the API reads both.
         seconds(value)
-        return
-    _demand(
-        value,
-        {"int": "number", "Duration": "number", "string": "string", "bool": "bool"}.get(wanted, "object"),
-        where,
-        wanted,
-    )
-
-
-def _demand(value: Any, expected: str, where: str, wanted: str) -> None:
-    if kind(value) != expected:
-        raise bad_request(mismatch(value, where, wanted))
-
-
-def _demand_sound(value: Any) -> None:
-    level, depth = [value], 0
-    while level:
-        if depth > _DEEPEST:
-            raise bad_request(_TOO_DEEP)
-        inner: list[Any] = []
-        for one in level:
-            if isinstance(one, str):
-                demand_text(one)
-            elif isinstance(one, float) and not math.isfinite(one):
-                raise bad_request(f"json: cannot unmarshal number {one} into Go value of type float64")
-            elif isinstance(one, list):
-                inner += one
-            elif isinstance(one, dict):
-                inner += one.keys()
-                inner += one.values()
-        level, depth = inner, depth + 1
+    elif kind(value) != _READ_FROM.get(go_type, "object"):
+        raise bad_request(mismatch(value, where, go_type))
 
 
 def _integer(text: str) -> int:
@@ -153,21 +143,6 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _no_constant(text: str) -> Any:
+def _constant(text: str) -> Any:
+    # NaN and Infinity, which Python reads and JSON does not have.
     raise bad_request(f"invalid character '{text.lstrip('-')[0]}' looking for beginning of value")
-
-
-def _nanoseconds(text: str) -> float:
-    unsigned = text.lstrip("+-")
-    parts = _DURATION.findall(unsigned)
-    found = sum(float(number) * _NANOSECONDS[unit] for number, unit in parts)
-    is_whole = "".join(number + unit for number, unit in parts) == unsigned and len(text) - len(unsigned) <= 1
-    if unsigned != "0" and (not parts or not is_whole or found > _MOST):
-        raise bad_request(f'time: invalid duration "{text}"')
-    return -found if text.startswith("-") else found
-
-
-def _complaint(error: json.JSONDecodeError) -> str:
-    if error.pos >= len(error.doc):
-        return "unexpected EOF"
-    return f"invalid character '{error.doc[error.pos]}' looking for beginning of value"

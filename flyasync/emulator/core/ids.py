@@ -1,7 +1,8 @@
-"""Names and numbers for new things, all drawn from one seeded source."""
+"""Ids, names and addresses for new things, all drawn from seeded sources, so that a seed repeats them."""
 
 from random import Random
 
+# The alphabet of ULIDs, without the letters that look like digits.
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Ids carry the time since this moment, not the epoch of the emulator: the same seed must give the same ids on any day.
@@ -11,12 +12,12 @@ _NOUNS = ("bird", "brook", "cloud", "dawn", "field", "fire", "leaf", "moon", "pi
 
 
 def seeded(seed: int, purpose: str) -> Random:
-    """Make a source of numbers for one purpose, so that drawing for another does not disturb it."""
+    """Return a source of numbers for one purpose; drawing for another does not disturb it."""
     return Random(f"{seed}/{purpose}")  # noqa: S311 - it must be repeatable, and guards nothing
 
 
 def machine_id(random: Random) -> str:
-    """Draw 14 hexadecimal digits."""
+    """Draw a machine id: 14 hexadecimal digits, as most of Fly's have."""
     return f"{random.getrandbits(56):014x}"
 
 
@@ -31,7 +32,7 @@ def token(random: Random, length: int) -> str:
 
 
 def ulid(random: Random, now: float) -> str:
-    """Draw 26 characters that sort by time."""
+    """Draw a ULID: 26 characters that sort by time. Versions and events are named by them."""
     return _base32(_ULID_BIRTH_MS + round(now * 1000), 10) + _base32(random.getrandbits(80), 16)
 
 
@@ -41,7 +42,7 @@ def machine_name(random: Random) -> str:
 
 
 def private_ip(random: Random) -> str:
-    """Draw an address in the private network."""
+    """Draw an address in the private network, whose prefix is `fdaa`."""
     return "fdaa:0:" + ":".join(f"{random.randint(1, 0xFFFF):x}" for _ in range(5)) + ":2"
 
 

@@ -25,14 +25,17 @@ class ImageReference:
     def parse(cls, image: str) -> Self:
         """Read a reference such as `nginx`, `registry.fly.io/web:v2` or `registry.fly.io/web:v2@sha256:…`."""
         rest, _, digest = image.partition("@")
+        # A colon begins a tag, unless what follows it holds a slash: then it began a port.
         path, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             path, tag = rest, "" if digest else "latest"
         registry, slash, repository = path.partition("/")
+        # The first part is a registry only if it looks like a host; otherwise the image is one of Docker Hub.
         if not slash or ("." not in registry and ":" not in registry):
             registry, repository = _DOCKER_HUB, path
         if registry in _ALIASES:
             registry = _DOCKER_HUB
+            # Docker Hub's own images live under a name that nobody writes.
             repository = repository if "/" in repository else f"library/{repository}"
         return cls(registry=registry, repository=repository, tag=tag, digest=digest)
 

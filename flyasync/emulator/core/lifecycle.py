@@ -1,11 +1,13 @@
-"""The states of a machine, the moves between them, and which action is legal from where."""
+"""The life of a machine: its states, the transitions between them, which action is legal where, what is logged."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import frozen
 
 from flyasync.emulator.core.errors import ApiError, aborted, failed_precondition, not_found
 
+# The three kinds of states as the documentation sorts them.
 PERSISTENT = frozenset({"created", "started", "stopped", "suspended", "failed"})
 TRANSIENT = frozenset(
     {
@@ -39,9 +41,20 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
 LIVE = frozenset(TRANSITIONS) - {"destroyed"}
 
 
+_LOGGED: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("launch", "created"): ("info", "Pulling container image"),
+    ("start", "starting"): ("info", "Starting machine"),
+    ("start", "started"): ("info", "Machine started"),
+    ("start", "failed"): ("error", "Machine failed to start"),
+    ("launch", "launch_failed"): ("error", "Failed to launch machine"),
+    ("suspend", "suspended"): ("info", "Machine suspended"),
+    ("destroy", "destroyed"): ("info", "Machine destroyed"),
+}
+
+
 @frozen(kw_only=True)
 class ActionRule:
-    """Where an action is legal, where it has nothing to do, and what it is told elsewhere."""
+    """Where an action is legal, where it has nothing to do, and what it is answered elsewhere."""
 
     legal: frozenset[str]
     idle: frozenset[str] = frozenset()
@@ -53,6 +66,7 @@ _STILL_STARTING = aborted("machine still attempting to start")
 _NOT_RUNNING = failed_precondition("machine not running")
 _CONCURRENT = aborted("machine update failed due to concurrent update")
 
+# Stop, cordon and uncordon succeed when there is nothing to do; a second start is an error.
 RULES: Mapping[str, ActionRule] = {
     "start": ActionRule(
         legal=frozenset({"stopped", "suspended", "failed"}),
@@ -86,24 +100,32 @@ RULES: Mapping[str, ActionRule] = {
 
 
 def must_act(action: str, state: str) -> bool:
-    """Tell whether `action` has work to do on a machine in `state`; an illegal one raises the API's refusal."""
+    """Whether `action` has work to do on a machine in `state`; where it is illegal, raise the API's error."""
     rule = RULES[action]
     if state == "destroyed":
         raise not_found("machine")
     if state in rule.legal or state in rule.idle:
         return state in rule.legal
-    raise fresh(rule.refusals.get(state) or rule.otherwise or _unable(action, state))
+    unable = failed_precondition(f"unable to {action} machine from current state: '{state}'")
+    raise fresh(rule.refusals.get(state) or rule.otherwise or unable)
 
 
 def may_transition(state: str, to: str) -> bool:
-    """Tell whether a machine can go straight from one state to the other."""
+    """Whether a machine can go straight from one state to the other."""
     return to in TRANSITIONS[state]
 
 
-def fresh(error_response: ApiError) -> ApiError:
-    """Copy a refusal kept as data, because a raised exception collects the traceback of each raise."""
-    return ApiError(error_response.status, error_response.text, code=error_response.code)
+def fresh(error: ApiError) -> ApiError:
+    """Return a copy of an error kept as data: a raised exception collects the traceback of each raise."""
+    return ApiError(error.status, error.text, code=error.code)
 
 
-def _unable(action: str, state: str) -> ApiError:
-    return failed_precondition(f"unable to {action} machine from current state: '{state}'")
+def log_line(event: str, status: str, request: dict[str, Any] | None) -> tuple[str, str] | None:
+    """Return the level and message that the platform logs for an event, None for one that it does not log."""
+    if event != "exit":
+        return _LOGGED.get((event, status))
+    exit_event = (request or {}).get("exit_event") or {}
+    # A clean exit has no exit code: Go leaves out zero values.
+    code = exit_event.get("exit_code", 0)
+    ending = "restarting" if exit_event.get("restarting") else "not restarting"
+    return ("error" if code else "info", f"machine exited with exit code {code}, {ending}")

@@ -1,4 +1,4 @@
-"""Every operation of the API: how it is asked for, what it is called, and whom its limit counts for."""
+"""Every operation of the API: its method and path, its name, and the identifier that its rate limit counts for."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,6 +14,7 @@ class Operation:
     action: str
 
 
+# The prefixes under which most operations live: apps, machines, volumes, certificates, secret keys, Postgres.
 _A = "/v1/apps/{app_name}"
 _M = "/v1/apps/{app_name}/machines/{machine_id}"
 _V = "/v1/apps/{app_name}/volumes/{volume_id}"
@@ -96,29 +97,29 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     "/v1/tokens/oidc": {"POST": "requestOidcToken"},
 }
 
-# What else is asked of Fly under the same roof here, at hosts of its own; the published limits do not speak of it.
+# Served at the same address here, by hosts of their own at Fly: api.fly.io. The published limits do not cover them.
 _COMPANIONS = (
     Operation("POST", "/graphql", "graphql"),
     Operation("GET", "/api/v1/apps/{app_name}/logs", "listLogs"),
 )
 
-# Whose turn a request takes: the narrowest thing its path names, else the organization, else nobody in particular.
+# Limits count for the narrowest thing that a path names ("per machine id or app id"), else for the organization.
 _IDENTIFIERS = ("machine_id", "volume_id", "postgres_cluster_id", "app_name", "org_slug")
 
 
 def operations() -> Iterator[Operation]:
-    """Give every operation."""
+    """Yield every operation of the API's document."""
     for path, methods in _TABLE.items():
         for method, action in methods.items():
             yield Operation(method, path, action)
 
 
 def companions() -> Iterator[Operation]:
-    """Give what is served besides the operations of the API."""
+    """Yield what is served besides the operations of the API's document."""
     yield from _COMPANIONS
 
 
 def identifier(params: Mapping[str, str], org_slug: str) -> str:
-    """Tell which identifier a request is counted under."""
+    """Return the identifier that a request is counted under, `-` when it names nothing."""
     named = next((params[key] for key in _IDENTIFIERS if key in params), "")
     return named or org_slug or "-"

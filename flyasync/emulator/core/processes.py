@@ -1,4 +1,4 @@
-"""What runs inside a machine, as far as it is pretended: commands have scripted outputs, processes are read off."""
+"""What runs inside a machine, as far as it is emulated: commands end as scripted, processes are read off the config."""
 
 import math
 import shlex
@@ -11,7 +11,9 @@ from attrs import field, frozen, validators
 from flyasync.emulator.core.errors import bad_request
 
 _SORTABLE = ("pid", "cpu", "rss", "rtime", "stime", "command")
+# The status of a shell that finds no such command.
 NOT_FOUND = 127
+# The process group that flyctl gives to the machine of a release command.
 _RELEASE = "fly_app_release_command"
 
 
@@ -30,7 +32,7 @@ class Output:
 
 
 def words(command: list[str] | None, cmd: str | None) -> list[str]:
-    """Read a command in either form the API takes."""
+    """Read a command in either form: `command` as in the documentation, `cmd` as the official client sends it."""
     try:
         found = list(command or ()) or shlex.split(cmd or "")
     except ValueError as error:
@@ -42,6 +44,7 @@ def words(command: list[str] | None, cmd: str | None) -> list[str]:
 
 def scripted_output(scripted: Mapping[str, Output], command: list[str]) -> Output | None:
     """Return what is scripted for a command by the first pattern that fits it."""
+    # Quoted as a shell would need it, and as it is: a pattern may be written either way.
     lines = (shlex.join(command), " ".join(command))
     return next((output for pattern, output in scripted.items() if any(fnmatchcase(x, pattern) for x in lines)), None)
 
@@ -57,22 +60,26 @@ def read_script(value: object) -> tuple[str, Output]:
 
 
 def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output | None:
-    """Tell how the own command of a machine with such a config ends by itself; None for one that runs on.
-
-    A release command that is not known ends well, because one that never ends is no use to a rehearsal.
-    """
+    """Return how the own command of a machine with such a config ends by itself; None for one that runs on."""
     command = _own(config)
-    known = (scripted_output(scripted, command) or _builtin(command[0], command[1:])) if command else None
-    return known or (Output(seconds=1.0) if is_release(config) else None)
+    # 1. It is scripted, or a program whose end is known.
+    if command and (known := scripted_output(scripted, command)):
+        return known
+    if command and command[0] in {"true", "false"}:
+        return Output(exit_code=int(command[0] == "false"))
+    if command and command[0] == "echo":
+        return Output(stdout=" ".join(command[1:]) + "\n")
+    # 2. A release command that is not known ends well, because one that never ends is no use to a rehearsal.
+    return Output(seconds=1.0) if is_release(config) else None
 
 
 def is_release(config: Mapping[str, Any]) -> bool:
-    """Tell whether a machine with such a config runs the release command of a deploy."""
+    """Whether a machine with such a config runs the release command of a deploy."""
     return (config.get("metadata") or {}).get("fly_process_group") == _RELEASE
 
 
 def running(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the processes of a machine with such a config: init, and the one that listens on its services' ports."""
+    """Return the processes of a machine with such a config: init, and the one that listens on its services' ports."""
     ports = [service.get("internal_port") for service in config.get("services") or ()]
     command = shlex.join(_own(config))
     sockets = [{"proto": "tcp", "address": f"[::]:{port}"} for port in ports if port]
@@ -89,16 +96,9 @@ def ordered(found: list[dict[str, Any]], sort_by: str, order: str) -> list[dict[
 
 
 def _own(config: Mapping[str, Any]) -> list[str]:
+    # `exec` overrides everything; `cmd` is what the entrypoint is called with.
     init = config.get("init") or {}
     return list(init.get("exec") or [*(init.get("entrypoint") or ()), *(init.get("cmd") or ())])
-
-
-def _builtin(name: str, arguments: list[str]) -> Output | None:
-    if name in {"true", "false"}:
-        return Output(exit_code=int(name == "false"))
-    if name == "echo":
-        return Output(stdout=" ".join(arguments) + "\n")
-    return None
 
 
 def _process(pid: int, command: str, sockets: list[dict[str, str]]) -> dict[str, Any]:

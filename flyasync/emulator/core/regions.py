@@ -4,12 +4,13 @@ from attrs import frozen
 
 from flyasync.emulator.core.errors import bad_request
 
+# Where the emulator stands: what names no region is placed here, and request ids end in it.
 NEAREST = "iad"
 
 
 @frozen
 class RegionRecord:
-    """One place where machines run."""
+    """A region: its code, its name, and what the platform says about it."""
 
     code: str
     name: str
@@ -40,7 +41,7 @@ REGIONS = (
     RegionRecord("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
     RegionRecord("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
     RegionRecord("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
-    # Retired, still listed, and still taken by whoever names them; no alias leads here.
+    # Retired, still listed, and still accepted by name; no alias leads here.
     RegionRecord("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
     RegionRecord("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
     RegionRecord("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
@@ -59,6 +60,7 @@ REGIONS = (
     RegionRecord("waw", "Warsaw, Poland", 52.1657, 20.9671, "europe", deprecated=True),
     RegionRecord("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
 )
+# The names, coordinates and flags are those that Fly publishes; `gateway_available` and the paid plan as of 2026.
 CODES = tuple(region.code for region in REGIONS)
 
 
@@ -79,20 +81,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
-def wishes(expression: str | None) -> list[tuple[str, ...]]:
-    """Read a region expression as a list of wishes, best first, each a set of codes that fulfil it."""
-    words = [word.strip() for word in (expression or f"{NEAREST},any").split(",")]
-    return [_wish(word) for word in words if word]
+def choices(expression: str | None) -> list[tuple[str, ...]]:
+    """Return the choices of a region expression, best first, each a tuple of the codes that fulfil it."""
+    found = []
+    # The default is "near the caller, else anywhere".
+    for word in (expression or f"{NEAREST},any").split(","):
+        if not (name := word.strip()):
+            continue
+        if name not in CODES and name not in ALIASES:
+            raise bad_request(f"unknown region {name!r}")
+        found.append((name,) if name in CODES else ALIASES[name])
+    return found
 
 
 def expand(expression: str | None) -> list[str]:
-    """Give every code a region expression allows, best first, none twice."""
-    return list(dict.fromkeys(code for wish in wishes(expression) for code in wish))
-
-
-def _wish(word: str) -> tuple[str, ...]:
-    if word in CODES:
-        return (word,)
-    if word in ALIASES:
-        return ALIASES[word]
-    raise bad_request(f"unknown region {word!r}")
+    """Return every code that a region expression allows, best first, none twice."""
+    return list(dict.fromkeys(code for choice in choices(expression) for code in choice))

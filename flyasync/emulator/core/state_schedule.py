@@ -1,11 +1,11 @@
-"""States that follow one another by themselves, so that nobody has to move the things that have them."""
+"""States that follow one another at known times, so that nothing has to move the things that have them."""
 
 from attrs import frozen
 
 
 @frozen
 class ScheduledState:
-    """From when on something is in a state."""
+    """The moment from which on something is in a state."""
 
     at: float
     state: str
@@ -13,25 +13,25 @@ class ScheduledState:
 
 @frozen
 class StateSchedule:
-    """What something is at any time; the first state counts for all the time before it too."""
+    """What state something is in at any time; the first state counts for all the time before it too."""
 
     steps: tuple[ScheduledState, ...]
 
     @classmethod
     def start(cls, now: float, state: str) -> "StateSchedule":
-        """Begin in a state that lasts until another follows."""
+        """Return a schedule with one state, which lasts until another follows."""
         return cls((ScheduledState(now, state),))
 
     def then(self, seconds: float, state: str) -> "StateSchedule":
-        """Add the state that follows the last one after so many seconds."""
+        """Return the schedule with one more state, `seconds` after the last one."""
         return StateSchedule((*self.steps, ScheduledState(self.steps[-1].at + seconds, state)))
 
     def state(self, now: float) -> str:
-        """Give the state at a moment."""
+        """Return the state at a moment."""
         return self._step(now).state
 
     def since(self, now: float) -> float:
-        """Give the moment at which the present state began."""
+        """Return the moment at which the present state began."""
         return self._step(now).at
 
     def _step(self, now: float) -> ScheduledState:

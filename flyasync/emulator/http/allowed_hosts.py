@@ -1,4 +1,4 @@
-"""Which hosts the emulator answers for: a web page that a browser shows must neither change its world nor read it."""
+"""Which hosts the emulator serves: a web page that a browser shows must neither change its world nor read it."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ _HTTP = 80
 
 @frozen
 class AllowedHosts:
-    """The address that the emulator listens on, and the names that it answers to besides.
+    """The address that the emulator listens on, and the names that it serves besides.
 
     A browser sends any page's requests to 127.0.0.1, and a page whose own name resolves to 127.0.0.1 may read the
     answers too. So `Host` must be a loopback address, the address listened on, or a name that was allowed, and
@@ -54,7 +54,7 @@ class AllowedHosts:
 
     @property
     def warnings(self) -> list[str]:
-        """What opening the emulator means, a sentence for each way in which it is open."""
+        """What opening the emulator means: a sentence for each way in which it is open."""
         found = _ip(self.address)
         warnings = []
         if found is not None and not found.is_loopback:
@@ -64,20 +64,25 @@ class AllowedHosts:
         return warnings
 
     def demand(self, request: web.Request) -> None:
-        """Refuse with 403 a request for another host, or one that a page of another origin sent."""
+        """Raise 403 for a request for another host, or one that a page of another origin sent."""
         hosts = request.headers.getall("Host", [""])
         origins = request.headers.getall("Origin", [])
         for host in hosts:
-            if not self._answers_to(_split(f"//{host}").hostname or ""):
+            if not self._serves(_split(f"//{host}").hostname or ""):
                 raise _refused(f"Host {host!r}")
         for origin in origins:
-            if not self._is_own(_split(origin), _port(_split(f"//{hosts[0]}"))):
+            port = _port(_split(f"//{hosts[0]}"))
+            # A page of a name that is allowed, or of the emulator's own address and port.
+            page = _split(origin)
+            is_served = page.scheme == "http" and self._serves(page.hostname or "")
+            if page.hostname not in self.names and not (is_served and port is not None and _port(page) == port):
                 raise _refused(f"Origin {origin!r}")
+        # A link or an image of another site sends no Origin with its GET, but browsers say where it comes from.
         is_allowed = any(_split(origin).hostname in self.names for origin in origins)
         if request.headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site" and not is_allowed:
             raise _refused("a page of another site")
 
-    def _answers_to(self, host: str) -> bool:
+    def _serves(self, host: str) -> bool:
         if host == "localhost" or host in self.names:
             return True
         found, bound = _ip(host), _ip(self.address)
@@ -85,17 +90,12 @@ class AllowedHosts:
             return False
         return found.is_loopback or found == bound or bound.is_unspecified
 
-    def _is_own(self, origin: SplitResult, port: int | None) -> bool:
-        host = origin.hostname or ""
-        if host in self.names:
-            return True
-        return origin.scheme == "http" and self._answers_to(host) and port is not None and _port(origin) == port
-
 
 def _refused(what: str) -> ApiError:
     return ApiError(403, f"the emulator does not serve {what}; start it with --allow-host NAME to open it to a name")
 
 
+# The same few hosts come with every request.
 @lru_cache(maxsize=256)
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:

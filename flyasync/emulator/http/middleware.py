@@ -1,8 +1,4 @@
-"""The one way in: every request passes here, in the same order of things.
-
-Latency, then authorization, then faults that come before the work, then the published limits, then the work, then
-faults that come after it. A request struck down by a fault never reached the limits, so it uses no turn.
-"""
+"""What every request to the emulated API passes: latency, authorization, faults, the published limits, the work."""
 
 import asyncio
 import json
@@ -18,25 +14,18 @@ from attrs import define, evolve, field, frozen
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, Fault, Faults, Subject
-from flyasync.emulator.core.rates import OperationLimits
+from flyasync.emulator.core.rate_limits import OperationLimits
 from flyasync.emulator.core.regions import NEAREST
-from flyasync.emulator.http import replication as sight
+from flyasync.emulator.http import replication
 from flyasync.emulator.http.handler import Handler, LongHandler
-from flyasync.emulator.http.request import ApiRequest, ApiResponse, demand_authorized, error_response
+from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_response
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
+from flyasync.emulator.world import tokens
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
 _LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes"})
-
-
-class _FaultStruck(Exception):
-    """A fault stands in the way of the work: it answers instead, or with None cuts the connection."""
-
-    def __init__(self, answer: ApiResponse | None) -> None:
-        super().__init__()
-        self.answer = answer
 
 
 @frozen(kw_only=True)
@@ -51,17 +40,19 @@ class HttpOptions:
 
 @define
 class _InFlight:
+    """A request on its way: when it came, and what has happened to it so far."""
+
     seq: int
     at: float
-    request: web.Request
-    ask: ApiRequest
+    http: web.Request
+    request: ApiRequest
     faults: list[str] = field(factory=list)
     is_limited: bool = False
     is_logged: bool = False
 
 
 class ApiMiddleware:
-    """Serves requests with the handlers it is given, and remembers what came of each."""
+    """Serves requests with the handlers it is given, and logs how each ended."""
 
     def __init__(
         self,
@@ -81,152 +72,161 @@ class ApiMiddleware:
         self._late: set[asyncio.Task[None]] = set()
         self.reset()
 
+    def __repr__(self) -> str:
+        return (
+            f"<ApiMiddleware: {len(self._inside)} requests inside, {len(self._late)} to be repeated, {self.faults!r}>"
+        )
+
     def reset(self) -> None:
-        """Forget every request, what was to be delivered later too, and draw the same numbers again."""
+        """Forget every request, those to be repeated later too, and draw the same numbers again."""
         for late in self._late:
             late.cancel()
         self.request_log = RequestLog()
-        self._rates = OperationLimits()
+        self._limits = OperationLimits()
         self._latency = ids.seeded(self._options.seed, "latency")
         self._request_ids = ids.seeded(self._options.seed, "requests")
 
-    async def serve(self, action: str, request: web.Request) -> web.StreamResponse:
-        """Take one request through the gate."""
+    async def serve(self, action: str, http: web.Request) -> web.StreamResponse:
+        """Serve one request."""
         seq, at = self.request_log.arrive(), self.scheduler.seconds()
         task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._inside[task] = request
+        self._inside[task] = http
         inflight: _InFlight | None = None
         try:
-            inflight = _InFlight(seq, at, request, await _read(action, request))
-            return await self._pass(inflight)
+            inflight = _InFlight(seq, at, http, await _read(action, http))
+            return await self._answer(inflight)
         finally:
             del self._inside[task]
+            # Only a request whose client has gone, or that the emulator drops, is not logged by now.
             if inflight is not None:
                 self._log(inflight, None)
 
-    def note_stray(self, request: web.Request, status: int) -> None:
-        """Remember a request that no operation of the API answers to."""
-        ask = ApiRequest(action="unknown", method=request.method, params={}, query={})
-        self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), request, ask), status)
+    def note_stray(self, http: web.Request, status: int) -> None:
+        """Log a request that no operation of the API answers to."""
+        request = ApiRequest(action="unknown", method=http.method, params={}, query={})
+        self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), http, request), status)
 
     async def drop_all(self) -> None:
-        """Close the connection of every request that is still inside, and see them out."""
-        for request in self._inside.values():
-            _cut(request)
+        """Close the connection of every request that is still inside, and wait until they have ended."""
+        for http in self._inside.values():
+            _close(http)
         for late in self._late:
             late.cancel()
         if left := [*self._inside, *self._late]:
             await asyncio.wait(left, timeout=1)
 
-    async def _pass(self, inflight: _InFlight) -> web.StreamResponse:
+    async def _answer(self, inflight: _InFlight) -> web.StreamResponse:
+        # 1. It travels.
         await asyncio.sleep(self._latency.uniform(*self._options.latency))
-        subject = inflight.ask.subject(self.scheduler.world)
+        subject = inflight.request.subject(self.scheduler.world)
         try:
-            answer = await self._admit_and_work(inflight, subject)
-        except _FaultStruck as struck:
-            return self._cut_off(inflight, None) if struck.answer is None else self._tell(inflight, struck.answer)
-        return await self._leave(inflight, subject, answer)
-
-    async def _admit_and_work(self, inflight: _InFlight, subject: Subject) -> ApiResponse:
-        try:
-            demand_authorized(inflight.ask.authorization)
-            await self._meet(inflight, subject)
-            self._lag(inflight, subject)
-            if self._options.has_limits:
-                self._limit(inflight)
-            return await self._work(inflight.ask)
+            # 2. Who does not say who it is learns nothing else.
+            tokens.demand_authorized(inflight.request.authorization)
+            # 3. Faults that come before the work. A request that they end never reached the limits: no permit is used.
+            for fault in self.faults.strike(BEFORE, subject):
+                inflight.faults.append(fault.does)
+                if fault.does == "refuse":
+                    return self._respond(inflight, _response_of(fault))
+                if fault.does == "cut":
+                    return self._cut(inflight, None)
+                if fault.does == "repeat":
+                    await self._deliver(inflight.request)
+                await asyncio.sleep(fault.seconds)
+            # 4. A list may show the past, which is kept from the first request on that finds such a fault in force.
+            if self.faults.include(LISTS):
+                with self.scheduler.present() as world:
+                    world.keep_past()
+                if inflight.request.action in _LAGGING and (stale := next(self.faults.strike(LISTS, subject), None)):
+                    inflight.faults.append(stale.does)
+                    inflight.request = evolve(inflight.request, behind=stale.seconds)
+            # 5. The published limits.
+            if wait := self._wait(inflight.request):
+                inflight.is_limited = True
+                headers = {"Retry-After": str(math.ceil(wait))} if self._options.tells_retry_after else {}
+                limited = ApiResponse(status=429, body={"error": "rate limit exceeded"}, headers=headers)
+                return self._respond(inflight, limited)
+            # 6. The work.
+            response = await self._work(inflight.request)
         except ApiError as error:
-            return error_response(error)
+            response = error_response(error)
+        # 7. Faults that come after the work, and the answer.
+        return await self._leave(inflight, subject, response)
 
-    async def _meet(self, inflight: _InFlight, subject: Subject) -> None:
-        for fault in self.faults.strike(BEFORE, subject):
-            inflight.faults.append(fault.does)
-            if fault.does == "delay":
-                await asyncio.sleep(fault.seconds)
-            elif fault.does == "repeat":
-                await self._deliver(inflight.ask)
-                await asyncio.sleep(fault.seconds)
-            else:
-                raise _FaultStruck(_refusal_of(fault) if fault.does == "refuse" else None)
-
-    def _lag(self, inflight: _InFlight, subject: Subject) -> None:
-        if not self.faults.include(LISTS):
-            return
-        self.scheduler.during(self.scheduler.world.keep_past)
-        if inflight.ask.action in _LAGGING and (fault := next(self.faults.strike(LISTS, subject), None)):
-            inflight.faults.append(fault.does)
-            inflight.ask = evolve(inflight.ask, behind=fault.seconds)
-
-    async def _deliver(self, ask: ApiRequest) -> None:
-        """Do the work of a request as the server does that is sent a copy of it; no client sees the answer."""
-        if self._options.has_limits and self._rates.wait(ask.action, ask.identifier, now=self.scheduler.seconds()):
-            return
-        with suppress(ApiError):
-            await self._work(ask)
-
-    async def _deliver_later(self, ask: ApiRequest, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._deliver(ask)
-
-    def _limit(self, inflight: _InFlight) -> None:
-        wait = self._rates.wait(inflight.ask.action, inflight.ask.identifier, now=self.scheduler.seconds())
-        if wait:
-            inflight.is_limited = True
-            headers = {"Retry-After": str(math.ceil(wait))} if self._options.tells_retry_after else {}
-            raise _FaultStruck(ApiResponse(status=429, body={"error": "rate limit exceeded"}, headers=headers))
-
-    async def _work(self, ask: ApiRequest) -> ApiResponse:
-        if ask.action in self._long_handlers:
-            self.scheduler.during(lambda: sight.demand(self.scheduler.world, ask))
-            return await self._long_handlers[ask.action](ask)
-        answer = self.scheduler.during(lambda: self._handle(ask))
-        if answer.seconds:
-            await self.scheduler.until(self.scheduler.world.clock + answer.seconds)
-        return answer
-
-    def _handle(self, ask: ApiRequest) -> ApiResponse:
-        sight.demand(self.scheduler.world, ask)
-        return self._handlers[ask.action](self.scheduler.world, ask)
-
-    async def _leave(self, inflight: _InFlight, subject: Subject, answer: ApiResponse) -> web.StreamResponse:
+    async def _leave(self, inflight: _InFlight, subject: Subject, response: ApiResponse) -> web.StreamResponse:
+        """Answer a request whose work is done, unless a fault stands in the way of the answer."""
         fault = next(self.faults.strike(AFTER, subject), None)
         if fault is None:
-            return self._tell(inflight, answer)
+            return self._respond(inflight, response)
         inflight.faults.append(fault.does)
         if fault.does == "cut_after":
-            return self._cut_off(inflight, answer.status)
+            return self._cut(inflight, response.status)
         if fault.does == "refuse_after":
-            return self._tell(inflight, _refusal_of(fault))
+            return self._respond(inflight, _response_of(fault))
         if fault.does == "repeat_after":
-            late = asyncio.create_task(self._deliver_later(inflight.ask, fault.seconds))
+            late = asyncio.create_task(self._deliver(inflight.request, after=fault.seconds))
             self._late.add(late)
             late.add_done_callback(self._late.discard)
-            return self._tell(inflight, answer)
-        self._log(inflight, answer.status)
+            return self._respond(inflight, response)
+        # Lost: the client waits until it gives up, which cancels this.
+        self._log(inflight, response.status)
         await asyncio.get_running_loop().create_future()
         raise RuntimeError("an answer that was lost came back")
 
-    def _tell(self, inflight: _InFlight, answer: ApiResponse) -> web.Response:
-        self._log(inflight, answer.status)
-        request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
-        return _response(answer, {"fly-request-id": request_id})
+    async def _deliver(self, request: ApiRequest, *, after: float = 0.0) -> None:
+        """Do the work of a request as a server does that is sent a copy of it; no client sees the answer."""
+        if after:
+            await asyncio.sleep(after)
+        if not self._wait(request):
+            with suppress(ApiError):
+                await self._work(request)
 
-    def _cut_off(self, inflight: _InFlight, status: int | None) -> web.Response:
+    def _wait(self, request: ApiRequest) -> float:
+        """Take a permit and return 0, or return the seconds until there is one."""
+        if not self._options.has_limits:
+            return 0.0
+        return self._limits.wait(request.action, request.identifier, now=self.scheduler.seconds())
+
+    async def _work(self, request: ApiRequest) -> ApiResponse:
+        long_handler = self._long_handlers.get(request.action)
+        with self.scheduler.present() as world:
+            replication.demand_reachable(world, request)
+            if long_handler is None:
+                response = self._handlers[request.action](world, request)
+        if long_handler is not None:
+            return await long_handler(self.scheduler, request)
+        if response.seconds:
+            await self.scheduler.until(self.scheduler.world.clock + response.seconds)
+        return response
+
+    def _respond(self, inflight: _InFlight, response: ApiResponse) -> web.Response:
+        self._log(inflight, response.status)
+        # Clients show this id in their errors; Fly's support asks for it.
+        request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
+        headers = {"fly-request-id": request_id, **response.headers}
+        if response.body is None:
+            return web.Response(status=response.status, headers=headers)
+        if isinstance(response.body, str):
+            return web.Response(status=response.status, headers=headers, text=response.body)
+        body = json.dumps(response.body).encode()
+        return web.Response(status=response.status, headers=headers, body=body, content_type="application/json")
+
+    def _cut(self, inflight: _InFlight, status: int | None) -> web.Response:
         self._log(inflight, status)
-        _cut(inflight.request)
+        _close(inflight.http)
         return web.Response()
 
     def _log(self, inflight: _InFlight, status: int | None) -> None:
+        # The first one counts: a lost answer is logged when its work is done, and again when its client gives up.
         if inflight.is_logged:
             return
         inflight.is_logged = True
         entry = LoggedRequest(
             seq=inflight.seq,
             at=round(inflight.at, 3),
-            action=inflight.ask.action,
-            identifier=inflight.ask.identifier,
-            method=inflight.request.method,
-            path=inflight.request.path,
+            action=inflight.request.action,
+            identifier=inflight.request.identifier,
+            method=inflight.http.method,
+            path=inflight.http.path,
             status=status,
             faults=tuple(inflight.faults),
             is_limited=inflight.is_limited,
@@ -234,43 +234,35 @@ class ApiMiddleware:
         self.request_log.write(entry)
 
 
-async def body_of(request: web.Request) -> bytes:
-    """Read a body; one that is not in the encoding that it states is refused with 400."""
+async def body_of(http: web.Request) -> bytes:
+    """Return the body of a request; one that is not in the encoding that it states raises 400."""
     try:
-        return await request.read()
+        return await http.read()
     except (web.RequestPayloadError, BadHttpMessage):
-        raise bad_request(f"invalid body: it is not {request.headers.get('Content-Encoding', 'complete')}") from None
+        raise bad_request(f"invalid body: it is not {http.headers.get('Content-Encoding', 'complete')}") from None
 
 
-async def _read(action: str, request: web.Request) -> ApiRequest:
-    states = [word.strip() for text in request.query.getall("state", []) for word in text.split(",")]
+async def _read(action: str, http: web.Request) -> ApiRequest:
+    # Repeated keys or one list with commas: the documentation has both.
+    states = [word.strip() for text in http.query.getall("state", []) for word in text.split(",")]
     return ApiRequest(
         action=action,
-        method=request.method,
-        params=request.match_info,
-        query=request.query,
+        method=http.method,
+        params=http.match_info,
+        query=http.query,
         states=tuple(word for word in states if word),
-        raw=await body_of(request),
-        authorization=request.headers.get("Authorization", ""),
-        nonce=request.headers.get(_NONCE) or None,
-        affinity=request.cookies.get(_AFFINITY, ""),
+        raw=await body_of(http),
+        authorization=http.headers.get("Authorization", ""),
+        nonce=http.headers.get(_NONCE) or None,
+        affinity=http.cookies.get(_AFFINITY, ""),
     )
 
 
-def _refusal_of(fault: Fault) -> ApiResponse:
+def _response_of(fault: Fault) -> ApiResponse:
     return ApiResponse(status=fault.status, body=fault.body, headers=fault.headers)
 
 
-def _response(answer: ApiResponse, headers: Mapping[str, str]) -> web.Response:
-    merged = {**headers, **answer.headers}
-    if answer.body is None:
-        return web.Response(status=answer.status, headers=merged)
-    if isinstance(answer.body, str):
-        return web.Response(status=answer.status, headers=merged, text=answer.body)
-    body = json.dumps(answer.body).encode()
-    return web.Response(status=answer.status, headers=merged, body=body, content_type="application/json")
-
-
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+def _close(http: web.Request) -> None:
+    # Without a goodbye, as a proxy or a network that fails: the client sees a reset.
+    if http.transport is not None:
+        http.transport.abort()

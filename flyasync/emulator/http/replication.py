@@ -1,4 +1,4 @@
-"""Who reaches what: a node learns of other nodes' creates a little later, and nobody reaches a host that is gone."""
+"""Which node knows what: it learns of other nodes' creates a little later, and no node reaches a host that is gone."""
 
 from collections.abc import Iterable
 
@@ -11,47 +11,37 @@ from flyasync.emulator.world.world import World
 _INSIDE = frozenset({"listMachineProcesses", "getMachineMemory"})
 
 
-def demand(world: World, ask: ApiRequest) -> None:
-    """Refuse with 404 what the node that is asked has not learned of yet, with 408 what needs a host that is gone.
-
-    An app is hidden from everything that is asked about it, a machine from what reads it: what changes a machine goes
-    to its host, which knows it. Who sends the cookie that came with the app is served by the node that made it, and
-    sees all of it at once. Without its host a machine can be read, and destroyed by force.
-    """
-    _demand_known(world, ask)
-    machine = world.machines.get(ask.params.get("machine_id", ""))
-    if machine is not None and machine.app == ask.app and not machine.is_destroyed:
-        _demand_host(machine, ask)
-
-
-def _demand_known(world: World, ask: ApiRequest) -> None:
-    app = world.apps.get(ask.app)
-    if app is None or _is_near(app, ask):
+def demand_reachable(world: World, request: ApiRequest) -> None:
+    """Raise 404 for what the node that is asked has not learned of yet, 408 for what needs a host that is gone."""
+    app = world.apps.get(request.app)
+    machine = world.machines.get(request.params.get("machine_id", ""))
+    # 1. The node that made the app knows it, and everything in it, at once. Every other node hides the app from every
+    #    request, and a machine from those that read it: what changes a machine goes to its host, which knows it.
+    if app is not None and not _is_near(app, request):
+        if world.clock < app.visible_at:
+            raise not_found("app")
+        if machine is not None and request.method == "GET" and world.clock < machine.visible_at:
+            raise not_found("machine")
+    # 2. Without its host a machine can be read, from what is known of it, and destroyed by force.
+    if machine is None or machine.app != request.app or machine.is_destroyed or machine.has_host:
         return
-    if world.clock < app.visible_at:
-        raise not_found("app")
-    machine = world.machines.get(ask.params.get("machine_id", ""))
-    if machine is not None and ask.method == "GET" and world.clock < machine.visible_at:
-        raise not_found("machine")
-
-
-def _demand_host(machine: MachineRecord, ask: ApiRequest) -> None:
-    is_read = ask.method == "GET" and ask.action not in _INSIDE
-    is_end = ask.action == "deleteMachine" and ask.is_forced
-    if not (machine.has_host or is_read or is_end):
+    is_read = request.method == "GET" and request.action not in _INSIDE
+    is_end = request.action == "deleteMachine" and request.is_forced
+    if not (is_read or is_end):
         raise ApiError(408, "deadline_exceeded: host unreachable")
 
 
-def seen(world: World, ask: ApiRequest, machines: Iterable[MachineRecord]) -> list[MachineRecord]:
+def seen(world: World, request: ApiRequest, machines: Iterable[MachineRecord]) -> list[MachineRecord]:
     """Return the machines that the node that is asked knows, as it knows them: a list may lag behind."""
-    known = [machine for machine in machines if machine.visible_at <= world.clock or _is_near_to(world, machine, ask)]
-    records = [world.as_of(machine, world.clock - ask.behind) for machine in known]
-    return [record for record in records if record is not None]
+    then = world.clock - request.behind
+    found = []
+    for machine in machines:
+        is_own = machine.app == request.app and _is_near(world.app(machine.app), request)
+        if machine.visible_at <= world.clock or is_own:
+            found.append(world.as_of(machine, then))
+    return [record for record in found if record is not None]
 
 
-def _is_near_to(world: World, machine: MachineRecord, ask: ApiRequest) -> bool:
-    return machine.app == ask.app and _is_near(world.app(machine.app), ask)
-
-
-def _is_near(app: AppRecord, ask: ApiRequest) -> bool:
-    return ask.affinity == app.affinity
+def _is_near(app: AppRecord, request: ApiRequest) -> bool:
+    # The API sets this cookie when it creates an app, so that its later requests go to the node that did.
+    return request.affinity == app.affinity

@@ -1,4 +1,4 @@
-"""What a request asks for and what it gets, as values without sockets."""
+"""Requests and responses of the emulated API, as values without sockets."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.images import tagged
 from flyasync.emulator.core.operations import identifier
 from flyasync.emulator.core.regions import NEAREST
+from flyasync.emulator.world import tokens
 from flyasync.emulator.world.world import World
 
 # Without a region these land near the caller.
 _PLACED = frozenset({"createMachine", "createVolume"})
-_SCHEMES = ("flyv1 ", "bearer ")
 
 
 @frozen(kw_only=True)
 class ApiResponse:
-    """A status and JSON, sent after `seconds` of emulated time; a body of None is sent as no body at all."""
+    """A status and JSON, sent after `seconds` of emulated time. A body of None is sent as no body at all."""
 
     status: int = 200
     body: Any = None
@@ -35,7 +35,7 @@ OK = ApiResponse(body={"ok": True})
 
 @frozen(kw_only=True)
 class ApiRequest:
-    """One request as the handlers see it."""
+    """A request as the handlers see it."""
 
     action: str
     method: str
@@ -61,23 +61,23 @@ class ApiRequest:
 
     @property
     def identifier(self) -> str:
-        """Whom the request is counted under."""
+        """The machine, volume, cluster, app or organization that the request is counted under."""
         return identifier(self.params, str(self.query.get("org_slug") or self.peek("org_slug") or ""))
 
     @property
     def owner(self) -> str:
-        """A name for the bearer of the token that does not give the token away."""
+        """A name for the holder of the token, in the form in which leases name one; it does not reveal the token."""
         return f"{self.token_id}@tokens.fly.io"
 
     @property
     def token_id(self) -> str:
         """The number of the token."""
-        digest = hashlib.sha256(bare_token(self.authorization).encode(errors="surrogateescape")).hexdigest()
+        digest = hashlib.sha256(tokens.bare(self.authorization).encode(errors="surrogateescape")).hexdigest()
         return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
     @property
     def is_forced(self) -> bool:
-        """Whether a machine shall be destroyed whatever it is doing, in either word the API takes."""
+        """Whether a machine is to be destroyed in any state: `force` in the documentation, `kill` from flyctl."""
         return self.flag("force") or self.flag("kill")
 
     def body(self, types: Mapping[str, str], struct: str, *, required: bool = True) -> Json:
@@ -101,6 +101,7 @@ class ApiRequest:
 
     @cached_property
     def _fields(self) -> Json:
+        # The limits and the faults look into a body before its handler does, which alone complains about it.
         try:
             found = parse(self.raw) if self.raw else None
         except ApiError:
@@ -108,11 +109,13 @@ class ApiRequest:
         return found if isinstance(found, dict) else {}
 
     def subject(self, world: World) -> Subject:
-        """Tell the faults whom this request is about."""
+        """Return what faults compare this request with."""
         machine = world.machines.get(self.params.get("machine_id", ""))
         volume = world.volumes.get(self.params.get("volume_id", ""))
         place = machine or volume
+        words = str(self.peek("region") or (NEAREST if self.action in _PLACED else ""))
         config = self.peek("config")
+        # A create or update runs what it brings, anything else what its machine runs already.
         if isinstance(config, dict):
             image = str(config.get("image") or "")
             digest = world.images.digest(image)
@@ -123,38 +126,15 @@ class ApiRequest:
             method=self.method,
             identifier=self.identifier,
             app=self.app or str(self.peek("name") or self.peek("app_name") or ""),
-            regions=(place.region,) if place else self._regions(),
+            regions=(place.region,) if place else tuple(word.strip() for word in words.split(",")),
             name=machine.name if machine else str(self.peek("name") or ""),
             image=tagged(image),
             digest=digest,
         )
 
-    def _regions(self) -> tuple[str, ...]:
-        words = str(self.peek("region") or (NEAREST if self.action in _PLACED else ""))
-        return tuple(word.strip() for word in words.split(","))
-
-
-def bare_token(authorization: str) -> str:
-    """Take the scheme, or several, off an Authorization header."""
-    text = authorization.strip()
-    while text.lower().startswith(_SCHEMES):
-        text = text.split(" ", 1)[1].strip()
-    return text
-
-
-def is_good(token: str) -> bool:
-    """Tell whether there is a token, and not the one that is never good."""
-    return token not in {"", "invalid"} and token.lower() not in {scheme.strip() for scheme in _SCHEMES}
-
-
-def demand_authorized(authorization: str) -> None:
-    """Refuse a request without a token, or with the one token that is never good."""
-    if not is_good(bare_token(authorization)):
-        raise ApiError(401, "Authenticate: token validation error")
-
 
 def error_response(error: ApiError, *, seconds: float = 0.0) -> ApiResponse:
-    """Put a refusal into the API's words."""
+    """Return the response that an error is sent as: an envelope for leases, else the text with its code, if any."""
     if isinstance(error, LeaseError):
         body = {"status": "error", "message": error.text, "code": error.code}
     elif error.code:

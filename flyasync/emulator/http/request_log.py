@@ -1,4 +1,4 @@
-"""What was asked of the emulator: one line for each request, and counts."""
+"""The log of requests: one entry for each, and counts."""
 
 from collections import Counter, deque
 
@@ -9,7 +9,7 @@ from attrs import asdict, frozen
 class LoggedRequest:
     """One request: `at` in seconds since the start, `status` None when no answer could be sent.
 
-    A status beside `cut_after` or `lose_answer` in `faults` is that of the work, which was done but not told.
+    A status beside `cut_after` or `lose_answer` in `faults` is that of the work, which was done but not answered.
     """
 
     seq: int
@@ -23,11 +23,12 @@ class LoggedRequest:
     is_limited: bool = False
 
 
+# Days of requests of a benchmark; the counts hold all.
 _KEPT = 100_000
 
 
 class RequestLog:
-    """The newest requests in the order their outcome was known, and their counts."""
+    """The newest requests, in the order in which they ended, and the counts of all."""
 
     def __init__(self) -> None:
         self.entries: deque[LoggedRequest] = deque(maxlen=_KEPT)
@@ -35,28 +36,31 @@ class RequestLog:
         self.limited: Counter[tuple[str, str]] = Counter()
         self._arrived = 0
 
+    def __repr__(self) -> str:
+        return f"<RequestLog: {self._arrived} arrived, {self.counts.total()} ended, {self.limited.total()} limited>"
+
     def arrive(self) -> int:
-        """Give a request its number."""
+        """Return the number of a request that arrives."""
         self._arrived += 1
         return self._arrived
 
     def write(self, entry: LoggedRequest) -> None:
-        """Note the final outcome of a request."""
+        """Record how a request ended."""
         key = (entry.action, entry.identifier)
         self.entries.append(entry)
         self.counts[key] += 1
         self.limited[key] += entry.is_limited
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
-        """Count the requests refused by the published limits."""
+        """Return how many requests the published limits refused."""
         return {key: number for key, number in self.limited.items() if number}
 
     def log_as_json(self, after: int) -> list[dict[str, object]]:
-        """Show the entries whose number is above `after`."""
+        """Return the entries whose number is above `after`."""
         return [asdict(entry) for entry in self.entries if entry.seq > after]
 
     def counts_as_json(self) -> list[dict[str, object]]:
-        """Show the counts, sorted."""
+        """Return the counts, sorted."""
         return [
             {"action": action, "identifier": name, "count": count, "refused_by_limit": self.limited[action, name]}
             for (action, name), count in sorted(self.counts.items())

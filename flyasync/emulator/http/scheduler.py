@@ -1,17 +1,15 @@
-"""Keeps the world moving: one timer for what is due next, and a wake-up for whoever waits for a machine."""
+"""Keeps the world moving: one timer for what is due next, and a wake-up for each request that waits for a machine."""
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flyasync.emulator.world.timeline import advance
 from flyasync.emulator.world.world import World
 
-T = TypeVar("T")
-
 
 class Scheduler:
-    """The world's heartbeat on the loop it is made in; only this reads the loop's clock."""
+    """Moves a world along on the loop that the scheduler is made in; nothing else reads the loop's clock."""
 
     def __init__(self, world: World, *, speed: float) -> None:
         self.world = world
@@ -22,16 +20,33 @@ class Scheduler:
         self._is_busy = False
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
+    def __repr__(self) -> str:
+        waiting = sum(map(len, self._waiting.values()))
+        return f"<Scheduler of {self.world!r}: {waiting} waiting, timer {'set' if self._timer else 'off'}>"
+
     def seconds(self) -> float:
-        """Give the real seconds since the start."""
+        """Return the real seconds since the start."""
         return self._loop.time() - self._began
 
-    def during(self, work: Callable[[], T]) -> T:
-        """Do work on a world that is up to date, then tell those who wait, even when the work fails.
+    @contextmanager
+    def present(self, *, not_before: float = 0.0) -> Iterator[World]:
+        """Yield the world, up to date, for work that may change it; those who wait see the change, even when it fails.
 
-        Work within other work, such as that of one who is told of a change, finds the world at the moment of that.
+        Work within other work, such as that of an observer, finds the world at the moment of the outer one.
         """
-        return work() if self._is_busy else self._at(self.seconds() * self._speed, work)
+        if self._is_busy:
+            yield self.world
+            return
+        self._is_busy = True
+        try:
+            advance(self.world, max(not_before, self.seconds() * self._speed))
+            yield self.world
+        finally:
+            self._is_busy = False
+            self._wake(self.world.take_changed())
+            self.stop()
+            if (due := self.world.next_due()) is not None:
+                self._timer = self._loop.call_at(self._began + due / self._speed, self._arrive, due)
 
     async def changed(self, machine_id: str) -> None:
         """Wait until something changes about a machine."""
@@ -41,18 +56,21 @@ class Scheduler:
         try:
             await future
         finally:
-            self._leave(machine_id, future)
+            # A poll that is abandoned leaves nothing behind: clients cancel dozens of them.
+            waiting.discard(future)
+            if not waiting and self._waiting.get(machine_id) is waiting:
+                del self._waiting[machine_id]
 
     async def until(self, moment: float) -> None:
         """Wait until a moment of the world has come."""
         left = moment - self.seconds() * self._speed
         if left > 0:
             await asyncio.sleep(left / self._speed)
-            # Timers may come a rounding error early here too.
+            # Timers may come a rounding error early.
             await self.until(moment)
 
     def stop(self) -> None:
-        """Stop moving; whoever waits, waits on."""
+        """Stop moving; requests that wait continue to wait."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -63,31 +81,10 @@ class Scheduler:
         self.world, self._began = world, self._loop.time()
         self._wake(set(self._waiting))
 
-    def _at(self, now: float, work: Callable[[], T]) -> T:
-        self._is_busy = True
-        try:
-            advance(self.world, now)
-            return work()
-        finally:
-            self._is_busy = False
-            self._settle()
-
-    def _leave(self, machine_id: str, future: asyncio.Future[None]) -> None:
-        waiting = self._waiting.get(machine_id, set())
-        waiting.discard(future)
-        if not waiting:
-            self._waiting.pop(machine_id, None)
-
-    def _settle(self) -> None:
-        self._wake(self.world.take_changed())
-        self.stop()
-        due = self.world.next_due()
-        if due is not None:
-            self._timer = self._loop.call_at(self._began + due / self._speed, self._arrive, due)
-
     def _arrive(self, due: float) -> None:
         # Timers may come a rounding error early; the world must still get past `due`, or the timer is set for ever.
-        self._at(max(due, self.seconds() * self._speed), lambda: None)
+        with self.present(not_before=due):
+            pass
 
     def _wake(self, machine_ids: set[str]) -> None:
         for machine_id in machine_ids:

@@ -1,4 +1,4 @@
-"""What a machine can be told: start, stop, restart, suspend, signal, cordon."""
+"""The actions on a machine: start, stop, restart, suspend, signal, cordon."""
 
 from flyasync.emulator.core.config import demand_suspendable
 from flyasync.emulator.core.errors import bad_request, failed_precondition
@@ -12,15 +12,16 @@ _SIGNALS = {
     "SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGILL": 4, "SIGTRAP": 5, "SIGABRT": 6, "SIGFPE": 8, "SIGKILL": 9,
     "SIGUSR1": 10, "SIGSEGV": 11, "SIGUSR2": 12, "SIGPIPE": 13, "SIGALRM": 14, "SIGTERM": 15,
 }  # fmt: skip
-# The signals a process that handles none of them dies of in this world; the others pass unnoticed.
+# The signals that end a process which handles none of them, as every process here; the others have no effect.
 _DEADLY = frozenset({2, 3, 6, 9, 15})
 
 
 def start(world: World, machine: MachineRecord, *, nonce: str | None = None) -> str:
-    """Start a machine that does not run; give the state it was in."""
+    """Start a machine that does not run; return the state it was in."""
     previous = machine.state
     leases.guard(world, machine, nonce)
     must_act("start", previous)
+    # For some moments after a stop GET says `stopped` and the host still says no.
     if previous == "stopped" and world.clock < machine.active_until:
         raise failed_precondition("machine still active, refusing to start")
     machine.restart_count = 0
@@ -30,17 +31,18 @@ def start(world: World, machine: MachineRecord, *, nonce: str | None = None) -> 
 
 
 def stop(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
-    """Stop a machine; one that is stopped stays so."""
+    """Stop a machine; one that is stopped or stopping stays so."""
     leases.guard(world, machine, nonce)
     if not must_act("stop", machine.state):
         return
+    # A suspended machine has no process to wait for: its snapshot is thrown away.
     to = "stopping" if machine.state in {"started", "starting"} else "stopped"
     world.record(machine, "stop", to)
     enter(world, machine, to)
 
 
 def restart(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
-    """Stop and start a machine in one go, under the same version."""
+    """Stop and start a machine in one action, under the same version."""
     leases.guard(world, machine, nonce)
     must_act("restart", machine.state)
     to = "restarting" if machine.state == "started" else "starting"
@@ -50,7 +52,7 @@ def restart(world: World, machine: MachineRecord, *, nonce: str | None = None) -
 
 
 def suspend(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
-    """Put a running machine to sleep with its memory."""
+    """Suspend a running machine: its memory is kept."""
     leases.guard(world, machine, nonce)
     must_act("suspend", machine.state)
     demand_suspendable(machine.config)
@@ -60,24 +62,21 @@ def suspend(world: World, machine: MachineRecord, *, nonce: str | None = None) -
 
 def signal(world: World, machine: MachineRecord, name: object) -> None:
     """Send a signal, by name or number, to a running machine; a deadly one ends its process."""
-    number = _number(name)
+    # By name as documented; flyctl's kill sends a number.
+    number = _SIGNALS.get(name) if isinstance(name, str) else name
+    if not isinstance(number, int) or number not in _SIGNALS.values():
+        raise bad_request(f"invalid signal: {name!r}")
+    # Signals are not covered by leases: no client sends a nonce with them.
     must_act("signal", machine.state)
     if number in _DEADLY:
+        # The exit code by which a shell tells of a signal.
         process_exit(world, machine, 128 + number)
 
 
 def cordon(world: World, machine: MachineRecord, *, cordoned: bool, nonce: str | None = None) -> None:
-    """Take a machine out of the proxy's reach, or back into it; doing it twice changes nothing."""
+    """Cordon a machine, so that the proxy sends it no requests, or uncordon it; doing it twice changes nothing."""
     leases.guard(world, machine, nonce)
     must_act("cordon" if cordoned else "uncordon", machine.state)
     if machine.is_cordoned != cordoned:
         machine.is_cordoned = cordoned
         world.note_change(machine)
-
-
-def _number(name: object) -> int:
-    if isinstance(name, str) and name in _SIGNALS:
-        return _SIGNALS[name]
-    if isinstance(name, int) and name in _SIGNALS.values():
-        return name
-    raise bad_request(f"invalid signal: {name!r}")

@@ -1,4 +1,4 @@
-"""Apps: made, listed and deleted with all they hold; and where new machines would go."""
+"""Apps: created, listed and deleted with all they hold; and where new machines would be placed."""
 
 import re
 from collections import Counter
@@ -6,21 +6,23 @@ from collections import Counter
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.records import AppRecord
-from flyasync.emulator.core.regions import wishes
+from flyasync.emulator.core.regions import choices, expand
 from flyasync.emulator.world.world import World
 
+# Names are one global namespace, and become host names.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?")
-# The most a placement shows for a region that can hold any number.
+# What a placement shows for a region that can hold any number.
 PLENTY = 1000
 
 
 def create(
     world: World, name: str, *, org_slug: str, network: str, role: str = "", idempotency_key: str = ""
 ) -> AppRecord:
-    """Make an app under a name nobody has; a repeat with the same key returns the app that the first one made."""
+    """Create an app under a name that is free; a repeat with the same key returns the app that the first one made."""
     made = world.app_by_key.get((org_slug, idempotency_key)) if idempotency_key else None
     if made is not None and world.apps.get(made.name) is made:
         return made
+    # Text and code are those that official clients match.
     if not _NAME.fullmatch(name):
         raise ApiError(422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes")
     if name in world.apps:
@@ -43,7 +45,7 @@ def create(
 
 
 def listed(world: World, org_slug: str, *, role: str = "") -> list[AppRecord]:
-    """List the apps of an organization that every node knows, of one role if that is given, oldest first."""
+    """Return the apps of an organization that every node knows, of one role if that is given, oldest first."""
     return [
         app
         for app in world.apps.values()
@@ -66,29 +68,24 @@ def delete(world: World, name: str) -> None:
 
 
 def placements(world: World, expression: str | None, count: int) -> dict[str, int]:
-    """Deal `count` machines over the wishes of a region expression in turn; 0 gives the room of every region.
+    """Return how `count` machines would be dealt over the choices of a region expression; 0 returns the room of each.
 
-    A region without room is absent, and nothing is reserved.
+    A region without room is absent. Nothing is reserved, so creates can still find that there is no room.
     """
-    room = {
-        region: PLENTY if left is None else left for wish in wishes(expression) for region, left in _rooms(world, wish)
-    }
+    room = {}
+    for region in expand(expression):
+        left = world.room(region)
+        room[region] = PLENTY if left is None else left
     if not count:
         return {region: left for region, left in room.items() if left}
     placed: Counter[str] = Counter()
-    while placed.total() < count and (turn := _deal(expression, room, placed, count)):
-        placed += turn
+    # In turns: each choice gets one machine, in its best region with room, until all are placed or none fits.
+    while placed.total() < count:
+        before = placed.total()
+        for choice in choices(expression):
+            free = next((region for region in choice if placed[region] < room[region]), None)
+            if free is not None and placed.total() < count:
+                placed[free] += 1
+        if placed.total() == before:
+            break
     return dict(placed)
-
-
-def _rooms(world: World, wish: tuple[str, ...]) -> list[tuple[str, int | None]]:
-    return [(region, world.room(region)) for region in wish]
-
-
-def _deal(expression: str | None, room: dict[str, int], placed: Counter[str], count: int) -> Counter[str]:
-    turn: Counter[str] = Counter()
-    for wish in wishes(expression):
-        free = next((region for region in wish if placed[region] + turn[region] < room[region]), None)
-        if free is not None and placed.total() + turn.total() < count:
-            turn[free] += 1
-    return turn

@@ -1,20 +1,20 @@
-"""Certificates: hostnames of an app, validated some seconds after they were named; private keys are never kept."""
+"""Certificates: hostnames of an app, validated some seconds after they were added; private keys are never kept."""
 
 import re
 
 from flyasync.emulator.core.errors import ApiError, aborted, bad_request, not_found
 from flyasync.emulator.core.pagination import ListPage, page
-from flyasync.emulator.core.records import AppRecord
-from flyasync.emulator.core.resources import CertificateRecord
+from flyasync.emulator.core.records import AppRecord, CertificateRecord
 from flyasync.emulator.world.world import World
 
 _HOSTNAME = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+# How many seconds the DNS of a hostname takes to be found right; here it always is.
 _VALIDATION = (5.0, 20.0)
 
 
 def request_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
-    """Ask for a certificate of Fly's own."""
-    found = _named(world, app, hostname)
+    """Request a certificate of Fly's own (Let's Encrypt)."""
+    found = _added(world, app, hostname)
     if found.acme_at is not None:
         raise aborted(f"a certificate for {hostname} was requested already")
     found.acme_at = found.updated_at = world.clock
@@ -22,31 +22,31 @@ def request_acme(world: World, app: AppRecord, hostname: str) -> CertificateReco
 
 
 def bring_custom(world: World, app: AppRecord, hostname: str, *, fullchain: str, private_key: str) -> CertificateRecord:
-    """Use a certificate made elsewhere, in place of one brought earlier; neither half of it is kept."""
+    """Use a certificate made elsewhere, in place of one uploaded earlier; neither half of it is kept."""
     if "-----BEGIN CERTIFICATE-----" not in fullchain:
         raise ApiError(422, "invalid fullchain: no PEM certificate found")
     if "PRIVATE KEY-----" not in private_key:
         raise ApiError(422, "invalid private_key: no PEM key found")
-    found = _named(world, app, hostname)
+    found = _added(world, app, hostname)
     found.custom_at = found.updated_at = world.clock
     return found
 
 
 def find(app: AppRecord, hostname: str) -> CertificateRecord:
-    """Find a hostname, or refuse with 404."""
+    """Return a hostname of an app; an unknown one raises 404."""
     if hostname not in app.certificates:
         raise not_found("certificate")
     return app.certificates[hostname]
 
 
 def listed(app: AppRecord, *, part: str, cursor: str, limit: int) -> ListPage[CertificateRecord]:
-    """List a page of the hostnames that contain a text."""
+    """Return a page of the hostnames that contain a text."""
     found = (item for item in app.certificates.values() if part in item.hostname)
     return page(found, key=lambda item: (item.hostname,), cursor=cursor, limit=limit)
 
 
 def drop_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
-    """Give up Fly's own certificate; the hostname stays."""
+    """Remove Fly's own certificate; the hostname stays."""
     found = find(app, hostname)
     if found.acme_at is None:
         raise not_found("certificate")
@@ -55,7 +55,7 @@ def drop_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
 
 
 def drop_custom(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
-    """Give up the certificate that was brought; the hostname stays."""
+    """Remove the certificate that was uploaded; the hostname stays."""
     found = find(app, hostname)
     if found.custom_at is None:
         raise not_found("certificate")
@@ -64,23 +64,24 @@ def drop_custom(world: World, app: AppRecord, hostname: str) -> CertificateRecor
 
 
 def is_valid(world: World, certificate: CertificateRecord) -> bool:
-    """Tell whether the hostname was seen to belong to the app."""
+    """Whether the hostname has been seen to belong to the app."""
     return certificate.validated_at <= world.clock
 
 
 def status(world: World, certificate: CertificateRecord) -> str:
-    """Give the status of a hostname: only Fly's own certificates wait for a validation."""
+    """Return the status of a hostname: only Fly's own certificates wait for a validation."""
     if is_valid(world, certificate):
         return "active"
     return "pending_ownership" if certificate.acme_at is None else "pending_validation"
 
 
-def _named(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
+def _added(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
     if not hostname:
         raise bad_request("hostname is required")
     if not _HOSTNAME.fullmatch(hostname):
         raise ApiError(422, f"invalid hostname: {hostname!r}")
     if hostname not in app.certificates:
+        # Both kinds of certificate share the hostname and its validation.
         validated_at = world.clock + world.draw(_VALIDATION)
         app.certificates[hostname] = CertificateRecord(
             hostname=hostname, created_at=world.clock, updated_at=world.clock, validated_at=validated_at

@@ -1,20 +1,18 @@
 """Health checks: which rows a machine has, and how they turn out over time."""
 
-from collections.abc import Iterator
-
 from attrs import evolve, frozen
 
-from flyasync.emulator.core.faults import CHECKS, Fault, Subject
+from flyasync.emulator.core.faults import CHECKS, Subject
 from flyasync.emulator.core.go_json import Json, seconds
 from flyasync.emulator.core.records import CheckPhase, MachineRecord
 from flyasync.emulator.world.world import World
 
 _FIRST_SEEN = 0.5
-# Without an interval of its own a check is first made so soon, and known to be unanswered so late.
+# Without an interval of its own a check is first made after this long, and known to be unanswered after the timeout.
 _USUAL_INTERVAL = (1.0, 2.0)
 _USUAL_TIMEOUT = 1.0
 _LONGEST_ANSWER = 0.1
-# The platform clamps the times of a service's checks.
+# The platform clamps the times of a service's checks; a grace period of 0 is fine.
 _SHORTEST, _LONGEST = 1.0, 60.0
 _OUTPUT = {"passing": "ok", "warning": "waiting for status update", "critical": "connect: connection refused"}
 _TURNED = {"passing": "critical", "critical": "passing"}
@@ -29,21 +27,66 @@ class RequestedCheck:
     interval: float | None
     timeout: float
 
+    @classmethod
+    def of(cls, name: str, item: Json) -> "RequestedCheck":
+        """Read a check of either kind."""
+        interval, timeout = item.get("interval"), item.get("timeout")
+        return cls(
+            name=name,
+            grace_period=seconds(item.get("grace_period") or 0),
+            interval=None if interval is None else seconds(interval),
+            timeout=_USUAL_TIMEOUT if timeout is None else seconds(timeout),
+        )
+
+    def clamped(self) -> "RequestedCheck":
+        """Return the check as the platform makes it for a service."""
+        return evolve(
+            self,
+            grace_period=min(self.grace_period, _LONGEST),
+            interval=None if self.interval is None else min(max(self.interval, _SHORTEST), _LONGEST),
+            timeout=min(max(self.timeout, _SHORTEST), _LONGEST),
+        )
+
 
 def requested(config: Json) -> list[RequestedCheck]:
-    """List the checks that a config asks for."""
-    return [
-        *_service_checks(config),
-        *(_check(name, item or {}) for name, item in (config.get("checks") or {}).items()),
-    ]
+    """Return the checks that a config asks for: those of its services, which are numbered, then its own by name."""
+    found: list[RequestedCheck] = []
+    for service in config.get("services") or ():
+        for item in service.get("checks") or ():
+            port = item.get("port") or service.get("internal_port")
+            name = f"servicecheck-{len(found):02}-{item.get('type', 'tcp')}-{port}"
+            found.append(RequestedCheck.of(name, item).clamped())
+    found += [RequestedCheck.of(name, item or {}) for name, item in (config.get("checks") or {}).items()]
+    return found
 
 
 def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
-    """Decide how the checks of a machine that starts now turn out."""
+    """Decide how the checks of a machine that has started now turn out."""
     asked = requested(machine.config)
     fault = next(world.faults.strike(CHECKS, subject), None) if asked else None
-    machine.check_phases = tuple(phase for check in asked for phase in _phases(world, check, fault))
-    world.schedule_checks(machine, machine.check_phases)
+    does = fault.does if fault else ""
+    phases: list[CheckPhase] = []
+    for check in asked:
+        interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
+        made = world.clock + check.grace_period + interval
+        answered = made + world.random.uniform(0, min(check.timeout, _LONGEST_ANSWER))
+        # Until the first check is made, one that will pass looks like one that never will.
+        waiting = "warning" if does == "checks_stay_warning" else world.random.choice(["warning", "critical"])
+        phases.append(CheckPhase(check.name, min(world.clock + _FIRST_SEEN, made), waiting))
+
+        # 1. It is never answered: known when the timeout is over. 2. It stays as it is. 3. It passes.
+        if does == "checks_never_pass":
+            phases.append(CheckPhase(check.name, made + check.timeout, "critical"))
+        elif does != "checks_stay_warning":
+            phases.append(CheckPhase(check.name, answered, "passing"))
+        # And what passes may not go on passing: it turns once, or again and again, which `flap` continues.
+        if fault and does == "checks_turn_critical":
+            phases.append(CheckPhase(check.name, answered + fault.seconds, "critical"))
+        elif fault and does == "checks_flap":
+            flaps = fault.seconds or interval
+            phases.append(CheckPhase(check.name, answered + _around(world, flaps), "critical", flaps))
+    machine.check_phases = tuple(phases)
+    world.schedule_checks(machine, phases)
 
 
 def flap(world: World, machine: MachineRecord) -> None:
@@ -83,54 +126,5 @@ def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
     ]
 
 
-def _phases(world: World, check: RequestedCheck, fault: Fault | None) -> Iterator[CheckPhase]:
-    interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
-    made = world.clock + check.grace_period + interval
-    answered = made + world.random.uniform(0, min(check.timeout, _LONGEST_ANSWER))
-    does = fault.does if fault else ""
-    # Until the first check is made, one that will pass looks like one that never will.
-    waiting = "warning" if does == "checks_stay_warning" else world.random.choice(["warning", "critical"])
-    yield CheckPhase(check.name, min(world.clock + _FIRST_SEEN, made), waiting)
-    if does == "checks_never_pass":
-        yield CheckPhase(check.name, made + check.timeout, "critical")
-    elif does == "checks_flap" and fault:
-        yield CheckPhase(check.name, answered, "passing")
-        flaps = fault.seconds or interval
-        yield CheckPhase(check.name, answered + _around(world, flaps), "critical", flaps)
-    elif does != "checks_stay_warning":
-        yield CheckPhase(check.name, answered, "passing")
-    if does == "checks_turn_critical" and fault:
-        yield CheckPhase(check.name, answered + fault.seconds, "critical")
-
-
 def _around(world: World, usual: float) -> float:
     return usual * world.random.uniform(0.5, 1.5)
-
-
-def _service_checks(config: Json) -> Iterator[RequestedCheck]:
-    number = 0
-    for service in config.get("services") or ():
-        for item in service.get("checks") or ():
-            port = item.get("port") or service.get("internal_port")
-            yield _clamped(_check(f"servicecheck-{number:02}-{item.get('type', 'tcp')}-{port}", item))
-            number += 1
-
-
-def _check(name: str, item: Json) -> RequestedCheck:
-    interval, timeout = item.get("interval"), item.get("timeout")
-    return RequestedCheck(
-        name=name,
-        grace_period=seconds(item.get("grace_period") or 0),
-        interval=None if interval is None else seconds(interval),
-        timeout=_USUAL_TIMEOUT if timeout is None else seconds(timeout),
-    )
-
-
-def _clamped(check: RequestedCheck) -> RequestedCheck:
-    interval = check.interval
-    return evolve(
-        check,
-        grace_period=min(check.grace_period, _LONGEST),
-        interval=None if interval is None else min(max(interval, _SHORTEST), _LONGEST),
-        timeout=min(max(check.timeout, _SHORTEST), _LONGEST),
-    )

@@ -12,15 +12,16 @@ _LONGEST_TTL = 10**8
 
 
 def current(world: World, machine: MachineRecord) -> LeaseRecord | None:
-    """Give the lease in force, if any."""
+    """Return the lease in force, if any."""
     lease = machine.lease
     return lease if lease is not None and lease.expires_at > world.clock else None
 
 
 def guard(world: World, machine: MachineRecord, nonce: str | None) -> None:
-    """Refuse to touch a machine that somebody else holds."""
+    """Raise 409 for a change to a machine that another client holds."""
     lease = current(world, machine)
     if lease is not None and lease.nonce != nonce:
+        # Outside the lease calls the text is the same, but its time is RFC 3339, and there is no envelope.
         raise ApiError(409, _held(machine, lease, world.stamp(lease.expires_at)))
 
 
@@ -32,12 +33,13 @@ def seconds(ttl: int | None) -> int:
 
 
 def grant(world: World, machine: MachineRecord, *, ttl: int | None, owner: str, description: str = "") -> LeaseRecord:
-    """Give the machine to a new holder for `ttl` seconds."""
+    """Lease the machine to a new holder for `ttl` seconds."""
     machine.lease = LeaseRecord(
         nonce=ids.hexadecimal(world.random, 12),
         owner=owner,
         expires_at=world.clock + seconds(ttl),
         description=description,
+        # flyctl compares this with the version it holds, to skip reading the machine again.
         version=machine.instance_id,
     )
     return machine.lease
@@ -46,30 +48,32 @@ def grant(world: World, machine: MachineRecord, *, ttl: int | None, owner: str, 
 def acquire(
     world: World, app: str, machine_id: str, *, ttl: int | None, owner: str, description: str, nonce: str | None
 ) -> LeaseRecord:
-    """Take the lease, or with its nonce make it last `ttl` seconds from now."""
+    """Acquire the lease; with its nonce, extend it to `ttl` seconds from now under the same nonce."""
     machine = _live(world, app, machine_id)
     if nonce:
         lease = _own(world, machine, nonce)
         lease.expires_at = world.clock + seconds(ttl)
         lease.version = machine.instance_id
         return lease
-    _demand_free(world, machine)
+    if held := current(world, machine):
+        raise _held_by_another(world, machine, held)
     return grant(world, machine, ttl=ttl, owner=owner, description=description)
 
 
 def release(world: World, app: str, machine_id: str, *, nonce: str | None) -> None:
-    """Give the lease back."""
+    """Release the lease that the nonce belongs to."""
     machine = _live(world, app, machine_id)
     _own(world, machine, nonce)
     machine.lease = None
 
 
 def read(world: World, app: str, machine_id: str) -> LeaseRecord:
-    """Find the lease in force, or refuse with 404."""
+    """Return the lease in force; where there is none, raise 404."""
     return _found(current(world, _live(world, app, machine_id)))
 
 
 def _live(world: World, app: str, machine_id: str) -> MachineRecord:
+    # A lease dies with its machine, although the machine stays readable.
     machine = world.machine(app, machine_id)
     if machine.is_destroyed:
         raise not_found("machine")
@@ -83,19 +87,13 @@ def _own(world: World, machine: MachineRecord, nonce: str | None) -> LeaseRecord
     return lease
 
 
-def _demand_free(world: World, machine: MachineRecord) -> None:
-    lease = current(world, machine)
-    if lease is not None:
-        raise _held_by_another(world, machine, lease)
-
-
 def _found(lease: LeaseRecord | None) -> LeaseRecord:
     if lease is None:
         raise LeaseError(404, "lease not found", code="not_found")
     return lease
 
 
-def _held_by_another(world: World, machine: MachineRecord, lease: LeaseRecord) -> ApiError:
+def _held_by_another(world: World, machine: MachineRecord, lease: LeaseRecord) -> LeaseError:
     expires = world.moment(lease.expires_at).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
     return LeaseError(409, _held(machine, lease, expires), code="invalid")
 

@@ -1,4 +1,4 @@
-"""Machines come, change and go: create, list, update, destroy, metadata."""
+"""Machines: create, update, destroy, metadata, and which of them a list holds or the proxy would use."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from attrs import frozen
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.config import accepted
 from flyasync.emulator.core.errors import ApiError, aborted, bad_request, failed_precondition, not_found
-from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.lifecycle import RUNNING, fresh, must_act
 from flyasync.emulator.core.processes import is_release
 from flyasync.emulator.core.records import ConfigVersion, MachineRecord, VolumeRecord
@@ -17,13 +16,15 @@ from flyasync.emulator.world import checks, leases, secrets, volumes
 from flyasync.emulator.world.timeline import enter, record_exit
 from flyasync.emulator.world.world import World
 
+# The code, not the status, is what official clients go by.
 _NO_HOST = ApiError(422, "could not find a candidate host", code="insufficient_capacity")
+# An update starts the new version of these; it leaves one that did not run stopped.
 _SHOULD_RUN = frozenset({"started", "starting", "failed"})
 
 
 @frozen(kw_only=True)
 class Launch:
-    """What a new machine shall be."""
+    """What a new machine is asked to be."""
 
     config: object
     name: str = ""
@@ -37,7 +38,7 @@ class Launch:
 
 @frozen(kw_only=True)
 class MachineFilter:
-    """Which machines a list shall hold."""
+    """Which machines a list holds."""
 
     states: frozenset[str] = frozenset()
     region: str = ""
@@ -45,7 +46,7 @@ class MachineFilter:
     metadata: Mapping[str, str] = {}
 
     def keeps(self, machine: MachineRecord) -> bool:
-        """Tell whether a machine belongs in the list."""
+        """Whether a machine belongs in the list."""
         metadata = machine.config.get("metadata") or {}
         return (
             (self.with_destroyed or not machine.is_destroyed)
@@ -56,17 +57,42 @@ class MachineFilter:
 
 
 def create(world: World, app: str, launch: Launch) -> MachineRecord:
-    """Make a machine in the first region of its wish that has room."""
+    """Create a machine in the first region of its expression that has room."""
     owner = world.app(app)
+    # 1. What is asked for makes sense.
     config = accepted(launch.config)
     ttl = leases.seconds(launch.lease_ttl) if launch.lease_ttl else None
     secrets.demand_version(world, owner, launch.min_secrets_version)
-    _demand_free_name(world, app, launch.name)
-    volume = _volume(world, app, config)
-    machine = _new(world, app, launch, config, _place(world, launch.region, volume))
+    # 2. The name is free. Clients take the id out of the text, to adopt a machine that an earlier try has made.
+    if launch.name and (other := world.holder(app, launch.name)):
+        held = f'machine ID {other.id} already exists with name "{other.name}"'
+        raise ApiError(409, f"already_exists: unique machine name violation, {held}")
+    # 3. Its volume, if any, is free, and there is a place for it.
+    mounts = config.get("mounts")
+    volume = volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
+    region = _place(world, launch.region, volume)
+
+    instance_id = ids.ulid(world.random, world.clock)
+    machine = MachineRecord(
+        id=ids.machine_id(world.random),
+        app=app,
+        name=launch.name or ids.machine_name(world.random),
+        region=region,
+        config=config,
+        digest=world.images.digest(config.get("image") or ""),
+        instance_id=instance_id,
+        private_ip=ids.private_ip(world.random),
+        created_at=world.clock,
+        updated_at=world.clock,
+        boot_seconds=world.random.uniform(*world.boot),
+        visible_at=world.clock + world.draw(world.lag),
+        is_cordoned=launch.is_cordoned,
+        shall_run=not launch.skip_launch,
+        versions=[ConfigVersion(instance_id, config)],
+    )
     owner.is_deployed = True
     world.add(machine)
-    world.occupied[machine.region] += 1
+    world.occupied[region] += 1
     if volume is not None:
         volume.machine_id = machine.id
         volume.updated_at = world.clock
@@ -78,14 +104,14 @@ def create(world: World, app: str, launch: Launch) -> MachineRecord:
 
 
 def serving(world: World, app: str) -> Counter[str]:
-    """Count the machines of an app that serve at the world's present moment, by region; none for an app not there."""
+    """Count the machines of an app that serve at the world's present moment, by region; none for an unknown app."""
     return Counter(item.region for item in world.machines.values() if item.app == app and serves(world, item))
 
 
 def serves(world: World, machine: MachineRecord) -> bool:
-    """Tell whether a machine is started, not cordoned, on a host that is there, and passes all its checks, if any.
+    """Whether a machine is started, not cordoned, on a host that is there, and passes all its checks, if any.
 
-    A release command serves nobody.
+    The machine of a release command serves no requests.
     """
     is_up = machine.state == "started" and not machine.is_cordoned and machine.has_host
     return is_up and checks.are_passing(world, machine) and not is_release(machine.config)
@@ -103,15 +129,31 @@ def update(
 ) -> None:
     """Replace a machine's config by a new version; one that runs restarts, one that does not stays stopped."""
     leases.guard(world, machine, nonce)
-    wanted = accepted(config)
+    new = accepted(config)
     must_act("update", machine.state)
+    # The precondition of a client that must not overwrite what another has written meanwhile.
     if current_version and current_version != machine.instance_id:
         raise aborted("machine update failed due to concurrent update")
     secrets.demand_version(world, world.app(machine.app), min_secrets_version)
-    mounts = wanted.get("mounts")
+    mounts = new.get("mounts")
     if (mounts[0]["volume"] if mounts else None) != machine.volume_id:
         raise bad_request(f"unable to update machine {machine.id}: the volume of a machine can not be changed")
-    _replace(world, machine, wanted, skip_launch=skip_launch)
+
+    should_run = machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
+    machine.shall_run = should_run and not skip_launch
+    # The same reference is not resolved again, wherever its tag is by now.
+    if new.get("image") != machine.config.get("image"):
+        machine.digest = world.images.digest(new.get("image") or "")
+    machine.config = new
+    machine.instance_id = ids.ulid(world.random, world.clock)
+    machine.versions.append(ConfigVersion(machine.instance_id, new))
+    machine.restart_count = 0
+    machine.memory_limit_mb = None
+    # The old version stops first, if it runs.
+    world.record(machine, "update", "replacing")
+    if machine.state in RUNNING:
+        record_exit(world, machine)
+    enter(world, machine, "replacing")
 
 
 def destroy(world: World, machine: MachineRecord, *, force: bool, nonce: str | None = None) -> None:
@@ -119,6 +161,7 @@ def destroy(world: World, machine: MachineRecord, *, force: bool, nonce: str | N
     leases.guard(world, machine, nonce)
     if not must_act("kill" if force else "destroy", machine.state):
         return
+    # Nothing reports the exit of a process on a host that is gone.
     if machine.state in RUNNING and machine.has_host:
         record_exit(world, machine)
     world.record(machine, "destroy", "destroying")
@@ -136,75 +179,22 @@ def write_metadata(
     merged = {**(machine.config.get("metadata") or {}), **changes}
     machine.config = machine.config | {"metadata": {key: value for key, value in merged.items() if value}}
     machine.updated_at = world.clock
+    # No observer is told: metadata does not decide who serves.
     world.keep(machine)
 
 
-def _new(world: World, app: str, launch: Launch, config: Json, region: str) -> MachineRecord:
-    instance_id = ids.ulid(world.random, world.clock)
-    return MachineRecord(
-        id=ids.machine_id(world.random),
-        app=app,
-        name=launch.name or ids.machine_name(world.random),
-        region=region,
-        config=config,
-        digest=world.images.digest(config.get("image") or ""),
-        instance_id=instance_id,
-        private_ip=ids.private_ip(world.random),
-        created_at=world.clock,
-        updated_at=world.clock,
-        boot_seconds=world.random.uniform(*world.boot),
-        visible_at=world.clock + world.draw(world.lag),
-        is_cordoned=launch.is_cordoned,
-        shall_run=not launch.skip_launch,
-        versions=[ConfigVersion(instance_id, config)],
-    )
-
-
-def _replace(world: World, machine: MachineRecord, config: Json, *, skip_launch: bool) -> None:
-    machine.shall_run = not skip_launch and _would_run(machine)
-    if config.get("image") != machine.config.get("image"):
-        machine.digest = world.images.digest(config.get("image") or "")
-    machine.config = config
-    machine.instance_id = ids.ulid(world.random, world.clock)
-    machine.versions.append(ConfigVersion(machine.instance_id, config))
-    machine.restart_count = 0
-    machine.memory_limit_mb = None
-    world.record(machine, "update", "replacing")
-    if machine.state in RUNNING:
-        record_exit(world, machine)
-    enter(world, machine, "replacing")
-
-
-def _would_run(machine: MachineRecord) -> bool:
-    return machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
-
-
-def _demand_free_name(world: World, app: str, name: str) -> None:
-    if name and (other := world.holder(app, name)):
-        raise ApiError(
-            409,
-            f'already_exists: unique machine name violation, machine ID {other.id} already exists with name "{name}"',
-        )
-
-
-def _volume(world: World, app: str, config: Json) -> VolumeRecord | None:
-    mounts = config.get("mounts")
-    return volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
-
-
 def _place(world: World, expression: str | None, volume: VolumeRecord | None) -> str:
+    """Return the region for a new machine."""
+    # 1. A volume lies on one host, so its machine must go there, or nowhere.
     if volume is not None:
-        return _place_on(world, expression, volume)
+        if expression and volume.region not in expand(expression):
+            raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
+        if volume.host_status != "ok" or not world.has_room(volume.region):
+            text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
+            raise ApiError(412, text, code="volume_placement_capacity")
+        return volume.region
+    # 2. The first region that is allowed and has room.
     for region in expand(expression):
         if world.has_room(region):
             return region
     raise fresh(_NO_HOST)
-
-
-def _place_on(world: World, expression: str | None, volume: VolumeRecord) -> str:
-    if expression and volume.region not in expand(expression):
-        raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
-    if volume.host_status != "ok" or not world.has_room(volume.region):
-        text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
-        raise ApiError(412, text, code="volume_placement_capacity")
-    return volume.region

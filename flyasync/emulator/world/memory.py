@@ -4,18 +4,19 @@ from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.lifecycle import must_act
 from flyasync.emulator.core.records import MachineRecord
 
-# As if every machine used as much.
+# As if every machine used this much.
 _USED_MB = 56
 
 
 def limit(machine: MachineRecord) -> int:
-    """Give the present limit in MB."""
+    """Return the present limit in MB."""
+    # Only a running machine has memory to speak of; the rule is that of exec.
     must_act("exec", machine.state)
     return machine.memory_limit_mb or int(machine.config["guest"]["memory_mb"])
 
 
 def available(machine: MachineRecord) -> int:
-    """Give what is left below the limit in MB."""
+    """Return what is left below the limit in MB."""
     return limit(machine) - _USED_MB
 
 
@@ -30,7 +31,7 @@ def set_limit(machine: MachineRecord, limit_mb: int) -> None:
 
 
 def reclaim(machine: MachineRecord, amount_mb: int | None) -> int:
-    """Give back as much of the amount, by default of all, as nobody uses; tell how much that was."""
+    """Reclaim as much of the amount, by default of all, as is not used; return how many MB that was."""
     most = available(machine)
     if amount_mb is not None and amount_mb < 0:
         raise bad_request(f"invalid amount_mb: {amount_mb}")

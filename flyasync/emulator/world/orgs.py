@@ -1,4 +1,4 @@
-"""Organizations: they exist by being named, and their machines and volumes are listed together."""
+"""Organizations: they exist as soon as an app or cluster names them; their machines and volumes are listed together."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,7 +16,7 @@ PERSONAL = "personal"
 
 @frozen(kw_only=True)
 class ListQuery:
-    """Which rows of an organization's list shall be shown."""
+    """Which rows of an organization's list are asked for."""
 
     limit: int
     cursor: str = ""
@@ -26,29 +26,28 @@ class ListQuery:
     with_deleted: bool = False
 
     def keeps(self, state: str, region: str) -> bool:
-        """Tell whether a row in this state and region belongs in the list."""
+        """Whether a row in this state and region belongs in the list."""
         return (not self.states or state in self.states) and (not self.regions or region in self.regions)
 
 
 def slugs(world: World) -> list[str]:
-    """List the organizations anybody has named, the personal one first."""
+    """Return the organizations that are named anywhere, the personal one first."""
     named = [app.org_slug for app in world.apps.values()] + [cluster.org_slug for cluster in world.clusters.values()]
     return list(dict.fromkeys([PERSONAL, *named]))
 
 
 def number(slug: str) -> int:
-    """Give the number of an organization."""
+    """Return the number of an organization."""
     return sum(slug.encode()) + 1000
 
 
-def machines(world: World, slug: str, wanted: ListQuery, known: Iterable[MachineRecord]) -> ListPage[MachineRecord]:
+def machines(world: World, slug: str, query: ListQuery, known: Iterable[MachineRecord]) -> ListPage[MachineRecord]:
     """Return a page of the machines that are known, the least recently changed first.
 
-    Those in regions that cannot be read are missing.
-
-    One that changes between two pages comes again: it is behind the cursor once more.
+    Those in regions that cannot be read are missing, so absence means nothing while there are such regions. One that
+    changes between two pages comes again: it is behind the cursor once more.
     """
-    since = _since(world, wanted)
+    since = _since(world, query)
     apps = _apps(world, slug)
     found = [
         machine
@@ -56,41 +55,42 @@ def machines(world: World, slug: str, wanted: ListQuery, known: Iterable[Machine
         if machine.app in apps
         and machine.region not in world.error_regions
         and machine.updated_at > since
-        and (wanted.with_deleted or not machine.is_destroyed)
-        and wanted.keeps(machine.state, machine.region)
+        and (query.with_deleted or not machine.is_destroyed)
+        and query.keeps(machine.state, machine.region)
     ]
-    return page(found, key=lambda item: (item.updated_at, item.id), cursor=wanted.cursor, limit=wanted.limit)
+    return page(found, key=lambda item: (item.updated_at, item.id), cursor=query.cursor, limit=query.limit)
 
 
-def volumes_of(world: World, slug: str, wanted: ListQuery) -> ListPage[VolumeRecord]:
-    """Give a page of volumes, the least recently changed first."""
-    since = _since(world, wanted)
+def volumes_of(world: World, slug: str, query: ListQuery) -> ListPage[VolumeRecord]:
+    """Return a page of volumes, the least recently changed first."""
+    since = _since(world, query)
     apps = _apps(world, slug)
     found = [
         volume
         for volume in world.volumes.values()
         if volume.app in apps
         and volumes.changed_at(world, volume) > since
-        and (wanted.with_deleted or not volumes.is_gone(world, volume))
-        and wanted.keeps(volume.schedule.state(world.clock), volume.region)
+        and (query.with_deleted or not volumes.is_gone(world, volume))
+        and query.keeps(volume.schedule.state(world.clock), volume.region)
     ]
     return page(
         found,
         key=lambda item: (volumes.changed_at(world, item), item.id),
-        cursor=wanted.cursor,
-        limit=wanted.limit,
+        cursor=query.cursor,
+        limit=query.limit,
     )
 
 
 def _apps(world: World, slug: str) -> dict[str, AppRecord]:
+    # Read from a replica, which learns of a new app a little later.
     return {name: app for name, app in world.apps.items() if app.org_slug == slug and app.visible_at <= world.clock}
 
 
-def _since(world: World, wanted: ListQuery) -> float:
-    # A cursor holds the place already, so it wins.
-    if wanted.cursor or not wanted.updated_after:
+def _since(world: World, query: ListQuery) -> float:
+    # A cursor holds the place already, so it wins, as documented.
+    if query.cursor or not query.updated_after:
         return float("-inf")
     try:
-        return (datetime.fromisoformat(wanted.updated_after) - world.epoch).total_seconds()
+        return (datetime.fromisoformat(query.updated_after) - world.epoch).total_seconds()
     except (ValueError, TypeError):
-        raise bad_request(f"invalid updated_after: {wanted.updated_after!r}") from None
+        raise bad_request(f"invalid updated_after: {query.updated_after!r}") from None

@@ -1,4 +1,4 @@
-"""Managed Postgres: clusters that become ready after a while, and what is in them."""
+"""Managed Postgres: clusters that become ready after a while, and their users, databases, extensions and backups."""
 
 from typing import TypeVar
 
@@ -6,14 +6,15 @@ from attrs import frozen
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError, bad_request, not_found
+from flyasync.emulator.core.records import BackupRecord, ClusterRecord, PostgresUserRecord
 from flyasync.emulator.core.regions import CODES
-from flyasync.emulator.core.resources import BackupRecord, ClusterRecord, PostgresUserRecord
 from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world.world import World
 
 T = TypeVar("T")
 
 ROLES = ("schema_admin", "writer", "reader")
+# In seconds; the real ones take minutes.
 _BECOMING_READY = (20.0, 60.0)
 _BACKING_UP = (2.0, 10.0)
 _MOST_GB = 1000
@@ -21,7 +22,7 @@ _MOST_GB = 1000
 
 @frozen
 class PostgresPlan:
-    """How big the machines of a cluster are."""
+    """The size of the machines of a cluster."""
 
     cpu_kind: str
     cpus: int
@@ -30,7 +31,7 @@ class PostgresPlan:
 
 @frozen
 class PostgresExtension:
-    """Something a database can be extended by."""
+    """An extension that a database can have."""
 
     default_version: str
     description: str
@@ -56,7 +57,7 @@ EXTENSIONS = {
 
 @frozen(kw_only=True)
 class NewCluster:
-    """What a new cluster shall be."""
+    """What a new cluster is asked to be."""
 
     org_slug: str
     plan: str
@@ -67,18 +68,25 @@ class NewCluster:
     postgis_enabled: bool = False
 
 
-def create(world: World, wish: NewCluster) -> ClusterRecord:
-    """Make a cluster with one user and one database."""
-    _check(wish)
+def create(world: World, new: NewCluster) -> ClusterRecord:
+    """Create a cluster with one user and one database."""
+    if not new.org_slug:
+        raise bad_request("org_slug is required")
+    if new.plan not in PLANS:
+        raise ApiError(422, f"invalid plan: {new.plan!r}")
+    if new.region not in CODES:
+        raise ApiError(422, f"invalid region: {new.region!r}")
+    if not 1 <= new.disk_size_gb <= _MOST_GB:
+        raise ApiError(422, f"disk_size_gb must be between 1 and {_MOST_GB}")
     cluster = ClusterRecord(
         id=ids.token(world.random, 16),
-        name=wish.name or ids.machine_name(world.random),
-        org_slug=wish.org_slug,
-        region=wish.region,
-        plan=wish.plan,
-        disk_size_gb=wish.disk_size_gb,
-        pg_major_version=wish.pg_major_version,
-        postgis_enabled=wish.postgis_enabled,
+        name=new.name or ids.machine_name(world.random),
+        org_slug=new.org_slug,
+        region=new.region,
+        plan=new.plan,
+        disk_size_gb=new.disk_size_gb,
+        pg_major_version=new.pg_major_version,
+        postgis_enabled=new.postgis_enabled,
         created_at=world.clock,
         schedule=StateSchedule.start(world.clock, "creating").then(world.draw(_BECOMING_READY), "ready"),
         databases={"fly-db": _extensions()},
@@ -89,8 +97,8 @@ def create(world: World, wish: NewCluster) -> ClusterRecord:
 
 
 def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
-    """Make a cluster with what another holds; users get new passwords."""
-    wish = NewCluster(
+    """Create a cluster with what another holds; users get new passwords."""
+    new = NewCluster(
         org_slug=source.org_slug,
         plan=source.plan,
         region=source.region,
@@ -99,7 +107,7 @@ def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
         pg_major_version=source.pg_major_version,
         postgis_enabled=source.postgis_enabled,
     )
-    cluster = create(world, wish)
+    cluster = create(world, new)
     cluster.databases = {database: dict(extensions) for database, extensions in source.databases.items()}
     cluster.users = {}
     for user in source.users.values():
@@ -108,7 +116,7 @@ def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
 
 
 def find(world: World, cluster_id: str) -> ClusterRecord:
-    """Find a cluster; one that was deleted is refused with 410, one that never was with 404."""
+    """Return a cluster; one that was deleted raises 410, one that never was 404."""
     cluster = found(world.clusters, cluster_id, "postgres cluster")
     if cluster.deleted_at is not None:
         raise ApiError(410, "postgres cluster was deleted")
@@ -116,7 +124,7 @@ def find(world: World, cluster_id: str) -> ClusterRecord:
 
 
 def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[ClusterRecord]:
-    """List the clusters of an organization, oldest first."""
+    """Return the clusters of an organization, oldest first."""
     return [
         cluster
         for cluster in world.clusters.values()
@@ -131,7 +139,7 @@ def delete(world: World, cluster: ClusterRecord) -> None:
 
 
 def add_user(world: World, cluster: ClusterRecord, username: str, role: str) -> PostgresUserRecord:
-    """Let somebody log in, with a password of the platform's choosing."""
+    """Add a user, with a password of the platform's choosing."""
     _demand_new(cluster.users, username, "user")
     demand_role(role)
     cluster.users[username] = PostgresUserRecord(username=username, role=role, password=ids.token(world.random, 24))
@@ -139,18 +147,18 @@ def add_user(world: World, cluster: ClusterRecord, username: str, role: str) -> 
 
 
 def rotate_password(world: World, user: PostgresUserRecord) -> None:
-    """Give a user another password."""
+    """Replace the password of a user."""
     user.password = ids.token(world.random, 24)
 
 
 def add_database(cluster: ClusterRecord, name: str) -> None:
-    """Make an empty database."""
+    """Create an empty database."""
     _demand_new(cluster.databases, name, "database")
     cluster.databases[name] = _extensions()
 
 
 def enable(cluster: ClusterRecord, database: str, extension: str, schema: str) -> None:
-    """Extend a database."""
+    """Enable an extension in a database."""
     if extension not in EXTENSIONS:
         raise ApiError(422, f"extension {extension!r} is not available")
     installed = found(cluster.databases, database, "database")
@@ -160,7 +168,7 @@ def enable(cluster: ClusterRecord, database: str, extension: str, schema: str) -
 
 
 def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
-    """Take an extension away, except those the system needs."""
+    """Disable an extension, except those the system needs."""
     installed = found(cluster.databases, database, "database")
     found(installed, extension, "extension")
     if EXTENSIONS[extension].is_system:
@@ -169,7 +177,7 @@ def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
 
 
 def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
-    """Begin a backup; while one is running another is refused."""
+    """Begin a backup; while one is running another raises 409."""
     if kind not in {"full", "incr"}:
         raise bad_request(f"invalid type: {kind!r}")
     if any(backup.finished_at > world.clock for backup in cluster.backups.values()):
@@ -187,22 +195,23 @@ def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
 
 
 def restore(world: World, cluster: ClusterRecord, name: str, *, backup_id: str, pitr_time: str) -> ClusterRecord:
-    """Make a cluster out of a backup, or out of the past of this one."""
+    """Create a cluster out of a backup, or out of the past of this one."""
     if bool(backup_id) == bool(pitr_time):
         raise bad_request("either backup_id or pitr_time is required")
+    # The past itself is not kept: either way the new cluster holds what the old one holds now.
     if backup_id and found(cluster.backups, backup_id, "backup").finished_at > world.clock:
         raise ApiError(422, "the backup is not finished")
     return copy(world, cluster, name)
 
 
 def demand_role(role: str) -> None:
-    """Refuse a role nobody can have."""
+    """Raise 422 for a role that does not exist."""
     if role not in ROLES:
         raise ApiError(422, f"invalid role: {role!r}")
 
 
 def found(things: dict[str, T], name: str, what: str) -> T:
-    """Find one of several things by its name, or refuse with 404."""
+    """Return one of several things by its name; an unknown one raises 404."""
     if name not in things:
         raise not_found(what)
     return things[name]
@@ -213,17 +222,6 @@ def _demand_new(things: dict[str, T], name: str, what: str) -> None:
         raise bad_request(f"{what} name is required")
     if name in things:
         raise ApiError(409, f"{what} {name!r} already exists")
-
-
-def _check(wish: NewCluster) -> None:
-    if not wish.org_slug:
-        raise bad_request("org_slug is required")
-    if wish.plan not in PLANS:
-        raise ApiError(422, f"invalid plan: {wish.plan!r}")
-    if wish.region not in CODES:
-        raise ApiError(422, f"invalid region: {wish.region!r}")
-    if not 1 <= wish.disk_size_gb <= _MOST_GB:
-        raise ApiError(422, f"disk_size_gb must be between 1 and {_MOST_GB}")
 
 
 def _extensions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Secret keys with toy cryptography: it turns round, it notices tampering, and it protects nothing."""
+"""Secret keys with toy cryptography: it is reversible, it notices tampering, and it protects nothing."""
 
 import base64
 import binascii
@@ -8,22 +8,22 @@ from itertools import count, islice
 from typing import Any
 
 from flyasync.emulator.core.errors import bad_request, not_found
-from flyasync.emulator.core.records import AppRecord
-from flyasync.emulator.core.resources import SecretKeyRecord
+from flyasync.emulator.core.records import AppRecord, SecretKeyRecord
 from flyasync.emulator.world.secrets import new_version
 from flyasync.emulator.world.world import World
 
+# The types of the live API, by what a key of each can do.
 _CIPHERS = frozenset({"xaes256gcm", "nacl_box", "nacl_secretbox"})
 _SIGNERS = frozenset({"es256", "hs256", "hs384", "hs512", "nacl_auth", "nacl_sign"})
 _WITH_PUBLIC_KEY = frozenset({"es256", "nacl_box", "nacl_sign"})
-# Whoever finds such bytes anywhere shall see at once that they are worth nothing.
+# Who finds such bytes anywhere is to see at once that they are worth nothing.
 _TOY = b"toy:"
 _SEAL = 16
 _GENERATED = 32
 
 
 def write(world: World, app: AppRecord, name: str, kind: object, value: bytes | None) -> SecretKeyRecord:
-    """Keep a key of this type, one that was brought or a new one."""
+    """Keep a key of this type: one made elsewhere, or without a value a new one."""
     if kind not in _CIPHERS | _SIGNERS:
         raise bad_request(f"invalid type: {kind!r}")
     before = app.secrets.keys.get(name)
@@ -35,41 +35,42 @@ def write(world: World, app: AppRecord, name: str, kind: object, value: bytes | 
         updated_at=world.clock,
     )
     app.secrets.keys[name] = key
+    # Keys are versioned together with the secrets.
     new_version(world, app)
     return key
 
 
 def remove(world: World, app: AppRecord, name: str) -> int:
-    """Forget a key, or refuse with 404; give the version that makes."""
+    """Remove a key and return the version that this makes; an unknown one raises 404."""
     del app.secrets.keys[find(app, name).name]
     return new_version(world, app)
 
 
 def find(app: AppRecord, name: str) -> SecretKeyRecord:
-    """Find a key, or refuse with 404."""
+    """Return a key; an unknown one raises 404."""
     if name not in app.secrets.keys:
         raise not_found("secret key")
     return app.secrets.keys[name]
 
 
 def listed(app: AppRecord, types: frozenset[str]) -> list[SecretKeyRecord]:
-    """List the keys of these types by name, all when no type is named."""
+    """Return the keys of these types by name, all when no type is named."""
     return [key for _, key in sorted(app.secrets.keys.items()) if not types or key.type in types]
 
 
 def public_key(key: SecretKeyRecord) -> bytes | None:
-    """Give the public half of a key that has two."""
+    """Return the public half of a key that has two."""
     return _TOY + hashlib.sha256(key.value).digest() if key.type in _WITH_PUBLIC_KEY else None
 
 
 def encrypt(key: SecretKeyRecord, plaintext: bytes, associated: bytes) -> bytes:
-    """Turn a text into one that `decrypt` turns back."""
+    """Return a ciphertext that `decrypt` reverses."""
     _demand(key, _CIPHERS, "encrypt")
     return _TOY + _seal(key, plaintext, associated) + _mixed(key, plaintext)
 
 
 def decrypt(key: SecretKeyRecord, ciphertext: bytes, associated: bytes) -> bytes:
-    """Turn a text back, or refuse one that was made otherwise."""
+    """Return the plaintext of a ciphertext; one that was made otherwise raises 400."""
     _demand(key, _CIPHERS, "decrypt")
     rest = ciphertext.removeprefix(_TOY)
     plaintext = _mixed(key, rest[_SEAL:])
@@ -85,13 +86,14 @@ def sign(key: SecretKeyRecord, plaintext: bytes) -> bytes:
 
 
 def verify(key: SecretKeyRecord, plaintext: bytes, signature: bytes) -> None:
-    """Refuse a signature that this key did not make for this text."""
+    """Raise 400 for a signature that this key did not make for this text."""
     if not hmac.compare_digest(sign(key, plaintext), signature):
         raise bad_request("signature verification failed")
 
 
 def octets(value: Any, name: str) -> bytes:
     """Read bytes as Go does: base64, or an array of numbers."""
+    # On the wire base64; the document, made from Go types, says an array of numbers.
     try:
         return bytes(value) if isinstance(value, list) else base64.b64decode(value or "", validate=True)
     except (binascii.Error, ValueError, TypeError):

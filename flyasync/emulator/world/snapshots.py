@@ -2,11 +2,11 @@
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import failed_precondition, not_found
-from flyasync.emulator.core.records import VolumeRecord
-from flyasync.emulator.core.resources import SnapshotRecord
+from flyasync.emulator.core.records import SnapshotRecord, VolumeRecord
 from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world.world import World
 
+# How many seconds it takes; clients poll the list, whose answer names the snapshot.
 _TAKING = (2.0, 8.0)
 _DAY = 24 * 3600
 # As if a part of each volume were written to.
@@ -14,7 +14,7 @@ _BYTES_FOR_GB = 36_007_729
 
 
 def take(world: World, volume: VolumeRecord) -> SnapshotRecord:
-    """Begin a snapshot; while one is pending another is refused with 412."""
+    """Begin a snapshot; while one is pending another raises 412."""
     for other in volume.snapshots:
         if is_pending(world, other):
             raise failed_precondition(f"snapshot is already scheduled at {world.stamp(other.created_at)}")
@@ -32,13 +32,13 @@ def take(world: World, volume: VolumeRecord) -> SnapshotRecord:
 
 
 def listed(world: World, volume: VolumeRecord) -> list[SnapshotRecord]:
-    """List the snapshots that have not expired, newest first; they outlive their volume."""
+    """Return the snapshots that have not expired, newest first; they outlive their volume."""
     kept = [item for item in volume.snapshots if world.clock < item.created_at + item.retention_days * _DAY]
     return kept[::-1]
 
 
 def find(world: World, app: str, snapshot_id: str) -> SnapshotRecord:
-    """Find a finished snapshot of any volume of an app, deleted ones included."""
+    """Return a finished snapshot of any volume of an app, deleted ones included; another raises 404 or 412."""
     kept = [snapshot for volume in world.volumes_of(app) for snapshot in listed(world, volume)]
     found = next((snapshot for snapshot in kept if snapshot.id == snapshot_id), None)
     if found is None:
@@ -49,5 +49,5 @@ def find(world: World, app: str, snapshot_id: str) -> SnapshotRecord:
 
 
 def is_pending(world: World, snapshot: SnapshotRecord) -> bool:
-    """Tell whether a snapshot is still being taken."""
+    """Whether a snapshot is still being taken."""
     return snapshot.schedule.state(world.clock) == "pending"

@@ -1,11 +1,9 @@
-"""What becomes of machines as time goes by: each state a machine enters decides the move that follows it."""
-
-from collections.abc import Callable
+"""What becomes of machines as time goes by: each state that a machine enters decides the transition that follows it."""
 
 from attrs import evolve
 
 from flyasync.emulator.core import files, processes
-from flyasync.emulator.core.faults import Fault, Subject
+from flyasync.emulator.core.faults import Subject
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import tagged
 from flyasync.emulator.core.lifecycle import may_transition
@@ -20,31 +18,62 @@ _LEAVING = (0.2, 0.8)
 # For this long after a stop the platform still refuses to start a machine that reads `stopped`.
 _STILL_ACTIVE = (0.25, 1.0)
 _RESTART_PAUSE = 1.0
+# As documented for `on-failure`, which is also the policy of a config that names none.
 _DEFAULT_MAX_RETRIES = 10
 _HOST_STATUSES = ("ok", "unknown", "unreachable")
-
-Follow = Callable[[World, MachineRecord], Transition | None]
 
 
 def advance(world: World, now: float) -> None:
     """Let everything happen that is due by `now`, in order; a `now` in the past changes nothing."""
     while due := world.take_due(now):
-        _happen(world, *due)
+        at, machine, transition = due
+        world.clock = max(world.clock, at)
+        # 1. Only checks turn: their phases are known already, so this is the moment at which observers see it.
+        if transition is None:
+            checks.flap(world, machine)
+            world.note_change(machine)
+        # 2. The process ends by itself: it writes its lines, and the restart policy decides.
+        elif (output := transition.output) is not None:
+            for line in [*output.stdout.splitlines(), *output.stderr.splitlines()]:
+                world.log(machine.app, line, machine=machine)
+            process_exit(world, machine, output.exit_code)
+        # 3. The machine reaches its next state.
+        else:
+            if transition.event is not None:
+                status = transition.status or transition.to
+                world.record(machine, transition.event, status, source=transition.source, request=transition.request)
+            enter(world, machine, transition.to)
     world.clock = max(world.clock, now)
 
 
 def enter(world: World, machine: MachineRecord, state: str) -> None:
-    """Bring a machine into a state at the world's present moment, and plan what follows."""
+    """Bring a machine into a state at the world's present moment, and schedule what follows."""
     if machine.state and not may_transition(machine.state, state):
         raise RuntimeError(f"machine {machine.id} cannot go from {machine.state} to {state}")
+    # A cold boot makes the files anew; a machine that resumes has kept them with its memory.
     if state == "starting" and machine.state != "suspended":
         machine.files = files.at_boot(machine.config, world.app(machine.app).secrets.kept, machine.files)
     machine.state = state
     machine.updated_at = world.clock
-    if state != "started":
-        machine.check_phases = ()
-    _keep_reach(machine)
-    world.schedule(machine, _FOLLOW[state](world, machine))
+    machine.check_phases = ()
+    # A wait may ask for states that were passed since an event, so each is kept with the newest event.
+    machine.serial += 1
+    event_id = machine.events[0].id if machine.events else ""
+    machine.reached.append(
+        ReachedState(serial=machine.serial, state=state, version=machine.instance_id, event_id=event_id)
+    )
+    if state == "started":
+        checks.begin(world, machine, _subject(machine))
+    elif state == "destroyed":
+        # What it held is free now; its volume perhaps a little later, under the claim of a machine that is gone.
+        machine.lease = None
+        world.occupied[machine.region] -= 1
+        volume = world.volumes.get(machine.volume_id or "")
+        if volume is not None and volume.machine_id == machine.id:
+            volume.machine_id = None
+            volume.updated_at = world.clock
+            volume.claimed_until = world.clock + world.draw(world.linger)
+    world.schedule(machine, _follows(world, machine))
     world.note_change(machine)
 
 
@@ -58,16 +87,17 @@ def set_host_status(world: World, machine: MachineRecord, status: str) -> None:
     volume = world.volumes.get(machine.volume_id or "")
     if volume is not None:
         volume.host_status = status
-    move = machine.next_transition
-    if move is not None and machine.has_host:
-        world.schedule(machine, evolve(move, at=max(move.at, world.clock)))
+    # What came due meanwhile was dropped from the schedule: it happens now.
+    transition = machine.next_transition
+    if transition is not None and machine.has_host:
+        world.schedule(machine, evolve(transition, at=max(transition.at, world.clock)))
     world.note_change(machine)
 
 
 def exit_request(
     world: World, machine: MachineRecord, *, code: int, requested: bool, restarting: bool, at: float
 ) -> Json:
-    """Word the exit of a machine's process; like the API it leaves out zero values."""
+    """Return what an exit event says about the end of a machine's process."""
     exit_event = {
         "exit_code": code,
         "requested_stop": requested,
@@ -76,19 +106,24 @@ def exit_request(
         "signal": -1,
         "exited_at": world.stamp(at),
     }
+    # Go leaves out zero values: a clean exit has no `exit_code`.
     said = {key: value for key, value in exit_event.items() if value}
     return {"exit_event": said} | ({"restart_count": machine.restart_count} if machine.restart_count else {})
 
 
-def record_exit(world: World, machine: MachineRecord, *, restarting: bool = False) -> None:
-    """Write down that the process ended because it was told to."""
-    request = exit_request(world, machine, code=0, requested=True, restarting=restarting, at=world.clock)
+def record_exit(world: World, machine: MachineRecord) -> None:
+    """Record that the process ended because it was asked to."""
+    request = exit_request(world, machine, code=0, requested=True, restarting=False, at=world.clock)
     world.record(machine, "exit", "stopped", source="flyd", request=request)
 
 
 def process_exit(world: World, machine: MachineRecord, code: int) -> None:
-    """Let the process end by itself; what it leads to is up to the restart policy."""
-    restarting = _restarts(machine, code)
+    """Let the process end by itself; the restart policy decides what follows."""
+    restart = machine.config.get("restart") or {}
+    policy = restart.get("policy") or "on-failure"
+    most = restart.get("max_retries") or _DEFAULT_MAX_RETRIES
+    # 1. `always`, without a limit. 2. `no`, never. 3. Any other: after a failure, a number of times.
+    restarting = policy == "always" or (policy != "no" and code != 0 and machine.restart_count < most)
     machine.is_restarting = restarting
     machine.restart_count += restarting
     request = exit_request(world, machine, code=code, requested=False, restarting=restarting, at=world.clock)
@@ -96,35 +131,58 @@ def process_exit(world: World, machine: MachineRecord, code: int) -> None:
     enter(world, machine, "starting" if restarting else _end(machine))
 
 
-def _happen(world: World, at: float, machine: MachineRecord, move: Transition | None) -> None:
-    world.clock = max(world.clock, at)
-    if move is None:
-        checks.flap(world, machine)
-        world.note_change(machine)
-    elif move.output is not None:
-        _finish(world, machine, move.output)
-    else:
-        _make(world, machine, move)
+def _follows(world: World, machine: MachineRecord) -> Transition | None:
+    """Return the transition that follows the state a machine has just entered; None where it stays."""
+    now, subject = world.clock, _subject(machine)
+    leaves_at = now + world.random.uniform(*_LEAVING) if machine.state in _LEAVES else now
+    match machine.state:
+        case "created":
+            # The image is being prepared. A machine that is not to run settles in `stopped` by itself.
+            if world.faults.first("stay_created", subject):
+                return None
+            at = now + machine.boot_seconds * _PREPARING
+            return (
+                Transition(at=at, to="starting") if machine.shall_run else Transition(at=at, to="stopped", event="stop")
+            )
+        case "starting":
+            pause = _RESTART_PAUSE if machine.is_restarting else 0.0
+            machine.is_restarting = False
+            at = now + pause + machine.boot_seconds * _STARTING
+            if world.faults.first("stay_starting", subject):
+                return None
+            if world.faults.first("launch_fail", subject):
+                return Transition(at=at, to="launch_failed", event="launch")
+            return Transition(at=at, to="failed" if world.faults.first("fail", subject) else "started", event="start")
+        case "started":
+            # It runs until it is stopped, unless its process ends by itself.
+            crash = world.faults.first("crash", subject)
+            output = Output(exit_code=crash.exit_code, seconds=crash.seconds) if crash else None
+            output = output or processes.ending(world.commands, machine.config)
+            return Transition(at=now + output.seconds, to="stopped", output=output) if output else None
+        case "stopping":
+            request = exit_request(world, machine, code=0, requested=True, restarting=False, at=leaves_at)
+            machine.active_until = leaves_at + world.random.uniform(*_STILL_ACTIVE)
+            return Transition(at=leaves_at, to=_end(machine), event="exit", status="stopped", request=request)
+        case "restarting":
+            request = exit_request(world, machine, code=0, requested=True, restarting=True, at=leaves_at)
+            return Transition(at=leaves_at, to="starting", event="exit", status="stopped", request=request)
+        case "replacing":
+            # The new version is launched; one that was stopped stays so.
+            at, to = now + machine.boot_seconds * _PREPARING, "starting" if machine.shall_run else "stopped"
+            return Transition(at=at, to=to, event="launch", status="created", source="user")
+        case "suspending":
+            return Transition(at=leaves_at, to="suspended", event="suspend")
+        case "launch_failed" | "destroying":
+            return Transition(at=leaves_at, to="destroyed", event="destroy")
+    return None
 
 
-def _finish(world: World, machine: MachineRecord, output: Output) -> None:
-    for line in [*output.stdout.splitlines(), *output.stderr.splitlines()]:
-        world.log(machine.app, line, machine=machine)
-    process_exit(world, machine, output.exit_code)
+# The states that a machine is on its way out of, for some moments.
+_LEAVES = frozenset({"stopping", "restarting", "suspending", "launch_failed", "destroying"})
 
 
-def _make(world: World, machine: MachineRecord, move: Transition) -> None:
-    if move.event is not None:
-        world.record(machine, move.event, move.status or move.to, source=move.source, request=move.request)
-    enter(world, machine, move.to)
-
-
-def _keep_reach(machine: MachineRecord) -> None:
-    machine.serial += 1
-    event_id = machine.events[0].id if machine.events else ""
-    machine.reached.append(
-        ReachedState(serial=machine.serial, state=machine.state, version=machine.instance_id, event_id=event_id)
-    )
+def _end(machine: MachineRecord) -> str:
+    return "destroying" if machine.config.get("auto_destroy") else "stopped"
 
 
 def _subject(machine: MachineRecord) -> Subject:
@@ -136,116 +194,3 @@ def _subject(machine: MachineRecord) -> Subject:
         image=tagged(machine.config.get("image") or ""),
         digest=machine.digest,
     )
-
-
-def _struck(world: World, machine: MachineRecord, kind: str) -> Fault | None:
-    return world.faults.first(kind, _subject(machine))
-
-
-def _restarts(machine: MachineRecord, code: int) -> bool:
-    restart = machine.config.get("restart") or {}
-    policy = restart.get("policy") or "on-failure"
-    if policy == "always":
-        return True
-    most = restart.get("max_retries") or _DEFAULT_MAX_RETRIES
-    return policy != "no" and code != 0 and machine.restart_count < most
-
-
-def _end(machine: MachineRecord) -> str:
-    return "destroying" if machine.config.get("auto_destroy") else "stopped"
-
-
-def _after_created(world: World, machine: MachineRecord) -> Transition | None:
-    if _struck(world, machine, "stay_created"):
-        return None
-    at = world.clock + machine.boot_seconds * _PREPARING
-    return Transition(at=at, to="starting") if machine.shall_run else Transition(at=at, to="stopped", event="stop")
-
-
-def _after_starting(world: World, machine: MachineRecord) -> Transition | None:
-    pause = _RESTART_PAUSE if machine.is_restarting else 0.0
-    machine.is_restarting = False
-    at = world.clock + pause + machine.boot_seconds * _STARTING
-    if _struck(world, machine, "stay_starting"):
-        return None
-    if _struck(world, machine, "launch_fail"):
-        return Transition(at=at, to="launch_failed", event="launch")
-    to = "failed" if _struck(world, machine, "fail") else "started"
-    return Transition(at=at, to=to, event="start")
-
-
-def _after_started(world: World, machine: MachineRecord) -> Transition | None:
-    checks.begin(world, machine, _subject(machine))
-    output = _crash(world, machine) or processes.ending(world.commands, machine.config)
-    return Transition(at=world.clock + output.seconds, to="stopped", output=output) if output else None
-
-
-def _crash(world: World, machine: MachineRecord) -> Output | None:
-    fault = _struck(world, machine, "crash")
-    return Output(exit_code=fault.exit_code, seconds=fault.seconds) if fault else None
-
-
-def _after_stopping(world: World, machine: MachineRecord) -> Transition:
-    at = _soon(world)
-    request = exit_request(world, machine, code=0, requested=True, restarting=False, at=at)
-    machine.active_until = at + world.random.uniform(*_STILL_ACTIVE)
-    return Transition(at=at, to=_end(machine), event="exit", status="stopped", request=request)
-
-
-def _after_restarting(world: World, machine: MachineRecord) -> Transition:
-    at = _soon(world)
-    request = exit_request(world, machine, code=0, requested=True, restarting=True, at=at)
-    return Transition(at=at, to="starting", event="exit", status="stopped", request=request)
-
-
-def _after_replacing(world: World, machine: MachineRecord) -> Transition:
-    at = world.clock + machine.boot_seconds * _PREPARING
-    to = "starting" if machine.shall_run else "stopped"
-    return Transition(at=at, to=to, event="launch", status="created", source="user")
-
-
-def _after_suspending(world: World, _: MachineRecord) -> Transition:
-    return Transition(at=_soon(world), to="suspended", event="suspend")
-
-
-def _after_launch_failed(world: World, _: MachineRecord) -> Transition:
-    return Transition(at=_soon(world), to="destroyed", event="destroy")
-
-
-def _after_destroying(world: World, _: MachineRecord) -> Transition:
-    return Transition(at=_soon(world), to="destroyed", event="destroy")
-
-
-def _after_destroyed(world: World, machine: MachineRecord) -> None:
-    machine.lease = None
-    world.occupied[machine.region] -= 1
-    volume = world.volumes.get(machine.volume_id or "")
-    if volume is not None and volume.machine_id == machine.id:
-        volume.machine_id = None
-        volume.updated_at = world.clock
-        volume.claimed_until = world.clock + world.draw(world.linger)
-
-
-def _nothing(_world: World, _machine: MachineRecord) -> None:
-    return None
-
-
-def _soon(world: World) -> float:
-    return world.clock + world.random.uniform(*_LEAVING)
-
-
-_FOLLOW: dict[str, Follow] = {
-    "created": _after_created,
-    "starting": _after_starting,
-    "started": _after_started,
-    "stopping": _after_stopping,
-    "restarting": _after_restarting,
-    "replacing": _after_replacing,
-    "suspending": _after_suspending,
-    "launch_failed": _after_launch_failed,
-    "destroying": _after_destroying,
-    "destroyed": _after_destroyed,
-    "stopped": _nothing,
-    "suspended": _nothing,
-    "failed": _nothing,
-}

@@ -1,4 +1,4 @@
-"""Volumes: making, copying, growing and deleting them, and the one machine that may claim each."""
+"""Volumes: created, copied, extended and deleted, and the one machine that may claim each."""
 
 from attrs import frozen
 
@@ -16,14 +16,15 @@ _GONE = frozenset({"pending_destroy", "destroyed"})
 _MOUNTABLE = frozenset({"created", "hydrating"})
 # Recoverable for a day.
 _SECONDS_PENDING = 24 * 3600.0
+# In seconds.
 _CREATING, _RESTORING, _EXPORTING, _HYDRATING = (0.5, 1.5), (2.0, 6.0), (1.0, 3.0), (5.0, 20.0)
-# What the platform says while a machine that is gone still holds a volume: an id of zero bytes.
-_NOBODY = "\0" * 14
+# What the platform names while a machine that is gone still holds a volume: an id of zero bytes.
+_NO_MACHINE = "\0" * 14
 
 
 @frozen(kw_only=True)
 class NewVolume:
-    """What a new volume shall be."""
+    """What a new volume is asked to be."""
 
     name: str
     region: str | None = None
@@ -36,43 +37,65 @@ class NewVolume:
     snapshot_id: str | None = None
 
 
-def create(world: World, app: str, wish: NewVolume) -> VolumeRecord:
-    """Make a volume in the first region of its wish that has room."""
+def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
+    """Create a volume in the first region of its expression that has room."""
     world.app(app)
-    source = world.volume(app, wish.source_volume_id) if wish.source_volume_id else None
-    size = wish.size_gb or _least(world, app, source, wish.snapshot_id)
-    _check(wish.name, size, wish.snapshot_retention)
+    # 1. As big as it is asked to be, else as what it is copied from, else as the API's default.
+    source = world.volume(app, new.source_volume_id) if new.source_volume_id else None
+    size = new.size_gb
+    if not size and new.snapshot_id:
+        size = snapshots.find(world, app, new.snapshot_id).volume_gb
+    elif not size:
+        size = source.size_gb if source else _USUAL_GB
+    _check(new.name, size, new.snapshot_retention)
+    # 2. A fork lands in the region of its source, unless another is named.
+    expression = new.region or (source.region if source else None)
+    region = next((code for code in expand(expression) if world.has_room(code)), None)
+    if region is None:
+        raise aborted("no capacity")
+
+    # 3. A copy takes a while; `hydrating` can be mounted already.
     volume = VolumeRecord(
         id=f"vol_{ids.token(world.random, 16)}",
         app=app,
-        name=wish.name,
-        region=_region(world, wish.region or (source.region if source else None)),
+        name=new.name,
+        region=region,
         zone=ids.hexadecimal(world.random, 4),
         size_gb=size,
-        encrypted=wish.encrypted,
-        fstype=wish.fstype,
-        snapshot_retention=wish.snapshot_retention,
-        auto_backup_enabled=wish.auto_backup_enabled,
+        encrypted=new.encrypted,
+        fstype=new.fstype,
+        snapshot_retention=new.snapshot_retention,
+        auto_backup_enabled=new.auto_backup_enabled,
         created_at=world.clock,
         updated_at=world.clock,
-        schedule=_course(world, wish),
+        schedule=StateSchedule.start(world.clock, "creating" if source or new.snapshot_id else "created"),
     )
+    if source:
+        for state, bounds in (
+            ("enabling_remote_export", _CREATING),
+            ("hydrating", _EXPORTING),
+            ("created", _HYDRATING),
+        ):
+            volume.schedule = volume.schedule.then(world.draw(bounds), state)
+    elif new.snapshot_id:
+        for state, bounds in (("restoring", _CREATING), ("created", _RESTORING)):
+            volume.schedule = volume.schedule.then(world.draw(bounds), state)
     world.volumes[volume.id] = volume
     return volume
 
 
 def listed(world: World, app: str) -> list[VolumeRecord]:
-    """List the volumes that are not deleted."""
+    """Return the volumes that are not deleted."""
     return [volume for volume in world.volumes_of(app) if not is_gone(world, volume)]
 
 
 def is_gone(world: World, volume: VolumeRecord) -> bool:
-    """Tell whether a volume was deleted."""
+    """Whether a volume has been deleted."""
     return volume.schedule.state(world.clock) in _GONE
 
 
 def changed_at(world: World, volume: VolumeRecord) -> float:
-    """Give the moment of the last change, made by somebody or come by itself."""
+    """Return the moment of the last change, by a request or by time."""
     return max(volume.updated_at, volume.schedule.since(world.clock))
 
 
@@ -89,7 +112,7 @@ def update(
 
 
 def extend(world: World, volume: VolumeRecord, size_gb: int) -> bool:
-    """Grow a volume; tell whether its machine must restart to see the space."""
+    """Extend a volume; return whether its machine must restart to see the space."""
     if size_gb <= volume.size_gb:
         raise bad_request(f"volume can only be extended: {size_gb} GB is not more than {volume.size_gb} GB")
     _check(volume.name, size_gb, volume.snapshot_retention)
@@ -100,7 +123,7 @@ def extend(world: World, volume: VolumeRecord, size_gb: int) -> bool:
 
 
 def delete(world: World, volume: VolumeRecord) -> None:
-    """Delete a volume no machine is bound to; it stays readable."""
+    """Delete a volume that no machine is bound to; it stays readable."""
     if volume.machine_id is not None:
         raise failed_precondition(f"volume is currently bound to machine: {volume.machine_id}")
     if not is_gone(world, volume):
@@ -108,38 +131,16 @@ def delete(world: World, volume: VolumeRecord) -> None:
 
 
 def claimable(world: World, app: str, volume_id: str) -> VolumeRecord:
-    """Find a volume that a new machine may mount."""
+    """Return a volume that a new machine may mount; any other raises 400 or 412."""
+    # A deleted volume still answers GET, but cannot be mounted: 400, as for one that never was.
     volume = world.volumes.get(volume_id)
     if volume is None or volume.app != app or is_gone(world, volume):
         raise bad_request("volume not found")
     if volume.machine_id is not None or world.clock < volume.claimed_until:
-        raise failed_precondition(f"volume already claimed by machine {volume.machine_id or _NOBODY}")
+        raise failed_precondition(f"volume already claimed by machine {volume.machine_id or _NO_MACHINE}")
     if (state := volume.schedule.state(world.clock)) not in _MOUNTABLE:
         raise failed_precondition(f"volume {volume_id} can not be mounted in state: {state!r}")
     return volume
-
-
-def _course(world: World, wish: NewVolume) -> StateSchedule:
-    if wish.source_volume_id:
-        begun = StateSchedule.start(world.clock, "creating").then(world.draw(_CREATING), "enabling_remote_export")
-        return begun.then(world.draw(_EXPORTING), "hydrating").then(world.draw(_HYDRATING), "created")
-    if wish.snapshot_id:
-        begun = StateSchedule.start(world.clock, "creating").then(world.draw(_CREATING), "restoring")
-        return begun.then(world.draw(_RESTORING), "created")
-    return StateSchedule.start(world.clock, "created")
-
-
-def _least(world: World, app: str, source: VolumeRecord | None, snapshot_id: str | None) -> int:
-    if snapshot_id:
-        return snapshots.find(world, app, snapshot_id).volume_gb
-    return source.size_gb if source else _USUAL_GB
-
-
-def _region(world: World, expression: str | None) -> str:
-    for region in expand(expression):
-        if world.has_room(region):
-            return region
-    raise aborted("no capacity")
 
 
 def _check(name: str, size_gb: int, retention: int) -> None:

@@ -6,6 +6,7 @@ from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.lifecycle import SETTLED, STATES
 from flyasync.emulator.core.records import MachineRecord, ReachedState
 
+# The proxy in front of the API cuts at 60 s, so nothing waits longer.
 LONGEST = 60
 _SETTLED = "settled"
 
@@ -22,41 +23,54 @@ class WaitCondition:
     since: int
     past_only: bool = False
 
+    def fits(self, state: str) -> bool:
+        """Whether this is one of the states waited for."""
+        return state in self.states or (_SETTLED in self.states and state in SETTLED)
+
 
 def condition(
     machine: MachineRecord, *, states: tuple[str, ...], version: str | None, from_event: str | None
 ) -> WaitCondition:
-    """Read what a wait asks for; an unknown state or version is refused with 400."""
-    wanted = states or ("started",)
-    for state in wanted:
+    """Read what a wait asks for; an unknown state or version raises 400."""
+    asked = states or ("started",)
+    for state in asked:
         if state not in STATES and state != _SETTLED:
             raise bad_request(f"invalid state: {state!r}")
     if version and version not in {known.id for known in machine.versions}:
         raise bad_request(f"unknown machine version: {version!r}")
-    since = _serial_of(machine, from_event) if from_event else None
+    # An event that brought several states ends with the last of them. One that is not known any more counts as none.
+    serials = [reach.serial for reach in machine.reached if from_event and reach.event_id == from_event]
     return WaitCondition(
-        states=wanted,
+        states=asked,
         version=version or None,
-        since=machine.serial if since is None else since,
-        past_only=since is not None,
+        since=serials[-1] if serials else machine.serial,
+        past_only=bool(serials),
     )
 
 
-def answer(machine: MachineRecord, wanted: WaitCondition) -> ReachedState | None:
-    """Give the state that fulfils a wish, if there is one by now."""
-    if not wanted.past_only and _fits(state_of(machine, wanted.version), wanted):
-        return _present(machine, wanted.version)
-    return next((reach for reach in machine.reached if _counts(reach, wanted)), None)
+def answer(machine: MachineRecord, wait: WaitCondition) -> ReachedState | None:
+    """Return the state that fulfils a wait, if there is one by now."""
+    # 1. The present state, unless the client asks only for what came after an event.
+    state = state_of(machine, wait.version)
+    if not wait.past_only and wait.fits(state):
+        newest = machine.events[0].id if machine.events else ""
+        version = wait.version or machine.instance_id
+        return ReachedState(serial=machine.serial, state=state, version=version, event_id=newest)
+    # 2. A state that was passed meanwhile: a short-lived machine may have left it before the poll could see it.
+    for reach in machine.reached:
+        if reach.serial > wait.since and wait.version in {None, reach.version} and wait.fits(reach.state):
+            return reach
+    return None
 
 
 def state_of(machine: MachineRecord, version: str | None) -> str:
-    """Give the state of a version of the machine; one that was superseded is `replaced` for ever."""
+    """Return the state of a version of the machine; one that was superseded stays `replaced`."""
     return machine.state if version in {None, machine.instance_id} else "replaced"
 
 
-def timed_out(machine: MachineRecord, wanted: WaitCondition) -> ApiError:
-    """Word the end of a wait that was not fulfilled."""
-    states, current = ",".join(wanted.states), state_of(machine, wanted.version)
+def timed_out(machine: MachineRecord, wait: WaitCondition) -> ApiError:
+    """Return the 408 of a wait that was not fulfilled; its text alone names the current state."""
+    states, current = ",".join(wait.states), state_of(machine, wait.version)
     text = f"deadline_exceeded: machine failed to reach desired state, {states}, currently {current}"
     return ApiError(408, text)
 
@@ -67,22 +81,3 @@ def seconds(asked: int | None) -> float:
         text = "invalid WaitMachineRequest.Timeout: value must be inside range [1s, 1m0s]"
         raise bad_request(f"invalid_argument: {text}")
     return LONGEST if asked is None else asked
-
-
-def _counts(reach: ReachedState, wanted: WaitCondition) -> bool:
-    return reach.serial > wanted.since and wanted.version in {None, reach.version} and _fits(reach.state, wanted)
-
-
-def _fits(state: str, wanted: WaitCondition) -> bool:
-    return state in wanted.states or (_SETTLED in wanted.states and state in SETTLED)
-
-
-def _present(machine: MachineRecord, version: str | None) -> ReachedState:
-    newest = machine.events[0].id if machine.events else ""
-    state = state_of(machine, version)
-    return ReachedState(serial=machine.serial, state=state, version=version or machine.instance_id, event_id=newest)
-
-
-def _serial_of(machine: MachineRecord, event_id: str) -> int | None:
-    found = [reach.serial for reach in machine.reached if reach.event_id == event_id]
-    return found[-1] if found else None

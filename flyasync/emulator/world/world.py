@@ -1,4 +1,4 @@
-"""The pretend platform's memory: apps, machines and volumes, the room left, and what is due."""
+"""The state of the emulated platform: apps, machines and volumes, the room left, and what is due."""
 
 import heapq
 from collections import Counter
@@ -13,24 +13,34 @@ from flyasync.emulator.core.errors import not_found
 from flyasync.emulator.core.faults import Faults
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import ImageRegistry
-from flyasync.emulator.core.log_lines import worded
+from flyasync.emulator.core.lifecycle import log_line
 from flyasync.emulator.core.processes import Output
-from flyasync.emulator.core.records import AppRecord, CheckPhase, EventRecord, MachineRecord, Transition, VolumeRecord
+from flyasync.emulator.core.records import (
+    AppRecord,
+    CheckPhase,
+    ClusterRecord,
+    EventRecord,
+    LogRecord,
+    MachineRecord,
+    Transition,
+    VolumeRecord,
+)
 from flyasync.emulator.core.regions import CODES
-from flyasync.emulator.core.resources import ClusterRecord, LogRecord
 
+# The past is kept for lists that lag; a fault may ask for more, but then gets this much.
 _PAST_KEPT = 120.0
 ChangeObserver = Callable[[MachineRecord], None]
 
 
 @define(kw_only=True, eq=False)
 class World:
-    """Everything the emulator knows. It never reads a clock: time is passed in, in seconds since it began.
+    """Everything the emulator knows. It reads no clock: time is passed in, in seconds since the world began.
 
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
     seconds from an accepted create to `started`; `capacity` is how many machines a region can hold, None or absent for
     any number. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see what was made, until
-    secrets reach the hosts, and until a volume is free of a machine that is gone. `watchers` are told of changes.
+    secrets reach the hosts, and until a volume is free of a machine that is gone. `observers` are called with each
+    machine that changes.
     """
 
     seed: int = 0
@@ -56,6 +66,7 @@ class World:
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
     # What each machine was, and from when on, oldest first; None until a list has to show it.
     past: dict[str, list[tuple[float, MachineRecord]]] | None = None
+    # Indexes, so that a list of one app among thousands costs what it returns.
     _of_app: dict[str, dict[str, MachineRecord]] = Factory(dict)
     _by_name: dict[tuple[str, str], MachineRecord] = Factory(dict)
     _due: list[tuple[float, int, str]] = Factory(list)
@@ -66,98 +77,104 @@ class World:
     def __attrs_post_init__(self) -> None:
         demand_regions(self.capacity)
 
+    def __repr__(self) -> str:
+        due = "nothing" if (at := self.next_due()) is None else f"at {at:.2f}"
+        return f"<World at {self.clock:.2f} s: {len(self.apps)} apps, {len(self.machines)} machines, due {due}>"
+
     def app(self, name: str) -> AppRecord:
-        """Find an app, or refuse with 404."""
+        """Return an app; an unknown one raises 404."""
         if name not in self.apps:
             raise not_found("app")
         return self.apps[name]
 
     def machine(self, app: str, machine_id: str) -> MachineRecord:
-        """Find a machine of an app, destroyed ones included, or refuse with 404."""
+        """Return a machine of an app, destroyed ones included; an unknown one raises 404."""
         found = self.machines.get(machine_id)
         if self.app(app).name != app or found is None or found.app != app:
             raise not_found("machine")
         return found
 
     def volume(self, app: str, volume_id: str) -> VolumeRecord:
-        """Find a volume of an app, deleted ones included, or refuse with 404."""
+        """Return a volume of an app, deleted ones included; an unknown one raises 404."""
         found = self.volumes.get(volume_id)
         if self.app(app).name != app or found is None or found.app != app:
             raise not_found("volume")
         return found
 
     def machines_of(self, app: str) -> list[MachineRecord]:
-        """List the machines of an app, oldest first, destroyed ones included."""
+        """Return the machines of an app, oldest first, destroyed ones included."""
         return list(self._of_app.get(self.app(app).name, {}).values())
 
     def holder(self, app: str, name: str) -> MachineRecord | None:
-        """Find the machine of an app that has this name; a destroyed one has lost it."""
+        """Return the machine of an app that has this name; a destroyed one has lost it."""
         found = self._by_name.get((app, name))
         return None if found is None or found.is_destroyed else found
 
     def add(self, machine: MachineRecord) -> None:
-        """Take in a new machine."""
+        """Add a new machine."""
         self.machines[machine.id] = self._of_app.setdefault(machine.app, {})[machine.id] = machine
         self._by_name[machine.app, machine.name] = machine
 
     def forget(self, app: str) -> None:
-        """Forget the machines of an app, as if they had never been."""
+        """Remove the machines of an app, as if they had never been."""
         for machine in self._of_app.pop(app, {}).values():
             del self.machines[machine.id]
             self._by_name.pop((app, machine.name), None)
 
     def volumes_of(self, app: str) -> list[VolumeRecord]:
-        """List the volumes of an app, oldest first, deleted ones included."""
+        """Return the volumes of an app, oldest first, deleted ones included."""
         name = self.app(app).name
         return [volume for volume in self.volumes.values() if volume.app == name]
 
     def room(self, region: str) -> int | None:
-        """Count the machines a region still has room for, None for any number."""
+        """Return how many machines a region still has room for, None for any number."""
         capacity = self.capacity.get(region)
         return None if capacity is None else max(0, capacity - self.occupied[region])
 
     def has_room(self, region: str) -> bool:
-        """Tell whether one more machine fits."""
+        """Whether one more machine fits."""
         return self.room(region) != 0
 
     def draw(self, bounds: tuple[float, float]) -> float:
         """Draw seconds between two bounds; bounds of 0 use no number."""
         return self.random.uniform(*bounds) if any(bounds) else 0.0
 
-    def schedule(self, machine: MachineRecord, move: Transition | None) -> None:
-        """Set what happens to a machine next, in place of what was planned before."""
-        machine.next_transition = move
-        if move is not None:
-            self._note_due(machine, move.at)
+    def schedule(self, machine: MachineRecord, transition: Transition | None) -> None:
+        """Set what happens to a machine next, in place of what was scheduled before."""
+        machine.next_transition = transition
+        if transition is not None:
+            self._push_due(machine, transition.at)
 
     def schedule_checks(self, machine: MachineRecord, phases: Iterable[CheckPhase]) -> None:
-        """Set when the checks of a machine turn, once for each moment."""
+        """Schedule the moments at which the checks of a machine turn, each once."""
         for at in sorted({phase.at for phase in phases}):
-            self._note_due(machine, at)
+            self._push_due(machine, at)
 
     def take_due(self, now: float) -> tuple[float, MachineRecord, Transition | None] | None:
-        """Take what is due first by `now`: its time, its machine, and the move, None where only the checks turn."""
+        """Take what is due first by `now`: its time, its machine, and the transition, None where only checks turn."""
         while self._due and self._due[0][0] <= now:
             at, _, machine_id = heapq.heappop(self._due)
             machine = self.machines.get(machine_id)
             if machine is None:
                 continue
-            move = machine.next_transition
-            if move is not None and move.at == at and machine.can_transition:
+            # An entry names a machine and a moment. Nothing takes it out of the heap when another transition replaces
+            # its own, or when the host goes: it then finds nothing of this moment, and is passed over.
+            transition = machine.next_transition
+            if transition is not None and transition.at == at and machine.can_transition:
                 machine.next_transition = None
-                return at, machine, move
+                return at, machine, transition
             if any(phase.at == at for phase in machine.check_phases):
                 return at, machine, None
         return None
 
     def next_due(self) -> float | None:
-        """Give the time of what is due next; it may turn out to have been called off."""
+        """Return the time of what is due next; it may turn out to have been replaced."""
         return self._due[0][0] if self._due else None
 
     def record(
         self, machine: MachineRecord, event: str, status: str, *, source: str = "user", request: Json | None = None
     ) -> None:
-        """Write an event into a machine's history."""
+        """Record an event of a machine, and log it where the platform does."""
         line = EventRecord(
             id=ids.ulid(self.random, self.clock),
             type=event,
@@ -167,7 +184,7 @@ class World:
             request=request,
         )
         machine.events.appendleft(line)
-        if words := worded(event, status, request):
+        if words := log_line(event, status, request):
             self.log(machine.app, words[1], level=words[0], machine=machine, provider="runner")
 
     def log(
@@ -179,7 +196,7 @@ class World:
         machine: MachineRecord | None = None,
         provider: str = "app",
     ) -> None:
-        """Write a line into an app's log."""
+        """Append a line to an app's log."""
         self._logged += 1
         line = LogRecord(
             serial=self._logged,
@@ -205,7 +222,7 @@ class World:
             return
         entries = self.past.setdefault(machine.id, [])
         entries.append((self.clock, machine.copy()))
-        # Nothing lags more than this.
+        # One entry older than the bound stays: it is what the machine was at that moment.
         while len(entries) > 1 and entries[1][0] < self.clock - _PAST_KEPT:
             del entries[0]
 
@@ -220,40 +237,40 @@ class World:
         return known[-1] if known else entries[0][1]
 
     def note_change(self, machine: MachineRecord) -> None:
-        """Tell the watchers that a machine changed, and remember it for those who wait for it."""
+        """Notify the observers that a machine changed, and remember it for those who wait for it."""
         self._changed.add(machine.id)
         self.keep(machine)
-        for tell in tuple(self.observers):
-            tell(machine)
+        for notify in tuple(self.observers):
+            notify(machine)
 
     def take_changed(self) -> set[str]:
-        """Give the machines that changed since the last call."""
+        """Return the machines that changed since the last call."""
         changed, self._changed = self._changed, set()
         return changed
 
     def moment(self, at: float) -> datetime:
-        """Give the calendar time of a moment of this world."""
+        """Return the calendar time of a moment of this world."""
         return self.epoch + timedelta(seconds=at)
 
     def stamp(self, at: float) -> str:
-        """Write a moment as the API does, RFC 3339 in UTC."""
+        """Return a moment as the API writes it, RFC 3339 in UTC."""
         return self.moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     def milliseconds(self, at: float) -> int:
-        """Give a moment in milliseconds of Unix time."""
+        """Return a moment in milliseconds of Unix time, as events have it."""
         return round(self.moment(at).timestamp() * 1000)
 
     def unix(self, at: float) -> int:
-        """Give a moment in whole seconds of Unix time."""
+        """Return a moment in whole seconds of Unix time, as leases have it."""
         return int(self.moment(at).timestamp())
 
-    def _note_due(self, machine: MachineRecord, at: float) -> None:
+    def _push_due(self, machine: MachineRecord, at: float) -> None:
         self._scheduled += 1
         heapq.heappush(self._due, (at, self._scheduled, machine.id))
 
 
 def demand_regions(capacity: Mapping[str, int | None]) -> None:
-    """Refuse capacities that name no region or less than no machine."""
+    """Raise ValueError for capacities that name no region, or less than no machine."""
     for region, machines in capacity.items():
         if region not in CODES:
             raise ValueError(f"capacity: no region is called {region!r}")

@@ -1,83 +1,80 @@
 """Certificates over HTTP."""
 
-from collections.abc import Mapping
-
-from flyasync.emulator.core import pagination as paging
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.core import pagination
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.http.views.resources import certificate, certificate_row, dns_records
+from flyasync.emulator.http.views.certificates import certificate, certificate_row, dns_records
 from flyasync.emulator.world import certificates
 from flyasync.emulator.world.world import World
 
+HANDLERS = Handlers[Handler]()
+
 _CUSTOM = {"hostname": "string", "fullchain": "string", "private_key": "string"}
+# As documented.
 _USUAL, _MOST = 25, 500
 
 
-def listing(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("listAppCertificates")
+def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List a page of hostnames."""
-    app, part = world.app(ask.app), ask.query.get("filter", "")
-    limit = paging.size(ask.number("limit"), usual=_USUAL, most=_MOST)
-    found = certificates.listed(app, part=part, cursor=ask.query.get("cursor", ""), limit=limit)
+    app, part = world.app(request.app), request.query.get("filter", "")
+    limit = pagination.size(request.number("limit"), usual=_USUAL, most=_MOST)
+    found = certificates.listed(app, part=part, cursor=request.query.get("cursor", ""), limit=limit)
     total = sum(part in hostname for hostname in app.certificates)
     rows = [certificate_row(world, item) for item in found.items]
     return ApiResponse(body={"certificates": rows, "total_count": total, "next_cursor": found.next_cursor})
 
 
-def request_acme(world: World, ask: ApiRequest) -> ApiResponse:
-    """Ask for a certificate of Fly's own."""
-    hostname = ask.body({"hostname": "string"}, "acmeCertificateRequest").get("hostname") or ""
-    app = world.app(ask.app)
+@HANDLERS.serves("createAppAcmeCertificate")
+def request_acme(world: World, request: ApiRequest) -> ApiResponse:
+    """Request a certificate of Fly's own."""
+    hostname = request.body({"hostname": "string"}, "acmeCertificateRequest").get("hostname") or ""
+    app = world.app(request.app)
     return ApiResponse(status=201, body=certificate(world, app, certificates.request_acme(world, app, hostname)))
 
 
-def bring_custom(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("createAppCustomCertificate")
+def bring_custom(world: World, request: ApiRequest) -> ApiResponse:
     """Use a certificate made elsewhere."""
-    body = ask.body(_CUSTOM, "customCertificateRequest")
+    body = request.body(_CUSTOM, "customCertificateRequest")
     hostname, fullchain, private_key = (body.get(key) or "" for key in _CUSTOM)
-    app = world.app(ask.app)
+    app = world.app(request.app)
     found = certificates.bring_custom(world, app, hostname, fullchain=fullchain, private_key=private_key)
     return ApiResponse(status=201, body=certificate(world, app, found))
 
 
-def get(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("getAppCertificate")
+def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show a hostname."""
-    app = world.app(ask.app)
-    return ApiResponse(body=certificate(world, app, certificates.find(app, ask.params["hostname"])))
+    app = world.app(request.app)
+    return ApiResponse(body=certificate(world, app, certificates.find(app, request.params["hostname"])))
 
 
-def check(world: World, ask: ApiRequest) -> ApiResponse:
-    """Show a hostname and what its DNS says."""
-    app = world.app(ask.app)
-    found = certificates.find(app, ask.params["hostname"])
+@HANDLERS.serves("checkAppCertificate")
+def check(world: World, request: ApiRequest) -> ApiResponse:
+    """Show a hostname and what its DNS says, as if it had just been looked up."""
+    app = world.app(request.app)
+    found = certificates.find(app, request.params["hostname"])
     return ApiResponse(body=certificate(world, app, found) | {"dns_records": dns_records(world, app, found)})
 
 
-def delete(world: World, ask: ApiRequest) -> ApiResponse:
-    """Forget a hostname and its certificates."""
-    app = world.app(ask.app)
-    del app.certificates[certificates.find(app, ask.params["hostname"]).hostname]
+@HANDLERS.serves("deleteAppCertificate")
+def delete(world: World, request: ApiRequest) -> ApiResponse:
+    """Remove a hostname and its certificates."""
+    app = world.app(request.app)
+    del app.certificates[certificates.find(app, request.params["hostname"]).hostname]
     return ApiResponse(status=204)
 
 
-def delete_acme(world: World, ask: ApiRequest) -> ApiResponse:
-    """Give up Fly's own certificate."""
-    app = world.app(ask.app)
-    return ApiResponse(body=certificate(world, app, certificates.drop_acme(world, app, ask.params["hostname"])))
+@HANDLERS.serves("deleteAppAcmeCertificate")
+def delete_acme(world: World, request: ApiRequest) -> ApiResponse:
+    """Remove Fly's own certificate."""
+    app = world.app(request.app)
+    return ApiResponse(body=certificate(world, app, certificates.drop_acme(world, app, request.params["hostname"])))
 
 
-def delete_custom(world: World, ask: ApiRequest) -> ApiResponse:
-    """Give up the certificate that was brought."""
-    app = world.app(ask.app)
-    return ApiResponse(body=certificate(world, app, certificates.drop_custom(world, app, ask.params["hostname"])))
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "listAppCertificates": listing,
-    "createAppAcmeCertificate": request_acme,
-    "createAppCustomCertificate": bring_custom,
-    "getAppCertificate": get,
-    "checkAppCertificate": check,
-    "deleteAppCertificate": delete,
-    "deleteAppAcmeCertificate": delete_acme,
-    "deleteAppCustomCertificate": delete_custom,
-}
+@HANDLERS.serves("deleteAppCustomCertificate")
+def delete_custom(world: World, request: ApiRequest) -> ApiResponse:
+    """Remove the certificate that was uploaded."""
+    app = world.app(request.app)
+    return ApiResponse(body=certificate(world, app, certificates.drop_custom(world, app, request.params["hostname"])))

@@ -1,13 +1,12 @@
-"""The emulator's own door, `/_emulator/`: what was asked, and what may be changed; no token needed, nothing logged."""
+"""The emulator's own routes, `/_emulator/`: what was asked, and what may be changed; without token, limits or log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from aiohttp import web
 from attrs import asdict, frozen
 
-from flyasync.emulator.core.errors import ApiError, bad_request
+from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.go_json import check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
@@ -20,7 +19,7 @@ _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 @frozen
 class ControlRoutes:
-    """The control calls over a gate; what they call besides is the emulator's."""
+    """The control calls over a middleware; what they call besides is the emulator's."""
 
     middleware: ApiMiddleware
     set_capacity: Callable[[str, int | None], None]
@@ -29,7 +28,7 @@ class ControlRoutes:
     reset: Callable[[], None]
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the control calls."""
+        """Return the control calls."""
         return [
             web.get("/_emulator/counts", self.counts, allow_head=False),
             web.get("/_emulator/log", self.log, allow_head=False),
@@ -61,7 +60,13 @@ class ControlRoutes:
     async def add_faults(self, request: web.Request) -> web.Response:
         """Put one fault, or a list of them, in force."""
         asked = parse(await body_of(request))
-        found = [_fault(item) for item in (asked if isinstance(asked, list) else [asked])]
+        found = []
+        for item in asked if isinstance(asked, list) else [asked]:
+            if not isinstance(item, dict):
+                raise bad_request("a fault is an object")
+            with _refusing("no such fault: "):
+                found.append(Fault(**item))
+        # All or none: a list with one bad fault puts no other in force.
         self.middleware.faults.add(*found)
         return web.json_response({"faults": self.middleware.faults.as_json()}, status=201)
 
@@ -113,23 +118,14 @@ class ControlRoutes:
             return web.json_response({"image": image, "digest": self.push(image)}, status=201)
 
     async def start_over(self, _: web.Request) -> web.Response:
-        """Make everything as it was at the start."""
+        """Begin again with an empty world."""
         self.reset()
         return web.Response(status=204)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _refusing(prefix: str = "") -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise bad_request(str(error.args[0])) from None
-
-
-def _fault(value: Any) -> Fault:
-    if not isinstance(value, dict):
-        raise bad_request("a fault is an object")
-    try:
-        return Fault(**value)
-    except (TypeError, ValueError) as error:
-        raise ApiError(400, f"no such fault: {error.args[0]}") from None
+        raise bad_request(f"{prefix}{error.args[0]}") from None

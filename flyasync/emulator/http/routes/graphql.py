@@ -9,10 +9,12 @@ from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import ImageReference
 from flyasync.emulator.core.records import AppRecord
 from flyasync.emulator.core.regions import NEAREST, REGIONS
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.world import orgs, secrets
 from flyasync.emulator.world.world import World
+
+HANDLERS = Handlers[Handler]()
 
 # What the layers of an image weigh is made up.
 _LEAST_BYTES = 50 * 1024**2
@@ -24,6 +26,7 @@ class _NotFound(Exception):
     extensions: Mapping[str, Any] = {"code": "NOT_FOUND"}
 
 
+@HANDLERS.serves("graphql")
 def answer(world: World, request: ApiRequest) -> ApiResponse:
     """Answer a document with data or with errors, both with status 200; 501 where graphql-core is not installed."""
     body = request.body({"query": "string", "operationName": "string"}, "graphqlRequest")
@@ -44,17 +47,17 @@ def answer(world: World, request: ApiRequest) -> ApiResponse:
     return ApiResponse(body=said)
 
 
-def _organizations(world: World, _: Any, **_filters: Any) -> Json:
+def _organizations(world: World, _info: Any, **_filters: Any) -> Json:
     return {"nodes": [_organization(slug) for slug in orgs.slugs(world)]}
 
 
-def _organization_named(world: World, _: Any, slug: str | None = None, **_others: Any) -> Json:
+def _organization_named(world: World, _info: Any, slug: str | None = None, **_others: Any) -> Json:
     if slug not in orgs.slugs(world):
         raise _NotFound("Could not find Organization")
     return _organization(slug)
 
 
-def _viewer(world: World, _: Any) -> Json:
+def _viewer(world: World, _info: Any) -> Json:
     return {
         "__typename": "User",
         "id": "emulator-user",
@@ -65,23 +68,23 @@ def _viewer(world: World, _: Any) -> Json:
     }
 
 
-def _app_named(world: World, _: Any, name: str | None = None, **_others: Any) -> Json:
+def _app_named(world: World, _info: Any, name: str | None = None, **_others: Any) -> Json:
     return _app(world, _find_app(world, name))
 
 
-def _set_secrets(world: World, _: Any, *, input: Json) -> Json:  # noqa: A002 - the argument's name in the schema
+def _set_secrets(world: World, _info: Any, *, input: Json) -> Json:  # noqa: A002 - the argument's name in the schema
     app = _find_app(world, input["appId"])
     secrets.change(world, app, {one["key"]: one["value"] for one in input["secrets"]})
     return {"release": None, "app": _app(world, app)}
 
 
-def _unset_secrets(world: World, _: Any, *, input: Json) -> Json:  # noqa: A002 - as above
+def _unset_secrets(world: World, _info: Any, *, input: Json) -> Json:  # noqa: A002 - as above
     app = _find_app(world, input["appId"])
     secrets.change(world, app, dict.fromkeys(input["keys"]))
     return {"release": None, "app": _app(world, app)}
 
 
-def _platform(_world: World, _: Any) -> Json:
+def _platform(_world: World, _info: Any) -> Json:
     fields = {
         "code": "code",
         "name": "name",
@@ -98,7 +101,7 @@ def _platform(_world: World, _: Any) -> Json:
     return {"requestRegion": NEAREST, "regions": regions}
 
 
-def _may_deploy_bluegreen(_world: World, _: Any, **_app: Any) -> bool:
+def _may_deploy_bluegreen(_world: World, _info: Any, **_app: Any) -> bool:
     return True
 
 
@@ -127,7 +130,7 @@ def _app(world: World, app: AppRecord) -> Json:
     }
 
 
-def _image(world: World, _: Any, ref: str) -> Json:
+def _image(world: World, _info: Any, ref: str) -> Json:
     if not ref:
         raise _NotFound("Could not find Image")
     digest = world.images.digest(ref)
@@ -168,5 +171,3 @@ _ROOT: Mapping[str, Callable[..., Any]] = {
     "setSecrets": _set_secrets,
     "unsetSecrets": _unset_secrets,
 }
-
-HANDLERS: Mapping[str, Handler] = {"graphql": answer}

@@ -1,31 +1,28 @@
 """An app's log over HTTP, a page at a time."""
 
-from collections.abc import Mapping
-
 from flyasync.emulator.core.go_json import integer
-from flyasync.emulator.core.resources import LogRecord
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.http.views import resources as views_holdings
+from flyasync.emulator.http.views.apps import log_line
 from flyasync.emulator.world.world import World
+
+HANDLERS = Handlers[Handler]()
 
 _PAGE = 100
 
 
-def lines(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("listLogs")
+def lines(world: World, request: ApiRequest) -> ApiResponse:
     """Show the lines after a token, and the token to go on with."""
-    token = ask.query.get("next_token", "")
+    token = request.query.get("next_token", "")
     after = integer(token, "next_token") if token else 0
     # What the filters leave out is passed all the same, so the token moves past it.
-    passed = [line for line in world.app(ask.app).lines if line.serial > after][:_PAGE]
+    passed = [line for line in world.app(request.app).lines if line.serial > after][:_PAGE]
     next_token = str(passed[-1].serial) if passed else token
-    data = [views_holdings.log_line(world, line) for line in passed if _is_asked_for(line, ask)]
+    instance, region = request.query.get("instance"), request.query.get("region")
+    data = [
+        log_line(world, line)
+        for line in passed
+        if instance in {None, "", line.instance} and region in {None, "", line.region}
+    ]
     return ApiResponse(body={"data": data, "meta": {"next_token": next_token}})
-
-
-def _is_asked_for(line: LogRecord, ask: ApiRequest) -> bool:
-    instance, region = ask.query.get("instance"), ask.query.get("region")
-    return instance in {None, "", line.instance} and region in {None, "", line.region}
-
-
-HANDLERS: Mapping[str, Handler] = {"listLogs": lines}

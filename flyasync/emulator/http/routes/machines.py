@@ -1,17 +1,18 @@
 """Machines over HTTP: create, list, get, update, delete, history, metadata."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from flyasync.emulator.core.errors import bad_request, not_found
 from flyasync.emulator.core.go_json import mismatch
 from flyasync.emulator.core.records import MachineRecord
-from flyasync.emulator.http import replication as sight
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.http import replication
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import OK, ApiRequest, ApiResponse
 from flyasync.emulator.http.views import machines as views
 from flyasync.emulator.world import machines
 from flyasync.emulator.world.world import World
+
+HANDLERS = Handlers[Handler]()
 
 _CREATE = {
     "name": "string", "region": "string", "config": "MachineConfig", "skip_launch": "bool",
@@ -19,13 +20,15 @@ _CREATE = {
     "min_secrets_version": "int",
 }  # fmt: skip
 _METADATA = {"metadata": "map[string]string", "machine_version": "string"}
+# As documented.
 _MOST_EVENTS = 50
 _PREFIX = "metadata."
 
 
-def create(world: World, ask: ApiRequest) -> ApiResponse:
-    """Make a machine."""
-    body = ask.body(_CREATE, "CreateMachineRequest")
+@HANDLERS.serves("createMachine")
+def create(world: World, request: ApiRequest) -> ApiResponse:
+    """Create a machine."""
+    body = request.body(_CREATE, "CreateMachineRequest")
     launch = machines.Launch(
         config=body.get("config"),
         name=body.get("name") or "",
@@ -33,32 +36,42 @@ def create(world: World, ask: ApiRequest) -> ApiResponse:
         skip_launch=bool(body.get("skip_launch")),
         is_cordoned=bool(body.get("skip_service_registration")),
         lease_ttl=body.get("lease_ttl"),
-        owner=ask.owner,
+        owner=request.owner,
         min_secrets_version=body.get("min_secrets_version"),
     )
-    machine = machines.create(world, ask.app, launch)
+    machine = machines.create(world, request.app, launch)
+    # Only the client that has asked for a lease with the create learns the nonce.
     nonce = {"nonce": machine.lease.nonce} if machine.lease else {}
     return ApiResponse(body=views.machine(world, machine) | nonce)
 
 
-def listing(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("listMachines")
+def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List machines as a bare array."""
-    wanted = _filter(ask)
-    found = [item for item in sight.seen(world, ask, world.machines_of(ask.app)) if wanted.keeps(item)]
-    summary, with_lease = ask.flag("summary"), ask.flag("include_leases")
-    rows = [views.machine(world, item, summary=summary, with_lease=with_lease, behind=ask.behind) for item in found]
+    pairs = {key.removeprefix(_PREFIX): value for key, value in request.query.items() if key.startswith(_PREFIX)}
+    asked = machines.MachineFilter(
+        states=frozenset(request.states),
+        region=request.query.get("region", ""),
+        with_destroyed=request.flag("include_deleted"),
+        metadata=pairs,
+    )
+    found = [item for item in replication.seen(world, request, world.machines_of(request.app)) if asked.keeps(item)]
+    summary, with_lease = request.flag("summary"), request.flag("include_leases")
+    rows = [views.machine(world, item, summary=summary, with_lease=with_lease, behind=request.behind) for item in found]
     return ApiResponse(body=rows)
 
 
-def get(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("getMachine")
+def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show a machine, destroyed ones included."""
-    return ApiResponse(body=views.machine(world, _machine(world, ask), with_lease=ask.flag("include_leases")))
+    return ApiResponse(body=views.machine(world, _machine(world, request), with_lease=request.flag("include_leases")))
 
 
-def update(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("updateMachine")
+def update(world: World, request: ApiRequest) -> ApiResponse:
     """Replace a machine's config."""
-    body = ask.body(_CREATE, "UpdateMachineRequest")
-    machine = _machine(world, ask)
+    body = request.body(_CREATE, "UpdateMachineRequest")
+    machine = _machine(world, request)
     machines.update(
         world,
         machine,
@@ -66,98 +79,80 @@ def update(world: World, ask: ApiRequest) -> ApiResponse:
         skip_launch=bool(body.get("skip_launch")),
         current_version=body.get("current_version"),
         min_secrets_version=body.get("min_secrets_version"),
-        nonce=ask.nonce,
+        nonce=request.nonce,
     )
     return ApiResponse(body=views.machine(world, machine))
 
 
-def delete(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("deleteMachine")
+def delete(world: World, request: ApiRequest) -> ApiResponse:
     """Destroy a machine."""
-    machines.destroy(world, _machine(world, ask), force=ask.is_forced, nonce=ask.nonce)
+    machines.destroy(world, _machine(world, request), force=request.is_forced, nonce=request.nonce)
     return OK
 
 
-def events(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("listMachineEvents")
+def events(world: World, request: ApiRequest) -> ApiResponse:
     """Show the history of a machine, newest first."""
-    limit = ask.number("limit")
+    limit = request.number("limit")
     if limit is not None and not 0 < limit <= _MOST_EVENTS:
         raise bad_request(f"limit must be between 1 and {_MOST_EVENTS}")
-    machine = _machine(world, ask)
+    machine = _machine(world, request)
     return ApiResponse(body=views.events(world, machine, limit) if limit else views.events(world, machine))
 
 
-def versions(world: World, ask: ApiRequest) -> ApiResponse:
-    """Show the configs a machine has had, newest first."""
-    found = reversed(_machine(world, ask).versions)
+@HANDLERS.serves("listMachineVersions")
+def versions(world: World, request: ApiRequest) -> ApiResponse:
+    """Show the configs that a machine has had, newest first."""
+    found = reversed(_machine(world, request).versions)
     return ApiResponse(body=[{"version": version.id, "user_config": version.config} for version in found])
 
 
-def metadata(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("getMachineMetadata")
+def metadata(world: World, request: ApiRequest) -> ApiResponse:
     """Show all metadata."""
-    return ApiResponse(body=_metadata(_machine(world, ask)))
+    return ApiResponse(body=_metadata(_machine(world, request)))
 
 
-def metadata_key(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("getMachineMetadataKey")
+def metadata_key(world: World, request: ApiRequest) -> ApiResponse:
     """Show the value of one key."""
-    found = _metadata(_machine(world, ask))
-    if ask.params["key"] not in found:
+    found = _metadata(_machine(world, request))
+    if request.params["key"] not in found:
         raise not_found("metadata key")
-    return ApiResponse(body={"value": found[ask.params["key"]]})
+    return ApiResponse(body={"value": found[request.params["key"]]})
 
 
-def set_metadata_key(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("upsertMachineMetadata")
+def set_metadata_key(world: World, request: ApiRequest) -> ApiResponse:
     """Set one key."""
-    body = ask.body({"value": "string"}, "metadataRequest")
-    machines.write_metadata(world, _machine(world, ask), {ask.params["key"]: body.get("value")})
+    body = request.body({"value": "string"}, "metadataRequest")
+    # No nonce: metadata is not covered by leases.
+    machines.write_metadata(world, _machine(world, request), {request.params["key"]: body.get("value")})
     return ApiResponse(status=204)
 
 
-def delete_metadata_key(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("deleteMachineMetadata")
+def delete_metadata_key(world: World, request: ApiRequest) -> ApiResponse:
     """Remove one key, present or not."""
-    machines.write_metadata(world, _machine(world, ask), {ask.params["key"]: None})
+    machines.write_metadata(world, _machine(world, request), {request.params["key"]: None})
     return ApiResponse(status=204)
 
 
-def change_metadata(world: World, ask: ApiRequest) -> ApiResponse:
-    """Set and remove several keys; those not named stay."""
-    body = ask.body(_METADATA, "updateMetadataRequest")
+@HANDLERS.serves("updateMachineMetadata", "patchMachineMetadata")
+def change_metadata(world: World, request: ApiRequest) -> ApiResponse:
+    """Set and remove several keys; those not named stay. PUT and PATCH are documented alike."""
+    body = request.body(_METADATA, "updateMetadataRequest")
     if body.get("metadata") is None:
         raise bad_request(mismatch(None, "updateMetadataRequest.metadata", "map[string]string"))
-    machine = _machine(world, ask)
+    machine = _machine(world, request)
     machines.write_metadata(world, machine, body["metadata"], machine_version=body.get("machine_version"))
     return ApiResponse(status=204)
 
 
-def _machine(world: World, ask: ApiRequest) -> MachineRecord:
-    return world.machine(ask.app, ask.machine_id)
+def _machine(world: World, request: ApiRequest) -> MachineRecord:
+    return world.machine(request.app, request.machine_id)
 
 
 def _metadata(machine: MachineRecord) -> dict[str, Any]:
     return machine.config.get("metadata") or {}
-
-
-def _filter(ask: ApiRequest) -> machines.MachineFilter:
-    pairs = {key.removeprefix(_PREFIX): value for key, value in ask.query.items() if key.startswith(_PREFIX)}
-    return machines.MachineFilter(
-        states=frozenset(ask.states),
-        region=ask.query.get("region", ""),
-        with_destroyed=ask.flag("include_deleted"),
-        metadata=pairs,
-    )
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "createMachine": create,
-    "listMachines": listing,
-    "getMachine": get,
-    "updateMachine": update,
-    "deleteMachine": delete,
-    "listMachineEvents": events,
-    "listMachineVersions": versions,
-    "getMachineMetadata": metadata,
-    "updateMachineMetadata": change_metadata,
-    "patchMachineMetadata": change_metadata,
-    "getMachineMetadataKey": metadata_key,
-    "upsertMachineMetadata": set_metadata_key,
-    "deleteMachineMetadata": delete_metadata_key,
-}

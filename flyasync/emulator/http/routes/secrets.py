@@ -1,62 +1,59 @@
 """Secrets over HTTP."""
 
-from collections.abc import Mapping
-
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.records import AppRecord
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.http.views.resources import secret, version
+from flyasync.emulator.http.views.secrets import secret, version
 from flyasync.emulator.world import secrets
 from flyasync.emulator.world.world import World
 
+HANDLERS = Handlers[Handler]()
 
-def listing(world: World, ask: ApiRequest) -> ApiResponse:
+
+@HANDLERS.serves("listSecrets")
+def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List the secrets, with their values if that is asked for."""
-    app = _app(world, ask)
-    with_value = ask.flag("show_secrets")
+    app = _app(world, request)
+    with_value = request.flag("show_secrets")
     return ApiResponse(body={"secrets": [secret(world, item, with_value=with_value) for item in secrets.listed(app)]})
 
 
-def get(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("getSecret")
+def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show one secret."""
-    found = secrets.find(_app(world, ask), ask.params["secret_name"])
-    return ApiResponse(body=secret(world, found, with_value=ask.flag("show_secrets")))
+    found = secrets.find(_app(world, request), request.params["secret_name"])
+    return ApiResponse(body=secret(world, found, with_value=request.flag("show_secrets")))
 
 
-def write(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("createSecret")
+def write(world: World, request: ApiRequest) -> ApiResponse:
     """Set one secret."""
-    value = ask.body({"value": "string"}, "setSecretRequest").get("value")
+    value = request.body({"value": "string"}, "setSecretRequest").get("value")
     if value is None:
         raise bad_request("value is required")
-    app, name = world.app(ask.app), ask.params["secret_name"]
+    app, name = world.app(request.app), request.params["secret_name"]
     number = secrets.change(world, app, {name: value})
     return ApiResponse(body=secret(world, secrets.find(app, name)) | version(number))
 
 
-def write_many(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("updateSecrets")
+def write_many(world: World, request: ApiRequest) -> ApiResponse:
     """Set several secrets and remove those whose value is null."""
-    values = ask.body({"values": "map[string]string"}, "updateSecretsRequest").get("values") or {}
-    app = world.app(ask.app)
+    values = request.body({"values": "map[string]string"}, "updateSecretsRequest").get("values") or {}
+    app = world.app(request.app)
     number = secrets.change(world, app, values)
     return ApiResponse(body={"secrets": [secret(world, item) for item in secrets.listed(app)], **version(number)})
 
 
-def delete(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("deleteSecret")
+def delete(world: World, request: ApiRequest) -> ApiResponse:
     """Remove one secret."""
-    return ApiResponse(body=version(secrets.remove(world, world.app(ask.app), ask.params["secret_name"])))
+    return ApiResponse(body=version(secrets.remove(world, world.app(request.app), request.params["secret_name"])))
 
 
-def _app(world: World, ask: ApiRequest) -> AppRecord:
-    app = world.app(ask.app)
-    secrets.demand_version(world, app, ask.number("min_version") or ask.number("version"))
+def _app(world: World, request: ApiRequest) -> AppRecord:
+    # The document says `min_version`, the official client sends `version`.
+    app = world.app(request.app)
+    secrets.demand_version(world, app, request.number("min_version") or request.number("version"))
     return app
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "listSecrets": listing,
-    "getSecret": get,
-    "createSecret": write,
-    "updateSecrets": write_many,
-    "deleteSecret": delete,
-}

@@ -1,67 +1,63 @@
 """Tokens over HTTP; those for other services go out as plain text."""
 
-from collections.abc import Mapping
-
-from flyasync.emulator.http import tokens
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.world import orgs
+from flyasync.emulator.world import orgs, tokens
 from flyasync.emulator.world.world import World
 
-
-def current(world: World, ask: ApiRequest) -> ApiResponse:
-    """Tell what the token of the request may see: everything there is."""
-    return ApiResponse(body={"tokens": [_token(world, ask, slug) for slug in orgs.slugs(world)]})
+HANDLERS = Handlers[Handler]()
 
 
-def authenticate(_: World, ask: ApiRequest) -> ApiResponse:
-    """Look into the tokens of a header."""
-    header = ask.body({"header": "string"}, "authenticateRequest").get("header") or ""
+@HANDLERS.serves("getCurrentToken")
+def current(world: World, request: ApiRequest) -> ApiResponse:
+    """Show what the token of the request may see: everything."""
+    # The cheap "who am I": clients learn their organization from it.
+    shown = [
+        {
+            "token_id": request.token_id,
+            "organization": slug,
+            "org_slug": slug,
+            "apps": [app.name for app in world.apps.values() if app.org_slug == slug],
+            "user": "emulator@example.com",
+            "restricted_to_machine": "",
+            "source_machine_id": "",
+        }
+        for slug in orgs.slugs(world)
+    ]
+    return ApiResponse(body={"tokens": shown})
+
+
+@HANDLERS.serves("authenticateToken")
+def authenticate(_: World, request: ApiRequest) -> ApiResponse:
+    """Show what is in the tokens of a header."""
+    header = request.body({"header": "string"}, "authenticateRequest").get("header") or ""
     return ApiResponse(body=tokens.verified(header))
 
 
-def authorize(world: World, ask: ApiRequest) -> ApiResponse:
-    """Tell whether a header allows something."""
-    body = ask.body({"header": "string", "access": "Access"}, "authorizeRequest")
+@HANDLERS.serves("authorizeToken")
+def authorize(world: World, request: ApiRequest) -> ApiResponse:
+    """Show what a header allows."""
+    body = request.body({"header": "string", "access": "Access"}, "authorizeRequest")
     verified = tokens.verified(body.get("header") or "")[0]
     return ApiResponse(body={"access": tokens.access(world, body.get("access") or {}), "verified_token": verified})
 
 
-def deploy_token(world: World, ask: ApiRequest) -> ApiResponse:
-    """Make a token for an app; without a body there is none."""
-    ask.body({"expiry": "string"}, "createDeployTokenRequest")
-    world.app(ask.app)
+@HANDLERS.serves("createAppDeployToken")
+def deploy_token(world: World, request: ApiRequest) -> ApiResponse:
+    """Create a token for an app; the body is required, if only `{}`."""
+    request.body({"expiry": "string"}, "createDeployTokenRequest")
+    world.app(request.app)
     return ApiResponse(body={"token": tokens.deploy(world)})
 
 
-def oidc(world: World, ask: ApiRequest) -> ApiResponse:
-    """Make a token for a service that trusts Fly."""
-    body = ask.body({"aud": "string", "aws_principal_tags": "bool"}, "oidcRequest", required=False)
+@HANDLERS.serves("requestOidcToken")
+def oidc(world: World, request: ApiRequest) -> ApiResponse:
+    """Create a token for a service that trusts Fly; it goes out as plain text."""
+    body = request.body({"aud": "string", "aws_principal_tags": "bool"}, "oidcRequest", required=False)
     return ApiResponse(body=tokens.oidc(world, body.get("aud") or ""))
 
 
+@HANDLERS.serves("requestKmsToken")
 def kms(world: World, _: ApiRequest) -> ApiResponse:
-    """Make a token for the keys of an app."""
+    """Create a token for the keys of an app; it goes out as plain text."""
     return ApiResponse(body=tokens.kms(world))
-
-
-def _token(world: World, ask: ApiRequest, slug: str) -> dict[str, object]:
-    return {
-        "token_id": ask.token_id,
-        "organization": slug,
-        "org_slug": slug,
-        "apps": [app.name for app in world.apps.values() if app.org_slug == slug],
-        "user": "emulator@example.com",
-        "restricted_to_machine": "",
-        "source_machine_id": "",
-    }
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "getCurrentToken": current,
-    "authenticateToken": authenticate,
-    "authorizeToken": authorize,
-    "createAppDeployToken": deploy_token,
-    "requestOidcToken": oidc,
-    "requestKmsToken": kms,
-}

@@ -1,13 +1,11 @@
 """Volumes over HTTP."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from flyasync.emulator.core.errors import bad_request
-from flyasync.emulator.http.handler import Handler
+from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.http.views import machines as views
-from flyasync.emulator.http.views.resources import snapshot
+from flyasync.emulator.http.views import volumes as views
 from flyasync.emulator.world import snapshots, volumes
 from flyasync.emulator.world.world import World
 
@@ -18,37 +16,43 @@ _CREATE = {
     "compute_image": "string",
 }  # fmt: skip
 _UPDATE = {"snapshot_retention": "int", "auto_backup_enabled": "bool"}
-# What a null means as much as a missing key; everything else in the body is about hosts, which this world has none of.
+# Official clients send null for what they leave out. All else in the body is about hosts, which do not exist here.
 _READ = (
     "name", "region", "size_gb", "encrypted", "fstype", "snapshot_retention", "auto_backup_enabled", "source_volume_id",
     "snapshot_id",
 )  # fmt: skip
 
+HANDLERS = Handlers[Handler]()
 
-def create(world: World, ask: ApiRequest) -> ApiResponse:
-    """Make a volume."""
-    body = ask.body(_CREATE, "CreateVolumeRequest")
-    said: dict[str, Any] = {key: body[key] for key in _READ if body.get(key) is not None}
-    volume = volumes.create(world, ask.app, volumes.NewVolume(**{"name": "", **said}))
+
+@HANDLERS.serves("createVolume")
+def create(world: World, request: ApiRequest) -> ApiResponse:
+    """Create a volume."""
+    body = request.body(_CREATE, "CreateVolumeRequest")
+    given: dict[str, Any] = {key: body[key] for key in _READ if body.get(key) is not None}
+    volume = volumes.create(world, request.app, volumes.NewVolume(**{"name": "", **given}))
     return ApiResponse(body=views.volume(world, volume))
 
 
-def listing(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("listVolumes")
+def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List volumes as a bare array."""
-    then = world.clock - ask.behind
-    found = [volume for volume in volumes.listed(world, ask.app) if volume.created_at <= then]
+    then = world.clock - request.behind
+    found = [volume for volume in volumes.listed(world, request.app) if volume.created_at <= then]
     return ApiResponse(body=[views.volume(world, volume) for volume in found])
 
 
-def get(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("getVolumeById")
+def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show a volume, deleted ones included."""
-    return ApiResponse(body=views.volume(world, world.volume(ask.app, ask.params["volume_id"])))
+    return ApiResponse(body=views.volume(world, world.volume(request.app, request.params["volume_id"])))
 
 
-def update(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("updateVolume")
+def update(world: World, request: ApiRequest) -> ApiResponse:
     """Change how a volume is backed up."""
-    body = ask.body(_UPDATE, "UpdateVolumeRequest")
-    volume = world.volume(ask.app, ask.params["volume_id"])
+    body = request.body(_UPDATE, "UpdateVolumeRequest")
+    volume = world.volume(request.app, request.params["volume_id"])
     volumes.update(
         world,
         volume,
@@ -58,42 +62,35 @@ def update(world: World, ask: ApiRequest) -> ApiResponse:
     return ApiResponse(body=views.volume(world, volume))
 
 
-def extend(world: World, ask: ApiRequest) -> ApiResponse:
-    """Grow a volume."""
-    size_gb = ask.body({"size_gb": "int"}, "ExtendVolumeRequest").get("size_gb")
+@HANDLERS.serves("extendVolume")
+def extend(world: World, request: ApiRequest) -> ApiResponse:
+    """Extend a volume."""
+    size_gb = request.body({"size_gb": "int"}, "ExtendVolumeRequest").get("size_gb")
     if size_gb is None:
         raise bad_request("size_gb is required")
-    volume = world.volume(ask.app, ask.params["volume_id"])
+    volume = world.volume(request.app, request.params["volume_id"])
     needs_restart = volumes.extend(world, volume, size_gb)
     return ApiResponse(body={"volume": views.volume(world, volume), "needs_restart": needs_restart})
 
 
-def delete(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("deleteVolume")
+def delete(world: World, request: ApiRequest) -> ApiResponse:
     """Delete a volume."""
-    volume = world.volume(ask.app, ask.params["volume_id"])
+    volume = world.volume(request.app, request.params["volume_id"])
     volumes.delete(world, volume)
     return ApiResponse(body=views.volume(world, volume))
 
 
-def list_snapshots(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("listVolumeSnapshots")
+def list_snapshots(world: World, request: ApiRequest) -> ApiResponse:
     """List the snapshots of a volume, deleted or not, as a bare array."""
-    found = snapshots.listed(world, world.volume(ask.app, ask.params["volume_id"]))
-    return ApiResponse(body=[snapshot(world, item) for item in found])
+    found = snapshots.listed(world, world.volume(request.app, request.params["volume_id"]))
+    return ApiResponse(body=[views.snapshot(world, item) for item in found])
 
 
-def take_snapshot(world: World, ask: ApiRequest) -> ApiResponse:
+@HANDLERS.serves("createVolumeSnapshot")
+def take_snapshot(world: World, request: ApiRequest) -> ApiResponse:
     """Begin a snapshot; the answer names the job, only the list names the snapshot."""
-    snapshots.take(world, world.volume(ask.app, ask.params["volume_id"]))
+    snapshots.take(world, world.volume(request.app, request.params["volume_id"]))
+    # As the documentation has it; clients ignore it and poll the list.
     return ApiResponse(body={"Msg": {"backup": {"id": str(world.random.randint(10_000, 99_999)), "state": "prepare"}}})
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "createVolume": create,
-    "listVolumes": listing,
-    "getVolumeById": get,
-    "updateVolume": update,
-    "extendVolume": extend,
-    "deleteVolume": delete,
-    "listVolumeSnapshots": list_snapshots,
-    "createVolumeSnapshot": take_snapshot,
-}

@@ -2,47 +2,46 @@
 
 import asyncio
 
-from flyasync.emulator.core.errors import ApiError, not_found
-from flyasync.emulator.core.records import MachineRecord, ReachedState
+from flyasync.emulator.core.errors import not_found
+from flyasync.emulator.http.handler import Handlers, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.http.routes import apps as routes_apps
+from flyasync.emulator.http.routes import apps
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.world import waiting
 
+HANDLERS = Handlers[LongHandler]()
 
-async def wait(scheduler: Scheduler, ask: ApiRequest) -> ApiResponse:
-    """Answer at the very moment a machine reaches the state, or refuse with 408 when time is up."""
-    machine = scheduler.world.machine(ask.app, ask.machine_id)
-    seconds = waiting.seconds(ask.number("timeout"))
-    wanted = waiting.condition(
-        machine,
-        states=ask.states,
-        version=ask.query.get("version") or ask.query.get("instance_id"),
-        from_event=ask.query.get("from_event_id"),
-    )
+
+@HANDLERS.serves("waitMachine")
+async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
+    """Answer at the very moment a machine reaches the state, or with 408 when time is up."""
+    machine = scheduler.world.machine(request.app, request.machine_id)
+    seconds = waiting.seconds(request.number("timeout"))
+    # The older name of the version is still documented, and some clients send it.
+    version = request.query.get("version") or request.query.get("instance_id")
+    from_event = request.query.get("from_event_id")
+    condition = waiting.condition(machine, states=request.states, version=version, from_event=from_event)
     try:
         async with asyncio.timeout(seconds):
-            return _said(await _reached(scheduler, machine, wanted))
+            while (reached := waiting.answer(machine, condition)) is None:
+                await scheduler.changed(machine.id)
+                # Gone with its app, or with its world.
+                if scheduler.world.machines.get(machine.id) is not machine:
+                    raise not_found("machine")
     except TimeoutError:
-        error: ApiError = waiting.timed_out(machine, wanted)
-    raise error
+        timed_out = waiting.timed_out(machine, condition)
+    else:
+        body = {"ok": True, "event_id": reached.event_id, "state": reached.state, "version": reached.version}
+        return ApiResponse(body=body)
+    # Outside the handler: an error that is answered needs no chain of causes.
+    raise timed_out
 
 
-async def create_app(scheduler: Scheduler, ask: ApiRequest) -> ApiResponse:
-    """Make an app; with `wait` the answer is held until the app is seen by all."""
-    answer = scheduler.during(lambda: routes_apps.create(scheduler.world, ask))
-    if ask.flag("wait"):
-        await scheduler.until(scheduler.world.apps[answer.body["name"]].visible_at)
-    return answer
-
-
-async def _reached(scheduler: Scheduler, machine: MachineRecord, wanted: waiting.WaitCondition) -> ReachedState:
-    while (reach := waiting.answer(machine, wanted)) is None:
-        await scheduler.changed(machine.id)
-        if scheduler.world.machines.get(machine.id) is not machine:
-            raise not_found("machine")
-    return reach
-
-
-def _said(reach: ReachedState) -> ApiResponse:
-    return ApiResponse(body={"ok": True, "event_id": reach.event_id, "state": reach.state, "version": reach.version})
+@HANDLERS.serves("createApp")
+async def create_app(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
+    """Create an app; with `wait` the answer is held until every node knows it."""
+    with scheduler.present() as world:
+        response = apps.create(world, request)
+    if request.flag("wait"):
+        await scheduler.until(scheduler.world.apps[response.body["name"]].visible_at)
+    return response

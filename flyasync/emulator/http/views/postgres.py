@@ -1,7 +1,7 @@
 """Managed Postgres in the API's JSON."""
 
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.resources import BackupRecord, ClusterRecord, PostgresUserRecord
+from flyasync.emulator.core.records import BackupRecord, ClusterRecord, PostgresUserRecord
 from flyasync.emulator.world.postgres import EXTENSIONS, PLANS
 from flyasync.emulator.world.world import World
 
@@ -10,9 +10,9 @@ _BYTES = 30_000_000
 
 
 def cluster(world: World, record: ClusterRecord) -> Json:
-    """Show a cluster."""
+    """Return a cluster."""
     plan = PLANS[record.plan]
-    shown = _identity(world, record) | {
+    shown = _summary(world, record) | {
         "disk_size_gb": record.disk_size_gb,
         "cpus": plan.cpus,
         "cpu_kind": plan.cpu_kind,
@@ -28,23 +28,23 @@ def cluster(world: World, record: ClusterRecord) -> Json:
 
 
 def cluster_row(world: World, record: ClusterRecord) -> Json:
-    """Show a cluster as a list does."""
+    """Return a cluster as a list does."""
     deleted_at = None if record.deleted_at is None else world.stamp(record.deleted_at)
-    return _identity(world, record) | {"deleted_at": deleted_at}
+    return _summary(world, record) | {"deleted_at": deleted_at}
 
 
 def user(record: PostgresUserRecord) -> Json:
-    """Show a user without the password."""
+    """Return a user without the password."""
     return {"username": record.username, "role": record.role}
 
 
 def credentials(record: PostgresUserRecord) -> Json:
-    """Show what a user logs in with."""
+    """Return what a user logs in with."""
     return {"username": record.username, "password": record.password}
 
 
 def backup(world: World, record: BackupRecord) -> Json:
-    """Show a backup; what is not finished has no size."""
+    """Return a backup; what is not finished has no size."""
     is_done = record.finished_at <= world.clock
     return {
         "id": record.id,
@@ -57,7 +57,7 @@ def backup(world: World, record: BackupRecord) -> Json:
 
 
 def attachment(world: World, record: ClusterRecord, app: str) -> Json:
-    """Show that an app uses a cluster."""
+    """Return that an app uses a cluster."""
     return {
         "app_name": app,
         "postgres_cluster_id": record.id,
@@ -66,7 +66,7 @@ def attachment(world: World, record: ClusterRecord, app: str) -> Json:
 
 
 def extensions(installed: dict[str, str]) -> list[Json]:
-    """Show all extensions, and which of them a database has."""
+    """Return all extensions, and which of them a database has."""
     return [
         {
             "name": name,
@@ -81,7 +81,7 @@ def extensions(installed: dict[str, str]) -> list[Json]:
     ]
 
 
-def _identity(world: World, record: ClusterRecord) -> Json:
+def _summary(world: World, record: ClusterRecord) -> Json:
     return {
         "id": record.id,
         "name": record.name,

@@ -2,7 +2,7 @@ import pytest
 
 from flyasync.emulator.core.operations import companions, operations
 from flyasync.emulator.core.regions import CODES
-from flyasync.emulator.http.routes.table import HANDLERS
+from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS
 from tests.emulator.driver import Api, serving
 
 
@@ -162,4 +162,6 @@ def test_the_table_holds_every_operation_once() -> None:
     assert len({(operation.method, operation.path) for operation in found}) == 98
     actions = {operation.action for operation in found}
     assert len(actions) == 98
-    assert HANDLERS.keys() == (actions | {operation.action for operation in companions()}) - {"waitMachine"}
+    assert LONG_HANDLERS.keys() == {"createApp", "waitMachine"}
+    everything = actions | {operation.action for operation in companions()}
+    assert sorted([*HANDLERS, *LONG_HANDLERS]) == sorted(everything)

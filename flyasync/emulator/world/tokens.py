@@ -6,30 +6,50 @@ import json
 from collections.abc import Mapping
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.http.request import bare_token, is_good
 from flyasync.emulator.world import orgs
 from flyasync.emulator.world.world import World
 
+_SCHEMES = ("flyv1 ", "bearer ")
+# The letters of an access, and the bits of the mask in which the answer has it.
 _ACTIONS: Mapping[str, int] = {"r": 1, "w": 2, "c": 4, "d": 8, "C": 16}
 _OIDC_SECONDS = 600
-# Asked from no machine, the emulator answers as this one.
+# The API answers these only inside a machine; asked from none, the emulator answers as this one.
 _APP = _MACHINE = "emulator"
 
 
+def bare(authorization: str) -> str:
+    """Return an Authorization header without its scheme; `Bearer FlyV1 fm2_…` has two, a common mistake that works."""
+    text = authorization.strip()
+    while text.lower().startswith(_SCHEMES):
+        text = text.split(" ", 1)[1].strip()
+    return text
+
+
+def is_good(token: str) -> bool:
+    """Whether this is a token, and not the one that is never good."""
+    return token not in {"", "invalid"} and token.lower() not in {scheme.strip() for scheme in _SCHEMES}
+
+
+def demand_authorized(authorization: str) -> None:
+    """Raise 401 for a request without a token, or with the one token that is never good."""
+    if not is_good(bare(authorization)):
+        raise ApiError(401, "Authenticate: token validation error")
+
+
 def deploy(world: World) -> str:
-    """Make a token for an app, with its scheme and its discharge as the API gives them."""
+    """Return a token for an app, with its scheme and its discharge as the API returns them."""
     return f"FlyV1 {_macaroon(world)},{_macaroon(world)}"
 
 
 def kms(world: World) -> str:
-    """Make a token for the keys of an app."""
+    """Return a token for the keys of an app."""
     return _macaroon(world)
 
 
 def oidc(world: World, audience: str) -> str:
-    """Make a token in the form of a JWT, good for ten minutes and signed by nobody."""
+    """Return a token in the form of a JWT, good for ten minutes, without a real signature."""
     now = world.unix(world.clock)
     claims = {
         "app_name": _APP,
@@ -48,22 +68,33 @@ def oidc(world: World, audience: str) -> str:
 
 
 def verified(header: str) -> list[Json]:
-    """Look into each token of a header; refuse one that is empty or never good."""
-    found = [item.strip() for item in bare_token(header).split(",") if item.strip()]
+    """Return what is in each token of a header; one that is empty or never good raises 400."""
+    # A header may hold several macaroons, joined by commas.
+    found = [item.strip() for item in bare(header).split(",") if item.strip()]
     if not all(map(is_good, found or [""])):
         raise bad_request("token validation error")
-    return [_verified(item) for item in found]
+    tokens = []
+    for item in found:
+        octets = base64.b64encode(hashlib.sha256(item.encode()).digest()).decode()
+        nonce = {"kid": octets, "rnd": octets[:16], "proof": False}
+        tokens.append({"header": item, "nonce": nonce, "caveats": {"caveats": []}, "permission_token": octets})
+    return tokens
 
 
 def access(world: World, asked: Json) -> Json:
-    """Give what a token may do, in numbers; each one may do everything to what there is."""
+    """Return what a token may do, in numbers; each one may do everything to what exists."""
     app = world.apps.get(str(asked.get("app_name") or ""))
     if asked.get("app_name") and app is None:
         raise bad_request("app not found")
+    # Letters or a mask already.
+    action = asked.get("action")
+    letters = action if isinstance(action, str) else ""
+    if not set(letters) <= _ACTIONS.keys():
+        raise bad_request(f"invalid action: {action!r}")
     slug = app.org_slug if app else str(asked.get("org_slug") or orgs.PERSONAL)
     same = ("command", "mutation", "storage_object", "app_feature", "machine_feature")
     said = {
-        "action": _action(asked.get("action")),
+        "action": action if isinstance(action, int) else sum(_ACTIONS[letter] for letter in set(letters)),
         "orgid": orgs.number(slug),
         "appid": app.number if app else None,
         "machine": asked.get("machine_id"),
@@ -73,26 +104,6 @@ def access(world: World, asked: Json) -> Json:
         **{key: asked.get(key) for key in same},
     }
     return {key: value for key, value in said.items() if value is not None}
-
-
-def _action(asked: object) -> int:
-    if isinstance(asked, int):
-        return asked
-    letters = asked if isinstance(asked, str) else ""
-    if not set(letters) <= _ACTIONS.keys():
-        raise bad_request(f"invalid action: {asked!r}")
-    return sum(_ACTIONS[letter] for letter in set(letters))
-
-
-def _verified(item: str) -> Json:
-    digest = hashlib.sha256(item.encode()).digest()
-    octets = base64.b64encode(digest).decode()
-    return {
-        "header": item,
-        "nonce": {"kid": octets, "rnd": octets[:16], "proof": False},
-        "caveats": {"caveats": []},
-        "permission_token": octets,
-    }
 
 
 def _macaroon(world: World) -> str:

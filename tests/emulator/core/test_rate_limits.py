@@ -1,4 +1,4 @@
-from flyasync.emulator.core.rates import OperationLimits
+from flyasync.emulator.core.rate_limits import OperationLimits
 
 
 def turns(rates: OperationLimits, action: str, identifier: str, now: float, tries: int) -> int:

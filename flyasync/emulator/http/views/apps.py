@@ -1,0 +1,84 @@
+"""Apps, what they hold besides machines and volumes, and the regions, in the API's JSON."""
+
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.core.records import AddressRecord, AppRecord, LogRecord
+from flyasync.emulator.core.regions import RegionRecord
+from flyasync.emulator.world import orgs, volumes
+from flyasync.emulator.world.apps import PLENTY
+from flyasync.emulator.world.world import World
+
+
+def app(world: World, record: AppRecord) -> Json:
+    """Return an app."""
+    return {
+        "id": record.id,
+        "internal_numeric_id": record.number,
+        "name": record.name,
+        "status": "deployed" if record.is_deployed else "pending",
+        "organization": {
+            "name": record.org_slug,
+            "slug": record.org_slug,
+            "internal_numeric_id": orgs.number(record.org_slug),
+        },
+        "network": record.network,
+        "cname_target": f"{record.id[:7]}.{record.name}.fly.dev",
+        "created_at": world.milliseconds(record.created_at),
+        **({"app_role": record.role} if record.role else {}),
+        **_counts(world, record),
+    }
+
+
+def app_row(world: World, record: AppRecord) -> Json:
+    """Return an app as a list does."""
+    return {"id": record.id, "name": record.name, **_counts(world, record), "network": record.network}
+
+
+def region(world: World, record: RegionRecord) -> Json:
+    """Return a region and the room it has left."""
+    room = world.room(record.code)
+    return {
+        "code": record.code,
+        "name": record.name,
+        "latitude": record.latitude,
+        "longitude": record.longitude,
+        "gateway_available": record.gateway_available,
+        "requires_paid_plan": record.requires_paid_plan,
+        "deprecated": record.deprecated,
+        "capacity": PLENTY if room is None else room,
+        "geo_region": record.geo_region,
+        "mpg_available": record.gateway_available,
+    }
+
+
+def address(world: World, record: AddressRecord) -> Json:
+    """Return an IP address."""
+    return {
+        "ip": record.ip,
+        "type": record.type,
+        "region": record.region,
+        "service_name": record.service_name,
+        "shared": record.is_shared,
+        "egress": record.is_egress,
+        "created_at": world.stamp(record.created_at),
+    }
+
+
+def log_line(world: World, record: LogRecord) -> Json:
+    """Return a line of an app's log."""
+    return {
+        "id": str(record.serial),
+        "type": "log",
+        "attributes": {
+            "timestamp": world.stamp(record.at),
+            "message": record.message,
+            "level": record.level,
+            "instance": record.instance,
+            "region": record.region,
+            "meta": {"instance": record.instance, "region": record.region, "event": {"provider": record.provider}},
+        },
+    }
+
+
+def _counts(world: World, record: AppRecord) -> Json:
+    machines = [item for item in world.machines_of(record.name) if not item.is_destroyed]
+    return {"machine_count": len(machines), "volume_count": len(volumes.listed(world, record.name))}

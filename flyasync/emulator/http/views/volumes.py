@@ -1,0 +1,57 @@
+"""Volumes and their snapshots in the API's JSON."""
+
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.core.records import SnapshotRecord, VolumeRecord
+from flyasync.emulator.world import volumes
+from flyasync.emulator.world.world import World
+
+_BLOCK = 4096
+_GB = 1024**3
+
+
+def volume(world: World, record: VolumeRecord) -> Json:
+    """Return a volume."""
+    blocks = record.size_gb * _GB // _BLOCK
+    return {
+        "id": record.id,
+        "name": record.name,
+        "state": record.schedule.state(world.clock),
+        "size_gb": record.size_gb,
+        "region": record.region,
+        "zone": record.zone,
+        "encrypted": record.encrypted,
+        "attached_machine_id": record.machine_id,
+        "attached_alloc_id": None,
+        "created_at": world.stamp(record.created_at),
+        "blocks": blocks,
+        "block_size": _BLOCK,
+        "blocks_free": blocks,
+        "blocks_avail": blocks,
+        "bytes_total": record.size_gb * _GB,
+        "bytes_used": 0,
+        "fstype": record.fstype,
+        "snapshot_retention": record.snapshot_retention,
+        "auto_backup_enabled": record.auto_backup_enabled,
+        "host_dedication_key": "",
+        "host_status": record.host_status,
+    }
+
+
+def org_volume(world: World, record: VolumeRecord) -> Json:
+    """Return a volume as an organization's list does."""
+    changed = world.stamp(volumes.changed_at(world, record))
+    return volume(world, record) | {"app_name": record.app, "updated_at": changed}
+
+
+def snapshot(world: World, record: SnapshotRecord) -> Json:
+    """Return a snapshot; its size is known when it is finished."""
+    state = record.schedule.state(world.clock)
+    return {
+        "id": record.id,
+        "status": state,
+        "size": record.size if state == "created" else 0,
+        "volume_size": record.volume_gb * _GB,
+        "digest": record.digest,
+        "created_at": world.stamp(record.created_at),
+        "retention_days": record.retention_days,
+    }
