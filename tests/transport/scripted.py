@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from flyasync.testing import VirtualTimeLoop
 from flyasync.transport.credentials import Token
 from flyasync.transport.request import Repeat, Reply, Request
 from flyasync.transport.session import Session, Timeouts
@@ -16,6 +17,13 @@ HEAD_END = b"\r\n\r\n"
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def burn(seconds: float) -> None:
+    """Let time pass as a computation does: the loop can do nothing meanwhile, and all its timers come late."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop._jumping.jumped += seconds
 
 
 def rounded(times: list[float]) -> list[float]:

@@ -261,3 +261,9 @@ def test_a_place_where_the_token_could_be_read_is_refused(url: str) -> None:
 @pytest.mark.parametrize("given", [None, "unix:///.fly/api"])
 def test_a_socket_is_found_as_a_base_url(given: str | None) -> None:
     assert find_base_url(given, {"FLY_FLAPS_BASE_URL": " unix:///.fly/api "}.get) == "unix:///.fly/api"
+
+
+@pytest.mark.parametrize("url", ["unix://", "unix:///", "unix://relative/path"])
+def test_a_socket_without_its_whole_path_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"base_url is 'unix:.*, but a socket is named by its whole path"):
+        find_base_url(url, unset)

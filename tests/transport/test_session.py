@@ -706,3 +706,15 @@ async def test_a_session_shows_what_is_under_way_and_no_token() -> None:
         await asyncio.wait(tasks)
         await session.close(grace=0)
         assert repr(session) == f"<Session {server.url}, closed: 0 calls and 0 polls under way>"
+
+
+async def test_closing_again_while_a_poll_is_being_cut_changes_nothing() -> None:
+    async with talking(never) as (_, session):
+        poll = asyncio.create_task(session.exchange(a_request(poll=30)))
+        await asyncio.sleep(1)
+        first, loop, second = asyncio.create_task(session.close()), asyncio.get_running_loop(), []
+        loop.call_soon(lambda: second.append(asyncio.create_task(session.close())))
+        with pytest.raises(ClientClosed):
+            await poll
+        await asyncio.gather(first, *second)
+        assert len(second) == 1

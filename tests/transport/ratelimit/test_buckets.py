@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from flyasync.errors import InvalidInput
-from flyasync.testing import VirtualTimeLoop, run_virtual
+from flyasync.testing import run_virtual
 from flyasync.transport.ratelimit.buckets import Bucket, Buckets
 from flyasync.transport.ratelimit.rates import Limits, Rate
-from tests.transport.scripted import a_request, now, rounded
+from tests.transport.scripted import a_request, burn, now, rounded
 
 DEFAULT = Limits().default
 CREATE = Limits().rate("machines.create")
@@ -170,13 +170,6 @@ async def test_actions_and_identifiers_do_not_wait_for_each_other() -> None:
     assert set(waits) == {0.0}
     assert rounded([await buckets.acquire(requests[0])]) == [1]
     buckets.close()
-
-
-def burn(seconds: float) -> None:
-    """Let time pass as a computation does: the loop can do nothing meanwhile, and all its timers come late."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)
-    loop._jumping.jumped += seconds
 
 
 async def test_nobody_overtakes_on_a_busy_loop() -> None:

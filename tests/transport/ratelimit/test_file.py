@@ -226,3 +226,11 @@ def test_a_directory_that_others_can_write_is_not_taken_for_his_own(
 def test_a_client_that_was_made_before_a_fork_is_another_worker_in_each_process(tmp_path: Path) -> None:
     code = FORKED.format(directory=str(tmp_path))
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]\n", "not JSON\n", '{"version":2}\n', '{"version":1,"born":0}\n'])
+async def test_a_file_that_cannot_be_read_begins_anew(tmp_path: Path, content: str) -> None:
+    store = await settled(tmp_path)
+    (path,) = shards(tmp_path)
+    path.write_text(content)
+    assert (await store.take("key", RATE)).wait == pytest.approx(1)

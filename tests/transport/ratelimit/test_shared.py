@@ -19,7 +19,7 @@ from flyasync.transport.ratelimit.buckets import Bucket
 from flyasync.transport.ratelimit.file import FileStore
 from flyasync.transport.ratelimit.rates import Rate
 from flyasync.transport.ratelimit.shared import PATIENCE, PROBE, SETTLE, Census, SharedLimits, StoreReply
-from tests.transport.scripted import now, rounded
+from tests.transport.scripted import burn, now, rounded
 
 DEFAULT = Rate(per_second=1, burst=3, spare=1)
 QUICK = Rate(per_second=10, burst=4)
@@ -493,3 +493,44 @@ async def test_shared_limits_show_whether_the_store_answers(directory: Path) -> 
         await worker.shared.close()
         assert repr(worker.shared) == f"{files}closed, 2 workers>"
         assert re.fullmatch(f"<FileStore {re.escape(str(directory))}, worker \\d+-\\w+>", repr(FileStore(directory)))
+
+
+async def test_a_loop_that_was_busy_elsewhere_hears_an_answer_that_came_meanwhile(directory: Path) -> None:
+    class Slow(FileStore):
+        async def take(self, key: str, rate: Rate) -> StoreReply:
+            await asyncio.sleep(0.6 * PATIENCE)
+            for _ in range(5):  # as many steps as it takes to read an answer that has arrived
+                await asyncio.sleep(0)
+            return await super().take(key, rate)
+
+    told: list[ClientEvent] = []
+    shared = SharedLimits(Slow(directory), told.append)
+    asking = asyncio.create_task(Bucket(QUICK, shared.limiter("key", QUICK)).acquire())
+    await asyncio.sleep(0.2 * PATIENCE)
+    burn(3 * PATIENCE)
+    await asking
+    assert told == []
+    await shared.close()
+
+
+async def test_what_was_sent_meanwhile_is_charged_in_full_though_charging_fails_at_first(directory: Path) -> None:
+    class Hesitant(FileStore):
+        charged: list[int] = []  # noqa: RUF012 - of this test alone
+
+        async def charge(self, key: str, rate: Rate, requests: int) -> None:
+            self.charged.append(requests)
+            if len(self.charged) == 1:
+                raise OSError("not yet")
+            await super().charge(key, rate, requests)
+
+    slow = Rate(per_second=0.5, burst=4)
+    told: list[ClientEvent] = []
+    shared = SharedLimits(Hesitant(directory), told.append)
+    bucket = Bucket(slow, shared.limiter("key", slow))
+    await bucket.acquire()
+    with gone(directory):
+        await granted(bucket.acquire, 2)
+    await asyncio.sleep(2 * PROBE + 0.5)
+    assert Hesitant.charged == [2, 2]
+    assert [type(event) for event in told] == [LimitsLost, LimitsBack]
+    await shared.close()
