@@ -105,6 +105,12 @@ class Port(Model):
     http_options: HTTPOptions | None = None
     proxy_proto_options: ProxyProtoOptions | None = None
 
+    @property
+    def port_range(self) -> tuple[int, int] | None:
+        """The first and the last public port; None if either is missing."""
+        first, last = (self.start_port, self.end_port) if self.port is None else (self.port, self.port)
+        return None if first is None or last is None else (first, last)
+
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Concurrency(Model):

@@ -318,11 +318,7 @@ def _shared(one: Service, other: Service) -> str | None:
 
 
 def _ranges(service: Service) -> Iterator[tuple[int, int]]:
-    for port in service.ports or ():
-        first = port.start_port if port.port is None else port.port
-        last = port.end_port if port.port is None else port.port
-        if first is not None and last is not None:
-            yield first, last
+    return (port.port_range for port in service.ports or () if port.port_range is not None)
 
 
 # Whether a machine has what was sent.

@@ -1,4 +1,4 @@
-"""What a rule says of a value, and when that stands in the way."""
+"""What a rule finds in a value, and when that is an error."""
 
 from collections.abc import Iterable
 
@@ -11,8 +11,8 @@ from flyasync.errors import InvalidInput
 class Finding:
     """One thing that is wrong with a value.
 
-    `code` names the rule, `path` says where, `message` names value and rule, `advice` the way out. A `certain` finding
-    is one that the API would refuse; any other one is a warning.
+    `code` names the rule, `path` the place, `message` the value and what is wrong with it; `advice` is what to do. A
+    `certain` finding is one that the API would refuse; any other one is a warning.
     """
 
     code: str
@@ -26,12 +26,12 @@ class Finding:
 
 
 def warning(code: str, path: str, message: str, advice: str) -> Finding:
-    """Make a finding about what the API takes, but is unwise."""
+    """Return a finding about something that the API takes, but that is unwise."""
     return Finding(code, path, message, advice, certain=False)
 
 
 def refuse(findings: Iterable[Finding]) -> None:
-    """Raise InvalidInput that names every certain finding; nothing if there is none."""
+    """Raise InvalidInput that names every certain finding; do nothing without any."""
     certain = [str(finding) for finding in findings if finding.certain]
     if certain:
         raise InvalidInput(". ".join(certain))

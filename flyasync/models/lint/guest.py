@@ -1,4 +1,4 @@
-"""Whether memory fits the CPUs. A zero is what nothing is: unset."""
+"""Whether memory fits the CPUs. A zero is unset, as in Go."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -7,11 +7,12 @@ from flyasync.models.guest import PRESETS, Guest
 from flyasync.models.lint.finding import Finding, warning
 
 _SMALLEST_WITH_GPU: Final = PRESETS["performance-8x"]
+# The step that the API enforces for every kind, smaller than the documented one of performance CPUs.
 _STEP_MB: Final = 256
 
 
 class _Kind(NamedTuple):
-    """What a kind of CPU allows; memory is in megabytes, `step_mb` what the documents ask for."""
+    """What a kind of CPU allows; memory is in megabytes, in steps of `step_mb` according to Fly's docs."""
 
     cpus: tuple[int, ...]
     step_mb: int
@@ -19,11 +20,12 @@ class _Kind(NamedTuple):
     most_mb_per_cpu: int
 
     def near(self, memory_mb: int, cpus: int) -> int:
-        """Give the memory that fits, nearest to what is wanted."""
+        """Return the memory that fits, nearest to `memory_mb`."""
         steps = round(memory_mb / self.step_mb) * self.step_mb
         return min(max(steps, cpus * self.least_mb_per_cpu), cpus * self.most_mb_per_cpu)
 
 
+# As in machines/api/machines-resource in Fly's docs.
 _KINDS: Final[Mapping[str, _Kind]] = {
     "shared": _Kind((1, 2, 4, 6, 8), _STEP_MB, 256, 2048),
     "performance": _Kind((1, 2, 4, 6, 8, 10, 12, 14, 16, 32, 64, 128), 1024, 2048, 8192),
@@ -39,8 +41,15 @@ def check_guest(guest: Guest) -> Iterator[Finding]:
         allowed = ", ".join(map(str, rules.cpus))
         yield Finding("guest-cpus", "guest.cpus", f"{_cpu_kind(guest)} cpus do not come in {cpus}", f"take {allowed}")
         return
-    yield from _check_memory(guest.memory_mb or 0, cpus, rules)
-    yield from _check_ceiling(guest)
+    memory_mb, least, most = guest.memory_mb or 0, cpus * rules.least_mb_per_cpu, cpus * rules.most_mb_per_cpu
+    if memory_mb and (not least <= memory_mb <= most or memory_mb % _STEP_MB):
+        message = (
+            f"{memory_mb} MB does not fit {cpus} cpus of this kind: {least} to {most}, in steps of {rules.step_mb}"
+        )
+        yield Finding("guest-memory", "guest.memory_mb", message, f"take {rules.near(memory_mb, cpus)}")
+    if guest.max_memory_mb and memory_mb and guest.max_memory_mb < memory_mb:
+        message = f"{guest.max_memory_mb} MB is less than memory_mb, {memory_mb}"
+        yield Finding("guest-ceiling", "guest.max_memory_mb", message, "raise it or leave it out")
 
 
 def warn_of_guest(guest: Guest) -> Iterator[Finding]:
@@ -51,30 +60,12 @@ def warn_of_guest(guest: Guest) -> Iterator[Finding]:
         yield warning("guest-step", "guest.memory_mb", message, f"take {rules.near(memory_mb, cpus)}")
 
 
+# What the API assumes where nothing is set: the smallest size, which is larger with a GPU.
+
+
 def _cpu_kind(guest: Guest) -> str:
     return guest.cpu_kind or (_SMALLEST_WITH_GPU.cpu_kind if guest.gpu_kind else "shared")
 
 
 def _cpus(guest: Guest) -> int:
     return guest.cpus or (_SMALLEST_WITH_GPU.cpus if guest.gpu_kind else 1)
-
-
-def _check_memory(memory_mb: int, cpus: int, rules: _Kind) -> Iterator[Finding]:
-    least, most = cpus * rules.least_mb_per_cpu, cpus * rules.most_mb_per_cpu
-    if memory_mb and (not least <= memory_mb <= most or memory_mb % _STEP_MB):
-        yield Finding(
-            "guest-memory",
-            "guest.memory_mb",
-            f"{memory_mb} MB does not fit {cpus} cpus of this kind: {least} to {most}, in steps of {rules.step_mb}",
-            f"take {rules.near(memory_mb, cpus)}",
-        )
-
-
-def _check_ceiling(guest: Guest) -> Iterator[Finding]:
-    if guest.max_memory_mb and guest.memory_mb and guest.max_memory_mb < guest.memory_mb:
-        yield Finding(
-            "guest-ceiling",
-            "guest.max_memory_mb",
-            f"{guest.max_memory_mb} MB is less than memory_mb, {guest.memory_mb}",
-            "raise it or leave it out",
-        )

@@ -310,7 +310,7 @@ def was_on(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 
 @pytest.mark.parametrize(
-    ("count", "is_paused"), [(0, False), (1, False), (10, False), (99, False), (100, True), (1000, True)]
+    ("count", "is_paused"), [(0, False), (1, False), (10, False), (29, False), (30, True), (1000, True)]
 )
 def test_only_a_long_list_is_read_without_the_collection_of_garbage(
     count: int, *, is_paused: bool, was_on: bool
