@@ -23,10 +23,10 @@ from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import sturdy
+from flyasync.deploy.plan.decide import plan
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.plan.strategies.stages import plan
 from flyasync.deploy.reporting.events import Event, Finished
 from flyasync.deploy.reporting.report import Status
 from flyasync.deploy.run.addresses import no_address, serves
