@@ -19,6 +19,8 @@ from flyasync.cli.shared.ticker import REFRESH
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished, Planned
+from flyasync.deploy.reporting.report import DeployReport
+from flyasync.deploy.reporting.styles import Tone
 
 MARGIN = 3  # where the terminal echoes ^C: in a full line it would wrap it, and break the drawing
 
@@ -41,21 +43,7 @@ class Marks:
 MARKS = Marks(ready="✓", lost="✗", waiting="·", arrow=" → ", spin="⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", more="…", overflow="ellipsis")
 ASCII_MARKS = Marks(ready="+", lost="x", waiting=".", arrow=" > ", spin="|/-\\", more="...", overflow="crop")
 
-_WORDS = {
-    "running in": "green",
-    "resting in": "green",
-    "outside routing in": "yellow",
-    "retired": "green",
-    "skipped": "yellow",
-    "failed": "red",
-    "unknown": "red",
-    "not begun": "yellow",
-    "destroyed": "yellow",
-    "left behind": "yellow",
-    "too many": "red",
-    "rolled back, and all is as it was": "green",
-    "rolled back, but not all of it": "red",
-}
+_COLOURS = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.CAUTION: "yellow", Tone.BAD: "red"}
 
 _SIGNS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
@@ -123,7 +111,7 @@ class Screen(LiveScreen):
             self.draw(LiveRows(self._rows, event.at))
         elif isinstance(event, Finished):
             self.close()
-            self._print_report(event)
+            self._print_report(event.report)
         elif self._rows:
             self._rows.record(event)
             self.refresh()
@@ -133,15 +121,12 @@ class Screen(LiveScreen):
         for line in plan_as_text(plan, spec).splitlines():
             self.print(Text(line, _SIGNS.get(line.lstrip()[:2], "")))
 
-    def _print_report(self, event: Finished) -> None:
-        head, *rest = str(event.report).splitlines()
-        self.print(Text(head, style="bold green" if event.report.ok else "bold red"))
+    def _print_report(self, report: DeployReport) -> None:
+        head, *rest = report.lines()
+        self.print(Text.assemble(*((text, f"bold {_COLOURS[tone]}") for text, tone in head)))
         for line in rest:
-            text = Text(line)
-            for words, style in _WORDS.items():
-                text.highlight_words([f"  {words}"], style)
-            self.print(text)
-        for step in next_steps(event.report, self._called):
+            self.print(Text.assemble(*((text, _COLOURS[tone]) for text, tone in line)))
+        for step in next_steps(report, self._called):
             self.note(step)
 
 

@@ -13,8 +13,6 @@ from flyasync.deploy.plan.plan import Plan, Track, Watch
 from flyasync.deploy.reporting.events import Planned, Progress
 from flyasync.deploy.reporting.phase import Phase
 
-LOST = frozenset({Phase.SKIPPED, Phase.FAILED, Phase.DESTROYED})
-
 
 @define
 class MachineRow:
@@ -62,7 +60,9 @@ class MachineRow:
     @property
     def is_lost(self) -> bool:
         """Whether it will not come any further."""
-        return self.phase in LOST and not (self.phase is Phase.DESTROYED is self.last_phase)
+        if self.phase is None or not self.phase.is_over:
+            return False
+        return not (self.phase is Phase.DESTROYED is self.last_phase)  # where that is what the plan is about
 
     def rank(self, now: float) -> int:
         """Return how soon it is hidden where rows do not fit: what is ready first, then what waits, then what is lost.

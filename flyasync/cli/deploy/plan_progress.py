@@ -4,52 +4,14 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field
 
-from flyasync.deploy.plan.plan import (
-    Adopt,
-    AwaitHealthy,
-    AwaitSettled,
-    AwaitStarted,
-    Cordon,
-    Create,
-    Destroy,
-    GiveUp,
-    Plan,
-    Return,
-    RunToEnd,
-    Stage,
-    Step,
-    Stop,
-    Target,
-    Track,
-    Uncordon,
-    Update,
-    Watch,
-)
+from flyasync.deploy.plan.plan import Plan, Stage, Step, Target, Track
 from flyasync.deploy.reporting.events import Progress
-from flyasync.deploy.reporting.phase import Phase
-
-_PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
-    Create: (Phase.CREATING, Phase.MOVING, Phase.CREATED),
-    Adopt: (Phase.ADOPTED,),
-    Update: (Phase.UPDATING, Phase.REPLACING, Phase.UPDATED),
-    AwaitStarted: (Phase.STARTING, Phase.HEDGING, Phase.STARTED),
-    AwaitHealthy: (Phase.CHECKING, Phase.HEALTHY),
-    AwaitSettled: (Phase.SETTLED,),
-    Watch: (Phase.WATCHING,),
-    Cordon: (Phase.CORDONED,),
-    Uncordon: (Phase.UNCORDONED,),
-    Stop: (Phase.STOPPING, Phase.STOPPED),
-    Destroy: (Phase.DESTROYED,),
-    Return: (Phase.STOPPING, Phase.STOPPED, Phase.SETTLED),
-    RunToEnd: (Phase.RUNNING, Phase.ENDED),
-    GiveUp: (Phase.FAILED,),
-}
-"""The phases that a machine comes to in each step, the last one when the step is done; other steps emit none."""
+from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 
 
 def phases(steps: Iterable[Step]) -> tuple[Phase, ...]:
     """Return the phases that steps come to, in order."""
-    return tuple(phase for step in steps for phase in _PHASES.get(type(step), ()))
+    return tuple(phase for step in steps for phase in STEP_PHASES.get(type(step), ()))
 
 
 def last_phase(track: Track) -> Phase:

@@ -2,6 +2,7 @@ import re
 from io import StringIO
 
 import pytest
+from attrs import evolve
 from rich.console import Console
 
 from flyasync import MachineConfig
@@ -16,8 +17,10 @@ from flyasync.cli.shared.ticker import refreshing
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.plan import AwaitStarted, Create, Lane, Plan, Stage, Track
 from flyasync.deploy.plan.spec import DesiredMachine
-from flyasync.deploy.reporting.events import Planned, Progress
+from flyasync.deploy.reporting.events import Finished, Planned, Progress
 from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
+from flyasync.deploy.reporting.result import Result
 from flyasync.emulator import Fault
 from tests.cli.driver import Terminal, account, order, tags
 
@@ -187,3 +190,32 @@ async def test_a_dry_run_in_a_terminal_colours_what_changes(monkeypatch: pytest.
         async with refreshing(Screen(out)) as screen:
             assert await run_deploy(DeployJob(builder=base.with_image("nginx:2"), is_dry=True), screen) == 0
     assert re.search("\x1b\\[33m +~ image: ", out.getvalue())
+
+
+async def test_a_report_is_coloured_by_what_it_means_not_by_its_words() -> None:
+    results = (Result.RUNNING, Result.FAILED, Result.SKIPPED, Result.NOT_AWAITED)
+    machines = tuple(
+        MachineReport(name=f"failed-{number}", asked="iad", result=result, region="iad")
+        for number, result in enumerate(results)
+    )
+    report = DeployReport(
+        app="web",
+        launch="v2",
+        image="nginx",
+        require="all regions",
+        needed=1,
+        regions=(RegionReport(region="iad", asked=4, machines=machines),),
+        seconds=1.0,
+        strategy="rolling",
+    )
+    out = Terminal()
+    Screen(out).show(Finished(at=1.0, report=report))
+    Screen(out).show(Finished(at=1.0, report=evolve(report, require="one", needed=0, rollback=report)))
+    text = out.getvalue()
+    assert "\x1b[1;31mweb: failed: 1 of 4" in text
+    for number, word in enumerate(
+        ("\x1b[32mrunning\x1b[0m", "\x1b[31mfailed\x1b[0m", "\x1b[33mskipped\x1b[0m", "not awaited")
+    ):
+        assert f"    failed-{number}  {word} in iad" in text
+    assert "\x1b[31mrolled back, but not all of it\x1b[0m" in text
+    assert "\x1b[33mwhere there was no room: the same command with --fallback nearest\x1b[0m" in text
