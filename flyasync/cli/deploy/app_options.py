@@ -9,11 +9,13 @@ import click
 from flyasync.cli.shared.completion import region_codes
 from flyasync.cli.shared.option_groups import OptionGroup, option
 from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, volume, waves
+from flyasync.deploy.plan.strategies.table import NAMES, strategies
 
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder
 
-STRATEGIES = ("rolling", "canary", "bluegreen", "immediate")
+# The options that are parameters of a strategy, where they have another name.
+PARAMETERS = {"canaries": "machines"}
 
 
 class ConfigOptions(OptionGroup):
@@ -148,7 +150,7 @@ class StrategyOptions(OptionGroup):
 
     strategy: str | None = option(
         "--strategy",
-        type=click.Choice(STRATEGIES),
+        type=click.Choice(NAMES),
         help="Bring the app's machines to this image and count; without a strategy a deploy only adds machines.",
     )
     max_unavailable: float | str | None = option(
@@ -216,18 +218,14 @@ class StrategyOptions(OptionGroup):
     def changing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that changes this group by this strategy."""
         made = made if self.group is None else made.process_group(self.group)
-        width = given(max_unavailable=self.max_unavailable)
-        match self.strategy:
-            case "rolling":
-                return made.rolling(**width)
-            case "canary":
-                return made.canary(**given(machines=self.canaries, soak=self.soak), **width)
-            case "bluegreen":
-                return made.bluegreen(**given(drain=self.drain))
-            case "immediate":
-                return made.immediate()
-            case _:
-                return made
+        if self.strategy is None:
+            return made
+        # The builder has a method of the same name for each strategy, which takes the strategy's parameters.
+        by_parameter = {parameter: name for name, parameter in PARAMETERS.items()}
+        taken = strategies()[self.strategy].parameters()
+        values = {name: getattr(self, by_parameter.get(name, name), None) for name in taken}
+        changed: DeployBuilder = getattr(made, self.strategy)(**given(**values))
+        return changed
 
     def releasing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that runs the release command, if there is one."""

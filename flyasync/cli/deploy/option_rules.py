@@ -1,13 +1,14 @@
 """Which options of `flyasync deploy` go together; those that do not are a usage error that names the way out."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 import click
 from click.core import ParameterSource
 
-from flyasync.cli.deploy.app_options import STRATEGIES, AppOptions
+from flyasync.cli.deploy.app_options import PARAMETERS, AppOptions
 from flyasync.cli.deploy.options import DeployOptions
+from flyasync.deploy.plan.strategies.table import NAMES, strategies, takers
 
 # A journal holds no secrets, and names only what to deploy: these may be given with it.
 _WITH_RESUME = ("undo", "env", "metadata", "release_command", "release_timeout", "dry_run", "as_json", "html")
@@ -16,13 +17,6 @@ _WITH_UNDO = (
     "app", "group", "launch", "strategy", "max_unavailable", "fallback", "timeout", "dry_run", "as_json", "html",
 )  # fmt: skip
 _UNDO_BY = ("rolling", "immediate")
-# Of these each strategy of the tuple has the parameter.
-_PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "max_unavailable": ("rolling", "canary"),
-    "canaries": ("canary",),
-    "soak": ("canary",),
-    "drain": ("bluegreen",),
-}
 # These mean something to every strategy, and nothing to a deploy that only adds machines.
 _OF_A_GROUP = frozenset({"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl"})
 _NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command"}
@@ -69,19 +63,19 @@ def check_strategy(options: AppOptions, given: Collection[str], spelled: Callabl
     """
     strategy = options.change.strategy
     for name in given:
-        fitting = STRATEGIES if name in _OF_A_GROUP else _PARAMETERS.get(name)
+        fitting = NAMES if name in _OF_A_GROUP else takers(PARAMETERS.get(name, name))
         if fitting and strategy not in fitting:
             raise click.UsageError(_misfit(spelled(name), fitting, strategy))
     if strategy is None and 0 in options.regions.count.by_region.values():
-        raise click.UsageError(_misfit(f"a {spelled('count')} of 0", STRATEGIES, None))
+        raise click.UsageError(_misfit(f"a {spelled('count')} of 0", NAMES, None))
     if {"waves", "region_by_region"} <= set(given):
         raise click.UsageError(
             f"{spelled('region_by_region')} makes each region a wave of its own, so {spelled('waves')} cannot go with "
             "it"
         )
-    if "volume" in given and strategy == "bluegreen":
+    if "volume" in given and strategy and strategies()[strategy].replaces_machines:
         raise click.UsageError(
-            f"--strategy bluegreen makes new machines and would leave their volumes behind, so {spelled('volume')} "
+            f"--strategy {strategy} makes new machines and would leave their volumes behind, so {spelled('volume')} "
             "cannot go with it: use --strategy rolling or canary"
         )
 

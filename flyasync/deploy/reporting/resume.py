@@ -11,7 +11,7 @@ from attrs import define, evolve, fields, frozen
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec, Requirement
 from flyasync.deploy.plan.strategies.launch import Launch
-from flyasync.deploy.plan.strategies.table import STRATEGIES
+from flyasync.deploy.plan.strategies.table import strategies
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.errors import InvalidInput
@@ -235,7 +235,7 @@ def _value(name: str, kind: Any, data: Any) -> Any:
 def _strategy(data: Mapping[str, Any] | None) -> Strategy:
     if data is None:
         return Launch()
-    return structure({key: value for key, value in data.items() if key != "name"}, STRATEGIES[data["name"]])
+    return structure({key: value for key, value in data.items() if key != "name"}, strategies()[data["name"]])
 
 
 # These have types that hold several kinds of value, which JSON tells apart by itself.

@@ -195,7 +195,7 @@ async def test_a_dry_run_in_a_terminal_colours_what_changes(monkeypatch: pytest.
 async def test_a_report_is_coloured_by_what_it_means_not_by_its_words() -> None:
     results = (Result.RUNNING, Result.FAILED, Result.SKIPPED, Result.NOT_AWAITED)
     machines = tuple(
-        MachineReport(name=f"failed-{number}", asked="iad", result=result, region="iad")
+        MachineReport(name=f"failed-{number}", asked="iad", result=result, region="iad", id="148e")
         for number, result in enumerate(results)
     )
     report = DeployReport(

@@ -12,7 +12,7 @@ from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.sibling_config import Pattern
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.step_sequences import creation, goal
-from flyasync.deploy.plan.strategies.table import STRATEGIES
+from flyasync.deploy.plan.strategies.table import NAMES
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import Machine, expected_checks
@@ -43,7 +43,7 @@ class Launch(Strategy):
             "verify_stopped": spec.verify_stopped != "auto",
         }
         if told := [name for name, is_asked in asked.items() if is_asked]:
-            *most, last = (f"{name}()" for name in STRATEGIES)
+            *most, last = (f"{name}()" for name in NAMES)
             raise InvalidInput(
                 f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
                 f"say {', '.join(most)} or {last}"

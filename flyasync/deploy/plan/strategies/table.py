@@ -1,17 +1,31 @@
-"""The strategies that change a group, by name."""
+"""The strategies that change a group, by name: what the journal is read by, and what the command offers.
+
+A launch is not one of them: it is what a deploy without a strategy does.
+"""
 
 from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
-from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
-from flyasync.deploy.plan.strategies.canary import Canary
-from flyasync.deploy.plan.strategies.group import GroupStrategy
-from flyasync.deploy.plan.strategies.immediate import Immediate
-from flyasync.deploy.plan.strategies.rolling import Rolling
+if TYPE_CHECKING:
+    from flyasync.deploy.plan.strategies.group import GroupStrategy
 
-STRATEGIES: Mapping[str, type[GroupStrategy]] = {each.name: each for each in (Rolling, Canary, BlueGreen, Immediate)}
-"""What the journal is read by, and what the command offers, in this order; a launch is what is done without any."""
+NAMES = ("rolling", "canary", "bluegreen", "immediate")
+"""The names of the strategies, in the order in which they are offered."""
+
+
+# The classes load all models. The help of the command, which needs the names alone, must not wait for those.
+@cache
+def strategies() -> "Mapping[str, type[GroupStrategy]]":
+    """Return the classes by their names."""
+    from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+    from flyasync.deploy.plan.strategies.canary import Canary
+    from flyasync.deploy.plan.strategies.immediate import Immediate
+    from flyasync.deploy.plan.strategies.rolling import Rolling
+
+    return {each.name: each for each in (Rolling, Canary, BlueGreen, Immediate)}
 
 
 def takers(parameter: str) -> tuple[str, ...]:
     """Return the names of the strategies that have this parameter."""
-    return tuple(name for name, strategy in STRATEGIES.items() if parameter in strategy.parameters())
+    return tuple(name for name, strategy in strategies().items() if parameter in strategy.parameters())
