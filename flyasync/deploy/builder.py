@@ -9,6 +9,7 @@ from typing import Self
 from attrs import field, frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.deploy.estimate import timed
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.spec import (
     DeploySpec,
@@ -19,9 +20,8 @@ from flyasync.deploy.reporting.events import Event
 from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
-from flyasync.deploy.run.deploy_run import carry_out
-from flyasync.deploy.run.executor import timed
-from flyasync.deploy.run.observers import Onlookers
+from flyasync.deploy.run.deploy_run import run_deploy
+from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.run.spans import deploying, reported
 from flyasync.deploy.settings import Settings
 from flyasync.deploy.undo.release_history import undoing
@@ -128,7 +128,7 @@ class DeployBuilder(Settings):
         spec = self.deployment()
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
             decide = Planner(fly, spec).decide
-            report = await carry_out(fly, spec, decide, Onlookers(self._onlookers), journal)
+            report = await run_deploy(fly, spec, decide, Observers(self._onlookers), journal)
             return reported(span, report)
 
     def _open_journal(self, fly: FlyClient) -> Journal:
@@ -182,7 +182,7 @@ class DeployBuilder(Settings):
             async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
                 return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
 
-            report = await carry_out(fly, first.spec, decide, Onlookers(self._onlookers), journal, presses_on=True)
+            report = await run_deploy(fly, first.spec, decide, Observers(self._onlookers), journal, presses_on=True)
             return reported(span, report)
 
     async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:

@@ -8,8 +8,9 @@ from heapq import heapify, heapreplace
 from operator import attrgetter
 from statistics import fmean
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
@@ -47,6 +48,12 @@ class CreateRate:
 
     usable: float
     per_second: float
+
+    @classmethod
+    def of(cls, fly: FlyClient) -> "CreateRate":
+        """Return the rate that a client may use in one app."""
+        rate = fly.limits.rate("machines.create")
+        return cls(usable=rate.usable, per_second=rate.per_second)
 
 
 @frozen(kw_only=True)
@@ -97,6 +104,14 @@ class TrackProgress:
 def estimate(plan: Plan, rate: CreateRate, timings: Timings) -> Estimate:
     """Estimate how many seconds a plan takes from its first change to its report, if all goes well."""
     return _estimated(_pending(plan, rate, [TrackProgress()] * len(plan.tracks), made=()), timings)
+
+
+def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
+    """Return a plan with how long it takes, by `timings` or else by its machines' events; an empty one gets none."""
+    if plan.is_empty:
+        return plan
+    known = timings or Timings.of(plan.before, plan.group)
+    return evolve(plan, estimate=estimate(plan, CreateRate.of(fly), known))
 
 
 def left(

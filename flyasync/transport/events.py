@@ -58,6 +58,15 @@ class Span:
     facts: dict[str, Fact] = field(factory=dict)
     on_refusal: "Callable[[Outlasting], None] | None" = field(default=None, repr=False)
 
+    def learn(self, *, machine_id: str | None = None, **facts: Fact) -> None:
+        """Record facts that have become known."""
+        self.machine_id = machine_id or self.machine_id
+        self.facts.update(facts)
+
+    def fail(self, error: str) -> None:
+        """Record the class of the error that it ended with."""
+        self.error = error
+
 
 @frozen(kw_only=True)
 class Queued:

@@ -38,7 +38,7 @@ from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.plan.strategy import Share
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.observers import Onlookers
+from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.timings import TimingKind, Timings, reach
 from tests.deploy.conftest import world
 
@@ -468,12 +468,12 @@ async def test_what_is_left_is_estimated_now_and_then_and_only_for_those_who_wat
     told: list[float | None] = []
     estimates = iter(Estimate(least=0, likely=likely, most=20.0) for likely in (10.0, 7.0, 0.25))
     run = next(iter(runs(plan(wanted(1))).values()))
-    watched = Onlookers((lambda event: told.append(event.left) if isinstance(event, Progress) else None,))
-    for onlookers in (Onlookers(()), watched):
+    watched = Observers((lambda event: told.append(event.left) if isinstance(event, Progress) else None,))
+    for onlookers in (Observers(()), watched):
         onlookers.expect(lambda: next(estimates), every=1.0)
-    Onlookers(()).note(run, Phase.CREATING, None)
+    Observers(()).notify(run, Phase.CREATING, None)
     for _ in range(7):
-        watched.note(run, Phase.CREATING, None)
+        watched.notify(run, Phase.CREATING, None)
         await asyncio.sleep(0.4)
     assert told == pytest.approx([10, 9.6, 9.2, 7, 6.6, 6.2, 0.25], abs=0.01)
 
@@ -481,11 +481,11 @@ async def test_what_is_left_is_estimated_now_and_then_and_only_for_those_who_wat
 async def test_what_is_not_known_yet_is_asked_with_each_event_of_a_small_deploy() -> None:
     told: list[float | None] = []
     estimates = iter([Estimate(least=1), Estimate(least=1, likely=5, most=9)])
-    watched = Onlookers((lambda event: told.append(event.left) if isinstance(event, Progress) else None,))
+    watched = Observers((lambda event: told.append(event.left) if isinstance(event, Progress) else None,))
     watched.expect(lambda: next(estimates), every=0.2)
     run = next(iter(runs(plan(wanted(1))).values()))
     for _ in range(3):
-        watched.note(run, Phase.STARTED, None)
+        watched.notify(run, Phase.STARTED, None)
     assert told == [None, 5, 5]
 
 

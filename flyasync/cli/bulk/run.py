@@ -25,8 +25,8 @@ from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import sturdy
 from flyasync.cli.shared.ticker import refreshing
 from flyasync.deploy.builder import DeployBuilder
+from flyasync.deploy.estimate import CreateRate
 from flyasync.deploy.many.many import deploy_many
-from flyasync.deploy.run.executor import pace
 
 STOPPING = (
     "stopping: no further app is begun, and those under way make no further machine; once more cuts this short",
@@ -94,7 +94,7 @@ async def show_plan(job: BulkJob, display: BulkDisplay) -> None:
     async with client_without_token() as fly:
         exists = job.journal is not None and job.journal.exists()
         history = read_history(job.journal, job.launch, fly.base_url) if job.journal and exists else None
-        plan = BulkPlan.of(job, history, pace(fly))
+        plan = BulkPlan.of(job, history, CreateRate.of(fly))
     launch = history.launch if history else job.launch or "of a random name"
     display.show_plan(job.called(launch), plan)
 

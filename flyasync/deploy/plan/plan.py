@@ -6,7 +6,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.fleet import Fleet, oldest
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume, Fallback
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
@@ -351,6 +351,12 @@ class Plan:
     def seconds(self) -> float | None:
         """How many seconds it is expected to take; None where that is not known, or not beyond `estimate.least`."""
         return self.estimate.likely if self.estimate else None
+
+    @property
+    def locking(self) -> str | None:
+        """The id of the machine whose lease keeps other deployers out: the one that each of them chooses."""
+        first = oldest(self.before.group(self.group)) if self.before and self.group is not None else None
+        return first.id if first else None
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.fleet import tags
 from flyasync.deploy.plan.placement import Refusal
-from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.plan import Target, Track
 from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.errors import FlyError
@@ -59,6 +59,21 @@ class MachineRun:
     checked_from: float = 0.0
     was_healthy: bool = False
     verifies: bool = False
+
+    @classmethod
+    def of(cls, track: Track, machine: Machine | None) -> "MachineRun":
+        """Return the run of a track before its first step; `machine` is the one that is there already."""
+        return cls(
+            wanted=track.machine,
+            region=machine.region if machine else track.machine.region,
+            target=track.target,
+            config=track.config,
+            stays_out=track.stays_out,
+            verifies=track.verifies,
+            machine=machine,
+            adopted=machine is not None,
+            old_exit=machine.exit_event if machine else None,
+        )
 
     def __repr__(self) -> str:
         machine = self.machine.id if self.machine else "no machine yet"

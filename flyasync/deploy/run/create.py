@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-from attrs import evolve
+from attrs import define, evolve
 
-from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH, CreateOptions, Creation
 from flyasync.deploy.freshness import fetch
 from flyasync.deploy.observe import nearest_with_room
@@ -16,19 +15,14 @@ from flyasync.deploy.plan.placement import Refusal, next_region
 from flyasync.deploy.plan.plan import Create, Target
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
-from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.launch_metadata import Stamp
-from flyasync.deploy.run.region_queue import Door, Ticket
-from flyasync.deploy.run.volumes import Volumes
+from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, WaitFailed
-from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 
 VOLUME_TRIES = 3
 """How many volumes to make for one machine while each lands on a host without room for the machine."""
-
 
 NOT_RUNNING = RESTING | {"failed", "created"}
 """The states of a release machine whose command does not run."""
@@ -36,6 +30,10 @@ NOT_RUNNING = RESTING | {"failed", "created"}
 
 class NoRoomError(Exception):
     """No region that the deploy may use has room for the machine."""
+
+
+class NotBegunError(Exception):
+    """The deploy came to its end while a machine waited to be the first of its group."""
 
 
 class StillRunning(FlyError):
@@ -60,169 +58,208 @@ class Unlisted(FlyError):
         self.machine = machine
 
 
-Tell = Callable[[MachineRun, Phase, str | None], None]
+class RegionQueue:
+    """Where the machines for one region wait for their create, one at a time.
+
+    Until the region has answered once, the next one waits for that answer; from then on only until the request of the
+    one before has left. So a region without any room costs one create, and one that fills up costs those under way and
+    one more, while a region with room is never waited for: one machine is always about to be sent.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._has_answered = False
+
+    def __repr__(self) -> str:
+        return f"<RegionQueue: {'answered' if self._has_answered else 'no answer yet'}, {self._lock!r}>"
+
+    @asynccontextmanager
+    async def turn(self, *, is_urgent: bool) -> AsyncIterator["QueueTurn"]:
+        """Wait for the turn of one create, and keep it until its request has left; one that `is_urgent` does not wait.
+
+        When the block ends the region has answered.
+        """
+        if not is_urgent:
+            await self._lock.acquire()
+        turn = QueueTurn(self, is_held=not is_urgent)
+        try:
+            yield turn
+        finally:
+            self._has_answered = True
+            turn.leave()
+
+    def pass_on(self) -> bool:
+        """Let the next one in, if the region is known to answer; return whether it was let in."""
+        if self._has_answered:
+            self._lock.release()
+        return self._has_answered
 
 
-class Creating:
+@define(eq=False)
+class QueueTurn:
+    """The turn of one create in the queue of its region."""
+
+    _queue: RegionQueue
+    is_held: bool
+
+    def leave(self) -> None:
+        """Let the next one in: called when the request leaves, and when its answer is there."""
+        self.is_held = self.is_held and not self._queue.pass_on()
+
+
+class MachineCreator:
     """Creates machines; what one of them learns about a full region, the others know."""
 
-    def __init__(self, fly: FlyClient, spec: DeploySpec, tell: Tell, volumes: Volumes, stamp: Stamp) -> None:
-        self._fly = fly
-        self._spec = spec
-        self._tell = tell
-        self._volumes = volumes
+    def __init__(self, context: DeployContext) -> None:
+        self._context = context
+        self._fly = context.fly
+        self._spec = context.spec
         self._full: dict[str, Refusal] = {}
-        self._doors: defaultdict[str, Door] = defaultdict(Door)
-        self._map = asyncio.Lock()  # one look at the map for all machines of a region
-        self._near: dict[str, tuple[str, ...]] = {}
-        self._stamp = stamp
+        self._queues: defaultdict[str, RegionQueue] = defaultdict(RegionQueue)
+        self._nearest: dict[str, tuple[str, ...]] = {}
+        self._map = asyncio.Lock()  # one poll of the map for all machines of a region
+        self._first = asyncio.Lock()
+        # A launch needs no lock: it only adds machines, each of which its name guards.
+        self.is_locked = context.plan.group is None or context.leases.holds(context.plan.locking)
+
+    async def create_under_lock(self, run: MachineRun, step: Create) -> None:
+        """Create a machine of a group that other deployers are kept out of; raises what `create` raises.
+
+        Of an empty group there is no machine whose lease could keep them out. So the first one is created alone, and
+        locks; the others wait until it does. Raises NotBegunError where the deploy has closed meanwhile.
+        """
+        run.restart_timeout()
+        if run.target is not Target.END and not self.is_locked:
+            async with self._first:
+                if not self._context.admission.admits(run.wanted.region):
+                    raise NotBegunError
+                if not self.is_locked:
+                    await self.create(run, step)
+                    await self._context.leases.lock(run.machine_id)
+                    self.is_locked = True
+                    return
+        await self.create(run, step)
 
     async def create(self, run: MachineRun, step: Create, *, is_urgent: bool = False) -> None:
         """Create the machine of a run, ahead of all others if it `is_urgent`; raises FlyError, or NoRoomError."""
-        self._tell(run, Phase.CREATING, None)
-        async with self._stamp.in_turn(step.config.image):
-            while refusal := await self._ask(run, step, is_urgent=is_urgent):
-                await self._move(run, refusal)
+        self._context.notify(run, Phase.CREATING)
+        async with self._context.metadata.in_turn(step.config.image):
+            while refusal := await self._create_in_region(run, step, is_urgent=is_urgent):
+                run.refuse(refusal)
+                region = next_region(run.refusals, await self._alternatives(run), self._full)
+                if region is None:
+                    raise NoRoomError
+                # A volume cannot leave its region; one that was made for the machine is no use there.
+                if region != run.region and run.volume_id:
+                    await self._drop_volume(run)
+                run.move(region)
+                self._context.notify(run, Phase.MOVING, str(refusal))
 
-    async def _ask(self, run: MachineRun, step: Create, *, is_urgent: bool) -> Refusal | None:
-        """Create the machine in its present region, once it is this one's turn there."""
-        if run.source and (refusal := await self._fork(run)):
+    async def _create_in_region(self, run: MachineRun, step: Create, *, is_urgent: bool) -> Refusal | None:
+        """Create the machine in its present region; return the refusal where that has no room."""
+        try:
+            # A fork takes its time, so no other machine waits behind it.
+            if run.source:
+                await self._ensure_volume(run)
+            async with self._queues[run.region].turn(is_urgent=is_urgent) as turn:
+                if refusal := self._full.get(run.region):
+                    return refusal
+                for _ in range(VOLUME_TRIES):
+                    creation = await self._creation(run, step, turn, is_urgent=is_urgent)
+                    try:
+                        await self._create_once(run, creation)
+                    except NoCapacity as error:
+                        # The host of a volume is full: another volume lands on another host, perhaps.
+                        if error.scope is not Scope.VOLUME_HOST or run.volume_id is None:
+                            raise
+                        await self._drop_volume(run)
+                        run.refuse(Refusal.of(run.region, error))
+                    else:
+                        return None
+        except NoCapacity as error:
+            refusal = Refusal.of(run.region, error)
+            if refusal.is_of_the_region:
+                self._full[run.region] = refusal
             return refusal
-        door = self._doors[run.region]
-        ticket = door.bypass() if is_urgent else await door.enter()
-        try:
-            return self._full.get(run.region) or await self._try(run, step, ticket)
-        finally:
-            ticket.give_back(answered=True)
-
-    async def _fork(self, run: MachineRun) -> Refusal | None:
-        """Fork the volume in the present region; that takes its time, so nobody stands in line behind it."""
-        try:
-            if run.volume is not None:
-                await self._volume(run, run.volume)
-        except NoCapacity as error:
-            return self._refused(run, error)
-        return None
-
-    async def _try(self, run: MachineRun, step: Create, ticket: Ticket) -> Refusal | None:
-        """Create the machine in its present region; give the refusal where there is no room."""
-        try:
-            for _ in range(VOLUME_TRIES):
-                config = await self._config(run, step)
-                if not await self._has_moved_volume(run, self._creation(run, step, config, ticket)):
-                    return None
-        except NoCapacity as error:
-            return self._refused(run, error)
         raise NoRoomError
 
-    async def _has_moved_volume(self, run: MachineRun, creation: Creation) -> bool:
-        """Create the machine; where its volume's host has no room, drop the volume and say so."""
-        try:
-            await self._once(run, creation)
-        except NoCapacity as error:
-            if error.scope is not Scope.VOLUME_HOST or run.volume_id is None:
-                raise
-            await self._drop_volume(run)
-            run.refusals.append(Refusal.of(run.region, error))
-            return True
-        return False
-
-    async def _drop_volume(self, run: MachineRun) -> None:
-        """Let go of a volume on a full host: one made for this machine is deleted, any other stays as it was."""
-        assert run.volume_id is not None  # noqa: S101 - only called for a machine with a volume
-        if run.volume_id in run.made_volumes:
-            await self._volumes.delete(run.volume_id)
-            run.made_volumes.remove(run.volume_id)
-        run.volume_id = None
-
-    def _creation(self, run: MachineRun, step: Create, config: MachineConfig, ticket: Ticket) -> Creation:
+    async def _creation(self, run: MachineRun, step: Create, turn: QueueTurn, *, is_urgent: bool) -> Creation:
+        """Return what is to be created: as planned, with the machine's volume."""
+        config = run.send(self._context.metadata.added_to(step.config))
+        if volume_id := await self._ensure_volume(run):
+            config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
         options: CreateOptions = {
             "region": run.region,
             "skip_launch": step.skip_launch or None,
             "skip_service_registration": step.cordoned or None,
-            "min_secrets_version": self._stamp.secrets_version,
+            "min_secrets_version": self._context.metadata.secrets_version,
         }
         return Creation(
-            app=self._spec.app,
+            app=self._context.app,
             config=config,
             name=step.name or run.wanted.name,
             launch=(config.metadata or {}).get(LAUNCH, self._spec.launch),
             options=options,
-            on_leave=ticket.give_back,
-            is_urgent=not ticket.stands_in_line,
+            on_leave=turn.leave,
+            is_urgent=is_urgent,
             may_have_happened=run.in_doubt,
         )
 
-    async def _config(self, run: MachineRun, step: Create) -> MachineConfig:
-        """Return the config of one machine: as planned, with its volume."""
-        run.config = self._stamp.on(step.config)
-        if run.volume is not None:
-            volume_id = await self._volume(run, run.volume)
-            run.config = evolve(run.config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()])
-        return run.config
+    async def _create_once(self, run: MachineRun, creation: Creation) -> None:
+        """Create the machine, or take the one that has its name where that is ours.
 
-    async def _volume(self, run: MachineRun, wanted: DesiredVolume) -> str:
-        """Give the volume that was taken for the machine, or make one where it is going to be."""
-        if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
-            run.volume_id = None  # it stays in its region
-        if run.volume_id is None:
-            guest = run.config.guest if run.config else None
-            run.volume_id = await self._volumes.make(wanted, run.region, source=run.source, guest=guest)
-            run.made_volumes.append(run.volume_id)
-            if run.source:
-                await self._volumes.ready(run.volume_id)
-        return run.volume_id
-
-    async def _once(self, run: MachineRun, creation: Creation) -> None:
+        Raises Unlisted for a machine of the group that the plan did not know of.
+        """
+        is_release, mine = run.target is Target.END, None
         try:
             await self._fly.machines.once.create(creation)
-            if (
-                run.target is Target.END
-                and creation.adopted
-                and creation.machine
-                and creation.machine.state in NOT_RUNNING
-            ):
-                await self._clear(creation.machine)
-                creation.adopted = False
+            # An earlier run of this launch made the release machine, and was killed before the command ran to its end.
+            found = creation.machine if is_release and creation.adopted else None
+            if found and found.state in NOT_RUNNING:
+                await self._clear(found)
+                creation = evolve(creation, adopted=False)
                 await self._fly.machines.once.create(creation)
         except NameTaken as taken:
             holder = await self._holder(creation, taken)
-            if run.target is Target.END and holder and group_of(holder) == RELEASE_GROUP:
+            group = group_of(holder) if holder else None
+            # 1. It is the release machine of an earlier deploy, which was killed: it makes way.
+            # 2. An earlier run of this very deploy made it: it is taken, unless it lacks the volume.
+            # 3. It is of the group, and no list has shown it: only another plan can count it.
+            # 4. It is not one of ours.
+            if is_release and holder and group == RELEASE_GROUP:
                 await self._clear(holder)
                 await self._fly.machines.once.create(creation)
-            elif holder and self._is_mine(holder) and run.volume_id is None:
-                creation.machine, creation.adopted, creation.may_have_happened = holder, True, False
-            elif run.target is not Target.END and holder and group_of(holder) == self._spec.group:
+            elif holder and self._is_of_this_deploy(holder) and run.volume_id is None:
+                mine = holder
+            elif holder and group == self._spec.group and not is_release:
                 raise Unlisted(holder, taken) from taken
             else:
                 raise
         finally:
-            run.in_doubt = creation.may_have_happened
-            if creation.machine:
-                self._stamp.learn(creation.machine)
-                run.adopted = creation.adopted
-                self.has(run, creation.machine)
+            run.doubt(in_doubt=creation.may_have_happened and mine is None)
+            if machine := mine or creation.machine:
+                self._context.metadata.learn(machine)
+                run.assign(machine, adopted=mine is not None or creation.adopted)
+                self._context.notify(run, Phase.CREATED)
 
     async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
-        """Return the machine that has the name, if it can be read."""
+        """Return the machine that has the name, if it can be read; a launch leaves it alone in any case."""
         if self._spec.strategy.only_adds:
             return None
         with suppress(FlyError):
             if taken.existing_id:
                 return await fetch(self._fly, creation.app, taken.existing_id)
-            return next(
-                (each for each in await self._fly.machines.list(creation.app) if each.name == creation.name), None
-            )
+            machines = await self._fly.machines.list(creation.app)
+            return next((each for each in machines if each.name == creation.name), None)
         return None
 
-    def _is_mine(self, machine: Machine) -> bool:
-        """Whether an earlier run of this very deployment made the machine."""
-        mine = group_of(machine) == self._spec.group and self._spec.made(machine)
-        return mine and machine.state not in GONE
+    def _is_of_this_deploy(self, machine: Machine) -> bool:
+        is_member = group_of(machine) == self._spec.group and self._spec.made(machine)
+        return is_member and machine.state not in GONE
 
     async def _clear(self, leftover: Machine) -> None:
         """Destroy the release machine of an earlier deploy that was killed; raises StillRunning for one that runs."""
-        app, timeout = self._spec.app, self._spec.timeout
+        app, timeout = self._context.app, self._spec.timeout
         with suppress(WaitFailed, NotFound):
             await self._fly.machines.wait(app, leftover.id, state="settled", timeout=timeout)
         machine = await fetch(self._fly, app, leftover.id)
@@ -234,28 +271,29 @@ class Creating:
             await self._fly.machines.delete(app, machine.id, force=True)
         await self._fly.machines.wait(app, machine.id, state="destroyed", timeout=timeout)
 
-    def _refused(self, run: MachineRun, error: NoCapacity) -> Refusal:
-        refusal = Refusal.of(run.region, error)
-        if refusal.is_of_the_region:
-            self._full[run.region] = refusal
-        return refusal
+    async def _ensure_volume(self, run: MachineRun) -> str | None:
+        """Return the volume of the machine, if it needs one: the one taken for it, or one made where it is to be."""
+        if run.volume is None:
+            return None
+        if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
+            run.leave_volume()  # it was there before, in the region of then
+        if run.volume_id is None:
+            guest = run.config.guest if run.config else None
+            made = await self._context.volumes.make(run.volume, run.region, source=run.source, guest=guest)
+            run.gain_volume(made)
+            if run.source:
+                await self._context.volumes.ready(made)
+        return run.volume_id
 
-    async def _move(self, run: MachineRun, refusal: Refusal) -> None:
-        run.refusals.append(refusal)
-        region = next_region(run.refusals, await self._alternatives(run), self._full)
-        if region is None:
-            raise NoRoomError
-        if region != run.region:
-            await self._leave_volume(run)
-        run.region = region
-        self._tell(run, Phase.MOVING, str(refusal))
-
-    async def _leave_volume(self, run: MachineRun) -> None:
-        """Take no volume along to another region; one made for the machine is no use there."""
-        if run.volume_id:
-            await self._drop_volume(run)
+    async def _drop_volume(self, run: MachineRun) -> None:
+        """Do without a volume on a full host: one made for this machine is deleted, any other stays as it was."""
+        if run.volume_id in run.made_volumes:
+            await self._context.volumes.delete(run.volume_id)
+            run.lose_volume(run.volume_id)
+        run.leave_volume()
 
     async def _alternatives(self, run: MachineRun) -> tuple[str, ...]:
+        """Return the regions to fall back to, in order of preference."""
         fallback, home = self._spec.fallback, run.wanted.region
         elsewhere = self._spec.regions if run.target is Target.END else ()  # a release command may run anywhere
         if fallback == "skip":
@@ -263,13 +301,6 @@ class Creating:
         if fallback != "nearest":
             return (*elsewhere, *fallback)
         async with self._map:
-            if home not in self._near:
-                self._near[home] = await nearest_with_room(self._fly, self._spec, home)
-        return (*elsewhere, *self._near[home])
-
-    def has(self, run: MachineRun, machine: Machine, phase: Phase = Phase.CREATED) -> None:
-        """Note which machine a run has, and tell."""
-        if run.machine and run.machine.id != machine.id:
-            run.beside.append(run.machine.id)
-        run.machine, run.region = machine, machine.region
-        self._tell(run, phase, None)
+            if home not in self._nearest:
+                self._nearest[home] = await nearest_with_room(self._fly, self._spec, home)
+        return (*elsewhere, *self._nearest[home])

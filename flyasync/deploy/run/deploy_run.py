@@ -1,22 +1,24 @@
-"""One deploy from its plan to its report: locked, walked, looked at, and rolled back where that is asked for."""
+"""One deploy from its plan to its report: locked, carried out, checked, and rolled back where that is asked for."""
 
 from collections.abc import Collection
 from contextlib import suppress
-from functools import partial
 from typing import Protocol
 
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.plan.plan import Decision, Plan
+from flyasync.deploy.estimate import timed
+from flyasync.deploy.plan.plan import Decision
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Finished, Planned
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import Observation
-from flyasync.deploy.run.executor import Execution, locking, timed
-from flyasync.deploy.run.leases import Leases
-from flyasync.deploy.run.observers import Onlookers
+from flyasync.deploy.run.context import DeployContext
+from flyasync.deploy.run.decisions import changes_nothing, may_plan_anew, unlisted
+from flyasync.deploy.run.executor import Executor
+from flyasync.deploy.run.leases import DeployLeases
+from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.undo.rollback_plan import deployment_back, undo
 from flyasync.errors import FlyError, NotFound
 
@@ -37,11 +39,11 @@ class Decide(Protocol):
         """Make the plan."""
 
 
-async def carry_out(
+async def run_deploy(
     fly: FlyClient,
-    asked: DeploySpec,
+    spec: DeploySpec,
     decide: Decide,
-    onlookers: Onlookers,
+    observers: Observers,
     journal: Journal,
     *,
     presses_on: bool = False,
@@ -50,133 +52,120 @@ async def carry_out(
 
     Where a create finds a machine of the group that no list had shown, the deploy plans anew, with that one.
     """
-    leases = Leases(fly, asked.app, asked.launch)
-    unlisted: frozenset[str] = frozenset()
+    leases = DeployLeases(fly, spec.app, spec.launch)
+    known: set[str] = set()  # the ids of machines that lists have lacked
     try:
-        decision = await _decided(decide, leases)
+        decision: Decision | None = await _lock(decide, leases)
         for plans_left in reversed(range(PLANS)):
-            spec, plan = decision.spec, decision.plan
-            if onlookers.are_there or journal.is_kept:  # to estimate is work, which nobody else would see
+            assert decision is not None  # noqa: S101 - the loop ends where there is none
+            plan = decision.plan
+            if observers.are_there or journal.is_kept:  # estimating is work, whose result only these would see
                 plan = timed(plan, fly)
-            journal.undoing(plan) if plan.strategy == "undo" else journal.planned(spec, plan)
-            onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
-            execution = Execution(
-                fly,
-                spec,
-                plan,
-                onlookers.note,
-                onlookers.clock,
-                leases=leases,
-                journal=journal,
+            journal.undoing(plan) if plan.strategy == "undo" else journal.planned(decision.spec, plan)
+            context = DeployContext(
+                fly=fly, spec=decision.spec, plan=plan, leases=leases, journal=journal, observers=observers,
                 presses_on=presses_on,
-            )
-            onlookers.expect(execution.left, every=_pause(plan))
+            )  # fmt: skip
+            executor = Executor(context)
+            _announce(executor)
             try:
-                await _walk(execution)
-                unlisted |= execution.unlisted
-                decide_anew = partial(decide, unlisted=unlisted)
-                anew = await _decided_anew(execution, decide_anew, leases) if plans_left else None
-                if anew is None:
-                    report = await _reported(fly, spec, execution, onlookers)
+                await executor.walk()
+                decision = None
+                found = unlisted(context.runs)
+                known |= found.keys()
+                is_worth_it = plans_left and may_plan_anew(context.runs, context.spec)
+                if is_worth_it and await executor.release_volumes(list(found.values())):
+                    with suppress(FlyError):  # what this plan has met is reported then
+                        decision = await _lock(decide, leases, by_id=True, unlisted=frozenset(known))
+                if decision is None:
+                    report = await _reported(executor)
                     break
-                decision = anew
             except BaseException:  # usually a cancellation; whatever it is, what is there has to be reported
-                report = execution.report(await execution.last_look(), cancelled=True)
-                _finish(report, onlookers, journal)
+                report = executor.report(await executor.final_check.check_cancelled(), cancelled=True)
+                _finish(report, observers, journal)
                 raise
-        _finish(report, onlookers, journal)
+        _finish(report, observers, journal)
         return report
     finally:
-        await leases.give_all_back()
+        await leases.release_all()
 
 
-async def _decided_anew(execution: Execution, decide: Decide, leases: Leases) -> Decision | None:
-    """Return a plan that counts the machines which no list had shown; None where there are none, or it may not be."""
-    if execution.unlisted and execution.may_begin_anew and await execution.has_released_volumes():
-        with suppress(FlyError):  # what this walk has met is reported then
-            return await _decided(decide, leases, by_id=True)
-    return None
-
-
-async def _decided(decide: Decide, leases: Leases, *, by_id: bool = False) -> Decision:
+async def _lock(
+    decide: Decide, leases: DeployLeases, *, by_id: bool = False, unlisted: Collection[str] = ()
+) -> Decision:
     """Plan, and keep other deployers out; raises LeaseHeld when one is at work here.
 
-    Unless `by_id`, the first plan is made from a list, which may lag: it is but a hint at which machine to lock. What
+    Unless `by_id`, the first plan is made from a list, which may lag: it is only a hint at which machine to lock. What
     counts is the one made under the lease, from machines fetched by their ids, and so does a plan with nothing to do.
     """
-    decision = await decide(by_id=by_id)
+    decision = await decide(by_id=by_id, unlisted=unlisted)
     if decision.plan.before is not None and not decision.plan.before.machines:
         return decision  # of an empty list there is nothing to fetch; what it lacks is found when its name is taken
     for _ in range(LOCK_TRIES):
-        machine_id = locking(decision.plan)
+        machine_id = decision.plan.locking
         if machine_id is not None and not decision.plan.is_empty:
             with suppress(NotFound):
                 await leases.lock(machine_id)
-        decision = await decide(by_id=True)
+        decision = await decide(by_id=True, unlisted=unlisted)
         plan = decision.plan
-        if plan.is_empty or locking(plan) is None or leases.holds(locking(plan)):
+        # 1. There is nothing to do, or no machine to lock: nothing has to be kept out.
+        # 2. The lease that was acquired is the one that every deployer asks for.
+        # 3. Its machine is gone, or an older one was found: the next one.
+        if plan.is_empty or plan.locking is None or leases.holds(plan.locking):
             break
     return decision
 
 
-def _pause(plan: Plan) -> float:
-    """Say how often to estimate what is left: the more machines, the more work that is."""
-    return max(0.2, len(plan.tracks) / ESTIMATED_A_SECOND)
+def _announce(executor: Executor) -> None:
+    """Emit the plan that is carried out now; each event tells how long it still takes, more roughly for a large one."""
+    observers, plan = executor.context.observers, executor.context.plan
+    observers.emit(Planned(at=observers.clock(), plan=plan))
+    observers.expect(executor.left, every=max(0.2, len(plan.tracks) / ESTIMATED_A_SECOND))
 
 
-def _finish(report: DeployReport, onlookers: Onlookers, journal: Journal) -> None:
+def _finish(report: DeployReport, observers: Observers, journal: Journal) -> None:
     journal.finished(report)
-    onlookers.tell(Finished(at=onlookers.clock(), report=report))
+    observers.emit(Finished(at=observers.clock(), report=report))
 
 
-def _changes_nothing(plan: Plan) -> bool:
-    """Whether a plan leaves a group as it was observed when the plan was made."""
-    return plan.group is not None and plan.is_empty
-
-
-async def _walk(execution: Execution) -> None:
-    if not _changes_nothing(execution.plan):
-        await execution.prepare()
-        await execution.walk()
-
-
-async def _reported(fly: FlyClient, spec: DeploySpec, execution: Execution, onlookers: Onlookers) -> DeployReport:
-    """Report what is there after a walk; where it has missed its requirement, after the way back if that is wanted."""
-    if _changes_nothing(execution.plan):
-        return execution.report(execution.as_before())
-    outcome = await execution.look()
-    report = execution.report(outcome)
-    if not (spec.rolls_back and report.is_missed):
+async def _reported(executor: Executor) -> DeployReport:
+    """Report what is there after a plan; where it has missed its requirement, after a rollback if that is asked for."""
+    context = executor.context
+    # 1. Nothing was to be done: what was observed for the plan is all there is to know.
+    # 2. It has reached its requirement, or there is to be no rollback.
+    # 3. A launch has only added machines: these are destroyed.
+    # 4. A group is brought back to what it was before, by a plan of its own.
+    if changes_nothing(context.plan):
+        return executor.report(executor.final_check.unchanged())
+    observation = await executor.final_check.check()
+    report = executor.report(observation)
+    if not (context.spec.rolls_back and report.is_missed):
         return report
-    if execution.plan.group is not None:
-        return await _rolled_back(fly, spec, execution, onlookers, outcome)
-    await execution.take_back()
-    return execution.report(await execution.look())
+    if context.plan.group is None:
+        await executor.roll_back()
+        return executor.report(await executor.final_check.check())
+    return await _rolled_back(executor, observation)
 
 
-async def _rolled_back(
-    fly: FlyClient, spec: DeploySpec, execution: Execution, onlookers: Onlookers, outcome: Observation
-) -> DeployReport:
-    """Go back to what was there before, and report both ways."""
-    past = execution.timings.as_past()
-    plan = timed(undo(execution.plan, outcome), fly, past)
-    if plan.is_empty and outcome.settled:
-        return execution.report(outcome)  # all of it is past the point of no return
-    wanted = deployment_back(spec, plan)
-    back = Execution(
-        fly, wanted, plan, onlookers.note, onlookers.clock,
-        leases=execution.leases, journal=execution.journal, presses_on=True, rollback=True, past=past,
+async def _rolled_back(executor: Executor, observation: Observation) -> DeployReport:
+    """Restore what was there before a deploy, and report both: what it came to, and what the rollback did."""
+    context, past = executor.context, executor.timings.as_past()
+    plan = timed(undo(context.plan, observation), context.fly, past)
+    if plan.is_empty and observation.settled:
+        return executor.report(observation)  # all of it is past the point of no return
+    restoring = DeployContext(
+        fly=context.fly, spec=deployment_back(context.spec, plan), plan=plan, leases=context.leases,
+        journal=context.journal, observers=context.observers, presses_on=True, is_rollback=True,
     )  # fmt: skip
-    back.journal.undoing(plan)
-    onlookers.tell(Planned(at=onlookers.clock(), plan=plan))
-    onlookers.expect(back.left, every=_pause(plan))
+    rollback = Executor(restoring, past=past)
+    context.journal.undoing(plan)
+    _announce(rollback)
     try:
-        await back.prepare()
-        await back.walk()
-        rollback = back.report(await back.look())
+        await rollback.walk()
+        report = rollback.report(await rollback.final_check.check())
     except FlyError as error:
-        rollback = back.report(Observation.blind(tuple(back.runs.values()), error))
-    # What is past the point of no return stays, and with that not all is as it was.
-    rollback = evolve(rollback, needed=rollback.needed + len(outcome.settled))
+        report = rollback.report(Observation.blind(tuple(restoring.runs.values()), error))
+    # What is past the point of no return stays, and with that not everything is as it was.
+    report = evolve(report, needed=report.needed + len(observation.settled))
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
-    return evolve(execution.report(await execution.look(changed=changed)), rollback=rollback)
+    return evolve(executor.report(await executor.final_check.check(changed=changed)), rollback=report)

@@ -1,9 +1,7 @@
 """The leases of a deploy: one that keeps other deployers out, and one on each machine while it is changed."""
 
 import asyncio
-from contextlib import suppress
-
-from attrs import Factory, define
+from contextlib import AbstractAsyncContextManager, suppress
 
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
@@ -11,29 +9,66 @@ from flyasync.errors import FlyError, LeaseHeld
 from flyasync.models.lease import Lease
 
 TTL = 30
-"""Seconds that a lease lasts if nobody refreshes it: as long as a deployer that was killed blocks the next one."""
+"""Seconds that a lease lasts unless it is refreshed: as long as a deployer that was killed blocks the next one."""
 
 PATIENCE = TTL + 10.0
-"""Seconds to wait for a lease that somebody else holds; one that its holder keeps fresh is not waited for."""
+"""Seconds to wait for a lease that another client holds; one that its holder keeps fresh is not waited for."""
 
 PAUSE = 2.0
+"""Seconds between two attempts to acquire a lease."""
 
 MARK = "flyasync deploy"
 """What the description of our leases begins with."""
 
 
-@define(eq=False)
-class _Held:
-    """A lease that a task keeps until it is told to let go."""
+class KeptLease:
+    """A lease that a task of its own acquires with `hold` and keeps fresh until it is released."""
 
-    nonce: "asyncio.Future[str]"
-    let_go: asyncio.Event = Factory(asyncio.Event)
-    task: "asyncio.Task[None] | None" = None
-    lost: FlyError | None = None
+    def __init__(self, hold: AbstractAsyncContextManager[Lease]) -> None:
+        self._nonce: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._is_released = asyncio.Event()
+        self._lost: FlyError | None = None
+        self.task = asyncio.create_task(self._keep(hold))
+
+    def __repr__(self) -> str:
+        state = "lost" if self._lost else "released" if self._is_released.is_set() else "kept"
+        return f"<KeptLease: {state if self._nonce.done() else 'being acquired'}>"
+
+    async def _keep(self, hold: AbstractAsyncContextManager[Lease]) -> None:
+        try:
+            async with hold as lease:
+                self._nonce.set_result(lease.nonce)
+                await self._is_released.wait()
+        except FlyError as error:
+            self._lost = error
+            if not self._nonce.done():
+                self._nonce.set_exception(error)
+        finally:
+            self._nonce.cancel()
+
+    async def acquired(self) -> None:
+        """Wait until it is held; raises what acquiring it raises. Cancelled, it is given up, and seen released."""
+        try:
+            await asyncio.shield(self._nonce)
+        except asyncio.CancelledError:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+            raise
+
+    @property
+    def nonce(self) -> str:
+        """The proof that it is held; raises the error that lost it."""
+        if self._lost:
+            raise self._lost
+        return self._nonce.result()
+
+    def release(self) -> None:
+        """Have its task release it, and end."""
+        self._is_released.set()
 
 
-class Leases:
-    """The leases that one deploy holds; each is kept fresh until it is given back.
+class DeployLeases:
+    """The leases that one deploy holds; each is kept fresh until it is released.
 
     The one on the machine `locking` keeps other deployers out.
     """
@@ -42,18 +77,22 @@ class Leases:
         self._fly = fly
         self._app = app
         self._description = f"{MARK} {launch}"
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, KeptLease] = {}
         self._span = fly.spans.current
         self.locking: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<DeployLeases of {self._app}: locked by {self.locking}, {self._held}>"
+
     async def lock(self, machine_id: str) -> None:
-        """Have the lease on this machine be the one that keeps other deployers out; raises what `take` raises."""
-        with self._fly.spans.within(self._span):  # it is the whole deploy's, whichever of its machines comes to it
-            await self.take(machine_id)
+        """Have the lease on this machine be the one that keeps other deployers out; raises what `acquire` raises."""
+        # The lease is the whole deploy's, whichever of its machines is about to acquire it.
+        with self._fly.spans.within(self._span):
+            await self.acquire(machine_id)
         self.locking = machine_id
 
     def unlock(self) -> None:
-        """Note that the machine that locks is gone, and its lease with it."""
+        """Record that the machine that locks is gone, and its lease with it."""
         self.locking = None
 
     def check(self) -> None:
@@ -62,90 +101,68 @@ class Leases:
             self.nonce(self.locking)
 
     def nonce(self, machine_id: str) -> str | None:
-        """Give the proof of the lease on a machine; raises the error that lost it, None where none was taken."""
+        """Return the proof of the lease on a machine, None where none was acquired; raises the error that lost it."""
         held = self._held.get(machine_id)
-        if held is None:
-            return None
-        if held.lost:
-            raise held.lost
-        return held.nonce.result()
+        return held.nonce if held else None
 
     def holds(self, machine_id: str | None) -> bool:
-        """Tell whether this deploy has the lease on a machine."""
+        """Whether this deploy has the lease on a machine."""
         return machine_id in self._held
 
-    async def take(self, machine_id: str) -> None:
-        """Take the lease on a machine, unless this deploy has it. Raises LeaseHeld when somebody else keeps it."""
+    async def acquire(self, machine_id: str) -> None:
+        """Acquire the lease on a machine, unless this deploy has it. Raises LeaseHeld when another client keeps it."""
         loop = asyncio.get_running_loop()
-        until, seen = loop.time() + PATIENCE, None
+        until = loop.time() + PATIENCE
+        seen: Lease | None = None
         while machine_id not in self._held:
+            lease = KeptLease(self._fly.leases.hold(self._app, machine_id, ttl=TTL, description=self._description))
+            # 1. It was free: its task keeps it fresh from now on.
+            # 2. Another client refreshes it, or still has it when our patience ends: the error names that client.
+            # 3. Another client has it, and may have been killed: its lease may end by itself, and is asked for again.
+            # 4. Whether it is free is not known: it is asked for again.
             try:
-                await self._try(machine_id)
+                await lease.acquired()
             except LeaseHeld as error:
-                seen = await self._wait_for_holder(machine_id, error, seen, until)
+                theirs = None
+                with suppress(FlyError):
+                    theirs = await self._fly.leases.get(self._app, machine_id)
+                is_fresh = (
+                    seen is not None
+                    and theirs is not None
+                    and seen.nonce == theirs.nonce
+                    and (theirs.expires_at or 0) > (seen.expires_at or 0)
+                )
+                if is_fresh or loop.time() + PAUSE >= until:
+                    _explain(error, theirs)
+                    raise
+                seen = theirs
             except TROUBLE:
                 if loop.time() + PAUSE >= until:
                     raise
-                await asyncio.sleep(PAUSE)
+            else:
+                self._held[machine_id] = lease
+                return
+            await asyncio.sleep(PAUSE)
 
-    async def _try(self, machine_id: str) -> None:
-        held = _Held(asyncio.get_running_loop().create_future())
-        held.task = asyncio.create_task(self._keep(machine_id, held))
-        try:
-            await asyncio.shield(held.nonce)
-        except asyncio.CancelledError:
-            held.task.cancel()
-            await asyncio.wait([held.task])
-            raise
-        self._held[machine_id] = held
+    async def release(self, machine_id: str) -> None:
+        """Release one lease, unless it is the one that locks.
 
-    async def _keep(self, machine_id: str, held: _Held) -> None:
-        try:
-            async with self._fly.leases.hold(self._app, machine_id, ttl=TTL, description=self._description) as lease:
-                held.nonce.set_result(lease.nonce)
-                await held.let_go.wait()
-        except FlyError as error:
-            held.lost = error
-            if not held.nonce.done():
-                held.nonce.set_exception(error)
-        finally:
-            held.nonce.cancel()
-
-    async def _wait_for_holder(
-        self, machine_id: str, error: LeaseHeld, seen: Lease | None, until: float
-    ) -> Lease | None:
-        """Wait a moment for the holder to be done; raise if it keeps the lease fresh, or there is no time left."""
-        lease = await self._look(machine_id)
-        is_kept = seen and lease and seen.nonce == lease.nonce and (lease.expires_at or 0) > (seen.expires_at or 0)
-        if is_kept or asyncio.get_running_loop().time() + PAUSE >= until:
-            message = f"{_holder(lease)}, and nothing was changed here ({error.message})"
-            raise error.explained(_advice(lease), message=message)
-        await asyncio.sleep(PAUSE)
-        return lease
-
-    async def _look(self, machine_id: str) -> Lease | None:
-        with suppress(FlyError):
-            return await self._fly.leases.get(self._app, machine_id)
-        return None
-
-    async def give_back(self, machine_id: str) -> None:
-        """Give one lease back, unless it is the one that locks.
-
-        What the API says to that does not matter, since it ends by itself.
+        What the API answers does not matter, since the lease ends by itself.
         """
         if machine_id == self.locking:
             return
         held = self._held.pop(machine_id, None)
-        if held and held.task:
-            held.let_go.set()
+        if held:
+            held.release()
             await asyncio.wait([held.task])
 
-    async def give_all_back(self) -> None:
-        """Give all leases back, within a bounded time; a cancellation waits for that, the next one cuts it."""
-        tasks = [held.task for held in self._held.values() if held.task]
-        for held in self._held.values():
-            held.let_go.set()
+    async def release_all(self) -> None:
+        """Release all leases, within a bounded time; a cancellation waits for that, the next one cuts it."""
+        held = list(self._held.values())
         self._held.clear()
+        for lease in held:
+            lease.release()
+        tasks = [lease.task for lease in held]
         if not tasks:
             return
         try:
@@ -157,19 +174,13 @@ class Leases:
             raise
 
 
-def _holder(lease: Lease | None) -> str:
-    """Say who is in the way."""
-    launch = _launch(lease)
-    return f"another deploy is under way, launch {launch}" if launch else "somebody holds the machine"
-
-
-def _advice(lease: Lease | None) -> str:
-    if _launch(lease):
-        return "Deploy again once it is over"
-    return "Wait until the lease expires, or release it: flyasync machines lease clear"
-
-
-def _launch(lease: Lease | None) -> str | None:
-    """Name the launch of the deploy that holds a lease, if that is what it is."""
-    description = (lease and lease.description) or ""
-    return description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None
+def _explain(error: LeaseHeld, theirs: Lease | None) -> None:
+    """Add to the error who holds the lease, as its description tells, and what to do about it."""
+    description = (theirs and theirs.description) or ""
+    launch = description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None
+    holder = f"another deploy is under way, launch {launch}" if launch else "somebody holds the machine"
+    wait = "Wait until the lease expires, or release it: flyasync machines lease clear"
+    error.explained(
+        "Deploy again once it is over" if launch else wait,
+        message=f"{holder}, and nothing was changed here ({error.message})",
+    )

@@ -1,4 +1,4 @@
-"""Those who watch one deploy, and the clock they see it by."""
+"""The observers of one deploy, and the clock that they see it by."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from attrs import define
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.reporting.events import Event, OnEvent, Progress
-from flyasync.deploy.reporting.phase import Moment, Phase
+from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 
 SOON = 0.2
@@ -15,8 +15,8 @@ SOON = 0.2
 
 
 @define
-class Left:
-    """What is left: estimated now and then, in between the last estimate less the time since."""
+class RemainingTime:
+    """How long a deploy still takes: estimated now and then, in between the last estimate less the time since."""
 
     _estimate: Callable[[], Estimate]
     _every: float
@@ -24,7 +24,8 @@ class Left:
     _estimated_at: float = 0.0
 
     def at(self, now: float) -> Estimate:
-        """Return what is left, never less than none."""
+        """Return what is left at `now`, never less than nothing."""
+        # An estimate that knows too little may know enough after any event, so a small deploy asks again each time.
         passed = now - self._estimated_at
         may_be_known = self._every <= SOON and self._last is not None and self._last.likely is None
         if self._last is None or passed >= self._every or may_be_known:
@@ -32,53 +33,54 @@ class Left:
         return self._last.after(now - self._estimated_at)
 
 
-class Onlookers:
-    """Tells everyone who watches; an onlooker's own failure must not change what becomes of the deploy."""
+class Observers:
+    """Notifies every observer; an observer's own failure must not change what becomes of the deploy."""
 
-    def __init__(self, onlookers: tuple[OnEvent, ...]) -> None:
-        self._onlookers = onlookers
+    def __init__(self, observers: tuple[OnEvent, ...]) -> None:
+        self._observers = observers
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
-        self._left: Left | None = None
+        self._remaining: RemainingTime | None = None
 
     @property
     def are_there(self) -> bool:
-        """Whether anybody watches."""
-        return bool(self._onlookers)
+        """Whether there are any."""
+        return bool(self._observers)
 
     def clock(self) -> float:
-        """Give the seconds since the deploy began."""
+        """Return the seconds since the deploy began."""
         return round(self._loop.time() - self._start, 3)
 
-    def expect(self, left: Callable[[], Estimate], *, every: float) -> None:
-        """Tell from now on how much is left by `left`, which is asked once in `every` seconds at most."""
-        self._left = Left(left, every) if self._onlookers else None
+    def expect(self, remaining: Callable[[], Estimate], *, every: float) -> None:
+        """Have each event say from now on how long the deploy still takes.
 
-    def note(self, run: MachineRun, phase: Phase, detail: str | None) -> None:
-        """Note the phase a machine came to, and tell of it."""
-        run.phase = phase
-        run.moments.append(Moment(at=self.clock(), phase=phase, region=run.region, detail=detail))
-        if phase in {Phase.CREATED, Phase.ADOPTED}:
-            run.created_after = self.clock()
-        self.tell(
+        `remaining` estimates that; it is called once in `every` seconds at most.
+        """
+        self._remaining = RemainingTime(remaining, every) if self._observers else None
+
+    def notify(self, run: MachineRun, phase: Phase, detail: str | None = None) -> None:
+        """Record the phase that a machine came to, and emit it."""
+        now = self.clock()
+        run.enter(phase, at=now, detail=detail)
+        self.emit(
             Progress(
-                at=self.clock(),
+                at=now,
                 name=run.wanted.name,
                 asked=run.wanted.region,
                 region=run.region,
                 phase=phase,
                 machine_id=run.machine.id if run.machine else None,
                 detail=detail,
-                remaining=self._left.at(self._loop.time()) if self._left else None,
+                remaining=self._remaining.at(self._loop.time()) if self._remaining else None,
             )
         )
 
-    def tell(self, event: Event) -> None:
-        """Tell everyone of an event."""
-        for onlooker in self._onlookers:
+    def emit(self, event: Event) -> None:
+        """Pass an event to every observer."""
+        for observer in self._observers:
             try:
-                onlooker(event)
-            except Exception as error:  # noqa: BLE001 - told where asyncio tells of what nobody caught
+                observer(event)
+            except Exception as error:  # noqa: BLE001 - reported where asyncio reports what nothing has caught
                 self._loop.call_exception_handler(
                     {"message": f"on_event failed for {type(event).__name__}", "exception": error}
                 )

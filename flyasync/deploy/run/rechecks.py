@@ -1,12 +1,13 @@
-"""The machines that a deploy has changed are observed again before the next one begins: a version may fail late."""
+"""The machines that a deploy has changed are polled again before the next one begins: a version may fail late."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from flyasync.api.client import FlyClient
 from flyasync.deploy.freshness import is_behind
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.verify import Watching
+from flyasync.deploy.run.context import DeployContext
+from flyasync.deploy.run.decisions import to_recheck
+from flyasync.deploy.run.verify import Verifier
 from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
 
@@ -14,50 +15,45 @@ RECENT = 60.0
 """Seconds after its change for which a machine is fetched by its id; after that, a list is enough."""
 
 FRESH = 1.0
-"""Seconds for which one round of observations serves all machines that are about to begin."""
+"""Seconds for which one round of polls serves all machines that are about to begin."""
 
 
 class Rechecks:
-    """Observes again what a deploy has changed, by rounds that serve all who ask meanwhile."""
+    """Polls again what a deploy has changed, in rounds that serve all machines that are about to begin."""
 
-    def __init__(self, fly: FlyClient, app: str, watching: Watching, clock: Callable[[], float]) -> None:
-        self._fly = fly
-        self._app = app
-        self._watching = watching
-        self._clock = clock
+    def __init__(self, context: DeployContext, verifier: Verifier) -> None:
+        self._context = context
+        self._verifier = verifier
         self._lock = asyncio.Lock()
         self._begun = float("-inf")
 
-    async def failed(self, changed: Callable[[], Sequence[MachineRun]]) -> list[tuple[MachineRun, FlyError]]:
-        """Return those of the changed machines that are not as they shall be any more, each with what shows it.
+    async def failed(self) -> list[tuple[MachineRun, FlyError]]:
+        """Return those of the changed machines that are not as promised any more, each with what shows it.
 
-        Those that a list proves to be well are not fetched, if their change is not recent.
+        Nothing where another round has just told that. Cancelled, the round ends.
         """
         asked = asyncio.get_running_loop().time()
         async with self._lock:
             if self._begun > asked - FRESH:
                 return []
             self._begun = asyncio.get_running_loop().time()
-            runs = await self._doubtful(changed())
-            ends = await asyncio.gather(*map(self._watching.still_up, runs), return_exceptions=True)
+            # 1. Changed just now: fetched by its id, for lists lag.
+            # 2. Changed some time ago, and a list proves it to be well: not fetched.
+            # 3. Any other: fetched.
+            runs = to_recheck(self._context.runs, self._context.spec)
+            now = self._context.now()
+            older = [run for run in runs if now - (run.ready_after or 0.0) >= RECENT]
+            rows: dict[str, Machine] = {}
+            if older:
+                with suppress(FlyError):  # without a list, all are fetched
+                    rows = {each.id: each for each in await self._context.fly.machines.list(self._context.app)}
+            runs = [run for run in runs if not (run in older and self._proves(rows.get(run.machine_id), run))]
+            ends = await asyncio.gather(*map(self._verifier.still_up, runs), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, FlyError):
                 raise end
         return [(run, end) for run, end in zip(runs, ends, strict=True) if isinstance(end, FlyError)]
 
-    async def _doubtful(self, runs: Sequence[MachineRun]) -> list[MachineRun]:
-        now = self._clock()
-        older = {run.machine_id: run for run in runs if now - (run.ready_after or 0.0) >= RECENT}
-        rows = await self._rows() if older else {}
-        proven = {id_ for id_, run in older.items() if id_ in rows and self._proves(rows[id_], run)}
-        return [run for run in runs if run.machine_id not in proven]
-
-    async def _rows(self) -> dict[str, Machine]:
-        try:
-            return {machine.id: machine for machine in await self._fly.machines.list(self._app)}
-        except FlyError:
-            return {}  # without a list, all are fetched
-
-    def _proves(self, row: Machine, run: MachineRun) -> bool:
-        is_current = run.machine is not None and not is_behind(row, run.machine)
-        return is_current and self._watching.why_down(run, row) is None
+    def _proves(self, row: Machine | None, run: MachineRun) -> bool:
+        is_current = row is not None and run.machine is not None and not is_behind(row, run.machine)
+        return row is not None and is_current and self._verifier.why_down(run, row) is None

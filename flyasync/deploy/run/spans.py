@@ -1,4 +1,4 @@
-"""What the client's onlooker is told of one deploy: itself, its regions and its machines, whose requests they are."""
+"""The spans of one deploy: the deploy itself, its regions and its machines, so that each request says whose it is."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -6,44 +6,46 @@ from contextlib import contextmanager
 from functools import partial
 
 from flyasync.api.client import FlyClient
-from flyasync.api.spans import Outlasting, Span, Spans
+from flyasync.api.spans import Outlasting, Span
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.create import Tell
+from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import DeployFailed
 from flyasync.text import readable
 
 
 @contextmanager
-def deploying(fly: FlyClient, app: str, wanted: DeploySpec | None = None) -> Iterator[Span]:
-    """Have all of the block be one deploy, an undo where nothing is `wanted`; it is ok only if a report says so."""
-    with fly.spans.over("deploy", app, **(_facts(wanted) if wanted else {"strategy": "undo"})) as span:
+def deploying(fly: FlyClient, app: str, spec: DeploySpec | None = None) -> Iterator[Span]:
+    """Have all of the block be one deploy, an undo where there is no `spec`; it is ok only if a report says so."""
+    facts: dict[str, str | None] = {"strategy": "undo"}
+    if spec:
+        facts = {"launch": spec.launch, "image": spec.image, "strategy": spec.strategy_name}
+    with fly.spans.over("deploy", app, **facts) as span:
         try:
             yield span
         finally:
-            span.facts.setdefault("ok", False)
-
-
-def _facts(wanted: DeploySpec) -> dict[str, str | None]:
-    return {"launch": wanted.launch, "image": wanted.image, "strategy": wanted.strategy_name}
+            span.learn(ok=span.facts.get("ok", False))
 
 
 def reported(span: Span, report: DeployReport) -> DeployReport:
-    """Give the report, which says how the deploy ended."""
-    span.facts.update(launch=report.launch, image=report.image, ok=report.ok)
+    """Return the report, and have the span say how the deploy ended."""
+    span.learn(launch=report.launch, image=report.image, ok=report.ok)
     if not report.ok:
-        span.error = DeployFailed.__name__
+        span.fail(DeployFailed.__name__)
     return report
 
 
-class Walking:
-    """The regions and machines of one walk, each from its first step to its last, across stages."""
+class DeploySpans:
+    """The regions and machines of one plan, each from its first step to its last, across stages.
 
-    def __init__(self, spans: Spans, wanted: Iterable[DesiredMachine], tell: Tell, *, rollback: bool = False) -> None:
-        self._spans = spans
-        self._tell = tell
-        self._facts = {"rollback": True} if rollback else {}
+    `wanted` are the machines in turn: one that has a track in two stages comes twice.
+    """
+
+    def __init__(self, context: DeployContext, wanted: Iterable[DesiredMachine], *, is_rollback: bool = False) -> None:
+        self._context = context
+        self._spans = context.fly.spans
+        self._facts = {"rollback": True} if is_rollback or context.is_rollback else {}
         self._regions: dict[str, Span] = {}
         self._machines: dict[str, Span] = {}
         turns = tuple(wanted)
@@ -58,67 +60,51 @@ class Walking:
         finally:
             self._turns[wanted.name] -= 1
             self._turns_there[wanted.region] -= 1
-            if not self._turns[wanted.name]:
-                self._end(self._machines.pop(wanted.name, None))
-            if not self._turns_there[wanted.region]:
-                self._end(self._regions.pop(wanted.region, None))
+            if not self._turns[wanted.name] and (machine := self._machines.pop(wanted.name, None)):
+                self._spans.end(machine)
+            if not self._turns_there[wanted.region] and (region := self._regions.pop(wanted.region, None)):
+                self._spans.end(region)
 
     @contextmanager
     def machine(self, run: MachineRun) -> Iterator[None]:
-        """Have what is asked for in the block be asked for the machine of a run."""
-        span, before = self._machine(run), run.error
+        """Have the requests made in the block belong to the machine of a run, and that to its region."""
+        wanted, before = run.wanted, run.error
+        if wanted.region not in self._regions:
+            self._regions[wanted.region] = self._spans.begin("region", wanted.region, self._facts)
+        if wanted.name not in self._machines:
+            with self._spans.within(self._regions[wanted.region]):
+                report = partial(self._report, run)
+                self._machines[wanted.name] = self._spans.begin("machine", wanted.name, self._facts, on_refusal=report)
+        span = self._machines[wanted.name]
+        error: BaseException | None = None
         try:
             with self._spans.within(span):
                 yield
-        except BaseException as error:
-            _fail(span, error)
+        except BaseException as raised:
+            error = raised
             raise
         finally:
-            _note(span, run)
-            if run.error is not None and run.error is not before:
-                _fail(span, run.error)
+            moved_to = {"moved_to": run.region} if run.region != wanted.region else {}
+            span.learn(
+                machine_id=run.machine.id if run.machine else None,
+                **({"phase": run.phase.value} if run.phase else {}),
+                **moved_to,
+            )
+            # Its region failed with the first of its machines.
+            error = run.error if run.error is not before and run.error is not None else error
+            if error is not None:
+                span.fail(type(error).__name__)
+                if span.parent and span.parent.error is None:
+                    span.parent.fail(type(error).__name__)
 
     def close(self) -> None:
         """End what is not over: no turn comes any more."""
         for spans in (self._machines, self._regions):
             while spans:
-                self._end(spans.popitem()[1])
-
-    def _machine(self, run: MachineRun) -> Span:
-        wanted = run.wanted
-        if wanted.name not in self._machines:
-            with self._spans.within(self._region(wanted.region)):
-                span = self._spans.begin("machine", wanted.name, self._facts, on_refusal=partial(self._report, run))
-                self._machines[wanted.name] = span
-        return self._machines[wanted.name]
+                self._spans.end(spans.popitem()[1])
 
     def _report(self, run: MachineRun, refusal: Outlasting) -> None:
         """Report what a machine waits for: a refusal that clears by itself."""
         if run.phase and refusal.times == 1:
             words = " ".join(readable(refusal.message).split())
-            self._tell(run, run.phase, f"{words}; asked again for up to {refusal.within:.0f} s")
-
-    def _region(self, code: str) -> Span:
-        if code not in self._regions:
-            self._regions[code] = self._spans.begin("region", code, self._facts)
-        return self._regions[code]
-
-    def _end(self, span: Span | None) -> None:
-        if span:
-            self._spans.end(span)
-
-
-def _note(span: Span, run: MachineRun) -> None:
-    """Note what is known of the machine by now."""
-    span.machine_id = run.machine.id if run.machine else None
-    if run.phase:
-        span.facts["phase"] = run.phase.value
-    if run.region != run.wanted.region:
-        span.facts["moved_to"] = run.region
-
-
-def _fail(span: Span, error: BaseException) -> None:
-    """Note how a machine failed; its region failed with the first of its machines."""
-    span.error = type(error).__name__
-    if span.parent and span.parent.error is None:
-        span.parent.error = span.error
+            self._context.notify(run, run.phase, f"{words}; asked again for up to {refusal.within:.0f} s")

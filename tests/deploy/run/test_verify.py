@@ -6,12 +6,30 @@ from typing import Any
 
 import pytest
 
-from flyasync import DeployBuilder, Fault, Machine, MachineConfig, MachineEvent, Port, Restart, Result, Service
+from flyasync import (
+    DeployBuilder,
+    Fault,
+    Machine,
+    MachineConfig,
+    MachineEvent,
+    Port,
+    Progress,
+    Restart,
+    Result,
+    Service,
+    log_event,
+)
 from flyasync.api.machines.wait import JUST_CREATED
+from flyasync.api.spans import Spans
+from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.spec import DesiredMachine
+from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.verify import Watching, masked
+from flyasync.deploy.run.context import DeployContext
+from flyasync.deploy.run.leases import DeployLeases
+from flyasync.deploy.run.observers import Observers
+from flyasync.deploy.run.verify import Verifier, masked
 from flyasync.emulator import Output
 from flyasync.errors import ServerFault
 from tests.deploy.conftest import total, world
@@ -107,10 +125,18 @@ async def test_trouble_with_its_removal_is_no_failure_of_one_that_ended_well() -
         assert options == {"force": True}
         raise ServerFault("machines.delete", "web/m1", "out of order", status=500)
 
-    fly: Any = SimpleNamespace(machines=SimpleNamespace(get=get, delete=delete))
+    fly: Any = SimpleNamespace(machines=SimpleNamespace(get=get, delete=delete), spans=Spans(log_event))
+    spec = RELEASED.deployment()
+    context = DeployContext(
+        fly=fly,
+        spec=spec,
+        plan=spec.strategy.plan(spec, Fleet("web", ())),
+        leases=DeployLeases(fly, "web", spec.launch),
+        journal=Journal(),
+        observers=Observers((lambda event: phases.append(event.phase) if isinstance(event, Progress) else None,)),
+    )
     run = MachineRun(wanted=DesiredMachine(name="release-app", region="iad", number=1), region="iad", machine=ended)
-    watching = Watching(fly, RELEASED.deployment(), lambda _, phase, __: phases.append(phase))
-    await watching.run_to_end(run, 60)
+    await Verifier(context).run_to_end(run, 60)
     assert deletes == ["m1"]
     assert phases == [Phase.RUNNING, Phase.ENDED]
 

@@ -1,4 +1,4 @@
-"""The last look: machine by machine, through lists that lag and calls that fail."""
+"""The final check: machine by machine, through lists that lag and calls that fail."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,8 +13,10 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.reporting.journal import Journal
-from flyasync.deploy.run.executor import Execution
-from flyasync.deploy.run.leases import Leases
+from flyasync.deploy.run.context import DeployContext
+from flyasync.deploy.run.executor import Executor
+from flyasync.deploy.run.leases import DeployLeases
+from flyasync.deploy.run.observers import Observers
 
 WANTED = DeploySpec(
     app="web",
@@ -52,12 +54,15 @@ async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -
         list=lambda *_, **__: answer(listed), get=lambda *_: answer(left.pop(0) if len(left) > 1 else left[0])
     )
     fly = cast("FlyClient", SimpleNamespace(machines=machines, spans=Spans(log_event)))
-    leases = Leases(fly, "web", "v1")
     plan = WANTED.strategy.plan(WANTED, Fleet("web", ()))
-    execution = Execution(fly, WANTED, plan, lambda *_: None, lambda: 1.0, leases=leases, journal=Journal())
-    for run in execution.runs.values():
-        run.machine, run.ready_after = machine(run.wanted.region), 1.0
-    return execution.report(await execution.look())
+    leases = DeployLeases(fly, "web", "v1")
+    executor = Executor(
+        DeployContext(fly=fly, spec=WANTED, plan=plan, leases=leases, journal=Journal(), observers=Observers(()))
+    )
+    for run in executor.runs.values():
+        run.observe(machine(run.wanted.region))
+        run.ready(1.0)
+    return executor.report(await executor.final_check.check())
 
 
 def results(report: DeployReport) -> list[Result]:

@@ -1,0 +1,154 @@
+"""What is there at the end of a plan: what the report says is observed, not concluded from what was answered before."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+
+from attrs import evolve
+
+from flyasync.deploy import freshness
+from flyasync.deploy.freshness import APART, CATCH_UP, is_behind, past_pauses
+from flyasync.deploy.observe import observe
+from flyasync.deploy.plan.fleet import Fleet, home, is_in
+from flyasync.deploy.reporting.result import Result, result_of
+from flyasync.deploy.reporting.run_state import MachineRun, Observation
+from flyasync.deploy.run.context import DeployContext
+from flyasync.errors import FlyError
+from flyasync.models.machine import GONE, Machine
+
+LAST_CHECK = 30.0
+"""Seconds that the check of a cancelled deploy may take."""
+
+
+class FinalCheck:
+    """Observes the machines of a plan; volumes that a list has shown once count as shown."""
+
+    def __init__(self, context: DeployContext) -> None:
+        self._context = context
+        self._fly = context.fly
+        self._listed_volumes: set[str] = set()
+
+    async def check(self, *, changed: Collection[str] = ()) -> Observation:
+        """Observe what is there now; a machine that was in doubt and is found belongs to its run from then on.
+
+        Lists lag. A row is enough for a machine that it shows as promised, and not as it was before this plan observed
+        it last; every other machine is fetched by its id, and so are those that another plan has `changed`.
+        """
+        runs = tuple(self._context.runs.values())
+        try:
+            hint = self._seen(await self._listed())
+        except FlyError as error:
+            return self._blind(error)
+        mine = {machine.id: run for run in runs if (machine := run.machine or hint.machine(run))}
+        doubtful = [id_ for id_, run in mine.items() if id_ in changed or not self._is_proven(hint, run)]
+        others = (*hint.surplus, *(machine_id for run in runs for machine_id in run.beside))
+        ids = tuple(dict.fromkeys([*doubtful, *others]))
+        found = dict(zip(ids, await asyncio.gather(*map(self.fetch, ids)), strict=True))
+        hidden = {id_: error for id_, error in found.items() if isinstance(error, FlyError)}
+        kept = (machine for machine in hint.seen if machine.id not in found or machine.id in hidden)
+        observation = evolve(
+            hint,
+            seen=(*kept, *(machine for machine in found.values() if isinstance(machine, Machine))),
+            unseen={run.wanted.name: hidden[id_] for id_, run in mine.items() if id_ in hidden},
+        )
+        before = {machine.id for machine in self._context.plan.before.machines} if self._context.plan.before else set()
+        for run in runs:
+            found_now = run.machine or observation.machine(run)
+            run.find(found_now, was_there=found_now is not None and found_now.id in before)
+        return observation
+
+    async def check_cancelled(self) -> Observation:
+        """Observe what is there after a cancellation: within a bounded time, and cut short by another one."""
+        try:
+            async with asyncio.timeout(LAST_CHECK):
+                return await self.check()
+        except (TimeoutError, asyncio.CancelledError):
+            return self._blind(FlyError("the last look was cut short"))
+
+    def unchanged(self) -> Observation:
+        """Return what was observed when the plan was made, for a plan with nothing to do."""
+        before = self._context.plan.before
+        seen = self._concerning(before.machines if before else ())
+        return Observation(runs=tuple(self._context.runs.values()), seen=seen, left_alone=self._left_alone(seen))
+
+    async def fetch(self, machine_id: str) -> Machine | FlyError | None:
+        """Return the machine, None when it is gone, or the error that hides it."""
+        try:
+            machine = await freshness.fetch(self._fly, self._context.app, machine_id)
+        except FlyError as error:
+            return error
+        return None if machine is None or machine.state in GONE else machine
+
+    async def _listed(self) -> Fleet:
+        """List what is there, once more where a list shows by itself that it is behind."""
+        runs = self._context.runs.values()
+
+        async def list_() -> Fleet:
+            return await observe(self._fly, self._context.spec, by_id=False, with_secrets=False)
+
+        fleet = await past_pauses(list_)
+        # A machine may have been made, and the list lacks it: a later one may show it.
+        in_doubt = [run for run in runs if run.in_doubt and run.machine is None]
+        if not all(fleet.named(run.wanted.name) for run in in_doubt):
+            await asyncio.sleep(APART)
+            fleet = await past_pauses(list_)
+        # A list that lacks volumes made here is behind, and may lack another that nothing but a list tells of.
+        made = {volume_id for run in runs for volume_id in run.made_volumes}
+        until = asyncio.get_running_loop().time() + CATCH_UP
+        while True:
+            self._listed_volumes |= {volume.id for volume in fleet.volumes}
+            if made <= self._listed_volumes or asyncio.get_running_loop().time() >= until:
+                return fleet
+            await asyncio.sleep(1)
+            with suppress(FlyError):  # what one list does not show, the next may
+                fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._context.app))
+
+    def _is_proven(self, hint: Observation, run: MachineRun) -> bool:
+        """Whether a list proves that a machine is as promised: no row of it proves that one is not."""
+        row = hint.machine(run)
+        if row is None or run.machine is None or run.error or is_behind(row, run.machine):
+            return False
+        return result_of(self._context.spec, hint, run)[0] in {Result.RUNNING, Result.RESTING}
+
+    def _seen(self, fleet: Fleet) -> Observation:
+        """Return what a list shows."""
+        plan, spec, runs = self._context.plan, self._context.spec, tuple(self._context.runs.values())
+        # A create whose answer was lost may have made a volume, as may one that arrived twice. It is one of those that
+        # have come to be meanwhile, that no machine holds, and that no run knows of.
+        loose: tuple[str, ...] = ()
+        if plan.before is not None:
+            names = {volume.name for volume in (spec.volume, *(run.volume for run in runs)) if volume}
+            known = {volume.id for volume in plan.before.volumes}
+            known |= {volume_id for run in runs for volume_id in run.made_volumes}
+            known |= {
+                mount.volume or "" for each in fleet.machines if each.config for mount in each.config.mounts or ()
+            }
+            free = (volume for volume in fleet.volumes if volume.is_free and volume.name in names)
+            loose = tuple(volume.id for volume in free if volume.id not in known)
+        machines = self._concerning(fleet.machines)
+        return Observation(
+            runs=runs,
+            seen=machines,
+            left_alone=self._left_alone(machines),
+            settled=self._context.admission.settled,
+            launch=spec.launch if plan.group is not None else None,
+            loose_volumes=loose,
+            closed_by=self._context.admission.closed_by,
+        )
+
+    def _blind(self, error: FlyError) -> Observation:
+        """Return that nothing could be observed."""
+        blind = Observation.blind(tuple(self._context.runs.values()), error)
+        return evolve(blind, closed_by=self._context.admission.closed_by)
+
+    def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
+        """Return the machines that this deploy is about: those of the launch, or of its groups."""
+        plan = self._context.plan
+        groups = (plan.group, *self._context.spec.retired_groups)
+        return tuple(each for each in machines if plan.group is None or any(is_in(each, group) for group in groups))
+
+    def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
+        """Return the machines of the group in regions that the deploy is not about."""
+        if self._context.plan.group is None:
+            return frozenset()
+        return frozenset(each.id for each in machines if home(each) not in self._context.spec.counts)

@@ -1,0 +1,80 @@
+"""Machines that leave: out of routing, stopped, destroyed; and those that return to rest once they are verified."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+from flyasync.deploy.plan.config_merge import RETIRED
+from flyasync.deploy.plan.plan import Cordon, Destroy, Return, Step, Target
+from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.run_state import MachineRun
+from flyasync.deploy.run.context import DeployContext
+from flyasync.errors import FlyError, NotFound, Refused, WaitFailed, WrongState
+
+
+class Shutdown:
+    """Cordons, stops and destroys machines, under the leases that the deploy holds."""
+
+    def __init__(self, context: DeployContext) -> None:
+        self._context = context
+        self._machines = context.fly.machines
+        self._app = context.app
+        self._leases = context.leases
+        self._timeout = context.spec.timeout
+
+    async def cordon(self, run: MachineRun, step: Cordon) -> None:
+        """Take a machine out of routing, and leave it the time to finish what it has."""
+        machine_id = step.machine_id or run.machine_id
+        await self._machines.cordon(self._app, machine_id, nonce=self._leases.nonce(machine_id))
+        self._context.notify(run, Phase.CORDONED)
+        await asyncio.sleep(step.drain)
+
+    async def stop(self, run: MachineRun, machine_id: str) -> None:
+        """Stop a machine; one that does not end is destroyed by force afterwards, so that is no failure here."""
+        self._context.notify(run, Phase.STOPPING)
+        with suppress(NotFound, WrongState, WaitFailed):
+            await self._machines.stop(self._app, machine_id, nonce=self._leases.nonce(machine_id))
+            version = run.machine.current_version if run.machine and run.machine.id == machine_id else None
+            await self._machines.wait(self._app, machine_id, state="stopped", version=version, timeout=self._timeout)
+            self._context.notify(run, Phase.STOPPED)
+
+    async def give_back(self, run: MachineRun, step: Return) -> None:
+        """Return a machine that was started only to verify it to its former state."""
+        if step.state == "suspended":
+            self._context.notify(run, Phase.STOPPING)
+            with suppress(Refused, WaitFailed):  # one that cannot be suspended any more is stopped
+                nonce = self._leases.nonce(run.machine_id)
+                await self._machines.suspend(self._app, run.machine_id, nonce=nonce)
+                await self._machines.wait(self._app, run.machine_id, state="suspended", timeout=self._timeout)
+                self._context.notify(run, Phase.SETTLED)
+                return
+        await self.stop(run, run.machine_id)
+        self._context.notify(run, Phase.SETTLED)
+
+    async def give_back_unverified(self, run: MachineRun, steps: Iterable[Step]) -> None:
+        """Return a machine that was not seen up to its former state, as far as that can be done."""
+        for step in steps:
+            if isinstance(step, Return) and run.machine:
+                with suppress(FlyError):
+                    await self.give_back(run, step)
+
+    async def destroy(self, run: MachineRun, step: Destroy) -> None:
+        """Destroy a machine: that of the run, or another that is replaced by it."""
+        machine_id = step.machine_id or run.machine_id
+        is_replaced = run.machine is not None and machine_id != run.machine.id
+        if run.target is Target.GO or is_replaced:
+            with suppress(FlyError):  # an undo finds it by this mark; nothing else depends on that
+                await self._machines.patch_metadata(self._app, machine_id, {RETIRED: self._context.spec.launch})
+        # Other deployers come to another machine from here on, so that one has to keep them out.
+        if machine_id == self._leases.locking and is_replaced:
+            await self._leases.lock(run.machine_id)
+        await self.delete(machine_id)
+        if machine_id == self._leases.locking:
+            self._leases.unlock()
+        if run.machine and not is_replaced:
+            self._context.notify(run, Phase.DESTROYED)
+
+    async def delete(self, machine_id: str) -> None:
+        """Delete a machine by force; one that is gone already is fine."""
+        with suppress(NotFound):
+            await self._machines.delete(self._app, machine_id, force=True, nonce=self._leases.nonce(machine_id))
