@@ -1,7 +1,5 @@
 """What becomes of machines as time goes by: each state that a machine enters decides the transition that follows it."""
 
-from attrs import evolve
-
 from flyasync.emulator.core import files, processes
 from flyasync.emulator.core.faults import Subject
 from flyasync.emulator.core.go_json import Json
@@ -87,10 +85,9 @@ def set_host_status(world: World, machine: MachineRecord, status: str) -> None:
     volume = world.volumes.get(machine.volume_id or "")
     if volume is not None:
         volume.host_status = status
-    # What came due meanwhile was dropped from the schedule: it happens now.
-    transition = machine.next_transition
-    if transition is not None and machine.has_host:
-        world.schedule(machine, evolve(transition, at=max(transition.at, world.clock)))
+    # What came due meanwhile was passed over: scheduled again, it happens now. What did not keeps its time.
+    if machine.has_host:
+        world.schedule(machine, machine.next_transition)
     world.note_change(machine)
 
 

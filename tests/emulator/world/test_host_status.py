@@ -102,6 +102,17 @@ async def test_its_state_stands_still_until_it_is_found(api: Api) -> None:
     assert (await api.wait(late, "stopped", timeout=1)).status == 200
 
 
+async def test_what_is_due_later_than_it_is_found_waits_for_its_time(api: Api) -> None:
+    api.emulator.faults.add(Fault(does="crash", seconds=30))
+    machine = await api.running(config={"restart": {"policy": "no"}})
+    for status in ("unreachable", "ok"):
+        api.emulator.set_host_status(machine["id"], status)
+        await asyncio.sleep(10)
+    assert (await api.look(machine))["state"] == "started"
+    await asyncio.sleep(11)
+    assert (await api.look(machine))["state"] == "stopped"
+
+
 async def test_a_machine_on_its_way_stays_there(api: Api) -> None:
     machine = await api.machine()
     api.emulator.set_host_status(machine["id"], "unreachable")
