@@ -115,7 +115,7 @@ class Recorded:
         return [point for each in found if each.name == metric for point in each.data.data_points]
 
     def sums(self, metric: str, *keys: str) -> dict[Any, float]:
-        """Give the value of each point, or its count, by some of its attributes."""
+        """Return the value of each point, or its count, by some of its attributes."""
         return {
             tuple((point.attributes or {}).get(key) for key in keys): (
                 point.value if isinstance(point, NumberDataPoint) else point.count
@@ -236,7 +236,7 @@ async def test_the_tree_of_a_launch_is_deploy_region_machine_request() -> None:
     seen.check()
 
 
-async def test_spans_carry_what_somebody_would_search_for() -> None:
+async def test_spans_carry_what_people_search_for() -> None:
     async with recorded(seed=1) as (_, fly, seen):
         report = await ROLLING.execute(fly)
     ids = {machine.name: machine.id for machine in report.running}
@@ -346,7 +346,7 @@ async def test_a_failed_machine_makes_its_region_and_its_deploy_fail_and_no_othe
 
 
 @pytest.mark.parametrize("after", [0.1, 0.7, 1.3, 2.2, 4.0])
-async def test_a_cancelled_deploy_says_so_and_leaves_no_span_and_nobody_in_line(after: float) -> None:
+async def test_a_cancelled_deploy_says_so_and_leaves_no_span_and_no_attempt_in_the_queue(after: float) -> None:
     async with recorded(seed=1, latency=(0.2, 0.4), boot=(8, 12)) as (_, fly, seen):
         deploy = asyncio.ensure_future(BASE.count(3).execute(fly))
         await asyncio.sleep(after)

@@ -45,7 +45,7 @@ Step = Reply | Exception | Callable[[], Awaitable[Reply]]
 
 
 class ScriptedExchange(Session):
-    """A session that plays its script, the last step for ever, and notes what was sent when."""
+    """A session that plays its script, the last step indefinitely, and records what was sent when."""
 
     def __init__(self, *script: Step) -> None:
         super().__init__("http://127.0.0.1:1", Token(SECRET), Timeouts())

@@ -1,4 +1,4 @@
-"""What an onlooker is told."""
+"""The events that an observer receives, and what the log writes of them."""
 
 import logging
 import subprocess
@@ -88,7 +88,7 @@ def test_nothing_is_written_for_debugging_unless_asked_for(caplog: pytest.LogCap
     assert not caplog.records
 
 
-def test_an_onlooker_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: ClientEvent) -> None:
         raise RuntimeError(str(event))
 
@@ -112,7 +112,7 @@ log_event(LimitsLost(backing="redis://cache", reason="no answer", workers=3))
         ("import logging; logging.getLogger('flyasync').addHandler(logging.FileHandler('/dev/null'))", ""),
     ],
 )
-def test_lost_limits_are_told_on_stderr_where_nobody_keeps_a_log(setting: str, said: str) -> None:
+def test_lost_limits_go_to_stderr_where_no_handler_writes_them(setting: str, said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", UNHEARD.format(setting=setting)], capture_output=True, text=True, check=True
     )

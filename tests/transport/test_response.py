@@ -300,7 +300,7 @@ def test_retry_after_is_read_in_every_form(asked: str | None, sent: str | None, 
 
 @settings(deadline=None, database=None)
 @given(asked=st.text(), sent=st.text())
-def test_no_header_can_break_the_verdict(asked: str, sent: str) -> None:
+def test_no_header_can_break_the_reading(asked: str, sent: str) -> None:
     seconds = retry_after(a_reply(429, None, retry_after=asked, date=sent))
     assert seconds is None or 0 <= seconds <= 86_400
 

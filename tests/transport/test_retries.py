@@ -232,7 +232,7 @@ def test_a_refusal_that_clears_by_itself_does_not_count_among_the_failures() -> 
     assert len(waits(RetryPolicy(attempts=3), refusal, lost, refusal, lost, refusal, lost)) == 5
 
 
-async def test_whoever_wants_to_know_hears_of_each_pause() -> None:
+async def test_the_caller_is_notified_of_each_pause() -> None:
     failures = [ConnectionLost(*CALL), NotSettled(*CALL, status=412)]
     told: list[tuple[Any, ...]] = []
     attempts = Attempts(*failures)

@@ -1,4 +1,4 @@
-"""The order of things: retry( a turn in the bucket, an exchange, a verdict )."""
+"""The order of events in a call: for each attempt a permit, an exchange, and the reply."""
 
 import asyncio
 import copy
@@ -38,6 +38,7 @@ from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.request import Flight, Repeat, Reply, Request
 from flyasync.transport.retries import RetryPolicy
 from flyasync.transport.sender import Sender
+from flyasync.transport.session import Timeouts
 from tests.transport.scripted import SECRET, ScriptedExchange, Step, a_reply, a_request, now, rounded
 
 OK = a_reply(200, {"ok": True}, fly_request_id="01K4-yyz")
@@ -74,7 +75,7 @@ class SlowlyClosing(ScriptedExchange):
 
 
 class Office:
-    """A sender over a scripted exchange, and all that its onlooker was told."""
+    """A sender over a scripted exchange, and the events that its observer received."""
 
     def __init__(
         self,
@@ -96,21 +97,21 @@ class Office:
         return asyncio.create_task(self.sender.send(request or a_request(**more)))
 
     async def ending(self, task: asyncio.Task[Any]) -> Any:
-        """Give the error or the value that `task` ended with, and when."""
+        """Return the error or the value that `task` ended with, and when."""
         try:
             return await task, rounded([now()])[0]
         except FlyError as error:
             return error, rounded([now()])[0]
 
 
-async def test_a_call_takes_its_turn_exchanges_and_is_judged() -> None:
+async def test_a_call_gets_its_permit_is_exchanged_and_read() -> None:
     office = Office(OK)
     assert await asyncio.gather(*(office.send() for _ in range(4))) == [{"ok": True}] * 4
     assert office.exchange.times == [0, 0, 1, 2]
     await office.sender.close(grace=0)
 
 
-async def test_every_attempt_waits_for_its_turn() -> None:
+async def test_every_attempt_waits_for_its_permit() -> None:
     office = Office(BOOM, BOOM, OK, base=0.01)
     await office.send()
     assert rounded([it.waited for it in office.told][:2]) == [0, 0]
@@ -118,7 +119,7 @@ async def test_every_attempt_waits_for_its_turn() -> None:
     await office.sender.close(grace=0)
 
 
-async def test_an_onlooker_hears_who_stands_in_line_and_who_leaves_it() -> None:
+async def test_an_observer_is_notified_of_who_enters_the_queue_and_who_leaves_it() -> None:
     office = Office(OK)
     calls = [office.send() for _ in range(3)]
     await asyncio.gather(*calls[:2])
@@ -130,7 +131,7 @@ async def test_an_onlooker_hears_who_stands_in_line_and_who_leaves_it() -> None:
     await office.sender.close(grace=0)
 
 
-async def test_a_refusal_is_raised_as_it_was_judged() -> None:
+async def test_a_refusal_is_raised_as_it_was_read() -> None:
     office = Office(a_reply(404, {"error": "app not found"}), limits=WIDE)
     with pytest.raises(NotFound, match=r"machines\.start m1: app not found"):
         await office.send()
@@ -139,7 +140,7 @@ async def test_a_refusal_is_raised_as_it_was_judged() -> None:
         await Office(a_reply(200, b"<html>")).send()
 
 
-async def test_the_onlooker_sees_every_attempt() -> None:
+async def test_the_observer_sees_every_attempt() -> None:
     random.seed(2)
     office = Office(late(0.5, BOOM), LOST, limited(4), late(0.25))
     await office.send()
@@ -159,7 +160,7 @@ async def test_the_onlooker_sees_every_attempt() -> None:
 
 
 @pytest.mark.parametrize(("level", "words"), [(logging.INFO, ["ServerFault"]), (logging.DEBUG, ["ServerFault", "200"])])
-async def test_where_only_the_log_listens_it_is_told_all_that_it_writes(
+async def test_where_only_the_log_observes_it_receives_all_that_it_writes(
     level: int, words: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(level, "flyasync")
@@ -170,7 +171,7 @@ async def test_where_only_the_log_listens_it_is_told_all_that_it_writes(
     await sender.close(grace=0)
 
 
-async def test_an_onlooker_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_observer_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: ClientEvent) -> None:
         raise RuntimeError(str(event))
 
@@ -194,7 +195,7 @@ async def test_cancelled_in_line_a_call_has_sent_nothing() -> None:
     await office.sender.close(grace=0)
 
 
-async def test_cancelled_in_the_exchange_a_call_is_told_of_and_not_retried() -> None:
+async def test_cancelled_in_the_exchange_a_call_is_reported_and_not_retried() -> None:
     office = Office(hang)
     task = office.send()
     await asyncio.sleep(1)
@@ -205,7 +206,7 @@ async def test_cancelled_in_the_exchange_a_call_is_told_of_and_not_retried() -> 
     await office.sender.close(grace=0)
 
 
-async def test_a_429_pauses_the_bucket_for_everybody_in_it_and_for_nobody_else() -> None:
+async def test_a_429_pauses_the_bucket_for_all_calls_in_it_and_for_no_other() -> None:
     office = Office(late(0.1, limited(10)), OK)
     first = office.send()
     await asyncio.sleep(0.5)
@@ -456,7 +457,7 @@ async def test_out_of_time_between_two_attempts_the_last_error_comes_out() -> No
     await office.sender.close(grace=0)
 
 
-async def test_out_of_time_in_a_second_exchange_nobody_knows_what_happened() -> None:
+async def test_out_of_time_in_a_second_exchange_it_is_unknown_what_happened() -> None:
     office = Office(UNMADE, hang, total=5)
     error, time = await office.ending(office.send())
     assert isinstance(error, NoReplyInTime)
@@ -465,7 +466,7 @@ async def test_out_of_time_in_a_second_exchange_nobody_knows_what_happened() -> 
     await office.sender.close(grace=0)
 
 
-async def test_a_total_longer_than_an_exchange_counts_from_the_first_turn_as_well() -> None:
+async def test_a_total_longer_than_an_exchange_counts_from_the_first_permit_as_well() -> None:
     office = Office(late(30, BOOM), hang, total=60)
     error, time = await office.ending(office.send())
     assert isinstance(error, NoReplyInTime)
@@ -473,7 +474,7 @@ async def test_a_total_longer_than_an_exchange_counts_from_the_first_turn_as_wel
     await office.sender.close(grace=0)
 
 
-async def test_time_in_line_before_the_first_turn_is_not_counted() -> None:
+async def test_time_in_the_queue_before_the_first_permit_is_not_counted() -> None:
     office = Office(late(0.1), total=5)
     await asyncio.gather(*(office.send() for _ in range(60)))
     assert office.exchange.times[-1] == 58
@@ -578,7 +579,7 @@ async def test_neither_events_nor_logs_know_the_token(caplog: pytest.LogCaptureF
 
 
 class Few(ScriptedExchange):
-    """A session with two places for calls, in which every exchange takes ten seconds."""
+    """A session with two slots for calls, in which every exchange takes ten seconds."""
 
     def __init__(self, *script: Step) -> None:
         super().__init__(*script)
@@ -590,7 +591,7 @@ class Few(ScriptedExchange):
         return reply
 
 
-async def test_turns_do_not_pile_up_behind_a_full_pool_into_a_burst() -> None:
+async def test_permits_do_not_pile_up_behind_a_full_pool_into_a_burst() -> None:
     office = Office(OK, exchange=Few)
     slow = [office.send(identifier=name) for name in ("m2", "m3")]
     await asyncio.sleep(0.1)
@@ -602,7 +603,7 @@ async def test_turns_do_not_pile_up_behind_a_full_pool_into_a_burst() -> None:
     await office.sender.close(grace=0)
 
 
-async def test_waiting_for_a_place_does_not_use_up_the_time_of_the_call() -> None:
+async def test_waiting_for_a_slot_does_not_use_up_the_time_of_the_call() -> None:
     office = Office(OK, exchange=Few, total=15.0)
     await asyncio.gather(*(office.send(identifier=f"m{number}") for number in range(8)))
     assert len(office.exchange.sent) == 8
@@ -627,6 +628,21 @@ async def test_an_abandoned_request_does_not_leave_any_more() -> None:
     assert isinstance(error, Abandoned)
     assert not error.may_have_happened
     assert not office.exchange.sent
+    assert office.heard == [], "it does not even wait for a permit"
+    await office.sender.close(grace=0)
+
+
+async def test_a_request_that_is_abandoned_in_the_queue_does_not_leave_and_keeps_no_slot() -> None:
+    office, flight = Office(OK), Flight()
+    office.buckets.pause(a_request(), 5)
+    call = office.send(flight=flight)
+    await asyncio.sleep(1)
+    flight.abandon()
+    error, time = await office.ending(call)
+    assert isinstance(error, Abandoned)
+    assert time == 5
+    assert not office.exchange.sent
+    assert office.exchange.slots(a_request())._value == Timeouts().calls
     await office.sender.close(grace=0)
 
 
@@ -635,7 +651,8 @@ async def test_an_abandoned_request_does_not_leave_any_more() -> None:
 )
 async def test_an_abandoned_request_does_not_leave_again(first: Step, *, in_doubt: bool) -> None:
     office = Office(first, OK)
-    flight = Flight(on_leave=lambda: setattr(flight, "is_abandoned", True))
+    flight = Flight()
+    flight.on_leave = flight.abandon
     error, _ = await office.ending(office.send(flight=flight, method="POST", repeat=Repeat.ANYTIME))
     assert isinstance(error, Abandoned)
     assert error.may_have_happened is in_doubt
@@ -663,7 +680,7 @@ async def test_the_advice_of_an_error_is_not_overwritten(method: str) -> None:
     await office.sender.close(grace=0)
 
 
-async def test_an_earlier_attempt_is_told_of_beside_the_advice() -> None:
+async def test_an_earlier_attempt_is_mentioned_beside_the_advice() -> None:
     office = Office(copy.copy(LOST), copy.copy(UNTRUSTED))
     error, _ = await office.ending(office.send())
     assert error.may_have_happened

@@ -64,13 +64,13 @@ async def talking(answer: Answer, **timeouts: float) -> AsyncIterator[tuple[RawS
 
 
 async def placed(session: Session, request: Request) -> Reply:
-    """Exchange as the sender does: with a place held."""
+    """Exchange as the sender does: with a slot held."""
     async with session.slots(request):
         return await session.exchange(request)
 
 
 async def failure(session: Session, request: Request | None = None) -> tuple[FlyError, float]:
-    """Give the error in which an exchange ends, and the seconds it took."""
+    """Return the error in which an exchange ends, and the seconds it took."""
     started = now()
     with pytest.raises(FlyError) as caught:
         await session.exchange(request or a_request())
@@ -78,7 +78,7 @@ async def failure(session: Session, request: Request | None = None) -> tuple[Fly
 
 
 def everything_about(error: BaseException) -> str:
-    """Give all text that a log, a traceback or a crash report could show of `error` and what led to it."""
+    """Return all text that a log, a traceback or a crash report could show of `error` and what led to it."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link and link not in chain:
@@ -269,12 +269,12 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("poll", "most"), [(60.0, 5), (None, 3)])
-async def test_polls_and_calls_have_places_of_their_own(poll: float | None, most: int) -> None:
+async def test_polls_and_calls_have_slots_of_their_own(poll: float | None, most: int) -> None:
     crowd = Crowd()
     async with talking(crowd, polls=5, calls=3, reply=2, poll_grace=1) as (_, session):
         await asyncio.gather(*(placed(session, a_request(method="GET", poll=poll)) for _ in range(15)))
     assert crowd.most == most
-    assert round(now()) == 15 / most  # a place is taken before any timeout starts
+    assert round(now()) == 15 / most  # a slot is acquired before any timeout starts
 
 
 async def test_polls_leave_the_last_files_to_others() -> None:
@@ -300,7 +300,7 @@ async def test_without_files_left_it_says_so_and_is_not_worth_another_try() -> N
 
 
 def certified(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """Give the TLS side of a host of this name that vouches for itself, and its certificate."""
+    """Return the TLS side of a host of this name with a certificate of its own making, and its certificate."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=it"]
     make += ["-addext", f"subjectAltName={name}", "-keyout", str(key), "-out", str(certificate)]
@@ -312,7 +312,7 @@ def certified(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> ssl.SSLContext:
-    """Give the TLS side of a host that nobody vouches for."""
+    """Return the TLS side of a host with an unknown certificate."""
     return certified(tmp_path, "IP:127.0.0.1")[0]
 
 
@@ -379,7 +379,7 @@ async def test_a_proxy_carries_tls_and_when_it_refuses_nothing_happened(monkeypa
 
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """Give the TLS side of `api.example`, for which somebody vouches whom this machine knows."""
+    """Return the TLS side of `api.example`, signed by an authority that this machine knows."""
     context, certificate = certified(tmp_path, "DNS:api.example")
     # aiohttp reads SSL_CERT_FILE once for all, when it is imported.
     monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=certificate))
@@ -647,7 +647,7 @@ async def test_a_cancelled_exchange_closes_its_connection() -> None:
         await asyncio.sleep(0.01)
         assert server.connections == 0
         await session.close()
-        assert now() < 2  # nobody counts it as under way any more
+        assert now() < 2  # it is not counted as under way any more
 
 
 async def garbage(_: bytes, writer: asyncio.StreamWriter) -> None:

@@ -22,12 +22,12 @@ GET = Limits().rate("machines.get")
 BARE = Rate(per_second=1, burst=3)
 
 
-async def granted(turn: Callable[[], Awaitable[object]], count: int) -> list[float]:
-    """Queue `count` turns at once and give the times at which they came, in order."""
+async def granted(acquire: Callable[[], Awaitable[object]], count: int) -> list[float]:
+    """Queue `count` callers at once and return the times of their permits, in order."""
     times: list[float] = []
 
     async def one() -> None:
-        await turn()
+        await acquire()
         times.append(now())
 
     await asyncio.gather(*(one() for _ in range(count)))
@@ -35,7 +35,7 @@ async def granted(turn: Callable[[], Awaitable[object]], count: int) -> list[flo
 
 
 class Line:
-    """Tasks that take a turn each, and the order and times in which they got it."""
+    """Tasks that wait for a permit each, and the order and times in which they got it."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
@@ -81,7 +81,7 @@ async def a_slot_after(seconds: float) -> asyncio.Semaphore:
 
 
 @pytest.mark.parametrize(("late", "then"), [(0.2, 0.2), (0.3, 0.5)])
-async def test_a_turn_that_waited_for_its_slot_longer_than_half_the_margin_is_counted_again(
+async def test_a_permit_that_waited_for_its_slot_longer_than_half_the_margin_is_counted_again(
     late: float, then: float
 ) -> None:
     bucket = Bucket(CREATE)
@@ -172,7 +172,7 @@ async def test_actions_and_identifiers_do_not_wait_for_each_other() -> None:
     buckets.close()
 
 
-async def test_nobody_overtakes_on_a_busy_loop() -> None:
+async def test_no_caller_overtakes_another_on_a_busy_loop() -> None:
     line, spread = Line(Bucket(Rate(per_second=1000, burst=10))), random.Random(1)
     for number in range(4000):
         line.join(number)
@@ -183,7 +183,7 @@ async def test_nobody_overtakes_on_a_busy_loop() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_cancelled_waiters_cost_nobody_a_turn(seed: int) -> None:
+async def test_cancelled_waiters_cost_no_other_a_permit(seed: int) -> None:
     spread = random.Random(seed)
     line = Line(Bucket(DEFAULT))
     for number in range(100):
@@ -196,14 +196,14 @@ async def test_cancelled_waiters_cost_nobody_a_turn(seed: int) -> None:
 
 
 @pytest.mark.parametrize("hops", range(12))
-async def test_a_waiter_cancelled_while_handed_its_turn_passes_it_on(hops: int) -> None:
+async def test_a_waiter_cancelled_while_it_gets_its_permit_passes_it_on(hops: int) -> None:
     line = Line(Bucket(DEFAULT))
     for number in range(6):
         line.join(number)
     await asyncio.sleep(1)
     for _ in range(hops):
         await asyncio.sleep(0)
-    line.tasks[2].cancel()  # the one whose turn comes at this very moment
+    line.tasks[2].cancel()  # the one that gets its permit at this very moment
     times = await line.end()
     assert times == [0, *range(len(times) - 1)]
     assert len(times) in {5, 6}
@@ -235,7 +235,7 @@ async def test_a_waiter_that_is_thrown_away_does_not_block_the_line() -> None:
     assert await line.end() == [1, 2]
 
 
-async def test_a_turn_that_is_free_is_taken_without_a_detour_through_the_loop() -> None:
+async def test_a_free_permit_is_granted_without_a_detour_through_the_loop() -> None:
     with pytest.raises(StopIteration):
         Bucket(DEFAULT).acquire().send(None)
 
@@ -262,7 +262,9 @@ async def test_a_pause_that_ended_unnoticed_still_forbids_a_burst() -> None:
     bucket = Bucket(BARE)
     bucket.pause(2)
     await asyncio.sleep(50)
-    assert await granted(bucket.acquire, 3) == [50, 51, 52]
+    held: list[float] = []
+    assert await granted(partial(bucket.acquire, on_pause=held.append), 3) == [50, 51, 52]
+    assert held == []
 
 
 async def test_a_longer_pause_extends_one_and_a_shorter_one_does_not() -> None:
@@ -277,7 +279,7 @@ async def test_a_longer_pause_extends_one_and_a_shorter_one_does_not() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_a_pause_without_seconds_takes_one_to_two_turns(seed: int) -> None:
+async def test_a_pause_without_seconds_takes_one_to_two_intervals(seed: int) -> None:
     random.seed(seed)
     bucket = Bucket(GET)
     bucket.pause(None)
@@ -293,7 +295,7 @@ async def test_pauses_without_seconds_spread_the_clients() -> None:
     assert len({time for (time,) in times}) > 10
 
 
-async def test_a_pause_of_no_length_still_takes_one_turn() -> None:
+async def test_a_pause_of_no_length_still_takes_one_interval() -> None:
     bucket = Bucket(DEFAULT)
     times = []
     for _ in range(3):
@@ -303,7 +305,7 @@ async def test_a_pause_of_no_length_still_takes_one_turn() -> None:
     assert rounded(times) == [0, 1, 2]
 
 
-async def test_a_waiter_cancelled_during_a_pause_costs_nobody_a_turn() -> None:
+async def test_a_waiter_cancelled_during_a_pause_costs_no_other_a_permit() -> None:
     line = Line(Bucket(DEFAULT))
     line.bucket.pause(5)
     for number in range(6):
@@ -316,7 +318,7 @@ async def test_a_waiter_cancelled_during_a_pause_costs_nobody_a_turn() -> None:
 
 
 @pytest.mark.parametrize("hops", range(8))
-async def test_a_waiter_cancelled_when_the_pause_ends_passes_its_turn_on(hops: int) -> None:
+async def test_a_waiter_cancelled_when_the_pause_ends_passes_its_permit_on(hops: int) -> None:
     line = Line(Bucket(DEFAULT))
     line.bucket.pause(5)
     for number in range(4):
@@ -412,7 +414,7 @@ async def test_a_pause_is_sat_out_without_a_slot() -> None:
 
 
 def in_any(window: float, times: list[float]) -> int:
-    """Count the most turns within any span of `window` seconds, both ends included."""
+    """Count the most permits within any span of `window` seconds, both ends included."""
     return max(sum(start <= time <= start + window for time in times) for start in times)
 
 
@@ -430,6 +432,28 @@ async def test_a_refused_deletion_pauses_the_total_it_counts_towards() -> None:
     buckets.pause(a_request("apps.delete", "a"), 30)
     await buckets.acquire(a_request("apps.delete", "b"))
     assert rounded([now()]) == [30]
+    buckets.close()
+
+
+async def test_a_refused_deletion_pauses_its_own_bucket_at_its_own_rate() -> None:
+    buckets = Buckets(Limits())
+    assert buckets.pause(a_request("apps.delete", "a"), 0) == 1.0
+    assert rounded([await buckets.acquire(a_request("apps.delete", "b"))]) == [0.67]
+    assert repr(buckets._own(a_request("apps.delete", "a"))) == "<Bucket apps.delete a: 0 waiting, paused 0.3 s>"
+    buckets.close()
+
+
+async def test_a_deletion_that_comes_again_goes_first_in_its_own_bucket_too() -> None:
+    buckets, order = Buckets(Limits()), list[str]()
+
+    async def delete(name: str, *, again: bool = False) -> None:
+        await buckets.acquire(a_request("apps.delete", "web"), again=again)
+        order.append(name)
+
+    tasks = [asyncio.create_task(delete(name)) for name in ("a", "b", "c", "d")]
+    await asyncio.sleep(0.5)
+    await asyncio.gather(*tasks, delete("again", again=True))
+    assert order == ["a", "b", "c", "again", "d"]
     buckets.close()
 
 
@@ -523,7 +547,7 @@ class StrictBucket:
 
 
 async def bursts_and_rests(rate: Rate, spread: random.Random) -> list[float]:
-    """Take 60 turns, some of them after a rest that fills the bucket again."""
+    """Take 60 permits, some of them after a rest that fills the bucket again."""
     bucket = Bucket(rate)
     times: list[float] = []
     while len(times) < 60:
@@ -631,4 +655,21 @@ async def test_a_bucket_is_not_forgotten_between_the_end_of_its_pause_and_its_re
     await asyncio.sleep(10.5)
     assert len(buckets) == 1
     assert await granted(lambda: buckets.acquire(a_request()), 2) == [10.5, 11.5]
+    buckets.close()
+
+
+async def test_a_bucket_whose_caller_waits_for_a_slot_is_not_forgotten() -> None:
+    buckets = Buckets(Limits())
+    waiting = asyncio.create_task(buckets.acquire(a_request(), slot=await a_slot_after(60)))
+    await asyncio.sleep(55)
+    assert len(buckets) == 1
+    await waiting
+    buckets.close()
+
+
+async def test_a_deletion_is_notified_of_a_pause_of_its_own_bucket() -> None:
+    buckets, held = Buckets(Limits()), list[float]()
+    buckets._own(a_request("apps.delete", "web")).pause(7)
+    await buckets.acquire(a_request("apps.delete", "web"), on_pause=held.append)
+    assert rounded(held) == [7]
     buckets.close()

@@ -41,7 +41,7 @@ CLOCK = "import asyncio\nprint(asyncio.new_event_loop().time())"
 
 
 async def settled(directory: Path) -> FileStore:
-    """Give a store that is old enough to know its bucket."""
+    """Return a store that is old enough to know its bucket."""
     store = FileStore(directory)
     await store.take("key", RATE)
     await asyncio.sleep(60)
@@ -133,7 +133,7 @@ def test_the_clock_is_the_same_in_all_processes_of_a_host() -> None:
     here.close()
 
 
-async def test_a_process_that_is_killed_while_it_holds_the_lock_stops_nobody(tmp_path: Path) -> None:
+async def test_a_process_that_is_killed_while_it_holds_the_lock_stops_no_other(tmp_path: Path) -> None:
     store = await settled(tmp_path)
     holder = subprocess.Popen(  # noqa: ASYNC220 - its only output is one line, and it is killed
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The arithmetic of shared buckets: never too much, never too little, and everyone in turn."""
+"""The arithmetic of shared buckets: never too much, never too little, and in the order of the queue."""
 
 import heapq
 import random
@@ -34,7 +34,7 @@ class Store:
         return [at for at, _ in self.granted]
 
     def peak(self) -> float:
-        """Give the greatest number of grants in any stretch of time, less what the rate allows in it."""
+        """Return the greatest number of grants in any stretch of time, less what the rate allows in it."""
         peak, low = 0.0, 0.0
         for number, at in enumerate(self.times):
             credit = number - at / self.interval

@@ -40,7 +40,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def url(port: int, request: pytest.FixtureRequest) -> str:
-    """Give each test a namespace of its own."""
+    """Return each test a namespace of its own."""
     return f"redis://127.0.0.1:{port}/0?namespace={request.node.name}"
 
 
@@ -60,7 +60,7 @@ async def store_at(url: str) -> AsyncIterator[RedisStore]:
 
 @asynccontextmanager
 async def working(url: str, rate: Rate = RATE) -> AsyncIterator[tuple[SharedLimits, Bucket, list[ClientEvent]]]:
-    """Give one client's access to the store, a bucket, and what it is told."""
+    """Return one client's access to the store, a bucket, and the events it emits."""
     told: list[ClientEvent] = []
     shared = SharedLimits(RedisStore(url), told.append)
     try:
@@ -81,7 +81,7 @@ async def turns(bucket: Bucket, count: int) -> list[float]:
 
 
 def peak(times: list[float], rate: Rate) -> float:
-    """Give the greatest number of turns in any stretch of time, less what the rate allows in it."""
+    """Return the greatest number of permits in any stretch of time, less what the rate allows in it."""
     low, most = float("inf"), 0.0
     for number, at in enumerate(sorted(times)):
         low = min(low, number - at * rate.per_second)
@@ -90,7 +90,7 @@ def peak(times: list[float], rate: Rate) -> float:
 
 
 async def expiries(url: str) -> dict[str, int]:
-    """Give all keys of the server, each with the milliseconds until it expires."""
+    """Return all keys of the server, each with the milliseconds until it expires."""
     async with Redis.from_url(url.partition("?")[0], decode_responses=True) as redis:
         return {str(key): await redis.pttl(key) for key in await redis.keys()}
 
@@ -333,7 +333,7 @@ def test_a_server_that_forgot_its_scripts_is_told_them_again(url: str) -> None:
 
 
 def shown_by(url: str) -> str:
-    """Give all that people get to see of a client at `url`."""
+    """Return all that people get to see of a client at `url`."""
     fly = FlyClient("a token", limits=url)
     assert fly._shared
     return f"{fly!r} {fly.limits!r} {fly._shared!r} {fly._shared._store!r} {Limits(shared=url)}"
@@ -362,7 +362,7 @@ def test_credentials_work_and_are_never_shown(password: str, caplog: pytest.LogC
 
 @contextmanager
 def certificates(directory: Path) -> Iterator[tuple[Path, ssl.SSLContext]]:
-    """Give an authority's certificate, and what a server at 127.0.0.1 proves itself with."""
+    """Return an authority's certificate, and what a server at 127.0.0.1 proves itself with."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)

@@ -26,7 +26,7 @@ QUICK = Rate(per_second=10, burst=4)
 
 
 class Worker:
-    """One client of several: its access to the store, its bucket, and what it was told."""
+    """One client of several: its access to the store, its bucket, and the events it emitted."""
 
     def __init__(self, directory: Path, rate: Rate = DEFAULT, *, workers: int = 1) -> None:
         self.told: list[ClientEvent] = []
@@ -41,11 +41,11 @@ class Worker:
         return await granted(self.bucket.acquire, count)
 
 
-async def granted(turn: Callable[[], Awaitable[object]], count: int) -> list[float]:
+async def granted(acquire: Callable[[], Awaitable[object]], count: int) -> list[float]:
     times: list[float] = []
 
     async def one() -> None:
-        await turn()
+        await acquire()
         times.append(now())
 
     await asyncio.gather(*(one() for _ in range(count)))
@@ -65,7 +65,7 @@ async def working(
 
 @pytest_asyncio.fixture
 async def directory(tmp_path: Path) -> Path:
-    """Give a store that is old enough to know its buckets."""
+    """Return a store that is old enough to know its buckets."""
     async with working(tmp_path, 1) as (worker,):
         await worker.turns(1)
     await asyncio.sleep(60)
@@ -73,7 +73,7 @@ async def directory(tmp_path: Path) -> Path:
 
 
 def peak(times: list[float], rate: Rate) -> float:
-    """Give the greatest number of turns in any stretch of time, less what the rate allows in it."""
+    """Return the greatest number of permits in any stretch of time, less what the rate allows in it."""
     times = sorted(times)
     low, most = 0.0, 0.0
     for number, at in enumerate(times):
@@ -226,7 +226,7 @@ async def test_the_place_in_line_of_one_that_is_cancelled_goes_to_the_next_of_it
 
 
 @pytest.mark.parametrize("trouble", [stalled, gone])
-async def test_while_the_store_cannot_be_asked_each_keeps_to_its_share_and_nobody_stops(
+async def test_while_the_store_cannot_be_asked_each_keeps_to_its_share_and_none_stops(
     directory: Path, trouble: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     times: list[float] = []
@@ -375,7 +375,7 @@ async def test_one_that_does_not_reach_the_store_in_time_takes_nothing_from_the_
     await far.shared.close()
 
 
-async def test_more_questions_than_the_store_can_take_at_once_wait_and_blame_nobody(directory: Path) -> None:
+async def test_more_questions_than_the_store_can_take_at_once_wait_and_do_not_lose_it(directory: Path) -> None:
     class Slow(FileStore):
         async def take(self, key: str, rate: Rate) -> StoreReply:
             await asyncio.sleep(PATIENCE / 10)
