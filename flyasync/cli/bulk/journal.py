@@ -21,8 +21,7 @@ from typing import Any, TextIO
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.reporting.journal import open_journal
-from flyasync.deploy.reporting.resume import journal_lines
+from flyasync.deploy.reporting.journal_file import journal_lines, open_journal
 from flyasync.errors import InvalidInput
 from flyasync.models.redaction import without_passwords
 

@@ -61,6 +61,13 @@ def unstructure(model: Any) -> Any:
     return _converter.unstructure(model)
 
 
+def register(kind: Any, *, read: Callable[[Any], Any], write: Write | None = None) -> None:
+    """Have `read` read the fields of exactly this type, and `write` write them: for a union that JSON tells apart."""
+    _converter.register_structure_hook_func(lambda each: bool(each == kind), lambda data, _: read(data))
+    if write is not None:
+        _converter.register_unstructure_hook_func(lambda each: bool(each == kind), write)
+
+
 # cattrs asks the hook that was registered last first, so the most specific kinds come at the end of this file.
 _converter: Final = Converter(detailed_validation=True)
 

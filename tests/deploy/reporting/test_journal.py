@@ -24,8 +24,11 @@ from flyasync import (
     Service,
 )
 from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategy import Share
 from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.resume import read_journal
+from flyasync.deploy.reporting.spec_json import write_spec
 from flyasync.models.json.codec import structure
 from tests.deploy.conftest import world
 
@@ -488,3 +491,61 @@ async def test_a_deployment_comes_back_as_it_was(name: str, path: Path) -> None:
     assert resumed == wanted
     assert resumed.fingerprint == wanted.fingerprint
     assert list(resumed.counts) == list(wanted.counts)
+
+
+# Journals of earlier versions.
+
+JOURNALS = Path(__file__).parent / "journals"
+
+
+def written_before() -> dict[str, str]:
+    """The lines that an earlier version wrote for each of the deploys above."""
+    return dict(zip(ALL, (JOURNALS / "planned.jsonl").read_text().splitlines(keepends=True), strict=True))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_an_earlier_version_wrote_is_read_and_written_alike(name: str, path: Path) -> None:
+    put(path, written_before()[name])
+    replay = read_journal(path)
+    assert replay.spec == ALL[name].deployment()
+    assert replay.fingerprint == replay.spec.fingerprint
+    (line,) = lines(path)
+    assert write_spec(replay.spec) == (line["deployment"], {})
+
+
+def test_a_whole_deploy_that_an_earlier_version_wrote_is_taken_up() -> None:
+    replay = read_journal(JOURNALS / "deployed.jsonl")
+    assert (replay.spec.app, replay.spec.launch, replay.api) == ("web", "v1", "https://api.example")
+    assert replay.spec.strategy == Canary(machines=Share(1), soak=2, max_unavailable=Share(0.33))
+    assert replay.withheld == ("env.PASSWORD", "env.MODE", "release.command")
+    assert [(each.name, each.state) for each in replay.before] == [("app-iad-1", "started"), ("app-lhr-1", "started")]
+    assert replay.made == ()
+    assert (replay.is_released, replay.is_finished, replay.ok) == (True, True, True)
+
+
+def test_a_setting_that_a_journal_lacks_has_its_default_and_an_unknown_one_is_left_out(path: Path) -> None:
+    line = json.loads(written_before()["canary"])
+    line["deployment"] |= {"later": 1}
+    for name in ("verify_stopped", "digest", "only_secrets", "hedge"):
+        del line["deployment"][name]
+    put(path, json.dumps(line) + "\n")
+    assert read_journal(path).spec == evolve(ALL["canary"].deployment(), hedge=None)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("strategy", {"name": "unheard of"}),
+        ("strategy", {"name": "canary", "soak": "long"}),
+        ("requirement", {"regions": -1}),
+        ("verify_stopped", "sometimes"),
+        ("counts", {"iad": "two"}),
+        ("waves", "iad"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_no_line_of_a_journal(setting: str, value: Any, path: Path) -> None:
+    line = json.loads(written_before()["canary"])
+    line["deployment"][setting] = value
+    put(path, json.dumps(line) + "\n")
+    with pytest.raises(InvalidInput, match=r"deploy.jsonl, line 1: no line of a journal: (?!ClassValidationError)"):
+        read_journal(path)

@@ -24,7 +24,7 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.rolling import Rolling
-from flyasync.deploy.reporting.resume import Before, JournalReplay
+from flyasync.deploy.reporting.resume import JournalReplay, MachineBefore
 from flyasync.deploy.undo.release_history import History, Life, undo_launch
 from flyasync.deploy.undo.rollback_plan import RESTORED
 from flyasync.models.image import at_digest, without_digest
@@ -454,7 +454,7 @@ def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_kn
 
 
 def story(*before: str, launch: str = "v2") -> JournalReplay:
-    machines = tuple(Before(id=f"id-{name}", name=name, region="iad", state="started") for name in before)
+    machines = tuple(MachineBefore(id=f"id-{name}", name=name, region="iad", state="started") for name in before)
     wanted = DeploySpec(app="web", launch=launch, config=MachineConfig(), counts={"iad": 1}, strategy=Launch())
     return JournalReplay(spec=wanted, fingerprint="", before=machines)
 

@@ -1,0 +1,97 @@
+"""The file of a journal: JSON lines that only their owner may read, written by one process at a time."""
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from flyasync.errors import InvalidInput
+
+if sys.platform != "win32":
+    import fcntl
+
+_ROOM = 4096
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def open_journal(path: str, opening: bytes) -> TextIO:
+    """Open a journal at its end, and make it if it is not there; each of its kind begins with `opening`.
+
+    No other user may read it, and no other process writes it until it is closed. Raises InvalidInput for a file that
+    cannot be written, that others may read, that is not such a journal, or that another process is writing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    file = os.fdopen(descriptor, "r+", encoding="utf-8")
+    with ExitStack() as on_failure:
+        on_failure.callback(file.close)
+        # 1. It is a file of the owner's own.
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise InvalidInput(f"{path} is no file that a journal can be kept in")
+        if mode & _OTHERS:
+            raise InvalidInput(
+                f"the journal {path} is open to others ({stat.filemode(mode)}), and tells them what runs where: "
+                f"chmod 600 {path}"
+            )
+        # 2. No other process writes it. The lock goes before any look inside: only the writer cuts off a line.
+        _lock(path, descriptor)
+        # 3. It is a journal. A last line that was not written to its end is cut off: its writer was killed.
+        content = Path(path).read_bytes()
+        if content and not (content.startswith(opening) or opening.startswith(content)):
+            raise InvalidInput(
+                f"{path} holds something else than a journal, so nothing is written to it: name another file"
+            )
+        os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+        # 4. The disk has room for the first lines. What is written to find out is cut off again.
+        end = os.fstat(descriptor).st_size
+        try:
+            os.write(descriptor, opening + b" " * _ROOM)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            os.ftruncate(descriptor, end)
+        on_failure.pop_all()
+    return file
+
+
+def _lock(path: str, descriptor: int) -> None:
+    """Keep other writers out until the file is closed, where the system can do that."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidInput(
+            f"the journal {path} is being written by another deploy: name another file, or wait until that has ended"
+        ) from None
+    except OSError:
+        pass  # some network file systems know no locks
+
+
+def unwritable(path: str, error: OSError) -> InvalidInput:
+    """Return the error for a journal that cannot be written."""
+    return InvalidInput(f"the journal {path} cannot be written: {error.strerror}")
+
+
+def journal_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the lines of a journal with their numbers, without a last one that was not written to its end."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidInput(f"the journal {path} cannot be read: {error.strerror}") from error
+    *whole, _ = text.split("\n")
+    for number, line in enumerate(whole, start=1):
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"{path}, line {number}: no line of a journal: {error}") from error
+        if not isinstance(said, dict):
+            raise InvalidInput(f"{path}, line {number}: no line of a journal: it holds no object")
+        yield number, said

@@ -1,0 +1,67 @@
+"""A deploy spec as JSON: one value, without what may be secret."""
+
+from typing import Any, Literal
+
+from flyasync.deploy.plan.spec import DeploySpec, Fallback, Goal, Requirement
+from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.table import strategies
+from flyasync.deploy.plan.strategy import Strategy
+from flyasync.models.diff import written
+from flyasync.models.json.codec import register, structure, unstructure
+from flyasync.models.redaction import is_secret, tells_a_secret
+
+RELEASE_COMMAND = "release.command"
+"""The path of a release command that was withheld."""
+
+
+def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a spec as JSON without what may be secret, and that by its path."""
+    withheld: dict[str, Any] = {}
+    data = unstructure(spec)
+    data["config"] = _public((), data["config"], withheld)
+    data["unresolved"] = None  # an error's text, which may repeat the image
+    if spec.release is not None and tells_a_secret(spec.release.command):
+        data["release"] = None
+        withheld[RELEASE_COMMAND] = str(spec.release)
+    return data, withheld
+
+
+def read_spec(data: Any) -> DeploySpec:
+    """Read a spec that `write_spec` wrote, in this version or an earlier one; raises Mismatch or InvalidInput."""
+    return structure(data, DeploySpec)
+
+
+def _public(path: tuple[str | int, ...], value: Any, withheld: dict[str, Any]) -> Any:
+    """Return a part of a config without what may be secret, and add that to `withheld`."""
+    if not value or not isinstance(value, dict | list):
+        return value
+    items = list(value.items() if isinstance(value, dict) else enumerate(value))
+    public = []
+    for key, item in items:
+        here = (*path, key)
+        # Whatever has an inside is decided there: an object, and a list of objects. A list of texts is one value.
+        has_inside = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(each, dict) for each in item))
+        if (item and has_inside) or item is None or not is_secret(here, item):
+            public.append((key, _public(here, item, withheld)))
+        else:
+            withheld[written(here)] = item
+    return dict(public) if isinstance(value, dict) else [item for _, item in public]
+
+
+# The parts for which the type of a field is not enough: it allows several kinds of value, which JSON tells apart.
+
+
+def _read_strategy(data: Any) -> Strategy:
+    if data is None:
+        return Launch()
+    return structure({key: value for key, value in data.items() if key != "name"}, strategies()[data["name"]])
+
+
+def _write_strategy(strategy: Strategy) -> Any:
+    return None if strategy.only_adds else {"name": strategy.name, **unstructure(strategy)}
+
+
+register(Strategy, read=_read_strategy, write=_write_strategy)
+register(Requirement, read=lambda data: Requirement.of(data["regions"]))
+register(Fallback, read=lambda data: tuple(data) if isinstance(data, list) else data)
+register(Goal | Literal["checked"], read=lambda data: data)
