@@ -99,8 +99,8 @@ class FlyClient:
         session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
-        pace, self._shared = make_limiters(self.limits, self.base_url, on_event)
-        self._sender = Sender(session, Buckets(self.limits, pace), self._policy, on_event, secret_texts)
+        make_limiter, self._shared = make_limiters(self.limits, self.base_url, on_event)
+        self._sender = Sender(session, Buckets(self.limits, make_limiter), self._policy, on_event, secret_texts)
         self._companion = Sender(companion, Buckets(COMPANION), self._policy, on_event, secret_texts)
         self._spans = Spans(on_event)
         self._caller, self._beside = Caller(self._sender), Caller(self._companion)

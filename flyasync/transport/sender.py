@@ -236,10 +236,15 @@ class Sender:
         slots = self._session.slots(request)
         waited = await self._permit(call, slots)
         try:
+            # A call that was ended while it got its permit ends here, and not in the middle of an exchange.
             if call.is_ended:
-                await asyncio.sleep(0)  # the clock ends it here, not in the middle of an exchange
+                await asyncio.sleep(0)
             call.leave(self._session.longest(request))
 
+            # The exchange ends in one of three ways:
+            # 1. A reply that means success: its content is the result.
+            # 2. One of our errors: a reply that refuses, or none. It speaks for the call, and a 429 pauses the bucket.
+            # 3. Cancellation, by the caller or the call's clock: only the observer is notified.
             started, reply, error = loop.time(), None, None
             flight.leave()
             try:
@@ -249,7 +254,7 @@ class Sender:
                 error = type(failure).__name__
                 call.fail(failure)
                 if isinstance(failure, RateLimited):
-                    # The bucket pauses for no longer than a call may take, or no call would ever go on.
+                    # For no longer than a call may take, or no call would ever go on.
                     asked = failure.retry_after
                     seconds = self._buckets.pause(request, None if asked is None else min(asked, self._policy.total))
                     pause = Paused(
