@@ -69,7 +69,9 @@ class Guest(Model):
         """
         preset = PRESETS.get(size)
         if preset is None:
-            raise InvalidInput(_unknown(size))
+            close = get_close_matches(size, PRESETS, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise InvalidInput(f"{size!r} is no size of a machine: {hint}the sizes are {', '.join(PRESETS)}")
         return cls(
             cpu_kind=preset.cpu_kind,
             cpus=preset.cpus,
@@ -77,9 +79,3 @@ class Guest(Model):
             gpu_kind=preset.gpu_kind,
             gpus=None if preset.gpu_kind is None else 1,
         )
-
-
-def _unknown(size: str) -> str:
-    close = get_close_matches(size, PRESETS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{size!r} is no size of a machine: {hint}the sizes are {', '.join(PRESETS)}"

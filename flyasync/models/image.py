@@ -20,6 +20,7 @@ def without_digest(image: str) -> str:
 
 def at_digest(image: str, digest: str | None) -> str:
     """Return a reference with this digest, if it is known; one that states its own is returned as it is."""
+    # A malformed digest is left out: no registry would find the image.
     pinned = f"{image}@{digest}"
     return pinned if digest and digest_of(pinned) == digest and not digest_of(image) else image
 

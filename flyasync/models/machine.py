@@ -98,10 +98,22 @@ class MachineEvent(Model):
     @property
     def exit_event(self) -> ExitEvent | None:
         """How the process ended, where this event says so; what the monitor saw comes first."""
+        # `request` is free JSON, so nothing in it can be relied on: a wrong type counts as missing.
         request = _object(self.request)
         for seen in (_object(request.get("MonitorEvent")), request):
-            if said := _object(seen.get("exit_event")):
-                return _exit_event(said, restart_count=_integer(request.get("restart_count")))
+            if end := _object(seen.get("exit_event")):
+                exited_at = end.get("exited_at")
+                return ExitEvent(
+                    exit_code=_integer(end.get("exit_code")),
+                    signal=_integer(end.get("signal")),
+                    guest_exit_code=_integer(end.get("guest_exit_code")),
+                    guest_signal=_integer(end.get("guest_signal")),
+                    oom_killed=end.get("oom_killed") is True,
+                    requested_stop=end.get("requested_stop") is True,
+                    restarting=end.get("restarting") is True,
+                    restart_count=_integer(request.get("restart_count")),
+                    exited_at=exited_at if isinstance(exited_at, str) else None,
+                )
         return None
 
 
@@ -137,7 +149,8 @@ class Machine(Model):
 
     @property
     def current_version(self) -> str | None:
-        """The id of its present version, under whichever name it came."""
+        """The id of its present version, under either name."""
+        # `version` is its name in newer responses.
         return self.version or self.instance_id
 
     @property
@@ -153,7 +166,8 @@ class Machine(Model):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it stays in its state until somebody acts."""
+        """Whether it stays in its state until someone acts."""
+        # A state that is not known here counts as settled, so that no wait for it lasts indefinitely.
         return self.state not in TRANSIENT_STATES
 
     @property
@@ -174,11 +188,13 @@ class Machine(Model):
     @property
     def failing_checks(self) -> Sequence[CheckStatus]:
         """The checks that have reported and do not pass."""
+        # `warning` included: until its grace period is over, a check is `warning` or `critical`.
         return tuple(check for check in self.reported_checks if check.status != "passing")
 
     @property
     def checks_pass(self) -> bool:
         """Whether every check it should have has reported, and all pass; true when it should have none."""
+        # A machine that has just started reports no checks yet, which does not mean that they pass.
         reported = self.reported_checks
         return len(reported) >= expected_checks(self.config) and all(check.status == "passing" for check in reported)
 
@@ -190,18 +206,21 @@ class Machine(Model):
     @property
     def exit_event(self) -> ExitEvent | None:
         """How its main process last ended; None if that is not on record."""
+        # By time, so that no order of the list has to be relied on.
         exits = [event for event in self.events or () if event.type == "exit"]
         return max(exits, key=lambda event: event.timestamp or 0).exit_event if exits else None
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it is stopped because its process failed, and not because anybody asked for it."""
+        """Whether it is stopped because its process failed, and not because a stop was requested."""
+        # A requested stop ends many a process with an exit code of 143 (SIGTERM); that is not a crash.
         end = self.exit_event
         return self.state == "stopped" and end is not None and end.exit_code != 0 and not end.requested_stop
 
     @property
     def is_crash_looping(self) -> bool:
-        """Whether it fails and is restarted over and over, unasked."""
+        """Whether it fails and is restarted repeatedly, without a request."""
+        # As flyctl decides it (isConstantlyRestarting): a first restart is not a loop yet.
         last = self.exit_event
         return (
             last is not None
@@ -251,30 +270,15 @@ class OrgMachinePage(Model):
 
 
 def expected_checks(config: MachineConfig | None) -> int:
-    """Count the checks that a machine with this config will report."""
+    """Return how many checks a machine with this config will report."""
     if config is None:
         return 0
     return len(config.checks or ()) + sum(len(service.checks or ()) for service in config.services or ())
 
 
 def machine_host(app: str, machine_id: str) -> str:
-    """Name a machine on the private network, by a name that outlives a move; its address does not."""
+    """Return a machine's name on the private network, which stays the same when it moves; its address does not."""
     return f"{machine_id}.vm.{app}.internal"
-
-
-def _exit_event(said: Mapping[str, Any], *, restart_count: int) -> ExitEvent:
-    exited_at = said.get("exited_at")
-    return ExitEvent(
-        exit_code=_integer(said.get("exit_code")),
-        signal=_integer(said.get("signal")),
-        guest_exit_code=_integer(said.get("guest_exit_code")),
-        guest_signal=_integer(said.get("guest_signal")),
-        oom_killed=said.get("oom_killed") is True,
-        requested_stop=said.get("requested_stop") is True,
-        restarting=said.get("restarting") is True,
-        restart_count=restart_count,
-        exited_at=exited_at if isinstance(exited_at, str) else None,
-    )
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -51,7 +51,8 @@ class ExecResult(Model):
 
     @property
     def succeeded(self) -> bool:
-        """Whether the command ended with 0, which the API may leave out, and by no signal."""
+        """Whether the command ended with 0 and by no signal."""
+        # The API may leave out a zero; a signal of -1 is none, as in exit events.
         return not self.exit_code and (self.exit_signal or 0) <= 0
 
 

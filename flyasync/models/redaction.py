@@ -105,18 +105,19 @@ def secret_texts(body: Any) -> Iterator[str]:
             left += (((*path, key), item) for key, item in value.items())
         elif isinstance(value, list | tuple):
             left += (((*path, number), item) for number, item in enumerate(value))
-        elif isinstance(value, str) and _is_sent_in_secret(path, value):
-            yield value
-
-
-def _is_sent_in_secret(path: tuple[str | int, ...], value: str) -> bool:
-    first, *inside = path or ("",)
-    if first == "config":
-        return is_secret(inside, value)
-    # The variables of GraphQL have no model; those that name a thing stay readable.
-    if first == "variables":
-        return not _NAMES_A_THING.search(str(path[-1]))
-    return first in _SECRET_MEMBERS or names_a_secret(str(first)) or tells_a_secret(value)
+        elif isinstance(value, str):
+            first, *inside = path or ("",)
+            # 1. A machine's config has models, and so rules of its own.
+            if first == "config":
+                secret = is_secret(inside, value)
+            # 2. The variables of GraphQL have none; those that name a thing stay readable.
+            elif first == "variables":
+                secret = not _NAMES_A_THING.search(str(path[-1]))
+            # 3. The members of every other request, as far as names can tell.
+            else:
+                secret = first in _SECRET_MEMBERS or names_a_secret(str(first)) or tells_a_secret(value)
+            if secret:
+                yield value
 
 
 def shown(value: Any) -> str:

@@ -56,9 +56,10 @@ class Placements(Model):
 
 
 def distance_km(a: Region, b: Region) -> float:
-    """Measure the great circle between two regions in kilometres; infinite where a place is not known."""
+    """Return the great-circle distance of two regions in kilometres; infinite where a position is not known."""
     if a.latitude is None or a.longitude is None or b.latitude is None or b.longitude is None:
         return math.inf
+    # The haversine formula; `min` because rounding may put the root of opposite points above 1.
     south, north = math.radians(a.latitude), math.radians(b.latitude)
     rise = math.sin((north - south) / 2) ** 2
     turn = math.sin(math.radians(b.longitude - a.longitude) / 2) ** 2

@@ -49,4 +49,5 @@ def fingerprint(secrets: Iterable[Secret]) -> str | None:
     known = sorted((secret.name or "", secret.digest or "") for secret in secrets)
     if not all(digest for _, digest in known):
         return None
+    # 64 bits: enough to notice a change, short enough for metadata.
     return sha256(json.dumps(known).encode()).hexdigest()[:16]

@@ -11,19 +11,11 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import Init, MachineConfig, Metrics, Static
 from flyasync.models.container import Container, File, Restart, StopConfig
 from flyasync.models.fly_toml.deploy import DeploySection, command, deploy
+from flyasync.models.fly_toml.files import ReadFile, container, file, static
+from flyasync.models.fly_toml.mounts import MountSection, mount
 from flyasync.models.fly_toml.section import UNKNOWN_KEY, Section, text_of
-from flyasync.models.fly_toml.services import http_service, service, top_check
-from flyasync.models.fly_toml.vm import (
-    MountSection,
-    ReadFile,
-    container,
-    file,
-    guest,
-    metrics,
-    mount,
-    restart,
-    static,
-)
+from flyasync.models.fly_toml.services import http_service, metrics, service, top_check
+from flyasync.models.fly_toml.vm import guest, restart
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import Mismatch, structure
 from flyasync.models.lint.finding import Finding
@@ -31,23 +23,23 @@ from flyasync.models.service import Check, Service
 
 T = TypeVar("T")
 Scoped = tuple[tuple[str, ...], T]
-"""What a section says, after the process groups that it names; none for a section that names none."""
+"""The value of a section, after the process groups that it names; none for a section that names none."""
 
 _APP: Final = "app"
-# What flyctl and the app use, and no machine sees.
+# For flyctl and the app; not part of a machine's config.
 _NOT_OF_MACHINES: Final = ("console_command", "machine_checks")
 _OF_BUILDING: Final = (
     *("builder", "args", "buildpacks", "settings", "builtin", "dockerfile", "ignorefile", "build-target"),
     *("build_target", "compression", "compression_level"),
 )
-# What a machine_config says of these is replaced by what fly.toml says, which may be nothing.
+# Fields of machine_config that fly.toml replaces, even where it has nothing to put there.
 _REPLACED: Final = ("env", "services", "checks", "mounts", "files", "statics", "metrics", "restart", "stop_config")
 _OF_DEPLOYING: Final = ("auto_rollback", "enable_consul", "enable_etcd", "lazy_load_images", "use_zstd", "attached")
 
 
 @frozen(kw_only=True, repr=False)
 class FlyToml:
-    """A fly.toml, read to its end: what it says of the app, and the config of each of its process groups.
+    """A fly.toml, read completely: its settings for the app, and the config of each of its process groups.
 
     `findings` are the values that cannot be used (`certain`), and warnings: of keys that are not known here, and of
     what can be meant in two ways. A config made in spite of them lacks what they are about.
@@ -93,7 +85,11 @@ class FlyToml:
         `image` takes the place of `build.image`. Raises InvalidInput for a group that is not there, and without any
         image.
         """
-        group = self._chosen(group)
+        if group is None and len(self.groups) == 1:
+            (group,) = self.groups
+        if group is None or group not in self.groups:
+            wrong = "says process_group" if group is None else f"has no process group {group!r}"
+            raise InvalidInput(f"fly.toml {wrong}: choose one of {', '.join(self.groups)}")
         image = image or self.image
         if not image:
             raise InvalidInput(
@@ -102,7 +98,17 @@ class FlyToml:
             )
         region = {"PRIMARY_REGION": self.primary_region} if self.primary_region else {}
         base = self.base
+        # flyctl takes the last [[vm]] that names the group, else the first that names none; of [[restart]] always the
+        # last.
+        own_guests, common_guests = _own_and_common(group, self.guests)
+        guest = own_guests[-1] if own_guests else next(iter(common_guests), base.guest)
+        own_restarts, common_restarts = _own_and_common(group, self.restarts)
         measured = self._of(group, self.metrics)
+        checks = {}
+        for name, (named, check) in self.checks.items():
+            if self.is_for(group, named):
+                checks[name] = check if check.port is not None else evolve(check, port=self.port_of(group))
+        # Unlike other sections, files that name no group are for all of them.
         files = tuple(file for named, file in self.files if not named or group in named)
         return evolve(
             base,
@@ -110,14 +116,14 @@ class FlyToml:
             init=self._init(group),
             env={**self.env, "FLY_PROCESS_GROUP": group, **region},
             services=(*self._of(group, self.web), *self._of(group, self.services)) or None,
-            checks=self._checks(group) or None,
+            checks=checks or None,
             mounts=tuple(each.mount for each in self.mounts_of(group)) or None,
             files=files or None,
             statics=self.statics or None,
             stop_config=self.stop_config,
-            restart=_last(*_own_and_common(group, self.restarts)),
+            restart=next(reversed(own_restarts or common_restarts), None),
             metrics=measured[0] if measured else None,
-            guest=self._guest(group) or base.guest,
+            guest=guest,
             metadata={**(base.metadata or {}), "fly_platform_version": "v2", "fly_process_group": group},
             containers=self._containers(image),
         )
@@ -127,33 +133,15 @@ class FlyToml:
         return self._of(group, self.mounts)
 
     def port_of(self, group: str) -> int | None:
-        """Return the port that a check without one is about: that of the http_service of a process group."""
+        """Return the port for a check without one: that of the http_service of a process group."""
         return next((each.internal_port for each in self._of(group, self.web)), None)
 
     def is_for(self, group: str, named: tuple[str, ...]) -> bool:
         """Whether a section is for a process group; one that names none is for the default one."""
-        return group in named if named else group == _default(self.groups)
+        return group in named if named else group == (_APP if _APP in self.groups else min(self.groups))
 
     def _of(self, group: str, sections: Iterable[Scoped[T]]) -> tuple[T, ...]:
         return tuple(value for named, value in sections if self.is_for(group, named))
-
-    def _chosen(self, group: str | None) -> str:
-        if group is None and len(self.groups) == 1:
-            return self.groups[0]
-        if group not in self.groups:
-            wrong = "says process_group" if group is None else f"has no process group {group!r}"
-            raise InvalidInput(f"fly.toml {wrong}: choose one of {', '.join(self.groups)}")
-        return group
-
-    def _guest(self, group: str) -> Guest | None:
-        """Choose as flyctl does: the last section that names the group, else the first that names none."""
-        own, common = _own_and_common(group, self.guests)
-        return own[-1] if own else next(iter(common), None)
-
-    def _checks(self, group: str) -> dict[str, Check]:
-        port = self.port_of(group)
-        mine = ((name, check) for name, (named, check) in self.checks.items() if self.is_for(group, named))
-        return {name: check if check.port is not None else evolve(check, port=port) for name, check in mine}
 
     def _init(self, group: str) -> Init | None:
         init = evolve(self.init, cmd=self.commands.get(group) or self.init.cmd)
@@ -177,14 +165,6 @@ def _own_and_common(group: str, sections: Iterable[Scoped[T]]) -> tuple[list[T],
     return [value for named, value in every if group in named], [value for named, value in every if not named]
 
 
-def _last(own: list[T], common: list[T]) -> T | None:
-    return next(reversed(own or common), None)
-
-
-def _default(groups: tuple[str, ...]) -> str:
-    return _APP if _APP in groups else min(groups)
-
-
 # Reading
 
 
@@ -205,6 +185,7 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
     own = top.table("experimental") or Section("experimental", {}, top.found)
     host = top.text("host_dedication_id")
     deploying = top.table("deploy")
+    # In the order of the fields, which is the order in which findings are reported.
     read = FlyToml(
         app=top.text("app"),
         primary_region=top.text("primary_region"),
@@ -213,7 +194,12 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
         findings=(),
         image=_image(top),
         commands=commands,
-        init=_init(top, own),
+        init=Init(
+            cmd=own.words("cmd"),
+            entrypoint=own.words("entrypoint"),
+            exec=own.words("exec"),
+            swap_size_mb=top.integer("swap_size_mb"),
+        ),
         env=_env(top),
         web=scoped(tables("http_service"), http_service),
         services=scoped((section for section in tables("services") if not section.is_empty), service),
@@ -228,6 +214,7 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
         base=_base(top, own, read_file),
         container=top.text("container"),
     )
+    # Where the top level has these, what [experimental] has of them counts for nothing.
     own.ignore(*_OF_DEPLOYING, "kill_timeout", "metrics_port", "metrics_path", "machine_config")
     own.finish()
     top.finish()
@@ -260,7 +247,7 @@ def _check(top: Section, read: FlyToml) -> None:
 
 
 def _groups_of(section: Section, groups: tuple[str, ...]) -> tuple[str, ...]:
-    """Take the groups that a section names; each must be there."""
+    """Return the groups that a section names; each must exist."""
     named = section.texts("processes") or ()
     for group in named:
         if group not in groups:
@@ -276,10 +263,14 @@ def _commands(top: Section) -> dict[str, tuple[str, ...]]:
     if isinstance(value, Mapping):
         lines = dict(value)
     else:
-        sections = [
-            each for each in Section("", {"processes": value}, top.found).tables("processes") if not each.is_empty
-        ]
-        named = [(name, line) for name, line in map(_process, sections) if name]
+        named = []
+        for each in Section("", {"processes": value}, top.found).tables("processes"):
+            if each.is_empty:
+                continue
+            name, line = _named(each), each.text("command")
+            each.finish()
+            if name:
+                named.append((name, line or ""))
         lines = dict(named)
         for name, count in Counter(name for name, _ in named).items():
             if count > 1:
@@ -287,12 +278,6 @@ def _commands(top: Section) -> dict[str, tuple[str, ...]]:
     if not all(isinstance(line, str) for line in lines.values()):
         top.wrong("processes", "must be a table of commands")
     return {str(name): command(top, "processes", line if isinstance(line, str) else "") for name, line in lines.items()}
-
-
-def _process(section: Section) -> tuple[str, str]:
-    name, line = _named(section), section.text("command")
-    section.finish()
-    return name, line or ""
 
 
 def _image(top: Section) -> str | None:
@@ -303,15 +288,6 @@ def _image(top: Section) -> str | None:
     build.ignore(*_OF_BUILDING)
     build.finish()
     return found or None
-
-
-def _init(top: Section, own: Section) -> Init:
-    return Init(
-        cmd=own.words("cmd"),
-        entrypoint=own.words("entrypoint"),
-        exec=own.words("exec"),
-        swap_size_mb=top.integer("swap_size_mb"),
-    )
 
 
 def _env(top: Section) -> dict[str, str]:
@@ -330,12 +306,13 @@ def _stop_config(top: Section, own: Section) -> StopConfig | None:
 
 
 def _old_metrics(own: Section) -> tuple[Scoped[Metrics], ...]:
+    """Read the older spelling of [metrics], for files that have no such section."""
     metrics = Metrics(port=own.integer("metrics_port"), path=own.text("metrics_path"))
     return () if metrics == Metrics() else (((), metrics),)
 
 
 def _named_checks(top: Section) -> list[tuple[str, Section]]:
-    """Take the checks by their names; those in a list say theirs."""
+    """Return the checks by their names; those in a list have a key for it."""
     value = top.take("checks") or {}
     if isinstance(value, Mapping):
         return Section("checks", value, top.found).named()

@@ -1,4 +1,4 @@
-"""The section `[deploy]` of a fly.toml: what a deploy does, and no machine sees."""
+"""The section `[deploy]` of a fly.toml: how a deploy runs; none of it is part of a machine's config."""
 
 from typing import Final
 

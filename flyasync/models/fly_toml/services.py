@@ -1,10 +1,11 @@
-"""Services and checks of a fly.toml, as flyctl would send them."""
+"""Services, checks and metrics of a fly.toml, as flyctl would send them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import evolve
 
+from flyasync.models.config import Metrics
 from flyasync.models.fly_toml.section import Section, text_of
 from flyasync.models.service import (
     Check,
@@ -18,7 +19,7 @@ from flyasync.models.service import (
 )
 from flyasync.models.types import Autostop
 
-_MILLISECOND: Final = 0.001
+_MILLISECOND: Final = 0.001  # of a bare number, in the times of a check
 _AUTOSTOPS: Final = ("off", "stop", "suspend")
 _KINDS: Final = ("tcp", "http")
 _CHECKS_OF_HTTP: Final = "flyctl ignores it here: write it as [[http_service.checks]]"
@@ -55,7 +56,7 @@ def service(section: Section) -> Service:
 
 
 def top_check(section: Section) -> Check:
-    """Read one of `[checks]`; without a port of its own it is about the one of the http_service."""
+    """Read one of `[checks]`; without a port of its own it uses the one of the http_service."""
     kind, port = section.text("type"), section.integer("port")
     if kind not in _KINDS:
         section.wrong("type", "is missing, and must be tcp or http" if kind is None else "must be tcp or http")
@@ -81,9 +82,14 @@ def _port(section: Section) -> Port:
 def _service(section: Section, *, checks: list[Check], **own: Any) -> Service:
     """Read what `[http_service]` and `[[services]]` have in common."""
     section.ignore("machine_checks")  # flyctl runs those on machines of their own
+    autostop = section.take("auto_stop_machines")
+    if not (autostop is None or isinstance(autostop, bool) or autostop in _AUTOSTOPS):
+        section.wrong("auto_stop_machines", f"must be a boolean, or {', '.join(_AUTOSTOPS)}")
+        autostop = None
     return Service(
         **own,
-        autostop=_autostop(section),
+        # Sent as a word, as flyctl does, also where the file has a boolean.
+        autostop=None if autostop is None else str(Autostop(autostop)),
         autostart=section.flag("auto_start_machines"),
         min_machines_running=section.integer("min_machines_running"),
         concurrency=_concurrency(section),
@@ -103,16 +109,8 @@ def _concurrency(section: Section) -> Concurrency | None:
     return None
 
 
-def _autostop(section: Section) -> str | None:
-    word = section.take("auto_stop_machines")
-    if word is None or isinstance(word, bool) or word in _AUTOSTOPS:
-        return None if word is None else str(Autostop(word))
-    section.wrong("auto_stop_machines", f"must be a boolean, or {', '.join(_AUTOSTOPS)}")
-    return None
-
-
 def _check(section: Section, **given: Any) -> Check:
-    section.ignore("restart_limit")  # of a platform that is no more
+    section.ignore("restart_limit")  # of a platform that no longer exists
     check = Check(
         **given,
         interval=section.duration("interval", unit=_MILLISECOND),
@@ -134,7 +132,11 @@ def _headers(section: Section) -> list[HTTPHeader] | None:
     headers = section.take("headers")
     if not headers:
         return None
-    pairs = list(headers.items()) if isinstance(headers, Mapping) else _listed(headers)
+    pairs = None
+    if isinstance(headers, Mapping):
+        pairs = list(headers.items())
+    elif isinstance(headers, list) and all(isinstance(each, Mapping) for each in headers):
+        pairs = [(each.get("name"), each.get("value", "")) for each in headers]
     texts = [(name, text_of(value)) for name, value in pairs or ()]
     if pairs is None or not all(isinstance(name, str) and value is not None for name, value in texts):
         section.wrong("headers", "must be a table of texts, or a list of tables with name and value")
@@ -142,7 +144,8 @@ def _headers(section: Section) -> list[HTTPHeader] | None:
     return [HTTPHeader(name=name, values=[value]) for name, value in texts if value is not None]
 
 
-def _listed(headers: Any) -> list[tuple[Any, Any]] | None:
-    if not isinstance(headers, list) or not all(isinstance(each, Mapping) for each in headers):
-        return None
-    return [(each.get("name"), each.get("value", "")) for each in headers]
+def metrics(section: Section) -> Metrics:
+    """Read one of `[[metrics]]`."""
+    made = Metrics(port=section.integer("port"), path=section.text("path"), https=section.flag("https"))
+    section.finish()
+    return made

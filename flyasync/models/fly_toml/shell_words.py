@@ -1,4 +1,4 @@
-"""A command line into words, as a POSIX shell splits it; nothing is expanded, and operators are letters like others."""
+"""Split a command line into words as a POSIX shell does; nothing is expanded, and operators are plain letters."""
 
 import re
 from typing import Final
@@ -22,8 +22,8 @@ def split_words(command: str) -> tuple[str, ...]:
     """Split a command line into its words.
 
     Quotes and backslashes mean what POSIX says, and an unquoted `#` at the beginning of a word starts a comment, up to
-    the end of its line. `$NAME` and a glob stay as they are, for no shell runs here. Raises ValueError for a quote that
-    is not closed, and for a backslash at the end.
+    the end of its line. `$NAME` and a glob stay as they are, since no shell runs here. Raises ValueError for a quote
+    that is not closed, and for a backslash at the end.
     """
     words: list[str] = []
     word: str | None = None
@@ -36,20 +36,16 @@ def split_words(command: str) -> tuple[str, ...]:
         if part is None:
             raise ValueError("a backslash has nothing after it" if command[at] == "\\" else "a quote is not closed")
         at = part.end()
-        if part["blank"] is None:
-            word = (word or "") + _text(part)
-        elif word is not None and not _joins_lines(part["blank"]):
-            words.append(word)
-            word = None
+        if part["blank"] is not None:
+            # 1. A blank ends a word, unless it is nothing but joined lines, across which the word goes on.
+            if word is not None and part["blank"].replace("\\\n", ""):
+                words.append(word)
+                word = None
+        elif part["double"] is not None:
+            # 2. Between double quotes a backslash is special before few letters; a joined line leaves nothing.
+            text = _ESCAPE.sub(lambda found: "" if found[1] == "\n" else found[1], part["double"])
+            word = (word or "") + text
+        else:
+            # 3. Anything else is taken as it is. An empty pair of quotes makes an empty word.
+            word = (word or "") + next(text for text in part.group("single", "escaped", "plain") if text is not None)
     return (*words, *(() if word is None else (word,)))
-
-
-def _text(part: re.Match[str]) -> str:
-    if part["double"] is not None:
-        return _ESCAPE.sub(lambda found: "" if found[1] == "\n" else found[1], part["double"])
-    return next(text for text in (part["single"], part["escaped"], part["plain"]) if text is not None)
-
-
-def _joins_lines(blank: str) -> bool:
-    """Whether there is nothing but joined lines, so that the word goes on."""
-    return not blank.replace("\\\n", "")

@@ -129,7 +129,7 @@ def _check_files(path: str, files: Iterable[File]) -> Iterator[Finding]:
 
 
 def _check_service(path: str, service: Service) -> Iterator[Finding]:
-    # Unlike autostop, autostart has no words; a text in its place comes from configs that are written by hand.
+    # Unlike autostop, autostart has no words, only booleans.
     autostart: Any = service.autostart
     if not isinstance(autostart, bool | None):
         message = f"{shown(autostart)} is no boolean, and the API takes nothing else here"

@@ -7,7 +7,7 @@ from flyasync.models.guest import PRESETS, Guest
 from flyasync.models.lint.finding import Finding, warning
 
 _SMALLEST_WITH_GPU: Final = PRESETS["performance-8x"]
-# The step that the API enforces for every kind, smaller than the documented one of performance CPUs.
+# The API may take smaller steps than the documented one of performance CPUs; those are a warning.
 _STEP_MB: Final = 256
 
 

@@ -42,7 +42,7 @@ def lint_groups(configs: Mapping[str, MachineConfig]) -> tuple[Finding, ...]:
         if not group:
             continue
         first = firsts.setdefault(group, machine_id)
-        # Most services are equal outright, and comparing what they mean takes a hundred times as long.
+        # Most services are equal outright, and comparing what they mean is far slower.
         if config.services == configs[first].services:
             continue
         other = MachineConfig(services=configs[first].services)

@@ -27,7 +27,7 @@ def warn_of_services(services: Sequence[Service]) -> Iterator[Finding]:
             yield warning("service-port", f"{path}.internal_port", message, "name the one that the process listens on")
         if service.protocol is None:
             yield warning("service-protocol", f"{path}.protocol", "no protocol", "write tcp or udp")
-        # The two belong together (docs: launch/autostop-autostart). Neither set is fine: the API decides.
+        # The two belong together (docs: launch/autostop-autostart).
         if service.autostop in STOPS and not service.autostart:
             message = f"{service.autostop} without autostart: what the proxy stops never comes back"
             yield warning("autostop-without-autostart", f"{path}.autostop", message, "set both, or neither")

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from flyasync.models.config import MachineConfig, Mount
-from flyasync.models.container import Restart
 from flyasync.models.guest import PRESETS
 from flyasync.models.lint.finding import Finding, warning
 from flyasync.models.lint.guest import warn_of_guest
@@ -13,7 +12,7 @@ from flyasync.models.lint.worker import warn_of_worker
 from flyasync.models.model import unknown_in
 from flyasync.models.redaction import holds_a_password, names_a_secret, shown
 
-# The limits are those of machines/api/machines-resource in Fly's docs, and of reference/suspend-resume.
+# The limits are those of Fly's docs: machines/api/machines-resource, and on suspending reference/suspend-resume.
 _MOST_MB_TO_SUSPEND: Final = 2048
 _LONGEST_STOP: Final = 300.0  # seconds
 _LEAST_PERCENT, _MOST_PERCENT = 50, 99
@@ -31,8 +30,14 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
         yield from _warn_of_mount(f"mounts[{number}]", mount)
     if config.guest is not None:
         yield from warn_of_guest(config.guest)
-    if config.restart is not None:
-        yield from _warn_of_restart(config.restart)
+    policy, retries = (config.restart.policy, config.restart.max_retries) if config.restart else (None, None)
+    if (policy or "") not in _POLICIES:
+        yield warning(
+            "restart-policy", "restart.policy", f"{shown(policy)} is no known policy", "write no, always or on-failure"
+        )
+    if retries is not None and policy in {"no", "always"}:
+        message = f"retries are not counted for {policy!r}"
+        yield warning("restart-retries", "restart.max_retries", message, "they count for on-failure only")
     stop = config.stop_config
     if stop is not None and stop.timeout is not None and stop.timeout > _LONGEST_STOP:
         message = f"{stop.timeout} is longer than the platform waits: 5m0s"
@@ -40,7 +45,6 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
     if (config.schedule or "") not in _SCHEDULES:
         message = f"{shown(config.schedule)} is no known schedule"
         yield warning("schedule", "schedule", message, "write hourly, daily, weekly or monthly")
-    # The schedule counts from the first start, which such a machine never has.
     if config.schedule and skip_launch:
         message = "a machine created or updated with skip_launch is never started by its schedule"
         yield warning("schedule-skip-launch", "schedule", message, "launch it once")
@@ -73,15 +77,6 @@ def _warn_of_mount(path: str, mount: Mount) -> Iterator[Finding]:
     if limit is not None and not 0 <= limit <= _MOST_GB:
         message = f"{limit} GB is more than a volume can have: {_MOST_GB}"
         yield warning("mount-limit", f"{path}.size_gb_limit", message, f"take {_MOST_GB} or less; 0 is no limit")
-
-
-def _warn_of_restart(restart: Restart) -> Iterator[Finding]:
-    if (restart.policy or "") not in _POLICIES:
-        message = f"{shown(restart.policy)} is no known policy"
-        yield warning("restart-policy", "restart.policy", message, "write no, always or on-failure")
-    if restart.max_retries is not None and restart.policy in {"no", "always"}:
-        message = f"retries are not counted for {restart.policy!r}"
-        yield warning("restart-retries", "restart.max_retries", message, "they count for on-failure only")
 
 
 def _warn_of_suspend(config: MachineConfig) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.fly_toml.app_config import FlyToml, read_document
 from flyasync.models.fly_toml.deploy import DeploySection
-from flyasync.models.fly_toml.vm import ReadFile
+from flyasync.models.fly_toml.files import ReadFile
 from flyasync.models.guest import Guest
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import lint

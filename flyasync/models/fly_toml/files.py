@@ -1,0 +1,71 @@
+"""The sections `[[files]]` and `[[statics]]` of a fly.toml, and the files of its containers."""
+
+import base64
+from collections.abc import Callable
+
+from attrs import evolve
+
+from flyasync.errors import InvalidInput
+from flyasync.models.config import Static
+from flyasync.models.container import Container, File
+from flyasync.models.fly_toml.section import Section
+from flyasync.models.model import NOTHING_KEPT
+
+ReadFile = Callable[[str], bytes]
+"""Return the bytes of a file that a fly.toml names; raises InvalidInput for one that cannot be read."""
+
+
+def file(section: Section, read_file: ReadFile) -> File | None:
+    """Read one of `[[files]]`, with its content in base64; None for one whose source is empty, which flyctl removes."""
+    path, local, raw, secret = (section.text(key) for key in ("guest_path", "local_path", "raw_value", "secret_name"))
+    mode = section.integer("mode")
+    section.finish()
+    if local:
+        return File(guest_path=path, raw_value=_base64(_content(section, local, read_file)), mode=mode)
+    if secret:
+        return File(guest_path=path, secret_name=secret, mode=mode)
+    if local is raw is secret is None:
+        section.wrong("local_path", "is missing, and so are raw_value and secret_name")
+    return File(guest_path=path, raw_value=_base64(raw.encode()), mode=mode) if raw else None
+
+
+def container(top: Section, made: Container, read_file: ReadFile) -> Container:
+    """Return a container of `machine_config` whose files have the content of the `local_path` that they name."""
+    files = []
+    for file in made.files or ():
+        # Not a field of the API: only flyctl knows it, so it is in `extra` here.
+        local = file.extra.get("local_path")
+        if not local:
+            files.append(file)
+        elif not isinstance(local, str):
+            top.wrong("machine_config", "has a file whose local_path is not text")
+            files.append(file)
+        else:
+            left = {key: value for key, value in file.extra.items() if key != "local_path"}
+            content = _content(top, local, read_file, key="machine_config")
+            files.append(evolve(file, raw_value=_base64(content), extra=left or NOTHING_KEPT))
+    return evolve(made, files=files) if files else made
+
+
+def _content(section: Section, path: str, read_file: ReadFile, *, key: str = "local_path") -> bytes:
+    try:
+        return read_file(path)
+    except InvalidInput as error:
+        section.wrong(key, f"names a file, but {error}")
+        return b""
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def static(section: Section) -> Static:
+    """Read one of `[[statics]]`."""
+    made = Static(
+        guest_path=section.text("guest_path"),
+        url_prefix=section.text("url_prefix"),
+        tigris_bucket=section.text("tigris_bucket"),
+        index_document=section.text("index_document"),
+    )
+    section.finish()
+    return made
