@@ -1,4 +1,4 @@
-"""A pretend Fly.io Machines API that runs on this machine; an island that imports nothing else of flyasync."""
+"""A local Fly.io Machines API for tests and rehearsals; it imports nothing else of flyasync."""
 
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output

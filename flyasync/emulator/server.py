@@ -33,7 +33,7 @@ class Emulator:
     Args:
         host: The address to listen on, by default a loopback one. The emulator guards nothing: any client that
             reaches another one can read and change everything. What is not an address raises ValueError.
-        allow_hosts: Names to answer to besides `localhost`, such as `emulator.test`, as `Host` and as `Origin` of web
+        allow_hosts: Names to serve as well as `localhost`, such as `emulator.test`, as `Host` and as `Origin` of web
             pages. A request for any other host, or from a page of any other origin, is refused with 403.
         port: 0 picks a free one.
         seed: The same seed and the same requests at the same times give the same ids, delays and troubles.
@@ -57,7 +57,7 @@ class Emulator:
             as in the config again when it boots. `exec` answers at once, after a `sleep` when it is over.
             A machine whose own command (`init.exec`, or `init.entrypoint` and `init.cmd`) is among them exits by
             itself: after the output's `seconds` its lines go to the app's log, and the restart policy takes over as
-            after a crash with that exit code. Any other machine runs until it is told to stop, but a release command
+            after a crash with that exit code. Any other machine runs until it is stopped, but a release command
             (`fly_process_group` is `fly_app_release_command` in the metadata) ends with 0 after a second.
         epoch: The calendar time at which the world begins, by default the present at the start.
         faults: Trouble in force from the start.
@@ -217,7 +217,7 @@ class Emulator:
     def set_error_regions(self, *regions: str) -> None:
         """Make these regions, and no others, unreadable to the list of an organization's machines."""
         demand_regions(dict.fromkeys(regions))
-        self.world.error_regions = set(regions)
+        self.world.set_error_regions(regions)
 
     def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
         """Append a line to an app's log, as one of its machines or as none; both must exist."""

@@ -2,7 +2,7 @@
 
 
 class ApiError(Exception):
-    """A request is answered with this status and text. `code` goes out beside the text where the API has one.
+    """A request is answered with this status and text. `code` goes out with the text where the API has one.
 
     Official clients read the code first, and the text only where there is none.
     """

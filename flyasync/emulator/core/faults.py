@@ -62,8 +62,8 @@ class Fault:
     all fit. `action` is an operation of the API, such as `createMachine`; for a machine's own troubles leave it and
     `method` alone. A create is matched by the region words it names. `image` is matched without
     the digest, so `web:v2` also strikes `web:v2@sha256:…`; a pattern with an `@` is matched with it, so `*@sha256:…`
-    strikes whatever runs that digest. The first `after` fits are let through, then at most `times` are struck, each
-    with this `probability`.
+    strikes every machine that runs that digest. The first `after` fits are let through, then at most `times` are
+    struck, each with this `probability`.
     """
 
     does: str = field(validator=_TEXT)

@@ -35,7 +35,7 @@ class ImageReference:
             registry, repository = _DOCKER_HUB, path
         if registry in _ALIASES:
             registry = _DOCKER_HUB
-            # Docker Hub's own images live under a name that nobody writes.
+            # Docker Hub's own images live under a name that is usually left out.
             repository = repository if "/" in repository else f"library/{repository}"
         return cls(registry=registry, repository=repository, tag=tag, digest=digest)
 

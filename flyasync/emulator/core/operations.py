@@ -115,7 +115,7 @@ def operations() -> Iterator[Operation]:
 
 
 def companions() -> Iterator[Operation]:
-    """Yield what is served besides the operations of the API's document."""
+    """Yield what is served in addition to the operations of the API's document."""
     yield from _COMPANIONS
 
 

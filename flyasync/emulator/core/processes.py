@@ -69,7 +69,7 @@ def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output 
         return Output(exit_code=int(command[0] == "false"))
     if command and command[0] == "echo":
         return Output(stdout=" ".join(command[1:]) + "\n")
-    # 2. A release command that is not known ends well, because one that never ends is no use to a rehearsal.
+    # 2. A release command that is not known ends well, because one that never ends would make every rehearsal fail.
     return Output(seconds=1.0) if is_release(config) else None
 
 

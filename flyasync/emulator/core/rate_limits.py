@@ -44,7 +44,7 @@ class OperationBucket:
 
 
 class OperationLimits:
-    """One bucket for each action and identifier. Seconds are real ones, whatever the emulator's speed."""
+    """One bucket for each action and identifier. Seconds are real ones at any speed of the emulator."""
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, str], OperationBucket] = {}

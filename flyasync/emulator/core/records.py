@@ -91,7 +91,7 @@ class LogRecord:
 
 @define(kw_only=True)
 class AppRecord:
-    """An app: a name, who owns it, and what it holds besides machines and volumes."""
+    """An app: a name, who owns it, and what it holds except machines and volumes."""
 
     name: str
     id: str
@@ -194,7 +194,7 @@ class MachineRecord:
     state: str = ""
     is_cordoned: bool = False
     host_status: str = "ok"
-    # Whether the current version shall run once it is prepared; without, it settles in `stopped`.
+    # Whether the current version is to run once it is prepared; otherwise it settles in `stopped`.
     shall_run: bool = True
     is_restarting: bool = False
     restart_count: int = 0

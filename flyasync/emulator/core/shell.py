@@ -84,7 +84,7 @@ class _Shell:
     slept: float = 0.0
 
     def run(self, words: list[str], stdin: bytes) -> _Result:
-        """Run a command: what is scripted for it, else the program of its name, whatever folder it is said to be in."""
+        """Run a command: what is scripted for it, else the program of its name, in whichever folder it is named."""
         if known := scripted_output(self.scripted, words):
             return _Result(known.exit_code, known.stdout.encode(), known.stderr.encode(), known.exit_signal)
         program = _PROGRAMS.get(words[0].rpartition("/")[2])
@@ -119,7 +119,7 @@ class _Shell:
         return _Result(status, stdout, stderr, signal)
 
     def command(self, command: Command, stdin: bytes) -> _Result:
-        """Run one command of a script: expand it, assign, open its files, run it, write where it shall write."""
+        """Run one command of a script: expand it, assign, open its files, run it, write to where it is redirected."""
         words = [
             text
             for word in command.words

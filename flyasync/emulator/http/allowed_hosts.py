@@ -18,7 +18,7 @@ _HTTP = 80
 
 @frozen
 class AllowedHosts:
-    """The address that the emulator listens on, and the names that it serves besides.
+    """The address that the emulator listens on, and the names that it serves as well.
 
     A browser sends any page's requests to 127.0.0.1, and a page whose own name resolves to 127.0.0.1 may read the
     answers too. So `Host` must be a loopback address, the address listened on, or a name that was allowed, and

@@ -50,6 +50,34 @@ class _InFlight:
     is_limited: bool = False
     is_logged: bool = False
 
+    def struck(self, fault: Fault) -> None:
+        """Note a fault that strikes the request; a stale list shows what was known `seconds` ago."""
+        self.faults.append(fault.does)
+        if fault.does in LISTS:
+            self.request = evolve(self.request, behind=fault.seconds)
+
+    def limited(self) -> None:
+        """Note that the published limits refuse the request."""
+        self.is_limited = True
+
+    def entry(self, status: int | None) -> LoggedRequest | None:
+        """Return the entry for the log; None for a request that has been logged already."""
+        # The first one counts: a lost answer is logged when its work is done, and its client gives up later.
+        if self.is_logged:
+            return None
+        self.is_logged = True
+        return LoggedRequest(
+            seq=self.seq,
+            at=round(self.at, 3),
+            action=self.request.action,
+            identifier=self.request.identifier,
+            method=self.http.method,
+            path=self.http.path,
+            status=status,
+            faults=tuple(self.faults),
+            is_limited=self.is_limited,
+        )
+
 
 class ApiMiddleware:
     """Serves requests with the handlers it is given, and logs how each ended."""
@@ -124,7 +152,7 @@ class ApiMiddleware:
             tokens.demand_authorized(inflight.request.authorization)
             # 3. Faults that come before the work. A request that they end never reached the limits: no permit is used.
             for fault in self.faults.strike(BEFORE, subject):
-                inflight.faults.append(fault.does)
+                inflight.struck(fault)
                 if fault.does == "refuse":
                     return self._respond(inflight, _response_of(fault))
                 if fault.does == "cut":
@@ -137,11 +165,10 @@ class ApiMiddleware:
                 with self.scheduler.present() as world:
                     world.keep_past()
                 if inflight.request.action in _LAGGING and (stale := next(self.faults.strike(LISTS, subject), None)):
-                    inflight.faults.append(stale.does)
-                    inflight.request = evolve(inflight.request, behind=stale.seconds)
+                    inflight.struck(stale)
             # 5. The published limits.
             if wait := self._wait(inflight.request):
-                inflight.is_limited = True
+                inflight.limited()
                 headers = {"Retry-After": str(math.ceil(wait))} if self._options.tells_retry_after else {}
                 limited = ApiResponse(status=429, body={"error": "rate limit exceeded"}, headers=headers)
                 return self._respond(inflight, limited)
@@ -157,7 +184,7 @@ class ApiMiddleware:
         fault = next(self.faults.strike(AFTER, subject), None)
         if fault is None:
             return self._respond(inflight, response)
-        inflight.faults.append(fault.does)
+        inflight.struck(fault)
         if fault.does == "cut_after":
             return self._cut(inflight, response.status)
         if fault.does == "refuse_after":
@@ -216,22 +243,8 @@ class ApiMiddleware:
         return web.Response()
 
     def _log(self, inflight: _InFlight, status: int | None) -> None:
-        # The first one counts: a lost answer is logged when its work is done, and again when its client gives up.
-        if inflight.is_logged:
-            return
-        inflight.is_logged = True
-        entry = LoggedRequest(
-            seq=inflight.seq,
-            at=round(inflight.at, 3),
-            action=inflight.request.action,
-            identifier=inflight.request.identifier,
-            method=inflight.http.method,
-            path=inflight.http.path,
-            status=status,
-            faults=tuple(inflight.faults),
-            is_limited=inflight.is_limited,
-        )
-        self.request_log.write(entry)
+        if entry := inflight.entry(status):
+            self.request_log.write(entry)
 
 
 async def body_of(http: web.Request) -> bytes:

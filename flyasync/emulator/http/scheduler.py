@@ -82,7 +82,8 @@ class Scheduler:
         self._wake(set(self._waiting))
 
     def _arrive(self, due: float) -> None:
-        # Timers may come a rounding error early; the world must still get past `due`, or the timer is set for ever.
+        # Timers may come a rounding error early. The world must still get past `due`, or the timer is set again and
+        # again for the same moment.
         with self.present(not_before=due):
             pass
 

@@ -69,7 +69,7 @@ def signal(world: World, machine: MachineRecord, name: object) -> None:
     # Signals are not covered by leases: no client sends a nonce with them.
     must_act("signal", machine.state)
     if number in _DEADLY:
-        # The exit code by which a shell tells of a signal.
+        # The exit code that a shell reports for a process that a signal has ended.
         process_exit(world, machine, 128 + number)
 
 

@@ -45,6 +45,11 @@ def listed(app: AppRecord, *, part: str, cursor: str, limit: int) -> ListPage[Ce
     return page(found, key=lambda item: (item.hostname,), cursor=cursor, limit=limit)
 
 
+def remove(app: AppRecord, hostname: str) -> None:
+    """Remove a hostname with its certificates."""
+    del app.certificates[find(app, hostname).hostname]
+
+
 def drop_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
     """Remove Fly's own certificate; the hostname stays."""
     found = find(app, hostname)

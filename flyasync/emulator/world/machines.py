@@ -179,7 +179,7 @@ def write_metadata(
     merged = {**(machine.config.get("metadata") or {}), **changes}
     machine.config = machine.config | {"metadata": {key: value for key, value in merged.items() if value}}
     machine.updated_at = world.clock
-    # No observer is told: metadata does not decide who serves.
+    # Observers are not notified: metadata does not decide which machines serve.
     world.keep(machine)
 
 

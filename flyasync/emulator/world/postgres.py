@@ -210,6 +210,23 @@ def demand_role(role: str) -> None:
         raise ApiError(422, f"invalid role: {role!r}")
 
 
+def change_role(user: PostgresUserRecord, role: str) -> None:
+    """Change the role of a user."""
+    demand_role(role)
+    user.role = role
+
+
+def attach(world: World, cluster: ClusterRecord, app: str) -> None:
+    """Let an app use a cluster; doing it twice changes nothing."""
+    cluster.attachments.setdefault(world.app(app).name, world.clock)
+
+
+def remove(things: dict[str, T], name: str, what: str) -> None:
+    """Remove one of several things by its name; an unknown one raises 404."""
+    found(things, name, what)
+    del things[name]
+
+
 def found(things: dict[str, T], name: str, what: str) -> T:
     """Return one of several things by its name; an unknown one raises 404."""
     if name not in things:

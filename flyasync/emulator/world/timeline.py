@@ -104,8 +104,8 @@ def exit_request(
         "exited_at": world.stamp(at),
     }
     # Go leaves out zero values: a clean exit has no `exit_code`.
-    said = {key: value for key, value in exit_event.items() if value}
-    return {"exit_event": said} | ({"restart_count": machine.restart_count} if machine.restart_count else {})
+    shown = {key: value for key, value in exit_event.items() if value}
+    return {"exit_event": shown} | ({"restart_count": machine.restart_count} if machine.restart_count else {})
 
 
 def record_exit(world: World, machine: MachineRecord) -> None:

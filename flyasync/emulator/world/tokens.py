@@ -93,7 +93,7 @@ def access(world: World, asked: Json) -> Json:
         raise bad_request(f"invalid action: {action!r}")
     slug = app.org_slug if app else str(asked.get("org_slug") or orgs.PERSONAL)
     same = ("command", "mutation", "storage_object", "app_feature", "machine_feature")
-    said = {
+    found = {
         "action": action if isinstance(action, int) else sum(_ACTIONS[letter] for letter in set(letters)),
         "orgid": orgs.number(slug),
         "appid": app.number if app else None,
@@ -103,7 +103,7 @@ def access(world: World, asked: Json) -> Json:
         "sourceMachine": asked.get("source_machine"),
         **{key: asked.get(key) for key in same},
     }
-    return {key: value for key, value in said.items() if value is not None}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _macaroon(world: World) -> str:

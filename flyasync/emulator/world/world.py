@@ -135,6 +135,10 @@ class World:
         """Whether one more machine fits."""
         return self.room(region) != 0
 
+    def set_error_regions(self, regions: Iterable[str]) -> None:
+        """Make these regions, and no others, unreadable to the lists of organizations."""
+        self.error_regions = set(regions)
+
     def draw(self, bounds: tuple[float, float]) -> float:
         """Draw seconds between two bounds; bounds of 0 use no number."""
         return self.random.uniform(*bounds) if any(bounds) else 0.0

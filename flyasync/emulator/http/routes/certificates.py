@@ -61,8 +61,7 @@ def check(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("deleteAppCertificate")
 def delete(world: World, request: ApiRequest) -> ApiResponse:
     """Remove a hostname and its certificates."""
-    app = world.app(request.app)
-    del app.certificates[certificates.find(app, request.params["hostname"]).hostname]
+    certificates.remove(world.app(request.app), request.params["hostname"])
     return ApiResponse(status=204)
 
 

@@ -19,7 +19,7 @@ _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 @frozen
 class ControlRoutes:
-    """The control calls over a middleware; what they call besides is the emulator's."""
+    """The control calls: they read and change a middleware, and what belongs to the emulator by its own methods."""
 
     middleware: ApiMiddleware
     set_capacity: Callable[[str, int | None], None]
@@ -85,7 +85,7 @@ class ControlRoutes:
         asked = parse(await body_of(request))
         with _refusing():
             found = dict(map(read_script, asked if isinstance(asked, list) else [asked]))
-        self.middleware.scheduler.world.commands |= found
+        self.middleware.scheduler.world.commands.update(found)
         return web.Response(status=204)
 
     async def clear_commands(self, _: web.Request) -> web.Response:

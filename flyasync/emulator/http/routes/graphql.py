@@ -29,7 +29,7 @@ class _NotFound(Exception):
 @HANDLERS.serves("graphql")
 def answer(world: World, request: ApiRequest) -> ApiResponse:
     """Answer a document with data or with errors, both with status 200; 501 where graphql-core is not installed."""
-    body = request.body({"query": "string", "operationName": "string"}, "graphqlRequest")
+    asked = request.body({"query": "string", "operationName": "string"}, "graphqlRequest")
     try:
         # Loading graphql-core takes longer than starting the emulator, and only this request needs it.
         from flyasync.emulator.http import graphql_engine
@@ -37,14 +37,14 @@ def answer(world: World, request: ApiRequest) -> ApiResponse:
         if missing.name != "graphql":
             raise
         raise ApiError(501, "GraphQL needs graphql-core: pip install 'flyasync[emulator]'") from None
-    variables = body.get("variables")
-    said = graphql_engine.execute(
-        body.get("query") or "",
+    variables = asked.get("variables")
+    body = graphql_engine.execute(
+        asked.get("query") or "",
         variables if isinstance(variables, dict) else {},
-        body.get("operationName"),
+        asked.get("operationName"),
         {name: partial(resolve, world) for name, resolve in _ROOT.items()},
     )
-    return ApiResponse(body=said)
+    return ApiResponse(body=body)
 
 
 def _organizations(world: World, _info: Any, **_filters: Any) -> Json:

@@ -21,8 +21,13 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
 def assign(world: World, request: ApiRequest) -> ApiResponse:
     """Assign an address; the two of a pair come under their own key as well."""
     body = request.body(_ASSIGN, "assignIPRequest")
-    said = {"region": body.get("region") or "", "service_name": body.get("service_name") or ""}
-    found = ip_assignments.assign(world, world.app(request.app), body.get("type") or "", **said)
+    found = ip_assignments.assign(
+        world,
+        world.app(request.app),
+        body.get("type") or "",
+        region=body.get("region") or "",
+        service_name=body.get("service_name") or "",
+    )
     shown = address(world, found[0])
     pair = {"ip_pair": {"v4": found[0].ip, "v6": found[1].ip}} if found[1:] else {}
     # The list shows the type, this answer does not.

@@ -72,16 +72,14 @@ def attach(world: World, request: ApiRequest) -> ApiResponse:
     """Attach an app to a cluster; doing it twice changes nothing."""
     name = request.body({"app_name": "string"}, "attachRequest").get("app_name") or ""
     cluster = cluster_of(world, request)
-    cluster.attachments.setdefault(world.app(name).name, world.clock)
+    postgres.attach(world, cluster, name)
     return data(views_postgres.attachment(world, cluster, name))
 
 
 @HANDLERS.serves("deletePostgresAttachment")
 def detach(world: World, request: ApiRequest) -> ApiResponse:
     """Detach an app from a cluster."""
-    attachments = cluster_of(world, request).attachments
-    postgres.found(attachments, request.app, "attachment")
-    del attachments[request.app]
+    postgres.remove(cluster_of(world, request).attachments, request.app, "attachment")
     return ApiResponse(status=204)
 
 

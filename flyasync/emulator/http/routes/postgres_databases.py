@@ -31,9 +31,8 @@ def create_database(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("deletePostgresDatabase")
 def delete_database(world: World, request: ApiRequest) -> ApiResponse:
     """Drop a database."""
-    found, name = cluster_of(world, request).databases, request.params["database_name"]
-    postgres.found(found, name, "database")
-    del found[name]
+    name = request.params["database_name"]
+    postgres.remove(cluster_of(world, request).databases, name, "database")
     return data({"name": name})
 
 
@@ -79,15 +78,14 @@ def change_role(world: World, request: ApiRequest) -> ApiResponse:
     """Change the role of a user."""
     role = request.body({"role": "string"}, "updateUserRequest").get("role") or ""
     user = _user(world, request)
-    postgres.demand_role(role)
-    user.role = role
+    postgres.change_role(user, role)
     return data(views_postgres.user(user))
 
 
 @HANDLERS.serves("deletePostgresUser")
 def delete_user(world: World, request: ApiRequest) -> ApiResponse:
     """Remove a user."""
-    del cluster_of(world, request).users[_user(world, request).username]
+    postgres.remove(cluster_of(world, request).users, request.params["username"], "user")
     return ApiResponse(status=204)
 
 

@@ -1,4 +1,4 @@
-"""The web application: every operation of the API goes through the middleware, the control calls stand beside it."""
+"""The web application: every operation of the API goes through the middleware, the control calls do not."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Apps, what they hold besides machines and volumes, and the regions, in the API's JSON."""
+"""Apps, what they hold except machines and volumes, and the regions, in the API's JSON."""
 
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.records import AddressRecord, AppRecord, LogRecord

@@ -35,7 +35,7 @@ def certificate(world: World, app: AppRecord, record: CertificateRecord) -> Json
     if record.acme_at is not None:
         issued_at = max(record.validated_at, record.acme_at)
         issued.append(_entry(world, "fly", record.acme_at, issued_at if is_valid else None, "Let's Encrypt"))
-    # A certificate made elsewhere is in use at once: whoever has its key owns the name.
+    # A certificate made elsewhere is in use at once: it needs no validation by Fly.
     if record.custom_at is not None:
         issued.append(_entry(world, "custom", record.custom_at, record.custom_at, "custom"))
     checked = ("dns_configured", "alpn_configured", "http_configured", "ownership_txt_configured")
