@@ -80,6 +80,9 @@ async def add(
 
     Fly.io gets its certificate by ACME, once the DNS records are set that the answer names; or bring your own.
     """
+    # 1. Neither: Fly.io gets a certificate itself.
+    # 2. One without the other is of no use.
+    # 3. Both: a certificate of one's own.
     if fullchain is None and private_key is None:
         return Details(await fly.certificates.create_acme(app, hostname), SHOW)
     if fullchain is None or private_key is None:

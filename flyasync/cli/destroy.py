@@ -59,6 +59,7 @@ Report = Callable[[str, dict[str, Any]], None]
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
 def command(*, app: str, launch: str, yes: bool, as_json: bool) -> None:
     """Destroy the machines of one launch of APP, running or not, and no others."""
+    # Names that cannot be right are refused before any token is looked for.
     refuse(check_app_name(app))
     check_launch(launch)
     if not yes:

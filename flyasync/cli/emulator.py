@@ -133,6 +133,7 @@ def command(
         )
     except ValueError as error:
         raise InvalidInput(str(error)) from error
+    # Ctrl-C is how it ends, so there is nothing to say on it.
     run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
 
 
@@ -141,11 +142,13 @@ async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
     try:
         await emulator.start()
     except OSError as error:
+        # The text of asyncio's own error is long, and repeats the address.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise CommandFailed(
             f"cannot listen on port {port}: {reason}; take another --port, or 0 for a free one"
         ) from error
     try:
+        # On stdout only what a shell can evaluate; all else goes to stderr.
         out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
         out.flush()
         err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)

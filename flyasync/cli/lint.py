@@ -70,6 +70,7 @@ class LintOutput:
 @in_json
 def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
     """Say what is invalid or unwise in FILE: a fly.toml, or the config of a machine as JSON; - reads JSON."""
+    # What is not named .toml is JSON, as it comes from a pipe without a name.
     if file.suffix == ".toml":
         found = lint_fly_toml(file, process_group)
     else:
@@ -90,7 +91,9 @@ def lint_json(text: str) -> Iterator[Finding]:
         raise InvalidInput(f"it is neither JSON nor a file named .toml: {error}") from error
     except RecursionError:
         raise InvalidInput("it is not JSON that can be read: it is nested too deep") from None
+    # As `machines show --json` writes it, or as it is sent to create a machine, the config is a part of the document.
     config = document["config"] if isinstance(document, dict) and "config" in document else document
+    # A value of the wrong type ends the reading, so it is the only finding.
     try:
         yield from lint(structure(config, MachineConfig))
     except Mismatch as mismatch:
@@ -100,6 +103,7 @@ def lint_json(text: str) -> Iterator[Finding]:
 def lint_fly_toml(file: Path, process_group: str | None) -> LintOutput:
     """Return the findings in the configs that a fly.toml describes, one for each of its process groups."""
     read = load_fly_toml(file)
+    # Each process group is a config of its own: what is wrong in one may be right in another.
     groups = [process_group] if process_group else read.groups
     found = list(read.findings)
     if read.app is not None:

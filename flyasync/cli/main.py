@@ -13,6 +13,7 @@ from flyasync.cli.shared.exit_codes import INTERRUPTED, CommandFailed, WrongInpu
 from flyasync.cli.shared.streams import sturdy
 from flyasync.errors import FlyError
 
+# The help shows these without importing the commands, which load slowly.
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
     "bulk": "Deploy to the app of each row of a file, many at once, and report what failed and why.",

@@ -40,6 +40,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 
     Their names and digests, never the values.
     """
+    # The API shows values only when asked to. Whatever it sends, none is printed.
     return Table([evolve(secret, value=None) for secret in await fly.secrets.list(app)], COLUMNS)
 
 
@@ -99,6 +100,7 @@ async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandO
 
     One that is not there is no error.
     """
+    # One request for all of them, so one version; null removes a secret.
     done = await fly.secrets.update(app, dict.fromkeys(names))
     return _updated(f"{app}: unset {', '.join(names)}", done)
 

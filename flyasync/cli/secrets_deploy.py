@@ -61,6 +61,7 @@ async def deploy_groups(base: DeployBuilder, named: Sequence[str], *, is_dry: bo
         groups = sorted(found, key=lambda group: (group is None, group or ""))
     if not groups:
         note(f"{base.app} has no machines, so there is none to start with its secrets")
+    # A group that fails ends it: the next one would meet the same secrets. One that was not verified does not.
     worst = OK
     for group in groups:
         display = display_for(sys.stdout, sys.stderr, as_json=as_json, called=Invocation())

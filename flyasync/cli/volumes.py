@@ -78,7 +78,7 @@ async def create(
         size_gb=size_gb,
         snapshot_id=snapshot,
         snapshot_retention=snapshot_retention,
-        encrypted=False if unencrypted else None,
+        encrypted=False if unencrypted else None,  # not stated, the API encrypts it
     )
     return Details(made, SHOW)
 
@@ -100,6 +100,7 @@ async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
 async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> CommandOutput:
     """Grow a volume; it cannot shrink."""
     extended = await fly.volumes.extend(app, volume_id, size_gb=size_gb)
+    # The API tells whether the machine that mounts it has to restart to see its new size.
     hint = "; its machine sees the new room after a restart" if extended.needs_restart else ""
     return Message(f"{volume_id} has {extended.volume.size_gb} GB{hint}", extended)
 

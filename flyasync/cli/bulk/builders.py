@@ -75,6 +75,7 @@ class RowBuilders:
 
     def of(self, row: AppRow) -> DeployBuilder:
         """Return the builder of a row; raises InvalidInput or ClickException for what can never work."""
+        # Image, environment and metadata differ from row to row, and cost little to put into the config of the base.
         image, env, metadata, shape = self._parts(row)
         if not image:
             raise InvalidInput("it has no image: name one in the column image, or for all rows with --image")
@@ -135,6 +136,7 @@ class RowBuilders:
         option = COLUMNS[name]
         if isinstance(cell, tuple) and not option.multiple:
             raise InvalidInput(f"{name}: it takes one value, not a list")
+        # Within a cell spaces, commas and semicolons all part values: files come from spreadsheets of all languages.
         texts = tuple(_SEPARATORS.split(cell)) if isinstance(cell, str) and option.multiple else cell
         try:
             return option.process_value(self._ctx, texts)
@@ -153,7 +155,7 @@ def checked_rows(name: str, rows: Iterable[AppRow | InvalidLine], builders: RowB
     for row in rows:
         why = row.why if isinstance(row, InvalidLine) else _problem(row, found.setdefault(row.app, row), builders)
         if why is not None:
-            count += 1
+            count += 1  # all are counted, and the first ones kept: a file may have 100,000 wrong lines
             wrong += [InvalidLine(row.line, why)] if count <= SHOWN else []
     if wrong:
         raise WrongLines(name, wrong, count)

@@ -53,6 +53,7 @@ class BulkJob:
             raise click.UsageError("--local rehearses in this process, so --executor dask:// cannot go with it")
         if rehearsal and run.journal:
             raise click.UsageError("--local leaves nothing behind to go on from, so --journal cannot go with it")
+        # The rows are checked without a launch, so its name is checked here.
         if run.launch is not None:
             check_launch(run.launch)
         source = getattr(options.file, "name", "<stdin>")
@@ -86,6 +87,7 @@ class BulkJob:
             async with client_without_token() if self.executor else FlyClient() as fly:
                 yield fly
             return
+        # With --create-app the apps are created as they would be, at the pace of an organization.
         async with (
             self.rehearsal.emulator() as emulator,
             FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,

@@ -52,6 +52,7 @@ class AppHistory:
     def begun(self, row: str, config: str, launch: str, *, adds: bool) -> "AppHistory":
         """Return what it tells once a launch has begun, perhaps not for the first time."""
         pair = (config, launch)
+        # One that comes back moves to the end: the last launch is the one whose config the machines have.
         before = tuple(each for each in self.launches if each != pair)
         return AppHistory(row, (*before, pair), added=self.added | ({launch} if adds else frozenset()))
 
@@ -139,6 +140,7 @@ class BulkJournalFile(BulkJournal):
         self._path = path
         self._on_lost = on_lost
         self._sync_at: asyncio.TimerHandle | None = None
+        # It is opened, and locked, before it is read: another run may be writing it.
         self._file: TextIO | None = open_journal(str(path), _OPENING)
         try:
             self.history = read_history(path, launch, api) or self._begin(launch, api)
@@ -170,7 +172,7 @@ class BulkJournalFile(BulkJournal):
 
     def close(self) -> None:
         """Record nothing more, once all is on the disk."""
-        self._sync()
+        self._sync()  # the lines of the last second
         self._close_file()
 
     def _begin(self, launch: str | None, api: str) -> BulkHistory:
@@ -192,7 +194,7 @@ class BulkJournalFile(BulkJournal):
             return
         try:
             self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._file.flush()  # into the system, where a crash of this process does not reach it
         except OSError as error:
             self._lose(error)
         else:
@@ -246,6 +248,7 @@ def read_history(path: Path, launch: str | None, api: str) -> BulkHistory | None
             f"the journal {path} is of launch {history.launch!r}: leave out --launch to go on with it, or name "
             "another file"
         )
+    # The apps of an emulator, say, are not those of Fly.io, though their names may be the same.
     if history.api != api:
         raise InvalidInput(
             f"the journal {path} tells of apps at {history.api}, but here it goes to {api}: name another file"

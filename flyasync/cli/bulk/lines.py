@@ -92,6 +92,7 @@ class BulkLines(TextStreams):
     def finish(self, summary: BulkSummary) -> None:
         """Write the headline, what failed and why, and how to go on."""
         write_line(self.out, headline(summary))
+        # The headings are a row like any other, for a reader of the log; a pipe has none otherwise.
         if causes := cause_rows(summary.progress.causes):
             write_table(self.out, HEADS, [HEADS, *causes])
         for remark in remarks(summary):

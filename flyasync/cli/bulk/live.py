@@ -86,6 +86,7 @@ class LiveCounts:
         yield cut(counts, width, marks)
         yield ProgressBar(total=progress.total, completed=progress.total - progress.left, width=max(width, 1))
         yield Segment.line()
-        room = console.height - 4
+        room = console.height - 4  # headline, counts, bar, and the line that stays free
+        # The newest failures come last, next to where the cursor is
         for result in list(self._newest)[-room:] if room > 0 else ():
             yield cut(Text.assemble((f"{marks.lost} {result.app}  ", "red"), result.why or ""), width, marks)

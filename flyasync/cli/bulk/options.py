@@ -29,6 +29,7 @@ def executor(_ctx: click.Context, _param: click.Parameter, text: str) -> str | N
     """Read `local` as None, and `dask://HOST:PORT` as the address that a dask client takes."""
     if text == "local":
         return None
+    # A dask client takes tcp:// or tls://. The command says dask://, which tells what is at the other end.
     found = re.fullmatch(r"dask(\+tls)?://([^\s/]+:\d+)/?", text)
     if found is None:
         raise click.BadParameter(
@@ -103,7 +104,7 @@ class BulkOptions:
     file: BinaryIO
     run: RunOptions
     create_app: str | None
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, Any]  # not AppOptions: each row replaces some of them before they are one value
     output: BulkOutputOptions
     rehearsal: RehearsalOptions
 

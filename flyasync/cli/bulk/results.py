@@ -12,6 +12,7 @@ NAMED = 3
 """How many apps are named where many have something in common."""
 
 _APP, _ID = "APP", "ID"
+# What differs between two failures of one cause: the id of the request, the machine, and figures but for codes.
 _REQUEST = re.compile(r",? ?\brequest [\w-]+")
 _MACHINE_ID = re.compile(r"\b[0-9a-f]{14}\b")
 _NUMBER = re.compile(r"(?<!HTTP )(?<!code )\b\d+(\.\d+)?\b")
@@ -35,6 +36,7 @@ class AppResult:
     @classmethod
     def of(cls, report: DeployReport) -> "AppResult":
         """Return what a report comes to."""
+        # A report is ok by its requirement, which may be met while machines are missing.
         complete = report.ok and all(region.is_running for region in report.regions)
         # An app that does not exist has no reason of its own in the report: each of its machines says NotFound.
         not_found = [
@@ -65,6 +67,7 @@ def main_reason(report: DeployReport) -> str:
     machines: list[MachineReport] = [report.release] if report.release else []
     for region in report.regions:
         machines += (*region.machines, *region.retired)
+    # The release command counts as a machine here, and comes first: its failure explains that of all others.
     failed = [machine for machine in machines if not machine.is_running]
     found = [machine.failure or next(iter(machine.refusals), None) for machine in failed]
     reasons = [_one_line(str(reason)) for reason in found if reason]

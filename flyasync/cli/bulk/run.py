@@ -67,6 +67,7 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
         else:
             journal = BulkJournalFile(job.journal, job.launch, fly.base_url, display.note)
         with closing(journal):
+            # The journal is read here for what is left to do, while this run holds its lock.
             this = BulkRun.of(job, journal)
             if this.remaining.changed.count:
                 display.note(changed_text(this.remaining.changed))
@@ -84,6 +85,7 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
                     is_cut = False
                 finally:
                     display.finish(this.summary(round(loop.time() - begun, 3), is_cut=is_cut))
+    # As for one deploy: 8 if nothing but proof is missing, 1 if anything else is.
     if this.progress.lacks_only_proof:
         return NOT_VERIFIED
     return FAILED if this.progress.failed or this.progress.left else OK
@@ -95,6 +97,7 @@ async def show_plan(job: BulkJob, display: BulkDisplay) -> None:
         exists = job.journal is not None and job.journal.exists()
         history = read_history(job.journal, job.launch, fly.base_url) if job.journal and exists else None
         plan = BulkPlan.of(job, history, CreateRate.of(fly))
+    # Without a journal and a name the launch is random, and known only once it begins.
     launch = history.launch if history else job.launch or "of a random name"
     display.show_plan(job.called(launch), plan)
 
@@ -128,6 +131,7 @@ class BulkRun:
 
     def next_apps(self) -> Iterator[str]:
         """Yield the apps one by one, as long as not too many have failed."""
+        # Asked for one by one, as a slot becomes free: so a failure stops those that have not begun.
         for app in self.remaining.apps:
             if self.job.max_failures is not None and self.progress.failed >= self.job.max_failures:
                 return
@@ -142,6 +146,8 @@ class BulkRun:
         adds = spec.strategy.only_adds
         config = fingerprint(history, spec.fingerprint)
         launch = history.launch_for(app, config, adds=adds)
+        # Another config than before has another launch. What the one before has made stays, unless a strategy
+        # updates it, and the summary names it.
         if history.last_launch(app) not in {None, launch}:
             self.renamed.add(f"{app} ({launch})")
         for left in history.launches_left_by(app, launch, adds=adds):
@@ -175,6 +181,7 @@ def display_for(
 ) -> AbstractAsyncContextManager[BulkDisplay]:
     """Return how a run is shown: JSON lines if asked for, live counts in a terminal, else lines."""
     out, err = sturdy(out), sturdy(err)
+    # JSON first: a program may read it through a pseudo-terminal.
     if as_json:
         return nullcontext(BulkJSONLines(out, err, called))
     if not out.isatty():

@@ -83,6 +83,7 @@ def headline(summary: BulkSummary) -> str:
     """Return in one line how it ended."""
     progress = summary.progress
     failed = "not verified" if progress.lacks_only_proof else "failed"
+    # One that was cut off may have failures too; that it did not come to its end matters more.
     status = "ok" if summary.ok else "cut off" if summary.is_cut else failed
     before = f" ({progress.kept} before)" if progress.kept else ""
     counts = [

@@ -52,6 +52,7 @@ class ConfigOptions(OptionGroup):
     check: str | None = option(
         "--check", metavar="PATH", help="Path on --port that must answer before a machine gets traffic."
     )
+    # Colons between the three, as docker has them for its volumes.
     volume: tuple[str, str, int] | None = option(
         "--volume",
         metavar="NAME:PATH[:SIZE_GB]",
@@ -67,12 +68,14 @@ class ConfigOptions(OptionGroup):
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this image, guest, environment, metadata, volume and service."""
         made = made if self.image is None else made.with_image(self.image)
+        # A named size states the CPUs, and the least memory for them; --memory may raise that.
         if self.size is not None and self.cpus is not None:
             raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
         if self.size is not None:
             made = made.with_size(self.size, memory_mb=self.memory)
         elif (self.cpus, self.memory) != (None, None):
             made = made.with_guest(cpus=self.cpus, memory_mb=self.memory)
+        # An empty map would state an environment, and so remove what an earlier deploy has set.
         made = made.with_env(self.env) if self.env else made
         made = made.with_metadata(self.metadata) if self.metadata else made
         if self.volume:
@@ -100,6 +103,7 @@ class RegionOptions(OptionGroup):
 
     title = "Where"
 
+    # Not required by click: --waves may name the regions, and --resume and --undo need none.
     region: tuple[str, ...] = option(
         "--region",
         multiple=True,
@@ -116,6 +120,7 @@ class RegionOptions(OptionGroup):
         help="Machines in each region, or in one; repeat it, or list: 2,iad=5,lhr=0. With a strategy, 0 retires a "
         "region's machines.  [default: 1]",
     )
+    # The default is in the help text by hand: click would show the tuple.
     fallback: tuple[str, ...] = option(
         "--fallback",
         default=("skip",),
@@ -131,10 +136,12 @@ class RegionOptions(OptionGroup):
 
     def applied(self, made: "DeployBuilder", waves: tuple[tuple[str, ...], ...]) -> "DeployBuilder":
         """Return a builder with these regions, in these waves if there are any, which name the regions too."""
+        # Waves order the regions of --region, or name the regions themselves.
         in_waves = tuple(code for wave in waves for code in wave)
         named = self.region or in_waves
         if waves and sorted(named) != sorted(in_waves):
             raise click.UsageError("--waves and --region name different regions: leave out --region, or name the same")
+        # A count for another region is a typo in one of both: which one, only the user knows.
         if unknown := sorted(set(self.count.by_region) - set(named)):
             raise click.UsageError(
                 f"--count names {', '.join(unknown)}, which is not among the regions: name it there too"
@@ -148,6 +155,7 @@ class StrategyOptions(OptionGroup):
 
     title = "How to change what runs"
 
+    # Defaults that the builder has are None here, so that they are stated in one place; the help repeats them.
     strategy: str | None = option(
         "--strategy",
         type=click.Choice(NAMES),
@@ -155,7 +163,7 @@ class StrategyOptions(OptionGroup):
     )
     max_unavailable: float | str | None = option(
         "--max-unavailable",
-        callback=amount,
+        callback=amount,  # a number or a text: the builder reads it, as it does for users of the SDK
         metavar="N|SHARE",
         help="rolling, canary: how many of a region's machines may be away at once: a number, or a share such as 33%.  "
         "[default: 33%]",
@@ -212,6 +220,7 @@ class StrategyOptions(OptionGroup):
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this strategy, group and release command; it has its regions already."""
         made = self.changing(made).retire_groups(*self.retire_group).visible_to_flyctl(self.visible_to_flyctl)
+        # The waves are made of the regions that the builder has by now.
         made = made.region_by_region() if self.region_by_region else made
         return self.releasing(made.replace(*self.replace))
 
@@ -261,7 +270,7 @@ class SuccessOptions(OptionGroup):
     )
     hedge: float | None = option(
         "--hedge",
-        is_flag=False,
+        is_flag=False,  # --hedge alone stands for --hedge=3
         flag_value="3",
         type=float,
         metavar="[TIMES]",
@@ -288,6 +297,9 @@ class SuccessOptions(OptionGroup):
         made = made.hedge(self.hedge) if self.hedge is not None else made
         made = made.smoke_check(self.smoke_check) if self.smoke_check is not None else made
         made = made.verify_stopped(self.verify_stopped) if self.verify_stopped else made
+        # 1. By default each machine is awaited as its own config allows: healthy with checks, else started.
+        # 2. Not at all: a timeout would bound nothing.
+        # 3. As asked, where that can be reached.
         if self.wait is None:
             return made.wait_for(timeout=self.timeout)
         if self.wait == "none":
@@ -324,6 +336,7 @@ class AppOptions:
         """Return the builder that the options describe; raises UsageError and InvalidInput for what can never work."""
         from flyasync.deploy.builder import DeployBuilder
 
+        # In this order: waves need regions, and what can be awaited depends on the config.
         made = self.config.applied(DeployBuilder(app))
         made = self.regions.applied(made, self.change.waves)
         made = self.change.applied(made)

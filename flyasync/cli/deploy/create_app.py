@@ -22,6 +22,7 @@ class AppCreatingBuilder(DeployBuilder):
     @classmethod
     def of(cls, builder: DeployBuilder, org: str) -> Self:
         """Return a builder that deploys as `builder` does."""
+        # Private attributes have public names in the constructor.
         values = {str(each.alias): getattr(builder, each.name) for each in fields(DeployBuilder)}
         return cls(**values, org=org)
 

@@ -9,6 +9,7 @@ from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan, Step, Update
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
+# Configs and machines before the deploy may hold secrets. Of an update the differences are written, redacted.
 _WITHHELD = frozenset({"config", "over", "changes", "if_full"})
 
 
@@ -18,6 +19,7 @@ def event_as_json(event: Event) -> dict[str, Any]:
         case Planned():
             return {"event": "planned", "at": event.at, "plan": _plan(event.plan)}
         case Progress():
+            # What is left is written as three numbers, so that a program need not know the class.
             values = asdict(event, filter=lambda one, _: one.name != "remaining")
             return {"event": "progress", **values, **_estimated("left", event.remaining)}
         case Finished():
@@ -44,7 +46,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         )
         machines += (
             {
-                **({} if plan.strategy is None else {"stage": number}),
+                **({} if plan.strategy is None else {"stage": number}),  # a launch has one stage, without a title
                 "name": track.machine.name,
                 "region": track.machine.region,
                 **({"machine_id": track.machine_id} if track.machine_id else {}),
@@ -70,6 +72,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     """Return a step as JSON: its name, and what is set in it; of configs only what changes, without secrets."""
+    # `AwaitStarted` is `await_started` in JSON, and a field that is not set is left out.
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(step).__name__).lower()
     values = {each.name: getattr(step, each.name) for each in fields(type(step)) if each.name not in _WITHHELD}
     defaults = {each.name: each.default for each in fields(type(step))}

@@ -9,6 +9,7 @@ from flyasync.deploy.reporting.phase import Phase
 
 def plan_headline(plan: Plan) -> str:
     """Return in one line what is going to be done, and how long that takes."""
+    # A plan by a strategy has a headline of its own. A launch is all creates, so it names its regions instead.
     if plan.strategy is not None:
         takes = f"; takes {plan.estimate}" if plan.estimate else ""
         return f"{str(plan).partition(chr(10))[0]}{takes}"
@@ -20,6 +21,7 @@ def plan_headline(plan: Plan) -> str:
 
 def time_left(remaining: Estimate | None) -> str:
     """Return how long it still takes; nothing where that is not known, or is over."""
+    # Less than a second is not worth a text that changes with each refresh.
     if remaining is None or not (remaining.likely or remaining.least >= 1):
         return ""
     return f"{remaining} left"
@@ -41,4 +43,5 @@ def phase_text(phase: Phase, *, is_retired: bool) -> str:
     """Return the word for a phase; a machine that is destroyed because it is not desired any more is retired."""
     if phase is Phase.DESTROYED and is_retired:
         return "retired"
+    # `settled` is the API's word for any state that lasts; here it is a machine that stopped again.
     return "resting" if phase is Phase.SETTLED else phase.value

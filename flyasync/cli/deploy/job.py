@@ -33,6 +33,7 @@ class DeployJob:
     @classmethod
     def of(cls, options: DeployOptions) -> Self:
         """Return the job of a command line; raises UsageError and InvalidInput for what can never work."""
+        # Options of the emulator without --local come first: whoever gave them meant to rehearse.
         rehearsal = Rehearsal.of(options.rehearsal)
         return cls(
             builder=options.builder(),
@@ -56,6 +57,7 @@ class DeployJob:
             return
         async with (
             self.rehearsal.emulator() as emulator,
+            # Limits in memory: a rehearsal does not use up those that are shared with other programs.
             FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
         ):
             await fly.apps.create(self.builder.app, org_slug=self.org or "personal")

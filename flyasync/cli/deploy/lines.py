@@ -69,6 +69,7 @@ class JSONStreams:
         write_line(self.err, f"flyasync: {text}")
 
     def _write(self, data: Mapping[str, Any]) -> None:
+        # A program that reads only one line of many sees where it went, and that a rehearsal was one.
         local = {"local": True} if self.called.is_local else {}
         api = {"api": self.api} if self.api else {}
         write_line(self.out, json.dumps({**data, **api, **local}))
@@ -90,6 +91,7 @@ class Lines(TextStreams):
                     self._write_at(event.at, line)
                 self.progress = PlanProgress(event.plan)
             case Progress() if self.progress:
+                # The heading of a stage comes before the first event of it.
                 if self.progress.advance(event) and self.progress.heading:
                     stage = [f"stage {self.progress.heading}", time_left(event.remaining)]
                     self._write_at(event.at, ", ".join(filter(None, stage)))

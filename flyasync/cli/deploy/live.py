@@ -45,6 +45,7 @@ ASCII_MARKS = Marks(ready="+", lost="x", waiting=".", arrow=" > ", spin="|/-\\",
 
 _COLOURS = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.CAUTION: "yellow", Tone.BAD: "red"}
 
+# The signs of a diff, at the beginning of lines of a plan.
 _SIGNS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
 
@@ -86,7 +87,7 @@ class LiveScreen:
 
     def close(self) -> None:
         """Stop drawing, and remove the drawing."""
-        live, self._live = self._live, None
+        live, self._live = self._live, None  # so that it is stopped once, also if that fails
         if live:
             live.stop()
 
@@ -147,8 +148,10 @@ class LiveRows:
         head = [self._headline(now), *([Text(f"stage {heading}", style="cyan")] if heading else [])]
         for line in head:
             yield cut(line, width, marks)
+        # The last line stays free: a drawing as high as the terminal would scroll with each refresh.
         shown, hidden = self.rows.fit(console.height - 1 - len(head), now)
         is_wide = width >= _WIDE
+        # Mark, machine, phase, seconds, id where there is room, and why, which takes the rest.
         table = Table.grid(padding=(0, 2, 0, 0))
         table.width = max(width, 0)
         table.add_column(width=3, justify="right")
@@ -188,6 +191,7 @@ def cut(text: Text, width: int, marks: Marks) -> Text:
 
 def _cells(row: MachineRow, now: float, marks: Marks, *, is_wide: bool) -> Iterator[Text]:
     """Yield the cells of a row: mark, machine and region, phase, seconds, id where there is room, and why."""
+    # The colour repeats the mark, for terminals without colours and people who do not see them.
     if row.is_ready(now):
         mark, style = marks.ready, "green"
     elif row.is_lost:

@@ -92,6 +92,7 @@ class MachineRow:
         self.machine_id = event.machine_id or self.machine_id
         self.why = " ".join((event.detail or self.why).split())
         self.since = event.at if self.since is None else self.since
+        # It counts its seconds until it is where its steps end, or goes no further; a later event starts it again.
         self.until = event.at if self.phase is self.last_phase or self.is_lost else None
         # A watch emits one event, as it begins: it is over once its seconds, and those of the watches after it, have
         # passed.
@@ -119,6 +120,7 @@ class MachineRows:
         for track in (track for lane in plan.lanes for track in lane.tracks):
             name = track.machine.name
             rows[name] = MachineRow.of(track, plan.launch, is_retired=progress.retires(name))
+        # A machine that is kept and watched is in a lane, and has a row.
         kept = sum(track.machine.name not in rows for track in plan.kept)
         return cls(plan, rows, progress, left=plan.estimate, left_at=planned.at, kept=kept)
 

@@ -19,12 +19,14 @@ _WITH_UNDO = (
 _UNDO_BY = ("rolling", "immediate")
 # These mean something to every strategy, and nothing to a deploy that only adds machines.
 _OF_A_GROUP = frozenset({"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl"})
+# These say more of another option, and mean nothing without it.
 _NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command"}
 
 
 def check_options(ctx: click.Context, options: DeployOptions) -> None:
     """Refuse options that do not go with the others, and a command line that lacks one."""
     spelled = partial(_spelled, ctx)
+    # What the command line gives, also where that is the default: only click knows.
     given = [name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
     change = options.desired.change
     # 1. With --resume goes only what a journal cannot hold.
@@ -66,6 +68,7 @@ def check_strategy(options: AppOptions, given: Collection[str], spelled: Callabl
         fitting = NAMES if name in _OF_A_GROUP else takers(PARAMETERS.get(name, name))
         if fitting and strategy not in fitting:
             raise click.UsageError(_misfit(spelled(name), fitting, strategy))
+    # A count of 0 retires a region, and without a strategy nothing is ever destroyed.
     if strategy is None and 0 in options.regions.count.by_region.values():
         raise click.UsageError(_misfit(f"a {spelled('count')} of 0", NAMES, None))
     if {"waves", "region_by_region"} <= set(given):

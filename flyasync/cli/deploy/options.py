@@ -30,6 +30,7 @@ class JournalOptions(OptionGroup):
         callback=writable,
         help="Write down in FILE what is decided and done, without secrets, to go on from it with --resume.",
     )
+    # What stands in the journal is not given again, so no other option may contradict it: see option_rules.
     resume: str | None = option(
         "--resume",
         type=click.Path(exists=True, dir_okay=False),
@@ -50,7 +51,10 @@ class OutputOptions(OptionGroup):
         "--dry-run", is_flag=True, help="Print the plan, each change and each new machine's config; change nothing."
     )
     as_json: bool = option(
-        "--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each; the report is last."
+        "--json",
+        "as_json",  # `json` would hide the module in every function that takes it
+        is_flag=True,
+        help="Write JSON lines to stdout, one event each; the report is last.",
     )
     html: Path | None = option(
         "--html",

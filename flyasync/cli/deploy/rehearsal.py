@@ -31,6 +31,7 @@ class Rehearsal:
 
     def emulator(self) -> Emulator:
         """Return the emulator; raises InvalidInput for what it does not take."""
+        # One figure makes all boots alike, for a rehearsal whose times can be checked by hand.
         boot = (1.0, 3.0) if self.boot is None else (self.boot, self.boot)
         try:
             return Emulator(capacity=self.capacity, seed=self.seed or 0, boot=boot, faults=self.faults)

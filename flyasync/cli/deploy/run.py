@@ -52,6 +52,7 @@ def deploy(ctx: click.Context) -> None:
 async def run_until_signalled(job: DeployJob, display: AbstractAsyncContextManager[Display]) -> int:
     """Run a job on a display, with signals as cancellation, and return the exit code."""
     async with display as opened:
+        # Observers and the journal fail beside the deploy, in callbacks of the loop.
         asyncio.get_running_loop().set_exception_handler(partial(_show_error_aside, opened))
         return await until_signalled(
             run_deploy(job, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
@@ -89,9 +90,11 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             except NotFound as error:
                 raise job.advised(error) from error
     except asyncio.CancelledError:
+        # Once there were events the report tells what runs. Before, there is nothing to report.
         if not observer.has_seen_any:
             display.note("interrupted before any machine was asked for")
         raise
+    # Not verified is neither: all is as desired, but nothing that changed was seen to run.
     if report.status is Status.NOT_VERIFIED:
         return NOT_VERIFIED
     return OK if report.ok else FAILED
@@ -144,6 +147,7 @@ def write_private(path: Path, text: str) -> None:
 def display_for(out: TextIO, err: TextIO, *, as_json: bool, called: Invocation) -> AbstractAsyncContextManager[Display]:
     """Return how a deploy is shown: JSON lines if asked for, rows in a terminal, else lines."""
     out, err = sturdy(out), sturdy(err)
+    # JSON first: a program may read it through a pseudo-terminal.
     if as_json:
         return nullcontext(JSONLines(out, err, called))
     if not out.isatty():

@@ -30,6 +30,7 @@ timeout_option = click.option(
 
 async def on_each(action: str, method: Method, app: str, machine_ids: Sequence[str], **options: Any) -> CommandOutput:
     """Do the same to several machines at once; where one fails, the others go on."""
+    # A machine that is named twice, as by a pattern of the shell, is asked once.
     ids = tuple(dict.fromkeys(machine_ids))
     done = await asyncio.gather(*(method(app, each, **options) for each in ids), return_exceptions=True)
     rows = []
@@ -155,6 +156,7 @@ async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout
 
     Exit status 1 when the time is up, and as soon as it cannot get there any more.
     """
+    # The API knows no state `healthy`: it is `started`, with all checks passing.
     if state == "healthy":
         await fly.machines.wait_healthy(app, machine_id, timeout=timeout)
         reached = state

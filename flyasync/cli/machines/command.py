@@ -81,7 +81,9 @@ async def run(
     """
     change = ConfigChange(image=image, size=size, cpus=cpus, memory=memory, env=env, metadata=metadata)
     config = with_port(change.applied(MachineConfig()), port)
+    # It returns once the machine is created, not once it runs: `machines wait` waits.
     machine = await fly.machines.create(app, config, name=name, region=region)
+    # A service without an address is reached from nowhere, which no error tells.
     for remark in await lacking_address(fly, app, config):
         note(remark)
     return Details(machine, SHOW)

@@ -37,6 +37,7 @@ port_option = click.option(
 
 def config_options(function: Function) -> Function:
     """Add the options that describe a machine."""
+    # Decorators apply from the bottom up, so the last one is first in the help.
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -70,6 +71,7 @@ class ConfigChange:
             guest = guest if self.cpus is None else evolve(guest, cpus=self.cpus)
             guest = guest if self.memory is None else evolve(guest, memory_mb=self.memory)
             changes |= {"guest": guest, "size": None}
+        # A variable that is set and unset at once is set: it is unset first.
         if self.env or self.unset_env:
             kept = {name: value for name, value in (config.env or {}).items() if name not in self.unset_env}
             changes["env"] = {**kept, **self.env}

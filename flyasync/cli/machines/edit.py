@@ -58,6 +58,7 @@ async def modify(
 
     What changes is printed, without the values of its environment. All else stays, and a started machine restarts.
     """
+    # `modify` applies the edit before it takes the lease, and again under it: what it changed last is what was sent.
     edit = ConfigEdit(
         ConfigChange(image=image, size=size, cpus=cpus, memory=memory, env=env, metadata=metadata, unset_env=unset_env)
     )
@@ -82,6 +83,7 @@ def _shown(machine_id: str, changes: Sequence[Change], *, dry_run: bool) -> Mess
     lines += (f"  {line}" for line in diff_text(changes).splitlines())
     lines += ["dry run: nothing was changed"] if dry_run else []
     text = "\n".join(lines) if changes else f"{machine_id}: nothing to change"
+    # A program gets the values too, but not those of the environment.
     as_json = [
         {"path": change.path, "secret": True}
         if change.is_secret

@@ -74,7 +74,7 @@ class ExecOutput:
     @property
     def code(self) -> int:
         """The command's exit status, or 128 and the number of the signal that ended it."""
-        signal = self.data.exit_signal or 0
+        signal = self.data.exit_signal or 0  # 0 where no signal ended it
         return _SIGNALLED + signal if signal > 0 else self.data.exit_code or 0
 
     def write(self, _: TextIO) -> None:

@@ -36,6 +36,7 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @asks
 async def clear(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Release the lease on a machine, whoever holds it."""
+    # Only the nonce releases a lease, and the API shows it to any token of the app.
     held = await fly.leases.get(app, machine_id)
     await fly.leases.release(app, machine_id, held.nonce)
     data = {"machine": machine_id, "owner": held.owner, "cleared": True}

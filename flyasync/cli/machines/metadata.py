@@ -59,5 +59,6 @@ async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str
 @asks
 async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> CommandOutput:
     """Delete metadata of a machine."""
+    # In a patch null removes a key.
     await fly.machines.patch_metadata(app, machine_id, dict.fromkeys(names))
     return Message(f"{machine_id}: deleted {', '.join(names)}", {"machine": machine_id, "deleted": list(names)})

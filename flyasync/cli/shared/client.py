@@ -26,6 +26,7 @@ def asks(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., None]:
     @in_json
     @wraps(work)
     def command(*, as_json: bool, **params: Any) -> None:
+        # The client belongs to the loop that runs it, so it is made inside.
         async def main() -> int:
             async with FlyClient() as fly:
                 show_api(fly)
@@ -67,12 +68,14 @@ def confirmed(question: str) -> Callable[[Callable[..., None]], Callable[..., No
 
 def require_terminal() -> None:
     """Refuse to go on without a terminal to ask in; raises UsageError."""
+    # In a pipeline stdin is data, and no answer.
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask in, so --yes is needed")
 
 
 def confirm(question: str, *, otherwise: str = UNCHANGED) -> None:
     """Go on only after a yes; else write `otherwise` and end the command."""
+    # On stderr: stdout may go into a pipe, and holds the result alone.
     if not answered(lambda: click.confirm(question, err=True), otherwise=otherwise):
         note(otherwise)
         raise click.exceptions.Exit(FAILED)

@@ -25,5 +25,6 @@ def show_client_logs() -> None:
         log = logging.getLogger(name)
         if not any(isinstance(handler, StderrHandler) for handler in log.handlers):
             log.addHandler(StderrHandler(level))
+        # A user who has made the log more talkative keeps that.
         if not log.isEnabledFor(level):
             log.setLevel(level)

@@ -16,6 +16,7 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that `args` begin with; for a typo, fail with the name that is close."""
+        # While a shell completes, a word is not a typo but a beginning.
         names = self.list_commands(ctx)
         close = get_close_matches(args[0], names, n=1, cutoff=0.7)
         if close and args[0] not in names and not ctx.resilient_parsing:

@@ -21,6 +21,7 @@ def values_of(kind: str, ctx: click.Context) -> list[Value]:
     """Return the values of one kind, by the name of its function here; raises whatever the API raises."""
 
     async def ask() -> list[Value]:
+        # A shell waits for this between two keys.
         async with asyncio.timeout(PATIENCE), FlyClient() as fly:
             return list(await KINDS[kind](fly, ctx.params))
 

@@ -4,6 +4,7 @@ import re
 
 import click
 
+# An empty line or a comment, up to the end of its line; a name; a value in quotes, on one line or several.
 _BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
 _NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=")
 _QUOTED = re.compile(
@@ -30,6 +31,7 @@ def read(text: str) -> dict[str, str]:
     letter are read, and between three quotes it is as it stands, less a line break at its beginning. `$NAME` is not
     expanded.
     """
+    # Files from Windows begin with a byte order mark, and end their lines with two characters.
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     found: dict[str, str] = {}
     at = 0
@@ -62,6 +64,7 @@ def read(text: str) -> dict[str, str]:
 
 
 def _quoted_value(quoted: re.Match[str]) -> str:
+    # An unknown escape stays as it is: programs differ, and a password may well hold a backslash.
     if quoted["double"] is not None:
         return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[0]), quoted["double"])
     return quoted["raw"] if quoted["single"] is None else quoted["single"]

@@ -54,6 +54,7 @@ class GroupedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups one after the other."""
+        # Click adds --help by itself, and other options may be declared with decorators.
         shown = {each for options in self._groups.values() for each in options}
         others = [each for each in self.get_params(ctx) if isinstance(each, click.Option) and each not in shown]
         for title, params in {**self._groups, "Help": others}.items():

@@ -24,7 +24,7 @@ def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) 
     """Read repeated NAME=VALUE; another text is not repeated in the error, since it may be a secret."""
     found: dict[str, str] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
+        name, equals, value = text.partition("=")  # at the first one: a value may hold more
         if not (name.strip() and equals):
             raise click.BadParameter("it takes NAME=VALUE, with a name before the equals sign")
         if name.strip() in found:
@@ -116,6 +116,7 @@ def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     if text is None:
         return None
     path = Path(text)
+    # A file that exists is written itself; any other needs a directory to be created in.
     existing = path if path.exists() else path.parent
     if path.is_dir() or not os.access(existing, os.W_OK) or not (path.exists() or existing.is_dir()):
         raise click.BadParameter(f"{text!r} cannot be written: it needs a file, in a directory that is there")

@@ -19,5 +19,6 @@ async def slugs(fly: FlyClient) -> list[str]:
 async def apps_of(fly: FlyClient, org: str | None) -> tuple[App, ...]:
     """Return the apps of one organization, or of all."""
     orgs = [org] if org else await slugs(fly)
+    # Each organization has a bucket of its own, so they are listed at once.
     listed = await asyncio.gather(*(fly.apps.list(slug) for slug in orgs))
     return tuple(app for apps in listed for app in apps)

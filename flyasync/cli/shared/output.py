@@ -39,6 +39,7 @@ class Table:
 
     def write(self, out: TextIO) -> None:
         """Write the rows; in a terminal `none` where there are none."""
+        # A program counts lines, and none means none.
         if not self.data and out.isatty():
             out.write("none\n")
         else:
@@ -75,6 +76,7 @@ class Message:
 def show(output: CommandOutput, *, as_json: bool) -> int:
     """Write the output to stdout and return the exit code."""
     out = sturdy(sys.stdout)
+    # One document, also where a table would be cut short for a person: it has what no column shows.
     if as_json:
         out.write(json.dumps(unstructure(output.data), indent=2) + "\n")
     else:

@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 def run(main: Coroutine[Any, Any, T], ctx: click.Context | None = None) -> T:
     """Run a coroutine to its end, by `asyncio.run` or by what click's `obj` holds in its place."""
+    # Tests run whole command lines in virtual time, and hand their loop over in this way.
     context = ctx or click.get_current_context()
     drive: Callable[[Coroutine[Any, Any, T]], T] = context.obj or asyncio.run
     return drive(main)
@@ -32,6 +33,7 @@ async def until_signalled(
     task = asyncio.ensure_future(work)
     caught: list[int] = []
 
+    # The handlers run in the loop, between two steps of the work, and not within a system call.
     def stop(number: int) -> None:
         caught.append(number)
         task.cancel()
@@ -61,7 +63,7 @@ async def until_signalled(
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
-        # Closing the loop can take seconds, and nobody waits for it who has asked for an end already.
+        # Closing the loop may take seconds. A user who has asked for an end already need not wait for that.
         if caught:
             for number in handled:
                 signal.signal(number, lambda *_: leave(128 + caught[0]))

@@ -32,6 +32,7 @@ def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]
 
     from flyasync.cli.shared.console import SafeConsole
 
+    # Without a box, as tables of ps or kubectl are: lines can be copied from it.
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=any(heads))
     for number, head in enumerate(heads):
         table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0)  # ids and names stay whole
