@@ -8,7 +8,7 @@ from flyasync.emulator import Emulator, Fault
 from flyasync.errors import BadRequest, NoCapacity, NotFound, Scope, ServerFault, VolumeInUse, WrongState
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
-from tests.api.client_on_emulator import NGINX, Ask, Reply, count, scripted, sent_by
+from tests.api.client_on_emulator import NGINX, Ask, count, scripted, sent_by
 
 VOLUME = {"id": "vol_1", "name": "data", "state": "created", "region": "iad"}
 V1 = "/v1/apps/web/volumes/vol_1"
@@ -130,37 +130,8 @@ async def test_a_full_region_says_so_in_either_form(
     assert caught.value.scope is Scope.REGION
 
 
-BOUND = (412, {"error": "failed_precondition: volume is currently bound to machine: m1"})
-UNBOUND = (412, {"error": "failed_precondition: volume is currently bound to machine: "})
-M1 = {"id": "m1", "name": "n", "region": "iad"}
 VOLUME = {"id": "vol_1", "name": "data", "region": "iad"}
 DELETED = {**VOLUME, "state": "pending_destroy"}
-NO_MACHINE = (404, {"error": "machine not found"})
-
-
-@pytest.mark.parametrize("shown", [[NO_MACHINE] * 2, [(200, {**M1, "state": "destroying"})]])
-async def test_a_volume_whose_machine_is_gone_is_deleted_once_its_claim_clears(shown: list[Reply]) -> None:
-    async with scripted(BOUND, *shown, BOUND, BOUND, (200, DELETED)) as (server, fly):
-        assert (await fly.volumes.delete("web", "vol_1")).state == "pending_destroy"
-    assert [sent.line.split()[0] for sent in server.heard].count("DELETE") == 4
-
-
-async def test_a_claim_of_a_machine_that_is_gone_is_waited_for_after_a_lost_answer_too() -> None:
-    async with scripted((504, None), BOUND, NO_MACHINE, NO_MACHINE, BOUND, (200, DELETED)) as (_, fly):
-        assert (await fly.volumes.delete("web", "vol_1")).state == "pending_destroy"
-
-
-async def test_a_claim_that_names_no_machine_is_waited_for() -> None:
-    async with scripted(UNBOUND, UNBOUND, (200, DELETED)) as (server, fly):
-        await fly.volumes.delete("web", "vol_1")
-    assert len(server.heard) == 3
-
-
-async def test_a_volume_of_a_machine_that_is_there_is_not_deleted() -> None:
-    async with scripted(BOUND, (200, {**M1, "state": "stopped"})) as (server, fly):
-        with pytest.raises(VolumeInUse):
-            await fly.volumes.delete("web", "vol_1")
-    assert len(server.heard) == 2
 
 
 async def test_a_volume_that_was_deleted_though_the_answer_is_lost_is_read_as_far_as_it_can_be() -> None:

@@ -24,13 +24,12 @@ from flyasync.errors import (
     ServerFault,
     StaleVersion,
     TimedOut,
-    VolumeInUse,
     WrongState,
 )
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import Guest
 from flyasync.transport.events import ClientEvent, Outlasting
-from tests.api.client_on_emulator import NGINX, Ask, Reply, asked, count, now, running, scripted, sent_by, stopped
+from tests.api.client_on_emulator import NGINX, Ask, asked, count, now, running, scripted, sent_by, stopped
 
 MACHINE = {"id": "m1", "name": "n", "state": "created", "region": "iad"}
 M1 = "/v1/apps/web/machines/m1"
@@ -517,25 +516,6 @@ GONE = (404, {"error": "machine not found"})
 async def test_a_destroy_whose_answer_was_lost_finds_the_machine_gone_and_is_done() -> None:
     async with scripted(LOST, GONE) as (server, fly):
         await fly.machines.delete("web", "m1", force=True)
-    assert len(server.heard) == 2
-    assert now() < 1
-
-
-HOLDER = (412, {"error": "failed_precondition: volume already claimed by machine m2"})
-
-
-@pytest.mark.parametrize("shown", [(404, {"error": "app not found"}), (200, {**MACHINE, "state": "destroyed"})])
-async def test_the_claim_of_a_machine_that_is_gone_is_outlasted(shown: Reply) -> None:
-    async with scripted(HOLDER, shown, HOLDER, HOLDER, (200, MACHINE)) as (server, fly):
-        await fly.machines.create("web", NGINX)
-    assert [sent.line.split()[0] for sent in server.heard] == ["POST", "GET", "POST", "POST", "POST"]
-
-
-async def test_a_volume_that_a_machine_holds_is_refused_at_once() -> None:
-    async with scripted(HOLDER, (200, {**MACHINE, "state": "stopped"})) as (server, fly):
-        with pytest.raises(VolumeInUse) as caught:
-            await fly.machines.create("web", NGINX)
-    assert caught.value.machine_id == "m2"
     assert len(server.heard) == 2
     assert now() < 1
 

@@ -117,3 +117,16 @@ async def test_a_machine_that_stopped_is_explained_by_the_next_look_and_by_no_fu
     assert [detail for _, detail in app.looks][6:] == ["states", "states", "events"]
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_the_repr_shows_who_lists_and_when_it_did_last() -> None:
+    app = App()
+    polled = poller(app.survey, 3)
+    assert repr(polled) == "<Poller web: 0 waits, 0 by list, no leader, nothing listed yet>"
+    polled.join()
+    waiting = news(polled, "m1")
+    await asyncio.sleep(1.5)
+    assert repr(polled) == "<Poller web: 1 waits, 1 by list, listing, list 5 at 1.0 s>"
+    app.state = "started"
+    await waiting
+    assert repr(polled) == "<Poller web: 1 waits, 0 by list, no leader, list 6 at 2.0 s>"
