@@ -1,6 +1,7 @@
 """The import rules: which package may import which, which packages are pure, and which file holds which library."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -179,3 +180,19 @@ def test_every_folder_can_be_read_at_a_glance() -> None:
 )
 def test_the_rules_refuse(where: str, target: str) -> None:
     assert forbidden(where, target)
+
+
+def test_every_path_in_the_contributors_guide_exists() -> None:
+    root = PACKAGE.parent
+    quoted = re.findall(r"`([^`\n]+)`", (root / "CONTRIBUTING.md").read_text())
+    paths = [text for text in quoted if re.fullmatch(r"\.?[a-z]\w*(/[\w.]+)+/?", text)]
+    # The folders that the map names within a package are written without it.
+    parents = [root, PACKAGE, PACKAGE / "models", PACKAGE / "api", PACKAGE / "deploy/plan", PACKAGE / "emulator"]
+    assert len(paths) > 40
+    assert [path for path in paths if not any((parent / path).exists() for parent in parents)] == []
+
+
+def test_the_contributors_guide_maps_every_package() -> None:
+    guide = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert [package for package in sorted(packages) if f"`flyasync/{package}/`" not in guide] == []

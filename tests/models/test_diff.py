@@ -222,6 +222,12 @@ def test_unknown_keys_count() -> None:
     assert [change.path for change in differences(old, evolve(old, extra={"novel": {"a": 2}}))] == ["novel.a"]
 
 
+def test_a_field_that_came_as_null_counts_once_it_is_set() -> None:
+    config = evolve(read({"image": "a", "schedule": None}), schedule="daily")
+    assert same(config, read({"image": "a", "schedule": "daily"}))
+    assert diff_text(differences(read({"image": "a"}), config)) == '+ schedule: "daily"'
+
+
 def test_only_the_whole_is_empty_at_its_root() -> None:
     assert same(MachineConfig(), MachineConfig())
     assert same(MachineConfig(init=Init()), MachineConfig(guest=Guest(), stop_config=StopConfig()))
