@@ -210,6 +210,18 @@ def test_a_long_value_is_cut() -> None:
     assert len(change.line()) < 100
 
 
+@pytest.mark.parametrize(("length", "is_cut"), [(78, False), (79, True)])  # 80 characters with the quotes
+def test_a_value_is_cut_where_a_line_has_no_room_for_it(length: int, *, is_cut: bool) -> None:
+    (change,) = differences(MachineConfig(), MachineConfig(schedule="x" * length))
+    assert change.line().endswith("…") is is_cut
+
+
+def test_a_list_that_goes_on_is_another_one() -> None:
+    short, long = read({"init": {"cmd": ["serve"]}}), read({"init": {"cmd": ["serve", "-v"]}})
+    assert diff_text(differences(short, long)) == '~ init.cmd: ["serve"] → ["serve", "-v"]'
+    assert not same(long, short)
+
+
 def test_of_a_long_image_the_digest_is_not_cut_off() -> None:
     digest = f"sha256:{'5' * 64}"
     (change,) = differences(MachineConfig(), MachineConfig(image=f"{'x' * 500}@{digest}"))
