@@ -19,7 +19,7 @@ from aiohttp import ClientSession
 from attrs import evolve
 
 import flyasync
-from flyasync import Emulator, Fault, FlyClient, MachineConfig
+from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient, MachineConfig
 
 OURS = str(Path(flyasync.__file__).parent)
 SENDS = ClientSession._request.__code__
@@ -96,6 +96,21 @@ async def test_the_delete_of_a_volume_is_as_short_as_any_call() -> None:
         with frames_to_aiohttp() as stacks:
             await fly.volumes.delete("web", volume.id)
     assert stacks == [("delete", "remove", *TRANSPORT)]
+
+
+async def test_a_wait_inside_a_deploy_is_at_most_14_frames_deep() -> None:
+    """Counted from the task of its track, whether it launches a machine or replaces one, with checks and without."""
+    base = DeployBuilder("web").to_regions("iad", "lhr").with_image("nginx")
+    checked = base.with_config(MachineConfig(image="nginx", checks={"alive": Check(type="tcp", port=80)}))
+    deploys = [base, base.with_env(V="2"), checked, checked.with_env(V="3").canary(soak=5)]
+    async with Emulator() as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+        await fly.apps.create("web", org_slug="personal")
+        with frames_to_aiohttp() as stacks:
+            for deploy in deploys:
+                assert (await deploy.execute(fly)).ok
+    waits = [stack for stack in stacks if "until" in stack]
+    assert {"wait", "wait_healthy"} <= {name for stack in waits for name in stack}
+    assert max(len(stack) for stack in waits) <= 14, max(waits, key=len)
 
 
 async def test_a_retry_is_one_frame_deeper() -> None:
