@@ -259,6 +259,15 @@ async def test_an_urgent_create_goes_ahead_of_all_that_wait(fly: FlyClient, emul
     assert len(emulator.world.machines) == 7
 
 
+async def test_a_creation_is_notified_each_time_that_a_request_leaves(
+    fly: FlyClient, emulator: Emulator, app: str
+) -> None:
+    emulator.faults.add(Fault(does="cut", action="createMachine", times=1))
+    left: list[float] = []
+    await fly.machines.once.create(a_creation(on_leave=lambda: left.append(now())))
+    assert len(left) == count(emulator, "createMachine") == 2
+
+
 async def test_cancelled_under_way_the_answer_is_heard_first(fly: FlyClient, emulator: Emulator, app: str) -> None:
     emulator.faults.add(Fault(does="delay", action="createMachine", seconds=4))
     creation = a_creation()
