@@ -35,7 +35,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"observe", "freshness", "timings", "estimate"},
         {"undo"},
         {"run"},
-        {"planning", "settings", "builder"},
+        {"planning", "builder"},
         {"many"},
     ],
     "deploy/plan": [{"."}, {"strategies"}, {"decide"}],

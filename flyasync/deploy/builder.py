@@ -1,34 +1,61 @@
-"""DeployBuilder: the face that users see."""
+"""DeployBuilder: what users state, plan and execute."""
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import closing
-from typing import Self
+from secrets import token_hex
+from typing import Literal, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.estimate import timed
+from flyasync.deploy.plan.config_merge import REPLACEABLE
 from flyasync.deploy.plan.plan import Decision, Plan
+from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import (
     DeploySpec,
+    DesiredVolume,
+    Goal,
+    Requirement,
+    VerifyStopped,
+    check_launch,
+    check_region,
 )
+from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.immediate import Immediate
+from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share, demand_seconds
 from flyasync.deploy.planning import Planner
-from flyasync.deploy.reporting.events import Event
+from flyasync.deploy.reporting.events import Event, OnEvent
 from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.run.deploy_run import run_deploy
 from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.run.spans import deploying, reported
-from flyasync.deploy.settings import Settings
 from flyasync.deploy.undo.release_history import undoing
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.guest import Guest
+from flyasync.models.lint.linter import check_guest, check_image, refuse
+from flyasync.models.service import Check, Port, Service
+
+MOST = 1000
+"""How many machines of one region a deploy may have; more of one app is a slip, for no organization has them."""
+
+
+def _stated(given: str | DeploySpec) -> DeploySpec:
+    return given if isinstance(given, DeploySpec) else DeploySpec(app=given, strategy=Launch())
 
 
 @frozen
-class DeployBuilder(Settings):
+class DeployBuilder:
     """One image to many regions at once, each machine exactly once, and a true report at the end.
 
         report = await (
@@ -48,7 +75,10 @@ class DeployBuilder(Settings):
     the deploy goes on.
     """
 
-    _story: JournalReplay | None = field(default=None, kw_only=True, repr=False)
+    spec: DeploySpec = field(converter=_stated)
+    observers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
+    journal: str | None = field(default=None, kw_only=True)
+    _replay: JournalReplay | None = field(default=None, kw_only=True, repr=False)
 
     @classmethod
     def resumed(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
@@ -63,44 +93,340 @@ class DeployBuilder(Settings):
         the first one did. The journal names the API where it was written: at another one these raise InvalidInput too.
         Raises InvalidInput, by file and line, for what is no journal.
         """
-        story = read_journal(path)
-        wanted = story.spec
-        builder = cls(
-            wanted.app,
-            config=wanted.config,
-            regions=() if wanted.only_secrets else wanted.regions,
-            counts={} if wanted.only_secrets else wanted.counts,
-            launch=wanted.launch,
-            fallback=wanted.fallback,
-            goal=wanted.goal,
-            timeout=wanted.timeout,
-            requirement=wanted.requirement,
-            rolls_back=wanted.rolls_back,
-            strategy=wanted.strategy,
-            group=wanted.group,
-            waves=wanted.waves,
-            retired_groups=wanted.retired_groups,
-            is_visible_to_flyctl=wanted.is_visible_to_flyctl,
-            volume=wanted.volume,
-            release=None if story.is_released else wanted.release,
-            smoke=wanted.smoke,
-            hedge=wanted.hedge,
-            secrets_version=wanted.secrets_version,
-            replaces=wanted.replaces,
-            verify_stopped=wanted.verify_stopped,
-            digest=wanted.digest,
-            only_secrets=wanted.only_secrets,
-            journal=os.fspath(path),
-            story=story,
-        )
-        known = {name: value for name, value in (env or {}).items() if name in story.withheld_env}
+        replay = read_journal(path)
+        # What the run before has observed is observed anew: the app's secrets, and whose machines may have older ones.
+        spec = evolve(replay.spec, secrets=None, release=None if replay.is_released else replay.spec.release)
+        if spec.only_secrets:
+            spec = evolve(spec, counts={}, stated_regions=())
+        builder = cls(spec, journal=os.fspath(path), replay=replay)
+        known = {name: value for name, value in (env or {}).items() if name in replay.withheld_env}
         return builder.with_env(known) if known else builder
 
+    @property
+    def app(self) -> str:
+        """The app that it deploys to."""
+        return self.spec.app
+
+    @property
+    def config(self) -> MachineConfig:
+        """The config that it states."""
+        return self.spec.config
+
+    def _with(self, spec: DeploySpec) -> Self:
+        return evolve(self, spec=spec)
+
+    def for_app(self, app: str) -> Self:
+        """Deploy the same to another app."""
+        return self._with(evolve(self.spec, app=app))
+
+    def to_regions(self, *regions: str) -> Self:
+        """Deploy to these regions, by their codes, in place of any named before."""
+        for region in regions:
+            check_region(region)
+        for region, times in Counter(regions).items():
+            if times > 1:
+                raise InvalidInput(f"{region!r} is listed twice; for two machines in it, use count({region}=2)")
+        return self._with(evolve(self.spec, stated_regions=regions))
+
+    def count(self, per_region: int | None = None, /, **by_region: int) -> Self:
+        """Run so many machines in each region, or in those named: `count(2, iad=5)`. The default is one.
+
+        With a strategy, `count(lhr=0)` retires those of a region.
+        """
+        for count in (*by_region.values(), *([] if per_region is None else [per_region])):
+            if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
+                raise InvalidInput(
+                    f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, leave out the region, "
+                    "or with a strategy give it a count of 0"
+                )
+        each = per_region or self.spec.per_region
+        return self._with(evolve(self.spec, per_region=each, counts={**self.spec.counts, **by_region}))
+
+    def with_image(self, image: str) -> Self:
+        """Run this image: the digest that its tag is at when the deploy begins, on all machines.
+
+        One deploy resolves the tag once; a tag that has moved since the last one is a change. An image given with its
+        digest is used as it is.
+        """
+        refuse(check_image(image))
+        return self.with_config(evolve(self.config, image=image))
+
+    def with_guest(self, *, cpus: int | None = None, memory_mb: int | None = None, cpu_kind: str | None = None) -> Self:
+        """Give each machine this many CPUs and this much memory; see `Guest` for what fits together."""
+        guest = Guest(cpu_kind=cpu_kind, cpus=cpus, memory_mb=memory_mb)
+        refuse(check_guest(guest))
+        return self.with_config(evolve(self.config, guest=guest))
+
+    def with_size(self, size: str, *, memory_mb: int | None = None) -> Self:
+        """Give each machine a named size such as `shared-cpu-2x`, with its least memory unless given."""
+        guest = Guest.of_size(size, memory_mb)
+        refuse(check_guest(guest))
+        return self.with_config(evolve(self.config, guest=guest))
+
+    def with_env(self, env: Mapping[str, str] | None = None, /, **more: str) -> Self:
+        """Set these environment variables, besides those set before. For secrets, use the app's secrets."""
+        return self.with_config(evolve(self.config, env={**(self.config.env or {}), **(env or {}), **more}))
+
+    def with_metadata(self, metadata: Mapping[str, str] | None = None, /, **more: str) -> Self:
+        """Set these metadata keys, besides those set before."""
+        return self.with_config(
+            evolve(self.config, metadata={**(self.config.metadata or {}), **(metadata or {}), **more})
+        )
+
+    def with_service(self, service: Service | None = None, /, *, internal_port: int | None = None) -> Self:
+        """Have the Fly Proxy route to a service: the one given, or the web server on `internal_port`.
+
+        The latter is reached on ports 80 and 443, with http redirected to https.
+        """
+        if (service is None) == (internal_port is None):
+            raise InvalidInput("with_service takes either a Service or internal_port=…, and one of them")
+        added = service or _web(internal_port)
+        return self.with_config(evolve(self.config, services=(*(self.config.services or ()), added)))
+
+    def with_check(self, name: str, check: Check) -> Self:
+        """Check each machine; the deploy then waits until it passes, unless `wait_for` says otherwise."""
+        return self.with_config(evolve(self.config, checks={**(self.config.checks or {}), name: check}))
+
+    def with_config(self, config: MachineConfig) -> Self:
+        """Start from a whole config; the other `with_…` methods change it from there."""
+        digest = self.spec.digest if config.image == self.config.image else None
+        return self._with(evolve(self.spec, config=config, digest=digest))
+
+    def replace(self, *names: str) -> Self:
+        """Replace these fields of the config as a whole: `replace("services")`. For a strategy.
+
+        Otherwise what is stated is merged into what each machine has: maps such as `env` by key, services by internal
+        port and protocol, mounts and files by path, all else by field. What is not stated stays then, unless an earlier
+        deploy of flyasync had set it.
+        """
+        for name in names:
+            if name not in REPLACEABLE:
+                raise InvalidInput(f"{name!r} cannot be replaced as a whole: use {', '.join(REPLACEABLE)}")
+        return self._with(evolve(self.spec, replaces=tuple(dict.fromkeys(names))))
+
+    def with_launch(self, launch: str) -> Self:
+        """Name the launch, so that executing it again finds its machines and makes only what is missing.
+
+        Without a name, each `execute` is a launch of its own.
+        """
+        return self._with(evolve(self.spec, launch=check_launch(launch)))
+
+    def fallback(self, *regions: str) -> Self:
+        """Say where a machine goes when its region has no room.
+
+        `fallback("skip")` leaves it out, which is the default; `fallback("nearest")` takes the nearest region with room
+        that is not wanted itself; `fallback("ewr", "ord")` tries these in order.
+        """
+        if regions in {("skip",), ("nearest",)}:
+            return self._with(evolve(self.spec, fallback=regions[0]))
+        if not regions:
+            raise InvalidInput("fallback needs 'skip', 'nearest', or regions to try in order")
+        for region in regions:
+            check_region(region)
+        for region, times in Counter(regions).items():
+            if times > 1:
+                raise InvalidInput(f"{region!r} is listed twice as a fallback")
+        return self._with(evolve(self.spec, fallback=regions))
+
+    def wait_for(self, goal: Goal | Literal["checked"] = "checked", /, *, timeout: float | None = None) -> Self:
+        """Wait until each machine is `started`, or `healthy` (all its checks pass), or with None not at all.
+
+        `checked`, the default, is `healthy` for a machine that has checks, of this deploy or of another tool, else
+        `started`. `timeout` is in seconds for
+        each machine, from its creation; 300 unless given.
+        """
+        if goal not in {"started", "healthy", "checked", None}:
+            raise InvalidInput(f"{goal!r} cannot be waited for: use 'started', 'healthy', 'checked' or None")
+        if timeout is not None and not timeout > 0:
+            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        return self._with(evolve(self.spec, goal=goal, timeout=timeout or self.spec.timeout))
+
+    def require(self, regions: float | str) -> Self:
+        """Call the deploy ok only when so many regions run: `all`, a number, or a share such as 0.6.
+
+        A region runs when all its machines do, here or where they fell back to. The default is at least one; with a
+        strategy, all.
+        """
+        return self._with(evolve(self.spec, requirement=Requirement.of(regions)))
+
+    def rolling(self, *, max_unavailable: float | str = 0.33) -> Self:
+        """Update the group's machines where they are, a few of each region at a time; one of all goes first.
+
+        `max_unavailable` is how many of a region's serving machines may be away at once: a count such as 2, or a share
+        such as 0.33 or "33%" of them, rounded down but never less than one.
+
+        This, as every strategy, converges a group (see `process_group`) to what is wanted: machines are updated,
+        made, and retired until each region has its count of this config.
+        """
+        strategy = Rolling(max_unavailable=Share.of(max_unavailable, "max_unavailable"))
+        return self._with(evolve(self.spec, strategy=strategy))
+
+    def canary(self, machines: float | str = 1, *, soak: float = 60.0, max_unavailable: float | str = 0.33) -> Self:
+        """Update so many machines first, watch them for `soak` seconds, then roll on as `rolling` does.
+
+        `machines` is a count, or a share of those of the first wave.
+        """
+        strategy = Canary(
+            machines=Share.of(machines, "machines"),
+            soak=soak,
+            max_unavailable=Share.of(max_unavailable, "max_unavailable"),
+        )
+        return self._with(evolve(self.spec, strategy=strategy))
+
+    def bluegreen(self, *, drain: float = 10.0) -> Self:
+        """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
+
+        Letting in is the point of no return: after it no failure deletes a new machine. Old ones get `drain` seconds
+        between their last new request and their stop. Needs checks, and machines without volumes. Every new machine
+        starts, also in the place of one that was at rest.
+        """
+        return self._with(evolve(self.spec, strategy=BlueGreen(drain=drain)))
+
+    def immediate(self) -> Self:
+        """Update all machines at once, whatever that interrupts."""
+        return self._with(evolve(self.spec, strategy=Immediate()))
+
+    def waves(self, *waves: Iterable[str]) -> Self:
+        """Go from wave to wave of regions, each only once the one before is done: `waves(["iad"], ["lhr", "nrt"])`.
+
+        Names the regions too, unless `to_regions` does. For a strategy.
+        """
+        made = tuple(tuple(wave) for wave in waves)
+        if any(isinstance(wave, str) or not tuple(wave) for wave in waves):
+            raise InvalidInput("waves takes lists of regions, such as waves(['iad'], ['lhr', 'nrt'])")
+        named = self.to_regions(*(region for wave in made for region in wave))
+        return self._with(evolve(self.spec if self.spec.stated_regions else named.spec, waves=made))
+
+    def region_by_region(self) -> Self:
+        """Go from region to region, in the order of `to_regions`, each only once the one before is done."""
+        return self.waves(*([region] for region in self.spec.stated_regions))
+
+    def process_group(self, group: str | None) -> Self:
+        """Converge this group: the app's machines whose metadata says `fly_process_group`; the default is `app`.
+
+        No other machine is ever touched. For a strategy. None stands for the machines of no group, such as those of
+        launches, with `only_secrets` alone.
+        """
+        return self._with(evolve(self.spec, group="" if group is None else _group(group)))
+
+    def retire_groups(self, *groups: str) -> Self:
+        """Destroy the machines of these process groups in the end, once all else is done. For a strategy."""
+        return self._with(evolve(self.spec, retired_groups=tuple(dict.fromkeys(map(_group, groups)))))
+
+    def visible_to_flyctl(self, visible: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
+        """Have flyctl count these machines as its own; by default flyasync and flyctl stay out of each other's way.
+
+        `fly deploy` then updates them, and destroys them if its fly.toml has no such process group. For a strategy.
+        """
+        return self._with(evolve(self.spec, is_visible_to_flyctl=visible))
+
+    def with_volume(
+        self, name: str, path: str, *, size_gb: int = 1, if_lost: Literal["fork", "new"] | None = None
+    ) -> Self:
+        """Give each machine a volume of its own of this name, mounted at `path`.
+
+        One that nobody holds in its region is taken, else a new one of `size_gb` made, on a host with room for the
+        machine. When a machine has to leave its host, its volume can be forked (`if_lost="fork"`, slow), or given up
+        for an empty one (`"new"`); without, the machine stays as it is, and the deploy fails. No rollback deletes a
+        volume that this deploy has not made.
+        """
+        if not re.fullmatch(r"[a-z0-9_]{1,30}", name):
+            raise InvalidInput(f"{name!r} cannot be a volume's name: use 1 to 30 lowercase letters, digits and _")
+        if not path.startswith("/"):
+            raise InvalidInput(f"{path!r} is no place to mount a volume: use an absolute path, such as '/data'")
+        if type(size_gb) is not int or not 1 <= size_gb <= 500:  # noqa: PLR2004 - the API's own bounds
+            raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500")
+        if if_lost not in {None, "fork", "new"}:
+            raise InvalidInput(f"if_lost is {if_lost!r}, but must be 'fork', 'new' or None")
+        return self._with(
+            evolve(self.spec, volume=DesiredVolume(name=name, path=path, size_gb=size_gb, if_lost=if_lost))
+        )
+
+    def with_release_command(
+        self, command: str | tuple[str, ...], *, timeout: float = 300.0, guest: Guest | None = None
+    ) -> Self:
+        """Run a command on a machine of its own before anything changes; the deploy goes on only after exit code 0.
+
+        It has the image, the environment and the app's secrets, and `RELEASE_COMMAND=1`; no services and no volume.
+        A deploy that finds nothing to do does not run it; one that is run again may, so it must bear that.
+        """
+        demand_seconds("timeout", timeout, least=1)
+        return self._with(evolve(self.spec, release=ReleaseCommand.of(command, timeout=timeout, guest=guest)))
+
+    def smoke_check(self, seconds: float) -> Self:
+        """Demand that a machine that has come up stays up, with its checks passing, for so many seconds.
+
+        The default is 10 with a strategy and 0 without. One that crashes meanwhile, restarted or not, has failed.
+        """
+        demand_seconds("seconds", seconds)
+        return self._with(evolve(self.spec, smoke=seconds))
+
+    def verify_stopped(self, verify: VerifyStopped, /) -> Self:
+        """Choose whether a group whose machines are all stopped or suspended is verified.
+
+        Verified means that one machine of each region is started with its new config, seen up as any other would be,
+        and returned to its former state, before the other machines are changed. `auto`, the default, does so where a
+        service has autostart, so that a request would start the machine anyway. `always` does so for workers and
+        scheduled machines as well, of which one that ends with exit code 0 is well, and where nothing was changed;
+        `never` starts none. Where machines were changed and
+        none was verified, `report.status` is `not verified`, and the report is not ok.
+        """
+        if verify not in {"auto", "always", "never"}:
+            raise InvalidInput(f"verify_stopped takes 'auto', 'always' or 'never', not {verify!r}")
+        return self._with(evolve(self.spec, verify_stopped=verify))
+
+    def hedge(self, times: float = 3.0) -> Self:
+        """Make a rival for a new machine that takes `times` as long to start as its siblings; the slower is destroyed.
+
+        That goes for machines that a deploy makes; one that is updated where it is has no rival.
+        """
+        if not times > 1:
+            raise InvalidInput(f"times is {times!r}, but must be above 1: a machine is late after so many usual boots")
+        return self._with(evolve(self.spec, hedge=times))
+
+    def with_secrets_version(self, version: int) -> Self:
+        """Start machines with the app's secrets of this version or newer; with a strategy the newest is found out.
+
+        With a strategy, machines that were not created or updated with that version, or a newer one, are updated.
+        """
+        return self._with(evolve(self.spec, secrets_version=version))
+
+    def only_secrets(self) -> Self:
+        """Change nothing but the secrets: update the machines of the group that may have started with older ones.
+
+        Each keeps its config and its image; none is made or destroyed, and one that does not run stays so. Regions and
+        counts are those of the machines there are. Any strategy but bluegreen may say how; `rolling` unless named.
+        """
+        strategy = Rolling() if self.spec.strategy.only_adds else self.spec.strategy
+        return self._with(evolve(self.spec, strategy=strategy, only_secrets=True))
+
+    def with_journal(self, path: "str | os.PathLike[str]") -> Self:
+        """Append to this file one JSON line for each thing decided and done, readable by its owner alone.
+
+        It holds no secrets. A deploy that was broken off goes on from it: see `resumed`.
+        """
+        return evolve(self, journal=os.fspath(path))
+
+    def roll_back_on_failure(self, roll_back: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
+        """Go back to what was there before if the deploy misses its requirement; by default all stays as it is then.
+
+        A launch destroys the machines that it made. A strategy gives machines their old configs, makes again what it
+        had retired, and destroys what it made; `report.rollback` tells how that went. Past the point of no return of a
+        bluegreen nothing is undone.
+        """
+        return self._with(evolve(self.spec, rolls_back=roll_back))
+
+    def on_event(self, onlooker: OnEvent) -> Self:
+        """Tell `onlooker` of every event; the last one is `Finished`, with the report, also after a cancellation."""
+        if not callable(onlooker):
+            raise InvalidInput(f"on_event takes a function of one event, not {onlooker!r}")
+        return evolve(self, observers=(*self.observers, onlooker))
+
     def deployment(self) -> DeploySpec:
-        """Say what is wanted, as one value; raises InvalidInput for what the API would refuse as a whole."""
-        spec = super().deployment()
-        if self._story:
-            self._story.check(spec)
+        """Return what is stated as one value; raises InvalidInput for what the API would refuse as a whole."""
+        spec = evolve(self.spec, launch=self.spec.launch or token_hex(5)).resolved()
+        if self._replay:
+            self._replay.check(spec)
         return spec
 
     async def plan(self, fly: FlyClient) -> Plan:
@@ -128,16 +454,16 @@ class DeployBuilder(Settings):
         spec = self.deployment()
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
             decide = Planner(fly, spec).decide
-            report = await run_deploy(fly, spec, decide, Observers(self._onlookers), journal)
+            report = await run_deploy(fly, spec, decide, Observers(self.observers), journal)
             return reported(span, report)
 
     def _open_journal(self, fly: FlyClient) -> Journal:
         self._check_api(fly)
-        return Journal() if self._journal is None else JournalFile(self._journal, fly.base_url)
+        return Journal() if self.journal is None else JournalFile(self.journal, fly.base_url)
 
     def _check_api(self, fly: FlyClient) -> None:
-        if self._story:
-            self._story.check_api(fly.base_url)
+        if self._replay:
+            self._replay.check_api(fly.base_url)
 
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and give each event as it happens; the last one is `Finished`, with the report.
@@ -159,7 +485,7 @@ class DeployBuilder(Settings):
     async def plan_undo(self, fly: FlyClient) -> Plan:
         """Say what `undo` would do now; changes nothing. Raises what `undo` raises."""
         self._check_api(fly)
-        return timed((await self._undoing(fly, self._launch)).plan, fly)
+        return timed((await self._undoing(fly, self.spec.launch or None)).plan, fly)
 
     async def undo(self, fly: FlyClient) -> DeployReport:
         """Undo the last release of the group, from what the app itself remembers of it.
@@ -177,25 +503,44 @@ class DeployBuilder(Settings):
         what `execute` raises. Cancelled, it ends as `execute` does; undo again to go on.
         """
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
-            first = await self._undoing(fly, self._launch)
+            first = await self._undoing(fly, self.spec.launch or None)
 
             async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
                 return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
 
-            report = await run_deploy(fly, first.spec, decide, Observers(self._onlookers), journal, presses_on=True)
+            report = await run_deploy(fly, first.spec, decide, Observers(self.observers), journal, presses_on=True)
             return reported(span, report)
 
     async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
+        spec = self.spec
         asked = DeploySpec(
-            app=self.app,
+            app=spec.app,
             launch=launch or "",
-            config=self.config,
-            counts={},
-            fallback=self._fallback,
+            config=spec.config,
+            fallback=spec.fallback,
             goal="healthy",
-            timeout=self._timeout,
-            strategy=Rolling() if self._strategy.only_adds else self._strategy,
-            group=self._group,
-            secrets_version=self._secrets_version,
+            timeout=spec.timeout,
+            strategy=Rolling() if spec.strategy.only_adds else spec.strategy,
+            group=spec.group,
+            secrets_version=spec.secrets_version,
         )
-        return await undoing(fly, asked, launch=launch, story=self._story, unlisted=unlisted)
+        return await undoing(fly, asked, launch=launch, story=self._replay, unlisted=unlisted)
+
+
+def _group(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,38}[a-zA-Z0-9])?", name):
+        raise InvalidInput(f"{name!r} is no process group: use 1 to 40 letters, digits, and inner - and _")
+    if name.startswith("fly_app_"):
+        raise InvalidInput(f"{name!r} is a process group of flyctl's own: choose another")
+    return name
+
+
+def _web(internal_port: int | None) -> Service:
+    return Service(
+        protocol="tcp",
+        internal_port=internal_port,
+        ports=(
+            Port(port=80, handlers=("http",), force_https=True),
+            Port(port=443, handlers=("tls", "http")),
+        ),
+    )

@@ -144,3 +144,9 @@ def test_a_refused_value_changes_nothing() -> None:
     with pytest.raises(InvalidInput):
         builder.with_image(" ")
     assert builder.deployment().config.image == "nginx"
+
+
+def test_a_builder_holds_one_value_and_can_be_made_from_it() -> None:
+    built = web().count(2, iad=5).rolling().with_launch("v1")
+    assert DeployBuilder(built.spec) == built
+    assert DeployBuilder(built.deployment()).deployment() == built.deployment()

@@ -82,7 +82,7 @@ class RowBuilders:
         refuse(check_image(image))
         base = self._base(shape).builder
         config = evolve(base.config, image=image, env=env or None, metadata=metadata or None)
-        return evolve(base, app=row.app, config=config)
+        return base.for_app(row.app).with_config(config)
 
     def base(self, row: AppRow) -> BaseBuilder:
         """Return what a row has in common with others of its shape; raises what `of` raises."""

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
@@ -50,7 +50,7 @@ class Job:
                 f"the journal {self.builder.journal} would be written where the deploy of {self.app} runs, and that is "
                 "not here: leave it out; the same launch again goes on as well"
             )
-        if evolve(self.builder, onlookers=()) != self.builder:
+        if self.builder.observers:
             raise InvalidInput(
                 f"on_event would be called where the deploy of {self.app} runs, and that is not here: leave it out, "
                 "and read the moments in the report"

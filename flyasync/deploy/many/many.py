@@ -199,7 +199,7 @@ class _Digests:
         if not image or digest_of(image):
             return deploy
         digest = await self._digest(app, image)
-        return evolve(deploy, digest=digest) if digest else deploy
+        return evolve(deploy, spec=evolve(deploy.spec, digest=digest)) if digest else deploy
 
     async def _digest(self, app: str, image: str) -> str | None:
         while len(self._asked) > IMAGES:
@@ -250,8 +250,8 @@ def _not_done(wanted: DeploySpec, error: FlyError, seconds: float) -> DeployRepo
         app=wanted.app,
         launch=wanted.launch,
         image=wanted.image,
-        require=str(wanted.requirement),
-        needed=max(1, wanted.requirement.needed(wanted_regions)),  # not even none is done where none is wanted
+        require=str(wanted.required),
+        needed=max(1, wanted.required.needed(wanted_regions)),  # not even none is done where none is wanted
         regions=tuple(
             RegionReport(
                 region=region,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Literal
 
 from attrs import evolve, field, frozen
@@ -24,8 +25,10 @@ from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.guest import Guest
 from flyasync.models.image import at_digest
 from flyasync.models.json.codec import unstructure
+from flyasync.models.lint.linter import check_app_name, check_config, refuse
 from flyasync.models.machine import Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
@@ -153,17 +156,21 @@ class DesiredVolume:
         return Mount(volume=volume_id, path=self.path)
 
 
+def _checked_app(_: Any, __: Any, app: str) -> None:
+    refuse(check_app_name(app))
+
+
 @frozen(kw_only=True)
 class DeploySpec:
-    """What is wanted: `counts` machines in each region of one app, with what `config` states.
+    """What a deploy shall bring about: `counts` machines in each region of one app, with what `config` states.
 
     `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
     `timeout` is in seconds for each machine, from created to the goal.
 
     A `strategy` that only adds makes the machines of the launch, named by it, and touches no others. Every other one
-    brings the machines of `group` to what is wanted, in `waves` of regions (all together if there are none), and
-    destroys those of `retired_groups`. `smoke` is for how many seconds a machine that has come up has to stay so;
-    `hedge` after how many times the boot of its siblings a straggler gets a rival.
+    brings the machines of `group` to this spec, in `waves` of regions (all together if there are none), and destroys
+    those of `retired_groups`. `smoke` is for how many seconds a machine that has come up has to stay so; `hedge` after
+    how many times the boot of its siblings a straggler gets a rival.
 
     `config` is merged by key into what machines have; of the fields in `replaces` nothing else stays. A `goal` of
     `checked` is `healthy` for a machine whose config has checks, else `started`. With `only_secrets` each machine of
@@ -171,25 +178,30 @@ class DeploySpec:
 
     `digest` is what the tag of the config's image was resolved to, and `unresolved` why the API did not show it.
     `secrets` is the fingerprint of the app's secrets; `secrets_version` is demanded at least of every machine.
+
+    Until it is `resolved`, what depends on the strategy may be None, and `counts` has the regions with a count of their
+    own: each of `stated_regions` runs `per_region` machines unless it is among them.
     """
 
-    app: str
-    launch: str
-    config: MachineConfig
-    counts: Mapping[str, int]
-    strategy: Strategy
+    app: str = field(validator=_checked_app)
+    launch: str = ""
+    config: MachineConfig = field(factory=MachineConfig)
+    counts: Mapping[str, int] = field(factory=dict)
+    stated_regions: tuple[str, ...] = field()
+    per_region: int = 1
     fallback: Fallback = "skip"
-    goal: Goal | Literal["checked"] = "started"
+    goal: Goal | Literal["checked"] = "checked"
     timeout: float = 300.0
-    requirement: Requirement = field(factory=Requirement)
+    requirement: Requirement | None = None
     rolls_back: bool = False
+    strategy: Strategy
     group: str = "app"
     waves: Waves = ()
     retired_groups: tuple[str, ...] = ()
     is_visible_to_flyctl: bool = False
     volume: DesiredVolume | None = None
     release: ReleaseCommand | None = None
-    smoke: float = 0.0
+    smoke: float | None = None
     hedge: float | None = None
     secrets_version: int | None = None
     replaces: tuple[str, ...] = ()
@@ -199,9 +211,71 @@ class DeploySpec:
     secrets: str | None = None
     only_secrets: bool = False
 
+    @stated_regions.default
+    def _all_counted(self) -> tuple[str, ...]:
+        return tuple(self.counts)
+
+    def resolved(self) -> "DeploySpec":
+        """Return the spec with all counts, and what depends on the strategy; the launch is to be named before.
+
+        Raises InvalidInput for what contradicts itself, or what the API would refuse as a whole.
+        """
+        defaults = evolve(
+            self,
+            requirement=self.required,
+            smoke=self.strategy.default_smoke if self.smoke is None else self.smoke,
+        )
+        # 1. Where nothing but the secrets changes, the regions and counts are those of the machines that are there.
+        if self.only_secrets:
+            asked = {
+                "a config": self.config != MachineConfig(),
+                "regions": self.stated_regions,
+                "waves": self.waves,
+                "a volume": self.volume,
+                "a release command": self.release,
+                "retire_groups": self.retired_groups,
+                self.strategy.name: self.strategy.replaces_machines,
+            }
+            if told := [name for name, is_asked in asked.items() if is_asked]:
+                raise InvalidInput(
+                    f"only_secrets keeps the machines and their configs, so {' and '.join(told)} cannot go with it"
+                )
+            return evolve(defaults, counts={})
+
+        # 2. Else the regions are those stated, each with its count.
+        if not self.group:
+            raise InvalidInput("machines of no process group can be given new secrets, by only_secrets(), and no more")
+        if not self.stated_regions:
+            raise InvalidInput("no region to deploy to: name some with to_regions('iad', …)")
+        if strangers := set(self.counts) - set(self.stated_regions):
+            raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which to_regions does not")
+        config = self.config
+        if config.size and not config.guest and not self.strategy.only_adds:
+            # A group's machines are compared by the guest that a named size stands for.
+            config = evolve(config, guest=Guest.of_size(config.size), size=None)
+        counts = {region: self.counts.get(region, self.per_region) for region in self.stated_regions}
+        spec = evolve(defaults, config=config, counts=counts, per_region=1)
+
+        # 3. What the strategy cannot do, what contradicts itself, and what the API would refuse.
+        self.strategy.check(spec)
+        if self.waves and sorted(chain(*self.waves)) != sorted(self.stated_regions):
+            raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
+        running = sum(count > 0 for count in counts.values())
+        if running == 0:
+            raise InvalidInput("every region has a count of 0, which would leave no machine of the group")
+        if self.required.needed(running) > running:
+            raise InvalidInput(f"{self.required} are required, but only {running} are wanted")
+        refuse(check_config(self.config))
+        return spec
+
+    @property
+    def required(self) -> Requirement:
+        """The requirement stated, or that of the strategy."""
+        return self.requirement or Requirement.of(self.strategy.default_requirement)
+
     @property
     def regions(self) -> tuple[str, ...]:
-        """The regions wanted, in the order given."""
+        """The regions that have a count, in the order given."""
         return tuple(self.counts)
 
     @property

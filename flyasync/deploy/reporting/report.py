@@ -270,8 +270,8 @@ class DeployReport:
             app=spec.app,
             launch=spec.launch,
             image=spec.image,
-            require=str(spec.requirement),
-            needed=spec.requirement.needed(sum(asked > 0 for asked in spec.counts.values())),
+            require=str(spec.required),
+            needed=spec.required.needed(sum(asked > 0 for asked in spec.counts.values())),
             regions=tuple(
                 RegionReport(
                     region=region,

@@ -18,6 +18,8 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a spec as JSON without what may be secret, and that by its path."""
     withheld: dict[str, Any] = {}
     data = unstructure(spec)
+    for name in ("stated_regions", "per_region"):  # the counts of a resolved spec were made from these
+        data.pop(name, None)
     data["config"] = _public((), data["config"], withheld)
     data["unresolved"] = None  # an error's text, which may repeat the image
     if spec.release is not None and tells_a_secret(spec.release.command):

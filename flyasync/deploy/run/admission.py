@@ -20,9 +20,9 @@ class Admission:
     admitted. `settled` are the regions past the point of no return.
     """
 
-    def __init__(self, deployment: DeploySpec, *, presses_on: bool) -> None:
-        self._regions = len(deployment.counts)
-        self._needed = deployment.requirement.needed(self._regions)
+    def __init__(self, spec: DeploySpec, *, presses_on: bool) -> None:
+        self._regions = len(spec.counts)
+        self._needed = spec.required.needed(self._regions)
         self._presses_on = presses_on
         # Asked before every machine, it must not go through all of them: it remembers only what has closed something.
         self._is_unreleased = False

@@ -28,8 +28,8 @@ EVERY = [Rolling(), Canary(), BlueGreen(), Immediate()]
 
 
 def wanted(strategy: Strategy, **options: Any) -> DeploySpec:
-    given = {"app": "web", "launch": "v2", "config": V2, "counts": {"iad": 2}, "strategy": strategy, **options}
-    return DeploySpec(**given)
+    given = {"app": "web", "launch": "v2", "config": V2, "counts": {"iad": 2}, "goal": "started", "strategy": strategy}
+    return DeploySpec(**{**given, **options})
 
 
 def fleet(*machines: Machine, volumes: tuple[Volume, ...] = ()) -> Fleet:
