@@ -10,7 +10,7 @@ from flyasync.models.config import Init, MachineConfig
 from flyasync.models.container import Container, File, StopConfig
 from flyasync.models.diff import Change, diff_text, differences, same
 from flyasync.models.guest import Guest
-from flyasync.models.json.codec import structure
+from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.lint.linter import lint, lint_groups
 from flyasync.models.service import Check, HTTPHeader, Port, Service
 
@@ -238,6 +238,12 @@ def test_a_field_that_came_as_null_counts_once_it_is_set() -> None:
     config = evolve(read({"image": "a", "schedule": None}), schedule="daily")
     assert same(config, read({"image": "a", "schedule": "daily"}))
     assert diff_text(differences(read({"image": "a"}), config)) == '+ schedule: "daily"'
+
+
+def test_a_field_counts_and_not_an_unknown_key_of_its_name() -> None:
+    config = MachineConfig(image="a", extra={"image": "b"})
+    assert unstructure(config) == {"image": "a"}
+    assert same(config, read({"image": "a"}))
 
 
 def test_only_the_whole_is_empty_at_its_root() -> None:

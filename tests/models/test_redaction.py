@@ -60,7 +60,7 @@ def test_names_of_secrets(name: str, *, expected: bool) -> None:
         (("novel",), 5, False),
         (("novel",), {"deep": [{"er": "x"}]}, True),
         (("guest", "novel"), "x", True),
-        (("extra", "key"), "x", True),
+        (("extra", "novel"), "x", True),
         (("mounts", "0", "path"), "/data", True),
         ((), "x", False),
     ],
