@@ -146,7 +146,17 @@ class MachineCreator:
         async with self._context.metadata.in_turn(step.config.image):
             while refusal := await self._create_in_region(run, step, is_urgent=is_urgent):
                 run.refuse(refusal)
-                region = next_region(run.refusals, await self._alternatives(run), self._full)
+                # The regions to fall back to, in order of preference; a release command may run anywhere.
+                fallback, home = self._spec.fallback, run.wanted.region
+                alternatives = self._spec.regions if run.target is Target.END else ()
+                if fallback == "nearest":
+                    async with self._map:
+                        if home not in self._nearest:
+                            self._nearest[home] = await nearest_with_room(self._fly, self._spec, home)
+                    alternatives += self._nearest[home]
+                elif fallback != "skip":
+                    alternatives += fallback
+                region = next_region(run.refusals, alternatives, self._full)
                 if region is None:
                     raise NoRoomError
                 # A volume cannot leave its region; one that was made for the machine is no use there.
@@ -220,8 +230,22 @@ class MachineCreator:
                 creation = evolve(creation, adopted=False)
                 await self._fly.machines.once.create(creation)
         except NameTaken as taken:
-            holder = await self._holder(creation, taken)
+            holder = None
+            with suppress(FlyError):
+                if self._spec.strategy.only_adds:
+                    pass  # a launch leaves alone what it has not made
+                elif taken.existing_id:
+                    holder = await fetch(self._fly, creation.app, taken.existing_id)
+                else:
+                    machines = await self._fly.machines.list(creation.app)
+                    holder = next((each for each in machines if each.name == creation.name), None)
             group = group_of(holder) if holder else None
+            is_of_this_deploy = (
+                holder is not None
+                and group == self._spec.group
+                and self._spec.made(holder)
+                and holder.state not in GONE
+            )
             # 1. It is the release machine of an earlier deploy, which was killed: it makes way.
             # 2. An earlier run of this very deploy made it: it is taken, unless it lacks the volume.
             # 3. It is of the group, and no list has shown it: only another plan can count it.
@@ -229,7 +253,7 @@ class MachineCreator:
             if is_release and holder and group == RELEASE_GROUP:
                 await self._clear(holder)
                 await self._fly.machines.once.create(creation)
-            elif holder and self._is_of_this_deploy(holder) and run.volume_id is None:
+            elif is_of_this_deploy and run.volume_id is None:
                 mine = holder
             elif holder and group == self._spec.group and not is_release:
                 raise Unlisted(holder, taken) from taken
@@ -241,21 +265,6 @@ class MachineCreator:
                 self._context.metadata.learn(machine)
                 run.assign(machine, adopted=mine is not None or creation.adopted)
                 self._context.notify(run, Phase.CREATED)
-
-    async def _holder(self, creation: Creation, taken: NameTaken) -> Machine | None:
-        """Return the machine that has the name, if it can be read; a launch leaves it alone in any case."""
-        if self._spec.strategy.only_adds:
-            return None
-        with suppress(FlyError):
-            if taken.existing_id:
-                return await fetch(self._fly, creation.app, taken.existing_id)
-            machines = await self._fly.machines.list(creation.app)
-            return next((each for each in machines if each.name == creation.name), None)
-        return None
-
-    def _is_of_this_deploy(self, machine: Machine) -> bool:
-        is_member = group_of(machine) == self._spec.group and self._spec.made(machine)
-        return is_member and machine.state not in GONE
 
     async def _clear(self, leftover: Machine) -> None:
         """Destroy the release machine of an earlier deploy that was killed; raises StillRunning for one that runs."""
@@ -291,16 +300,3 @@ class MachineCreator:
             await self._context.volumes.delete(run.volume_id)
             run.lose_volume(run.volume_id)
         run.leave_volume()
-
-    async def _alternatives(self, run: MachineRun) -> tuple[str, ...]:
-        """Return the regions to fall back to, in order of preference."""
-        fallback, home = self._spec.fallback, run.wanted.region
-        elsewhere = self._spec.regions if run.target is Target.END else ()  # a release command may run anywhere
-        if fallback == "skip":
-            return elsewhere
-        if fallback != "nearest":
-            return (*elsewhere, *fallback)
-        async with self._map:
-            if home not in self._nearest:
-                self._nearest[home] = await nearest_with_room(self._fly, self._spec, home)
-        return (*elsewhere, *self._nearest[home])

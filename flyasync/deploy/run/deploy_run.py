@@ -144,15 +144,10 @@ async def _reported(executor: Executor) -> DeployReport:
     if context.plan.group is None:
         await executor.roll_back()
         return executor.report(await executor.final_check.check())
-    return await _rolled_back(executor, observation)
-
-
-async def _rolled_back(executor: Executor, observation: Observation) -> DeployReport:
-    """Restore what was there before a deploy, and report both: what it came to, and what the rollback did."""
-    context, past = executor.context, executor.timings.as_past()
+    past = executor.timings.as_past()
     plan = timed(undo(context.plan, observation), context.fly, past)
     if plan.is_empty and observation.settled:
-        return executor.report(observation)  # all of it is past the point of no return
+        return report  # all of it is past the point of no return
     restoring = DeployContext(
         fly=context.fly, spec=deployment_back(context.spec, plan), plan=plan, leases=context.leases,
         journal=context.journal, observers=context.observers, presses_on=True, is_rollback=True,
@@ -162,10 +157,10 @@ async def _rolled_back(executor: Executor, observation: Observation) -> DeployRe
     _announce(rollback)
     try:
         await rollback.walk()
-        report = rollback.report(await rollback.final_check.check())
+        restored = rollback.report(await rollback.final_check.check())
     except FlyError as error:
-        report = rollback.report(Observation.blind(tuple(restoring.runs.values()), error))
+        restored = rollback.report(Observation.blind(tuple(restoring.runs.values()), error))
     # What is past the point of no return stays, and with that not everything is as it was.
-    report = evolve(report, needed=report.needed + len(observation.settled))
+    restored = evolve(restored, needed=restored.needed + len(observation.settled))
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
-    return evolve(executor.report(await executor.final_check.check(changed=changed)), rollback=report)
+    return evolve(executor.report(await executor.final_check.check(changed=changed)), rollback=restored)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, closing, nullcontext, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import closing, nullcontext, suppress
 
 from attrs import evolve
 
@@ -24,6 +24,7 @@ from flyasync.deploy.run.spans import DeploySpans
 from flyasync.deploy.run.steps import StepRunner
 from flyasync.deploy.timings import Timings
 from flyasync.errors import FlyError, WaitFailed
+from flyasync.models.machine import Machine
 
 GIVING_BACK = 30.0
 """Seconds that a cancelled deploy may take to return a machine that was started only to verify it."""
@@ -104,8 +105,11 @@ class Executor:
         region, run = track.machine.region, self.runs[track.machine.name]
         with self._spans.turn(track.machine):
             # Slot: only so many serving machines of a lane are away at once.
-            needs_slot = lane.slots and (track.takes_a_place or await self._has_woken(track))
-            async with lane.slots.one() if lane.slots and needs_slot else nullcontext(Slot()) as slot:
+            slots = lane.slots if track.takes_a_place else None
+            if lane.slots and decisions.may_have_woken(track):
+                machine = await self.final_check.fetch(track.machine_id or "")
+                slots = lane.slots if isinstance(machine, Machine) and machine.state not in RESTING else slots
+            async with slots.one() if slots else nullcontext(Slot()) as slot:
                 # Recheck: a version may fail late, so what was changed so far has to be well before another begins. A
                 # lane that relies on others checks these itself.
                 if self._rechecks and slot.is_free and admission.admits(region) and not lane.relies_on_others:
@@ -132,9 +136,14 @@ class Executor:
         # A machine that was started only to verify it returns to rest however that went.
         try:
             context.leases.check()
+            # Before a machine leaves, or is let in, those of its region that stay are seen up; once for all tracks.
             if lane.relies_on_others:
-                await self._see_others_up(track.machine.region, lane)
-            async with self._leased(track, run):
+                async with lane.lock:
+                    if not lane.are_others_up:
+                        others = decisions.staying(self.runs, track.machine.region)
+                        await asyncio.gather(*map(steps.verifier.see_up, others))
+                        lane.rely()
+            async with context.leases.holding(decisions.needs_lease(track, run, context.plan)):
                 for step in track.steps:
                     await steps.take(run, step)
                     run.step_done()
@@ -147,41 +156,13 @@ class Executor:
             context.admission.record(run)
         except FlyError as error:
             await self._fail(run, error)
-            await steps.shutdown.give_back_unverified(run, track.steps)
+            await steps.retirement.give_back_unverified(run, track.steps)
         except asyncio.CancelledError:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GIVING_BACK):
-                    await steps.shutdown.give_back_unverified(run, track.steps)
+                    await steps.retirement.give_back_unverified(run, track.steps)
             raise
         context.journal.ended(run)
-
-    async def _has_woken(self, track: Track) -> bool:
-        """Whether a machine that was at rest when the plan was made runs by now, and so may serve."""
-        if not decisions.may_have_woken(track):
-            return False
-        machine = await self.final_check.fetch(track.machine_id or "")
-        return machine is not None and not isinstance(machine, FlyError) and machine.state not in RESTING
-
-    async def _see_others_up(self, region: str, lane: LaneRun) -> None:
-        """See that the machines that stay are up before one of the region leaves, or is let in; once for all tracks."""
-        async with lane.lock:
-            if not lane.are_others_up:
-                verifier = self._steps.verifier
-                await asyncio.gather(*(verifier.see_up(run) for run in decisions.staying(self.runs, region)))
-                lane.rely()
-
-    @asynccontextmanager
-    async def _leased(self, track: Track, run: MachineRun) -> AsyncIterator[None]:
-        """Hold the lease of a machine that is there already while it is changed; the one that locks is held anyway."""
-        machine_id = decisions.needs_lease(track, run, self.context.plan)
-        if machine_id is None:
-            yield
-            return
-        await self.context.leases.acquire(machine_id)
-        try:
-            yield
-        finally:
-            await self.context.leases.release(machine_id)
 
     async def _fail(self, run: MachineRun, error: FlyError) -> None:
         """Record the error that a machine ended with, so that no other begins, and find out how it failed."""
@@ -201,7 +182,7 @@ class Executor:
         with spans.turn(run.wanted), spans.machine(run):
             try:
                 if run.machine and not run.adopted:
-                    await self._steps.shutdown.delete(run.machine_id)
+                    await self._steps.retirement.delete(run.machine_id)
                 await self._delete_volumes(run)
             except FlyError as error:
                 run.fail(error)

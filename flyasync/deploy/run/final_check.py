@@ -11,7 +11,7 @@ from flyasync.deploy.freshness import APART, CATCH_UP, is_behind, past_pauses
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan.fleet import Fleet, home, is_in
 from flyasync.deploy.reporting.result import Result, result_of
-from flyasync.deploy.reporting.run_state import MachineRun, Observation
+from flyasync.deploy.reporting.run_state import Observation
 from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import FlyError
 from flyasync.models.machine import GONE, Machine
@@ -40,7 +40,14 @@ class FinalCheck:
         except FlyError as error:
             return self._blind(error)
         mine = {machine.id: run for run in runs if (machine := run.machine or hint.machine(run))}
-        doubtful = [id_ for id_, run in mine.items() if id_ in changed or not self._is_proven(hint, run)]
+        # A list proves that a machine is as promised; no row of it proves that one is not.
+        doubtful = set(changed) & mine.keys()
+        for id_, run in mine.items():
+            row = hint.machine(run)
+            is_current = row is not None and run.machine is not None and not is_behind(row, run.machine)
+            is_good = {Result.RUNNING, Result.RESTING}
+            if run.error or not is_current or result_of(self._context.spec, hint, run)[0] not in is_good:
+                doubtful.add(id_)
         others = (*hint.surplus, *(machine_id for run in runs for machine_id in run.beside))
         ids = tuple(dict.fromkeys([*doubtful, *others]))
         found = dict(zip(ids, await asyncio.gather(*map(self.fetch, ids)), strict=True))
@@ -102,13 +109,6 @@ class FinalCheck:
             await asyncio.sleep(1)
             with suppress(FlyError):  # what one list does not show, the next may
                 fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._context.app))
-
-    def _is_proven(self, hint: Observation, run: MachineRun) -> bool:
-        """Whether a list proves that a machine is as promised: no row of it proves that one is not."""
-        row = hint.machine(run)
-        if row is None or run.machine is None or run.error or is_behind(row, run.machine):
-            return False
-        return result_of(self._context.spec, hint, run)[0] in {Result.RUNNING, Result.RESTING}
 
     def _seen(self, fleet: Fleet) -> Observation:
         """Return what a list shows."""

@@ -49,29 +49,23 @@ class Hedge:
                 if waiting.done() or (rival := await self._rival(run, machine)) is None:
                     await waiting
                 else:
-                    await self._first_of(run, machine, waiting, rival)
+                    racers = {waiting: machine, asyncio.ensure_future(self._until_started(run, rival)): rival}
+                    pending, winner = set(racers), None
+                    try:
+                        while pending and winner is None:
+                            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                            winner = next((each for each in done if not each.exception()), None)
+                    finally:
+                        await _cancelled(racers)
+                    kept, loser = (rival, machine) if winner and racers[winner] is rival else (machine, rival)
+                    run.win(kept, loser)
+                    with suppress(FlyError):  # that the loser stays is no fault of the winner's: it is reported
+                        await self._fly.machines.delete(self._context.app, loser.id, force=True)
+                    await (winner or waiting)
             finally:
                 await _cancelled([waiting, lateness])
         self._boots.append(asyncio.get_running_loop().time() - begun)
         self._booted.set()
-
-    async def _first_of(
-        self, run: MachineRun, machine: Machine, waiting: "asyncio.Future[str]", rival: Machine
-    ) -> None:
-        """Keep the machine that starts first and destroy the other; raises what `waiting` raises if neither does."""
-        racers = {waiting: machine, asyncio.ensure_future(self._until_started(run, rival)): rival}
-        pending, winner = set(racers), None
-        try:
-            while pending and winner is None:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                winner = next((each for each in done if not each.exception()), None)
-        finally:
-            await _cancelled(racers)
-        kept, loser = (rival, machine) if winner and racers[winner] is rival else (machine, rival)
-        run.win(kept, loser)
-        with suppress(FlyError):  # where that fails it is no fault of the winner's: the report calls it surplus
-            await self._fly.machines.delete(self._context.app, loser.id, force=True)
-        await (winner or waiting)
 
     def _until_started(self, run: MachineRun, machine: Machine) -> Coroutine[Any, Any, str]:
         """Return the wait for one machine; not itself a coroutine, so that the wait is one frame less deep."""

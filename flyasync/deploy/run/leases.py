@@ -1,7 +1,8 @@
 """The leases of a deploy: one that keeps other deployers out, and one on each machine while it is changed."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
@@ -133,8 +134,14 @@ class DeployLeases:
                     and (theirs.expires_at or 0) > (seen.expires_at or 0)
                 )
                 if is_fresh or loop.time() + PAUSE >= until:
-                    _explain(error, theirs)
-                    raise
+                    # The description tells whether it is a deploy, and which.
+                    description = (theirs and theirs.description) or ""
+                    launch = description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None
+                    holder = f"another deploy is under way, launch {launch}" if launch else "somebody holds the machine"
+                    wait = "Wait until the lease expires, or release it: flyasync machines lease clear"
+                    advice = "Deploy again once it is over" if launch else wait
+                    message = f"{holder}, and nothing was changed here ({error.message})"
+                    raise error.explained(advice, message=message) from error.__cause__
                 seen = theirs
             except TROUBLE:
                 if loop.time() + PAUSE >= until:
@@ -144,17 +151,24 @@ class DeployLeases:
                 return
             await asyncio.sleep(PAUSE)
 
-    async def release(self, machine_id: str) -> None:
-        """Release one lease, unless it is the one that locks.
+    @asynccontextmanager
+    async def holding(self, machine_id: str | None) -> AsyncIterator[None]:
+        """Hold the lease on a machine, if there is one to hold, for the block; raises what `acquire` raises.
 
-        What the API answers does not matter, since the lease ends by itself.
+        The one that locks outlasts the block. What the API answers to a release does not matter, since a lease ends by
+        itself.
         """
-        if machine_id == self.locking:
+        if machine_id is None:
+            yield
             return
-        held = self._held.pop(machine_id, None)
-        if held:
-            held.release()
-            await asyncio.wait([held.task])
+        await self.acquire(machine_id)
+        try:
+            yield
+        finally:
+            held = self._held.pop(machine_id, None) if machine_id != self.locking else None
+            if held:
+                held.release()
+                await asyncio.wait([held.task])
 
     async def release_all(self) -> None:
         """Release all leases, within a bounded time; a cancellation waits for that, the next one cuts it."""
@@ -172,15 +186,3 @@ class DeployLeases:
                 task.cancel()
             await asyncio.wait(tasks)
             raise
-
-
-def _explain(error: LeaseHeld, theirs: Lease | None) -> None:
-    """Add to the error who holds the lease, as its description tells, and what to do about it."""
-    description = (theirs and theirs.description) or ""
-    launch = description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None
-    holder = f"another deploy is under way, launch {launch}" if launch else "somebody holds the machine"
-    wait = "Wait until the lease expires, or release it: flyasync machines lease clear"
-    error.explained(
-        "Deploy again once it is over" if launch else wait,
-        message=f"{holder}, and nothing was changed here ({error.message})",
-    )

@@ -47,13 +47,13 @@ class Rechecks:
             if older:
                 with suppress(FlyError):  # without a list, all are fetched
                     rows = {each.id: each for each in await self._context.fly.machines.list(self._context.app)}
-            runs = [run for run in runs if not (run in older and self._proves(rows.get(run.machine_id), run))]
+            for run in older:
+                row = rows.get(run.machine_id)
+                is_current = row is not None and run.machine is not None and not is_behind(row, run.machine)
+                if row is not None and is_current and self._verifier.why_down(run, row) is None:
+                    runs.remove(run)
             ends = await asyncio.gather(*map(self._verifier.still_up, runs), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, FlyError):
                 raise end
         return [(run, end) for run, end in zip(runs, ends, strict=True) if isinstance(end, FlyError)]
-
-    def _proves(self, row: Machine | None, run: MachineRun) -> bool:
-        is_current = row is not None and run.machine is not None and not is_behind(row, run.machine)
-        return row is not None and is_current and self._verifier.why_down(run, row) is None

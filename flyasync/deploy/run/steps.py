@@ -29,7 +29,7 @@ from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.deploy.run.create import MachineCreator
 from flyasync.deploy.run.hedge import Hedge
-from flyasync.deploy.run.shutdown import Shutdown
+from flyasync.deploy.run.retire import Retirement
 from flyasync.deploy.run.update import Updater
 from flyasync.deploy.run.verify import Verifier
 from flyasync.errors import FlyError, NoCapacity, RateLimited, WaitFailed
@@ -44,12 +44,11 @@ class StepRunner:
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
-        self._machines = context.fly.machines
         self.creator = MachineCreator(context)
         self.hedge = Hedge(context, self.creator)
         self.verifier = Verifier(context)
         self.updater = Updater(context, self.verifier)
-        self.shutdown = Shutdown(context)
+        self.retirement = Retirement(context)
 
     async def take(self, run: MachineRun, step: Step) -> None:
         """Take one step with one machine; raises FlyError, NoRoomError or NotBegunError.
@@ -65,7 +64,7 @@ class StepRunner:
         raise AssertionError  # the last attempt returns or raises
 
     async def _take(self, run: MachineRun, step: Step) -> None:
-        app, leases, notify = self._context.app, self._context.leases, self._context.notify
+        notify, spec = self._context.notify, self._context.spec
         match step:
             # Machines are made, adopted, changed.
             case TakeVolume():
@@ -73,7 +72,7 @@ class StepRunner:
             case Create():
                 await self.creator.create_under_lock(run, step)
             case Adopt():
-                run.adopt(await self._machines.get(app, step.machine_id))
+                run.adopt(await self._context.fly.machines.get(self._context.app, step.machine_id))
                 notify(run, Phase.ADOPTED)
             case Update():
                 try:
@@ -86,8 +85,6 @@ class StepRunner:
                     notify(run, Phase.REPLACING, str(error))
                     for instead in step.if_full:
                         await self.take(run, instead)
-                else:
-                    notify(run, Phase.UPDATED)
             case Start():
                 await self.updater.start(step.machine_id or run.machine_id)
             # Machines are waited for.
@@ -98,13 +95,11 @@ class StepRunner:
                 except WaitFailed:
                     if not await self.verifier.has_ended_well(run):  # a job may be over before it is seen to run
                         raise
-                run.start(checked_from=self._now() + self._context.spec.time_for_checks(run.config))
+                run.start(checked_from=asyncio.get_running_loop().time() + spec.time_for_checks(run.config))
                 notify(run, Phase.STARTED)
             case AwaitHealthy():
                 notify(run, Phase.CHECKING)
-                # However little time is left, each check has its grace period, and a try after it.
-                left = run.time_left(self._now(), self._context.spec.timeout)
-                await self.verifier.until_healthy(run, max(left, run.checked_from - self._now()), just_created=True)
+                await self.verifier.until_healthy(run)
                 run.pass_checks()
                 notify(run, Phase.HEALTHY)
             case AwaitSettled():
@@ -115,20 +110,16 @@ class StepRunner:
                 await self.verifier.run_to_end(run, step.seconds)
             # Machines enter and leave.
             case Uncordon():
-                await self._machines.uncordon(app, run.machine_id, nonce=leases.nonce(run.machine_id))
-                notify(run, Phase.UNCORDONED)
+                await self.retirement.uncordon(run)
             case Cordon():
-                await self.shutdown.cordon(run, step)
+                await self.retirement.cordon(run, step)
             case Stop():
-                await self.shutdown.stop(run, step.machine_id or run.machine_id)
+                await self.retirement.stop(run, step.machine_id or run.machine_id)
             case Return():
-                await self.shutdown.give_back(run, step)
+                await self.retirement.give_back(run, step)
             case Destroy():
-                await self.shutdown.destroy(run, step)
+                await self.retirement.destroy(run, step)
             case DeleteVolume():
                 await self._context.volumes.delete(step.volume_id)
             case GiveUp():
                 raise GaveUp(step.cause)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()

@@ -78,6 +78,7 @@ class Updater:
         if step.launches and was_at_rest:
             await self._verifier.until_settled(run)
             await self.start(run.machine_id)
+        context.notify(run, Phase.UPDATED)
 
     async def start(self, machine_id: str) -> None:
         """Start a machine; one that starts already is fine."""

@@ -41,8 +41,15 @@ class Verifier:
         self._app = context.app
         self._spec = context.spec
 
-    async def until_healthy(self, run: MachineRun, timeout: float, *, just_created: bool = False) -> None:
-        """Wait until all checks of a machine pass; raises WaitFailed."""
+    async def until_healthy(self, run: MachineRun, timeout: float | None = None) -> None:
+        """Wait until all checks of a machine pass, for as long as it has been given; raises WaitFailed.
+
+        Without a `timeout` that is the time left of its start. However little that is, each check has its grace period,
+        and a try after it.
+        """
+        now, just_created = asyncio.get_running_loop().time(), timeout is None
+        if timeout is None:
+            timeout = max(run.time_left(now, self._spec.timeout), run.checked_from - now)
         healthy = await self._fly.machines.wait_healthy(
             self._app,
             run.machine_id,

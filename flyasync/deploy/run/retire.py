@@ -1,4 +1,4 @@
-"""Machines that leave: out of routing, stopped, destroyed; and those that return to rest once they are verified."""
+"""Machines that enter routing or leave it, are stopped or destroyed, or return to rest once they are verified."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import FlyError, NotFound, Refused, WaitFailed, WrongState
 
 
-class Shutdown:
-    """Cordons, stops and destroys machines, under the leases that the deploy holds."""
+class Retirement:
+    """Cordons, uncordons, stops and destroys machines, under the leases that the deploy holds."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -28,6 +28,11 @@ class Shutdown:
         await self._machines.cordon(self._app, machine_id, nonce=self._leases.nonce(machine_id))
         self._context.notify(run, Phase.CORDONED)
         await asyncio.sleep(step.drain)
+
+    async def uncordon(self, run: MachineRun) -> None:
+        """Let the machine of a run into routing."""
+        await self._machines.uncordon(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
+        self._context.notify(run, Phase.UNCORDONED)
 
     async def stop(self, run: MachineRun, machine_id: str) -> None:
         """Stop a machine; one that does not end is destroyed by force afterwards, so that is no failure here."""
