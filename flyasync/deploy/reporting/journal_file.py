@@ -41,7 +41,16 @@ def open_journal(path: str, opening: bytes) -> TextIO:
                 f"chmod 600 {path}"
             )
         # 2. No other process writes it. The lock goes before any look inside: only the writer cuts off a line.
-        _lock(path, descriptor)
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidInput(
+                    f"the journal {path} is being written by another deploy: name another file, or wait until that has "
+                    "ended"
+                ) from None
+            except OSError:
+                pass  # some network file systems know no locks
         # 3. It is a journal. A last line that was not written to its end is cut off: its writer was killed.
         content = Path(path).read_bytes()
         if content and not (content.startswith(opening) or opening.startswith(content)):
@@ -59,20 +68,6 @@ def open_journal(path: str, opening: bytes) -> TextIO:
             os.ftruncate(descriptor, end)
         on_failure.pop_all()
     return file
-
-
-def _lock(path: str, descriptor: int) -> None:
-    """Keep other writers out until the file is closed, where the system can do that."""
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InvalidInput(
-            f"the journal {path} is being written by another deploy: name another file, or wait until that has ended"
-        ) from None
-    except OSError:
-        pass  # some network file systems know no locks
 
 
 def unwritable(path: str, error: OSError) -> InvalidInput:

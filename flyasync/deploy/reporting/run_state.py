@@ -217,12 +217,12 @@ class MachineRun:
 
 @frozen(kw_only=True)
 class Observation:
-    """What became of every machine, and what was there at the last look.
+    """The runs of all machines, and what was observed of the machines last.
 
-    `seen` are the machines of the launch or of the group; those in `left_alone` are nobody's business here. `unseen`
-    says of each run that could not be looked at, by its name, why. `settled` are the regions past the point of no
+    `seen` are the machines of the launch or of the group; those in `left_alone` the deploy does not manage. `unseen`
+    holds by the name of a run why its machine could not be observed. `settled` are the regions past the point of no
     return. Where `launch` is given, machines without its tag were made by others, whatever their names.
-    `loose_volumes` came to be meanwhile, unknown to any run, and `closed_by` is the run after which none was begun.
+    `loose_volumes` appeared meanwhile and belong to no run; `closed_by` is the run after which none was begun.
     """
 
     runs: tuple[MachineRun, ...]
@@ -236,15 +236,20 @@ class Observation:
 
     @classmethod
     def blind(cls, runs: tuple[MachineRun, ...], error: FlyError) -> "Observation":
-        """Say that nothing at all could be seen."""
+        """Return an observation where nothing at all could be seen."""
         return cls(runs=runs, unseen={run.wanted.name: error for run in runs})
 
     def machine(self, run: MachineRun) -> Machine | None:
-        """Give the machine of a run as it was seen last."""
+        """Return the machine of a run as it was observed last.
+
+        A run that has no machine yet finds one by its name: a create whose answer was lost may have made it. Then it
+        has the launch tag that was sent with the create.
+        """
+        by_id, by_name = self._index
         if run.machine is not None:
-            return self._by_id.get(run.machine_id)
+            return by_id.get(run.machine_id)
         launch = ((run.config and run.config.metadata) or {}).get(LAUNCH, self.launch)
-        named = self._by_name.get(run.wanted.name, ())
+        named = by_name.get(run.wanted.name, ())
         return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
 
     @property
@@ -255,12 +260,9 @@ class Observation:
         return tuple(machine.id for machine in ours if machine.id not in mine)
 
     @cached_property
-    def _by_id(self) -> Mapping[str, Machine]:
-        return {machine.id: machine for machine in self.seen}
-
-    @cached_property
-    def _by_name(self) -> Mapping[str, Sequence[Machine]]:
-        named: dict[str, list[Machine]] = {}
+    def _index(self) -> tuple[Mapping[str, Machine], Mapping[str, Sequence[Machine]]]:
+        """The machines seen by their ids, and by their names: every run looks one up, more than once."""
+        by_name: dict[str, list[Machine]] = {}
         for machine in self.seen:
-            named.setdefault(machine.name, []).append(machine)
-        return named
+            by_name.setdefault(machine.name, []).append(machine)
+        return {machine.id: machine for machine in self.seen}, by_name
