@@ -175,33 +175,29 @@ def _pending(
                  if not (so_far := next(came)).is_over and so_far.steps < len(track.steps)]  # fmt: skip
         if not to_go:
             continue
-        # The first machines of all regions are created first. Creates of the past delay those of the first stage only:
-        # by the next one the bucket has recovered.
-        permits = _permits(rate, () if stages else made)
+        # Creates wait for permits of one bucket, which is full again at `full_at`. Those of the past delay those of the
+        # first stage only: by the next one the bucket has recovered.
+        gap, full_at = 1 / rate.per_second, -math.inf
+        for at in () if stages else made:
+            full_at = max(full_at, at) + gap
+        full_at = max(full_at, 0.0)
+        # The first machines of all regions are created first.
         tracks: list[PendingTrack] = []
         for track, so_far in sorted(to_go, key=lambda each: each[0].machine.number):
-            creates = any(isinstance(step, Create) for step in track.steps[so_far.steps :])
+            for_permit = 0.0
+            if any(isinstance(step, Create) for step in track.steps[so_far.steps :]):
+                for_permit = max(0.0, full_at - (rate.usable - 1) * gap)
+                full_at += gap
             pending = PendingTrack(
                 waits=tuple(_waits(track, so_far, there.get(track.machine_id or ""))),
                 region=track.machine.region,
-                for_permit=next(permits) if creates else 0.0,
+                for_permit=for_permit,
                 needs_slot=track.takes_a_place,
                 has_begun=so_far.has_begun,
             )
             tracks.append(pending)
         stages.append(PendingStage(tuple(tracks), {lane.region: lane.width for lane in stage.lanes if lane.width}))
     return stages
-
-
-def _permits(rate: CreateRate, made: Iterable[float]) -> Iterator[float]:
-    """Yield in how many seconds the next create may leave, then the one after it, and so on without end."""
-    gap, full_at = 1 / rate.per_second, -math.inf
-    for at in made:
-        full_at = max(full_at, at) + gap
-    full_at = max(full_at, 0.0)
-    while True:
-        yield max(0.0, full_at - (rate.usable - 1) * gap)
-        full_at += gap
 
 
 def _waits(track: Track, so_far: TrackProgress, machine: Machine | None) -> Iterator[PendingWait]:

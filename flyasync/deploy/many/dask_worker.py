@@ -1,6 +1,6 @@
 """What runs on Dask workers: the jobs of `deploy_many`, and the clients that they share.
 
-A task that raises has its arguments logged, so these give back what went wrong.
+Dask logs the arguments of a task that raises, so these return what went wrong.
 """
 
 import asyncio
@@ -19,12 +19,15 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import FlyError, InvalidInput, JobLost
 
 GROUP: Final = "flyasync-deploy"
-"""What the keys of all jobs begin with, and where it is told that they begin; Dask keeps something of each for ever."""
+"""What the keys of all jobs begin with, and the topic on which workers report their begin.
+
+Dask keeps something of each indefinitely, so there is one.
+"""
 
 PLUGIN = "flyasync"
 
 REMEMBERED = 10_000
-"""How many cancelled jobs a worker remembers, to turn away those that only now reach it."""
+"""How many cancelled jobs a worker remembers, to refuse those that reach it afterwards."""
 
 
 @frozen(kw_only=True)
@@ -39,12 +42,12 @@ class Parcel:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What Dask calls it; unlike any other, lest an answer be taken for that of the same launch before."""
+        """What Dask calls it; unlike any other, so that no answer is taken for that of the same launch before."""
         return GROUP, self.app, self.launch, self.number
 
 
-class Holdings(WorkerPlugin):
-    """What a worker holds: the clients that its jobs share, and the jobs under way."""
+class WorkerState(WorkerPlugin):
+    """What a worker keeps: the clients that its jobs share, and the jobs under way."""
 
     def __init__(self) -> None:
         self._clients: dict[bytes, FlyClient] = {}
@@ -52,22 +55,24 @@ class Holdings(WorkerPlugin):
         self._unwanted: deque[str] = deque(maxlen=REMEMBERED)
 
     @classmethod
-    async def of(cls, worker: Worker) -> "Holdings":
-        """Give what this worker holds."""
+    async def of(cls, worker: Worker) -> "WorkerState":
+        """Return the state of a worker."""
         if PLUGIN not in worker.plugins:
             await worker.plugin_add(cls(), name=PLUGIN)  # is in place before anything else gets to run
-        return cast("Holdings", worker.plugins[PLUGIN])
+        return cast("WorkerState", worker.plugins[PLUGIN])
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's own signature
-        """Close the clients; Dask has seen the jobs end by then."""
+        """Close the clients; Dask has ended the jobs by then."""
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
 
     async def do(self, parcel: Parcel) -> DeployReport:
-        """Do a job in a task of its own, which can be cancelled without the worker's noticing."""
+        """Do a job in a task of its own, which can be cancelled without the worker's knowledge."""
         if parcel.number in self._unwanted:
             raise JobLost(parcel.app, parcel.launch, "it was cancelled")
         job = Job.unpacked(parcel.job)
-        task = asyncio.create_task(job.run(self._client(parcel.connect)))
+        if parcel.connect not in self._clients:
+            self._clients[parcel.connect] = _connected(parcel.connect)
+        task = asyncio.create_task(job.run(self._clients[parcel.connect]))
         self._under_way[parcel.number] = task
         try:
             return await task
@@ -79,17 +84,12 @@ class Holdings(WorkerPlugin):
             del self._under_way[parcel.number]
 
     async def end(self, numbers: Collection[str]) -> None:
-        """Cancel these jobs and see them end; those that have not come yet will not begin."""
+        """Cancel these jobs and wait until they have ended; those that have not arrived yet will not begin."""
         self._unwanted.extend(numbers)
         tasks = [self._under_way[number] for number in numbers if number in self._under_way]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _client(self, connect: bytes) -> FlyClient:
-        if connect not in self._clients:
-            self._clients[connect] = _connected(connect)
-        return self._clients[connect]
 
 
 async def work(parcel: Parcel) -> DeployReport | FlyError:
@@ -99,7 +99,7 @@ async def work(parcel: Parcel) -> DeployReport | FlyError:
     # It waits on Fly.io and not for a CPU, so it takes no thread of the worker's.
     worker.handle_stimulus(SecedeEvent(key=parcel.key, compute_duration=0.0, stimulus_id=f"{PLUGIN}-{parcel.number}"))
     try:
-        return await (await Holdings.of(worker)).do(parcel)
+        return await (await WorkerState.of(worker)).do(parcel)
     except FlyError as error:
         return error
     except Exception as error:  # noqa: BLE001 - as above
@@ -108,7 +108,7 @@ async def work(parcel: Parcel) -> DeployReport | FlyError:
 
 async def end(numbers: Collection[str], dask_worker: Worker) -> None:
     """End jobs on each worker."""
-    await (await Holdings.of(dask_worker)).end(numbers)
+    await (await WorkerState.of(dask_worker)).end(numbers)
 
 
 def _connected(connect: bytes) -> FlyClient:

@@ -1,4 +1,4 @@
-"""Where the deploys of many apps are done: a job for each, and what an executor promises of it."""
+"""Where the deploys of many apps run: a job for each, and what an executor promises of it."""
 
 import pickle
 from functools import cache
@@ -41,9 +41,9 @@ class Job:
         return await self.builder.execute(fly)
 
     def packed(self) -> bytes:
-        """Give it as bytes, for `unpacked` elsewhere; they hold the values of env, which may be secret.
+        """Return the job as bytes, for `unpacked` elsewhere; they hold the values of env, which may be secret.
 
-        Raises InvalidInput for what means nothing elsewhere: a journal, which is a file here, and onlookers.
+        Raises InvalidInput for what means nothing elsewhere: a journal, which is a file here, and observers.
         """
         if self.builder.journal is not None:
             raise InvalidInput(
@@ -55,21 +55,33 @@ class Job:
                 f"on_event would be called where the deploy of {self.app} runs, and that is not here: leave it out, "
                 "and read the moments in the report"
             )
-        return b"%s\n%s" % (installed().encode(), _pickled(self))
+        try:
+            pickled = pickle.dumps(self)
+        except Exception as error:
+            raise InvalidInput(
+                f"the deploy of {self.app} cannot be sent elsewhere ({type(error).__name__}): something in its config "
+                "is of a class that pickle cannot take; use plain texts, numbers, lists and dicts"
+            ) from error
+        return b"%s\n%s" % (installed().encode(), pickled)
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Job":
-        """Read what `packed` gave; raises InvalidInput for what another version of flyasync gave.
+        """Read what `packed` returned; raises InvalidInput for the job of another version of flyasync.
 
-        As with any pickle, whoever can write the bytes can run what he likes: read only your own.
+        As with any pickle, whoever can write the bytes can run any code here: read only your own.
         """
+        # The version comes first, outside the pickle: another one might not be able to read that.
         written_by, _, pickled = packed.partition(b"\n")
         if written_by.decode() != installed():
             raise InvalidInput(
                 f"the job comes from flyasync {written_by.decode()}, but here is {installed()}: install the same "
                 "version at both ends"
             )
-        return _unpickled(pickled)
+        try:
+            job: Job = pickle.loads(pickled)  # noqa: S301 - only whoever has packed it can have written it
+        except Exception as error:
+            raise InvalidInput(f"the job cannot be read here ({type(error).__name__}: {error})") from error
+        return job
 
 
 class Executor(Protocol):
@@ -87,48 +99,30 @@ class Executor(Protocol):
     """
 
     async def execute(self, job: Job) -> DeployReport:
-        """Have the job done, and give its report; keep nothing of it then.
+        """Have the job done, and return its report; keep nothing of it then.
 
-        A job may be done again, for its worker may have died. Raises a FlyError where it did not begin, and JobLost
-        where that is not sure or its end is not known: both become that app's report. Whatever else is raised comes out
-        of `deploy_many`. Cancelled, it cancels the job, wherever that runs, and is done when the job has ended.
+        A job may be done again, since its worker may have died. Raises a FlyError where it did not begin, and JobLost
+        where that is not sure or its end is not known: both become that app's report. Whatever else is raised is
+        raised by `deploy_many`. Cancelled, it cancels the job, wherever that runs, and is done when the job has ended.
         """
         ...
 
 
 @frozen
-class Here:
-    """The executor that `deploy_many` uses unless told otherwise: each job is done in this process, by this client."""
+class LocalExecutor:
+    """The default executor of `deploy_many`: each job is done in this process, by this client."""
 
     _fly: FlyClient
 
     async def execute(self, job: Job) -> DeployReport:
-        """Do the job, and give its report."""
+        """Do the job, and return its report."""
         return await job.run(self._fly)
 
 
 @cache
 def installed() -> str:
-    """Say which version of flyasync is installed here."""
+    """Return which version of flyasync is installed here."""
     try:
         return version("flyasync")
     except PackageNotFoundError:
         return "of unknown version"
-
-
-def _pickled(job: Job) -> bytes:
-    try:
-        return pickle.dumps(job)
-    except Exception as error:
-        raise InvalidInput(
-            f"the deploy of {job.app} cannot be sent elsewhere ({type(error).__name__}): something in its config is of "
-            "a class that pickle cannot take; use plain texts, numbers, lists and dicts"
-        ) from error
-
-
-def _unpickled(pickled: bytes) -> Job:
-    try:
-        job: Job = pickle.loads(pickled)  # noqa: S301 - only whoever has packed it can have written it
-    except Exception as error:
-        raise InvalidInput(f"the job cannot be read here ({type(error).__name__}: {error})") from error
-    return job
