@@ -134,6 +134,16 @@ async def test_a_list_lags_in_metadata_cordons_and_checks_too(api: Api) -> None:
     assert (await rows(api))[machine["id"]] == await api.look(machine)
 
 
+async def test_a_list_learns_of_metadata_alone(api: Api) -> None:
+    machine = await api.running()
+    await lag(api, 3)
+    await asyncio.sleep(3)
+    await api.post(f"{at(machine)}/metadata/team", {"value": "blue"})
+    assert "metadata" not in (await rows(api))[machine["id"]]["config"]
+    await asyncio.sleep(3.1)
+    assert (await rows(api))[machine["id"]]["config"]["metadata"] == {"team": "blue"}
+
+
 async def test_a_list_is_filtered_by_what_it_shows(api: Api) -> None:
     machine = await api.running()
     await lag(api, 5)
