@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from attrs import asdict
 
 from flyasync.emulator import Emulator, Fault
 from tests.emulator.driver import Api, at, serving
@@ -102,9 +104,28 @@ async def test_tokens_are_kept_nowhere() -> None:
         machine = await api.machine(lease_ttl=5)
         said = [await api.get("/_emulator/log"), await api.get(f"{at(machine)}/lease")]
         world = api.emulator.world
-        assert "s3cr3t" not in repr(
-            (said, api.emulator, api.emulator.log, world, world.apps, list(world.machines.values()))
-        )
+        kept = [asdict(record) for record in (*world.apps.values(), *world.machines.values())]
+        assert "s3cr3t" not in repr((said, api.emulator, api.emulator.log, world, kept))
+        assert "s3cr3t" not in repr(api.emulator._opened()) + repr(api.emulator._opened().scheduler)
+
+
+async def test_reprs_say_where_things_stand(api: Api) -> None:
+    machine = await api.running(lease_ttl=60)
+    api.emulator.faults.add(Fault(does="delay", action="getApp"))
+    await api.get("/v1/apps/web")
+    await api.act(machine, "stop", headers={"fly-machine-lease-nonce": machine["nonce"]})
+    record = repr(api.emulator.world.machines[machine["id"]])
+    assert record.startswith(f"<MachineRecord web/{machine['id']} ")
+    assert re.search(r": stopping in iad, stopped at \d+\.\d\d s, leased until \d+\.\d\d s>$", record)
+    assert re.search(r"<World at \d+\.\d\d s: 1 apps, 1 machines, due at \d+\.\d\d>", repr(api.emulator.world))
+    assert repr(api.emulator.faults) == "<Faults delay 1 of 1>"
+    opened = api.emulator._opened()
+    assert repr(opened) == "<ApiMiddleware: 0 requests inside, 0 to be repeated, <Faults delay 1 of 1>>"
+    assert repr(api.emulator) == f"<Emulator {api.emulator.url}: {opened!r}>"
+    assert repr(opened.request_log) == "<RequestLog: 5 arrived, 5 ended, 0 limited>"
+    assert repr(opened.scheduler).endswith(": 0 waiting, timer set>")
+    assert repr(opened._limits) == "<OperationLimits: 0 buckets>"
+    assert repr(Emulator()) == "<Emulator, not running>"
 
 
 async def megabytes(count: int) -> AsyncIterator[bytes]:

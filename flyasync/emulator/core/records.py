@@ -211,6 +211,11 @@ class MachineRecord:
     check_phases: tuple[CheckPhase, ...] = ()
     files: dict[str, bytes] = field(factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        due = f", {self.next_transition.to} at {self.next_transition.at:.2f} s" if self.next_transition else ""
+        lease = f", leased until {self.lease.expires_at:.2f} s" if self.lease else ""
+        return f"<MachineRecord {self.app}/{self.id} {self.name}: {self.state} in {self.region}{due}{lease}>"
+
     def copy(self) -> "MachineRecord":
         """Return this machine as it is now, which later changes leave alone."""
         return evolve(self, events=self.events.copy())

@@ -56,6 +56,15 @@ def test_faults_are_a_collection() -> None:
     assert len(faults) == 0
 
 
+def test_the_very_fault_that_was_added_is_removed() -> None:
+    first, second = Fault(does="cut"), Fault(does="cut")
+    faults = Faults([first, second])
+    struck(faults, tries=1)
+    faults.remove(first)
+    assert [fault is second for fault in faults] == [True]
+    assert faults.hits(second) == 0
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -6,6 +6,13 @@ from typing import Any
 import pytest
 
 from flyasync.emulator import Fault
+from flyasync.emulator.core.errors import ApiError
+from flyasync.emulator.http.replication import demand_reachable
+from flyasync.emulator.http.request import ApiRequest
+from flyasync.emulator.world import apps, machines
+from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
 
 MACHINES = "/v1/apps/web/machines"
@@ -55,6 +62,19 @@ async def test_a_new_machine_is_not_read_at_once_but_can_be_changed() -> None:
         await asyncio.sleep(2)
         assert [one["id"] for one in (await api.get(MACHINES)).body] == [machine["id"]]
         assert (await api.get(f"{at(machine)}/wait?state=started")).status == 200
+
+
+def test_a_machine_is_seen_from_the_very_moment_on() -> None:
+    world = World(lag=(2.0, 2.0))
+    apps.create(world, "web", org_slug="personal", network="")
+    advance(world, 5)
+    machine = machines.create(world, "web", Launch(config={"image": "nginx"}))
+    params = {"app_name": "web", "machine_id": machine.id}
+    request = ApiRequest(action="getMachine", method="GET", params=params, query={})
+    with pytest.raises(ApiError, match="machine not found"):
+        demand_reachable(world, request)
+    advance(world, machine.visible_at)
+    demand_reachable(world, request)
 
 
 async def test_who_sends_the_cookie_reads_what_was_written() -> None:

@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from flyasync.emulator.world import apps, leases, machines
+from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
 
 NONCE = "fly-machine-lease-nonce"
@@ -30,6 +34,26 @@ async def test_a_lease_comes_in_its_envelope(api: Api) -> None:
     assert data.keys() == {"nonce", "expires_at", "owner", "description", "version"}
     assert (data["description"], data["version"]) == ("deploy", machine["instance_id"])
     assert (await api.get(f"{at(machine)}/lease")).body == said.body
+
+
+async def test_a_refresh_shows_the_version_of_now(api: Api) -> None:
+    machine = await api.running()
+    held = await lease(api, machine)
+    updated = await api.post(at(machine), NGINX, headers=with_nonce(held))
+    assert held["version"] == machine["instance_id"] != updated.body["instance_id"]
+    again = await lease(api, machine, headers=with_nonce(held))
+    assert again["version"] == updated.body["instance_id"]
+
+
+def test_a_lease_is_over_at_the_second_it_expires() -> None:
+    world = World()
+    apps.create(world, "web", org_slug="personal", network="")
+    machine = machines.create(world, "web", Launch(config={"image": "nginx"}))
+    held = leases.grant(world, machine, ttl=5, owner="a")
+    advance(world, 4.999)
+    assert leases.current(world, machine) is held
+    advance(world, 5)
+    assert leases.current(world, machine) is None
 
 
 async def test_reads_do_not_show_the_nonce(api: Api) -> None:
