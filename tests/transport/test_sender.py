@@ -867,3 +867,15 @@ async def test_a_sender_with_many_calls_shows_ten_of_them() -> None:
     for call in calls:
         call.cancel()
     await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize(("total", "timers"), [(120, 0), (20, 1)])
+async def test_only_a_call_that_an_exchange_may_outlast_has_a_timer(total: float, timers: int) -> None:
+    office = Office(hang, limits=WIDE, total=total)
+    call = office.send()
+    await asyncio.sleep(1)
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert [round(timer.when()) for timer in scheduled].count(round(total)) == timers
+    call.cancel()
+    await asyncio.wait([call])
+    await office.sender.close(grace=0)
