@@ -443,16 +443,17 @@ async def test_a_refused_deletion_pauses_its_own_bucket_at_its_own_rate() -> Non
     buckets.close()
 
 
-async def test_a_deletion_that_comes_again_goes_first_in_its_own_bucket_too() -> None:
+@pytest.mark.parametrize("operation", ["machines.start", "apps.delete"])
+async def test_a_request_that_comes_again_goes_first_also_where_two_buckets_count_it(operation: str) -> None:
     buckets, order = Buckets(Limits()), list[str]()
 
-    async def delete(name: str, *, again: bool = False) -> None:
-        await buckets.acquire(a_request("apps.delete", "web"), again=again)
+    async def ask(name: str, *, again: bool = False) -> None:
+        await buckets.acquire(a_request(operation, "web"), again=again)
         order.append(name)
 
-    tasks = [asyncio.create_task(delete(name)) for name in ("a", "b", "c", "d")]
+    tasks = [asyncio.create_task(ask(name)) for name in ("a", "b", "c", "d")]
     await asyncio.sleep(0.5)
-    await asyncio.gather(*tasks, delete("again", again=True))
+    await asyncio.gather(*tasks, ask("again", again=True))
     assert order == ["a", "b", "c", "again", "d"]
     buckets.close()
 

@@ -205,6 +205,12 @@ def test_a_bucket_is_at_rest_when_it_is_full_and_nobody_is_expected() -> None:
     assert State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_at_rest(5 + LATE)
 
 
+def test_a_worker_keeps_its_place_until_it_is_late_and_no_longer() -> None:
+    state = State(full_at=9 * SECOND, at=0, queue=(Reservation("a", 4),))
+    assert state.seen_at(4 + LATE, room=SECOND).queue == state.queue
+    assert state.seen_at(5 + LATE, room=SECOND).queue == ()
+
+
 @given(
     workers=st.integers(1, 12),
     start=st.integers(0, 10**16),
