@@ -742,7 +742,7 @@ async def test_a_refusal_that_clears_by_itself_is_outlasted_and_reported(repeat:
     ]
     assert {it.message for it in told} == {"failed_precondition: machine still active, refusing to start"}
     sent = office.exchange.times
-    assert rounded([told[0].pause, told[1].pause]) == rounded([sent[1], sent[3] - sent[2]])
+    assert [sent[1], sent[3] - sent[2]] == pytest.approx([told[0].pause, told[1].pause], abs=0.02)
     await office.sender.close(grace=0)
 
 
@@ -880,3 +880,51 @@ async def test_only_a_call_that_an_exchange_may_outlast_has_a_timer(total: float
     call.cancel()
     await asyncio.wait([call])
     await office.sender.close(grace=0)
+
+
+@pytest.mark.parametrize(
+    ("method", "first"),
+    [("POST", [LOST]), ("DELETE", [])],
+    ids=["in doubt, but not a DELETE", "a DELETE without doubt"],
+)
+async def test_any_other_request_that_finds_nothing_is_sent_again(method: str, first: list[Step]) -> None:
+    gone = a_reply(404, {"error": "machine not found"})
+    office = Office(*first, gone, OK, base=1e-9, limits=WIDE)
+    assert await office.send(method=method) == {"ok": True}
+    assert 1 <= now() <= 1.5
+    await office.sender.close(grace=0)
+
+
+async def test_a_pause_that_is_extended_counts_only_with_what_it_adds() -> None:
+    office = Office(OK, total=100)
+    office.buckets.pause(a_request(), 60)
+    call = office.send()
+    await asyncio.sleep(30)
+    office.buckets.pause(a_request(), 60)
+    assert await call == {"ok": True}
+    assert office.exchange.times == [90]
+    await office.sender.close(grace=0)
+
+
+async def test_a_429_of_its_own_comes_out_with_what_remains_of_a_later_pause() -> None:
+    office = Office(late(1, limited(5)), late(2, limited(60)), total=30)
+    calls = [asyncio.create_task(office.ending(office.send(body=name))) for name in ("first", "second")]
+    (error, time), _ = await asyncio.gather(*calls)
+    assert isinstance(error, RateLimited)
+    assert time == 2
+    assert error.retry_after == pytest.approx(30, abs=0.01)
+    assert error.message == "rate limit exceeded"
+    await office.sender.close(grace=0)
+
+
+async def test_closing_again_while_a_call_is_being_ended_changes_nothing() -> None:
+    office, loop = Office(OK), asyncio.get_running_loop()
+    office.buckets.pause(a_request(), 60)
+    call = office.send()
+    await asyncio.sleep(1)
+    closing = [asyncio.create_task(office.sender.close(grace=0))]
+    loop.call_soon(lambda: closing.append(asyncio.create_task(office.sender.close(grace=0))))
+    with pytest.raises(ClientClosed):
+        await call
+    await asyncio.gather(*closing)
+    assert len(closing) == 2
