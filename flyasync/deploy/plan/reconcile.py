@@ -1,7 +1,7 @@
-"""What becomes of each machine of a group, whatever the strategy: keep, update, replace, make, retire; pure."""
+"""What becomes of each machine of a group, whatever the strategy: keep, update, make, retire; pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 
@@ -25,24 +25,23 @@ RESTING = frozenset({"stopped", "suspended", "stopping", "suspending"})
 class Action(StrEnum):
     """What becomes of one machine."""
 
-    KEEP = "keep"  # it has the config wanted
-    UPDATE = "update"  # it gets the config wanted
+    KEEP = "keep"  # it has the desired config
+    UPDATE = "update"  # it gets the desired config
     MAKE = "make"  # it is not there yet
-    RETIRE = "retire"  # it is not wanted any more, or another takes its place
+    RETIRE = "retire"  # it is surplus, or another takes its place
     STUCK = "stuck"  # it would have to be replaced, and may not be
 
 
 @frozen(kw_only=True)
 class Member:
-    """A machine of the group that is there or is wanted, with its fate and the cause of it.
+    """A machine of the group that is there or is to be, with its action and the cause of that.
 
-    `config` is what it will have, as far as it is known: for one to be made, all but its volume; `changes` are what an
-    update changes; `pattern` is what that
-    is made from. `volume` is the one to take for a machine to be made, `source` the one to fork for it. One that
-    `wakes` is at rest, and has to run all the same. `spare` is the name of the machine that takes its place if its host
-    is full; `replaces` is the id of the one whose place a new one takes. One that `is_verified` is at rest, and is
-    started for a while to see that it would run. One that `is_apart` stands by for others or
-    runs on a schedule: it is none of those that were asked for.
+    `config` is what it will have, as far as that is known: for one to be made, all but its volume; `changes` are what
+    an update changes; `pattern` is what a new one is made from. `volume` is the one that a new machine takes, `source`
+    the one that is forked for it. One that `wakes` is stopped, and has to run all the same. `spare` is the name of the
+    machine that takes its place if its host is full; `replaces` is the id of the one whose place a new one takes. One
+    that `is_verified` is stopped, and is started for a while to see that it would run. One that `is_apart` stands by
+    for others or runs on a schedule: it does not count.
     """
 
     wanted: DesiredMachine
@@ -60,9 +59,26 @@ class Member:
     replaces: str | None = None
     is_apart: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        machine: Machine,
+        action: Action,
+        cause: str,
+        config: MachineConfig | None = None,
+        changes: tuple[Change, ...] = (),
+    ) -> "Member":
+        """Return the member that a machine is, as yet without a number."""
+        desired = DesiredMachine(name=machine.name, region=home(machine), number=0)
+        return cls(wanted=desired, action=action, cause=cause, machine=machine, config=config, changes=changes)
+
+    def numbered(self, number: int) -> "Member":
+        """Return the member as the one of this number in its region."""
+        return evolve(self, wanted=evolve(self.wanted, number=number))
+
     @property
     def region(self) -> str:
-        """The region it is wanted in."""
+        """The region that it is desired in."""
         return self.wanted.region
 
     @property
@@ -85,53 +101,143 @@ class Member:
             return self.machine is not None and not self.rests
         return not self.rests or self.wakes or self.machine.has_crashed
 
+    @property
+    def stays(self) -> bool:
+        """Whether it is there, counts, and is not replaced."""
+        return self.action in {Action.KEEP, Action.UPDATE} and not self.is_apart
+
+    @property
+    def merit(self) -> tuple[bool, bool, int, bool]:
+        """The order of those that may stay: what can be helped, then what runs, needs no change, and serves."""
+        order = (Action.KEEP, Action.UPDATE, Action.STUCK)
+        is_resting = self.machine is not None and self.machine.state in RESTING
+        return self.action is Action.STUCK, is_resting, order.index(self.action), not self.serves
+
 
 def converged(spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
-    """Say what becomes of the group when its machines are updated where they are."""
-    return _decided(spec, fleet, _judge(spec))
+    """Return what becomes of the group when its machines are updated where they are."""
+    return _reconciled(spec, fleet, _restarted if spec.only_secrets else _updated)
 
 
 def renewed(spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
-    """Say what becomes of the group when every machine that is not as wanted makes way for a new one."""
-    return _decided(spec, fleet, _make_way)
+    """Return what becomes of the group when a new machine takes the place of every one that differs from the spec."""
+    return _reconciled(spec, fleet, _replaced)
 
 
 def verified(spec: DeploySpec, members: Sequence[Member]) -> tuple[Member, ...]:
     """Choose one machine of each region to be started and verified, where all of a group are stopped and stay so."""
-    if any(member.action is Action.MAKE or (_stays(member) and member.runs) for member in members):
+    if any(member.action is Action.MAKE or (member.stays and member.runs) for member in members):
         return tuple(members)
-    fates = {Action.UPDATE, Action.KEEP} if spec.verify_stopped == "always" else {Action.UPDATE}
-    able = (each for each in members if each.rests and each.action in fates and spec.may_verify(each.config))
+    actions = {Action.UPDATE, Action.KEEP} if spec.verify_stopped == "always" else {Action.UPDATE}
+    able = (each for each in members if each.rests and each.action in actions and spec.may_verify(each.config))
+    # The first of each region: of several entries with one key, a dict keeps the last.
     chosen = {member.region: member.wanted.name for member in reversed(tuple(able))}
     return tuple(evolve(each, is_verified=chosen.get(each.region) == each.wanted.name) for each in members)
 
 
 def left_alone(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
-    """Count the machines of the group by region where the deployment says nothing about the region."""
+    """Count the machines of the group in the regions about which the spec says nothing."""
     homes = map(home, fleet.group(spec.group))
     return dict(sorted(Counter(region for region in homes if region not in spec.counts).items()))
 
 
-def _members(spec: DeploySpec, fleet: Fleet) -> tuple[Machine, ...]:
-    return spec.members(fleet.group(spec.group))
+Judge = Callable[[DeploySpec, Fleet, Machine], Member]
+"""What becomes of a machine as such, without regard to how many there are."""
 
 
-@frozen
-class _Names:
-    """The names that are free, and the volumes; each is given out once."""
+def _reconciled(spec: DeploySpec, fleet: Fleet, judge: Judge) -> tuple[Member, ...]:
+    """Return what becomes of each machine of a group.
+
+    1. Each machine that counts is judged by itself.
+    2. In each region of the spec as many stay as are desired, the others are surplus, and what is missing is made.
+    3. Machines that do not count are updated where they are, as far as that is possible.
+    4. One that is updated has a name ready for the machine that takes its place if its host is full.
+    """
+    counted = spec.members(fleet.group(spec.group))
+    present: dict[str, list[Member]] = {}
+    for machine in counted:
+        if machine.state not in GONE:
+            present.setdefault(home(machine), []).append(judge(spec, fleet, machine))
+    supplies = _Supplies.of(spec, fleet)
+    members = [each for region in spec.regions for each in _in_region(supplies, region, present.get(region, []))]
+
+    ids = {machine.id for machine in counted}
+    for machine in fleet.group(spec.group):
+        if machine.id not in ids and machine.state not in GONE and home(machine) in spec.counts:
+            member = (_restarted if spec.only_secrets else _updated)(spec, fleet, machine)
+            if member.action in {Action.KEEP, Action.UPDATE}:
+                members.append(evolve(member, is_apart=True))
+
+    return tuple(
+        evolve(each, spare=supplies.name(each.region).name) if each.action is Action.UPDATE else each
+        for each in members
+    )
+
+
+def _in_region(supplies: "_Supplies", region: str, present: Sequence[Member]) -> list[Member]:
+    """Return what becomes of the machines of one region, and which ones are made in it."""
+    spec = supplies.spec
+    count = spec.counts[region]
+    leaving = [member for member in present if member.action is Action.RETIRE]
+    staying = sorted((each for each in present if each.action is not Action.RETIRE), key=lambda each: each.merit)
+    members = []
+    for number, member in enumerate(staying, start=1):
+        machine = there(member)
+        # 1. As many stay as are desired, the best of them.
+        if number <= count:
+            members.append(member.numbered(number))
+        # 2. A job beyond the count is not surplus: its schedule is a reason of its own to be there.
+        elif spec.role(machine) is Role.SCHEDULED:
+            members.append(evolve(member.numbered(number), is_apart=True))
+        # 3. All others are surplus.
+        else:
+            cause = f"{region} has {len(staying)}, and {count} are wanted"
+            members.append(Member.of(machine, Action.RETIRE, cause).numbered(number))
+    # 4. What is missing is made, in the place of machines that have to go as long as there are any.
+    for index in range(count - len(staying)):
+        place_of = there(leaving[index]) if index < len(leaving) else None
+        members.append(supplies.new_member(region, f"{region} has {len(staying)} of the {count} wanted", place_of))
+    members += (member.numbered(number) for number, member in enumerate(leaving, start=1))
+
+    # 5. Where machines that serve have to go, some that are stopped wake, so that as many serve as before.
+    served = min(count, sum(member.serves for member in present))
+    up = sum(member.action is Action.MAKE or (member.stays and member.runs) for member in members)
+    for index, member in enumerate(members):
+        if up < served and member.stays and not member.runs:
+            members[index] = evolve(member, wakes=True)
+            up += 1
+    return members
+
+
+def there(member: Member) -> Machine:
+    """Return the machine of a member that is there."""
+    assert member.machine is not None  # noqa: S101 - only those to be made are not there
+    return member.machine
+
+
+@define
+class _Supplies:
+    """What new machines of a group are made from: the pattern, the free names, and the free volumes."""
 
     spec: DeploySpec
-    taken: set[str]
+    fleet: Fleet
+    taken: frozenset[str]
     volumes: list[Volume]
     numbers: Counter[str] = field(factory=Counter)
 
     @classmethod
-    def of(cls, spec: DeploySpec, fleet: Fleet) -> "_Names":
-        free = [each for each in fleet.volumes if each.is_free]
-        return cls(spec, {machine.name for machine in fleet.machines}, sorted(free, key=lambda each: each.id))
+    def of(cls, spec: DeploySpec, fleet: Fleet) -> "_Supplies":
+        free = sorted((each for each in fleet.volumes if each.is_free), key=lambda each: each.id)
+        return cls(spec, fleet, frozenset(machine.name for machine in fleet.machines), free)
 
-    def next(self, region: str) -> DesiredMachine:
-        """Give the name of one more machine in a region: the one with the lowest number that is free."""
+    # Found out only where a machine is made: it raises where the machines that are there do not tell.
+    @cached_property
+    def pattern(self) -> Pattern:
+        """What new machines are made from; raises InvalidInput where that cannot be decided."""
+        return pattern(self.spec, self.fleet)
+
+    def name(self, region: str) -> DesiredMachine:
+        """Return one more machine in a region, by the lowest number whose name is free."""
         # Names are only ever taken, so the search goes on where it ended before.
         while True:
             number = self.numbers[region] = self.numbers[region] + 1
@@ -139,225 +245,98 @@ class _Names:
             if name not in self.taken:
                 return DesiredMachine(name=name, region=region, number=number)
 
-    def volume(self, region: str, wanted: DesiredVolume) -> Volume | None:
-        """Give a volume of the region that nobody holds; one that is like a sibling's has to have the same size too."""
-        named = (each for each in self.volumes if each.region == region and each.name == wanted.name)
+    def volume(self, region: str, desired: DesiredVolume) -> Volume | None:
+        """Take a free volume of a region; one that is like a sibling's has to have the same size too."""
+        named = (each for each in self.volumes if each.region == region and each.name == desired.name)
         any_size = self.spec.volume is not None
-        found = next((each for each in named if any_size or each.size_gb in {None, wanted.size_gb}), None)
+        found = next((each for each in named if any_size or each.size_gb in {None, desired.size_gb}), None)
         if found:
             self.volumes.remove(found)
         return found
 
-
-@define
-class _Deciding:
-    """What is wanted and what is there, and which names and volumes are still to be had."""
-
-    spec: DeploySpec
-    fleet: Fleet
-    names: _Names
-
-    @cached_property
-    def pattern(self) -> Pattern:
-        """What new machines are made from; raises InvalidInput where that cannot be decided."""
-        return pattern(self.spec, self.fleet)
-
-    def made(self, region: str, cause: str, place_of: Machine | None) -> Member:
-        """Give one more machine of a region, which may take the place of another."""
-        source = self._source(place_of) if place_of else None
-        made = self._pattern(place_of)
+    def new_member(self, region: str, cause: str, place_of: Machine | None) -> Member:
+        """Return one more machine of a region, which may take the place of another."""
+        spec = self.spec
+        # Where the host is lost, the data of the machine's volume comes along if the spec says so.
+        source: str | None = None
+        if place_of and spec.volume and spec.volume.if_lost == "fork" and why_lost(place_of):
+            held = self.fleet.volume_of(place_of)
+            source = held.id if held and held.name == spec.volume.name else None
+        # A machine that takes the place of a job is that job from then on.
+        is_job = place_of is not None and place_of.config is not None and spec.role(place_of) is Role.SCHEDULED
+        made = Pattern.of(spec, self.fleet, place_of) if is_job else self.pattern
         return Member(
-            wanted=self.names.next(region),
+            wanted=self.name(region),
             action=Action.MAKE,
             cause=f"it takes the place of {place_of.name}" if place_of else cause,
             config=made.config,
             pattern=made,
-            volume=self.names.volume(region, made.volume) if made.volume and source is None else None,
+            volume=self.volume(region, made.volume) if made.volume and source is None else None,
             source=source,
             replaces=place_of.id if place_of else None,
         )
 
-    def _pattern(self, place_of: Machine | None) -> Pattern:
-        """Return what a machine is made from; one that takes the place of a job is that job from then on."""
-        if place_of and place_of.config and self.spec.role(place_of) is Role.SCHEDULED:
-            return Pattern.of(self.spec, self.fleet, place_of)
-        return self.pattern
 
-    def _source(self, machine: Machine) -> str | None:
-        """Name the volume to fork for the machine that comes after this one, where its host is lost."""
-        forks = self.spec.volume is not None and self.spec.volume.if_lost == "fork"
-        if not (forks and why_lost(machine) and has_volume(self.spec, self.fleet, machine)):
-            return None
-        volume = self.fleet.volume_of(machine)
-        return volume.id if volume else None
-
-
-def _spared(names: _Names, member: Member) -> Member:
-    """Give a machine that is to be updated a name for the one that may have to take its place."""
-    return evolve(member, spare=names.next(member.region).name) if member.action is Action.UPDATE else member
-
-
-@frozen
-class _Verdict:
-    action: Action
-    cause: str
-    config: MachineConfig | None = None
-    changes: tuple[Change, ...] = ()
-
-
-Judge = Callable[[DeploySpec, Fleet, Machine], _Verdict]
-
-
-def _decided(spec: DeploySpec, fleet: Fleet, judge: Judge) -> tuple[Member, ...]:
-    deciding = _Deciding(spec, fleet, _Names.of(spec, fleet))
-    verdicts = [
-        (machine, judge(spec, fleet, machine)) for machine in _members(spec, fleet) if machine.state not in GONE
-    ]
-    present: dict[str, list[tuple[Machine, _Verdict]]] = {}
-    for machine, verdict in verdicts:
-        present.setdefault(home(machine), []).append((machine, verdict))
-    members = [member for region in spec.regions for member in _region(deciding, region, present.get(region, []))]
-    members += _apart(spec, fleet)
-    return tuple(_spared(deciding.names, member) for member in members)
-
-
-def _apart(spec: DeploySpec, fleet: Fleet) -> Iterator[Member]:
-    """Give the machines beside those that count: they are updated where they are, as far as that is possible."""
-    counted = {machine.id for machine in _members(spec, fleet)}
-    for machine in fleet.group(spec.group):
-        if machine.id in counted or machine.state in GONE or home(machine) not in spec.counts:
-            continue
-        if (verdict := _judge(spec)(spec, fleet, machine)).action in {Action.KEEP, Action.UPDATE}:
-            yield evolve(_member(machine, home(machine), 0, verdict), is_apart=True)
-
-
-def _region(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
-    served = min(deciding.spec.counts[region], sum(serves(machine) for machine, _ in present))
-    return _awake(served, tuple(_placed(deciding, region, present)))
-
-
-def _awake(served: int, members: Sequence[Member]) -> Iterator[Member]:
-    """Wake some that rest where others make way, so that as many serve as before, or as are wanted."""
-    up = sum(member.action is Action.MAKE or (_stays(member) and member.runs) for member in members)
-    for member in members:
-        wakes = up < served and _stays(member) and not member.runs
-        up += wakes
-        yield evolve(member, wakes=wakes)
-
-
-def _stays(member: Member) -> bool:
-    return member.action in {Action.KEEP, Action.UPDATE} and not member.is_apart
-
-
-def _placed(deciding: "_Deciding", region: str, present: Sequence[tuple[Machine, _Verdict]]) -> Iterator[Member]:
-    count = deciding.spec.counts[region]
-    leaving = [(machine, verdict) for machine, verdict in present if verdict.action is Action.RETIRE]
-    staying = sorted(
-        ((machine, verdict) for machine, verdict in present if verdict.action is not Action.RETIRE), key=_merit
-    )
-    surplus = _Verdict(Action.RETIRE, f"{region} has {len(staying)}, and {count} are wanted")
-    for number, (machine, verdict) in enumerate(staying, start=1):
-        is_apart = number > count and deciding.spec.role(machine) is Role.SCHEDULED
-        member = _member(machine, region, number, verdict if number <= count or is_apart else surplus)
-        yield evolve(member, is_apart=is_apart)
-    for index in range(count - len(staying)):
-        cause = f"{region} has {len(staying)} of the {count} wanted"
-        yield deciding.made(region, cause, leaving[index][0] if index < len(leaving) else None)
-    for number, (machine, verdict) in enumerate(leaving, start=1):
-        yield _member(machine, region, number, verdict)
-
-
-def _merit(pair: tuple[Machine, _Verdict]) -> tuple[bool, bool, int, bool]:
-    """Order those that may stay: those that can be helped, then those that run, need no change, and serve."""
-    machine, verdict = pair
-    order = (Action.KEEP, Action.UPDATE, Action.STUCK)
-    return verdict.action is Action.STUCK, machine.state in RESTING, order.index(verdict.action), not serves(machine)
-
-
-def _member(machine: Machine, region: str, number: int, verdict: _Verdict) -> Member:
-    wanted = DesiredMachine(name=machine.name, region=region, number=number)
-    return Member(
-        wanted=wanted,
-        action=verdict.action,
-        cause=verdict.cause,
-        machine=machine,
-        config=verdict.config,
-        changes=verdict.changes,
-    )
-
-
-def _judge(spec: DeploySpec) -> Judge:
-    return _restart if spec.only_secrets else _update_in_place
-
-
-def _update_in_place(spec: DeploySpec, fleet: Fleet, machine: Machine) -> _Verdict:
+def _updated(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
+    """Judge a machine that is updated where it is."""
+    held = fleet.volume_of(machine)
+    config = machine.config or machine.incomplete_config
+    # 1. Its host is lost. Without a volume another machine takes its place; with one only if the spec says how.
     if lost := why_lost(machine):
-        return _replaced(spec, fleet, machine, lost)
-    if machine.state == "failed" and fleet.volume_of(machine) is None:
-        return _Verdict(Action.RETIRE, "it has failed")
-    if spec.volume and not has_volume(spec, fleet, machine):
-        return _Verdict(Action.RETIRE, f"it has no volume {spec.volume.name}, and none can be added to it")
+        may_hold_one = held is not None or bool(config and config.mounts)
+        if may_hold_one and (spec.volume is None or spec.volume.if_lost is None):
+            cause = f"{lost}, and its volume with it; if_lost='fork' or 'new' replaces both"
+            return Member.of(machine, Action.STUCK, cause)
+        return Member.of(machine, Action.RETIRE, lost)
+    # 2. It has failed: an update revives only what is bound to its volume.
+    if machine.state == "failed" and held is None:
+        return Member.of(machine, Action.RETIRE, "it has failed")
+    # 3. No update gives a machine a volume.
+    if spec.volume and (held is None or held.name != spec.volume.name):
+        return Member.of(machine, Action.RETIRE, f"it has no volume {spec.volume.name}, and none can be added to it")
+    # 4. Its config is not known whole, so what differs is seen when it is read under the lease.
     current = observed(machine)
     if current is None:
-        return _Verdict(Action.UPDATE, "it has another config")
+        return Member.of(machine, Action.UPDATE, "it has another config")
+    # 5. Its config is compared with what an update would make of it.
     desired = spec.desired(current)
-    if found := changes(current, desired):
-        return _Verdict(Action.UPDATE, _why(current, desired, found), desired, found)
-    return _Verdict(Action.KEEP, "it is as wanted", current)
-
-
-def _why(current: MachineConfig, desired: MachineConfig, found: Iterable[Change]) -> str:
+    found = changes(current, desired)
+    if not found:
+        return Member.of(machine, Action.KEEP, "it is as wanted", current)
     paths = {change.path for change in found}
+    cause = "it has another config"
     if paths <= set(SECRET_CHANGES):
-        return "the secrets have changed"
-    if paths == {"image"} and without_digest(str(current.image)) == without_digest(str(desired.image)):
-        return "the tag of its image has moved"
-    return "it has another config"
+        cause = "the secrets have changed"
+    elif paths == {"image"} and without_digest(str(current.image)) == without_digest(str(desired.image)):
+        cause = "the tag of its image has moved"
+    return Member.of(machine, Action.UPDATE, cause, desired, found)
 
 
-def _restart(spec: DeploySpec, _: Fleet, machine: Machine) -> _Verdict:
-    """Update a machine for the secrets alone; where that is not possible, it is left as it is."""
+def _restarted(spec: DeploySpec, _: Fleet, machine: Machine) -> Member:
+    """Judge a machine that is updated for the secrets alone; where that is not possible, it is left as it is."""
     if why_lost(machine) or machine.config is None or machine.state == "failed":
-        return _Verdict(Action.STUCK, why_lost(machine) or f"it is {machine.state}")
+        return Member.of(machine, Action.STUCK, why_lost(machine) or f"it is {machine.state}")
     desired = spec.desired(machine.config)
     found, mark = changes(machine.config, desired), machine.metadata.get(SECRETS)
     if mark == spec.secrets and not found:
-        return _Verdict(Action.KEEP, "it started with the secrets as they are", machine.config)
+        return Member.of(machine, Action.KEEP, "it started with the secrets as they are", machine.config)
     cause = "the secrets have changed" if mark else "it is not known which secrets it started with"
-    return _Verdict(Action.UPDATE, cause, desired, found)
+    return Member.of(machine, Action.UPDATE, cause, desired, found)
 
 
-def _make_way(spec: DeploySpec, fleet: Fleet, machine: Machine) -> _Verdict:
+def _replaced(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
+    """Judge a machine of which a new one takes the place unless it fits; a job stays the same machine."""
     if spec.role(machine) is not Role.MEMBER:
-        return _update_in_place(spec, fleet, machine)
+        return _updated(spec, fleet, machine)
     if lost := why_lost(machine):
-        return _Verdict(Action.RETIRE, lost)
+        return Member.of(machine, Action.RETIRE, lost)
     if machine.state == "failed":
-        return _Verdict(Action.RETIRE, "it has failed")
+        return Member.of(machine, Action.RETIRE, "it has failed")
     if spec.fits(machine):
-        return _Verdict(Action.KEEP, "it is as wanted", machine.config)
-    return _Verdict(Action.RETIRE, "a new machine takes its place")
-
-
-def _replaced(spec: DeploySpec, fleet: Fleet, machine: Machine, lost: str) -> _Verdict:
-    if fleet.volume_of(machine) is None and not _may_mount(machine):
-        return _Verdict(Action.RETIRE, lost)
-    if spec.volume is None or spec.volume.if_lost is None:
-        return _Verdict(Action.STUCK, f"{lost}, and its volume with it; if_lost='fork' or 'new' replaces both")
-    return _Verdict(Action.RETIRE, lost)
+        return Member.of(machine, Action.KEEP, "it is as wanted", machine.config)
+    return Member.of(machine, Action.RETIRE, "a new machine takes its place")
 
 
 def why_lost(machine: Machine) -> str | None:
-    """Say why nothing can be done with a machine any more, if so."""
+    """Return why nothing can be done with a machine any more, None where something can."""
     return None if machine.host_is_ok else f"its host is {machine.host_status}"
-
-
-def _may_mount(machine: Machine) -> bool:
-    config = machine.config or machine.incomplete_config
-    return bool(config and config.mounts)
-
-
-def has_volume(spec: DeploySpec, fleet: Fleet, machine: Machine) -> bool:
-    """Tell whether a machine holds a volume of the name wanted."""
-    volume = fleet.volume_of(machine)
-    return volume is not None and spec.volume is not None and volume.name == spec.volume.name

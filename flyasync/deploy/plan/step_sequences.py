@@ -22,7 +22,7 @@ from flyasync.deploy.plan.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.plan.reconcile import Member
+from flyasync.deploy.plan.reconcile import Member, there
 from flyasync.deploy.plan.sibling_config import Pattern
 from flyasync.deploy.plan.spec import HOME, DeploySpec, DesiredMachine
 from flyasync.models.config import MachineConfig
@@ -153,9 +153,3 @@ def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
         yield from _start(spec, member, is_down=is_down)
     if machine.cordoned and machine.state not in GONE and not member.is_apart:
         yield Uncordon(cause="it is out of routing")
-
-
-def there(member: Member) -> Machine:
-    """Give the machine of a member that is there."""
-    assert member.machine is not None  # noqa: S101 - only those to be made are not there
-    return member.machine

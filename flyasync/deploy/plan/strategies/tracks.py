@@ -6,9 +6,9 @@ from attrs import evolve
 
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import GiveUp, Step, Target, Track
-from flyasync.deploy.plan.reconcile import Action, Member
+from flyasync.deploy.plan.reconcile import Action, Member, there
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.plan.step_sequences import creation, placed, readiness, retirement, there, update
+from flyasync.deploy.plan.step_sequences import creation, placed, readiness, retirement, update
 
 
 def track(member: Member, steps: Iterable[Step], target: Target = Target.SERVE) -> Track:
