@@ -9,7 +9,7 @@ from flyasync.models.model import Model, settled
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Organization(Model):
-    """Who owns an app; `slug` is what the API asks for, and is `personal` for everybody's own organization.
+    """Who owns an app; `slug` is what the API asks for, and is `personal` for each user's own organization.
 
     `id`, `raw_slug`, `type` and `paid_plan` come only from a list of organizations; `raw_slug` is unique.
     """

@@ -1,4 +1,4 @@
-"""Secret keys: keys that encrypt and sign for an app, and that nobody gets to see."""
+"""Secret keys: keys that encrypt and sign for an app, and that are never shown."""
 
 from collections.abc import Sequence
 

@@ -56,7 +56,7 @@ class VerifiedToken(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class TokenAccess(Model):
-    """What somebody wants to do: the `action`, and to what.
+    """What a client wants to do: the `action`, and to what.
 
     `action` is made of the letters `r`, `w`, `c`, `d` and `C` (control), or a number with a bit for each.
     """

@@ -50,7 +50,7 @@ class Volume(Model):
 
     @property
     def is_free(self) -> bool:
-        """Whether a machine could mount it now: nobody holds it, it is ready, and its host answers."""
+        """Whether a machine could mount it now: no machine holds it, it is ready, and its host answers."""
         return not self.is_attached and self.state in {"created", "hydrating"} and self.host_status in {None, "", "ok"}
 
 

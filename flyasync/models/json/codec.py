@@ -107,22 +107,23 @@ def _read_list(kind: Any, converter: Converter) -> Read:
                 break
         else:
             return make(data)
-        # 3. Items are read one by one. Collection is resumed only by the list that paused it: a list inside a long one
-        # does not end the pause, and threads that read long lists at the same time leave it on at the end.
-        is_pausing = len(data) >= _LONG and gc.isenabled()
-        if is_pausing:
+        # 3. A long list is read in a pause of garbage collection. The list that paused it resumes it: a list inside
+        # does not end the pause, and threads that read long lists at the same time leave collection on at the end.
+        # Nothing is made between the end of reading and the end of the pause: that would search the whole list.
+        if len(data) >= _LONG and gc.isenabled():
             gc.disable()
+            try:
+                return read(data, kind)
+            finally:
+                gc.enable()
+        # 4. Items are read one by one.
         items = []
         try:
             for item in data:
                 items.append(inner(item, inside))  # noqa: PERF401 - a comprehension is a call of its own, before 3.12
-            return items if make is list else make(items)
         except Mismatch:
             raise _blamed(enumerate(data), inner, inside, "[{}]".format) from None
-        finally:
-            # Nothing is made after this: the next object made would start a search of the whole list.
-            if is_pausing:
-                gc.enable()
+        return items if make is list else make(items)
 
     return read
 
