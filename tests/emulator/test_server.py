@@ -104,7 +104,7 @@ async def test_tokens_are_kept_nowhere() -> None:
         machine = await api.machine(lease_ttl=5)
         said = [await api.get("/_emulator/log"), await api.get(f"{at(machine)}/lease")]
         world = api.emulator.world
-        kept = [asdict(record) for record in (*world.apps.values(), *world.machines.values())]
+        kept = [[asdict(app) for app in world.apps.values()], [asdict(each) for each in world.machines.values()]]
         assert "s3cr3t" not in repr((said, api.emulator, api.emulator.log, world, kept))
         assert "s3cr3t" not in repr(api.emulator._opened()) + repr(api.emulator._opened().scheduler)
 

@@ -12,6 +12,8 @@ from flyasync.emulator.world.world import World
 
 # How the time of a boot is split between preparing the image and starting the machine.
 _PREPARING, _STARTING = 0.4, 0.6
+# The states that a machine leaves by itself after some moments.
+_LEAVES = frozenset({"stopping", "restarting", "suspending", "launch_failed", "destroying"})
 _LEAVING = (0.2, 0.8)
 # For this long after a stop the platform still refuses to start a machine that reads `stopped`.
 _STILL_ACTIVE = (0.25, 1.0)
@@ -130,21 +132,22 @@ def process_exit(world: World, machine: MachineRecord, code: int) -> None:
 
 def _follows(world: World, machine: MachineRecord) -> Transition | None:
     """Return the transition that follows the state a machine has just entered; None where it stays."""
-    now, subject = world.clock, _subject(machine)
+    now = world.clock
     leaves_at = now + world.random.uniform(*_LEAVING) if machine.state in _LEAVES else now
     match machine.state:
         case "created":
             # The image is being prepared. A machine that is not to run settles in `stopped` by itself.
-            if world.faults.first("stay_created", subject):
+            if world.faults.first("stay_created", _subject(machine)):
                 return None
             at = now + machine.boot_seconds * _PREPARING
-            return (
-                Transition(at=at, to="starting") if machine.shall_run else Transition(at=at, to="stopped", event="stop")
-            )
+            if machine.shall_run:
+                return Transition(at=at, to="starting")
+            return Transition(at=at, to="stopped", event="stop")
         case "starting":
             pause = _RESTART_PAUSE if machine.is_restarting else 0.0
             machine.is_restarting = False
             at = now + pause + machine.boot_seconds * _STARTING
+            subject = _subject(machine)
             if world.faults.first("stay_starting", subject):
                 return None
             if world.faults.first("launch_fail", subject):
@@ -152,7 +155,7 @@ def _follows(world: World, machine: MachineRecord) -> Transition | None:
             return Transition(at=at, to="failed" if world.faults.first("fail", subject) else "started", event="start")
         case "started":
             # It runs until it is stopped, unless its process ends by itself.
-            crash = world.faults.first("crash", subject)
+            crash = world.faults.first("crash", _subject(machine))
             output = Output(exit_code=crash.exit_code, seconds=crash.seconds) if crash else None
             output = output or processes.ending(world.commands, machine.config)
             return Transition(at=now + output.seconds, to="stopped", output=output) if output else None
@@ -172,10 +175,6 @@ def _follows(world: World, machine: MachineRecord) -> Transition | None:
         case "launch_failed" | "destroying":
             return Transition(at=leaves_at, to="destroyed", event="destroy")
     return None
-
-
-# The states that a machine is on its way out of, for some moments.
-_LEAVES = frozenset({"stopping", "restarting", "suspending", "launch_failed", "destroying"})
 
 
 def _end(machine: MachineRecord) -> str:

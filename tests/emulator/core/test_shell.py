@@ -150,6 +150,13 @@ async def test_a_file_that_is_not_base64_is_refused(api: Api) -> None:
     assert (said.status, said.error) == (400, "config.files: illegal base64 data in '/a'")
 
 
+async def test_a_short_sleep_takes_its_time_too(api: Api) -> None:
+    machine = await api.running()
+    before = asyncio.get_running_loop().time()
+    assert (await api.act(machine, "exec", {"cmd": "sleep 0.25"})).body["exit_code"] == 0
+    assert asyncio.get_running_loop().time() - before == pytest.approx(0.25, abs=0.02)
+
+
 async def test_sleep_takes_its_time_up_to_the_timeout() -> None:
     async with serving(limits=False, boot=(1, 1), speed=2) as api:
         await api.app()

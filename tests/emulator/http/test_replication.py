@@ -86,6 +86,10 @@ async def test_who_sends_the_cookie_reads_what_was_written() -> None:
         assert (await api.get(at(said.body), headers=headers)).status == 200
         assert len((await api.get(MACHINES, headers=headers)).body) == 1
         assert (await api.get(MACHINES, headers={"Cookie": "fly_flaps_affinity=other"})).status == 404
+        # The cookie is one app's: no other list is served by the node that it names.
+        assert (await api.get("/v1/orgs/personal/machines", headers=headers)).body["machines"] == []
+        await asyncio.sleep(2)
+        assert len((await api.get("/v1/orgs/personal/machines")).body["machines"]) == 1
 
 
 async def test_without_lag_nothing_is_hidden(api: Api) -> None:

@@ -79,6 +79,13 @@ async def test_what_reads_it_is_answered(api: Api, path: str) -> None:
     assert (await api.get(f"{at(await lost(api))}{path}")).status == 200
 
 
+async def test_it_is_unknown_to_other_apps_all_the_same(api: Api) -> None:
+    machine = await lost(api)
+    await api.app("api")
+    said = await api.post(f"{at(machine, 'api')}/stop")
+    assert (said.status, said.error) == (404, "machine not found")
+
+
 @pytest.mark.parametrize("word", ["force", "kill"])
 async def test_it_is_destroyed_by_force(api: Api, word: str) -> None:
     machine = await lost(api)

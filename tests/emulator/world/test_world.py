@@ -8,7 +8,7 @@ from flyasync.emulator.core import ids
 from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.core.regions import CODES, expand
-from flyasync.emulator.world import apps, leases, machines
+from flyasync.emulator.world import apps, machines
 from flyasync.emulator.world.actions import stop
 from flyasync.emulator.world.machines import Launch
 from flyasync.emulator.world.timeline import advance, enter
@@ -93,14 +93,32 @@ def test_an_endless_crash_loop_takes_time() -> None:
     assert machine.restart_count == 61
 
 
-def test_a_lease_ends_with_its_time() -> None:
+def test_the_past_is_kept_for_two_minutes_and_no_longer() -> None:
     world = new_world()
     machine = made(world)
-    leases.grant(world, machine, ttl=5, owner="me")
-    advance(world, 4.9)
-    assert leases.current(world, machine) is not None
-    advance(world, 5)
-    assert leases.current(world, machine) is None
+    world.keep_past()
+    for second in range(10, 1000, 10):
+        advance(world, second)
+        machines.write_metadata(world, machine, {"at": str(second)})
+    then = world.as_of(machine, world.clock - 119)
+    assert then is not None
+    assert then.config["metadata"]["at"] == "870"
+    assert world.past is not None
+    assert 12 <= len(world.past[machine.id]) <= 14
+    # What is older than the past that is kept is as old as can be.
+    oldest = world.as_of(machine, 200)
+    assert oldest is not None
+    assert 850 <= int(oldest.config["metadata"]["at"]) <= 870
+
+
+def test_an_app_that_goes_frees_only_what_its_machines_still_hold() -> None:
+    world = new_world(capacity={"iad": 3})
+    gone, _ = made(world), made(world)
+    machines.destroy(world, gone, force=True)
+    advance(world, 60)
+    assert (gone.state, world.room("iad")) == ("destroyed", 2)
+    apps.delete(world, "web")
+    assert (world.room("iad"), world.occupied["iad"]) == (3, 0)
 
 
 def test_region_expressions_are_expanded_in_order() -> None:
