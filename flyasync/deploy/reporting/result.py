@@ -132,9 +132,9 @@ def _result_of_present(
     if trouble:
         may_come = run.was_cut_short and machine.is_alive
         return Result.NOT_AWAITED if may_come else Result.FAILED, error or _as_observed(trouble)
-    # 3. It is as promised, but met an error. A call that failed on the way, or a wait that ran out of time, says
-    #    nothing against what is observed; a refusal or a hopeless wait does, and so does any error where the machine
-    #    was started only to see that it would run.
+    # 3. It is as promised, but met an error. A call that failed, or a wait that ran out of time, says nothing against
+    #    what is observed; a wait that found it hopeless does, and so does any error where the machine was started only
+    #    to see that it would run.
     if run.error is not None:
         ran_out = isinstance(run.error, WaitFailed) and not run.error.hopeless
         if run.verifies or not (ran_out or isinstance(run.error, CallFailed)):
