@@ -36,7 +36,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def order(*regions: str, **options: Any) -> DeployJob:
+def deploy_job(*regions: str, **options: Any) -> DeployJob:
     return DeployJob(builder=DeployBuilder("web").to_regions(*regions).with_image("nginx").with_launch("v1"), **options)
 
 

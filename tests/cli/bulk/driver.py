@@ -33,7 +33,7 @@ def table(count: int, *, image: str = "nginx", region: str = "iad") -> str:
     return "app,image,region\n" + "".join(f"{name},{image},{region}\n" for name in names(count))
 
 
-def order(text: str, **options: Any) -> BulkJob:
+def bulk_job(text: str, **options: Any) -> BulkJob:
     """Order what the rows of a file say, with nothing said for all of them."""
     ctx = click.Context(command)
     values = {name: each.process_value(ctx, None) for name, each in COLUMNS.items()}

@@ -310,26 +310,26 @@ async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     journal.ended("b", ok=False, why="no room", seconds=1.5)
     journal.began("c", row="r2", config="c2", launch="v7-2", adds=False)
     journal.close()
-    story = read_history(path, "v7", API)
-    assert story is not None
-    assert story.is_done("a", "r1")
-    assert not story.is_done("a", "r2")
-    assert not story.is_done("b", "r1")
-    assert story.has_changed("c", "r1")
-    assert story.apps["c"].launches == (("c1", "v7"), ("c2", "v7-2"))
+    history = read_history(path, "v7", API)
+    assert history is not None
+    assert history.is_done("a", "r1")
+    assert not history.is_done("a", "r2")
+    assert not history.is_done("b", "r1")
+    assert history.has_changed("c", "r1")
+    assert history.apps["c"].launches == (("c1", "v7"), ("c2", "v7-2"))
 
 
 def test_a_new_launch_is_numbered_beyond_all_that_were() -> None:
-    story = BulkHistory(launch="v7", apps={"web": AppHistory("r", (("c1", "v7"), ("c5", "v7-5"), ("c2", "v7-2")))})
-    assert story.launch_for("web", "c6", adds=True) == "v7-6"
-    assert story.launch_for("web", "c1", adds=False) == "v7-6"
-    assert story.launch_for("web", "c2", adds=False) == "v7-2"
-    assert story.last_launch("web") == "v7-2"
+    history = BulkHistory(launch="v7", apps={"web": AppHistory("r", (("c1", "v7"), ("c5", "v7-5"), ("c2", "v7-2")))})
+    assert history.launch_for("web", "c6", adds=True) == "v7-6"
+    assert history.launch_for("web", "c1", adds=False) == "v7-6"
+    assert history.launch_for("web", "c2", adds=False) == "v7-2"
+    assert history.last_launch("web") == "v7-2"
 
 
 def test_a_new_launch_has_room_for_its_number() -> None:
-    story = BulkHistory(launch="v" * 40, apps={"web": AppHistory("r1", (("c1", "v" * 40),))})
-    launch = story.launch_for("web", "c2", adds=True)
+    history = BulkHistory(launch="v" * 40, apps={"web": AppHistory("r1", (("c1", "v" * 40),))})
+    launch = history.launch_for("web", "c2", adds=True)
     assert launch == "v" * 36 + "-2"
-    assert story.launch_for("web", "c1", adds=True) == "v" * 40
-    assert story.launch_for("other", "c2", adds=True) == "v" * 40
+    assert history.launch_for("web", "c1", adds=True) == "v" * 40
+    assert history.launch_for("other", "c2", adds=True) == "v" * 40

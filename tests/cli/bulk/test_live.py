@@ -13,7 +13,7 @@ from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary
 from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.deploy.rehearsal import Rehearsal
 from flyasync.cli.shared.ticker import refreshing
-from tests.cli.bulk.driver import order, table
+from tests.cli.bulk.driver import bulk_job, table
 from tests.cli.bulk.test_results import failed
 from tests.cli.driver import Terminal
 
@@ -29,10 +29,10 @@ def a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def take(screen: BulkScreen, tally: BulkProgress, ended: AppResult) -> None:
-    tally.begin()
-    tally.record(ended)
-    screen.show(ended)
+def record(screen: BulkScreen, progress: BulkProgress, result: AppResult) -> None:
+    progress.begin()
+    progress.record(result)
+    screen.show(result)
 
 
 def picture(screen: BulkScreen, width: int = 100, height: int = 20) -> list[str]:
@@ -46,10 +46,14 @@ def picture(screen: BulkScreen, width: int = 100, height: int = 20) -> list[str]
 
 
 async def test_the_counts_and_the_newest_failures_are_drawn() -> None:
-    screen, tally = BulkScreen(Terminal()), BulkProgress(total=50, at_once=4, kept=10)
-    screen.begin(RUN, tally)
+    screen, progress = BulkScreen(Terminal()), BulkProgress(total=50, at_once=4, kept=10)
+    screen.begin(RUN, progress)
     for number in range(NEWEST + 2):
-        take(screen, tally, failed(f"shop-{number}", f"reason {number}, and so on and on, until the line is full " * 3))
+        record(
+            screen,
+            progress,
+            failed(f"shop-{number}", f"reason {number}, and so on and on, until the line is full " * 3),
+        )
     head, counts, bar, *newest = picture(screen)
     assert head == "shops.csv  0.0 s  done before: 10  launch v7"
     assert counts.startswith(f"0 of 40 apps done, {NEWEST + 2} failed, 33 left, 0 under way")
@@ -60,10 +64,10 @@ async def test_the_counts_and_the_newest_failures_are_drawn() -> None:
 
 
 async def test_a_small_terminal_shows_fewer_failures() -> None:
-    screen, tally = BulkScreen(Terminal()), BulkProgress(total=9, at_once=4)
-    screen.begin(RUN, tally)
+    screen, progress = BulkScreen(Terminal()), BulkProgress(total=9, at_once=4)
+    screen.begin(RUN, progress)
     for number in range(4):
-        take(screen, tally, failed(f"shop-{number}", "why"))
+        record(screen, progress, failed(f"shop-{number}", "why"))
     assert picture(screen, width=40, height=6)[3:] == ["✗ shop-2  why", "✗ shop-3  why"]
     assert len(picture(screen, height=4)) == 3
     screen.close()
@@ -71,14 +75,16 @@ async def test_a_small_terminal_shows_fewer_failures() -> None:
 
 async def test_the_end_is_a_table_in_place_of_the_drawing() -> None:
     out = Terminal()
-    tally = BulkProgress(total=9, at_once=4)
+    progress = BulkProgress(total=9, at_once=4)
     async with refreshing(BulkScreen(out)) as screen:
-        screen.begin(RUN, tally)
+        screen.begin(RUN, progress)
         for number in range(4):
-            take(screen, tally, failed(f"shop-{number}", f"no such image shop-{number}"))
+            record(screen, progress, failed(f"shop-{number}", f"no such image shop-{number}"))
         screen.note("stopping")
         screen.finish(
-            BulkSummary(called=RUN, progress=tally, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames())
+            BulkSummary(
+                called=RUN, progress=progress, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames()
+            )
         )
         assert screen._live is None
     said = out.getvalue()
@@ -92,9 +98,9 @@ async def test_the_end_is_a_table_in_place_of_the_drawing() -> None:
 @pytest.mark.parametrize(("is_dry", "says"), [(False, "shops.csv: ok: 4 of 4 apps done"), (True, "machines wanted: 4")])
 async def test_a_whole_run_shows_in_a_terminal(*, is_dry: bool, says: str) -> None:
     out = Terminal()
-    wanted = order(table(4), is_dry=is_dry, rehearsal=Rehearsal(boot=3))
+    job = bulk_job(table(4), is_dry=is_dry, rehearsal=Rehearsal(boot=3))
     assert (
-        await run_until_signalled(wanted, display_for(out, Terminal(), as_json=False, called=Invocation(is_local=True)))
+        await run_until_signalled(job, display_for(out, Terminal(), as_json=False, called=Invocation(is_local=True)))
         == 0
     )
     assert says in out.getvalue()

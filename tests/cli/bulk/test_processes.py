@@ -84,7 +84,7 @@ async def town(path: Path, count: int, **options: Any) -> AsyncIterator[Town]:
         yield Town(emulator, path)
 
 
-def wanted(count: int) -> list[dict[str, Any]]:
+def desired(count: int) -> list[dict[str, Any]]:
     return [
         {"app": name, "image": f"nginx:{number}", "regions": ["iad", "lhr"][: 1 + number % 2], "require": "all"}
         for number, name in enumerate(names(count))
@@ -99,7 +99,7 @@ def test_a_run_that_is_killed_in_the_middle_goes_on_from_its_journal(tmp_path: P
     async def work() -> None:
         lost = Fault(does="cut_after", action="createMachine", probability=0.2)
         async with town(tmp_path, 14, speed=20, latency=(0.0, 0.1), faults=[lost]) as shops:
-            shops.write(wanted(14))
+            shops.write(desired(14))
             args = ("--journal", str(tmp_path / "run.jsonl"), "--apps-in-flight", "3")
             for machines in (4, 9):
                 process = await shops.begin(*args)
@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_in_the_middle_goes_on_from_its_journal(tmp_path: P
             code, said = await shops.bulk(*args)
             assert code == 0, said
             assert "; done already: " in said
-            assert shops.machines() == as_asked(wanted(14))
+            assert shops.machines() == as_asked(desired(14))
             assert len(shops.emulator.world.machines) == 21
 
     in_real_time(work())
@@ -148,7 +148,7 @@ async def cluster(emulator: Emulator, *, workers: int = 2) -> AsyncIterator[str]
 def test_the_workers_of_a_dask_cluster_deploy_and_create_what_is_missing(tmp_path: Path) -> None:
     async def work() -> None:
         async with town(tmp_path, 6, speed=20) as shops, cluster(shops.emulator) as address:
-            shops.write(wanted(8))
+            shops.write(desired(8))
             args = ("--executor", address.replace("tcp", "dask"), "--journal", str(tmp_path / "run.jsonl"))
             code, said = await shops.bulk(*args)
             assert code == 1, said
@@ -156,7 +156,7 @@ def test_the_workers_of_a_dask_cluster_deploy_and_create_what_is_missing(tmp_pat
             code, said = await shops.bulk(*args, "--create-app", "personal")
             assert code == 0, said
             assert "8 of 8 apps done (6 before)" in said
-            assert shops.machines() == as_asked(wanted(8))
+            assert shops.machines() == as_asked(desired(8))
             assert len(shops.emulator.world.machines) == 12
 
     in_real_time(work())

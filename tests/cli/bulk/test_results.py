@@ -52,8 +52,8 @@ def failed(app: str, why: str) -> AppResult:
 
 
 def test_an_app_that_is_well_needs_no_reason() -> None:
-    ended = AppResult.of(report("web", machine("iad", result=Result.RUNNING)))
-    assert (ended.ok, ended.complete, ended.why) == (True, True, None)
+    result = AppResult.of(report("web", machine("iad", result=Result.RUNNING)))
+    assert (result.ok, result.complete, result.why) == (True, True, None)
 
 
 def test_the_reason_is_the_one_that_most_machines_give() -> None:
@@ -86,17 +86,17 @@ def test_there_is_always_a_reason(said: DeployReport, why: str) -> None:
 
 
 def test_failures_of_one_cause_are_one_row_whatever_the_app_the_machine_and_the_request() -> None:
-    tally = BulkProgress(total=5, at_once=1)
+    progress = BulkProgress(total=5, at_once=1)
     for number in range(4):
-        tally.record(
+        progress.record(
             failed(
                 f"shop-{number}",
                 f"machine 1857156b526dd{number} of shop-{number} is failed after 1{number}.5 s "
                 f"(HTTP 422, request 01K{number}-iad). See registry.fly.io/shop-{number}:v1",
             )
         )
-    tally.record(failed("shop-4", "machines.list shop-4: app not found (HTTP 404, request 01K-iad)"))
-    assert cause_rows(tally.causes) == [
+    progress.record(failed("shop-4", "machines.list shop-4: app not found (HTTP 404, request 01K-iad)"))
+    assert cause_rows(progress.causes) == [
         (
             "4",
             "machine ID of APP is failed after 13.5 s (HTTP 422). See registry.fly.io/APP:v1",
@@ -107,57 +107,60 @@ def test_failures_of_one_cause_are_one_row_whatever_the_app_the_machine_and_the_
 
 
 def test_the_status_tells_causes_apart() -> None:
-    tally = BulkProgress(total=2, at_once=1)
-    tally.record(failed("a", "no (HTTP 404)"))
-    tally.record(failed("b", "no (HTTP 500)"))
-    assert len(tally.causes) == 2
+    progress = BulkProgress(total=2, at_once=1)
+    progress.record(failed("a", "no (HTTP 404)"))
+    progress.record(failed("b", "no (HTTP 500)"))
+    assert len(progress.causes) == 2
 
 
 def test_causes_beyond_the_first_ones_are_counted() -> None:
-    tally = BulkProgress(total=99, at_once=1)
+    progress = BulkProgress(total=99, at_once=1)
     for number in range(MOST_REASONS + 3):
-        tally.record(failed("web", "because of " + "x" * (number + 1)))
-    told = cause_rows(tally.causes)
+        progress.record(failed("web", "because of " + "x" * (number + 1)))
+    told = cause_rows(progress.causes)
     assert len(told) == MOST_REASONS + 1
     assert told[-1] == ("3", "3 other causes", "")
 
 
 def test_the_time_left_is_known_once_as_many_apps_have_ended_as_are_under_way_at_once() -> None:
-    tally = BulkProgress(total=40, at_once=4, kept=10)
-    assert tally.left == 30
-    assert time_left(tally, 1.0) == "time left not known yet"
+    progress = BulkProgress(total=40, at_once=4, kept=10)
+    assert progress.left == 30
+    assert time_left(progress, 1.0) == "time left not known yet"
     for number in range(6):
-        assert (tally.seconds_left(12.0) is None) == (number < 4)
-        tally.begin()
-        tally.record(AppResult.of(report(f"shop-{number}", machine("iad", result=Result.RUNNING))))
-    assert tally.seconds_left(12.0) == pytest.approx(24 / (6 / 12))
+        assert (progress.seconds_left(12.0) is None) == (number < 4)
+        progress.begin()
+        progress.record(AppResult.of(report(f"shop-{number}", machine("iad", result=Result.RUNNING))))
+    assert progress.seconds_left(12.0) == pytest.approx(24 / (6 / 12))
     assert (
-        progress_text(tally, 12.0) == "6 of 30 apps done, 0 failed, 24 left, 0 under way, 0.5 apps/s, about 50 s left"
+        progress_text(progress, 12.0)
+        == "6 of 30 apps done, 0 failed, 24 left, 0 under way, 0.5 apps/s, about 50 s left"
     )
 
 
 def test_a_remark_of_many_apps_is_one_line_and_one_with_other_numbers_another() -> None:
-    tally = BulkProgress(total=MOST_REASONS + 3, at_once=1)
+    progress = BulkProgress(total=MOST_REASONS + 3, at_once=1)
     for number, count in enumerate((1, 2, 2)):
         told = report(f"shop-{number}", machine("iad", result=Result.RUNNING))
         left = (f"lhr has {count}, see shop-{number}", "nrt stays")
-        tally.record(AppResult.of(evolve(told, remarks=left[: 1 + number % 2])))
-    assert [(each.text, str(each.apps)) for each in tally.remarks] == [
+        progress.record(AppResult.of(evolve(told, remarks=left[: 1 + number % 2])))
+    assert [(each.text, str(each.apps)) for each in progress.remarks] == [
         ("lhr has 2, see APP", "shop-1, shop-2"),
         ("lhr has 1, see shop-0", "shop-0"),
         ("nrt stays", "shop-1"),
     ]
     for number in range(MOST_REASONS):
-        tally.record(AppResult.of(evolve(report("web", machine("iad", "no")), remarks=(f"{number} stay",))))
-    end = BulkSummary(called=RUN, progress=tally, seconds=3.0, is_cut=False, renamed=AppNames(), abandoned=AppNames())
+        progress.record(AppResult.of(evolve(report("web", machine("iad", "no")), remarks=(f"{number} stay",))))
+    end = BulkSummary(
+        called=RUN, progress=progress, seconds=3.0, is_cut=False, renamed=AppNames(), abandoned=AppNames()
+    )
     first, *_, more, _ = remarks(end)
     assert first == "2 apps (shop-1, shop-2): lhr has 2, see APP"
     assert more == "and 3 other remarks, which --json tells"
 
 
 def test_the_end_says_how_to_go_on() -> None:
-    tally = BulkProgress(total=3, at_once=2, begun=2, done=1)
-    cut = BulkSummary(called=RUN, progress=tally, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames())
+    progress = BulkProgress(total=3, at_once=2, begun=2, done=1)
+    cut = BulkSummary(called=RUN, progress=progress, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames())
     assert headline(cut) == "shops.csv: cut off: 1 of 3 apps done, 0 failed, 2 left, 3.0 s (launch v7)"
     assert list(remarks(cut)) == [
         "under way when it was cut off: 1 app; what is up there stays up",

@@ -22,7 +22,7 @@ from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Result
 from flyasync.emulator import Fault
-from tests.cli.driver import Terminal, account, order, tags
+from tests.cli.driver import Terminal, account, deploy_job, tags
 
 WHY = 'lhr has no room (region): "could not find a candidate host" (HTTP 422 insufficient_capacity, request 01K)'
 
@@ -116,8 +116,8 @@ async def test_a_low_terminal_leaves_out_what_is_ready_then_what_waits() -> None
 async def test_the_rows_give_way_to_the_report() -> None:
     out = Terminal()
     async with refreshing(Screen(out, called=Invocation(is_local=True))) as screen:
-        wanted = order("iad", "lhr", rehearsal=Rehearsal(capacity={"lhr": 0}))
-        assert await run_deploy(wanted, screen) == 0
+        job = deploy_job("iad", "lhr", rehearsal=Rehearsal(capacity={"lhr": 0}))
+        assert await run_deploy(job, screen) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert "0 of 2 ready  0.1 s" in text, "its seconds run"
     assert "web: ok: 1 of 2 machines run" in text
@@ -137,7 +137,7 @@ async def test_a_deploy_that_fails_leaves_the_terminal_as_it_was() -> None:
 async def test_a_dry_run_in_a_terminal_is_the_plan() -> None:
     out = Terminal()
     async with refreshing(Screen(out)) as screen:
-        assert await run_deploy(order("iad", is_dry=True, rehearsal=Rehearsal()), screen) == 0
+        assert await run_deploy(deploy_job("iad", is_dry=True, rehearsal=Rehearsal()), screen) == 0
     assert tags(out.getvalue()).startswith("web, launch v1: create 1 of nginx\n")
 
 
@@ -158,9 +158,9 @@ async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
         base = DeployBuilder("web").to_regions("iad", "lhr").rolling().with_image("nginx:1")
         assert await run_deploy(DeployJob(builder=base), Lines(StringIO(), StringIO())) == 0
         emulator.faults.add(Fault(does="crash", image="*nginx:2*", seconds=0.5))
-        wanted = base.with_image("nginx:2").with_launch("v2").roll_back_on_failure()
+        builder = base.with_image("nginx:2").with_launch("v2").roll_back_on_failure()
         async with refreshing(Screen(out)) as screen:
-            assert await run_deploy(DeployJob(builder=wanted), screen) == 1
+            assert await run_deploy(DeployJob(builder=builder), screen) == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert re.search(r"web  0 of 2 done  \d+\.\d s  about \d+ s left  rolling, launch v2 of nginx:2", text)
     assert "stage 1 of 2: one machine goes first" in text
@@ -175,10 +175,10 @@ async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
 async def test_a_plan_with_nothing_to_do_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     async with account(monkeypatch):
-        wanted = DeployJob(builder=DeployBuilder("web").to_regions("iad").rolling().with_image("nginx:1"))
-        assert await run_deploy(wanted, Lines(StringIO(), StringIO())) == 0
+        job = DeployJob(builder=DeployBuilder("web").to_regions("iad").rolling().with_image("nginx:1"))
+        assert await run_deploy(job, Lines(StringIO(), StringIO())) == 0
         async with refreshing(Screen(out)) as screen:
-            assert await run_deploy(wanted, screen) == 0
+            assert await run_deploy(job, screen) == 0
     assert "0 of 0 done, 1 kept" in out.getvalue()
 
 

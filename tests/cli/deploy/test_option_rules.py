@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from flyasync.cli.deploy.options import GROUPS
+from flyasync.deploy.plan.strategies.table import NAMES
 from tests.cli.driver import Shop, deploy, flyasync
 
+CHECKED = ("--port", "8080", "--check", "/health")
 ROLLING = ("--strategy", "rolling")
 
 
@@ -109,3 +111,50 @@ def test_the_help_shows_every_option_in_a_section_with_what_it_is_for() -> None:
 def test_no_refusal_leaves_a_file(tmp_path: Path) -> None:
     deploy("--region", "iad", "--journal", str(tmp_path / "a"), "--html", str(tmp_path / "b"), "--soak", "1")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        *(("--group", "app"), ("--launch", "v1"), ("--strategy", "rolling"), ("--strategy", "immediate")),
+        *(("--max-unavailable", "1"), (*ROLLING, "--max-unavailable", "1"), ("--fallback", "nearest")),
+        *(("--timeout", "5"), ("--dry-run",), ("--json",), ("--html", "page.html")),
+    ],
+)
+def test_what_names_a_release_or_says_how_fast_goes_with_undo(shop: Shop, args: tuple[str, ...]) -> None:
+    result = shop.ask("deploy", "web", "--undo", *args)
+    assert "nothing to undo" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        *(
+            ("--undo",),
+            ("--env", "A=1"),
+            ("--metadata", "a=1"),
+            ("--release-command", "x"),
+            ("--dry-run",),
+            ("--json",),
+        ),
+        *(("--release-command", "x", "--release-timeout", "5"), ("--html", "page.html")),
+    ],
+)
+def test_what_a_journal_cannot_hold_goes_with_resume(args: tuple[str, ...]) -> None:
+    result = flyasync("deploy", "--resume", __file__, *args)
+    assert f"{__file__}, line 1" in result.stderr
+
+
+def test_a_count_of_0_goes_with_every_strategy_and_partners_with_each_other() -> None:
+    for name in NAMES:
+        result = deploy("--region", "iad,lhr", "--count", "lhr=0", "--local", "--dry-run", "--strategy", name, *CHECKED)
+        assert result.exit_code == 0, result.output
+    args = ("--volume", "data:/data", "--if-volume-lost", "new", "--release-command", "x", "--release-timeout", "5")
+    assert deploy("--region", "iad", "--local", "--dry-run", *args).exit_code == 0
+
+
+def test_an_empty_text_is_not_missing_but_wrong() -> None:
+    result = flyasync("deploy", "web", "--image", "", "--region", "iad", "--local")
+    assert result.exit_code == 2
+    assert "Missing option" not in result.stderr
+    assert "'' " in result.stderr

@@ -17,7 +17,7 @@ from flyasync.cli.shared.streams import sturdy
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault
 from flyasync.transport import credentials
-from tests.cli.driver import account, events, order, tags
+from tests.cli.driver import account, deploy_job, events, tags
 
 
 class Streams:
@@ -32,17 +32,17 @@ def streams() -> Streams:
     return Streams()
 
 
-async def interrupted(wanted: DeployJob, streams: Streams, *after: float, number: int = signal.SIGINT) -> int:
+async def interrupted(job: DeployJob, streams: Streams, *after: float, number: int = signal.SIGINT) -> int:
     for delay in after:
         asyncio.get_running_loop().call_later(delay, signal.raise_signal, number)
-    return await run_until_signalled(wanted, nullcontext(streams.lines))
+    return await run_until_signalled(job, nullcontext(streams.lines))
 
 
 async def test_it_deploys_to_the_account_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch) as emulator:
-        assert await run_deploy(order("iad"), streams.json) == 0
+        assert await run_deploy(deploy_job("iad"), streams.json) == 0
         assert [machine.name for machine in emulator.world.machines.values()] == ["v1-iad-1"]
     assert "local" not in events(streams.out.getvalue())[-1]
     assert streams.err.getvalue() == ""
@@ -52,14 +52,14 @@ async def test_an_unknown_app_is_refused_with_advice(monkeypatch: pytest.MonkeyP
     async with account(monkeypatch, apps=()):
         for is_dry in (False, True):
             with pytest.raises(NotFound, match="--create-app ORG"):
-                await run_deploy(order("iad", is_dry=is_dry), streams.lines)
+                await run_deploy(deploy_job("iad", is_dry=is_dry), streams.lines)
     assert streams.out.getvalue() == ""
 
 
 async def test_create_app_creates_it_once(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch, apps=()) as emulator:
-        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
-        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(deploy_job("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(deploy_job("iad", org="personal"), streams.lines) == 0
         assert len(emulator.world.machines) == 1
     assert "flyasync: created the app web in personal\n" in streams.err.getvalue()
     assert streams.err.getvalue().count("created") == 1
@@ -76,23 +76,23 @@ async def test_an_app_that_serves_without_an_address_is_told_how_to_get_one(
     is_dry: bool,  # noqa: FBT001 - a parameter of the test
     apps: tuple[str, ...],
 ) -> None:
-    serving = DeployJob(builder=order("iad").builder.with_service(internal_port=80), org="personal", is_dry=is_dry)
+    serving = DeployJob(builder=deploy_job("iad").builder.with_service(internal_port=80), org="personal", is_dry=is_dry)
     async with account(monkeypatch, apps=apps):
         assert await run_deploy(serving, streams.lines) == 0
     assert NO_ADDRESS + "flyasync ips allocate web --type shared_v4, and" in streams.out.getvalue()
 
 
 async def test_a_rehearsal_of_an_app_that_is_there_misses_no_address(streams: Streams) -> None:
-    serving = DeployJob(builder=order("iad").builder.with_service(internal_port=80), rehearsal=Rehearsal())
+    serving = DeployJob(builder=deploy_job("iad").builder.with_service(internal_port=80), rehearsal=Rehearsal())
     assert await run_deploy(serving, streams.lines) == 0
     assert NO_ADDRESS not in streams.out.getvalue()
 
 
 async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch):
-        await run_deploy(order("iad"), streams.json)
-        assert await run_deploy(order("iad", "lhr"), streams.lines) == 0
-        await run_deploy(order("iad"), streams.json)
+        await run_deploy(deploy_job("iad"), streams.json)
+        assert await run_deploy(deploy_job("iad", "lhr"), streams.lines) == 0
+        await run_deploy(deploy_job("iad"), streams.json)
     assert "create 1 of nginx, adopt 1 in iad, lhr" in tags(streams.out.getvalue())
     assert '"step": "adopt"' in streams.out.getvalue()
 
@@ -100,7 +100,7 @@ async def test_the_same_launch_again_says_what_it_adopts(monkeypatch: pytest.Mon
 async def test_an_app_that_somebody_made_meanwhile_is_fine(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     unseen = Fault(does="refuse", action="getApp", times=1, status=404, body={"error": "app not found"})
     async with account(monkeypatch, faults=[unseen]):
-        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(deploy_job("iad", org="personal"), streams.lines) == 0
     assert "created" not in streams.err.getvalue()
 
 
@@ -108,12 +108,12 @@ async def test_an_app_of_somebody_else_is_an_error(monkeypatch: pytest.MonkeyPat
     theirs = Fault(does="refuse", action="getApp", status=403, body={"error": "unauthorized"})
     async with account(monkeypatch, faults=[theirs]):
         with pytest.raises(Forbidden):
-            await run_deploy(order("iad", org="personal"), streams.lines)
+            await run_deploy(deploy_job("iad", org="personal"), streams.lines)
 
 
 async def test_a_dry_run_changes_nothing_and_needs_no_app(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch, apps=()) as emulator:
-        assert await run_deploy(order("iad", org="personal", is_dry=True), streams.lines) == 0
+        assert await run_deploy(deploy_job("iad", org="personal", is_dry=True), streams.lines) == 0
         assert not emulator.world.apps
     assert "create it: iad has 0 of the 1 wanted" in streams.out.getvalue()
     assert "flyasync: the app web would be created in personal\n" in streams.err.getvalue()
@@ -121,8 +121,8 @@ async def test_a_dry_run_changes_nothing_and_needs_no_app(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_a_signal_ends_it_in_order_and_tells_what_is_there(streams: Streams, number: int, exit_code: int) -> None:
-    wanted = order("iad", "lhr", rehearsal=Rehearsal(boot=60))
-    assert await interrupted(wanted, streams, 5, number=number) == exit_code
+    job = deploy_job("iad", "lhr", rehearsal=Rehearsal(boot=60))
+    assert await interrupted(job, streams, 5, number=number) == exit_code
     said = streams.out.getvalue()
     assert "web: cancelled:" in said
     assert "v1-iad-1" in said[said.index("cancelled") :]
@@ -133,7 +133,7 @@ async def test_a_second_ctrl_c_cuts_it_short(monkeypatch: pytest.MonkeyPatch, st
     slow_look = Fault(does="delay", action="listMachines", after=1, seconds=25)
     async with account(monkeypatch, boot=(60, 60), faults=[slow_look]):
         began = asyncio.get_running_loop().time()
-        assert await interrupted(order("iad"), streams, 5, 6) == 130
+        assert await interrupted(deploy_job("iad"), streams, 5, 6) == 130
         assert asyncio.get_running_loop().time() - began < 15
     assert "the last look was cut short" in streams.out.getvalue()
     assert "cutting it short" in streams.err.getvalue()
@@ -142,7 +142,7 @@ async def test_a_second_ctrl_c_cuts_it_short(monkeypatch: pytest.MonkeyPatch, st
 async def test_ctrl_c_before_anything_began_says_so(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     slow = Fault(does="delay", action="listMachines", seconds=20)
     async with account(monkeypatch, faults=[slow]) as emulator:
-        assert await interrupted(order("iad"), streams, 5) == 130
+        assert await interrupted(deploy_job("iad"), streams, 5) == 130
         assert not emulator.world.machines
     assert streams.out.getvalue() == ""
     assert "interrupted before any machine was asked for" in streams.err.getvalue()
@@ -150,7 +150,7 @@ async def test_ctrl_c_before_anything_began_says_so(monkeypatch: pytest.MonkeyPa
 
 async def test_a_cancellation_that_no_signal_asked_for_goes_on(streams: Streams) -> None:
     deploy = asyncio.ensure_future(
-        run_until_signalled(order("iad", rehearsal=Rehearsal(boot=60)), nullcontext(streams.lines))
+        run_until_signalled(deploy_job("iad", rehearsal=Rehearsal(boot=60)), nullcontext(streams.lines))
     )
     asyncio.get_running_loop().call_later(5, deploy.cancel)
     with pytest.raises(asyncio.CancelledError):
@@ -165,14 +165,14 @@ async def test_a_lost_answer_to_create_app_is_resolved_by_looking(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch, apps=(), faults=[LOST]):
-        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(deploy_job("iad", org="personal"), streams.lines) == 0
     assert "created the app web in personal" in streams.err.getvalue()
 
 
 async def test_an_app_that_shows_late_is_waited_for(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     late = Fault(does="refuse", action="getApp", times=3, status=404, body={"error": "app not found"})
     async with account(monkeypatch, apps=(), faults=[LOST, late]):
-        assert await run_deploy(order("iad", org="personal"), streams.lines) == 0
+        assert await run_deploy(deploy_job("iad", org="personal"), streams.lines) == 0
 
 
 @pytest.mark.parametrize("look", [404, 403])
@@ -183,7 +183,7 @@ async def test_a_create_app_that_did_not_happen_fails_with_its_own_error(
     unseen = Fault(does="refuse", action="getApp", after=1, status=look, body={"error": "no"})
     async with account(monkeypatch, apps=(), faults=[lost, unseen]):
         with pytest.raises(ServerFault):
-            await run_deploy(order("iad", org="personal"), streams.lines)
+            await run_deploy(deploy_job("iad", org="personal"), streams.lines)
 
 
 async def test_where_it_goes_is_told_unless_it_is_the_public_api(
@@ -192,9 +192,9 @@ async def test_where_it_goes_is_told_unless_it_is_the_public_api(
     assert PUBLIC_URL == credentials.PUBLIC_URL
     async with account(monkeypatch) as emulator:
         url = emulator.url
-        await run_deploy(order("iad"), streams.json)
+        await run_deploy(deploy_job("iad"), streams.json)
         assert streams.err.getvalue() == ""
-        await run_deploy(order("iad"), streams.lines)
+        await run_deploy(deploy_job("iad"), streams.lines)
     assert streams.err.getvalue() == f"flyasync: api: {url}\n"
     told = events("\n".join(line for line in streams.out.getvalue().splitlines() if line.startswith("{")))
     assert {event["api"] for event in told} == {url}
@@ -204,14 +204,14 @@ async def test_a_failed_report_says_how_to_take_away_what_is_left(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch, capacity={"lhr": 0}):
-        assert await run_deploy(DeployJob(builder=order("iad", "lhr").builder.require("all")), streams.lines) == 1
+        assert await run_deploy(DeployJob(builder=deploy_job("iad", "lhr").builder.require("all")), streams.lines) == 1
     last = streams.out.getvalue().splitlines()[-1]
     assert last == "to destroy what this launch made: flyasync destroy web --launch v1"
 
 
 async def test_a_deploy_that_is_cut_off_leaves_its_page_too(streams: Streams, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    assert await interrupted(order("iad", rehearsal=Rehearsal(boot=60), html=page), streams, 5) == 130
+    assert await interrupted(deploy_job("iad", rehearsal=Rehearsal(boot=60), html=page), streams, 5) == 130
     assert "cancelled" in page.read_text()
     assert streams.err.getvalue().endswith(f"flyasync: the report as a page: {page}\n")
 
@@ -220,7 +220,7 @@ async def test_a_page_that_cannot_be_written_any_more_is_told_and_changes_nothin
     streams: Streams, tmp_path: Path
 ) -> None:
     page = tmp_path / "nowhere" / "report.html"
-    assert await run_deploy(order("iad", rehearsal=Rehearsal(), html=page), streams.lines) == 0
+    assert await run_deploy(deploy_job("iad", rehearsal=Rehearsal(), html=page), streams.lines) == 0
     assert f"the page could not be written to {page}: No such file" in streams.err.getvalue()
 
 
@@ -252,12 +252,13 @@ async def test_a_closed_terminal_ends_a_deploy_in_order(
     async with account(monkeypatch, boot=(60, 60)) as emulator:
         asyncio.get_running_loop().call_later(5, signal.raise_signal, signal.SIGHUP)
         display = display_for(stream(), Gone(), as_json=False, called=Invocation())
-        assert await run_until_signalled(order("iad"), display) == 129
+        assert await run_until_signalled(deploy_job("iad"), display) == 129
         assert len(emulator.world.machines) == 1
 
 
 async def test_output_that_nobody_reads_does_not_break_a_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
     async with account(monkeypatch):
         assert (
-            await run_until_signalled(order("iad"), display_for(Gone(), Gone(), as_json=True, called=Invocation())) == 0
+            await run_until_signalled(deploy_job("iad"), display_for(Gone(), Gone(), as_json=True, called=Invocation()))
+            == 0
         )
