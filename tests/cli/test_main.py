@@ -8,8 +8,6 @@ import pytest
 
 from flyasync.__main__ import main
 from flyasync.cli.main import SUMMARIES, Commands, command as main_command
-from flyasync.cli.shared.exit_codes import failure
-from flyasync.errors import ClientClosed, FlyError, InvalidInput, MissingToken
 from tests.cli.driver import flyasync
 
 HEAVY = ("aiohttp", "cattrs", "rich", "importlib.metadata", "flyasync.api", "flyasync.cli.deploy.command")
@@ -86,15 +84,6 @@ def test_a_wrong_command_exits_with_2(args: list[str], says: str) -> None:
     result = flyasync(*args)
     assert result.exit_code == 2
     assert says in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "exit_code"),
-    [(InvalidInput("a"), 2), (MissingToken("a"), 1), (ClientClosed("a"), 1), (FlyError("a\n  b"), 1)],
-)
-def test_an_error_becomes_one_line_and_an_exit_code(error: FlyError, exit_code: int) -> None:
-    assert failure(error).exit_code == exit_code
-    assert "\n" not in failure(error).format_message()
 
 
 def test_ctrl_c_before_the_loop_runs_exits_with_130() -> None:
