@@ -1,9 +1,10 @@
 import asyncio
 import signal
 
+import click
 import pytest
 
-from flyasync.cli.shared.signals import until_signalled
+from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.testing import VirtualTimeLoop
 
 
@@ -77,3 +78,38 @@ async def test_a_signal_after_the_end_leaves_with_the_code_of_the_first(again: i
     assert await until_signalled(work(60), lambda _: None, left.append) == 130
     signal.raise_signal(again)
     assert left == [130]
+
+
+async def test_the_code_is_that_of_the_first_of_several_signals() -> None:
+    left: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    async def stubborn() -> int:
+        try:
+            return await work(60)
+        except asyncio.CancelledError:
+            return await work(60)
+
+    loop.call_later(1, signal.raise_signal, signal.SIGTERM)
+    loop.call_later(2, signal.raise_signal, signal.SIGINT)
+    assert await until_signalled(stubborn(), lambda _: None, left.append) == 143
+    signal.raise_signal(signal.SIGHUP)
+    assert left == [143]
+
+
+async def test_a_cancellation_without_a_signal_goes_on() -> None:
+    task = asyncio.ensure_future(until_signalled(work(60), lambda _: None))
+    asyncio.get_running_loop().call_later(1, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_command_runs_by_what_click_is_given_in_place_of_asyncio_run() -> None:
+    with (
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+        click.Context(click.Command("x"), obj=runner.run) as ctx,
+    ):
+        assert run(work(3600)) == 7
+        assert run(work(3600), ctx) == 7
+    with click.Context(click.Command("x")):
+        assert run(work(0)) == 7

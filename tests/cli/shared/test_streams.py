@@ -1,19 +1,22 @@
 """What a command shows: whatever the API or an app says drives no terminal, and a pipe gets bytes unchanged."""
 
+import errno
 import operator
 import re
 import sys
 from collections.abc import Callable
-from io import BytesIO, TextIOWrapper
-from typing import Any
+from io import BytesIO, StringIO, TextIOWrapper
+from typing import Any, TextIO
 
+import click
 import pytest
 from rich.text import Text
 
 from flyasync.cli.deploy.live import Screen
 from flyasync.cli.machines.inspect import ExecOutput
+from flyasync.cli.shared.exit_codes import code_after_losses
 from flyasync.cli.shared.output import Message, Table, note
-from flyasync.cli.shared.streams import sturdy, unfiltered
+from flyasync.cli.shared.streams import pass_on, sturdy, unfiltered
 from flyasync.cli.shared.tables import write_table
 from flyasync.emulator import Fault
 from flyasync.models.machine_results import ExecResult
@@ -110,3 +113,58 @@ def test_a_refusal_drives_no_terminal(shop: Shop, options: tuple[str, ...]) -> N
     assert result.exit_code == 1
     assert "evil" in result.output
     assert not UNWANTED.search(result.output)
+
+
+class FullDisk(StringIO):
+    """A stream whose disk is full."""
+
+    @property
+    def buffer(self) -> Any:
+        return self
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "write", [lambda out: sturdy(out).write("x"), lambda out: sturdy(out).flush(), lambda out: pass_on(out, "x")]
+)
+@pytest.mark.parametrize(("name", "code"), [("stdout", 1), ("stderr", 0)])
+def test_only_a_result_that_is_lost_fails_the_command(
+    write: Callable[[TextIO], object], name: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = FullDisk()
+    monkeypatch.setattr(sys, name, stream)
+    with click.Context(click.Command("x")) as ctx:
+        write(stream)
+        monkeypatch.undo()
+        assert code_after_losses(ctx, 0) == code
+
+
+def test_a_writer_is_told_that_all_was_written() -> None:
+    assert sturdy(FullDisk()).write("four") == 4
+    assert sturdy(Terminal("ascii")).write("→") == 1
+
+
+def test_a_stream_that_is_closed_is_flushed_without_an_error() -> None:
+    out = Pipe()
+    out.close()
+    sturdy(out).flush()
+
+
+def test_what_another_program_wrote_may_hold_what_is_no_text() -> None:
+    out = Pipe()
+    pass_on(out, "a\ud800b")
+    assert out.bytes.getvalue() == b"a\xed\xa0\x80b"
+    text = StringIO()
+    pass_on(text, "\x1b[31mred")
+    assert text.getvalue() == "\x1b[31mred"
+
+
+def test_a_stream_that_is_sturdy_by_itself_is_not_wrapped_twice() -> None:
+    out = Terminal()
+    paints = unfiltered(sturdy(out))
+    assert paints.stream is out  # type: ignore[attr-defined]
