@@ -22,11 +22,11 @@ class _Step:
     cause: str
     machine_id: str | None = None
 
-    def _says(self, what: str) -> str:
+    def _worded(self, what: str) -> str:
         return f"{what} {self.machine_id or 'it'}: {self.cause}"
 
     def lines(self) -> Iterator[str]:
-        """Give the step as text."""
+        """Yield the step as text."""
         yield str(self)
 
 
@@ -65,7 +65,7 @@ class Create(_Step):
         return f"{what}{f', like {self.like}' if self.like else ''}: {self.cause}"
 
     def lines(self) -> Iterator[str]:
-        """Give the step and every difference from the machine that it is like as text."""
+        """Yield the step and every difference from the machine that it is like as text."""
         yield str(self)
         yield from (f"  {change}" for change in self.changes)
 
@@ -82,7 +82,7 @@ class Adopt(_Step):
 
 @frozen(kw_only=True)
 class Update(_Step):
-    """Replace the machine's config: by the deployment's merged into it, or by `config` as it stands.
+    """Replace the machine's config: by the spec's merged into it, or by `config` as it stands.
 
     The latter is refused for a machine whose config is not `over`, as it was planned, any more. A machine that does
     not run stays so unless `launches`. When its host is full, `if_full` are the steps that put another machine in its
@@ -99,7 +99,7 @@ class Update(_Step):
         return f"update it{'' if self.launches else ', and leave it stopped'}: {self.cause}"
 
     def lines(self) -> Iterator[str]:
-        """Give the step and every change it makes as text."""
+        """Yield the step and every change it makes as text."""
         yield str(self)
         yield from (f"  {change}" for change in self.changes)
 
@@ -109,7 +109,7 @@ class Start(_Step):
     """Start the machine."""
 
     def __str__(self) -> str:
-        return self._says("start")
+        return self._worded("start")
 
 
 @frozen(kw_only=True)
@@ -153,8 +153,8 @@ class Cordon(_Step):
     drain: float = 0.0
 
     def __str__(self) -> str:
-        said = self._says("take out of routing")
-        return f"{said}; {self.drain:g} s to finish what it has" if self.drain else said
+        what = self._worded("take out of routing")
+        return f"{what}; {self.drain:g} s to finish what it has" if self.drain else what
 
 
 @frozen(kw_only=True)
@@ -170,7 +170,7 @@ class Stop(_Step):
     """Stop the machine, and wait until it is."""
 
     def __str__(self) -> str:
-        return self._says("stop")
+        return self._worded("stop")
 
 
 @frozen(kw_only=True)
@@ -178,7 +178,7 @@ class Destroy(_Step):
     """Destroy the machine, for good."""
 
     def __str__(self) -> str:
-        return self._says("destroy")
+        return self._worded("destroy")
 
 
 @frozen(kw_only=True)
@@ -232,9 +232,9 @@ ONLY_SECRETS = "secrets"
 
 
 class Target(StrEnum):
-    """What a machine shall be in the end."""
+    """What a machine is to be in the end."""
 
-    SERVE = "serve"  # as the deployment promises
+    SERVE = "serve"  # it reaches its goal
     REST = "rest"  # it did not run before, and stays so
     APART = "apart"  # it stands by for another, or runs on a schedule: it has its config, and need not run
     GO = "go"  # not there any more
@@ -264,7 +264,7 @@ class Track:
         return any(isinstance(step, Return) for step in self.steps)
 
     def lines(self) -> Iterator[str]:
-        """Give the track as text."""
+        """Yield the track as text."""
         yield self.machine.name
         yield from (f"  {line}" for step in self.steps for line in step.lines())
 
@@ -278,7 +278,7 @@ class Lane:
     width: int | None = None
 
     def lines(self) -> Iterator[str]:
-        """Give the lane as text."""
+        """Yield the lane as text."""
         takers = sum(track.takes_a_place for track in self.tracks)
         yield f"{self.region}, {self.width} at a time" if self.width and takers > self.width else self.region
         yield from (f"  {line}" for track in self.tracks for line in track.lines())
@@ -313,16 +313,13 @@ class Stage:
     @property
     def tracks(self) -> tuple[Track, ...]:
         """All tracks in the order to begin them: the first machine of every region before the second of any."""
-        return tuple(sorted((track for lane in self.lanes for track in lane.tracks), key=_number))
+        tracks = (track for lane in self.lanes for track in lane.tracks)
+        return tuple(sorted(tracks, key=lambda track: track.machine.number))
 
     @property
     def heading(self) -> str | None:
         """What the stage is about, as text."""
         return f"{self.title} (no way back from here)" if self.point_of_no_return else self.title
-
-
-def _number(track: Track) -> int:
-    return track.machine.number
 
 
 @frozen(kw_only=True)
@@ -394,9 +391,30 @@ class Plan:
         return sum(isinstance(step, Destroy) for step in self.steps)
 
     def __str__(self) -> str:
-        return readable("\n".join([self._headline(), *(f"  {line}" for line in self._lines())]))
+        lines = [self._headline()]
+        # The stages, in order.
+        for number, stage in enumerate(self.stages, start=1):
+            indent = "    " if stage.heading else "  "
+            if stage.heading:
+                lines.append(f"  {number}. {stage.heading}")
+            lines += (f"{indent}{line}" for lane in stage.lanes for line in lane.lines())
+        # What else there is to know before saying yes.
+        lines += (f"  {remark}" for remark in self.remarks)
+        if self.creates or self.strategy is None:
+            ways = {"skip": "skip it", "nearest": "go to the nearest region with room"}
+            others = f"try {', '.join(self.fallback)}, in this order"
+            way = ways[self.fallback] if isinstance(self.fallback, str) else others
+            lines.append(f"  where a region has no room: {way}")
+        if self.estimate:
+            unknown = " and ".join(self.estimate.unobserved)
+            basis = ", by the published limits and the times observed"
+            if unknown:
+                basis = f": how long {unknown} take here has not been observed yet"
+            lines.append(f"  takes {self.estimate}{basis}")
+        return readable("\n".join(lines))
 
     def _headline(self) -> str:
+        """Return what the plan is about, and how many machines it creates, updates, destroys and keeps."""
         if self.strategy is None:
             return f"{self.app}, launch {self.launch}: create {self.creates} of {self.image}"
         what = f"{self.strategy} to {self.image}"
@@ -405,6 +423,7 @@ class Plan:
         if self.strategy == ONLY_SECRETS:
             what = "the secrets as they are now"
         if self.is_empty:
+            # Equal digests prove more than equal tags, so it is said that they were compared.
             by = ", by the digest of the image" if digest_of(self.image) and self.strategy != "undo" else ""
             return f"{self.app}, {what}: nothing to do, all {len(self.kept)} are as wanted{by}"
         counted = ((self.creates, "create"), (self.updates, "update"), (self.destroys, "destroy"))
@@ -413,37 +432,10 @@ class Plan:
         launch = "" if self.strategy == "undo" else f", launch {self.launch}"
         return f"{self.app}, {what}{launch}: {work}{kept}"
 
-    def _lines(self) -> Iterator[str]:
-        for number, stage in enumerate(self.stages, start=1):
-            indent = "  " if stage.heading else ""
-            if stage.heading:
-                yield f"{number}. {stage.heading}"
-            yield from (f"{indent}{line}" for lane in stage.lanes for line in lane.lines())
-        yield from self.remarks
-        if self.creates or self.strategy is None:
-            yield f"where a region has no room: {_fallback(self.fallback)}"
-        if self.estimate:
-            yield f"takes {self.estimate}{_why(self.estimate)}"
-
 
 @frozen(kw_only=True)
 class Decision:
-    """A plan, and the deployment that it carries out: with what was observed beside the machines filled in."""
+    """A plan, and the spec that it carries out: with what was observed beside the machines filled in."""
 
     spec: DeploySpec
     plan: Plan
-
-
-def _why(estimate: Estimate) -> str:
-    """Say what an estimate goes by, or what it lacks."""
-    if estimate.unobserved:
-        return f": how long {' and '.join(estimate.unobserved)} take here has not been observed yet"
-    return ", by the published limits and the times observed"
-
-
-def _fallback(fallback: Fallback) -> str:
-    if fallback == "skip":
-        return "skip it"
-    if fallback == "nearest":
-        return "go to the nearest region with room"
-    return f"try {', '.join(fallback)}, in this order"

@@ -1,4 +1,4 @@
-"""The steps that bring one machine to its fate; pure."""
+"""The steps that carry out the action of one machine; pure."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ MOVING = frozenset({"created", "creating", "starting", "restarting", "updating",
 
 
 def goal(spec: DeploySpec, config: MachineConfig | None) -> Iterator[Step]:
-    """Wait until a machine with this config, which is on its way, is as promised."""
+    """Yield the waits for a machine with this config, which is on its way, to reach its goal."""
     target = spec.goal_of(config)
     if target is not None:
         yield AwaitStarted(cause=f"at most {spec.timeout:g} s")
@@ -58,7 +58,7 @@ def creation(
     replaces: str | None = None,
     name: str | None = None,
 ) -> Iterator[Step]:
-    """Make a machine, with its volume first where it shall have one, and see it up."""
+    """Yield the steps that make a machine, with its volume first if it has one, and see it up."""
     if pattern.volume:
         anew = "its data comes along" if source else f"no {pattern.volume.name} is free there"
         why = "nobody holds it" if volume else anew
@@ -82,14 +82,12 @@ def placed(pattern: Pattern, wanted: DesiredMachine, *, replaces: str | None = N
 
 
 def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
-    """Give a machine the config wanted, and see it up, or at rest as it was."""
+    """Yield the steps that give a machine its desired config, and see it up, or stopped as it was."""
     machine = there(member)
-    yield Update(
-        cause=member.cause,
-        changes=member.changes,
-        launches=not member.rests,
-        if_full=() if member.rests or member.is_apart or spec.only_secrets else tuple(_instead(spec, fleet, member)),
-    )
+    # A machine that does not run needs no room; one that is apart, or keeps its config, is not replaced for want of it.
+    may_be_replaced = not (member.rests or member.is_apart or spec.only_secrets)
+    if_full = tuple(_replacement(spec, fleet, member)) if may_be_replaced else ()
+    yield Update(cause=member.cause, changes=member.changes, launches=not member.rests, if_full=if_full)
     if member.rests:
         then = "is started then" if member.runs else "stays stopped"
         yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
@@ -100,7 +98,7 @@ def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
 
 
 def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
-    """See a machine up that stays at rest, where no machine of its group runs."""
+    """Yield the steps that see a stopped machine up for a while, where it is chosen for that."""
     if member.is_verified:
         yield Start(cause="no machine of the group runs, so one of each region is verified")
         yield AwaitStarted(cause=f"at most {spec.timeout:g} s")
@@ -112,7 +110,7 @@ def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
 
 
 def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]:
-    """Bring a machine to where it serves, if it shall; one that is down has to be started."""
+    """Yield the steps that bring a machine to its goal if it has to run; one that is down is started first."""
     if not member.runs:
         return
     if is_down:
@@ -121,8 +119,11 @@ def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]
     yield from goal(spec, member.config)
 
 
-def _instead(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
-    """Say how another machine takes the place of one whose host has no room for its update."""
+def _replacement(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
+    """Yield how another machine takes the place of one whose host has no room for its update.
+
+    There are none for a machine that is bound to its volume, unless the spec says what becomes of the data.
+    """
     machine, desired = there(member), member.config
     volume = fleet.volume_of(machine)
     is_bound = volume is not None or bool(desired and desired.mounts)
@@ -137,7 +138,8 @@ def _instead(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
 
 
 def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[Step]:
-    """Let a machine go: out of routing, stopped, destroyed."""
+    """Yield the steps of a machine that goes: out of routing, stopped, destroyed."""
+    # Only what runs takes traffic, and a lost host neither routes nor stops anything.
     if machine.state == "started" and machine.host_is_ok:
         if not machine.cordoned:
             yield Cordon(machine_id=machine.id, cause=cause, drain=drain)
@@ -146,9 +148,10 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
 
 
 def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
-    """Bring a machine that has the config already to where it shall be, if it is not."""
+    """Yield the steps that bring a machine to its goal which has its config already; none if it is there."""
     machine, is_down = there(member), member.rests or there(member).state == "failed"
     yield from _verification(spec, member)
+    # One that is started and not up may be on its way: its checks have not passed yet.
     if is_down or machine.state in MOVING or (machine.state == "started" and not spec.is_up(machine, member.config)):
         yield from _start(spec, member, is_down=is_down)
     if machine.cordoned and machine.state not in GONE and not member.is_apart:

@@ -9,6 +9,7 @@ from attrs import evolve
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount
 from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.plan import Destroy, Target
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
@@ -380,6 +381,20 @@ def test_one_that_serves_stays_before_one_at_rest() -> None:
               app-iad-2
                 destroy id-app-iad-2: iad has 2, and 1 are wanted
     """)
+
+
+def test_of_two_that_need_no_change_the_one_that_serves_stays() -> None:
+    spec = wanted(Rolling(), counts={"iad": 1})
+    plan = plan_for(spec, fleet(new(spec, "app-iad-1", cordoned=True), new(spec, "app-iad-2")))
+    assert [step.machine_id for step in plan.steps if isinstance(step, Destroy)] == ["id-app-iad-1"]
+
+
+def test_a_job_beyond_the_count_is_updated_and_stays() -> None:
+    job = evolve(V1, schedule="daily")
+    jobs = [old(f"app-iad-{number}", config=job) for number in (1, 2)]
+    plan = plan_for(wanted(Rolling(), counts={"iad": 1}), fleet(*jobs))
+    assert (plan.updates, plan.destroys, plan.creates) == (2, 0, 0)
+    assert [track.target for track in plan.tracks] == [Target.SERVE, Target.APART]
 
 
 def test_a_count_of_none_retires_a_region() -> None:
