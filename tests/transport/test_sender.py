@@ -4,6 +4,7 @@ import asyncio
 import copy
 import logging
 import random
+import traceback
 from typing import Any
 
 import pytest
@@ -928,3 +929,37 @@ async def test_closing_again_while_a_call_is_being_ended_changes_nothing() -> No
         await call
     await asyncio.gather(*closing)
     assert len(closing) == 2
+
+
+async def test_what_comes_out_when_time_is_up_is_redacted() -> None:
+    office = Office(ConnectionLost("machines.start", "m1", f"it broke at {SECRET}"), base=1000, cap=1000, total=2)
+    error, time = await office.ending(office.send())
+    assert isinstance(error, ConnectionLost)
+    assert time == 2
+    assert error.message == "it broke at [redacted]"
+    await office.sender.close(grace=0)
+
+
+async def breaking() -> Reply:
+    raise LOST
+
+
+@pytest.mark.parametrize(("step", "kind"), [(breaking, ConnectionLost), (hang, asyncio.CancelledError)])
+async def test_no_traceback_leads_through_frames_below_our_own(step: Step, kind: type[BaseException]) -> None:
+    office = Office(step, attempts=1)
+
+    async def frames() -> tuple[type[BaseException], list[str]]:
+        try:
+            await office.sender.send(a_request())
+        except BaseException as error:  # noqa: BLE001 - a cancellation too
+            return type(error), [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+        raise AssertionError("it did not fail")
+
+    task = asyncio.create_task(frames())
+    await asyncio.sleep(1)
+    task.cancel()
+    found, names = await task
+    assert found is kind
+    assert {"frames", "send", "attempt"} <= set(names)
+    assert not {"exchange", "breaking", "hang"} & set(names), "these are of the test's own session"
+    await office.sender.close(grace=0)

@@ -261,3 +261,9 @@ def test_a_pause_that_cannot_be_true_is_ignored_with_all_who_wait_for_its_end(ba
     assert store.take("a", now - back + SECOND) == 0
     store.pause(now, LONGEST)
     assert store.state.paused(room=store.room) == LONGEST
+
+
+def test_a_clock_that_was_set_back_takes_the_queue_with_it() -> None:
+    state = State(full_at=12 * SECOND, at=10 * SECOND, queue=(Reservation("a", 11 * SECOND),))
+    moved = state.seen_at(5 * SECOND, room=SECOND)
+    assert moved == State(full_at=7 * SECOND, at=5 * SECOND, queue=(Reservation("a", 6 * SECOND),))

@@ -534,3 +534,41 @@ async def test_what_was_sent_meanwhile_is_charged_in_full_though_charging_fails_
     assert Hesitant.charged == [2, 2]
     assert [type(event) for event in told] == [LimitsLost, LimitsBack]
     await shared.close()
+
+
+async def test_the_first_permit_of_its_own_share_leaves_out_the_intervals_next_to_now(directory: Path) -> None:
+    shared = SharedLimits(FileStore(directory), lambda _: None)
+    last, wait = shared.own_permit("key", QUICK, None)
+    assert 0.1 < wait <= 0.2
+    await asyncio.sleep(wait)
+    number, wait = shared.own_permit("key", QUICK, last)
+    assert (number, wait) == (last + 1, 0)
+    await shared.close()
+
+
+async def test_each_loss_leaves_out_the_intervals_next_to_it(directory: Path) -> None:
+    async with working(directory, 1, QUICK) as (worker,):
+        await worker.turns(1)
+        for _ in range(2):
+            with stalled(directory):
+                await worker.turns(1)
+                assert worker.bucket._limiter._own is not None  # type: ignore[attr-defined]
+            await asyncio.sleep(PROBE + PATIENCE + SETTLE)
+            await worker.turns(1)
+            assert worker.bucket._limiter._own is None  # type: ignore[attr-defined]
+
+
+async def test_a_store_that_only_counts_its_workers_is_not_back(directory: Path) -> None:
+    class Half(FileStore):
+        async def take(self, key: str, rate: Rate) -> StoreReply:
+            raise OSError("not this file")
+
+        async def charge(self, key: str, rate: Rate, requests: int) -> None:
+            raise OSError("not this file")
+
+    told: list[ClientEvent] = []
+    shared = SharedLimits(Half(directory), told.append)
+    await Bucket(QUICK, shared.limiter("key", QUICK)).acquire()
+    await asyncio.sleep(60)
+    assert [type(event) for event in told] == [LimitsLost]
+    await shared.close()
