@@ -572,3 +572,39 @@ async def test_a_store_that_only_counts_its_workers_is_not_back(directory: Path)
     await asyncio.sleep(60)
     assert [type(event) for event in told] == [LimitsLost]
     await shared.close()
+
+
+async def test_what_a_bucket_has_refilled_by_then_is_not_charged(directory: Path) -> None:
+    class Broken(FileStore):
+        is_broken = True
+        charged: list[str] = []  # noqa: RUF012 - of this test alone
+
+        async def take(self, key: str, rate: Rate) -> StoreReply:
+            raise OSError("away")
+
+        async def charge(self, key: str, rate: Rate, requests: int) -> None:
+            if self.is_broken:
+                raise OSError("away")
+            self.charged.append(key)
+
+    store = Broken(directory)
+    shared = SharedLimits(store, lambda _: None)
+    for key in ("first", "second"):
+        await Bucket(QUICK, shared.limiter(key, QUICK)).acquire()
+    await asyncio.sleep(30)
+    store.is_broken = False
+    await asyncio.sleep(2 * PROBE)
+    assert store.charged == ["first"]
+    await shared.close()
+
+
+async def test_a_wait_for_the_own_share_ends_when_the_store_is_back(directory: Path) -> None:
+    slow = Rate(per_second=0.1, burst=2)
+    async with working(directory, 1, slow, expected=50) as (worker,):
+        with gone(directory):
+            waiting = asyncio.create_task(worker.turns(1))
+            await asyncio.sleep(PROBE / 2)
+            assert worker.shared.is_lost
+        start = now()
+        await waiting
+        assert now() - start < 30, "its own share would come once in 500 s"
