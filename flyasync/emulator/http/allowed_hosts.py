@@ -86,6 +86,7 @@ class AllowedHosts:
         if host == "localhost" or host in self.names:
             return True
         found, bound = _ip(host), _ip(self.address)
+        # A name that was not allowed, whatever it resolves to: that is how a page would get in.
         if found is None or bound is None:
             return False
         return found.is_loopback or found == bound or bound.is_unspecified

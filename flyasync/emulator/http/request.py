@@ -88,6 +88,7 @@ class ApiRequest:
 
     def flag(self, name: str) -> bool:
         """Read a boolean of the query."""
+        # The words that Go takes for true, in any case.
         return self.query.get(name, "").lower() in {"1", "t", "true"}
 
     def number(self, name: str) -> int | None:

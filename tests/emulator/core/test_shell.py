@@ -150,6 +150,18 @@ async def test_a_file_that_is_not_base64_is_refused(api: Api) -> None:
     assert (said.status, said.error) == (400, "config.files: illegal base64 data in '/a'")
 
 
+async def test_files_outlast_a_suspend_and_go_with_a_cold_boot(api: Api) -> None:
+    machine = await api.running()
+    await executed(api, machine, "echo kept > /note")
+    for action, state, left in (("suspend", "suspended", (0, "kept\n")), ("stop", "stopped", (1, ""))):
+        await api.act(machine, action)
+        await api.reach(machine, state)
+        await asyncio.sleep(2)
+        await api.act(machine, "start")
+        await api.reach(machine, "started")
+        assert await executed(api, machine, "cat /note") == left
+
+
 async def test_a_short_sleep_takes_its_time_too(api: Api) -> None:
     machine = await api.running()
     before = asyncio.get_running_loop().time()

@@ -108,11 +108,19 @@ async def test_a_restart_after_a_crash_pauses_and_no_later_start_does(api: Api) 
     assert await state_after(api, machine, 0.7) == "started"
 
 
-async def test_an_update_counts_restarts_anew(api: Api) -> None:
+@pytest.mark.parametrize("way", ["update", "restart", "stop and start"])
+async def test_what_a_client_starts_counts_restarts_anew(api: Api, way: str) -> None:
     api.emulator.faults.add(Fault(does="crash", seconds=5))
     machine = await api.running()
     await asyncio.sleep(15)
-    await api.post(at(machine), {"config": {"image": "nginx:2"}})
+    if way == "update":
+        await api.post(at(machine), {"config": {"image": "nginx:2"}})
+    elif way == "restart":
+        await api.act(machine, "restart")
+    else:
+        await api.act(machine, "stop")
+        await asyncio.sleep(2)
+        await api.act(machine, "start")
     await asyncio.sleep(8)
     counts = [request["restart_count"] for request in await exits(api, machine) if "restart_count" in request]
     # Newest first; the stop for the update has a count of its own.

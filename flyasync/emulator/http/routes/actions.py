@@ -12,6 +12,7 @@ HANDLERS = Handlers[Handler]()
 def start(world: World, request: ApiRequest) -> ApiResponse:
     """Start a machine."""
     previous = actions.start(world, world.machine(request.app, request.machine_id), nonce=request.nonce)
+    # The official client decodes this body, so it must be JSON with these keys.
     return ApiResponse(body={"previous_state": previous, "migrated": False, "new_host": ""})
 
 
@@ -27,6 +28,7 @@ def stop(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("restartMachine")
 def restart(world: World, request: ApiRequest) -> ApiResponse:
     """Restart a machine."""
+    # `force_stop`, `timeout` and `signal` come in the query; here every process stops when it is asked to.
     actions.restart(world, world.machine(request.app, request.machine_id), nonce=request.nonce)
     return OK
 

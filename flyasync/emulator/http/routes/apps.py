@@ -32,6 +32,7 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
         role=body.get("app_role_id") or "",
         idempotency_key=body.get("idempotency_key") or "",
     )
+    # The path keeps it to the requests for this app.
     cookie = f"fly_flaps_affinity={app.affinity}; Path=/v1/apps/{app.name}"
     return ApiResponse(status=201, body=views.app(world, app), headers={"Set-Cookie": cookie})
 
@@ -55,6 +56,7 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("deleteApp")
 def delete(world: World, request: ApiRequest) -> ApiResponse:
     """Delete an app with all it holds."""
+    # `force` changes nothing: the machines of an app go with it in any state.
     apps.delete(world, request.app)
     return ApiResponse(status=202)
 

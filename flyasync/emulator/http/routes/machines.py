@@ -70,6 +70,7 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("updateMachine")
 def update(world: World, request: ApiRequest) -> ApiResponse:
     """Replace a machine's config."""
+    # A full replacement: what the new config leaves out is gone. Name and region in the body are ignored.
     body = request.body(_CREATE, "UpdateMachineRequest")
     machine = _machine(world, request)
     machines.update(
@@ -104,6 +105,7 @@ def events(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("listMachineVersions")
 def versions(world: World, request: ApiRequest) -> ApiResponse:
     """Show the configs that a machine has had, newest first."""
+    # As they were accepted; a version has no state of its own.
     found = reversed(_machine(world, request).versions)
     return ApiResponse(body=[{"version": version.id, "user_config": version.config} for version in found])
 

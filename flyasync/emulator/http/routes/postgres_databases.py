@@ -99,6 +99,7 @@ def credentials(world: World, request: ApiRequest) -> ApiResponse:
 def rotate_password(world: World, request: ApiRequest) -> ApiResponse:
     """Replace the password of a user, and show it."""
     request.body({"kill_sessions": "bool"}, "rotatePasswordRequest", required=False)
+    # No session is open that could be ended.
     user = _user(world, request)
     postgres.rotate_password(world, user)
     return data(views_postgres.credentials(user))

@@ -27,6 +27,7 @@ def execute(world: World, request: ApiRequest) -> ApiResponse:
     body = request.body(_EXEC, "execRequest")
     if body.get("container") and body.get("machine"):
         raise bad_request("container and machine are mutually exclusive")
+    # `machine` means the namespace of the machine itself instead of a container's; there is one of them here.
     command = processes.words(body.get("command"), body.get("cmd"))
     machine = _machine(world, request)
     must_act("exec", machine.state)
@@ -55,6 +56,7 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List processes as a bare array."""
     machine = _machine(world, request)
     must_act("exec", machine.state)
+    # What a test has set, else what the config implies.
     found = world.processes.get(machine.id) or processes.running(machine.config)
     return ApiResponse(body=processes.ordered(found, request.query.get("sort_by", ""), request.query.get("order", "")))
 

@@ -31,6 +31,7 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("setSecretKey")
 def bring(world: World, request: ApiRequest) -> ApiResponse:
     """Keep a key made elsewhere."""
+    # Without a value it would be a generated key, which has a call of its own.
     body = request.body(_TYPE, "setSecretKeyRequest")
     if body.get("value") is None:
         raise bad_request("value is required")

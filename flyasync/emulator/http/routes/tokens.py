@@ -53,6 +53,7 @@ def deploy_token(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("requestOidcToken")
 def oidc(world: World, request: ApiRequest) -> ApiResponse:
     """Create a token for a service that trusts Fly; it goes out as plain text."""
+    # The AWS tags would be claims that only AWS reads.
     body = request.body({"aud": "string", "aws_principal_tags": "bool"}, "oidcRequest", required=False)
     return ApiResponse(body=tokens.oidc(world, body.get("aud") or ""))
 

@@ -69,6 +69,7 @@ def extend(world: World, request: ApiRequest) -> ApiResponse:
     if size_gb is None:
         raise bad_request("size_gb is required")
     volume = world.volume(request.app, request.params["volume_id"])
+    # A machine sees the new size when it boots.
     needs_restart = volumes.extend(world, volume, size_gb)
     return ApiResponse(body={"volume": views.volume(world, volume), "needs_restart": needs_restart})
 

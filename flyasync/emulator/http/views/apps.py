@@ -14,6 +14,7 @@ def app(world: World, record: AppRecord) -> Json:
         "id": record.id,
         "internal_numeric_id": record.number,
         "name": record.name,
+        # `pending` until the first machine, as flyctl decides between a first and a later deploy by it.
         "status": "deployed" if record.is_deployed else "pending",
         "organization": {
             "name": record.org_slug,
@@ -22,6 +23,7 @@ def app(world: World, record: AppRecord) -> Json:
         },
         "network": record.network,
         "cname_target": f"{record.id[:7]}.{record.name}.fly.dev",
+        # Milliseconds, as in events; all other times are text.
         "created_at": world.milliseconds(record.created_at),
         **({"app_role": record.role} if record.role else {}),
         **_counts(world, record),
@@ -44,6 +46,7 @@ def region(world: World, record: RegionRecord) -> Json:
         "gateway_available": record.gateway_available,
         "requires_paid_plan": record.requires_paid_plan,
         "deprecated": record.deprecated,
+        # Shown to tokens that may see it; every token may, here.
         "capacity": PLENTY if room is None else room,
         "geo_region": record.geo_region,
         "mpg_available": record.gateway_available,
@@ -65,6 +68,7 @@ def address(world: World, record: AddressRecord) -> Json:
 
 def log_line(world: World, record: LogRecord) -> Json:
     """Return a line of an app's log."""
+    # The shape of api.fly.io, which serves logs: a JSON:API row, not one of the Machines API.
     return {
         "id": str(record.serial),
         "type": "log",

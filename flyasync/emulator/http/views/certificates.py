@@ -5,6 +5,7 @@ from flyasync.emulator.core.records import AppRecord, CertificateRecord
 from flyasync.emulator.world import certificates
 from flyasync.emulator.world.world import World
 
+# That of Let's Encrypt.
 _LIFETIME = 90 * 24 * 3600.0
 
 
@@ -15,6 +16,7 @@ def certificate_row(world: World, record: CertificateRecord) -> Json:
         "hostname": record.hostname,
         "status": certificates.status(world, record),
         "dns_provider": "",
+        # All ways of proof succeed together, since no real DNS is asked.
         "acme_dns_configured": is_valid,
         "acme_alpn_configured": is_valid,
         "acme_http_configured": is_valid,
@@ -69,6 +71,7 @@ def dns_records(world: World, app: AppRecord, record: CertificateRecord) -> Json
 
 
 def _entry(world: World, source: str, created_at: float, issued_at: float | None, issuer: str) -> Json:
+    # Requested, but its hostname is not validated yet.
     if issued_at is None:
         return {"source": source, "status": "pending_validation", "created_at": world.stamp(created_at), "issued": []}
     expires_at = world.stamp(issued_at + _LIFETIME)
@@ -84,6 +87,7 @@ def _entry(world: World, source: str, created_at: float, issued_at: float | None
 
 
 def _dns_requirements(app: AppRecord, hostname: str) -> Json:
+    # A wildcard is proved by its domain.
     bare = hostname.removeprefix("*.")
     return {
         "a": ["66.241.125.1"],

@@ -57,6 +57,7 @@ def org_machine(world: World, record: MachineRecord, *, summary: bool) -> Json:
         "created_at": world.stamp(record.created_at),
         "updated_at": world.stamp(record.updated_at),
     }
+    # A fleet view holds only these parts of a config.
     overview = {key: record.config[key] for key in _OVERVIEW if record.config.get(key) is not None}
     return shown if summary else shown | {"config": overview}
 
@@ -80,6 +81,7 @@ def events(world: World, record: MachineRecord, limit: int = _EVENTS_SHOWN) -> l
 
 def lease(world: World, record: LeaseRecord) -> Json:
     """Return a lease in its envelope."""
+    # Clients read `data.nonce`; the bare lease of the document is not what the live API sends.
     return {
         "status": "success",
         "data": {"nonce": record.nonce, "version": record.version, **_without_nonce(world, record)},
@@ -88,6 +90,7 @@ def lease(world: World, record: LeaseRecord) -> Json:
 
 def _without_nonce(world: World, record: LeaseRecord) -> Json:
     return {
+        # Seconds of Unix time, unlike the times of the machine itself.
         "expires_at": world.unix(record.expires_at),
         "owner": record.owner,
         "description": record.description,

@@ -5,6 +5,7 @@ from flyasync.emulator.core.records import BackupRecord, ClusterRecord, Postgres
 from flyasync.emulator.world.postgres import EXTENSIONS, PLANS
 from flyasync.emulator.world.world import World
 
+# No database listens at the endpoints that are shown.
 _PORT = 5432
 _BYTES = 30_000_000
 
@@ -45,6 +46,7 @@ def credentials(record: PostgresUserRecord) -> Json:
 
 def backup(world: World, record: BackupRecord) -> Json:
     """Return a backup; what is not finished has no size."""
+    # The size is made up, the same for each.
     is_done = record.finished_at <= world.clock
     return {
         "id": record.id,

@@ -19,6 +19,7 @@ def secret(world: World, record: SecretRecord, *, with_value: bool = False) -> J
 
 def secret_key(world: World, record: SecretKeyRecord) -> Json:
     """Return a key by its public half, if it has one."""
+    # The private half never leaves the platform.
     public = secret_keys.public_key(record)
     shown = {
         "name": record.name,
@@ -31,4 +32,5 @@ def secret_key(world: World, record: SecretKeyRecord) -> Json:
 
 def version(number: int) -> Json:
     """Return a version of the secrets under both spellings clients read."""
+    # The document lists `Version` and `version`, and JSON readers outside of Go tell them apart.
     return {"version": number, "Version": number}
