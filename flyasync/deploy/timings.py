@@ -20,7 +20,7 @@ ENOUGH_NOW = 3
 """How often in the deploy under way, before it can show that its image takes another time than the one before."""
 
 LONGEST_CHECK = 300.0
-"""A check that turned later than so many seconds after its machine had started was not passing for the first time."""
+"""Seconds after the start of a machine from which on a check that turns is not passing for the first time."""
 
 _NINE_IN_TEN = 1.645
 _FAR = 6.0  # standard deviations, from where on one of two normal lengths is certainly the later one
@@ -122,7 +122,7 @@ class Fit:
 
 
 def reach(count: float) -> float:
-    """Return how many standard deviations to each side hold nine in ten, where so many observations gave them.
+    """Return how many standard deviations to each side hold nine in ten, where `count` observations gave them.
 
     These are the quantiles of Student's t, within two in a hundred.
     """

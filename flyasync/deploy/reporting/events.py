@@ -1,4 +1,4 @@
-"""What an onlooker may be told while a deploy runs."""
+"""The events that observers of a deploy receive while it runs."""
 
 from collections.abc import Callable
 
@@ -24,8 +24,8 @@ class Planned:
 class Progress:
     """One machine came to another phase.
 
-    `at` is in seconds since the deploy began; `asked` is the region wanted, `region` the one it is in or goes to;
-    `detail` is what there is to say about it, such as the API's words; `remaining` how many seconds the whole deploy
+    `at` is in seconds since the deploy began; `asked` is the region desired, `region` the one it is in or goes to;
+    `detail` is a reason or an explanation, such as the API's words; `remaining` how many seconds the whole deploy
     still takes, by the published limits and the times observed so far.
     """
 

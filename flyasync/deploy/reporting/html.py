@@ -192,7 +192,7 @@ def _all(report: "DeployReport") -> Iterator["MachineReport"]:
 
 def _timeline(report: "DeployReport", depth: int) -> Html:
     """Return a table with an axis of time, and a row for each machine below the name of its region."""
-    # The axis is as long as the deploy, and as much longer as a machine says it went on.
+    # The axis is as long as the deploy, or as long as the last machine took, if that is longer.
     span = max(0.1, report.seconds, *(moment.at for machine in _all(report) for moment in machine.moments))
     step = next((step for step in STEPS if span / step <= MOST_TICKS), span / MOST_TICKS)
     ticks = [
@@ -242,8 +242,8 @@ def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
     more = [_tag("p", reason) for reason in rest if reason]
     more += [_tag("pre", "\n".join(machine.logs))] if machine.logs else []
     if first or more:
-        told = _more(first or "the last lines of its log", *more) if more else _tag("p", first)
-        rows.append(_tag("tr", _tag("td", told, colspan="4"), class_="story"))
+        below = _more(first or "the last lines of its log", *more) if more else _tag("p", first)
+        rows.append(_tag("tr", _tag("td", below, colspan="4"), class_="story"))
     return _join(rows)
 
 

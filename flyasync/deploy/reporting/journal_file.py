@@ -84,9 +84,9 @@ def journal_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     *whole, _ = text.split("\n")
     for number, line in enumerate(whole, start=1):
         try:
-            said = json.loads(line)
+            facts = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise InvalidInput(f"{path}, line {number}: no line of a journal: {error}") from error
-        if not isinstance(said, dict):
+        if not isinstance(facts, dict):
             raise InvalidInput(f"{path}, line {number}: no line of a journal: it holds no object")
-        yield number, said
+        yield number, facts

@@ -32,7 +32,7 @@ class MachineReport:
     machine that failed, `exit` says how its process ended and `logs` are its last lines, with the values of its env
     masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: you pay for them.
     `beside` are ids of machines that it had before, or that raced with it, and that are still there. A machine
-    observed once keeps its `id` here, also when it is `gone`. `moments` are the phases it came to. `serves` tells
+    observed once keeps its `id` here, also when it is `gone`. `moments` are the phases it came to. `serves` says
     whether it takes traffic with its checks passing, whatever it runs; its `image` is set where a strategy is used.
     """
 
@@ -391,12 +391,12 @@ class DeployReport:
         """Yield the text of the report by its lines."""
         # The headline: what the deploy came to, in figures.
         done = "as wanted" if self.strategy else "run"
-        wanted = sum(region.asked > 0 for region in self.regions)
+        asked = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
         serving = f"{sum(machine.serves for machine in self.machines)} serve, " if self.strategy and not self.ok else ""
         headline = (
             f"{self.app}: {self.status}: {len(self.running)} of {len(self.machines)} machines {done}, {serving}"
-            f"{self.running_regions} of {wanted} regions complete, {self.seconds:.1f} s "
+            f"{self.running_regions} of {asked} regions complete, {self.seconds:.1f} s "
             f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
         yield ((readable(headline), self.status.tone),)

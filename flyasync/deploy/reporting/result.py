@@ -61,7 +61,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: FlyError) -> "Failure":
-        """Keep what `error` says."""
+        """Return the failure that an error is."""
         if isinstance(error, Refused):
             return cls(
                 kind=type(error).__name__,
@@ -74,7 +74,7 @@ class Failure:
 
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> "Failure":
-        """Keep what a region without room said."""
+        """Return the failure that a region without room is."""
         return cls(
             kind=NoCapacity.__name__,
             message=str(refusal),
@@ -109,7 +109,7 @@ def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tu
     # 4. It was destroyed again, by a rollback for instance.
     if run.phase is Phase.DESTROYED:
         return Result.DESTROYED, error
-    # 5. It is not there: because nobody knows whether it was made, no region had room, it is lost, or none was made.
+    # 5. It is not there: it is not known whether it was made, no region had room, it is lost, or none was made.
     if machine is None:
         if run.in_doubt:
             return Result.UNKNOWN, error

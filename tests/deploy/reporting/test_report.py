@@ -6,7 +6,9 @@ import pytest
 from attrs import evolve
 
 from flyasync import DeployBuilder, DeployReport, Event, Fault, Machine, Phase, Progress, RegionReport, Result, Status
+from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.reporting.report import MachineReport
+from flyasync.deploy.reporting.result import Failure
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.reporting.styles import Tone
 from flyasync.errors import WaitFailed
@@ -181,3 +183,95 @@ def test_the_headline_has_the_tone_of_the_status(known: dict[str, Any], status: 
     (headline, found), *_ = report.parts()
     assert (report.status, found) == (status, tone)
     assert headline.startswith(f"web: {status}: 0 of 1 machines run")
+
+
+# What counts.
+
+
+def known(number: int, result: Result = Result.RUNNING, **facts: Any) -> MachineReport:
+    return MachineReport(**{"name": f"web-{number}", "asked": "iad", "result": result, "id": f"m{number}", **facts})
+
+
+def test_a_report_is_ok_only_if_nothing_is_there_that_should_not_be_and_all_is_that_should() -> None:
+    up = known(1)
+    leaving = RegionReport(region="lhr", asked=0, machines=(), retired=(known(2, Result.FAILED),))
+    staying = RegionReport(region="iad", asked=1, machines=(up,))
+    assert reported(up).ok
+    assert not reported(up, surplus=("m9",)).ok
+    assert not reported(up, others=(known(3, Result.FAILED),)).ok
+    assert reported(up, others=(known(3, Result.RESTING),)).ok
+    assert not reported(up, regions=(staying, leaving)).ok
+    gone = evolve(leaving, retired=(known(2, Result.RETIRED),))
+    assert reported(up, regions=(staying, gone)).ok
+
+
+def test_what_could_not_be_seen_is_not_known_to_be_missed() -> None:
+    down = reported(known(1, Result.FAILED))
+    assert down.is_missed
+    assert not evolve(down, unseen=Failure(kind="ServerFault", message="the list is down")).is_missed
+    assert not reported(known(1)).is_missed
+
+
+def test_what_is_left_behind_is_what_a_deploy_made_in_vain() -> None:
+    made = (
+        known(1),
+        known(2, Result.FAILED),
+        known(3, Result.FAILED, adopted=True),
+        known(4, Result.FAILED, gone=True),
+        known(5, Result.DESTROYED),
+        known(6, Result.NOT_BEGUN, id=None),
+    )
+    assert reported(*made, surplus=("m9",), strategy="rolling").left_behind == ("m2", "m9")
+    assert reported(*made, surplus=("m9",)).left_behind == ("m1", "m2", "m3", "m9")
+
+
+def test_volumes_are_loose_unless_a_rollback_has_taken_them_all_away() -> None:
+    lost = known(1, Result.FAILED, volumes=("vol_1",))
+    assert reported(lost, rollback=reported(needed=2)).loose_volumes == ("vol_1",)
+    assert reported(lost, rollback=reported(needed=0), stray_volumes=("vol_2",)).loose_volumes == ("vol_2",)
+
+
+def test_how_to_go_on_is_told_unless_a_rollback_has_gone_back() -> None:
+    unbegun = known(1, Result.NOT_BEGUN, id=None)
+    assert "the same deploy again goes on from what is there" in str(reported(unbegun, strategy="rolling"))
+    assert "the same launch again (v1) finds what is there" in str(reported(unbegun))
+    assert "again" not in str(reported(unbegun, rollback=reported(needed=0)))
+    assert "again" not in str(reported(known(1, Result.FAILED)))
+
+
+def test_a_machine_beside_another_is_told_there_or_as_surplus() -> None:
+    run, first = ran(beside=["m2"])
+    second = evolve(first, id="m2")
+    seen = Observation(runs=(run,), seen=(first, second))
+    for observation, beside, surplus in ((evolve(seen, left_alone={"m2"}), ("m2",), ()), (seen, (), ("m2",))):
+        report = DeployReport.of(WANTED.deployment(), observation, seconds=1.0, strategy="rolling")
+        assert (report.machines[0].beside, report.surplus) == (beside, surplus)
+
+
+def test_a_machine_is_gone_only_if_there_was_one() -> None:
+    run, _ = ran(error=LATE)
+    assert told(run, None).machines[0].gone
+    run.machine = None
+    assert not told(run, None).machines[0].gone
+
+
+def test_a_region_is_unverified_if_what_was_changed_there_was_not_seen_up_and_none_of_the_group_runs() -> None:
+    spec = WANTED.to_regions("iad", "lhr", "nrt").deployment()
+    runs, machines = [], []
+    for number, region in enumerate(spec.regions):
+        (desired,) = spec.machines(region)
+        machine = Machine(id=f"m{number}", name=desired.name, state="stopped", region=region, config=spec.tagged)
+        run = MachineRun(wanted=desired, region=region, config=spec.tagged, machine=machine, target=Target.REST)
+        runs.append(run)
+        machines.append(machine)
+    runs[0].taken = 1  # changed
+    runs[1].taken, runs[1].checked_from = 1, 5.0  # changed, and seen up
+
+    def unverified(**options: Any) -> tuple[str, ...]:
+        observation = Observation(runs=tuple(runs), seen=tuple(machines))
+        return DeployReport.of(spec, observation, seconds=1.0, **{"strategy": "rolling", **options}).unverified
+
+    assert unverified() == ("iad",)
+    assert unverified(strategy="undo") == unverified(strategy=None) == ()
+    machines[2] = evolve(machines[2], state="started")
+    assert unverified() == ()

@@ -163,6 +163,7 @@ def test_a_stopped_machine_rests_where_it_may() -> None:
         spec = evolve(SPEC, goal=None) if target is Target.APART else SPEC
         assert result(stopped, spec, target=target, ready_after=1.0) == (Result.RESTING, None)
     assert result(machine(), target=Target.REST, ready_after=1.0) == (Result.RUNNING, None)
+    assert result(machine(state="failed"), target=Target.REST, ready_after=1.0)[0] is Result.FAILED
     assert result(stopped, ready_after=1.0) == (Result.FAILED, "it is stopped at the last look")
 
 
