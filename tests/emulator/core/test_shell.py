@@ -38,6 +38,7 @@ def said(script: str, *, stdin: str = "", scripted: Mapping[str, Output] | None 
         ("exit 300", (44, "", "")),
         ("false; exit", (1, "", "")),
         ("exit 3; echo never", (3, "", "")),
+        ("exit 3 | cat; echo on", (0, "on\n", "")),
         ("echo a; echo b\necho c", (0, "a\nb\nc\n", "")),
         ("false && echo a || echo b", (0, "b\n", "")),
         ("true && echo a || echo b", (0, "a\n", "")),

@@ -92,6 +92,15 @@ async def test_who_sends_the_cookie_reads_what_was_written() -> None:
         assert len((await api.get("/v1/orgs/personal/machines")).body["machines"]) == 1
 
 
+async def test_the_volumes_of_an_app_that_is_not_seen_are_not_listed() -> None:
+    async with serving(**LAG) as api:
+        headers = await near(api)
+        assert (await api.post("/v1/apps/web/volumes", {"name": "data"}, headers=headers)).status == 200
+        assert (await api.get("/v1/orgs/personal/volumes")).body["volumes"] == []
+        await asyncio.sleep(2)
+        assert len((await api.get("/v1/orgs/personal/volumes")).body["volumes"]) == 1
+
+
 async def test_without_lag_nothing_is_hidden(api: Api) -> None:
     machine = await api.machine()
     assert (await api.get(at(machine))).status == 200
