@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from functools import partial
 
 import click
 
@@ -13,8 +13,8 @@ from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument, machines_argument
 from flyasync.errors import AlreadyStarting, FlyError
 
-Method = Callable[..., Awaitable[object]]
-"""A method of `fly.machines` that takes an app and a machine's id."""
+Action = Callable[[str, str], Awaitable[object]]
+"""A method of `fly.machines`, with its options, that takes an app and a machine's id."""
 
 COLUMNS = {
     "ID": lambda row: row["machine"],
@@ -28,11 +28,11 @@ timeout_option = click.option(
 )
 
 
-async def on_each(action: str, method: Method, app: str, machine_ids: Sequence[str], **options: Any) -> CommandOutput:
+async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]) -> CommandOutput:
     """Do the same to several machines at once; where one fails, the others go on."""
     # A machine that is named twice, as by a pattern of the shell, is asked once.
     ids = tuple(dict.fromkeys(machine_ids))
-    done = await asyncio.gather(*(method(app, each, **options) for each in ids), return_exceptions=True)
+    done = await asyncio.gather(*(act(app, each) for each in ids), return_exceptions=True)
     rows = []
     for machine_id, result in zip(ids, done, strict=True):
         row = {"machine": machine_id, "action": action}
@@ -71,7 +71,7 @@ async def stop(
     fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], signal: str | None, timeout: float | None
 ) -> CommandOutput:
     """Stop machines."""
-    return await on_each("stop", fly.machines.stop, app, machine_ids, signal=signal, timeout=timeout)
+    return await on_each("stop", partial(fly.machines.stop, signal=signal, timeout=timeout), app, machine_ids)
 
 
 @click.command("restart")
@@ -91,8 +91,8 @@ async def restart(
     force_stop: bool,
 ) -> CommandOutput:
     """Stop and start machines."""
-    options = {"signal": signal, "timeout": timeout, "force_stop": force_stop or None}
-    return await on_each("restart", fly.machines.restart, app, machine_ids, **options)
+    act = partial(fly.machines.restart, signal=signal, timeout=timeout, force_stop=force_stop or None)
+    return await on_each("restart", act, app, machine_ids)
 
 
 @click.command("suspend")
@@ -136,7 +136,7 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
 
     For all those of a launch there is flyasync destroy.
     """
-    return await on_each("destroy", fly.machines.delete, app, machine_ids, force=force or None)
+    return await on_each("destroy", partial(fly.machines.delete, force=force or None), app, machine_ids)
 
 
 @click.command("wait")

@@ -31,6 +31,7 @@ def test_a_failure_is_one_readable_line() -> None:
     out = StringIO()
     CommandFailed("the disk\n  is \x1b[31mfull\x1b[0m").show(out)
     assert out.getvalue() == "flyasync: the disk is full\n"
+    assert CommandFailed("a\x1b]0;title\x07b\u202e").format_message() == "ab"
 
 
 class Full(StringIO):
