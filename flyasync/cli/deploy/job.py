@@ -39,7 +39,7 @@ class DeployJob:
             builder=options.builder(),
             org=options.desired.regions.create_app,
             is_dry=options.output.dry_run,
-            undoes=options.journal.undo,
+            undoes=options.release.undo,
             html=options.output.html,
             rehearsal=rehearsal,
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from flyasync.emulator.core.faults import Fault
 
 
-class JournalOptions(OptionGroup):
-    """Which launch it is, and whether it goes on with one or takes one back."""
+class ReleaseOptions(OptionGroup):
+    """Which launch it is, and whether the command resumes one or undoes one."""
 
     title = "Going on, and going back"
 
@@ -102,7 +102,7 @@ class DeployOptions:
 
     app: str | None
     desired: AppOptions
-    journal: JournalOptions
+    release: ReleaseOptions
     output: OutputOptions
     rehearsal: RehearsalOptions
 
@@ -112,7 +112,7 @@ class DeployOptions:
         return cls(
             app=params["app"],
             desired=AppOptions.of(params),
-            journal=JournalOptions.of(params),
+            release=ReleaseOptions.of(params),
             output=OutputOptions.of(params),
             rehearsal=RehearsalOptions.of(params),
         )
@@ -125,15 +125,15 @@ class DeployOptions:
         """
         from flyasync.deploy.builder import DeployBuilder
 
-        launch, journal = self.journal.launch, self.journal.journal
+        launch, journal = self.release.launch, self.release.journal
         change, config = self.desired.change, self.desired.config
         # 1. A journal says what to deploy, but for what it may not hold.
-        if self.journal.resume:
-            made = DeployBuilder.resumed(self.journal.resume, env=config.env or None)
+        if self.release.resume:
+            made = DeployBuilder.resumed(self.release.resume, env=config.env or None)
             return change.releasing(made.with_metadata(config.metadata) if config.metadata else made)
         assert self.app is not None  # noqa: S101 - `check_options` demands it
         # 2. The app itself remembers what its last release has changed; a strategy says only how fast to go back.
-        if self.journal.undo:
+        if self.release.undo:
             made = DeployBuilder(self.app).fallback(*self.desired.regions.fallback)
             made = made.wait_for(timeout=self.desired.success.timeout)
             made = change.changing(made.rolling(**given(max_unavailable=change.max_unavailable)))
@@ -144,4 +144,4 @@ class DeployOptions:
         return made if launch is None else made.with_launch(launch)
 
 
-GROUPS = titled(*APP_GROUPS, JournalOptions, OutputOptions, RehearsalOptions)
+GROUPS = titled(*APP_GROUPS, ReleaseOptions, OutputOptions, RehearsalOptions)

@@ -43,7 +43,7 @@ def deploy(ctx: click.Context) -> None:
     options = DeployOptions.of(ctx.params)
     check_options(ctx, options)
     job = DeployJob.of(options)
-    journal = options.journal.resume or (str(options.journal.journal) if options.journal.journal else None)
+    journal = options.release.resume or (str(options.release.journal) if options.release.journal else None)
     called = Invocation(is_local=job.rehearsal is not None, journal=journal, group=options.desired.change.group)
     display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called)
     raise click.exceptions.Exit(run(run_until_signalled(job, display)))
