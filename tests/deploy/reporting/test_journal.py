@@ -27,7 +27,7 @@ from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategy import Share
 from flyasync.deploy.reporting.journal import Journal, JournalFile
-from flyasync.deploy.reporting.resume import read_journal
+from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.reporting.spec_json import write_spec
 from flyasync.models.json.codec import structure
 from tests.deploy.conftest import world
@@ -549,3 +549,108 @@ def test_a_setting_that_cannot_be_meant_is_no_line_of_a_journal(setting: str, va
     put(path, json.dumps(line) + "\n")
     with pytest.raises(InvalidInput, match=r"deploy.jsonl, line 1: no line of a journal: (?!ClassValidationError)"):
         read_journal(path)
+
+
+# What each line adds.
+
+
+def replayed(path: Path, *added: dict[str, Any], **changes: Any) -> JournalReplay:
+    """Return what a journal says that holds a plan, and these lines after it."""
+    planned = {**json.loads(written_before()["release"]), **changes}
+    put(path, "".join(json.dumps(line) + "\n" for line in (planned, *added)))
+    return read_journal(path)
+
+
+def line(what: str, **facts: Any) -> dict[str, Any]:
+    return {
+        "what": what,
+        "at": 1.0,
+        "aim": "serve",
+        "machine": "m1",
+        "made": True,
+        "phase": None,
+        "error": None,
+        **facts,
+    }
+
+
+def finished(**facts: Any) -> dict[str, Any]:
+    return {"what": "finished", "at": 9.0, "ok": True, "cancelled": False, "strategy": "rolling", **facts}
+
+
+PLANNED_AGAIN = json.loads(written_before()["release"])
+
+
+def test_a_machine_is_made_once_and_only_if_the_deploy_made_it(path: Path) -> None:
+    assert replayed(path, line("stepped"), line("stepped"), line("ended")).made == ("m1",)
+    assert replayed(path, line("stepped", made=False)).made == ()
+    assert replayed(path, line("stepped"), line("stepped", machine="m2")).made == ("m1", "m2")
+    assert replayed(path, line("stepped", aim="end"), line("began")).made == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_released"),
+    [
+        ({"phase": "ended"}, True),
+        ({"phase": "ended", "error": "its machine could not be destroyed"}, False),
+        ({"phase": "failed"}, False),
+        ({"phase": "ended", "aim": "serve"}, False),
+    ],
+)
+def test_a_release_command_that_ended_well_is_not_run_again(
+    facts: dict[str, Any], *, is_released: bool, path: Path
+) -> None:
+    assert replayed(path, line("ended", **{"aim": "end", **facts})).is_released is is_released
+    assert not replayed(path, line("stepped", **{"aim": "end", **facts})).is_released
+    # Nor is it where a later run of the same launch had none.
+    again = line("ended", aim="end", phase="failed")
+    assert replayed(path, line("ended", **{"aim": "end", **facts}), PLANNED_AGAIN, again).is_released is is_released
+
+
+def test_what_a_rollback_does_is_not_of_the_launch(path: Path) -> None:
+    undoing = {"what": "undoing", "at": 2.0, "launch": "v1", "plan": []}
+    rolled_back = replayed(path, undoing, line("stepped"), line("ended", aim="end", phase="ended"))
+    assert (rolled_back.made, rolled_back.is_released, rolled_back.is_undoing) == ((), False, True)
+    assert not replayed(path, undoing, finished(strategy="undo")).is_finished
+    assert replayed(path, undoing, finished(strategy="undo"), finished(ok=False)).is_finished
+    after = replayed(path, undoing, finished(ok=False), PLANNED_AGAIN, line("stepped"))
+    assert (after.made, after.is_undoing) == (("m1",), False)
+
+
+def test_another_run_goes_on_with_the_same_launch_alone(path: Path) -> None:
+    known = {"id": "m0", "name": "app-iad-1", "region": "iad", "state": "started"}
+    run = (line("stepped"), finished())
+    first = replayed(path, *run, before=[known])
+    assert ([each.id for each in first.before], first.is_finished, first.ok) == (["m0"], True, True)
+    again = replayed(path, *run, PLANNED_AGAIN, before=[known])
+    assert ([each.id for each in again.before], again.made) == (["m0"], ("m1",))
+    assert (again.is_finished, again.ok) == (False, False)
+    for other in ({"api": "https://other.example"}, {"fingerprint": "0" * 16}):
+        anew = replayed(path, *run, {**PLANNED_AGAIN, **other}, before=[known])
+        assert (anew.before, anew.made) == ((), ())
+
+
+def test_a_run_that_was_cancelled_or_failed_is_not_ok(path: Path) -> None:
+    cancelled = replayed(path, finished(ok=False, cancelled=True))
+    assert (cancelled.is_finished, cancelled.ok) == (False, False)
+    failed = replayed(path, finished(ok=False))
+    assert (failed.is_finished, failed.ok) == (True, False)
+
+
+def test_lines_that_are_not_known_and_lines_before_a_plan_say_nothing(path: Path) -> None:
+    assert replayed(path, {"what": "pondered"}) == replayed(path)
+    put(path, json.dumps(line("stepped")) + "\n" + written_before()["release"])
+    assert read_journal(path).made == ()
+
+
+def test_a_journal_without_an_api_is_of_any(path: Path) -> None:
+    replayed(path, api=None).check_api("https://other.example")
+    replayed(path).check_api(API)
+    with pytest.raises(InvalidInput, match=r"tells of a deploy at https://api\.example, but this one goes to"):
+        replayed(path).check_api("https://other.example")
+
+
+def test_an_image_that_could_not_be_resolved_leaves_no_text_in_the_journal() -> None:
+    spec = evolve(WANTED.deployment(), unresolved="the token abc is not allowed to see shop:1")
+    written, _ = write_spec(spec)
+    assert "abc" not in json.dumps(written)

@@ -243,7 +243,10 @@ def test_a_machine_beside_another_is_told_there_or_as_surplus() -> None:
     run, first = ran(beside=["m2"])
     second = evolve(first, id="m2")
     seen = Observation(runs=(run,), seen=(first, second))
-    for observation, beside, surplus in ((evolve(seen, left_alone={"m2"}), ("m2",), ()), (seen, (), ("m2",))):
+    for observation, beside, surplus in (
+        (evolve(seen, left_alone=frozenset({"m2"})), ("m2",), ()),
+        (seen, (), ("m2",)),
+    ):
         report = DeployReport.of(WANTED.deployment(), observation, seconds=1.0, strategy="rolling")
         assert (report.machines[0].beside, report.surplus) == (beside, surplus)
 

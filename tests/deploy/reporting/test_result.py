@@ -50,7 +50,7 @@ def test_a_machine_that_could_not_be_observed_is_unknown() -> None:
     assert result(None, unseen=unseen, machine=machine(), error=REFUSED) == (Result.UNKNOWN, str(REFUSED))
     # Without a machine there is nothing to observe, and of one that is destroyed that is known.
     assert result(None, unseen=unseen) == (Result.NOT_BEGUN, None)
-    gone = {"machine": machine(), "phase": Phase.DESTROYED}
+    gone: dict[str, Any] = {"machine": machine(), "phase": Phase.DESTROYED}
     assert result(None, unseen=unseen, **gone) == (Result.DESTROYED, None)
 
 
@@ -73,7 +73,7 @@ def test_of_a_release_command_its_end_counts_and_not_its_machine(
 
 
 def test_a_machine_that_was_to_go() -> None:
-    gone = {"target": Target.GO, "machine": machine()}
+    gone: dict[str, Any] = {"target": Target.GO, "machine": machine()}
     assert result(None, **gone, taken=1) == (Result.RETIRED, None)
     assert result(machine(), target=Target.GO) == (Result.NOT_BEGUN, None)
     assert result(machine(), target=Target.GO, taken=1) == (Result.FAILED, None)
