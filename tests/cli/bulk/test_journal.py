@@ -333,3 +333,117 @@ def test_a_new_launch_has_room_for_its_number() -> None:
     assert launch == "v" * 36 + "-2"
     assert history.launch_for("web", "c1", adds=True) == "v" * 40
     assert history.launch_for("other", "c2", adds=True) == "v" * 40
+
+
+class Disk:
+    """Counts what is synced to the disk: the journal's file, and its directory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files = self.directories = 0
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self.sync)
+
+    def sync(self, descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            self.directories += 1
+        else:
+            self.files += 1
+        self._fsync(descriptor)
+
+
+async def test_a_line_is_in_the_system_at_once_and_on_the_disk_a_second_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, disk = tmp_path / "run.jsonl", Disk(monkeypatch)
+    journal = BulkJournalFile(path, "v7", API, print)
+    assert (disk.files, disk.directories) == (1, 1), "the launch must not be lost"
+    for app in ("a", "b"):
+        journal.began(app, row="r1", config="c1", launch="v7", adds=False)
+        assert path.read_text().splitlines()[-1].startswith(f'{{"what": "began", "app": "{app}"')
+    assert repr(journal) == f"<BulkJournalFile {path}: launch v7, not synced>"
+    await asyncio.sleep(0.9)
+    assert disk.files == 1
+    await asyncio.sleep(0.2)
+    assert disk.files == 2, "both lines share one wait"
+    assert repr(journal) == f"<BulkJournalFile {path}: launch v7, synced>"
+    journal.ended("a", ok=True, why=None, seconds=1.5)
+    journal.close()
+    assert disk.files == 3
+    assert repr(journal) == f"<BulkJournalFile {path}: launch v7, ended>"
+    journal.ended("b", ok=True, why=None, seconds=1.5)
+    assert len(path.read_text().splitlines()) == 4
+
+
+async def test_a_journal_without_room_is_closed(tmp_path: Path) -> None:
+    journal = BulkJournalFile(tmp_path / "run.jsonl", "v7", API, lambda _: None)
+    file = journal._file
+    assert file is not None
+    journal._file = Full(file)  # type: ignore[assignment]
+    journal.ended("a", ok=True, why=None, seconds=1.5)
+    assert file.closed
+    assert journal._file is None
+
+
+async def test_a_journal_that_is_refused_is_left_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    BulkJournalFile(path, "v7", API, print).close()
+    with pytest.raises(InvalidInput, match="is of launch 'v7'"):
+        BulkJournalFile(path, "v8", API, print)
+    BulkJournalFile(path, None, API, print).close()
+
+
+async def test_no_password_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    journal = BulkJournalFile(path, "v7", API, print)
+    journal.began("a", row="r1", config="c1", launch="v7", adds=False)
+    journal.ended("a", ok=False, why="https://me:hunter2@registry.example/web was refused", seconds=1.5)
+    journal.close()
+    assert "registry.example" in path.read_text()
+    assert "hunter2" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "is_done", "added"),
+    [
+        ('{"what": "ended", "app": "a", "ok": true}', True, frozenset()),
+        ('{"what": "ended", "app": "a", "ok": 1}', False, frozenset()),
+        ('{"what": "began", "app": "a", "launch": "v8", "row": "r1", "config": "c2"}', False, frozenset()),
+        ('{"what": "began", "app": "a", "launch": "v8", "row": "r1", "config": "c2", "adds": true}', False, {"v8"}),
+        ('{"what": "began", "app": "a", "launch": "v8", "row": "r1", "config": "c2", "adds": 1}', False, frozenset()),
+        ('{"what": "danced", "app": "a"}', False, frozenset()),
+    ],
+)
+def test_a_journal_is_read_to_the_letter(tmp_path: Path, line: str, is_done: bool, added: set[str]) -> None:  # noqa: FBT001
+    path = tmp_path / "run.jsonl"
+    head = f'{{"bulk": 1, "launch": "v7", "api": "{API}", "key": "k"}}'
+    began = '{"what": "began", "app": "a", "launch": "v7", "row": "r1", "config": "c1"}'
+    path.write_text(f"{head}\n{began}\n{line}\n")
+    history = read_history(path, None, API)
+    assert history is not None
+    assert history.is_done("a", "r1") is is_done
+    assert history.apps["a"].added == added
+    assert not history.has_changed("a", "r1")
+    assert history.has_changed("a", "r2")
+    assert not history.has_changed("b", "r1")
+
+
+def test_the_launches_that_are_left_depend_on_what_a_deploy_does() -> None:
+    launches = (("c1", "v7"), ("c2", "v7-2"), ("c3", "v7-3"))
+    history = BulkHistory(launch="v7", apps={"web": AppHistory("r", launches, added=frozenset({"v7", "v7-3"}))})
+    assert history.launches_left_by("web", "v7-4", adds=True) == ("v7-3",)
+    assert history.launches_left_by("web", "v7-4", adds=False) == ("v7", "v7-3")
+    assert history.launches_left_by("web", "v7", adds=False) == ("v7-3",)
+    assert history.launches_left_by("web", "v7-3", adds=True) == ()
+    assert history.launches_left_by("other", "v7", adds=True) == ()
+
+
+def test_a_launch_that_comes_back_is_the_last_one() -> None:
+    known = AppHistory("r1", ()).begun("r1", "c1", "v7", adds=True).begun("r2", "c2", "v7-2", adds=False)
+    assert known == AppHistory("r2", (("c1", "v7"), ("c2", "v7-2")), added=frozenset({"v7"}))
+    assert known.begun("r1", "c1", "v7", adds=False).launches == (("c2", "v7-2"), ("c1", "v7"))
+
+
+def test_a_name_is_cut_without_a_dash_at_its_end() -> None:
+    name = "v" * 35 + "-" + "w" * 4
+    history = BulkHistory(launch=name, apps={"web": AppHistory("r1", (("c1", name),))})
+    assert history.launch_for("web", "c2", adds=True) == "v" * 35 + "-2"
