@@ -5,6 +5,7 @@ import errno
 import re
 import sys
 from contextlib import nullcontext, suppress
+from functools import lru_cache
 from http import HTTPStatus
 from importlib.metadata import version
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -74,7 +75,7 @@ class Session:
         self._authorized = {"Authorization": token.authorization} if token else {}
         self._max_answer = max_answer
         self._timeouts = timeouts
-        self._call_timeout = _timeout(timeouts.connect, timeouts.reply)
+        self._call_timeout = _client_timeout(timeouts.connect, timeouts.reply)
         self._calls = asyncio.Semaphore(timeouts.calls)
         self.polls = timeouts.polls
         """How many long polls may be under way."""
@@ -103,7 +104,7 @@ class Session:
     def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
         if request.poll is None:
             return self._call_timeout
-        return _timeout(self._timeouts.connect, request.poll + self._timeouts.poll_grace)
+        return _client_timeout(self._timeouts.connect, request.poll + self._timeouts.poll_grace)
 
     async def exchange(self, request: Request) -> Reply:
         """Send `request` exactly once and return the reply, whatever its status.
@@ -237,7 +238,8 @@ class Session:
         return ConnectionLost(operation, subject, f"the connection broke: {str(error) or type(error).__name__}")
 
 
-def _timeout(connect: float, silence: float) -> aiohttp.ClientTimeout:
+@lru_cache  # most polls ask for the same few times
+def _client_timeout(connect: float, silence: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=connect + silence, connect=connect, sock_read=silence)
 
 

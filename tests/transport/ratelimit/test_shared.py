@@ -608,3 +608,11 @@ async def test_a_wait_for_the_own_share_ends_when_the_store_is_back(directory: P
         start = now()
         await waiting
         assert now() - start < 30, "its own share would come once in 500 s"
+
+
+async def test_workers_that_are_expected_count_though_the_store_has_not_seen_them(directory: Path) -> None:
+    async with working(directory, 1, QUICK, expected=5) as (worker,):
+        await worker.turns(1)
+        await asyncio.sleep(5)
+        assert repr(worker.shared).endswith("in use, 5 workers>")
+        assert worker.shared._census.workers == 1
