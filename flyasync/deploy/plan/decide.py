@@ -1,4 +1,4 @@
-"""From what is asked for and what is observed to a plan by which one digest runs everywhere; pure."""
+"""From a spec and an observed fleet to a plan by which one digest runs everywhere; pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from flyasync.models.machine import GONE, Machine
 
 
 def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
-    """Decide what to do; raises InvalidInput for what cannot be done.
+    """Return what to do, by one digest of the image everywhere; raises InvalidInput for what cannot be done.
 
     1. A launch has the digest that its machines have: it never changes them.
     2. A tag that the API resolved has that digest.
@@ -38,13 +38,24 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
     """
     asked = spec = evolve(spec, secrets=fleet.secrets)
     if spec.only_secrets:
-        spec = _everywhere(spec, fleet)
+        # What is rolled out has to be known, and the regions and counts are those of the machines that are there.
+        if fleet.secrets is None:
+            raise InvalidInput(
+                f"the secrets of {spec.app} cannot be listed, so it is not known what to roll out: "
+                f"{fleet.secrets_hidden}"
+            )
+        there = [each for each in fleet.group(spec.group) if each.state not in GONE]
+        if not there:
+            which = f"the group {spec.group}" if spec.group else "no group"
+            raise InvalidInput(f"{spec.app} has no machine of {which}, so there is none to start with its secrets")
+        spec = evolve(spec, counts=dict(sorted(Counter(map(home, there)).items())))
     if spec.strategy.only_adds:
         spec = _like(spec, fleet.machines)
     made = plan(spec, fleet)
+    # Which machines stay is known only from a plan, so their digest may mean another one.
     if spec.digest is None and (like := _like(spec, _kept(made))) != spec:
         spec, made = like, plan(like, fleet)
-    found = (*_of_the_image(asked, spec, made), *_of_the_secrets(spec, made, fleet))
+    found = (*_remarks_on_image(asked, spec, made), *_remarks_on_secrets(spec, made, fleet))
     return Decision(spec=spec, plan=evolve(made, remarks=(*made.remarks, *found)))
 
 
@@ -53,6 +64,7 @@ def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
     made = spec.strategy.plan(spec, fleet)
     if spec.release is None or all(isinstance(step, GiveUp) for step in made.steps):
         return made
+    # The command runs before anything changes. Where all that is left is to give up, nothing would change after it.
     # It shares the config that machines of the group will have.
     tracks = (track for track in (*made.tracks, *made.kept) if track.target in {Target.SERVE, Target.REST})
     shared = next((inherited(track.config) for track in tracks if track.config), spec.tagged)
@@ -71,19 +83,6 @@ def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
     return evolve(made, stages=(first, *made.stages))
 
 
-def _everywhere(spec: DeploySpec, fleet: Fleet) -> DeploySpec:
-    """Return the deployment for the machines that are there, as many as there are."""
-    if fleet.secrets is None:
-        raise InvalidInput(
-            f"the secrets of {spec.app} cannot be listed, so it is not known what to roll out: {fleet.secrets_hidden}"
-        )
-    there = [each for each in fleet.group(spec.group) if each.state not in GONE]
-    if not there:
-        which = f"the group {spec.group}" if spec.group else "no group"
-        raise InvalidInput(f"{spec.app} has no machine of {which}, so there is none to start with its secrets")
-    return evolve(spec, counts=dict(sorted(Counter(map(home, there)).items())))
-
-
 def _kept(made: Plan) -> list[Machine]:
     """Return the machines that a plan leaves as they are."""
     ids = {track.machine_id for track in made.kept}
@@ -100,7 +99,7 @@ def _like(spec: DeploySpec, machines: Sequence[Machine]) -> DeploySpec:
     return evolve(spec, digest=digest_of(newest.image)) if newest else spec
 
 
-def _of_the_image(asked: DeploySpec, spec: DeploySpec, made: Plan) -> Iterator[str]:
+def _remarks_on_image(asked: DeploySpec, spec: DeploySpec, made: Plan) -> Iterator[str]:
     """Yield where the tag has moved, and where that is not known."""
     image = spec.config.image
     if not image or digest_of(image):
@@ -120,21 +119,16 @@ def _of_the_image(asked: DeploySpec, spec: DeploySpec, made: Plan) -> Iterator[s
             f"the tag {image} was not resolved ({spec.unresolved}), so its digest is not known yet: the first "
             "machine that is created or updated shows it, and the others get the same"
         )
-    moved = {digest_of(old) for old in _images_before(made) if without_digest(old) == image} - {None, spec.digest}
+    # The machines that are updated or replaced show which digest the tag had before; a launch changes none.
+    changed = {track.machine_id for track in made.tracks if track.steps} if made.group is not None else set()
+    before = (each.image for each in (made.before.machines if made.before else ()) if each.id in changed)
+    moved = {digest_of(old) for old in before if old and without_digest(old) == image} - {None, spec.digest}
     if moved and spec.digest:
         yield f"the tag {image} has moved: from {' and '.join(sorted(map(str, moved)))} to {spec.digest}"
 
 
-def _images_before(made: Plan) -> Iterator[str]:
-    """Yield the images of the machines that a plan updates or replaces."""
-    changed = {track.machine_id for track in made.tracks if track.steps}
-    for machine in made.before.machines if made.before and made.group is not None else ():
-        if machine.id in changed and machine.image:
-            yield machine.image
-
-
-def _of_the_secrets(spec: DeploySpec, made: Plan, fleet: Fleet) -> Iterator[str]:
-    """Yield where it is not known, or known to be otherwise, that machines have the secrets as they are now."""
+def _remarks_on_secrets(spec: DeploySpec, made: Plan, fleet: Fleet) -> Iterator[str]:
+    """Yield which machines that stay have other secrets than those of now, or may have."""
     kept = _kept(made)
     if fleet.secrets_hidden and (kept or any(isinstance(step, Create | Update) for step in made.steps)):
         yield f"secrets: unknown, for they cannot be listed: {fleet.secrets_hidden}"

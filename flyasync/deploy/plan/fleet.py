@@ -1,4 +1,4 @@
-"""Fleet: what is there, as one value."""
+"""Fleet: what was observed, as one value."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -30,15 +30,16 @@ class Fleet:
     gone: tuple[Machine, ...] = field(default=(), kw_only=True)
 
     def named(self, name: str) -> Machine | None:
-        """Give the machine of this name."""
+        """Return the machine of this name."""
         return self._by_name.get(name)
 
     def group(self, name: str) -> tuple[Machine, ...]:
-        """Give the machines of a process group, by their names; those of none are the group with the empty name."""
+        """Return the machines of a process group, by their names; those of none are the group with the empty name."""
         return in_order(machine for machine in self.machines if is_in(machine, name))
 
     def volume_of(self, machine: Machine) -> Volume | None:
-        """Give the volume that a machine holds."""
+        """Return the volume that a machine holds."""
+        # The list of volumes names their holders, but lags behind: what the machine mounts says it too.
         mounts = (machine.config and machine.config.mounts) or ()
         mounted = (self._by_id.get(mount.volume or "") for mount in mounts)
         return self._by_holder.get(machine.id) or next(filter(None, mounted), None)
@@ -57,7 +58,7 @@ class Fleet:
 
 
 def group_of(machine: Machine) -> str | None:
-    """Name the process group of a machine, also of one whose config is not known whole."""
+    """Return the process group of a machine, also of one whose config is not known whole."""
     return tags(machine).get(GROUP)
 
 
@@ -67,23 +68,23 @@ def is_in(machine: Machine, group: str | None) -> bool:
 
 
 def home(machine: Machine) -> str:
-    """Name the region that a machine was wanted in; it may have fallen back to another."""
+    """Return the region that a machine was made for; it may have fallen back to another."""
     return tags(machine).get(HOME) or machine.region
 
 
 def tags(machine: Machine) -> dict[str, str]:
-    """Give a machine's metadata, also where its config is not known whole."""
+    """Return a machine's metadata, also where its config is not known whole."""
     config = machine.config or machine.incomplete_config
     return dict((config and config.metadata) or {})
 
 
 def serves(machine: Machine) -> bool:
-    """Tell whether a machine takes traffic now, and is able to."""
+    """Whether a machine takes traffic now, and is able to."""
     return machine.is_healthy and not machine.cordoned
 
 
 def in_order(machines: Iterable[Machine]) -> tuple[Machine, ...]:
-    """Sort machines by name, and numbers by size."""
+    """Return machines sorted by name, and numbers by size."""
     return tuple(sorted(machines, key=_by_name))
 
 

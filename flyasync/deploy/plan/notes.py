@@ -29,7 +29,8 @@ def remarks_of_group(
     for finding in islice(differing, SHOWN):
         yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
     groups = {spec.group, *spec.retired_groups}
-    is_of_all = spec.only_secrets  # what one group is asked for, the others may be asked for next
+    # Secrets are rolled out group after group, so other groups are not left alone for good.
+    is_of_all = spec.only_secrets
     outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
@@ -40,14 +41,16 @@ def remarks_of_group(
 
 
 def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
-    """Say what runs beside a launch, and how to replace it."""
+    """Yield what runs beside a launch, and how to replace it."""
     beside: dict[tuple[str, str], list[Machine]] = {}
     for machine in fleet.others:
         group = group_of(machine) or ""
         beside.setdefault((group, "" if group else tags(machine).get(LAUNCH, "")), []).append(machine)
     for (group, launch), those in sorted(beside.items()):
         of = f" of the group {group}" if group else f" of launch {launch}" if launch else ""
-        what = f"{_counted(those, 'other machine')}{of} with {_images(those)} beside this launch, which only adds"
+        images = " and ".join(sorted({without_digest(each.image) for each in those if each.image}))
+        run = images or "an unknown image"
+        what = f"{_counted(those, 'other machine')}{of} with {run} beside this launch, which only adds"
         if group:
             yield f"{what}; a deploy with --strategy and --group {quote(group)} replaces what they run"
         elif launch:
@@ -57,12 +60,14 @@ def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
 
 
 def _apart(spec: DeploySpec, members: tuple[Member, ...]) -> Iterator[str]:
+    """Yield which machines stand by or run on a schedule, and what to do about them."""
     kinds: dict[Role, list[Machine]] = {}
     for member in members:
         if member.machine and (role := spec.role(member.machine)) is not Role.MEMBER:
             kinds.setdefault(role, []).append(member.machine)
     if standbys := kinds.get(Role.STANDBY):
         yield f"{_counted(standbys)} standing by for others, neither counted nor started: {names_of(standbys)}"
+    # The platform starts a standby when its machine's host fails; for a machine that is gone it never would.
     leaving = {each.machine.id for each in members if each.machine and each.action is Action.RETIRE}
     for standby in standbys or ():
         if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
@@ -99,11 +104,7 @@ def _counted(machines: list[Machine], what: str = "machine") -> str:
 
 
 def names_of(machines: Iterable[Machine]) -> str:
-    """Name the first of some machines."""
+    """Return the names of the first few machines, and how many more there are."""
     ordered = in_order(machines)
     names = ", ".join(f"{machine.name} ({machine.id})" for machine in ordered[:SHOWN])
     return f"{names} and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else names
-
-
-def _images(machines: Iterable[Machine]) -> str:
-    return " and ".join(sorted({without_digest(each.image) for each in machines if each.image})) or "an unknown image"

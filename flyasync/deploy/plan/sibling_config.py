@@ -1,4 +1,4 @@
-"""The config that a new machine of a group gets: one sibling's, with what the deployment states merged in; pure.
+"""The config that a new machine of a group gets: one sibling's, with what the spec states merged in; pure.
 
 It is never a mixture of several. Where siblings would lead to different configs, that of the majority counts, in the
 last release that completed.
@@ -79,10 +79,21 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
     known whole.
     """
     there = [machine for machine in fleet.group(spec.group) if machine.state not in GONE]
-    known = _models(spec, there)
+    # Members are what a new machine is to be like, or else whatever there is of the group; canaries of flyctl are not.
+    known = [machine for machine in there if machine.config is not None and "fly_canary" not in machine.metadata]
+    known = list(spec.members(known)) or known
+    # 1. No config is known whole. Only what deploys like this one made has nothing that is not stated.
     if not known:
-        _check_is_ours(spec, there)
+        for machine in there:
+            config = machine.incomplete_config
+            if FINGERPRINT not in ((config and config.metadata) or {}):
+                raise InvalidInput(
+                    f"no machine of the group {spec.group} shows its whole config, {machine.name} among them, as its "
+                    "host does not answer: a new machine would lack what is not stated here; try again once a host "
+                    "answers"
+                )
         return Pattern.of(spec, fleet, None)
+    # 2. All lead to one config. 3. Else those of the last release that completed count, 4. and of these the majority.
     alike = _alike(spec, known)
     if len(alike) > 1:
         alike = _alike(spec, _last_completed(known))
@@ -94,25 +105,8 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
     return Pattern.of(spec, fleet, first[0], keeps_schedule=not is_lone_job)
 
 
-def _models(spec: DeploySpec, there: Iterable[Machine]) -> list[Machine]:
-    """Return the machines that a new one may be like: members, or else whatever there is of the group."""
-    known = [machine for machine in there if machine.config is not None and "fly_canary" not in machine.metadata]
-    return list(spec.members(known)) or known
-
-
-def _check_is_ours(spec: DeploySpec, there: Iterable[Machine]) -> None:
-    """Refuse to make a machine in a group of which no config is known whole, unless deployments like this made it."""
-    for machine in there:
-        config = machine.incomplete_config
-        if FINGERPRINT not in ((config and config.metadata) or {}):
-            raise InvalidInput(
-                f"no machine of the group {spec.group} shows its whole config, {machine.name} among them, as its "
-                "host does not answer: a new machine would lack what is not stated here; try again once a host answers"
-            )
-
-
 def _alike(spec: DeploySpec, machines: Iterable[Machine]) -> list[list[Machine]]:
-    """Sort machines by the config that a new machine like them would have."""
+    """Return machines grouped by the config that a new machine like them would have."""
     found: list[tuple[MachineConfig, MachineConfig, list[Machine]]] = []
     for machine in machines:
         assert machine.config is not None  # noqa: S101 - the caller has seen to that

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount
+from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount, Service
 from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.plan import Destroy, Target
+from flyasync.deploy.plan.plan import Destroy, TakeVolume, Target
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
@@ -941,3 +941,38 @@ def test_what_changes_is_shown_and_secrets_are_not() -> None:
                   - schedule: "daily"
                 wait until it is started: at most 300 s
     """)
+
+
+# What each machine of a group comes to, and why.
+
+
+def test_the_first_of_the_stopped_machines_of_each_region_is_verified() -> None:
+    config = evolve(V1, services=(Service(internal_port=80, autostart=True),))
+    spec = wanted(Rolling(), counts={"iad": 2, "lhr": 1})
+    names = ("app-iad-1", "app-iad-2", "app-lhr-1")
+    plan = plan_for(spec, fleet(*(old(name, "stopped", config=config) for name in names)))
+    assert [track.machine.name for track in plan.tracks if track.verifies] == ["app-iad-1", "app-lhr-1"]
+
+
+def test_one_that_failed_with_its_volume_is_updated_where_it_is() -> None:
+    spec = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
+    broken = old("app-iad-1", "failed", config=mounted(V1))
+    plan = plan_for(spec, fleet(broken, volumes=(volume("vol_1", "id-app-iad-1"),)))
+    assert (plan.updates, plan.creates, plan.destroys) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("size_gb", "taken"), [(3, "vol_2"), (None, "vol_2"), (4, None)])
+def test_a_free_volume_is_taken_only_if_it_is_like_the_siblings(size_gb: int | None, taken: str | None) -> None:
+    held = volume("vol_1", "id-app-iad-1", size_gb=3)
+    machines = fleet(old("app-iad-1", config=mounted(V1)), volumes=(held, volume("vol_2", size_gb=size_gb)))
+    plan = plan_for(wanted(Rolling(), counts={"iad": 2}), machines)
+    assert [step.volume_id for step in plan.steps if isinstance(step, TakeVolume)] == [taken]
+
+
+@pytest.mark.parametrize(("name", "source"), [("data", "vol_1"), ("cache", None)])
+def test_only_the_volume_that_is_stated_is_forked_from_a_lost_host(name: str, source: str | None) -> None:
+    spec = wanted(Rolling(), counts={"iad": 1, "lhr": 1}, volume=evolve(DATA, if_lost="fork"))
+    machines = (lost("app-iad-1", config=mounted(V1)), old("app-lhr-1", config=mounted(V1, "vol_9")))
+    volumes = (volume("vol_1", "id-app-iad-1", name=name), volume("vol_9", "id-app-lhr-1", region="lhr"))
+    plan = plan_for(spec, fleet(*machines, volumes=volumes))
+    assert [step.source for step in plan.steps if isinstance(step, TakeVolume)] == [source]
