@@ -21,7 +21,7 @@ from flyasync import (
     Restart,
     Service,
 )
-from flyasync.deploy.plan.config_merge import MANAGED, changes, holds, managed_before, merged, overlaid
+from flyasync.deploy.plan.config_merge import MANAGED, SECRETS_VERSION, changes, holds, managed_before, merged, overlaid
 from flyasync.models.config import DNS, Static
 from flyasync.models.container import File, StopConfig
 from flyasync.models.json.codec import structure, unstructure
@@ -368,3 +368,10 @@ async def test_what_somebody_changes_is_seen_and_changed_back() -> None:
         assert changed.config is not None
         assert changed.config.env == {"A": "1", "B": "2"}
         assert total(emulator, "updateMachine") == 2
+
+
+@pytest.mark.parametrize(("had", "differs"), [("2", True), ("3", False), ("4", False), (None, True), ("new", True)])
+def test_only_an_older_version_of_the_secrets_is_a_change(had: str | None, *, differs: bool) -> None:
+    current = MachineConfig(metadata={SECRETS_VERSION: had} if had else {})
+    desired = MachineConfig(metadata={SECRETS_VERSION: "3"})
+    assert [change.path for change in changes(current, desired)] == (["secrets version"] if differs else [])

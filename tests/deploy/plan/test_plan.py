@@ -9,7 +9,7 @@ from attrs import evolve
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount, Service
 from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.plan import Destroy, TakeVolume, Target
+from flyasync.deploy.plan.plan import Create, Destroy, TakeVolume, Target
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
@@ -976,3 +976,10 @@ def test_only_the_volume_that_is_stated_is_forked_from_a_lost_host(name: str, so
     volumes = (volume("vol_1", "id-app-iad-1", name=name), volume("vol_9", "id-app-lhr-1", region="lhr"))
     plan = plan_for(spec, fleet(*machines, volumes=volumes))
     assert [step.source for step in plan.steps if isinstance(step, TakeVolume)] == [source]
+
+
+def test_a_new_machine_is_not_like_a_canary_of_flyctl() -> None:
+    canary = evolve(V1, env={"OLD": "1"}, metadata={GROUP: "app", "fly_canary": "true"})
+    machines = fleet(old("app-iad-1", config=canary), old("app-iad-2"))
+    plan = plan_for(wanted(Rolling(), counts={"iad": 3}), machines)
+    assert [step.like for step in plan.steps if isinstance(step, Create)] == ["app-iad-2"]
