@@ -6,7 +6,6 @@ import pytest
 import pytest_asyncio
 
 from flyasync.api.client import FlyClient
-from flyasync.api.machines.leases import LEAST_TO_HOLD
 from flyasync.emulator import Emulator, Fault
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.errors import (
@@ -108,7 +107,7 @@ async def test_a_ttl_may_be_a_whole_float() -> None:
 
 async def test_a_lease_too_short_to_be_kept_is_refused_before_it_is_taken(fly: FlyClient, emulator: Emulator) -> None:
     with pytest.raises(InvalidInput, match="3 s or more"):
-        async with fly.leases.hold("web", "m1", ttl=LEAST_TO_HOLD - 1):
+        async with fly.leases.hold("web", "m1", ttl=2):
             pass
     assert emulator.log == []
 
@@ -123,15 +122,18 @@ async def test_an_acquire_whose_answer_is_lost_is_not_repeated(
     assert count(emulator, "createMachineLease") == 1
 
 
-@pytest.mark.parametrize("ttl", [LEAST_TO_HOLD, 10, 30])
+@pytest.mark.parametrize("ttl", [3, 10, 30])
 async def test_a_held_lease_stays_fresh_for_minutes_and_is_given_back(
     fly: FlyClient, emulator: Emulator, machine: Machine, ttl: int
 ) -> None:
     async with fly.leases.hold("web", machine.id, ttl=ttl, description="long") as lease:
-        for _ in range(60):
+        for passed in range(5, 305, 5):
             await asyncio.sleep(5)
             held = await fly.leases.get("web", machine.id)
             assert held.nonce == lease.nonce
+            assert held.expires
+            assert lease.expires
+            assert (held.expires - lease.expires).total_seconds() <= passed + 1  # never for longer than its ttl
             assert held.description
             assert held.description.startswith("long #")
         await fly.machines.start("web", machine.id, nonce=lease.nonce)
@@ -448,6 +450,22 @@ async def test_one_cancelled_in_line_asks_for_nothing(fly: FlyClient, emulator: 
     assert count(emulator, ACQUIRE) == before
 
 
+async def test_cancelled_while_a_429_is_under_way_no_lease_is_acquired(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    emulator.faults.add(
+        Fault(does="delay", action=ACQUIRE, seconds=2),
+        Fault(does="refuse", action=ACQUIRE, status=429, headers={"Retry-After": "5"}, times=1),
+    )
+    holding = asyncio.create_task(hold(fly, machine, asyncio.Event().wait))
+    await asyncio.sleep(1)
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    await asyncio.sleep(30)
+    assert count(emulator, ACQUIRE) == 1
+
+
 async def test_a_second_cancellation_does_not_wait(fly: FlyClient, emulator: Emulator, machine: Machine) -> None:
     emulator.faults.add(Fault(does="lose_answer", action=ACQUIRE, times=1))
     holding = asyncio.create_task(hold(fly, machine, asyncio.Event().wait))
@@ -503,3 +521,14 @@ async def test_a_lease_that_was_found_but_cannot_be_refreshed_is_given_back(
     with pytest.raises(ConnectionLost):
         await hold(fly, machine, fail)
     assert record(emulator, machine).lease is None
+
+
+async def test_looking_for_a_lease_whose_answer_is_lost_is_bounded_by_the_ttl(
+    fly: FlyClient, emulator: Emulator, machine: Machine
+) -> None:
+    emulator.faults.add(Fault(does="cut_after", action=ACQUIRE, times=1))
+    emulator.faults.add(Fault(does="lose_answer", action="getMachineLease"))
+    before = now()
+    with pytest.raises(ConnectionLost):
+        await hold(fly, machine, fail, ttl=5)
+    assert now() - before == pytest.approx(5, abs=0.5)
