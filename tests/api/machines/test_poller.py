@@ -130,3 +130,13 @@ async def test_the_repr_shows_who_lists_and_when_it_did_last() -> None:
     app.state = "started"
     await waiting
     assert repr(polled) == "<Poller web: 1 waits, 0 by list, no leader, list 6 at 2.0 s>"
+
+
+async def test_a_list_waits_for_a_slot() -> None:
+    app, slots = App(state="started"), asyncio.Semaphore(1)
+    await slots.acquire()
+    waiting = news(Poller("web", app.survey, slots, 0), "m1")
+    await asyncio.sleep(3)
+    assert app.looks == []
+    slots.release()
+    assert await waiting

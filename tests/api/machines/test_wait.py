@@ -549,6 +549,7 @@ class World:
         self.list_errors: list[FlyError] = []
         self.results: list[WaitResult | FlyError] = []
         self.has_results = asyncio.Event()
+        self.named: list[str | None] = []
         self.asked: Counter[str] = Counter()
         self.under_way = self.most_at_once = 0
         self.waits = Waits(self.get, self.survey, self.poll, pollers=pollers, readers=readers, **options)
@@ -574,8 +575,9 @@ class World:
             raise self.list_errors.pop(0)
         return shown
 
-    async def poll(self, *_: str, **__: Any) -> WaitResult:
+    async def poll(self, *_: str, version: str | None, **__: Any) -> WaitResult:
         self.asked["poll"] += 1
+        self.named.append(version)
         await asyncio.sleep(self._seconds)
         if not self.results:
             await self.has_results.wait()
@@ -849,7 +851,66 @@ async def test_an_answer_about_an_old_version_is_not_the_state_of_the_machine() 
         await world.until(wanted="settled", version="01A")
 
 
+async def test_polls_name_the_version_once_one_without_is_refused_and_then_the_current_one() -> None:
+    world = World()
+    world.results = [refused(BadRequest, 400), refused(BadRequest, 400)]
+    world.by_name["m1"] = a_machine("starting", version="01A")
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(1)
+    world.by_name["m1"] = a_machine("starting", version="01B")
+    await asyncio.sleep(3)
+    assert world.named == [None, "01A", "01B"]
+    await dissolve([waiting])
+
+
+async def test_a_poll_that_is_refused_again_and_again_costs_a_poll_and_a_read_a_second() -> None:
+    world = World()
+    world.results = [refused(BadRequest, 400) for _ in range(100)]
+    world.by_name["m1"] = a_machine("starting")
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(14)
+    assert world.asked == {"poll": 10, "get m1": 10}  # each takes 0.2 s
+    await dissolve([waiting])
+
+
+async def test_after_a_429_no_poll_is_sent_until_the_api_wants_one() -> None:
+    world = World()
+    world.results = [RateLimited("machines.wait", "web/m1", "slow down", status=429, retry_after=20)]
+    world.by_name["m1"] = a_machine("starting")
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(19)
+    assert world.asked["poll"] == 1
+    await asyncio.sleep(4)
+    assert world.asked["poll"] == 2
+    await dissolve([waiting])
+
+
+async def test_a_wait_whose_time_is_up_takes_two_seconds_more_at_most() -> None:
+    world = World(seconds=10)
+    world.by_name["m1"] = a_machine("starting")
+    with pytest.raises(WaitFailed) as caught:
+        await world.until(timeout=1)
+    assert caught.value.state == "unknown"
+    assert now() == pytest.approx(3, abs=0.1)
+
+
+async def test_trouble_with_reading_a_machine_costs_no_more_than_a_read_a_second() -> None:
+    world = World(pollers=0)
+    world.by_name["m1"] = refused(ServerFault, 503)
+    waiting = asyncio.create_task(world.until())
+    await asyncio.sleep(12)
+    assert world.asked == {"get m1": 10}  # each takes 0.2 s
+    await dissolve([waiting])
+
+
 # Health
+
+
+async def test_a_machine_is_not_healthy_until_as_many_checks_as_asked_for_have_reported() -> None:
+    world = World()
+    world.by_name["m1"] = a_machine("started")
+    with pytest.raises(WaitFailed, match="0 of 2 checks have reported"):
+        await world.until(wanted="healthy", checks=2, timeout=10)
 
 
 async def test_a_machine_is_healthy_once_its_checks_pass(fly: FlyClient, app: str, company: Company) -> None:
