@@ -87,9 +87,11 @@ async def test_who_sends_the_cookie_reads_what_was_written() -> None:
         assert len((await api.get(MACHINES, headers=headers)).body) == 1
         assert (await api.get(MACHINES, headers={"Cookie": "fly_flaps_affinity=other"})).status == 404
         # The cookie is one app's: no other list is served by the node that it names.
-        assert (await api.get("/v1/orgs/personal/machines", headers=headers)).body["machines"] == []
         await asyncio.sleep(2)
-        assert len((await api.get("/v1/orgs/personal/machines")).body["machines"]) == 1
+        assert (await api.post(MACHINES, {"config": {"image": "nginx"}}, headers=headers)).status == 200
+        assert len((await api.get(MACHINES, headers=headers)).body) == 2
+        found = (await api.get("/v1/orgs/personal/machines", headers=headers)).body["machines"]
+        assert [row["id"] for row in found] == [said.body["id"]]
 
 
 async def test_the_volumes_of_an_app_that_is_not_seen_are_not_listed() -> None:

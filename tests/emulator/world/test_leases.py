@@ -161,6 +161,7 @@ async def test_a_lease_dies_with_its_machine(api: Api) -> None:
     await api.ask("DELETE", f"{at(machine)}?force=true", headers=with_nonce(machine))
     await api.reach(machine, "destroyed")
     assert "nonce" not in await api.look(machine)
+    assert "lease" not in (await api.get(f"{at(machine)}?include_leases=true")).body
     said = await api.get(f"{at(machine)}/lease")
     assert (said.status, said.body) == (404, {"error": "machine not found"})
 

@@ -108,6 +108,12 @@ async def test_a_restart_after_a_crash_pauses_and_no_later_start_does(api: Api) 
     assert await state_after(api, machine, 0.7) == "started"
 
 
+async def test_a_stop_ends_a_machine_that_destroys_itself(api: Api) -> None:
+    machine = await api.running(config={"auto_destroy": True})
+    await api.act(machine, "stop")
+    assert await state_after(api, machine, 3) == "destroyed"
+
+
 @pytest.mark.parametrize("way", ["update", "restart", "stop and start"])
 async def test_what_a_client_starts_counts_restarts_anew(api: Api, way: str) -> None:
     api.emulator.faults.add(Fault(does="crash", seconds=5))
