@@ -7,6 +7,12 @@ from typing import Any
 import pytest
 
 from flyasync.emulator import Fault
+from flyasync.emulator.core.faults import Faults
+from flyasync.emulator.world import apps, machines
+from flyasync.emulator.world.checks import rows
+from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
 
 CHECKED = {
@@ -157,6 +163,24 @@ async def test_checks_may_flap(fault: dict[str, Any], least: float, most: float)
     gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(seen)]
     assert all(least - 0.01 <= gap <= most + 0.01 for gap in gaps)
     assert len({round(gap, 1) for gap in gaps}) > 1
+
+
+def test_each_check_flaps_at_its_own_times() -> None:
+    world = World(faults=Faults([Fault(does="checks_flap", seconds=4)]))
+    apps.create(world, "web", org_slug="personal", network="")
+    checks = {"a": {"port": 1, "interval": "2s"}, "b": {"port": 2, "interval": "3s"}}
+    machine = machines.create(world, "web", Launch(config={"image": "nginx", "checks": checks}))
+    turns: dict[str, list[tuple[float, str]]] = {"a": [], "b": []}
+    while (due := world.next_due()) is not None and due < 200:
+        advance(world, due)
+        for row in rows(world, machine, world.clock):
+            seen = turns[row["name"]]
+            if not seen or seen[-1][1] != row["status"]:
+                seen.append((world.clock, row["status"]))
+    for seen in turns.values():
+        flapping = [at for at, _ in seen[2:]]
+        assert len(flapping) > 30
+        assert all(2 <= later - earlier <= 6 for earlier, later in itertools.pairwise(flapping))
 
 
 async def test_checks_flap_alike_with_the_same_seed() -> None:
