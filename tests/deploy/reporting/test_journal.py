@@ -654,3 +654,11 @@ def test_an_image_that_could_not_be_resolved_leaves_no_text_in_the_journal() -> 
     spec = evolve(WANTED.deployment(), unresolved="the token abc is not allowed to see shop:1")
     written, _ = write_spec(spec)
     assert "abc" not in json.dumps(written)
+
+
+def test_a_withheld_release_command_is_needed_again_only_until_it_has_ended_well(path: Path) -> None:
+    ended = line("ended", aim="end", phase="ended")
+    released = replayed(path, ended, withheld=["release.command"])
+    released.check(evolve(released.spec, release=None))
+    with pytest.raises(InvalidInput, match="the release command of launch v1 may hold a secret"):
+        replayed(path, withheld=["release.command"]).check(evolve(released.spec, release=None))
