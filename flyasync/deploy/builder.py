@@ -71,8 +71,8 @@ class DeployBuilder:
 
     Without a strategy a deploy adds the machines of its launch and touches no others. With `rolling`, `canary`,
     `bluegreen` or `immediate` it brings a group of machines to what is wanted. Where a region has no room it is
-    skipped, unless `fallback` says otherwise. An onlooker that raises is told of by the event loop's exception handler;
-    the deploy goes on.
+    skipped, unless `fallback` says otherwise. An observer that raises is reported to the event loop's exception
+    handler; the deploy goes on.
     """
 
     spec: DeploySpec = field(converter=_stated)
@@ -212,7 +212,7 @@ class DeployBuilder:
         return self._with(evolve(self.spec, launch=check_launch(launch)))
 
     def fallback(self, *regions: str) -> Self:
-        """Say where a machine goes when its region has no room.
+        """Choose where a machine goes when its region has no room.
 
         `fallback("skip")` leaves it out, which is the default; `fallback("nearest")` takes the nearest region with room
         that is not wanted itself; `fallback("ewr", "ord")` tries these in order.
@@ -417,7 +417,7 @@ class DeployBuilder:
         return self._with(evolve(self.spec, rolls_back=roll_back))
 
     def on_event(self, onlooker: OnEvent) -> Self:
-        """Tell `onlooker` of every event; the last one is `Finished`, with the report, also after a cancellation."""
+        """Notify `onlooker` of every event; the last one is `Finished`, with the report, also after a cancellation."""
         if not callable(onlooker):
             raise InvalidInput(f"on_event takes a function of one event, not {onlooker!r}")
         return evolve(self, observers=(*self.observers, onlooker))
@@ -430,7 +430,7 @@ class DeployBuilder:
         return spec
 
     async def plan(self, fly: FlyClient) -> Plan:
-        """Say what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
+        """Return what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
         self._check_api(fly)
         return timed((await Planner(fly, self.deployment()).decide()).plan, fly)
 
@@ -483,7 +483,7 @@ class DeployBuilder:
             await asyncio.gather(deploy, return_exceptions=True)
 
     async def plan_undo(self, fly: FlyClient) -> Plan:
-        """Say what `undo` would do now; changes nothing. Raises what `undo` raises."""
+        """Return what `undo` would do now; changes nothing. Raises what `undo` raises."""
         self._check_api(fly)
         return timed((await self._undoing(fly, self.spec.launch or None)).plan, fly)
 

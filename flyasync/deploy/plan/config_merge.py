@@ -1,4 +1,4 @@
-"""The config that a machine will have: the observed one, with what the deployment states merged in by key; pure.
+"""The config that a machine will have: the observed one, with what the spec states merged in by key; pure.
 
 An update replaces a machine's whole config. So what others have set must go along, and what an earlier deployment set
 and this one does not state must go away: each config records in its own metadata what a deployment has set in it.
@@ -67,12 +67,12 @@ REPLACEABLE = tuple(one.name for one in fields(MachineConfig) if one.name not in
 
 
 def managed(config: MachineConfig) -> frozenset[str]:
-    """Name what a config sets, by paths."""
+    """Return what a config sets, by paths."""
     return managed_before(merged(MachineConfig(), config))
 
 
 def managed_before(config: MachineConfig) -> frozenset[str]:
-    """Read from a machine's config what deployments have set in it; nothing where that is not recorded."""
+    """Return what deploys have set in a machine's config; nothing where that is not recorded."""
     try:
         names = json.loads((config.metadata or {}).get(MANAGED, "[]"))
     except ValueError:
@@ -178,17 +178,22 @@ class _Merging:
         return evolve(old, **made, extra=self._extra(old.extra, new.extra, at))
 
     def _value(self, old: Any, new: Any, at: str) -> Any:
+        # 1. It is not stated.
         if new is None:
             return self._unstated(old, at)
+        # 2. A record is merged by its fields, and a map by its keys.
         if isinstance(new, Model):
             return self.record(old if type(old) is type(new) else type(new)(), new, f"{at}.")
         if isinstance(new, Mapping):
             return self._items(dict(old or {}), dict(new), at)
+        # 3. An empty list over nothing changes nothing, and is not ours.
         if _is_list(new) and not (old or new):
             return new
+        # 4. A list is merged by the keys of its items, if they have any.
         if keys := _keys(old or (), new):
             old_by_key, new_by_key = dict(zip(keys[0], old or (), strict=True)), dict(zip(keys[1], new, strict=True))
             return tuple(self._items(old_by_key, new_by_key, at).values())
+        # 5. All else is replaced: a value, or a list whose items nothing tells apart.
         self.names.add(at)
         return self._pairwise(old, new) if self.is_same or not self._is_ours(at) else new
 
@@ -206,17 +211,23 @@ class _Merging:
         if not (_is_list(old) and _is_list(new) and len(old) == len(new)):
             return new
         merging = _Merging(frozenset(), is_same=True)
-        return tuple(
-            merging.record(one, other, "") if _are_alike(one, other) else other
-            for one, other in zip(old, new, strict=True)
-        )
+        merged_items = []
+        for one, other in zip(old, new, strict=True):
+            # Two records are about the same thing if they have one type, and one `type`, where they have that field.
+            are_alike = isinstance(other, Model) and type(one) is type(other)
+            are_alike = are_alike and getattr(one, "type", None) == getattr(other, "type", None)
+            merged_items.append(merging.record(one, other, "") if are_alike else other)
+        return tuple(merged_items)
 
     def _unstated(self, old: Any, at: str) -> Any:
         """Return what stays of a value that is not stated."""
+        # 1. A deploy had set it as a whole: it goes.
         if old is None or self._goes(at):
             return None
+        # 2. No deploy had set anything that could be in it: it stays.
         if self.is_same or not self.before:
             return old
+        # 3. It stays without what deploys had set in it; what nothing is left of goes.
         if isinstance(old, Model):
             names = [one.name for one in fields(type(old)) if one.name != "extra"]
             made = {name: self._unstated(getattr(old, name), f"{at}.{name}") for name in names}
@@ -253,30 +264,24 @@ def _keys(old: Any, new: Any) -> tuple[list[str], list[str]] | None:
     if len(kinds) != 1 or (key := _KEYS.get(*kinds)) is None:
         return None
     both = ([key(item) for item in old], [key(item) for item in new])
-    if not any(map(_has_twins, both)):
+    # 1. Each key stands for one item.
+    if all(len(set(keys)) == len(keys) for keys in both):
         return both
+    # 2. Services of one internal port are told apart by their public ports, and by their order where these are equal.
     if kinds == {Service}:
-        return _apart(both, old, new)
+        twins = {key for each in both for key, count in Counter(each).items() if count > 1}
+        told: tuple[list[str], list[str]] = ([], [])
+        for out, each, services in zip(told, both, (old, new), strict=True):
+            for key, service in zip(each, services, strict=True):
+                longer = f"{key}:{','.join(map(_port, service.ports or ()))}" if key in twins else key
+                out.append(f"{longer}#{out.count(longer) + 1}" if longer in out else longer)
+        return told
+    # 3. Nothing tells other items apart.
     return None
 
 
-def _apart(keys: tuple[list[str], list[str]], old: Any, new: Any) -> tuple[list[str], list[str]]:
-    """Tell services of one internal port apart by their public ports, and by their order where these are the same."""
-    twins = {key for each in keys for key, count in Counter(each).items() if count > 1}
-    told: tuple[list[str], list[str]] = ([], [])
-    for out, each, services in zip(told, keys, (old, new), strict=True):
-        for key, service in zip(each, services, strict=True):
-            longer = f"{key}:{','.join(map(_port, service.ports or ()))}" if key in twins else key
-            out.append(f"{longer}#{out.count(longer) + 1}" if longer in out else longer)
-    return told
-
-
-def _has_twins(keys: list[str]) -> bool:
-    return len(set(keys)) < len(keys)
-
-
 def service_key(service: Service) -> str:
-    """Name a service by its internal port and protocol, such as `8080/tcp`."""
+    """Return the internal port and protocol of a service, such as `8080/tcp`."""
     return f"{service.internal_port}/{service.protocol or 'tcp'}"
 
 
@@ -297,24 +302,16 @@ _KEYS: Mapping[type, Callable[[Any], str]] = {
 def _check_ports(stated: Iterable[Service], kept: Iterable[Service]) -> None:
     """Raise InvalidInput when a stated service shares a public port with one that stays as it is."""
     for service, other in product(stated, kept):
-        if shared := _shared(service, other):
+        if (service.protocol or "tcp") != (other.protocol or "tcp"):
+            continue
+        pairs = product(_ranges(service), _ranges(other))
+        if shared := next((max(a, c) for (a, b), (c, d) in pairs if max(a, c) <= min(b, d)), None):
+            public = ", ".join(map(_port, other.ports or ()))
             raise InvalidInput(
                 f"the service {service_key(service)} would take the public port {shared}, which the machines' service "
-                f"{_described(other)} has and keeps: give one of them another port, or replace all services by those "
-                "stated, with replace('services') or --replace services"
+                f"{service_key(other)} (public ports {public}) has and keeps: give one of them another port, or "
+                "replace all services by those stated, with replace('services') or --replace services"
             )
-
-
-def _described(service: Service) -> str:
-    return f"{service_key(service)} (public ports {', '.join(map(_port, service.ports or ()))})"
-
-
-def _shared(one: Service, other: Service) -> str | None:
-    """Name a public port that two services of one protocol have in common."""
-    if (one.protocol or "tcp") != (other.protocol or "tcp"):
-        return None
-    pairs = product(_ranges(one), _ranges(other))
-    return next((str(max(a, c)) for (a, b), (c, d) in pairs if max(a, c) <= min(b, d)), None)
 
 
 def _ranges(service: Service) -> Iterator[tuple[int, int]]:
@@ -325,7 +322,7 @@ def _ranges(service: Service) -> Iterator[tuple[int, int]]:
 
 
 def holds(current: MachineConfig, wanted: MachineConfig) -> bool:
-    """Tell whether a machine's config says all that `wanted` says.
+    """Whether a machine's config has all that `wanted` has.
 
     What the API or others have added beside it does not count, except in maps such as `env`, which are taken whole.
     """
@@ -333,7 +330,7 @@ def holds(current: MachineConfig, wanted: MachineConfig) -> bool:
 
 
 def overlaid(current: MachineConfig, wanted: MachineConfig) -> MachineConfig:
-    """Put all that `wanted` says over `current`, at every depth."""
+    """Return `current` with all that `wanted` states over it, at every depth."""
     said = {key: value for key, value in (wanted.metadata or {}).items() if key not in _OF_ONE_MACHINE}
     over: MachineConfig = _over(evolve(current, metadata=None), evolve(wanted, metadata=None))
     return evolve(over, metadata={**(current.metadata or {}), **said})
@@ -355,15 +352,8 @@ def _over(current: Any, wanted: Any) -> Any:
 
 
 def _joined(old: Mapping[str, Any], kept: Mapping[str, Any], new: Mapping[str, Any]) -> Kept:
-    """Put what no model knows together, with how known keys were spelled."""
+    """Return what no model knows of two records, with how known keys were spelled."""
     return Kept({**kept, **new}, spelled={**getattr(old, "spelled", {}), **getattr(new, "spelled", {})})
-
-
-def _are_alike(old: Any, new: Any) -> bool:
-    """Whether two items of lists without keys are about the same thing."""
-    return (
-        isinstance(new, Model) and type(old) is type(new) and getattr(old, "type", None) == getattr(new, "type", None)
-    )
 
 
 def _is_list(value: Any) -> bool:

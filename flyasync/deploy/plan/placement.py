@@ -49,7 +49,7 @@ class Refusal:
 
 
 def next_region(refusals: Sequence[Refusal], alternatives: Iterable[str], full: Iterable[str]) -> str | None:
-    """Name the region to try after `refusals` of one machine, or None when it has to be skipped.
+    """Return the region to try after `refusals` of one machine, or None when it has to be skipped.
 
     `alternatives` come in order of preference; `full` are regions that turned other machines away.
     """

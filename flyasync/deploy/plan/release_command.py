@@ -38,7 +38,7 @@ class ReleaseCommand:
         return cls(command=words, **options)  # type: ignore[arg-type]
 
     def config(self, config: MachineConfig) -> MachineConfig:
-        """Give the machine's config: the deployment's image and environment, and nothing that serves or stays.
+        """Return the machine's config: the image and environment of the deploy, and nothing that serves or stays.
 
         Where the config names the group it is for, as one of a fly.toml does, this one names its own.
         """

@@ -126,7 +126,8 @@ def _last_completed(machines: Sequence[Machine]) -> list[Machine]:
     releases: dict[tuple[str | None, ...], list[Machine]] = {}
     for machine in machines:
         releases.setdefault(tuple(map(machine.metadata.get, _RELEASES)), []).append(machine)
-    begun = {name: min(map(_moment, those)) for name, those in releases.items()}
+    # The id of a version is a ULID: its first ten characters are the time.
+    begun = {name: min((each.current_version or "")[:10] for each in those) for name, those in releases.items()}
 
     def is_complete(name: tuple[str | None, ...]) -> bool:
         regions = set(map(home, releases[name]))
@@ -135,11 +136,6 @@ def _last_completed(machines: Sequence[Machine]) -> list[Machine]:
 
     last = max(begun[name] for name in releases if is_complete(name))
     return [machine for name, those in releases.items() if begun[name] == last for machine in those]
-
-
-def _moment(machine: Machine) -> str:
-    """Return the time that the id of a machine's version begins with."""
-    return (machine.current_version or "")[:10]
 
 
 def _undecided(spec: DeploySpec, one: Machine, other: Machine, count: int) -> str:

@@ -58,7 +58,7 @@ _ALIASES = frozenset({"any", "apac", "eu", "na", "sa", "us", "usa"})
 
 
 def check_region(code: str) -> str:
-    """Give `code` back, if it can be a region's."""
+    """Return `code` if it can be a region's, else raise InvalidInput."""
     if not isinstance(code, str):
         raise InvalidInput(f"{code!r} is not a region: name each one as a text of its own, such as 'iad', 'lhr'")
     if code in _ALIASES:
@@ -72,7 +72,7 @@ def check_region(code: str) -> str:
 
 
 def check_launch(launch: str) -> str:
-    """Give `launch` back, if machine names can be made from it."""
+    """Return `launch` if machine names can be made from it, else raise InvalidInput."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", launch):
         raise InvalidInput(
             f"{launch!r} cannot be a launch: it starts the machines' names, so use 1 to 40 lowercase letters, digits "
@@ -106,7 +106,7 @@ class Requirement:
         return cls.parse(regions) if isinstance(regions, str) else cls(_checked(regions))
 
     def needed(self, wanted: int) -> int:
-        """Say how many of `wanted` regions must run: never none."""
+        """Return how many of `wanted` regions must run: never none."""
         if self.regions == "all":
             return wanted
         if isinstance(self.regions, float):
@@ -152,7 +152,7 @@ class DesiredVolume:
     if_lost: Literal["fork", "new"] | None = None
 
     def mount(self, volume_id: str) -> Mount:
-        """Say how a machine mounts such a volume."""
+        """Return how a machine mounts such a volume."""
         return Mount(volume=volume_id, path=self.path)
 
 
@@ -289,7 +289,7 @@ class DeploySpec:
         return at_digest(self.config.image, self.digest) if self.config.image else "the machines' own images"
 
     def machines(self, region: str) -> tuple[DesiredMachine, ...]:
-        """Name the machines of the launch wanted in `region`."""
+        """Return the machines of the launch in `region`."""
         return tuple(
             DesiredMachine(name=f"{self.launch}-{region}-{number}", region=region, number=number)
             for number in range(1, self.counts[region] + 1)

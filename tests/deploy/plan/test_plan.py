@@ -983,3 +983,20 @@ def test_a_new_machine_is_not_like_a_canary_of_flyctl() -> None:
     machines = fleet(old("app-iad-1", config=canary), old("app-iad-2"))
     plan = plan_for(wanted(Rolling(), counts={"iad": 3}), machines)
     assert [step.like for step in plan.steps if isinstance(step, Create)] == ["app-iad-2"]
+
+
+def test_a_stopped_machine_is_no_canary() -> None:
+    plan = plan_for(wanted(Canary(machines=Share(2))), fleet(old("app-iad-1"), old("app-iad-2", "stopped")))
+    assert [[track.machine.name for track in stage.tracks] for stage in plan.stages] == [["app-iad-1"], ["app-iad-2"]]
+
+
+def test_how_many_may_be_away_depends_on_the_machines_of_each_region() -> None:
+    names = [*(f"app-iad-{number}" for number in range(1, 3)), *(f"app-lhr-{number}" for number in range(1, 7))]
+    spec = wanted(Rolling(max_unavailable=Share(0.5)), counts={"iad": 2, "lhr": 6})
+    plan = plan_for(spec, fleet(*map(old, names)))
+    assert {lane.region: lane.width for lane in plan.stages[-1].lanes} == {"iad": 1, "lhr": 3}
+
+
+def test_bluegreen_takes_no_old_machine_out_before_the_new_ones_are_up() -> None:
+    plan = plan_for(wanted(BlueGreen(), config=CHECKED), fleet(old("app-iad-1"), old("app-iad-2")))
+    assert [stage.relies_on_others for stage in plan.stages] == [False, True, True]

@@ -23,7 +23,12 @@ class Canary(InPlace):
 
     def ahead(self, tracks: Sequence[Track]) -> tuple[str, list[Track]]:
         """Choose the canaries, spread over the regions: those that serve now before those that do not."""
-        able = [each for each in tracks if each.target is Target.SERVE and _gets_the_config(each)]
+        # Only what gets the config and runs can show anything.
+        able = [
+            each
+            for each in tracks
+            if each.target is Target.SERVE and any(isinstance(step, Update | Create) for step in each.steps)
+        ]
         by_region: dict[str, list[Track]] = {}
         for each in sorted(able, key=lambda each: not each.takes_a_place):
             by_region.setdefault(each.machine.region, []).append(each)
@@ -35,7 +40,3 @@ class Canary(InPlace):
             return title, chosen
         soak = Watch(seconds=self.soak, cause="a canary shows what the others would meet")
         return title, [evolve(each, steps=(*each.steps, soak)) for each in chosen]
-
-
-def _gets_the_config(track: Track) -> bool:
-    return any(isinstance(step, Update | Create) for step in track.steps)
