@@ -189,6 +189,7 @@ class DeployBuilder:
 
     def with_config(self, config: MachineConfig) -> Self:
         """Start from a whole config; the other `with_…` methods change it from there."""
+        # The digest is that of the image's tag: another image has another.
         digest = self.spec.digest if config.image == self.config.image else None
         return self._with(evolve(self.spec, config=config, digest=digest))
 
@@ -424,6 +425,7 @@ class DeployBuilder:
 
     def deployment(self) -> DeploySpec:
         """Return what is stated as one value; raises InvalidInput for what the API would refuse as a whole."""
+        # A launch without a name gets one here, so that planning has nothing random in it.
         spec = evolve(self.spec, launch=self.spec.launch or token_hex(5)).resolved()
         if self._replay:
             self._replay.check(spec)
@@ -471,6 +473,7 @@ class DeployBuilder:
         Raises what `execute` raises. Closed early, the deploy is cancelled, and ends as `execute` does then; a `break`
         closes it only if it is used in `contextlib.aclosing`.
         """
+        # Unbounded: a reader that is slow must not hold up the deploy.
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         deploy = asyncio.ensure_future(self.on_event(events.put_nowait).execute(fly))
         deploy.add_done_callback(lambda _: events.put_nowait(None))
@@ -513,6 +516,7 @@ class DeployBuilder:
 
     async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
         spec = self.spec
+        # What the launch changed is known from the machines; of this builder counts only where and how fast to go back.
         asked = DeploySpec(
             app=spec.app,
             launch=launch or "",

@@ -1,4 +1,4 @@
-"""From what is asked for to a plan: observe, resolve the image, decide."""
+"""From a spec to a plan: observe, resolve the image, decide."""
 
 import asyncio
 from collections.abc import Collection
@@ -28,7 +28,7 @@ class Planner:
         self._spec = spec
 
     async def decide(self, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Decision:
-        """Decide what to do now; raises NotFound when there is no such app, InvalidInput for what cannot be done.
+        """Return what to do now; raises NotFound when there is no such app, InvalidInput for what cannot be done.
 
         `unlisted` are ids of machines that a list has lacked.
         """
@@ -40,15 +40,16 @@ class Planner:
             self._resolve(),
             return_exceptions=True,
         )
-        for outcome in (wrong, fleet, remarks):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        # An unknown region explains more than what observing the app has met, so that error comes first.
+        for result in (wrong, fleet, remarks):
+            if isinstance(result, BaseException):
+                raise result
         decision = decide(self._spec, cast("Fleet", fleet))
         remarks = (*decision.plan.remarks, *cast("tuple[str, ...]", remarks))
         return evolve(decision, plan=evolve(decision.plan, remarks=remarks))
 
     async def _resolve(self) -> None:
-        """Find out which digest the image's tag is at, or why that is not to be found out."""
+        """Find out which digest the image's tag is at, or why the API does not show it; once for all plans."""
         wanted = self._spec
         if wanted.config.image and not (digest_of(wanted.image) or wanted.unresolved):
             found = await resolved(self._fly, wanted.app, wanted.config.image)
