@@ -19,7 +19,7 @@ from flyasync.deploy.run.decisions import changes_nothing, may_plan_anew, unlist
 from flyasync.deploy.run.executor import Executor
 from flyasync.deploy.run.leases import DeployLeases
 from flyasync.deploy.run.observers import Observers
-from flyasync.deploy.undo.rollback_plan import deployment_back, undo
+from flyasync.deploy.undo.rollback_plan import restored_spec, undo
 from flyasync.errors import FlyError, NotFound
 
 ESTIMATED_A_SECOND = 1000
@@ -149,7 +149,7 @@ async def _reported(executor: Executor) -> DeployReport:
     if plan.is_empty and observation.settled:
         return report  # all of it is past the point of no return
     restoring = DeployContext(
-        fly=context.fly, spec=deployment_back(context.spec, plan), plan=plan, leases=context.leases,
+        fly=context.fly, spec=restored_spec(context.spec, plan), plan=plan, leases=context.leases,
         journal=context.journal, observers=context.observers, presses_on=True, is_rollback=True,
     )  # fmt: skip
     rollback = Executor(restoring, past=past)

@@ -28,7 +28,7 @@ from flyasync.deploy.plan.plan import Create, Plan, Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
-from flyasync.deploy.undo.rollback_plan import RESTORED, deployment_back, undo, way_back
+from flyasync.deploy.undo.rollback_plan import RESTORED, restored_spec, restoring, undo
 from flyasync.models.image import without_digest
 from flyasync.models.machine import GONE
 from flyasync.testing import mock_machine
@@ -57,7 +57,7 @@ def empty(before: Iterable[Machine]) -> Plan:
 
 
 def back(before: list[Machine], now: list[Machine], **options: Any) -> str:
-    return str(way_back(empty(before), before, now, **{"made": frozenset(), **options}))
+    return str(restoring(empty(before), before, now, **{"made": frozenset(), **options}))
 
 
 def text(lines: str) -> str:
@@ -149,7 +149,7 @@ def test_what_is_gone_is_made_again_before_what_was_made_is_taken_away() -> None
 
 def remade(lost: Machine) -> Mapping[str, str]:
     """The metadata of a machine that is made again."""
-    (step, *_) = way_back(empty([lost]), [lost], [], made=frozenset()).steps
+    (step, *_) = restoring(empty([lost]), [lost], [], made=frozenset()).steps
     assert isinstance(step, Create)
     assert step.config is not None
     return step.config.metadata or {}
@@ -167,13 +167,13 @@ def test_one_of_no_launch_that_is_made_again_is_not_of_the_launch_that_is_undone
 
 def test_a_name_that_is_taken_by_now_is_not_used_twice() -> None:
     new = evolve(machine("a", "shop:2"), id="other")
-    plan = way_back(empty([]), [machine("a")], [new], made=frozenset({"other"}))
+    plan = restoring(empty([]), [machine("a")], [new], made=frozenset({"other"}))
     assert [track.machine.name for track in plan.tracks] == ["a-again", "a"]
 
 
 def test_a_machine_that_had_fallen_back_is_made_again_where_it_was() -> None:
     lost = machine("a", region="ewr", metadata={"flyasync_region": "iad"})
-    (track,) = way_back(empty([lost]), [lost], [], made=frozenset()).tracks
+    (track,) = restoring(empty([lost]), [lost], [], made=frozenset()).tracks
     assert track.machine.region == "ewr"
 
 
@@ -222,10 +222,10 @@ def test_what_the_deploy_left_alone_is_not_put_back() -> None:
 
 def test_the_way_back_wants_all_that_was_there() -> None:
     before = [machine("a"), machine("b", region="lhr"), machine("c", state="stopped")]
-    plan = way_back(empty(before), before, before[:1], made=frozenset())
+    plan = restoring(empty(before), before, before[:1], made=frozenset())
     config = MachineConfig(image="shop:2")
     spec = DeploySpec(app="web", launch="v2", config=config, counts={"nrt": 1}, strategy=Rolling())
-    wanted = deployment_back(spec, plan)
+    wanted = restored_spec(spec, plan)
     assert wanted.counts == {"lhr": 1, "iad": 2}
     assert str(wanted.requirement) == "all regions"
     assert wanted.config.image == "shop:1"
