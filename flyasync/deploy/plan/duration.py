@@ -42,6 +42,7 @@ class Estimate:
     def __str__(self) -> str:
         if self.likely is None or self.most is None:
             return f"at least {duration(self.least, math.floor)}"
+        # Bounds that are close to the expected time say nothing that it does not.
         bounds = "" if self.is_close else f" ({duration(self.least, math.floor)} to {duration(self.most)})"
         return f"about {duration(self.likely)}{bounds}"
 

@@ -36,8 +36,17 @@ def remarks_of_group(
         those = [machine for machine in outside if (group_of(machine) or "") == group]
         if group:
             yield f"{_counted(those)} of the group {group} left alone"
-        else:
-            yield from _of_no_group(spec, those)
+            continue
+        # Machines of no group are those of launches, which one command takes away, and those of other tools.
+        for launch in sorted({tags(machine).get(LAUNCH, "") for machine in those}):
+            if launch:
+                yield (
+                    f"machines of launch {launch} are left alone: made without a strategy, they are of no process "
+                    f"group; flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
+                )
+            else:
+                count = sum(LAUNCH not in tags(machine) for machine in those)
+                yield f"{count} of no process group left alone: no strategy touches such machines"
 
 
 def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
@@ -85,18 +94,6 @@ def _apart(spec: DeploySpec, members: tuple[Member, ...]) -> Iterator[str]:
             f"{names_of(stopped)}: updated without a start, and Fly.io may start no such machine by its schedule "
             "before it is started once: flyasync machines start"
         )
-
-
-def _of_no_group(spec: DeploySpec, machines: list[Machine]) -> Iterator[str]:
-    for launch in sorted({tags(machine).get(LAUNCH, "") for machine in machines}):
-        if launch:
-            yield (
-                f"machines of launch {launch} are left alone: made without a strategy, they are of no process group; "
-                f"flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
-            )
-        else:
-            count = sum(LAUNCH not in tags(machine) for machine in machines)
-            yield f"{count} of no process group left alone: no strategy touches such machines"
 
 
 def _counted(machines: list[Machine], what: str = "machine") -> str:

@@ -56,6 +56,7 @@ def next_region(refusals: Sequence[Refusal], alternatives: Iterable[str], full: 
     last = refusals[-1]
     if last.scope not in MOVES:
         return None
+    # Another host of the same region may have room, and each create may land on another one.
     if last.scope is Scope.HOST and sum(refusal.region == last.region for refusal in refusals) < HOST_TRIES:
         return last.region
     out = {refusal.region for refusal in refusals} | set(full)

@@ -51,6 +51,7 @@ class ReleaseCommand:
             init=evolve(config.init or Init(), cmd=self.command, exec=None),
             stop_config=config.stop_config,
             restart=Restart(policy="no"),
+            # Nothing but the deploy has a use for it, so it goes also where the deploy is gone.
             auto_destroy=True,
             dns=DNS(skip_registration=True),
             metadata={

@@ -97,10 +97,12 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
     alike = _alike(spec, known)
     if len(alike) > 1:
         alike = _alike(spec, _last_completed(known))
+    # As many of one kind as of another: only who runs them knows which is right.
     most = max(map(len, alike))
     first, *ties = [each for each in alike if len(each) == most]
     if ties:
         raise InvalidInput(_undecided(spec, first[0], ties[0][0], most))
+    # The only machine of a group is a job: new ones are no jobs as well, or each would do its work once more.
     is_lone_job = len(known) == 1 and spec.role(known[0]) is Role.SCHEDULED
     return Pattern.of(spec, fleet, first[0], keeps_schedule=not is_lone_job)
 

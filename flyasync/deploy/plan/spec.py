@@ -332,14 +332,13 @@ class DeploySpec:
         """
         if self.only_secrets:
             return self.starting(config)
+        # The API refuses a standby with services.
         stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
-        return self.mounting(merged(config, stated, replace=self.replaces))
-
-    def mounting(self, config: MachineConfig) -> MachineConfig:
-        """Return a config with its mount where the volume is wanted; which volume that is cannot change."""
+        desired = merged(config, stated, replace=self.replaces)
         if self.volume is None:
-            return config
-        return evolve(config, mounts=tuple(evolve(mount, path=self.volume.path) for mount in config.mounts or ()))
+            return desired
+        # Only where it is mounted can change: the API binds a machine to its volume when it is made.
+        return evolve(desired, mounts=tuple(evolve(mount, path=self.volume.path) for mount in desired.mounts or ()))
 
     def made(self, machine: Machine) -> bool:
         """Whether a machine was made with this config, as far as its own marks say."""
@@ -358,6 +357,7 @@ class DeploySpec:
         config = machine.config or machine.incomplete_config
         if config is None or not config.schedule:
             return role(config)
+        # Its schedule is as much of the config as its image, then, and no reason of its own to be there.
         is_ours = self.config.schedule is not None or "schedule" in managed_before(config)
         return role(evolve(config, schedule=None) if is_ours else config)
 
@@ -394,6 +394,7 @@ class DeploySpec:
         """
         if self.goal is None or self.verify_stopped == "never":
             return False
+        # A request would start it anyway, so starting it does nothing that its owner does not expect.
         is_started_by_proxy = any(service.autostart for service in (config and config.services) or ())
         return self.verify_stopped == "always" or (is_started_by_proxy and role(config) is Role.MEMBER)
 
@@ -411,6 +412,7 @@ class DeploySpec:
         goal = self.goal_of(config)
         if goal is None:
             return machine.is_alive
+        # A check that has not reported yet is missing from the response: as many as the config has must pass.
         if goal == "healthy" and machine.state == "started":
             return machine.is_healthy and len(machine.reported_checks) >= expected_checks(config)
         return machine.state == "started" or self.rests(machine, config)

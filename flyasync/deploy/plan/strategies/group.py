@@ -121,6 +121,7 @@ def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -
             after.pop(member.wanted.name, None)
         elif member.config and role(member.config) is Role.MEMBER:
             after[member.wanted.name] = member.config
+    # Where they differ already, someone has decided so: it is remarked, and not refused.
     found = lint_groups(after)
     if found and not lint_groups(before):
         raise InvalidInput(

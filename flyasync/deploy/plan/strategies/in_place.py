@@ -44,7 +44,11 @@ class InPlace(GroupStrategy):
         sick: list[Member] = []
         others: list[Member] = []
         for each in members:
-            (sick if _is_sick(spec, each) else others).append(each)
+            is_sick = each.runs and not each.serves
+            is_sick = is_sick and (
+                each.action is Action.UPDATE or (each.action is Action.KEEP and any(readiness(spec, each)))
+            )
+            (sick if is_sick else others).append(each)
         yield Stage.of(f"first those that do not serve as they should{wave}", changed(spec, fleet, sick))
 
         # Where no machine of the group runs, one of each region is verified; these show what the others would meet.
@@ -63,9 +67,3 @@ class InPlace(GroupStrategy):
 def surplus(members: Sequence[Member], wave: Wave) -> Stage:
     """Return the stage in which go those that are left over; each region waits until what stays there serves."""
     return Stage.of(f"let go what is not wanted any more{wave}", leaving(members), relies_on_others=True)
-
-
-def _is_sick(spec: DeploySpec, member: Member) -> bool:
-    if not member.runs or member.serves:
-        return False
-    return member.action is Action.UPDATE or (member.action is Action.KEEP and any(readiness(spec, member)))

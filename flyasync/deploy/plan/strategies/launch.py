@@ -90,6 +90,7 @@ class Launch(Strategy):
         )
         tracks = []
         for machine in machines:
+            # A machine of the launch that is there was made by an earlier run of it, and is never made twice.
             if there := present.get(machine.name):
                 steps = tuple(_adoption(spec, there))
             else:

@@ -39,6 +39,7 @@ def changed(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Iterat
                 yield made(spec, member)
             case Action.UPDATE:
                 yield track(member, update(spec, fleet, member), target_of(member))
+            # It has the config already, but is stopped, on its way, or outside routing.
             case Action.KEEP if steps := tuple(readiness(spec, member)):
                 yield track(member, steps, target_of(member))
             case Action.STUCK:
