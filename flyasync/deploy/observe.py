@@ -1,7 +1,8 @@
-"""Reading what is there: a launch's machines, and the map of regions with room."""
+"""Reading what is there: the machines of an app, its addresses and secrets, and the map of regions with room."""
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from flyasync.deploy.plan.fleet import Fleet, is_in, tags
 from flyasync.deploy.plan.placement import by_distance
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import FlyError, InvalidInput
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.region import Regions
 from flyasync.models.secret import fingerprint
@@ -37,27 +39,23 @@ async def observe(
     alone shows may be seconds old. `include_deleted` reads those that are gone as well, `with_secrets` the names and
     digests of the app's secrets. `unlisted` are ids of machines that a list has lacked.
     """
-    is_launch = spec.strategy.only_adds
-    (there, gone), secrets = await asyncio.gather(
-        _machines(fly, spec, by_id=by_id, unlisted=unlisted, include_deleted=include_deleted or None),
-        _secrets(fly, spec.app) if with_secrets else _nothing(),
-    )
-    has_volumes = spec.volume is not None or (not is_launch and any(map(_mounts, there)))
-    volumes = await fly.volumes.list(spec.app) if has_volumes else ()
-    mine = [machine for machine in there if not is_launch or _concerns(spec, machine)]
-    others = [machine for machine in there if is_launch and not _concerns(spec, machine)]
-    return Fleet(spec.app, tuple(mine), volumes=volumes, gone=gone, others=tuple(others), **secrets)
-
-
-async def _machines(
-    fly: FlyClient, spec: DeploySpec, *, by_id: bool, unlisted: Collection[str] = (), **query: Any
-) -> tuple[tuple[Machine, ...], tuple[Machine, ...]]:
-    """Return the machines that are there, and those that are gone."""
-    list_ = partial(fly.machines.list, spec.app, **query)
+    only_adds = spec.strategy.only_adds
     concerns = partial(_concerns, spec)
-    machines = await (caught_up(fly, spec.app, list_, concerns, unlisted) if by_id else list_())
+    list_ = partial(fly.machines.list, spec.app, include_deleted=include_deleted or None)
+    machines, secrets = await asyncio.gather(
+        caught_up(fly, spec.app, list_, concerns, unlisted) if by_id else list_(),
+        _secrets(fly, spec.app, is_asked=with_secrets),
+    )
     gone = tuple(machine for machine in machines if machine.state in GONE)
-    return tuple(machine for machine in machines if machine.state not in GONE), gone
+    there = [machine for machine in machines if machine.state not in GONE]
+    # Volumes matter where the deploy is to have some, and where machines that it may change have some.
+    configs = [machine.config or machine.incomplete_config for machine in there]
+    has_mounts = not only_adds and any(config and config.mounts for config in configs)
+    volumes = await fly.volumes.list(spec.app) if spec.volume is not None or has_mounts else ()
+    # A launch is about its own machines alone.
+    mine = tuple(machine for machine in there if not only_adds or concerns(machine))
+    others = tuple(machine for machine in there if only_adds and not concerns(machine))
+    return Fleet(spec.app, mine, volumes=volumes, gone=gone, others=others, **secrets)
 
 
 def _concerns(spec: DeploySpec, machine: Machine) -> bool:
@@ -67,8 +65,10 @@ def _concerns(spec: DeploySpec, machine: Machine) -> bool:
     return any(is_in(machine, group) for group in groups)
 
 
-async def _secrets(fly: FlyClient, app: str) -> dict[str, Any]:
-    """Return what a fleet knows of the app's secrets: nothing but why, where the token may not list them."""
+async def _secrets(fly: FlyClient, app: str, *, is_asked: bool) -> dict[str, Any]:
+    """Return what a fleet knows of the app's secrets: only why not, where the token may not list them."""
+    if not is_asked:
+        return {}
     try:
         secrets = await fly.secrets.list(app)
     except FlyError as error:
@@ -77,13 +77,33 @@ async def _secrets(fly: FlyClient, app: str) -> dict[str, Any]:
     return {"has_secrets": bool(secrets), "secrets": mark, "secrets_hidden": None if mark else "they lack digests"}
 
 
-async def _nothing() -> dict[str, Any]:
-    return {}
+async def lacking_address(fly: FlyClient, app: str, config: MachineConfig) -> tuple[str, ...]:
+    """Return a remark on how to allocate an address, if a config states services and its app has none.
+
+    An address to call out from is none of these. What the token may not see is left open.
+    """
+    if not is_public(config):
+        return ()
+    try:
+        addresses = await fly.ip_assignments.list(app)
+    except FlyError:
+        return ()
+    is_reached = any(not (each.egress or "egress" in (each.type or "")) for each in addresses)
+    return () if is_reached else (no_address(app),)
 
 
-def _mounts(machine: Machine) -> bool:
-    config = machine.config or machine.incomplete_config
-    return bool(config and config.mounts)
+def is_public(config: MachineConfig) -> bool:
+    """Whether a config states a service that is to be reached from outside."""
+    return any(service.ports for service in config.services or ())
+
+
+def no_address(app: str) -> str:
+    """Return the remark on an app without an address."""
+    allocate = f"flyasync ips allocate {app} --type"
+    return (
+        f"{app} has no IP address, so nothing outside reaches its services; to allocate both kinds: "
+        f"{allocate} shared_v4, and {allocate} v6"
+    )
 
 
 async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:
@@ -102,36 +122,35 @@ async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:
 
 
 async def nearest_with_room(fly: FlyClient, spec: DeploySpec, home: str) -> tuple[str, ...]:
-    """List the regions that can stand in for `home`, nearest first: those with room, and not wanted themselves."""
-    return by_distance(home, await _map(fly), without=spec.regions, room=await _roomy(fly, spec))
+    """Return the regions that can stand in for `home`, nearest first: those with room that the spec does not name."""
+    regions = await _map(fly)
+    # Where the token may not ask for room, every region counts: the simulation promises nothing, the create decides.
+    room: frozenset[str] | None = None
+    with suppress(FlyError):
+        app = await fly.apps.get(spec.app)
+        if app.organization and (org := app.organization.slug):
+            placements = await fly.platform.placements(org, region="any", compute=spec.config.guest)
+            room = frozenset(placement.region for placement in placements.regions)
+    return by_distance(home, regions, without=spec.regions, room=room)
 
 
 @define
-class _Atlas:
+class RegionMap:
     """The map of one client, read once however many deploys ask for it: it changes by the year."""
 
-    lock: asyncio.Lock = Factory(asyncio.Lock)
-    regions: Regions | None = None
+    _lock: asyncio.Lock = Factory(asyncio.Lock)
+    _regions: Regions | None = None
+
+    async def read(self, fly: FlyClient) -> Regions:
+        """Return the regions, read with the first call."""
+        async with self._lock:
+            if self._regions is None:
+                self._regions = await fly.platform.regions()
+            return self._regions
 
 
-_ATLASES: WeakKeyDictionary[FlyClient, _Atlas] = WeakKeyDictionary()
+_MAPS: WeakKeyDictionary[FlyClient, RegionMap] = WeakKeyDictionary()
 
 
 async def _map(fly: FlyClient) -> Regions:
-    atlas = _ATLASES.setdefault(fly, _Atlas())
-    async with atlas.lock:
-        if atlas.regions is None:
-            atlas.regions = await fly.platform.regions()
-        return atlas.regions
-
-
-async def _roomy(fly: FlyClient, spec: DeploySpec) -> frozenset[str] | None:
-    """Name the regions with room for such a machine, or None where the token may not ask."""
-    try:
-        app = await fly.apps.get(spec.app)
-        if not (app.organization and app.organization.slug):
-            return None
-        placements = await fly.platform.placements(app.organization.slug, region="any", compute=spec.config.guest)
-    except FlyError:
-        return None  # the simulation promises nothing anyway: the create is what decides
-    return frozenset(placement.region for placement in placements.regions)
+    return await _MAPS.setdefault(fly, RegionMap()).read(fly)

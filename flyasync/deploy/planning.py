@@ -7,12 +7,11 @@ from typing import cast
 from attrs import evolve, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.observe import check_regions, observe
+from flyasync.deploy.observe import check_regions, lacking_address, observe
 from flyasync.deploy.plan.decide import decide
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Decision
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.run.addresses import lacking_address
 from flyasync.errors import FlyError
 from flyasync.models.image import digest_of
 

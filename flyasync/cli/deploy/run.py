@@ -23,13 +23,13 @@ from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import sturdy
+from flyasync.deploy.observe import is_public, no_address
 from flyasync.deploy.plan.decide import plan
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished
 from flyasync.deploy.reporting.report import Status
-from flyasync.deploy.run.addresses import no_address, serves
 from flyasync.errors import NotFound
 
 STOPPING = (
@@ -109,7 +109,7 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
             raise job.advised(error) from error
     display.note(f"the app {spec.app} would be created in {job.org}")
     made = plan(spec, Fleet(spec.app, ()))  # it has no machines yet, and no address
-    return evolve(made, remarks=(*made.remarks, no_address(spec.app))) if serves(spec.config) else made
+    return evolve(made, remarks=(*made.remarks, no_address(spec.app))) if is_public(spec.config) else made
 
 
 class DisplayObserver:

@@ -15,7 +15,7 @@ from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Table, note
 from flyasync.cli.shared.parameters import app_argument, machine_argument, metadata_option, needed_region, region_option
-from flyasync.deploy.run.addresses import lacking_address
+from flyasync.deploy.observe import lacking_address
 from flyasync.models.config import MachineConfig
 
 LIST = {

@@ -1,11 +1,13 @@
-"""The admission of a deploy: who may still begin after what others have met."""
+"""The admission of a deploy: who may still begin after what others have met, and how many at once."""
+
+import asyncio
 
 from flyasync import DeployBuilder
-from flyasync.deploy.plan.plan import Target
+from flyasync.deploy.plan.plan import Lane, Target
 from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.admission import Admission
+from flyasync.deploy.run.admission import Admission, LaneRun, Slots
 from flyasync.errors import FlyError
 
 WANTED = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("nginx").require(2).deployment()
@@ -46,3 +48,50 @@ def test_one_that_presses_on_is_shut_by_nothing_but_its_release_command() -> Non
     )
     admission.record(run("nrt", target=Target.END, error=FlyError("exit code 1")))
     assert admission.is_closed
+
+
+def test_what_closed_it_first_is_remembered_and_only_open_regions_are_settled() -> None:
+    admission = Admission(WANTED, presses_on=False)
+    full = run("iad", phase=Phase.SKIPPED)
+    admission.record(full)
+    assert admission.closed_by is None
+    admission.settle(["iad", "lhr"])
+    assert admission.settled == {"lhr"}
+    last = run("lhr", phase=Phase.SKIPPED)
+    admission.record(last)
+    admission.record(run("nrt", error=FlyError("no")))
+    assert admission.closed_by is last
+    assert "closed by <MachineRun web-lhr" in repr(admission)
+
+
+async def take(slots: Slots, order: list[str], name: str, *, loses: bool = False) -> None:
+    async with slots.one() as slot:
+        order.append(f"{name} {'in' if slot.is_free else 'none left'}")
+        await asyncio.sleep(1)
+        if loses:
+            slot.lose()
+        order.append(f"{name} out")
+
+
+async def test_a_slot_is_for_the_next_one_once_its_machine_is_back() -> None:
+    order: list[str] = []
+    slots = Slots(1)
+    await asyncio.gather(take(slots, order, "a"), take(slots, order, "b"))
+    assert order == ["a in", "a out", "b in", "b out"]
+
+
+async def test_a_lost_slot_is_gone_and_with_the_last_one_nobody_waits_any_more() -> None:
+    order: list[str] = []
+    slots = Slots(2)
+    await asyncio.gather(
+        take(slots, order, "a", loses=True), take(slots, order, "b"), take(slots, order, "c", loses=True)
+    )
+    assert order == ["a in", "b in", "a out", "b out", "c in", "c out"]
+    await asyncio.gather(take(slots, order, "d"), take(slots, order, "e"))
+    assert order[6:] == ["d none left", "e none left", "d out", "e out"]
+
+
+def test_a_lane_has_as_many_slots_as_are_not_lost_yet_and_without_a_width_none() -> None:
+    lane = Lane(region="iad", tracks=(), width=3)
+    assert repr(LaneRun(lane, relies_on_others=False, lost=1).slots) == "<Slots: 2 left>"
+    assert LaneRun(Lane(region="iad", tracks=()), relies_on_others=False, lost=0).slots is None
