@@ -174,6 +174,17 @@ class Stop(_Step):
 
 
 @frozen(kw_only=True)
+class AwaitOthersStopped(_Step):
+    """Wait until every machine of the lane that stops for its update has stopped.
+
+    Where one of them could not be stopped none of the others goes on: each is started again as it was.
+    """
+
+    def __str__(self) -> str:
+        return f"wait until the others of the region have stopped: {self.cause}"
+
+
+@frozen(kw_only=True)
 class Destroy(_Step):
     """Destroy the machine, for good."""
 
@@ -221,9 +232,9 @@ class GiveUp(_Step):
 
 Step = (
     TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Cordon
-    | Uncordon | Stop | Destroy | DeleteVolume | Return | RunToEnd | GiveUp
+    | Uncordon | Stop | AwaitOthersStopped | Destroy | DeleteVolume | Return | RunToEnd | GiveUp
 )  # fmt: skip
-WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, Watch)
+WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, AwaitOthersStopped, Watch)
 """The steps that change nothing."""
 
 

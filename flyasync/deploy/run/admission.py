@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from attrs import define
 
-from flyasync.deploy.plan.plan import Lane, Target
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Lane, Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
@@ -108,14 +108,48 @@ class Slots:
                 self._free.release()
 
 
+class StopBarrier:
+    """Where the machines of a lane that stop for their update wait for each other: nothing starts before all stopped.
+
+    It breaks when the track of one of them ends without having come here, or comes here while its machine runs.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._awaited = set(names)
+        self._is_broken = False
+        self._all_arrived = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<StopBarrier{' broken' if self._is_broken else ''}: waits for {sorted(self._awaited)}>"
+
+    def arrive(self, name: str, *, stopped: bool) -> None:
+        """Record that a machine has come here, or that its track has ended; only the first of these counts."""
+        if name not in self._awaited:
+            return
+        self._awaited.discard(name)
+        self._is_broken |= not stopped
+        if not self._awaited:
+            self._all_arrived.set()
+
+    async def all_stopped(self) -> bool:
+        """Wait for the others; return whether all of them have stopped."""
+        await self._all_arrived.wait()
+        return not self._is_broken
+
+
 class LaneRun:
-    """One lane of a stage under way: its slots, and whether the machines that it relies on were seen up.
+    """One lane of a stage under way: its slots, its barrier, and whether the machines that it relies on were seen up.
 
     `lost` of its machines are away for good already.
     """
 
     def __init__(self, lane: Lane, *, relies_on_others: bool, lost: int) -> None:
         self.slots = Slots(lane.width - lost) if lane.width else None
+        self.barrier = StopBarrier(
+            track.machine.name
+            for track in lane.tracks
+            if any(isinstance(step, AwaitOthersStopped) for step in track.steps)
+        )
         self.relies_on_others = relies_on_others
         self.lock = asyncio.Lock()
         self.are_others_up = False

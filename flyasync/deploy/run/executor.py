@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.deploy.estimate import CreateRate, left
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import Create, Track, Update
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Track, Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
@@ -27,7 +27,11 @@ from flyasync.errors import FlyError, WaitFailed
 from flyasync.models.machine import Machine
 
 GIVING_BACK = 30.0
-"""Seconds that a cancelled deploy may take to return a machine that was started only to verify it."""
+"""Seconds that a cancelled deploy may take to return one machine to its former state."""
+
+
+class NotAllStopped(FlyError):
+    """The machines of a region were to be down together, and one of them did not stop."""
 
 
 class Executor:
@@ -122,6 +126,7 @@ class Executor:
                 if slot.is_free and admission.admits(region) and not has_to_stay:
                     with self._spans.machine(run):
                         await self._take_steps(track, run, lane)
+                lane.barrier.arrive(track.machine.name, stopped=False)  # however its track has ended
                 if run.error is not None:
                     slot.lose()
 
@@ -133,7 +138,9 @@ class Executor:
         # 3. No region had room: its lane is closed.
         # 4. It failed: no other begins.
         # 5. The deploy is cancelled.
-        # A machine that was started only to verify it returns to rest however that went.
+        # However it went, a machine that was started only to verify it returns to rest, and one that was stopped for an
+        # update that it did not get is started again.
+        done = 0
         try:
             context.leases.check()
             # Before a machine leaves, or is let in, those of its region that stay are seen up; once for all tracks.
@@ -145,7 +152,11 @@ class Executor:
                         lane.rely()
             async with context.leases.holding(decisions.needs_lease(track, run, context.plan)):
                 for step in track.steps:
-                    await steps.take(run, step)
+                    if isinstance(step, AwaitOthersStopped):
+                        await self._await_others_stopped(run, lane)
+                    else:
+                        await steps.take(run, step)
+                    done += 1
                     run.step_done()
                     context.journal.stepped(run, step)
             run.ready(context.now())
@@ -156,13 +167,21 @@ class Executor:
             context.admission.record(run)
         except FlyError as error:
             await self._fail(run, error)
-            await steps.retirement.give_back_unverified(run, track.steps)
+            await steps.retirement.recover(run, track.steps[:done], track.steps[done:])
         except asyncio.CancelledError:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GIVING_BACK):
-                    await steps.retirement.give_back_unverified(run, track.steps)
+                    await steps.retirement.recover(run, track.steps[:done], track.steps[done:])
             raise
         context.journal.ended(run)
+
+    async def _await_others_stopped(self, run: MachineRun, lane: LaneRun) -> None:
+        """Wait until all machines of a lane that stop for their update have; raises NotAllStopped where one has not."""
+        is_stopped = run.machine is None or run.phase is Phase.STOPPED
+        lane.barrier.arrive(run.wanted.name, stopped=is_stopped)
+        if not await lane.barrier.all_stopped():
+            what = "another machine of its region" if is_stopped else "it"
+            raise NotAllStopped(f"{what} could not be stopped, so nothing of {run.wanted.region} was updated")
 
     async def _fail(self, run: MachineRun, error: FlyError) -> None:
         """Record the error that a machine ended with, so that no other begins, and find out how it failed."""

@@ -1,15 +1,18 @@
 """Machines that enter routing or leave it, are stopped or destroyed, or return to rest once they are verified."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from flyasync.deploy.plan.config_merge import RETIRED
-from flyasync.deploy.plan.plan import Cordon, Destroy, Return, Step, Target
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Cordon, Destroy, Return, Step, Stop, Target, Update
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import FlyError, NotFound, Refused, WaitFailed, WrongState
+
+STOPPING = 20.0
+"""Seconds to wait for a stop under way, before a machine is started again."""
 
 
 class Retirement:
@@ -56,12 +59,27 @@ class Retirement:
         await self.stop(run, run.machine_id)
         self._context.notify(run, Phase.SETTLED)
 
-    async def give_back_unverified(self, run: MachineRun, steps: Iterable[Step]) -> None:
-        """Return a machine that was not seen up to its former state, as far as that can be done."""
-        for step in steps:
-            if isinstance(step, Return) and run.machine:
+    async def recover(self, run: MachineRun, done: Sequence[Step], left: Sequence[Step]) -> None:
+        """Return a machine whose track has ended early to its former state, as far as that can be done.
+
+        `done` and `left` are the steps before and after that.
+        """
+        if run.machine is None:
+            return
+        # 1. It was started only to verify it, or was to be: it returns to rest.
+        for step in left:
+            if isinstance(step, Return):
                 with suppress(FlyError):
                     await self.give_back(run, step)
+        # 2. It was stopped so that others could follow, and did not come so far: it is started again. A stop under way
+        #    ends first, for a machine that is stopping cannot be started.
+        is_stopping = isinstance(left[0], Stop)
+        has_stopped = is_stopping or any(isinstance(step, Stop) for step in done)
+        if has_stopped and any(isinstance(step, Update | AwaitOthersStopped) for step in left):
+            with suppress(FlyError):
+                if is_stopping:
+                    await self._machines.wait(self._app, run.machine_id, state="stopped", timeout=STOPPING)
+                await self._machines.start(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
 
     async def destroy(self, run: MachineRun, step: Destroy) -> None:
         """Destroy a machine: that of the run, or another that is replaced by it."""

@@ -7,7 +7,7 @@ from flyasync.deploy.plan.plan import Lane, Target
 from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.run.admission import Admission, LaneRun, Slots
+from flyasync.deploy.run.admission import Admission, LaneRun, Slots, StopBarrier
 from flyasync.errors import FlyError
 
 WANTED = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("nginx").require(2).deployment()
@@ -95,3 +95,29 @@ def test_a_lane_has_as_many_slots_as_are_not_lost_yet_and_without_a_width_none()
     lane = Lane(region="iad", tracks=(), width=3)
     assert repr(LaneRun(lane, relies_on_others=False, lost=1).slots) == "<Slots: 2 left>"
     assert LaneRun(Lane(region="iad", tracks=()), relies_on_others=False, lost=0).slots is None
+
+
+async def test_a_barrier_opens_once_all_have_stopped() -> None:
+    barrier = StopBarrier(["a", "b"])
+    barrier.arrive("a", stopped=True)
+    first = asyncio.create_task(barrier.all_stopped())
+    await asyncio.sleep(0)
+    assert not first.done()
+    assert repr(barrier) == "<StopBarrier: waits for ['b']>"
+    barrier.arrive("b", stopped=True)
+    assert await first
+    barrier.arrive("b", stopped=False)  # its track ends later, in whatever way
+    assert await barrier.all_stopped()
+
+
+async def test_a_barrier_breaks_for_all_when_one_runs_on() -> None:
+    barrier = StopBarrier(["a", "b", "c"])
+    barrier.arrive("a", stopped=True)
+    barrier.arrive("stranger", stopped=False)
+    barrier.arrive("b", stopped=False)
+    waits = asyncio.create_task(barrier.all_stopped())
+    await asyncio.sleep(0)
+    assert not waits.done()  # each of them has to come to rest first
+    assert repr(barrier) == "<StopBarrier broken: waits for ['c']>"
+    barrier.arrive("c", stopped=True)
+    assert not await waits
