@@ -29,6 +29,7 @@ from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.immediate import Immediate
 from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.strategies.recreate import Recreate
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.plan.strategy import Share, demand_seconds
 from flyasync.deploy.planning import Planner
@@ -286,6 +287,17 @@ class DeployBuilder:
     def immediate(self) -> Self:
         """Update all machines at once, whatever that interrupts."""
         return self._with(evolve(self.spec, strategy=Immediate()))
+
+    def recreate(self) -> Self:
+        """Stop all machines of a region, then start all with the new config; machines keep their ids and volumes.
+
+        For programs of which two versions must not run together. The image is resolved before anything stops; where the
+        API does not show its digest, `plan` and `execute` raise InvalidInput unless the image names its own. Each
+        region is down until its machines have started again; regions go one after the other, or by `waves`, and one
+        that does not come up stops the rest. Where a machine cannot be stopped, the others of its region start again
+        as they were. Cancelled, those that are stopped and not updated are started again.
+        """
+        return self._with(evolve(self.spec, strategy=Recreate()))
 
     def waves(self, *waves: Iterable[str]) -> Self:
         """Go from wave to wave of regions, each only once the one before is done: `waves(["iad"], ["lhr", "nrt"])`.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flyasync.deploy.plan.strategies.group import GroupStrategy
 
-NAMES = ("rolling", "canary", "bluegreen", "immediate")
+NAMES = ("rolling", "canary", "bluegreen", "immediate", "recreate")
 """The names of the strategies, in the order in which they are offered."""
 
 
@@ -21,9 +21,10 @@ def strategies() -> "Mapping[str, type[GroupStrategy]]":
     from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
     from flyasync.deploy.plan.strategies.canary import Canary
     from flyasync.deploy.plan.strategies.immediate import Immediate
+    from flyasync.deploy.plan.strategies.recreate import Recreate
     from flyasync.deploy.plan.strategies.rolling import Rolling
 
-    return {each.name: each for each in (Rolling, Canary, BlueGreen, Immediate)}
+    return {each.name: each for each in (Rolling, Canary, BlueGreen, Immediate, Recreate)}
 
 
 def takers(parameter: str) -> tuple[str, ...]:
