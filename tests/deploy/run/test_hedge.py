@@ -37,6 +37,15 @@ async def test_a_straggler_is_replaced_and_destroyed() -> None:
     assert again.is_empty, str(again)
 
 
+async def test_none_is_late_until_three_have_started() -> None:
+    stuck = Fault(does="stay_starting", name="app-lhr-1", times=1)
+    two_started = APP.count(iad=2, lhr=1).wait_for("started", timeout=40)
+    async with world(seed=1, boot=BOOT, faults=[stuck]) as (emulator, fly):
+        report = await two_started.hedge(3).execute(fly)
+        assert there(emulator) == ["app-iad-1", "app-iad-2", "app-lhr-1"]
+    assert not report.ok
+
+
 async def test_a_launch_may_hedge_as_well() -> None:
     late = Fault(does="stay_starting", name="v1-lhr-2", times=1)
     launch = DeployBuilder("web").to_regions("iad", "lhr").count(3).with_image("nginx").with_launch("v1").require("all")

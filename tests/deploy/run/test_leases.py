@@ -2,12 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 
 import pytest
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, LeaseHeld, Result
+from flyasync.deploy.run.leases import KeptLease
+from flyasync.errors import FlyError
 from flyasync.models.image import without_digest
+from flyasync.models.lease import Lease
 from tests.deploy.conftest import world
 
 APP = DeployBuilder("web").to_regions("iad", "lhr").count(2).with_image("nginx:1").rolling().smoke_check(0)
@@ -197,3 +201,23 @@ async def test_the_machine_that_locks_may_go_while_it_is_waited_for() -> None:
         assert report.ok, str(report)
         assert images(emulator) == {("iad", "nginx:3"): 2, ("lhr", "nginx:3"): 2}
         assert not held(emulator)
+
+
+async def test_a_lease_that_was_lost_gives_its_error_in_place_of_its_nonce() -> None:
+    is_lost = asyncio.Event()
+
+    @asynccontextmanager
+    async def hold() -> AsyncIterator[Lease]:
+        yield Lease(nonce="n1")
+        await is_lost.wait()
+        raise FlyError("lost")
+
+    kept = KeptLease(hold())
+    await kept.acquired()
+    assert (kept.nonce, repr(kept)) == ("n1", "<KeptLease: kept>")
+    kept.release()
+    is_lost.set()
+    await asyncio.wait([kept.task])
+    with pytest.raises(FlyError, match="lost"):
+        _ = kept.nonce
+    assert repr(kept) == "<KeptLease: lost>"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flyasync import (
+    Check,
     DeployBuilder,
     Fault,
     Machine,
@@ -31,7 +32,7 @@ from flyasync.deploy.run.leases import DeployLeases
 from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.run.verify import Verifier, masked
 from flyasync.emulator import Output
-from flyasync.errors import ServerFault
+from flyasync.errors import ServerFault, WaitFailed
 from tests.deploy.conftest import total, world
 
 APP = DeployBuilder("web").to_regions("iad").with_image("shop:1").rolling().smoke_check(0)
@@ -139,6 +140,62 @@ async def test_trouble_with_its_removal_is_no_failure_of_one_that_ended_well() -
     await Verifier(context).run_to_end(run, 60)
     assert deletes == ["m1"]
     assert phases == [Phase.RUNNING, Phase.ENDED]
+
+
+# By what a machine that has come up counts as down.
+
+
+def verifier(*answers: Machine | Exception) -> Verifier:
+    """Verify through polls that are answered in turn; the last answer stays."""
+    left = list(answers)
+
+    async def get(*_: str) -> Machine:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    fly: Any = SimpleNamespace(machines=SimpleNamespace(get=get), spans=Spans(log_event))
+    spec = APP.deployment()
+    plan = spec.strategy.plan(spec, Fleet("web", ()))
+    leases = DeployLeases(fly, "web", spec.launch)
+    return Verifier(
+        DeployContext(fly=fly, spec=spec, plan=plan, leases=leases, journal=Journal(), observers=Observers(()))
+    )
+
+
+def machine(state: str = "started", **exit_event: Any) -> Machine:
+    events = [MachineEvent(type="exit", request={"exit_event": exit_event})] if exit_event else []
+    return Machine(id="m1", name="app-iad-1", state=state, region="iad", events=events)
+
+
+def up(seen: Machine, **facts: Any) -> MachineRun:
+    wanted = DesiredMachine(name="app-iad-1", region="iad", number=1)
+    return MachineRun(wanted=wanted, region="iad", machine=seen, **facts)
+
+
+async def test_a_process_that_was_asked_to_stop_has_not_crashed() -> None:
+    asked = machine(exit_code=143, requested_stop=True)
+    crashed = machine(exit_code=143, requested_stop=False)
+    assert verifier(asked).why_down(up(asked), asked) is None
+    assert "exit code 143" in str(verifier(crashed).why_down(up(crashed), crashed))
+
+
+async def test_checks_that_have_passed_and_are_not_reported_any_more_are_missed() -> None:
+    seen = machine()
+    checked = MachineConfig(checks={"up": Check(type="tcp", port=80)})
+    run = up(seen, config=checked, was_healthy=True)
+    assert verifier(seen).why_down(run, seen) == "some of its checks are not reported any more"
+    assert verifier(seen).why_down(up(seen, config=checked), seen) is None
+
+
+async def test_a_watch_does_not_end_before_the_machine_is_seen_after_it() -> None:
+    hidden = ServerFault("machines.get", "web/m1", "out of order", status=500)
+    crashed = machine(exit_code=3)
+    with pytest.raises(WaitFailed, match="exit code 3"):
+        await verifier(machine(), *[hidden] * 8, crashed).stay_up(up(machine()), 10)
+    with pytest.raises(ServerFault):
+        await verifier(machine(), hidden).stay_up(up(machine()), 10)
 
 
 # What they said last.
