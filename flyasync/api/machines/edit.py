@@ -57,7 +57,7 @@ class UpdateOptions(TypedDict, total=False):
     min_secrets_version: int | None
 
 
-class Updater(Protocol):
+class UpdateMachine(Protocol):
     """Replaces a machine's whole config, which has been checked already."""
 
     async def __call__(
@@ -69,7 +69,7 @@ class Updater(Protocol):
 class Editor:
     """Changes the config of machines: it reads, changes and updates a machine under its lease."""
 
-    def __init__(self, get: Callable[[str, str], Awaitable[Machine]], update: Updater, leases: Leases) -> None:
+    def __init__(self, get: Callable[[str, str], Awaitable[Machine]], update: UpdateMachine, leases: Leases) -> None:
         self._get = get
         self._update = update
         self._leases = leases

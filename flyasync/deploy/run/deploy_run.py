@@ -16,7 +16,7 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import Observation
 from flyasync.deploy.run.context import DeployContext
 from flyasync.deploy.run.decisions import changes_nothing, may_plan_anew, unlisted
-from flyasync.deploy.run.executor import Executor
+from flyasync.deploy.run.executor import PlanExecutor
 from flyasync.deploy.run.leases import DeployLeases
 from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.undo.rollback_plan import restored_spec, undo
@@ -66,7 +66,7 @@ async def run_deploy(
                 fly=fly, spec=decision.spec, plan=plan, leases=leases, journal=journal, observers=observers,
                 presses_on=presses_on,
             )  # fmt: skip
-            executor = Executor(context)
+            executor = PlanExecutor(context)
             _announce(executor)
             try:
                 await executor.walk()
@@ -116,7 +116,7 @@ async def _lock(
     return decision
 
 
-def _announce(executor: Executor) -> None:
+def _announce(executor: PlanExecutor) -> None:
     """Emit the plan that is carried out now; each event tells how long it still takes, more roughly for a large one."""
     observers, plan = executor.context.observers, executor.context.plan
     observers.emit(Planned(at=observers.clock(), plan=plan))
@@ -128,7 +128,7 @@ def _finish(report: DeployReport, observers: Observers, journal: Journal) -> Non
     observers.emit(Finished(at=observers.clock(), report=report))
 
 
-async def _reported(executor: Executor) -> DeployReport:
+async def _reported(executor: PlanExecutor) -> DeployReport:
     """Report what is there after a plan; where it has missed its requirement, after a rollback if that is asked for."""
     context = executor.context
     # 1. Nothing was to be done: what was observed for the plan is all there is to know.
@@ -152,7 +152,7 @@ async def _reported(executor: Executor) -> DeployReport:
         fly=context.fly, spec=restored_spec(context.spec, plan), plan=plan, leases=context.leases,
         journal=context.journal, observers=context.observers, presses_on=True, is_rollback=True,
     )  # fmt: skip
-    rollback = Executor(restoring, past=past)
+    rollback = PlanExecutor(restoring, past=past)
     context.journal.undoing(plan)
     _announce(rollback)
     try:

@@ -34,7 +34,7 @@ class NotAllStopped(FlyError):
     """The machines of a region were to be down together, and one of them did not stop."""
 
 
-class Executor:
+class PlanExecutor:
     """Carries out one plan. `past` are the times known before it; without, those that the machines' events tell."""
 
     def __init__(self, context: DeployContext, *, past: Timings | None = None) -> None:

@@ -23,7 +23,7 @@ _SHOULD_RUN = frozenset({"started", "starting", "failed"})
 
 
 @frozen(kw_only=True)
-class Launch:
+class NewMachine:
     """What a new machine is asked to be."""
 
     config: object
@@ -56,7 +56,7 @@ class MachineFilter:
         )
 
 
-def create(world: World, app: str, launch: Launch) -> MachineRecord:
+def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
     """Create a machine in the first region of its expression that has room."""
     owner = world.app(app)
     # 1. What is asked for makes sense.

@@ -30,7 +30,7 @@ class PostgresPlan:
 
 
 @frozen
-class PostgresExtension:
+class ExtensionRecord:
     """An extension that a database can have."""
 
     default_version: str
@@ -46,12 +46,12 @@ PLANS = {
     "performance": PostgresPlan("performance", 8, 65536),
 }
 EXTENSIONS = {
-    "plpgsql": PostgresExtension("1.0", "PL/pgSQL procedural language", is_system=True),
-    "pg_trgm": PostgresExtension("1.6", "text similarity measurement and index searching based on trigrams"),
-    "pgcrypto": PostgresExtension("1.3", "cryptographic functions"),
-    "postgis": PostgresExtension("3.5.0", "PostGIS geometry and geography spatial types and functions"),
-    "uuid-ossp": PostgresExtension("1.1", "generate universally unique identifiers (UUIDs)"),
-    "vector": PostgresExtension("0.8.0", "vector data type and ivfflat and hnsw access methods"),
+    "plpgsql": ExtensionRecord("1.0", "PL/pgSQL procedural language", is_system=True),
+    "pg_trgm": ExtensionRecord("1.6", "text similarity measurement and index searching based on trigrams"),
+    "pgcrypto": ExtensionRecord("1.3", "cryptographic functions"),
+    "postgis": ExtensionRecord("3.5.0", "PostGIS geometry and geography spatial types and functions"),
+    "uuid-ossp": ExtensionRecord("1.1", "generate universally unique identifiers (UUIDs)"),
+    "vector": ExtensionRecord("0.8.0", "vector data type and ivfflat and hnsw access methods"),
 }
 
 

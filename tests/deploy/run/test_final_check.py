@@ -14,7 +14,7 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.run.context import DeployContext
-from flyasync.deploy.run.executor import Executor
+from flyasync.deploy.run.executor import PlanExecutor
 from flyasync.deploy.run.leases import DeployLeases
 from flyasync.deploy.run.observers import Observers
 
@@ -56,7 +56,7 @@ async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -
     fly = cast("FlyClient", SimpleNamespace(machines=machines, spans=Spans(log_event)))
     plan = WANTED.strategy.plan(WANTED, Fleet("web", ()))
     leases = DeployLeases(fly, "web", "v1")
-    executor = Executor(
+    executor = PlanExecutor(
         DeployContext(fly=fly, spec=WANTED, plan=plan, leases=leases, journal=Journal(), observers=Observers(()))
     )
     for run in executor.runs.values():

@@ -10,7 +10,7 @@ from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.http.replication import demand_reachable
 from flyasync.emulator.http.request import ApiRequest
 from flyasync.emulator.world import apps, machines
-from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.machines import NewMachine
 from flyasync.emulator.world.timeline import advance
 from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
@@ -68,7 +68,7 @@ def test_a_machine_is_seen_from_the_very_moment_on() -> None:
     world = World(lag=(2.0, 2.0))
     apps.create(world, "web", org_slug="personal", network="")
     advance(world, 5)
-    machine = machines.create(world, "web", Launch(config={"image": "nginx"}))
+    machine = machines.create(world, "web", NewMachine(config={"image": "nginx"}))
     params = {"app_name": "web", "machine_id": machine.id}
     request = ApiRequest(action="getMachine", method="GET", params=params, query={})
     with pytest.raises(ApiError, match="machine not found"):

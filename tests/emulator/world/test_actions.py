@@ -3,7 +3,7 @@
 from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.world import actions, apps, machines
-from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.machines import NewMachine
 from flyasync.emulator.world.timeline import advance
 from flyasync.emulator.world.world import World
 
@@ -20,7 +20,7 @@ def refusal(world: World) -> str:
 def test_only_a_stopped_machine_can_be_active_still() -> None:
     world = World(boot=(0, 0))
     apps.create(world, "web", org_slug="personal", network="")
-    machine = machines.create(world, "web", Launch(config={"image": "nginx"}))
+    machine = machines.create(world, "web", NewMachine(config={"image": "nginx"}))
     advance(world, 0)
     actions.stop(world, machine)
     # A machine leaves within 0.8 s, and can be active for a quarter of a second to a whole one after that.

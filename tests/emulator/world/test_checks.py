@@ -10,7 +10,7 @@ from flyasync.emulator import Fault
 from flyasync.emulator.core.faults import Faults
 from flyasync.emulator.world import apps, machines
 from flyasync.emulator.world.checks import rows
-from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.machines import NewMachine
 from flyasync.emulator.world.timeline import advance
 from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
@@ -169,7 +169,7 @@ def test_each_check_flaps_at_its_own_times() -> None:
     world = World(faults=Faults([Fault(does="checks_flap", seconds=4)]))
     apps.create(world, "web", org_slug="personal", network="")
     checks = {"a": {"port": 1, "interval": "2s"}, "b": {"port": 2, "interval": "3s"}}
-    machine = machines.create(world, "web", Launch(config={"image": "nginx", "checks": checks}))
+    machine = machines.create(world, "web", NewMachine(config={"image": "nginx", "checks": checks}))
     turns: dict[str, list[tuple[float, str]]] = {"a": [], "b": []}
     while (due := world.next_due()) is not None and due < 200:
         advance(world, due)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flyasync.emulator.world import apps, leases, machines
-from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.machines import NewMachine
 from flyasync.emulator.world.timeline import advance
 from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
@@ -48,7 +48,7 @@ async def test_a_refresh_shows_the_version_of_now(api: Api) -> None:
 def test_a_lease_is_over_at_the_second_it_expires() -> None:
     world = World()
     apps.create(world, "web", org_slug="personal", network="")
-    machine = machines.create(world, "web", Launch(config={"image": "nginx"}))
+    machine = machines.create(world, "web", NewMachine(config={"image": "nginx"}))
     held = leases.grant(world, machine, ttl=5, owner="a")
     advance(world, 4.999)
     assert leases.current(world, machine) is held

@@ -10,13 +10,13 @@ from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.core.regions import CODES, expand
 from flyasync.emulator.world import apps, machines
 from flyasync.emulator.world.actions import stop
-from flyasync.emulator.world.machines import Launch
+from flyasync.emulator.world.machines import NewMachine
 from flyasync.emulator.world.timeline import advance, enter
 from flyasync.emulator.world.world import World
 
 
 def made(world: World, **config: Any) -> MachineRecord:
-    return machines.create(world, "web", Launch(config={"image": "nginx", **config}))
+    return machines.create(world, "web", NewMachine(config={"image": "nginx", **config}))
 
 
 def new_world(**options: Any) -> World:

@@ -29,7 +29,7 @@ _PREFIX = "metadata."
 def create(world: World, request: ApiRequest) -> ApiResponse:
     """Create a machine."""
     body = request.body(_CREATE, "CreateMachineRequest")
-    launch = machines.Launch(
+    launch = machines.NewMachine(
         config=body.get("config"),
         name=body.get("name") or "",
         region=body.get("region") or None,

@@ -207,9 +207,7 @@ async def test_nothing_stops_for_an_image_that_could_not_be_resolved() -> None:
     async with world(seed=2) as (emulator, fly):
         await first_deploy(emulator, fly)
         emulator.faults.add(Fault(does="refuse", action="graphql", status=500, body={"error": "broken"}))
-        with pytest.raises(
-            InvalidInput, match=r"recreate stops .* app:v2 could not be resolved .*@sha256"
-        ):
+        with pytest.raises(InvalidInput, match=r"recreate stops .* app:v2 could not be resolved .*@sha256"):
             await V2.execute(fly)
         there = await shown(fly)
         named = V2.with_image(f"app:v2@sha256:{'ab' * 32}")
