@@ -230,6 +230,8 @@ if TYPE_CHECKING:
     from flyasync.transport.retries import RetryPolicy as RetryPolicy
     from flyasync.transport.session import Timeouts as Timeouts
 
+    __version__: str
+
 _NAMES = {
     "flyasync.api.client": ("FlyClient",),
     "flyasync.api.fly_toml": ("read_fly_toml",),
@@ -490,6 +492,10 @@ __all__ = [name for name in _HOMES if name not in _EXTRA]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("flyasync")
     if name not in _HOMES:
         raise AttributeError(f"module 'flyasync' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""The public surface: what can be imported, and what README says of it."""
+"""The public surface: what can be imported, and what README and the reference say of it."""
 
 import ast
 import inspect
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cached_property
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ from flyasync.testing import run_virtual
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-RESOURCES = dict(re.findall(r"^\| `fly\.(\w+)` \| (.*) \|$", README, re.MULTILINE))
+RESOURCES = dict(
+    re.findall(
+        r"^\| `fly\.(\w+)` \| (.*) \|$",
+        (ROOT / "docs/pages/reference/resources.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+)
 
 
 def test_every_name_is_listed_once_for_type_checkers_and_once_for_python() -> None:
@@ -49,12 +56,16 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert {"FlyClient", "DeployBuilder"} <= set(dir(flyasync))
 
 
+def test_the_version_is_the_one_installed() -> None:
+    assert flyasync.__version__ == version("flyasync")
+
+
 def test_importing_flyasync_loads_no_network_library() -> None:
     program = "import sys, flyasync; print(*sorted({'aiohttp', 'cattrs', 'attrs'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "\n"
 
 
-async def test_readme_lists_exactly_the_operations_that_there_are() -> None:
+async def test_the_reference_lists_exactly_the_operations_that_there_are() -> None:
     fly = FlyClient("fm2_x")
     for resource, operations in RESOURCES.items():
         public = {
@@ -99,3 +110,7 @@ def test_the_two_commands_stand_at_the_top_each_on_one_line() -> None:
     assert "--local" in commands[0]
     assert "pytest" in commands[1]
     assert README.index(commands[1]) < 1000
+
+
+def test_readme_is_a_front_page() -> None:
+    assert len(README.splitlines()) <= 150
