@@ -1,9 +1,10 @@
 """The reference of the command, written from click itself.
 
-A line `{{ cli machines }}` of a page becomes the whole reference of `flyasync machines`: usage, options, examples, and
-the same for each of its subcommands.
+A line `## {{ cli machines }}` of a page becomes the whole reference of `flyasync machines`: usage, options, examples,
+and the same for each of its subcommands, under headings one level below.
 """
 
+import html
 import re
 from collections.abc import Iterator
 
@@ -11,16 +12,16 @@ import click
 
 from flyasync.cli.main import command as root
 
-DIRECTIVE = re.compile(r"\{\{ cli ([a-z -]+) \}\}")
+DIRECTIVE = re.compile(r"(#*) ?\{\{ cli ([a-z -]+) \}\}")
 
 
 def expanded(line: str) -> list[str]:
     """Return the reference that a directive asks for, or the line as it is."""
     found = DIRECTIVE.fullmatch(line.strip())
-    return list(reference(*found[1].split())) if found else [line]
+    return list(reference(*found[2].split(), level=len(found[1]))) if found else [line]
 
 
-def reference(*path: str) -> Iterator[str]:
+def reference(*path: str, level: int) -> Iterator[str]:
     """Yield the reference of a command and its subcommands, as lines of Markdown."""
     context = click.Context(root, info_name="flyasync")
     command: click.Command = root
@@ -30,7 +31,7 @@ def reference(*path: str) -> Iterator[str]:
         assert found, f"there is no command {' '.join(path)!r}"  # noqa: S101 - as above
         command = found
         context = click.Context(command, info_name=name, parent=context)
-    yield from _described(command, context, level=2)
+    yield from _described(command, context, level=level)
 
 
 def _described(command: click.Command, context: click.Context, *, level: int) -> Iterator[str]:
@@ -63,7 +64,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         for each in options:
             record = each.get_help_record(context)
             if record:
-                names, text = (_cell(part) for part in record)
+                names, text = (" ".join(part.split()) for part in record)
                 yield f"| `{names}` | {_plain(text)} |"
     yield ""
 
@@ -93,10 +94,7 @@ def _code(blocks: list[str]) -> Iterator[str]:
         yield from ("```sh", *(line[indent:] for line in lines), "```", "")
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 def _plain(text: str) -> str:
-    """Return text that Markdown shows as it is, with the names of options as code."""
-    return re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", re.sub(r"([*_<>\[\]])", r"\\\1", text))
+    """Return text that Markdown shows as it is, also in a table, with the names of options as code."""
+    text = html.escape(re.sub(r"([*_\[\]|])", r"\\\1", text), quote=False)
+    return re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", text)

@@ -37,9 +37,7 @@ def test_every_block_is_in_a_language_that_is_tested(page: str) -> None:
 async def run_block(block: Block, namespace: Namespace) -> None:
     """Run a block on the running loop: what starts a loop of its own is awaited instead."""
     text = block.text.replace("asyncio.run(main())", "await main()").replace("run_virtual(main())", "await main()")
-    code = compile(
-        "\n" * block.line + text, str(PAGES[block.page]), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    )
+    code = compile("\n" * block.line + text, str(PAGES[block.page]), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, namespace)
     if inspect.isawaitable(result):
         await result

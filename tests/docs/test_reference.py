@@ -39,7 +39,10 @@ def first_column(text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"flyasync.{name}" for name in flyasync._HOMES), *(f"flyasync.testing.{name}" for name in flyasync.testing.__all__)],
+    [
+        *(f"flyasync.{name}" for name in flyasync._HOMES),
+        *(f"flyasync.testing.{name}" for name in flyasync.testing.__all__),
+    ],
 )
 def test_every_public_name_has_one_entry(name: str) -> None:
     assert DESCRIBED.count(name) == 1
@@ -74,7 +77,9 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     written = "\n".join(chain.from_iterable(expanded(line) for text in TEXT.values() for line in text.splitlines()))
     sections = {
         found[1]: found[2]
-        for found in re.finditer(r"^#{2,4} (flyasync [a-z -]+)$(.*?)(?=^#{2,4} flyasync |\Z)", written, re.DOTALL | re.MULTILINE)
+        for found in re.finditer(
+            r"^#{1,4} (flyasync [a-z -]+)$(.*?)(?=^#{1,4} flyasync |\Z)", written, re.DOTALL | re.MULTILINE
+        )
     }
     seen = 0
     for path, command, context in commands(root, click.Context(root, info_name="flyasync")):
