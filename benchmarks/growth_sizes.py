@@ -25,8 +25,8 @@ from attrs import asdict, evolve, frozen
 from benchmarks.fleet.simulation import Run as Simulation, simulate
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
 from flyasync.deploy.estimate import CreateRate, estimate
-from flyasync.deploy.plan.decide import plan as decided
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan as decided
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import HOME, DeploySpec
 from flyasync.deploy.reporting.phase import Phase

@@ -42,7 +42,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self
 
-from flyasync.text import brief, each_text, readable
+from flyasync.safe_text import brief, each_text, readable
 
 
 class FlyError(Exception):

@@ -5,7 +5,7 @@ from attrs import frozen
 from flyasync.api.pagination import Pages, pages
 from flyasync.api.resource import Caller, request
 from flyasync.models.certificate import Certificate, CertificatePage, CertificateSummary
-from flyasync.text import hidden
+from flyasync.safe_text import hidden
 from flyasync.transport.request import Repeat, Request
 
 

@@ -15,7 +15,7 @@ from flyasync.api.resource import Caller
 from flyasync.api.spans import Spans
 from flyasync.errors import InvalidInput, MissingToken
 from flyasync.models.redaction import secret_texts
-from flyasync.text import hidden
+from flyasync.safe_text import hidden
 from flyasync.transport.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.transport.events import OnClientEvent, log_event
 from flyasync.transport.ratelimit.buckets import Buckets

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from flyasync.api.resource import Caller
 from flyasync.errors import CallFailed, GraphQLFailed
-from flyasync.text import each_text
+from flyasync.safe_text import each_text
 from flyasync.transport.request import Repeat, Request
 
 # Queries may contain the word too; those are then not repeated either, which is safe.

@@ -10,7 +10,7 @@ from attrs import frozen
 from flyasync.api.resource import Caller, QueryValue, given, request
 from flyasync.models.secret import SecretsUpdate
 from flyasync.models.secret_key import KeyWork, SecretKey, SecretKeyList
-from flyasync.text import hidden
+from flyasync.safe_text import hidden
 from flyasync.transport.request import Repeat, Request
 
 

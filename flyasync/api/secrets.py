@@ -6,7 +6,7 @@ from attrs import frozen
 
 from flyasync.api.resource import Caller, QueryValue, request
 from flyasync.models.secret import Secret, SecretList, SecretsUpdate
-from flyasync.text import hidden
+from flyasync.safe_text import hidden
 from flyasync.transport.request import Repeat
 
 

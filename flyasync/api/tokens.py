@@ -5,7 +5,7 @@ from attrs import frozen
 from flyasync.api.resource import Caller, given, request
 from flyasync.models.json.codec import unstructure
 from flyasync.models.token import Authorization, TokenAccess, TokenInfo, TokenInfoList, VerifiedToken
-from flyasync.text import hidden
+from flyasync.safe_text import hidden
 from flyasync.transport.request import Repeat
 
 

@@ -32,7 +32,7 @@ from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.recreate import Recreate
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.plan.strategy import Share, demand_seconds
-from flyasync.deploy.planning import Planner
+from flyasync.deploy.planner import Planner
 from flyasync.deploy.reporting.events import Event, OnEvent
 from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.report import DeployReport

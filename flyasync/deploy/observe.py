@@ -12,7 +12,7 @@ from attrs import Factory, define
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.freshness import caught_up
+from flyasync.deploy.list_lag import caught_up
 from flyasync.deploy.plan.fleet import Fleet, is_in, tags
 from flyasync.deploy.plan.placement import by_distance
 from flyasync.deploy.plan.spec import DeploySpec

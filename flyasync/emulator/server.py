@@ -16,10 +16,10 @@ from flyasync.emulator.core.processes import Output
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
 from flyasync.emulator.http.middleware import ApiMiddleware, HttpOptions
 from flyasync.emulator.http.request_log import LoggedRequest
-from flyasync.emulator.http.routes.control import ControlRoutes
+from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, application
 from flyasync.emulator.http.scheduler import Scheduler
-from flyasync.emulator.world import machines, timeline
+from flyasync.emulator.world import machines, transitions
 from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 
 
@@ -180,7 +180,7 @@ class Emulator:
         if machine is None:
             raise ValueError(f"machine_id: no machine is called {machine_id!r}")
         with self._present() as world:
-            timeline.set_host_status(world, machine, host_status)
+            transitions.set_host_status(world, machine, host_status)
 
     def push(self, image: str) -> str:
         """Move a tag, as pushing another build under it does, and return the digest that the tag is at now.

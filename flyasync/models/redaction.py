@@ -1,4 +1,7 @@
-"""Which values may be secret: by their place in a document, by their name, and by their content."""
+"""Which values may be secret: by their place in a document, by their name, and by their content.
+
+What an error must not repeat is collected here by the sender, for each request, and replaced by `safe_text.redaction`.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from flyasync.errors import InvalidInput, MissingToken
-from flyasync.text import has_control, hidden
+from flyasync.safe_text import has_control, hidden
 
 PUBLIC_URL = "https://api.machines.dev"
 API_URL = "https://api.fly.io"

@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeVar
 
 from attrs import define, field, frozen
 
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 log = logging.getLogger("flyasync")
 # A library prints nothing by itself: a program that wants the log adds a handler.

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from attrs import Factory, define, field, frozen
 
 from flyasync.errors import InvalidInput, Refused, Unreadable
-from flyasync.text import has_control
+from flyasync.safe_text import has_control
 
 _encoded: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _MARKS: Final = frozenset({"cursor", "next_token"})

@@ -34,7 +34,7 @@ from flyasync.errors import (
     VolumeInUse,
     WrongState,
 )
-from flyasync.text import brief
+from flyasync.safe_text import brief
 from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
 from flyasync.transport.request import Reply, Request
 

@@ -1,4 +1,8 @@
-"""Which failures are retried, and after how long."""
+"""Which failures are retried, and after how long.
+
+A 429 also pauses its bucket, in `ratelimit/buckets.py`, so that other calls wait as well; `response.py` reads from the
+reply for how long.
+"""
 
 import random
 from collections.abc import Awaitable, Callable, Generator

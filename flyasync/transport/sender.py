@@ -18,7 +18,7 @@ from flyasync.errors import (
     RateLimited,
     Refused,
 )
-from flyasync.text import redaction
+from flyasync.safe_text import redaction
 from flyasync.transport.events import (
     Attempt,
     Dequeued,

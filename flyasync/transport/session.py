@@ -16,7 +16,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
-from flyasync.text import LONGEST_ERROR
+from flyasync.safe_text import LONGEST_ERROR
 from flyasync.transport.credentials import SOCKET, Token, ip_of
 from flyasync.transport.request import Reply, Request
 from flyasync.transport.validators import more_than, whole

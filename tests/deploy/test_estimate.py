@@ -25,8 +25,8 @@ from flyasync import (
     StopConfig,
 )
 from flyasync.deploy.estimate import CreateRate, estimate, estimate_many, left
-from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec

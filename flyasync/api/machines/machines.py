@@ -31,7 +31,7 @@ from flyasync.models.machine_results import (
     WaitResult,
 )
 from flyasync.models.types import go_duration
-from flyasync.text import hidden
+from flyasync.safe_text import hidden
 from flyasync.transport.request import Flight, Repeat, Request
 from flyasync.transport.retries import RetryPolicy
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import Factory, define
 
 from flyasync.api.machines.poller import EVENTS_EVERY, Poller, Survey
-from flyasync.api.machines.reachable import has_reached, is_impossible, why_hopeless
+from flyasync.api.machines.reachable_states import has_reached, is_impossible, why_hopeless
 from flyasync.api.resource import TROUBLE
 from flyasync.errors import BadRequest, Conflict, FlyError, NotFound, RateLimited, TimedOut, WaitFailed
 from flyasync.models.machine import Machine

@@ -17,7 +17,7 @@ from flyasync.cli.shared.exit_codes import WrongInput
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.errors import InvalidInput
 from flyasync.models.lint.linter import check_image, refuse
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 SHOWN = 20
 """How many wrong lines are shown one by one."""

@@ -12,9 +12,9 @@ from flyasync.cli.bulk.journal import BulkHistory
 from flyasync.cli.bulk.summary import BulkInvocation, apps_text
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.estimate import CreateRate, estimate, estimate_many
-from flyasync.deploy.plan.decide import plan
 from flyasync.deploy.plan.duration import duration
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan
 from flyasync.deploy.timings import Timings
 
 

@@ -9,7 +9,7 @@ import click
 from flyasync.cli.shared.completion import region_codes
 from flyasync.cli.shared.option_groups import OptionGroup, option
 from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, volume, waves
-from flyasync.deploy.plan.strategies.table import NAMES, strategies
+from flyasync.deploy.plan.strategies.registry import NAMES, strategies
 
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder

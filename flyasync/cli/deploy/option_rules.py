@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from flyasync.cli.deploy.app_options import PARAMETERS, AppOptions
 from flyasync.cli.deploy.options import DeployOptions
-from flyasync.deploy.plan.strategies.table import NAMES, strategies, takers
+from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 
 # A journal holds no secrets, and names only what to deploy: these may be given with it.
 _WITH_RESUME = ("undo", "env", "metadata", "release_command", "release_timeout", "dry_run", "as_json", "html")

@@ -24,8 +24,8 @@ from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import sturdy
 from flyasync.deploy.observe import is_public, no_address
-from flyasync.deploy.plan.decide import plan
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished

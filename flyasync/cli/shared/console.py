@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from flyasync.cli.shared.streams import unfiltered
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 
 class SafeConsole(Console):

@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 import click
 
 from flyasync.errors import FlyError, InvalidInput, MissingToken
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 OK = 0
 FAILED = 1

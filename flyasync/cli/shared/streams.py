@@ -5,7 +5,7 @@ from io import TextIOBase
 from typing import TextIO, cast
 
 from flyasync.cli.shared.exit_codes import record_lost_output
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 
 class _Sturdy(TextIOBase):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 Columns = Mapping[str, str | Callable[[Any], Any]]
 """The columns of a table by their headings: each a field, such as `config.image`, or a function of the row."""

@@ -11,7 +11,7 @@ from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.many.executors import Executor, Job, LocalExecutor
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.planning import Resolution, resolved
+from flyasync.deploy.planner import Resolution, resolved
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Failure, Result
 from flyasync.errors import FlyError, InvalidInput, JobLost

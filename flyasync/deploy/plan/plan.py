@@ -12,7 +12,7 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
 from flyasync.models.redaction import all_without_passwords, without_passwords
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 
 @frozen(kw_only=True)

@@ -20,7 +20,7 @@ from flyasync.errors import DeployFailed
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import machine_host
 from flyasync.models.redaction import all_without_passwords, without_passwords
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,7 @@
-"""What a journal says of a deploy: which spec was desired, what was there before, and how far it came."""
+"""What a journal says of a deploy: which spec was desired, what was there before, and how far it came.
+
+`DeployBuilder.resumed` makes a builder of it. Its plan finds what is there by the launch, so only what is left is done.
+"""
 
 import json
 import os

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from flyasync.deploy.plan.spec import DeploySpec, Fallback, Goal, Requirement
 from flyasync.deploy.plan.strategies.launch import Launch
-from flyasync.deploy.plan.strategies.table import strategies
+from flyasync.deploy.plan.strategies.registry import strategies
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.models.diff import written
 from flyasync.models.json.codec import register, structure, unstructure

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Self
 
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 
 class Tone(StrEnum):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from attrs import define, evolve
 
 from flyasync.api.machines.create_once import LAUNCH, CreateOptions, Creation
-from flyasync.deploy.freshness import fetch
+from flyasync.deploy.list_lag import fetch
 from flyasync.deploy.observe import nearest_with_room
 from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.placement import Refusal, next_region

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from attrs import evolve
 
-from flyasync.deploy import freshness
-from flyasync.deploy.freshness import APART, CATCH_UP, is_behind, past_pauses
+from flyasync.deploy import list_lag
+from flyasync.deploy.list_lag import APART, CATCH_UP, is_behind, past_pauses
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan.fleet import Fleet, home, is_in
 from flyasync.deploy.reporting.result import Result, result_of
@@ -81,7 +81,7 @@ class FinalCheck:
     async def fetch(self, machine_id: str) -> Machine | FlyError | None:
         """Return the machine, None when it is gone, or the error that hides it."""
         try:
-            machine = await freshness.fetch(self._fly, self._context.app, machine_id)
+            machine = await list_lag.fetch(self._fly, self._context.app, machine_id)
         except FlyError as error:
             return error
         return None if machine is None or machine.state in GONE else machine

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from flyasync.deploy.freshness import is_behind
+from flyasync.deploy.list_lag import is_behind
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.deploy.run.decisions import to_recheck

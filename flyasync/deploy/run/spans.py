@@ -12,7 +12,7 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import DeployFailed
-from flyasync.text import readable
+from flyasync.safe_text import readable
 
 
 @contextmanager

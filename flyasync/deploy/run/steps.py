@@ -2,7 +2,7 @@
 
 import asyncio
 
-from flyasync.deploy.freshness import PAUSES
+from flyasync.deploy.list_lag import PAUSES
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import (
     Adopt,

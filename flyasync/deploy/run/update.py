@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.resource import TROUBLE
-from flyasync.deploy.freshness import settled
+from flyasync.deploy.list_lag import settled
 from flyasync.deploy.plan.plan import Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase

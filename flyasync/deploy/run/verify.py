@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from flyasync.api.machines.wait import JUST_CREATED
 from flyasync.api.resource import TROUBLE
-from flyasync.deploy.freshness import settled
+from flyasync.deploy.list_lag import settled
 from flyasync.deploy.plan.config_merge import holds
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.reporting.phase import Phase

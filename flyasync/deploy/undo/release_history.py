@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.freshness import fetch
+from flyasync.deploy.list_lag import fetch
 from flyasync.deploy.observe import observe
 from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, REPLACES, RETIRED, unmanaged_metadata
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags

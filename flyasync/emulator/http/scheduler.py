@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.transitions import advance
 from flyasync.emulator.world.world import World
 
 

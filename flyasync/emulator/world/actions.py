@@ -5,7 +5,7 @@ from flyasync.emulator.core.errors import bad_request, failed_precondition
 from flyasync.emulator.core.lifecycle import must_act
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.world import leases
-from flyasync.emulator.world.timeline import enter, process_exit
+from flyasync.emulator.world.transitions import enter, process_exit
 from flyasync.emulator.world.world import World
 
 _SIGNALS = {

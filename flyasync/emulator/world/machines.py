@@ -8,16 +8,15 @@ from attrs import frozen
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.config import accepted
 from flyasync.emulator.core.errors import ApiError, aborted, bad_request, failed_precondition, not_found
-from flyasync.emulator.core.lifecycle import RUNNING, fresh, must_act
+from flyasync.emulator.core.lifecycle import RUNNING, must_act
 from flyasync.emulator.core.processes import is_release
-from flyasync.emulator.core.records import ConfigVersion, MachineRecord, VolumeRecord
-from flyasync.emulator.core.regions import expand
+from flyasync.emulator.core.records import ConfigVersion, MachineRecord
 from flyasync.emulator.world import checks, leases, secrets, volumes
-from flyasync.emulator.world.timeline import enter, record_exit
+from flyasync.emulator.world.capacity import region_for
+from flyasync.emulator.world.transitions import enter, record_exit
 from flyasync.emulator.world.world import World
 
 # The code, not the status, is what official clients go by.
-_NO_HOST = ApiError(422, "could not find a candidate host", code="insufficient_capacity")
 # An update starts the new version of these; it leaves one that did not run stopped.
 _SHOULD_RUN = frozenset({"started", "starting", "failed"})
 
@@ -70,7 +69,7 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
     # 3. Its volume, if any, is free, and there is a place for it.
     mounts = config.get("mounts")
     volume = volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
-    region = _place(world, launch.region, volume)
+    region = region_for(world, launch.region, volume)
 
     instance_id = ids.ulid(world.random, world.clock)
     machine = MachineRecord(
@@ -181,20 +180,3 @@ def write_metadata(
     machine.updated_at = world.clock
     # Observers are not notified: metadata does not decide which machines serve.
     world.keep(machine)
-
-
-def _place(world: World, expression: str | None, volume: VolumeRecord | None) -> str:
-    """Return the region for a new machine."""
-    # 1. A volume lies on one host, so its machine must go there, or nowhere.
-    if volume is not None:
-        if expression and volume.region not in expand(expression):
-            raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
-        if volume.host_status != "ok" or not world.has_room(volume.region):
-            text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
-            raise ApiError(412, text, code="volume_placement_capacity")
-        return volume.region
-    # 2. The first region that is allowed and has room.
-    for region in expand(expression):
-        if world.has_room(region):
-            return region
-    raise fresh(_NO_HOST)

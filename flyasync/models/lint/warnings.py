@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.guest import PRESETS
+from flyasync.models.lint.background_work import warn_of_worker
 from flyasync.models.lint.finding import Finding, warning
 from flyasync.models.lint.guest import warn_of_guest
 from flyasync.models.lint.services import warn_of_checks, warn_of_services
-from flyasync.models.lint.worker import warn_of_worker
 from flyasync.models.model import unknown_in
 from flyasync.models.redaction import holds_a_password, names_a_secret, shown
 

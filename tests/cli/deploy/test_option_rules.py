@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flyasync.cli.deploy.options import GROUPS
-from flyasync.deploy.plan.strategies.table import NAMES
+from flyasync.deploy.plan.strategies.registry import NAMES
 from tests.cli.driver import Shop, deploy, flyasync
 
 CHECKED = ("--port", "8080", "--check", "/health")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings, strategies as st
 
 from flyasync import Check, InvalidInput, MachineConfig, Port, Service
-from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Create, Plan, Update
 from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen

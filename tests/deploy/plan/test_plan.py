@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount, Service
-from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Create, Destroy, TakeVolume, Target
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume

@@ -10,8 +10,8 @@ from attrs import evolve
 
 from flyasync import Check, InvalidInput, MachineConfig, Mount
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
+from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
     AwaitSettled,

@@ -22,8 +22,8 @@ from flyasync import (
 )
 from flyasync.api.machines.create_once import CREATION, LAUNCH
 from flyasync.deploy.plan.config_merge import REPLACES, RETIRED
-from flyasync.deploy.plan.decide import plan as plan_for
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Create, Plan, Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.strategies.rolling import Rolling

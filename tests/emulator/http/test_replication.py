@@ -11,7 +11,7 @@ from flyasync.emulator.http.replication import demand_reachable
 from flyasync.emulator.http.request import ApiRequest
 from flyasync.emulator.world import apps, machines
 from flyasync.emulator.world.machines import NewMachine
-from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.transitions import advance
 from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
 

@@ -4,7 +4,7 @@ from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.world import actions, apps, machines
 from flyasync.emulator.world.machines import NewMachine
-from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.transitions import advance
 from flyasync.emulator.world.world import World
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flyasync.emulator.world import apps, leases, machines
 from flyasync.emulator.world.machines import NewMachine
-from flyasync.emulator.world.timeline import advance
+from flyasync.emulator.world.transitions import advance
 from flyasync.emulator.world.world import World
 from tests.emulator.driver import Api, at, serving
 

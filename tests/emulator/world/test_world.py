@@ -11,7 +11,7 @@ from flyasync.emulator.core.regions import CODES, expand
 from flyasync.emulator.world import apps, machines
 from flyasync.emulator.world.actions import stop
 from flyasync.emulator.world.machines import NewMachine
-from flyasync.emulator.world.timeline import advance, enter
+from flyasync.emulator.world.transitions import advance, enter
 from flyasync.emulator.world.world import World
 
 

@@ -20,7 +20,9 @@ from flyasync.errors import InvalidInput
 class BlueGreen(GroupStrategy):
     """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
 
-    Each old machine gets `drain` seconds between its last new request and its stop.
+    Each old machine gets `drain` seconds between its last new request and its stop. Where a new machine does not get
+    healthy, none is let in and the old ones serve on; the new ones stay outside routing for inspection, or a rollback
+    destroys them. Once they are let in, no failure deletes them.
     """
 
     name: ClassVar[str] = "bluegreen"

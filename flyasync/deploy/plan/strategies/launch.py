@@ -12,7 +12,7 @@ from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.sibling_config import Pattern
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.step_sequences import creation, goal
-from flyasync.deploy.plan.strategies.table import NAMES
+from flyasync.deploy.plan.strategies.registry import NAMES
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import Machine, expected_checks

@@ -1,4 +1,4 @@
-"""Rolling: update machines where they are, a few of each region at a time."""
+"""Rolling: update machines where they are, a few of each region at a time; `max_unavailable` is in in_place.py."""
 
 from collections.abc import Sequence
 from typing import ClassVar

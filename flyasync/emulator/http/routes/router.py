@@ -30,7 +30,7 @@ from flyasync.emulator.http.routes import (
     volumes,
     wait,
 )
-from flyasync.emulator.http.routes.control import ControlRoutes
+from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 
 HANDLERS: Mapping[str, Handler] = {
     **apps.HANDLERS,

@@ -17,7 +17,7 @@ from flyasync import (
     Progress,
     Result,
 )
-from flyasync.deploy.plan.decide import plan as plan_for
+from flyasync.deploy.plan.image_digest import plan as plan_for
 from tests.deploy.conftest import tag, world
 from tests.deploy.plan.test_plan import fleet, mounted, new, old, text, wanted
 

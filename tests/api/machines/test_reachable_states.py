@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from flyasync.api.machines.reachable import has_reached, why_hopeless
+from flyasync.api.machines.reachable_states import has_reached, why_hopeless
 from flyasync.models.machine import Machine
 from tests.api.machines.machine_values import a_machine, an_event, an_exit
 

@@ -1,4 +1,7 @@
-"""From a spec and an observed fleet to a plan by which one digest runs everywhere; pure."""
+"""From a spec and an observed fleet to a plan by which one digest of the image runs everywhere; pure.
+
+What becomes of each machine is decided in reconcile.py, and in which order by the strategies.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

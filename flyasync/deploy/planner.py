@@ -8,8 +8,8 @@ from attrs import evolve, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.observe import check_regions, lacking_address, observe
-from flyasync.deploy.plan.decide import decide
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.image_digest import decide
 from flyasync.deploy.plan.plan import Decision
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import FlyError

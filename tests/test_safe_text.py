@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 from rich.pretty import pretty_repr
 
-from flyasync.text import brief, each_text, has_control, hidden, readable, redaction
+from flyasync.safe_text import brief, each_text, has_control, hidden, readable, redaction
 
 SECRET = "hunter2-hunter2"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from flyasync import DeployBuilder, Requirement
-from flyasync.deploy.plan.strategies.table import NAMES, strategies, takers
+from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 from flyasync.deploy.plan.strategy import Share, Strategy
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient, FlyError, Machine, NotFound
-from flyasync.deploy.freshness import fetch, is_behind, settled
+from flyasync.deploy.list_lag import fetch, is_behind, settled
 from flyasync.testing import mock_machine
 from tests.deploy.conftest import world
 

@@ -1,0 +1,26 @@
+"""Where a new machine finds room, and how the API refuses it where a region is full."""
+
+from flyasync.emulator.core.errors import ApiError, bad_request
+from flyasync.emulator.core.lifecycle import fresh
+from flyasync.emulator.core.records import VolumeRecord
+from flyasync.emulator.core.regions import expand
+from flyasync.emulator.world.world import World
+
+_NO_HOST = ApiError(422, "could not find a candidate host", code="insufficient_capacity")
+
+
+def region_for(world: World, expression: str | None, volume: VolumeRecord | None) -> str:
+    """Return the region for a new machine; raises the API's error where none of those it may be in has room."""
+    # 1. A volume lies on one host, so its machine must go there, or nowhere.
+    if volume is not None:
+        if expression and volume.region not in expand(expression):
+            raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
+        if volume.host_status != "ok" or not world.has_room(volume.region):
+            text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
+            raise ApiError(412, text, code="volume_placement_capacity")
+        return volume.region
+    # 2. The first region that is allowed and has room.
+    for region in expand(expression):
+        if world.has_room(region):
+            return region
+    raise fresh(_NO_HOST)
