@@ -20,7 +20,7 @@ from flyasync.cli.bulk.summary import (
     summary_as_json,
 )
 from flyasync.cli.deploy.lines import JSONStreams, TextStreams, write_line
-from flyasync.cli.shared.tables import write_table
+from flyasync.cli.shared.tables import write_rows
 
 EVERY = 10.0
 """Seconds between two lines on the progress."""
@@ -92,9 +92,9 @@ class BulkLines(TextStreams):
     def finish(self, summary: BulkSummary) -> None:
         """Write the headline, what failed and why, and how to go on."""
         write_line(self.out, headline(summary))
-        # The headings are a row like any other, for a reader of the log; a pipe has none otherwise.
+        # A log has a human reader, so the headings are written as a row.
         if causes := cause_rows(summary.progress.causes):
-            write_table(self.out, HEADS, [HEADS, *causes])
+            write_rows(self.out, [HEADS, *causes])
         for remark in remarks(summary):
             write_line(self.out, remark)
 

@@ -22,7 +22,7 @@ from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.shared.signals import run, until_signalled
-from flyasync.cli.shared.streams import sturdy
+from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.cli.shared.ticker import refreshing
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.estimate import CreateRate
@@ -179,12 +179,12 @@ class BulkRun:
 def display_for(
     out: TextIO, err: TextIO, *, as_json: bool, called: Invocation
 ) -> AbstractAsyncContextManager[BulkDisplay]:
-    """Return how a run is shown: JSON lines if asked for, live counts in a terminal, else lines."""
+    """Return how a run is shown: JSON lines if asked for, live counts in a terminal that can draw them, else lines."""
     out, err = sturdy(out), sturdy(err)
     # JSON first: a program may read it through a pseudo-terminal.
     if as_json:
         return nullcontext(BulkJSONLines(out, err, called))
-    if not out.isatty():
+    if not can_draw(out):
         return refreshing(BulkLines(out, err))
     from flyasync.cli.bulk.live import BulkScreen  # rich loads slowly, and only a terminal needs it
 

@@ -22,7 +22,7 @@ from flyasync.cli.deploy.options import DeployOptions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
 from flyasync.cli.shared.signals import run, until_signalled
-from flyasync.cli.shared.streams import sturdy
+from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.deploy.observe import is_public, no_address
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import plan
@@ -145,12 +145,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def display_for(out: TextIO, err: TextIO, *, as_json: bool, called: Invocation) -> AbstractAsyncContextManager[Display]:
-    """Return how a deploy is shown: JSON lines if asked for, rows in a terminal, else lines."""
+    """Return the display of a deploy: JSON lines if asked for, a table in a terminal that can draw one, else lines."""
     out, err = sturdy(out), sturdy(err)
     # JSON first: a program may read it through a pseudo-terminal.
     if as_json:
         return nullcontext(JSONLines(out, err, called))
-    if not out.isatty():
+    if not can_draw(out):
         return nullcontext(Lines(out, err, called))
     from flyasync.cli.deploy.live import Screen  # rich loads slowly, and only a terminal needs it
     from flyasync.cli.shared.ticker import refreshing

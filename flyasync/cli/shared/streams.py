@@ -1,11 +1,14 @@
 """The streams that a command writes to: a closed terminal or a full disk cannot break them, and their text is safe."""
 
+import os
 import sys
 from io import TextIOBase
 from typing import TextIO, cast
 
 from flyasync.cli.shared.exit_codes import record_lost_output
 from flyasync.safe_text import readable
+
+_DUMB = frozenset({"dumb", "unknown"})
 
 
 class _Sturdy(TextIOBase):
@@ -69,6 +72,12 @@ def sturdy(stream: TextIO) -> TextIO:
     texts come from the API and from what apps print.
     """
     return cast("TextIO", _Sturdy(stream))
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Whether a live display can be drawn on this stream: a terminal that can move its cursor, by `TERM`."""
+    # A dumb terminal, such as a shell inside Emacs, cannot redraw a line: it gets the lines that a pipe gets.
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
 
 
 def unfiltered(stream: TextIO) -> TextIO:

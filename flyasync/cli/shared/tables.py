@@ -25,7 +25,7 @@ def cells(row: Any, columns: Columns) -> list[str]:
 def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write rows under their headings to a terminal; elsewhere only the rows, with tabs, for a program to read."""
     if not out.isatty():
-        out.writelines("\t".join(row) + "\n" for row in rows)
+        write_rows(out, rows)
         return
     from rich.table import Table  # rich loads slowly, and only a terminal needs it
     from rich.text import Text
@@ -39,6 +39,11 @@ def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]
     for row in rows:
         table.add_row(*map(Text, row))
     SafeConsole(out).print(table)
+
+
+def write_rows(out: TextIO, rows: Iterable[Sequence[str]]) -> None:
+    """Write tab-separated rows, without headings."""
+    out.writelines("\t".join(row) + "\n" for row in rows)
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """A run in a terminal: its counts, its newest failures, and the table at its end."""
 
+import re
 from io import StringIO
 
 import pytest
@@ -113,3 +114,16 @@ async def test_a_whole_run_shows_in_a_terminal(*, is_dry: bool, says: str) -> No
 async def test_each_kind_of_output_has_its_display(stream: type[StringIO], *, as_json: bool, kind: type) -> None:
     async with display_for(stream(), StringIO(), as_json=as_json, called=Invocation()) as display:
         assert isinstance(display, kind)
+
+
+async def test_a_dumb_terminal_shows_the_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    shown = []
+    for out in (Terminal(), StringIO()):
+        job = bulk_job(table(2), launch="v7", rehearsal=Rehearsal(capacity={"iad": 0}))
+        await run_until_signalled(job, display_for(out, StringIO(), as_json=False, called=Invocation(is_local=True)))
+        shown.append(re.sub(r"request \w+", "request", out.getvalue()))
+    terminal, pipe = shown
+    assert terminal == pipe
+    assert "apps\twhy\twhich\n" in terminal
+    assert "\x1b" not in terminal

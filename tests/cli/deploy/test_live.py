@@ -219,3 +219,18 @@ async def test_a_report_is_coloured_by_what_it_means_not_by_its_words() -> None:
         assert f"    failed-{number}  {word} in iad" in text
     assert "\x1b[31mrolled back, but not all of it\x1b[0m" in text
     assert "\x1b[33mwhere there was no room: the same command with --fallback nearest\x1b[0m" in text
+
+
+@pytest.mark.parametrize("term", ["dumb", "DUMB", "unknown"])
+async def test_a_dumb_terminal_shows_the_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    monkeypatch.setenv("TERM", term)
+    shown = []
+    for out in (Terminal(), StringIO()):
+        job = deploy_job("iad", "lhr", rehearsal=Rehearsal(capacity={"lhr": 0}))
+        async with display_for(out, StringIO(), as_json=False, called=Invocation(is_local=True)) as display:
+            await run_deploy(job, display)
+        shown.append(re.sub(r"request \w+", "request", out.getvalue()))
+    terminal, pipe = shown
+    assert terminal == pipe
+    assert "iad  v1-iad-1  starting" in terminal
+    assert "\x1b" not in terminal
