@@ -5,6 +5,7 @@ nothing until it is used.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -486,7 +487,8 @@ _NAMES = {
 
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-_EXTRA = {"DaskExecutor"}  # needs an extra, so `import *` leaves it out
+_EXTRA = {"DaskExecutor": ("dask", "distributed")}
+"""The names that need an extra, with the extra and the package that it installs; `import *` leaves them out."""
 
 __all__ = [name for name in _HOMES if name not in _EXTRA]
 
@@ -498,9 +500,22 @@ def __getattr__(name: str) -> Any:
         return version("flyasync")
     if name not in _HOMES:
         raise AttributeError(f"module 'flyasync' has no attribute {name!r}")
+    extra, package = _EXTRA.get(name, ("", ""))
+    if extra and not _is_installed(package):
+        message = f"flyasync.{name} needs the package {package}: pip install 'flyasync[{extra}]'"
+        raise ModuleNotFoundError(message, name=package)
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    # Only names that can be imported: help() and pydoc read every name in this list.
+    missing = {name for name, (_, package) in _EXTRA.items() if not _is_installed(package)}
+    return sorted({*globals(), *_HOMES} - missing)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False

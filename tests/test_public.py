@@ -56,6 +56,40 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert {"FlyClient", "DeployBuilder"} <= set(dir(flyasync))
 
 
+WITHOUT_EXTRAS = """
+import sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {"dask", "distributed", "redis", "opentelemetry", "graphql", "click", "rich"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def run_without_extras(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS + program], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import flyasync; help(flyasync)", "import pydoc; sys.argv = ['pydoc', 'flyasync']; pydoc.cli()"],
+)
+def test_help_needs_no_extra(program: str) -> None:
+    shown = run_without_extras(program)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "class DeployBuilder" in shown.stdout
+    assert "No module named" not in shown.stdout
+    assert "class DaskExecutor" not in shown.stdout
+
+
+def test_a_name_whose_extra_is_missing_names_the_extra() -> None:
+    shown = run_without_extras("from flyasync import DaskExecutor")
+    assert shown.returncode == 1
+    assert shown.stderr.endswith(
+        "ModuleNotFoundError: flyasync.DaskExecutor needs the package distributed: pip install 'flyasync[dask]'\n"
+    )
+
+
 def test_the_version_is_the_one_installed() -> None:
     assert flyasync.__version__ == version("flyasync")
 

@@ -1,12 +1,15 @@
 """The base class of every model: a frozen value that keeps unknown keys and shows the fields that are set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final, NoReturn, final, get_args, get_origin
 
 from attrs import Attribute, field, fields, frozen
 from attrs.converters import optional
 
 from flyasync.errors import InvalidInput
+
+_SIMILAR: Final = 0.75  # of difflib's ratio: a letter or two in a key of usual length
 
 
 class Kept(dict[str, Any]):
@@ -66,20 +69,36 @@ class Model:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def unknown_in(value: Any) -> Iterator[str]:
-    """Yield the paths inside a value, such as `.guest.novel`, of keys that no model knows; nulls do not count."""
+@frozen
+class UnknownKey:
+    """A key that no model has a field for: its path inside a value, and the field it was probably meant to be."""
+
+    path: str
+    similar: str | None
+
+
+def unknown_in(value: Any, path: str = "") -> Iterator[UnknownKey]:
+    """Yield the unknown keys inside a value, at paths such as `.guest.novel`; keys whose value is null are skipped."""
     if isinstance(value, Model):
-        yield from (f".{key}" for key, inside in value.extra.items() if inside is not None)
-        for one in fields(type(value)):
-            if one.name != "extra":
-                yield from (f".{one.name}{inside}" for inside in unknown_in(getattr(value, one.name)))
+        names = [one.name for one in fields(type(value)) if one.name != "extra"]
+        for key, inside in value.extra.items():
+            if inside is not None:
+                yield UnknownKey(f"{path}.{key}", similar_key(key, names))
+        for name in names:
+            yield from unknown_in(getattr(value, name), f"{path}.{name}")
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from (f"[{number}]{inside}" for inside in unknown_in(item))
+            yield from unknown_in(item, f"{path}[{number}]")
     elif isinstance(value, dict):
-        # In a map such as `metadata` every key is the user's own; only models inside have unknown ones.
+        # In a map such as `metadata` every key is the user's own; only the models inside have unknown ones.
         for name, item in value.items():
-            yield from (f".{name}{inside}" for inside in unknown_in(item) if isinstance(item, Model))
+            if isinstance(item, Model):
+                yield from unknown_in(item, f"{path}.{name}")
+
+
+def similar_key(key: str, known: Iterable[str]) -> str | None:
+    """Return the known key that `key` is probably a misspelling of, or None."""
+    return next(iter(get_close_matches(key, list(known), n=1, cutoff=_SIMILAR)), None)
 
 
 def names_only(values: Mapping[str, Any] | None) -> str:

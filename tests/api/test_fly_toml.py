@@ -49,6 +49,6 @@ def test_a_file_nested_too_deep(tmp_path: Path) -> None:
 
 def test_unknown_keys_may_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "fly.toml").write_bytes(b"\xef\xbb\xbf" + f"novel = 1\n{IMAGE}".encode())
-    with pytest.raises(InvalidInput, match=r"novel: no equivalent .*strict=False"):
+    with pytest.raises(InvalidInput, match=r"novel: no known equivalent .*strict=False"):
         read_fly_toml(tmp_path / "fly.toml")
     assert read_fly_toml(tmp_path / "fly.toml", strict=False).image == "nginx"

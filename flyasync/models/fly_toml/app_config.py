@@ -70,14 +70,14 @@ class FlyToml:
     def refuse(self, *, strict: bool) -> None:
         """Raise InvalidInput that names all values that cannot be used, and, if `strict`, all unknown keys."""
         wrong = [f"{found.path} {found.message}" for found in self.findings if found.certain]
-        unknown = [found.path for found in self.findings if found.code == UNKNOWN_KEY] if strict else []
-        if unknown:
-            wrong.append(
-                f"{', '.join(unknown)}: no equivalent is known in a machine's config; take it out and set what you "
-                "need on the config, or leave it out with strict=False, as flyctl does"
-            )
+        unknown = [f"{found.path}: {found.message}" for found in self.findings if found.code == UNKNOWN_KEY]
+        if strict and unknown:
+            wrong += unknown
+            advice = ". Correct or remove these keys, or pass strict=False to ignore them as flyctl does"
+        else:
+            advice = ""
         if wrong:
-            raise InvalidInput(f"fly.toml: {'; '.join(wrong)}")
+            raise InvalidInput(f"fly.toml: {'; '.join(wrong)}{advice}")
 
     def config(self, group: str | None = None, *, image: str | None = None) -> MachineConfig:
         """Return the config of a process group, which may be left out where there is only one.

@@ -10,7 +10,7 @@ from attrs import evolve, fields
 from flyasync.errors import InvalidInput
 from flyasync.models.json.codec import Mismatch, structure
 from flyasync.models.lint.finding import Finding, warning
-from flyasync.models.model import NOTHING_KEPT, Model, unknown_in
+from flyasync.models.model import NOTHING_KEPT, Model, similar_key, unknown_in
 from flyasync.models.types import Duration
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ class Section:
         self.found = found
         is_table = isinstance(table, Mapping)
         self._left: dict[str, Any] = dict(table) if is_table else {}
+        self._known: set[str] = set()  # the keys that were asked for
         if not is_table:
             found.append(Finding("value", path, "is no table", "see reference/configuration in Fly's docs"))
 
@@ -51,6 +52,7 @@ class Section:
 
     def take(self, key: str) -> Any:
         """Take a value as it is."""
+        self._known.add(key)
         return self._left.pop(key, None)
 
     def text(self, key: str) -> str | None:
@@ -159,28 +161,31 @@ class Section:
         except Mismatch as mismatch:
             self.wrong(key, f"is not as it should be: {mismatch}")
             return None
-        for inside in unknown_in(made):
-            self._report_unknown(self.where(key) + inside)
+        for unknown in unknown_in(made):
+            self._report_unknown(self.where(key) + unknown.path, similar=unknown.similar)
         return cast("T", _known(made))
 
     def ignore(self, *keys: str) -> None:
         """Pass over what changes no machine."""
         for key in keys:
-            self._left.pop(key, None)
+            self.take(key)
 
     def finish(self, **elsewhere: str) -> None:
         """Report what is left over, unless it says nothing; `elsewhere` advises on single keys."""
         for key, value in self._left.items():
             if not _says_nothing(value):
-                self._report_unknown(self.where(key), elsewhere.get(key))
+                self._report_unknown(self.where(key), elsewhere.get(key), similar=similar_key(key, self._known))
 
     def _inside(self, path: str, table: Any) -> "Section":
         return Section(path, table, self.found)
 
-    def _report_unknown(self, path: str, advice: str | None = None) -> None:
-        message = "no equivalent is known in a machine's config, so it has no effect"
+    def _report_unknown(self, path: str, advice: str | None = None, *, similar: str | None = None) -> None:
+        if similar and not advice:
+            message, advice = f"unknown key: did you mean {similar!r}?", "correct its name"
+        else:
+            message = "no known equivalent in a machine config, so it has no effect"
         self.found.append(
-            warning(UNKNOWN_KEY, path, message, advice or "take it out, and set what you need on the config")
+            warning(UNKNOWN_KEY, path, message, advice or "remove it, and set what you need on the config")
         )
 
     def _of(self, key: str, kind: type[T]) -> T | None:

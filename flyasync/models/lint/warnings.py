@@ -57,9 +57,10 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
     for number, container in enumerate(config.containers or ()):
         yield from _secrets_in(f"containers[{number}].env", container.env)
     # Unknown keys survive everywhere, since the API is ahead of the models; here is where a typo is noticed.
-    for place in unknown_in(config):
-        message = "no such key is known here, so nothing is known of what it does; it is sent as it is"
-        yield warning("unknown-key", place.removeprefix("."), message, "is it spelled right?")
+    for unknown in unknown_in(config):
+        message = "this key is unknown to flyasync and is sent unchanged"
+        advice = f"did you mean {unknown.similar!r}?" if unknown.similar else "check the spelling"
+        yield warning("unknown-key", unknown.path.removeprefix("."), message, advice)
 
 
 def _warn_of_mount(path: str, mount: Mount) -> Iterator[Finding]:

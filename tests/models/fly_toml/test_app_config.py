@@ -453,10 +453,39 @@ def test_all_that_is_unknown_is_found() -> None:
     assert found(UNKNOWN) == [("unknown-key", path, False) for path in unknown]
     with pytest.raises(InvalidInput) as caught:
         read(UNKNOWN, image="nginx")
-    assert f"fly.toml: {', '.join(unknown)}: no equivalent" in str(caught.value)
+    problem = "no known equivalent in a machine config, so it has no effect"
+    listed = "; ".join(
+        f"{path}: unknown key: did you mean 'strategy'?" if path == "deploy.strategie" else f"{path}: {problem}"
+        for path in unknown
+    )
+    assert str(caught.value) == (
+        f"fly.toml: {listed}. Correct or remove these keys, or pass strict=False to ignore them as flyctl does"
+    )
     config = read(UNKNOWN, image="nginx", strict=False)
     assert "novel" not in str(unstructure(config))
     assert [service["ports"][1]["tls_options"] for service in unstructure(config)["services"]] == [{"alpn": ["h2"]}]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "similar"),
+    [
+        ("[http_service]\nauto_stop_machine = 'stop'", "http_service.auto_stop_machine", "auto_stop_machines"),
+        ("[http_servce]\ninternal_port = 80", "http_servce", "http_service"),
+        ("[http_service.tls_options]\nversion = ['TLSv1.3']", "http_service.tls_options.version", "versions"),
+        ("[[services]]\n[[services.ports]]\nhandler = ['http']", "services[0].ports[0].handler", "handlers"),
+        ("[deploy]\nrelease_comand = 'x'", "deploy.release_comand", "release_command"),
+        ("[build]\nimgae = 'nginx'", "build.imgae", "image"),
+        ("[[vm]]\nmemry = '1gb'", "vm[0].memry", "memory"),
+    ],
+)
+def test_a_misspelled_key_gets_the_known_one(text: str, path: str, similar: str) -> None:
+    unknown = [each for each in document(text).findings if each.code == "unknown-key"]
+    assert [(each.path, each.message) for each in unknown] == [(path, f"unknown key: did you mean {similar!r}?")]
+
+
+def test_a_key_unlike_all_known_ones_gets_no_suggestion() -> None:
+    (unknown,) = document("org = 'me'").findings
+    assert "did you mean" not in str(unknown)
 
 
 def test_all_that_cannot_be_used_is_found() -> None:
@@ -566,25 +595,28 @@ def test_a_machine_config_of_several_lines_is_no_path_and_is_not_repeated() -> N
     [
         ("", "an image is yet to be built"),
         ('[build]\ndockerfile = "Dockerfile"', "an image is yet to be built"),
-        ("novel = 1\n" + IMAGE, "novel: no equivalent"),
-        (IMAGE + "[http_service]\ninternal_port = 1\nnovel = 1\nother = 2", "http_service.novel, http_service.other"),
+        ("novel = 1\n" + IMAGE, "novel: no known equivalent"),
+        (
+            IMAGE + "[http_service]\ninternal_port = 1\nnovel = 1\nother = 2",
+            "http_service.novel: .*; http_service.other: ",
+        ),
         (IMAGE + '[[services]]\n[[services.script_checks]]\ncommand = "x"', r"services\[0\].script_checks"),
         (IMAGE + "[[services]]\n[[services.http_checks]]\nnovel = 1", r"services\[0\].http_checks\[0\].novel"),
         (IMAGE + "[[services]]\nports = 1", r"services\[0\].ports must be a table"),
-        (IMAGE + "[[services]]\n[[services.ports]]\nnovel = 1", r"services\[0\].ports\[0\].novel: no equivalent"),
+        (IMAGE + "[[services]]\n[[services.ports]]\nnovel = 1", r"services\[0\].ports\[0\].novel: no known equivalent"),
         (
             IMAGE + "[[services]]\n[[services.ports]]\n[services.ports.tls_options]\nnovel = 1",
-            r"ports\[0\].tls_options.novel: no equivalent",
+            r"ports\[0\].tls_options.novel: no known equivalent",
         ),
-        (IMAGE + "[http_service.tls_options]\nnovel = 1", "http_service.tls_options.novel: no equivalent"),
-        (IMAGE + "[http_service.http_options]\nnovel = 1", "http_service.http_options.novel: no equivalent"),
+        (IMAGE + "[http_service.tls_options]\nnovel = 1", "http_service.tls_options.novel: no known equivalent"),
+        (IMAGE + "[http_service.http_options]\nnovel = 1", "http_service.http_options.novel: no known equivalent"),
         (
             IMAGE + "[[http_service.http_options.replay_cache]]\nnovel = 1",
-            r"http_options.replay_cache\[0\].novel: no equivalent",
+            r"http_options.replay_cache\[0\].novel: no known equivalent",
         ),
-        (IMAGE + "[http_service.concurrency]\nnovel = 1", "http_service.concurrency.novel: no equivalent"),
-        (IMAGE + "novel = 1", "build.novel: no equivalent"),
-        (IMAGE + "[experimental]\nnovel = 1", "experimental.novel: no equivalent"),
+        (IMAGE + "[http_service.concurrency]\nnovel = 1", "http_service.concurrency.novel: no known equivalent"),
+        (IMAGE + "novel = 1", "build.novel: no known equivalent"),
+        (IMAGE + "[experimental]\nnovel = 1", "experimental.novel: no known equivalent"),
         (IMAGE + "[[services]]\nconcurrency = 'many'", "concurrency must be a table, or text"),
         (IMAGE + "[[services]]\nconcurrency = 20", "concurrency is not as it should be"),
         (IMAGE + "[[services]]\nprocesses = ['nosuch']", r"services\[0\].processes names 'nosuch'"),

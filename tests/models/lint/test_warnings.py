@@ -144,6 +144,13 @@ def test_what_is_unwise(given: dict[str, Any], code: str, path: str | None) -> N
     assert SECRET not in str(finding) + repr(finding)
 
 
+def test_a_misspelled_key_gets_the_known_one() -> None:
+    (finding,) = lint(config(extra={"novel": 1}))
+    assert finding.advice == "check the spelling"
+    (finding,) = lint(config(guest=Guest(extra={"memory_md": 256})))
+    assert (finding.path, finding.advice) == ("guest.memory_md", "did you mean 'memory_mb'?")
+
+
 def test_a_schedule_never_launched() -> None:
     daily = config(schedule="daily")
     assert [finding.code for finding in lint(daily, skip_launch=True)] == ["schedule-skip-launch"]
