@@ -7,6 +7,7 @@ from functools import partial
 import click
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.output import CommandOutput, Message, Table
@@ -53,6 +54,7 @@ async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]
 @app_argument
 @machines_argument
 @asks
+@resolve_names
 async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Start stopped or suspended machines.
 
@@ -67,6 +69,7 @@ async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Co
 @signal_option
 @timeout_option
 @asks
+@resolve_names
 async def stop(
     fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], signal: str | None, timeout: float | None
 ) -> CommandOutput:
@@ -81,6 +84,7 @@ async def stop(
 @timeout_option
 @click.option("--force-stop", is_flag=True, help="Kill them rather than stop them.")
 @asks
+@resolve_names
 async def restart(
     fly: FlyClient,
     *,
@@ -99,6 +103,7 @@ async def restart(
 @app_argument
 @machines_argument
 @asks
+@resolve_names
 async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Stop machines with their memory kept.
 
@@ -111,6 +116,7 @@ async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> 
 @app_argument
 @machines_argument
 @asks
+@resolve_names
 async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Take machines out of the proxy's routing."""
     return await on_each("cordon", fly.machines.cordon, app, machine_ids)
@@ -120,6 +126,7 @@ async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> C
 @app_argument
 @machines_argument
 @asks
+@resolve_names
 async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Put machines back into the proxy's routing."""
     return await on_each("uncordon", fly.machines.uncordon, app, machine_ids)
@@ -131,6 +138,7 @@ async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) ->
 @click.option("--force", is_flag=True, help="Kill those that run.")
 @confirmed("Destroy {machine_ids} of {app}?")
 @asks
+@resolve_names
 async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], force: bool) -> CommandOutput:
     """Destroy machines.
 
@@ -151,6 +159,7 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
 )
 @click.option("--timeout", type=float, default=300.0, show_default=True, metavar="SECONDS", help="How long to wait.")
 @asks
+@resolve_names
 async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout: float) -> CommandOutput:
     """Wait until a machine is in a state.
 

@@ -11,6 +11,7 @@ from flyasync.cli.machines.edit import CHANGES
 from flyasync.cli.machines.inspect import SHOW, VIEWS
 from flyasync.cli.machines.lease import lease
 from flyasync.cli.machines.metadata import metadata
+from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Table, note
@@ -45,6 +46,7 @@ async def list_(
 @app_argument
 @machine_argument
 @asks
+@resolve_names
 async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Show one machine.
 

@@ -8,6 +8,7 @@ from attrs import define
 from flyasync.api.client import FlyClient
 from flyasync.cli.machines.config import ConfigChange, config_options
 from flyasync.cli.machines.inspect import SHOW
+from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.output import CommandOutput, Details, Message
 from flyasync.cli.shared.parameters import app_argument, machine_argument, region_option
@@ -40,6 +41,7 @@ class ConfigEdit:
 @click.option("--unset-env", metavar="NAME", multiple=True, help="Environment variable to take away; repeat it.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @asks
+@resolve_names
 async def modify(
     fly: FlyClient,
     *,
@@ -99,6 +101,7 @@ def _shown(machine_id: str, changes: Sequence[Change], *, dry_run: bool) -> Mess
 @region_option
 @click.option("--name", metavar="NAME", help="Name of the clone; by default the API makes one up.")
 @asks
+@resolve_names
 async def clone(fly: FlyClient, *, app: str, machine_id: str, region: str | None, name: str | None) -> CommandOutput:
     """Create a machine with the config of another.
 
@@ -114,6 +117,7 @@ async def clone(fly: FlyClient, *, app: str, machine_id: str, region: str | None
     "--process-group", default="app", show_default=True, metavar="NAME", help="Group of fly.toml to count it to."
 )
 @asks
+@resolve_names
 async def adopt(fly: FlyClient, *, app: str, machine_id: str, process_group: str) -> CommandOutput:
     """Put a machine under flyctl.
 
@@ -128,6 +132,7 @@ async def adopt(fly: FlyClient, *, app: str, machine_id: str, process_group: str
 @app_argument
 @machine_argument
 @asks
+@resolve_names
 async def release(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Take a machine out of flyctl's hands.
 

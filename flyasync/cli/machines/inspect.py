@@ -7,6 +7,7 @@ import click
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument
@@ -90,6 +91,7 @@ class ExecOutput:
 @click.option("--timeout", type=float, metavar="SECONDS", help="How long it may take.  [default: 60]")
 @click.option("--container", metavar="NAME", help="In which container, where there are several.")
 @asks
+@resolve_names
 async def exec_(
     fly: FlyClient,
     *,
@@ -113,6 +115,7 @@ async def exec_(
 @click.option("--sort-by", metavar="FIELD", help="Such as cpu or rss.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="Which way.")
 @asks
+@resolve_names
 async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, order: str | None) -> CommandOutput:
     """List the processes of a running machine."""
     return Table(await fly.machines.ps(app, machine_id, sort_by=sort_by, order=order), PROCESSES)
@@ -123,6 +126,7 @@ async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, 
 @machine_argument
 @click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="How many.  [default: 20]")
 @asks
+@resolve_names
 async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> CommandOutput:
     """List what happened to a machine, newest first."""
     return Table(await fly.machines.events(app, machine_id, limit=limit), EVENTS)
@@ -132,6 +136,7 @@ async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None
 @app_argument
 @machine_argument
 @asks
+@resolve_names
 async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """List the versions that a machine has had.
 
@@ -145,6 +150,7 @@ async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutpu
 @machine_argument
 @click.argument("signal", metavar="SIGNAL")
 @asks
+@resolve_names
 async def signal(fly: FlyClient, *, app: str, machine_id: str, signal: str) -> CommandOutput:
     """Send a signal to a machine's main process."""
     await fly.machines.signal(app, machine_id, signal)

@@ -1,6 +1,7 @@
 """`flyasync machines lease`: show the lease on a machine, which is the right to change it, and release it."""
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import asks, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message
@@ -21,6 +22,7 @@ lease = Group("lease", help="Show and clear the lease on a machine.")
 @app_argument
 @machine_argument
 @asks
+@resolve_names
 async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Show who holds the lease on a machine.
 
@@ -34,6 +36,7 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @machine_argument
 @confirmed("Take the lease on {machine_id} from whoever holds it?")
 @asks
+@resolve_names
 async def clear(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Release the lease on a machine, whoever holds it."""
     # Only the nonce releases a lease, and the API shows it to any token of the app.

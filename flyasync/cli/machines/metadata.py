@@ -7,6 +7,7 @@ import click
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import asks
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.exit_codes import OK
@@ -36,6 +37,7 @@ class MetadataOutput:
 @app_argument
 @machine_argument
 @asks
+@resolve_names
 async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """List the metadata of a machine."""
     return MetadataOutput(await fly.machines.metadata(app, machine_id))
@@ -46,6 +48,7 @@ async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @machine_argument
 @click.argument("values", metavar="NAME=VALUE...", nargs=-1, required=True, callback=pairs)
 @asks
+@resolve_names
 async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> CommandOutput:
     """Set metadata of a machine; what is not named stays."""
     await fly.machines.patch_metadata(app, machine_id, values)
@@ -57,6 +60,7 @@ async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str
 @machine_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @asks
+@resolve_names
 async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> CommandOutput:
     """Delete metadata of a machine."""
     # In a patch null removes a key.

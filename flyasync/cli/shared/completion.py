@@ -24,6 +24,6 @@ def _completer(kind: str) -> Complete:
 
 
 app_names = _completer("app_names")
-machine_ids = _completer("machine_ids")
+machines = _completer("machines")
 volume_ids = _completer("volume_ids")
 region_codes = _completer("region_codes")

@@ -33,10 +33,12 @@ async def app_names(fly: FlyClient, _: Mapping[str, Any]) -> Iterable[Value]:
     return ((app.name, "") for app in await apps_of(fly, None))
 
 
-async def machine_ids(fly: FlyClient, params: Mapping[str, Any]) -> Iterable[Value]:
-    """Return the machines of the app named before."""
+async def machines(fly: FlyClient, params: Mapping[str, Any]) -> Iterable[Value]:
+    """Return the names and ids of the machines of the app named before."""
     listed = await fly.machines.list(params["app"], summary=True)
-    return ((machine.id, f"{machine.name}, {machine.state} in {machine.region}") for machine in listed)
+    # All names come before the first id: people remember names.
+    names = [(machine.name, f"{machine.id}, {machine.state} in {machine.region}") for machine in listed]
+    return [*names, *((machine.id, f"{machine.name}, {machine.state} in {machine.region}") for machine in listed)]
 
 
 async def volume_ids(fly: FlyClient, params: Mapping[str, Any]) -> Iterable[Value]:
@@ -51,4 +53,4 @@ async def region_codes(fly: FlyClient, _: Mapping[str, Any]) -> Iterable[Value]:
     return ((region.code, region.name or "") for region in listed.regions if not region.deprecated)
 
 
-KINDS = {each.__name__: each for each in (app_names, machine_ids, volume_ids, region_codes)}
+KINDS = {each.__name__: each for each in (app_names, machines, volume_ids, region_codes)}

@@ -2,13 +2,16 @@
 
 import click
 
-from flyasync.cli.shared.completion import app_names, machine_ids, region_codes, volume_ids
+from flyasync.cli.shared.completion import app_names, machines, region_codes, volume_ids
 from flyasync.cli.shared.option_types import pairs
 
 # Arguments that a shell can complete from the API.
 app_argument = click.argument("app", shell_complete=app_names)
-machine_argument = click.argument("machine_id", metavar="ID", shell_complete=machine_ids)
-machines_argument = click.argument("machine_ids", metavar="ID...", nargs=-1, required=True, shell_complete=machine_ids)
+# Machines by name or id; `flyasync.cli.machines.names` makes ids of them.
+machine_argument = click.argument("machine_id", metavar="MACHINE", shell_complete=machines)
+machines_argument = click.argument(
+    "machine_ids", metavar="MACHINE...", nargs=-1, required=True, shell_complete=machines
+)
 volume_argument = click.argument("volume_id", metavar="ID", shell_complete=volume_ids)
 
 # Options of the same name, with and without a default.

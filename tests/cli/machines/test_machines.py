@@ -71,10 +71,10 @@ def test_a_machine_that_starts_already_is_no_failure(shop: Shop) -> None:
 
 def test_one_that_refuses_keeps_no_other_from_it(shop: Shop) -> None:
     machine_id = shop.run()
-    told = shop.json("machines", "stop", "web", "nosuch", machine_id, exit_code=1)
+    told = shop.json("machines", "stop", "web", "00000000000000", machine_id, exit_code=1)
     assert [one["ok"] for one in told] == [False, True]
     assert told[0]["kind"] == "NotFound"
-    assert "\tfailed: machines.stop" in shop.ask("machines", "stop", "web", "nosuch").stdout
+    assert "\tfailed: machines.stop" in shop.ask("machines", "stop", "web", "00000000000000").stdout
 
 
 def test_destroying_asks_first(shop: Shop) -> None:

@@ -33,10 +33,11 @@ def test_commands_options_and_verbs_are_offered() -> None:
 
 
 def test_apps_machines_volumes_and_regions_are_asked_of_the_api(shop: Shop) -> None:
-    machine_id = shop.run()
+    machine_id = shop.run("--name", "one")
     volume_id = shop.json("volumes", "create", "web", "data", "--region", "iad")["id"]
     assert offers("apps", "show", incomplete="w", shop=shop) == ["web"]
-    assert offers("machines", "stop", "web", shop=shop) == [machine_id]
+    assert offers("machines", "stop", "web", shop=shop) == ["one", machine_id]
+    assert offers("machines", "metadata", "set", "web", incomplete="o", shop=shop) == ["one"]
     assert offers("volumes", "show", "web", shop=shop) == [volume_id]
     assert offers("machines", "run", "web", "nginx", "--region", incomplete="ia", shop=shop) == ["iad"]
 
