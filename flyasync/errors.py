@@ -52,7 +52,7 @@ class FlyError(Exception):
     asked, although this error came back instead of its answer.
     """
 
-    may_have_happened = False
+    may_have_happened: bool = False
 
     def __str__(self) -> str:
         return readable(self._text())
@@ -113,7 +113,7 @@ class CallFailed(FlyError):
     at 64 kB.
     """
 
-    advice = ""
+    advice: str = ""
     doubt: ClassVar[str] = "An earlier attempt may have happened: look before asking again"
     """A sentence of its text when it `may_have_happened`."""
     relief: ClassVar[str] = ""
@@ -124,7 +124,7 @@ class CallFailed(FlyError):
         super().__init__(operation, identifier, message)
         self.operation = operation
         self.identifier = identifier
-        self.message = message
+        self.message: str = message
         if advice is not None:
             self.advice = advice
 
@@ -183,7 +183,7 @@ class Refused(CallFailed):
     time the client has sent the request again before it raised the error. It is 0 for one that is permanent.
     """
 
-    clears_within = 0.0
+    clears_within: float = 0.0
 
     def __init__(
         self,
@@ -428,7 +428,9 @@ class GraphQLFailed(CallFailed):
         data: Any = None,
         may_have_happened: bool = False,
     ) -> None:
-        self.errors = tuple(error if isinstance(error, dict) else {"message": str(error)} for error in errors)
+        self.errors: tuple[dict[str, Any], ...] = tuple(
+            error if isinstance(error, dict) else {"message": str(error)} for error in errors
+        )
         super().__init__(operation, identifier, "; ".join(map(brief, self.messages)) or "no reason given")
         self.data = data
         self.may_have_happened = may_have_happened
@@ -454,7 +456,7 @@ class IncompleteList(FlyError):
     """A list ended, and lacks what is in the `error_regions`: what is absent from it may well be there."""
 
     def __init__(self, operation: str, identifier: str, error_regions: Iterable[str]) -> None:
-        self.error_regions = tuple(error_regions)
+        self.error_regions: tuple[str, ...] = tuple(error_regions)
         super().__init__(operation, identifier, self.error_regions)
         self.operation = operation
         self.identifier = identifier

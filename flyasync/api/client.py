@@ -88,11 +88,12 @@ class FlyClient:
     ) -> None:
         token = hidden(token)
         given: tuple[Any, Any, Any] = (limits, retry, max_answer)
+        self.limits: Limits
         self.limits, self._policy = _checked(*given)
-        self.base_url = find_base_url(base_url)
+        self.base_url: str = find_base_url(base_url)
         # An emulator that is named here takes precedence over what the environment says is beside the API.
         environment = dict[str, str]().get if base_url and is_here(self.base_url) else os.getenv
-        self.api_url = find_api_url(api_url, environment, base_url=self.base_url)
+        self.api_url: str = find_api_url(api_url, environment, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         own, found = _tokens(token, self.base_url)
         # Two hosts, two sessions and senders: api.fly.io has limits of its own, and a socket needs no token.

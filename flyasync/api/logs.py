@@ -61,7 +61,7 @@ class LogStream(AsyncIterator[LogLine]):
         self._lines: deque[LogLine | Unreadable] = deque()
         self._pause = SHORTEST
         self._had_lines = False  # whether the last page had any, also such as were not asked for
-        self.next_token = next_token
+        self.next_token: str = next_token
 
     def __aiter__(self) -> Self:
         return self

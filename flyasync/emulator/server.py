@@ -105,7 +105,7 @@ class Emulator:
             latency=_range("latency", latency), has_limits=limits, tells_retry_after=retry_after, seed=seed
         )
         demand_regions(self._capacity)
-        self.faults = Faults(self._first_faults, seed=seed)
+        self.faults: Faults = Faults(self._first_faults, seed=seed)
         self._runner: web.AppRunner | None = None
         self._config_dir: TemporaryDirectory[str] | None = None
         self._middleware: ApiMiddleware | None = None

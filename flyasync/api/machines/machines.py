@@ -56,7 +56,7 @@ class Machines:
             readers=most_readers(calls),
         )
         self._editor = Editor(self.get, self._update, leases)
-        self.once = CreateOnce(self.create, self.get, self.list, policy)
+        self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy)
 
     async def list(
         self,
