@@ -60,6 +60,11 @@ class FlyError(Exception):
     def _text(self) -> str:
         return super().__str__()
 
+    @property
+    def for_command(self) -> str:
+        """The text in the terms of the command `flyasync`, where `str()` uses those of Python."""
+        return str(self)
+
     def redact(self, redacted: Callable[[str], str]) -> Self:
         """Redact secrets in every text that it holds, by a function that redacts one text; return itself."""
         self.args = tuple(each_text(redacted, self.args))
@@ -83,7 +88,23 @@ def _revive(kind: type[FlyError], args: tuple[Any, ...]) -> FlyError:
 
 
 class InvalidInput(FlyError, ValueError):
-    """A value that the API would refuse, refused here before any request."""
+    """A value that the API would refuse, refused here before any request.
+
+    What to do about it may differ between Python and the command: `python` names methods, `command` names options.
+    """
+
+    def __init__(self, message: str, *, python: str = "", command: str = "") -> None:
+        super().__init__(message)
+        self.python = python
+        self.command = command
+
+    def _text(self) -> str:
+        return ": ".join(filter(None, [super()._text(), self.python]))
+
+    @property
+    def for_command(self) -> str:
+        """The text with the options of the command `flyasync`, where `str()` names the methods of Python."""
+        return readable(": ".join(filter(None, [super()._text(), self.command])))
 
 
 class MissingToken(InvalidInput):
@@ -486,7 +507,7 @@ class WaitFailed(FlyError):
     def _text(self) -> str:
         return (
             f"machine {self.machine_id} of {self.app} is {self.state}, not {self.wanted}: {self.reason}. "
-            f"See its events: fly machine status {self.machine_id} -a {self.app}"
+            f"See its events: flyasync machines events {self.app} {self.machine_id}"
         )
 
 

@@ -210,13 +210,24 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
         (Refused(*CALL, status=302, advice="Ask there"), "machines.start m1: it went wrong (HTTP 302). Ask there"),
         (
             WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
-            "machine m1 of web is failed, not started: it exited. See its events: fly machine status m1 -a web",
+            "machine m1 of web is failed, not started: it exited. See its events: flyasync machines events web m1",
         ),
         (DeployFailed("what runs where"), "what runs where"),
     ],
 )
 def test_the_text_says_what_where_why_and_what_to_do(error: FlyError, text: str) -> None:
     assert str(error) == text
+
+
+def test_what_to_do_is_stated_for_python_and_for_the_command() -> None:
+    error = InvalidInput("no region", python="use to_regions('iad')", command="use --region iad\x1b[2J")
+    assert str(error) == "no region: use to_regions('iad')"
+    assert error.for_command == "no region: use --region iad"
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.for_command) == (str(error), error.for_command)
+    same = InvalidInput("no region")
+    assert str(same) == same.for_command == "no region"
+    assert Refused("a", "b", "c", status=400).for_command == "a b: c (HTTP 400)"
 
 
 def test_a_message_is_cut_at_64_kb() -> None:

@@ -193,7 +193,7 @@ _BY_STATUS: dict[int, Kind] = {
 }
 
 _CAPACITY_ADVICE = {
-    Scope.REGION: "Try another region; flyasync deploy --fallback nearest does so by itself",
+    Scope.REGION: "Try another region, or deploy with a fallback",
     Scope.HOST: "The machine's host is full: create it anew and it may land on another host",
     Scope.VOLUME_HOST: "The volume's host is full: fork the volume, or create it anew elsewhere in the region",
     Scope.QUOTA: "The organization's quota in this region is used up: use another region, or ask Fly.io for more",

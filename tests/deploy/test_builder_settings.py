@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "flyctl alone": (lambda app: app.visible_to_flyctl(), "visible_to_flyctl needs a strategy"),
     "none alone": (lambda app: app.count(lhr=0), "a count of 0 needs a strategy"),
     "two alone": (lambda app: app.retire_groups("a").count(lhr=0), "retire_groups and a count of 0 needs? a strategy"),
-    "other waves": (lambda app: app.rolling().waves(["iad"], ["nrt"]), "waves and to_regions name different regions"),
+    "other waves": (lambda app: app.rolling().waves(["iad"], ["nrt"]), "the waves name other regions than the deploy"),
     "a wave of text": (lambda app: app.waves("iad"), "waves takes lists of regions"),
     "an empty wave": (lambda app: app.waves(["iad"], []), "waves takes lists of regions"),
     "a region twice": (lambda app: app.to_regions().waves(["iad"], ["iad"]), "'iad' is listed twice"),
@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "volume size": (lambda app: app.with_volume("data", "/d", size_gb=0), "size_gb is 0"),
     "volume lost": (lambda app: app.with_volume("data", "/d", if_lost="ask"), "if_lost is 'ask'"),  # type: ignore[arg-type]
     "timeout": (lambda app: app.with_release_command("x", timeout=0), "timeout is 0"),
-    "no wait": (lambda app: app.bluegreen().wait_for(None), "bluegreen lets machines in once they are ready"),
+    "no wait": (lambda app: app.bluegreen().wait_for(None), "so it has to wait for them: leave out wait_for\\(None\\)"),
     "replacing alone": (lambda app: app.with_env(A="1").replace("env"), "replace needs a strategy"),
     "replacing nothing": (lambda app: app.rolling().replace("env"), "replace names env, of which nothing is stated"),
     "replacing what": (
@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "another group": (
         lambda app: app.rolling().with_metadata(fly_process_group="worker"),
-        "of the process group 'worker', as its metadata says, and the deploy of 'app'",
+        "names the process group 'worker', but the deploy changes 'app': use process_group",
     ),
     "bluegreen with volumes": (
         lambda app: app.bluegreen().wait_for("started").with_volume("data", "/d"),

@@ -209,7 +209,7 @@ def test_the_text_names_all_that_support_asks_for() -> None:
     )
     assert str(error) == (
         "machines.start m1: could not find a host (HTTP 422 insufficient_capacity, request 01K-yyz). "
-        "Try another region; flyasync deploy --fallback nearest does so by itself"
+        "Try another region, or deploy with a fallback"
     )
 
 

@@ -179,7 +179,7 @@ def _problem(row: AppRow, first: AppRow, builders: RowBuilders) -> str | None:
     try:
         builders.of(row).deployment()
     except InvalidInput as error:
-        return str(error)
+        return error.for_command
     except click.ClickException as error:
         return error.message
     return None

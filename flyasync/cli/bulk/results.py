@@ -5,8 +5,9 @@ from collections import Counter
 
 from attrs import Factory, define, field, frozen
 
+from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, Status
-from flyasync.deploy.reporting.result import Result
+from flyasync.deploy.reporting.result import Failure, Result
 
 NAMED = 3
 """How many apps are named where many have something in common."""
@@ -70,13 +71,13 @@ def main_reason(report: DeployReport) -> str:
     # The release command counts as a machine here, and comes first: its failure explains that of all others.
     failed = [machine for machine in machines if not machine.is_running]
     found = [machine.failure or next(iter(machine.refusals), None) for machine in failed]
-    reasons = [_one_line(str(reason)) for reason in found if reason]
+    reasons = [_text(reason) for reason in found if reason]
     if reasons:
         counts = Counter(_masked(reason, report.app) for reason in reasons)
         commonest = counts.most_common(1)[0][0]
         return next(reason for reason in reasons if _masked(reason, report.app) == commonest)
     if report.unseen:
-        return _one_line(str(report.unseen))
+        return _text(report.unseen)
     if report.unverified:
         return report.why_unverified
     if report.surplus:
@@ -212,6 +213,12 @@ class BulkProgress:
         """Return how many seconds the rest takes at the rate so far; None where that is not known."""
         rate = self.per_second(seconds)
         return self.left / rate if rate else None
+
+
+def _text(reason: Failure | Refusal) -> str:
+    """Return why a machine failed as one line, in the terms of the command."""
+    for_command = reason.for_command if isinstance(reason, Failure) else None
+    return _one_line(for_command or str(reason))
 
 
 def _one_line(text: str) -> str:

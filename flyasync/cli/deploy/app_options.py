@@ -1,6 +1,6 @@
 """The options that say what an app shall run, and the builder that they make; rows of `flyasync bulk` have them too."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -10,6 +10,7 @@ from flyasync.cli.shared.completion import region_codes
 from flyasync.cli.shared.option_groups import OptionGroup, option
 from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, volume, waves
 from flyasync.deploy.plan.strategies.registry import NAMES, strategies
+from flyasync.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder
@@ -80,7 +81,7 @@ class ConfigOptions(OptionGroup):
         made = made.with_metadata(self.metadata) if self.metadata else made
         if self.volume:
             name, path, size_gb = self.volume
-            made = made.with_volume(name, path, size_gb=size_gb, if_lost=self.if_volume_lost)
+            made = stated("--volume", made.with_volume, name, path, size_gb=size_gb, if_lost=self.if_volume_lost)
         if self.port is None and self.check is not None:
             raise click.UsageError("--check asks the service on --port, so it needs --port")
         made = made if self.port is None else made.with_service(internal_port=self.port)
@@ -222,7 +223,7 @@ class StrategyOptions(OptionGroup):
         made = self.changing(made).retire_groups(*self.retire_group).visible_to_flyctl(self.visible_to_flyctl)
         # The waves are made of the regions that the builder has by now.
         made = made.region_by_region() if self.region_by_region else made
-        return self.releasing(made.replace(*self.replace))
+        return self.releasing(stated("--replace", made.replace, *self.replace))
 
     def changing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that changes this group by this strategy."""
@@ -233,14 +234,14 @@ class StrategyOptions(OptionGroup):
         by_parameter = {parameter: name for name, parameter in PARAMETERS.items()}
         taken = strategies()[self.strategy].parameters()
         values = {name: getattr(self, by_parameter.get(name, name), None) for name in taken}
-        changed: DeployBuilder = getattr(made, self.strategy)(**given(**values))
-        return changed
+        return stated(f"--strategy {self.strategy}", getattr(made, self.strategy), **given(**values))
 
     def releasing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that runs the release command, if there is one."""
         if self.release_command is None:
             return made
-        return made.with_release_command(self.release_command, **given(timeout=self.release_timeout))
+        timeout = given(timeout=self.release_timeout)
+        return stated("--release-command", made.with_release_command, self.release_command, **timeout)
 
 
 class SuccessOptions(OptionGroup):
@@ -293,27 +294,27 @@ class SuccessOptions(OptionGroup):
     def applied(self, made: "DeployBuilder", *, has_strategy: bool) -> "DeployBuilder":
         """Return a builder that waits, verifies and rolls back so; it has its config already."""
         made = made.roll_back_on_failure(self.roll_back)
-        made = made.require(self.require) if self.require is not None else made
-        made = made.hedge(self.hedge) if self.hedge is not None else made
-        made = made.smoke_check(self.smoke_check) if self.smoke_check is not None else made
+        made = stated("--require", made.require, self.require) if self.require is not None else made
+        made = stated("--hedge", made.hedge, self.hedge) if self.hedge is not None else made
+        made = stated("--smoke-check", made.smoke_check, self.smoke_check) if self.smoke_check is not None else made
         made = made.verify_stopped(self.verify_stopped) if self.verify_stopped else made
         # 1. By default each machine is awaited as its own config allows: healthy with checks, else started.
         # 2. Not at all: a timeout would bound nothing.
         # 3. As asked, where that can be reached.
         if self.wait is None:
-            return made.wait_for(timeout=self.timeout)
+            return stated("--timeout", made.wait_for, timeout=self.timeout)
         if self.wait == "none":
             if self.timeout is not None:
                 raise click.UsageError("--timeout bounds the wait, so it cannot go with --wait none")
             return made.wait_for(None)
         if self.wait == "started":
-            return made.wait_for("started", timeout=self.timeout)
+            return stated("--timeout", made.wait_for, "started", timeout=self.timeout)
         from flyasync.models.machine import expected_checks
 
         # With a strategy the machines that are there may have checks that are not stated here.
         if not (has_strategy or expected_checks(made.config)):
             raise click.UsageError("--wait healthy needs a check to wait for: add --port and --check PATH")
-        return made.wait_for("healthy", timeout=self.timeout)
+        return stated("--timeout", made.wait_for, "healthy", timeout=self.timeout)
 
 
 @dataclass(frozen=True, repr=False)
@@ -344,6 +345,14 @@ class AppOptions:
 
 
 APP_GROUPS = (ConfigOptions, RegionOptions, StrategyOptions, SuccessOptions)
+
+
+def stated(option: str, method: "Callable[..., DeployBuilder]", *values: Any, **more: Any) -> "DeployBuilder":
+    """Call a method of the builder with the values of an option, which the error for a wrong value names."""
+    try:
+        return method(*values, **more)
+    except InvalidInput as error:
+        raise InvalidInput(f"{option}: {error.for_command}") from error
 
 
 def given(**options: Any) -> dict[str, Any]:

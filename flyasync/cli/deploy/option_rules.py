@@ -18,7 +18,9 @@ _WITH_UNDO = (
 )  # fmt: skip
 _UNDO_BY = ("rolling", "immediate")
 # These mean something to every strategy, and nothing to a deploy that only adds machines.
-_OF_A_GROUP = frozenset({"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl"})
+_OF_A_GROUP = frozenset(
+    {"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl", "verify_stopped"}
+)
 # These say more of another option, and mean nothing without it.
 _NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command"}
 

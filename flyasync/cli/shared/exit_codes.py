@@ -51,7 +51,7 @@ def failure(error: FlyError) -> CommandFailed:
     """Return how a command ends that raised `error`: input that can never work has an exit code of its own."""
     # A missing token is an InvalidInput to the SDK, but the command line is right: the environment lacks it.
     is_wrong = isinstance(error, InvalidInput) and not isinstance(error, MissingToken)
-    return WrongInput(str(error)) if is_wrong else CommandFailed(str(error))
+    return WrongInput(error.for_command) if is_wrong else CommandFailed(error.for_command)
 
 
 def record_lost_output(error: OSError) -> None:

@@ -310,7 +310,9 @@ def _check_ports(stated: Iterable[Service], kept: Iterable[Service]) -> None:
             raise InvalidInput(
                 f"the service {service_key(service)} would take the public port {shared}, which the machines' service "
                 f"{service_key(other)} (public ports {public}) has and keeps: give one of them another port, or "
-                "replace all services by those stated, with replace('services') or --replace services"
+                "replace all services",
+                python="use replace('services')",
+                command="use --replace services",
             )
 
 

@@ -61,7 +61,7 @@ def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
         run = images or "an unknown image"
         what = f"{_counted(those, 'other machine')}{of} with {run} beside this launch, which only adds"
         if group:
-            yield f"{what}; a deploy with --strategy and --group {quote(group)} replaces what they run"
+            yield f"{what}; a deploy of this group with a strategy replaces them"
         elif launch:
             yield f"{what}; flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
         else:

@@ -174,6 +174,8 @@ def _volume(fleet: Fleet, machine: Machine) -> DesiredVolume | None:
     if not name or not mount.path:
         raise InvalidInput(
             f"a new machine like {machine.name} needs a volume of its own, but neither name nor size of {mount.volume} "
-            "is known: state the volume, with with_volume(…) or --volume NAME:PATH:SIZE_GB"
+            "is known",
+            python="state the volume with with_volume(…)",
+            command="state the volume with --volume NAME:PATH:SIZE_GB",
         )
     return DesiredVolume(name=name, path=mount.path, size_gb=(volume and volume.size_gb) or mount.size_gb or 1)

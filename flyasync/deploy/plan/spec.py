@@ -246,9 +246,13 @@ class DeploySpec:
         if not self.group:
             raise InvalidInput("machines of no process group can be given new secrets, by only_secrets(), and no more")
         if not self.stated_regions:
-            raise InvalidInput("no region to deploy to: name some with to_regions('iad', …)")
+            raise InvalidInput(
+                "no region to deploy to",
+                python="name some with to_regions('iad', …)",
+                command="name some with --region",
+            )
         if strangers := set(self.counts) - set(self.stated_regions):
-            raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which to_regions does not")
+            raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which is not among the regions")
         config = self.config
         if config.size and not config.guest and not self.strategy.only_adds:
             # A group's machines are compared by the guest that a named size stands for.
@@ -259,7 +263,9 @@ class DeploySpec:
         # 3. What the strategy cannot do, what contradicts itself, and what the API would refuse.
         self.strategy.check(spec)
         if self.waves and sorted(chain(*self.waves)) != sorted(self.stated_regions):
-            raise InvalidInput("waves and to_regions name different regions: each region has to be in one wave")
+            raise InvalidInput(
+                "the waves name other regions than the deploy: each region has to be in exactly one wave"
+            )
         running = sum(count > 0 for count in counts.values())
         if running == 0:
             raise InvalidInput("every region has a count of 0, which would leave no machine of the group")

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Self
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from flyasync.deploy.plan.config_merge import has_secrets, holds, observed
 from flyasync.deploy.plan.placement import Refusal
@@ -51,13 +52,17 @@ class Result(StrEnum):
 
 @frozen(kw_only=True)
 class Failure:
-    """An error, in words that survive being written down."""
+    """An error, in words that survive being written down.
+
+    `for_command` is the message in the terms of the command `flyasync`, None where that is the same.
+    """
 
     kind: str
     message: str = field(converter=without_passwords)
     status: int | None = None
     code: str | None = None
     request_id: str | None = None
+    for_command: str | None = field(default=None, converter=optional(without_passwords))
 
     @classmethod
     def of(cls, error: FlyError) -> "Failure":
@@ -70,7 +75,8 @@ class Failure:
                 code=error.code,
                 request_id=error.request_id,
             )
-        return cls(kind=type(error).__name__, message=str(error))
+        for_command = error.for_command if error.for_command != str(error) else None
+        return cls(kind=type(error).__name__, message=str(error), for_command=for_command)
 
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> "Failure":

@@ -92,17 +92,21 @@ class JournalReplay:
             return
         if spec.fingerprint != self.fingerprint:
             lacking = ", ".join(path for path in self.withheld if path != RELEASE_COMMAND)
-            way_out = "name another launch for this one"
-            if lacking:
-                way_out = (
-                    f"it lacks {lacking}, which may be secret: give these again as they were, those of env with "
-                    "resumed(path, env={…}), others with with_config(…)"
-                )
-            raise InvalidInput(f"launch {spec.launch} has another config in the journal: {way_out}")
+            problem = f"launch {spec.launch} has another config in the journal"
+            if not lacking:
+                raise InvalidInput(f"{problem}: use another launch name for this config")
+            raise InvalidInput(
+                f"{problem}, which does not contain {lacking} because they may be secret; state them again with the "
+                "same values",
+                python="env with resumed(path, env={…}), others with with_config(…)",
+                command="with --env NAME=VALUE and --metadata NAME=VALUE",
+            )
         if RELEASE_COMMAND in self.withheld and not (self.is_released or spec.release):
             raise InvalidInput(
-                f"the release command of launch {spec.launch} may hold a secret, so the journal lacks it, and it "
-                "has not ended well yet: give it again, with with_release_command(…)"
+                f"the release command of launch {spec.launch} has not succeeded yet, and the journal does not contain "
+                "it because it may hold a secret",
+                python="state it again with with_release_command(…)",
+                command="state it again with --release-command",
             )
 
 

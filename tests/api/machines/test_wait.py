@@ -182,7 +182,7 @@ async def test_a_machine_that_cannot_get_there_is_noticed_within_seconds(
     assert error.hopeless
     assert error.state in {state, "destroying", "launch_failed"}
     assert now() - before < 7
-    assert f"fly machine status {machine.id} -a web" in str(error)
+    assert f"flyasync machines events web {machine.id}" in str(error)
 
 
 async def test_polls_that_fail_at_once_do_not_make_the_next_ones_longer(

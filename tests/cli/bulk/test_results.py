@@ -17,7 +17,7 @@ from flyasync.cli.bulk.summary import (
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Failure, Result
-from flyasync.errors import Scope
+from flyasync.errors import InvalidInput, Scope
 
 RUN = BulkInvocation(source="shops.csv", launch="v7")
 
@@ -45,6 +45,16 @@ def report(
 def machine(region: str, why: str | None = None, result: Result = Result.FAILED, number: int = 1) -> MachineReport:
     failure = Failure(kind="Refused", message=why) if why else None
     return MachineReport(name=f"v7-{region}-{number}", asked=region, result=result, failure=failure)
+
+
+def test_a_reason_is_in_the_terms_of_the_command() -> None:
+    error = InvalidInput("app-iad-1 has no checks", python="use with_check(…)", command="use --check PATH")
+    failure = Failure.of(error)
+    lone = evolve(machine("iad"), failure=failure)
+    assert main_reason(report("a", lone)) == "app-iad-1 has no checks: use --check PATH"
+    assert main_reason(report("a", unseen=failure)) == "app-iad-1 has no checks: use --check PATH"
+    assert str(failure) == "app-iad-1 has no checks: use with_check(…)"
+    assert DeployReport.from_dict(report("a", lone).to_dict()) == report("a", lone)
 
 
 def failed(app: str, why: str) -> AppResult:

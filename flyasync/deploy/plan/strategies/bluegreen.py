@@ -35,7 +35,11 @@ class BlueGreen(GroupStrategy):
         if spec.volume is not None:
             raise InvalidInput("bluegreen makes new machines, and volumes would be left behind: use rolling or canary")
         if spec.goal is None:
-            raise InvalidInput("bluegreen lets machines in once they are ready, so it cannot go with wait_for(None)")
+            raise InvalidInput(
+                "bluegreen uncordons new machines once they are ready, so it has to wait for them",
+                python="leave out wait_for(None)",
+                command="leave out --wait none",
+            )
 
     def members(self, spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
         """Return what becomes of each machine: a new one takes the place of every one that differs."""
@@ -54,8 +58,9 @@ class BlueGreen(GroupStrategy):
             super().check_goal(spec, member)
         elif member.action is Action.MAKE and lacks_checks(member):
             raise InvalidInput(
-                f"bluegreen lets machines in once their checks pass, and {member.wanted.name} would have none: add one "
-                "with with_check or --check, or say wait_for('started') or --wait started to do without"
+                f"bluegreen uncordons new machines once their checks pass, but {member.wanted.name} would have none",
+                python="add one with with_check(…), or use wait_for('started')",
+                command="add --port PORT and --check PATH, or use --wait started",
             )
 
     def stages(self, spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: Wave) -> Iterator[Stage]:

@@ -43,9 +43,9 @@ class GroupStrategy(Strategy):
         group = (spec.config.metadata or {}).get(GROUP, spec.group)
         if group != spec.group:
             raise InvalidInput(
-                f"the config is of the process group {group!r}, as its metadata says, and the deploy of "
-                f"{spec.group!r}: say process_group({group!r}), or --group {group}, or give a config of "
-                f"{spec.group!r}"
+                f"the config's metadata names the process group {group!r}, but the deploy changes {spec.group!r}",
+                python=f"use process_group({group!r}), or a config of {spec.group!r}",
+                command=f"use --group {group}, or a config of {spec.group!r}",
             )
         if unstated := [name for name in spec.replaces if getattr(spec.config, name) is None]:
             raise InvalidInput(
@@ -62,8 +62,9 @@ class GroupStrategy(Strategy):
         """Raise InvalidInput where a machine would be awaited in a way that it cannot reach."""
         if spec.goal == "healthy" and lacks_checks(member):
             raise InvalidInput(
-                f"to wait for 'healthy' needs checks, and {member.wanted.name} would have none: add one with "
-                "with_check or --check, or wait for 'started'"
+                f"waiting for healthy machines needs checks, but {member.wanted.name} would have none",
+                python="add one with with_check(…), or use wait_for('started')",
+                command="add --port PORT and --check PATH, or use --wait started",
             )
 
     @abstractmethod

@@ -50,7 +50,9 @@ class Launch(Strategy):
             )
         if spec.goal == "healthy" and not expected_checks(spec.config):
             raise InvalidInput(
-                "wait_for('healthy') needs a check in the config: add one with with_check, or wait for 'started'"
+                "waiting for healthy machines needs a check in the config",
+                python="add one with with_check(…), or use wait_for('started')",
+                command="add --port PORT and --check PATH, or use --wait started",
             )
 
     def plan(self, spec: DeploySpec, fleet: Fleet) -> Plan:
