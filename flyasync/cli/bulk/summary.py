@@ -128,10 +128,10 @@ def remarks(summary: BulkSummary) -> Iterator[str]:
     if called.is_local:
         yield LOCAL
     elif not summary.ok and called.journal:
-        yield f"to go on: the same command again, with --journal {called.journal}; what is done is left out"
+        yield f"to continue: the same command again, with --journal {called.journal}; apps that are done are skipped"
     elif not summary.ok:
         yield (
-            f"to go on: the same command with --launch {called.launch}, which finds what is there and makes what is "
+            f"to continue: the same command with --launch {called.launch}, which creates only the machines that are "
             "missing"
         )
 

@@ -351,10 +351,10 @@ class DeployReport:
 
     @property
     def why_unverified(self) -> str:
-        """What was not verified, and how it can be."""
+        """What was not verified; `DeployBuilder.verify_stopped` and --verify-stopped set when it is."""
         return (
             f"not verified: all machines of the group are stopped, and none in {', '.join(self.unverified)} was "
-            "started; verify_stopped('always'), or --verify-stopped always, starts one of each region for a while"
+            "started to verify it"
         )
 
     def raise_for_failure(self) -> Self:

@@ -14,7 +14,7 @@ from flyasync.models.machine import GONE
 from tests.cli.bulk.driver import names, street, table
 from tests.cli.driver import events, flyasync
 
-LOCAL = "local rehearsal: it ran on the emulator in this process; nothing was deployed to Fly.io"
+LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.io"
 
 
 def test_each_app_runs_what_its_row_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ async def seconds() -> float:
 def test_without_a_journal_the_launch_is_named_to_go_on_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with street(monkeypatch, tmp_path, 4, boot=(10, 10)) as shops:
         cut = shops.bulk(table(4), "--apps-in-flight", "2", "--launch", "v7", drive=shops.interrupted(15))
-        assert "to go on: the same command with --launch v7" in cut.stdout
+        assert "to continue: the same command with --launch v7" in cut.stdout
         assert shops.bulk(table(4), "--launch", "v7").exit_code == 0
         assert shops.machines() == everywhere(4)
 

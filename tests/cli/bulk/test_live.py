@@ -93,7 +93,7 @@ async def test_the_end_is_a_table_in_place_of_the_drawing() -> None:
     ending = said[said.rindex("shops.csv: cut off: 0 of 9 apps done") :]
     assert "no such image APP" in ending
     assert "shop-0, shop-1, shop-2 and 1 more" in ending
-    assert "to go on: the same command with --launch v7" in ending
+    assert "to continue: the same command with --launch v7" in ending
 
 
 @pytest.mark.parametrize(("is_dry", "says"), [(False, "shops.csv: ok: 4 of 4 apps done"), (True, "machines wanted: 4")])

@@ -174,5 +174,5 @@ def test_the_end_says_how_to_go_on() -> None:
     assert headline(cut) == "shops.csv: cut off: 1 of 3 apps done, 0 failed, 2 left, 3.0 s (launch v7)"
     assert list(remarks(cut)) == [
         "under way when it was cut off: 1 app; what is up there stays up",
-        "to go on: the same command with --launch v7, which finds what is there and makes what is missing",
+        "to continue: the same command with --launch v7, which creates only the machines that are missing",
     ]

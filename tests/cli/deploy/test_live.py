@@ -218,7 +218,7 @@ async def test_a_report_is_coloured_by_what_it_means_not_by_its_words() -> None:
     ):
         assert f"    failed-{number}  {word} in iad" in text
     assert "\x1b[31mrolled back, but not all of it\x1b[0m" in text
-    assert "\x1b[33mwhere there was no room: the same command with --fallback nearest\x1b[0m" in text
+    assert "\x1b[33mfor regions without room: the same command with --fallback nearest\x1b[0m" in text
 
 
 @pytest.mark.parametrize("term", ["dumb", "DUMB", "unknown"])

@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 
 from flyasync.cli.deploy.next_steps import Invocation, next_steps
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
@@ -32,40 +33,49 @@ RESUME = "flyasync deploy --resume deploy.jsonl"
         (
             report(None),
             Invocation(),
-            ("to destroy what this launch made: flyasync destroy web --launch v2",),
+            ("to destroy the machines of this launch: flyasync destroy web --launch v2",),
         ),
         (
             report(None),
             Invocation(journal="deploy.jsonl"),
-            (f"to go on: {RESUME}", "to destroy what this launch made: flyasync destroy web --launch v2"),
+            (f"to continue: {RESUME}", "to destroy the machines of this launch: flyasync destroy web --launch v2"),
         ),
         (
             report("canary"),
             Invocation(),
             (
-                "to go on: the same command again",
-                "to go back to what was there before: flyasync deploy web --undo --launch v2",
+                "to continue: the same command again",
+                "to restore the previous release: flyasync deploy web --undo --launch v2",
             ),
         ),
         (
             report("canary", rollback=report("undo")),
             Invocation(journal="deploy.jsonl"),
             (
-                f"to go on: the same command again, or {RESUME}",
-                f"to go back to what was there before: {RESUME} --undo",
+                f"to continue: the same command again, or {RESUME}",
+                f"to restore the previous release: {RESUME} --undo",
             ),
         ),
         (
             report("canary", rollback=report("undo", Result.RUNNING)),
             Invocation(),
-            ("once what failed is mended: the same command again",),
+            ("once the cause is fixed: the same command again",),
         ),
         (
             report("undo"),
             Invocation(group="worker"),
-            ("to go on: flyasync deploy web --undo --group worker --launch v2",),
+            ("to continue: flyasync deploy web --undo --group worker --launch v2",),
         ),
-        (report("undo"), Invocation(journal="deploy.jsonl"), (f"to go on: {RESUME} --undo",)),
+        (
+            evolve(report("rolling", Result.RUNNING), unverified=("iad",)),
+            Invocation(),
+            (
+                "to verify one stopped machine of each region: the same command with --verify-stopped always",
+                "to continue: the same command again",
+                "to restore the previous release: flyasync deploy web --undo --launch v2",
+            ),
+        ),
+        (report("undo"), Invocation(journal="deploy.jsonl"), (f"to continue: {RESUME} --undo",)),
     ],
 )
 def test_a_report_that_is_not_ok_says_how_to_go_on_and_back(

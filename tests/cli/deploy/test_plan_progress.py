@@ -4,6 +4,7 @@ from flyasync import MachineConfig
 from flyasync.cli.deploy.plan_progress import PlanProgress, last_phase, phases
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
+    AwaitOthersStopped,
     AwaitSettled,
     AwaitStarted,
     Cordon,
@@ -117,6 +118,6 @@ def test_the_last_step_that_tells_of_itself_is_where_a_machine_ends(steps: tuple
     assert last_phase(track("it", *steps)) is ends_at
 
 
-def test_every_step_but_three_tells_of_itself() -> None:
+def test_every_step_but_four_has_phases() -> None:
     silent = [kind for kind in Step.__args__ if not phases([kind.__new__(kind)])]
-    assert silent == [TakeVolume, Start, DeleteVolume]
+    assert silent == [TakeVolume, Start, AwaitOthersStopped, DeleteVolume]

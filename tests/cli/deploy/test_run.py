@@ -206,7 +206,7 @@ async def test_a_failed_report_says_how_to_take_away_what_is_left(
     async with account(monkeypatch, capacity={"lhr": 0}):
         assert await run_deploy(DeployJob(builder=deploy_job("iad", "lhr").builder.require("all")), streams.lines) == 1
     last = streams.out.getvalue().splitlines()[-1]
-    assert last == "to destroy what this launch made: flyasync destroy web --launch v1"
+    assert last == "to destroy the machines of this launch: flyasync destroy web --launch v1"
 
 
 async def test_a_deploy_that_is_cut_off_leaves_its_page_too(streams: Streams, tmp_path: Path) -> None:

@@ -195,14 +195,14 @@ def test_what_has_failed_says_how_to_go_on_and_back(shop: Shop, tmp_path: Path) 
     result = converge(shop, "nginx:2", "--launch", "v2", "--smoke-check", "5", "--group", "app")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-2:] == [
-        "to go on: the same command again",
-        "to go back to what was there before: flyasync deploy web --undo --group app --launch v2",
+        "to continue: the same command again",
+        "to restore the previous release: flyasync deploy web --undo --group app --launch v2",
     ]
     journal = tmp_path / "the journal"
     result = converge(shop, "nginx:2", "--smoke-check", "5", "--journal", str(journal))
     assert result.stdout.splitlines()[-2:] == [
-        f"to go on: the same command again, or flyasync deploy --resume '{journal}'",
-        f"to go back to what was there before: flyasync deploy --resume '{journal}' --undo",
+        f"to continue: the same command again, or flyasync deploy --resume '{journal}'",
+        f"to restore the previous release: flyasync deploy --resume '{journal}' --undo",
     ]
 
 
@@ -214,7 +214,7 @@ def test_a_rollback_is_told_as_a_second_plan(shop: Shop) -> None:
     assert " s  rolling back: web, undo " in result.stdout
     assert "stage 1 of 1: restore what was there" in result.stdout
     assert "rolled back, and all is as it was:" in result.stdout
-    assert result.stdout.splitlines()[-1] == "once what failed is mended: the same command again", (
+    assert result.stdout.splitlines()[-1] == "once the cause is fixed: the same command again", (
         "there is no way back any more"
     )
     assert set(images(shop).values()) == {"nginx:1"}
