@@ -285,7 +285,7 @@ def _updated(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
     if lost := why_lost(machine):
         may_hold_one = held is not None or bool(config and config.mounts)
         if may_hold_one and (spec.volume is None or spec.volume.if_lost is None):
-            cause = f"{lost}, and its volume with it; to replace both, fork the volume or make a new one"
+            cause = f"{lost}, and its volume with it; to replace it, fork or renew the volume"
             return Member.of(machine, Action.STUCK, cause)
         return Member.of(machine, Action.RETIRE, lost)
     # 2. It has failed: an update revives only what is bound to its volume.

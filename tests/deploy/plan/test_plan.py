@@ -707,7 +707,7 @@ def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
           1. all of them
             iad
               app-iad-1
-                leave it alone: its host is unreachable, and its volume with it; to replace both, fork the volume or make a new one
+                leave it alone: its host is unreachable, and its volume with it; to replace it, fork or renew the volume
     """)
 
 
