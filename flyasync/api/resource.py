@@ -141,13 +141,15 @@ class Caller:
         return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
 
     async def remove(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T | None:
-        """Send a DELETE whose answer is a `kind`, as `read` does; return None if an earlier attempt carried it out."""
+        """Send a DELETE whose answer is a `kind`, as `read` does.
+
+        Return None if the answer is empty, or if an earlier attempt has carried it out.
+        """
+        answer = await self.ask(request)
         try:
-            return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
-        except NotFound as absent:
-            if absent.may_have_happened:
-                return None
-            raise
+            return None if answer is None else self._read(request, answer, kind, pick)
+        finally:
+            del answer
 
     def _read(self, request: Request, answer: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
         try:

@@ -178,3 +178,11 @@ async def test_after_a_lost_answer_the_certificates_that_are_left_are_read(part:
         certificate = await getattr(fly.certificates, f"delete_{part}")("web", "example.com")
     assert certificate.hostname == "example.com"
     assert [sent.line.split()[0] for sent in server.heard] == ["DELETE", "DELETE", "GET"]
+
+
+async def test_an_empty_answer_to_a_delete_is_its_success_and_what_is_left_is_read() -> None:
+    left = {"id": "vol_1", "name": "data", "state": "pending_destroy", "region": "iad"}
+    async with scripted((200, None), (200, left)) as (server, fly):
+        volume = await fly.volumes.delete("web", "vol_1")
+    assert volume.state == "pending_destroy"
+    assert [sent.line.split()[0] for sent in server.heard] == ["DELETE", "GET"]
