@@ -295,7 +295,9 @@ class DeployBuilder:
         API does not show its digest, `plan` and `execute` raise InvalidInput unless the image names its own. Each
         region is down until its machines have started again; regions go one after the other, or by `waves`, and one
         that does not come up stops the rest. Where a machine cannot be stopped, the others of its region start again
-        as they were. Cancelled, those that are stopped and not updated are started again.
+        as they were. One that does not get its update starts again as it was too, beside those that did. Cancelled,
+        those that are stopped are started again; killed, the next deploy starts them. A proxy that starts machines on
+        demand (`autostart`) may start one of the old version in the meantime.
         """
         return self._with(evolve(self.spec, strategy=Recreate()))
 

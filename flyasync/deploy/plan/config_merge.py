@@ -40,6 +40,9 @@ REPLACES = "flyasync_replaces"
 RETIRED = "flyasync_retired"
 """The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
 
+STOPPED = "flyasync_stopped"
+"""The metadata key that a machine has while it is stopped for its update: the launch that has to start it again."""
+
 SECRETS = "flyasync_secrets"
 """The metadata key with the fingerprint of the app's secrets as they were when the machine was created or updated."""
 
@@ -52,7 +55,7 @@ REPLACED_IMAGE = "flyasync_replaced_image"
 SECRET_CHANGES = ("secrets", "secrets version")
 """The paths of changes that say which secrets a machine starts with."""
 
-_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, SECRETS, SECRETS_VERSION})
+_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, SECRETS, SECRETS_VERSION})
 _OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE})
 
 _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {

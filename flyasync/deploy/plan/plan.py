@@ -167,7 +167,13 @@ class Uncordon(_Step):
 
 @frozen(kw_only=True)
 class Stop(_Step):
-    """Stop the machine, and wait until it is."""
+    """Stop the machine, and wait until it is.
+
+    One that `returns` is stopped only for its update. It is marked before, so that if this deploy is killed the next
+    one starts it.
+    """
+
+    returns: bool = False
 
     def __str__(self) -> str:
         return self._worded("stop")
@@ -175,7 +181,7 @@ class Stop(_Step):
 
 @frozen(kw_only=True)
 class AwaitOthersStopped(_Step):
-    """Wait until every machine of the lane that stops for its update has stopped.
+    """Wait until every machine of the lane that is to stop has stopped.
 
     Where one of them could not be stopped none of the others goes on: each is started again as it was.
     """

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from attrs import define, evolve, field, frozen
 
-from flyasync.deploy.plan.config_merge import SECRET_CHANGES, SECRETS, changes, observed
+from flyasync.deploy.plan.config_merge import SECRET_CHANGES, SECRETS, STOPPED, changes, observed
 from flyasync.deploy.plan.fleet import Fleet, home, serves
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.sibling_config import Pattern, pattern
@@ -96,10 +96,18 @@ class Member:
 
     @property
     def runs(self) -> bool:
-        """Whether it runs, or shall: one that was put to rest stays so, one that has crashed does not."""
+        """Whether it runs, or shall: one that was put to rest stays so, unless only for an update that was cut short.
+
+        One that has crashed does not stay so.
+        """
         if self.machine is None or role(self.config) is not Role.MEMBER:
             return self.machine is not None and not self.rests
-        return not self.rests or self.wakes or self.machine.has_crashed
+        return not self.rests or self.wakes or self.was_cut_short or self.machine.has_crashed
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether a deploy has stopped it for its update, and was killed before it started it again."""
+        return self.rests and self.machine is not None and STOPPED in self.machine.metadata
 
     @property
     def stays(self) -> bool:

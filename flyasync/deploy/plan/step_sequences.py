@@ -114,8 +114,12 @@ def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]
     if not member.runs:
         return
     if is_down:
-        crashed = "it has failed, and nobody stopped it"
-        yield Start(cause="others that serve make way for it" if member.wakes else crashed)
+        cause = "it has failed, and nobody stopped it"
+        if member.was_cut_short:
+            cause = "an earlier deploy has stopped it only for its update"
+        elif member.wakes:
+            cause = "others that serve make way for it"
+        yield Start(cause=cause)
     yield from goal(spec, member.config)
 
 

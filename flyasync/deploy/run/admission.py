@@ -1,8 +1,8 @@
 """Who may begin: admission to the whole deploy, and the slots of a lane; no I/O."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from attrs import define
 
@@ -109,7 +109,7 @@ class Slots:
 
 
 class StopBarrier:
-    """Where the machines of a lane that stop for their update wait for each other: nothing starts before all stopped.
+    """Where the machines of a lane wait for each other: nothing starts before all that are to stop have stopped.
 
     It breaks when the track of one of them ends without having come here, or comes here while its machine runs.
     """
@@ -121,6 +121,14 @@ class StopBarrier:
 
     def __repr__(self) -> str:
         return f"<StopBarrier{' broken' if self._is_broken else ''}: waits for {sorted(self._awaited)}>"
+
+    @contextmanager
+    def one(self, name: str) -> Iterator[None]:
+        """Let the others go on once the block has ended, in whichever way: it is the track of one machine."""
+        try:
+            yield
+        finally:
+            self.arrive(name, stopped=False)
 
     def arrive(self, name: str, *, stopped: bool) -> None:
         """Record that a machine has come here, or that its track has ended; only the first of these counts."""

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.deploy.estimate import CreateRate, left
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Track, Update
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Stop, Track, Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
@@ -107,7 +107,7 @@ class PlanExecutor:
     async def _run_track(self, track: Track, lane: LaneRun) -> None:
         context, admission = self.context, self.context.admission
         region, run = track.machine.region, self.runs[track.machine.name]
-        with self._spans.turn(track.machine):
+        with self._spans.turn(track.machine), lane.barrier.one(track.machine.name):
             # Slot: only so many serving machines of a lane are away at once.
             slots = lane.slots if track.takes_a_place else None
             if lane.slots and decisions.may_have_woken(track):
@@ -126,7 +126,6 @@ class PlanExecutor:
                 if slot.is_free and admission.admits(region) and not has_to_stay:
                     with self._spans.machine(run):
                         await self._take_steps(track, run, lane)
-                lane.barrier.arrive(track.machine.name, stopped=False)  # however its track has ended
                 if run.error is not None:
                     slot.lose()
 
@@ -153,7 +152,7 @@ class PlanExecutor:
             async with context.leases.holding(decisions.needs_lease(track, run, context.plan)):
                 for step in track.steps:
                     if isinstance(step, AwaitOthersStopped):
-                        await self._await_others_stopped(run, lane)
+                        await self._await_others_stopped(track, run, lane)
                     else:
                         await steps.take(run, step)
                     done += 1
@@ -175,9 +174,9 @@ class PlanExecutor:
             raise
         context.journal.ended(run)
 
-    async def _await_others_stopped(self, run: MachineRun, lane: LaneRun) -> None:
-        """Wait until all machines of a lane that stop for their update have; raises NotAllStopped where one has not."""
-        is_stopped = run.machine is None or run.phase is Phase.STOPPED
+    async def _await_others_stopped(self, track: Track, run: MachineRun, lane: LaneRun) -> None:
+        """Wait until all machines of a lane that are to stop have; raises NotAllStopped where one has not."""
+        is_stopped = run.phase is Phase.STOPPED or not any(isinstance(step, Stop) for step in track.steps)
         lane.barrier.arrive(run.wanted.name, stopped=is_stopped)
         if not await lane.barrier.all_stopped():
             what = "another machine of its region" if is_stopped else "it"

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from flyasync.deploy.plan.config_merge import RETIRED
-from flyasync.deploy.plan.plan import AwaitOthersStopped, Cordon, Destroy, Return, Step, Stop, Target, Update
+from flyasync.deploy.plan.config_merge import RETIRED, STOPPED
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Cordon, Destroy, Return, Start, Step, Stop, Target, Update
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
-from flyasync.errors import FlyError, NotFound, Refused, WaitFailed, WrongState
+from flyasync.errors import AlreadyStarting, FlyError, NotFound, Refused, WaitFailed, WrongState
 
 STOPPING = 20.0
-"""Seconds to wait for a stop under way, before a machine is started again."""
+"""Seconds to wait for a stop or an update under way, before a machine is started again."""
 
 
 class Retirement:
@@ -46,6 +46,15 @@ class Retirement:
             await self._machines.wait(self._app, machine_id, state="stopped", version=version, timeout=self._timeout)
             self._context.notify(run, Phase.STOPPED)
 
+    async def mark(self, run: MachineRun) -> None:
+        """Mark a machine that is stopped only for its update, so that a later deploy starts it if this one cannot."""
+        await self._machines.patch_metadata(self._app, run.machine_id, {STOPPED: self._context.spec.launch})
+
+    async def unmark(self, run: MachineRun) -> None:
+        """Remove the mark of a machine that has been started again; what fails here does no harm while it runs."""
+        with suppress(FlyError):
+            await self._machines.patch_metadata(self._app, run.machine_id, {STOPPED: None})
+
     async def give_back(self, run: MachineRun, step: Return) -> None:
         """Return a machine that was started only to verify it to its former state."""
         if step.state == "suspended":
@@ -62,24 +71,24 @@ class Retirement:
     async def recover(self, run: MachineRun, done: Sequence[Step], left: Sequence[Step]) -> None:
         """Return a machine whose track has ended early to its former state, as far as that can be done.
 
-        `done` and `left` are the steps before and after that.
+        `done` and `left` are the steps before and after that; none is left of one that was cancelled at its end.
         """
-        if run.machine is None:
+        if run.machine is None or not left:
             return
         # 1. It was started only to verify it, or was to be: it returns to rest.
         for step in left:
             if isinstance(step, Return):
                 with suppress(FlyError):
                     await self.give_back(run, step)
-        # 2. It was stopped so that others could follow, and did not come so far: it is started again. A stop under way
-        #    ends first, for a machine that is stopping cannot be started.
-        is_stopping = isinstance(left[0], Stop)
-        has_stopped = is_stopping or any(isinstance(step, Stop) for step in done)
-        if has_stopped and any(isinstance(step, Update | AwaitOthersStopped) for step in left):
+        # 2. It was stopped so that others could follow, and was not started again: it is. A stop or an update under way
+        #    ends first, for until then a machine cannot be started.
+        has_stopped = isinstance(left[0], Stop) or any(isinstance(step, Stop) for step in done)
+        if has_stopped and any(isinstance(step, Update | Start | AwaitOthersStopped) for step in left):
             with suppress(FlyError):
-                if is_stopping:
-                    await self._machines.wait(self._app, run.machine_id, state="stopped", timeout=STOPPING)
-                await self._machines.start(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
+                await self._machines.wait(self._app, run.machine_id, state="settled", timeout=STOPPING)
+                with suppress(AlreadyStarting):
+                    await self._machines.start(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
+                await self.unmark(run)
 
     async def destroy(self, run: MachineRun, step: Destroy) -> None:
         """Destroy a machine: that of the run, or another that is replaced by it."""

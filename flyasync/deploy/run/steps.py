@@ -3,6 +3,7 @@
 import asyncio
 
 from flyasync.deploy.list_lag import PAUSES
+from flyasync.deploy.plan.config_merge import STOPPED
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import (
     Adopt,
@@ -87,6 +88,8 @@ class StepRunner:
                         await self.take(run, instead)
             case Start():
                 await self.updater.start(step.machine_id or run.machine_id)
+                if run.machine and STOPPED in run.machine.metadata:
+                    await self.retirement.unmark(run)
             # Machines are waited for.
             case AwaitStarted():
                 notify(run, Phase.STARTING)
@@ -114,6 +117,8 @@ class StepRunner:
             case Cordon():
                 await self.retirement.cordon(run, step)
             case Stop():
+                if step.returns:
+                    await self.retirement.mark(run)
                 await self.retirement.stop(run, step.machine_id or run.machine_id)
             case Return():
                 await self.retirement.give_back(run, step)

@@ -10,6 +10,7 @@ from attrs import evolve
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.resource import TROUBLE
 from flyasync.deploy.list_lag import settled
+from flyasync.deploy.plan.config_merge import STOPPED
 from flyasync.deploy.plan.plan import Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
@@ -106,4 +107,7 @@ class Updater:
         desired = spec.desired(current)
         if not spec.only_secrets:
             desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: spec.launch})
+        if step.launches and desired.metadata:  # it runs from here on, whatever has stopped it before
+            kept = {key: value for key, value in desired.metadata.items() if key != STOPPED}
+            desired = evolve(desired, metadata=kept)
         return run.send(metadata.added_to(desired, before=before))

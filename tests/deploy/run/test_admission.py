@@ -1,6 +1,7 @@
 """The admission of a deploy: who may still begin after what others have met, and how many at once."""
 
 import asyncio
+from contextlib import suppress
 
 from flyasync import DeployBuilder
 from flyasync.deploy.plan.plan import Lane, Target
@@ -107,6 +108,14 @@ async def test_a_barrier_opens_once_all_have_stopped() -> None:
     assert await first
     barrier.arrive("b", stopped=False)  # its track ends later, in whatever way
     assert await barrier.all_stopped()
+
+
+async def test_a_barrier_lets_the_others_go_when_a_track_ends_with_an_error_that_is_not_ours() -> None:
+    barrier = StopBarrier(["a", "b"])
+    barrier.arrive("a", stopped=True)
+    with suppress(ZeroDivisionError), barrier.one("b"):
+        raise ZeroDivisionError
+    assert not await barrier.all_stopped()
 
 
 async def test_a_barrier_breaks_for_all_when_one_runs_on() -> None:

@@ -1,6 +1,6 @@
 """Recreate: all machines of a region stop, then all start again with the new config."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 from attrs import evolve, frozen
@@ -9,6 +9,7 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import (
     AwaitOthersStopped,
     AwaitSettled,
+    Create,
     Plan,
     Stage,
     Start,
@@ -25,11 +26,15 @@ from flyasync.deploy.plan.strategies.in_place import VERIFY, surplus
 from flyasync.deploy.plan.strategies.tracks import changed, track
 from flyasync.errors import InvalidInput
 
+STARTING = (Create, Start, Update)
+"""The steps after which a machine may run."""
+
 
 @frozen(kw_only=True)
 class Recreate(GroupStrategy):
-    """Stop all machines of a region, then start all with the new config: two versions never run there together.
+    """Stop all machines of a region, then start all with the new config: two versions do not run there together.
 
+    The exception is a failure: a machine that does not get its update starts again as it was, so that it serves.
     Machines keep their ids, addresses and volumes. Regions go one after the other, or wave by wave where waves are
     named; one that does not come up stops the rest. A machine whose host is full fails: it cannot move.
     """
@@ -56,32 +61,54 @@ class Recreate(GroupStrategy):
         present = dict.fromkeys(each.region for each in others)
         for regions in [tuple(present)] if spec.waves else [(region,) for region in present]:
             those = [each for each in others if each.region in regions]
-            down = {each.region for each in those if each.action is Action.UPDATE and not each.rests}
-            what = f": {', '.join(sorted(down))} is down until its machines have started again" if down else ""
-            yield Stage.of(f"{' and '.join(regions)}{what}{wave}", _tracks(spec, fleet, those, down))
+            stuck = [each for each in those if each.action is Action.STUCK]
+            # That fails, and a region must not go down for nothing.
+            yield Stage.of(f"{' and '.join(regions)}: what cannot be updated{wave}", changed(spec, fleet, stuck))
+            down = sorted(
+                {each.region for each in those if _is_old(each)} & {each.region for each in those if _comes(each)}
+            )
+            are = "are down until their" if down[1:] else "is down until its"
+            what = f": {' and '.join(down)} {are} machines have started again" if down else ""
+            helped = [each for each in those if each.action is not Action.STUCK]
+            yield Stage.of(f"{' and '.join(regions)}{what}{wave}", _tracks(spec, fleet, helped, down))
         yield surplus(members, wave)
 
 
-def _tracks(spec: DeploySpec, fleet: Fleet, members: Sequence[Member], down: set[str]) -> Iterator[Track]:
+def _is_old(member: Member) -> bool:
+    """Whether a machine runs that is not to go on as it is, and can be stopped."""
+    machine = member.machine
+    if machine is None or member.action not in {Action.UPDATE, Action.RETIRE}:
+        return False
+    return machine.host_is_ok and not member.rests and machine.state not in {"created", "failed"}
+
+
+def _comes(member: Member) -> bool:
+    """Whether a machine is to run that does not run with the new config yet."""
+    is_to_run = member.stays and member.runs
+    return member.action is Action.MAKE or (is_to_run and (member.rests or member.action is Action.UPDATE))
+
+
+def _tracks(spec: DeploySpec, fleet: Fleet, members: Sequence[Member], down: Collection[str]) -> Iterator[Track]:
     """Yield the tracks of regions; in those that go `down` nothing starts before all old machines have stopped."""
     wait = AwaitOthersStopped(cause="two versions must not run together")
     for member in members:
         # 1. Its region does not go down: it is made, or changed while it rests.
         if member.region not in down:
             yield from changed(spec, fleet, [member])
-        # 2. It runs with the old config, and goes: it is destroyed once the others are up.
-        elif member.action is Action.RETIRE and not member.rests:
+        # 2. It goes: it is stopped now, and destroyed once the others are up.
+        elif _is_old(member) and member.action is Action.RETIRE:
             yield track(member, [Stop(cause=member.cause), wait], Target.GO)
-        # 3. It runs with the old config, and stays.
-        elif member.action is Action.UPDATE and not member.rests:
+        # 3. It stays: it is stopped, updated and started.
+        elif _is_old(member):
             for each in changed(spec, fleet, [member]):
-                yield evolve(each, steps=(Stop(cause="the old version ends first"), wait, *_restart(each.steps)))
-        # 4. It is made.
-        elif member.action is Action.MAKE:
-            yield from (evolve(each, steps=(wait, *each.steps)) for each in changed(spec, fleet, [member]))
-        # 5. It has the new config already, or rests.
+                stop = Stop(cause="the old version ends first", returns=True)
+                yield evolve(each, steps=(stop, wait, *_restart(each.steps)))
+        # 4. It does not run yet, and is to.
+        # 5. It has the new config already, or goes on resting.
         else:
-            yield from changed(spec, fleet, [member])
+            for each in changed(spec, fleet, [member]):
+                starts = each.target is Target.SERVE and any(isinstance(step, STARTING) for step in each.steps)
+                yield evolve(each, steps=(wait, *each.steps)) if starts else each
 
 
 def _restart(steps: Sequence[Step]) -> Iterator[Step]:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from flyasync import (
     DeployBuilder,
@@ -18,8 +19,9 @@ from flyasync import (
     Result,
 )
 from flyasync.deploy.plan.image_digest import plan as plan_for
+from flyasync.deploy.plan.plan import Plan
 from tests.deploy.conftest import tag, world
-from tests.deploy.plan.test_plan import fleet, mounted, new, old, text, wanted
+from tests.deploy.plan.test_plan import fleet, lost, mounted, new, old, text, volume, wanted
 
 BASE = DeployBuilder("web").to_regions("iad", "lhr").count(2).rolling().with_image("app:v1")
 V2 = BASE.with_image("app:v2").recreate()
@@ -76,7 +78,7 @@ def test_regions_of_a_wave_go_down_together() -> None:
     spec = recreating(counts={"iad": 1, "lhr": 1, "nrt": 1}, waves=(("iad", "lhr"), ("nrt",)))
     plan = plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1")))
     assert [stage.title for stage in plan.stages] == [
-        "iad and lhr: iad, lhr is down until its machines have started again, wave 1 of 2",
+        "iad and lhr: iad and lhr are down until their machines have started again, wave 1 of 2",
         "nrt: nrt is down until its machines have started again, wave 2 of 2",
     ]
 
@@ -184,7 +186,9 @@ async def test_one_that_does_not_get_its_update_is_started_again() -> None:
     assert there[second.name] == ("app:v2", "started")
 
 
-@pytest.mark.parametrize("phase", [Phase.STOPPING, Phase.STOPPED])
+@pytest.mark.parametrize(
+    "phase", [Phase.STOPPING, Phase.STOPPED, Phase.UPDATING, Phase.UPDATED, Phase.SETTLED, Phase.STARTING]
+)
 async def test_cancelled_while_a_region_is_down_it_is_started_again(phase: Phase) -> None:
     async with world(seed=2) as (emulator, fly):
         await first_deploy(emulator, fly)
@@ -201,6 +205,114 @@ async def test_cancelled_while_a_region_is_down_it_is_started_again(phase: Phase
         await asyncio.sleep(10)  # a start takes its time
         there = await shown(fly)
     assert {state for _, state in there.values()} == {"started"}
+
+
+async def deploy_that_cannot_start_again(emulator: Emulator, fly: FlyClient, phase: Phase) -> None:
+    """Leave a region as a deploy leaves it that is killed once a machine has come to this phase."""
+    has_come = asyncio.Event()
+    watched = V2.on_event(
+        lambda event: has_come.set() if isinstance(event, Progress) and event.phase is phase else None
+    )
+    deploy = asyncio.create_task(watched.execute(fly))
+    await has_come.wait()
+    emulator.faults.add(Fault(does="refuse", action="startMachine", status=500, body={"error": "broken"}))
+    deploy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await deploy
+    emulator.faults.clear()
+    assert {state for name, (_, state) in (await shown(fly)).items() if "iad" in name} == {"stopped"}
+
+
+@pytest.mark.parametrize("phase", [Phase.STOPPED, Phase.UPDATED])
+async def test_run_again_after_it_was_killed_it_starts_what_it_had_stopped(phase: Phase) -> None:
+    async with world(seed=2) as (emulator, fly):
+        await first_deploy(emulator, fly)
+        await deploy_that_cannot_start_again(emulator, fly, phase)
+        assert "start it: an earlier deploy has stopped it only for its update" in str(await V2.plan(fly))
+        assert (await V2.execute(fly)).ok
+        assert set((await shown(fly)).values()) == {("app:v2", "started")}
+        # One that is stopped by hand from now on stays so.
+        first, *_ = await fly.machines.list("web")
+        await fly.machines.stop("web", first.id)
+        await fly.machines.wait("web", first.id, state="stopped")
+        assert (await V2.with_image("app:v3").execute(fly)).ok
+        assert (await shown(fly))[first.name] == ("app:v3", "stopped")
+
+
+async def test_another_strategy_also_starts_what_a_killed_deploy_had_stopped() -> None:
+    async with world(seed=2) as (emulator, fly):
+        await first_deploy(emulator, fly)
+        await deploy_that_cannot_start_again(emulator, fly, Phase.STOPPED)
+        assert (await V2.rolling().execute(fly)).ok
+        there = await shown(fly)
+        marked = [machine for machine in await fly.machines.list("web") if "flyasync_stopped" in machine.metadata]
+    assert set(there.values()) == {("app:v2", "started")}
+    assert not marked
+
+
+async def test_machines_that_cannot_be_updated_are_replaced_only_once_they_have_stopped() -> None:
+    async with world(seed=2) as (emulator, fly):
+        await first_deploy(emulator, fly)
+        events: list[Progress] = []
+        builder = V2.with_volume("data", "/data").on_event(
+            lambda event: events.append(event) if isinstance(event, Progress) else None
+        )
+        assert (await builder.execute(fly)).ok
+    phases = [event.phase for event in events if event.region == "iad"]
+    assert phases.index(Phase.CREATING) > [n for n, phase in enumerate(phases) if phase is Phase.STOPPED][1]
+
+
+def first_words(plan: Plan, name: str) -> list[str]:
+    """The steps of a machine in the stage in which its region goes down, without their causes."""
+    (stage,) = [stage for stage in plan.stages if "down" in str(stage.title)]
+    return [str(step).split(":")[0] for track in stage.tracks if track.machine.name == name for step in track.steps]
+
+
+def test_what_has_failed_does_not_have_to_stop() -> None:
+    spec = recreating(counts={"iad": 2})
+    bound = old("app-iad-2", "failed", config=mounted(old("app-iad-2").config or spec.config))
+    plan = plan_for(spec, fleet(old("app-iad-1"), bound, volumes=(volume("vol_1", bound.id),)))
+    assert first_words(plan, "app-iad-2")[:2] == ["wait until the others of the region have stopped", "update it"]
+    plan = plan_for(spec, fleet(old("app-iad-1"), old("app-iad-2", "failed")))
+    assert first_words(plan, "app-iad-2") == []
+    assert first_words(plan, "app-iad-3")[1] == "create it, like app-iad-1"
+
+
+def test_what_is_on_a_lost_host_does_not_have_to_stop() -> None:
+    spec = recreating(counts={"iad": 2})
+    plan = plan_for(spec, fleet(old("app-iad-1"), lost("app-iad-2")))
+    assert first_words(plan, "app-iad-2") == []
+    assert plan.stages[-1].tracks[0].machine.name == "app-iad-2"
+
+
+def test_nothing_stops_beside_what_cannot_be_helped() -> None:
+    spec = recreating(counts={"iad": 2})
+    gone = lost("app-iad-2", config=mounted(old("app-iad-2").config or spec.config))
+    first, second = plan_for(spec, fleet(old("app-iad-1"), gone)).stages
+    assert first.title == "iad: what cannot be updated"
+    assert [track.machine.name for track in (*first.tracks, *second.tracks)] == ["app-iad-2", "app-iad-1"]
+
+
+def test_what_is_started_waits_until_the_others_have_stopped_and_what_rests_does_not() -> None:
+    spec = recreating(counts={"iad": 3})
+    cut_short = old("app-iad-2", "stopped")
+    assert cut_short.config
+    marked = evolve(
+        cut_short, config=evolve(cut_short.config, metadata={**cut_short.metadata, "flyasync_stopped": "v1"})
+    )
+    plan = plan_for(spec, fleet(old("app-iad-1"), marked, old("app-iad-3", "stopped")))
+    assert first_words(plan, "app-iad-2")[:3] == [
+        "wait until the others of the region have stopped",
+        "update it, and leave it stopped",
+        "wait until it has settled",
+    ]
+    assert first_words(plan, "app-iad-3")[0] == "update it, and leave it stopped"
+
+
+def test_surplus_machines_alone_do_not_take_a_region_down() -> None:
+    spec = recreating(counts={"iad": 1})
+    (stage,) = plan_for(spec, fleet(new(spec, "app-iad-1"), new(spec, "app-iad-2"))).stages
+    assert stage.title == "let go what is not wanted any more"
 
 
 async def test_nothing_stops_for_an_image_that_could_not_be_resolved() -> None:
