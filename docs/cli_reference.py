@@ -65,7 +65,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
             record = each.get_help_record(context)
             if record:
                 names, text = (" ".join(part.split()) for part in record)
-                yield f"| `{names}` | {_plain(text)} |"
+                yield f"| {_code_cell(names)} | {_plain(text)} |"
     yield ""
 
 
@@ -92,6 +92,11 @@ def _code(blocks: list[str]) -> Iterator[str]:
     if lines:
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         yield from ("```sh", *(line[indent:] for line in lines), "```", "")
+
+
+def _code_cell(text: str) -> str:
+    """Return code for a cell, which may be broken between the values of a choice."""
+    return f"<code>{html.escape(text).replace('|', '&#124;<wbr>')}</code>"
 
 
 def _plain(text: str) -> str:
