@@ -37,23 +37,19 @@ class Retirement:
         await self._machines.uncordon(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
         self._context.notify(run, Phase.UNCORDONED)
 
-    async def stop(self, run: MachineRun, machine_id: str) -> None:
-        """Stop a machine; one that does not end is destroyed by force afterwards, so that is no failure here."""
+    async def stop(self, run: MachineRun, machine_id: str, *, returns: bool = False) -> None:
+        """Stop a machine; one that does not end is destroyed by force afterwards, so that is no failure here.
+
+        One that `returns` is marked first, so that a later deploy starts it if this one cannot.
+        """
         self._context.notify(run, Phase.STOPPING)
+        if returns:
+            await self._machines.patch_metadata(self._app, machine_id, {STOPPED: self._context.spec.launch})
         with suppress(NotFound, WrongState, WaitFailed):
             await self._machines.stop(self._app, machine_id, nonce=self._leases.nonce(machine_id))
             version = run.machine.current_version if run.machine and run.machine.id == machine_id else None
             await self._machines.wait(self._app, machine_id, state="stopped", version=version, timeout=self._timeout)
             self._context.notify(run, Phase.STOPPED)
-
-    async def mark(self, run: MachineRun) -> None:
-        """Mark a machine that is stopped only for its update, so that a later deploy starts it if this one cannot."""
-        await self._machines.patch_metadata(self._app, run.machine_id, {STOPPED: self._context.spec.launch})
-
-    async def unmark(self, run: MachineRun) -> None:
-        """Remove the mark of a machine that has been started again; what fails here does no harm while it runs."""
-        with suppress(FlyError):
-            await self._machines.patch_metadata(self._app, run.machine_id, {STOPPED: None})
 
     async def give_back(self, run: MachineRun, step: Return) -> None:
         """Return a machine that was started only to verify it to its former state."""
@@ -88,7 +84,7 @@ class Retirement:
                 await self._machines.wait(self._app, run.machine_id, state="settled", timeout=STOPPING)
                 with suppress(AlreadyStarting):
                     await self._machines.start(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
-                await self.unmark(run)
+                await self._machines.patch_metadata(self._app, run.machine_id, {STOPPED: None})
 
     async def destroy(self, run: MachineRun, step: Destroy) -> None:
         """Destroy a machine: that of the run, or another that is replaced by it."""

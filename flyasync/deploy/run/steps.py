@@ -3,7 +3,6 @@
 import asyncio
 
 from flyasync.deploy.list_lag import PAUSES
-from flyasync.deploy.plan.config_merge import STOPPED
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import (
     Adopt,
@@ -87,9 +86,7 @@ class StepRunner:
                     for instead in step.if_full:
                         await self.take(run, instead)
             case Start():
-                await self.updater.start(step.machine_id or run.machine_id)
-                if run.machine and STOPPED in run.machine.metadata:
-                    await self.retirement.unmark(run)
+                await self.updater.start(run, step.machine_id or run.machine_id)
             # Machines are waited for.
             case AwaitStarted():
                 notify(run, Phase.STARTING)
@@ -117,9 +114,7 @@ class StepRunner:
             case Cordon():
                 await self.retirement.cordon(run, step)
             case Stop():
-                if step.returns:
-                    await self.retirement.mark(run)
-                await self.retirement.stop(run, step.machine_id or run.machine_id)
+                await self.retirement.stop(run, step.machine_id or run.machine_id, returns=step.returns)
             case Return():
                 await self.retirement.give_back(run, step)
             case Destroy():

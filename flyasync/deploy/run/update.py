@@ -78,13 +78,16 @@ class Updater:
         # sent before it has come to rest is lost.
         if step.launches and was_at_rest:
             await self._verifier.until_settled(run)
-            await self.start(run.machine_id)
+            await self.start(run, run.machine_id)
         context.notify(run, Phase.UPDATED)
 
-    async def start(self, machine_id: str) -> None:
-        """Start a machine; one that starts already is fine."""
+    async def start(self, run: MachineRun, machine_id: str) -> None:
+        """Start a machine, which loses the mark of one that was stopped; one that starts already is fine."""
         with suppress(AlreadyStarting):
             await self._fly.machines.start(self._context.app, machine_id, nonce=self._context.leases.nonce(machine_id))
+        if run.machine and STOPPED in run.machine.metadata:
+            with suppress(FlyError):  # it does no harm while the machine runs
+                await self._fly.machines.patch_metadata(self._context.app, machine_id, {STOPPED: None})
 
     async def _is_at_rest(self, run: MachineRun, states: AbstractSet[str]) -> bool:
         """Whether the machine is known to be in one of `states` now: the proxy may have changed that since the plan."""
