@@ -4,12 +4,12 @@ import click
 from click.shell_completion import get_completion_class
 
 EPILOG = """\b
-Where to put it:
+Installation:
   bash  eval "$(flyasync completion bash)"                               in ~/.bashrc
   zsh   eval "$(flyasync completion zsh)"                                in ~/.zshrc
   fish  flyasync completion fish > ~/.config/fish/completions/flyasync.fish
 
-Apps, machines, volumes and regions are asked of the API, for two seconds at most.
+Apps, machines, volumes and regions are read from the API, within two seconds at most.
 """
 
 

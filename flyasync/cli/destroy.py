@@ -24,15 +24,18 @@ from flyasync.models.machine import GONE, Machine
 
 EPILOG = """\b
 Examples:
-  flyasync destroy web --launch 509e222345
+  flyasync deploy web --image nginx --region iad,lhr --launch test
+  flyasync destroy web --launch test
+\b
+  # without a question, in a script
   flyasync destroy web --launch v2 --yes --json
 
-The machines of a launch are those that carry its name in their metadata, under flyasync_launch. All others stay.
+The machines of a launch have its name in their metadata, as flyasync_launch. No other machine is destroyed.
 
-A machine counts as destroyed once the API shows it so, or has twice said that it is not there. The launch has none
-once two lists, some seconds apart, show none.
+A machine counts as destroyed once the API shows it as destroyed, or has twice returned that it does not exist. A launch
+counts as empty once two lists, some seconds apart, contain none of its machines.
 
-Exit status: 0 when none of them is left, 1 when one is or the answer was no, 2 for a wrong command line, 130 after
+Exit status: 0 when no machine is left, 1 when one is left or the answer was no, 2 for a wrong command line, 130 after
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 

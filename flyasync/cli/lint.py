@@ -22,9 +22,10 @@ from flyasync.models.lint.linter import Finding, check_app_name, lint
 EPILOG = """\b
 Examples:
   flyasync lint fly.toml
-  flyasync machines show web 61c5e333ac21e4 --json | flyasync lint -
+  flyasync machines show web one --json | flyasync lint -
 
-Exit status: 1 when the API would refuse it, 0 otherwise, warnings or not, 2 when it, or a value in it, cannot be read.
+Exit status: 1 when the API would refuse the config, 0 otherwise, also with warnings, 2 when the file, or a value in it,
+cannot be read.
 """
 
 COLUMNS: Columns = {

@@ -124,24 +124,28 @@ Examples:
   # rehearse a deploy on this machine: no account, no cost
   flyasync deploy web --image nginx --region iad,lhr,nrt --local
 \b
-  # the same for real, falling back where a region is full
-  flyasync deploy web --image nginx --region iad,lhr,nrt --fallback nearest
+  # deploy; where a region is full, use the nearest one with room
+  flyasync deploy web --image nginx:1.28 --region iad,lhr,nrt \\
+      --strategy rolling --fallback nearest
 \b
-  # bring what runs to a new image, a few machines at a time; and back
-  flyasync deploy web --image nginx:1.29 --region iad,lhr,nrt --strategy rolling
+  # update the machines to a new image, a few at a time; undo that release
+  flyasync deploy web --image nginx:1.29 --region iad,lhr,nrt \\
+      --strategy rolling
   flyasync deploy web --undo
 \b
-  # take away what a launch made
-  flyasync destroy web --launch 509e222345
+  # add a machine beside the others, and destroy it again
+  flyasync deploy web --image nginx --region iad --launch test
+  flyasync destroy web --launch test
 \b
-  # the machines of an app: a table here, tabs in a pipe, or JSON
+  # list the machines: a table in a terminal, tabs in a pipe, or JSON
   flyasync machines list web --json
 \b
-  # a local API for flyctl, your tests or any other client
+  # serve a local API for flyctl, for your tests or for any other client
   flyasync emulator
 
-The token is taken from FLY_ACCESS_TOKEN, FLY_API_TOKEN, or flyctl's config.yml. Where other programs ask about the
-same apps, FLYASYNC_LIMITS=file or redis://HOST:PORT/DB has them all count together. Each command has its own --help.
+The token is read from FLY_ACCESS_TOKEN, FLY_API_TOKEN, or flyctl's config.yml. If other programs call the API for the
+same apps, set FLYASYNC_LIMITS=file or FLYASYNC_LIMITS=redis://HOST:PORT/DB, so that all of them share the rate limits.
+Each command has its own --help.
 """,
 )
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")

@@ -20,12 +20,15 @@ COLUMNS = {"NAME": "name", "DIGEST": "digest", "CREATED": "created_at", "UPDATED
 
 EPILOG = """\b
 Examples:
-  flyasync secrets set web DATABASE_URL                  (asks for the value, without showing it)
+  # ask for the value without showing it, or read it from a pipe
+  flyasync secrets set web DATABASE_URL
   pass show web/database | flyasync secrets set web DATABASE_URL
+\b
+  # set many, and update the machines that may have started with older values
   flyasync secrets set web --from-env-file .env
-  flyasync secrets deploy web                            (updates the machines that may have older ones)
+  flyasync secrets deploy web
 
-A value is never taken from the arguments, where the shell's history and other users would find it, and never shown.
+A value is never an argument, which the shell's history and other users could show, and no command prints it.
 """
 
 command = Group("secrets", help="List, set, unset and deploy the secrets of an app.", epilog=EPILOG)

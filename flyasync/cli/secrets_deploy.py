@@ -24,9 +24,9 @@ Examples:
   flyasync secrets deploy web --dry-run
   flyasync secrets deploy web --group app --max-unavailable 1
 
-A rolling deploy of each process group, one after the other, and last of the machines of no group. A machine keeps its
-config and its image, and is updated unless it is known to have started with the secrets as they are. One that does not
-run stays so. The first group that fails ends it.
+This is a rolling deploy of each process group in turn, and of the machines without a group at the end. Each machine
+keeps its config and its image. A machine is updated unless it is known to have started with the current secrets; a
+stopped machine stays stopped. The command ends with the first group that fails.
 """
 
 

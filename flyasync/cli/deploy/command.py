@@ -10,41 +10,49 @@ from flyasync.cli.shared.option_groups import GroupedCommand
 
 EPILOG = """\b
 Examples:
-  # add machines, here or for real
+  # rehearse on this machine; then create the machines
   flyasync deploy web --image nginx --region iad,lhr,nrt --local
-  flyasync deploy web --image nginx --region iad,lhr --fallback nearest --json
+  flyasync deploy web --image registry.fly.io/web:v1 --region iad,lhr,nrt \\
+      --strategy rolling --port 8080 --check /health --fallback nearest
 \b
-  # bring what runs to a new image, a third of each region at a time
-  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr \\
+  # update a third of each region at a time; on failure, roll back
+  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr,nrt \\
       --strategy rolling --port 8080 --check /health --roll-back
 \b
-  # two canaries for five minutes, then region after region, after a migration
-  flyasync deploy web --image registry.fly.io/web:v2 --waves iad/lhr,nrt \\
-      --strategy canary --canaries 2 --soak 300 --release-command bin/migrate
+  # run a migration; watch two canaries for five minutes; then go wave by wave
+  flyasync deploy web --image registry.fly.io/web:v3 --waves iad/lhr,nrt \\
+      --strategy canary --canaries 2 --soak 300 --port 8080 --check /health \\
+      --release-command bin/migrate
 \b
-  # new machines first, old ones out once all new ones are healthy
-  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr \\
+  # create all new machines first; destroy the old ones once these are healthy
+  flyasync deploy web --image registry.fly.io/web:v4 --region iad,lhr,nrt \\
       --strategy bluegreen --port 8080 --check /health --journal deploy.jsonl
 \b
-  # five machines in iad, none in lhr any more: look first
-  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr \\
-      --strategy rolling --count iad=5,lhr=0 --dry-run
+  # show the plan for five machines in iad and none in lhr
+  flyasync deploy web --image registry.fly.io/web:v4 --region iad,lhr,nrt \\
+      --strategy rolling --port 8080 --check /health \\
+      --count iad=5,lhr=0 --dry-run
 \b
-  # go on after a crash; or go back
+  # continue after a crash; or undo the release
   flyasync deploy --resume deploy.jsonl
   flyasync deploy --resume deploy.jsonl --undo
   flyasync deploy web --undo --dry-run
+\b
+  # add a machine beside the others, and print JSON lines
+  flyasync deploy web --image nginx --region iad --launch test --json
 
-Without --strategy a deploy adds the machines of its launch and touches no others. The same --launch again finds the
-machines that are there and makes only what is missing. With --strategy it brings the machines of --group to the image,
-the config and the counts given: it updates, makes and retires, and touches no other machine. The same command again
-goes on from what is there. --undo takes the last release back; asked for again, the one before that.
+Without --strategy, a deploy adds the machines of its launch and changes no others. Run again with the same --launch, it
+creates only the machines that are missing. With --strategy, it updates, creates and destroys machines of --group until
+they have the image, the config and the counts given; it changes no other machine. The same command continues a deploy
+that was interrupted. --undo restores the release before the last one; run again, the one before that.
 
-Exit status: 0 when enough regions run (--require), 1 when not or when the API says no, also when another deploy is
-under way, 2 for a wrong command line, 8 when all machines are stopped and none was verified (--verify-stopped), 130
-after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). Each signal creates no further machine and
-tells what runs; a second one cuts that short. What is up then stays up, with --roll-back too: the report says how to go
-on from there, and how to go back.
+A signal stops the deploy: it creates and changes no further machine, and reports what runs; a second signal cuts that
+short. Machines that run by then keep running, with --roll-back too, and the report shows how to continue and how to
+undo.
+
+Exit status: 0 when enough regions run (--require), 1 when not, when the API refuses, or when another deploy is under
+way, 2 for a wrong command line, 8 when all machines are stopped and none was verified (--verify-stopped), 130 after
+Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP).
 """
 
 

@@ -93,12 +93,18 @@ async def run(
 
 EPILOG = """\b
 Examples:
-  flyasync machines run web nginx --region iad --port 80
-  flyasync machines modify web 09f0ce67792f49 --env MODE=fast --memory 512 --dry-run
-  flyasync machines exec web 09f0ce67792f49 -- cat /etc/hostname
+  flyasync machines run web nginx --region iad --port 80 --name one
+  flyasync machines wait web one
+  flyasync machines modify web one --env MODE=fast --memory 512 --dry-run
+  flyasync machines exec web one -- echo hello
+\b
+  # stop a machine, and start all that are stopped
+  flyasync machines stop web one
+  flyasync machines wait web one --state stopped
   flyasync machines list web --state stopped | cut -f1 | xargs flyasync machines start web
 
-A verb that takes several machines goes to all of them at once, and exits with 1 when one refuses.
+MACHINE is the id or the name of a machine. A command for several machines handles all of them at once, and exits with 1
+if one of them fails.
 """
 
 command = Group(

@@ -1,0 +1,137 @@
+"""The examples in the help of each command work in order, and leave one machine for each one asked for."""
+
+import asyncio
+import re
+import shlex
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import pytest
+
+from flyasync.cli.main import command
+from flyasync.models.machine import GONE
+from tests.cli.driver import Keyboard, Shop, flyasync, make
+
+# What is there before the first example of a command.
+DEPLOYED = ("deploy", "web", "--image", "nginx", "--region", "iad", "--strategy", "rolling")
+BEFORE = {
+    "flyasync secrets": DEPLOYED,
+    "flyasync secrets deploy": DEPLOYED,
+    "flyasync lint": ("machines", "run", "web", "nginx", "--region", "iad", "--name", "one"),
+}
+# How many machines are left after the last example, by region.
+AFTER = {
+    "flyasync": {"iad": 1, "lhr": 1, "nrt": 1},
+    "flyasync deploy": {"iad": 2, "lhr": 1, "nrt": 1},
+    "flyasync bulk": {"iad": 1, "lhr": 1, "nrt": 1},
+    "flyasync destroy": {},
+    "flyasync machines": {"iad": 1},
+    "flyasync secrets": {"iad": 1},
+    "flyasync secrets deploy": {"iad": 1},
+    "flyasync lint": {"iad": 1},
+    "flyasync emulator": {"iad": 1, "lhr": 1},
+}
+SECRET = b"postgres://web\n"
+
+
+def commands(each: click.Command, path: str = "flyasync") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with its whole name."""
+    yield path, each
+    if isinstance(each, click.Group):
+        ctx = click.Context(each)
+        for name in each.list_commands(ctx):
+            inner = each.get_command(ctx, name)
+            assert inner is not None
+            yield from commands(inner, f"{path} {name}")
+
+
+def examples(each: click.Command) -> list[str]:
+    """Return the command lines in the help of a command."""
+    text = (each.epilog or "").replace("\\\n", " ")
+    lines = (line.strip() for line in text.splitlines() if line.startswith("  ") and "#" not in line)
+    return [line for line in lines if re.match(r"(.*\| *)?flyasync ", line)]
+
+
+HELP = {name: each for name, each in commands(command) if examples(each)}
+
+
+@pytest.fixture
+def street(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Return an account with the apps that the examples name, in a directory with their files."""
+    monkeypatch.chdir(tmp_path)
+    for app in ("shop-1", "shop-2"):
+        shop.drive(make(app))
+    (tmp_path / "fly.toml").write_text('app = "web"\nprimary_region = "iad"\n[build]\nimage = "nginx"\n')
+    (tmp_path / ".env").write_text("DATABASE_URL=postgres://web\n")
+    rows = (HELP["flyasync bulk"].epilog or "").partition("row for each app\n")[2].partition("\b")[0]
+    (tmp_path / "customers.csv").write_text("".join(f"{row.strip()}\n" for row in rows.splitlines()))
+    return shop
+
+
+def words(line: str) -> list[str]:
+    """Return the arguments of a line, with what only another machine could serve replaced."""
+    # No Dask cluster is here, and another process may use the emulator's port.
+    line = re.sub(r" --executor \S+", "", line)
+    line = re.sub(r"^flyasync emulator", "flyasync emulator --port 0", line)
+    assert line.startswith("flyasync ")
+    return shlex.split(line)[1:]
+
+
+def run(shop: Shop, line: str) -> None:
+    """Run a line as a shell would; at a terminal, where a question is answered with yes."""
+    drive = for_a_second if line.startswith("flyasync emulator") else shop.drive
+    output = ""
+    given: IO[bytes] = Keyboard(b"y\n" if "destroy" in line else SECRET)
+    for part in (part.strip() for part in line.split(" | ")):
+        if part == "cut -f1":
+            output = "".join(f"{row.partition(chr(9))[0]}\n" for row in output.splitlines())
+        elif part.startswith("pass show"):
+            output, given = "", BytesIO(SECRET)
+        else:
+            more = output.split() if part.startswith("xargs ") else []
+            given = BytesIO(output.encode()) if output and not more else given
+            result = flyasync(*words(part.removeprefix("xargs ")), *more, drive=drive, answer=given)
+            assert result.exit_code == 0, (line, result.output)
+            output = result.stdout
+    shop.drive(asyncio.sleep(15))  # a person reads what was printed
+
+
+def for_a_second(work: Coroutine[Any, Any, Any]) -> None:
+    """Run what serves until Ctrl-C."""
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(work)
+        await asyncio.sleep(1)
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(main())
+
+
+def live(shop: Shop) -> Counter[str]:
+    return Counter(each.region for each in shop.emulator.world.machines.values() if each.state not in GONE)
+
+
+def test_every_command_with_examples_is_covered() -> None:
+    assert HELP.keys() == AFTER.keys()
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_the_examples_run_in_order_and_leave_no_machine_twice(street: Shop, name: str) -> None:
+    if name in BEFORE:
+        street.said(*BEFORE[name])
+    for line in examples(HELP[name]):
+        run(street, line)
+    assert live(street) == AFTER[name]
+
+
+def test_an_example_that_leaves_a_machine_twice_is_noticed(street: Shop) -> None:
+    run(street, "flyasync deploy web --image nginx --region iad")
+    run(street, "flyasync deploy web --image nginx --region iad --strategy rolling")
+    assert live(street) == {"iad": 2}
