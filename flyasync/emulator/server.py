@@ -1,13 +1,16 @@
 """The emulator as a value: `async with`, a URL, and what was asked of it."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from tempfile import TemporaryDirectory
+from threading import get_ident
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import web
 
@@ -22,6 +25,31 @@ from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.world import machines, transitions
 from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _on_its_loop(method: Callable[Concatenate["Emulator", P], T]) -> Callable[Concatenate["Emulator", P], T]:
+    """Run a method on the loop that serves, and wait for its result, when another thread calls it."""
+
+    @wraps(method)
+    def hop(self: "Emulator", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = self._loop
+        if loop is None or get_ident() == self._thread_id or not loop.is_running():
+            return method(self, *args, **kwargs)
+        result: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                result.set_result(method(self, *args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that called
+                result.set_exception(error)
+
+        loop.call_soon_threadsafe(work)
+        return result.result()
+
+    return hop
+
 
 class Emulator:
     """A local Machines API that keeps the published limits, states and error bodies of Fly.io.
@@ -29,6 +57,9 @@ class Emulator:
     It serves every operation of the published document. At the same address are the logs of apps and, with the extra
     `emulator`, as much GraphQL as flyctl asks about apps, images and organizations; neither is limited. Keys encrypt
     and sign with toys.
+
+    It runs on the event loop that starts it. Its methods may be called from any thread while that loop runs; for code
+    without a loop there is `flyasync.testing.EmulatorThread`.
 
     Args:
         host: The address to listen on, by default a loopback one. The emulator guards nothing: any client that
@@ -109,6 +140,8 @@ class Emulator:
         self._runner: web.AppRunner | None = None
         self._config_dir: TemporaryDirectory[str] | None = None
         self._middleware: ApiMiddleware | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id = 0
 
     def __repr__(self) -> str:
         return f"<Emulator {self.url}: {self._opened()!r}>" if self._runner else "<Emulator, not running>"
@@ -143,6 +176,7 @@ class Emulator:
             await runner.cleanup()
             raise
         self._runner = runner
+        self._loop, self._thread_id = asyncio.get_running_loop(), get_ident()
 
     async def stop(self) -> None:
         """Drop every connection at once, long polls and lost answers too; the log, counts and world stay readable."""
@@ -156,7 +190,9 @@ class Emulator:
         middleware.scheduler.stop()
         await middleware.drop_all()
         await runner.cleanup()
+        self._loop = None
 
+    @_on_its_loop
     def reset(self) -> None:
         """Begin again with an empty world, log and counts, and the capacity and faults given at first."""
         middleware = self._opened()
@@ -164,11 +200,13 @@ class Emulator:
         middleware.reset()
         middleware.scheduler.replace(self._new_world())
 
+    @_on_its_loop
     def set_capacity(self, region: str, machines: int | None) -> None:
         """Let a region hold this many machines, None for any number; those already there stay."""
         demand_regions({region: machines})
         self.world.capacity[region] = machines
 
+    @_on_its_loop
     def set_host_status(self, machine_id: str, host_status: str) -> None:
         """Make the host of a machine and its volume `unreachable` or `unknown`, or `ok` again.
 
@@ -182,6 +220,7 @@ class Emulator:
         with self._present() as world:
             transitions.set_host_status(world, machine, host_status)
 
+    @_on_its_loop
     def push(self, image: str) -> str:
         """Move a tag, as pushing another build under it does, and return the digest that the tag is at now.
 
@@ -205,6 +244,7 @@ class Emulator:
         self._observers.append(callback)
         return partial(self._observers.remove, callback)
 
+    @_on_its_loop
     def serving(self, app: str) -> Counter[str]:
         """Return the number of machines of an app that serve now, by region; an unknown app has none.
 
@@ -214,11 +254,13 @@ class Emulator:
         with self._present() as world:
             return machines.serving(world, app)
 
+    @_on_its_loop
     def set_error_regions(self, *regions: str) -> None:
         """Make these regions, and no others, unreadable to the list of an organization's machines."""
         demand_regions(dict.fromkeys(regions))
         self.world.set_error_regions(regions)
 
+    @_on_its_loop
     def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
         """Append a line to an app's log, as one of its machines or as none; both must exist."""
         # Found before the world moves on, as the caller knows it.
@@ -248,6 +290,7 @@ class Emulator:
             "FLY_NO_UPDATE_CHECK": "1",
         }
 
+    @_on_its_loop
     def counts(self) -> Counter[tuple[str, str]]:
         """Return how many requests each action and identifier had, refused ones included; 0 for what was never asked.
 
@@ -256,6 +299,7 @@ class Emulator:
         """
         return Counter(self._opened().request_log.counts)
 
+    @_on_its_loop
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
         """Return how many requests of each action and identifier the published limits answered with 429."""
         return self._opened().request_log.refused_by_limit()
@@ -298,6 +342,7 @@ class Emulator:
         return self.world.processes
 
     @property
+    @_on_its_loop
     def log(self) -> list[LoggedRequest]:
         """The requests so far, in the order in which they ended."""
         return list(self._opened().request_log.entries)

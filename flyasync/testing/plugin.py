@@ -1,6 +1,6 @@
-"""Fixtures for pytest, available in every project that has flyasync and pytest-asyncio installed.
+"""Fixtures for pytest, available in every project that has flyasync installed.
 
-    async def test_my_backend_makes_one_machine_per_user(fly, fly_emulator):
+    async def test_my_backend_creates_one_machine_per_user(fly, fly_emulator):
         await fly.apps.create("users", org_slug="personal")
         ...
         assert fly_emulator.counts()["createMachine", "users"] == 1
@@ -8,51 +8,140 @@
     @pytest.mark.fly_emulator(seed=7, capacity={"iad": 0}, faults=[Fault(does="crash", region="lhr")])
     async def test_my_backend_on_a_bad_day(fly): ...
 
+    def test_my_backend_through_its_http_api(fly_environment):  # FastAPI's TestClient, Flask, Django
+        ...
+
 `fly_emulator` is an `Emulator` that starts and ends with the test; the marker's arguments are the emulator's. `fly` is
-a `FlyClient` bound to it. `fly_environment` points code that creates its own client to it, by the environment.
+a `FlyClient` bound to it. `fly_environment` sets the environment variables that point any other client to it.
+
+An async test has the emulator on its own event loop, so a virtual loop covers it too, and code that blocks the loop
+blocks the emulator. The test needs one of these:
+
+- pytest-asyncio 1.0 or later, in auto mode, or in strict mode with `@pytest.mark.asyncio`, with any `loop_scope`;
+- anyio's plugin, with `@pytest.mark.anyio` and the backend asyncio, and pytest-asyncio, if installed, in strict mode.
+  `fly` cannot be used on trio; there the other fixtures work as in a synchronous test.
+
+A synchronous test has the emulator in a thread (see `flyasync.testing.EmulatorThread`), in real time, and needs neither
+plugin. Its `fly` is for the async fixtures that prepare the test.
 """
 
-from collections.abc import AsyncIterator, Callable
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 import flyasync  # its names load on first use, so that a test run without these fixtures does not pay for them
 
-try:
-    from pytest_asyncio import fixture as _asyncio_fixture
-except ImportError:  # anyio's plugin, for one, takes plain fixtures
-    _asyncio_fixture: Callable[..., Any] = pytest.fixture  # type: ignore[no-redef]
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
-    config.addinivalue_line("markers", "fly_emulator(**options): what the fixture fly_emulator is made with")
+    config.addinivalue_line("markers", "fly_emulator(**options): options of the Emulator of the fixture fly_emulator")
 
 
-@_asyncio_fixture
-async def fly_emulator(request: pytest.FixtureRequest) -> "AsyncIterator[flyasync.Emulator]":
-    """Yield an emulator for this test only, with the arguments of the marker `fly_emulator`."""
-    marker = request.node.get_closest_marker("fly_emulator")
-    async with flyasync.Emulator(**(marker.kwargs if marker else {})) as emulator:
+@pytest.fixture
+def fly_emulator(request: pytest.FixtureRequest) -> "Iterator[flyasync.Emulator]":
+    """Yield an emulator for this test only, with the arguments of the marker `fly_emulator`.
+
+    It runs on the event loop of an async test, and in a thread of its own for a synchronous test.
+    """
+    loop = _loop_of(request)
+    if loop is not None:
+        yield request.getfixturevalue(f"_fly_emulator_{loop}")
+        return
+    from flyasync.testing.emulator_thread import EmulatorThread
+
+    with EmulatorThread(_make_emulator(request)) as emulator:
         yield emulator
 
 
-@_asyncio_fixture
-async def fly(fly_emulator: "flyasync.Emulator") -> "AsyncIterator[flyasync.FlyClient]":
-    """Yield a client bound to the emulator."""
-    async with flyasync.FlyClient(fly_emulator.token, base_url=fly_emulator.url, limits="memory") as client:
-        yield client
+@pytest.fixture
+def fly(request: pytest.FixtureRequest, fly_emulator: "flyasync.Emulator") -> "flyasync.FlyClient":  # noqa: ARG001
+    """Return a client bound to the emulator, on the event loop of the test; it is closed after the test."""
+    loop = _loop_of(request)
+    if loop is None and "anyio_backend" in request.fixturenames:
+        if _anyio_backend(request) != "asyncio":
+            pytest.fail(
+                "fly is a client for asyncio, but this test runs on another backend of anyio; "
+                "override the fixture anyio_backend to return 'asyncio'",
+                pytrace=False,
+            )
+        loop = "anyio"
+    elif loop is None and not _runs_pytest_asyncio(request.config):
+        pytest.fail("fly needs an async test, and the plugin pytest-asyncio or anyio to run it", pytrace=False)
+    client: flyasync.FlyClient = request.getfixturevalue(f"_fly_{loop or 'function'}")
+    return client
 
 
 @pytest.fixture
 def fly_environment(fly_emulator: "flyasync.Emulator", monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Set the environment variables that point any client to the emulator, and return them.
 
-    The emulator runs on the test's own event loop: a test that starts another program must wait for it with
-    `asyncio.create_subprocess_exec`, since a blocking call would keep the emulator from answering.
+    Code that blocks, such as `urllib` or `subprocess.run`, belongs in a synchronous test. In an async test the emulator
+    runs on the event loop of the test and cannot reply while that is blocked: use `asyncio.create_subprocess_exec`.
     """
     environment = fly_emulator.environment()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment
+
+
+def _make_emulator(request: pytest.FixtureRequest) -> "flyasync.Emulator":
+    marker = request.node.get_closest_marker("fly_emulator")
+    return flyasync.Emulator(**(marker.kwargs if marker else {}))
+
+
+def _loop_of(request: pytest.FixtureRequest) -> str | None:
+    """Return which loop runs the test: a loop scope of pytest-asyncio, or "anyio"; None for a synchronous test."""
+    # 1. A test that pytest-asyncio runs.
+    if _runs_pytest_asyncio(request.config):
+        import pytest_asyncio
+
+        if pytest_asyncio.is_async_test(request.node):
+            marker = request.node.get_closest_marker("asyncio")
+            scope: str | None = marker.kwargs.get("loop_scope") if marker else None
+            return scope or str(request.config.getini("asyncio_default_test_loop_scope"))
+    # 2. An async test that anyio runs. On trio the emulator needs a thread: it is written for asyncio.
+    function = request.function
+    inner = function.hypothesis.inner_test if hasattr(function, "hypothesis") else function
+    if inspect.iscoroutinefunction(inner) and "anyio_backend" in request.fixturenames:
+        return "anyio" if _anyio_backend(request) == "asyncio" else None
+    # 3. A synchronous test, or one that no plugin runs.
+    return None
+
+
+def _runs_pytest_asyncio(config: pytest.Config) -> bool:
+    # Its plugin has one name as an entry point, another after `pytest -p`, and can be turned off: its option shows it.
+    return bool(config.getoption("asyncio_mode", "not loaded") != "not loaded")
+
+
+def _anyio_backend(request: pytest.FixtureRequest) -> str:
+    backend = request.getfixturevalue("anyio_backend")
+    return str(backend if isinstance(backend, str) else backend[0])
+
+
+def _fixtures_on(loop: str, fixture: Callable[..., Callable[[Callable[..., Any]], Any]]) -> dict[str, Any]:
+    """Return the async fixtures that `fly_emulator` and `fly` choose from, for one loop."""
+
+    @fixture(name=f"_fly_emulator_{loop}")
+    async def emulator(request: pytest.FixtureRequest) -> "AsyncIterator[flyasync.Emulator]":
+        async with _make_emulator(request) as emulator:
+            yield emulator
+
+    @fixture(name=f"_fly_{loop}")
+    async def client(fly_emulator: "flyasync.Emulator") -> "AsyncIterator[flyasync.FlyClient]":
+        async with flyasync.FlyClient(fly_emulator.token, base_url=fly_emulator.url, limits="memory") as client:
+            yield client
+
+    return {f"_fly_emulator_{loop}": emulator, f"_fly_{loop}": client}
+
+
+globals().update(_fixtures_on("anyio", pytest.fixture))
+try:
+    import pytest_asyncio
+except ImportError:
+    pass
+else:
+    for _scope in ("function", "class", "module", "package", "session"):
+        globals().update(_fixtures_on(_scope, partial(pytest_asyncio.fixture, loop_scope=_scope)))

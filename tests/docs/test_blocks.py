@@ -117,7 +117,7 @@ def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "6 passed" in run.stdout, run.stdout + run.stderr
+    assert "7 passed" in run.stdout, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("page", pages_with("console"))
