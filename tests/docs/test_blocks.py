@@ -103,13 +103,24 @@ def test_the_web_backends_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served_by == ["aiohttp", "fastapi"]
 
 
-def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
+RUNS = [
+    (("conftest.py", "test_backend.py", "test_in_virtual_time.py"), "auto", 7),
+    (("test_strict.py", "test_anyio.py"), "strict", 2),
+]
+
+
+def test_every_file_of_the_testing_guide_is_run() -> None:
+    titles = {block.title for block in blocks_of(TESTING, "python") if block.title}
+    assert titles == {name for names, _, _ in RUNS for name in names}
+
+
+@pytest.mark.parametrize(("files", "mode", "passed"), RUNS)
+def test_the_tests_of_the_testing_guide_pass(files: tuple[str, ...], mode: str, passed: int, tmp_path: Path) -> None:
     (settings,) = blocks_of(TESTING, "toml")
-    (tmp_path / "pyproject.toml").write_text(settings.text)
-    files = [block for block in blocks_of(TESTING, "python") if block.title]
-    for block in files:
-        assert block.title
-        (tmp_path / block.title).write_text(block.text)
+    (tmp_path / "pyproject.toml").write_text(settings.text.replace('"auto"', f'"{mode}"'))
+    blocks = {block.title: block.text for block in blocks_of(TESTING, "python")}
+    for name in files:
+        (tmp_path / name).write_text(blocks[name])
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)],
         cwd=tmp_path,
@@ -117,7 +128,7 @@ def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "7 passed" in run.stdout, run.stdout + run.stderr
+    assert f"{passed} passed" in run.stdout, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("page", pages_with("console"))
