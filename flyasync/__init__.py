@@ -1,7 +1,6 @@
 """Asyncio SDK and multi-region deployer for Fly.io Machines.
 
-Everything public can be imported from here. Names are loaded on first use, so that importing flyasync costs next to
-nothing until it is used.
+All public names can be imported from here. Each is loaded on first use, so `import flyasync` itself is fast.
 """
 
 from importlib import import_module

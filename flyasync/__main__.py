@@ -12,15 +12,15 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command; without its packages, print in one line how to get them and exit with 2."""
+    """Run the command. If its packages are missing, print how to install them, and exit with 2."""
     if any(find_spec(package) is None for package in ("click", "rich")):
-        sys.stderr.write("flyasync: the command line needs two more packages: pip install 'flyasync[cli]'\n")
+        sys.stderr.write("flyasync: the command needs the extra cli: pip install 'flyasync[cli]'\n")
         sys.exit(2)
-    # Streams that the shell has closed, as `>&-` does, are replaced, so that no file or socket gets their numbers.
+    # Streams that the shell has closed (`>&-`) are replaced, so that no file or socket gets their descriptors.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - pathlib loads slowly; open to the end
-    # The API's answers may contain letters that this terminal or file cannot show; no deploy may fail because of one.
+    # Replies may contain characters that this terminal or file cannot encode. No deploy may fail because of one.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _settle() -> None:
-    """Let nothing change the exit code while Python ends: neither another signal, nor a reader that is gone."""
+    """Keep signals and closed output streams from changing the exit code while Python exits."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -47,7 +47,7 @@ def _settle() -> None:
         try:
             stream.flush()
         except OSError:
-            # What is left in the buffer goes nowhere, or Python's own flush at the end would fail again.
+            # The rest of the buffer is discarded, or Python's own flush at exit would fail again.
             with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - as above
                 os.dup2(nowhere.fileno(), stream.fileno())
 

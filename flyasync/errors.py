@@ -1,40 +1,40 @@
 """Every exception of the package, as one tree.
 
 FlyError
-├── InvalidInput            refused here, before any request (also a ValueError)
-│   └── MissingToken        no token in any of the places where flyctl looks
+├── InvalidInput            a value refused by flyasync before any request (also a ValueError)
+│   └── MissingToken        no token where flyctl would find one
 ├── ClientClosed            the client was closed before or during the call
-├── Abandoned               given up by its caller before it left, or before it left again
+├── Abandoned               cancelled by its caller before it was sent, or before it was retried
 ├── CallFailed              a call that reached the network: `operation`, `identifier`
-│   ├── Unanswered          a request, and no reply
-│   │   ├── ConnectFailed   the connection was never made: nothing happened
-│   │   ├── ConnectionLost  it broke off on the way: the work may have been done
-│   │   └── NoReplyInTime   the reply did not come in time: the work may have been done
+│   ├── Unanswered          a request without a reply
+│   │   ├── ConnectFailed   no connection was made: nothing happened
+│   │   ├── ConnectionLost  the connection broke during the exchange: the request may have happened
+│   │   └── NoReplyInTime   the reply did not arrive in time: the request may have happened
 │   ├── Refused             a reply with an error status: `status`, `code`, `message`, `request_id`
 │   │   ├── BadRequest      400, 422: the request itself is wrong
-│   │   ├── Unauthorized    401: no token, or one the API does not know
-│   │   ├── Forbidden       403: a token without access to this
+│   │   ├── Unauthorized    401: the token is missing or not accepted
+│   │   ├── Forbidden       403: the token has no access to this resource
 │   │   ├── NotFound        404, 410: no such app, machine, volume…: `what`, where the API names it
 │   │   ├── ImageNotFound   the registry does not have the image, or not yet
-│   │   ├── Conflict        409, 412: not as things stand
+│   │   ├── Conflict        409, 412: not possible in the present state
 │   │   │   ├── LeaseHeld       another client holds the machine's lease: `holder`, `expires_at`
 │   │   │   ├── NameTaken       the name is in use: `existing_id` when the API names the holder
 │   │   │   ├── AlreadyStarting the machine is starting or started already
 │   │   │   ├── WrongState      the machine's state does not allow this action
-│   │   │   │   └── NotSettled      not now: the machine is on its way to another state
-│   │   │   ├── StaleVersion    another client changed it since it was read
+│   │   │   │   └── NotSettled      the machine is changing to another state
+│   │   │   ├── StaleVersion    another client changed the machine since it was read
 │   │   │   ├── VolumeInUse     another machine holds the volume: `machine_id`
-│   │   │   │   └── ClaimLingers    the machine that held the volume is gone, but not its claim
-│   │   │   └── SecretsNotReady the secrets version asked for has not arrived yet
+│   │   │   │   └── ClaimLingers    the volume is still claimed by a machine that no longer exists
+│   │   │   └── SecretsNotReady the requested secrets version has not arrived yet
 │   │   ├── RateLimited     429: `retry_after`
-│   │   ├── NoCapacity      no room, whatever the status: `scope` is where
-│   │   ├── TimedOut        408, 504: the API gave up; the work may have been done
-│   │   └── ServerFault     other 5xx: the work may have been done
+│   │   ├── NoCapacity      no capacity, with any status: `scope` is where
+│   │   ├── TimedOut        408, 504: the API gave up; the request may have happened
+│   │   └── ServerFault     other 5xx: the request may have happened
 │   ├── Unreadable          a reply that is not what the API documents
-│   └── GraphQLFailed       a GraphQL answer that holds errors: `errors`, `codes`, `data`
-├── IncompleteList          a list that lacks regions the API could not read: `error_regions`
-├── WaitFailed              a wait that cannot succeed any more, or ran out of time
-├── JobLost                 a deploy given to an executor that does not know how it ended: `app`, `launch`
+│   └── GraphQLFailed       a GraphQL reply with errors: `errors`, `codes`, `data`
+├── IncompleteList          a list without the regions that the API could not read: `error_regions`
+├── WaitFailed              a wait that timed out or can no longer succeed
+├── JobLost                 a deploy whose executor lost track of it: `app`, `launch`
 └── DeployFailed            a deploy that missed its requirement: `report`
 """
 
@@ -48,8 +48,8 @@ from flyasync.safe_text import brief, each_text, readable
 class FlyError(Exception):
     """The root of every exception that flyasync raises.
 
-    `may_have_happened` answers the question that decides what to do next: whether the API may have done what was
-    asked, although this error came back instead of its answer.
+    `may_have_happened` is whether the API may have carried out the request in spite of the error. It decides what to do
+    next: a request that cannot have happened is safe to send again.
     """
 
     may_have_happened: bool = False
@@ -66,7 +66,7 @@ class FlyError(Exception):
         return str(self)
 
     def redact(self, redacted: Callable[[str], str]) -> Self:
-        """Redact secrets in every text that it holds, by a function that redacts one text; return itself."""
+        """Apply `redacted`, a function that redacts secrets in one text, to every text in the error; return itself."""
         self.args = tuple(each_text(redacted, self.args))
         for name, value in vars(self).items():
             shown = each_text(redacted, value)
@@ -88,9 +88,9 @@ def _revive(kind: type[FlyError], args: tuple[Any, ...]) -> FlyError:
 
 
 class InvalidInput(FlyError, ValueError):
-    """A value that the API would refuse, refused here before any request.
+    """A value that the API would refuse. flyasync raises it before it sends any request.
 
-    What to do about it may differ between Python and the command: `python` names methods, `command` names options.
+    The advice may differ between Python and the command: `python` names methods, `command` names options.
     """
 
     def __init__(self, message: str, *, python: str = "", command: str = "") -> None:
@@ -108,11 +108,11 @@ class InvalidInput(FlyError, ValueError):
 
 
 class MissingToken(InvalidInput):
-    """No token was given, and none was found where flyctl would look."""
+    """No token was passed, and none was found in the places that flyctl searches."""
 
 
 class ClientClosed(FlyError, RuntimeError):
-    """The client was closed; a call that was under way may have happened."""
+    """The client was closed. A request that was in progress may have happened."""
 
     def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
         super().__init__(message)
@@ -120,7 +120,7 @@ class ClientClosed(FlyError, RuntimeError):
 
 
 class Abandoned(FlyError):
-    """A request that its caller gave up before it left, or before it left again after a failure."""
+    """The caller cancelled the request before it was sent, or before it was retried after a failure."""
 
     def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
         super().__init__(message)
@@ -130,15 +130,15 @@ class Abandoned(FlyError):
 class CallFailed(FlyError):
     """A call that reached the network: `operation` and `identifier` name it.
 
-    `message` is what went wrong, `advice` what may help. A page of HTML is one line in a message, anything else is cut
-    at 64 kB.
+    `message` is what went wrong, `advice` what may help. In a message an HTML page is reduced to one line, and any
+    other text is cut at 64 kB.
     """
 
     advice: str = ""
-    doubt: ClassVar[str] = "An earlier attempt may have happened: look before asking again"
-    """A sentence of its text when it `may_have_happened`."""
+    doubt: ClassVar[str] = "An earlier attempt may have happened: check before you retry"
+    """The sentence that the error's text contains if it `may_have_happened`."""
     relief: ClassVar[str] = ""
-    """A sentence of its text when it has not."""
+    """The sentence that the error's text contains otherwise."""
 
     def __init__(self, operation: str, identifier: str, message: str, *, advice: str | None = None) -> None:
         message = brief(message)
@@ -150,7 +150,7 @@ class CallFailed(FlyError):
             self.advice = advice
 
     def explained(self, advice: str, *, message: str | None = None) -> Self:
-        """Set the advice, and the message if given, of a caller that knows more than the API; return itself."""
+        """Replace the advice, and the message if one is passed, by more specific ones; return itself."""
         self.advice = advice
         self.message = self.message if message is None else brief(message)
         return self
@@ -167,12 +167,12 @@ class Unanswered(CallFailed):
     """A request that got no reply."""
 
     may_have_happened = True
-    doubt = "It may have happened: look before asking again"
-    relief = "Nothing was changed by it: ask again"
+    doubt = "The request may have happened: check before you retry"
+    relief = "The request changes nothing and is safe to retry"
 
 
 class ConnectFailed(Unanswered):
-    """The connection was never made, so nothing happened; `is_temporary` when trying again may help."""
+    """No connection was made, so nothing happened. `is_temporary` is whether a retry may help."""
 
     may_have_happened = False
     doubt = CallFailed.doubt
@@ -187,21 +187,21 @@ class ConnectFailed(Unanswered):
 
 
 class ConnectionLost(Unanswered):
-    """The connection broke before the reply was whole; the work may have been done."""
+    """The connection broke before the reply was complete. The request may have happened."""
 
 
 class NoReplyInTime(Unanswered):
-    """No reply came within the timeout; the work may have been done."""
+    """No reply arrived within the timeout. The request may have happened."""
 
 
 class Refused(CallFailed):
     """A reply with an error status.
 
-    `status` is the HTTP status; `code` is the API's own word for the reason, where it gives one; `message` is its
-    prose; `request_id` is what Fly.io's support asks for.
+    `status` is the HTTP status, `code` the API's error code, if any, `message` the text of the reply, and `request_id`
+    the id that Fly.io's support asks for.
 
-    `clears_within` is the number of seconds within which such a refusal clears by itself, if it ever does: for that
-    time the client has sent the request again before it raised the error. It is 0 for one that is permanent.
+    `clears_within` is the number of seconds within which a temporary refusal usually clears by itself. The client
+    retries for that long before it raises the error. It is 0 for a permanent refusal.
     """
 
     clears_within: float = 0.0
@@ -223,7 +223,7 @@ class Refused(CallFailed):
         self.request_id = request_id
 
     def clearing(self, within: float) -> Self:
-        """Record within how many seconds it clears by itself, 0 for never; return itself."""
+        """Record the seconds within which the refusal clears by itself, 0 for never; return itself."""
         self.clears_within = within
         return self
 
@@ -234,34 +234,31 @@ class Refused(CallFailed):
 
 
 class BadRequest(Refused):
-    """The request itself is wrong (400, 422); the same one will be refused again."""
+    """The request itself is wrong (400, 422). Sending it again does not help."""
 
-    advice = "Correct the request: the same one would be refused again"
+    advice = "Correct the request: sending it again unchanged does not help"
 
 
 class Unauthorized(Refused):
     """The token is missing, malformed, expired or unknown (401)."""
 
-    advice = "Make a new token with: fly tokens create deploy"
+    advice = "Create a new token with: fly tokens create deploy"
 
 
 class Forbidden(Refused):
-    """The token has no access to this (403), or the name of the app belongs to another organization."""
+    """The token has no access to the resource (403), or the app belongs to another organization."""
 
-    advice = (
-        "Check the name: it may belong to another organization, and then no token of yours covers it. If it is yours, "
-        "use a token that covers it"
-    )
+    advice = "Check the name, which may belong to another organization, or use a token that has access"
 
 
 class NotFound(Refused):
-    """The thing does not exist (404), or no longer (410).
+    """The resource does not exist (404), or no longer exists (410).
 
-    `what` is "app" or "machine" where the API names it. That a machine does not exist was confirmed by a second
-    request, since the API sometimes errs.
+    `what` is "app" or "machine" where the API names it. The API sometimes returns a wrong 404 for a machine, so the
+    client confirms it by a second request before it raises this error.
     """
 
-    advice = "Check the name; what was made or destroyed a moment ago may be told differently for some seconds"
+    advice = "Check the name. The API may return old data for some seconds after a create or a delete"
 
     def __init__(self, *args: Any, what: Literal["app", "machine"] | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
@@ -271,22 +268,20 @@ class NotFound(Refused):
 
 
 class ImageNotFound(Refused):
-    """The registry does not have the image; one that was just pushed is found within seconds."""
+    """The registry does not have the image. An image that was just pushed is usually found within seconds."""
 
     clears_within = 60.0
-    advice = (
-        "Check the image's name and tag, and that it was pushed: it was not found for as long as a new one may take"
-    )
+    advice = "Check the name and tag of the image, and that it was pushed: a new image would have been found by now"
 
 
 class Conflict(Refused):
-    """Not possible in the present state (409, 412); the subclasses name what is in the way."""
+    """The request is not possible in the present state (409, 412). The subclasses name the reason."""
 
-    advice = "Look at what is there now, then decide"
+    advice = "Check the current state before you retry"
 
 
 class LeaseHeld(Conflict):
-    """Another client holds the machine's lease; the Fly Proxy takes short ones too."""
+    """Another client holds the machine's lease. The Fly Proxy acquires short leases too."""
 
     advice = "Wait until it expires, or pass the nonce of the lease you hold"
 
@@ -297,9 +292,9 @@ class LeaseHeld(Conflict):
 
 
 class NameTaken(Conflict):
-    """The name is in use; `existing_id` is the machine that has it, where the API names it."""
+    """The name is in use. `existing_id` is the id of the machine that has it, where the API returns one."""
 
-    advice = "Use the one that has it, or choose another name"
+    advice = "Choose another name, or use the resource that has this name"
 
     def __init__(self, *args: Any, existing_id: str | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
@@ -307,9 +302,9 @@ class NameTaken(Conflict):
 
 
 class AlreadyStarting(Conflict):
-    """The machine is starting or started already, so there is nothing to do but wait."""
+    """The machine is already starting or started."""
 
-    advice = "Wait for the state started"
+    advice = "Wait for the state `started`"
 
 
 class WrongState(Conflict):
@@ -319,15 +314,15 @@ class WrongState(Conflict):
 
 
 class NotSettled(WrongState):
-    """The machine is on its way from one state to another, or has only just arrived; then it allows the action."""
+    """The machine is changing its state or has just changed it, and will allow the action soon."""
 
     clears_within = 30.0
 
 
 class StaleVersion(Conflict):
-    """Another client changed it since it was read."""
+    """Another client changed the machine since it was read."""
 
-    advice = "Read it again and repeat the change on what is there now"
+    advice = "Read the machine again, and apply the change to the current version"
 
 
 class VolumeInUse(Conflict):
@@ -341,14 +336,14 @@ class VolumeInUse(Conflict):
 
 
 class ClaimLingers(VolumeInUse):
-    """The machine that held the volume is gone, and its claim is not cleared yet; that may take minutes."""
+    """The machine that held the volume no longer exists, but its claim is not cleared yet, which may take minutes."""
 
     clears_within = 120.0
     advice = "Try again in a few minutes, or use another volume"
 
 
 class SecretsNotReady(Conflict):
-    """The secrets version asked for has not reached this app's machines yet."""
+    """The requested version of the secrets has not reached this app's machines yet."""
 
     clears_within = 60.0
     advice = "Try again in a moment"
@@ -357,37 +352,37 @@ class SecretsNotReady(Conflict):
 class RateLimited(Refused):
     """Too many requests for one action on one identifier (429).
 
-    `retry_after` is in seconds: what the API asked for, or what remains of a pause that kept the call from being sent.
-    It is None where the API named no time that makes sense.
+    `retry_after` is the number of seconds to wait: the API's Retry-After, or the rest of a pause during which the call
+    was not sent. It is None if the API returned no valid Retry-After.
     """
 
-    advice = "Another process uses the same limit: 1 request a second for each action and identifier"
+    advice = "Another process uses the same limit: 1 request per second for each action and identifier"
 
     def __init__(self, *args: Any, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
         self.retry_after = retry_after
 
     def pausing(self, seconds: float) -> Self:
-        """Record for how many seconds a pause still keeps the call; return itself."""
+        """Record the seconds that remain of the pause that blocks the call; return itself."""
         self.retry_after = seconds
         return self
 
     def _details(self) -> str:
-        when = "" if self.retry_after is None else f": ask again after {round(self.retry_after, 1):g} s"
+        when = "" if self.retry_after is None else f": retry after {round(self.retry_after, 1):g} s"
         return f"{super()._details()}{when}"
 
 
 class Scope(StrEnum):
-    """Where there is no room; each has another remedy."""
+    """What has no capacity; the remedy depends on it."""
 
-    REGION = "region"  # the whole region is full: go to another one
-    HOST = "host"  # the machine's host is full: create it anew and it may land on another
-    VOLUME_HOST = "volume host"  # the volume's host is full: fork or recreate the volume elsewhere
-    QUOTA = "quota"  # the organization's quota in this region is used up: another region, or ask for more
+    REGION = "region"  # the whole region is full: use another region
+    HOST = "host"  # the machine's host is full: create another machine, which may be placed on another host
+    VOLUME_HOST = "volume host"  # the volume's host is full: fork the volume, or create another one
+    QUOTA = "quota"  # the organization's quota in this region is used up: use another region, or ask for more
 
 
 class NoCapacity(Refused):
-    """There is no room; `scope` is where, and so determines what can help."""
+    """There is no capacity. `scope` is what is full, and so determines what can help."""
 
     def __init__(self, *args: Any, scope: Scope, **details: Any) -> None:
         super().__init__(*args, **details)
@@ -395,7 +390,7 @@ class NoCapacity(Refused):
 
 
 class TimedOut(Refused):
-    """The API gave up on it (408, 504); the work may have been done."""
+    """The API gave up on the request (408, 504), which may have happened."""
 
     may_have_happened = True
     doubt = Unanswered.doubt
@@ -403,7 +398,7 @@ class TimedOut(Refused):
 
 
 class ServerFault(Refused):
-    """The API failed (5xx); the work may have been done."""
+    """The API failed (5xx). The request may have happened."""
 
     may_have_happened = True
     doubt = Unanswered.doubt
@@ -412,11 +407,11 @@ class ServerFault(Refused):
 
 
 class Unreadable(CallFailed):
-    """A reply that is not what the API documents; what was asked for was most likely done, unless it was a read."""
+    """A reply that is not what the API documents. Unless it was a read, the request has most likely happened."""
 
     may_have_happened = True
-    doubt = "Most likely it was done"
-    advice = "`base_url` may lead to something that is not the Machines API"
+    doubt = "The request has most likely happened"
+    advice = "`base_url` may point to something other than the Machines API"
 
     def __init__(
         self,
@@ -432,13 +427,13 @@ class Unreadable(CallFailed):
 
 
 class GraphQLFailed(CallFailed):
-    """A GraphQL answer with errors in it, which comes with HTTP 200.
+    """A GraphQL reply that contains errors; its HTTP status is 200.
 
-    `errors` are as they came, each with its `message`, and often a `path` and a code; `messages`, `codes` and `paths`
-    are read from them. `data` is what there was beside them. Of a mutation any part may have been done.
+    `errors` are the errors as received, each with a `message` and often a `path` and a code; `messages`, `codes` and
+    `paths` are read from them. `data` is the data of the reply. Any part of a mutation may have happened.
     """
 
-    doubt = "Any part of it may have been done: look before asking again"
+    doubt = "Any part of the mutation may have happened: check before you retry"
 
     def __init__(
         self,
@@ -463,18 +458,18 @@ class GraphQLFailed(CallFailed):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The errors' codes, such as `NOT_FOUND`, where they have one."""
+        """The codes of the errors that have one, such as `NOT_FOUND`."""
         details = [error.get("extensions") for error in self.errors]
         return tuple(str(one["code"]) for one in details if isinstance(one, dict) and "code" in one)
 
     @property
     def paths(self) -> tuple[tuple[Any, ...], ...]:
-        """Where in the query the errors are, each as names and numbers; empty where an error does not name it."""
+        """The position of each error in the query, as names and numbers; empty if an error has none."""
         return tuple(tuple(error.get("path") or ()) for error in self.errors)
 
 
 class IncompleteList(FlyError):
-    """A list ended, and lacks what is in the `error_regions`: what is absent from it may well be there."""
+    """A list without the `error_regions`. A resource that is missing from the list may exist in one of them."""
 
     def __init__(self, operation: str, identifier: str, error_regions: Iterable[str]) -> None:
         self.error_regions: tuple[str, ...] = tuple(error_regions)
@@ -484,15 +479,16 @@ class IncompleteList(FlyError):
 
     def _text(self) -> str:
         return (
-            f"{self.operation} {self.identifier}: the list is incomplete, for the API could not read "
-            f"{', '.join(self.error_regions)}. Ask again later, or pass on_error_regions= to go on without them"
+            f"{self.operation} {self.identifier}: the list is incomplete, because the API could not read "
+            f"{', '.join(self.error_regions)}. Retry later, or pass on_error_regions= to continue without these regions"
         )
 
 
 class WaitFailed(FlyError):
-    """A wait that ran out of time, or for a state that the machine can no longer reach.
+    """A wait that timed out, or whose machine can no longer reach the state.
 
-    `state` is the state it was last seen in, `wanted` the one waited for; `hopeless` is True in the second case.
+    `state` is the last state seen, `wanted` the state waited for. `hopeless` is True if the machine can no longer reach
+    it.
     """
 
     def __init__(self, app: str, machine_id: str, *, wanted: str, state: str, reason: str, hopeless: bool) -> None:
@@ -512,7 +508,7 @@ class WaitFailed(FlyError):
 
 
 class JobLost(FlyError):
-    """A deploy of many whose executor does not know how it ended; machines of its `launch` may have been made."""
+    """A deploy whose executor lost track of it. Machines of its `launch` may have been created or changed."""
 
     may_have_happened = True
 
@@ -524,13 +520,13 @@ class JobLost(FlyError):
 
     def _text(self) -> str:
         return (
-            f"the deploy of {self.app} was lost: {self.reason}. Machines may have been made or changed: deploy it "
-            f"again with launch {self.launch}, which finds what is there"
+            f"the deploy of {self.app} was lost: {self.reason}. Machines may have been created or changed: deploy "
+            f"again with launch {self.launch}, which finds and reuses them"
         )
 
 
 class DeployFailed(FlyError):
-    """A deploy that missed its requirement; `report` lists what runs, what does not and why."""
+    """A deploy that missed its requirement. `report` lists what runs, what does not, and why."""
 
     may_have_happened = True
 

@@ -1,4 +1,4 @@
-"""Spans and metrics of OpenTelemetry for what a client does. Needs the extra `otel`, and an SDK of your choice.
+"""OpenTelemetry spans and metrics for a client. Needs the extra `otel`, and an OpenTelemetry SDK.
 
     from flyasync import DeployBuilder, FlyClient
     from flyasync.otel import Telemetry
@@ -18,53 +18,53 @@
 
 Spans:
 
-    deploy                  one `execute` or `undo`, its rollback included; child of your own current span, if any
+    deploy                  one `execute` or `undo`, including its rollback; a child of your current span, if any
       region iad            from the first step of its first machine to the last step of its last one, in all stages;
-                            a rollback has a second one, and so for its machines
+                            a rollback has region and machine spans of its own
         machine             from its first step to its last
-          POST machines.create      one attempt at one request, until its reply is read; a CLIENT span
-          queued machines.create    its time in the queue before: for the rate limit, for a connection; 1 ms or longer
+          POST machines.create      one attempt to send a request, until its reply is read; a CLIENT span
+          queued machines.create    the time in the queue before it, for the rate limit and a slot; from 1 ms on
 
-Requests for the whole deploy are its direct children: lists, plans, the lease that keeps other deploys out. A list on
-behalf of many waits is a child of the machine whose wait asked for it. Requests outside of deploys are children of your
-current span. Spans of requests are made when these end, with the times at which they began and ended.
+Requests for the whole deploy are its direct children: lists, plans, and the lease that locks out other deploys. A list
+that serves many waits is a child of the machine whose wait requested it. Requests outside of deploys are children of
+your current span. The span of a request is created when the request ends, with its actual start and end times.
 
 Attributes of spans:
 
-    fly.app                    all that concerns an app
+    fly.app                    every span that concerns an app
     fly.region                 regions, machines, and their requests: the desired region
     fly.machine_name           machines, and their requests
-    fly.machine_id             machines, as soon as it is known; requests about one machine, and their time in the queue
-    fly.volume_id              requests about one volume, and their time in the queue
+    fly.machine_id             machines, as soon as it is known; requests about one machine, and their queue spans
+    fly.volume_id              requests about one volume, and their queue spans
     fly.launch, fly.image      deploys
-    fly.strategy               deploys that have one; `undo` for those that undo
-    fly.ok                     deploys: whether enough regions run
-    fly.phase                  machines: the last phase they reached, such as `started` or `skipped`
+    fly.strategy               deploys with a strategy; `undo` for an undo
+    fly.ok                     deploys: whether the report is ok
+    fly.phase                  machines: the last phase reached, such as `started` or `skipped`
     fly.moved_to               machines: the region they fell back to
-    fly.rollback               regions and machines, true in a rollback
-    fly.operation              requests and their time in the queue: `machines.create`
+    fly.rollback               regions and machines: true in a rollback
+    fly.operation              requests and queue spans, such as `machines.create`
     fly.request_id             requests: the id that Fly.io's support asks for
-    fly.poll                   long polls: the seconds for which the API was asked to hold its reply
-    fly.granted                time in the queue: false when it ended without a permit, as when cancelled
+    fly.poll                   long polls: the number of seconds for which the API may hold the reply
+    fly.granted                queue spans: false if the wait ended without a permit, for example when cancelled
     http.request.method, http.response.status_code, server.address      requests
     http.request.resend_count  requests: 1 for the second attempt
-    error.type                 the name of an error's class
+    error.type                 the class name of the error
 
-A span that ended with an error has the status ERROR and the name of the error's class: `CancelledError` when it was
-cancelled, `DeployFailed` for a deploy whose report is not ok. A region has the first error of its machines. A long poll
-that ended with "not yet" is not an error. Nothing here contains the message of an error, a body, a URL, a token or a
-secret.
+A span that ended with an error has the status ERROR, with the class name of the error as its description:
+`CancelledError` if it was cancelled, `DeployFailed` for a deploy whose report is not ok. A region has the first error
+of its machines. A long poll that ended with "not yet" is not an error. No span contains the message of an error, a
+body, a URL, a token or a secret.
 
 Metrics; all but the last have the attribute `fly.operation`:
 
     fly.client.request.duration      histogram, s             attempts; with http.response.status_code and error.type
     fly.client.request.retries       counter, {retry}         attempts after the first
-    fly.client.request.rate_limited  counter, {request}       attempts that were answered with 429
+    fly.client.request.rate_limited  counter, {request}       attempts that received a 429
     fly.client.queue.duration        histogram, s             time in the queue; with fly.granted
     fly.client.queue.depth           up-down counter, {request}      attempts in the queue
     fly.client.limits.lost           gauge, 1                 1 while the shared limits of fly.limits.backing are lost
 
-With an instrumentation of aiohttp as well, each request has two spans; the names of its metrics differ from these.
+If aiohttp is instrumented too, each request has two spans; the metrics of that instrumentation have other names.
 """
 
 import time
@@ -95,10 +95,10 @@ from flyasync.transport.events import (
 Attributes = dict[str, str | bool | int | float]
 
 LEAST_WAIT: Final = 0.001
-"""Seconds in the queue from which on they are worth a span; the metrics include shorter ones."""
+"""Times in the queue of at least this many seconds get a span; the metrics include shorter ones."""
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-"""Bounds of the histograms in seconds: from a reply at once to the longest waits, which the usual bounds leave out."""
+"""Bounds of the histograms in seconds: unlike the default bounds, they cover the longest waits."""
 
 _NAMES: Final = {"deploy": "fly.app", "region": "fly.region", "machine": "fly.machine_name"}
 _PARTS: Final = {"machines": "fly.machine_id", "leases": "fly.machine_id", "volumes": "fly.volume_id"}
@@ -108,7 +108,7 @@ _OF_ORGS: Final = {"apps.create", "apps.list", "machines.list_org", "volumes.lis
 
 @frozen
 class _Parent:
-    """What the spans of requests are made in: a context, and the attributes that they take over from it."""
+    """The parent of request spans: its context, and the attributes that they inherit from it."""
 
     context: Context | None
     attributes: Attributes
@@ -116,7 +116,7 @@ class _Parent:
 
 @frozen(eq=False)
 class _OpenSpan(_Parent):
-    """A span of a deploy, a region or a machine, since `start`."""
+    """The open span of a deploy, a region or a machine, begun at `start`."""
 
     span: trace.Span
     start: int
@@ -126,13 +126,14 @@ _NO_PARENT: Final = _Parent(None, {})
 
 
 class Telemetry:
-    """Records all that a client does with OpenTelemetry, and then passes the events on to `also`.
+    """An observer that records a client's events with OpenTelemetry, and then passes them to `also`.
 
         async with FlyClient(on_event=Telemetry()) as fly: ...
 
-    `also` is another observer, by default the log, as for a client without telemetry; None for none. Without providers
-    the global ones count, whether they are set now or later. `clock` returns the time of day in nanoseconds; durations
-    are by the event loop's clock. One Telemetry may serve many clients. The client logs what fails in it.
+    `also` is another observer, by default the log, as for a client without telemetry; None for no other. If no
+    providers are passed, the global ones are used, even if they are set later. `clock` returns the time of day in
+    nanoseconds; durations are measured by the event loop's clock. One Telemetry may serve many clients. The client logs
+    exceptions that Telemetry raises.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class Telemetry:
                 self._also(event)
 
     def _parent(self, span: Span | None) -> _Parent:
-        """Return the nearest span around it that is still open: connections and timers outlive what began them."""
+        """Return the nearest enclosing span that is still open: a request may outlive the span in which it began."""
         while span:
             if opened := self._open.get(span):
                 return opened
@@ -188,7 +189,7 @@ class Telemetry:
         self._open[span] = _OpenSpan(trace.set_span_in_context(begun, parent.context), inherited, begun, start)
 
     def _request_span(self, name: str, event: Attempt | Dequeued, seconds: float, kind: SpanKind) -> None:
-        """Make the span of something that has just ended after `seconds`."""
+        """Create the span of a request or a wait that took `seconds` and has just ended."""
         end, parent = self._clock(), self._parent(event.span)
         span = self._tracer.start_span(name, parent.context, kind, start_time=end - _ns(seconds))
         if span.is_recording():
@@ -217,26 +218,26 @@ class _Figures:
         self._duration = meter.create_histogram(
             "fly.client.request.duration",
             unit="s",
-            description="Time from sending an attempt to its verdict.",
+            description="Time from sending an attempt until its reply is read or it fails.",
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self._retries = meter.create_counter(
             "fly.client.request.retries", unit="{retry}", description="Attempts after the first of a request."
         )
         self._limited = meter.create_counter(
-            "fly.client.request.rate_limited", unit="{request}", description="Attempts that were answered with 429."
+            "fly.client.request.rate_limited", unit="{request}", description="Attempts that received a 429."
         )
         self._waits = meter.create_histogram(
             "fly.client.queue.duration",
             unit="s",
-            description="Time of an attempt in line for the rate limit.",
+            description="Time of an attempt in the queue for the rate limit.",
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self._depth = meter.create_up_down_counter(
-            "fly.client.queue.depth", unit="{request}", description="Attempts in line for the rate limit."
+            "fly.client.queue.depth", unit="{request}", description="Attempts in the queue for the rate limit."
         )
         self._lost = meter.create_gauge(
-            "fly.client.limits.lost", unit="1", description="1 while the shared limits cannot be asked."
+            "fly.client.limits.lost", unit="1", description="1 while the store of the shared limits is unavailable."
         )
 
     def record(self, event: ClientEvent) -> None:
@@ -262,7 +263,7 @@ class _Figures:
 
 
 def _subject(operation: str, identifier: str) -> Attributes:
-    """Return the app, and perhaps a part of it, that a request is about; nothing for an organization and the like."""
+    """Return the attributes for the app, machine or volume of a request; none if it is not about an app."""
     resource = operation.partition(".")[0]
     if resource not in _OF_APPS or operation in _OF_ORGS:
         return {}

@@ -1,4 +1,4 @@
-"""Text that may be shown: without control characters, a page of HTML as one line, and without secrets."""
+"""Text that is safe to show: no control characters, no secrets, HTML pages reduced to one line."""
 
 import re
 from base64 import b64decode
@@ -13,22 +13,22 @@ T = TypeVar("T")
 REDACTED: Final = "[redacted]"
 
 SHORTEST_SECRET: Final = 8
-"""Secrets of this many characters or more are redacted; shorter ones occur in too many words by chance."""
+"""Secrets with at least this many characters are redacted; shorter ones are part of too many ordinary words."""
 
 LONGEST_ERROR: Final = 64 * 1024
-"""Characters of an error's text, and bytes that are read of an answer that is an error."""
+"""The maximum length of an error's text in characters, and of an error reply that is read in bytes."""
 
 _TITLE: Final = 100  # characters of a page's title
 
-# Whole sequences are removed, not just the byte that begins them, so that only the words of a coloured log stay.
+# Whole escape sequences are removed, not just their first byte, so that only the text of a coloured log remains.
 _CONTROL: Final = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, screen
-    # OSC and the like: title, clipboard. None contains another, or many that never end would take minutes to match.
+    # OSC and the like: title, clipboard. None may contain another, or matching unterminated ones would take minutes.
     "|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*(?:\x07|\x1b\\\\|\x9c)"
     "|\x1b[ -/]*[0-~]"
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-# A page may follow other words; a sentence that mentions a tag is not a page.
+# An HTML page may follow other text; a sentence that mentions a tag is not a page.
 _PAGE: Final = re.compile(
     r"<!doctype\s+html\b|<html\b[^>]{0,200}>\s*<"
     r"|\A[\s\ufeff]*(?:<[?!][^>]{0,2000}>\s*)*<(?:html|head|body|center|div|h1|meta|p|style|title)\b",
@@ -39,9 +39,9 @@ _TAG: Final = re.compile(r"<[^>]{0,200}>")
 
 
 def readable(text: str) -> str:
-    r"""Return `text` without control characters, escape sequences and characters that turn its direction.
+    r"""Return `text` without control characters, escape sequences and characters that change its direction.
 
-    Tab, newline and the marks LRM and RLM stay; a lone surrogate is written as `\udXXX`.
+    Tab, newline and the marks LRM and RLM are kept; a lone surrogate is written as `\udXXX`.
     """
     return _CONTROL.sub(_shown, text)
 
@@ -51,7 +51,7 @@ def _shown(found: "re.Match[str]") -> str:
 
 
 def has_control(text: str) -> bool:
-    """Whether `text` holds a character that no name, header or URL can carry: a control character or lone surrogate."""
+    """Whether `text` contains a control character or lone surrogate, which no name, header or URL can contain."""
     return not text.isprintable() and bool(_UNNAMEABLE.search(text))
 
 
@@ -59,9 +59,9 @@ _UNNAMEABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def brief(text: str) -> str:
-    """Return the text of an error as it may be kept: a page of HTML as one line, anything else cut at 64 kB.
+    """Return a shortened error text: an HTML page as one line, any other text cut at 64 kB.
 
-    What precedes the page stays, up to its first tag.
+    The text before the page is kept, up to the first tag.
     """
     page = _PAGE.search(text)
     if page is None:
@@ -69,14 +69,14 @@ def brief(text: str) -> str:
     heading = _HEADING.search(text, page.start())
     title = " ".join(unescape(_TAG.sub(" ", heading[2])).split())[:_TITLE] if heading else ""
     words = text[: page.start()].partition("<")[0].strip("\ufeff \t\r\n")[:LONGEST_ERROR]
-    return f"{words} " * bool(words) + (f'a page of HTML, "{title}"' if title else "a page of HTML")
+    return f"{words} " * bool(words) + (f'an HTML page, "{title}"' if title else "an HTML page")
 
 
 # Secrets
 
 
 class _HiddenText(str):
-    """A text whose repr is redacted, that of its parts too: tracebacks with locals cut long texts short."""
+    """A text whose repr is redacted, and so are its slices, which tracebacks with locals make of long texts."""
 
     __slots__ = ()
 
@@ -101,9 +101,10 @@ class _HiddenBytes(bytes):
 
 
 def hidden(value: T) -> T:
-    """Return an equal value in whose repr the texts are redacted, inside maps and lists too.
+    """Return an equal value whose repr shows no text, inside maps and lists too.
 
-    A method that takes a secret rebinds its parameter to it first, so that no traceback with locals shows the secret.
+    A method that takes a secret first rebinds its parameter to this copy, so that no traceback with locals shows the
+    secret.
     """
     return cast("T", _copied(value, _hidden))
 
@@ -115,20 +116,21 @@ def _hidden(value: Any) -> Any:
 
 
 def redaction(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that redacts these `secrets` in a text, however JSON or a URL spells them."""
+    """Return a function that redacts `secrets` in a text, also where they are encoded as in JSON or a URL."""
     spelled: set[str] = set()
     for secret in secrets:
-        # A secret may be echoed whole, decoded where it is base64 (as files and keys are sent), or as one of its lines.
+        # The API may repeat a whole secret, its content decoded from base64 (as of files and keys), or a line of
+        # either.
         try:
             decoded = b64decode(secret, validate=True).decode()
         except ValueError:
             decoded = ""
         parts = {part.strip() for whole in (secret, decoded) for part in (whole, *whole.splitlines())}
-        # Each of these as it is, in JSON (with and without escapes for what is not ASCII), or in a URL.
+        # Each of these may appear unchanged, in JSON (with or without escapes for non-ASCII characters), or in a URL.
         for part in parts:
             quoted = quote(part.encode(errors="replace"), safe="")
             spelled |= {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1], quoted}
-    # The longest come first, so that a secret which contains another one is redacted whole.
+    # The longest come first, so that a secret that contains another one is redacted completely.
     found = sorted((each for each in spelled if len(each) >= SHORTEST_SECRET), key=len, reverse=True)
     if not found:
         return str
@@ -137,12 +139,12 @@ def redaction(secrets: Iterable[str]) -> Callable[[str], str]:
 
 
 def each_text(change: Callable[[str], str], value: T) -> T:
-    """Return `value` with each text in it changed, inside maps and lists too, and in the keys of maps."""
+    """Return `value` with `change` applied to each text in it, also inside lists and in the keys and values of maps."""
     return cast("T", _copied(value, lambda leaf: change(leaf) if type(leaf) is str else leaf))
 
 
 def _copied(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    """Return a copy of nested maps and lists, however deep and even circular, with `leaf` applied to all else."""
+    """Return a copy of nested maps and lists, deep or even circular, with `leaf` applied to every other value."""
     root = [value]
     left: list[tuple[Any, Any]] = [(root, 0)]
     copies: dict[int, Any] = {}

@@ -159,10 +159,13 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (ConnectionLost(*CALL), "machines.start m1: it went wrong. It may have happened: look before asking again"),
+        (
+            ConnectionLost(*CALL),
+            "machines.start m1: it went wrong. The request may have happened: check before you retry",
+        ),
         (
             in_doubt(ConnectionLost(*CALL), may_have_happened=False),
-            "machines.start m1: it went wrong. Nothing was changed by it: ask again",
+            "machines.start m1: it went wrong. The request changes nothing and is safe to retry",
         ),
         (
             ConnectFailed(*CALL),
@@ -171,33 +174,33 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
         (
             in_doubt(ConnectFailed(*CALL, advice="Renew the certificate")),
             (
-                "machines.start m1: it went wrong. An earlier attempt may have happened: look before asking again. "
+                "machines.start m1: it went wrong. An earlier attempt may have happened: check before you retry. "
                 "Renew the certificate"
             ),
         ),
         (
             in_doubt(RateLimited(*CALL, status=429)),
             (
-                "machines.start m1: it went wrong (HTTP 429). An earlier attempt may have happened: look before asking "
-                "again. Another process uses the same limit: 1 request a second for each action and identifier"
+                "machines.start m1: it went wrong (HTTP 429). An earlier attempt may have happened: check before you "
+                "retry. Another process uses the same limit: 1 request per second for each action and identifier"
             ),
         ),
         (
             ServerFault(*CALL, status=500),
             (
-                "machines.start m1: it went wrong (HTTP 500). It may have happened: look before asking again. "
+                "machines.start m1: it went wrong (HTTP 500). The request may have happened: check before you retry. "
                 "See https://status.flyio.net"
             ),
         ),
         (
             in_doubt(Unreadable(*CALL), may_have_happened=False),
-            "machines.start m1: it went wrong. `base_url` may lead to something that is not the Machines API",
+            "machines.start m1: it went wrong. `base_url` may point to something other than the Machines API",
         ),
         (Refused("a", "b", "\x1b[2Jc\u202ed", status=400), "a b: cd (HTTP 400)"),
         (InvalidInput("\x1b[2Jc\u202ed"), "cd"),
         (
             BadRequest("a", "b", "<html><title>Not here</title>", status=400, request_id="01K", advice=""),
-            'a b: a page of HTML, "Not here" (HTTP 400, request 01K)',
+            'a b: an HTML page, "Not here" (HTTP 400, request 01K)',
         ),
         (
             WrongState(*CALL, **NO),

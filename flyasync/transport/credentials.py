@@ -1,4 +1,4 @@
-"""Finds a token and a base URL in the places where flyctl looks, in its order."""
+"""Find the token and the base URL in the places that flyctl searches, in the same order."""
 
 import ipaddress
 import os
@@ -14,15 +14,15 @@ from flyasync.safe_text import has_control, hidden
 
 PUBLIC_URL = "https://api.machines.dev"
 API_URL = "https://api.fly.io"
-"""Where GraphQL and the logs live."""
+"""The host of GraphQL and the logs."""
 SOCKET = "unix://"
-"""What a base URL begins with that is a socket's path, such as `unix:///.fly/api` inside a machine."""
+"""The prefix of a base URL that is the path of a socket, such as `unix:///.fly/api` inside a machine."""
 TOKEN_VARIABLES = ("FLY_ACCESS_TOKEN", "FLY_API_TOKEN")
 URL_VARIABLES = ("FLY_FLAPS_BASE_URL", "FLY_API_HOSTNAME")
 API_URL_VARIABLE = "FLY_API_BASE_URL"
 
 Getenv = Callable[[str], str | None]
-"""Reads a variable of the environment, as `os.getenv` does; not a mapping, whose repr would show them all."""
+"""Returns an environment variable, as `os.getenv` does. Not a mapping, whose repr would show all variables."""
 
 _SCHEMES = ("flyv1", "bearer")
 _MACAROONS = ("fm1r", "fm1a", "fm2")
@@ -31,31 +31,31 @@ _HOST = re.compile(r"[\w.:-]+")
 
 @frozen
 class Token:
-    """One or several tokens as one text, joined by commas; never shown."""
+    """One or more tokens as one text, joined by commas. Its repr shows none of them."""
 
     _text: str = field(repr=False)
 
     @property
     def authorization(self) -> str:
-        """The Authorization header: `FlyV1` with the macaroons where there is one, else `Bearer`."""
+        """The Authorization header: `FlyV1` with the macaroons if there are any, else `Bearer` with all tokens."""
         items = _items(self._text)
         macaroons = [item for item in items if _is_macaroon(item)]
         return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {','.join(items)}"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts that nothing may show: the whole text, and each token in it."""
+        """The texts to redact: the whole text, and each token in it."""
         return (_without_scheme(self._text), *_items(self._text))
 
     @property
     def whole(self) -> "WholeToken":
-        """The same tokens, none left out."""
+        """The same tokens, all of which go into the header."""
         return WholeToken(self._text)
 
 
 @frozen
 class WholeToken(Token):
-    """The same for GraphQL, which also accepts the tokens that are not macaroons."""
+    """Tokens for GraphQL, which also accepts those that are not macaroons."""
 
     @property
     def authorization(self) -> str:
@@ -78,9 +78,9 @@ def _without_scheme(text: str) -> str:
 
 
 def find_token(given: str | None, getenv: Getenv = os.getenv) -> Token:
-    """Return the token: the one given, else the environment's, else that of flyctl's `config.yml`.
+    """Return the token: `given`, else the environment's, else the one in flyctl's `config.yml`.
 
-    Raises MissingToken, naming every place it looked at, and InvalidInput for text that no header can carry.
+    Raises MissingToken with the places that were searched, and InvalidInput for a text that no header can contain.
     """
     if given is not None:
         return _checked(given, "the argument token")
@@ -91,25 +91,25 @@ def find_token(given: str | None, getenv: Getenv = os.getenv) -> Token:
     file = Path(folder) / "config.yml"
     if text := hidden(_access_token(file)):
         return _checked(text, str(file))
-    looked_at = ", ".join(["the argument token", *TOKEN_VARIABLES, f"access_token in {file}"])
+    searched = ", ".join(["the argument token", *TOKEN_VARIABLES, f"access_token in {file}"])
     raise MissingToken(
-        f"no Fly.io token found; looked at: {looked_at}. "
-        "Make one with: export FLY_API_TOKEN=$(fly tokens create deploy -a APP)"
+        f"no Fly.io token found; searched: {searched}. "
+        "Create one with: export FLY_API_TOKEN=$(fly tokens create deploy -a APP)"
     )
 
 
 def _checked(text: str, source: str) -> Token:
-    """Return the token in a text that a header can carry; the errors do not show the text."""
+    """Return the token in a text. Raise MissingToken or InvalidInput, whose messages do not contain the text."""
     text = hidden(text.strip())
     if not _items(text):
-        raise MissingToken(f"the token in {source} is empty; make one with: fly tokens create deploy -a APP")
+        raise MissingToken(f"the token in {source} is empty; create one with: fly tokens create deploy -a APP")
     if not (text.isascii() and text.isprintable()):
-        raise InvalidInput(f"the token in {source} holds characters that no HTTP header can carry; copy it again")
+        raise InvalidInput(f"the token in {source} contains characters that no HTTP header can contain; copy it again")
     return Token(text)
 
 
 def _access_token(file: Path) -> str | None:
-    """Return flyctl's token: a top-level text of a YAML file as flyctl writes it, on one line, plain or in quotes."""
+    """Return flyctl's token from its YAML file, where it is a top-level string on one line, plain or in quotes."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -123,10 +123,10 @@ def _access_token(file: Path) -> str | None:
 
 
 def find_base_url(given: str | None, getenv: Getenv = os.getenv) -> str:
-    """Return the API's root without `/v1`: the one given, else the environment's, else the public one.
+    """Return the base URL of the API, without `/v1`: `given`, else the environment's, else the public one.
 
-    A socket stays `unix:///its/path`. Raises InvalidInput for a URL that would send the token in the clear or that is
-    not the root of a host.
+    A socket is returned as `unix:///its/path`. Raises InvalidInput for a URL over which the token would be sent
+    unencrypted, and for one with a path other than `/v1`.
     """
     if given is not None:
         return _socket_or_root(given, "the argument base_url")
@@ -137,11 +137,10 @@ def find_base_url(given: str | None, getenv: Getenv = os.getenv) -> str:
 
 
 def find_api_url(given: str | None, getenv: Getenv = os.getenv, *, base_url: str = PUBLIC_URL) -> str:
-    """Return the root of GraphQL and the logs: the one given, else `FLY_API_BASE_URL`, else the public one.
+    """Return the base URL of GraphQL and the logs: `given`, else `FLY_API_BASE_URL`, else the public one.
 
-    When the API itself is on this machine, at `base_url`, it is not the public API: then they are expected on this
-    machine too, whatever the environment says, so that what is meant for an emulator never leaves. Raises InvalidInput
-    as `find_base_url` does.
+    If `base_url` is on this machine, so are GraphQL and the logs, whatever the environment contains: requests meant for
+    an emulator never leave the machine. Raises InvalidInput as `find_base_url` does.
     """
     if given is not None:
         return _root(given, "the argument api_url")
@@ -151,7 +150,7 @@ def find_api_url(given: str | None, getenv: Getenv = os.getenv, *, base_url: str
 
 
 def is_here(url: str) -> bool:
-    """Whether a URL stays on this machine."""
+    """Whether the host of a URL is this machine."""
     return _is_this_machine(urlsplit(url).hostname or "")
 
 
@@ -161,29 +160,29 @@ def _socket_or_root(url: str, source: str) -> str:
         return _root(url, source)
     _demand_printable(path, source)
     if not path.startswith("/") or len(path) == 1:
-        raise InvalidInput(f"{source} is {url.strip()!r}, but a socket is named by its whole path: {SOCKET}/.fly/api")
+        raise InvalidInput(f"{source} is {url.strip()!r}, but a socket needs an absolute path: {SOCKET}/.fly/api")
     return SOCKET + path
 
 
 def _root(url: str, source: str) -> str:
     url = url.strip() if "://" in url else f"https://{url.strip()}"
-    # Before it is parsed: the parser's error for a broken URL may quote the password.
+    # Checked before parsing: the parser's error for an invalid URL may contain the password.
     if "@" in url:
-        raise InvalidInput(f"{source} carries a user or password; pass the token as token=… or in FLY_API_TOKEN")
-    _demand_printable(url, source)  # urlsplit passes over line breaks in silence
+        raise InvalidInput(f"{source} contains a user or password; pass the token as token=… or in FLY_API_TOKEN")
+    _demand_printable(url, source)  # urlsplit silently ignores line breaks
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise InvalidInput(f"{source} is not a URL: {error}; it looks like {PUBLIC_URL}") from error
-    shown = repr(re.split("[?#]", url)[0])  # a token has been seen in a query
+        raise InvalidInput(f"{source} is not a valid URL: {error}; an example is {PUBLIC_URL}") from error
+    shown = repr(re.split("[?#]", url)[0])  # the query may contain a token
     if not _HOST.fullmatch(host) or parts.scheme not in {"http", "https"}:
         raise InvalidInput(f"{source} is {shown}, but must be an http or https URL such as {PUBLIC_URL}")
     if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.fragment:
-        raise InvalidInput(f"{source} is {shown}, but must end with its host: the API lives at /v1 of the root")
+        raise InvalidInput(f"{source} is {shown}, but must have no path, query or fragment: the API is at /v1")
     if parts.scheme == "http" and not (host.endswith(".internal") or _is_this_machine(host)):
         raise InvalidInput(
-            f"{source} is {shown}: over plain http the token could be read on the way; use https "
+            f"{source} is {shown}, but the token would be sent unencrypted over http: use https "
             "(http is accepted for this machine and for hosts ending in .internal)"
         )
     name = f"[{host}]" if ":" in host else host
@@ -192,7 +191,7 @@ def _root(url: str, source: str) -> str:
 
 def _demand_printable(url: str, source: str) -> None:
     if has_control(url):
-        raise InvalidInput(f"{source} holds control characters or a lone surrogate, but no URL can: copy it again")
+        raise InvalidInput(f"{source} contains control characters or lone surrogates, which no URL can: copy it again")
 
 
 def _is_this_machine(host: str) -> bool:
@@ -201,7 +200,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the IP address that a host is, or None for a name."""
+    """Return the IP address that `host` is, or None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

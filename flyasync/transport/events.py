@@ -1,4 +1,4 @@
-"""What a client emits to its observer: each attempt, its time in the queue, what it is for; and the shared limits."""
+"""The events that a client emits: attempts, queueing, pauses, spans, and the state of shared limits."""
 
 import logging
 import sys
@@ -12,14 +12,14 @@ from attrs import define, field, frozen
 from flyasync.safe_text import readable
 
 log = logging.getLogger("flyasync")
-# A library prints nothing by itself: a program that wants the log adds a handler.
+# A library does not print by itself: a program that wants the log adds a handler.
 log.addHandler(logging.NullHandler())
 limits_log = log.getChild("limits")
 refusals_log = log.getChild("refusals")
 
 
 class _LastResort(logging.Handler):
-    """Writes to stderr what no other handler writes, as `logging.lastResort` does for loggers without any handler."""
+    """Writes a record to stderr if no other handler does, as `logging.lastResort` does for loggers without handlers."""
 
     def emit(self, record: logging.LogRecord) -> None:
         handlers = (*limits_log.handlers, *log.handlers, *logging.getLogger().handlers)
@@ -32,7 +32,7 @@ limits_log.addHandler(_LastResort())
 _current: ContextVar["Span | None"] = ContextVar("flyasync.span", default=None)
 
 LONG_PAUSE = 5.0
-"""Seconds from which on a pause is a warning; shorter ones are normal when several clients share a limit."""
+"""Pauses of at least this many seconds are logged as warnings; shorter ones are normal if clients share a limit."""
 
 Kind = Literal["deploy", "region", "machine"]
 Fact = str | bool
@@ -40,14 +40,15 @@ Fact = str | bool
 
 @define(eq=False)
 class Span:
-    """What requests are for: a deploy, a region of it, or a machine of that.
+    """What requests belong to: a deploy, one of its regions, or a machine in such a region.
 
-    `name` is the app, the region's code, or the machine's name; `parent` is the span in which it began. `machine_id`,
-    `error` and some of the `facts` are known late: by its `Ended` at the latest.
+    `name` is the app, the code of the region, or the name of the machine. `parent` is the span in which this one began.
+    `machine_id`, `error` and some of the `facts` are set later, at the latest when `Ended` is emitted.
 
-    The facts of a deploy are `launch`, `image`, `strategy` and `ok`. Those of a machine are `phase`, the last one it
-    reached, and `moved_to`, the region it fell back to. Regions and machines of a rollback have `rollback`. None of
-    them is secret. `on_refusal` is called with each `Outlasting` of its requests, as the client's observer is.
+    The facts of a deploy are `launch`, `image`, `strategy` and `ok`. Those of a machine are `phase` (the last one
+    reached) and `moved_to` (the region it fell back to). Regions and machines of a rollback have `rollback`. No fact is
+    secret. `on_refusal` is called with each `Outlasting` event of the span's requests, in addition to the client's
+    observer.
     """
 
     kind: Kind
@@ -59,18 +60,18 @@ class Span:
     on_refusal: "Callable[[Outlasting], None] | None" = field(default=None, repr=False)
 
     def learn(self, *, machine_id: str | None = None, **facts: Fact) -> None:
-        """Record facts that have become known."""
+        """Record the machine id and other facts as they become known."""
         self.machine_id = machine_id or self.machine_id
         self.facts.update(facts)
 
     def fail(self, error: str) -> None:
-        """Record the class of the error that it ended with."""
+        """Record the class name of the error with which the span ends."""
         self.error = error
 
 
 @frozen(kw_only=True)
 class Queued:
-    """An attempt waits in the queue for the rate limit of its operation on its identifier."""
+    """An attempt has been queued for the rate limit of its operation and identifier."""
 
     operation: str
     identifier: str
@@ -80,7 +81,7 @@ class Queued:
 
 @frozen(kw_only=True)
 class Dequeued:
-    """An attempt left its queue after `waited` seconds: with its permit, or `granted` is False and it is not sent."""
+    """An attempt left the queue after `waited` seconds. If not `granted`, it got no permit and is not sent."""
 
     operation: str
     identifier: str
@@ -91,7 +92,7 @@ class Dequeued:
 
     @classmethod
     def of(cls, queued: Queued, *, waited: float, granted: bool) -> Self:
-        """Return the event that ends the wait of an attempt that was `queued`."""
+        """Return the event for the end of the wait that began with `queued`."""
         return cls(
             operation=queued.operation,
             identifier=queued.identifier,
@@ -104,13 +105,13 @@ class Dequeued:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One attempt at one request, after it ended.
+    """One attempt to send a request, after it ended.
 
-    `waited` is the time in the queue for the rate limit, `seconds` the time from sending until the reply was read or
-    the error was known. `status` and `request_id` are None when no reply came; `error` is the name of the error's
-    class, None on success. `poll` is set for long polls: the seconds for which the API was asked to hold its reply, so
-    that a TimedOut is not a failure but the answer "not yet". `method` and `host` are those of the request. Neither the
-    token nor any body is here.
+    `waited` is the time in the queue for the rate limit, `seconds` the time from sending the request until the reply
+    was read or an error occurred. `status` and `request_id` are None if no reply arrived; `error` is the class name of
+    the error, None on success. `poll` is set for long polls: the number of seconds for which the API may hold the
+    reply, so a TimedOut only means "not yet". `method` and `host` are those of the request. The event contains neither
+    the token nor a body.
     """
 
     operation: str
@@ -128,17 +129,17 @@ class Attempt:
 
     @property
     def went_well(self) -> bool:
-        """Whether it succeeded, or is a long poll that was answered "not yet"."""
+        """Whether the attempt succeeded, or was a long poll that ended with "not yet"."""
         return self.error is None or (self.poll is not None and self.error == "TimedOut")
 
 
 @frozen(kw_only=True)
 class Paused:
-    """A 429 pauses an operation on an identifier: for `seconds`, no request of it is sent.
+    """A 429 pauses an operation on an identifier: no such request is sent for `seconds`.
 
-    `identifier` is None where the pause is for all identifiers together. `asked` is the number of seconds that the API
-    asked for, of which no more than `RetryPolicy.total` are waited; None where it named none that makes sense. Where
-    the pause is not `is_ours`, another client that shares the limits has met the 429.
+    `identifier` is None if the pause applies to all identifiers. `asked` is the API's Retry-After in seconds, of which
+    at most `RetryPolicy.total` are waited; None if it was missing or invalid. If not `is_ours`, another client that
+    shares the limits received the 429.
     """
 
     operation: str
@@ -151,10 +152,10 @@ class Paused:
 
 @frozen(kw_only=True)
 class Outlasting:
-    """A request was refused for a reason that clears by itself, and is sent again after `pause` seconds.
+    """A request was refused for a reason that clears by itself, and is retried after `pause` seconds.
 
-    `error` is the name of the refusal's class, `message` the API's words; `within` is the number of seconds, counted
-    from the first refusal, after which the error is raised. `times` counts the refusals of this call so far.
+    `error` is the class name of the error, `message` the API's message. `within` is the number of seconds, from the
+    first refusal on, after which the error is raised. `times` is the number of refusals of this call so far.
     """
 
     operation: str
@@ -169,16 +170,16 @@ class Outlasting:
 
 @frozen(kw_only=True)
 class Began:
-    """A deploy, a region of it or a machine of that began."""
+    """A span began: a deploy, one of its regions, or a machine."""
 
     span: Span
 
 
 @frozen(kw_only=True)
 class Ended:
-    """It ended after `seconds`; `span.error` is the name of the error's class that ended it, None where none did.
+    """A span ended after `seconds`. `span.error` is the class name of the error that ended it, None on success.
 
-    Emitted once, whether the work succeeded or not. A deploy with a report that is not ok ended with DeployFailed.
+    The event is emitted once, on success and on failure. A deploy whose report is not ok ends with DeployFailed.
     """
 
     span: Span
@@ -187,10 +188,10 @@ class Ended:
 
 @frozen(kw_only=True)
 class LimitsLost:
-    """The shared limits cannot be asked: until they are back, this client keeps to its share of each rate.
+    """The store of the shared limits is unavailable: until it is back, this client uses its share of each rate.
 
-    `backing` names them without any password, `reason` is what went wrong. The share is one of `workers`: those seen
-    last, or those expected.
+    `backing` names the store, without any password; `reason` is the error. The share is `1/workers`, where `workers` is
+    the number of workers last seen, or of those expected.
     """
 
     backing: str
@@ -200,7 +201,7 @@ class LimitsLost:
 
 @frozen(kw_only=True)
 class LimitsBack:
-    """The shared limits answer again, after `seconds` without them."""
+    """The store of the shared limits is available again, after `seconds` without it."""
 
     backing: str
     seconds: float
@@ -218,22 +219,22 @@ def current() -> Span | None:
 
 @contextmanager
 def within(span: Span | None) -> Iterator[None]:
-    """Have the requests made in the block belong to `span`, and those of tasks that begin in it."""
+    """Assign the requests made in the block to `span`, including those of tasks that are started in it."""
     before = _current.set(span)
     try:
         yield
     finally:
-        # A coroutine that is closed, not run to its end, may be closed in another context: there is nothing to reset.
+        # A coroutine that is closed before its end may be closed in another context, where nothing needs a reset.
         with suppress(ValueError):
             _current.reset(before)
 
 
 def log_event(event: ClientEvent) -> None:
-    """Write to the logger `flyasync`: failed attempts as warnings, others for debugging.
+    """Log an event to the logger `flyasync`: failed attempts as warnings, other attempts at level DEBUG.
 
-    What becomes of shared limits goes to `flyasync.limits` as warnings, and to stderr in a program without any log; so
-    does a pause of 5 seconds or more. That a refusal is outlasted goes to `flyasync.refusals` as information, once for
-    each call, unless a deploy reports it.
+    The logger `flyasync.limits` gets a warning when shared limits are lost or restored, and for pauses of at least 5
+    seconds; in a program without log handlers they are written to stderr. The logger `flyasync.refusals` gets one INFO
+    record per call for a refusal that is retried, unless a deploy reports it.
     """
     match event:
         case Attempt():
@@ -241,7 +242,7 @@ def log_event(event: ClientEvent) -> None:
             if log.isEnabledFor(level):
                 log.log(
                     level,
-                    "%s %s: attempt %d %s after %.3f s (waited %.3f s in line, request %s)",
+                    "%s %s: attempt %d: %s after %.3f s (queued for %.3f s, request %s)",
                     event.operation,
                     event.identifier,
                     event.number,
@@ -254,19 +255,19 @@ def log_event(event: ClientEvent) -> None:
             is_cut = event.asked is not None and event.asked > event.seconds
             limits_log.log(
                 logging.WARNING if event.seconds >= LONG_PAUSE else logging.DEBUG,
-                "%s%s is paused for %.1f s%s: %s got a 429",
+                "%s%s is paused for %.1f s%s: %s received a 429",
                 event.operation,
                 f" {event.identifier}" if event.identifier else "",
                 event.seconds,
-                f" of the {event.asked:g} s asked for" if is_cut else "",
-                "it" if event.is_ours else "another client that shares the limits",
+                f" (Retry-After was {event.asked:g} s)" if is_cut else "",
+                "this client" if event.is_ours else "another client that shares the limits",
             )
         case Outlasting():
-            # A deploy reports the refusals of its machines itself, and each call needs to be mentioned only once.
+            # A deploy reports the refusals of its machines itself. One record per call is enough.
             is_news = event.times == 1 and not (event.span and event.span.on_refusal)
             refusals_log.log(
                 logging.INFO if is_news else logging.DEBUG,
-                "%s %s: %s; sent again for up to %.0f s",
+                "%s %s: %s; retrying for up to %.0f s",
                 event.operation,
                 event.identifier,
                 readable(event.message),
@@ -274,7 +275,7 @@ def log_event(event: ClientEvent) -> None:
             )
         case LimitsLost():
             limits_log.warning(
-                "the limits shared by %s cannot be asked (%s): keeping to one in %d of each rate until they are back",
+                "the limits shared by %s are unavailable (%s): using 1/%d of each rate until they are back",
                 event.backing,
                 event.reason,
                 event.workers,
@@ -283,21 +284,21 @@ def log_event(event: ClientEvent) -> None:
             limits_log.warning("the limits shared by %s are back after %.1f s", event.backing, event.seconds)
 
 
-# `log_event` ignores most events, and most clients have no other observer: they are spared the cost of making them.
+# Most clients have no observer but `log_event`, which ignores most events: then these are not even created.
 
 
 def observes_queue(on_event: OnClientEvent) -> bool:
-    """Whether an observer uses the events of attempts that enter and leave the queue."""
+    """Whether an observer uses the events `Queued` and `Dequeued`."""
     return on_event is not log_event
 
 
 def observes_success(on_event: OnClientEvent) -> bool:
-    """Whether an observer uses the events of attempts that went well."""
+    """Whether an observer uses the events of successful attempts."""
     return on_event is not log_event or log.isEnabledFor(logging.DEBUG)
 
 
 def notify(on_event: Callable[[AnyEvent], None], event: AnyEvent) -> None:
-    """Notify one observer of an event; a failure of the observer is logged and changes nothing else."""
+    """Call an observer with an event; an exception in the observer is logged and otherwise ignored."""
     try:
         on_event(event)
     except Exception:

@@ -14,28 +14,28 @@ from flyasync.safe_text import has_control
 
 _encoded: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _MARKS: Final = frozenset({"cursor", "next_token"})
-"""Members of a query that the API itself has given: they are sent back, whatever they look like."""
+"""Query parameters whose values come from the API: they are sent back unchecked."""
 _SEVERAL_LINES: Final = frozenset({"value", "cmd", "stdin", "fullchain", "private_key", "query"})
-"""Members of a body that may be any text; the others are names, such as a region or a hostname."""
+"""Members of a body that may contain any text; the others are names, such as a region or a hostname."""
 
 
 class Repeat(Enum):
     """When a request may be sent again after a failure."""
 
     ANYTIME = "anytime"
-    """Asking twice does no more than asking once."""
+    """After any failure: the operation is idempotent."""
 
     UNSENT = "unsent"
-    """Only when the first one certainly was never sent, or was refused unread."""
+    """Only if the first request was certainly not sent, or was refused without being carried out."""
 
 
 @define
 class Flight:
-    """Whether a request is out: `is_out` from the moment it is sent until its reply is there.
+    """The state of a request in flight: `is_out` is True from when it is sent until its reply has arrived.
 
-    One that `is_abandoned` is not sent any more, neither for the first time nor again after a failure; a reply that is
-    under way is still read. `on_leave` is called each time it is sent. One that `is_urgent` goes ahead of all that have
-    never been sent.
+    If `is_abandoned`, the request is not sent any more, neither for the first time nor again after a failure; a reply
+    on its way is still read. `on_leave` is called each time the request is sent. If `is_urgent`, it is queued before
+    all requests that have not been sent yet.
     """
 
     is_out: bool = False
@@ -44,17 +44,17 @@ class Flight:
     on_leave: Callable[[], None] | None = None
 
     def leave(self) -> None:
-        """Note that the request is sent now."""
+        """Record that the request is being sent."""
         self.is_out = True
         if self.on_leave:
             self.on_leave()
 
     def land(self) -> None:
-        """Note that the reply is there, or that none will come."""
+        """Record that the reply has arrived, or that none will."""
         self.is_out = False
 
     def abandon(self) -> None:
-        """Have the request not be sent any more."""
+        """Prevent the request from being sent from now on."""
         self.is_abandoned = True
 
 
@@ -62,15 +62,15 @@ class Flight:
 class Request:
     """One operation, ready to be sent.
 
-    `operation` and `identifier` name it everywhere: together they choose its rate limit, and every error and event
-    carries them. `subject` names in an error what exactly it was about, where that is more than the limit counts by.
-    `poll` is the number of seconds for which the API may hold its reply back; None for ordinary calls. `flight` is
-    how the caller sees whether the request is out right now. `reads` is what its answer is: JSON, or plain text.
-    `clears_within` returns the seconds within which a refusal clears by itself, if the caller knows more than the
-    refusal itself, else 0. `changes` is whether it may change anything. `content` is the `body` as it is sent.
+    `operation` and `identifier` select the rate limit, and are part of every error and event. `subject` replaces the
+    identifier in errors if it is more specific. `poll` is the number of seconds for which the API may hold the reply
+    back; None for ordinary calls. `flight` shows the caller whether the request is in flight. `reads` is the format of
+    the reply. `clears_within` returns, for a refusal, the seconds within which it clears by itself if the caller knows
+    that better than the refusal, else 0. `changes` is whether the request may change anything. `content` is the encoded
+    `body`.
 
-    Raises InvalidInput for what no HTTP request or JSON can carry, before anything is sent: control characters in a
-    name, a header or the query, lone surrogates anywhere, and a body that is nested too deeply.
+    Raises InvalidInput, before anything is sent, for values that no HTTP request or JSON can contain: control
+    characters in a name, a header or the query, lone surrogates anywhere, and a body that is nested too deeply.
     """
 
     operation: str
@@ -98,16 +98,16 @@ class Request:
         except RecursionError:
             problem = "it is nested too deeply"
         except UnicodeEncodeError:
-            problem = "it holds a lone surrogate, which is not a character: read what you send as UTF-8"
+            problem = "it contains a lone surrogate, which is not a character: decode your input as UTF-8"
         except (TypeError, ValueError) as error:
             problem = str(error)
         else:
-            # JSON writes every control character with a backslash, so most bodies need no second look.
+            # JSON escapes control characters with a backslash, so most bodies need no further check.
             if b"\\" in content:
                 _check_names(self.body)
             return content
-        # Raised outside the handlers, so that no traceback leads back to frames that hold the body.
-        raise InvalidInput(f"what is to be sent cannot be written as JSON: {problem}")
+        # Raised outside the handlers, so that no traceback contains frames that hold the body.
+        raise InvalidInput(f"the request body cannot be encoded as JSON: {problem}")
 
     def __attrs_post_init__(self) -> None:
         for name, value in self.query:
@@ -115,16 +115,16 @@ class Request:
                 raise InvalidInput(f"{name!r} is {value!r}, but {_NO_CONTROL}")
         for name, value in self.headers.items():
             if has_control(value):
-                raise InvalidInput(f"the header {name} holds control characters, but {_NO_CONTROL}")
+                raise InvalidInput(f"the header {name} contains control characters, but {_NO_CONTROL}")
 
     def unreadable(self, message: str, *, advice: str | None = None) -> Unreadable:
-        """Return the error of an answer that is not as documented."""
+        """Return the error for a reply that is not as documented."""
         return Unreadable(self.operation, self.subject, message, advice=advice, may_have_happened=self.changes)
 
 
 @frozen(kw_only=True)
 class Reply:
-    """A reply: the status, the headers by their lower-case names, and the body's bytes."""
+    """A reply: its status, its headers by lower-case name, and the bytes of its body."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -137,31 +137,33 @@ class Reply:
 
 
 def path(*segments: str) -> str:
-    """Join `segments` into an encoded path under `/v1`, so that no identifier can lead to another place.
+    """Join `segments` into an encoded path under `/v1`, so that no identifier can change the path.
 
-    Raises InvalidInput for an empty segment and for `.` and `..`, which clients and proxies fold away.
+    Raises InvalidInput for an empty segment, and for `.` and `..`, which clients and proxies resolve.
     """
     names: tuple[object, ...] = segments  # a caller without a type checker may pass anything
     encoded = [_quoted(name) if isinstance(name, str) else "" for name in names]
     if "" in encoded:
         raise InvalidInput(
-            f"{segments[encoded.index('')]!r} cannot name anything in a URL: it is not text, or empty, or one of '.' "
-            "and '..', or it holds control characters or a lone surrogate"
+            f"{segments[encoded.index('')]!r} cannot be part of a URL: it must be non-empty text other than '.' and "
+            "'..', without control characters and lone surrogates"
         )
     return "/v1/" + "/".join(encoded)
 
 
-@lru_cache(maxsize=4096)  # the same few words and names are in all of them
+@lru_cache(maxsize=4096)  # most paths consist of the same few words and names
 def _quoted(segment: str) -> str:
-    """Quote a name; return nothing for one that cannot be in a URL."""
+    """Return a name quoted for a URL; empty for one that cannot be part of a URL."""
     return "" if segment in {".", ".."} or has_control(segment) else quote(segment, safe="")
 
 
-_NO_CONTROL: Final = "no name, header or URL can hold control characters, such as line breaks, or lone surrogates"
+_NO_CONTROL: Final = (
+    "names, headers and URLs cannot contain control characters, such as line breaks, or lone surrogates"
+)
 
 
 def _check_names(body: Any) -> None:
-    """Raise InvalidInput for a key, or a member that is a name, with control characters in it."""
+    """Raise InvalidInput if a key, or a member that is a name, contains control characters."""
     left = [body]
     while left:
         value = left.pop()
@@ -170,9 +172,9 @@ def _check_names(body: Any) -> None:
         elif isinstance(value, Mapping):
             for key in value:
                 if isinstance(key, str) and has_control(key):
-                    raise InvalidInput(f"the name {key!r} holds control characters, but {_NO_CONTROL}")
+                    raise InvalidInput(f"the name {key!r} contains control characters, but {_NO_CONTROL}")
             left += value.values()
-    # Further down, a text may be anything: an environment variable, a file, a command.
+    # Deeper in the body, a text may be anything: an environment variable, a file, a command.
     for key, value in body.items() if isinstance(body, Mapping) else ():
         if isinstance(value, str) and key not in _SEVERAL_LINES and has_control(value):
-            raise InvalidInput(f"{key} holds control characters, but {_NO_CONTROL}")
+            raise InvalidInput(f"{key} contains control characters, but {_NO_CONTROL}")

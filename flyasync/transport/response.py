@@ -1,4 +1,4 @@
-"""Reads a reply: it becomes JSON, or the error that it means. Here a 429 is recognized."""
+"""Read a reply: return its JSON, or raise the error that it stands for."""
 
 import json
 import re
@@ -39,13 +39,13 @@ from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
 from flyasync.transport.request import Reply, Request
 
 Redaction = Callable[[Request], Callable[[str], str]]
-"""Finds what is secret in a request, and returns a function that redacts it in a text."""
+"""Returns, for a request, a function that redacts the secrets of that request in a text."""
 
 
 def read_reply(request: Request, reply: Reply, redaction: Redaction = lambda _: str) -> Any:
-    """Return the reply's JSON (None for an empty body) or its text, or raise the Refused that it means.
+    """Return the reply's JSON (None for an empty body) or its text; raise the Refused that an error status stands for.
 
-    What a refusal repeats of secrets is redacted before anything is cut off, which could leave a part of one.
+    Secrets in the text of an error are redacted before the text is cut, so that no part of a secret remains.
     """
     if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _refusal(request, reply, redaction(request))
@@ -58,28 +58,28 @@ def read_reply(request: Request, reply: Reply, redaction: Redaction = lambda _: 
     except RecursionError:
         problem = "JSON that is nested too deeply"
     except ValueError:
-        problem = "something that is not JSON"
-    # Raised outside the handlers, so that no traceback leads back to frames that hold the answer.
-    raise request.unreadable(f"the API answered HTTP {reply.status} with {problem} (request {reply.request_id})")
+        problem = "a body that is not JSON"
+    # Raised outside the handlers, so that no traceback contains frames that hold the reply.
+    raise request.unreadable(f"the API returned HTTP {reply.status} with {problem} (request {reply.request_id})")
 
 
 def _refusal(request: Request, reply: Reply, redacted: Callable[[str], str]) -> Refused:
-    """Return the error that a reply with an error status means."""
-    # The body holds the API's code for the reason, where it gives one, and its prose. Three shapes are known:
+    """Return the error that a reply with an error status stands for."""
+    # The body contains a text and often an error code. Three formats are known:
     try:
         body = json.loads(reply.body)
     except (ValueError, RecursionError):
         body = None
     code = None
-    # 1. No JSON object, such as the page of a proxy: its beginning is the prose.
+    # 1. Not a JSON object, such as the HTML page of a proxy: its beginning is the text.
     if not isinstance(body, dict):
         text = brief(redacted(reply.body.decode("utf-8", "replace").strip()))[:500] or _phrase(reply.status)
     else:
-        # 2. The envelope of leases: `status` is always "error", and the code stands beside it.
-        # 3. Everything else: `status` is the code.
+        # 2. The envelope of leases: `status` is always "error", and `code` is the code.
+        # 3. All others: `status` is the code.
         code = body.get("code") if body.get("status") == "error" else body.get("status")
         code = code if isinstance(code, str) else None
-        # In `errors` only the prose is read: what else is in it may repeat what was sent, secrets included.
+        # Only the texts in `errors` are read: other members may repeat the request, including secrets.
         errors = body.get("errors")
         each = errors if isinstance(errors, list) else [errors]
         texts = [one.get("detail") or one.get("message") if isinstance(one, dict) else one for one in each]
@@ -108,7 +108,7 @@ def _phrase(status: int) -> str:
 
 
 Kind = Callable[..., Refused]
-"""Makes an error: one of its classes, perhaps with details that are known already."""
+"""Makes an error: one of the classes, possibly with some details already bound."""
 
 _BY_CODE: dict[str, tuple[Kind, dict[str, Any]]] = {
     "insufficient_capacity": (NoCapacity, {"scope": Scope.REGION}),
@@ -119,10 +119,10 @@ _BY_CODE: dict[str, tuple[Kind, dict[str, Any]]] = {
 
 @frozen
 class _Rule:
-    """What a text means under some statuses; the pattern's named groups become details of the error.
+    """The kind of error that a text stands for with some statuses; the pattern's named groups become its details.
 
-    A rule with a `scope` is about capacity. It holds only where the API gives no code of its own, since another code
-    means another reason; but a retired region is retired whatever the code (`despite_code`).
+    A rule with a `scope` is about capacity. It applies only if the API returned no error code, since a code states
+    another reason; `despite_code` is for retired regions, for which the API returns various codes.
     """
 
     statuses: frozenset[int]
@@ -148,7 +148,7 @@ _EVERY = set(range(400, 600))
 _RETIRED = r"(?i)cannot have new resources provisioned|region( \S+)? (is|has been) (deprecated|retired)"
 _CLAIMED = r"volume( \S+)? (already claimed by|is currently bound to) machine"
 _ON_ITS_WAY = "created|creating|starting|stopping|restarting|suspending|updating|replacing"
-# The first rule that fits wins, so the narrower of two stands before the wider.
+# The first rule that matches wins, so a specific rule comes before a general one.
 _RULES = (
     _rule(_EVERY, _RETIRED, NoCapacity, Scope.REGION, despite_code=True),
     _rule(_EVERY, r"(?i)manifest[_ ]unknown", ImageNotFound),
@@ -172,7 +172,7 @@ _RULES = (
     _rule({409}, r"concurrent update|current_version", StaleVersion),
     _rule({412}, r"min_secrets_version", SecretsNotReady),
     _rule(_ANY, rf"{_CLAIMED}:? (?P<machine_id>\w+)", VolumeInUse),
-    # The claim of a machine that is gone names none, or a row of NULs.
+    # The claim of a machine that no longer exists names no machine, or one made of NUL characters.
     _rule(_ANY, _CLAIMED, ClaimLingers),
     _rule({412}, r"concurrent update|current_version|machine_version|version mismatch", StaleVersion),
     _rule({409, 412}, rf"still active|getting replaced|from current state: '?({_ON_ITS_WAY})\b", NotSettled),
@@ -193,40 +193,40 @@ _BY_STATUS: dict[int, Kind] = {
 }
 
 _CAPACITY_ADVICE = {
-    Scope.REGION: "Try another region, or deploy with a fallback",
-    Scope.HOST: "The machine's host is full: create it anew and it may land on another host",
-    Scope.VOLUME_HOST: "The volume's host is full: fork the volume, or create it anew elsewhere in the region",
+    Scope.REGION: "Use another region, or deploy with a fallback",
+    Scope.HOST: "The machine's host is full: create another machine, which may be placed on another host",
+    Scope.VOLUME_HOST: "The volume's host is full: fork the volume, or create another one in the region",
     Scope.QUOTA: "The organization's quota in this region is used up: use another region, or ask Fly.io for more",
 }
 
 
 def _classify(reply: Reply, code: str | None, text: str) -> tuple[Kind, dict[str, Any]]:
-    """Return the kind of error that a reply means, and the details that this kind has beyond the others."""
-    # 1. The API's own code outranks all else in a reply.
+    """Return the kind of error that a reply stands for, and the details that are specific to this kind."""
+    # 1. The API's error code takes precedence over everything else in a reply.
     if code in _BY_CODE:
         return _BY_CODE[code]
-    # 2. A 429 is a 429, whatever its text.
+    # 2. A 429 is a rate limit, whatever its text.
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited, {"retry_after": retry_after(reply)}
-    # 3. Reasons that the API gives in prose only.
+    # 3. Reasons that the API states only in the text.
     for rule in _RULES:
         if reply.status not in rule.statuses or (rule.scope and code and not rule.despite_code):
             continue
         if found := rule.pattern.search(text):
             return rule.kind, {**found.groupdict(), **({"scope": rule.scope} if rule.scope else {})}
-    # 4. All that is left is the status.
+    # 4. Otherwise only the status is known.
     if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
-        return Refused, {"advice": "flyasync follows no redirect, so that the token stays with the host it is for"}
+        return Refused, {"advice": "flyasync does not follow redirects, so that the token is sent only to its own host"}
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _BY_STATUS.get(reply.status, ServerFault), {}
     return _BY_STATUS.get(reply.status, Refused), {}
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Return the seconds that the reply asks to wait; None when it names no time, or one that makes no sense.
+    """Return the seconds in the reply's Retry-After; None if it is missing or invalid.
 
-    A date counts from the reply's own `Date` (RFC 9110, section 10.2.3), so no clock of this machine takes part. What
-    makes no sense is a negative number, a date in the past, and more than LONGEST_PAUSE.
+    A date is compared with the reply's own `Date` (RFC 9110, section 10.2.3), not with the clock of this machine.
+    Negative numbers, dates in the past, and values above LONGEST_PAUSE are invalid.
     """
     asked = reply.headers.get("retry-after", "").strip()
     try:
@@ -244,5 +244,5 @@ def _date(text: str) -> datetime | None:
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    # A zone of -0000 makes a date without one, which could not be compared with another.
+    # The zone -0000 is parsed to a date without a zone, which cannot be compared with one that has a zone.
     return date if date.tzinfo else date.replace(tzinfo=UTC)

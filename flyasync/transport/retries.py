@@ -1,7 +1,7 @@
 """Which failures are retried, and after how long.
 
-A 429 also pauses its bucket, in `ratelimit/buckets.py`, so that other calls wait as well; `response.py` reads from the
-reply for how long.
+A 429 also pauses its bucket (`ratelimit/buckets.py`), so that other calls wait too; `response.py` reads the length of
+the pause from the reply.
 """
 
 import random
@@ -17,7 +17,7 @@ from flyasync.transport.request import Repeat
 from flyasync.transport.validators import more_than, whole
 
 LONGEST_RETRY_PAUSE = 5.0
-"""Seconds between two attempts while a refusal clears by itself, before the random part."""
+"""The longest pause, in seconds, between two attempts while a refusal clears by itself, without the random part."""
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -25,21 +25,24 @@ Result = TypeVar("Result")
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """How often and for how long a failed call is tried again.
+    """How often and for how long a failed call is retried.
 
-    `attempts` counts all failures but 429s and refusals that clear by themselves. Before the n-th retry it waits a
-    random time up to `base * 2**(n-1)` seconds, at most `cap`. After a 429 the bucket is paused for at least the time
-    that the API asks for, but for `total` at most.
-    `total` bounds the whole call in seconds from its first permit on: time in the queue before that is not counted,
-    since only the caller knows how many calls are queued there. Pauses before the first permit are counted separately:
-    `total` bounds how long they may keep a call. A call that a pause would keep for longer than it has left raises
-    RateLimited at once, with the seconds that remain; so does one that is itself asked to wait for `total` or more. A
-    Retry-After that makes no sense (negative, in the past, of more than a day) is ignored.
+    These failures are retried: a 429; a connection that could not be made; a refusal that clears by itself; and, for
+    operations that may be repeated, a missing reply or the status 408, 500, 502, 503 or 504.
 
-    Tried again are: calls refused by a 429, calls whose connection was never made, calls refused for a reason that
-    clears by itself, and, for operations that may be repeated, calls without a reply and those answered 408, 500, 502,
-    503 or 504. A refusal that clears by itself is outlasted for its own `clears_within` seconds, at pauses that grow
-    from 1 s to 5 s, each up to half as long again.
+    - `attempts` is the maximum number of attempts. 429s and refusals that clear by themselves do not count.
+    - `base` and `cap` set the backoff: the n-th retry is sent after a random time of up to `base * 2**(n-1)` seconds,
+      at most `cap`.
+    - `total` bounds the whole call in seconds, from its first permit on. The time in the queue before that does not
+      count, since only the caller knows how many calls it has queued. Pauses before the first permit are bounded by
+      `total` separately.
+
+    After a 429 the bucket is paused for the API's Retry-After, but at most for `total`. A call raises RateLimited
+    immediately, with the remaining seconds, if a pause is longer than the time it has left, or if its own Retry-After
+    is `total` or more. An invalid Retry-After (negative, in the past, more than a day) is ignored.
+
+    A refusal that clears by itself is retried for its `clears_within` seconds, after pauses that grow from 1 s to 5 s
+    plus a random part of up to half of that.
     """
 
     attempts: int = field(default=5, validator=whole(1))
@@ -48,10 +51,10 @@ class RetryPolicy:
     total: float = field(default=120.0, validator=more_than(0, endless=True))
 
     def waits(self) -> Generator[float, Any, None]:
-        """Yield, for each failure sent in, the seconds until the next attempt; end when it is time to give up."""
+        """Yield, for each failure sent in, the seconds until the next attempt; end when no retry is left."""
         failures, longest = 0, self.base
         refusals, outlasted = 0, 0.0
-        # backoff's own protocol: what is sent in first is the first failure; the value before it is not used.
+        # The protocol of `backoff`: the first value sent in is the first failure; the value yielded before is not used.
         error: Exception = yield 0.0
         while True:
             # 1. A 429 is not counted: the bucket is paused for as long as the API asks.
@@ -68,7 +71,7 @@ class RetryPolicy:
                     return
                 error = yield pause
                 continue
-            # 3. All else backs off exponentially, with full jitter.
+            # 3. All other failures back off exponentially, with full jitter.
             failures += 1
             if failures >= self.attempts:
                 return
@@ -85,7 +88,7 @@ def deserves_another_try(error: Exception, repeat: Repeat) -> bool:
         return True
     if isinstance(error, ConnectFailed):
         return error.is_temporary
-    # From here on the work may have been done, so only what does no harm when done twice is repeated.
+    # The request may have happened, so it is sent again only if repeating it is harmless.
     if repeat is Repeat.UNSENT:
         return False
     if isinstance(error, ServerFault):
@@ -103,14 +106,14 @@ def retrier(
     attempt: Callable[[Call], Awaitable[Result]],
     on_pause: OnPause[Call] | None = None,
 ) -> Callable[[Call, list[CallFailed]], Awaitable[Result]]:
-    """Return what retries a call whose first attempt has failed, after each failure that `deserves` it.
+    """Return a function that retries a call after its first attempt has failed, while failures `deserves` a retry.
 
-    It is called with the call and a list of that one failure, which it empties: while another name held the failure,
-    its traceback would stay alive.
+    The function takes the call and a list with its first failure. It empties the list, since another reference to the
+    failure would keep its traceback alive.
     """
 
-    # backoff's own jitter would undercut the API's Retry-After, and its max_time reads the wall clock and cuts the
-    # last wait short; so the waits are all ours, and the sender bounds the time.
+    # backoff's jitter would undercut the API's Retry-After, and its max_time reads the wall clock and cuts the last
+    # wait short. So RetryPolicy computes the waits, and the sender bounds the time.
     @backoff.on_exception(
         policy.waits,
         CallFailed,
@@ -123,7 +126,7 @@ def retrier(
     )
     async def retry(call: Call, failures: list[CallFailed]) -> Result:
         if failures:
-            raise failures.pop()  # what the first attempt ended in is the first failure here
+            raise failures.pop()  # the failure of the first attempt
         return await attempt(call)
 
     return retry
@@ -135,7 +138,7 @@ def retrying(
     attempt: Callable[[Call], Awaitable[Result]],
     on_pause: OnPause[Call] | None = None,
 ) -> Callable[[Call], Awaitable[Result]]:
-    """Wrap `attempt` so that it is made again after each failure that `deserves` it, while `policy` allows."""
+    """Return `attempt` wrapped so that it is retried after each failure that `deserves` it, as `policy` allows."""
     retry = retrier(policy, deserves, attempt, on_pause)
 
     async def persistently(call: Call) -> Result:
@@ -143,7 +146,7 @@ def retrying(
             return await attempt(call)
         except CallFailed as failure:
             failures = [failure]
-        # Most calls never get here, and are spared the cost of a retrier.
+        # Most calls never get here, so they do not pay for a retrier.
         return await retry(call, failures)
 
     return persistently

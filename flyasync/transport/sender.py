@@ -1,4 +1,4 @@
-"""Sends requests: each attempt gets a permit and a slot, is exchanged and read; what may be retried is retried."""
+"""Send requests: each attempt waits for a permit and a slot, exchanges, and reads the reply; some are retried."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -41,11 +41,11 @@ from flyasync.transport.tracebacks import trim
 
 @define(eq=False, repr=False)
 class _Call:
-    """One call on its way through its attempts.
+    """The state of one call across its attempts.
 
-    `failure` is what to raise if the clock runs out now; `in_doubt` is whether any attempt may have happened.
-    `bound` is the call's time limit in seconds: for the pauses before its first permit, and for everything after it.
-    `refusals` counts those that clear by themselves.
+    `failure` is the error to raise if the call's time runs out now; `in_doubt` is whether any attempt may have
+    happened. `bound` is the time limit in seconds, applied separately to the pauses before the first permit and to
+    everything after it. `refusals` is the number of refusals that clear by themselves.
     """
 
     request: Request
@@ -67,45 +67,45 @@ class _Call:
         return f"<{self.request.operation} {self.request.subject}: attempt {self.number} {state}{failed}{left}>"
 
     def begin(self) -> None:
-        """Count another attempt; raise Abandoned if the caller has given the request up."""
+        """Count another attempt. Raise Abandoned if the caller has abandoned the request."""
         self.demand_caller()
         self.number += 1
 
     def demand_caller(self) -> None:
-        """Raise Abandoned if the caller has given the request up."""
+        """Raise Abandoned if the caller has abandoned the request."""
         if self.request.flight.is_abandoned:
-            text = f"{self.request.operation}: given up before it left"
+            text = f"{self.request.operation}: abandoned by its caller before it was sent"
             raise Abandoned(text, may_have_happened=self.in_doubt)
 
     def leave(self, longest: float) -> None:
-        """Note that an attempt is sent now, whose exchange takes `longest` seconds at most."""
+        """Record that an attempt is being sent whose exchange takes at most `longest` seconds."""
         self.demand_caller()
-        # Time counts from the first permit on: how long the queue before it is, is the caller's own doing.
+        # Time counts from the first permit on. The time in the queue before depends on how much the caller has queued.
         if self.deadline is None:
             self.deadline = self.loop.time() + self.bound
             if self.bound < longest:
                 self.start_clock()
-        # If the clock runs out during the exchange, no earlier failure is what ended the call.
+        # If the clock runs out during the exchange, the call did not end because of an earlier failure.
         self.failure = None
 
     def start_clock(self) -> None:
-        """Start the clock unless it runs. Only when it is needed: timers are expensive, and this one rarely fires."""
+        """Start the clock unless it is running. Timers are expensive and this one rarely fires, so it starts late."""
         if self.clock.when() is None:
             self.clock.reschedule(self.deadline)
 
     def fail(self, failure: FlyError) -> None:
-        """Record the failure of an attempt, and have it speak for all attempts so far."""
+        """Record the failure of an attempt, with what is known about all attempts so far."""
         self.failure = failure
         self.start_clock()
         self.weigh(failure)
 
     def weigh(self, failure: FlyError) -> None:
-        """Set what is known about the whole call: the last attempt may have reached no server, after one that did."""
+        """Set on `failure` what is known about the whole call, since an earlier attempt may have happened."""
         if isinstance(failure, Refused):
-            # 1. The caller knows better how long such a refusal lasts.
+            # 1. The caller may know how long such a refusal lasts.
             if self.request.clears_within and (seconds := self.request.clears_within(failure)):
                 failure.clearing(seconds)
-            # 2. A 404 to a DELETE that may have happened is its success: waiting for it to clear makes no sense.
+            # 2. A 404 for a DELETE that may have happened means success, so it is not retried.
             if self.in_doubt and self.request.method == "DELETE" and isinstance(failure, NotFound):
                 failure.clearing(0.0)
             self.refusals += bool(failure.clears_within)
@@ -115,22 +115,22 @@ class _Call:
 
     @property
     def is_ended(self) -> bool:
-        """Whether it ends as soon as the loop runs its clock."""
+        """Whether the call ends in the next iteration of the event loop."""
         return self.clock.when() == 0
 
     def end(self, failure: FlyError) -> None:
-        """End a call that is queued or between two attempts; one that is out is left alone."""
+        """End a call that is queued or between two attempts. A call in flight is not affected."""
         if not (self.request.flight.is_out or self.clock.expired()):
             self.failure = failure
             self.clock.reschedule(0)
 
     def on_pause(self, until: float) -> None:
-        """Sit out a pause of the bucket, or end the call at once if the pause takes more time than the call has."""
+        """Wait for the end of a pause of the bucket, or end the call now if it has less time left than that."""
         if self.is_ended:
             return
         now = self.loop.time()
         if self.deadline is None:
-            # Before the first permit only pauses count. They overlap, so each adds what lies beyond the one before.
+            # Before the first permit only pauses count. They overlap, so only the time after the previous one is added.
             self.paused += max(0.0, until - max(now, self.paused_until))
             self.paused_until = max(until, self.paused_until)
             is_too_long = self.paused > self.bound
@@ -144,7 +144,7 @@ class _Call:
         refused = RateLimited(
             self.request.operation,
             self.request.subject,
-            "not sent, as a 429 pauses this operation for longer than the call may take",
+            "not sent: a 429 pauses this operation for longer than the call may take",
             status=HTTPStatus.TOO_MANY_REQUESTS,
             retry_after=until - now,
             advice="RetryPolicy(total=…) sets how long a call may take",
@@ -153,10 +153,10 @@ class _Call:
 
 
 class Sender:
-    """Sends requests: each attempt waits for its permit, and failures are retried where that is safe.
+    """Sends requests: each attempt waits for a permit, and failures are retried where that is safe.
 
-    `secrets_of` finds the texts in a request's body that are secret. No error that comes out shows them, or the token;
-    and no traceback leads through the frames of other packages, whose locals hold both.
+    `secrets_of` yields the secret texts in a request's body. They and the token are redacted in every error that is
+    raised. Frames of other packages, whose locals contain them, are removed from its traceback.
     """
 
     def __init__(
@@ -187,9 +187,9 @@ class Sender:
         return f"<Sender {self._session.host}{', closed' if self._is_closed else ''}: {shown or 'no calls'}>"
 
     async def send(self, request: Request) -> Any:
-        """Return the JSON that answers `request`, or raise the last failure once no retry is left.
+        """Return the JSON of the reply to `request`, or raise the last failure once no retry is left.
 
-        Cancelled while it is queued, it has sent nothing; cancelled later, the work may have been done.
+        If cancelled in the queue, nothing was sent; if cancelled later, the request may have happened.
         """
         if self._is_closed:
             raise _closed(request)
@@ -201,20 +201,20 @@ class Sender:
                 try:
                     return await self.attempt(call)
                 except CallFailed as first:
-                    failures = [first]  # emptied by the retrier: a local that holds it would keep its traceback alive
-                # Most calls never get here, and are spared the cost of a retrier.
+                    failures = [first]  # the retrier empties the list, or this local would keep the traceback alive
+                # Most calls never get here, so they do not pay for a retrier.
                 return await self._retry[request.repeat](call, failures)
-        # 1. The call was ended, or out of time: by a pause, by closing, or during an exchange.
+        # 1. The call was ended by a pause or by closing the client, or its time ran out during an exchange.
         except TimeoutError:
             failure = call.failure or NoReplyInTime(
                 request.operation, request.subject, f"no reply within {call.bound:g} s in all"
             )
             call.weigh(failure)
-        # 2. It failed for good.
+        # 2. It failed permanently.
         except FlyError as error:
             trim(error.redact(self.redaction(request)))
             raise
-        # 3. It was cancelled, or there is a fault in our own code.
+        # 3. It was cancelled, or there is a bug in our code.
         except BaseException as error:
             trim(error)
             raise
@@ -224,7 +224,7 @@ class Sender:
         raise failure.redact(self.redaction(request))
 
     def redaction(self, request: Request) -> Callable[[str], str]:
-        """Return a function that redacts the token, and what is secret in `request`, in a text."""
+        """Return a function that redacts the token and the secrets of `request` in a text."""
         if request.body is None:
             return self._redacted
         return redaction((*self._session.secrets, *self._secrets_of(request.body)))
@@ -236,14 +236,14 @@ class Sender:
         slots = self._session.slots(request)
         waited = await self._permit(call, slots)
         try:
-            # A call that was ended while it got its permit ends here, and not in the middle of an exchange.
+            # A call that was ended while it got its permit stops here, not in the middle of an exchange.
             if call.is_ended:
                 await asyncio.sleep(0)
             call.leave(self._session.longest(request))
 
             # The exchange ends in one of three ways:
-            # 1. A reply that means success: its content is the result.
-            # 2. One of our errors: a reply that refuses, or none. It speaks for the call, and a 429 pauses the bucket.
+            # 1. A reply with a success status: its content is the result.
+            # 2. One of our errors, with or without a reply. It is recorded for the call, and a 429 pauses the bucket.
             # 3. Cancellation, by the caller or the call's clock: only the observer is notified.
             started, reply, error = loop.time(), None, None
             flight.leave()
@@ -254,7 +254,7 @@ class Sender:
                 error = type(failure).__name__
                 call.fail(failure)
                 if isinstance(failure, RateLimited):
-                    # For no longer than a call may take, or no call would ever go on.
+                    # At most for as long as a call may take, or no call would wait for the end of the pause.
                     asked = failure.retry_after
                     seconds = self._buckets.pause(request, None if asked is None else min(asked, self._policy.total))
                     pause = Paused(
@@ -286,7 +286,7 @@ class Sender:
             slots.release()
 
     async def _permit(self, call: _Call, slots: asyncio.Semaphore) -> float:
-        """Wait for the call's permit and one of the `slots`, notify the observer of it; return the seconds waited."""
+        """Wait for a permit and for one of the `slots`, and notify the observer; return the seconds waited."""
         request, loop = call.request, call.loop
         queued = None
         if self._observes_queue:
@@ -304,7 +304,7 @@ class Sender:
         return waited
 
     def _outlast(self, call: _Call, failure: CallFailed, pause: float) -> None:
-        """Notify the observers of a refusal that clears by itself, before the retry after `pause` seconds."""
+        """Notify the observers that a refusal which clears by itself is retried after `pause` seconds."""
         if not (isinstance(failure, Refused) and failure.clears_within):
             return
         event = Outlasting(
@@ -321,13 +321,13 @@ class Sender:
             notify(span.on_refusal, event)
 
     async def close(self, *, grace: float) -> None:
-        """Let calls that are out finish for up to `grace` seconds, then close everything; queued calls end at once."""
+        """Let calls in flight finish for up to `grace` seconds, then close; queued calls end immediately."""
         self._is_closed = True
         self._end_waiting()
         try:
             await self._session.close(grace=grace)
         finally:
-            self._end_waiting()  # those that failed meanwhile, and would be retried
+            self._end_waiting()  # the calls that failed meanwhile and would be retried
             self._buckets.close()
 
     def _end_waiting(self) -> None:

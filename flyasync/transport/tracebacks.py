@@ -1,4 +1,4 @@
-"""Keeps in a traceback only our own frames and those of the caller."""
+"""Remove the frames of other packages from tracebacks."""
 
 from pathlib import PurePath
 from types import TracebackType
@@ -8,10 +8,10 @@ _OURS: Final = str(PurePath(__file__).parent.parent)
 
 
 def trim(error: BaseException) -> None:
-    """Remove the frames of other packages from the traceback of an error, and from those of all that led to it.
+    """Remove the frames of other packages from the traceback of an error, and from those of its causes and contexts.
 
-    Their locals hold what was sent as it goes over the wire, the token and secrets included; and what shows locals,
-    such as `rich`, `pytest -l` and many error trackers, would show it.
+    The locals of these frames hold the request as it is sent, including the token and secrets. Tools that show locals,
+    such as `rich`, `pytest -l` and many error trackers, would show them.
     """
     left: list[BaseException | None] = [error]
     done: set[int] = set()
@@ -26,7 +26,7 @@ def trim(error: BaseException) -> None:
             if traceback.tb_frame.f_code.co_filename.startswith(_OURS):
                 frames.append(traceback)
             traceback = traceback.tb_next
-        # The links of a traceback are read-only where others see them too, so ours is built anew from its end.
+        # A traceback may be shared, so it is not changed in place: a new one is built from its end.
         kept: TracebackType | None = None
         for each in reversed(frames):
             kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)

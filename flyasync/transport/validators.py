@@ -1,4 +1,4 @@
-"""What a numeric setting may be, checked when it is made; the error has the value and the rule."""
+"""Validators of numeric settings; their errors name the value and the rule."""
 
 from collections.abc import Callable
 from math import inf
@@ -12,7 +12,7 @@ Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
 def more_than(bound: float, *, endless: bool = False) -> Validator:
-    """Accept a number above `bound`; infinity only when `endless`."""
+    """Accept a number above `bound`; infinity only if `endless`."""
     return _must_be(f"a number above {bound:g}", lambda value: bound < value and (endless or value < inf))
 
 

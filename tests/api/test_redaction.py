@@ -218,7 +218,7 @@ async def test_names_among_the_variables_of_graphql_stay_readable() -> None:
     assert isinstance(error, GraphQLFailed)
     assert error.messages == ("App my-own-app-17 refuses [redacted]",)
     assert error.errors[0]["extensions"] == {"value": "[redacted]"}
-    assert "Any part of it may have been done" in str(error)
+    assert "Any part of the mutation may have happened" in str(error)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

@@ -110,7 +110,7 @@ async def test_an_answer_that_is_not_as_documented_is_unreadable_and_says_where(
     assert where in caught.value.message
     is_read = recorder.heard[0].line.startswith("GET ")
     assert caught.value.may_have_happened is not is_read
-    assert ("Most likely it was done" in str(caught.value)) is not is_read
+    assert ("The request has most likely happened" in str(caught.value)) is not is_read
     assert len(recorder.heard) == 1
 
 

@@ -106,7 +106,7 @@ def test_an_empty_token_is_missing_and_names_its_source(text: str) -> None:
 
 @pytest.mark.parametrize("stranger", ["\n", "\r\nX-Other: 1", "\0", "\t", "é", "\x7f"])
 def test_what_no_header_can_carry_is_refused_unshown(stranger: str) -> None:
-    with pytest.raises(InvalidInput, match="FLY_API_TOKEN holds characters") as caught:
+    with pytest.raises(InvalidInput, match="FLY_API_TOKEN contains characters") as caught:
         find_token(None, {"FLY_API_TOKEN": f"{SECRET}{stranger}{SECRET}"}.get)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
@@ -163,7 +163,7 @@ def test_the_root_of_a_host_is_accepted(given: str, url: str) -> None:
     ],
 )
 def test_plain_http_to_elsewhere_is_refused(given: str) -> None:
-    with pytest.raises(InvalidInput, match="over plain http the token could be read on the way"):
+    with pytest.raises(InvalidInput, match="but the token would be sent unencrypted over http"):
         find_base_url(given, unset)
 
 
@@ -265,5 +265,5 @@ def test_a_socket_is_found_as_a_base_url(given: str | None) -> None:
 
 @pytest.mark.parametrize("url", ["unix://", "unix:///", "unix://relative/path"])
 def test_a_socket_without_its_whole_path_is_refused(url: str) -> None:
-    with pytest.raises(InvalidInput, match=r"base_url is 'unix:.*, but a socket is named by its whole path"):
+    with pytest.raises(InvalidInput, match=r"base_url is 'unix:.*, but a socket needs an absolute path"):
         find_base_url(url, unset)

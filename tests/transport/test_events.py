@@ -39,24 +39,28 @@ def test_failures_are_warnings_and_the_rest_is_for_debugging(
     (record,) = caplog.records
     assert record.levelno == level
     assert record.getMessage() == (
-        f"machines.start m1: attempt 2 {word} after 0.250 s (waited 0.500 s in line, request 01K4-yyz)"
+        f"machines.start m1: attempt 2: {word} after 0.250 s (queued for 0.500 s, request 01K4-yyz)"
     )
 
 
 @pytest.mark.parametrize(
     ("pause", "level", "text"),
     [
-        ({"seconds": 4.9}, logging.DEBUG, "machines.start m1 is paused for 4.9 s: it got a 429"),
-        ({"seconds": 5.0, "asked": 5.0}, logging.WARNING, "machines.start m1 is paused for 5.0 s: it got a 429"),
+        ({"seconds": 4.9}, logging.DEBUG, "machines.start m1 is paused for 4.9 s: this client received a 429"),
+        (
+            {"seconds": 5.0, "asked": 5.0},
+            logging.WARNING,
+            "machines.start m1 is paused for 5.0 s: this client received a 429",
+        ),
         (
             {"seconds": 120.0, "asked": 3600.0},
             logging.WARNING,
-            "machines.start m1 is paused for 120.0 s of the 3600 s asked for: it got a 429",
+            "machines.start m1 is paused for 120.0 s (Retry-After was 3600 s): this client received a 429",
         ),
         (
             {"seconds": 60.0, "identifier": None, "is_ours": False},
             logging.WARNING,
-            "machines.start is paused for 60.0 s: another client that shares the limits got a 429",
+            "machines.start is paused for 60.0 s: another client that shares the limits received a 429",
         ),
     ],
 )
@@ -79,7 +83,7 @@ def test_a_refusal_that_is_outlasted_is_logged_as_readable_text(caplog: pytest.L
     }
     log_event(Outlasting(operation="machines.start", identifier="m1", times=1, **said))
     (record,) = caplog.records
-    assert record.getMessage() == "machines.start m1: still active; sent again for up to 30 s"
+    assert record.getMessage() == "machines.start m1: still active; retrying for up to 30 s"
 
 
 def test_nothing_is_written_for_debugging_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,7 +111,7 @@ log_event(LimitsLost(backing="redis://cache", reason="no answer", workers=3))
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("", "flyasync: the limits shared by redis://cache cannot be asked (no answer)"),
+        ("", "flyasync: the limits shared by redis://cache are unavailable (no answer)"),
         ("import logging; logging.basicConfig(format='log: %(message)s')", "log: the limits shared by redis://cache"),
         ("import logging; logging.getLogger('flyasync').addHandler(logging.FileHandler('/dev/null'))", ""),
     ],

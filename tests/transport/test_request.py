@@ -31,7 +31,7 @@ def test_a_segment_stays_one_segment(segment: str, encoded: str) -> None:
 
 @pytest.mark.parametrize("segment", ["", ".", "..", None, 7, [], "\ud800", "a\r\nb", "a\0b", "a\x85b"])
 def test_what_cannot_name_anything_is_refused(segment: str) -> None:
-    with pytest.raises(InvalidInput, match="cannot name anything in a URL"):
+    with pytest.raises(InvalidInput, match="cannot be part of a URL"):
         path("apps", segment)
 
 
@@ -94,7 +94,7 @@ def nested(depth: int) -> Any:
     ("body", "problem"),
     [
         ({"v": nested(100_000)}, "it is nested too deeply"),
-        ({"v": "half \udc00"}, "it holds a lone surrogate"),
+        ({"v": "half \udc00"}, "it contains a lone surrogate"),
         ({"v": float("nan")}, "Out of range float"),
         ({"v": object()}, "not JSON serializable"),
         ({(1, 2): "v"}, "keys must be"),

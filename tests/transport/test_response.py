@@ -200,7 +200,7 @@ def test_every_shape_of_body_is_read(status: int, body: Any, message: str, code:
 def test_a_redirect_is_refused_and_says_why(status: int) -> None:
     error = refused(status, location="https://elsewhere.example")
     assert type(error) is Refused
-    assert "follows no redirect" in str(error)
+    assert "does not follow redirects" in str(error)
 
 
 def test_the_text_names_all_that_support_asks_for() -> None:
@@ -209,17 +209,17 @@ def test_the_text_names_all_that_support_asks_for() -> None:
     )
     assert str(error) == (
         "machines.start m1: could not find a host (HTTP 422 insufficient_capacity, request 01K-yyz). "
-        "Try another region, or deploy with a fallback"
+        "Use another region, or deploy with a fallback"
     )
 
 
 @pytest.mark.parametrize(
     ("status", "text", "advice"),
     [
-        (409, RESERVE.format("memory"), "it may land on another host"),
+        (409, RESERVE.format("memory"), "which may be placed on another host"),
         (412, EXISTING, "fork the volume"),
         (403, QUOTA, "ask Fly.io for more"),
-        (409, "aborted: no capacity", "Try another region"),
+        (409, "aborted: no capacity", "Use another region"),
     ],
 )
 def test_each_want_of_room_has_its_own_advice(status: int, text: str, advice: str) -> None:

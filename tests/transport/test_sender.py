@@ -290,8 +290,8 @@ async def test_a_call_in_line_ends_as_soon_as_pauses_would_keep_it_for_longer_th
     assert third.retry_after == pytest.approx(100, abs=0.01)
     assert not third.may_have_happened
     assert str(third) == (
-        "machines.start m1: not sent, as a 429 pauses this operation for longer than the call may take (HTTP 429): "
-        "ask again after 100 s. RetryPolicy(total=…) sets how long a call may take"
+        "machines.start m1: not sent: a 429 pauses this operation for longer than the call may take (HTTP 429): "
+        "retry after 100 s. RetryPolicy(total=…) sets how long a call may take"
     )
     assert at_fourth == 100.5, "half of its limit is left, and the pause is longer than that"
     assert [it.body for _, it in office.exchange.sent] == ["first", "second"]
@@ -666,7 +666,7 @@ async def test_a_read_that_failed_has_changed_nothing_and_says_so(failing: Step)
     office = Office(failing, attempts=2)
     error, _ = await office.ending(office.send(method="GET", repeat=Repeat.ANYTIME))
     assert not error.may_have_happened
-    assert "ask again" in str(error)
+    assert "safe to retry" in str(error)
     await office.sender.close(grace=0)
 
 
@@ -686,7 +686,7 @@ async def test_an_earlier_attempt_is_mentioned_beside_the_advice() -> None:
     error, _ = await office.ending(office.send())
     assert error.may_have_happened
     assert str(error) == (
-        "machines.start m1: who?. An earlier attempt may have happened: look before asking again. Renew the certificate"
+        "machines.start m1: who?. An earlier attempt may have happened: check before you retry. Renew the certificate"
     )
     await office.sender.close(grace=0)
 
@@ -695,7 +695,7 @@ async def test_a_read_that_cannot_be_understood_was_not_done_most_likely() -> No
     office = Office(a_reply(200, b"<html>"))
     error, _ = await office.ending(office.send(method="GET"))
     assert "done" not in str(error)
-    assert "`base_url` may lead to something that is not the Machines API" in str(error)
+    assert "`base_url` may point to something other than the Machines API" in str(error)
     await office.sender.close(grace=0)
 
 
@@ -703,7 +703,7 @@ async def test_what_reads_by_another_method_has_changed_nothing_either() -> None
     office = Office(copy.copy(LOST), attempts=1)
     error, _ = await office.ending(office.send(method="POST", changes=False))
     assert not error.may_have_happened
-    assert str(error).endswith("Nothing was changed by it: ask again")
+    assert str(error).endswith("The request changes nothing and is safe to retry")
     await office.sender.close(grace=0)
 
 
@@ -841,7 +841,7 @@ def test_a_refusal_is_logged_once_unless_a_deploy_reports_it(
     log_event(Outlasting(operation="machines.start", identifier="m1", times=times, span=span, **refusal))
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("flyasync.refusals", level)
-    assert record.getMessage() == "machines.start m1: still active; sent again for up to 30 s"
+    assert record.getMessage() == "machines.start m1: still active; retrying for up to 30 s"
 
 
 async def test_a_sender_shows_its_calls_and_no_secret() -> None:

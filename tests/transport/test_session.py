@@ -325,7 +325,7 @@ async def test_a_host_that_cannot_prove_who_it_is_gets_nothing(stranger: ssl.SSL
     listening.close()
     assert type(error) is ConnectFailed
     assert not error.is_temporary
-    assert "Nothing was sent. The host could not prove who it is" in str(error)
+    assert "Nothing was sent. The TLS certificate of the host could not be verified" in str(error)
     assert not server.heard
 
 
@@ -373,7 +373,7 @@ async def test_a_proxy_carries_tls_and_when_it_refuses_nothing_happened(monkeypa
     assert proxy.heard[0].startswith(b"CONNECT api.machines.test:443 ")
     assert SECRET.encode() not in proxy.heard[0]
     assert type(error) is ConnectFailed
-    assert "the proxy answered 407" in str(error)
+    assert "the proxy returned 407" in str(error)
     assert SECRET not in everything_about(error)
 
 
@@ -451,7 +451,9 @@ async def test_a_proxy_that_is_no_url_is_named_and_not_worth_another_try(
         error, _ = await failure(session)
     assert type(error) is ConnectFailed
     assert not error.is_temporary
-    assert str(error).endswith("is not an http URL. Nothing was sent. Write it as http://host:port in https_proxy")
+    assert str(error).endswith(
+        "is not an http URL. Nothing was sent. Set https_proxy to a URL such as http://host:port"
+    )
     assert error.__context__ is None
 
 
@@ -480,7 +482,7 @@ async def test_a_proxy_that_refuses_is_asked_again_only_if_that_may_help(
             error, _ = await failure(session)
     assert type(error) is ConnectFailed
     assert error.is_temporary is is_temporary
-    assert f"the proxy answered {status}. Nothing was sent. Check the proxy in https_proxy" in str(error)
+    assert f"the proxy returned {status}. Nothing was sent. Check the proxy in https_proxy" in str(error)
 
 
 @pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
@@ -501,8 +503,8 @@ async def test_an_answer_has_a_limit_once_it_is_decompressed(coding: str | None,
             error, _ = await failure(session)
             assert type(error) is Unreadable
             assert str(error).endswith(
-                "the answer is longer than 1000 bytes, so it was not read to its end. Most likely it was done. "
-                "Ask for less, or let the client read more: max_answer="
+                "the reply is longer than 1000 bytes, so the rest was not read. The request has most likely happened. "
+                "Request less, or raise the client's max_answer"
             )
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""One bucket for each action and identifier: who may send next, and when."""
+"""One bucket for each action and identifier: which caller may send next, and when."""
 
 import asyncio
 import random
@@ -12,14 +12,14 @@ from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.request import Request
 
 OnPause = Callable[[float], None]
-"""Called while a caller waits for a permit and its bucket is paused, with the loop's time at which the pause ends.
+"""Called when the bucket of a waiting caller is paused, with the loop's time at which the pause ends.
 
-The caller decides whether it keeps waiting: the bucket lets it do either.
+The caller decides whether it keeps waiting.
 """
 
 
 def ignore_pause(_until: float) -> None:
-    """Keep waiting, however long the pause is."""
+    """Keep waiting, whatever the length of the pause."""
 
 
 class Limiter(Protocol):
@@ -30,17 +30,17 @@ class Limiter(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether a new limiter in its place would behave the same."""
+        """Whether the limiter behaves like a new one, so that it can be dropped."""
 
     async def acquire(self, on_remote_pause: Callable[[], None], /) -> None:
-        """Wait until one more request may be sent; `on_remote_pause` is called when another client's is noticed."""
+        """Wait until one more request may be sent; call `on_remote_pause` if another client has paused the bucket."""
 
     def pause(self, seconds: float) -> None:
         """Grant nothing for `seconds`, and no burst right after that."""
 
 
 class LocalLimiter:
-    """The limiter of one client on its own; aiolimiter keeps the time."""
+    """The limiter of a client that shares no limits, based on aiolimiter."""
 
     __slots__ = ("_limiter", "_rate", "paused_until")
 
@@ -51,30 +51,30 @@ class LocalLimiter:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is full again and no pause affects it any more."""
-        is_rested = _now() > self.paused_until + self._rate.refill
-        return is_rested and self._limiter.has_capacity(self._rate.usable)
+        """Whether the bucket is full again and no pause affects it."""
+        is_refilled = _now() > self.paused_until + self._rate.refill
+        return is_refilled and self._limiter.has_capacity(self._rate.usable)
 
     async def acquire(self, _on_remote_pause: Callable[[], None], /) -> None:
-        """Wait until one more request may be sent; a cancelled wait uses up no permit."""
+        """Wait until one more request may be sent. A cancelled wait uses no permit."""
         await self._limiter.acquire()
         while self.paused_until:
-            # The pause may be extended while this sleeps, so what is left is computed each time.
+            # The pause may be extended during the sleep, so the remaining time is computed each time.
             if (left := self.paused_until - _now()) > 0:
                 await asyncio.sleep(left)
                 continue
-            # From here on without a burst: the API has just answered that it is asked too often.
+            # The API has just returned a 429, so the bucket starts empty, without a burst.
             self.paused_until = 0.0
             self._limiter = AsyncLimiter(self._rate.usable, self._rate.refill)
             await self._limiter.acquire(self._rate.usable)
 
     def pause(self, seconds: float) -> None:
-        """Grant nothing for `seconds`; of several pauses the one that ends last counts."""
+        """Grant nothing for `seconds`; if there are several pauses, the one that ends last counts."""
         self.paused_until = max(self.paused_until, _now() + seconds)
 
 
 class _Queue:
-    """The callers that wait for the front of a bucket: first those that retry, each group in order of arrival."""
+    """The callers that wait for a bucket: retries first, then first attempts, each in order of arrival."""
 
     __slots__ = ("_first", "_retries")
 
@@ -95,7 +95,7 @@ class _Queue:
         self._first.pop(waiter, None)
 
     def wake_next(self) -> OnPause | None:
-        """Wake the first waiter that is not cancelled; return its `on_pause`, or None when there is no such waiter."""
+        """Wake the first waiter that is not cancelled, and return its `on_pause`; None if there is no such waiter."""
         while group := self._retries or self._first:
             waiter, on_pause = group.popitem(last=False)
             if not waiter.done():
@@ -109,11 +109,11 @@ class _Queue:
 
 
 class Bucket:
-    """Permits at one rate, first come first served, which a 429 can pause.
+    """Permits at one rate, first come first served. A 429 can pause them.
 
-    Late arrivals could overtake in the limiter alone. So exactly one caller stands in front of it, and passes the front
-    on to the next in the queue. A waiter that is cancelled costs no other caller a permit. `key` is the operation and
-    the identifier, for the repr.
+    The limiter alone would not keep the order of arrival. So only one caller at a time, the front, waits at the
+    limiter, and then hands over to the next in the queue. A cancelled waiter does not use a permit. `key` is the
+    operation and the identifier, for the repr.
     """
 
     __slots__ = ("_front", "_key", "_limiter", "_loop", "_queue", "_rate")
@@ -123,7 +123,7 @@ class Bucket:
         self._key = key
         self._loop = asyncio.get_running_loop()  # each permit reads its clock
         self._limiter = limiter or LocalLimiter(rate)
-        self._front: OnPause | None = None  # of the caller that stands there
+        self._front: OnPause | None = None  # `on_pause` of the caller that waits at the limiter
         self._queue: _Queue | None = None  # most buckets never have one, and there may be 100,000 of them
 
     def __repr__(self) -> str:
@@ -134,38 +134,38 @@ class Bucket:
 
     @property
     def is_idle(self) -> bool:
-        """Whether a new bucket in its place would behave the same."""
+        """Whether the bucket behaves like a new one, so that it can be dropped."""
         return self._front is None and self._limiter.is_idle
 
     async def acquire(
         self, *, again: bool = False, slot: asyncio.Semaphore | None = None, on_pause: OnPause = ignore_pause
     ) -> None:
-        """Wait for a permit, and then for a `slot` to use it; after an error or cancellation neither is held.
+        """Wait for a permit, and then for a `slot` to use it. After an error or cancellation neither is held.
 
-        A caller that comes `again` after a failed attempt goes before those that have not had one. `on_pause` is called
-        at once when the bucket is paused, and whenever it is paused while this caller waits for its permit.
+        With `again`, for a retry, the caller is queued before those that have not been served yet. `on_pause` is called
+        immediately if the bucket is paused, and each time it is paused while this caller waits for its permit.
         """
         if (until := self._limiter.paused_until) and until > self._loop.time():
             on_pause(until)
 
-        # One caller stands in front of the limiter. It passes the front on when it has its permit, or gives up.
+        # One caller at a time waits at the limiter. It hands over to the next when it has its permit, or gives up.
         if self._front is not None:
             queue = self._queue = self._queue or _Queue()
             waiter = queue.join(on_pause, again=again)
             try:
                 await waiter
             except BaseException:
-                # 1. Cancelled while it waits: it leaves the queue, and the others do not notice.
-                # 2. Cancelled after it was woken but before it ran: the front is its own, so it passes it on.
-                # 3. Closed as a coroutine that nothing awaits any more: as 1, or as 2 when it was woken.
+                # 1. Cancelled while waiting: the caller leaves the queue, and the others are not affected.
+                # 2. Cancelled after it was woken but before it ran: it is the front, so it hands over.
+                # 3. Its coroutine was closed: like 1, or like 2 if it was woken.
                 if waiter.done() and not waiter.cancelled():
                     self._pass_on()
                 queue.leave(waiter)
                 raise
         self._front = on_pause
 
-        # The next in the queue moves up only when this caller has its slot too: permits granted before would pile up
-        # behind a full pool, and leave together as a burst that the API does not allow.
+        # The next caller gets its turn only when this one also has its slot. Otherwise permits would accumulate behind
+        # a full pool, and the requests would then be sent together, as a burst that the API does not allow.
         try:
             await self._limiter.acquire(self._notify)
             if slot is not None:
@@ -174,19 +174,19 @@ class Bucket:
             self._pass_on()
 
     async def _hold(self, slot: asyncio.Semaphore) -> None:
-        """Acquire a slot for the permit just granted, which is good for the rate's `patience` and then expires."""
+        """Acquire a slot for the permit just granted, which expires after the rate's `patience`."""
         while True:
             granted = self._loop.time()
             await slot.acquire()
-            # 1. The slot came in time: the permit is good.
+            # 1. The slot was free in time: the permit is still valid.
             if self._loop.time() - granted < self._rate.patience:
                 return
-            # 2. Too late, and the bucket is paused by now: others can use the slot during the pause.
+            # 2. Too late, and the bucket has been paused: the slot is released, since others can use it meanwhile.
             if self._limiter.paused_until > self._loop.time():
                 slot.release()
                 await self._limiter.acquire(self._notify)
                 continue
-            # 3. Too late: the call needs another permit, and keeps its slot, as a permit comes soon.
+            # 3. Too late: the call needs another permit. It keeps its slot, since it gets the permit soon.
             try:
                 await self._limiter.acquire(self._notify)
             except BaseException:
@@ -195,13 +195,13 @@ class Bucket:
             return
 
     def _pass_on(self) -> None:
-        """Pass the front on to the next in the queue; it is free only when no caller waits."""
+        """Hand over to the next caller in the queue, if any."""
         self._front = self._queue.wake_next() if self._queue is not None else None
         if self._front is None:
             self._queue = None
 
     def _notify(self) -> None:
-        """Notify each caller that waits of a pause."""
+        """Notify every waiting caller of a pause."""
         until = self._limiter.paused_until
         if self._front is not None:
             self._front(until)
@@ -211,10 +211,10 @@ class Bucket:
     def pause(self, seconds: float | None) -> float:
         """Grant nothing for `seconds`, or for one interval of the rate if that is longer; return the pause in seconds.
 
-        None is for a 429 that names no time, and means one to two intervals.
+        None is for a 429 without a valid Retry-After, and pauses for one to two intervals.
         """
         intervals = 1.0 if seconds is not None else random.uniform(1, 2)  # noqa: S311 - spreads clients, guards nothing
-        # A pause of no length would let an API that answers "Retry-After: 0" be asked again and again without a rest.
+        # Without a minimum, an API that returns "Retry-After: 0" would be sent requests without any pause.
         length = max(seconds or 0.0, intervals / self._rate.per_second)
         self._limiter.pause(length)
         self._notify()
@@ -222,19 +222,19 @@ class Bucket:
 
 
 MakeLimiter = Callable[[str, str | None, Rate], Limiter]
-"""Makes the limiter of an operation on an identifier; None stands for all identifiers together."""
+"""Makes the limiter for an operation and an identifier; None stands for all identifiers together."""
 
 
 def local_limiter(_operation: str, _identifier: str | None, rate: Rate) -> Limiter:
-    """Make a limiter that counts for one client only."""
+    """Make a limiter that counts only this client's requests."""
     return LocalLimiter(rate)
 
 
 class Buckets:
-    """All buckets of one client; idle ones are dropped. `make_limiter` makes the limiter of each."""
+    """All buckets of one client; idle ones are dropped. `make_limiter` makes the limiter for each."""
 
     SWEEP = 10.0
-    """Seconds between two searches for idle buckets."""
+    """Seconds between two sweeps, which drop idle buckets."""
 
     def __init__(self, limits: Limits, make_limiter: MakeLimiter = local_limiter) -> None:
         self._limits = limits
@@ -248,7 +248,7 @@ class Buckets:
     def __repr__(self) -> str:
         busy = [repr(bucket) for bucket in self._buckets.values() if not bucket.is_idle]
         shown = ", ".join(busy[:10]) + (f" and {len(busy) - 10} more" if len(busy) > 10 else "")  # noqa: PLR2004
-        return f"<Buckets: {len(self)}, of which in use: {shown or 'none'}>"
+        return f"<Buckets: {len(self)}, in use: {shown or 'none'}>"
 
     async def acquire(
         self,
@@ -260,19 +260,19 @@ class Buckets:
     ) -> float:
         """Wait until `request` may be sent: for its permits, then for a `slot`; return the seconds waited.
 
-        `on_pause` is called when a pause keeps it. After an error or cancellation the slot is not held.
+        `on_pause` is called if a pause delays it. After an error or cancellation the slot is not held.
         """
         loop = asyncio.get_running_loop()
         start = loop.time()
-        # Two buckets, such as those of apps.delete: the app's first, as the slot belongs to the last permit.
+        # Two buckets, as for apps.delete: the app's comes first, since the slot is acquired with the last permit.
         if request.operation in self._limits.totals:
             await self._own(request).acquire(again=again, on_pause=on_pause)
-        # Each bucket is looked up when it is needed: one found before a wait may be dropped by its end.
+        # Each bucket is looked up only when it is needed: during a wait, it could be dropped.
         await (self._total(request) or self._own(request)).acquire(again=again, slot=slot, on_pause=on_pause)
         return loop.time() - start
 
     def pause(self, request: Request, seconds: float | None) -> float:
-        """Pause, after a 429, every request of this action and identifier, and its total where it has one.
+        """Pause this action and identifier after a 429, and the action's total if it has one.
 
         Return the length of the pause in seconds.
         """
@@ -280,7 +280,7 @@ class Buckets:
         return max(bucket.pause(seconds) for bucket in (self._own(request), total) if bucket)
 
     def close(self) -> None:
-        """Stop searching for idle buckets."""
+        """Stop the sweeps."""
         if self._sweep:
             self._sweep.cancel()
             self._sweep = None

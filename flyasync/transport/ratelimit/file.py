@@ -1,7 +1,7 @@
 """One budget for the processes of one host: buckets in locked files.
 
-The kernel releases the lock of a process that dies. The clock is that of the event loops, which is the same for all
-processes of a host: the monotonic one. It starts anew after a restart of the host, which a bucket notices.
+The kernel releases the lock of a process that dies. The clock is the monotonic clock of the event loops, which all
+processes of a host share. It restarts with the host, which a bucket detects.
 """
 
 import asyncio
@@ -28,28 +28,28 @@ if sys.platform != "win32":
     import fcntl
 
 SHARDS: Final = 64
-"""Files among which the buckets are spread, so that processes seldom wait for each other's lock."""
+"""The number of files among which the buckets are spread, so that processes rarely wait for each other's lock."""
 NAP = 0.0005
-"""Seconds between two tries for a lock that another process holds; it holds it for some microseconds."""
+"""Seconds between two attempts to acquire a lock, which other processes hold for some microseconds."""
 LATELY = 60 * SECOND
-"""How long a worker counts after it was seen last."""
+"""How long a worker is counted after it was last seen."""
 WORKERS: Final = "workers"
 VERSION: Final = 1
-"""Of what is in the files; of another version they begin anew."""
+"""The version of the file format; files of another version are discarded."""
 
 
 class FileStore:
-    """Buckets in the files of one directory; every process that shares them has to be allowed to write there.
+    """Buckets in the files of one directory, to which all processes that share them need write access.
 
-    Files have the mode of their directory. Buckets that are full are left out whenever their file is written. A file
-    that cannot be read, such as one that was cut off by a full disk, begins anew, with every bucket empty.
+    Files have the mode of their directory. Full buckets are dropped when their file is written. A file that cannot be
+    read, for example one truncated by a full disk, is replaced by a new one, in which every bucket is empty.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        # What can never work is refused at once; a directory that does not exist yet is made when it is used.
+        # An unusable directory is refused now; one that does not exist yet is created on first use.
         if directory and directory.exists() and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
             raise InvalidInput(
-                f"{directory} is no directory that this user may write to: name another one for the limits"
+                f"{directory} is not a directory that this user can write to: use another one for the limits"
             )
         self._directory = directory or _own_directory()
         self._id = uuid4().hex[:8]
@@ -60,10 +60,10 @@ class FileStore:
 
     @property
     def _worker(self) -> str:
-        return f"{os.getpid()}-{self._id}"  # a client that was made before a fork is another one in each process
+        return f"{os.getpid()}-{self._id}"  # after a fork, the client counts as a separate worker in each process
 
     async def take(self, key: str, rate: Rate) -> StoreReply:
-        """Ask for one permit; raises OSError when the files cannot be used."""
+        """Request one permit. Raises OSError if the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             bucket, wait = take(bucket, self._worker, shard.now, interval=rate.interval, room=rate.room)
@@ -71,20 +71,20 @@ class FileStore:
         return StoreReply(wait=wait / SECOND, paused=bucket.paused(room=rate.room) / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
-        """Grant nothing for `seconds`; raises OSError when the files cannot be used."""
+        """Grant nothing for `seconds`. Raises OSError if the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             length = round(seconds * SECOND)
             shard.keep(key, pause(bucket, shard.now, room=rate.room, length=length))
 
     async def charge(self, key: str, rate: Rate, requests: int) -> None:
-        """Count requests that were sent without asking; raises OSError when the files cannot be used."""
+        """Count requests that were sent without a permit. Raises OSError if the files cannot be used."""
         async with self._shard(key) as shard:
             bucket = shard.bucket(key, rate)
             shard.keep(key, charge(bucket, shard.now, interval=rate.interval, room=rate.room, requests=requests))
 
     async def census(self) -> Census:
-        """Count the workers, and be counted; raises OSError when the files cannot be used."""
+        """Register this worker, and count all workers. Raises OSError if the files cannot be used."""
         async with self._locked(WORKERS) as file:
             now = _now()
             seen = {worker: at for worker, at in _workers(file).items() if now - LATELY <= at <= now}
@@ -93,7 +93,7 @@ class FileStore:
         return Census(workers=len(seen), rank=sorted(seen).index(self._worker), clock=now)
 
     async def close(self) -> None:
-        """Leave the workers; one that cannot leave stops counting by itself."""
+        """Unregister this worker. If that fails, its registration expires."""
         with suppress(OSError):
             async with asyncio.timeout(NAP * 100), self._locked(WORKERS) as file:
                 _write(file, {worker: at for worker, at in _workers(file).items() if worker != self._worker})
@@ -107,7 +107,7 @@ class FileStore:
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[int]:
-        """Open a file and lock it, without ever blocking the loop."""
+        """Open a file and lock it, without blocking the event loop."""
         path = self._directory / name
         while True:
             try:
@@ -117,10 +117,10 @@ class FileStore:
                 file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
                 os.fchmod(file, self._directory.stat().st_mode & 0o666)
             try:
-                # 1. Another process holds the lock. It sets no event here when it releases it, so this tries again.
+                # 1. Another process holds the lock. There is no notification of its release, so poll.
                 while not _lock(file):  # noqa: ASYNC110 - see above
                     await asyncio.sleep(NAP)
-                # 2. The file was deleted while this waited, as by a cleaner of /tmp: what is there now is another one.
+                # 2. The file was deleted meanwhile, for example by a cleaner of /tmp: open the new one.
                 if not os.fstat(file).st_nlink:
                     continue
                 # 3. It is locked.
@@ -128,7 +128,7 @@ class FileStore:
                 return
             finally:
                 with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork holds it open
+                    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough if a forked process has it open
                 os.close(file)
 
 
@@ -142,7 +142,7 @@ class _Shard:
 
     @classmethod
     def of(cls, content: Mapping[str, Any], now: int) -> Self:
-        """Read what is in the file; one that cannot be understood begins anew."""
+        """Parse the content of a file; discard it if it is invalid."""
         buckets = {}
         try:
             if content["version"] != VERSION:
@@ -162,17 +162,17 @@ class _Shard:
         self.buckets[key] = bucket
 
     def content(self) -> dict[str, Any]:
-        """Return what to write: the buckets that are not full."""
+        """Return the content to write: the buckets that are in use."""
         buckets = {
             key: [state.full_at, state.at, *((place.worker, place.due) for place in state.queue)]
             for key, state in self.buckets.items()
-            if not state.is_at_rest(self.now)
+            if not state.is_idle(self.now)
         }
         return {"version": VERSION, "born": self.born, "buckets": buckets}
 
 
 def _workers(file: int) -> dict[str, int]:
-    """Read which workers were seen, and when."""
+    """Return the workers that were seen, and when."""
     return {worker: at for worker, at in _read(file).items() if isinstance(at, int)}
 
 
@@ -185,7 +185,7 @@ def _lock(file: int) -> bool:
 
 
 def _read(file: int) -> dict[str, Any]:
-    """Read the first line: what follows is the rest of a longer one that a killed process did not get to cut off."""
+    """Read the first line; the rest of the file, if any, is left over from a process that was killed while writing."""
     line, end, _ = os.pread(file, os.fstat(file).st_size, 0).partition(b"\n")
     try:
         content = json.loads(line) if end else {}
@@ -201,12 +201,14 @@ def _write(file: int, content: Mapping[str, Any]) -> None:
 
 
 def _own_directory() -> Path:
-    """Return this user's own directory, after checking that no other user can have put it there."""
+    """Return this user's own directory, after checking that no other user has created it or can write to it."""
     directory = Path(tempfile.gettempdir()) / f"flyasync-limits-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise InvalidInput(f"{directory} is not this user's alone: remove it, or name another one as file:DIRECTORY")
+        raise InvalidInput(
+            f"{directory} belongs to another user, or others can write to it: remove it, or use file:DIRECTORY"
+        )
     return directory
 
 

@@ -16,7 +16,7 @@ from flyasync.errors import InvalidInput
 from flyasync.transport.validators import at_least, more_than, whole
 
 LONGEST_PAUSE: Final = 86_400.0
-"""Seconds; a longer pause is a mistake of the API, or wrong data in a store, and is ignored."""
+"""The longest valid pause in seconds. A longer one is ignored: an error of the API, or corrupt data in a store."""
 
 _ACTIONS = {
     "apps": "create create_deploy_token delete get list",
@@ -40,17 +40,17 @@ _ACTIONS = {
     "volumes": "create create_snapshot delete extend get list list_org snapshots update",
 }
 OPERATIONS: Final = frozenset(f"{noun}.{verb}" for noun, verbs in _ACTIONS.items() for verb in verbs.split())
-"""The operations that have a rate, by the names that errors and events have for them."""
+"""The operations that have a rate, by their names in errors and events."""
 
 
 @frozen(kw_only=True)
 class Rate:
-    """A published rate: `per_second` in the long run, `burst` at once, of which `spare` are never used.
+    """A published rate: `per_second` in the long run, and bursts of `burst` requests, of which `spare` are not used.
 
-    The spare is the margin, and need not be whole. Requests are sent on schedule but arrive with the network's jitter,
-    and a bucket that is used exactly at its limit overflows when an early burst arrives late. With `spare` requests
-    kept back, arrivals may shift against each other by `spare / per_second` seconds without a 429. The price is that
-    much time once for each burst; the rate in the long run is the published one.
+    `spare` is a margin against network jitter, and need not be a whole number. Requests are sent on schedule, but a
+    bucket that is used exactly at its limit overflows if a burst arrives late. With a margin of `spare` requests, their
+    arrival times may shift by `spare / per_second` seconds without a 429. Each burst then takes that much longer; the
+    long-run rate is the published one.
     """
 
     per_second: float = field(validator=more_than(0))
@@ -66,7 +66,7 @@ class Rate:
 
     @property
     def usable(self) -> float:
-        """How many requests may be sent at once; for a part of one, the rest has to be waited for."""
+        """How many requests may be sent at once; for the fraction of a request, the rest of it must be waited for."""
         return self.burst - self.spare
 
     @property
@@ -76,9 +76,9 @@ class Rate:
 
     @property
     def patience(self) -> float:
-        """Seconds for which a permit is good: half of the margin, and the other half is for the network's jitter.
+        """Seconds for which a permit is valid: half of the margin, or one interval if there is no margin.
 
-        Without a margin it is one interval.
+        The other half of the margin is left for network jitter.
         """
         return (self.spare / 2 or 1) / self.per_second
 
@@ -89,7 +89,7 @@ class Rate:
 
     @property
     def room(self) -> int:
-        """Whole microseconds by which a bucket may run ahead: an interval for each request that may be sent at once."""
+        """Whole microseconds by which a bucket may run ahead: one interval per request that may be sent at once."""
         return round(self.usable * self.interval)
 
 
@@ -100,7 +100,7 @@ def _rates_of_operations(_: "Limits", attribute: "Attribute[Any]", value: Any) -
     for operation, rate in value.items():
         if operation not in OPERATIONS:
             close = get_close_matches(str(operation), OPERATIONS, n=1)
-            instead = f"did you mean {close[0]!r}?" if close else "names are those in errors, such as 'machines.start'"
+            instead = f"did you mean {close[0]!r}?" if close else "use the names in errors, such as 'machines.start'"
             raise InvalidInput(f"{where} has a rate for {operation!r}, which is not an operation of the API: {instead}")
         if not isinstance(rate, Rate):
             raise _no_rate(f"{where}[{operation!r}]", rate)
@@ -112,33 +112,35 @@ def _no_rate(where: str, value: object) -> InvalidInput:
 
 @frozen(kw_only=True)
 class Limits:
-    """How fast a client may ask: a rate for each operation on each identifier.
+    """How fast a client may send requests: one rate for each operation and identifier.
 
-    `operations` has the rates of those that differ from `default`, by the names that errors and events have for them;
-    `totals` bound an operation over all identifiers together. A name that the API does not have, and a value that is
-    not a Rate, raise InvalidInput. The defaults are the published limits with a margin of a second's worth of jitter
-    (0.4 s for getting a machine, 0.5 s for making one), which costs as much in each burst: 60 creates in one app take
-    57.5 s where the limit itself allows 57. A margin of a whole request also leaves room for one that another client
-    has just made.
+    `default` is the rate of all operations except those in `operations`; `totals` bounds an operation over all
+    identifiers together. Operations have the names that errors and events show. Raises InvalidInput for an unknown name
+    and for a value that is not a Rate.
 
-    `shared` names where several clients count their requests together, since the API counts them together:
+    The defaults are the published limits, with a margin for one second of jitter (0.4 s for getting a machine, 0.5 s
+    for creating one). Each burst takes that much longer: 60 creates in one app take 57.5 s, where the published limit
+    allows 57 s. A margin of a whole request also leaves room for one request of another client.
 
-    - `"memory"`: this client alone, which is the default;
-    - `"file"` or `"file:DIRECTORY"`: the processes of one host, by locked files in a directory of this user's own under
-      the system's temporary one, or in the one that is named by its whole path. Name one for the processes of several
-      users, who all need to write there, and for services with a private /tmp. Not on a network's file system;
+    `shared` is the store in which several clients count their requests together, as the API does:
+
+    - `"memory"`: only this client; the default.
+    - `"file"` or `"file:DIRECTORY"`: the processes of one host, by locked files. The default directory belongs to this
+      user, in the system's temporary directory. Pass an absolute path for processes of several users, all of which need
+      write access, and for services with a private /tmp. Network file systems are not supported.
     - `"redis://HOST:PORT/DB"`, `"rediss://…"` with TLS, `"unix://PATH"`: the processes of many hosts, by a Redis or
-      Valkey server. User and password go into the URL as usual, and are shown by nothing. `?namespace=NAME` keeps
-      budgets apart. Needs `pip install 'flyasync[redis]'`.
+      Valkey server. The URL may contain a user and password, which are never shown. `?namespace=NAME` separates
+      budgets. Needs `pip install 'flyasync[redis]'`.
 
-    Left out, it is the value of `FLYASYNC_LIMITS`. The clients that wait form one queue, so all get the same share, and
-    a 429 of one pauses all. A store that is new, or was restarted, begins with empty buckets, as it cannot know better.
-    While it does not answer within half a second, each client keeps to its share of each rate by itself: one in as many
-    workers as were seen in the last minute, and in `workers` at least. The event `LimitsLost` is emitted once then, and
-    `LimitsBack` when it is over; the default observer writes both to the log as warnings. A client that is back sends
-    nothing for two seconds, until all others have noticed, and its share is counted then. Where only some clients are
-    cut off, the others do not know of their share meanwhile. A server that evicts keys (`maxmemory-policy`) forgets
-    requests that were just sent: give the limits one that does not.
+    If `shared` is None, the environment variable `FLYASYNC_LIMITS` is used. Waiting clients form one queue, so all get
+    the same share, and a 429 of one client pauses all. A store that is new or was restarted begins with empty buckets.
+
+    A store that does not respond within half a second is lost. Until it is back, each client uses its own share of each
+    rate, `1/n`, where n is the number of workers seen in the last minute, and at least `workers`. The event
+    `LimitsLost` is emitted once, and `LimitsBack` when the store is back; the default observer logs both as warnings. A
+    client that reconnects sends nothing for two seconds, until all others have noticed, and then reports what it sent
+    meanwhile. If only some clients lose the store, the others do not count the requests of these until they reconnect.
+    A server that evicts keys (`maxmemory-policy`) forgets recent requests: use one that does not.
     """
 
     default: Rate = field(default=Rate(per_second=1, burst=3, spare=1))
@@ -146,7 +148,7 @@ class Limits:
         validator=_rates_of_operations,
         default=Factory(
             lambda: {
-                # A launch takes as long as its creates, and usually no other client creates any in the app then.
+                # A launch takes as long as its creates, and usually no other client creates machines in the app then.
                 "machines.create": Rate(per_second=1, burst=3, spare=0.5),
                 "machines.get": Rate(per_second=5, burst=10, spare=2),
             }
@@ -180,12 +182,12 @@ class Limits:
 
 
 def without_password(url: str | None) -> str | None:
-    """Return a URL for people to read, without what may be of a user and a password, wherever those were put."""
+    """Return a URL for display, without any part that may belong to a user name or password."""
     before, found, host = (url or "").rpartition("@")
     if not found:
         return url and re.split(r"[?#]", url)[0]
     scheme = re.match(r"(\w+:(//)?)?", before)
-    # With a query before it, what is behind the last @ may be a part of a password too.
+    # After a query, the text behind the last @ may be part of a password too.
     return f"{scheme[0] if scheme else ''}***" + (
         "" if re.search(r"[?#]", before) else f"@{re.split(r'[?#]', host)[0]}"
     )

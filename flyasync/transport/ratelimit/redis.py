@@ -1,4 +1,4 @@
-"""One budget for many hosts: buckets in Redis or Valkey, computed by the server itself, on its own clock."""
+"""One budget for many hosts: buckets in Redis or Valkey, computed by the server on its own clock."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ from flyasync.transport.ratelimit.shared import AT_ONCE, PATIENCE, SECOND, Censu
 
 NAMESPACE: Final = "flyasync"
 TIMEOUT: Final = 2.0
-"""Seconds until the connection itself is given up; the caller gives up sooner."""
+"""Seconds until the connection is closed; the caller gives up earlier."""
 LATELY: Final = 60 * SECOND
-"""How long a worker counts after it was seen last."""
+"""How long a worker is counted after it was last seen."""
 MEMORY: Final = 86400
-"""Seconds that the server is to remember since when it has known the buckets."""
+"""Seconds for which the server keeps the time at which it first saw the buckets."""
 
-# The functions of `gcra` once more, in the server's language, so that a permit costs one round trip; a test compares
-# the two. A bucket is a list: full_at, at, and then in turn each worker in the queue and when it is due.
+# The functions of `gcra`, in Lua, so that a permit costs one round trip; a test compares the two implementations. A
+# bucket is a list: full_at, at, and then alternately each worker in the queue and its due time.
 SCRIPT: Final = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -105,7 +105,7 @@ return {{#workers, rank, now}}
 
 
 class RedisStore:
-    """Buckets in a Redis or Valkey server, under one namespace; each expires a second after it is full again."""
+    """Buckets on a Redis or Valkey server, in one namespace; each expires one second after it is full again."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -114,21 +114,21 @@ class RedisStore:
             self._namespace = query.pop("namespace", NAMESPACE)
             bare = urlunsplit(parts._replace(query=urlencode(query)))
             if parts.scheme != "unix":
-                int(parts.path.strip("/") or 0)  # redis-py would take anything that is not a number for 0
+                int(parts.path.strip("/") or 0)  # redis-py would read anything but a number as 0
             pool = BlockingConnectionPool.from_url(
                 bare,
-                max_connections=AT_ONCE + 2,  # for the count of the workers, and for the check whether it is back
+                max_connections=AT_ONCE + 2,  # one to count the workers, one to check whether the server is back
                 timeout=TIMEOUT,
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 1),  # for a connection that was closed while nothing was asked
+                retry=Retry(NoBackoff(), 1),  # for a connection that was closed while idle
             )
-            cast("Any", pool).make_connection()  # this opens no connection, but reads the options
+            cast("Any", pool).make_connection()  # validates the options without connecting
         except (ValueError, TypeError):
-            # Every parser quotes a part of the URL in its error, and that may be a part of the password.
+            # The parsers' errors contain a part of the URL, which may be a part of the password.
             raise InvalidInput(
-                f"{without_password(url)!r} names no Redis or Valkey server: write redis://USER:PASSWORD@HOST:PORT/DB, "
-                "options after a ? as redis-py knows them; a password has %2F for /, %3F for ?, %23 for #, %40 for @, "
+                f"{without_password(url)!r} is not a valid Redis or Valkey URL: use redis://USER:PASSWORD@HOST:PORT/DB "
+                "with redis-py's options after a ?. In the password, write %2F for /, %3F for ?, %23 for #, %40 for @, "
                 "%5B for [ and %25 for %"
             ) from None
         self._redis: Redis = Redis.from_pool(pool)
@@ -142,29 +142,29 @@ class RedisStore:
 
     @property
     def _worker(self) -> str:
-        return f"{self._id}-{os.getpid()}"  # a client that was made before a fork is another one in each process
+        return f"{self._id}-{os.getpid()}"  # after a fork, the client counts as a separate worker in each process
 
     async def take(self, key: str, rate: Rate) -> StoreReply:
-        """Ask for one permit; raises StoreFailed when the server does not answer as it should."""
+        """Request one permit. Raises StoreFailed if the server fails."""
         wait, paused = await self._run(key, rate, "take")
         return StoreReply(wait=wait / SECOND, paused=paused / SECOND)
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
-        """Grant nothing for `seconds`; raises StoreFailed when the server does not answer as it should."""
+        """Grant nothing for `seconds`. Raises StoreFailed if the server fails."""
         await self._run(key, rate, "pause", round(seconds * SECOND))
 
     async def charge(self, key: str, rate: Rate, requests: int) -> None:
-        """Count requests that were sent without asking; raises StoreFailed when the server does not answer."""
+        """Count requests that were sent without a permit. Raises StoreFailed if the server fails."""
         await self._run(key, rate, "charge", requests)
 
     async def census(self) -> Census:
-        """Count the workers, and be counted; raises StoreFailed when the server does not answer as it should."""
+        """Register this worker, and count all workers. Raises StoreFailed if the server fails."""
         found = await self._ask(self._count, ["workers", "born"], [self._worker])
         workers, rank, clock = found
         return Census(workers=workers, rank=rank, clock=clock)
 
     async def close(self) -> None:
-        """Leave the workers, and close the connections; a worker that cannot leave stops counting by itself."""
+        """Unregister this worker, and close the connections. If that fails, its registration expires."""
         try:
             with suppress(RedisError, OSError):
                 async with asyncio.timeout(PATIENCE):
@@ -183,5 +183,5 @@ class RedisStore:
             raise StoreFailed(f"{type(error).__name__}: {error}") from None
 
     def _key(self, name: str) -> str:
-        # The braces keep a namespace in one slot of a cluster, as a script must find all its keys in one.
+        # The braces keep a namespace in one slot of a cluster, since all keys of a script must be in the same slot.
         return f"{{{self._namespace}}}:{name}"

@@ -1,4 +1,4 @@
-"""One budget for many clients: a store keeps it, and each client keeps to its share while the store cannot be asked."""
+"""One budget for many clients, kept in a store. If the store is unavailable, each client uses its share of a rate."""
 
 import asyncio
 import random
@@ -15,38 +15,38 @@ from flyasync.transport.ratelimit.rates import Rate
 T = TypeVar("T")
 
 PATIENCE = 0.5
-"""Seconds that the store may take for one answer, before the limits count as lost."""
+"""Seconds that the store may take for one reply before the limits count as lost."""
 BUSY = 0.1
-"""Seconds by which a timer is late when the loop was busy with something else for long."""
+"""Seconds by which a timer must be late to show that the event loop was blocked."""
 PROBE = 1.0
 """Seconds between two checks whether lost limits are back."""
 PATIENT_PROBE = 30.0
-"""Seconds between two checks of a client that loses them again and again: it is better off with its share."""
+"""The most seconds between two checks if the limits are lost repeatedly: then the client's own share works better."""
 STEADY = 10.0
-"""Seconds for which they have to be back before losing them counts as the first time."""
+"""Seconds for which the limits must be back before another loss counts as the first one."""
 FLAPS = 2
-"""Losses in a row before a client checks less often."""
+"""The number of losses in a row after which a client checks less often."""
 SETTLE = 2 * PROBE
-"""Seconds for which a client sends nothing after they are back, until all others have noticed too."""
+"""Seconds for which a client sends nothing once the limits are back, until all other clients have noticed."""
 CENSUS = 2.0
-"""Seconds between two counts of the workers, which go on while a client is idle: it may be needed at any time."""
+"""Seconds between two counts of the workers; idle clients count too, since the number may be needed at any time."""
 AT_ONCE = 16
-"""Questions of one client to the store at once; more would only wait for each other, and seem to be unanswered."""
+"""Concurrent requests of one client to the store; more would only wait for each other and seem to time out."""
 AGAIN = 0.1
-"""Seconds after which a task that does not end is cancelled again."""
+"""Seconds after which a task that has not ended is cancelled again."""
 NEWS = 1.0
-"""Seconds by which a pause in the store has to outlast what a client knows, to be another client's pause."""
+"""Seconds by which a pause in the store must exceed the one that a client knows to count as another client's pause."""
 SECOND = 1_000_000
-"""Microseconds in one."""
+"""Microseconds per second."""
 
 
 class StoreFailed(Exception):
-    """The store cannot be asked; the text is the reason, and contains no password."""
+    """The store is unavailable. The text is the reason, and contains no password."""
 
 
 @frozen(kw_only=True)
 class Census:
-    """How many workers the store has seen lately, which of them this one is, and the store's clock in microseconds."""
+    """The number of recently seen workers, the rank of this one, and the clock of the store in microseconds."""
 
     workers: int
     rank: int
@@ -55,9 +55,9 @@ class Census:
 
 @frozen(kw_only=True)
 class StoreReply:
-    """A store's reply to a client that asks for one permit: the seconds to `wait` before asking again, 0 grants it.
+    """A store's reply to the request for a permit: 0 if it is granted, else the seconds to `wait` before asking again.
 
-    For `paused` of them no client is granted anything: one of them has received a 429.
+    `paused` is the number of seconds for which no client gets a permit, because one of them received a 429.
     """
 
     wait: float
@@ -65,34 +65,34 @@ class StoreReply:
 
 
 class Store(Protocol):
-    """Where workers keep their buckets together.
+    """Keeps the buckets that workers share.
 
-    Whatever a method raises means that the store cannot be asked, and has no password in its text; usually it is
-    StoreFailed or OSError. How long a method takes is bounded by the caller, who cancels it.
+    Any exception of a method means that the store is unavailable, usually StoreFailed or OSError; its text contains no
+    password. The caller bounds the time of a method by cancelling it.
     """
 
     name: str
-    """What it is, for people to read; without any password."""
+    """The store's name for display, without any password."""
 
     async def take(self, key: str, rate: Rate) -> StoreReply:
-        """Ask for one permit."""
+        """Request one permit."""
 
     async def pause(self, key: str, rate: Rate, seconds: float) -> None:
         """Grant nothing for `seconds`, and no burst right after that."""
 
     async def charge(self, key: str, rate: Rate, requests: int) -> None:
-        """Count requests that were sent without asking."""
+        """Count requests that were sent without a permit."""
 
     async def census(self) -> Census:
-        """Count the workers, and be counted."""
+        """Register this worker, and count all workers."""
 
     async def close(self) -> None:
-        """Close the access to it; the buckets stay for the other workers, and expire by themselves."""
+        """Close the connection to the store. The buckets remain for the other workers, and expire by themselves."""
 
 
 @define
 class Debt:
-    """How many requests a client has sent while the store was away, and when it sent the last one."""
+    """The requests that a client has sent while the store was unavailable, and the time of the last one."""
 
     rate: Rate
     requests: int = 0
@@ -103,18 +103,18 @@ class Debt:
         self.requests, self.last = self.requests + 1, now
 
     def is_due(self, now: float) -> bool:
-        """Whether a bucket at this rate has not yet refilled what these requests took."""
+        """Whether a bucket at this rate has not refilled yet after these requests."""
         return now < self.last + self.requests / self.rate.per_second
 
 
 class SharedLimits:
-    """One client's access to a store: whether it answers, and the share to keep to while it does not."""
+    """One client's access to a store: whether it is available, and the client's share of the rates while it is not."""
 
     def __init__(self, store: Store, on_event: OnClientEvent, *, workers: int = 1) -> None:
         self._store = store
         self._on_event = on_event
         self._expected = workers
-        # Until the store has answered, workers that know nothing of each other spread at random.
+        # Until the store has replied, the workers do not know each other, so each takes a random rank.
         self._census = Census(workers=workers, rank=random.randrange(workers), clock=0)  # noqa: S311 - guards nothing
         self._ahead = 0  # microseconds by which the store's clock is ahead of the loop's
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -128,7 +128,7 @@ class SharedLimits:
         self._counting: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        now = self._counting.get_loop().time() if self._counting else 0.0  # it may be shown when no loop runs any more
+        now = self._counting.get_loop().time() if self._counting else 0.0  # the loop may not be running any more
         if self._is_closed:
             state = "closed"
         elif self._lost_at is not None:
@@ -140,7 +140,7 @@ class SharedLimits:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the store did not answer when it was asked last."""
+        """Whether the store is unavailable."""
         return self._lost_at is not None
 
     @property
@@ -148,11 +148,11 @@ class SharedLimits:
         return max(self._census.workers, self._expected)
 
     def limiter(self, key: str, rate: Rate, on_news: Callable[[float], None] = lambda _: None) -> "SharedLimiter":
-        """Make the limiter of one bucket; `on_news` is called with the seconds of another client's pause."""
+        """Make the limiter for one bucket; `on_news` is called with the seconds of another client's pause."""
         return SharedLimiter(self, key, rate, on_news)
 
     async def take(self, key: str, rate: Rate) -> StoreReply:
-        """Ask the store for one permit; raise StoreFailed when it does not answer, after notifying the observer."""
+        """Request one permit from the store. Raise StoreFailed if it is unavailable, after notifying the observer."""
         if self._counting is None and not self._is_closed:
             self._counting = self._task(self._count())
         if (settling := self._settled_at - _now()) > 0:
@@ -160,7 +160,7 @@ class SharedLimits:
         return await self._ask(self._store.take, key, rate)
 
     def pause_later(self, key: str, rate: Rate, seconds: float) -> None:
-        """Pause a bucket for every client, without waiting for the store; while it is lost, each meets its own 429."""
+        """Pause a bucket for all clients, without waiting for the store; if it is lost, only for this client."""
 
         async def pause() -> None:
             with suppress(StoreFailed):
@@ -170,15 +170,15 @@ class SharedLimits:
             self._task(pause())
 
     def own_permit(self, key: str, rate: Rate, last: int | None) -> tuple[int, float]:
-        """Take a permit out of this client's own share, without the store.
+        """Take a permit from this client's share of the rate, without the store.
 
-        Time is cut into intervals that go round among the workers. `last` is the number of the interval whose permit
-        this client took last, None for the first. Return the number of the one that it has now taken, and 0; or `last`
-        and the seconds until its next one. What it takes is counted by the store when that is back.
+        Time is split into intervals that are assigned to the workers in turn. `last` is the number of the interval
+        whose permit this client took last, None for the first. Return the number of the interval now taken, and 0; or
+        `last` and the seconds until the next interval. The store counts these requests when it is back.
         """
         clock = round(_now() * SECOND) + self._ahead
         if last is None:
-            # The intervals next to now may be used up by what the store has just granted to others.
+            # The store may just have granted the permits of the current interval and the next one to others.
             last = clock // rate.interval + 1
         rank = self._census.rank % self._workers
         number, wait = share(clock, interval=rate.interval, workers=self._workers, rank=rank, after=last)
@@ -188,42 +188,42 @@ class SharedLimits:
         return number, 0.0
 
     async def back_within(self, seconds: float) -> None:
-        """Wait for `seconds`, or until the store answers again."""
+        """Wait for `seconds`, or until the store is available again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._is_back.wait()
 
     async def close(self) -> None:
-        """End all tasks, and close the access to the store."""
+        """End all tasks, and close the connection to the store."""
         self._is_closed = True
         while left := {task for task in self._tasks if not task.done()}:
             for task in left:
                 task.cancel()
-            # A library may take the cancellation for the end of its own timeout, and go on; so it is cancelled again.
+            # A library may mistake the cancellation for its own timeout and continue, so it is cancelled again.
             await asyncio.wait(left, timeout=AGAIN)
         await self._store.close()
 
     async def _ask(self, question: Callable[..., Coroutine[Any, Any, T]], key: str, rate: Rate, *more: Any) -> T:
-        """Ask the store about a bucket; raise StoreFailed when it does not answer in time, and then it is lost."""
+        """Send a request about a bucket to the store. If it fails or is late, the store is lost: raise StoreFailed."""
         async with self._room:
             if self.is_lost or self._is_closed:
                 raise StoreFailed("the limits are lost, or closed")
             task = self._task(question(key, rate, *more))
             try:
-                # The timer of a loop that was busy elsewhere is late, and the answer may be there but unread: then it
-                # listens once more before it blames the store.
+                # After the event loop was blocked, the timer is late and the reply may have arrived unread. Then wait
+                # once more before the store counts as lost.
                 for _ in range(2):
                     start = _now()
                     await asyncio.wait([task], timeout=PATIENCE)
                     if task.done() or _now() < start + PATIENCE + BUSY:
                         break
                 if not task.done():
-                    raise StoreFailed(f"no answer within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
+                    raise StoreFailed(f"no reply within {PATIENCE:g} s")  # noqa: TRY301 - lost, like one that failed
                 if task.cancelled():
                     raise StoreFailed("the limits are closed")  # noqa: TRY301 - as above
                 return task.result()
-            except Exception as error:  # whatever is wrong with the store, no call may fail because of it
-                # Only the first of several failed questions loses the limits; those that follow find them lost.
+            except Exception as error:  # no call may fail because of any problem of the store
+                # Only the first of several failed requests loses the limits; for the others they are lost already.
                 if self._lost_at is None and not self._is_closed:
                     self._lost_at = now = _now()
                     was_steady = now >= self._settled_at - SETTLE + STEADY
@@ -238,18 +238,18 @@ class SharedLimits:
                 task.cancel()
 
     async def _recover(self) -> None:
-        """Check until the store answers again, and charge it with what was sent meanwhile."""
+        """Check until the store is available again, and charge it with the requests sent meanwhile."""
         pause = PROBE if self._losses <= FLAPS else min(PATIENT_PROBE, PROBE * 2**self._losses)
         while self._lost_at is not None:
             await asyncio.sleep(pause)
-            # What every bucket has made good since is not charged. The first bucket always is: it is the one at which
-            # the store failed, and a store that fails at it again is not back.
+            # Buckets that have refilled since are not charged. The first one always is: the store failed on it, and a
+            # store that fails on it again is not back.
             first = next(iter(self._debts), None)
             self._debts = {key: debt for key, debt in self._debts.items() if key == first or debt.is_due(_now())}
             with suppress(Exception):
                 async with asyncio.timeout(PATIENCE):
                     await self._store.census()
-                # Calls go on meanwhile, each in its own share, so this is repeated until nothing is owed.
+                # Meanwhile calls continue in this client's share, so this is repeated until nothing is owed.
                 while self._debts:
                     owed, self._debts = self._debts, {}
                     try:
@@ -258,8 +258,8 @@ class SharedLimits:
                         self._debts = owed | self._debts
                         raise
                 notify(self._on_event, LimitsBack(backing=self._store.name, seconds=_now() - self._lost_at))
-                # The store may know only some of the workers until all have come back. Should it be lost again before
-                # that, the shares of all still have to fit each other: so the count from before stays until then.
+                # Until all workers are back, the store knows only some of them. If it is lost again before that, the
+                # shares of all workers must still add up, so the earlier count is kept until then.
                 self._settled_at = _now() + SETTLE
                 self._lost_at = None
                 self._is_back.set()
@@ -269,7 +269,7 @@ class SharedLimits:
             await self._store.charge(key, debt.rate, debt.requests)
 
     async def _count(self) -> None:
-        """Count the workers, and be counted, from now on."""
+        """Register this worker and count all workers, periodically."""
         while True:
             if _now() >= self._settled_at and not self.is_lost:
                 with suppress(Exception):
@@ -286,7 +286,7 @@ class SharedLimits:
 
 
 class SharedLimiter:
-    """The limiter of a bucket that many clients share, through one store."""
+    """The limiter for a bucket that many clients share through one store."""
 
     __slots__ = ("_idle_at", "_key", "_on_news", "_own", "_rate", "_shared", "paused_until")
 
@@ -301,27 +301,27 @@ class SharedLimiter:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is full again as far as this client knows; the store knows the rest."""
+        """Whether the bucket is full again as far as this client knows; the store keeps the actual state."""
         return _now() > self._idle_at
 
     async def acquire(self, on_remote_pause: Callable[[], None]) -> None:
-        """Wait until one more request may be sent; `on_remote_pause` is called when the store knows of a pause.
+        """Wait until one more request may be sent; `on_remote_pause` is called if the store reports a pause.
 
-        Cancelled, its place in the store's queue goes to the next caller of this client; cancelled while the store
-        is granting the permit, the request counts as sent.
+        If cancelled, its position in the store's queue goes to the next caller of this client. If cancelled while the
+        store grants the permit, the request counts as sent.
         """
         while True:
-            # 1. A pause that this client knows of: the store need not be asked.
+            # 1. A pause that this client knows of: no request to the store is needed.
             wait = max(self.paused_until - _now(), 0.0)
             if not wait:
                 reply = None
                 if not self._shared.is_lost:
                     with suppress(StoreFailed):
                         reply = await self._shared.take(self._key, self._rate)
-                # 2. The store cannot be asked: this client keeps to its own share.
+                # 2. The store is unavailable: this client uses its own share.
                 if reply is None:
                     self._own, wait = self._shared.own_permit(self._key, self._rate, self._own)
-                # 3. The store answers: with a permit, or with the time to ask again, which may be that of a pause.
+                # 3. The store replies: with a permit, or with the time until the next request, possibly due to a pause.
                 else:
                     self._own, wait = None, reply.wait
                     if reply.paused:
@@ -333,12 +333,12 @@ class SharedLimiter:
                         on_remote_pause()
             if not wait:
                 break
-            # Limits that are back before a wait for the own share is over end it: the store may grant more.
+            # A wait for this client's own share ends when the limits are back, since the store may grant more.
             await (self._shared.back_within(wait) if self._shared.is_lost else asyncio.sleep(wait))
         self._idle_at = _now() + self._rate.refill
 
     def pause(self, seconds: float) -> None:
-        """Grant nothing for `seconds`: this client at once, the others as soon as they ask."""
+        """Grant nothing for `seconds`: to this client immediately, to the others with their next request."""
         self._hold(_now() + seconds)
         self._shared.pause_later(self._key, self._rate, seconds)
 

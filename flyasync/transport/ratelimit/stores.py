@@ -1,4 +1,4 @@
-"""Finds where the buckets of a client are kept: in memory, in files, or in a server."""
+"""Select the store of a client's buckets: memory, files, or a server."""
 
 import os
 import sys
@@ -20,14 +20,14 @@ PORTS = {"http": 80, "https": 443}
 
 
 def find_store(limits: Limits) -> Store | None:
-    """Make the store that `limits` names, or else the environment; None for the client's own memory."""
+    """Return the store that `limits` or else the environment names; None for the client's own memory."""
     source, name = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
     text = name.strip()
     kind, _, rest = text.partition(":")
     # 1. The client's own memory.
     if text in {"", "memory"}:
         return None
-    # 2. Locked files, of this host.
+    # 2. Locked files on this host.
     if kind == "file":
         directory = rest.removeprefix("//")
         if sys.platform == "win32":
@@ -36,7 +36,7 @@ def find_store(limits: Limits) -> Store | None:
             )
         if directory and not Path(directory).is_absolute():
             raise InvalidInput(
-                f"{source} is 'file:{directory}', but all processes must mean the same: give the whole path"
+                f"{source} is 'file:{directory}', but must contain an absolute path, which is the same in all processes"
             )
         from flyasync.transport.ratelimit.file import FileStore  # it needs fcntl, which Windows lacks
 
@@ -45,20 +45,20 @@ def find_store(limits: Limits) -> Store | None:
     if text.startswith(SERVERS):
         if find_spec("redis") is None:
             raise InvalidInput(
-                f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'; "
-                "the processes of one host can share by 'file' without it"
+                f"{source} names a server, which needs the package redis: pip install 'flyasync[redis]'. "
+                "The processes of one host can also share limits with 'file', without this package"
             )
         from flyasync.transport.ratelimit.redis import RedisStore  # it needs the extra `redis`
 
         return RedisStore(text.replace("valkey", "redis", 1) if text.startswith("valkey") else text)
     raise InvalidInput(
-        f"{source} is {without_password(text)!r}, but limits are kept in memory, file, file:DIRECTORY, "
-        "redis://HOST:PORT/DB, rediss://… or unix://PATH (valkey:// and valkeys:// are the same as redis)"
+        f"{source} is {without_password(text)!r}, but must be memory, file, file:DIRECTORY, redis://HOST:PORT/DB, "
+        "rediss://… or unix://PATH (valkey:// and valkeys:// work like redis:// and rediss://)"
     )
 
 
 def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakeLimiter, SharedLimits | None]:
-    """Return what makes the limiters of the API at `base_url`, and what to close in the end, if anything."""
+    """Return a factory of limiters for the API at `base_url`, and the shared limits to close at the end, if any."""
     store = find_store(limits)
     if store is None:
         return local_limiter, None
@@ -75,7 +75,7 @@ def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> tup
 
 
 def budget(base_url: str) -> str:
-    """Name what the API counts together: every URL of the Machines API is one budget, and each emulator is another."""
+    """Return the name of the budget at `base_url`: one for all URLs of the Machines API, one for each emulator."""
     parts = urlsplit(base_url)
     if base_url.startswith(SOCKET) or parts.hostname in {INSIDE, urlsplit(PUBLIC_URL).hostname}:
         return "fly"

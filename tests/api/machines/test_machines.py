@@ -257,7 +257,7 @@ async def test_a_change_by_somebody_else_in_between_is_a_stale_version(fly: FlyC
     read = await stopped(fly)
     await fly.machines.update(app, read.id, NGINX, current_version=read.instance_id)
     await fly.machines.wait(app, read.id, state="stopped")
-    with pytest.raises(StaleVersion, match="Read it again"):
+    with pytest.raises(StaleVersion, match="Read the machine again"):
         await fly.machines.update(app, read.id, NGINX, current_version=read.instance_id)
     with pytest.raises(StaleVersion):
         await fly.machines.patch_metadata(app, read.id, {"a": "b"}, machine_version=read.instance_id)

@@ -348,7 +348,7 @@ async def test_where_the_scheduler_is_gone_the_report_says_what_may_be_and_nothi
         await leader.close()
         first, *others = await many
     assert {machine.result for machine in first.machines} == {Result.UNKNOWN}
-    assert "Dask cancelled it (scheduler-connection-lost). Machines may have been made" in str(first)
+    assert "Dask cancelled it (scheduler-connection-lost). Machines may have been created" in str(first)
     assert [report.ok for report in others] == [False, False]
     assert total(emulator, "createMachine") <= 2  # none for the others
 
@@ -368,7 +368,7 @@ async def test_what_a_second_worker_refuses_may_have_been_done_by_the_first() ->
             (report,) = await many
     assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
     assert "but the client here is one of http://127.0.0.1:9" in str(report)
-    assert "Machines may have been made" in str(report)
+    assert "Machines may have been created" in str(report)
 
 
 @in_real_time
@@ -393,7 +393,7 @@ def nothing() -> None:
 @pytest.mark.parametrize(
     ("connect", "says"),
     [
-        (FlyClient, "could not make its client: MissingToken: no Fly.io token found; looked at: .*FLY_ACCESS_TOKEN"),
+        (FlyClient, "could not make its client: MissingToken: no Fly.io token found; searched: .*FLY_ACCESS_TOKEN"),
         (partial(FlyClient, "fm2_x"), "one of https://api.machines.dev, so nothing was asked of either: set FLY_FLAPS"),
         (partial(FlyClient, "fm2_x", base_url="http://fly.example"), "could not make its client: InvalidInput: "),
         (nothing, "connect gave None, but must give a FlyClient"),

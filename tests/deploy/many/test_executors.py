@@ -143,8 +143,8 @@ async def test_of_a_lost_job_the_report_says_that_machines_may_have_been_made() 
     report = reports["shop-1"]
     assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
     assert not report.is_missed
-    assert "the deploy of shop-1 was lost: its worker died. Machines may have been made or changed" in str(report)
-    assert "deploy it again with launch v1" in str(report)
+    assert "the deploy of shop-1 was lost: its worker died. Machines may have been created or changed" in str(report)
+    assert "deploy again with launch v1" in str(report)
     assert DeployReport.from_dict(report.to_dict()) == report
 
 

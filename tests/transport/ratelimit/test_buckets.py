@@ -609,11 +609,11 @@ async def test_a_bucket_shows_who_waits_and_how_long_it_is_paused() -> None:
     buckets.pause(request, 1.3)
     await asyncio.sleep(0.1)
     assert repr(bucket) == "<Bucket machines.create web: 2 waiting, paused 1.2 s>"
-    assert repr(buckets) == f"<Buckets: 1, of which in use: {bucket!r}>"
+    assert repr(buckets) == f"<Buckets: 1, in use: {bucket!r}>"
     await asyncio.gather(*waiting)
     assert repr(bucket) == "<Bucket machines.create web: 0 waiting>"
     await asyncio.sleep(10)
-    assert repr(buckets) == "<Buckets: 0, of which in use: none>"
+    assert repr(buckets) == "<Buckets: 0, in use: none>"
     assert repr(Bucket(BARE)) == "<Bucket: 0 waiting>"
 
 
@@ -622,7 +622,7 @@ async def test_many_buckets_show_the_first_ten() -> None:
     for number in range(12):
         buckets.pause(a_request(identifier=str(number)), 60)
     shown = repr(buckets)
-    assert shown.startswith("<Buckets: 12, of which in use: <Bucket machines.start 0: 0 waiting, paused 60.0 s>, ")
+    assert shown.startswith("<Buckets: 12, in use: <Bucket machines.start 0: 0 waiting, paused 60.0 s>, ")
     assert shown.endswith("<Bucket machines.start 9: 0 waiting, paused 60.0 s> and 2 more>")
     buckets.close()
     assert no_timer_is_left()

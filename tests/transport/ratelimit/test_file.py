@@ -219,7 +219,7 @@ def test_a_directory_that_others_can_write_is_not_taken_for_his_own(
     else:
         directory.mkdir()
         directory.chmod(0o777)
-    with pytest.raises(InvalidInput, match="not this user's alone"):
+    with pytest.raises(InvalidInput, match="belongs to another user, or others can write to it"):
         FileStore()
 
 

@@ -199,10 +199,10 @@ def test_a_store_that_was_just_born_knows_no_full_bucket() -> None:
 
 
 def test_a_bucket_is_at_rest_when_it_is_full_and_nobody_is_expected() -> None:
-    assert State(full_at=5, at=0).is_at_rest(5)
-    assert not State(full_at=6, at=0).is_at_rest(5)
-    assert not State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_at_rest(4 + LATE)
-    assert State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_at_rest(5 + LATE)
+    assert State(full_at=5, at=0).is_idle(5)
+    assert not State(full_at=6, at=0).is_idle(5)
+    assert not State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_idle(4 + LATE)
+    assert State(full_at=0, at=0, queue=(Reservation("a", 4),)).is_idle(5 + LATE)
 
 
 def test_a_worker_keeps_its_place_until_it_is_late_and_no_longer() -> None:

@@ -444,7 +444,7 @@ def test_valkey_and_redis_are_two_words_for_it(port: int, scheme: str) -> None:
     ],
 )
 def test_a_url_that_names_no_server_is_refused_and_nothing_of_a_password_repeated(url: str) -> None:
-    with pytest.raises(InvalidInput, match="names no Redis or Valkey server") as caught:
+    with pytest.raises(InvalidInput, match="is not a valid Redis or Valkey URL") as caught:
         FlyClient("a token", limits=url)
     for part in (PASSWORD, "hunter2", "secret"):
         assert part not in str(caught.value)

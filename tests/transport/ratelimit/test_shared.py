@@ -266,7 +266,7 @@ async def test_the_loss_is_said_once_and_loudly_and_so_is_the_return(
     await granted(bucket.acquire, 5)
     await shared.close()
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert "cannot be asked (no answer within 0.5 s): keeping to one in 1 of each rate" in caplog.text
+    assert "are unavailable (no reply within 0.5 s): using 1/1 of each rate" in caplog.text
     assert "are back after" in caplog.text
 
 

@@ -31,7 +31,7 @@ def test_a_directory_is_named_by_its_whole_path(tmp_path: Path, word: str) -> No
     store = find_store(Limits(shared=word.format(tmp_path)))
     assert store is not None
     assert store.name == f"the files in {tmp_path}"
-    with pytest.raises(InvalidInput, match="give the whole path"):
+    with pytest.raises(InvalidInput, match="must contain an absolute path"):
         find_store(Limits(shared="file:limits"))
 
 
@@ -40,7 +40,7 @@ def test_a_directory_is_named_by_its_whole_path(tmp_path: Path, word: str) -> No
     ["redsi://:secret@cache:6379", "http:u:secret@cache", "redis:/u:secret@cache", "shared", "fileserver", "File"],
 )
 def test_an_unknown_word_is_refused_with_those_that_are_known(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidInput, match=r"shared is .* but limits are kept in memory, file") as caught:
+    with pytest.raises(InvalidInput, match=r"shared is .* but must be memory, file") as caught:
         FlyClient("a token", limits=word)
     assert "secret" not in str(caught.value)
     monkeypatch.setenv(VARIABLE, word)
@@ -94,5 +94,5 @@ def test_a_blank_around_the_word_is_no_part_of_it(monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_no_directory_is_refused_before_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInput, match="no directory that this user may write to"):
+    with pytest.raises(InvalidInput, match="is not a directory that this user can write to"):
         find_store(Limits(shared=f"file:{tmp_path / 'file'}"))
