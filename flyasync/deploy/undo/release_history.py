@@ -14,7 +14,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.list_lag import fetch
 from flyasync.deploy.observe import observe
-from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, REPLACES, RETIRED, unmanaged_metadata
+from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, REPLACES, RETIRED, STOPPED, unmanaged_metadata
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
@@ -145,9 +145,11 @@ class Past:
         changed = 0
         for life in history.lives:
             machine = life.machine
-            # 1. The launch took it out of routing, to retire it: it was in routing.
+            # 1. The launch took it out of routing, to retire it: it was in routing. Or the launch stopped it for its
+            #    update, and was cut short: it was up.
             # 2. The launch did not touch it: it was as it is.
-            # 3. The launch updated it: it had another config, and was well if the newer one made it fail.
+            # 3. The launch updated it: it had another config, and was well if the newer one made it fail, or if the
+            #    launch had stopped it for that.
             # 4. The launch made it: it was not there.
             # 5. Its versions do not tell: it stays as it is.
             if life.launch != launch:
@@ -157,11 +159,14 @@ class Past:
                     if machine.config is not None:
                         kept = {key: value for key, value in machine.metadata.items() if key != RETIRED}
                         machine = _up(evolve(machine, config=evolve(machine.config, metadata=kept)))
+                elif machine.state in RESTING and tags(machine).get(STOPPED) == launch:
+                    changed += 1
+                    machine = _up(machine, cordoned=machine.cordoned)
                 before.append(machine)
             elif config := life.before(launch):
                 then = evolve(machine, config=config, image_ref=None)  # which is of the newer config too
-                has_failed = machine.has_crashed or machine.state not in RESTING
-                before.append(_up(then, cordoned=machine.cordoned) if has_failed else then)
+                was_up = machine.has_crashed or machine.state not in RESTING or STOPPED in tags(machine)
+                before.append(_up(then, cordoned=machine.cordoned) if was_up else then)
                 changed += 1
             elif machine not in made:
                 before.append(machine)

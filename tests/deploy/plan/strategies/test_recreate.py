@@ -250,6 +250,18 @@ async def test_another_strategy_also_starts_what_a_killed_deploy_had_stopped() -
     assert not marked
 
 
+@pytest.mark.parametrize("phase", [Phase.STOPPED, Phase.UPDATED])
+async def test_undone_after_it_was_killed_what_it_had_stopped_runs_again(phase: Phase) -> None:
+    async with world(seed=2) as (emulator, fly):
+        await first_deploy(emulator, fly)
+        await deploy_that_cannot_start_again(emulator, fly, phase)
+        marks = {machine.metadata.get("flyasync_stopped") for machine in await fly.machines.list("web")}
+        (launch,) = filter(None, marks)
+        assert (await DeployBuilder("web").with_launch(launch).rolling().undo(fly)).ok
+        assert set((await shown(fly)).values()) == {("app:v1", "started")}
+        assert not any("flyasync_stopped" in machine.metadata for machine in await fly.machines.list("web"))
+
+
 async def test_machines_that_cannot_be_updated_are_replaced_only_once_they_have_stopped() -> None:
     async with world(seed=2) as (emulator, fly):
         await first_deploy(emulator, fly)
