@@ -1,8 +1,11 @@
-"""A background worker: no services, so the Fly Proxy leaves it alone; it runs until it is stopped."""
+"""Run a background worker: it has no services, so the Fly Proxy never stops it; it runs until you stop it."""
 
 import asyncio
+from contextlib import suppress
 
-from flyasync import FlyClient, Guest, Init, Machine, MachineConfig, Restart
+from flyasync import FlyClient, Guest, Init, Machine, MachineConfig, NameTaken, Restart
+
+APP = "my-workers"
 
 WORKER = MachineConfig(
     image="my-worker:latest",
@@ -14,7 +17,7 @@ WORKER = MachineConfig(
 
 
 async def launch_worker(fly: FlyClient, app: str) -> Machine:
-    """Run one worker, however often this is called."""
+    """Run one worker; a second call returns the same machine."""
     machine = await fly.machines.create_once(app, WORKER, name="background-worker", launch="worker", region="iad")
     await fly.machines.wait(app, machine.id, just_created=True)
     return machine
@@ -22,7 +25,9 @@ async def launch_worker(fly: FlyClient, app: str) -> Machine:
 
 async def main() -> None:
     async with FlyClient() as fly:
-        machine = await launch_worker(fly, "my-web-app")
+        with suppress(NameTaken):  # an earlier run created the app
+            await fly.apps.create(APP, org_slug="personal")
+        machine = await launch_worker(fly, APP)
         print(f"{machine.name} runs as {machine.id} in {machine.region}")
 
 

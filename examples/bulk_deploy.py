@@ -1,22 +1,26 @@
-"""Many apps from a CSV file: `app,image,regions`, a row each, ten at a time; one app's failure stops no other.
+"""Deploy many apps from a CSV file, ten at a time; a failed app does not stop the others.
 
-app,image,regions
-shop-a,registry.fly.io/shop:v7,iad lhr
-shop-b,registry.fly.io/shop:v7,iad nrt
+Usage: python examples/bulk_deploy.py [PATH [LAUNCH]]. Without a path, it deploys the two rows of ROWS.
 """
 
 import asyncio
 import csv
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
-from flyasync import DeployBuilder, FlyClient, deploy_many
+from flyasync import DeployBuilder, FlyClient, NameTaken, deploy_many
+
+ROWS = """\
+app,image,regions
+shop-a,registry.fly.io/shop:v7,iad lhr
+shop-b,registry.fly.io/shop:v7,iad nrt
+"""
 
 
 def builders(rows: Iterable[Mapping[str, str]], *, launch: str) -> dict[str, DeployBuilder]:
-    """Read all rows before the first request: a bad one stops the start, not the middle."""
+    """Return a builder for each app; an invalid row raises ValueError before the first request."""
     base = DeployBuilder("base").with_size("shared-cpu-1x").fallback("nearest").with_launch(launch).require("all")
     return {
         row["app"]: base.for_app(row["app"]).with_image(row["image"]).to_regions(*row["regions"].split())
@@ -24,13 +28,18 @@ def builders(rows: Iterable[Mapping[str, str]], *, launch: str) -> dict[str, Dep
     }
 
 
-async def main(path: str = "apps.csv", launch: str = "v7") -> None:
-    """Print each app's report as it comes; with the same launch again, only what is missing is made."""
-    rows = list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines()))  # noqa: ASYNC240 - before the work
-    wanted = builders(rows, launch=launch)
-    async with FlyClient() as fly, aclosing(deploy_many(fly, wanted.__getitem__, wanted, at_once=10)) as reports:
-        async for report in reports:
-            print(report)
+async def main(path: str | None = None, launch: str = "v7") -> None:
+    """Print each report when its app is done; a second run with the same launch creates only what is missing."""
+    text = Path(path).read_text(encoding="utf-8") if path else ROWS  # noqa: ASYNC240 - nothing else runs yet
+    apps = builders(csv.DictReader(text.splitlines()), launch=launch)
+    async with FlyClient() as fly:
+        if path is None:
+            for app in apps:
+                with suppress(NameTaken):  # an earlier run created the app
+                    await fly.apps.create(app, org_slug="personal")
+        async with aclosing(deploy_many(fly, apps.__getitem__, apps, at_once=10)) as reports:
+            async for report in reports:
+                print(report)
 
 
 if __name__ == "__main__":

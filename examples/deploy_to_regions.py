@@ -1,13 +1,15 @@
-"""One image to three regions at once; a region without room gives way to the nearest that has some.
+"""Deploy one image to three regions at once; a region without capacity is replaced by the nearest one that has some.
 
-Runs on Fly.io with a token in the environment (`APP=web python examples/deploy_to_regions.py`), and on the embedded
-emulator without one.
+With a token in the environment, it deploys to Fly.io; `APP` names the app. Without a token, it starts an emulator.
 """
 
 import asyncio
 import os
+from contextlib import suppress
 
-from flyasync import DeployBuilder, DeployReport, Emulator, Event, FlyClient, MissingToken, Progress
+from flyasync import DeployBuilder, DeployReport, Emulator, Event, FlyClient, MissingToken, NameTaken, Progress
+
+APP = os.environ.get("APP", "web")
 
 
 def show(event: Event) -> None:
@@ -15,9 +17,11 @@ def show(event: Event) -> None:
         print(f"{event.at:6.1f} s  {event.region}  {event.name}  {event.phase}  {event.detail or ''}")
 
 
-async def deploy(fly: FlyClient, app: str) -> DeployReport:
+async def deploy(fly: FlyClient) -> DeployReport:
+    with suppress(NameTaken):  # the app exists
+        await fly.apps.create(APP, org_slug="personal")
     return await (
-        DeployBuilder(app)
+        DeployBuilder(APP)
         .to_regions("iad", "lhr", "nrt")
         .with_image("registry.fly.io/web:v2")
         .with_guest(cpus=1, memory_mb=256)
@@ -32,11 +36,10 @@ async def deploy(fly: FlyClient, app: str) -> DeployReport:
 async def main() -> None:
     try:
         async with FlyClient() as fly:
-            report = await deploy(fly, os.environ["APP"])
+            report = await deploy(fly)
     except MissingToken:
         async with Emulator(capacity={"lhr": 0}) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
-            await fly.apps.create("web", org_slug="personal")
-            report = await deploy(fly, "web")
+            report = await deploy(fly)
     print(report.raise_for_failure())
 
 

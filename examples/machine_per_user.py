@@ -1,15 +1,18 @@
-"""An aiohttp backend that gives every user a machine: made once, started when it rests, found again after a restart.
+"""Serve a web backend that gives every user a machine: created once, started when stopped, found after a restart.
 
+It listens on PORT (8080 by default) until Ctrl-C; try it from another shell with `curl -X POST`.
 POST /users/alice  ->  {"id": "1857156b526dd8", "host": "1857156b526dd8.vm.sandboxes.internal"}
 """
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import web
 
-from flyasync import AlreadyStarting, FlyClient, FlyError, MachineConfig, WrongState, machine_host
+from flyasync import AlreadyStarting, FlyClient, FlyError, MachineConfig, NameTaken, WrongState, machine_host
 
 APP = "sandboxes"
 SANDBOX = MachineConfig(image="registry.fly.io/sandboxes:v1")
@@ -17,14 +20,14 @@ FLY = web.AppKey("fly", FlyClient)
 
 
 async def ready(fly: FlyClient, user: str) -> str:
-    """Give the id of the user's machine once it runs; two requests at once get the same one."""
+    """Return the id of the user's machine once it has started; concurrent requests get the same machine."""
     machine = await fly.machines.create_once(APP, SANDBOX, name=f"user-{user}", launch="sandboxes")
     for _ in range(10):
         try:
             await fly.machines.start(APP, machine.id)
         except AlreadyStarting:
             break
-        except WrongState:  # on its way up for the first time, or still on its way down
+        except WrongState:  # it is still being created, or still stopping
             await asyncio.sleep(1)
         else:
             break
@@ -44,8 +47,10 @@ async def post_user(request: web.Request) -> web.Response:
 
 
 async def one_client(app: web.Application) -> AsyncIterator[None]:
-    """Hold one client for all requests: the rate limits are counted in it."""
+    """Share one client between all requests, because it counts the rate limits."""
     async with FlyClient() as app[FLY]:
+        with suppress(NameTaken):  # an earlier run created the app
+            await app[FLY].apps.create(APP, org_slug="personal")
         yield
 
 
@@ -57,4 +62,4 @@ def backend() -> web.Application:
 
 
 if __name__ == "__main__":
-    web.run_app(backend(), host="127.0.0.1", port=8080)
+    web.run_app(backend(), host="127.0.0.1", port=int(os.environ.get("PORT", "8080")))

@@ -1,6 +1,6 @@
-"""A bad day, rehearsed: a full region, lost answers and a crash, in virtual time and with no account.
+"""Rehearse a bad day: a full region, lost responses and a failing machine, in virtual time and without an account.
 
-The same seed gives the same day again, to the millisecond: one seed for the emulator, one for the client's jitter.
+The same seeds give the same run, to the millisecond: one seed for the emulator, one for the client's jitter.
 """
 
 import random

@@ -1,7 +1,7 @@
-"""An update that goes wrong and comes back: a canary first, a release command before all, and a page to look at.
+"""Roll out an update that fails, and roll it back: a release command, then a canary, and a report as an HTML page.
 
-Version 2 never passes its check. One machine shows it, the other eight are never touched, and that one gets its old
-config back. In virtual time, with no account.
+Version 2 never passes its health check. Only the canary runs it, and is restored to version 1; the other eight machines
+are not changed. It runs in virtual time, without an account.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
-"""An orchestrator that keeps some machines warm: stopped ones ready to start, and a new one for each that is taken."""
+"""Keep a pool of warm machines: stopped machines that start quickly, each replaced when a job takes it."""
 
 import asyncio
+from contextlib import suppress
 from secrets import token_hex
 
 from attrs import define, field
 
-from flyasync import FlyClient, Machine, MachineConfig
+from flyasync import FlyClient, Machine, MachineConfig, NameTaken
 
 APP = "jobs"
 JOB = MachineConfig(image="registry.fly.io/jobs:v1", metadata={"pool": "warm"}, auto_destroy=True)
@@ -13,14 +14,14 @@ JOB = MachineConfig(image="registry.fly.io/jobs:v1", metadata={"pool": "warm"}, 
 
 @define
 class WarmPool:
-    """`size` machines that are made, pulled and stopped, so that a job starts in a moment."""
+    """Keeps `size` machines created and stopped, with the image on their hosts, so that a job starts quickly."""
 
     fly: FlyClient
     size: int
     _warm: "asyncio.Queue[Machine]" = field(factory=asyncio.Queue)
 
     async def fill(self) -> None:
-        """Find the warm machines of an earlier run, and make what is missing."""
+        """Add the warm machines of an earlier run, and create the missing ones."""
         for machine in await self.fly.machines.list(APP, metadata={"pool": "warm"}, state="stopped"):
             await self._warm.put(machine)
         async with asyncio.TaskGroup() as makers:
@@ -28,14 +29,14 @@ class WarmPool:
                 makers.create_task(self._make())
 
     async def _make(self) -> None:
-        # A name of its own for each: one that was used before may belong to a machine that runs a job.
+        # A new name for each machine: a machine with an earlier name may be running a job.
         name = f"job-{token_hex(4)}"
         machine = await self.fly.machines.create_once(APP, JOB, name=name, launch="warm-pool", skip_launch=True)
         await self.fly.machines.wait(APP, machine.id, state="stopped", just_created=True)
         await self._warm.put(machine)
 
     async def run(self) -> Machine:
-        """Take a warm machine, start it, and have another one made in its place."""
+        """Start a warm machine and return it; create its replacement at the same time."""
         machine = await self._warm.get()
         async with asyncio.TaskGroup() as work:
             work.create_task(self._make())
@@ -46,6 +47,8 @@ class WarmPool:
 
 async def main() -> None:
     async with FlyClient() as fly:
+        with suppress(NameTaken):  # an earlier run created the app
+            await fly.apps.create(APP, org_slug="personal")
         pool = WarmPool(fly, size=3)
         await pool.fill()
         jobs = await asyncio.gather(pool.run(), pool.run())

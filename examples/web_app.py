@@ -1,4 +1,4 @@
-"""A web app: an app, two machines behind the Fly Proxy, checked before they count."""
+"""Run a web app: create the app, and deploy two machines behind the Fly Proxy, with a health check."""
 
 import asyncio
 
@@ -16,11 +16,11 @@ async def launch_web_app(
     cpus: int = 1,
     memory_mb: int = 256,
 ) -> DeployReport:
-    """Make the app unless it is there, and run two machines of it that answer on 80 and 443."""
+    """Create the app if it does not exist, and run two machines that serve ports 80 and 443."""
     try:
         await fly.apps.create(app, org_slug=org_slug)
     except NameTaken:
-        await fly.apps.get(app)  # raises Forbidden when it is somebody else's
+        await fly.apps.get(app)  # raises Forbidden if the app belongs to another organization
     report = await (
         DeployBuilder(app)
         .to_regions(region)

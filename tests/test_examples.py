@@ -1,4 +1,4 @@
-"""The examples run as they stand, and so does each benchmark at its smallest."""
+"""Every example runs as it is against a fresh emulator, and so does each benchmark at its smallest."""
 
 import asyncio
 import io
@@ -39,12 +39,12 @@ def test_a_bad_day_is_the_same_each_time(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def timeless(output: str) -> list[str]:
-    """Leave out what hangs on the calendar: request ids begin with the time."""
+    """Leave out the lines with request ids, which begin with the time."""
     return [line for line in output.splitlines() if "request 01" not in line]
 
 
 def against_the_emulator(monkeypatch: pytest.MonkeyPatch, path: str, use: Use, *, apps: tuple[str, ...] = ()) -> None:
-    """Run an example as it stands, pointed at an emulator by the environment."""
+    """Use an example with the environment that `flyasync emulator` prints."""
     example = runpy.run_path(str(ROOT / path))
 
     async def main() -> None:
@@ -59,7 +59,8 @@ def against_the_emulator(monkeypatch: pytest.MonkeyPatch, path: str, use: Use, *
     run_virtual(main())
 
 
-async def as_it_stands(example: dict[str, Any], _: FlyClient) -> None:
+async def run_twice(example: dict[str, Any], _: FlyClient) -> None:
+    await example["main"]()
     await example["main"]()
 
 
@@ -77,20 +78,33 @@ def test_a_warm_pool_survives_its_orchestrator(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("path", "apps", "says"),
+    ("path", "printed"),
     [
-        ("examples/web_app.py", (), "my-web-app: ok: 2 of 2 machines run"),
-        ("examples/background_worker.py", ("my-web-app",), "background-worker runs as"),
-        ("examples/database_with_volume.py", ("my-web-app",), "of 10 GB"),
-        ("examples/warm_pool.py", ("jobs",), "2 jobs run, 3 machines are warm"),
+        ("examples/background_worker.py", "background-worker runs as"),
+        ("examples/bulk_deploy.py", "shop-a: ok: 2 of 2 machines run"),
+        ("examples/database_with_volume.py", "of 10 GB"),
+        ("examples/deploy_to_regions.py", "web: ok: 3 of 3 machines run"),
+        ("examples/warm_pool.py", "2 jobs run, 3 machines are warm"),
+        ("examples/web_app.py", "my-web-app: ok: 2 of 2 machines run"),
     ],
 )
-def test_an_example_does_what_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, apps: tuple[str, ...], says: str
+def test_an_example_runs_twice_on_a_fresh_emulator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, printed: str
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\n"))
-    against_the_emulator(monkeypatch, path, as_it_stands, apps=apps)
-    assert says in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\ns3cret\n"))
+    against_the_emulator(monkeypatch, path, run_twice)
+    assert capsys.readouterr().out.count(printed) == 2
+
+
+@pytest.mark.parametrize("path", ["examples/rehearse_a_bad_day.py", "examples/roll_out_safely.py"])
+def test_an_example_with_an_emulator_of_its_own_needs_nothing(path: str) -> None:
+    run(path)
+
+
+def test_no_example_is_left_out() -> None:
+    tests = Path(__file__).read_text(encoding="utf-8")
+    for path in (ROOT / "examples").glob("*.py"):
+        assert f"examples/{path.name}" in tests
 
 
 def test_a_backend_gives_each_user_one_machine_whatever_happens_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +132,7 @@ def test_a_backend_gives_each_user_one_machine_whatever_happens_to_it(monkeypatc
             "user-bob": "started",
         }
 
-    against_the_emulator(monkeypatch, "examples/machine_per_user.py", use, apps=("sandboxes",))
+    against_the_emulator(monkeypatch, "examples/machine_per_user.py", use)
 
 
 def test_a_bulk_deploy_goes_on_past_an_app_that_fails(
