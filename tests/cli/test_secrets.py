@@ -150,8 +150,8 @@ def test_a_changed_secret_is_rolled_out_to_each_group_and_to_launches(shop: Shop
     before = versions(shop)
     planned = shop.said("secrets", "deploy", "web", "--dry-run")
     assert versions(shop) == before
-    assert planned.count("web, the secrets as they are now, launch ") == 3
-    assert planned.count("update it: the secrets have changed") == 3
+    assert planned.count("web, current secrets, launch ") == 3
+    assert planned.count("update in place: secrets changed") == 3
     assert "hunter" not in planned
     said = shop.said("secrets", "deploy", "web")
     assert "hunter" not in said

@@ -102,7 +102,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "timeout": (lambda app: app.with_release_command("x", timeout=0), "timeout is 0"),
     "no wait": (lambda app: app.bluegreen().wait_for(None), "so it has to wait for them: leave out wait_for\\(None\\)"),
     "replacing alone": (lambda app: app.with_env(A="1").replace("env"), "replace needs a strategy"),
-    "replacing nothing": (lambda app: app.rolling().replace("env"), "replace names env, of which nothing is stated"),
+    "replacing nothing": (
+        lambda app: app.rolling().replace("env"),
+        "replace names env, but the config does not set it",
+    ),
     "replacing what": (
         lambda app: app.rolling().replace("ports"),
         "'ports' cannot be replaced as a whole: use guest, ",

@@ -387,7 +387,7 @@ async def test_a_plan_says_how_long_it_takes_at_least_by_the_limits_of_its_clien
     assert quick.estimate is not None
     assert usual.estimate.unobserved == ("boots",)
     assert usual.estimate.least == pytest.approx(57.5, abs=0.5)
-    assert "takes at least 55 s: how long boots take here has not been observed yet" in str(usual)
+    assert "estimated time: at least 55 s (not observed in this app yet: boots)" in str(usual)
     assert quick.estimate.least == pytest.approx(4, abs=0.5)
 
 
@@ -401,7 +401,9 @@ async def test_a_plan_goes_by_the_boots_of_the_machines_there(boot: float) -> No
         report = await rolling.with_image("v2").execute(fly)
     assert made.seconds == pytest.approx(3 * (boot + 1), abs=0.3)
     assert report.seconds == pytest.approx(made.seconds, rel=0.25, abs=3)
-    assert re.search(r"takes about .* s, by the published limits and the times observed", str(made))
+    assert re.search(
+        r"estimated time: about .* s \(from the published limits and the times observed in this app\)", str(made)
+    )
 
 
 async def test_an_empty_plan_has_no_estimate() -> None:

@@ -70,7 +70,7 @@ async def test_a_secret_more_or_less_is_a_change(change: str) -> None:
         await (fly.secrets.delete("web", "A") if change == "removed" else fly.secrets.set("web", "B", "1"))
         plan = await APP.plan(fly)
     assert plan.updates == 4
-    assert "update it: the secrets have changed" in str(plan)
+    assert "update in place: secrets changed" in str(plan)
     assert "~ secrets: " in str(plan)
 
 

@@ -45,7 +45,7 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
         if any(machine.result is Result.SKIPPED for machine in report.machines):
             yield "for regions without room: the same command with --fallback nearest"
         if report.status is Status.NOT_VERIFIED:
-            yield "to verify one stopped machine of each region: the same command with --verify-stopped always"
+            yield "to verify one stopped machine per region: the same command with --verify-stopped always"
         if report.rollback and report.rollback.ok:
             yield "once the cause is fixed: the same command again"
             return

@@ -1,6 +1,6 @@
-"""From a spec and an observed fleet to a plan by which one digest of the image runs everywhere; pure.
+"""From a spec and an observed fleet to a plan in which all machines run one digest of the image; pure.
 
-What becomes of each machine is decided in reconcile.py, and in which order by the strategies.
+reconcile.py decides the action for each machine, and the strategies decide the order.
 """
 
 from collections import Counter
@@ -32,30 +32,30 @@ from flyasync.models.machine import GONE, Machine
 
 
 def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
-    """Return what to do, by one digest of the image everywhere; raises InvalidInput for what cannot be done.
+    """Return the plan, with one digest of the image for all machines; raises InvalidInput if it is not possible.
 
-    1. A launch has the digest that its machines have: it never changes them.
-    2. A tag that the API resolved has that digest.
-    3. Else, where some machines stay as they are, the others get the digest of these.
-    4. Else the first machine that is created or updated shows it.
+    1. A launch uses the digest of its existing machines, since it never changes them.
+    2. Otherwise, if the API resolved the tag, its digest is used.
+    3. Otherwise, if some machines stay unchanged, the others get their digest.
+    4. Otherwise the first machine that is created or updated shows the digest.
     """
     asked = spec = evolve(spec, secrets=fleet.secrets)
     if spec.only_secrets:
-        # What is rolled out has to be known, and the regions and counts are those of the machines that are there.
+        # The current secrets must be known; regions and counts are those of the existing machines.
         if fleet.secrets is None:
             raise InvalidInput(
-                f"the secrets of {spec.app} cannot be listed, so it is not known what to roll out: "
+                f"the secrets of {spec.app} cannot be listed, so there is nothing to compare machines with: "
                 f"{fleet.secrets_hidden}"
             )
         there = [each for each in fleet.group(spec.group) if each.state not in GONE]
         if not there:
-            which = f"the group {spec.group}" if spec.group else "no group"
-            raise InvalidInput(f"{spec.app} has no machine of {which}, so there is none to start with its secrets")
+            which = f"of the group {spec.group}" if spec.group else "without a group"
+            raise InvalidInput(f"{spec.app} has no machine {which}, so there is none to update with its secrets")
         spec = evolve(spec, counts=dict(sorted(Counter(map(home, there)).items())))
     if spec.strategy.only_adds:
         spec = _like(spec, fleet.machines)
     made = plan(spec, fleet)
-    # Which machines stay is known only from a plan, so their digest may mean another one.
+    # Only a plan shows which machines stay unchanged, so their digest may require a second plan.
     if spec.digest is None and (like := _like(spec, _kept(made))) != spec:
         spec, made = like, plan(like, fleet)
     found = (*_remarks_on_image(asked, spec, made), *_remarks_on_secrets(spec, made, fleet))
@@ -63,12 +63,12 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
 
 
 def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
-    """Return what the spec's strategy does, after the release command; raises InvalidInput for what it cannot do."""
+    """Return the plan of the spec's strategy, with the release command first; raises InvalidInput as it does."""
     made = spec.strategy.plan(spec, fleet)
     if spec.release is None or all(isinstance(step, GiveUp) for step in made.steps):
         return made
-    # The command runs before anything changes. Where all that is left is to give up, nothing would change after it.
-    # It shares the config that machines of the group will have.
+    # The command runs before any change. If the plan only reports failures, nothing would change after it. Its machine
+    # has the config that the machines of the group will have.
     tracks = (track for track in (*made.tracks, *made.kept) if track.target in {Target.SERVE, Target.REST})
     shared = next((inherited(track.config) for track in tracks if track.config), spec.tagged)
     config = spec.release.config(shared)
@@ -77,7 +77,7 @@ def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
         machine=DesiredMachine(name=f"release-{spec.group}".replace("_", "-"), region=region, number=0),
         steps=(
             Create(cause=f"to run {spec.release}", config=config),
-            RunToEnd(seconds=spec.release.timeout, cause="nothing changes unless it ends with exit code 0"),
+            RunToEnd(seconds=spec.release.timeout, cause="nothing changes unless the exit code is 0"),
         ),
         config=config,
         target=Target.END,
@@ -87,14 +87,14 @@ def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
 
 
 def _kept(made: Plan) -> list[Machine]:
-    """Return the machines that a plan leaves as they are."""
+    """Return the machines that a plan leaves unchanged."""
     ids = {track.machine_id for track in made.kept}
     ids |= {track.machine_id for track in made.tracks if any(isinstance(step, Adopt) for step in track.steps)}
     return [machine for machine in made.before.machines if machine.id in ids] if made.before else []
 
 
 def _like(spec: DeploySpec, machines: Sequence[Machine]) -> DeploySpec:
-    """Return the deployment with the digest that the newest of these machines has under the same name."""
+    """Return the spec with the digest of the newest of these machines that runs the same image name."""
     if not spec.config.image or digest_of(spec.config.image):
         return spec
     alike = [each for each in machines if digest_of(each.image) and runs(each.image, spec.config.image)]
@@ -103,26 +103,26 @@ def _like(spec: DeploySpec, machines: Sequence[Machine]) -> DeploySpec:
 
 
 def _remarks_on_image(asked: DeploySpec, spec: DeploySpec, made: Plan) -> Iterator[str]:
-    """Yield where the tag has moved, and where that is not known."""
+    """Yield remarks on a tag that has moved, or that could not be resolved."""
     image = spec.config.image
     if not image or digest_of(image):
         return
     if asked.digest and asked.digest != spec.digest:
         yield (
-            f"the tag {image} has moved to {asked.digest} since launch {spec.launch} began, whose machines get "
-            f"{spec.digest} all the same; another launch gets the new one"
+            f"the tag {image} has moved to {asked.digest} since launch {spec.launch} began; this launch keeps "
+            f"{spec.digest}, and a new launch gets the new digest"
         )
     if spec.unresolved and spec.digest:
         yield (
-            f"the tag {image} was not resolved ({spec.unresolved}), so it is not known whether it has moved: "
-            f"machines get the digest that others have, {spec.digest}; to change it, state another one"
+            f"the tag {image} was not resolved ({spec.unresolved}), so it may have moved: machines get the digest of "
+            f"the unchanged ones, {spec.digest}; to use another digest, state it"
         )
     elif spec.unresolved:
         yield (
-            f"the tag {image} was not resolved ({spec.unresolved}), so its digest is not known yet: the first "
-            "machine that is created or updated shows it, and the others get the same"
+            f"the tag {image} was not resolved ({spec.unresolved}), so its digest is not known yet: all machines get "
+            "the digest that the first created or updated machine shows"
         )
-    # The machines that are updated or replaced show which digest the tag had before; a launch changes none.
+    # Machines that are updated or replaced show the earlier digest of the tag; a launch changes none.
     changed = {track.machine_id for track in made.tracks if track.steps} if made.group is not None else set()
     before = (each.image for each in (made.before.machines if made.before else ()) if each.id in changed)
     moved = {digest_of(old) for old in before if old and without_digest(old) == image} - {None, spec.digest}
@@ -131,14 +131,14 @@ def _remarks_on_image(asked: DeploySpec, spec: DeploySpec, made: Plan) -> Iterat
 
 
 def _remarks_on_secrets(spec: DeploySpec, made: Plan, fleet: Fleet) -> Iterator[str]:
-    """Yield which machines that stay have other secrets than those of now, or may have."""
+    """Yield remarks on unchanged machines that run with old secrets, or may do so."""
     kept = _kept(made)
     if fleet.secrets_hidden and (kept or any(isinstance(step, Create | Update) for step in made.steps)):
-        yield f"secrets: unknown, for they cannot be listed: {fleet.secrets_hidden}"
+        yield f"secrets: unknown, since they cannot be listed: {fleet.secrets_hidden}"
     if not fleet.secrets:
         return
-    way = f"flyasync secrets deploy {spec.app} updates them"
+    way = f"to update them: flyasync secrets deploy {spec.app}"
     if (unmarked := [each for each in kept if SECRETS not in each.metadata]) and fleet.has_secrets:
-        yield f"secrets: unknown for {names_of(unmarked)}, which may have started with older ones; {way}"
+        yield f"secrets: unknown for {names_of(unmarked)}, which may have started with older secrets; {way}"
     if older := [each for each in kept if each.metadata.get(SECRETS, fleet.secrets) != fleet.secrets]:
-        yield f"secrets: changed since {names_of(older)} started; {way}"
+        yield f"secrets: changed since the start of {names_of(older)}; {way}"

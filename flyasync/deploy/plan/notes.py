@@ -1,4 +1,4 @@
-"""What a plan says of the machines that it leaves alone, or that are not like the others; pure."""
+"""The remarks of a plan: machines that it leaves unchanged, and machines that differ from the others; pure."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,43 +14,43 @@ from flyasync.models.lint.linter import Finding
 from flyasync.models.machine import Machine
 
 SHOWN = 3
-"""How many machines are named one by one."""
+"""The number of machines that a remark lists by name."""
 
 
 def remarks_of_group(
     spec: DeploySpec, fleet: Fleet, members: Iterable[Member], differing: Iterable[Finding]
 ) -> Iterator[str]:
-    """Yield what a strategy leaves alone, what it does not count, and which services are `differing` in the group."""
+    """Yield remarks on machines that a strategy leaves unchanged or does not count, and on `differing` services."""
     members = tuple(members)
     for region, count in left_alone(spec, fleet).items():
-        stay, them = ("s stay as they are", "them") if count > 1 else (" stays as it is", "it")
-        yield f"{region} is not among the regions, so its {count} machine{stay}; a count of 0 retires {them}"
+        machines, them = ("machines are", "them") if count > 1 else ("machine is", "it")
+        yield f"{region} is not listed, so its {count} {machines} left unchanged; a count of 0 retires {them}"
     yield from _apart(spec, members)
     for finding in islice(differing, SHOWN):
-        yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy takes them for equal"
+        yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy treats them as equal"
     groups = {spec.group, *spec.retired_groups}
-    # Secrets are rolled out group after group, so other groups are not left alone for good.
+    # Secrets are rolled out one group after another, so other groups get their turn.
     is_of_all = spec.only_secrets
     outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
         if group:
-            yield f"{_counted(those)} of the group {group} left alone"
+            yield f"{_counted(those)} of the group {group} left unchanged"
             continue
-        # Machines of no group are those of launches, which one command takes away, and those of other tools.
+        # Machines without a group were created by launches, which one command destroys, or by other tools.
         for launch in sorted({tags(machine).get(LAUNCH, "") for machine in those}):
             if launch:
                 yield (
-                    f"machines of launch {launch} are left alone: made without a strategy, they are of no process "
-                    f"group; flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
+                    f"machines of launch {launch} are left unchanged: created without a strategy, they have no process "
+                    f"group; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}"
                 )
             else:
                 count = sum(LAUNCH not in tags(machine) for machine in those)
-                yield f"{count} of no process group left alone: no strategy touches such machines"
+                yield f"{count} without a process group left unchanged: no strategy changes such machines"
 
 
 def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
-    """Yield what runs beside a launch, and how to replace it."""
+    """Yield remarks on the other machines of the app, and how to replace or destroy them."""
     beside: dict[tuple[str, str], list[Machine]] = {}
     for machine in fleet.others:
         group = group_of(machine) or ""
@@ -59,31 +59,31 @@ def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
         of = f" of the group {group}" if group else f" of launch {launch}" if launch else ""
         images = " and ".join(sorted({without_digest(each.image) for each in those if each.image}))
         run = images or "an unknown image"
-        what = f"{_counted(those, 'other machine')}{of} with {run} beside this launch, which only adds"
+        what = f"{_counted(those, 'other machine')}{of} with {run} left unchanged: a launch only adds machines"
         if group:
-            yield f"{what}; a deploy of this group with a strategy replaces them"
+            yield f"{what}; to update them, deploy this group with a strategy"
         elif launch:
-            yield f"{what}; flyasync destroy {spec.app} --launch {quote(launch)} takes them away"
+            yield f"{what}; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}"
         else:
-            yield f"{what}; no launch has made them"
+            yield f"{what}; they have no launch tag"
 
 
 def _apart(spec: DeploySpec, members: tuple[Member, ...]) -> Iterator[str]:
-    """Yield which machines stand by or run on a schedule, and what to do about them."""
+    """Yield remarks on standbys and scheduled machines, and what to do about them."""
     kinds: dict[Role, list[Machine]] = {}
     for member in members:
         if member.machine and (role := spec.role(member.machine)) is not Role.MEMBER:
             kinds.setdefault(role, []).append(member.machine)
     if standbys := kinds.get(Role.STANDBY):
-        yield f"{_counted(standbys)} standing by for others, neither counted nor started: {names_of(standbys)}"
-    # The platform starts a standby when its machine's host fails; for a machine that is gone it never would.
+        yield f"{_counted(standbys, 'standby')}, neither counted nor started: {names_of(standbys)}"
+    # The platform starts a standby when the host of its machine fails; it never does so for a destroyed machine.
     leaving = {each.machine.id for each in members if each.machine and each.action is Action.RETIRE}
     for standby in standbys or ():
         if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
             whom = ", ".join(sorted(orphaned))
-            yield f"{standby.name} stands by for {whom}, which goes: name another in its standbys"
+            yield f"{standby.name} is a standby for {whom}, which is destroyed: set its standbys to another machine"
     if scheduled := kinds.get(Role.SCHEDULED):
-        yield f"{_counted(scheduled)} on a schedule, neither waited for nor started: {names_of(scheduled)}"
+        yield f"{_counted(scheduled, 'scheduled machine')}, neither waited for nor started: {names_of(scheduled)}"
     stopped = [
         each.machine
         for each in members
@@ -91,8 +91,8 @@ def _apart(spec: DeploySpec, members: tuple[Member, ...]) -> Iterator[str]:
     ]
     if stopped:
         yield (
-            f"{names_of(stopped)}: updated without a start, and Fly.io may start no such machine by its schedule "
-            "before it is started once: flyasync machines start"
+            f"{names_of(stopped)}: updated but not started; Fly.io may ignore the schedule until the machine has been "
+            "started once: flyasync machines start"
         )
 
 
@@ -101,7 +101,7 @@ def _counted(machines: list[Machine], what: str = "machine") -> str:
 
 
 def names_of(machines: Iterable[Machine]) -> str:
-    """Return the names of the first few machines, and how many more there are."""
+    """Return the names of the first few machines, and the number of the others."""
     ordered = in_order(machines)
     names = ", ".join(f"{machine.name} ({machine.id})" for machine in ordered[:SHOWN])
     return f"{names} and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else names

@@ -1,4 +1,4 @@
-"""Plan: stages of lanes (regions) of tracks (machines) of steps, each with its cause."""
+"""Plan: stages of lanes (regions) of tracks (machines) of steps; each step has its cause."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -17,13 +17,13 @@ from flyasync.safe_text import readable
 
 @frozen(kw_only=True)
 class _Step:
-    """Something to do with the machine of a track, or with the machine that `machine_id` names."""
+    """A step of one machine: the machine of the track, or the one with the id `machine_id`."""
 
     cause: str
     machine_id: str | None = None
 
     def _worded(self, what: str) -> str:
-        return f"{what} {self.machine_id or 'it'}: {self.cause}"
+        return f"{what} {self.machine_id}: {self.cause}" if self.machine_id else f"{what}: {self.cause}"
 
     def lines(self) -> Iterator[str]:
         """Yield the step as text."""
@@ -32,24 +32,25 @@ class _Step:
 
 @frozen(kw_only=True)
 class TakeVolume(_Step):
-    """Take a volume that nobody holds for the machine, or make one as `wanted`: new, or a fork of `source`."""
+    """Attach an unattached volume to the machine, or create one as `wanted`: new, or a fork of `source`."""
 
     wanted: DesiredVolume
     volume_id: str | None = None
     source: str | None = None
 
     def __str__(self) -> str:
-        new = f"make a volume {self.wanted.name}" + ("" if self.source else f" of {self.wanted.size_gb} GB")
-        what = f"take volume {self.volume_id}" if self.volume_id else new
-        return f"{what + f' from {self.source}' if self.source else what}: {self.cause}"
+        if self.volume_id:
+            return f"attach volume {self.volume_id}: {self.cause}"
+        what = f"fork {self.source}" if self.source else f"{self.wanted.size_gb} GB"
+        return f"create volume {self.wanted.name} ({what}): {self.cause}"
 
 
 @frozen(kw_only=True)
 class Create(_Step):
-    """Create the machine, exactly once; `cordoned` is outside routing.
+    """Create the machine, exactly once; with `cordoned` it gets no traffic yet.
 
-    `config` lacks the id of the machine's volume, where it takes one; it is inherited from the machine named by `like`,
-    but for `changes`. `name` is that of the track unless given, `replaces` the id of the machine whose place it takes.
+    If the machine has a volume, `config` lacks the volume's id. `config` is inherited from the machine named by `like`,
+    except for `changes`. `name` defaults to the track's name; `replaces` is the id of the machine that it replaces.
     """
 
     config: MachineConfig = field(repr=False)
@@ -61,18 +62,24 @@ class Create(_Step):
     changes: tuple[Change, ...] = ()
 
     def __str__(self) -> str:
-        what = f"create {self.name or 'it'}{' outside routing' if self.cordoned else ''}"
-        return f"{what}{f', like {self.like}' if self.like else ''}: {self.cause}"
+        what = ", ".join(
+            [
+                f"create {self.name}" if self.name else "create",
+                *(["cordoned"] if self.cordoned else []),
+                *([f"like {self.like}"] if self.like else []),
+            ]
+        )
+        return f"{what}: {self.cause}"
 
     def lines(self) -> Iterator[str]:
-        """Yield the step and every difference from the machine that it is like as text."""
+        """Yield the step as text, with every difference from the machine `like`."""
         yield str(self)
         yield from (f"  {change}" for change in self.changes)
 
 
 @frozen(kw_only=True)
 class Adopt(_Step):
-    """Take the machine that is there already."""
+    """Adopt the machine that already exists."""
 
     machine_id: str
 
@@ -82,11 +89,11 @@ class Adopt(_Step):
 
 @frozen(kw_only=True)
 class Update(_Step):
-    """Replace the machine's config: by the spec's merged into it, or by `config` as it stands.
+    """Update the machine's config in place: merge the spec into it, or replace it with `config`.
 
-    The latter is refused for a machine whose config is not `over`, as it was planned, any more. A machine that does
-    not run stays so unless `launches`. When its host is full, `if_full` are the steps that put another machine in its
-    place.
+    A `config` is refused if the machine's config is no longer `over`, the config it had when the plan was made. A
+    machine that is not running stays stopped unless `launches`. If its host is full, the steps in `if_full` replace it
+    with another machine.
     """
 
     changes: tuple[Change, ...] = ()
@@ -96,10 +103,10 @@ class Update(_Step):
     if_full: tuple["Step", ...] = ()
 
     def __str__(self) -> str:
-        return f"update it{'' if self.launches else ', and leave it stopped'}: {self.cause}"
+        return f"update in place{'' if self.launches else ', leave stopped'}: {self.cause}"
 
     def lines(self) -> Iterator[str]:
-        """Yield the step and every change it makes as text."""
+        """Yield the step as text, with every change that it makes."""
         yield str(self)
         yield from (f"  {change}" for change in self.changes)
 
@@ -117,7 +124,7 @@ class AwaitStarted(_Step):
     """Wait until the machine is started."""
 
     def __str__(self) -> str:
-        return f"wait until it is started: {self.cause}"
+        return f"wait until started: {self.cause}"
 
 
 @frozen(kw_only=True)
@@ -125,52 +132,52 @@ class AwaitHealthy(_Step):
     """Wait until the machine's checks pass."""
 
     def __str__(self) -> str:
-        return f"wait until its checks pass: {self.cause}"
+        return f"wait until healthy: {self.cause}"
 
 
 @frozen(kw_only=True)
 class AwaitSettled(_Step):
-    """Wait until the machine has come to rest in its new version."""
+    """Wait until an update of a stopped machine is complete: it is stopped again, in its new version."""
 
     def __str__(self) -> str:
-        return f"wait until it has settled: {self.cause}"
+        return f"wait until the update is complete: {self.cause}"
 
 
 @frozen(kw_only=True)
 class Watch(_Step):
-    """Watch that the machine stays up for so many seconds."""
+    """Watch that the machine stays up for `seconds`."""
 
     seconds: float
 
     def __str__(self) -> str:
-        return f"watch it for {self.seconds:g} s: {self.cause}"
+        return f"watch for {self.seconds:g} s: {self.cause}"
 
 
 @frozen(kw_only=True)
 class Cordon(_Step):
-    """Take the machine out of the proxy's routing, and give it `drain` seconds to finish what it has."""
+    """Cordon the machine, so that the proxy sends it no new requests, and wait `drain` seconds for the others."""
 
     drain: float = 0.0
 
     def __str__(self) -> str:
-        what = self._worded("take out of routing")
-        return f"{what}; {self.drain:g} s to finish what it has" if self.drain else what
+        what = self._worded("cordon")
+        return f"{what}; drain for {self.drain:g} s" if self.drain else what
 
 
 @frozen(kw_only=True)
 class Uncordon(_Step):
-    """Let the machine into the proxy's routing."""
+    """Uncordon the machine, so that the proxy routes requests to it."""
 
     def __str__(self) -> str:
-        return f"let it into routing: {self.cause}"
+        return f"uncordon: {self.cause}"
 
 
 @frozen(kw_only=True)
 class Stop(_Step):
-    """Stop the machine, and wait until it is.
+    """Stop the machine, and wait until it is stopped.
 
-    One that `returns` is stopped only for its update. It is marked before, so that if this deploy is killed the next
-    one starts it.
+    A machine that `returns` is stopped only for its update. It is marked before the stop, so that the next deploy
+    starts it if this one is killed.
     """
 
     returns: bool = False
@@ -181,18 +188,18 @@ class Stop(_Step):
 
 @frozen(kw_only=True)
 class AwaitOthersStopped(_Step):
-    """Wait until every machine of the lane that is to stop has stopped.
+    """Wait until all machines of the lane that are to stop have stopped.
 
-    Where one of them could not be stopped none of the others goes on: each is started again as it was.
+    If one of them cannot be stopped, none is updated: the others are started again with their old config.
     """
 
     def __str__(self) -> str:
-        return f"wait until the others of the region have stopped: {self.cause}"
+        return f"wait until the other machines of the region are stopped: {self.cause}"
 
 
 @frozen(kw_only=True)
 class Destroy(_Step):
-    """Destroy the machine, for good."""
+    """Destroy the machine."""
 
     def __str__(self) -> str:
         return self._worded("destroy")
@@ -200,7 +207,7 @@ class Destroy(_Step):
 
 @frozen(kw_only=True)
 class DeleteVolume(_Step):
-    """Delete a volume that this deploy has made."""
+    """Delete a volume that this deploy created."""
 
     volume_id: str
 
@@ -210,30 +217,30 @@ class DeleteVolume(_Step):
 
 @frozen(kw_only=True)
 class Return(_Step):
-    """Return a machine that was started only to verify it to its former state, whatever that has shown."""
+    """Return a machine that was started only for verification to its former state, even if the verification failed."""
 
     state: str
 
     def __str__(self) -> str:
-        return f"return it to {self.state}: {self.cause}"
+        return f"return to {self.state}: {self.cause}"
 
 
 @frozen(kw_only=True)
 class RunToEnd(_Step):
-    """Run the release command on the machine until it ends; anything but exit code 0 is a failure."""
+    """Run the release command on the machine until it exits; any exit code but 0 is a failure."""
 
     seconds: float
 
     def __str__(self) -> str:
-        return f"run it to its end, at most {self.seconds:g} s: {self.cause}"
+        return f"wait for it to exit, at most {self.seconds:g} s: {self.cause}"
 
 
 @frozen(kw_only=True)
 class GiveUp(_Step):
-    """Leave the machine alone, and call that a failure: nothing that may be done here would help."""
+    """Leave the machine unchanged and report it as failed: the deploy has no permitted way to update it."""
 
     def __str__(self) -> str:
-        return f"leave it alone: {self.cause}"
+        return f"cannot update: {self.cause}"
 
 
 Step = (
@@ -245,26 +252,26 @@ WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, AwaitOthersStopped, Watch)
 
 
 ONLY_SECRETS = "secrets"
-"""The strategy's name of a plan that changes nothing but the secrets that machines start with."""
+"""The strategy name of a plan that changes only the secrets that machines start with."""
 
 
 class Target(StrEnum):
-    """What a machine is to be in the end."""
+    """What a machine is at the end of the deploy, if all goes well."""
 
-    SERVE = "serve"  # it reaches its goal
-    REST = "rest"  # it did not run before, and stays so
-    APART = "apart"  # it stands by for another, or runs on a schedule: it has its config, and need not run
-    GO = "go"  # not there any more
-    END = "end"  # the release command: it runs to its end
+    SERVE = "serve"  # it runs, and reaches its goal
+    REST = "rest"  # it was not running before, and stays stopped
+    APART = "apart"  # a standby or a scheduled machine: it has its config, and need not run
+    GO = "go"  # it is destroyed
+    END = "end"  # the release command: it runs until it exits
 
 
 @frozen(kw_only=True)
 class Track:
-    """The steps of one machine, one after the other.
+    """The steps of one machine, in order.
 
-    `machine_id` is that of a machine which is there already. While a track that `takes_a_place` is under way its
-    machine does not serve; only so many of a lane may do that at once. `config` is what the machine will have, as far
-    as that is known; None for one that goes. One that `stays_out` shall be outside routing in the end.
+    `machine_id` is set if the machine already exists. A track that `takes_a_place` makes a serving machine unavailable
+    while it runs; the lane's `width` limits how many do so at once. `config` is the config that the machine will have,
+    as far as it is known; None for a machine that is destroyed. A machine that `stays_out` stays cordoned.
     """
 
     machine: DesiredMachine
@@ -277,7 +284,7 @@ class Track:
 
     @property
     def verifies(self) -> bool:
-        """Whether its machine is started only to verify it."""
+        """Whether the machine is started only for verification."""
         return any(isinstance(step, Return) for step in self.steps)
 
     def lines(self) -> Iterator[str]:
@@ -288,7 +295,7 @@ class Track:
 
 @frozen(kw_only=True)
 class Lane:
-    """The tracks of one region; `width` is how many of its serving machines may be away at once, None for any."""
+    """The tracks of one region; `width` is how many serving machines may be unavailable at once, None for no limit."""
 
     region: str
     tracks: tuple[Track, ...]
@@ -303,11 +310,11 @@ class Lane:
 
 @frozen(kw_only=True)
 class Stage:
-    """Lanes that go together.
+    """Lanes that run together.
 
-    Once a stage that is a `point_of_no_return` has begun, what the deploy made in its regions takes traffic, and no
-    failure deletes it any more. In one that `relies_on_others` a lane begins only once the machines of its region that
-    stay are seen to be as they shall.
+    In a stage that is a `point_of_no_return` new machines start to take traffic; from its start on, no failure deletes
+    the machines that the deploy created in its regions. In a stage that `relies_on_others` a lane starts only after the
+    remaining machines of its region have been checked and are up.
     """
 
     lanes: tuple[Lane, ...]
@@ -317,7 +324,7 @@ class Stage:
 
     @classmethod
     def of(cls, title: str, tracks: Iterable[Track], widths: Mapping[str, int] | None = None, **kind: bool) -> "Stage":
-        """Make a stage of tracks, a lane for each of their regions."""
+        """Return a stage with these tracks, in one lane per region."""
         by_region: dict[str, list[Track]] = {}
         for track in tracks:
             by_region.setdefault(track.machine.region, []).append(track)
@@ -329,24 +336,24 @@ class Stage:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """All tracks in the order to begin them: the first machine of every region before the second of any."""
+        """All tracks in the order to start them: the first machine of every region before the second of any."""
         tracks = (track for lane in self.lanes for track in lane.tracks)
         return tuple(sorted(tracks, key=lambda track: track.machine.number))
 
     @property
     def heading(self) -> str | None:
-        """What the stage is about, as text."""
-        return f"{self.title} (no way back from here)" if self.point_of_no_return else self.title
+        """The title of the stage, as the plan shows it."""
+        return f"{self.title} (point of no return)" if self.point_of_no_return else self.title
 
 
 @frozen(kw_only=True)
 class Plan:
-    """What a deploy would do, in order; `str` shows it.
+    """What a deploy would do, in order; `str(plan)` is the text to show.
 
-    `strategy` names it and `group` the machines it is about, None for a launch that only adds machines. `before` is
-    what was there when it was made, `kept` are the machines that are as wanted already, and `remarks` say what it
-    leaves alone. `estimate` is how long it takes by the published limits and the times observed in this app, None where
-    it was not estimated.
+    `strategy` and `group` are None for a launch, which only adds machines. `before` is the fleet that the plan was made
+    from, `kept` are the machines that are already up to date, and `remarks` list what the plan leaves unchanged.
+    `estimate` is how long the plan takes, from the published limits and the times observed in this app; None if it was
+    not estimated.
     """
 
     app: str
@@ -363,12 +370,12 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """How many seconds it is expected to take; None where that is not known, or not beyond `estimate.least`."""
+        """The expected number of seconds; None if unknown, in which case only `estimate.least` may be known."""
         return self.estimate.likely if self.estimate else None
 
     @property
     def locking(self) -> str | None:
-        """The id of the machine whose lease keeps other deployers out: the one that each of them chooses."""
+        """The id of the machine whose lease locks the group; every deployer chooses the same machine."""
         first = oldest(self.before.group(self.group)) if self.before and self.group is not None else None
         return first.id if first else None
 
@@ -394,17 +401,17 @@ class Plan:
 
     @property
     def creates(self) -> int:
-        """How many machines it would create."""
+        """The number of machines to create."""
         return sum(isinstance(step, Create) for step in self.steps)
 
     @property
     def updates(self) -> int:
-        """How many machines it would update."""
+        """The number of machines to update."""
         return sum(isinstance(step, Update) for step in self.steps)
 
     @property
     def destroys(self) -> int:
-        """How many machines it would destroy."""
+        """The number of machines to destroy."""
         return sum(isinstance(step, Destroy) for step in self.steps)
 
     def __str__(self) -> str:
@@ -415,36 +422,36 @@ class Plan:
             if stage.heading:
                 lines.append(f"  {number}. {stage.heading}")
             lines += (f"{indent}{line}" for lane in stage.lanes for line in lane.lines())
-        # What else there is to know before saying yes.
+        # What else to know before confirming.
         lines += (f"  {remark}" for remark in self.remarks)
         if self.creates or self.strategy is None:
             ways = {"skip": "skip it", "nearest": "go to the nearest region with room"}
             others = f"try {', '.join(self.fallback)}, in this order"
             way = ways[self.fallback] if isinstance(self.fallback, str) else others
-            lines.append(f"  where a region has no room: {way}")
+            lines.append(f"  if a region has no room: {way}")
         if self.estimate:
             unknown = " and ".join(self.estimate.unobserved)
-            basis = ", by the published limits and the times observed"
+            basis = "from the published limits and the times observed in this app"
             if unknown:
-                basis = f": how long {unknown} take here has not been observed yet"
-            lines.append(f"  takes {self.estimate}{basis}")
+                basis = f"not observed in this app yet: {unknown}"
+            lines.append(f"  estimated time: {self.estimate} ({basis})")
         return readable("\n".join(lines))
 
     def _headline(self) -> str:
-        """Return what the plan is about, and how many machines it creates, updates, destroys and keeps."""
+        """Return the app, the strategy, and how many machines are created, updated, destroyed and kept."""
         if self.strategy is None:
             return f"{self.app}, launch {self.launch}: create {self.creates} of {self.image}"
         what = f"{self.strategy} to {self.image}"
         if self.strategy == "undo":
             what = f"undo of launch {self.launch}"
         if self.strategy == ONLY_SECRETS:
-            what = "the secrets as they are now"
+            what = "current secrets"
         if self.is_empty:
-            # Equal digests prove more than equal tags, so it is said that they were compared.
-            by = ", by the digest of the image" if digest_of(self.image) and self.strategy != "undo" else ""
-            return f"{self.app}, {what}: nothing to do, all {len(self.kept)} are as wanted{by}"
+            # Equal digests prove more than equal tags, so the text mentions that digests were compared.
+            by = " (image digests compared)" if digest_of(self.image) and self.strategy != "undo" else ""
+            return f"{self.app}, {what}: nothing to do, all {len(self.kept)} up to date{by}"
         counted = ((self.creates, "create"), (self.updates, "update"), (self.destroys, "destroy"))
-        work = ", ".join(f"{what} {count}" for count, what in counted if count) or "change no machine"
+        work = ", ".join(f"{what} {count}" for count, what in counted if count) or "no machine changes"
         kept = f", keep {len(self.kept)}" if self.kept else ""
         launch = "" if self.strategy == "undo" else f", launch {self.launch}"
         return f"{self.app}, {what}{launch}: {work}{kept}"
@@ -452,7 +459,7 @@ class Plan:
 
 @frozen(kw_only=True)
 class Decision:
-    """A plan, and the spec that it carries out: with what was observed beside the machines filled in."""
+    """A plan, and the spec that it implements, with the observed digest and secrets filled in."""
 
     spec: DeploySpec
     plan: Plan

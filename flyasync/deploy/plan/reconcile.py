@@ -199,12 +199,12 @@ def _in_region(supplies: "_Supplies", region: str, present: Sequence[Member]) ->
             members.append(evolve(member.numbered(number), is_apart=True))
         # 3. All others are surplus.
         else:
-            cause = f"{region} has {len(staying)}, and {count} are wanted"
+            cause = f"{region} has {len(staying)} machines, {count} desired"
             members.append(Member.of(machine, Action.RETIRE, cause).numbered(number))
     # 4. What is missing is made, in the place of machines that have to go as long as there are any.
     for index in range(count - len(staying)):
         place_of = there(leaving[index]) if index < len(leaving) else None
-        members.append(supplies.new_member(region, f"{region} has {len(staying)} of the {count} wanted", place_of))
+        members.append(supplies.new_member(region, f"{region} has {len(staying)} of {count} desired", place_of))
     members += (member.numbered(number) for number, member in enumerate(leaving, start=1))
 
     # 5. Where machines that serve have to go, some that are stopped wake, so that as many serve as before.
@@ -276,7 +276,7 @@ class _Supplies:
         return Member(
             wanted=self.name(region),
             action=Action.MAKE,
-            cause=f"it takes the place of {place_of.name}" if place_of else cause,
+            cause=f"replaces {place_of.name}" if place_of else cause,
             config=made.config,
             pattern=made,
             volume=self.volume(region, made.volume) if made.volume and source is None else None,
@@ -293,42 +293,42 @@ def _updated(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
     if lost := why_lost(machine):
         may_hold_one = held is not None or bool(config and config.mounts)
         if may_hold_one and (spec.volume is None or spec.volume.if_lost is None):
-            cause = f"{lost}, and its volume with it; to replace it, fork or renew the volume"
+            cause = f"{lost}, and so is its volume; to replace it, fork the volume or create a new one"
             return Member.of(machine, Action.STUCK, cause)
         return Member.of(machine, Action.RETIRE, lost)
     # 2. It has failed: an update revives only what is bound to its volume.
     if machine.state == "failed" and held is None:
-        return Member.of(machine, Action.RETIRE, "it has failed")
+        return Member.of(machine, Action.RETIRE, "state is failed")
     # 3. No update gives a machine a volume.
     if spec.volume and (held is None or held.name != spec.volume.name):
-        return Member.of(machine, Action.RETIRE, f"it has no volume {spec.volume.name}, and none can be added to it")
+        return Member.of(machine, Action.RETIRE, f"no volume {spec.volume.name}, and an update cannot add one")
     # 4. Its config is not known whole, so what differs is seen when it is read under the lease.
     current = observed(machine)
     if current is None:
-        return Member.of(machine, Action.UPDATE, "it has another config")
+        return Member.of(machine, Action.UPDATE, "config differs")
     # 5. Its config is compared with what an update would make of it.
     desired = spec.desired(current)
     found = changes(current, desired)
     if not found:
-        return Member.of(machine, Action.KEEP, "it is as wanted", current)
+        return Member.of(machine, Action.KEEP, "up to date", current)
     paths = {change.path for change in found}
-    cause = "it has another config"
+    cause = "config differs"
     if paths <= set(SECRET_CHANGES):
-        cause = "the secrets have changed"
+        cause = "secrets changed"
     elif paths == {"image"} and without_digest(str(current.image)) == without_digest(str(desired.image)):
-        cause = "the tag of its image has moved"
+        cause = "image tag moved"
     return Member.of(machine, Action.UPDATE, cause, desired, found)
 
 
 def _restarted(spec: DeploySpec, _: Fleet, machine: Machine) -> Member:
     """Judge a machine that is updated for the secrets alone; where that is not possible, it is left as it is."""
     if why_lost(machine) or machine.config is None or machine.state == "failed":
-        return Member.of(machine, Action.STUCK, why_lost(machine) or f"it is {machine.state}")
+        return Member.of(machine, Action.STUCK, why_lost(machine) or f"state is {machine.state}")
     desired = spec.desired(machine.config)
     found, mark = changes(machine.config, desired), machine.metadata.get(SECRETS)
     if mark == spec.secrets and not found:
-        return Member.of(machine, Action.KEEP, "it started with the secrets as they are", machine.config)
-    cause = "the secrets have changed" if mark else "it is not known which secrets it started with"
+        return Member.of(machine, Action.KEEP, "started with the current secrets", machine.config)
+    cause = "secrets changed" if mark else "unknown which secrets it started with"
     return Member.of(machine, Action.UPDATE, cause, desired, found)
 
 
@@ -339,12 +339,12 @@ def _replaced(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
     if lost := why_lost(machine):
         return Member.of(machine, Action.RETIRE, lost)
     if machine.state == "failed":
-        return Member.of(machine, Action.RETIRE, "it has failed")
+        return Member.of(machine, Action.RETIRE, "state is failed")
     if spec.fits(machine):
-        return Member.of(machine, Action.KEEP, "it is as wanted", machine.config)
-    return Member.of(machine, Action.RETIRE, "a new machine takes its place")
+        return Member.of(machine, Action.KEEP, "up to date", machine.config)
+    return Member.of(machine, Action.RETIRE, "replaced by a new machine")
 
 
 def why_lost(machine: Machine) -> str | None:
     """Return why nothing can be done with a machine any more, None where something can."""
-    return None if machine.host_is_ok else f"its host is {machine.host_status}"
+    return None if machine.host_is_ok else f"host is {machine.host_status}"

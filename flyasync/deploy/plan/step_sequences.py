@@ -36,13 +36,11 @@ def goal(spec: DeploySpec, config: MachineConfig | None) -> Iterator[Step]:
     """Yield the waits for a machine with this config, which is on its way, to reach its goal."""
     target = spec.goal_of(config)
     if target is not None:
-        yield AwaitStarted(cause=f"at most {spec.timeout:g} s")
+        yield AwaitStarted(cause=f"timeout {spec.timeout:g} s")
     if target == "healthy":
         yield AwaitHealthy(cause="the config has checks")
     if spec.smoke and target is not None:
-        lasting = (
-            "its checks have to go on passing" if target == "healthy" else "it has no checks, so it has to stay up"
-        )
+        lasting = "checks must keep passing" if target == "healthy" else "no checks, so it must stay up"
         yield Watch(seconds=spec.smoke, cause=lasting)
 
 
@@ -60,8 +58,8 @@ def creation(
 ) -> Iterator[Step]:
     """Yield the steps that make a machine, with its volume first if it has one, and see it up."""
     if pattern.volume:
-        anew = "its data comes along" if source else f"no {pattern.volume.name} is free there"
-        why = "nobody holds it" if volume else anew
+        anew = "keeps its data" if source else f"no unattached volume {pattern.volume.name} in the region"
+        why = "not attached to a machine" if volume else anew
         yield TakeVolume(volume_id=volume, source=source, wanted=pattern.volume, cause=why)
     yield Create(
         cause=cause,
@@ -89,24 +87,24 @@ def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
     if_full = tuple(_replacement(spec, fleet, member)) if may_be_replaced else ()
     yield Update(cause=member.cause, changes=member.changes, launches=not member.rests, if_full=if_full)
     if member.rests:
-        then = "is started then" if member.runs else "stays stopped"
-        yield AwaitSettled(cause=f"it was {machine.state}, and {then}")
+        then = "is started next" if member.runs else "stays stopped"
+        yield AwaitSettled(cause=f"was {machine.state}, {then}")
     yield from _verification(spec, member)
     yield from _start(spec, member, is_down=member.rests)
     if machine.cordoned and not member.is_apart:
-        yield Uncordon(cause="it was out of routing")
+        yield Uncordon(cause="was cordoned")
 
 
 def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
     """Yield the steps that see a stopped machine up for a while, where it is chosen for that."""
     if member.is_verified:
-        yield Start(cause="no machine of the group runs, so one of each region is verified")
-        yield AwaitStarted(cause=f"at most {spec.timeout:g} s")
+        yield Start(cause="no machine of the group is running, so one per region is verified")
+        yield AwaitStarted(cause=f"timeout {spec.timeout:g} s")
         if expected_checks(member.config):
             yield AwaitHealthy(cause="the config has checks")
         if spec.smoke:
-            yield Watch(seconds=spec.smoke, cause="it has to stay up")
-        yield Return(state=there(member).state, cause="it was started only to verify it")
+            yield Watch(seconds=spec.smoke, cause="must stay up")
+        yield Return(state=there(member).state, cause="started only for verification")
 
 
 def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]:
@@ -114,11 +112,11 @@ def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]
     if not member.runs:
         return
     if is_down:
-        cause = "it has failed, and nobody stopped it"
+        cause = "its process failed, and no stop was requested"
         if member.was_cut_short:
-            cause = "an earlier deploy has stopped it only for its update"
+            cause = "stopped for an update by an earlier deploy that did not finish"
         elif member.wakes:
-            cause = "others that serve make way for it"
+            cause = "needed to serve: serving machines are destroyed"
         yield Start(cause=cause)
     yield from goal(spec, member.config)
 
@@ -138,7 +136,7 @@ def _replacement(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Ste
     config = placed(pattern, member.wanted, replaces=machine.id)
     cause = f"the host of {machine.name} is full"
     yield from creation(spec, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)
-    yield from retirement(machine, "another machine has taken its place")
+    yield from retirement(machine, "replaced by another machine")
 
 
 def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[Step]:
@@ -147,7 +145,7 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
     if machine.state == "started" and machine.host_is_ok:
         if not machine.cordoned:
             yield Cordon(machine_id=machine.id, cause=cause, drain=drain)
-        yield Stop(machine_id=machine.id, cause="it gets its signal, and time to end")
+        yield Stop(machine_id=machine.id, cause="stop signal, then time to exit")
     yield Destroy(machine_id=machine.id, cause=cause)
 
 
@@ -159,4 +157,4 @@ def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
     if is_down or machine.state in MOVING or (machine.state == "started" and not spec.is_up(machine, member.config)):
         yield from _start(spec, member, is_down=is_down)
     if machine.cordoned and machine.state not in GONE and not member.is_apart:
-        yield Uncordon(cause="it is out of routing")
+        yield Uncordon(cause="is cordoned")

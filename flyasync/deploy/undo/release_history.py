@@ -170,7 +170,7 @@ class Past:
                 changed += 1
             elif machine not in made:
                 before.append(machine)
-                remarks.append(f"{machine.name}: what was there before it is not known, so it stays as it is")
+                remarks.append(f"{machine.name}: its earlier config is unknown, so it is left unchanged")
         # What it retired was up; one that stands by for others waited, stopped.
         for machine in lost:
             is_standby = machine.config is not None and bool(machine.config.standbys)
@@ -184,15 +184,15 @@ class Past:
         """Raise InvalidInput if there is nothing to undo, or if that would leave nothing."""
         if not (self.made or self.changed or self.lost):
             raise InvalidInput(
-                f"no machine of the group {self.history.group} is as launch {self.launch} left it, and none that it "
-                "retired can be read any more: there is nothing to undo"
+                f"nothing to undo: no machine of the group {self.history.group} has the config of launch {self.launch},"
+                " and the API no longer shows the machines that it retired"
             )
         is_of_group = any(group_of(machine) == self.history.group for machine in self.made)
         is_known_empty = self.replay is not None and not self.replay.before
         if is_of_group and not self.before and not is_known_empty:
             raise InvalidInput(
-                f"launch {self.launch} made all machines of the group {self.history.group}, and what was there before, "
-                "if anything, can be read no more: undoing it would leave none; to have none, destroy them"
+                f"launch {self.launch} created all machines of the group {self.history.group}, and the API no longer "
+                "shows any earlier ones, so undoing it would leave no machine; if that is what you want, destroy them"
             )
 
     def missing(self) -> Iterator[str]:
@@ -201,14 +201,14 @@ class Past:
             ids, names = {machine.id for machine in self.before}, {machine.name for machine in self.before}
             for each in self.replay.before:
                 if each.id not in ids and each.name not in names:
-                    yield f"{each.name} in {each.region} can be read no more, so it is not made again"
+                    yield f"{each.name} in {each.region}: the API no longer shows it, so it is not recreated"
             return
         back = Counter(machine.region for machine in self.lost)
         for region, count in sorted(Counter(machine.region for machine in self.made).items()):
             if count > back[region]:
                 yield (
-                    f"{region}: launch {self.launch} made {count}, and {back[region] or 'none'} that it retired can be "
-                    "read; if there were more, they are not made again"
+                    f"{region}: launch {self.launch} created {count}, and the API shows {back[region] or 'none'} of "
+                    "the machines that it retired; if there were more, they are not recreated"
                 )
 
 
@@ -236,7 +236,9 @@ async def undoing(
     history = History(app=asked.app, group=asked.group, lives=tuple(lives), dead=dead)
     undone = launch or history.last()
     if undone is None:
-        raise InvalidInput(f"no machine of the group {asked.group} of {asked.app} tells of a launch: nothing to undo")
+        raise InvalidInput(
+            f"nothing to undo: no machine of the group {asked.group} of {asked.app} has the tag of a launch"
+        )
     # Machines that were replaced may be in no list any more; those that replaced them say which they were.
     replaced = {tags(each).get(REPLACES) for each in members if tags(each).get(LAUNCH) == undone}
     unseen = sorted(filter(None, replaced - {each.id for each in (*fleet.machines, *dead)}))
@@ -289,7 +291,7 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, story: Journal
     made = frozenset(machine.id for machine in past.made)
     plan = restoring(base, past.before, fleet.machines, made=made, widths=spec.strategy.widths(serving))
     volumes = [(machine, fleet.volume_of(machine)) for machine in past.made]
-    stays = [f"volume {volume.id} of {machine.name} stays" for machine, volume in volumes if volume]
+    stays = [f"volume {volume.id} of {machine.name} is kept" for machine, volume in volumes if volume]
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *past.missing(), *stays))
     others = {group for machine in past.lost if (group := group_of(machine))} - {spec.group}
     wanted = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)

@@ -98,15 +98,15 @@ def restoring(
     gone = [_retired(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     for run in loose:
         if run.made_volumes and run.wanted.region not in settled:
-            cause = f"launch {plan.launch} made it, and no machine has it"
+            cause = f"created by launch {plan.launch}, not attached to a machine"
             steps = tuple(DeleteVolume(volume_id=volume_id, cause=cause) for volume_id in run.made_volumes)
             gone.append(Track(machine=run.wanted, steps=steps, target=Target.GO))
     stages = (
-        Stage.of("restore first what does not serve", away if serving else ()),
-        Stage.of("restore what was there", serving or away, widths),
-        Stage.of("take away what was made", gone),
+        Stage.of("restore machines that are not serving first", away if serving else ()),
+        Stage.of("restore machines", serving or away, widths),
+        Stage.of("destroy what the deploy created", gone),
     )
-    past = [f"{', '.join(sorted(settled))}: past the point of no return, so what is new there stays"] if settled else []
+    past = [f"{', '.join(sorted(settled))}: past the point of no return, new machines stay"] if settled else []
     return evolve(
         plan,
         image=next((restored.then.image for restored in back if restored.then.image), plan.image),
@@ -187,7 +187,7 @@ class RestoredMachine:
         #    sent before it has come to rest is lost.
         # 4. It has stopped or failed, and ran: it is started.
         # In the end it is in routing, or out of it, as it was.
-        then, now, cause = self.then, self.now, f"launch {self.launch} is undone"
+        then, now, cause = self.then, self.now, f"undo of launch {self.launch}"
         if then.config is None:
             return
         if now is None:
@@ -195,7 +195,7 @@ class RestoredMachine:
             yield Create(cause=cause, config=config, skip_launch=not self.ran, cordoned=bool(then.cordoned))
             yield from self._goal()
             return
-        start = Start(cause=f"it is {now.state}, and was {then.state}")
+        start = Start(cause=f"is {now.state}, was {then.state}")
         old, current = observed(then), observed(now)
         if current is None or old is None or differing(current, old):
             yield Update(
@@ -206,16 +206,16 @@ class RestoredMachine:
                 launches=self.ran and not self.is_down,
             )
             if self.ran and self.is_down:
-                yield AwaitSettled(cause=f"it is {now.state}")
+                yield AwaitSettled(cause=f"is {now.state}, is started next")
                 yield start
             yield from self._goal()
         elif self.ran and (self.is_down or now.state == "failed"):
             yield start
             yield from self._goal()
         if now.cordoned and not then.cordoned:
-            yield Uncordon(cause="it was in routing")
+            yield Uncordon(cause="was not cordoned")
         if then.cordoned and not now.cordoned:
-            yield Cordon(cause="it was out of routing")
+            yield Cordon(cause="was cordoned")
 
     @property
     def _changes(self) -> tuple[Change, ...]:
@@ -225,28 +225,31 @@ class RestoredMachine:
     def remarks(self) -> Iterator[str]:
         """Yield what of the machine cannot be restored."""
         if self.then.config is None:
-            yield f"{self.then.name}: its config was not known whole, so it stays as it is"
+            yield f"{self.then.name}: its complete config was not available, so it is left unchanged"
         elif self.now and digest_of(self.now.image) and self.then.image and digest_of(self.then.image) is None:
-            yield f"{self.then.name}: which digest {self.then.image} was at is not known; the tag may have moved since"
+            yield f"{self.then.name}: the digest that {self.then.image} had is unknown; the tag may have moved since"
         if any(each.path in SECRET_CHANGES for each in self._changes):
-            yield f"{self.then.name} starts with the secrets as they are now: older values cannot be restored"
+            yield f"{self.then.name}: starts with the current secrets, since older values cannot be restored"
 
     def _goal(self) -> Iterator[Step]:
         if not self.ran:
-            yield AwaitSettled(cause=f"it was {self.then.state}")
+            yield AwaitSettled(cause=f"was {self.then.state}")
             return
-        yield AwaitStarted(cause=f"it was {self.then.state}")
+        yield AwaitStarted(cause=f"was {self.then.state}")
         if expected_checks(self.then.config):
-            yield AwaitHealthy(cause="its config has checks")
+            yield AwaitHealthy(cause="the config has checks")
 
 
 def _retired(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
-    cause = f"launch {launch} made it"
+    cause = f"created by launch {launch}"
     steps: list[Step] = []
     if serves(machine):
-        steps += [Cordon(machine_id=machine.id, cause=cause), Stop(machine_id=machine.id, cause="it gets time to end")]
+        steps += [
+            Cordon(machine_id=machine.id, cause=cause),
+            Stop(machine_id=machine.id, cause="stop signal, then time to exit"),
+        ]
     steps.append(Destroy(machine_id=machine.id, cause=cause))
-    steps += [DeleteVolume(volume_id=volume_id, cause="it was made for that machine") for volume_id in volumes]
+    steps += [DeleteVolume(volume_id=volume_id, cause="created for that machine") for volume_id in volumes]
     wanted = DesiredMachine(name=machine.name, region=home(machine), number=1)
     return Track(machine=wanted, machine_id=machine.id, steps=tuple(steps), target=Target.GO)
 

@@ -235,7 +235,7 @@ def test_what_a_strategy_leaves_alone_is_told_once_for_all_apps_and_what_takes_i
         assert shops.machines() == {**{name: ["nginx:8 in iad"] for name in names(4)}, "shop-4": []}
     text = (
         "machines of launch v7 are left alone: made without a strategy, they are of no process group; "
-        "flyasync destroy {} --launch v7 takes them away"
+        "to destroy them: flyasync destroy {} --launch v7"
     )
     (line,) = (line for line in said.stdout.splitlines() if "left alone" in line)
     assert re.fullmatch(rf"4 apps \((shop-\d, ){{2}}shop-\d and 1 more\): {text.format('APP')}", line)
@@ -250,7 +250,7 @@ def test_machines_in_regions_that_a_row_does_not_name_are_told(monkeypatch: pyte
     with street(monkeypatch, tmp_path, 1) as shops:
         shops.bulk(table(1).replace(",iad", ',"iad,lhr"'), *rolling)
         said = shops.bulk(table(1), *rolling).stdout
-    assert "1 app (shop-0): lhr is not among the regions, so its 1 machine stays as it is" in said
+    assert "1 app (shop-0): lhr is not listed, so its 1 machine is left unchanged" in said
 
 
 def test_a_row_that_asks_for_less_without_a_strategy_is_told_the_way_out(

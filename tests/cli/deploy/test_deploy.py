@@ -48,8 +48,8 @@ def test_json_is_one_object_a_line_and_the_report_is_last() -> None:
         "name": "v1-iad-1",
         "region": "iad",
         "steps": [
-            {"step": "create", "cause": "iad has 0 of the 1 wanted"},
-            {"step": "await_started", "cause": "at most 300 s"},
+            {"step": "create", "cause": "iad has 0 of 1 desired"},
+            {"step": "await_started", "cause": "timeout 300 s"},
         ],
     }
     report = DeployReport.from_dict(told[-1]["report"])
@@ -60,7 +60,7 @@ def test_json_is_one_object_a_line_and_the_report_is_last() -> None:
 def test_a_dry_run_shows_the_plan() -> None:
     result = deploy("--region", "iad", "--local", "--dry-run")
     assert result.exit_code == 0
-    assert "create it: iad has 0 of the 1 wanted" in result.stdout
+    assert "create: iad has 0 of 1 desired" in result.stdout
     assert result.stdout.endswith("dry run: nothing was changed\n")
 
 
@@ -208,7 +208,7 @@ def test_the_plan_as_json_holds_no_environment() -> None:
 )
 def test_fallback_regions_may_be_repeated_or_listed(args: list[str]) -> None:
     result = deploy("--region", "iad", "--local", "--dry-run", *args)
-    assert "where a region has no room: try ewr, ord, in this order" in result.stdout
+    assert "if a region has no room: try ewr, ord, in this order" in result.stdout
 
 
 @pytest.mark.parametrize("args", [["--capacity", "iad=0,lhr=0"], ["--capacity", "iad=0", "--capacity", "lhr=0"]])

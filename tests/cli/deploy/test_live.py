@@ -37,7 +37,7 @@ def a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(*regions: str) -> Planned:
-    steps = (Create(cause="none there", config=MachineConfig(image="nginx")), AwaitStarted(cause="at most 300 s"))
+    steps = (Create(cause="none there", config=MachineConfig(image="nginx")), AwaitStarted(cause="timeout 300 s"))
     lanes = (
         Lane(
             region=region,
@@ -163,11 +163,11 @@ async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
             assert await run_deploy(DeployJob(builder=builder), screen) == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert re.search(r"web  0 of 2 done  \d+\.\d s  about \d+ s left  rolling, launch v2 of nginx:2", text)
-    assert "stage 1 of 2: one machine goes first" in text
+    assert "stage 1 of 2: one machine first" in text
     assert re.search(r"app-iad-1 +watching", text)
     assert "rolling back: web, undo " in text
     assert re.search(r"web  0 of 1 done, 1 kept  \d+\.\d s  about \d+ s left  undo launch v2", text)
-    assert "stage 1 of 1: restore what was there" in text
+    assert "stage 1 of 1: restore machines" in text
     assert "rolled back, and all is as it was:" in text
     assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 2, "the cursor is back"
 

@@ -23,7 +23,7 @@ from flyasync.deploy.reporting.events import Planned, Progress
 from flyasync.deploy.reporting.phase import Phase
 
 CREATE = Create(cause="none there", config=MachineConfig(image="nginx"))
-STARTED = AwaitStarted(cause="at most 300 s")
+STARTED = AwaitStarted(cause="timeout 300 s")
 HEALTHY = AwaitHealthy(cause="it has checks")
 
 

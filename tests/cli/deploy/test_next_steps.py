@@ -70,7 +70,7 @@ RESUME = "flyasync deploy --resume deploy.jsonl"
             evolve(report("rolling", Result.RUNNING), unverified=("iad",)),
             Invocation(),
             (
-                "to verify one stopped machine of each region: the same command with --verify-stopped always",
+                "to verify one stopped machine per region: the same command with --verify-stopped always",
                 "to continue: the same command again",
                 "to restore the previous release: flyasync deploy web --undo --launch v2",
             ),

@@ -45,7 +45,7 @@ ROLLING = ("--strategy", "rolling")
         (("--strategy", "bluegreen", "--volume", "data:/data"), "use --strategy rolling or canary"),
         (("--strategy", "canary", "--soak", "-1"), "--strategy canary: soak is -1.0"),
         (("--replace", "services"), "--replace needs --strategy rolling, canary, bluegreen, immediate or recreate"),
-        ((*ROLLING, "--replace", "env"), "replace names env, of which nothing is stated"),
+        ((*ROLLING, "--replace", "env"), "replace names env, but the config does not set it"),
         ((*ROLLING, "--replace", "ports"), "'ports' cannot be replaced as a whole"),
         (
             (*ROLLING, "--metadata", "fly_process_group=worker"),
@@ -100,8 +100,8 @@ def test_a_command_line_that_lacks_something_or_has_too_much_is_refused(args: tu
 def test_waves_name_the_regions_by_themselves(shop: Shop) -> None:
     said = shop.said("deploy", "web", "--image", "nginx", *ROLLING, "--waves", "iad / lhr,nrt", "--dry-run")
     assert [line.strip() for line in said.splitlines() if "wave" in line] == [
-        "1. all of them, wave 1 of 2",
-        "2. all of them, wave 2 of 2",
+        "1. all machines, wave 1 of 2",
+        "2. all machines, wave 2 of 2",
     ]
 
 

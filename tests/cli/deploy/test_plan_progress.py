@@ -84,7 +84,7 @@ def test_what_belongs_to_no_stage_begins_none() -> None:
     assert stages.advance(came("stranger", Phase.CREATING)) is None
     assert stages.heading == ""
     stages.advance(came("new", Phase.UNCORDONED))
-    assert stages.heading == "2 of 3: let in (no way back from here)"
+    assert stages.heading == "2 of 3: let in (point of no return)"
     assert stages.advance(came("new", Phase.CREATING)) is None, "no stage comes again"
 
 

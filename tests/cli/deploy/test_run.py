@@ -115,7 +115,7 @@ async def test_a_dry_run_changes_nothing_and_needs_no_app(monkeypatch: pytest.Mo
     async with account(monkeypatch, apps=()) as emulator:
         assert await run_deploy(deploy_job("iad", org="personal", is_dry=True), streams.lines) == 0
         assert not emulator.world.apps
-    assert "create it: iad has 0 of the 1 wanted" in streams.out.getvalue()
+    assert "create: iad has 0 of 1 desired" in streams.out.getvalue()
     assert "flyasync: the app web would be created in personal\n" in streams.err.getvalue()
 
 

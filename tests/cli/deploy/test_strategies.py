@@ -61,12 +61,12 @@ def test_lines_tell_each_stage_what_is_kept_and_what_retires(shop: Shop) -> None
     said = converge(shop, "nginx:2", "--count", "2", "--launch", "v2", "--waves", "iad/lhr").stdout
     lines = [line.partition(" s  ")[2] for line in said.splitlines()]
     assert tags(lines[0]).startswith("web, rolling to nginx:2, launch v2: update 4, destroy 1; takes about ")
-    assert lines[1].startswith("stage 1 of 4: one machine goes first, wave 1 of 2, about ")
+    assert lines[1].startswith("stage 1 of 4: one machine first, wave 1 of 2, about ")
     assert [line.split(",")[0] for line in lines if line.startswith("stage")] == [
-        "stage 1 of 4: one machine goes first",
-        "stage 2 of 4: the rest",
+        "stage 1 of 4: one machine first",
+        "stage 2 of 4: remaining machines",
         "stage 3 of 4: all of them",
-        "stage 4 of 4: let go what is not wanted any more",
+        "stage 4 of 4: destroy surplus machines",
     ]
     for phase in ("updating", "updated", "starting", "started", "cordoned", "stopping", "stopped", "retired"):
         assert any(phase in line.split() for line in lines), phase
@@ -77,7 +77,7 @@ def test_lines_tell_each_stage_what_is_kept_and_what_retires(shop: Shop) -> None
 
 def test_a_count_of_nothing_retires_a_region_and_one_left_out_stays(shop: Shop) -> None:
     set_up(shop)
-    assert "lhr is not among the regions, so its 1 machine" in converge(shop, "nginx:2", regions="iad").stdout
+    assert "lhr is not listed, so its 1 machine" in converge(shop, "nginx:2", regions="iad").stdout
     assert converge(shop, "nginx:2", "--count", "lhr=0").exit_code == 0
     assert images(shop) == {"app-iad-1": "nginx:2"}
 
@@ -87,12 +87,12 @@ def test_groups_are_changed_apart_and_retired(shop: Shop) -> None:
     set_up(shop, "--group", "worker", "--visible-to-flyctl")
     assert set(images(shop)) == {"app-iad-1", "app-lhr-1", "worker-iad-1", "worker-lhr-1"}
     result = converge(shop, "nginx:2", "--retire-group", "worker")
-    assert "retire the group worker" in result.stdout
+    assert "retire group worker" in result.stdout
     assert images(shop) == {"app-iad-1": "nginx:2", "app-lhr-1": "nginx:2"}
 
 
 def test_region_by_region_is_a_wave_for_each(shop: Shop) -> None:
-    assert "all of them, wave 2 of 2" in converge(shop, "nginx:1", "--region-by-region").stdout
+    assert "all machines, wave 2 of 2" in converge(shop, "nginx:1", "--region-by-region").stdout
 
 
 def test_each_machine_has_its_volume(shop: Shop) -> None:
@@ -154,7 +154,7 @@ def test_where_there_is_nothing_to_do_nothing_is_changed(shop: Shop, args: tuple
     before = len(changes(shop))
     result = converge(shop, "nginx:1", *args)
     assert result.exit_code == 0
-    assert "web, rolling to nginx:1: nothing to do, all 2 are as wanted" in tags(result.stdout)
+    assert "web, rolling to nginx:1: nothing to do, all 2 up to date" in tags(result.stdout)
     assert len(changes(shop)) == before
 
 
@@ -165,10 +165,10 @@ def test_json_tells_the_strategy_the_stages_and_the_seconds_and_no_secret(shop: 
     plan = told[0]["plan"]
     assert (plan["strategy"], plan["group"], plan["launch"]) == ("rolling", "app", "v2")
     assert plan["seconds"] > 1
-    assert [stage["title"] for stage in plan["stages"]] == ["one machine goes first", "the rest"]
+    assert [stage["title"] for stage in plan["stages"]] == ["one machine first", "remaining machines"]
     assert plan["stages"][0] == {
         "stage": 1,
-        "title": "one machine goes first",
+        "title": "one machine first",
         "point_of_no_return": False,
         "regions": [{"region": "iad", "machines": 1, "width": 1}],
     }
@@ -212,7 +212,7 @@ def test_a_rollback_is_told_as_a_second_plan(shop: Shop) -> None:
     result = converge(shop, "nginx:2", "--launch", "v2", "--smoke-check", "5", "--roll-back")
     assert result.exit_code == 1
     assert " s  rolling back: web, undo " in result.stdout
-    assert "stage 1 of 1: restore what was there" in result.stdout
+    assert "stage 1 of 1: restore machines" in result.stdout
     assert "rolled back, and all is as it was:" in result.stdout
     assert result.stdout.splitlines()[-1] == "once the cause is fixed: the same command again", (
         "there is no way back any more"
@@ -237,7 +237,7 @@ def test_undo_goes_back_by_one_release(shop: Shop) -> None:
     assert images(shop) == dict.fromkeys(("app-iad-1", "app-iad-2", "app-lhr-1"), "nginx:1")
     again = shop.ask("deploy", "web", "--undo", "--launch", "v2")
     assert again.exit_code == 2
-    assert "there is nothing to undo" in again.stderr
+    assert "nothing to undo" in again.stderr
 
 
 def test_undo_keeps_to_its_group(shop: Shop) -> None:

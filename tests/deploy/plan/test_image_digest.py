@@ -103,7 +103,7 @@ async def test_a_tag_that_has_not_moved_changes_nothing_and_is_told() -> None:
         assert total(emulator, "updateMachine") == updates
         told = str(await ROLLING.plan(fly))
     assert report.remarks == ()
-    assert told.endswith(f"{at(emulator)}: nothing to do, all 4 are as wanted, by the digest of the image")
+    assert told.endswith(f"{at(emulator)}: nothing to do, all 4 up to date (image digests compared)")
 
 
 async def test_a_digest_that_is_stated_needs_no_request() -> None:
@@ -232,7 +232,7 @@ async def test_what_is_not_known_to_have_moved_is_kept_and_told() -> None:
     assert plan.is_empty
     (told,) = plan.remarks
     assert told.startswith(f"the tag {IMAGE} was not resolved (")
-    assert f"so it is not known whether it has moved: machines get the digest that others have, {before}" in told
+    assert f"so it may have moved: machines get the digest of the unchanged ones, {before}" in told
 
 
 async def test_an_answer_that_does_not_come_holds_nothing_up() -> None:

@@ -72,19 +72,19 @@ def text(lines: str) -> str:
 def test_rolling_makes_what_is_missing() -> None:
     assert str(plan_for(wanted(Rolling(), counts={"iad": 2, "lhr": 1}), fleet())) == text("""
         web, rolling to app:v2, launch v2: create 3
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
               app-iad-2
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
             lhr
               app-lhr-1
-                create it: lhr has 0 of the 1 wanted
-                wait until it is started: at most 300 s
-          where a region has no room: skip it
+                create: lhr has 0 of 1 desired
+                wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
@@ -94,49 +94,49 @@ def test_canary_makes_some_first() -> None:
           1. 1 canary
             iad
               app-iad-1
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
-                watch it for 60 s: a canary shows what the others would meet
-          2. the rest
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
+                watch for 60 s: canary soak
+          2. remaining machines
             iad
               app-iad-2
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
             lhr
               app-lhr-1
-                create it: lhr has 0 of the 1 wanted
-                wait until it is started: at most 300 s
-          where a region has no room: skip it
+                create: lhr has 0 of 1 desired
+                wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
 def test_bluegreen_lets_them_in_at_once_where_nothing_serves() -> None:
     assert str(plan_for(wanted(BlueGreen(), config=CHECKED, goal="healthy"), fleet())) == text("""
         web, bluegreen to app:v2, launch v2: create 2
-          1. make the new ones
+          1. create the new machines
             iad
               app-iad-1
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
-                wait until its checks pass: the config has checks
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
+                wait until healthy: the config has checks
               app-iad-2
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
-                wait until its checks pass: the config has checks
-          where a region has no room: skip it
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
+                wait until healthy: the config has checks
+          if a region has no room: skip it
     """)
 
 
 def test_immediate_makes_all_at_once() -> None:
     assert str(plan_for(wanted(Immediate(), goal=None), fleet())) == text("""
         web, immediate to app:v2, launch v2: create 2
-          1. all at once
+          1. all machines at once
             iad
               app-iad-1
-                create it: iad has 0 of the 2 wanted
+                create: iad has 0 of 2 desired
               app-iad-2
-                create it: iad has 0 of the 2 wanted
-          where a region has no room: skip it
+                create: iad has 0 of 2 desired
+          if a region has no room: skip it
     """)
 
 
@@ -147,36 +147,36 @@ def test_rolling_updates_one_first_then_a_few_at_a_time() -> None:
     spec = wanted(Rolling(), counts={"iad": 4, "lhr": 1}, smoke=10)
     assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4)), old("app-lhr-1")))) == text("""
         web, rolling to app:v2, launch v2: update 5
-          1. one machine goes first
+          1. one machine first
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 10 s: it has no checks, so it has to stay up
-          2. the rest
+                wait until started: timeout 300 s
+                watch for 10 s: no checks, so it must stay up
+          2. remaining machines
             iad, 1 at a time
               app-iad-2
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 10 s: it has no checks, so it has to stay up
+                wait until started: timeout 300 s
+                watch for 10 s: no checks, so it must stay up
               app-iad-3
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 10 s: it has no checks, so it has to stay up
+                wait until started: timeout 300 s
+                watch for 10 s: no checks, so it must stay up
               app-iad-4
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 10 s: it has no checks, so it has to stay up
+                wait until started: timeout 300 s
+                watch for 10 s: no checks, so it must stay up
             lhr
               app-lhr-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 10 s: it has no checks, so it has to stay up
+                wait until started: timeout 300 s
+                watch for 10 s: no checks, so it must stay up
     """)
 
 
@@ -184,26 +184,26 @@ def test_rolling_updates_as_many_at_once_as_it_is_told() -> None:
     spec = wanted(Rolling(max_unavailable=Share(2)), counts={"iad": 4})
     assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
         web, rolling to app:v2, launch v2: update 4
-          1. one machine goes first
+          1. one machine first
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. the rest
+                wait until started: timeout 300 s
+          2. remaining machines
             iad, 2 at a time
               app-iad-2
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
               app-iad-3
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
               app-iad-4
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -215,27 +215,27 @@ def test_canary_watches_the_first_ones() -> None:
           1. 2 canaries
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 30 s: a canary shows what the others would meet
+                wait until started: timeout 300 s
+                watch for 30 s: canary soak
             lhr
               app-lhr-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                watch it for 30 s: a canary shows what the others would meet
-          2. the rest
+                wait until started: timeout 300 s
+                watch for 30 s: canary soak
+          2. remaining machines
             iad
               app-iad-2
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
             lhr
               app-lhr-2
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -246,23 +246,23 @@ def test_a_canary_may_be_a_share_and_need_not_soak() -> None:
           1. 2 canaries
             iad, 1 at a time
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
               app-iad-2
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. the rest
+                wait until started: timeout 300 s
+          2. remaining machines
             iad, 1 at a time
               app-iad-3
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
               app-iad-4
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -270,58 +270,58 @@ def test_bluegreen_makes_all_anew() -> None:
     spec = wanted(BlueGreen(drain=5), config=CHECKED, goal="healthy", counts={"iad": 1, "lhr": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
         web, bluegreen to app:v2, launch v2: create 2, destroy 2
-          1. make the new ones
+          1. create the new machines
             iad
               app-iad-2
-                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                create, cordoned, like app-iad-1: replaces app-iad-1
                   + checks.up.port: 80
                   + checks.up.type: "tcp"
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                wait until its checks pass: the config has checks
+                wait until started: timeout 300 s
+                wait until healthy: the config has checks
             lhr
               app-lhr-2
-                create it outside routing, like app-iad-1: it takes the place of app-lhr-1
+                create, cordoned, like app-iad-1: replaces app-lhr-1
                   + checks.up.port: 80
                   + checks.up.type: "tcp"
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-                wait until its checks pass: the config has checks
-          2. let them in (no way back from here)
+                wait until started: timeout 300 s
+                wait until healthy: the config has checks
+          2. uncordon the new machines (point of no return)
             iad
               app-iad-2
-                let it into routing: all new machines are ready
+                uncordon: all new machines are ready
             lhr
               app-lhr-2
-                let it into routing: all new machines are ready
-          3. take the old ones out
+                uncordon: all new machines are ready
+          3. cordon and destroy the old machines
             iad
               app-iad-1
-                take out of routing id-app-iad-1: a new machine takes its place; 5 s to finish what it has
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: a new machine takes its place
+                cordon id-app-iad-1: replaced by a new machine; drain for 5 s
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: replaced by a new machine
             lhr
               app-lhr-1
-                take out of routing id-app-lhr-1: a new machine takes its place; 5 s to finish what it has
-                stop id-app-lhr-1: it gets its signal, and time to end
-                destroy id-app-lhr-1: a new machine takes its place
-          where a region has no room: skip it
+                cordon id-app-lhr-1: replaced by a new machine; drain for 5 s
+                stop id-app-lhr-1: stop signal, then time to exit
+                destroy id-app-lhr-1: replaced by a new machine
+          if a region has no room: skip it
     """)
 
 
 def test_immediate_updates_all_at_once() -> None:
     assert str(plan_for(wanted(Immediate()), fleet(old("app-iad-1"), old("app-iad-2")))) == text("""
         web, immediate to app:v2, launch v2: update 2
-          1. all at once
+          1. all machines at once
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
               app-iad-2
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -329,9 +329,7 @@ def test_immediate_updates_all_at_once() -> None:
 def test_where_all_is_as_wanted_there_is_nothing_to_do(strategy: Strategy) -> None:
     spec = wanted(strategy)
     machines = (new(spec, "app-iad-1"), new(spec, "app-iad-2"))
-    assert str(plan_for(spec, fleet(*machines))) == (
-        f"web, {strategy.name} to app:v2: nothing to do, all 2 are as wanted"
-    )
+    assert str(plan_for(spec, fleet(*machines))) == (f"web, {strategy.name} to app:v2: nothing to do, all 2 up to date")
 
 
 # More, fewer, none, elsewhere.
@@ -341,15 +339,15 @@ def test_more_are_made_beside_those_that_are_as_wanted() -> None:
     spec = wanted(Rolling(), counts={"iad": 3})
     assert str(plan_for(spec, fleet(new(spec, "app-iad-1")))) == text("""
         web, rolling to app:v2, launch v2: create 2, keep 1
-          1. all of them
+          1. all machines
             iad
               app-iad-2
-                create it, like app-iad-1: iad has 1 of the 3 wanted
-                wait until it is started: at most 300 s
+                create, like app-iad-1: iad has 1 of 3 desired
+                wait until started: timeout 300 s
               app-iad-3
-                create it, like app-iad-1: iad has 1 of the 3 wanted
-                wait until it is started: at most 300 s
-          where a region has no room: skip it
+                create, like app-iad-1: iad has 1 of 3 desired
+                wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
@@ -357,12 +355,12 @@ def test_too_many_are_let_go_and_those_that_need_no_change_stay() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1"), new(spec, "app-iad-2")))) == text("""
         web, rolling to app:v2, launch v2: destroy 1, keep 1
-          1. let go what is not wanted any more
+          1. destroy surplus machines
             iad
               app-iad-1
-                take out of routing id-app-iad-1: iad has 2, and 1 are wanted
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: iad has 2, and 1 are wanted
+                cordon id-app-iad-1: iad has 2 machines, 1 desired
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: iad has 2 machines, 1 desired
     """)
 
 
@@ -370,16 +368,16 @@ def test_one_that_serves_stays_before_one_at_rest() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1"), new(spec, "app-iad-2", "stopped")))) == text("""
         web, rolling to app:v2, launch v2: update 1, destroy 1
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. let go what is not wanted any more
+                wait until started: timeout 300 s
+          2. destroy surplus machines
             iad
               app-iad-2
-                destroy id-app-iad-2: iad has 2, and 1 are wanted
+                destroy id-app-iad-2: iad has 2 machines, 1 desired
     """)
 
 
@@ -401,12 +399,12 @@ def test_a_count_of_none_retires_a_region() -> None:
     spec = wanted(Rolling(), counts={"iad": 1, "lhr": 0})
     assert str(plan_for(spec, fleet(new(spec, "app-iad-1"), old("app-lhr-1")))) == text("""
         web, rolling to app:v2, launch v2: destroy 1, keep 1
-          1. let go what is not wanted any more
+          1. destroy surplus machines
             lhr
               app-lhr-1
-                take out of routing id-app-lhr-1: lhr has 1, and 0 are wanted
-                stop id-app-lhr-1: it gets its signal, and time to end
-                destroy id-app-lhr-1: lhr has 1, and 0 are wanted
+                cordon id-app-lhr-1: lhr has 1 machines, 0 desired
+                stop id-app-lhr-1: stop signal, then time to exit
+                destroy id-app-lhr-1: lhr has 1 machines, 0 desired
     """)
 
 
@@ -415,14 +413,14 @@ def test_a_region_that_is_not_named_is_left_alone() -> None:
     there = fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1"), old("app-nrt-2"))
     assert str(plan_for(spec, there)) == text("""
         web, immediate to app:v2, launch v2: update 1
-          1. all at once
+          1. all machines at once
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          lhr is not among the regions, so its 1 machine stays as it is; a count of 0 retires it
-          nrt is not among the regions, so its 2 machines stay as they are; a count of 0 retires them
+                wait until started: timeout 300 s
+          lhr is not listed, so its 1 machine is left unchanged; a count of 0 retires it
+          nrt is not listed, so its 2 machines are left unchanged; a count of 0 retires them
     """)
 
 
@@ -431,12 +429,12 @@ def test_a_machine_that_fell_back_belongs_to_the_region_it_was_wanted_in() -> No
     away = evolve(V1, metadata={**(V1.metadata or {}), "flyasync_region": "iad"})
     assert str(plan_for(spec, fleet(old("app-lhr-1", config=away)))) == text("""
         web, rolling to app:v2, launch v2: update 1
-          1. all of them
+          1. all machines
             iad
               app-lhr-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -445,9 +443,9 @@ def test_other_groups_are_nobodys_business() -> None:
     bare = old("bare-iad-1", config=MachineConfig(image="x"))
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(other, bare, new(spec, "app-iad-1")))) == text("""
-        web, rolling to app:v2: nothing to do, all 1 are as wanted
-          1 of no process group left alone: no strategy touches such machines
-          1 machine of the group job left alone
+        web, rolling to app:v2: nothing to do, all 1 up to date
+          1 without a process group left unchanged: no strategy changes such machines
+          1 machine of the group job left unchanged
     """)
 
 
@@ -456,23 +454,23 @@ def test_retired_groups_go_last() -> None:
     jobs = [old(f"job-{r}-1", config=evolve(V1, metadata={GROUP: "job"})) for r in ("iad", "ams")]
     assert str(plan_for(spec, fleet(*jobs, old("app-iad-1")))) == text("""
         web, rolling to app:v2, launch v2: update 1, destroy 2
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. retire the group job
+                wait until started: timeout 300 s
+          2. retire group job
             ams
               job-ams-1
-                take out of routing id-job-ams-1: the group job is to be retired
-                stop id-job-ams-1: it gets its signal, and time to end
-                destroy id-job-ams-1: the group job is to be retired
+                cordon id-job-ams-1: group job is retired
+                stop id-job-ams-1: stop signal, then time to exit
+                destroy id-job-ams-1: group job is retired
             iad
               job-iad-1
-                take out of routing id-job-iad-1: the group job is to be retired
-                stop id-job-iad-1: it gets its signal, and time to end
-                destroy id-job-iad-1: the group job is to be retired
+                cordon id-job-iad-1: group job is retired
+                stop id-job-iad-1: stop signal, then time to exit
+                destroy id-job-iad-1: group job is retired
     """)
 
 
@@ -484,12 +482,12 @@ def test_those_at_rest_are_updated_and_stay_so(state: str) -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1", state)))) == text("""
         web, rolling to app:v2, launch v2: update 1
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                update it, and leave it stopped: it has another config
+                update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it has settled: it was STATE, and stays stopped
+                wait until the update is complete: was STATE, stays stopped
     """).replace("STATE", state)
 
 
@@ -498,14 +496,14 @@ def test_one_that_crashed_is_started_after_its_update() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1", "stopped", events=crash)))) == text("""
         web, rolling to app:v2, launch v2: update 1
-          1. first those that do not serve as they should
+          1. unhealthy machines first
             iad
               app-iad-1
-                update it, and leave it stopped: it has another config
+                update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it has settled: it was stopped, and is started then
-                start it: it has failed, and nobody stopped it
-                wait until it is started: at most 300 s
+                wait until the update is complete: was stopped, is started next
+                start: its process failed, and no stop was requested
+                wait until started: timeout 300 s
     """)
 
 
@@ -513,17 +511,17 @@ def test_one_that_failed_is_replaced() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1", "failed")))) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
-          1. all of them
+          1. all machines
             iad
               app-iad-2
-                create it, like app-iad-1: it takes the place of app-iad-1
+                create, like app-iad-1: replaces app-iad-1
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. let go what is not wanted any more
+                wait until started: timeout 300 s
+          2. destroy surplus machines
             iad
               app-iad-1
-                destroy id-app-iad-1: it has failed
-          where a region has no room: skip it
+                destroy id-app-iad-1: state is failed
+          if a region has no room: skip it
     """)
 
 
@@ -531,16 +529,16 @@ def test_one_whose_host_is_gone_is_replaced() -> None:
     spec = wanted(Rolling(), counts={"iad": 2})
     assert str(plan_for(spec, fleet(lost("app-iad-1"), new(spec, "app-iad-2")))) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1, keep 1
-          1. all of them
+          1. all machines
             iad
               app-iad-3
-                create it, like app-iad-2: it takes the place of app-iad-1
-                wait until it is started: at most 300 s
-          2. let go what is not wanted any more
+                create, like app-iad-2: replaces app-iad-1
+                wait until started: timeout 300 s
+          2. destroy surplus machines
             iad
               app-iad-1
-                destroy id-app-iad-1: its host is unreachable
-          where a region has no room: skip it
+                destroy id-app-iad-1: host is unreachable
+          if a region has no room: skip it
     """)
 
 
@@ -552,15 +550,15 @@ def test_one_that_is_not_ready_yet_is_waited_for() -> None:
         new(spec, "app-iad-3", "stopped"),
     ]
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, rolling to app:v2, launch v2: change no machine, keep 3
-          1. first those that do not serve as they should
+        web, rolling to app:v2, launch v2: no machine changes, keep 3
+          1. unhealthy machines first
             iad
               app-iad-1
-                wait until it is started: at most 300 s
-                wait until its checks pass: the config has checks
+                wait until started: timeout 300 s
+                wait until healthy: the config has checks
               app-iad-2
-                wait until it is started: at most 300 s
-                wait until its checks pass: the config has checks
+                wait until started: timeout 300 s
+                wait until healthy: the config has checks
     """)
 
 
@@ -569,17 +567,17 @@ def test_one_that_is_out_of_routing_is_let_in() -> None:
     machines = (new(spec, "app-iad-1", cordoned=True), old("app-iad-2", "stopped", cordoned=True))
     assert str(plan_for(spec, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: update 1, keep 1
-          1. first those that do not serve as they should
+          1. unhealthy machines first
             iad
               app-iad-1
-                let it into routing: it is out of routing
-          2. all of them
+                uncordon: is cordoned
+          2. all machines
             iad
               app-iad-2
-                update it, and leave it stopped: it has another config
+                update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it has settled: it was stopped, and stays stopped
-                let it into routing: it was out of routing
+                wait until the update is complete: was stopped, stays stopped
+                uncordon: was cordoned
     """)
 
 
@@ -588,13 +586,13 @@ def test_one_that_somebody_has_changed_is_changed_back() -> None:
     changed = evolve(spec.tagged, env={"LEVEL": "debug", "TOKEN": "hunter3"})
     assert str(plan_for(spec, fleet(old("app-iad-1", config=changed)))) == text("""
         web, rolling to app:v2, launch v2: update 1
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ env.LEVEL changed
                   ~ env.TOKEN changed
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -611,17 +609,17 @@ def test_a_free_volume_is_taken_and_another_made() -> None:
     )
     assert str(plan_for(spec, fleet(volumes=volumes))) == text("""
         web, rolling to app:v2, launch v2: create 2
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                take volume vol_1: nobody holds it
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
+                attach volume vol_1: not attached to a machine
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
               app-iad-2
-                make a volume data of 1 GB: no data is free there
-                create it: iad has 0 of the 2 wanted
-                wait until it is started: at most 300 s
-          where a region has no room: skip it
+                create volume data (1 GB): no unattached volume data in the region
+                create: iad has 0 of 2 desired
+                wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
@@ -631,14 +629,14 @@ def test_a_launch_takes_free_volumes_too() -> None:
         web, launch v2: create 2 of app:v2
           iad
             v2-iad-1
-              take volume vol_1: nobody holds it
-              create it: iad has 0 of the 2 wanted
-              wait until it is started: at most 300 s
+              attach volume vol_1: not attached to a machine
+              create: iad has 0 of 2 desired
+              wait until started: timeout 300 s
             v2-iad-2
-              make a volume data of 1 GB: no data is free there
-              create it: iad has 0 of the 2 wanted
-              wait until it is started: at most 300 s
-          where a region has no room: skip it
+              create volume data (1 GB): no unattached volume data in the region
+              create: iad has 0 of 2 desired
+              wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
@@ -647,12 +645,12 @@ def test_machines_keep_their_volume_and_may_move_its_mount() -> None:
     machine = old("app-iad-1", config=mounted(spec.tagged))
     assert str(plan_for(spec, fleet(machine, volumes=(volume("vol_1", machine.id),)))) == text("""
         web, rolling to app:v2, launch v2: update 1
-          1. all of them
+          1. all machines
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ mounts[0].path: "/data" → "/var/lib"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -660,21 +658,21 @@ def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
     spec = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
     assert str(plan_for(spec, fleet(old("app-iad-1")))) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
-          1. all of them
+          1. all machines
             iad
               app-iad-2
-                make a volume data of 1 GB: no data is free there
-                create it, like app-iad-1: it takes the place of app-iad-1
+                create volume data (1 GB): no unattached volume data in the region
+                create, like app-iad-1: replaces app-iad-1
                   ~ image: "app:v1" → "app:v2"
                   + mounts[0].path: "/data"
-                wait until it is started: at most 300 s
-          2. let go what is not wanted any more
+                wait until started: timeout 300 s
+          2. destroy surplus machines
             iad
               app-iad-1
-                take out of routing id-app-iad-1: it has no volume data, and none can be added to it
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: it has no volume data, and none can be added to it
-          where a region has no room: skip it
+                cordon id-app-iad-1: no volume data, and an update cannot add one
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: no volume data, and an update cannot add one
+          if a region has no room: skip it
     """)
 
 
@@ -685,14 +683,14 @@ def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
         spec = wanted(Rolling(), counts={"iad": 1}, volume=lost_volume)
         (update, *_) = plan_for(spec, there).steps
         assert [str(step) for step in getattr(update, "if_full", ())] == [
-            f"make a volume data from {source}: its data comes along"
+            f"create volume data (fork {source}): keeps its data"
             if source
-            else "make a volume data of 1 GB: no data is free there",
+            else "create volume data (1 GB): no unattached volume data in the region",
             "create app-iad-2, like app-iad-1: the host of app-iad-1 is full",
-            "wait until it is started: at most 300 s",
-            "take out of routing id-app-iad-1: another machine has taken its place",
-            "stop id-app-iad-1: it gets its signal, and time to end",
-            "destroy id-app-iad-1: another machine has taken its place",
+            "wait until started: timeout 300 s",
+            "cordon id-app-iad-1: replaced by another machine",
+            "stop id-app-iad-1: stop signal, then time to exit",
+            "destroy id-app-iad-1: replaced by another machine",
         ]
     (update, *_) = plan_for(wanted(Rolling(), counts={"iad": 1}, volume=DATA), there).steps
     assert getattr(update, "if_full", None) == ()
@@ -703,11 +701,11 @@ def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
     machine = lost("app-iad-1", config=mounted(V1))
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"),))
     assert str(plan_for(spec, there)) == text("""
-        web, rolling to app:v2, launch v2: change no machine
-          1. all of them
+        web, rolling to app:v2, launch v2: no machine changes
+          1. all machines
             iad
               app-iad-1
-                leave it alone: its host is unreachable, and its volume with it; to replace it, fork or renew the volume
+                cannot update: host is unreachable, and so is its volume; to replace it, fork the volume or create a new one
     """)
 
 
@@ -717,17 +715,17 @@ def test_a_host_that_is_gone_with_a_volume_may_be_left_by_a_fork() -> None:
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"), volume("vol_2")))
     assert str(plan_for(spec, there)) == text("""
         web, rolling to app:v2, launch v2: create 1, destroy 1
-          1. all of them
+          1. all machines
             iad
               app-iad-2
-                make a volume data from vol_1: its data comes along
-                create it: it takes the place of app-iad-1
-                wait until it is started: at most 300 s
-          2. let go what is not wanted any more
+                create volume data (fork vol_1): keeps its data
+                create: replaces app-iad-1
+                wait until started: timeout 300 s
+          2. destroy surplus machines
             iad
               app-iad-1
-                destroy id-app-iad-1: its host is unreachable
-          where a region has no room: skip it
+                destroy id-app-iad-1: host is unreachable
+          if a region has no room: skip it
     """)
 
 
@@ -749,23 +747,23 @@ def test_waves_go_one_after_the_other() -> None:
     machines = [old(f"app-{region}-1") for region in ("iad", "lhr", "nrt")]
     assert str(plan_for(spec, fleet(*machines))) == text("""
         web, rolling to app:v2, launch v2: update 3
-          1. all of them, wave 1 of 2
+          1. all machines, wave 1 of 2
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. all of them, wave 2 of 2
+                wait until started: timeout 300 s
+          2. all machines, wave 2 of 2
             lhr
               app-lhr-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
             nrt
               app-nrt-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 
@@ -773,39 +771,39 @@ def test_bluegreen_goes_region_by_region() -> None:
     spec = wanted(BlueGreen(drain=0), counts={"iad": 1, "lhr": 1}, waves=(("iad",), ("lhr",)))
     assert str(plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
         web, bluegreen to app:v2, launch v2: create 2, destroy 2
-          1. make the new ones, wave 1 of 2
+          1. create the new machines, wave 1 of 2
             iad
               app-iad-2
-                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                create, cordoned, like app-iad-1: replaces app-iad-1
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. let them in, wave 1 of 2 (no way back from here)
+                wait until started: timeout 300 s
+          2. uncordon the new machines, wave 1 of 2 (point of no return)
             iad
               app-iad-2
-                let it into routing: all new machines are ready
-          3. take the old ones out, wave 1 of 2
+                uncordon: all new machines are ready
+          3. cordon and destroy the old machines, wave 1 of 2
             iad
               app-iad-1
-                take out of routing id-app-iad-1: a new machine takes its place
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: a new machine takes its place
-          4. make the new ones, wave 2 of 2
+                cordon id-app-iad-1: replaced by a new machine
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: replaced by a new machine
+          4. create the new machines, wave 2 of 2
             lhr
               app-lhr-2
-                create it outside routing, like app-iad-1: it takes the place of app-lhr-1
+                create, cordoned, like app-iad-1: replaces app-lhr-1
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          5. let them in, wave 2 of 2 (no way back from here)
+                wait until started: timeout 300 s
+          5. uncordon the new machines, wave 2 of 2 (point of no return)
             lhr
               app-lhr-2
-                let it into routing: all new machines are ready
-          6. take the old ones out, wave 2 of 2
+                uncordon: all new machines are ready
+          6. cordon and destroy the old machines, wave 2 of 2
             lhr
               app-lhr-1
-                take out of routing id-app-lhr-1: a new machine takes its place
-                stop id-app-lhr-1: it gets its signal, and time to end
-                destroy id-app-lhr-1: a new machine takes its place
-          where a region has no room: skip it
+                cordon id-app-lhr-1: replaced by a new machine
+                stop id-app-lhr-1: stop signal, then time to exit
+                destroy id-app-lhr-1: replaced by a new machine
+          if a region has no room: skip it
     """)
 
 
@@ -817,15 +815,15 @@ def test_the_release_command_goes_before_everything() -> None:
           1. release command
             iad
               release-app
-                create it: to run bin/migrate --all
-                run it to its end, at most 60 s: nothing changes unless it ends with exit code 0
-          2. all at once
+                create: to run bin/migrate --all
+                wait for it to exit, at most 60 s: nothing changes unless the exit code is 0
+          2. all machines at once
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          where a region has no room: skip it
+                wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
@@ -845,37 +843,37 @@ def test_bluegreen_goes_on_from_what_a_broken_off_run_has_left() -> None:
     ]
     assert str(plan_for(spec, fleet(*machines))) == text("""
         web, bluegreen to app:v2, launch v2: create 1, destroy 3, keep 2
-          1. make the new ones
+          1. create the new machines
             iad
               app-iad-5
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
               app-iad-6
-                create it outside routing, like app-iad-1: it takes the place of app-iad-1
+                create, cordoned, like app-iad-1: replaces app-iad-1
                   ~ image: "app:v1" → "app:v2"
-                wait until it is started: at most 300 s
-          2. let them in (no way back from here)
+                wait until started: timeout 300 s
+          2. uncordon the new machines (point of no return)
             iad
               app-iad-4
-                let it into routing: all new machines are ready
+                uncordon: all new machines are ready
               app-iad-5
-                let it into routing: all new machines are ready
+                uncordon: all new machines are ready
               app-iad-6
-                let it into routing: all new machines are ready
-          3. take the old ones out
+                uncordon: all new machines are ready
+          3. cordon and destroy the old machines
             iad
               app-iad-1
-                take out of routing id-app-iad-1: a new machine takes its place
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: a new machine takes its place
+                cordon id-app-iad-1: replaced by a new machine
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: replaced by a new machine
               app-iad-2
-                take out of routing id-app-iad-2: a new machine takes its place
-                stop id-app-iad-2: it gets its signal, and time to end
-                destroy id-app-iad-2: a new machine takes its place
+                cordon id-app-iad-2: replaced by a new machine
+                stop id-app-iad-2: stop signal, then time to exit
+                destroy id-app-iad-2: replaced by a new machine
               app-iad-3
-                take out of routing id-app-iad-3: a new machine takes its place
-                stop id-app-iad-3: it gets its signal, and time to end
-                destroy id-app-iad-3: a new machine takes its place
-          where a region has no room: skip it
+                cordon id-app-iad-3: replaced by a new machine
+                stop id-app-iad-3: stop signal, then time to exit
+                destroy id-app-iad-3: replaced by a new machine
+          if a region has no room: skip it
     """)
 
 
@@ -884,11 +882,11 @@ def test_bluegreen_goes_on_past_the_point_of_no_return() -> None:
     machines = (old("app-iad-1", cordoned=True), new(spec, "app-iad-2"))
     assert str(plan_for(spec, fleet(*machines))) == text("""
         web, bluegreen to app:v2, launch v2: destroy 1, keep 1
-          1. take the old ones out
+          1. cordon and destroy the old machines
             iad
               app-iad-1
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: a new machine takes its place
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: replaced by a new machine
     """)
 
 
@@ -897,21 +895,21 @@ def test_bluegreen_takes_nothing_that_rests_for_what_serves() -> None:
     machines = (old("app-iad-1"), new(spec, "app-iad-2", "stopped", cordoned=True))
     assert str(plan_for(spec, fleet(*machines))) == text("""
         web, bluegreen to app:v2, launch v2: destroy 1, keep 1
-          1. make the new ones
+          1. create the new machines
             iad
               app-iad-2
-                start it: others that serve make way for it
-                wait until it is started: at most 300 s
-          2. let them in (no way back from here)
+                start: needed to serve: serving machines are destroyed
+                wait until started: timeout 300 s
+          2. uncordon the new machines (point of no return)
             iad
               app-iad-2
-                let it into routing: all new machines are ready
-          3. take the old ones out
+                uncordon: all new machines are ready
+          3. cordon and destroy the old machines
             iad
               app-iad-1
-                take out of routing id-app-iad-1: a new machine takes its place
-                stop id-app-iad-1: it gets its signal, and time to end
-                destroy id-app-iad-1: a new machine takes its place
+                cordon id-app-iad-1: replaced by a new machine
+                stop id-app-iad-1: stop signal, then time to exit
+                destroy id-app-iad-1: replaced by a new machine
     """)
 
 
@@ -929,17 +927,17 @@ def test_what_changes_is_shown_and_secrets_are_not() -> None:
     assert "hunter" not in told
     assert told == text("""
         web, immediate to app:v2, launch v2: update 1
-          1. all at once
+          1. all machines at once
             iad
               app-iad-1
-                update it: it has another config
+                update in place: config differs
                   ~ env.API_TOKEN changed
                   ~ env.LEVEL changed
                   ~ image: "app:v1" → "app:v2"
                   - metadata.team: "blue"
                   + metadata.tier: "1"
                   - schedule: "daily"
-                wait until it is started: at most 300 s
+                wait until started: timeout 300 s
     """)
 
 

@@ -135,7 +135,7 @@ async def test_a_new_machine_gets_a_volume_of_its_own_of_the_same_name_and_size(
         old = await fly.machines.create("web", evolve(RICH, mounts=[mount]), region="iad")
         await fly.machines.wait("web", old.id, state="started")
         plan = str(await NEW.count(2).plan(fly))
-        assert "make a volume data of 3 GB: no data is free there" in plan
+        assert "create volume data (3 GB): no unattached volume data in the region" in plan
         report = await NEW.count(2).execute(fly)
         assert report.ok, str(report)
         made = next(machine for machine in await up(fly) if machine.id != old.id)
@@ -291,7 +291,7 @@ async def test_a_standby_gets_the_update_and_nothing_else() -> None:
         assert after.state in {"created", "stopped"}
         assert after.config is not None
         assert (tag(after), after.config.standbys) == ("nginx:2", (first.id,))
-        assert "standing by for others" in str(report)
+        assert "1 standby, neither counted nor started" in str(report)
         assert (await NEW.plan(fly)).is_empty
 
 
@@ -302,7 +302,9 @@ async def test_a_standby_for_a_machine_that_goes_is_told() -> None:
             "web", evolve(worker, standbys=[first.id]), region="iad", name="standby", skip_launch=True
         )
         plan = await APP.bluegreen().plan(fly)
-    assert f"standby stands by for {first.id}, which goes: name another in its standbys" in plan.remarks
+    assert (
+        f"standby is a standby for {first.id}, which is destroyed: set its standbys to another machine" in plan.remarks
+    )
 
 
 @pytest.mark.parametrize("state", ["started", "stopped"])
@@ -377,8 +379,8 @@ async def test_two_launches_side_by_side_are_told() -> None:
         report = await base.with_image("nginx:2").with_launch("two").execute(fly)
         again = await base.with_image("nginx:2").with_launch("two").plan(fly)
     text = (
-        "1 other machine of launch one with nginx:1 beside this launch, which only adds; "
-        "flyasync destroy web --launch one takes them away"
+        "1 other machine of launch one with nginx:1 left unchanged: a launch only adds machines; "
+        "to destroy them: flyasync destroy web --launch one"
     )
     assert report.remarks == again.remarks == (text,)
     assert text in str(report)
@@ -389,6 +391,6 @@ async def test_machines_outside_the_group_are_told_before_anything_happens() -> 
     async with fleet(bare, bare, worker) as (_, fly, _):
         plan = await NEW.plan(fly)
     assert plan.remarks == (
-        "2 of no process group left alone: no strategy touches such machines",
-        "1 machine of the group worker left alone",
+        "2 without a process group left unchanged: no strategy changes such machines",
+        "1 machine of the group worker left unchanged",
     )

@@ -281,7 +281,10 @@ async def test_undone_again_it_goes_one_launch_further_back_and_then_no_further(
         assert fleet(emulator) == second
         assert (await APP.undo(fly)).launch == "v2"
         assert fleet(emulator) == first
-        with pytest.raises(InvalidInput, match="launch v1 made all machines of the group app, and what was there"):
+        with pytest.raises(
+            InvalidInput,
+            match="launch v1 created all machines of the group app, and the API no longer shows any earlier ones",
+        ):
             await APP.undo(fly)
         assert fleet(emulator) == first
 
@@ -297,7 +300,7 @@ async def test_bluegreens_are_undone_one_after_the_other() -> None:
         assert fleet(emulator) == second
         assert (await APP.undo(fly)).ok
         assert fleet(emulator) == first
-        with pytest.raises(InvalidInput, match="launch v1 made all machines"):
+        with pytest.raises(InvalidInput, match="launch v1 created all machines"):
             await APP.undo(fly)
 
 
@@ -346,7 +349,7 @@ async def test_a_launch_may_be_named() -> None:
         await settled(fly, V1.immediate())
         await settled(fly, V2.immediate())
         await settled(fly, V3.count(4).to_regions("iad").rolling())
-        with pytest.raises(InvalidInput, match="no machine of the group app is as launch v9 left it"):
+        with pytest.raises(InvalidInput, match="no machine of the group app has the config of launch v9"):
             await APP.with_launch("v9").undo(fly)
         report = await APP.with_launch("v2").undo(fly)
         there = shown(emulator)
@@ -370,10 +373,12 @@ async def test_a_launch_without_a_strategy_is_taken_back() -> None:
 
 async def test_nothing_to_undo() -> None:
     async with world(seed=1) as (_, fly):
-        with pytest.raises(InvalidInput, match="no machine of the group app of web tells of a launch: nothing to undo"):
+        with pytest.raises(
+            InvalidInput, match="nothing to undo: no machine of the group app of web has the tag of a launch"
+        ):
             await APP.undo(fly)
         await settled(fly, V1.immediate())
-        with pytest.raises(InvalidInput, match="launch v1 made all machines of the group app"):
+        with pytest.raises(InvalidInput, match="launch v1 created all machines of the group app"):
             await APP.plan_undo(fly)
 
 
@@ -427,29 +432,30 @@ def test_a_machine_goes_back_to_before_the_first_version_of_the_launch() -> None
 def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_known() -> None:
     assert planned([lived("a", "v1", "v2"), lived("c", "v2"), lived("d", "v2")], dead("b", "v1", "v2")) == text("""
         web, undo of launch v2: create 1, update 1, destroy 2
-          1. restore first what does not serve
+          1. restore machines that are not serving first
             iad
               b
-                create it: launch v2 is undone
-                wait until it is started: it was started
-          2. restore what was there
+                create: undo of launch v2
+                wait until started: was started
+          2. restore machines
             iad
               a
-                update it: launch v2 is undone
+                update in place: undo of launch v2
                   ~ image: "v2" → "v1"
-                wait until it is started: it was started
-          3. take away what was made
+                wait until started: was started
+          3. destroy what the deploy created
             iad
               c
-                take out of routing id-c: launch v2 made it
-                stop id-c: it gets time to end
-                destroy id-c: launch v2 made it
+                cordon id-c: created by launch v2
+                stop id-c: stop signal, then time to exit
+                destroy id-c: created by launch v2
               d
-                take out of routing id-d: launch v2 made it
-                stop id-d: it gets time to end
-                destroy id-d: launch v2 made it
-          iad: launch v2 made 2, and 1 that it retired can be read; if there were more, they are not made again
-          where a region has no room: skip it
+                cordon id-d: created by launch v2
+                stop id-d: stop signal, then time to exit
+                destroy id-d: created by launch v2
+          iad: launch v2 created 2, and the API shows 1 of the machines that it retired; if there were more, they are not \
+recreated
+          if a region has no room: skip it
     """)
 
 
@@ -461,20 +467,20 @@ def story(*before: str, launch: str = "v2") -> JournalReplay:
 
 def test_a_journal_knows_them_by_name() -> None:
     lives = [lived("a", "v1", "v2"), lived("c", "v2")]
-    assert "b in iad can be read no more, so it is not made again" in planned(lives, story=story("a", "b"))
+    assert "b in iad: the API no longer shows it, so it is not recreated" in planned(lives, story=story("a", "b"))
     assert "no more" not in planned(lives, story=story("a"))
-    assert "v2 made 1, and none" in planned(lives, story=story("a", "b", launch="v1"))
+    assert "v2 created 1, and the API shows none" in planned(lives, story=story("a", "b", launch="v1"))
 
 
 def test_with_a_journal_that_saw_an_empty_group_all_may_go() -> None:
     assert "destroy 1" in planned([lived("a", "v2")], story=story())
-    with pytest.raises(InvalidInput, match="undoing it would leave none"):
+    with pytest.raises(InvalidInput, match="undoing it would leave no machine"):
         planned([lived("a", "v2")], story=story("b"))
 
 
 def test_a_machine_whose_past_cannot_be_read_stays_as_it_is() -> None:
     lives = [lived("a", "v1", "v2"), lived("b", "v2", marks={RESTORED: "v3"})]
-    assert "b: what was there before it is not known, so it stays as it is" in planned(lives)
+    assert "b: its earlier config is unknown, so it is left unchanged" in planned(lives)
 
 
 def test_what_a_launch_made_and_took_away_itself_is_not_brought_back() -> None:
@@ -487,20 +493,20 @@ def test_a_machine_on_its_way_out_is_let_in_again() -> None:
     assert History(app="web", group="app", lives=(leaving, lived("b", "v1"))).last() == "v2"
     assert planned([leaving, lived("b", "v1")]) == text("""
         web, undo of launch v2: update 1, keep 1
-          1. restore what was there
+          1. restore machines
             iad
               a
-                update it, and leave it stopped: launch v2 is undone
-                wait until it has settled: it is stopped
-                start it: it is stopped, and was started
-                wait until it is started: it was started
-                let it into routing: it was in routing
+                update in place, leave stopped: undo of launch v2
+                wait until the update is complete: is stopped, is started next
+                start: is stopped, was started
+                wait until started: was started
+                uncordon: was not cordoned
     """)
 
 
 def test_one_without_a_mark_is_let_in_where_the_launch_made_others_or_the_journal_says_so() -> None:
     out = lived("a", "v1", cordoned=True)
-    inside = "let it into routing"
+    inside = "uncordon"
     assert inside in planned([out, lived("b", "v2")])
     assert inside not in planned([out, lived("b", "v2", region="lhr")])
     assert inside in planned([out, lived("b", "v2", region="lhr")], story=story("a"))
@@ -513,7 +519,7 @@ def test_a_standby_is_made_again_stopped() -> None:
         state="destroyed",
         config={"image": "x", "standbys": ["id-a"], "metadata": _marks("v1", **{RETIRED: "v2"})},
     )
-    assert "wait until it has settled: it was stopped" in planned([lived("a", "v1", "v2")], lost)
+    assert "wait until the update is complete: was stopped" in planned([lived("a", "v1", "v2")], lost)
 
 
 def test_the_last_launch_is_the_one_that_came_last_for_the_first_time() -> None:
@@ -607,7 +613,7 @@ async def test_the_first_deploy_of_all_is_undone_from_its_journal(tmp_path: Path
     async with world(seed=1) as (emulator, fly):
         await killed(emulator, fly, V1.rolling().with_journal(path), 12)
         assert fleet(emulator)
-        with pytest.raises(InvalidInput, match="launch v1 made all machines"):
+        with pytest.raises(InvalidInput, match="launch v1 created all machines"):
             await APP.undo(fly)
         report = await DeployBuilder.resumed(path).undo(fly)
         assert not fleet(emulator)

@@ -67,64 +67,64 @@ def text(lines: str) -> str:
 def test_a_changed_machine_gets_its_old_config() -> None:
     assert back([machine("a")], [machine("a", "shop:2", metadata={LAUNCH: "v2"})]) == text("""
         web, undo of launch v2: update 1
-          1. restore what was there
+          1. restore machines
             iad
               a
-                update it: launch v2 is undone
+                update in place: undo of launch v2
                   ~ image: "shop:2" → "shop:1"
-                wait until it is started: it was started
+                wait until started: was started
     """)
 
 
 def test_what_is_as_it_was_is_left_alone() -> None:
-    assert back([machine("a")], [machine("a")]) == "web, undo of launch v2: nothing to do, all 1 are as wanted"
+    assert back([machine("a")], [machine("a")]) == "web, undo of launch v2: nothing to do, all 1 up to date"
 
 
 def test_a_machine_that_rested_stays_at_rest() -> None:
     assert back([machine("a", state="stopped")], [machine("a", "shop:2", state="stopped")]) == text("""
         web, undo of launch v2: update 1
-          1. restore what was there
+          1. restore machines
             iad
               a
-                update it, and leave it stopped: launch v2 is undone
+                update in place, leave stopped: undo of launch v2
                   ~ image: "shop:2" → "shop:1"
-                wait until it has settled: it was stopped
+                wait until the update is complete: was stopped
     """)
 
 
 def test_a_machine_that_has_stopped_meanwhile_is_started_once_its_update_has_settled() -> None:
     assert back([machine("a")], [machine("a", "shop:2", state="stopped")]) == text("""
         web, undo of launch v2: update 1
-          1. restore what was there
+          1. restore machines
             iad
               a
-                update it, and leave it stopped: launch v2 is undone
+                update in place, leave stopped: undo of launch v2
                   ~ image: "shop:2" → "shop:1"
-                wait until it has settled: it is stopped
-                start it: it is stopped, and was started
-                wait until it is started: it was started
+                wait until the update is complete: is stopped, is started next
+                start: is stopped, was started
+                wait until started: was started
     """)
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed"])
 def test_a_machine_that_went_down_with_its_old_config_is_started(state: str) -> None:
     assert back([machine("a")], [machine("a", state=state)]) == text(f"""
-        web, undo of launch v2: change no machine
-          1. restore what was there
+        web, undo of launch v2: no machine changes
+          1. restore machines
             iad
               a
-                start it: it is {state}, and was started
-                wait until it is started: it was started
+                start: is {state}, was started
+                wait until started: was started
     """)
 
 
 def test_one_that_was_taken_out_of_routing_comes_back() -> None:
     assert back([machine("a")], [machine("a", cordoned=True)]) == text("""
-        web, undo of launch v2: change no machine
-          1. restore what was there
+        web, undo of launch v2: no machine changes
+          1. restore machines
             iad
               a
-                let it into routing: it was in routing
+                uncordon: was not cordoned
     """)
 
 
@@ -132,18 +132,18 @@ def test_what_is_gone_is_made_again_before_what_was_made_is_taken_away() -> None
     new = machine("b", "shop:2", metadata={LAUNCH: "v2"})
     assert back([machine("a")], [new], made=frozenset({new.id})) == text("""
         web, undo of launch v2: create 1, destroy 1
-          1. restore what was there
+          1. restore machines
             iad
               a
-                create it: launch v2 is undone
-                wait until it is started: it was started
-          2. take away what was made
+                create: undo of launch v2
+                wait until started: was started
+          2. destroy what the deploy created
             iad
               b
-                take out of routing id-b: launch v2 made it
-                stop id-b: it gets time to end
-                destroy id-b: launch v2 made it
-          where a region has no room: skip it
+                cordon id-b: created by launch v2
+                stop id-b: stop signal, then time to exit
+                destroy id-b: created by launch v2
+          if a region has no room: skip it
     """)
 
 
@@ -179,14 +179,14 @@ def test_a_machine_that_had_fallen_back_is_made_again_where_it_was() -> None:
 
 def test_a_config_that_is_not_known_whole_is_left_as_it_is() -> None:
     lost = mock_machine(name="a", config=None, host_status="unreachable")
-    assert back([lost], [lost]).endswith("a: its config was not known whole, so it stays as it is")
+    assert back([lost], [lost]).endswith("a: its complete config was not available, so it is left unchanged")
 
 
 def test_past_the_point_of_no_return_nothing_is_undone() -> None:
     new = machine("b", "shop:2", metadata={LAUNCH: "v2"})
     assert back([machine("a")], [new], made=frozenset({new.id}), settled=frozenset({"iad"})) == text("""
-        web, undo of launch v2: nothing to do, all 0 are as wanted
-          iad: past the point of no return, so what is new there stays
+        web, undo of launch v2: nothing to do, all 0 up to date
+          iad: past the point of no return, new machines stay
     """)
 
 
@@ -200,13 +200,13 @@ def test_volumes_go_with_their_machines_and_alone_where_no_machine_came_to_be() 
     first.made_volumes, second.made_volumes = ["vol_1"], ["vol_2"]
     assert str(undo(plan, Observation(runs=(first, second), seen=(first.machine,)))) == text("""
         web, undo of launch v2: destroy 1
-          1. take away what was made
+          1. destroy what the deploy created
             iad
               app-iad-1
-                destroy id-app-iad-1: launch v2 made it
-                delete volume vol_1: it was made for that machine
+                destroy id-app-iad-1: created by launch v2
+                delete volume vol_1: created for that machine
               app-iad-2
-                delete volume vol_2: launch v2 made it, and no machine has it
+                delete volume vol_2: created by launch v2, not attached to a machine
     """)
 
 

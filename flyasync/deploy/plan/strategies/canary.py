@@ -1,4 +1,4 @@
-"""Canary: update a few machines first, watch them, then roll on."""
+"""Canary: update a few machines first, watch them, then update the others as rolling does."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -15,15 +15,15 @@ ONE = Share(1)
 
 @frozen(kw_only=True)
 class Canary(InPlace):
-    """Update `machines` of the first wave first, a count or a share, watch them for `soak` seconds, then roll on."""
+    """Update `machines` (a count or a share) of the first wave, watch them for `soak` seconds, then the others."""
 
     name: ClassVar[str] = "canary"
     machines: Share = ONE
     soak: float = field(default=60.0, validator=is_seconds)
 
     def ahead(self, tracks: Sequence[Track]) -> tuple[str, list[Track]]:
-        """Choose the canaries, spread over the regions: those that serve now before those that do not."""
-        # Only what gets the config and runs can show anything.
+        """Return the canaries, spread over the regions: serving machines before those that do not serve."""
+        # Only a machine that gets the config and runs can show whether the config works.
         able = [
             each
             for each in tracks
@@ -32,11 +32,11 @@ class Canary(InPlace):
         by_region: dict[str, list[Track]] = {}
         for each in sorted(able, key=lambda each: not each.takes_a_place):
             by_region.setdefault(each.machine.region, []).append(each)
-        # One of each region comes before the second of any.
+        # The first machine of every region comes before the second of any.
         spread = [each for those in zip_longest(*by_region.values()) for each in those if each]
         chosen = spread[: self.machines.at_most(len(able))]
         title = f"{len(chosen)} {'canaries' if len(chosen) > 1 else 'canary'}"
         if not self.soak:
             return title, chosen
-        soak = Watch(seconds=self.soak, cause="a canary shows what the others would meet")
+        soak = Watch(seconds=self.soak, cause="canary soak")
         return title, [evolve(each, steps=(*each.steps, soak)) for each in chosen]

@@ -1,4 +1,4 @@
-"""What all strategies that change a group have in common."""
+"""The base class of the strategies that change a group."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from flyasync.models.machine import GONE, expected_checks
 
 @frozen
 class Wave:
-    """A wave of regions, number `number` of `of`; the one that `leads` is the first in which anything changes."""
+    """A wave of regions, number `number` of `of`; the wave that `leads` is the first one with a change."""
 
     number: int
     of: int
@@ -33,13 +33,13 @@ class Wave:
 
 @frozen(kw_only=True)
 class GroupStrategy(Strategy):
-    """Bring a group of machines to the spec; touch no machine outside the group.
+    """Converges a group of machines to the spec; changes no machine outside the group.
 
-    A strategy states how the members of one wave change (`stages`), and may state other actions for them (`members`).
+    A strategy implements `stages`, how the members of one wave change, and may override `members`, their actions.
     """
 
     def check(self, spec: DeploySpec) -> None:
-        """Raise InvalidInput for a spec that contradicts itself."""
+        """Raise InvalidInput if the spec contradicts itself."""
         group = (spec.config.metadata or {}).get(GROUP, spec.group)
         if group != spec.group:
             raise InvalidInput(
@@ -49,17 +49,18 @@ class GroupStrategy(Strategy):
             )
         if unstated := [name for name in spec.replaces if getattr(spec.config, name) is None]:
             raise InvalidInput(
-                f"replace names {' and '.join(unstated)}, of which nothing is stated: state what is to be there instead"
+                f"replace names {' and '.join(unstated)}, but the config does not set it: add the new value to the "
+                "config"
             )
         if spec.group in spec.retired_groups:
-            raise InvalidInput(f"{spec.group!r} is the group that is deployed, so it cannot be retired")
+            raise InvalidInput(f"{spec.group!r} is the group to deploy, so it cannot be retired too")
 
     def members(self, spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
-        """Return what becomes of each machine of the group; raises InvalidInput for a fleet that it cannot change."""
+        """Return the action for each machine of the group; raises InvalidInput for a fleet that it cannot change."""
         return converged(spec, fleet)
 
     def check_goal(self, spec: DeploySpec, member: Member) -> None:
-        """Raise InvalidInput where a machine would be awaited in a way that it cannot reach."""
+        """Raise InvalidInput if the machine cannot reach the state to wait for."""
         if spec.goal == "healthy" and lacks_checks(member):
             raise InvalidInput(
                 f"waiting for healthy machines needs checks, but {member.wanted.name} would have none",
@@ -69,10 +70,10 @@ class GroupStrategy(Strategy):
 
     @abstractmethod
     def stages(self, spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: Wave) -> Iterator[Stage]:
-        """Yield the stages of one wave, in order; those without tracks are left out of the plan."""
+        """Yield the stages of one wave, in order; the plan omits stages without tracks."""
 
     def plan(self, spec: DeploySpec, fleet: Fleet) -> Plan:
-        """Return what there is to do: wave after wave, then the machines apart, then the groups that are retired."""
+        """Return the plan: one wave after another, then standby and scheduled machines, then retired groups."""
         everyone = self.members(spec, fleet)
         members = verified(spec, [each for each in everyone if not each.is_apart])
         for member in members:
@@ -87,9 +88,9 @@ class GroupStrategy(Strategy):
             changes = any(each.action in {Action.UPDATE, Action.MAKE} for each in those)
             stages += self.stages(spec, fleet, those, Wave(number, len(waves), leads=changes and not has_led))
             has_led |= changes
-        # A machine that stands by or runs on a schedule is updated once the others are well; it is not started for it.
+        # Standby and scheduled machines are updated after the others are up; they are not started for the update.
         apart = [each for each in everyone if each.is_apart]
-        stages.append(Stage.of("what stands by or runs on a schedule", changed(spec, fleet, apart)))
+        stages.append(Stage.of("standby and scheduled machines", changed(spec, fleet, apart)))
         stages += (_retired_group(fleet, name) for name in spec.retired_groups)
 
         return Plan(
@@ -107,13 +108,13 @@ class GroupStrategy(Strategy):
 
 
 def lacks_checks(member: Member) -> bool:
-    """Whether a machine that is there to serve will have no checks."""
+    """Whether a machine that is to serve will have no checks."""
     config = member.config
     return config is not None and not (config.schedule or config.standbys or expected_checks(config))
 
 
 def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -> Sequence[Finding]:
-    """Refuse services that would differ within the group and do not so far; return where they differ."""
+    """Return where services differ within the group; raise InvalidInput if they did not differ before."""
     there = [each for each in fleet.group(spec.group) if spec.role(each) is Role.MEMBER]
     before = {machine.name: machine.config for machine in there if machine.config}
     after = dict(before)
@@ -122,13 +123,13 @@ def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -
             after.pop(member.wanted.name, None)
         elif member.config and role(member.config) is Role.MEMBER:
             after[member.wanted.name] = member.config
-    # Where they differ already, someone has decided so: it is remarked, and not refused.
+    # If they differ already, that is on purpose: it is a remark, not an error.
     found = lint_groups(after)
     if found and not lint_groups(before):
         raise InvalidInput(
-            f"the machines of the group {spec.group} would have different services, and the proxy takes them for "
+            f"the machines of the group {spec.group} would have different services, but the proxy treats them as "
             f"equal: {found[0].path.removesuffix('.services')}: {found[0].message}; deploy to all regions of the group "
-            "together, or with services that fit"
+            "together, or state services that match those of the other machines"
         )
     return found
 
@@ -136,12 +137,12 @@ def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -
 def _retired_group(fleet: Fleet, name: str) -> Stage:
     """Return the stage that destroys the machines of a group."""
     return Stage.of(
-        f"retire the group {name}",
+        f"retire group {name}",
         (
             Track(
                 machine=DesiredMachine(name=machine.name, region=machine.region, number=number),
                 machine_id=machine.id,
-                steps=tuple(retirement(machine, f"the group {name} is to be retired")),
+                steps=tuple(retirement(machine, f"group {name} is retired")),
                 target=Target.GO,
             )
             for number, machine in enumerate(fleet.group(name), start=1)

@@ -16,7 +16,7 @@ from flyasync.deploy.plan.strategies.tracks import changed
 
 @frozen(kw_only=True)
 class Immediate(GroupStrategy):
-    """Update all machines at once, whatever that interrupts."""
+    """Update all machines at once; this interrupts the service."""
 
     name: ClassVar[str] = "immediate"
 
@@ -25,8 +25,8 @@ class Immediate(GroupStrategy):
         return {}
 
     def stages(self, spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: Wave) -> Iterator[Stage]:
-        """Yield what verifies the others where none runs, then all at once, then what is left over."""
+        """Yield a verification stage if no machine runs, then all machines, then the surplus machines."""
         tracks = list(changed(spec, fleet, members))
         yield Stage.of(f"{VERIFY}{wave}", [each for each in tracks if each.verifies])
-        yield Stage.of(f"all at once{wave}", [each for each in tracks if not each.verifies])
+        yield Stage.of(f"all machines at once{wave}", [each for each in tracks if not each.verifies])
         yield surplus(members, wave)

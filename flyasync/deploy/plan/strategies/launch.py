@@ -1,4 +1,4 @@
-"""Launch: add machines, and change none."""
+"""Launch: add machines, and change no existing ones."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -21,9 +21,9 @@ from flyasync.models.redaction import without_passwords
 
 @frozen(kw_only=True)
 class Launch(Strategy):
-    """Add the machines of a launch that are not there yet; touch no other machine.
+    """Add the machines of a launch that do not exist yet; change no other machine.
 
-    It is what a deploy does for which no strategy is chosen.
+    This is what a deploy without a strategy does.
     """
 
     name: ClassVar[str] = "launch"
@@ -32,7 +32,7 @@ class Launch(Strategy):
     default_smoke: ClassVar[float] = 0.0
 
     def check(self, spec: DeploySpec) -> None:
-        """Raise InvalidInput for what only the strategies that change a group can do."""
+        """Raise InvalidInput for settings that need a strategy."""
         asked = {
             "waves": spec.waves,
             "retire_groups": spec.retired_groups,
@@ -42,11 +42,11 @@ class Launch(Strategy):
             "replace": spec.replaces,
             "verify_stopped": spec.verify_stopped != "auto",
         }
-        if told := [name for name, is_asked in asked.items() if is_asked]:
+        if names := [name for name, is_asked in asked.items() if is_asked]:
             *most, last = (f"{name}()" for name in NAMES)
             raise InvalidInput(
-                f"{' and '.join(told)} needs a strategy: without one a deploy only adds machines; "
-                f"say {', '.join(most)} or {last}"
+                f"{' and '.join(names)} needs a strategy: a deploy without one only adds machines; "
+                f"use {', '.join(most)} or {last}"
             )
         if spec.goal == "healthy" and not expected_checks(spec.config):
             raise InvalidInput(
@@ -56,16 +56,16 @@ class Launch(Strategy):
             )
 
     def plan(self, spec: DeploySpec, fleet: Fleet) -> Plan:
-        """Return what is left to do of the launch.
+        """Return the rest of the launch: the machines that do not exist yet.
 
-        Raises InvalidInput when the launch was made with another config: its machines are never changed.
+        Raises InvalidInput if the launch has machines with another config, since it never changes them.
         """
         for machine in fleet.machines:
             if machine.config is not None and not spec.made(machine):
                 raise InvalidInput(
-                    f"launch {spec.launch!r} was made with another config: {machine.name} runs "
-                    f"{without_passwords(str(machine.image))}; use another launch for this one, or deploy what it was "
-                    "made with"
+                    f"launch {spec.launch!r} was created with another config: {machine.name} runs "
+                    f"{without_passwords(str(machine.image))}; use another launch name, or deploy the config that it "
+                    "was created with"
                 )
         stage = Stage(lanes=tuple(self._lane(spec, fleet, region) for region in spec.regions))
         return Plan(
@@ -79,10 +79,10 @@ class Launch(Strategy):
         )
 
     def _lane(self, spec: DeploySpec, fleet: Fleet, region: str) -> Lane:
-        """Return the machines of one region: those that are there are adopted, the others made."""
+        """Return the lane of one region: existing machines are adopted, the others created."""
         machines = spec.machines(region)
         present = {machine.name: found for machine in machines if (found := fleet.named(machine.name))}
-        cause = f"{region} has {len(present)} of the {len(machines)} wanted"
+        cause = f"{region} has {len(present)} of {len(machines)} desired"
         volumes = iter(
             sorted(
                 volume.id
@@ -92,7 +92,7 @@ class Launch(Strategy):
         )
         tracks = []
         for machine in machines:
-            # A machine of the launch that is there was made by an earlier run of it, and is never made twice.
+            # An existing machine of the launch was created by an earlier run, and is never created twice.
             if there := present.get(machine.name):
                 steps = tuple(_adoption(spec, there))
             else:
@@ -105,11 +105,11 @@ class Launch(Strategy):
 
 
 def _adoption(spec: DeploySpec, machine: Machine) -> Iterator[Step]:
-    """Take a machine that an earlier run of the launch made, and see it up unless autostop has stopped it."""
-    yield Adopt(machine_id=machine.id, cause="an earlier run of this launch made it")
+    """Yield the steps that adopt a machine of an earlier run, and wait until it is up unless autostop stopped it."""
+    yield Adopt(machine_id=machine.id, cause="created by an earlier run of this launch")
     config = spec.tagged
     if spec.goal_of(config) is None or spec.rests(machine, config):
         return
     if machine.state in RESTING:
-        yield Start(cause=f"it is {machine.state}")
+        yield Start(cause=f"is {machine.state}")
     yield from goal(spec, config)

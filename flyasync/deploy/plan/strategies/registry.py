@@ -1,6 +1,6 @@
-"""The strategies that change a group, by name: what the journal is read by, and what the command offers.
+"""The strategies that change a group, by name, as used in the journal and by the command.
 
-A launch is not one of them: it is what a deploy without a strategy does.
+A launch is not in the list: it is what a deploy without a strategy does.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from flyasync.deploy.plan.strategies.group import GroupStrategy
 
 NAMES = ("rolling", "canary", "bluegreen", "immediate", "recreate")
-"""The names of the strategies, in the order in which they are offered."""
+"""The names of the strategies, in the order in which help texts list them."""
 
 
-# The classes load all models. The help of the command, which needs the names alone, must not wait for those.
+# The classes import all models. The command's help needs only the names, and must not wait for that import.
 @cache
 def strategies() -> "Mapping[str, type[GroupStrategy]]":
     """Return the classes by their names."""

@@ -1,4 +1,4 @@
-"""The tracks of members: what a strategy puts into its stages."""
+"""From members to tracks: the content of a strategy's stages."""
 
 from collections.abc import Iterable, Iterator
 
@@ -25,21 +25,21 @@ def track(member: Member, steps: Iterable[Step], target: Target = Target.SERVE) 
 
 
 def target_of(member: Member) -> Target:
-    """Return what a machine that is there shall be: one that did not run stays so."""
+    """Return the target of an existing machine: one that was not running stays stopped."""
     if member.is_apart:
         return Target.APART
     return Target.SERVE if member.runs else Target.REST
 
 
 def changed(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Iterator[Track]:
-    """Yield the tracks of those that are made, updated, or not yet ready."""
+    """Yield the tracks of members that are created, updated, or not ready yet."""
     for member in members:
         match member.action:
             case Action.MAKE:
                 yield made(spec, member)
             case Action.UPDATE:
                 yield track(member, update(spec, fleet, member), target_of(member))
-            # It has the config already, but is stopped, on its way, or outside routing.
+            # It already has the config, but is stopped, in transition, or cordoned.
             case Action.KEEP if steps := tuple(readiness(spec, member)):
                 yield track(member, steps, target_of(member))
             case Action.STUCK:
@@ -49,8 +49,8 @@ def changed(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Iterat
 
 
 def made(spec: DeploySpec, member: Member, *, cordoned: bool = False) -> Track:
-    """Return the track of a machine that is made."""
-    assert member.pattern is not None  # noqa: S101 - one that is to be made has it
+    """Return the track of a machine that is created."""
+    assert member.pattern is not None  # noqa: S101 - a machine to create has one
     config = placed(member.pattern, member.wanted, replaces=member.replaces)
     steps = creation(
         spec,
@@ -66,7 +66,7 @@ def made(spec: DeploySpec, member: Member, *, cordoned: bool = False) -> Track:
 
 
 def leaving(members: Iterable[Member], *, drain: float = 0.0) -> Iterator[Track]:
-    """Yield the tracks of those that are retired; each drains for so many seconds before it stops."""
+    """Yield the tracks of retired machines; each drains for `drain` seconds before it stops."""
     for member in members:
         if member.action is Action.RETIRE:
             yield track(member, retirement(there(member), member.cause, drain=drain), Target.GO)

@@ -27,7 +27,9 @@ def test_a_launch_is_one_config() -> None:
         for image in ("a", "b")
     )
     present = evolve(machine("v1-iad-1"), config=first.tagged)
-    with pytest.raises(InvalidInput, match=r"'v1' was made with another config: v1-iad-1 runs a; use another launch"):
+    with pytest.raises(
+        InvalidInput, match=r"'v1' was created with another config: v1-iad-1 runs a; use another launch name"
+    ):
         Launch().plan(second, Fleet("web", (present,)))
 
 
@@ -44,13 +46,13 @@ def test_an_empty_app_gets_every_machine() -> None:
         web, launch v1: create 2 of nginx
           iad
             v1-iad-1
-              create it: iad has 0 of the 1 wanted
-              wait until it is started: at most 300 s
+              create: iad has 0 of 1 desired
+              wait until started: timeout 300 s
           lhr
             v1-lhr-1
-              create it: lhr has 0 of the 1 wanted
-              wait until it is started: at most 300 s
-          where a region has no room: skip it
+              create: lhr has 0 of 1 desired
+              wait until started: timeout 300 s
+          if a region has no room: skip it
     """)
 
 
@@ -59,15 +61,15 @@ def test_machines_of_the_same_launch_are_adopted() -> None:
         web, launch v1: create 1 of nginx
           iad
             v1-iad-1
-              adopt id-v1-iad-1: an earlier run of this launch made it
-              wait until it is started: at most 60 s
-              wait until its checks pass: the config has checks
+              adopt id-v1-iad-1: created by an earlier run of this launch
+              wait until started: timeout 60 s
+              wait until healthy: the config has checks
           lhr
             v1-lhr-1
-              create it: lhr has 0 of the 1 wanted
-              wait until it is started: at most 60 s
-              wait until its checks pass: the config has checks
-          where a region has no room: try ewr, ord, in this order
+              create: lhr has 0 of 1 desired
+              wait until started: timeout 60 s
+              wait until healthy: the config has checks
+          if a region has no room: try ewr, ord, in this order
     """)
 
 
@@ -76,13 +78,13 @@ def test_an_adopted_machine_that_is_stopped_is_started() -> None:
         web, launch v1: create 1 of nginx
           iad
             v1-iad-1
-              adopt id-v1-iad-1: an earlier run of this launch made it
-              start it: it is stopped
-              wait until it is started: at most 300 s
+              adopt id-v1-iad-1: created by an earlier run of this launch
+              start: is stopped
+              wait until started: timeout 300 s
             v1-iad-2
-              create it: iad has 1 of the 2 wanted
-              wait until it is started: at most 300 s
-          where a region has no room: go to the nearest region with room
+              create: iad has 1 of 2 desired
+              wait until started: timeout 300 s
+          if a region has no room: go to the nearest region with room
     """)
 
 
@@ -92,8 +94,8 @@ def test_a_machine_that_autostop_put_to_rest_is_left_at_rest() -> None:
         web, launch v1: create 0 of nginx
           iad
             v1-iad-1
-              adopt id-v1-iad-1: an earlier run of this launch made it
-          where a region has no room: skip it
+              adopt id-v1-iad-1: created by an earlier run of this launch
+          if a region has no room: skip it
     """)
 
 

@@ -43,34 +43,34 @@ def test_each_region_is_down_until_its_machines_have_started_again() -> None:
     there = fleet(old("app-iad-1"), old("app-iad-2"), old("app-lhr-1"))
     assert str(plan_for(spec, there)) == text("""
         web, recreate to app:v2, launch v2: update 3
-          1. iad: iad is down until its machines have started again
+          1. iad (iad down until restarted)
             iad
               app-iad-1
-                stop it: the old version ends first
-                wait until the others of the region have stopped: two versions must not run together
-                update it, and leave it stopped: it has another config
+                stop: the old version stops first
+                wait until the other machines of the region are stopped: two versions must not run together
+                update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it has settled: it is stopped
-                start it: all machines of its region have stopped
-                wait until it is started: at most 300 s
+                wait until the update is complete: is stopped, is started next
+                start: all machines of the region have stopped
+                wait until started: timeout 300 s
               app-iad-2
-                stop it: the old version ends first
-                wait until the others of the region have stopped: two versions must not run together
-                update it, and leave it stopped: it has another config
+                stop: the old version stops first
+                wait until the other machines of the region are stopped: two versions must not run together
+                update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it has settled: it is stopped
-                start it: all machines of its region have stopped
-                wait until it is started: at most 300 s
-          2. lhr: lhr is down until its machines have started again
+                wait until the update is complete: is stopped, is started next
+                start: all machines of the region have stopped
+                wait until started: timeout 300 s
+          2. lhr (lhr down until restarted)
             lhr
               app-lhr-1
-                stop it: the old version ends first
-                wait until the others of the region have stopped: two versions must not run together
-                update it, and leave it stopped: it has another config
+                stop: the old version stops first
+                wait until the other machines of the region are stopped: two versions must not run together
+                update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until it has settled: it is stopped
-                start it: all machines of its region have stopped
-                wait until it is started: at most 300 s
+                wait until the update is complete: is stopped, is started next
+                start: all machines of the region have stopped
+                wait until started: timeout 300 s
     """)
 
 
@@ -78,8 +78,8 @@ def test_regions_of_a_wave_go_down_together() -> None:
     spec = recreating(counts={"iad": 1, "lhr": 1, "nrt": 1}, waves=(("iad", "lhr"), ("nrt",)))
     plan = plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1")))
     assert [stage.title for stage in plan.stages] == [
-        "iad and lhr: iad and lhr are down until their machines have started again, wave 1 of 2",
-        "nrt: nrt is down until its machines have started again, wave 2 of 2",
+        "iad and lhr (iad and lhr down until restarted), wave 1 of 2",
+        "nrt (nrt down until restarted), wave 2 of 2",
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_region_in_which_nothing_old_runs_does_not_go_down() -> None:
     plan = plan_for(spec, fleet(new(spec, "app-iad-1"), old("app-iad-2", "stopped")))
     (stage,) = plan.stages
     assert stage.title == "iad"
-    assert not any("stop it" in line or "others of the region" in line for line in str(plan).splitlines())
+    assert not any("stop:" in line or "other machines of the region" in line for line in str(plan).splitlines())
 
 
 def test_new_machines_wait_until_the_old_ones_have_stopped_and_surplus_ones_go_last() -> None:
@@ -97,11 +97,11 @@ def test_new_machines_wait_until_the_old_ones_have_stopped_and_surplus_ones_go_l
     iad, lhr, last = plan.stages
     surplus = next(track for track in iad.tracks if len(track.steps) == 2)
     assert [str(step).split(":")[0] for step in surplus.steps] == [
-        "stop it",
-        "wait until the others of the region have stopped",
+        "stop",
+        "wait until the other machines of the region are stopped",
     ]
     made = next(track for track in lhr.tracks if track.machine_id is None)
-    assert str(made.steps[0]).startswith("wait until the others of the region have stopped")
+    assert str(made.steps[0]).startswith("wait until the other machines of the region are stopped")
     assert [track.machine_id for track in last.tracks] == [surplus.machine_id]
     assert "destroy" in str(last.tracks[0].steps[-1])
 
@@ -228,7 +228,7 @@ async def test_run_again_after_it_was_killed_it_starts_what_it_had_stopped(phase
     async with world(seed=2) as (emulator, fly):
         await first_deploy(emulator, fly)
         await deploy_that_cannot_start_again(emulator, fly, phase)
-        assert "start it: an earlier deploy has stopped it only for its update" in str(await V2.plan(fly))
+        assert "start: stopped for an update by an earlier deploy that did not finish" in str(await V2.plan(fly))
         assert (await V2.execute(fly)).ok
         assert set((await shown(fly)).values()) == {("app:v2", "started")}
         # One that is stopped by hand from now on stays so.
@@ -284,10 +284,13 @@ def test_what_has_failed_does_not_have_to_stop() -> None:
     spec = recreating(counts={"iad": 2})
     bound = old("app-iad-2", "failed", config=mounted(old("app-iad-2").config or spec.config))
     plan = plan_for(spec, fleet(old("app-iad-1"), bound, volumes=(volume("vol_1", bound.id),)))
-    assert first_words(plan, "app-iad-2")[:2] == ["wait until the others of the region have stopped", "update it"]
+    assert first_words(plan, "app-iad-2")[:2] == [
+        "wait until the other machines of the region are stopped",
+        "update it",
+    ]
     plan = plan_for(spec, fleet(old("app-iad-1"), old("app-iad-2", "failed")))
     assert first_words(plan, "app-iad-2") == []
-    assert first_words(plan, "app-iad-3")[1] == "create it, like app-iad-1"
+    assert first_words(plan, "app-iad-3")[1] == "create, like app-iad-1"
 
 
 def test_what_is_on_a_lost_host_does_not_have_to_stop() -> None:
@@ -301,7 +304,7 @@ def test_nothing_stops_beside_what_cannot_be_helped() -> None:
     spec = recreating(counts={"iad": 2})
     gone = lost("app-iad-2", config=mounted(old("app-iad-2").config or spec.config))
     first, second = plan_for(spec, fleet(old("app-iad-1"), gone)).stages
-    assert first.title == "iad: what cannot be updated"
+    assert first.title == "iad: cannot be updated"
     assert [track.machine.name for track in (*first.tracks, *second.tracks)] == ["app-iad-2", "app-iad-1"]
 
 
@@ -314,11 +317,11 @@ def test_what_is_started_waits_until_the_others_have_stopped_and_what_rests_does
     )
     plan = plan_for(spec, fleet(old("app-iad-1"), marked, old("app-iad-3", "stopped")))
     assert first_words(plan, "app-iad-2")[:3] == [
-        "wait until the others of the region have stopped",
-        "update it, and leave it stopped",
-        "wait until it has settled",
+        "wait until the other machines of the region are stopped",
+        "update in place, leave stopped",
+        "wait until the update is complete",
     ]
-    assert first_words(plan, "app-iad-3")[0] == "update it, and leave it stopped"
+    assert first_words(plan, "app-iad-3")[0] == "update in place, leave stopped"
 
 
 def test_surplus_machines_alone_do_not_take_a_region_down() -> None:
