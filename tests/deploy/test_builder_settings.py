@@ -86,7 +86,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a wave of text": (lambda app: app.waves("iad"), "waves takes lists of regions"),
     "an empty wave": (lambda app: app.waves(["iad"], []), "waves takes lists of regions"),
     "a region twice": (lambda app: app.to_regions().waves(["iad"], ["iad"]), "'iad' is listed twice"),
-    "retiring itself": (lambda app: app.rolling().retire_groups("app"), "'app' is the group that is deployed"),
+    "retiring itself": (lambda app: app.rolling().retire_groups("app"), "'app' is the group to deploy"),
     "no group": (lambda app: app.process_group("no group"), "is no process group"),
     "flyctl's group": (lambda app: app.retire_groups("fly_app_console"), "a process group of flyctl's own"),
     "a share": (lambda app: app.rolling(max_unavailable=0), "max_unavailable is 0"),
@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "bluegreen with volumes": (
         lambda app: app.bluegreen().wait_for("started").with_volume("data", "/d"),
-        "bluegreen makes new machines",
+        "bluegreen creates new machines",
     ),
     "too much": (lambda app: app.rolling().require(3), "at least 3 regions are required, but only 2 are wanted"),
     "too much of none": (lambda app: app.rolling().count(lhr=0).require(2), "only 1 are wanted"),

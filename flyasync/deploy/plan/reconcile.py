@@ -293,7 +293,7 @@ def _updated(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
     if lost := why_lost(machine):
         may_hold_one = held is not None or bool(config and config.mounts)
         if may_hold_one and (spec.volume is None or spec.volume.if_lost is None):
-            cause = f"{lost}, and so is its volume; to replace it, fork the volume or create a new one"
+            cause = f"{lost}, and so is its volume; fork the volume or create a new one"
             return Member.of(machine, Action.STUCK, cause)
         return Member.of(machine, Action.RETIRE, lost)
     # 2. It has failed: an update revives only what is bound to its volume.

@@ -208,7 +208,7 @@ class Past:
             if count > back[region]:
                 yield (
                     f"{region}: launch {self.launch} created {count}, and the API shows {back[region] or 'none'} of "
-                    "the machines that it retired; if there were more, they are not recreated"
+                    "the machines that it retired; others are not recreated"
                 )
 
 

@@ -65,7 +65,7 @@ def test_lines_tell_each_stage_what_is_kept_and_what_retires(shop: Shop) -> None
     assert [line.split(",")[0] for line in lines if line.startswith("stage")] == [
         "stage 1 of 4: one machine first",
         "stage 2 of 4: remaining machines",
-        "stage 3 of 4: all of them",
+        "stage 3 of 4: all machines",
         "stage 4 of 4: destroy surplus machines",
     ]
     for phase in ("updating", "updated", "starting", "started", "cordoned", "stopping", "stopped", "retired"):

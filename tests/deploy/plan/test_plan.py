@@ -705,7 +705,7 @@ def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
           1. all machines
             iad
               app-iad-1
-                cannot update: host is unreachable, and so is its volume; to replace it, fork the volume or create a new one
+                cannot update: host is unreachable, and so is its volume; fork the volume or create a new one
     """)
 
 

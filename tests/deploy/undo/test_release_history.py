@@ -453,8 +453,7 @@ def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_kn
                 cordon id-d: created by launch v2
                 stop id-d: stop signal, then time to exit
                 destroy id-d: created by launch v2
-          iad: launch v2 created 2, and the API shows 1 of the machines that it retired; if there were more, they are not \
-recreated
+          iad: launch v2 created 2, and the API shows 1 of the machines that it retired; others are not recreated
           if a region has no room: skip it
     """)
 
@@ -604,7 +603,7 @@ async def test_a_deploy_that_was_killed_is_undone_without_its_secrets(name: str,
             report = await resumed.undo(fly)
             assert report.ok, str(report)
             assert fleet(emulator) == before
-        with pytest.raises(InvalidInput, match=r"it lacks env\.SECRET, which may be secret: give these again"):
+        with pytest.raises(InvalidInput, match=r"which does not contain env\.SECRET because they may be secret; state them again"):
             await resumed.plan(fly)
 
 

@@ -50,7 +50,7 @@ def test_each_region_is_down_until_its_machines_have_started_again() -> None:
                 wait until the other machines of the region are stopped: two versions must not run together
                 update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until the update is complete: is stopped, is started next
+                wait until the update is complete: was stopped, is started next
                 start: all machines of the region have stopped
                 wait until started: timeout 300 s
               app-iad-2
@@ -58,7 +58,7 @@ def test_each_region_is_down_until_its_machines_have_started_again() -> None:
                 wait until the other machines of the region are stopped: two versions must not run together
                 update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until the update is complete: is stopped, is started next
+                wait until the update is complete: was stopped, is started next
                 start: all machines of the region have stopped
                 wait until started: timeout 300 s
           2. lhr (lhr down until restarted)
@@ -68,7 +68,7 @@ def test_each_region_is_down_until_its_machines_have_started_again() -> None:
                 wait until the other machines of the region are stopped: two versions must not run together
                 update in place, leave stopped: config differs
                   ~ image: "app:v1" → "app:v2"
-                wait until the update is complete: is stopped, is started next
+                wait until the update is complete: was stopped, is started next
                 start: all machines of the region have stopped
                 wait until started: timeout 300 s
     """)
@@ -286,7 +286,7 @@ def test_what_has_failed_does_not_have_to_stop() -> None:
     plan = plan_for(spec, fleet(old("app-iad-1"), bound, volumes=(volume("vol_1", bound.id),)))
     assert first_words(plan, "app-iad-2")[:2] == [
         "wait until the other machines of the region are stopped",
-        "update it",
+        "update in place",
     ]
     plan = plan_for(spec, fleet(old("app-iad-1"), old("app-iad-2", "failed")))
     assert first_words(plan, "app-iad-2") == []
@@ -327,7 +327,7 @@ def test_what_is_started_waits_until_the_others_have_stopped_and_what_rests_does
 def test_surplus_machines_alone_do_not_take_a_region_down() -> None:
     spec = recreating(counts={"iad": 1})
     (stage,) = plan_for(spec, fleet(new(spec, "app-iad-1"), new(spec, "app-iad-2"))).stages
-    assert stage.title == "let go what is not wanted any more"
+    assert stage.title == "destroy surplus machines"
 
 
 async def test_nothing_stops_for_an_image_that_could_not_be_resolved() -> None:
