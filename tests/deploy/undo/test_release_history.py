@@ -603,7 +603,9 @@ async def test_a_deploy_that_was_killed_is_undone_without_its_secrets(name: str,
             report = await resumed.undo(fly)
             assert report.ok, str(report)
             assert fleet(emulator) == before
-        with pytest.raises(InvalidInput, match=r"which does not contain env\.SECRET because they may be secret; state them again"):
+        with pytest.raises(
+            InvalidInput, match=r"which does not contain env\.SECRET because they may be secret; state them again"
+        ):
             await resumed.plan(fly)
 
 
