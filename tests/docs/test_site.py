@@ -165,9 +165,11 @@ def test_no_page_is_wider_than_a_phone(browser: Any, address: str) -> None:
 def test_the_search_finds_a_public_name(browser: Any, address: str) -> None:
     tab = _Tab(browser, address, DESKTOP)
     tab.page.goto(address)
-    tab.page.keyboard.press("/")
-    tab.page.keyboard.type("roll_back_on_failure")
-    tab.page.get_by_text("roll_back_on_failure").first.wait_for()
+    tab.page.wait_for_load_state("networkidle")
+    tab.page.locator(".md-search__button").click()
+    tab.page.get_by_placeholder("Search").fill("roll_back_on_failure")
+    tab.page.locator("a[href$='#flyasync.DeployBuilder.roll_back_on_failure']").first.click()
+    tab.page.wait_for_url("**/reference/deploys/**")
     assert not tab.faults
 
 
