@@ -1,4 +1,8 @@
-"""The leases of a deploy: one that keeps other deployers out, and one on each machine while it is changed."""
+"""The leases of a deploy: one that keeps other deployers out, and one on each machine while it is changed.
+
+Ctrl-C cancels the deploy: each machine's step under way ends, or is cancelled, inside `holding`, which releases that
+machine's lease; at the end `run_deploy` calls `release_all` for the others. A lease that cannot be released expires.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
