@@ -1,4 +1,4 @@
-"""`flyasync apps`: the names that machines, volumes and addresses belong to."""
+"""`flyasync apps`: apps, which own machines, volumes and addresses."""
 
 import click
 
@@ -20,7 +20,7 @@ SHOW = {
     "NETWORK": "network",
 }
 
-command = Group("apps", help="Create, find and destroy apps.")
+command = Group("apps", help="Create, list, show and destroy apps.")
 
 
 @command.command("list")
@@ -34,7 +34,7 @@ async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
 @command.command("create")
 @click.argument("app", metavar="NAME")
 @needed_org
-@click.option("--network", metavar="NAME", help="A private network of its own, for its whole life.")
+@click.option("--network", metavar="NAME", help="Name of a separate private network; it cannot be changed later.")
 @asks
 async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> CommandOutput:
     """Create an app."""
@@ -53,9 +53,9 @@ async def show(fly: FlyClient, *, app: str) -> CommandOutput:
 @command.command("destroy")
 @app_argument
 @click.option("--force", is_flag=True, help="Stop its machines first.")
-@confirmed("Destroy the app {app} and all that is in it?")
+@confirmed("Destroy the app {app} and everything in it?")
 @asks
 async def destroy(fly: FlyClient, *, app: str, force: bool) -> CommandOutput:
-    """Destroy an app and all that is in it."""
+    """Destroy an app and everything in it."""
     await fly.apps.delete(app, force=force or None)
     return Message(f"destroyed the app {app}", {"app": app, "destroyed": True})

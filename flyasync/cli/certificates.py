@@ -1,4 +1,4 @@
-"""`flyasync certificates`: hostnames of your own for an app."""
+"""`flyasync certificates`: custom hostnames of an app, and their certificates."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ LIST = {
 
 
 def dns_records(certificate: Certificate) -> Iterator[str]:
-    """Yield the records that the owner of the hostname has to set: addresses, or a CNAME, and proofs of ownership."""
+    """Yield the DNS records to set: addresses, or a CNAME, and proofs of ownership."""
     needs = certificate.dns_requirements
     if needs is None:
         return
@@ -78,15 +78,16 @@ async def add(
 ) -> CommandOutput:
     """Add a hostname.
 
-    Fly.io gets its certificate by ACME, once the DNS records are set that the answer names; or bring your own.
+    Fly.io gets a certificate by ACME once the DNS records in the output are set. To use your own certificate, give
+    --fullchain and --private-key.
     """
-    # 1. Neither: Fly.io gets a certificate itself.
-    # 2. One without the other is of no use.
-    # 3. Both: a certificate of one's own.
+    # 1. Neither file: Fly.io gets a certificate.
+    # 2. One without the other is a usage error.
+    # 3. Both: the user's own certificate.
     if fullchain is None and private_key is None:
         return Details(await fly.certificates.create_acme(app, hostname), SHOW)
     if fullchain is None or private_key is None:
-        raise click.UsageError("--fullchain and --private-key go together")
+        raise click.UsageError("--fullchain and --private-key are needed together")
     made = await fly.certificates.create_custom(app, hostname, fullchain=fullchain, private_key=private_key)
     return Details(made, SHOW)
 
@@ -96,7 +97,7 @@ async def add(
 @host_argument
 @asks
 async def check(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
-    """Look up a hostname's DNS now."""
+    """Check the DNS records of a hostname now."""
     return Details(await fly.certificates.check(app, hostname), SHOW)
 
 
@@ -112,12 +113,12 @@ async def show(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
 @command.command("remove")
 @app_argument
 @host_argument
-@confirmed("Take {hostname} and its certificates from {app}?")
+@confirmed("Remove {hostname} and its certificates from {app}?")
 @asks
 async def remove(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
-    """Take a hostname from APP.
+    """Remove a hostname from APP.
 
-    All its certificates go with it.
+    All its certificates are removed too.
     """
     await fly.certificates.delete(app, hostname)
     return Message(f"removed {hostname} from {app}", {"app": app, "hostname": hostname, "removed": True})

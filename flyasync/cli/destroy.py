@@ -40,29 +40,29 @@ Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 
 POLLS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
-"""Seconds before each poll for a machine that is to be gone."""
+"""Seconds before each poll for a machine that is being destroyed."""
 
 OVER = GONE - {"destroying"}
-"""The states of a machine that is gone, rather than on its way."""
+"""The final states of a destroyed machine."""
 
 APART = 2.0
-"""Seconds between two polls that find a machine missing, and so prove that it is gone."""
+"""Seconds between two polls without the machine that prove that it is gone."""
 
 LISTS_APART = 10.0
-"""Seconds between two lists that show no machine of the launch: one that was made a moment ago shows up late."""
+"""Seconds between two lists without a machine of the launch: lists can lag behind a create."""
 
 Report = Callable[[str, dict[str, Any]], None]
-"""Where the command reports what happens: as text, and as the fields of an event."""
+"""Writes what happens, given as text and as the fields of an event."""
 
 
 @click.command("destroy", epilog=EPILOG)
 @app_argument
-@click.option("--launch", required=True, metavar="ID", help="Launch whose machines to destroy, as the report names it.")
-@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@click.option("--launch", required=True, metavar="ID", help="Name of the launch, as in the report of its deploy.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation; required without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
 def command(*, app: str, launch: str, yes: bool, as_json: bool) -> None:
     """Destroy the machines of one launch of APP, running or not, and no others."""
-    # Names that cannot be right are refused before any token is looked for.
+    # Invalid names are refused before a token is needed.
     refuse(check_app_name(app))
     check_launch(launch)
     if not yes:
@@ -74,19 +74,21 @@ def command(*, app: str, launch: str, yes: bool, as_json: bool) -> None:
     found = run(find(app, launch, report))
     if not found:
         raise click.exceptions.Exit(OK)
-    # The question is asked outside the event loop: it waits for a person, and Ctrl-C is its answer.
+    # The prompt runs outside the event loop: it waits for the user, and Ctrl-C aborts it.
     if not yes:
         confirm("Destroy them?", otherwise="nothing was destroyed")
     raise click.exceptions.Exit(run(until_signalled(destroy_all(app, launch, found, report), note_stopping)))
 
 
 async def find(app: str, launch: str, report: Report) -> tuple[Machine, ...]:
-    """Return the machines of the launch, after reporting which they are."""
+    """Report the machines of the launch, and return them."""
     async with FlyClient() as fly:
         show_api(fly)
         found = await machines_of(fly, app, launch)
         if not found:
-            note(f"no machine of launch {launch} is listed; lists lag, so one more is read in {LISTS_APART:g} s")
+            note(
+                f"no machine of launch {launch} is listed; lists can lag, so the next one is read in {LISTS_APART:g} s"
+            )
             await asyncio.sleep(LISTS_APART)
             found = await machines_of(fly, app, launch)
     lines = (f"  {_words(machine)}" for machine in found)
@@ -102,10 +104,10 @@ async def destroy_all(app: str, launch: str, found: Sequence[Machine], report: R
     async with FlyClient() as fly:
         gone = await asyncio.gather(*(destroy_one(fly, app, machine, report) for machine in found))
         left = [machine for machine, is_gone in zip(found, gone, strict=True) if not is_gone]
-        # A create that was under way when the list was read shows up now.
+        # A machine that was being created when the list was read shows up now.
         known = {machine.id for machine in found}
         left += [machine for machine in await machines_of(fly, app, launch) if machine.id not in known]
-    result = f"not all gone, left: {', '.join(machine.id for machine in left)}" if left else "all gone"
+    result = f"not all gone, remaining: {', '.join(machine.id for machine in left)}" if left else "all gone"
     report(
         f"{app}: {sum(gone)} of {_count(found)} destroyed, {result}",
         {"event": "finished", "app": app, "launch": launch, "ok": not left, "left": [machine.id for machine in left]},
@@ -114,11 +116,11 @@ async def destroy_all(app: str, launch: str, found: Sequence[Machine], report: R
 
 
 async def machines_of(fly: FlyClient, app: str, launch: str) -> tuple[Machine, ...]:
-    """Return the machines that carry the launch's tag, but for those that are being destroyed already."""
+    """Return the machines with the tag of the launch, except those that are being destroyed already."""
     found = []
     for machine in await fly.machines.list(app, metadata={LAUNCH: launch}):
-        # What is destroyed must carry the tag itself, whatever a filter makes of the query. Where its host cannot be
-        # reached, the tag is in the incomplete config.
+        # The tag is checked here too, so that a wrong filter destroys no other machine. If the host of a machine is
+        # unreachable, the tag is in the incomplete config.
         config = machine.config or machine.incomplete_config
         if ((config and config.metadata) or {}).get(LAUNCH) == launch and machine.state not in GONE:
             found.append(machine)
@@ -126,7 +128,7 @@ async def machines_of(fly: FlyClient, app: str, launch: str) -> tuple[Machine, .
 
 
 async def destroy_one(fly: FlyClient, app: str, machine: Machine, report: Report) -> bool:
-    """Destroy a machine and check that it is gone; only what was observed is reported."""
+    """Destroy a machine, and report the state that was observed afterwards; return whether it is gone."""
     try:
         last = await _last_observed(fly, app, machine)
     except FlyError as error:
@@ -135,13 +137,13 @@ async def destroy_one(fly: FlyClient, app: str, machine: Machine, report: Report
         if last is None or last.state in OVER:
             report(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})
             return True
-        why = f"not destroyed: the API accepted it, but the machine was last observed as {last.state}"
+        why = f"not destroyed: the API accepted the request, but the machine was last seen as {last.state}"
     report(f"{_words(machine)}  {why}", {"event": "left", **_fields(machine), "message": why})
     return False
 
 
 async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine | None:
-    """Destroy a machine, and return it as it was observed last; None once two polls apart have not found it.
+    """Destroy a machine, and return its last observed state; None once two polls have not found it.
 
     Raises FlyError for a destroy that is refused.
     """
@@ -150,15 +152,15 @@ async def _last_observed(fly: FlyClient, app: str, machine: Machine) -> Machine 
     missing_since: float | None = None
     for pause in POLLS:
         await asyncio.sleep(pause)
-        # A 404 proves little by itself, for one may come for a machine that exists: a destroy that gets one is
-        # repeated with the next poll.
+        # A single 404 proves little, as the API may return one for a machine that exists: the destroy is then
+        # repeated at the next poll.
         if not accepted:
             with suppress(NotFound):
                 await fly.machines.delete(app, machine.id, force=True)
                 accepted = True
-        # 1. It is not found: gone, if an earlier poll has not found it either.
-        # 2. The poll fails: the next one may not.
-        # 3. It is found, destroyed or not yet.
+        # 1. Not found: it is gone if an earlier poll did not find it either.
+        # 2. The poll fails: try the next one.
+        # 3. Found, destroyed or not yet.
         try:
             last = await fly.machines.get(app, machine.id)
         except NotFound:

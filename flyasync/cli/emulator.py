@@ -27,7 +27,7 @@ Then, in another shell, after its export lines:
 """
 
 CONTROL = (
-    "control it under {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
+    "to control it, use {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
     "GET or POST or DELETE commands, POST host_status, POST images, POST reset"
 )
 
@@ -38,14 +38,14 @@ CONTROL = (
     default="127.0.0.1",
     show_default=True,
     metavar="ADDR",
-    help="Address to listen on; any but a loopback one opens the emulator to other machines.",
+    help="Address to listen on; a non-loopback address exposes the emulator to other hosts.",
 )
 @click.option(
     "--allow-host",
     "allow_hosts",
     metavar="NAME",
     multiple=True,
-    help="Name to answer to besides localhost, as Host and as Origin of web pages; repeat it.",
+    help="Host name to accept besides localhost, in Host and in the Origin of web pages; may be repeated.",
 )
 @click.option(
     "--port",
@@ -55,29 +55,29 @@ CONTROL = (
     metavar="PORT",
     help="Port to listen on; 0 takes a free one.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, other ids and times.")
-@click.option("--no-limits", is_flag=True, help="Leave out the published rate limits.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed for ids and boot times.")
+@click.option("--no-limits", is_flag=True, help="Do not enforce the published rate limits.")
 @click.option(
     "--capacity",
     metavar="CODE=N",
     multiple=True,
     callback=capacities,
-    help="How many machines a region holds; repeat it, or list: iad=0,lhr=0.",
+    help="Number of machines that fit in a region; may be repeated or a list: iad=0,lhr=0.",
 )
 @click.option(
     "--latency",
     callback=bounds,
     metavar="LOW:HIGH",
-    help="Seconds a request travels before it is looked at.  [default: 0]",
+    help="Seconds before a request is handled.  [default: 0]",
 )
-@click.option("--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds a machine boots.  [default: 1:3]")
+@click.option("--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds that a boot takes.  [default: 1:3]")
 @click.option(
     "--fault",
     "faults",
     metavar="JSON",
     multiple=True,
     callback=faults,
-    help='Trouble in the fields of flyasync.Fault, such as {"does": "lose_answer", "times": 1}; repeat it.',
+    help='Fault to inject, with the fields of flyasync.Fault, such as {"does": "lose_answer", "times": 1}; repeatable.',
 )
 @click.option(
     "--command",
@@ -85,7 +85,7 @@ CONTROL = (
     metavar="JSON",
     multiple=True,
     callback=commands,
-    help='What commands in a machine do, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeat it.',
+    help='Result of commands in a machine, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeatable.',
 )
 @click.option(
     "--speed",
@@ -93,7 +93,7 @@ CONTROL = (
     default=1.0,
     show_default=True,
     metavar="N",
-    help="Emulated seconds for each real one; above 1, leases end before their holder expects it.",
+    help="Emulated seconds per real second; above 1, leases expire earlier than their holder expects.",
 )
 def command(
     *,
@@ -111,11 +111,11 @@ def command(
 ) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C.
 
-    It keeps the published limits, states and error bodies of Fly.io, and its world is gone when it ends. The lines on
-    stdout are the variables that point flyasync and flyctl to it, and keep flyctl from reaching anything else. The
-    paths under /_emulator/ show what was asked, and change faults, capacity, commands, hosts and images while it runs;
-    they need no token. Requests for another host, and from web pages, are refused, unless --host or --allow-host opens
-    it to them.
+    The emulator enforces the published limits, states and error bodies of Fly.io. Its state is lost when it stops. It
+    prints the environment variables that point flyasync and flyctl to it, and that keep flyctl from reaching any other
+    server. The paths under /_emulator/ show the requests so far, and change faults, capacity, commands, hosts and
+    images while it runs; they need no token. Requests for other hosts and from web pages are refused, unless --host or
+    --allow-host allows them.
     """
     try:
         emulator = Emulator(
@@ -133,26 +133,26 @@ def command(
         )
     except ValueError as error:
         raise InvalidInput(str(error)) from error
-    # Ctrl-C is how it ends, so there is nothing to say on it.
+    # Ctrl-C is the way to stop it, so no message is needed.
     run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
 
 
 async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
-    """Serve until cancelled, after printing how to get there; raises CommandFailed when the port cannot be used."""
+    """Print the environment variables, and serve until cancelled; raises CommandFailed for a port in use."""
     try:
         await emulator.start()
     except OSError as error:
-        # The text of asyncio's own error is long, and repeats the address.
+        # The text of asyncio's error is long, and contains the address.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise CommandFailed(
-            f"cannot listen on port {port}: {reason}; take another --port, or 0 for a free one"
+            f"cannot listen on port {port}: {reason}; use another --port, or 0 for a free one"
         ) from error
     try:
-        # On stdout only what a shell can evaluate; all else goes to stderr.
+        # A shell can evaluate stdout; all other lines go to stderr.
         out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
         out.flush()
         err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)
-        err.write(f"flyasync: the emulator runs; Ctrl-C ends it\nflyasync: {CONTROL.format(url=emulator.url)}\n")
+        err.write(f"flyasync: the emulator is running; Ctrl-C stops it\nflyasync: {CONTROL.format(url=emulator.url)}\n")
         err.flush()
         await asyncio.Event().wait()
     finally:

@@ -1,4 +1,4 @@
-"""`flyasync ips`: the addresses under which an app can be reached."""
+"""`flyasync ips`: the IP addresses of an app."""
 
 import click
 
@@ -36,21 +36,21 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     "kind",
     type=click.Choice(["shared_v4", "v6", "v4", "private_v6", "egress-pair"]),
     required=True,
-    help="Kind of address; a v4 of its own costs money.",
+    help="Type of address; a dedicated v4 is billed.",
 )
 @region_option
 @asks
 async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -> CommandOutput:
-    """Give APP an address."""
+    """Allocate an address for APP."""
     return Details(await fly.ip_assignments.create(app, type=kind, region=region), MADE)
 
 
 @command.command("release")
 @app_argument
 @click.argument("ip")
-@confirmed("Take the address {ip} from {app}? A dedicated one will not come back.")
+@confirmed("Release the address {ip} of {app}? A dedicated address cannot be recovered.")
 @asks
 async def release(fly: FlyClient, *, app: str, ip: str) -> CommandOutput:
-    """Take an address from APP."""
+    """Release an address of APP."""
     await fly.ip_assignments.delete(app, ip)
     return Message(f"released {ip}", {"app": app, "ip": ip, "released": True})

@@ -1,4 +1,4 @@
-"""`flyasync lint`: what is invalid or unwise in a machine config or a fly.toml, found without the API."""
+"""`flyasync lint`: errors and risks in a machine config or a fly.toml, found without the API."""
 
 import json
 import sys
@@ -36,12 +36,12 @@ COLUMNS: Columns = {
     "ADVICE": "advice",
 }
 IMAGE = "registry.fly.io/to-be-built"
-"""In the place of the image that is yet to be built from a fly.toml."""
+"""Stands for the image that flyctl would build."""
 
 
 @frozen
 class LintOutput:
-    """The findings, the certain ones first; `is_readable` unless a part of the file could not be read."""
+    """The findings, certain ones first; not `is_readable` if a part of the file could not be read."""
 
     found: Sequence[Finding]
     is_readable: bool = True
@@ -62,16 +62,16 @@ class LintOutput:
         """Write a line for each finding."""
         write_table(out, list(COLUMNS), [cells(finding, COLUMNS) for finding in self.found])
         if not self.found:
-            note("nothing found")
+            note("no problems found")
 
 
 @click.command("lint", epilog=EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--process-group", metavar="NAME", help="Of a fly.toml, only this group; by default all.")
+@click.option("--process-group", metavar="NAME", help="Process group of a fly.toml to check; by default all.")
 @in_json
 def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
-    """Say what is invalid or unwise in FILE: a fly.toml, or the config of a machine as JSON; - reads JSON."""
-    # What is not named .toml is JSON, as it comes from a pipe without a name.
+    """Check FILE for errors and risks: a fly.toml, or a machine config as JSON; - reads JSON from stdin."""
+    # Any other file is JSON, as a pipe has no name.
     if file.suffix == ".toml":
         found = lint_fly_toml(file, process_group)
     else:
@@ -85,16 +85,16 @@ def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
 
 
 def lint_json(text: str) -> Iterator[Finding]:
-    """Yield the findings in a config as JSON, by itself, or within a machine or a request to create one."""
+    """Yield the findings in a config as JSON, alone or as part of a machine or of a create request."""
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"it is neither JSON nor a file named .toml: {error}") from error
+        raise InvalidInput(f"the input is neither JSON nor a file named .toml: {error}") from error
     except RecursionError:
-        raise InvalidInput("it is not JSON that can be read: it is nested too deep") from None
-    # As `machines show --json` writes it, or as it is sent to create a machine, the config is a part of the document.
+        raise InvalidInput("the JSON is nested too deeply") from None
+    # In the output of `machines show --json`, and in a request to create a machine, the config is a part.
     config = document["config"] if isinstance(document, dict) and "config" in document else document
-    # A value of the wrong type ends the reading, so it is the only finding.
+    # A value of the wrong type ends the parsing, so it is the only finding.
     try:
         yield from lint(structure(config, MachineConfig))
     except Mismatch as mismatch:
@@ -104,7 +104,7 @@ def lint_json(text: str) -> Iterator[Finding]:
 def lint_fly_toml(file: Path, process_group: str | None) -> LintOutput:
     """Return the findings in the configs that a fly.toml describes, one for each of its process groups."""
     read = load_fly_toml(file)
-    # Each process group is a config of its own: what is wrong in one may be right in another.
+    # Each process group has its own config: a problem in one may not be a problem in another.
     groups = [process_group] if process_group else read.groups
     found = list(read.findings)
     if read.app is not None:

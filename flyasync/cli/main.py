@@ -1,4 +1,4 @@
-"""The group of commands: the module of each is imported only when the command is called."""
+"""The command group; the module of a command is imported only when that command is called."""
 
 import json
 import sys
@@ -13,20 +13,20 @@ from flyasync.cli.shared.exit_codes import INTERRUPTED, CommandFailed, WrongInpu
 from flyasync.cli.shared.streams import sturdy
 from flyasync.errors import FlyError
 
-# The help shows these without importing the commands, which load slowly.
+# The help shows these without importing the commands, which are slow to load.
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
-    "bulk": "Deploy to the app of each row of a file, many at once, and report what failed and why.",
+    "bulk": "Deploy to many apps, one for each row of a file, and report what failed and why.",
     "destroy": "Destroy the machines of one launch, and no others.",
-    "apps": "Create, find and destroy apps.",
-    "machines": "Run, watch, change and destroy machines.",
-    "volumes": "Create, find, extend and destroy volumes.",
+    "apps": "Create, list, show and destroy apps.",
+    "machines": "Create, inspect, change and destroy machines.",
+    "volumes": "Create, list, extend and destroy volumes.",
     "secrets": "List, set, unset and deploy the secrets of an app.",
     "certificates": "Add, check and remove hostnames and their certificates.",
     "ips": "List, allocate and release the addresses of an app.",
     "regions": "List the regions where machines can run.",
-    "tokens": "Say whose the token is, and make one for an app.",
-    "lint": "Say what is invalid or unwise in a machine config or a fly.toml.",
+    "tokens": "Show the token in use, and create deploy tokens.",
+    "lint": "Check a machine config or a fly.toml for errors and risks.",
     "emulator": "Serve a local Machines API that needs no account.",
     "completion": "Print the completion script for bash, zsh or fish.",
 }
@@ -53,14 +53,14 @@ _AS_JSON = "flyasync.as_json"
 
 
 class Commands(Group):
-    """The commands by name; the help knows their summaries without importing them."""
+    """The commands by name; their summaries are known without importing them."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
         return list(SUMMARIES)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command of this name; None if there is none."""
+        """Import the command of this name; return None for an unknown name."""
         if cmd_name not in SUMMARIES:
             return None
         command: click.Command = import_module(MODULES[cmd_name]).command
@@ -77,9 +77,9 @@ class Commands(Group):
         return found or super().shell_complete(ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line."""
-        # Whether it asks for JSON has to be known where it cannot be read, too: the error is JSON then. What follows
-        # a double dash is for another command.
+        """Parse the command line."""
+        # A command line that cannot be parsed also gets its error as JSON if it contains --json. Arguments after a
+        # double dash are those of another command.
         own = args[: args.index("--")] if "--" in args else args
         ctx.meta[_AS_JSON] = "--json" in own
         try:
@@ -90,10 +90,10 @@ class Commands(Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and set the exit code.
 
-        1. It ends with an exit code of its own, which is only changed where a part of stdout was lost.
-        2. It ends with a failure that users can read: a line on stderr, with --json also an object on stdout.
-        3. Ctrl-C comes while no event loop runs, which would have turned it into a cancellation.
-        4. All else is a fault of ours, and a traceback.
+        1. The command has an exit code of its own. It changes only if a part of stdout was lost.
+        2. The command fails with an error for the user: one line on stderr, and with --json an object on stdout.
+        3. Ctrl-C arrives while no event loop runs that would turn it into a cancellation.
+        4. Any other exception is a bug, and keeps its traceback.
         """
         try:
             return super().invoke(ctx)
@@ -105,7 +105,7 @@ class Commands(Group):
             elif isinstance(error, FlyError):
                 end = failure(error)
             else:
-                end = WrongInput("what was read is nested too deep")
+                end = WrongInput("the input is nested too deeply")
             if ctx.meta[_AS_JSON]:
                 kind = error.kind if isinstance(error, CommandFailed) else type(error).__name__
                 message = " ".join(end.format_message().split())
@@ -150,7 +150,7 @@ Each command has its own --help.
 )
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")
 def command() -> None:
-    """Deploy to Fly.io Machines in many regions at once, and know what runs where."""
+    """Deploy to Fly.io Machines in many regions at once, and report what runs where."""
     from flyasync.cli.shared.client_logs import show_client_logs  # not for --help alone
 
     show_client_logs()

@@ -1,4 +1,4 @@
-"""`flyasync secrets`: values in the environment of an app's machines that no command shows."""
+"""`flyasync secrets`: secret values in the environment of an app's machines, which no command shows."""
 
 import sys
 from collections.abc import Mapping
@@ -41,9 +41,9 @@ command.add_command(deploy)
 async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the secrets of APP.
 
-    Their names and digests, never the values.
+    Shows names and digests, never values.
     """
-    # The API shows values only when asked to. Whatever it sends, none is printed.
+    # The API returns values only on request, and none is printed in any case.
     return Table([evolve(secret, value=None) for secret in await fly.secrets.list(app)], COLUMNS)
 
 
@@ -56,17 +56,17 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     type=click.File(encoding="utf-8"),
     callback=contents,
     metavar="FILE|-",
-    help="Set many: a .env file, with a NAME=VALUE on each line.",
+    help="Set all secrets of a .env file, with a NAME=VALUE on each line.",
 )
 @in_json
 def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) -> None:
     """Set a secret of APP.
 
-    Its value is read from standard input, or asked for without showing it.
+    The value is read from standard input, or prompted for without showing it.
 
-    Machines see it when they are started or updated next; `flyasync secrets deploy APP` updates them.
+    Machines get it when they next start or are updated; `flyasync secrets deploy APP` updates them.
     """
-    # The value is asked for outside the event loop: the question waits for a person, and Ctrl-C is its answer.
+    # The prompt runs outside the event loop: it waits for the user, and Ctrl-C aborts it.
     store(app=app, values=read_values(names, lines), as_json=as_json)
 
 
@@ -77,14 +77,14 @@ async def store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> Comma
 
 
 def read_values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
-    """Return the secrets to set: of a file, or one whose value is typed or piped; raises UsageError."""
+    """Return the secrets to set: those of a file, or one that is typed or piped; raises UsageError."""
     if lines is not None:
         if names:
-            raise click.UsageError("--from-env-file names the secrets itself, so no NAME can go with it")
+            raise click.UsageError("--from-env-file contains the names, so it cannot be combined with NAME")
         return read(lines)
-    # What else was given may be a secret, so it is not repeated.
+    # The arguments may contain a secret, so the error does not show them.
     if len(names) != 1 or "=" in names[0]:
-        raise click.UsageError("give one NAME and no value: the value is read from standard input, or asked for")
+        raise click.UsageError("expected one NAME and no value: the value is read from standard input or prompted for")
     if sys.stdin.isatty():
         value = str(answered(lambda: click.prompt(f"Value of {names[0]}", hide_input=True, err=True)))
     else:  # without the line break that `echo` writes
@@ -99,20 +99,20 @@ def read_values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @asks
 async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandOutput:
-    """Take secrets from APP.
+    """Remove secrets from APP.
 
-    One that is not there is no error.
+    A secret that does not exist is not an error.
     """
-    # One request for all of them, so one version; null removes a secret.
+    # One request for all of them makes one version; null removes a secret.
     done = await fly.secrets.update(app, dict.fromkeys(names))
     return _updated(f"{app}: unset {', '.join(names)}", done)
 
 
 def _updated(text: str, done: SecretsUpdate) -> Message:
-    """Return what has changed; the API's answer may hold values, which are left out."""
+    """Return the result without values, which the reply of the API may contain."""
     shown = evolve(done, secrets=[evolve(secret, value=None) for secret in done.secrets or ()])
     return Message(
-        f"{text} (version {done.version}); machines see it when they are started or updated next, "
-        "or by: flyasync secrets deploy",
+        f"{text} (version {done.version}); machines get it when they next start or are updated; "
+        "to update them now: flyasync secrets deploy",
         shown,
     )

@@ -32,12 +32,12 @@ stopped machine stays stopped. The command ends with the first group that fails.
 
 @click.command("deploy", epilog=EPILOG)
 @app_argument
-@click.option("--group", "groups", multiple=True, metavar="NAME", help="Only this process group; repeat it.")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="Only this process group; may be repeated.")
 @click.option(
     "--max-unavailable",
     callback=amount,
     metavar="N|SHARE",
-    help="How many of a region's machines may be away at once: a number, or a share such as 33%.  [default: 33%]",
+    help="How many machines of a region may be unavailable at once: a number, or a share such as 33%.  [default: 33%]",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
@@ -51,17 +51,17 @@ def command(
 
 
 async def deploy_groups(base: DeployBuilder, named: Sequence[str], *, is_dry: bool, as_json: bool) -> int:
-    """Deploy to one group after the other, and return the exit code of the first that failed."""
+    """Deploy to one group after the other; return the exit code of the first one that failed."""
     groups: list[str | None] = [*named]
-    # Without --group these are all the groups that the app has; None stands for the machines of no group.
+    # Without --group these are all groups of the app; None stands for machines without a group.
     if not groups:
         async with FlyClient() as fly:
             machines = [machine for machine in await fly.machines.list(base.app) if machine.state not in GONE]
         found = {group_of(machine) for machine in machines} - {RELEASE_GROUP}
         groups = sorted(found, key=lambda group: (group is None, group or ""))
     if not groups:
-        note(f"{base.app} has no machines, so there is none to start with its secrets")
-    # A group that fails ends it: the next one would meet the same secrets. One that was not verified does not.
+        note(f"{base.app} has no machines to update")
+    # A failed group ends the command, as the next group would get the same secrets. An unverified group does not.
     worst = OK
     for group in groups:
         display = display_for(sys.stdout, sys.stderr, as_json=as_json, called=Invocation())

@@ -1,4 +1,4 @@
-"""`flyasync tokens`: who one is, and tokens for one app."""
+"""`flyasync tokens`: the token in use, and deploy tokens for one app."""
 
 import click
 
@@ -17,27 +17,27 @@ COLUMNS: Columns = {
     "MACHINE": "restricted_to_machine",
 }
 
-command = Group("tokens", help="Say whose the token is, and make one for an app.")
+command = Group("tokens", help="Show the token in use, and create deploy tokens.")
 
 
 @command.command("current")
 @asks
 async def current(fly: FlyClient) -> CommandOutput:
-    """Say whose the token in use is.
+    """Show the user, the organization and the scope of the token in use.
 
-    And to what it is bound; never the token itself.
+    The token itself is never shown.
     """
     return Table(await fly.tokens.current(), COLUMNS)
 
 
 @command.command("create-deploy")
 @app_argument
-@click.option("--expiry", metavar="DURATION", help="How long it is good, such as 24h; by default the API decides.")
+@click.option("--expiry", metavar="DURATION", help="Lifetime of the token, such as 24h; the API sets the default.")
 @asks
 async def create_deploy(fly: FlyClient, *, app: str, expiry: str | None) -> CommandOutput:
-    """Make a token for APP and print it.
+    """Create a deploy token for APP and print it.
 
-    It may do everything to APP and nothing else. Nobody can show it again.
+    The token gives full access to APP and to nothing else. It cannot be shown again.
     """
     token = await fly.apps.create_deploy_token(app, expiry=expiry)
     return Message(token, {"token": token})

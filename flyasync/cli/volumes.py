@@ -1,4 +1,4 @@
-"""`flyasync volumes`: disks on one host, for one machine at a time."""
+"""`flyasync volumes`: disks, each on one host and for one machine at a time."""
 
 import click
 
@@ -34,7 +34,7 @@ SNAPSHOTS = {
     "CREATED": "created_at",
 }
 
-command = Group("volumes", help="Create, find, extend and destroy volumes.")
+command = Group("volumes", help="Create, list, extend and destroy volumes.")
 
 size_option = click.option("--size", "size_gb", type=click.IntRange(min=1), metavar="GB", help="Size in GB.")
 
@@ -52,9 +52,11 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 @click.argument("name")
 @needed_region
 @size_option
-@click.option("--snapshot", metavar="ID", help="Snapshot to restore into it.")
-@click.option("--snapshot-retention", type=click.IntRange(1, 60), metavar="DAYS", help="How long snapshots are kept.")
-@click.option("--unencrypted", is_flag=True, help="Leave it unencrypted.")
+@click.option("--snapshot", metavar="ID", help="Snapshot to restore into the volume.")
+@click.option(
+    "--snapshot-retention", type=click.IntRange(1, 60), metavar="DAYS", help="How many days snapshots are kept."
+)
+@click.option("--unencrypted", is_flag=True, help="Do not encrypt the volume.")
 @asks
 async def create(
     fly: FlyClient,
@@ -78,7 +80,7 @@ async def create(
         size_gb=size_gb,
         snapshot_id=snapshot,
         snapshot_retention=snapshot_retention,
-        encrypted=False if unencrypted else None,  # not stated, the API encrypts it
+        encrypted=False if unencrypted else None,  # the API encrypts by default
     )
     return Details(made, SHOW)
 
@@ -100,8 +102,8 @@ async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
 async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> CommandOutput:
     """Grow a volume; it cannot shrink."""
     extended = await fly.volumes.extend(app, volume_id, size_gb=size_gb)
-    # The API tells whether the machine that mounts it has to restart to see its new size.
-    hint = "; its machine sees the new room after a restart" if extended.needs_restart else ""
+    # The API returns whether the machine that mounts it has to restart to use the new size.
+    hint = "; restart its machine to use the new size" if extended.needs_restart else ""
     return Message(f"{volume_id} has {extended.volume.size_gb} GB{hint}", extended)
 
 
@@ -111,7 +113,7 @@ async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> C
 @confirmed("Destroy the volume {volume_id} of {app}?")
 @asks
 async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
-    """Destroy a volume that no machine holds."""
+    """Destroy a volume that is not attached to a machine."""
     volume = await fly.volumes.delete(app, volume_id)
     return Message(f"destroyed the volume {volume_id}", volume)
 

@@ -52,14 +52,14 @@ def test_without_a_token_it_says_so() -> None:
 def test_in_a_terminal_it_asks_before_it_destroys(shop: Shop, answer: bytes, exit_code: int, left: int) -> None:
     result = shop.ask("apps", "destroy", "web", answer=Keyboard(answer))
     assert result.exit_code == exit_code
-    assert "Destroy the app web and all that is in it?" in result.stderr
+    assert "Destroy the app web and everything in it?" in result.stderr
     assert len(shop.json("apps", "list")) == left
 
 
 def test_where_nobody_can_be_asked_it_needs_a_yes(shop: Shop) -> None:
     result = shop.ask("apps", "destroy", "web", answer=BytesIO(b"y\n"))
     assert result.exit_code == 2
-    assert "--yes is needed" in result.stderr
+    assert "use --yes to skip it" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_it_with_130(shop: Shop) -> None:
     shop.emulator.faults.add(Fault(does="delay", seconds=60.0))
     result = flyasync("apps", "show", "web", drive=lambda work: shop.drive(_interrupted(work)))
     assert result.exit_code == 130
-    assert result.stderr.endswith("flyasync: stopping: what was asked may go on\n")
+    assert result.stderr.endswith("flyasync: stopping: requests that were sent may still take effect\n")
 
 
 async def _interrupted(work: Coroutine[Any, Any, int]) -> int:

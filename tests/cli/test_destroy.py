@@ -50,7 +50,7 @@ def test_once_more_there_is_nothing_to_do(shop: tuple[Emulator, Drive]) -> None:
     result = flyasync(*DESTROY, "--yes", drive=shop[1])
     assert result.exit_code == 0
     assert result.stdout == "web: launch v1 has 0 machines\n"
-    assert "lists lag" in result.stderr
+    assert "lists can lag" in result.stderr
 
 
 @pytest.mark.parametrize("seconds", [3, 8])
@@ -81,7 +81,7 @@ def test_a_machine_that_stays_is_told_and_the_exit_status_is_1(shop: tuple[Emula
     result = flyasync(*DESTROY, "--yes", drive=drive)
     assert result.exit_code == 1
     assert "not destroyed: machines.delete" in result.stdout
-    assert result.stdout.endswith(f"web: 1 of 2 machines destroyed, not all gone, left: {stays}\n")
+    assert result.stdout.endswith(f"web: 1 of 2 machines destroyed, not all gone, remaining: {stays}\n")
 
 
 def test_a_machine_that_is_gone_already_is_gone(shop: tuple[Emulator, Drive]) -> None:
@@ -107,7 +107,7 @@ def test_a_machine_whose_destroy_is_accepted_and_not_done_is_left(
     assert result.exit_code == 1
     told = events(result.stdout)
     assert [event["event"] for event in told] == ["found", "left", "left", "finished"]
-    assert told[1]["message"] == "not destroyed: the API accepted it, but the machine was last observed as started"
+    assert told[1]["message"] == "not destroyed: the API accepted the request, but the machine was last seen as started"
     assert set(told[-1]["left"]) == {machine["id"] for machine in told[0]["machines"]}
     assert len(there(emulator)) == 4
 
@@ -124,7 +124,7 @@ def test_a_machine_that_does_not_come_to_its_end_is_not_called_destroyed(shop: t
     emulator, drive = shop
     emulator.faults.add(Fault(does="refuse", action="getMachine", after=2, status=500))
     result = flyasync(*DESTROY, "--yes", drive=drive)
-    assert "last observed as destroying" in result.stdout
+    assert "last seen as destroying" in result.stdout
     assert result.exit_code == 1
 
 
@@ -148,7 +148,7 @@ def test_in_a_terminal_it_asks_first(shop: tuple[Emulator, Drive], answer: bytes
 def test_without_a_terminal_it_needs_a_yes() -> None:
     result = flyasync(*DESTROY)
     assert result.exit_code == 2
-    assert "--yes is needed" in result.stderr
+    assert "use --yes to skip it" in result.stderr
 
 
 @pytest.mark.parametrize(("app", "launch"), [("Web", "v1"), ("web", "V 1")])

@@ -57,7 +57,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         result = flyasync("emulator", "--port", str(port))
     assert result.exit_code == 1
     assert result.stderr == (
-        f"flyasync: cannot listen on port {port}: Address already in use; take another --port, or 0 for a free one\n"
+        f"flyasync: cannot listen on port {port}: Address already in use; use another --port, or 0 for a free one\n"
     )
 
 

@@ -34,7 +34,7 @@ def test_a_certificate_of_ones_own_needs_both_files(shop: Shop, tmp_path: Path) 
     chain.write_text("-----BEGIN CERTIFICATE-----\n")
     result = shop.ask("certificates", "add", "web", "example.com", "--fullchain", str(chain))
     assert result.exit_code == 2
-    assert "go together" in result.stderr
+    assert "are needed together" in result.stderr
 
 
 def test_a_certificate_of_ones_own_is_sent(shop: Shop, tmp_path: Path) -> None:

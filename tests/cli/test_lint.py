@@ -25,7 +25,7 @@ def linted(path: Path, text: str, *args: str) -> tuple[int, list[dict[str, Any]]
 def test_a_good_config_has_no_findings(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"image": "nginx"}')
     result = flyasync("lint", str(tmp_path / "config.json"))
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "flyasync: nothing found\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "flyasync: no problems found\n")
 
 
 def test_a_certain_finding_makes_it_fail(tmp_path: Path) -> None:

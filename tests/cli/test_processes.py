@@ -61,7 +61,7 @@ def test_the_emulator_serves_until_it_is_told_to_end(number: int) -> None:
         emulator.send_signal(number)
         _, err = emulator.communicate(timeout=10)
     assert emulator.returncode == 0
-    assert err.startswith("flyasync: the emulator runs; Ctrl-C ends it\n")
+    assert err.startswith("flyasync: the emulator is running; Ctrl-C stops it\n")
 
 
 def test_any_number_of_ctrl_c_exits_with_130() -> None:

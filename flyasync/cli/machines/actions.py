@@ -15,7 +15,7 @@ from flyasync.cli.shared.parameters import app_argument, machine_argument, machi
 from flyasync.errors import AlreadyStarting, FlyError
 
 Action = Callable[[str, str], Awaitable[object]]
-"""A method of `fly.machines`, with its options, that takes an app and a machine's id."""
+"""A method of `fly.machines`, with its options, that takes an app and the id of a machine."""
 
 COLUMNS = {
     "ID": lambda row: row["machine"],
@@ -23,23 +23,23 @@ COLUMNS = {
     "RESULT": lambda row: "ok" if row["ok"] else f"failed: {row['message']}",
 }
 
-signal_option = click.option("--signal", metavar="NAME", help="Signal to stop with.  [default: SIGINT]")
+signal_option = click.option("--signal", metavar="NAME", help="Signal that stops the machine.  [default: SIGINT]")
 timeout_option = click.option(
-    "--timeout", type=float, metavar="SECONDS", help="How long it may take to stop before it is killed.  [default: 5]"
+    "--timeout", type=float, metavar="SECONDS", help="Time to stop before the machine is killed.  [default: 5]"
 )
 
 
 async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]) -> CommandOutput:
-    """Do the same to several machines at once; where one fails, the others go on."""
-    # A machine that is named twice, as by a pattern of the shell, is asked once.
+    """Run an action on several machines concurrently; a failure does not stop the others."""
+    # A machine that is given twice gets one request.
     ids = tuple(dict.fromkeys(machine_ids))
     done = await asyncio.gather(*(act(app, each) for each in ids), return_exceptions=True)
     rows = []
     for machine_id, result in zip(ids, done, strict=True):
         row = {"machine": machine_id, "action": action}
-        # 1. AlreadyStarting: the machine is as asked for.
-        # 2. Another FlyError: a result for this machine, and an exit code for the command.
-        # 3. Any other exception is a fault of ours.
+        # 1. AlreadyStarting: the machine is in the desired state.
+        # 2. Any other FlyError: a failed row, and exit code 1.
+        # 3. Any other exception is a bug.
         if isinstance(result, FlyError) and not isinstance(result, AlreadyStarting):
             message = " ".join(str(result).split())
             rows.append({**row, "ok": False, "kind": type(result).__name__, "message": message})
@@ -58,7 +58,7 @@ async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]
 async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Start stopped or suspended machines.
 
-    It does not wait until they run: flyasync machines wait does.
+    The command does not wait until they are started; flyasync machines wait does.
     """
     return await on_each("start", fly.machines.start, app, machine_ids)
 
@@ -82,7 +82,7 @@ async def stop(
 @machines_argument
 @signal_option
 @timeout_option
-@click.option("--force-stop", is_flag=True, help="Kill them rather than stop them.")
+@click.option("--force-stop", is_flag=True, help="Kill the machines instead of stopping them.")
 @asks
 @resolve_names
 async def restart(
@@ -105,9 +105,9 @@ async def restart(
 @asks
 @resolve_names
 async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
-    """Stop machines with their memory kept.
+    """Suspend machines: stop them and keep their memory.
 
-    A start resumes them where they were, as a rule.
+    A start usually resumes them from there.
     """
     return await on_each("suspend", fly.machines.suspend, app, machine_ids)
 
@@ -118,7 +118,7 @@ async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> 
 @asks
 @resolve_names
 async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
-    """Take machines out of the proxy's routing."""
+    """Cordon machines: the proxy stops routing requests to them."""
     return await on_each("cordon", fly.machines.cordon, app, machine_ids)
 
 
@@ -128,21 +128,21 @@ async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> C
 @asks
 @resolve_names
 async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
-    """Put machines back into the proxy's routing."""
+    """Uncordon machines: the proxy routes requests to them again."""
     return await on_each("uncordon", fly.machines.uncordon, app, machine_ids)
 
 
 @click.command("destroy")
 @app_argument
 @machines_argument
-@click.option("--force", is_flag=True, help="Kill those that run.")
+@click.option("--force", is_flag=True, help="Kill running machines.")
 @confirmed("Destroy {machine_ids} of {app}?")
 @asks
 @resolve_names
 async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], force: bool) -> CommandOutput:
     """Destroy machines.
 
-    For all those of a launch there is flyasync destroy.
+    To destroy all machines of a launch, use flyasync destroy.
     """
     return await on_each("destroy", partial(fly.machines.delete, force=force or None), app, machine_ids)
 
@@ -155,7 +155,7 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
     default="started",
     show_default=True,
     metavar="NAME",
-    help="State to wait for; settled is any that lasts, healthy is started with all checks passing.",
+    help="State to wait for; settled is any stable state, healthy is started with all checks passing.",
 )
 @click.option("--timeout", type=float, default=300.0, show_default=True, metavar="SECONDS", help="How long to wait.")
 @asks
@@ -163,9 +163,9 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
 async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout: float) -> CommandOutput:
     """Wait until a machine is in a state.
 
-    Exit status 1 when the time is up, and as soon as it cannot get there any more.
+    Exit status 1 when the timeout expires, or as soon as the machine can no longer reach the state.
     """
-    # The API knows no state `healthy`: it is `started`, with all checks passing.
+    # The API has no state `healthy`: it means `started`, with all checks passing.
     if state == "healthy":
         await fly.machines.wait_healthy(app, machine_id, timeout=timeout)
         reached = state

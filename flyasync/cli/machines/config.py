@@ -15,7 +15,7 @@ from flyasync.models.service import Port, Service
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it."),
+    click.option("--size", metavar="NAME", help="Named size, such as shared-cpu-2x; --memory can raise its memory."),
     click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Number of CPUs."),
     click.option("--memory", type=click.IntRange(min=1), metavar="MB", help="Memory in MB."),
     click.option(
@@ -23,7 +23,7 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         multiple=True,
         callback=pairs,
-        help="Environment variable; repeat it. For secrets use the app's secrets.",
+        help="Environment variable; may be repeated. For secrets, use flyasync secrets.",
     ),
     metadata_option,
 )
@@ -31,7 +31,7 @@ port_option = click.option(
     "--port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="Port of the web server inside; it is reached on 80 and 443.",
+    help="Port of the web server in the machine; the proxy serves it on ports 80 and 443.",
 )
 
 
@@ -45,7 +45,7 @@ def config_options(function: Function) -> Function:
 
 @frozen(kw_only=True)
 class ConfigChange:
-    """What to change in a config; what is not named stays as it is."""
+    """Changes of a config; a field that is None or empty changes nothing."""
 
     image: str | None = None
     size: str | None = None
@@ -60,10 +60,10 @@ class ConfigChange:
         changes: dict[str, Any] = {}
         if self.image is not None:
             changes["image"] = self.image
-        # A named size replaces the whole guest. CPUs and memory by themselves change the guest that is there, which
-        # the config may have written as a size.
+        # A named size replaces the whole guest. CPUs and memory alone change the current guest, which the config may
+        # state as a size.
         if self.size is not None and self.cpus is not None:
-            raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
+            raise click.UsageError("--size includes the CPUs, so it cannot be combined with --cpus")
         if self.size is not None:
             changes |= {"guest": Guest.of_size(self.size, self.memory), "size": None}
         elif (self.cpus, self.memory) != (None, None):

@@ -1,4 +1,4 @@
-"""Commands that look into a machine: exec, ps, events, versions, and signals to its process."""
+"""Commands that inspect a machine: exec, ps, events, versions, and signals to its process."""
 
 import sys
 from typing import TextIO
@@ -16,7 +16,7 @@ from flyasync.cli.shared.tables import Columns
 from flyasync.models.machine import Machine, MachineEvent
 from flyasync.models.machine_results import ExecResult
 
-_SIGNALLED = 128  # and the signal's number, as shells count
+_SIGNALLED = 128  # added to the number of a signal, as a shell does
 
 
 def _guest(machine: Machine) -> str:
@@ -68,18 +68,18 @@ VERSIONS: Columns = {"VERSION": "version", "IMAGE": "user_config.image"}
 
 @frozen
 class ExecOutput:
-    """What a command in a machine wrote, passed on as it is, and its own exit status."""
+    """The output of a command in a machine, and its exit status."""
 
     data: ExecResult
 
     @property
     def code(self) -> int:
-        """The command's exit status, or 128 and the number of the signal that ended it."""
+        """The exit status of the command, or 128 plus the number of the signal that ended it."""
         signal = self.data.exit_signal or 0  # 0 where no signal ended it
         return _SIGNALLED + signal if signal > 0 else self.data.exit_code or 0
 
     def write(self, _: TextIO) -> None:
-        """Write what it wrote, to stdout and stderr as it did."""
+        """Write its stdout to stdout, and its stderr to stderr."""
         pass_on(sys.stdout, self.data.stdout or "")
         pass_on(sys.stderr, self.data.stderr or "")
 
@@ -88,8 +88,8 @@ class ExecOutput:
 @app_argument
 @machine_argument
 @click.argument("words", metavar="-- CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("--timeout", type=float, metavar="SECONDS", help="How long it may take.  [default: 60]")
-@click.option("--container", metavar="NAME", help="In which container, where there are several.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit of the command.  [default: 60]")
+@click.option("--container", metavar="NAME", help="Container to run it in, if there are several.")
 @asks
 @resolve_names
 async def exec_(
@@ -103,8 +103,8 @@ async def exec_(
 ) -> CommandOutput:
     """Run a command in a machine.
 
-    It goes through no shell. The exit status is the command's own, or 128 and the number of the signal that ended it.
-    Its output goes into a pipe or a file unchanged; a terminal gets it without what could drive the terminal.
+    The command does not run in a shell. The exit status is that of the command, or 128 plus the number of the signal
+    that ended it. A pipe or a file gets the output unchanged, a terminal gets it without control sequences.
     """
     return ExecOutput(await fly.machines.exec(app, machine_id, words, timeout=timeout, container=container))
 
@@ -112,8 +112,8 @@ async def exec_(
 @click.command("ps")
 @app_argument
 @machine_argument
-@click.option("--sort-by", metavar="FIELD", help="Such as cpu or rss.")
-@click.option("--order", type=click.Choice(["asc", "desc"]), help="Which way.")
+@click.option("--sort-by", metavar="FIELD", help="Field to sort by, such as cpu or rss.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="Sort order.")
 @asks
 @resolve_names
 async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, order: str | None) -> CommandOutput:
@@ -124,11 +124,11 @@ async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, 
 @click.command("events")
 @app_argument
 @machine_argument
-@click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="How many.  [default: 20]")
+@click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="Number of events.  [default: 20]")
 @asks
 @resolve_names
 async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> CommandOutput:
-    """List what happened to a machine, newest first."""
+    """List the events of a machine, newest first."""
     return Table(await fly.machines.events(app, machine_id, limit=limit), EVENTS)
 
 
@@ -138,9 +138,9 @@ async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None
 @asks
 @resolve_names
 async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
-    """List the versions that a machine has had.
+    """List the config versions of a machine.
 
-    With --json, their configs too.
+    --json shows the configs.
     """
     return Table(await fly.machines.versions(app, machine_id), VERSIONS)
 

@@ -26,7 +26,7 @@ lease = Group("lease", help="Show and clear the lease on a machine.")
 async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Show who holds the lease on a machine.
 
-    The nonce that proves it is there only with --json.
+    Only --json shows the nonce.
     """
     return Details(await fly.leases.get(app, machine_id), COLUMNS)
 
@@ -34,13 +34,13 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @lease.command("clear")
 @app_argument
 @machine_argument
-@confirmed("Take the lease on {machine_id} from whoever holds it?")
+@confirmed("Release the lease on {machine_id}, whoever holds it?")
 @asks
 @resolve_names
 async def clear(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Release the lease on a machine, whoever holds it."""
-    # Only the nonce releases a lease, and the API shows it to any token of the app.
+    # Only the nonce releases a lease, and the API returns it to any token of the app.
     held = await fly.leases.get(app, machine_id)
     await fly.leases.release(app, machine_id, held.nonce)
     data = {"machine": machine_id, "owner": held.owner, "cleared": True}
-    return Message(f"cleared the lease on {machine_id} of {held.owner or 'somebody'}", data)
+    return Message(f"cleared the lease of {held.owner or 'an unknown owner'} on {machine_id}", data)

@@ -50,7 +50,7 @@ async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @asks
 @resolve_names
 async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> CommandOutput:
-    """Set metadata of a machine; what is not named stays."""
+    """Set metadata of a machine; other keys stay."""
     await fly.machines.patch_metadata(app, machine_id, values)
     return Message(f"{machine_id}: set {', '.join(values)}", {"machine": machine_id, "set": dict(values)})
 

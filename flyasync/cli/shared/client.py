@@ -1,4 +1,4 @@
-"""A command that asks the API: one client, signals as cancellation, `--json`, and a question before a loss."""
+"""Commands that call the API: one client, cancellation by signals, `--json`, and confirmation questions."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from flyasync.cli.shared.output import CommandOutput, note, show
 from flyasync.cli.shared.signals import run, until_signalled
 
 PUBLIC_URL = "https://api.machines.dev"
-"""Where a command goes unless the environment names another API, which is then shown."""
+"""The API of every command, unless the environment names another one, which is then shown."""
 
 UNCHANGED = "nothing was changed"
 
@@ -21,7 +21,7 @@ in_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON d
 
 
 def asks(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., None]:
-    """Make a command of a coroutine function that takes a client and the parameters, and returns the output."""
+    """Return a command that runs a coroutine function with a client and the parameters, and writes its output."""
 
     @in_json
     @wraps(work)
@@ -38,21 +38,21 @@ def asks(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., None]:
 
 
 def show_api(fly: FlyClient) -> None:
-    """Write which API it is, unless it is the public one."""
+    """Write the URL of the API to stderr, unless it is the public API."""
     if fly.base_url != PUBLIC_URL:
         note(f"api: {fly.base_url}")
 
 
 def note_stopping(_: int) -> None:
-    """Write that a signal stops the command; what the API has accepted cannot be recalled."""
-    note("stopping: what was asked may go on")
+    """Write that a signal stops the command; a request that was sent cannot be cancelled."""
+    note("stopping: requests that were sent may still take effect")
 
 
 def confirmed(question: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a command ask first, unless `--yes` is given; `question` may name parameters in braces."""
+    """Ask for confirmation before a command, unless `--yes` is given; `question` may name parameters in braces."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+        @click.option("--yes", is_flag=True, help="Skip the confirmation; required without a terminal.")
         @wraps(command)
         def ask_first(*, yes: bool, **params: Any) -> None:
             if not yes:
@@ -67,22 +67,22 @@ def confirmed(question: str) -> Callable[[Callable[..., None]], Callable[..., No
 
 
 def require_terminal() -> None:
-    """Refuse to go on without a terminal to ask in; raises UsageError."""
-    # In a pipeline stdin is data, and no answer.
+    """Raise UsageError without a terminal to ask in."""
+    # In a pipeline stdin is data, not an answer.
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask in, so --yes is needed")
+        raise click.UsageError("the confirmation needs a terminal: use --yes to skip it")
 
 
 def confirm(question: str, *, otherwise: str = UNCHANGED) -> None:
-    """Go on only after a yes; else write `otherwise` and end the command."""
-    # On stderr: stdout may go into a pipe, and holds the result alone.
+    """Return after a yes; after a no, write `otherwise` and exit with 1."""
+    # The question goes to stderr, because stdout may be a pipe and holds only the result.
     if not answered(lambda: click.confirm(question, err=True), otherwise=otherwise):
         note(otherwise)
         raise click.exceptions.Exit(FAILED)
 
 
 def answered(ask: Callable[[], Any], *, otherwise: str = UNCHANGED) -> Any:
-    """Return what the user answers; Ctrl-C at the question writes `otherwise` and ends the command."""
+    """Return the user's answer; Ctrl-C writes `otherwise` and exits with 130."""
     try:
         return ask()
     except click.Abort:

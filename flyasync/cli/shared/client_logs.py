@@ -1,4 +1,4 @@
-"""What the client logs while a command waits, written to stderr."""
+"""Log lines of the client, written to stderr while a command waits."""
 
 import logging
 import sys
@@ -8,11 +8,11 @@ import click
 from flyasync.cli.shared.streams import sturdy
 
 LOGS = {"flyasync.limits": logging.WARNING, "flyasync.refusals": logging.INFO}
-"""The loggers that are shown, and from which level on they speak to people."""
+"""The loggers that are shown, with the lowest level that is shown."""
 
 
 class StderrHandler(logging.Handler):
-    """Writes to stderr what becomes of limits, and which refusals the client waits out."""
+    """Writes log records to stderr: on rate limits, and on refusals that the client retries."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -20,11 +20,11 @@ class StderrHandler(logging.Handler):
 
 
 def show_client_logs() -> None:
-    """Write these logs from now on; calling it twice does not write them twice."""
+    """Show these logs from now on; a second call has no effect."""
     for name, level in LOGS.items():
         log = logging.getLogger(name)
         if not any(isinstance(handler, StderrHandler) for handler in log.handlers):
             log.addHandler(StderrHandler(level))
-        # A user who has made the log more talkative keeps that.
+        # A more verbose level that the user has set stays.
         if not log.isEnabledFor(level):
             log.setLevel(level)

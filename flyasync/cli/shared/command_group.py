@@ -1,4 +1,4 @@
-"""Groups of commands: listed in the order in which they are given, and with a hint for a typo."""
+"""Command groups: listed in the order of declaration, with a suggestion for a typo."""
 
 from difflib import get_close_matches
 
@@ -15,8 +15,8 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that `args` begin with; for a typo, fail with the name that is close."""
-        # While a shell completes, a word is not a typo but a beginning.
+        """Return the command that `args` start with; fail with a suggestion for a typo."""
+        # During shell completion, an incomplete word is not a typo.
         names = self.list_commands(ctx)
         close = get_close_matches(args[0], names, n=1, cutoff=0.7)
         if close and args[0] not in names and not ctx.resilient_parsing:

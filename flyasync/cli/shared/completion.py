@@ -1,4 +1,4 @@
-"""What the shell offers for an argument: values from the API, in a short time, and silently none when that fails."""
+"""Shell completion of arguments with values from the API; no values if the API does not answer in time."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +14,7 @@ def _completer(kind: str) -> Complete:
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: list[tuple[str, str]] = []
-        with suppress(Exception):  # a traceback in the middle of a command line would be in the way
+        with suppress(Exception):  # a traceback would garble the command line
             from flyasync.cli.shared.completion_values import values_of
 
             found = values_of(kind, ctx)

@@ -1,4 +1,4 @@
-"""The values that the API knows for an argument."""
+"""Values from the API for shell completion."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -11,17 +11,17 @@ from flyasync.cli.shared.organizations import apps_of
 from flyasync.cli.shared.signals import run
 
 PATIENCE = 2.0
-"""Seconds that a user waits for a completion."""
+"""Seconds within which the API has to answer."""
 
 Value = tuple[str, str]
-"""A word to complete, and a remark on it."""
+"""A word to complete, and its description."""
 
 
 def values_of(kind: str, ctx: click.Context) -> list[Value]:
-    """Return the values of one kind, by the name of its function here; raises whatever the API raises."""
+    """Return the values of one kind, the name of a function below; raises what its requests raise."""
 
     async def ask() -> list[Value]:
-        # A shell waits for this between two keys.
+        # The shell blocks until this returns.
         async with asyncio.timeout(PATIENCE), FlyClient() as fly:
             return list(await KINDS[kind](fly, ctx.params))
 
@@ -34,15 +34,15 @@ async def app_names(fly: FlyClient, _: Mapping[str, Any]) -> Iterable[Value]:
 
 
 async def machines(fly: FlyClient, params: Mapping[str, Any]) -> Iterable[Value]:
-    """Return the names and ids of the machines of the app named before."""
+    """Return the names and ids of the machines of the app in the argument before."""
     listed = await fly.machines.list(params["app"], summary=True)
-    # All names come before the first id: people remember names.
+    # Names come first, because people remember names.
     names = [(machine.name, f"{machine.id}, {machine.state} in {machine.region}") for machine in listed]
     return [*names, *((machine.id, f"{machine.name}, {machine.state} in {machine.region}") for machine in listed)]
 
 
 async def volume_ids(fly: FlyClient, params: Mapping[str, Any]) -> Iterable[Value]:
-    """Return the volumes of the app named before."""
+    """Return the volumes of the app in the argument before."""
     listed = await fly.volumes.list(params["app"], summary=True)
     return ((volume.id, f"{volume.name}, {volume.size_gb} GB in {volume.region}") for volume in listed)
 

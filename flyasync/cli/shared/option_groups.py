@@ -25,12 +25,12 @@ class OptionGroup:
     title: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
-        # Of the standard library, not of attrs: the help of a command loads nothing that is slow.
+        # A standard dataclass: importing attrs would slow down --help.
         dataclass(frozen=True, kw_only=True, repr=False)(cls)
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Self:
-        """Return the values that click has read, of which each field takes its own."""
+        """Return the values that click has parsed, one for each field."""
         return cls(**{each.name: params[each.name] for each in fields(cls)})  # type: ignore[arg-type]
 
     @classmethod
@@ -45,7 +45,7 @@ def titled(*groups: type[OptionGroup]) -> Groups:
 
 
 class GroupedCommand(click.Command):
-    """A command whose options are shown in groups; those in none come last."""
+    """A command that shows its options in groups; options without a group come last."""
 
     def __init__(self, *args: Any, groups: Groups, **more: Any) -> None:
         super().__init__(*args, **more)

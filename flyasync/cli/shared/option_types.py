@@ -1,6 +1,6 @@
-"""How the values of options are written: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON.
+"""Parsers of option values: `NAME=VALUE`, `iad=0`, `iad/lhr,nrt`, `0.02:0.25`, a fault as JSON.
 
-Each function is a click callback: it returns the value, and raises BadParameter for a text that is not one.
+Each function is a click callback: it returns the parsed value, and raises BadParameter for an invalid text.
 """
 
 import json
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
-    """Read repeated NAME=VALUE; another text is not repeated in the error, since it may be a secret."""
+    """Parse repeated NAME=VALUE; the error does not contain the text, which may be a secret."""
     found: dict[str, str] = {}
     for text in texts:
-        name, equals, value = text.partition("=")  # at the first one: a value may hold more
+        name, equals, value = text.partition("=")  # at the first one: a value may contain more
         if not (name.strip() and equals):
-            raise click.BadParameter("it takes NAME=VALUE, with a name before the equals sign")
+            raise click.BadParameter("expected NAME=VALUE")
         if name.strip() in found:
             raise click.BadParameter(f"{name.strip()} is given twice")
         found[name.strip()] = value
@@ -35,17 +35,17 @@ def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) 
 
 def contents(ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> str | None:
     """Read a text file."""
-    if file is None or ctx.resilient_parsing:  # a shell that completes a line must not wait for a file to end
+    if file is None or ctx.resilient_parsing:  # shell completion must not wait for the end of a file
         return None
     return text_of(file)
 
 
 def text_of(file: TextIO) -> str:
-    """Read text to its end; what is not text is not repeated in the error, since it may be a secret."""
+    """Read text to its end; the error does not contain the bytes, which may be a secret."""
     try:
         return file.read()
     except UnicodeDecodeError:
-        raise click.BadParameter("it is not text") from None
+        raise click.BadParameter("the input is not text") from None
 
 
 def capacities(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, int]:
@@ -60,12 +60,12 @@ def capacities(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, .
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | str | None:
-    """Read a share such as 0.6 as a number; any other text is read by the builder."""
+    """Read a share such as 0.6 as a number; the builder parses any other text."""
     return float(text) if text and re.fullmatch(r"\d*\.\d+", text) else text
 
 
 class Counts(NamedTuple):
-    """How many machines are desired: in each region, and in those named; None and empty where that is not stated."""
+    """The number of machines in each region, and in regions by name; None and empty if not given."""
 
     each: int | None = None
     by_region: Mapping[str, int] = MappingProxyType({})
@@ -90,11 +90,13 @@ def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
 
 
 def waves(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[tuple[str, ...], ...]:
-    """Read waves of regions with slashes between them; each region is in one wave."""
+    """Parse waves of regions with slashes between them; each region is in one wave."""
     found = () if text is None else tuple(listed([wave]) for wave in text.split("/"))
     codes = [code for wave in found for code in wave]
     if not all(codes):
-        raise click.BadParameter(f"{text!r} lacks a region: it takes regions, and / between waves, such as iad/lhr,nrt")
+        raise click.BadParameter(
+            f"{text!r} lacks a region: use commas between regions and / between waves, such as iad/lhr,nrt"
+        )
     for code, times in Counter(codes).items():
         if times > 1:
             raise click.BadParameter(f"{code!r} is given twice; each region is in one wave")
@@ -112,14 +114,16 @@ def volume(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 
 
 def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Path | None:
-    """Read the path of a file to be written later; it is not created now, since the command may yet be refused."""
+    """Parse the path of a file that is written later; it is not created now, as the command may still be refused."""
     if text is None:
         return None
     path = Path(text)
     # A file that exists is written itself; any other needs a directory to be created in.
     existing = path if path.exists() else path.parent
     if path.is_dir() or not os.access(existing, os.W_OK) or not (path.exists() or existing.is_dir()):
-        raise click.BadParameter(f"{text!r} cannot be written: it needs a file, in a directory that is there")
+        raise click.BadParameter(
+            f"{text!r} cannot be written: use the path of a file in an existing, writable directory"
+        )
     return path
 
 
@@ -128,7 +132,7 @@ def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
     codes = listed(texts)
     for code, times in Counter(codes).items():
         if times > 1:
-            raise click.BadParameter(f"{code!r} is given twice; for more machines in each region there is --count")
+            raise click.BadParameter(f"{code!r} is given twice; for more machines in a region use --count")
     return codes
 
 
@@ -137,7 +141,7 @@ def fallback(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...
     words = listed(texts)
     for word, times in Counter(words).items():
         if word in {"skip", "nearest"} and len(words) > 1:
-            raise click.BadParameter(f"{word!r} stands alone; give it, or regions to try in order, not both")
+            raise click.BadParameter(f"{word!r} cannot be combined with regions or other words")
         if times > 1:
             raise click.BadParameter(f"{word!r} is given twice; each region is tried once")
     return words
@@ -153,7 +157,7 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     except ValueError:
         raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds, such as 0.02:0.25") from None
     if not 0 <= found[0] <= found[1] < math.inf:
-        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds: from 0 up, the lower first")
+        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds: both from 0, the lower first")
     return found
 
 
@@ -173,7 +177,7 @@ def fault(text: str) -> "Fault":
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
     except RecursionError:
-        raise click.BadParameter("it is nested too deep") from None
+        raise click.BadParameter("it is nested too deeply") from None
     if not isinstance(values, dict):
         raise click.BadParameter(f'{text!r} is not a JSON object, such as {{"does": "refuse", "times": 1}}')
     # Fault itself checks the values that depend on one another, but not that its texts are texts.
@@ -209,5 +213,5 @@ def commands(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:
-    """Read repeated options and comma lists alike: one flat list, in order."""
+    """Return the items of repeated options and of comma lists as one flat list, in order."""
     return tuple(item.strip() for text in texts for item in text.split(","))

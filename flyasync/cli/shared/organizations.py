@@ -1,4 +1,4 @@
-"""The organizations that the token can see, for commands that are about all of them when none is named."""
+"""The organizations that a token can see, for commands that cover all of them by default."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from flyasync.models.app import App
 
 
 async def slugs(fly: FlyClient) -> list[str]:
-    """Return the organizations that the token can see; a token for a single organization knows its own."""
+    """Return the organizations that the token can see; that of the token itself if it may not list them."""
     try:
         found = [org.slug for org in await fly.orgs.list()]
     except FlyError:  # not every token may list them; any other failure shows up in the next request too
@@ -19,6 +19,6 @@ async def slugs(fly: FlyClient) -> list[str]:
 async def apps_of(fly: FlyClient, org: str | None) -> tuple[App, ...]:
     """Return the apps of one organization, or of all."""
     orgs = [org] if org else await slugs(fly)
-    # Each organization has a bucket of its own, so they are listed at once.
+    # Each organization has its own rate limit, so they are listed concurrently.
     listed = await asyncio.gather(*(fly.apps.list(slug) for slug in orgs))
     return tuple(app for apps in listed for app in apps)

@@ -15,7 +15,7 @@ from flyasync.models.json.codec import unstructure
 
 
 class CommandOutput(Protocol):
-    """The result of a command that worked."""
+    """The result of a successful command."""
 
     @property
     def code(self) -> int:
@@ -26,7 +26,7 @@ class CommandOutput(Protocol):
         """The result as models or JSON."""
 
     def write(self, out: TextIO) -> None:
-        """Write it for a person."""
+        """Write the result as text."""
 
 
 @frozen
@@ -38,8 +38,8 @@ class Table:
     code: int = OK
 
     def write(self, out: TextIO) -> None:
-        """Write the rows; in a terminal `none` where there are none."""
-        # A program counts lines, and none means none.
+        """Write the rows, or `none` to a terminal if there are none."""
+        # A program counts lines, so a pipe gets no line.
         if not self.data and out.isatty():
             out.write("none\n")
         else:
@@ -48,21 +48,21 @@ class Table:
 
 @frozen
 class Details:
-    """One thing, a line for each of its fields that is set."""
+    """One object, with a line for each field that is set."""
 
     data: Any
     columns: Columns
     code: int = OK
 
     def write(self, out: TextIO) -> None:
-        """Write the fields with their names before them."""
+        """Write each field after its name."""
         named = zip(self.columns, cells(self.data, self.columns), strict=True)
         write_table(out, ("", ""), [(head.lower(), text) for head, text in named if text])
 
 
 @frozen
 class Message:
-    """A line or two of text, and the same as data."""
+    """Lines of text, and the same result as data."""
 
     text: str
     data: Any
@@ -76,7 +76,7 @@ class Message:
 def show(output: CommandOutput, *, as_json: bool) -> int:
     """Write the output to stdout and return the exit code."""
     out = sturdy(sys.stdout)
-    # One document, also where a table would be cut short for a person: it has what no column shows.
+    # The document has all fields, also those that no column shows.
     if as_json:
         out.write(json.dumps(unstructure(output.data), indent=2) + "\n")
     else:

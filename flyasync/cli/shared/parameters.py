@@ -23,5 +23,5 @@ org_option = click.option("--org", metavar="SLUG", help="Organization; by defaul
 needed_org = click.option("--org", required=True, metavar="SLUG", help="Organization, such as personal.")
 
 metadata_option = click.option(
-    "--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata; repeat it."
+    "--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata; may be repeated."
 )

@@ -1,4 +1,4 @@
-"""A command's coroutine is run here; a signal cancels it for an orderly end, and the next one cuts that short."""
+"""Run a command's coroutine; a signal cancels it, and a further signal cuts its cleanup short."""
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T], ctx: click.Context | None = None) -> T:
-    """Run a coroutine to its end, by `asyncio.run` or by what click's `obj` holds in its place."""
-    # Tests run whole command lines in virtual time, and hand their loop over in this way.
+    """Run a coroutine with `asyncio.run`, or with the function in click's `obj` if there is one."""
+    # Tests pass a function that runs the coroutine in virtual time.
     context = ctx or click.get_current_context()
     drive: Callable[[Coroutine[Any, Any, T]], T] = context.obj or asyncio.run
     return drive(main)
@@ -26,14 +26,14 @@ async def until_signalled(
 ) -> int:
     """Return the exit code of `work`, or 128 and the signal's number when a signal cancelled it.
 
-    Each signal cancels `work` once more, and calls `on_signal` with the number of signals so far. After a signal, the
-    process ends once the work is over: one more signal calls `leave` at once, with the code of the first.
+    Each signal cancels `work` again, and calls `on_signal` with the number of signals so far. Once `work` has ended
+    after a signal, a further signal calls `leave` at once, with the code of the first signal.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     caught: list[int] = []
 
-    # The handlers run in the loop, between two steps of the work, and not within a system call.
+    # The handlers run in the loop, between two steps of the work, not within a system call.
     def stop(number: int) -> None:
         caught.append(number)
         task.cancel()
@@ -51,9 +51,9 @@ async def until_signalled(
             handled.append(number)
     except NotImplementedError:
         pass  # on Windows, where asyncio.run itself turns the first Ctrl-C into a cancellation
-    # 1. The work ends by itself, before a signal or in spite of one: its own code.
-    # 2. It is cancelled after a signal: the code of the first signal, as shells count.
-    # 3. It is cancelled without one: another task has cancelled it, and goes on to be cancelled.
+    # 1. The work ends by itself, before or despite a signal: return its own code.
+    # 2. A signal cancelled it: return the code of the first signal, as a shell computes it.
+    # 3. Another task cancelled it: let the cancellation propagate.
     try:
         return await task
     except asyncio.CancelledError:
@@ -63,7 +63,7 @@ async def until_signalled(
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
-        # Closing the loop may take seconds. A user who has asked for an end already need not wait for that.
+        # Closing the loop may take seconds, and a user who has stopped the command need not wait for it.
         if caught:
             for number in handled:
                 signal.signal(number, lambda *_: leave(128 + caught[0]))

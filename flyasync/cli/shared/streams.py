@@ -1,4 +1,4 @@
-"""The streams that a command writes to: a closed terminal or a full disk cannot break them, and their text is safe."""
+"""Output streams that survive a closed terminal or a full disk, and remove control sequences."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ _DUMB = frozenset({"dumb", "unknown"})
 
 
 class _Sturdy(TextIOBase):
-    """A stream that drops what it cannot write; what drives a terminal it strips, unless `is_filtered` is False."""
+    """A stream that drops what it cannot write, and removes control sequences unless `is_filtered` is False."""
 
     def __init__(self, stream: TextIO, *, is_filtered: bool = True) -> None:
         self.stream = stream
@@ -30,21 +30,21 @@ class _Sturdy(TextIOBase):
 
     def write(self, text: str) -> int:
         shown = readable(text) if self._is_filtered else text
-        if self.encoding:  # a question mark stands for each letter that the encoding lacks
+        if self.encoding:  # characters that the encoding lacks become question marks
             shown = shown.encode(self.encoding, "replace").decode(self.encoding)
         try:
             self.stream.write(shown)
         except OSError as error:
             self._record(error)
-        return len(text)  # as if all of it was written, which is what the caller has to believe
+        return len(text)  # the caller never sees that text was dropped
 
     def pass_on(self, text: str) -> None:
         """Write the bytes of a text as they are, where the stream takes bytes."""
-        # A stream of a test, such as StringIO, has no bytes below.
+        # A StringIO, as in tests, has no binary buffer.
         if (binary := getattr(self.stream, "buffer", None)) is None:
             self.write(text)
             return
-        self.flush()  # what was written as text before goes first
+        self.flush()  # text that was written before goes first
         try:
             binary.write(text.encode("utf-8", "surrogatepass"))
         except OSError as error:
@@ -60,16 +60,16 @@ class _Sturdy(TextIOBase):
             pass  # it is closed
 
     def _record(self, error: OSError) -> None:
-        # Only stdout holds the result. A remark on stderr that is lost does not make the result incomplete.
+        # Only stdout holds the result. A lost note on stderr does not make the result incomplete.
         if self.stream is sys.stdout:
             record_lost_output(error)
 
 
 def sturdy(stream: TextIO) -> TextIO:
-    """Return a stream that drops what it cannot write, so that no closed terminal, pipe or full disk ends a deploy.
+    """Return a stream that drops what it cannot write, so that a closed terminal or a full disk does not end a deploy.
 
-    A command that loses a part of stdout to a full disk fails in the end. What drives a terminal is stripped, since the
-    texts come from the API and from what apps print.
+    A command that lost a part of stdout to a full disk fails at its end. Control sequences are removed, because the
+    texts come from the API and from apps.
     """
     return cast("TextIO", _Sturdy(stream))
 
@@ -81,12 +81,12 @@ def can_draw(stream: TextIO) -> bool:
 
 
 def unfiltered(stream: TextIO) -> TextIO:
-    """Return a stream as sturdy as this one that strips nothing."""
+    """Return the same stream, but without the removal of control sequences."""
     return cast("TextIO", _Sturdy(stream.stream, is_filtered=False)) if isinstance(stream, _Sturdy) else stream
 
 
 def pass_on(stream: TextIO, text: str) -> None:
-    """Write what another program wrote: unchanged into a pipe or a file, readable to a terminal."""
+    """Write the output of another program: unchanged to a pipe or a file, without control sequences to a terminal."""
     if stream.isatty():
         sturdy(stream).write(text)
     else:

@@ -1,4 +1,4 @@
-"""Tables: drawn in a terminal, tab-separated lines elsewhere."""
+"""Tables: aligned in a terminal, tab-separated lines elsewhere."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -8,7 +8,7 @@ from flyasync.safe_text import readable
 Columns = Mapping[str, str | Callable[[Any], Any]]
 """The columns of a table by their headings: each a field, such as `config.image`, or a function of the row."""
 
-_GAP = 2  # letters between two columns
+_GAP = 2  # spaces between two columns
 
 
 def cells(row: Any, columns: Columns) -> list[str]:
@@ -23,7 +23,7 @@ def cells(row: Any, columns: Columns) -> list[str]:
 
 
 def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows under their headings to a terminal; elsewhere only the rows, with tabs, for a program to read."""
+    """Write a table with headings to a terminal, and tab-separated rows without headings elsewhere."""
     if not out.isatty():
         write_rows(out, rows)
         return
@@ -32,7 +32,7 @@ def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]
 
     from flyasync.cli.shared.console import SafeConsole
 
-    # Without a box, as tables of ps or kubectl are: lines can be copied from it.
+    # Without a box, as in ps or kubectl, so that lines can be copied.
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=any(heads))
     for number, head in enumerate(heads):
         table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0)  # ids and names stay whole
@@ -47,7 +47,7 @@ def write_rows(out: TextIO, rows: Iterable[Sequence[str]]) -> None:
 
 
 def _text(value: Any) -> str:
-    """Return a value as one line, even if the API wrote it on several."""
+    """Return a value as text on one line."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""A display that shows the seconds that pass is refreshed ten times a second."""
+"""Refresh a live display ten times a second."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ REFRESH = 0.1
 
 
 class Refreshable(Protocol):
-    """A display that changes with the time."""
+    """A display that changes as time passes."""
 
     def refresh(self) -> None:
         """Show the time that has passed."""

@@ -62,7 +62,7 @@ def test_what_the_api_would_refuse_is_wrong_input(shop: Shop, wrong: list[str]) 
 def test_a_config_that_is_not_known_whole_is_not_changed(known: dict[str, Any]) -> None:
     machine = Machine(id="1", name="one", state="started", region="iad", config=MachineConfig(image="nginx"))
     assert whole_config(machine).image == "nginx"
-    with pytest.raises(InvalidInput, match="is not known whole"):
+    with pytest.raises(InvalidInput, match="is unreachable, so its config is incomplete"):
         whole_config(evolve(machine, **known))
 
 
