@@ -85,7 +85,7 @@ CONTROL = (
     metavar="JSON",
     multiple=True,
     callback=commands,
-    help='Result of commands in a machine, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeatable.',
+    help='Results of machine commands, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeatable.',
 )
 @click.option(
     "--speed",
