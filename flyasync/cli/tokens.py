@@ -23,7 +23,7 @@ command = Group("tokens", help="Show the token in use, and create deploy tokens.
 @command.command("current")
 @asks
 async def current(fly: FlyClient) -> CommandOutput:
-    """Show the user, the organization and the scope of the token in use.
+    """Show the token in use: its user and its scope.
 
     The token itself is never shown.
     """
