@@ -1,4 +1,4 @@
-"""The emulator as a value: `async with`, a URL, and what was asked of it."""
+"""The emulator as an object: start it with `async with`, use its URL, and inspect the requests it served."""
 
 import asyncio
 from collections import Counter
@@ -52,46 +52,47 @@ def _on_its_loop(method: Callable[Concatenate["Emulator", P], T]) -> Callable[Co
 
 
 class Emulator:
-    """A local Machines API that keeps the published limits, states and error bodies of Fly.io.
+    """A local Machines API with the published rate limits, machine states and error bodies of Fly.io.
 
-    It serves every operation of the published document. At the same address are the logs of apps and, with the extra
-    `emulator`, as much GraphQL as flyctl asks about apps, images and organizations; neither is limited. Keys encrypt
-    and sign with toys.
+    It serves every operation of the published API document. The same address serves the logs of apps and, with the
+    extra `emulator`, the GraphQL that flyctl uses for apps, images and organizations; neither is rate limited. Secret
+    keys encrypt and sign with toy algorithms that protect nothing.
 
     It runs on the event loop that starts it. Its methods may be called from any thread while that loop runs; for code
     without a loop there is `flyasync.testing.EmulatorThread`.
 
     Args:
-        host: The address to listen on, by default a loopback one. The emulator guards nothing: any client that
-            reaches another one can read and change everything. What is not an address raises ValueError.
-        allow_hosts: Names to serve as well as `localhost`, such as `emulator.test`, as `Host` and as `Origin` of web
-            pages. A request for any other host, or from a page of any other origin, is refused with 403.
+        host: The IP address to listen on; the default is a loopback address. The emulator has no access control: any
+            client that can reach another address can read and change everything. A name raises ValueError.
+        allow_hosts: Names to accept in addition to `localhost`, such as `emulator.test`, as the `Host` of a request and
+            as the `Origin` of a web page. A request with any other host or origin is refused with 403.
         port: 0 picks a free one.
-        seed: The same seed and the same requests at the same times give the same ids, delays and troubles.
-        limits: Whether the published rate limits are kept, in real seconds.
-        retry_after: Whether a 429 says in `Retry-After` how many seconds to wait.
-        capacity: How many machines each region can hold; None, or not named, for any number.
-        speed: Seconds that pass in the emulated world for each real one. Limits, latency and delays stay real.
-        latency: Bounds of the real seconds a request travels before it is looked at.
+        seed: The same seed and the same requests at the same times give the same ids, delays and faults.
+        limits: Whether to enforce the published rate limits, in real seconds.
+        retry_after: Whether a 429 has a `Retry-After` header with the seconds to wait.
+        capacity: How many machines each region can hold; unlimited for None and for a region that is absent.
+        speed: Emulated seconds for each real second. Rate limits, latency and the delays of faults stay real.
+        latency: Bounds of the real seconds before a request is processed.
         boot: Bounds of the emulated seconds from an accepted create to `started`.
-        lag: Bounds of the emulated seconds after which other nodes know a new app or machine. Until then an app is
-            404 to all that asks about it, a machine to what reads it, and lists lack both. Names are taken at once,
-            `POST /v1/apps?wait=true` is answered when the app is known, and a client that sends the cookie
-            `fly_flaps_affinity` the app came with sees everything of it at once.
-        secrets_lag: Bounds of the emulated seconds after which machines can be made with a new version of secrets;
-            until then a `min_secrets_version` is refused with 412.
-        linger: Bounds of the emulated seconds for which a machine that is gone still holds its volume.
-        commands: What commands write and how they end, by shell-style patterns of the command; the first that fits
-            counts, in a shell script too. Without one, `exec` knows `echo`, `true`, `false`, `sleep`, `cat`, `base64`
-            and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and `||`, and finds nothing else. They
-            read and write files of the machine's own, those of its config at first; other than on a volume they are
-            as in the config again when it boots. `exec` answers at once, after a `sleep` when it is over.
-            A machine whose own command (`init.exec`, or `init.entrypoint` and `init.cmd`) is among them exits by
-            itself: after the output's `seconds` its lines go to the app's log, and the restart policy takes over as
-            after a crash with that exit code. Any other machine runs until it is stopped, but a release command
-            (`fly_process_group` is `fly_app_release_command` in the metadata) ends with 0 after a second.
-        epoch: The calendar time at which the world begins, by default the present at the start.
-        faults: Trouble in force from the start.
+        lag: Bounds of the emulated seconds until other nodes know a new app or machine. Until then, every request for
+            the app and every read of the machine returns 404, and lists omit both. Names are taken immediately,
+            `POST /v1/apps?wait=true` returns when the app is known, and a client that sends the cookie
+            `fly_flaps_affinity` from the create response sees the app and its machines immediately.
+        secrets_lag: Bounds of the emulated seconds until machines can be created with a new version of the secrets;
+            until then, that `min_secrets_version` is refused with 412.
+        linger: Bounds of the emulated seconds for which a destroyed machine still claims its volume.
+        commands: The output and exit code of commands, by shell-style patterns of the command; the first pattern that
+            matches applies, also within a shell script. Commands without a pattern: `exec` emulates `echo`, `true`,
+            `false`, `sleep`, `cat`, `base64` and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and
+            `||`; every other command is not found. They read and write the machine's own files, which a boot resets
+            to those of the config, except on a volume. `exec` returns immediately, or when a `sleep` is over.
+            A machine whose own command (`init.exec`, or `init.entrypoint` and `init.cmd`) matches a pattern exits by
+            itself: after the `seconds` of the output, its lines are written to the app's log, and the restart policy
+            applies as after a crash with that exit code. Any other machine runs until it is stopped, except a release
+            command (`fly_process_group` is `fly_app_release_command` in the metadata), which exits with 0 after one
+            second.
+        epoch: The calendar time at which the emulated world begins; the default is the current time at `start`.
+        faults: The faults that are active from the start.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Emulator:
         self._port = port
         self._capacity = dict(capacity or {})
         if speed <= 0:
-            raise ValueError("speed: must be above 0")
+            raise ValueError(f"speed is {speed}, but must be above 0")
         self._speed = speed
         self._make_world = partial(
             World,
@@ -156,9 +157,9 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Serve a new world on the running loop; a second start without a stop raises RuntimeError."""
+        """Serve a new, empty world on the running event loop; raise RuntimeError if the emulator is already running."""
         if self._runner is not None:
-            raise RuntimeError("the emulator is running already")
+            raise RuntimeError("the emulator is already running")
         self._middleware = middleware = ApiMiddleware(
             Scheduler(self._new_world(), speed=self._speed),
             self.faults,
@@ -179,7 +180,7 @@ class Emulator:
         self._loop, self._thread_id = asyncio.get_running_loop(), get_ident()
 
     async def stop(self) -> None:
-        """Drop every connection at once, long polls and lost answers too; the log, counts and world stay readable."""
+        """Close every connection immediately, also those of long polls; the log, counts and world stay readable."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -194,7 +195,7 @@ class Emulator:
 
     @_on_its_loop
     def reset(self) -> None:
-        """Begin again with an empty world, log and counts, and the capacity and faults given at first."""
+        """Start over with an empty world, log and counts, and with the capacity, commands and faults of the start."""
         middleware = self._opened()
         self.faults.restart(self._first_faults)
         middleware.reset()
@@ -202,32 +203,32 @@ class Emulator:
 
     @_on_its_loop
     def set_capacity(self, region: str, machines: int | None) -> None:
-        """Let a region hold this many machines, None for any number; those already there stay."""
+        """Set how many machines a region can hold, None for any number; its existing machines stay."""
         demand_regions({region: machines})
         self.world.capacity[region] = machines
 
     @_on_its_loop
     def set_host_status(self, machine_id: str, host_status: str) -> None:
-        """Make the host of a machine and its volume `unreachable` or `unknown`, or `ok` again.
+        """Set the host status of a machine and its volume: `unreachable`, `unknown` or `ok`.
 
-        Until it is `ok` the machine keeps its state, shows its config as `incomplete_config` and no checks, and can be
-        read and destroyed by force; all else is refused with 408. What came due meanwhile shows when it is `ok` again.
-        An unknown machine or status raises ValueError.
+        Until the status is `ok` again, the machine keeps its state, shows its config as `incomplete_config` and has no
+        checks. It can be read, and destroyed by force; every other request is refused with 408. State changes that
+        become due meanwhile appear when the status is `ok`. An unknown machine or status raises ValueError.
         """
         machine = self.world.machines.get(machine_id)
         if machine is None:
-            raise ValueError(f"machine_id: no machine is called {machine_id!r}")
+            raise ValueError(f"machine_id: there is no machine {machine_id!r}")
         with self._present() as world:
             transitions.set_host_status(world, machine, host_status)
 
     @_on_its_loop
     def push(self, image: str) -> str:
-        """Move a tag, as pushing another build under it does, and return the digest that the tag is at now.
+        """Move a tag, as `docker push` of another build does, and return the digest that the tag now points to.
 
-        `REF:TAG` moves to a new digest, `REF:TAG@DIGEST` to that one, such as back to an earlier one. Until its first
-        push a tag has a digest that depends on its name alone. A machine runs what its reference resolved to when it
-        was created, or updated to another reference; an update with the same text does not resolve it again. A
-        reference with a digest runs that digest. An empty reference raises ValueError.
+        `REF:TAG` moves the tag to a new digest, `REF:TAG@DIGEST` to that digest. Before its first push, a tag points to
+        a digest that depends on its name alone. A machine runs the digest that its reference resolved to when the
+        machine was created or was updated to another reference; an update to the same reference does not resolve it
+        again. A reference with a digest runs that digest. An empty reference raises ValueError.
         """
         if not image:
             raise ValueError("image: a reference is required")
@@ -235,11 +236,12 @@ class Emulator:
             return world.images.push(image)
 
     def on_change(self, callback: ChangeObserver) -> Callable[[], None]:
-        """Call back with a machine's record whenever it changes in what decides who serves; return what ends that.
+        """Call `callback` with a machine's record when a change may affect who serves; return a function that ends it.
 
-        That is its state, version, cordon or host status, and each time at which its checks turn. The call comes at
-        that very moment, in the middle of the work: it must neither raise nor wait, and `serving` sees the moment. A
-        machine that goes with its app is `destroyed`; a reset calls nothing, and callbacks stay.
+        Such changes are those of its state, version, cordon and host status, and of the status of its checks. The
+        callback runs synchronously at that moment, on the loop of the emulator: it must not raise or block, and
+        `serving` returns the state of that moment. A machine that is deleted with its app is `destroyed`. A reset calls
+        no callbacks and keeps them.
         """
         self._observers.append(callback)
         return partial(self._observers.remove, callback)
@@ -248,32 +250,32 @@ class Emulator:
     def serving(self, app: str) -> Counter[str]:
         """Return the number of machines of an app that serve now, by region; an unknown app has none.
 
-        They are started, not cordoned, on a host that is `ok`, pass all their checks, if any, and run no release
-        command.
+        A machine serves when it is started, not cordoned, on a host that is `ok`, passes all its checks, if any, and
+        does not run a release command.
         """
         with self._present() as world:
             return machines.serving(world, app)
 
     @_on_its_loop
     def set_error_regions(self, *regions: str) -> None:
-        """Make these regions, and no others, unreadable to the list of an organization's machines."""
+        """Make the list of an organization's machines report exactly these regions as unreadable."""
         demand_regions(dict.fromkeys(regions))
         self.world.set_error_regions(regions)
 
     @_on_its_loop
     def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
-        """Append a line to an app's log, as one of its machines or as none; both must exist."""
-        # Found before the world moves on, as the caller knows it.
+        """Append a line to the log of an app, from one of its machines if `machine_id` is set; both must exist."""
+        # Looked up before the clock advances, in the state that the caller knows.
         world = self.world
         machine = world.machine(app, machine_id) if machine_id else None
         with self._present():
             world.log(app, message, level=level, machine=machine)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that point flyctl, and flyasync, here, and keep flyctl from dialling out.
+        """Return the environment variables that point flyctl and flyasync to this emulator, and to nothing else.
 
-        `FLY_CONFIG_DIR` is an empty directory of this emulator's own, which goes when it stops: flyctl keeps the
-        versions of secrets by the names of apps in its config, and those of a real account must not be among them.
+        `FLY_CONFIG_DIR` is a new directory that is deleted when the emulator stops: flyctl stores the versions of
+        secrets by app name in its config, and must not mix them with those of a real account.
         """
         if self._config_dir is None:
             self._config_dir = TemporaryDirectory(prefix="flyasync-emulator-", ignore_cleanup_errors=True)
@@ -283,7 +285,7 @@ class Emulator:
             "FLY_API_BASE_URL": self.url,
             "FLY_UIEX_BASE_URL": self.url,
             "FLY_CONFIG_DIR": self._config_dir.name,
-            # A host: flyctl adds the port, and sends its token there.
+            # Without a port: flyctl adds one. It sends its token to this host.
             "FLY_TRACE_COLLECTOR_URL": "127.0.0.1",
             "FLY_SEND_METRICS": "0",
             "FLY_SYNTHETICS_AGENT": "0",
@@ -292,21 +294,21 @@ class Emulator:
 
     @_on_its_loop
     def counts(self) -> Counter[tuple[str, str]]:
-        """Return how many requests each action and identifier had, refused ones included; 0 for what was never asked.
+        """Return the number of requests by (action, identifier), including refused ones; absent keys count 0.
 
-        The identifier is the narrowest thing that the rate limit counts for: a machine's id, a volume's, the app's
-        name, and for creating and listing apps the organization's.
+        The identifier is the one that the rate limit counts by: the id of the machine or volume, else the name of the
+        app, and for creating and listing apps that of the organization.
         """
         return Counter(self._opened().request_log.counts)
 
     @_on_its_loop
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
-        """Return how many requests of each action and identifier the published limits answered with 429."""
+        """Return the number of requests by (action, identifier) that the rate limits refused with 429."""
         return self._opened().request_log.refused_by_limit()
 
     @property
     def url(self) -> str:
-        """The base URL while it runs, such as `http://127.0.0.1:43210`."""
+        """The base URL, such as `http://127.0.0.1:43210`; raises RuntimeError when the emulator is not running."""
         if self._runner is None:
             raise RuntimeError("the emulator is not running")
         address = self._allowed_hosts.local
@@ -315,36 +317,36 @@ class Emulator:
 
     @property
     def warnings(self) -> list[str]:
-        """What it means that the emulator is open to other machines or web pages; empty when it is not."""
+        """One sentence for each way in which other machines or web pages can reach the emulator."""
         return self._allowed_hosts.warnings
 
     @property
     def token(self) -> str:
-        """A token that works; so does any other but `invalid`."""
+        """A valid token. Every other token except `invalid` is valid too."""
         return "emulator-token"
 
     @property
     def world(self) -> World:
-        """The world as the last request or move left it."""
+        """The emulated world after the last request or state change."""
         return self._opened().scheduler.world
 
     @property
     def commands(self) -> dict[str, Output]:
-        """What commands write and how they end, by pattern; change it freely, a reset restores the first one.
+        """The output and exit code of commands, by pattern; it can be changed, and a reset restores the original.
 
-        A machine's own command is looked up when the machine has started.
+        The own command of a machine is looked up when the machine has started.
         """
         return self.world.commands
 
     @property
     def processes(self) -> dict[str, list[dict[str, Any]]]:
-        """What `ps` answers, by machine id, where that is not read off the machine's config; change it freely."""
+        """The processes that `ps` returns by machine id, instead of those of the config; it can be changed."""
         return self.world.processes
 
     @property
     @_on_its_loop
     def log(self) -> list[LoggedRequest]:
-        """The requests so far, in the order in which they ended."""
+        """The requests so far, in the order in which they were completed."""
         return list(self._opened().request_log.entries)
 
     def _opened(self) -> ApiMiddleware:
@@ -353,11 +355,11 @@ class Emulator:
         return self._middleware
 
     def _present(self) -> AbstractContextManager[World]:
-        # Time stands still in a world that is not served any more.
+        # The clock of a world stops when it is no longer served.
         return nullcontext(self.world) if self._runner is None else self._opened().scheduler.present()
 
     def _new_world(self) -> World:
-        # Without a zone an epoch is in UTC, as all times of the API are.
+        # An epoch without a time zone is in UTC, as all times of the API are.
         epoch = self._epoch or datetime.now(UTC)
         return self._make_world(
             epoch=epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC),
@@ -371,5 +373,5 @@ class Emulator:
 def _range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
     low, high = bounds
     if not 0 <= low <= high:
-        raise ValueError(f"{name}: must be two seconds, the lower first")
+        raise ValueError(f"{name} is {bounds}, but must be two numbers of seconds from 0 up, the lower first")
     return (low, high)

@@ -46,8 +46,8 @@ async def test_it_warns_of_what_it_is_open_to() -> None:
     serves.cancel()
     await asyncio.gather(serves, return_exceptions=True)
     assert err.getvalue().splitlines()[:2] == [
-        "flyasync: warning: whoever reaches 0.0.0.0 can read and change the emulated world; any token will do",
-        "flyasync: warning: web pages of emulator.test can read and change the emulated world",
+        "flyasync: warning: any client that can reach 0.0.0.0 can read and change the emulated world, with any token",
+        "flyasync: warning: web pages on emulator.test can read and change the emulated world",
     ]
 
 
@@ -64,14 +64,14 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--capacity", "xyz=0"], "no region is called 'xyz'"),
+        (["--capacity", "xyz=0"], "there is no region 'xyz'"),
         (["--capacity", "iad=some"], "is not REGION=MACHINES"),
-        (["--speed", "0"], "speed: must be above 0"),
+        (["--speed", "0"], "speed is 0.0, but must be above 0"),
         (["--port", "70000"], "--port"),
         (["--command", "ls"], "'ls': Expecting value"),
-        (["--command", '{"stdout": "a"}'], "a scripted command is an object such as"),
+        (["--command", '{"stdout": "a"}'], "a scripted command must be an object such as"),
         (["--command", '{"command": "a", "exit_code": "x"}'], "exit_code"),
-        (["--host", "example.com"], "is not an IP address to listen on"),
+        (["--host", "example.com"], "is not an IP address, such as 127.0.0.1 or 0.0.0.0"),
         (["--allow-host", "http://emulator.test"], "is not a host name"),
         (["--latency", "fast"], "is not LOW:HIGH in seconds, such as"),
         (["--latency", "2:1"], "the lower first"),

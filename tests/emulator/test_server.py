@@ -197,7 +197,7 @@ async def test_stop_drops_what_hangs_at_once() -> None:
 async def test_an_emulator_can_be_started_again() -> None:
     emulator = Emulator(port=0)
     await emulator.start()
-    with pytest.raises(RuntimeError, match="running already"):
+    with pytest.raises(RuntimeError, match="already running"):
         await emulator.start()
     await emulator.stop()
     await emulator.start()
@@ -207,14 +207,14 @@ async def test_an_emulator_can_be_started_again() -> None:
         _ = emulator.url
 
 
-async def test_a_port_that_is_taken_is_told() -> None:
+async def test_a_port_in_use_raises_os_error() -> None:
     async with Emulator() as first:
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(OSError, match="address"):
             await Emulator(port=port).start()
 
 
-def test_before_the_start_there_is_nothing_to_see() -> None:
+def test_before_the_start_there_is_no_world() -> None:
     with pytest.raises(RuntimeError, match="not been started"):
         _ = Emulator().world
 

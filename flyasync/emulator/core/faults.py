@@ -1,4 +1,4 @@
-"""Faults: scripted trouble, as data. What goes wrong, for which requests or machines, how often."""
+"""Faults: scripted failures, as data. What fails, for which requests or machines, and how often."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from attrs import Attribute, asdict, define, field, frozen, validators
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.operations import companions, operations
 
-# The kinds, by the point at which a request or a machine meets them.
+# The kinds, by the point at which they apply to a request or a machine.
 BEFORE = frozenset({"refuse", "delay", "cut", "repeat"})
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
 LISTS = frozenset({"stale"})
@@ -20,50 +20,51 @@ CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_cri
 MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash"}
 
 
-# What may stand in a fault is checked when it is made, so that it cannot fail in the middle of a test or a rehearsal.
+# A fault is validated when it is created, so that it cannot raise in the middle of a test or a rehearsal.
 _TEXT = validators.instance_of(str)
 _WHOLE = validators.instance_of(int)
-# The fields of Fault and of Subject that are compared as they are; regions and images need more than that.
+# The fields of Fault and of Subject that are compared directly; regions and images have rules of their own.
 _PATTERNS = ("action", "method", "identifier", "app", "name")
 
 
 @frozen(kw_only=True)
 class Fault:
-    """One trouble: what it does, which requests or machines it strikes, and how often.
+    """One fault: what it does, which requests or machines it affects, and how often.
 
-    Troubles of a request:
-        `refuse`: answer `status`, `body` and `headers` instead of doing the work. A text body goes out as plain
+    Faults of a request:
+        `refuse`: respond with `status`, `body` and `headers` without doing the work. A text body is sent as plain
             text, None as no body, anything else as JSON.
-        `delay`: let the request wait `seconds` first.
-        `cut`: close the connection before the work is done.
-        `refuse_after`: do the work, then answer as `refuse` does, such as 408 for what took too long.
-        `cut_after`: do the work, then close the connection instead of answering.
-        `lose_answer`: do the work, then never answer.
-        `repeat`: do the work twice, as for a request that is delivered twice, `seconds` apart; answer the second.
-        `repeat_after`: do the work and answer; do it again `seconds` later.
+        `delay`: wait `seconds` before doing the work.
+        `cut`: close the connection without doing the work.
+        `refuse_after`: do the work, then respond as `refuse` does, such as with 408 for a timeout.
+        `cut_after`: do the work, then close the connection instead of responding.
+        `lose_answer`: do the work, then never respond.
+        `repeat`: do the work twice, `seconds` apart, as for a request that is delivered twice, and return the second
+            response.
+        `repeat_after`: do the work and respond; do the work again `seconds` later.
 
-    Troubles of the lists of an app's or an organization's machines, and of an app's volumes:
-        `stale`: show each machine as it was `seconds` of emulated time ago, and leave out what is newer than that,
-            volumes too. What is asked for by its id is up to date. A list never goes back behind the first request
-            that found this fault in force.
+    Faults of the lists of an app's or an organization's machines, and of an app's volumes:
+        `stale`: return each machine as it was `seconds` of emulated time ago, and omit newer machines and volumes.
+            Requests by id return the current state. A list never shows a state from before the first request for
+            which this fault was active.
 
-    Troubles of a machine, met at each boot:
-        `stay_created`, `stay_starting`: get stuck in that state.
+    Faults of a machine, applied at each boot:
+        `stay_created`, `stay_starting`: stay in that state.
         `fail`: end in `failed` instead of `started`.
         `launch_fail`: end in `launch_failed`, then `destroyed`.
-        `crash`: exit with `exit_code`, `seconds` after it started; the restart policy takes over.
-        `checks_never_pass`: checks are critical once their first answer is overdue.
+        `crash`: exit with `exit_code`, `seconds` after the start; the restart policy applies.
+        `checks_never_pass`: checks are critical once their first result is overdue.
         `checks_stay_warning`: checks stay in `warning`.
-        `checks_turn_critical`: checks pass, and turn critical `seconds` later.
-        `checks_flap`: checks pass, turn critical, and pass again, for as long as the machine runs; each time after
-            half to one and a half of `seconds`, or of the check's interval if that is 0.
+        `checks_turn_critical`: checks pass, and become critical `seconds` later.
+        `checks_flap`: checks alternate between passing and critical for as long as the machine runs. Each phase lasts
+            between 0.5 and 1.5 times `seconds`, or the interval of the check if `seconds` is 0.
 
-    The fields `action`, `method`, `identifier`, `app`, `region`, `name` and `image` are shell-style patterns and must
-    all fit. `action` is an operation of the API, such as `createMachine`; for a machine's own troubles leave it and
-    `method` alone. A create is matched by the region words it names. `image` is matched without
-    the digest, so `web:v2` also strikes `web:v2@sha256:…`; a pattern with an `@` is matched with it, so `*@sha256:…`
-    strikes every machine that runs that digest. The first `after` fits are let through, then at most `times` are
-    struck, each with this `probability`.
+    The fields `action`, `method`, `identifier`, `app`, `region`, `name` and `image` are shell-style patterns, which
+    must all match. `action` is an operation of the API, such as `createMachine`; do not set `action` and `method` for
+    faults of a machine. A create is matched by the regions in its request. `image` is matched without the digest, so
+    `web:v2` also matches `web:v2@sha256:…`; a pattern with an `@` is matched with the digest, so `*@sha256:…` matches
+    every machine that runs that digest. The first `after` matches pass unaffected; then the fault applies at most
+    `times` times, each with this `probability`.
     """
 
     does: str = field(validator=_TEXT)
@@ -86,31 +87,32 @@ class Fault:
     @does.validator
     def _does_something(self, attribute: "Attribute[str]", value: str) -> None:
         if value not in BEFORE | AFTER | LISTS | MACHINE:
-            raise ValueError(f"{attribute.name}: no trouble is called {value!r}")
+            kinds = sorted(BEFORE | AFTER | LISTS | MACHINE)
+            raise ValueError(f"{attribute.name} is {value!r}, but must be one of {', '.join(kinds)}")
 
     @action.validator
     def _fits_an_operation(self, attribute: "Attribute[str]", value: str) -> None:
-        # A pattern that no operation fits is refused: a rehearsal in which nothing happens proves nothing.
+        # A pattern that matches no operation is refused: a rehearsal in which nothing fails proves nothing.
         actions = [operation.action for operation in (*operations(), *companions())]
         if value and not any(fnmatchcase(action, value) for action in actions):
             close = get_close_matches(value, actions, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise ValueError(
-                f"{attribute.name}: no operation fits {value!r}; {hint}they are called as in the API's document"
+                f"{attribute.name}: no operation matches {value!r}; {hint}use the operation ids of the API document"
             )
 
     @headers.validator
     def _can_be_sent(self, attribute: "Attribute[Mapping[str, str]]", value: Any) -> None:
         if not isinstance(value, Mapping):
-            raise TypeError(f"{attribute.name}: must be an object of texts")
+            raise TypeError(f"{attribute.name}: must be an object whose values are strings")
         for text in (*value.keys(), *value.values()):
-            # aiohttp refuses anything else when it writes the answer, which is too late.
+            # aiohttp refuses anything else when it sends the response, which is too late.
             if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-                raise ValueError(f"{attribute.name}: {text!r} is not a text that a header can carry")
+                raise ValueError(f"{attribute.name}: {text!r} cannot be part of a header: use printable ASCII")
 
     def fits(self, subject: "Subject") -> bool:
-        """Whether every pattern fits."""
-        # A pattern such as `*:2*` must not fit a digest that happens to begin with 2.
+        """Whether every pattern matches."""
+        # A pattern such as `*:2*` must not match a digest that happens to begin with 2.
         image = f"{subject.image}@{subject.digest}" if "@" in self.image else subject.image
         return (
             any(fnmatchcase(region, self.region) for region in subject.regions)
@@ -121,9 +123,9 @@ class Fault:
 
 @frozen(kw_only=True)
 class Subject:
-    """What a fault may strike: a request, or a machine that boots (then action and method are empty).
+    """What a fault may affect: a request, or a machine that boots (then action and method are empty).
 
-    `image` is a reference without its digest; `digest` is what it runs.
+    `image` is a reference without its digest; `digest` is the digest that runs.
     """
 
     action: str = ""
@@ -138,22 +140,23 @@ class Subject:
 
 @define
 class _ActiveFault:
-    """A fault in force: how many subjects have fitted it, and how many of these it has struck."""
+    """An active fault: how many subjects matched it, and to how many of these it was applied."""
 
     fault: Fault
     met: int = 0
     hits: int = 0
 
     def strikes(self, subject: Subject, random: Random) -> bool:
-        """Whether the fault strikes this subject; counts it."""
-        # 1. It does not fit, or has struck as often as it may: not met at all.
+        """Whether the fault applies to this subject; counts the match."""
+        # 1. It does not match, or was applied `times` times: not counted.
         if not self.fault.fits(subject) or (self.fault.times is not None and self.hits >= self.fault.times):
             return False
-        # 2. One of the first few, which pass.
+        # 2. One of the first `after` matches, which pass.
         self.met += 1
         if self.met <= self.fault.after:
             return False
-        # 3. Left to chance. A certain fault draws no number, so that adding one does not change what others draw.
+        # 3. Left to chance. A fault with probability 1 draws no random number, so that adding one does not change the
+        # numbers of the others.
         if self.fault.probability < 1 and random.random() >= self.fault.probability:
             return False
         self.hits += 1
@@ -161,7 +164,7 @@ class _ActiveFault:
 
 
 class Faults:
-    """The faults in force, oldest first. The same seed and the same requests meet the same trouble."""
+    """The active faults, oldest first. The same seed and the same requests give the same faults."""
 
     def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
         self._seed = seed
@@ -179,42 +182,42 @@ class Faults:
         )
 
     def restart(self, faults: Iterable[Fault]) -> None:
-        """Put these faults in force instead of all others, with nothing met or drawn yet."""
+        """Replace all faults by these, reset the counts and restart the random numbers."""
         self._random = ids.seeded(self._seed, "faults")
         self._active = [_ActiveFault(fault) for fault in faults]
 
     def add(self, *faults: Fault) -> None:
-        """Put faults in force, after those already there."""
+        """Add faults after the active ones."""
         self._active += [_ActiveFault(fault) for fault in faults]
 
     def remove(self, *faults: Fault) -> None:
-        """End these faults, the very objects that were added; others continue with their counts."""
+        """Remove these faults, compared by identity; the other faults keep their counts."""
         self._active = [active for active in self._active if not any(active.fault is one for one in faults)]
 
     def clear(self) -> None:
-        """End all trouble from now on; a machine already stuck stays so."""
+        """Remove all faults; a machine that is stuck in a state stays there."""
         self._active.clear()
 
     def include(self, kinds: Iterable[str]) -> bool:
-        """Whether a fault of these kinds is in force."""
+        """Whether a fault of these kinds is active."""
         asked = frozenset(kinds)
         return any(active.fault.does in asked for active in self._active)
 
     def hits(self, fault: Fault) -> int:
-        """Return how often `fault` has struck."""
+        """Return how often `fault` was applied."""
         return sum(active.hits for active in self._active if active.fault == fault)
 
     def strike(self, kinds: Iterable[str], subject: Subject) -> Iterator[Fault]:
-        """Yield, one by one, the faults of these kinds that strike; one that is not reached is not counted."""
+        """Yield the faults of these kinds that apply, one by one; a fault that is not reached is not counted."""
         asked = frozenset(kinds)
         for active in list(self._active):
             if active.fault.does in asked and active.strikes(subject, self._random):
                 yield active.fault
 
     def first(self, kind: str, subject: Subject) -> Fault | None:
-        """Return the first fault of this kind that strikes."""
+        """Return the first fault of this kind that applies."""
         return next(self.strike([kind], subject), None)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return the faults with their fields and hits."""
+        """Return the fields of the faults, and how often each was applied as `hits`."""
         return [{**asdict(active.fault), "hits": active.hits} for active in self._active]

@@ -55,7 +55,7 @@ def read_script(value: object) -> tuple[str, Output]:
     Raises a ValueError or TypeError for anything else.
     """
     if not isinstance(value, dict) or not isinstance(value.get("command"), str) or not value["command"]:
-        raise ValueError('a scripted command is an object such as {"command": "bin/migrate*", "exit_code": 1}')
+        raise ValueError('a scripted command must be an object such as {"command": "bin/migrate*", "exit_code": 1}')
     return value["command"], Output(**{key: item for key, item in value.items() if key != "command"})
 
 

@@ -1,4 +1,4 @@
-"""Which hosts the emulator serves: a web page that a browser shows must neither change its world nor read it."""
+"""Which hosts the emulator serves: a web page in a browser must neither read nor change the emulated world."""
 
 import ipaddress
 import re
@@ -18,12 +18,12 @@ _HTTP = 80
 
 @frozen
 class AllowedHosts:
-    """The address that the emulator listens on, and the names that it serves as well.
+    """The address that the emulator listens on, and the names that it serves in addition.
 
-    A browser sends any page's requests to 127.0.0.1, and a page whose own name resolves to 127.0.0.1 may read the
-    answers too. So `Host` must be a loopback address, the address listened on, or a name that was allowed, and
-    `Origin`, where there is one, the emulator's own or one of such a name. On 0.0.0.0 any address will do as `Host`:
-    a page cannot have an address resolve to another.
+    A browser sends requests of any page to 127.0.0.1, and a page whose own name resolves to 127.0.0.1 can also read the
+    responses (DNS rebinding). Therefore `Host` must be a loopback address, the address of the emulator, or an allowed
+    name, and `Origin`, if present, must be that of the emulator or of an allowed name. On 0.0.0.0 any IP address is
+    accepted as `Host`: rebinding needs a name.
     """
 
     address: str
@@ -31,16 +31,16 @@ class AllowedHosts:
 
     @classmethod
     def of(cls, host: str, allow_hosts: Iterable[str]) -> Self:
-        """Read an address or `localhost`, and names; anything else raises ValueError."""
-        # A name would be looked up in a thread; both kinds of loop know the address.
+        """Return the hosts for an IP address or `localhost`, and for host names; raise ValueError for anything else."""
+        # A name would be resolved in a thread, which a virtual event loop does not wait for.
         address = "127.0.0.1" if host == "localhost" else host
         if _ip(address) is None:
-            raise ValueError(f"host: {host!r} is not an IP address to listen on, such as 0.0.0.0")
+            raise ValueError(f"host: {host!r} is not an IP address, such as 127.0.0.1 or 0.0.0.0")
         names = frozenset(name.lower() for name in allow_hosts)
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"allow_hosts: {name!r} is not a host name, such as emulator.test, without scheme or port"
+                    f"allow_hosts: {name!r} is not a host name without scheme and port, such as emulator.test"
                 )
         return cls(address, names)
 
@@ -54,17 +54,19 @@ class AllowedHosts:
 
     @property
     def warnings(self) -> list[str]:
-        """What opening the emulator means: a sentence for each way in which it is open."""
+        """One sentence for each way in which the emulator can be reached by others."""
         found = _ip(self.address)
         warnings = []
         if found is not None and not found.is_loopback:
-            warnings.append(f"whoever reaches {self.address} can read and change the emulated world; any token will do")
+            warnings.append(
+                f"any client that can reach {self.address} can read and change the emulated world, with any token"
+            )
         if self.names:
-            warnings.append(f"web pages of {', '.join(sorted(self.names))} can read and change the emulated world")
+            warnings.append(f"web pages on {', '.join(sorted(self.names))} can read and change the emulated world")
         return warnings
 
     def demand(self, request: web.Request) -> None:
-        """Raise 403 for a request for another host, or one that a page of another origin sent."""
+        """Raise 403 for a request to another host, or from a web page of another origin."""
         hosts = request.headers.getall("Host", [""])
         origins = request.headers.getall("Origin", [])
         for host in hosts:
@@ -72,31 +74,31 @@ class AllowedHosts:
                 raise _refused(f"Host {host!r}")
         for origin in origins:
             port = _port(_split(f"//{hosts[0]}"))
-            # A page of a name that is allowed, or of the emulator's own address and port.
+            # Allowed: a page on an allowed name, or on the address and port of the emulator.
             page = _split(origin)
             is_served = page.scheme == "http" and self._serves(page.hostname or "")
             if page.hostname not in self.names and not (is_served and port is not None and _port(page) == port):
                 raise _refused(f"Origin {origin!r}")
-        # A link or an image of another site sends no Origin with its GET, but browsers say where it comes from.
+        # A link or an image on another site sends a GET without Origin, but with Sec-Fetch-Site.
         is_allowed = any(_split(origin).hostname in self.names for origin in origins)
         if request.headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site" and not is_allowed:
-            raise _refused("a page of another site")
+            raise _refused("web pages of another site")
 
     def _serves(self, host: str) -> bool:
         if host == "localhost" or host in self.names:
             return True
         found, bound = _ip(host), _ip(self.address)
-        # A name that was not allowed, whatever it resolves to: that is how a page would get in.
+        # A name that is not allowed is refused, whatever it resolves to: a page could choose it.
         if found is None or bound is None:
             return False
         return found.is_loopback or found == bound or bound.is_unspecified
 
 
 def _refused(what: str) -> ApiError:
-    return ApiError(403, f"the emulator does not serve {what}; start it with --allow-host NAME to open it to a name")
+    return ApiError(403, f"the emulator does not serve {what}; to allow a host name, start it with --allow-host NAME")
 
 
-# The same few hosts come with every request.
+# Cached: every request has one of a few hosts.
 @lru_cache(maxsize=256)
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:

@@ -277,6 +277,6 @@ def demand_regions(capacity: Mapping[str, int | None]) -> None:
     """Raise ValueError for capacities that name no region, or less than no machine."""
     for region, machines in capacity.items():
         if region not in CODES:
-            raise ValueError(f"capacity: no region is called {region!r}")
+            raise ValueError(f"capacity: there is no region {region!r}")
         if machines is not None and machines < 0:
-            raise ValueError(f"capacity: {region} cannot hold {machines} machines")
+            raise ValueError(f"capacity: {region} is {machines}, but must be 0 or more")

@@ -132,7 +132,7 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--memory", "100"], "100 MB does not fit"),
         (["--region", "iad", "--timeout", "0"], "timeout is 0.0"),
         (["--region", "iad", "--image", ""], "is no image"),
-        (["--region", "iad", "--capacity", "xyz=0"], "no region is called 'xyz'"),
+        (["--region", "iad", "--capacity", "xyz=0"], "there is no region 'xyz'"),
         (["--region", "iad", "--capacity", "iad"], "is not REGION=MACHINES"),
         (["--region", "iad", "--env", "A=1", "--env", "A=2"], "A is given twice"),
         (["--region", "iad", "--size", "shared-cpu-1x", "--cpus", "2"], "--cpus cannot go with it"),

@@ -93,5 +93,5 @@ def test_an_action_is_an_operation_of_the_api_or_a_pattern_that_fits_one(pattern
 
 
 def test_an_action_that_nothing_fits_is_refused() -> None:
-    with pytest.raises(ValueError, match="no operation fits 'createMachin'; did you mean 'createMachine'"):
+    with pytest.raises(ValueError, match="no operation matches 'createMachin'; did you mean 'createMachine'"):
         Fault(does="refuse", action="createMachin")

@@ -78,7 +78,7 @@ async def test_its_own_address_is_served(api: Api, headers: dict[str, str]) -> N
 
 async def test_the_refusal_names_the_way_out(api: Api) -> None:
     said = await api.ask("GET", "/v1/apps/web", headers={"Host": "evil.example"})
-    assert "Host 'evil.example'; start it with --allow-host NAME" in said.error
+    assert "Host 'evil.example'; to allow a host name, start it with --allow-host NAME" in said.error
 
 
 async def test_a_body_is_json_whatever_its_type(api: Api) -> None:
@@ -124,7 +124,7 @@ async def test_the_url_is_one_that_this_machine_reaches(host: str) -> None:
         ({}, []),
         ({"host": "::1"}, []),
         ({"host": "10.0.0.7"}, ["10.0.0.7"]),
-        ({"host": "::", "allow_hosts": ["b.test", "a.test"]}, ["reaches ::", "a.test, b.test"]),
+        ({"host": "::", "allow_hosts": ["b.test", "a.test"]}, ["can reach ::", "a.test, b.test"]),
     ],
 )
 def test_it_warns_of_what_it_is_open_to(options: dict[str, Any], words: list[str]) -> None:

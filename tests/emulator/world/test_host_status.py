@@ -153,7 +153,7 @@ async def test_other_machines_go_on(api: Api) -> None:
 
 async def test_the_machine_and_the_status_must_be_known(api: Api) -> None:
     machine = await api.running()
-    with pytest.raises(ValueError, match="no machine is called 'none'"):
+    with pytest.raises(ValueError, match="there is no machine 'none'"):
         api.emulator.set_host_status("none", "ok")
     with pytest.raises(ValueError, match="must be one of ok, unknown, unreachable, not 'gone'"):
         api.emulator.set_host_status(machine["id"], "gone")

@@ -76,7 +76,7 @@ async def test_regions_that_can_not_be_read_are_named(api: Api) -> None:
     assert ([row["id"] for row in said["machines"]], said["error_regions"]) == ([first["id"]], ["nrt"])
     api.emulator.set_error_regions()
     assert len(await ids(api)) == 3
-    with pytest.raises(ValueError, match="no region is called 'moon'"):
+    with pytest.raises(ValueError, match="there is no region 'moon'"):
         api.emulator.set_error_regions("moon")
 
 

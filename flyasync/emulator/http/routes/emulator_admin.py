@@ -1,4 +1,4 @@
-"""The emulator's own routes, `/_emulator/`: what was asked, and what may be changed; without token, limits or log."""
+"""The control routes under `/_emulator/`; they need no token, and are neither rate limited nor logged."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 @frozen
 class ControlRoutes:
-    """The control calls: they read and change a middleware, and what belongs to the emulator by its own methods."""
+    """The control routes: they read and change the middleware directly, and the emulator through its methods."""
 
     middleware: ApiMiddleware
     set_capacity: Callable[[str, int | None], None]
@@ -28,7 +28,7 @@ class ControlRoutes:
     reset: Callable[[], None]
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the control calls."""
+        """Return the control routes."""
         return [
             web.get("/_emulator/counts", self.counts, allow_head=False),
             web.get("/_emulator/log", self.log, allow_head=False),
@@ -45,43 +45,43 @@ class ControlRoutes:
         ]
 
     async def counts(self, _: web.Request) -> web.Response:
-        """Count the requests of each action and identifier."""
+        """Return the number of requests by action and identifier."""
         return web.json_response({"counts": self.middleware.request_log.counts_as_json()})
 
     async def log(self, request: web.Request) -> web.Response:
-        """List the requests, those after number `after` if that is given."""
+        """List the requests; with `after`, only those after that number."""
         after = integer(request.query.get("after", "0"), "after")
         return web.json_response({"log": self.middleware.request_log.log_as_json(after)})
 
     async def faults(self, _: web.Request) -> web.Response:
-        """List the faults in force."""
+        """List the active faults."""
         return web.json_response({"faults": self.middleware.faults.as_json()})
 
     async def add_faults(self, request: web.Request) -> web.Response:
-        """Put one fault, or a list of them, in force."""
+        """Add one fault, or a list of them."""
         asked = parse(await body_of(request))
         found = []
         for item in asked if isinstance(asked, list) else [asked]:
             if not isinstance(item, dict):
-                raise bad_request("a fault is an object")
-            with _refusing("no such fault: "):
+                raise bad_request("a fault must be a JSON object")
+            with _refusing("invalid fault: "):
                 found.append(Fault(**item))
-        # All or none: a list with one bad fault puts no other in force.
+        # All or none: a list with one invalid fault adds no fault.
         self.middleware.faults.add(*found)
         return web.json_response({"faults": self.middleware.faults.as_json()}, status=201)
 
     async def clear_faults(self, _: web.Request) -> web.Response:
-        """End all trouble."""
+        """Remove all faults."""
         self.middleware.faults.clear()
         return web.Response(status=204)
 
     async def commands(self, _: web.Request) -> web.Response:
-        """List what commands do, by pattern."""
+        """List the scripted commands, by pattern."""
         found = self.middleware.scheduler.world.commands
         return web.json_response({"commands": [{"command": key, **asdict(item)} for key, item in found.items()]})
 
     async def add_commands(self, request: web.Request) -> web.Response:
-        """Script one command, or a list of them; the newest counts for the same pattern."""
+        """Script one command, or a list of them; a pattern that exists is replaced."""
         asked = parse(await body_of(request))
         with _refusing():
             found = dict(map(read_script, asked if isinstance(asked, list) else [asked]))
@@ -89,7 +89,7 @@ class ControlRoutes:
         return web.Response(status=204)
 
     async def clear_commands(self, _: web.Request) -> web.Response:
-        """Script nothing any more."""
+        """Remove all scripted commands."""
         self.middleware.scheduler.world.commands.clear()
         return web.Response(status=204)
 
@@ -102,7 +102,7 @@ class ControlRoutes:
         return web.Response(status=204)
 
     async def host_status(self, request: web.Request) -> web.Response:
-        """Lose the host of a machine, or find it again."""
+        """Set the host status of a machine."""
         body = decode(await body_of(request), "host_status")
         check(body, _HOST_STATUS, "host_status")
         with _refusing():
@@ -110,7 +110,7 @@ class ControlRoutes:
         return web.Response(status=204)
 
     async def images(self, request: web.Request) -> web.Response:
-        """Push an image: move its tag, and return the digest that the tag is at now."""
+        """Push an image: move its tag, and return the digest that the tag now points to."""
         body = decode(await body_of(request), "image")
         check(body, _IMAGE, "image")
         image = body.get("image") or ""
@@ -118,7 +118,7 @@ class ControlRoutes:
             return web.json_response({"image": image, "digest": self.push(image)}, status=201)
 
     async def start_over(self, _: web.Request) -> web.Response:
-        """Begin again with an empty world."""
+        """Start over with an empty world."""
         self.reset()
         return web.Response(status=204)
 

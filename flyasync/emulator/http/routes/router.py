@@ -1,4 +1,4 @@
-"""The web application: every operation of the API goes through the middleware, the control calls do not."""
+"""The web application: operations of the API pass through the middleware, control routes do not."""
 
 from collections.abc import Mapping
 
@@ -55,11 +55,11 @@ _BIGGEST_BODY = 16 * 1024**2
 
 
 def application(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: AllowedHosts) -> web.Application:
-    """Return the web application of one emulator, which serves these hosts."""
+    """Return the web application of one emulator, for these hosts."""
 
     @web.middleware
     async def answer_in_json(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
-        # Whatever is refused before an operation is found: a foreign page, an unknown path, a body that is too big.
+        # Requests that are refused before an operation is found: foreign pages, unknown paths, bodies that are too big.
         try:
             allowed_hosts.demand(request)
             return await handler(request)
