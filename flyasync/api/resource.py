@@ -145,7 +145,7 @@ class Caller:
 
         Return None if the answer is empty, or if an earlier attempt has carried it out.
         """
-        answer = await self._sender.send(self._informed(request))
+        answer = await self.ask(request)
         try:
             return None if answer is None else self._read(request, answer, kind, pick)
         finally:
