@@ -89,13 +89,13 @@ async def test_a_call_reaches_aiohttp_through_few_frames(
         assert stack[-3:] == TRANSPORT
 
 
-async def test_the_delete_of_a_volume_is_as_short_as_any_call() -> None:
+async def test_the_delete_of_a_volume_is_one_deeper_since_it_may_be_answered_twice() -> None:
     async with Emulator() as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
         await fly.apps.create("web", org_slug="personal")
         volume = await fly.volumes.create("web", name="data", region="iad")
         with frames_to_aiohttp() as stacks:
             await fly.volumes.delete("web", volume.id)
-    assert stacks == [("delete", "remove", *TRANSPORT)]
+    assert stacks == [("delete", "remove", "ask", *TRANSPORT)]
 
 
 async def test_a_wait_inside_a_deploy_is_at_most_14_frames_deep() -> None:
