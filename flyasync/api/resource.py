@@ -126,6 +126,10 @@ class Caller:
     _sender: Sender
     _new_apps: dict[str, float | None] = field(factory=dict)
 
+    def expected_wait(self, operation: str, identifier: str, ahead: int = 0) -> float | None:
+        """Return the seconds that a new request would wait for its permit; None if it is queued for an unknown time."""
+        return self._sender.expected_wait(operation, identifier, ahead=ahead)
+
     async def ask(self, request: Request) -> Any:
         """Return the answer's JSON as it came; None for a DELETE that an earlier attempt has already carried out."""
         try:

@@ -223,6 +223,10 @@ class Sender:
         # Raised outside the handler, so that it is not chained to the clock's TimeoutError.
         raise failure.redact(self.redaction(request))
 
+    def expected_wait(self, operation: str, identifier: str, *, ahead: int = 0) -> float | None:
+        """Return the seconds that a new request would wait for its permit; None if it is queued for an unknown time."""
+        return self._buckets.expected_wait(operation, identifier, ahead=ahead)
+
     def redaction(self, request: Request) -> Callable[[str], str]:
         """Return a function that redacts the token and the secrets of `request` in a text."""
         if request.body is None:

@@ -101,14 +101,28 @@ class CreateOnce:
     """Creates each machine once: its unique name stops a second create, its launch tag says whose machine it is."""
 
     def __init__(
-        self, create: Creator, get: Callable[[str, str], Awaitable[Machine]], list_: Lister, policy: RetryPolicy
+        self,
+        create: Creator,
+        get: Callable[[str, str], Awaitable[Machine]],
+        list_: Lister,
+        policy: RetryPolicy,
+        expected_wait: Callable[[str, int], float | None] = lambda _app, _ahead: None,
     ) -> None:
         self._create = create
+        self._expected_wait = expected_wait
         self._get = get
         self._list = list_
         # Twice the attempts of other calls: giving up here may leave a machine that no client knows about.
         patient = evolve(policy, attempts=2 * policy.attempts)
         self._persistently = retrying(patient, _is_in_doubt, self._attempt)
+
+    def expected_wait(self, app: str, *, ahead: int = 0) -> float | None:
+        """Return the seconds that a create sent now would wait in the queue of the app's create limit.
+
+        It counts the creates that wait there, or `ahead` creates if these are more. 0 if it would not wait; None if it
+        would, for a time that is not known, as where several clients share the limit.
+        """
+        return self._expected_wait(app, ahead)
 
     async def create(self, creation: Creation) -> Machine:
         """Return the machine, created now or found; `creation` holds what is known, also after an error."""

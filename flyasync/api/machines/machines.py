@@ -56,7 +56,8 @@ class Machines:
             readers=most_readers(calls),
         )
         self._editor = Editor(self.get, self._update, leases)
-        self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy)
+        expected_wait = partial(caller.expected_wait, "machines.create")
+        self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy, expected_wait)
 
     async def list(
         self,

@@ -36,7 +36,11 @@ def event_text(event: Progress, progress: PlanProgress) -> str:
     """Return what an event is about: the phase, the machine's id, and why."""
     phase = phase_text(event.phase, is_retired=progress.retires(event.name))
     text = f"{phase} {event.machine_id}" if event.machine_id else phase
-    return f"{text}: {' '.join(event.detail.split())}" if event.detail else text
+    if not event.detail:
+        return text
+    # What a create is queued behind continues the phase; any other detail is a reason.
+    between = " " if event.phase is Phase.QUEUED else ": "
+    return f"{text}{between}{' '.join(event.detail.split())}"
 
 
 def phase_text(phase: Phase, *, is_retired: bool) -> str:

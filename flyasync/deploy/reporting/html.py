@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.result import Result
@@ -219,12 +219,16 @@ def _group(name: str, rows: Iterable[Html], anchor: str = "") -> Html:
 
 
 def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
-    """Return the row of a machine, and below it one that says what happened, if there is anything to say."""
-    drawn = [
-        _drawn(segment, span)
-        for segment in segments(machine.moments, span)
-        if segment.is_mark or segment.end > segment.begin
-    ]
+    """Return the row of a machine, and below it a row with the reasons, if there are any."""
+    # No event marks the end of a watch: it is over when the machine's last step is done.
+    cut, ready = segments(machine.moments, span), machine.ready_after
+    if cut and cut[-1].phase == Phase.WATCHING and ready is not None and ready >= cut[-1].begin:
+        watch = evolve(cut[-1], end=ready)
+        end = TimelineSegment(
+            begin=ready, end=ready, phase=machine.result, region=watch.region, look=machine.result.look, is_mark=True
+        )
+        cut = (*cut[:-1], watch, end)
+    drawn = [_drawn(segment, span) for segment in cut if segment.is_mark or segment.end > segment.begin]
     where = f" in {machine.region}" if machine.fell_back else ""
     result = f"{machine.result}{where}" + (f", {machine.ready_after:.1f} s" if machine.ready_after else "")
     cells = [
@@ -271,7 +275,7 @@ _HEAD = """<!DOCTYPE html>
 _STYLE = """<style>
 :root { --ink: #1b1f24; --soft: #5b636d; --paper: #fff; --card: #f3f5f7; --line: #d5dae0;
   --making: #4a94d8; --changing: #cc79a7; --starting: #e69f00; --checking: #a9dcf5; --good: #008a64; --bad: #d04a00;
-  --gone: #8d949c; --other: #d9c400; }
+  --gone: #8d949c; --other: #d9c400; --waiting: #c3c9d0; }
 @media screen and (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #a3abb5; --paper: #14171a;
   --card: #22272c; --line: #3a4148; --good: #1fbf92; --bad: #ff7a3c; } }
 * { box-sizing: border-box; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -317,6 +321,7 @@ th small { margin-left: .6em; color: var(--soft); }
 .bar b.stays::after { content: ""; position: absolute; top: 6px; right: 0; left: 1.4em; height: 2px;
   background: var(--good); }
 .bar i, .legend i { background-color: var(--look); background-image: var(--pattern); }
+.waiting { --look: var(--waiting); --pattern: repeating-linear-gradient(90deg, #fff9 0 3px, #0000 3px 9px); }
 .making { --look: var(--making); --pattern: none; }
 .changing { --look: var(--changing); --pattern: repeating-linear-gradient(45deg, #fff9 0 2px, #0000 2px 6px); }
 .starting { --look: var(--starting); --pattern: repeating-linear-gradient(135deg, #fff9 0 2px, #0000 2px 6px); }

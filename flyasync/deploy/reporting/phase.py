@@ -53,7 +53,8 @@ class Phase(StrEnum):
         phase.extent = extent
         return phase
 
-    CREATING = "creating", Look.MAKING, Extent.LASTS  # in line for its create, or the create is under way
+    QUEUED = "queued", Look.WAITING, Extent.LASTS  # its create waits behind others, and has not been sent yet
+    CREATING = "creating", Look.MAKING, Extent.LASTS  # its create has been sent, and the answer is awaited
     MOVING = "moving", Look.MAKING, Extent.LASTS  # its region had no room; it goes to `region`
     CREATED = "created", Look.MAKING, Extent.REACHED  # this deploy made it
     ADOPTED = "adopted", Look.MAKING, Extent.REACHED  # it was there already, from an earlier run of the launch
@@ -90,7 +91,7 @@ class Phase(StrEnum):
 
 
 STEP_PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
-    Create: (Phase.CREATING, Phase.MOVING, Phase.CREATED),
+    Create: (Phase.QUEUED, Phase.CREATING, Phase.MOVING, Phase.CREATED),
     Adopt: (Phase.ADOPTED,),
     Update: (Phase.UPDATING, Phase.REPLACING, Phase.UPDATED),
     AwaitStarted: (Phase.STARTING, Phase.HEDGING, Phase.STARTED),

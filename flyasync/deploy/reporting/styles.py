@@ -28,6 +28,7 @@ class Look(StrEnum):
         look.sign = sign
         return look
 
+    WAITING = "waiting"
     MAKING = "making"
     CHANGING = "changing"
     STARTING = "starting"

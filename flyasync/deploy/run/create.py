@@ -1,8 +1,9 @@
 """Creating the machines of one deploy: each once, where there is room, with its volume; nothing else."""
 
 import asyncio
+import math
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from attrs import define, evolve
@@ -70,6 +71,11 @@ class RegionQueue:
         self._lock = asyncio.Lock()
         self._has_answered = False
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether the next create has to wait for another one."""
+        return self._lock.locked()
+
     def __repr__(self) -> str:
         return f"<RegionQueue: {'answered' if self._has_answered else 'no answer yet'}, {self._lock!r}>"
 
@@ -117,6 +123,7 @@ class MachineCreator:
         self._full: dict[str, Refusal] = {}
         self._queues: defaultdict[str, RegionQueue] = defaultdict(RegionQueue)
         self._nearest: dict[str, tuple[str, ...]] = {}
+        self._unsent = 0  # creates that wait in a queue, whichever it is
         self._map = asyncio.Lock()  # one poll of the map for all machines of a region
         self._first = asyncio.Lock()
         # A launch needs no lock: it only adds machines, each of which its name guards.
@@ -142,9 +149,10 @@ class MachineCreator:
 
     async def create(self, run: MachineRun, step: Create, *, is_urgent: bool = False) -> None:
         """Create the machine of a run, ahead of all others if it `is_urgent`; raises FlyError, or NoRoomError."""
-        self._context.notify(run, Phase.CREATING)
-        async with self._context.metadata.in_turn(step.config.image):
-            while refusal := await self._create_in_region(run, step, is_urgent=is_urgent):
+        if (queue := self._queue(run, step, is_urgent=is_urgent)) is not None:
+            self._context.notify(run, Phase.QUEUED, queue)
+        async with self._unsent_create(run) as on_leave, self._context.metadata.in_turn(step.config.image):
+            while refusal := await self._create_in_region(run, step, on_leave, is_urgent=is_urgent):
                 run.refuse(refusal)
                 # The regions to fall back to, in order of preference; a release command may run anywhere.
                 fallback, home = self._spec.fallback, run.wanted.region
@@ -165,7 +173,45 @@ class MachineCreator:
                 run.move(region)
                 self._context.notify(run, Phase.MOVING, str(refusal))
 
-    async def _create_in_region(self, run: MachineRun, step: Create, *, is_urgent: bool) -> Refusal | None:
+    def _queue(self, run: MachineRun, step: Create, *, is_urgent: bool) -> str | None:
+        """Return what a create has to wait behind, in words; None if it can be sent at once."""
+        ahead = 0 if is_urgent else self._unsent
+        seconds = self._fly.machines.once.expected_wait(self._context.app, ahead=ahead)
+        # 1. The limiter has no permit for it yet, for a time that it knows, or does not.
+        # 2. Another create goes first: the one that shows the digest of the image, or one of its region.
+        if seconds is None:
+            return "behind the create limit"
+        if seconds > 0:
+            return f"behind the create limit ({math.ceil(seconds)} s)"
+        if self._context.metadata.is_awaited(step.config.image):
+            return "behind the first create, which shows the digest of the image"
+        is_behind = not is_urgent and self._queues[run.region].is_taken
+        return f"behind another create in {run.region}" if is_behind else None
+
+    @asynccontextmanager
+    async def _unsent_create(self, run: MachineRun) -> AsyncIterator[Callable[[], None]]:
+        """Count a create as unsent until its request leaves; yield the function to call at that moment."""
+        is_unsent = True
+        self._unsent += 1
+
+        def leave() -> None:
+            nonlocal is_unsent
+            if not is_unsent:
+                return
+            is_unsent = False
+            self._unsent -= 1
+            # A machine that moves is shown as moving until it is created.
+            if run.phase is not Phase.MOVING:
+                self._context.notify(run, Phase.CREATING)
+
+        try:
+            yield leave
+        finally:
+            self._unsent -= is_unsent
+
+    async def _create_in_region(
+        self, run: MachineRun, step: Create, on_leave: Callable[[], None], *, is_urgent: bool
+    ) -> Refusal | None:
         """Create the machine in its present region; return the refusal where that has no room."""
         try:
             # A fork takes its time, so no other machine waits behind it.
@@ -175,7 +221,7 @@ class MachineCreator:
                 if refusal := self._full.get(run.region):
                     return refusal
                 for _ in range(VOLUME_TRIES):
-                    creation = await self._creation(run, step, turn, is_urgent=is_urgent)
+                    creation = await self._creation(run, step, turn, on_leave, is_urgent=is_urgent)
                     try:
                         await self._create_once(run, creation)
                     except NoCapacity as error:
@@ -193,11 +239,18 @@ class MachineCreator:
             return refusal
         raise NoRoomError
 
-    async def _creation(self, run: MachineRun, step: Create, turn: QueueTurn, *, is_urgent: bool) -> Creation:
+    async def _creation(
+        self, run: MachineRun, step: Create, turn: QueueTurn, on_leave: Callable[[], None], *, is_urgent: bool
+    ) -> Creation:
         """Return what is to be created: as planned, with the machine's volume."""
         config = run.send(self._context.metadata.added_to(step.config))
         if volume_id := await self._ensure_volume(run):
             config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
+
+        def leave() -> None:
+            turn.leave()
+            on_leave()
+
         options: CreateOptions = {
             "region": run.region,
             "skip_launch": step.skip_launch or None,
@@ -210,7 +263,7 @@ class MachineCreator:
             name=step.name or run.wanted.name,
             launch=(config.metadata or {}).get(LAUNCH, self._spec.launch),
             options=options,
-            on_leave=turn.leave,
+            on_leave=leave,
             is_urgent=is_urgent,
             may_have_happened=run.in_doubt,
         )

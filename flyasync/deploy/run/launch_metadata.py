@@ -46,6 +46,10 @@ class LaunchMetadata:
         """Have every machine from now on start with this version of the secrets, or a newer one."""
         self._deployment = evolve(self._deployment, secrets_version=secrets_version)
 
+    def is_awaited(self, image: str | None) -> bool:
+        """Whether another machine has been sent with this tag, and its digest is awaited."""
+        return image is not None and image not in self._digests and image in self._locks and self._locks[image].locked()
+
     @asynccontextmanager
     async def in_turn(self, image: str | None) -> AsyncIterator[None]:
         """Let one machine send a tag whose digest is not known, and the others wait until a response has shown it."""

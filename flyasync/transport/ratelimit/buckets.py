@@ -18,6 +18,10 @@ The caller decides whether it keeps waiting.
 """
 
 
+ROOM_WITHIN = 0.01
+"""How exactly the room of a limiter is found, in permits."""
+
+
 def ignore_pause(_until: float) -> None:
     """Keep waiting, whatever the length of the pause."""
 
@@ -31,6 +35,9 @@ class Limiter(Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether the limiter behaves like a new one, so that it can be dropped."""
+
+    def seconds_until(self, permits: int, /) -> float | None:
+        """Return the seconds until this many more permits have been granted; None where the limiter cannot know."""
 
     async def acquire(self, on_remote_pause: Callable[[], None], /) -> None:
         """Wait until one more request may be sent; call `on_remote_pause` if another client has paused the bucket."""
@@ -54,6 +61,20 @@ class LocalLimiter:
         """Whether the bucket is full again and no pause affects it."""
         is_refilled = _now() > self.paused_until + self._rate.refill
         return is_refilled and self._limiter.has_capacity(self._rate.usable)
+
+    def seconds_until(self, permits: int, /) -> float | None:
+        """Return the seconds until this many more permits have been granted."""
+        # 1. Paused: after the pause there is no burst.
+        if (left := self.paused_until - _now()) > 0:
+            return left + (permits - 1) / self._rate.per_second
+        # 2. The limiter shows whether it has room for an amount, so how much room it has is found by halving.
+        room, too_much = 0.0, self._rate.usable
+        if self._limiter.has_capacity(too_much):
+            room = too_much
+        while too_much - room > ROOM_WITHIN:
+            half = (room + too_much) / 2
+            room, too_much = (half, too_much) if self._limiter.has_capacity(half) else (room, half)
+        return max(0.0, (permits - room) / self._rate.per_second)
 
     async def acquire(self, _on_remote_pause: Callable[[], None], /) -> None:
         """Wait until one more request may be sent. A cancelled wait uses no permit."""
@@ -136,6 +157,15 @@ class Bucket:
     def is_idle(self) -> bool:
         """Whether the bucket behaves like a new one, so that it can be dropped."""
         return self._front is None and self._limiter.is_idle
+
+    def expected_wait(self, ahead: int) -> float | None:
+        """Return the seconds that a new caller would wait; None if it has to queue for a time that is not known.
+
+        It is behind the callers of the queue, or behind `ahead` callers if these are more. 0 if it need not wait.
+        """
+        before = max(ahead, (self._front is not None) + len(self._queue or ()))
+        seconds = self._limiter.seconds_until(before + 1)
+        return 0.0 if seconds is None and not before else seconds
 
     async def acquire(
         self, *, again: bool = False, slot: asyncio.Semaphore | None = None, on_pause: OnPause = ignore_pause
@@ -270,6 +300,12 @@ class Buckets:
         # Each bucket is looked up only when it is needed: during a wait, it could be dropped.
         await (self._total(request) or self._own(request)).acquire(again=again, slot=slot, on_pause=on_pause)
         return loop.time() - start
+
+    def expected_wait(self, operation: str, identifier: str, *, ahead: int = 0) -> float | None:
+        """Return the seconds that a new request would wait for its own bucket; see `Bucket.expected_wait`."""
+        key = (operation, identifier)
+        bucket = self._buckets.get(key) or self._add(key, self._limits.rate(operation))
+        return bucket.expected_wait(ahead)
 
     def pause(self, request: Request, seconds: float | None) -> float:
         """Pause this action and identifier after a 429, and the action's total if it has one.

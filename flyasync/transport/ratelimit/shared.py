@@ -304,6 +304,10 @@ class SharedLimiter:
         """Whether the bucket is full again as far as this client knows; the store keeps the actual state."""
         return _now() > self._idle_at
 
+    def seconds_until(self, _permits: int, /) -> float | None:
+        """Return None: only the store knows how many other clients wait."""
+        return None
+
     async def acquire(self, on_remote_pause: Callable[[], None]) -> None:
         """Wait until one more request may be sent; `on_remote_pause` is called if the store reports a pause.
 

@@ -224,17 +224,17 @@ def test_what_a_strategy_leaves_alone_is_told_once_for_all_apps_and_what_takes_i
     rows = table(4).replace("nginx", "")
     rolling = ("--strategy", "rolling", "--smoke-check", "0")
     with street(monkeypatch, tmp_path, 5) as shops:
-        assert "left alone" not in shops.bulk(rows, "--image", "nginx:7", "--launch", "v7").output
+        assert "left unchanged" not in shops.bulk(rows, "--image", "nginx:7", "--launch", "v7").output
         said = shops.bulk(rows, "--image", "nginx:8", *rolling)
         assert said.exit_code == 0, said.output
         assert shops.machines()["shop-0"] == ["nginx:7 in iad", "nginx:8 in iad"]
         told = shops.json(rows, "--image", "nginx:8", *rolling)
         for name in names(4):
             assert flyasync("destroy", name, "--launch", "v7", "--yes", drive=shops.drive).exit_code == 0
-        assert "left alone" not in shops.bulk(rows, "--image", "nginx:8", *rolling).output
+        assert "left unchanged" not in shops.bulk(rows, "--image", "nginx:8", *rolling).output
         assert shops.machines() == {**{name: ["nginx:8 in iad"] for name in names(4)}, "shop-4": []}
     text = (
-        "machines of launch v7 are left alone: made without a strategy, they are of no process group; "
+        "machines of launch v7 are left unchanged: created without a strategy, they have no process group; "
         "to destroy them: flyasync destroy {} --launch v7"
     )
     (line,) = (line for line in said.stdout.splitlines() if "left alone" in line)

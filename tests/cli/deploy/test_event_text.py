@@ -38,6 +38,8 @@ def test_an_event_tells_its_region_its_machine_and_why_on_one_line() -> None:
     progress = PlanProgress(Plan(app="web", launch="v1", image="nginx", fallback="skip", stages=()))
     assert event_text(event, progress) == "moving 148e: no room"
     assert event_text(evolve(event, machine_id=None, detail=None), progress) == "moving"
+    queued = evolve(event, machine_id=None, phase=Phase.QUEUED, detail="behind the create limit (12 s)")
+    assert event_text(queued, progress) == "queued behind the create limit (12 s)"
 
 
 def test_the_headline_of_a_launch_tells_what_it_creates_and_where() -> None:

@@ -167,6 +167,23 @@ def test_a_thin_line_shows_what_stays_up() -> None:
     assert [row[-1]["class"] for row in read.rows] == ["good stays", "good", "gone"]
 
 
+def test_a_watch_ends_when_the_machine_is_ready() -> None:
+    canary = machine(moments=moments((0, "creating"), (2, "watching")), ready_after=6.0)
+    (row,) = Read(page(report(region("iad", canary)))).rows
+    assert [(piece["tag"], piece["title"]) for piece in row] == [
+        ("i", "creating in iad, 0.0 to 2.0 s"),
+        ("i", "watching in iad, 2.0 to 6.0 s"),
+        ("b", "running in iad, at 6.0 s"),
+    ]
+    assert row[-1]["class"] == "good stays"
+
+
+def test_a_watch_that_does_not_end_lasts_until_the_deploy_does() -> None:
+    canary = machine(moments=moments((0, "creating"), (2, "watching")), ready_after=None, result=Result.NOT_AWAITED)
+    (row,) = Read(page(report(region("iad", canary)))).rows
+    assert row[-1]["title"] == "watching in iad, 2.0 to 10.0 s"
+
+
 @pytest.mark.parametrize(
     ("phase", "is_mark"),
     [("healthy", True), ("kept", True), ("rolled back", True), ("watching", False), ("unheard of", True)],

@@ -12,7 +12,16 @@ from flyasync.deploy.reporting.styles import Look
 from flyasync.models.json.codec import structure, unstructure
 
 LASTING = {
-    *(Phase.CREATING, Phase.MOVING, Phase.UPDATING, Phase.REPLACING, Phase.HEDGING, Phase.STARTING, Phase.CHECKING),
+    *(
+        Phase.QUEUED,
+        Phase.CREATING,
+        Phase.MOVING,
+        Phase.UPDATING,
+        Phase.REPLACING,
+        Phase.HEDGING,
+        Phase.STARTING,
+        Phase.CHECKING,
+    ),
     *(Phase.WATCHING, Phase.RUNNING, Phase.STOPPING),
 }
 
@@ -28,6 +37,7 @@ def test_from_three_phases_a_machine_goes_no_further() -> None:
 @pytest.mark.parametrize(
     ("phase", "look"),
     [
+        (Phase.QUEUED, Look.WAITING),
         (Phase.CREATING, Look.MAKING),
         (Phase.UPDATING, Look.CHANGING),
         (Phase.STARTING, Look.STARTING),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -263,6 +264,30 @@ async def test_checks_are_waited_for_where_the_config_has_some(base: DeployBuild
     ]  # fmt: skip
 
 
+async def test_a_create_that_waits_for_the_limit_is_queued_for_as_long_as_expected_and_then_creating(
+    base: DeployBuilder,
+) -> None:
+    events: list[Event] = []
+    async with world(seed=1) as (_, fly):
+        report = await base.count(6).on_event(events.append).execute(fly)
+    assert report.ok
+    by_name: dict[str, list[Progress]] = {}
+    for event in events:
+        if isinstance(event, Progress):
+            by_name.setdefault(event.name, []).append(event)
+    ways = [[event.phase for event in way[: [e.phase for e in way].index(Phase.CREATED)]] for way in by_name.values()]
+    assert [Phase.CREATING] in ways
+    queued = [way for way in by_name.values() if way[0].phase is Phase.QUEUED]
+    assert len(queued) == len([way for way in ways if way == [Phase.QUEUED, Phase.CREATING]]) > 10
+    for first, then, *_ in queued:
+        told = re.fullmatch(r"behind the create limit \((\d+) s\)", first.detail or "")
+        if told is None:
+            assert first.detail == f"behind another create in {first.region}"
+        else:
+            assert then.at - first.at == pytest.approx(int(told[1]), abs=1.5)
+    assert max(then.at - first.at for first, then, *_ in queued) > 10
+
+
 async def test_checks_that_never_pass_fail_the_machine(base: DeployBuilder) -> None:
     async with world(seed=1, faults=[Fault(does="checks_never_pass", region="lhr")]) as (_, fly):
         report = await base.with_check("up", CHECKED).wait_for("healthy", timeout=60).require("all").execute(fly)
@@ -428,7 +453,7 @@ async def test_a_token_that_may_not_see_the_map_deploys_all_the_same(base: Deplo
 async def test_a_launch_with_another_config_is_refused(base: DeployBuilder) -> None:
     async with world(seed=1) as (emulator, fly):
         await base.execute(fly)
-        with pytest.raises(InvalidInput, match=r"was made with another config: v1-iad-1 runs nginx@sha256:\w+;"):
+        with pytest.raises(InvalidInput, match=r"was created with another config: v1-iad-1 runs nginx@sha256:\w+;"):
             await base.with_image("nginx:2").execute(fly)
         assert total(emulator, "createMachine") == 3
 
@@ -598,7 +623,8 @@ async def test_an_image_that_was_just_pushed_is_waited_for_and_the_wait_is_repor
     async with world(seed=1, faults=faults) as (_, fly):
         report = await base.require("all").on_event(events.append).execute(fly)
     assert report.ok, str(report)
-    waited = [event for event in events if isinstance(event, Progress) and event.detail]
+    progress = [event for event in events if isinstance(event, Progress) and event.detail]
+    waited = [event for event in progress if event.phase is not Phase.QUEUED]
     assert {event.phase for event in waited} == {Phase.CREATING}
     assert {event.detail for event in waited} == {f"{MANIFEST}; asked again for up to 60 s"}
     assert len({event.name for event in waited}) == len(waited) == 3

@@ -674,3 +674,56 @@ async def test_a_deletion_is_notified_of_a_pause_of_its_own_bucket() -> None:
     await buckets.acquire(a_request("apps.delete", "web"), on_pause=held.append)
     assert rounded(held) == [7]
     buckets.close()
+
+
+# How long a new caller would wait.
+
+
+@pytest.mark.parametrize("rate", [BARE, CREATE, GET])
+async def test_the_expected_wait_is_the_wait_that_follows(rate: Rate) -> None:
+    bucket = Bucket(rate)
+    line = Line(bucket)
+    expected: list[float] = []
+    for name in range(12):
+        wait = bucket.expected_wait(0)
+        assert wait is not None
+        expected.append(now() + wait)
+        line.join(name)
+        await asyncio.sleep(0)
+    assert await line.end() == pytest.approx(expected, abs=0.02)
+
+
+async def test_callers_that_have_not_joined_yet_are_counted_too() -> None:
+    bucket = Bucket(BARE)
+    assert [bucket.expected_wait(ahead) for ahead in (0, 2, 3, 10)] == [0, 0, 1, 8]
+
+
+async def test_the_expected_wait_includes_a_pause_and_no_burst_after_it() -> None:
+    bucket = Bucket(BARE)
+    bucket.pause(20)
+    assert [bucket.expected_wait(ahead) for ahead in (0, 1, 2)] == pytest.approx([20, 21, 22])
+    await asyncio.sleep(15)
+    assert bucket.expected_wait(0) == pytest.approx(5)
+
+
+async def test_a_limiter_that_other_clients_use_shows_only_whether_callers_wait_before() -> None:
+    class Shared:
+        paused_until = 0.0
+        is_idle = True
+
+        def seconds_until(self, _permits: int, /) -> None:
+            return None
+
+        async def acquire(self, _on_remote_pause: Callable[[], None], /) -> None:
+            await asyncio.sleep(3)
+
+        def pause(self, seconds: float) -> None:
+            self.paused_until = seconds
+
+    bucket = Bucket(BARE, Shared())
+    assert bucket.expected_wait(0) == 0
+    waiting = asyncio.create_task(bucket.acquire())
+    await asyncio.sleep(0)
+    assert bucket.expected_wait(0) is None
+    await waiting
+    assert bucket.expected_wait(0) == 0
