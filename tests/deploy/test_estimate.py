@@ -156,7 +156,7 @@ TWO = Share(2)
 @pytest.mark.parametrize("updates", [False, True])
 def test_more_machines_never_take_less_time(strategy: Any, *, updates: bool) -> None:
     def at(count: int) -> float:
-        spec = wanted(count, strategy=strategy, smoke=5)
+        spec = wanted(count, strategy=strategy, smoke=5, goal="started")
         return seconds(spec, there(count) if updates and not strategy.only_adds else ())
 
     times = [at(count) for count in range(1, 25)]

@@ -237,7 +237,7 @@ def test_what_a_strategy_leaves_alone_is_told_once_for_all_apps_and_what_takes_i
         "machines of launch v7 are left unchanged: created without a strategy, they have no process group; "
         "to destroy them: flyasync destroy {} --launch v7"
     )
-    (line,) = (line for line in said.stdout.splitlines() if "left alone" in line)
+    (line,) = (line for line in said.stdout.splitlines() if "left unchanged" in line)
     assert re.fullmatch(rf"4 apps \((shop-\d, ){{2}}shop-\d and 1 more\): {text.format('APP')}", line)
     assert {each["app"]: each["report"]["remarks"] for each in told[:-1]} == {
         name: [text.format(name)] for name in names(4)
