@@ -1,6 +1,6 @@
-"""FlyClient: one session, and the resources that hang off it.
+"""FlyClient: the client, and its resources.
 
-Each resource is imported on first use, together with the models that only it needs: a script pays for what it uses.
+Each resource is imported on first use, with the models that only it needs, so that a script loads only what it uses.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from flyasync.models.machine import Machine
 
 COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
-"""For api.fly.io, which publishes no rates: as fast as flyctl polls logs, and no faster."""
+"""The limits for api.fly.io, which publishes none: the rate at which flyctl polls logs."""
 
 
 class FlyClient:
@@ -57,8 +57,8 @@ class FlyClient:
     MissingToken lists the places searched. The API is at `base_url`, else `FLY_FLAPS_BASE_URL`, else
     `FLY_API_HOSTNAME`, else https://api.machines.dev; an http URL is refused unless it stays on this machine or ends in
     `.internal`. Inside a machine, `base_url="unix:///.fly/api"` needs no token. GraphQL and the logs are at `api_url`,
-    else `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; or, for an API on this machine, beside
-    it.
+    else `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; if the API is on this machine, they are
+    at its URL.
 
     Every call waits for a permit of the published rate limits (`limits`), is retried where that is safe (`retry`), and
     is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_event` is called with each
@@ -69,9 +69,9 @@ class FlyClient:
     that were sent, are redacted in errors if they have 8 characters or more.
 
     Use one client per event loop, for all its tasks: the client counts the requests for the limits. If several
-    processes or hosts call the API for the same apps, have them share the limits: `limits="file"` or
+    processes or hosts call the API for the same apps, let them share the limits: `limits="file"` or
     `limits="redis://HOST:PORT/DB"`, or FLYASYNC_LIMITS in the environment (see `Limits.shared`). Leaving the block, or
-    `aclose()`, lets calls under way finish for up to 5 seconds; waits are cut.
+    `aclose()`, lets running calls finish for up to 5 seconds; waits are cut.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class FlyClient:
         self.limits: Limits
         self.limits, self._policy = _checked(*given)
         self.base_url: str = find_base_url(base_url)
-        # An emulator that is named here takes precedence over what the environment says is beside the API.
+        # If `base_url` is an emulator, the API URL in the environment is ignored.
         environment = dict[str, str]().get if base_url and is_here(self.base_url) else os.getenv
         self.api_url: str = find_api_url(api_url, environment, base_url=self.base_url)
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         own, found = _tokens(token, self.base_url)
-        # Two hosts, two sessions and senders: api.fly.io has limits of its own, and a socket needs no token.
+        # One session and sender for each host: api.fly.io has limits of its own, and a socket needs no token.
         session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
@@ -210,32 +210,32 @@ class FlyClient:
 
     @property
     def spans(self) -> Spans:
-        """The spans that tell `on_event` what requests are for; deploys use them."""
+        """The spans that show `on_event` what requests belong to; used by deploys."""
         return self._spans
 
     async def _machine(self, app: str, machine_id: str) -> "Machine":
-        # Volumes read a machine rarely: not until then is what machines need imported.
+        # Volumes rarely read a machine, so `machines` is imported only then.
         return await self.machines.get(app, machine_id)
 
     async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a query to the GraphQL API at `api_url`, and return the answer's `data`: for what REST lacks.
+        """Send a query to the GraphQL API at `api_url`, for what REST lacks, and return the `data` of the reply.
 
-        Fly.io does not promise its stability. Raises GraphQLFailed for an answer with errors, which has their messages,
-        codes and paths. A query is repeated after a lost answer, a mutation is not. Pass secrets as `variables`, never
-        in the text of the query.
+        Fly.io does not promise its stability. Raises GraphQLFailed, with messages, codes and paths, for a reply with
+        errors. A query is repeated after a lost reply, a mutation is not. Pass secrets as `variables`, not in the text
+        of the query.
         """
         query, variables = hidden(query), hidden(variables)
         return await self._graphql.ask(query, variables)
 
     async def aclose(self, *, grace: float = 5.0) -> None:
-        """Close the connections, after calls under way have had up to `grace` seconds to finish.
+        """Let running calls finish for up to `grace` seconds, then close the connections.
 
-        A call that is cut raises ClientClosed, whose `may_have_happened` is whether it may have been carried out.
+        A call that is cut raises ClientClosed, whose `may_have_happened` shows whether it may have been carried out.
         """
         try:
             await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
         finally:
-            # Last, since calls that finish during the grace still count in the shared limits.
+            # Closed last, since calls that finish during the grace period count in the shared limits.
             if self._shared:
                 await self._shared.close()
 
@@ -249,22 +249,22 @@ class FlyClient:
 
 
 def _checked(limits: Any, retry: Any, max_answer: Any) -> tuple[Limits, RetryPolicy]:
-    """Return the limits and the retry policy, the defaults if not given. Raise InvalidInput for other types."""
+    """Return the limits and the retry policy, with the defaults for None. Raise InvalidInput for wrong types."""
     if limits is None or isinstance(limits, str):
         limits = Limits(shared=limits)
     if not isinstance(limits, Limits):
-        raise InvalidInput(f"limits is {limits!r}, but must be Limits, or a word for what shares them, such as 'file'")
+        raise InvalidInput(f"limits is {limits!r}, but must be Limits, or the name of a store, such as 'file'")
     retry = RetryPolicy() if retry is None else retry
     if not isinstance(retry, RetryPolicy):
         raise InvalidInput(f"retry is {retry!r}, but must be a RetryPolicy, such as RetryPolicy(attempts=3)")
-    # `True` is an int, too.
+    # Refuse True, which is an int.
     if type(max_answer) is not int or max_answer < 1:
         raise InvalidInput(f"max_answer is {max_answer!r}, but must be a whole number of bytes, 1 or more")
     return limits, retry
 
 
 def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | None]:
-    """Return the token for the Machines API, and the one for api.fly.io; a machine's socket needs none."""
+    """Return the token for the Machines API and the one for api.fly.io; a machine's socket needs none."""
     if not base_url.startswith(SOCKET):
         token = find_token(given)
         return token, token
@@ -272,5 +272,5 @@ def _tokens(given: str | None, base_url: str) -> tuple[Token | None, Token | Non
         found = find_token(given)
     except MissingToken:
         found = None
-    # The socket acts as its machine; a token counts there only if it is passed explicitly.
+    # The socket authenticates as its machine; a token is sent to it only if it was passed explicitly.
     return (None if given is None else found), found

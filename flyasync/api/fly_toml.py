@@ -1,4 +1,4 @@
-"""Reading a fly.toml, and the files that it names, from disk."""
+"""Read a fly.toml and the files that it names from disk."""
 
 import tomllib
 from os import PathLike
@@ -12,18 +12,18 @@ from flyasync.models.fly_toml.app_config import FlyToml, read_document
 def read_fly_toml(
     path: str | PathLike[str], process_group: str | None = None, *, image: str | None = None, strict: bool = True
 ) -> MachineConfig:
-    """Read the config that flyctl would send for one process group of a fly.toml.
+    """Return the config that flyctl would send for one process group of a fly.toml.
 
-    `process_group` may be left out if there is only one; `image` replaces `build.image`, and is required if there is
-    none, since nothing is built here. Files that it names are read relative to it. A mount names its volume by `name`,
-    as fly.toml does: replace it by a volume's id before creating a machine. Blocks while it reads from disk.
+    `process_group` may be omitted if there is only one. `image` replaces `build.image`, and is required if that is not
+    set, since flyasync does not build images. Paths in the file are relative to it. A mount contains the `name` of its
+    volume, as in fly.toml: replace it by the volume's id before creating a machine. Reading from disk blocks.
 
-    Where flyctl differs from its documentation, the documentation holds: `[[restart]]` without `processes` is for all
-    groups, and `[[files]]` with `processes` for those alone.
+    If flyctl differs from its documentation, the documentation is followed: `[[restart]]` without `processes` applies
+    to all groups, and `[[files]]` with `processes` only to these.
 
-    Raises InvalidInput, with the file's name, for a file that cannot be read, and, with the place in the file, for
-    what has no equivalent: values that flyctl would refuse, and keys that are not known here. With `strict` False such
-    keys are ignored, as flyctl does; `flyasync lint` lists them. docs: reference/configuration
+    Raises InvalidInput with the file's name for a file that cannot be read, and with the path in the file for invalid
+    values and unknown keys. With `strict=False`, unknown keys are ignored, as flyctl does; `flyasync lint` lists them.
+    docs: reference/configuration
     """
     read = load_fly_toml(path)
     read.refuse(strict=strict)
@@ -31,10 +31,9 @@ def read_fly_toml(
 
 
 def load_fly_toml(path: str | PathLike[str]) -> FlyToml:
-    """Read a fly.toml and the files that it names; faults in it are among its findings.
+    """Read a fly.toml and the files that it names; its problems are returned as `findings`.
 
-    Blocks while it reads from disk. Raises InvalidInput, with the file's name, for a file that is not TOML or cannot be
-    read.
+    Reading from disk blocks. Raises InvalidInput with the file's name for a file that is not TOML or cannot be read.
     """
     file = Path(path)
     try:
@@ -42,9 +41,9 @@ def load_fly_toml(path: str | PathLike[str]) -> FlyToml:
     except InvalidInput:
         raise
     except ValueError as error:  # not TOML, or not even text
-        raise InvalidInput(f"{file} is no TOML: {error}") from error
-    except RecursionError:  # a page of brackets must end in one of our errors, too
-        raise InvalidInput(f"{file} is not TOML that can be read: it is nested too deep") from None
+        raise InvalidInput(f"{file} is not valid TOML: {error}") from error
+    except RecursionError:  # such as from a page of brackets
+        raise InvalidInput(f"{file} cannot be read: it is nested too deeply") from None
     return read_document(document, lambda name: _bytes(file.parent / name))
 
 
@@ -54,4 +53,4 @@ def _bytes(file: Path) -> bytes:
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:  # such as a NUL in the name
-        raise InvalidInput(f"{str(file)!r} is no path of a file: {error}") from error
+        raise InvalidInput(f"{str(file)!r} is not a valid file path: {error}") from error

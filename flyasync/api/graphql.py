@@ -11,7 +11,7 @@ from flyasync.errors import CallFailed, GraphQLFailed
 from flyasync.safe_text import each_text
 from flyasync.transport.request import Repeat, Request
 
-# Queries may contain the word too; those are then not repeated either, which is safe.
+# A query may contain the word too; it is then not repeated, which is safe.
 _MUTATION = re.compile(r"\bmutation\b")
 _NAME = re.compile(r"\b(?:query|mutation)\s+(\w+)")
 
@@ -30,9 +30,9 @@ class GraphQL:
         operation: str = "graphql",
         identifier: str | None = None,
     ) -> dict[str, Any]:
-        """Return the answer's `data`. Raise GraphQLFailed for an answer with errors.
+        """Return the `data` of the reply. Raise GraphQLFailed for a reply with errors.
 
-        Queries of one `operation` and `identifier`, by default the query's name, share a rate limit.
+        Queries with the same `operation` and `identifier` (by default the name of the query) share a rate limit.
         """
         changes = bool(_MUTATION.search(query))
         name = _NAME.search(query)
@@ -47,8 +47,8 @@ class GraphQL:
         )
         answer = await self._caller.ask(request)
         if not isinstance(answer, dict):
-            failure: CallFailed = request.unreadable("the answer is not as GraphQL has it")
-        # Errors beside data are a failure too: the data is incomplete.
+            failure: CallFailed = request.unreadable("the reply is not a GraphQL response")
+        # Errors with data are a failure too, since the data is incomplete.
         elif errors := answer.get("errors"):
             failure = GraphQLFailed(
                 request.operation,
@@ -62,6 +62,6 @@ class GraphQL:
             data: dict[str, Any] = answer["data"]
             return data
         else:
-            failure = request.unreadable("the answer holds neither data nor errors")
-        del answer  # which no traceback with locals may show
+            failure = request.unreadable("the reply contains neither data nor errors")
+        del answer  # so that no traceback with locals shows it
         raise failure

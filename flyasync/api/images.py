@@ -22,11 +22,11 @@ class Images:
     _graphql: GraphQL
 
     async def resolve(self, app: str, image: str) -> str:
-        """Return the reference with the digest that its tag points to now, as machines of `app` would get it.
+        """Return the reference with the digest to which its tag points now for machines of `app`.
 
-        A reference that states a digest is returned as it is, without a request. Repeated after a lost answer. Raises
-        InvalidInput for what is not a reference, GraphQLFailed if the token does not allow it, Unreadable if the answer
-        has no digest.
+        A reference with a digest is returned unchanged, without a request. Repeated after a lost reply. Raises
+        InvalidInput for an invalid reference, GraphQLFailed if the token has no access, and Unreadable if the reply
+        contains no digest.
         """
         refuse(check_image(image))
         if digest_of(image):
@@ -40,6 +40,6 @@ class Images:
             digest = None
         resolved = at_digest(image, digest if isinstance(digest, str) else None)
         if resolved == image:
-            what = f"the answer names no digest of {without_passwords(image)}"
+            what = f"the reply contains no digest of {without_passwords(image)}"
             raise Unreadable("images.resolve", app, what, may_have_happened=False)
         return resolved

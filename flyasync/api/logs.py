@@ -1,4 +1,4 @@
-"""Logs: what an app's machines write, as they write it."""
+"""Logs: the output of an app's machines."""
 
 import asyncio
 from collections import deque
@@ -49,9 +49,9 @@ class Logs:
 
 
 class LogStream(AsyncIterator[LogLine]):
-    """The lines of a log, without end; `next_token` is the position after the page that was read last.
+    """An endless async iterator over the lines of a log; `next_token` is the position after the last page read.
 
-    An error does not end it: the next `async for` continues after what could not be read.
+    An error does not end it: the next `async for` continues after the line or page that could not be read.
     """
 
     def __init__(self, caller: Caller, app: str, filters: dict[str, str | None], next_token: str) -> None:
@@ -60,7 +60,7 @@ class LogStream(AsyncIterator[LogLine]):
         self._filters = tuple((key, value) for key, value in filters.items() if value is not None)
         self._lines: deque[LogLine | Unreadable] = deque()
         self._pause = SHORTEST
-        self._had_lines = False  # whether the last page had any, also such as were not asked for
+        self._had_lines = False  # whether the last page had lines, including those that were filtered out
         self.next_token: str = next_token
 
     def __aiter__(self) -> Self:
@@ -73,12 +73,12 @@ class LogStream(AsyncIterator[LogLine]):
             try:
                 answer = await self._caller.ask(request)
             except TROUBLE as error:
-                # Trouble that passes is outlasted; a connection that can never be made is not.
+                # Continue after a temporary error, but not if a connection can never be made.
                 if isinstance(error, ConnectFailed) and not error.is_temporary:
                     raise
             else:
                 self._lines.extend(self._page(answer, request))
-                # The log grows with lines that were not asked for, too: the next ones may come soon.
+                # If the page had only lines that were filtered out, the next lines may follow soon.
                 is_longer = bool(self._lines) or (self._had_lines and self.next_token != before)
             if is_longer:
                 self._pause = SHORTEST
@@ -91,21 +91,21 @@ class LogStream(AsyncIterator[LogLine]):
         return line
 
     async def page(self) -> tuple[LogLine, ...]:
-        """Read one page, and return those of its lines that were asked for and can be read."""
+        """Read one page, and return its lines that pass the filters and can be read."""
         lines = self._page(await self._caller.ask(request := self._request()), request)
         return tuple(line for line in lines if not isinstance(line, Unreadable))
 
     def _page(self, answer: Any, request: Request) -> list[LogLine | Unreadable]:
-        """Record the position after a page, and return the lines of it that were asked for."""
+        """Record the position after a page, and return its lines that pass the filters."""
         try:
-            # The position comes first: what cannot be read must not be met again by the next request.
+            # The position is read first, so that the next request does not return the same unreadable line.
             self.next_token = (answer.get("meta") or {}).get("next_token") or self.next_token
             redacted = self._caller.redaction(request)  # an app may print the token that it deploys with
             lines = [_read(row, request, redacted) for row in answer["data"] or ()]
         except (KeyError, TypeError, AttributeError) as error:
-            raise _unreadable(request, "the answer is no page of a log", error) from error
+            raise _unreadable(request, "the reply is not a page of a log", error) from error
         self._had_lines = bool(lines)
-        # The API's own filters are known to let other lines through.
+        # Filter again, since the API's filters let some other lines through.
         return [
             line
             for line in lines
@@ -127,7 +127,7 @@ class LogStream(AsyncIterator[LogLine]):
 def _read(row: Any, request: Request, redacted: Callable[[str], str]) -> LogLine | Unreadable:
     """Return the line, or the error to raise in its place."""
     try:
-        # A line's id stands beside its attributes.
+        # The id of a line is next to its `attributes`, not in it.
         members = {key: value for key, value in row.items() if key != "attributes"}
         line = structure({**members, **(row["attributes"] or {})}, LogLine)
         return evolve(line, message=redacted(line.message)) if line.message else line
@@ -136,6 +136,6 @@ def _read(row: Any, request: Request, redacted: Callable[[str], str]) -> LogLine
 
 
 def _unreadable(request: Request, message: str, cause: Exception) -> Unreadable:
-    unreadable = request.unreadable(message, advice="Go on reading: the next line follows")
+    unreadable = request.unreadable(message, advice="Continue the iteration: the next line follows")
     unreadable.__cause__ = cause
     return unreadable

@@ -32,5 +32,5 @@ class Orgs:
             return tuple(structure(node, Organization) for node in nodes)
         except (Mismatch, KeyError, TypeError) as error:
             raise Unreadable(
-                "graphql", "Organizations", f"the answer lists no organizations: {error}", may_have_happened=False
+                "graphql", "Organizations", f"the reply contains no organizations: {error}", may_have_happened=False
             ) from error

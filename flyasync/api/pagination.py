@@ -1,4 +1,4 @@
-"""Lists that come in pages: fetched as they are read, and never silently incomplete."""
+"""Paginated lists: pages are fetched as they are read, and an incomplete list is reported."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -14,29 +14,29 @@ Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
 
 OnErrorRegions = Callable[[Sequence[str]], object]
-"""Is called with regions that could not be read; a plain function, since its result is not awaited."""
+"""Called with regions that the API could not read; not an async function, since the result is not awaited."""
 
 
 class Page(Protocol[Row_co]):
-    """A page of a list; there is another one while `next_cursor` is set."""
+    """A page of a list; if `next_cursor` is set, another page follows."""
 
     @property
     def rows(self) -> Sequence[Row_co]:
-        """What the page holds; it may be empty even if more pages follow."""
+        """The items of the page; there may be none even if more pages follow."""
 
     @property
     def next_cursor(self) -> str | None:
-        """The cursor that asks for the next page."""
+        """The cursor of the next page."""
 
 
 class Pages(AsyncIterator[Row]):
-    """The rows of a list, one by one; the next page is fetched when its first row is needed.
+    """An async iterator over the rows of a list; each page is fetched when its first row is needed.
 
-    It can be read once. `error_regions` are those that the API could not read, on the pages fetched so far; a list
-    that has some ends with IncompleteList after its last row, unless a callback was passed that is called with them.
-    If the callback raises, its error comes out once, and the list goes on with the next row. A list that leads back to
-    a page it had before ends with Unreadable after the last row that is new. `last_updated_at` is the moment to pass as
-    `updated_after`, less an overlap, to watch for changes.
+    It can be iterated once. `error_regions` are the regions that the API could not read, according to the pages fetched
+    so far. If there are any, the list ends with IncompleteList after the last row, unless a callback was passed, which
+    is called with them. An exception of the callback is raised once; iterating again continues with the next row. If a
+    cursor repeats, the list ends with Unreadable. To watch for changes, pass `last_updated_at`, less an overlap, as
+    `updated_after`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Pages(AsyncIterator[Row]):
     ) -> None:
         callback: Any = on_error_regions
         if callback is not None and (iscoroutinefunction(callback) or iscoroutinefunction(callback.__call__)):
-            raise InvalidInput("on_error_regions is an async function, which nobody would await: give a plain one")
+            raise InvalidInput("on_error_regions is an async function, but must be a normal one: it is not awaited")
         self._operation = operation
         self._identifier = identifier
         self._fetch = fetch
@@ -66,7 +66,7 @@ class Pages(AsyncIterator[Row]):
 
     async def __anext__(self) -> Row:
         while not self._rows:
-            # The end, 1. of a list that repeats itself; 2. of one that lacks regions; 3. of a complete list.
+            # The end of 1. a list that repeats itself, 2. a list that lacks regions, 3. a complete list.
             if self._is_circular:
                 problem = "the list leads back to the page it was on before"
                 raise Unreadable(self._operation, self._identifier, problem, may_have_happened=False)
@@ -86,7 +86,7 @@ class Pages(AsyncIterator[Row]):
             regions = getattr(page, "error_regions", None) or ()
             fresh = tuple(region for region in regions if region not in self.error_regions)
             self.error_regions += fresh
-            # All state is in place before the callback is called, so that its error makes no row come twice.
+            # All state is updated before the callback is called, so that no row is repeated if it raises.
             if fresh and self._on_error_regions:
                 self._on_error_regions(fresh)
         return self._rows.popleft()
@@ -102,7 +102,7 @@ def pages(
     query: Mapping[str, QueryValue],
     on_error_regions: OnErrorRegions | None = None,
 ) -> Pages[Row]:
-    """Return the rows of a list whose pages are of `kind`; each page is one request, which may be repeated."""
+    """Return the rows of a list whose pages are of type `kind`; each page is one request, which may be repeated."""
 
     async def fetch(cursor: str | None) -> Page[Row]:
         ask = request(operation, identifier, to=to, repeat=Repeat.ANYTIME, query={**query, "cursor": cursor})

@@ -92,7 +92,7 @@ class Postgres(PostgresDatabases):
         Raises InvalidInput unless exactly one of the two is given. Not repeated when the answer is lost.
         """
         if (backup_id is None) == (pitr_time is None):
-            raise InvalidInput("give either backup_id or pitr_time: what to restore from")
+            raise InvalidInput("pass either backup_id or pitr_time, as the source of the restore")
         body = given(backup_id=backup_id, pitr_time=pitr_time, name=name)
         ask = asks("restore", "POST {}/restore", cluster_id, body=body, repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresCluster)

@@ -1,4 +1,4 @@
-"""What every resource shares: describing a request, and reading its answer into a model."""
+"""Shared by all resources: describe a request, and read its reply into a model."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +26,10 @@ T = TypeVar("T")
 NONCE = "fly-machine-lease-nonce"
 
 TROUBLE = (Unanswered, RateLimited, ServerFault, TimedOut)
-"""Errors that pass by themselves: a wait outlasts them, and so does a lease that is being refreshed."""
+"""Temporary errors: waits and the refreshing of leases continue after them."""
 
 NEW_APP: Final = 60.0
-"""Seconds for which an app that was just created may be unknown, or refuse its token, on some of the API's nodes."""
+"""Seconds for which some of the API's nodes may not know an app that was just created, or may refuse its token."""
 
 QueryValue = str | int | bool | Iterable[str] | None
 
@@ -53,21 +53,21 @@ def request(
 
     Args:
         operation: its name in rate limits, events and errors, such as `machines.create`.
-        of: names that fill the gaps of `to` in order, each quoted; joined, they are the identifier of the rate limit.
+        of: names that replace the `{}` in `to`, in order and quoted; joined, they are the identifier of the rate limit.
         to: the method and the segments of the path, such as `POST apps/{}/machines`.
         repeat: when it may be sent again.
         query: None is left out; a list repeats its key.
         body: the JSON to send.
         nonce: the nonce of the machine's lease.
-        poll: the seconds for which the API may hold the answer back.
-        flight: tells the caller whether the request has left.
-        parts: names that fill the gaps after `of`, and do not count for the rate limit, such as a metadata key.
-        reads: how to read the answer.
-        subject: what errors name instead of all the names.
-        changes: False if it only reads although its method is not GET.
+        poll: the number of seconds for which the API may hold the reply back.
+        flight: shows the caller whether the request is in flight.
+        parts: names that replace the `{}` after those of `of`, and are not part of the identifier, such as a key.
+        reads: the format of the reply.
+        subject: the name that errors show instead of all names.
+        changes: False if the request only reads although its method is not GET.
     """
     names = (*of, *parts)
-    # A bool is an int, so it comes first: the API reads `true`, not `True` or `1`.
+    # A bool is an int, so it is checked first: the API expects `true`, not `True` or `1`.
     pairs: list[tuple[str, str]] = []
     for key, value in query.items() if query else ():
         if isinstance(value, bool):
@@ -94,13 +94,13 @@ def request(
             changes=method != "GET" if changes is None else changes,
         )
     except InvalidInput as error:
-        # The frames below hold the body, which no traceback with locals may show.
+        # Drop the inner frames, whose locals contain the body.
         raise error.with_traceback(None) from None
     finally:
         del body
 
 
-@lru_cache(maxsize=4096)  # most programs send requests about the same few things
+@lru_cache(maxsize=4096)  # most programs use the same few paths
 def _address(to: str, names: tuple[str, ...]) -> tuple[str, str]:
     method, _, template = to.partition(" ")
     left = iter(names)
@@ -108,12 +108,12 @@ def _address(to: str, names: tuple[str, ...]) -> tuple[str, str]:
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """Return the fields that are set: None is not sent, an explicit False, 0 or empty text is."""
+    """Return the fields that are not None; an explicit False, 0 or empty string is sent."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def enveloped(answer: Any) -> Any:
-    """Return the `data` member of an answer. Raise Mismatch if there is none."""
+    """Return the member `data` of a reply. Raise Mismatch if it is missing."""
     if not isinstance(answer, dict) or "data" not in answer:
         raise Mismatch("$.data", "it is missing")
     return answer["data"]
@@ -121,7 +121,7 @@ def enveloped(answer: Any) -> Any:
 
 @frozen
 class Caller:
-    """Sends the requests of a resource and reads the answers; it remembers which apps were just created."""
+    """Sends the requests of a resource and reads the replies; it keeps track of apps that were just created."""
 
     _sender: Sender
     _new_apps: dict[str, float | None] = field(factory=dict)
@@ -131,23 +131,23 @@ class Caller:
         return self._sender.expected_wait(operation, identifier, ahead=ahead)
 
     async def ask(self, request: Request) -> Any:
-        """Return the answer's JSON as it came; None for a DELETE that an earlier attempt has already carried out."""
+        """Return the JSON of the reply; None for a DELETE that an earlier attempt has carried out."""
         try:
             return await self._sender.send(self._informed(request))
         except NotFound as absent:
-            # The answer to the earlier attempt was lost; this 404 replaces it.
+            # The reply to the earlier attempt was lost; this 404 confirms it.
             if request.method == "DELETE" and absent.may_have_happened:
                 return None
             raise
 
     async def read(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T:
-        """Return the answer, or the part of it that `pick` selects, as a `kind`. Raise Unreadable if it is not one."""
+        """Return the reply, or the part of it that `pick` selects, as a `kind`. Raise Unreadable if it does not fit."""
         return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
 
     async def remove(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T | None:
-        """Send a DELETE whose answer is a `kind`, as `read` does.
+        """Send a DELETE whose reply is a `kind`, and return it as `read` does.
 
-        Return None if the answer is empty, or if an earlier attempt has carried it out.
+        Return None if the reply is empty, or if an earlier attempt has carried out the DELETE.
         """
         answer = await self.ask(request)
         try:
@@ -162,36 +162,36 @@ class Caller:
             problem = str(error)
         finally:
             del answer
-        # Raised outside the handler, so that the traceback does not lead to frames that hold the answer.
-        raise request.unreadable(f"the answer is not as documented: {self.redaction(request)(problem)}")
+        # Raised outside the handler, so that the traceback contains no frames that hold the reply.
+        raise request.unreadable(f"the reply is not as documented: {self.redaction(request)(problem)}")
 
     def redaction(self, request: Request) -> Callable[[str], str]:
-        """Return a function that redacts, in a text, the token and what is secret in `request`."""
+        """Return a function that redacts the token and the secrets of `request` in a text."""
         return self._sender.redaction(request)
 
     def created(self, app: str) -> None:
-        """Record that an app was just created: for a while, a 404 or 401 about it is transient."""
-        self._new_apps[app] = None  # the next request about it starts its time
+        """Record that an app was just created: for some time, a 404 or 401 for it is temporary."""
+        self._new_apps[app] = None  # the next request for it starts the time
 
     def deleted(self, app: str) -> None:
-        """Record that an app is not new any more: it was deleted, or belongs to another organization."""
+        """Stop treating an app as new: it was deleted, is old enough, or belongs to another organization."""
         self._new_apps.pop(app, None)
 
     def _informed(self, request: Request) -> Request:
-        """Return `request`; for a new app, as one that outlasts refusals until every node of the API knows the app."""
+        """Return `request`; for a new app, make it retry refusals until all nodes of the API know the app."""
         app = request.identifier.partition("/")[0]
-        # 1. Almost all requests are about apps that were not created here: nothing to do.
+        # 1. Almost all requests are for apps that this client did not create: nothing to do.
         if app not in self._new_apps:
             return request
-        # 2. The time is over, so that a 404 counts again.
+        # 2. The app is not new any more, so a 404 is final.
         now = asyncio.get_running_loop().time()
         known_by = self._new_apps[app] = self._new_apps[app] or now + NEW_APP
         if now >= known_by:
             self.deleted(app)
             return request
 
-        # 3. Some nodes may not know the app yet: they answer that it does not exist, or refuse the token. A 404 for
-        #    something else, such as a machine of the app, is final as always.
+        # 3. Some nodes may not know the app yet: they return that it does not exist, or refuse the token. A 404 for
+        #    another resource, such as a machine of the app, is final as always.
         def clears_within(refusal: Refused) -> float:
             is_unknown = isinstance(refusal, NotFound) and refusal.what == "app"
             if app in self._new_apps and (is_unknown or isinstance(refusal, Unauthorized)):

@@ -1,4 +1,4 @@
-"""Secrets: values in the environment of an app's machines, readable only there."""
+"""Secrets: values that an app's machines get in their environment."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Spans: the observer of a client is notified what its requests are for."""
+"""Spans: they show the observer of a client what its requests belong to."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ OnRefusal = Callable[[Outlasting], None]
 
 
 class Spans:
-    """The spans of one client: each begins, is entered by any number of tasks, and ends once."""
+    """The spans of one client. A span begins and ends once; any number of tasks may run within it."""
 
     def __init__(self, on_event: OnClientEvent) -> None:
         self._on_event = on_event
@@ -27,32 +27,32 @@ class Spans:
     def begin(
         self, kind: Kind, name: str, facts: Mapping[str, Fact | None], *, on_refusal: OnRefusal | None = None
     ) -> Span:
-        """Begin a span within the current one, notify the observer, and return it; facts that are None are left out.
+        """Begin a span within the current one, notify the observer, and return the span; None facts are omitted.
 
-        `on_refusal` is called with each refusal that one of its requests outlasts.
+        `on_refusal` is called with each refusal after which a request of the span is retried.
         """
         span = Span(
             kind, name, on_refusal=on_refusal, facts={key: fact for key, fact in facts.items() if fact is not None}
         )
-        # Kept for the end of the span, which may come when no loop runs any more.
+        # Kept for the end of the span, when the event loop may not be running any more.
         self._clock = asyncio.get_running_loop().time
         self._begun[span] = self._clock()
         notify(self._on_event, Began(span=span))
         return span
 
     def end(self, span: Span) -> None:
-        """End a span, and notify the observer, unless it has ended already."""
+        """End a span and notify the observer, unless the span has already ended."""
         begun = self._begun.pop(span, None)
         if begun is not None:
             notify(self._on_event, Ended(span=span, seconds=self._clock() - begun))
 
     def within(self, span: Span | None) -> AbstractContextManager[None]:
-        """Return a context in which all requests belong to `span`, those of tasks that begin in it too."""
+        """Return a context in which all requests belong to `span`, including those of tasks started in it."""
         return within(span)
 
     @contextmanager
     def over(self, kind: Kind, name: str, **facts: Fact | None) -> Iterator[Span]:
-        """Run the block as a span of its own, which records the error raised in it."""
+        """Run the block in a new span, which records an error raised in the block."""
         span = self.begin(kind, name, facts)
         try:
             with within(span):

@@ -1,4 +1,4 @@
-"""Tokens: whose a token is, what it allows, and tokens by which a machine proves its identity."""
+"""Tokens: their owners, their permissions, and tokens with which a machine proves its identity."""
 
 from attrs import frozen
 
@@ -19,7 +19,7 @@ class Tokens:
     _caller: Caller
 
     async def current(self) -> tuple[TokenInfo, ...]:
-        """Return whose the client's token is, and its organization and apps: the cheapest "who am I"."""
+        """Return the owner of the client's token, its organization and its apps, in one request."""
         ask = request("tokens.current", to="GET tokens/current", repeat=Repeat.ANYTIME)
         return tuple((await self._caller.read(ask, TokenInfoList)).tokens or ())
 

@@ -129,7 +129,7 @@ class Volumes:
         except VolumeInUse as refusal:
             ask = await outlast_claim(ask, refusal, partial(self._get_machine, app))
             deleted = await self._caller.remove(ask, Volume)
-        # The answer was lost for good, so the volume is gone or going: read what is left of it.
+        # The answer was lost, so the volume has been deleted: read its remaining data.
         if deleted:
             return deleted
         try:
@@ -188,7 +188,7 @@ class Volumes:
         It can be mounted while it is `hydrating`; another region takes longer. Two requests: a `get` for what is not
         given, and a `create`, whose errors it raises.
         """
-        # The API has no fork of its own: a create names the source, but inherits neither its name nor its region.
+        # The API has no fork operation: a create names the source, but inherits neither its name nor its region.
         if name is None or region is None:
             source = await self.get(app, volume_id)
             name, region = name or source.name, region or source.region

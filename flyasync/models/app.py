@@ -1,4 +1,4 @@
-"""Apps: the name that machines, volumes and addresses belong to."""
+"""Apps: the owners of machines, volumes and addresses."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from flyasync.models.model import Model, settled
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Organization(Model):
-    """Who owns an app; `slug` is what the API asks for, and is `personal` for each user's own organization.
+    """The owner of an app. Pass its `slug` to the API; for a user's own organization it is `personal`.
 
-    `id`, `raw_slug`, `type` and `paid_plan` come only from a list of organizations; `raw_slug` is unique.
+    Only a list of organizations contains `id`, `raw_slug`, `type` and `paid_plan`; `raw_slug` is unique.
     """
 
     name: str | None = None
@@ -27,8 +27,8 @@ class Organization(Model):
 class App(Model):
     """An app; its name is unique across all of Fly.io.
 
-    `status` is `pending` (never deployed), `deployed` or `suspended`. A list gives the counts and leaves out
-    `organization` and `status`. `created_at` is in milliseconds, and only the answer to a create has it.
+    `status` is `pending` (never deployed), `deployed` or `suspended`. Lists contain the counts, but not `organization`
+    and `status`. `created_at` is in milliseconds; only a create returns it.
     docs: machines/api/apps-resource
     """
 
@@ -46,7 +46,7 @@ class App(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class AppList(Model):
-    """The apps of an organization, as one answer."""
+    """The apps of an organization, as the API returns them."""
 
     apps: Sequence[App]
     total_apps: int | None = None

@@ -1,4 +1,4 @@
-"""Certificates: hostnames that an app answers to over TLS."""
+"""Certificates: the hostnames under which an app is reachable over TLS."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from flyasync.models.types import Timestamp, timestamp
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class IssuedCertificate(Model):
-    """A certificate as it was issued: `type` is `rsa` or `ecdsa`."""
+    """An issued certificate; `type` is `rsa` or `ecdsa`."""
 
     type: str | None = None
     certificate_authority: str | None = None
@@ -19,7 +19,7 @@ class IssuedCertificate(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CertificateEntry(Model):
-    """One of the certificates of a hostname; `source` is `fly` (by ACME) or `custom` (brought by you)."""
+    """One of the certificates of a hostname; `source` is `fly` (by ACME) or `custom` (uploaded)."""
 
     source: str | None = None
     status: str | None = None
@@ -31,7 +31,7 @@ class CertificateEntry(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CertificateValidation(Model):
-    """Which of the ways to prove a hostname's ownership are set up."""
+    """Which of the methods to prove the ownership of a hostname are configured."""
 
     dns_configured: bool | None = None
     alpn_configured: bool | None = None
@@ -49,7 +49,7 @@ class AcmeChallenge(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class OwnershipVerification(Model):
-    """The TXT record `name` that proves a hostname yours; either value will do."""
+    """The TXT record `name` that proves the ownership of a hostname; either value is accepted."""
 
     name: str | None = None
     app_value: str | None = None
@@ -58,7 +58,7 @@ class OwnershipVerification(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class DNSRequirements(Model):
-    """The DNS records that a hostname needs: addresses or a CNAME, and those that prove it."""
+    """The DNS records that a hostname needs: addresses or a CNAME, and those that prove its ownership."""
 
     a: Sequence[str] | None = None
     aaaa: Sequence[str] | None = None
@@ -82,7 +82,7 @@ class DNSRecords(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CertificateValidationError(Model):
-    """What went wrong in a validation, and `remediation`: what to do about it."""
+    """An error of a validation; `remediation` is what to do about it."""
 
     code: str | None = None
     message: str | None = None
@@ -92,10 +92,10 @@ class CertificateValidationError(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Certificate(Model):
-    """A hostname of an app, its certificates, and what is missing until they are there.
+    """A hostname of an app, its certificates, and what is missing for them to be issued.
 
-    `status` is `active`, `pending_validation` or `pending_ownership`. `dns_records` comes only from a check, `warning`
-    from deleting the custom certificate. docs: machines/api/certificates-resource
+    `status` is `active`, `pending_validation` or `pending_ownership`. Only a check returns `dns_records`; only deleting
+    the custom certificate returns `warning`. docs: machines/api/certificates-resource
     """
 
     hostname: str | None = None
@@ -119,7 +119,7 @@ class Certificate(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CertificateSummary(Model):
-    """A hostname of an app as a list shows it."""
+    """A hostname of an app in a list."""
 
     hostname: str | None = None
     status: str | None = None
@@ -138,7 +138,7 @@ class CertificateSummary(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CertificatePage(Model):
-    """A page of an app's hostnames; there is another one while `next_cursor` is set."""
+    """A page of an app's hostnames; if `next_cursor` is set, another page follows."""
 
     certificates: Sequence[CertificateSummary] | None = None
     total_count: int | None = None
@@ -146,5 +146,5 @@ class CertificatePage(Model):
 
     @property
     def rows(self) -> Sequence[CertificateSummary]:
-        """What the page holds."""
+        """The items of the page."""
         return self.certificates or ()

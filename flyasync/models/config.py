@@ -1,4 +1,4 @@
-"""What a machine is asked to be."""
+"""The config of a machine."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from flyasync.models.service import Check, Service
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Init(Model):
-    """How the main process is run; `exec` overrides all that the image says, `cmd` and `entrypoint` their own part."""
+    """How the main process is run. `exec` overrides the image's command, `cmd` and `entrypoint` a part of it."""
 
     exec: Sequence[str] | None = None
     entrypoint: Sequence[str] | None = None
@@ -24,10 +24,10 @@ class Init(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Mount(Model):
-    """A volume, by its id (`volume`), seen by the machine at the absolute `path`; a machine has at most one.
+    """The mount of a volume, by its id (`volume`), at the absolute `path`; a machine has at most one.
 
-    It may grow by itself: by `add_size_gb` (1 to 100) when `extend_threshold_percent` (50 to 99) of it is used, up to
-    `size_gb_limit` (at most 500; 0 is no limit). docs: machines/api/machines-resource
+    The volume is extended automatically by `add_size_gb` (1 to 100) when `extend_threshold_percent` (50 to 99) of it is
+    used, up to `size_gb_limit` (at most 500; 0 means no limit). docs: machines/api/machines-resource
     """
 
     volume: str | None = None
@@ -51,7 +51,7 @@ class Metrics(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Static(Model):
-    """Files that the proxy serves by itself: `guest_path` of the image, or a Tigris bucket, under `url_prefix`."""
+    """Files that the proxy serves under `url_prefix`: those in `guest_path` of the image, or in a Tigris bucket."""
 
     guest_path: str | None = None
     url_prefix: str | None = None
@@ -61,7 +61,7 @@ class Static(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class DNSOption(Model):
-    """A line `options` of resolv.conf."""
+    """An option of resolv.conf."""
 
     name: str | None = None
     value: str | None = None
@@ -69,7 +69,7 @@ class DNSOption(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class DNSForwardRule(Model):
-    """Names under `basename` are asked of the resolver at `addr`."""
+    """A rule that forwards queries for names under `basename` to the resolver at `addr`."""
 
     basename: str | None = None
     addr: str | None = None
@@ -77,7 +77,7 @@ class DNSForwardRule(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class DNS(Model):
-    """How the machine asks and is asked for names; `skip_registration` keeps it out of the app's `.internal` names."""
+    """The DNS settings of a machine; `skip_registration` keeps it out of the app's `.internal` names."""
 
     skip_registration: bool | None = None
     nameservers: Sequence[str] | None = None
@@ -90,7 +90,7 @@ class DNS(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Rootfs(Model):
-    """Whether the root filesystem outlives a restart: `persist` is `never`, `restart` or `always`."""
+    """Whether the root filesystem is kept across restarts: `persist` is `never`, `restart` or `always`."""
 
     persist: str | int | None = None
     size_gb: int | None = None
@@ -105,18 +105,18 @@ class CacheDrive(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Spot(Model):
-    """What is paid at most, as a fraction of the full price: above 0, up to 1."""
+    """The maximum price of a spot machine, as a fraction of the full price: above 0, at most 1."""
 
     max_price_fraction: float | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MachineConfig(Model):
-    """What a machine is asked to be; an update replaces all of it, so send back what you read with your change made.
+    """The config of a machine. An update replaces all of it, so start from the config that you read.
 
-    Only `image` is required. `guest` and `size` exclude each other. `env` and `metadata` hold texts only; the values of
-    `env` stay out of the repr. `schedule` is `hourly`, `daily`, `weekly` or `monthly`. `standbys` are ids of machines
-    to stand in for. docs: machines/api/machines-resource
+    Only `image` is required. `guest` and `size` cannot be combined. The values of `env` and `metadata` are strings; the
+    repr does not show those of `env`. `schedule` is `hourly`, `daily`, `weekly` or `monthly`. `standbys` are the ids of
+    machines for which this one is a standby. docs: machines/api/machines-resource
     """
 
     image: str | None = None

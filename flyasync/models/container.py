@@ -1,4 +1,4 @@
-"""What runs inside a machine that runs more than one thing: processes and containers."""
+"""The processes and containers of machines that run more than one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,10 +11,10 @@ from flyasync.models.types import Duration, duration
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class File(Model):
-    """A file written before anything starts, at the absolute `guest_path`.
+    """A file that is written to the absolute `guest_path` before the machine's processes start.
 
-    Exactly one of `raw_value` (base64), `secret_name` (whose secret must itself be base64) and `image_config` (an image
-    whose OCI config becomes the content). `mode` is the permission bits, such as `0o644`.
+    Its content is exactly one of `raw_value` (base64), `secret_name` (a secret in base64) and `image_config` (an image
+    whose OCI config is the content). `mode` is the permission bits, such as `0o644`.
     """
 
     guest_path: str | None = None
@@ -26,7 +26,10 @@ class File(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class EnvFrom(Model):
-    """An environment variable filled from the machine: `id`, `version`, `app_name`, `private_ip`, `region`, `image`."""
+    """An environment variable with a property of the machine.
+
+    `field_ref` is `id`, `version`, `app_name`, `private_ip`, `region` or `image`.
+    """
 
     env_var: str | None = None
     field_ref: str | None = None
@@ -34,7 +37,7 @@ class EnvFrom(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MachineSecret(Model):
-    """An app secret given to a process or container, as the environment variable `env_var`."""
+    """An app secret that a process or container gets as the environment variable `env_var`."""
 
     env_var: str | None = None
     name: str | None = None
@@ -42,7 +45,7 @@ class MachineSecret(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Process(Model):
-    """One of several processes of a machine; the values of `env` stay out of the repr."""
+    """One of several processes of a machine; the repr does not show the values of `env`."""
 
     exec: Sequence[str] | None = None
     entrypoint: Sequence[str] | None = None
@@ -56,9 +59,9 @@ class Process(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Restart(Model):
-    """What happens when the main process ends: `policy` is `no`, `always` or `on-failure`.
+    """Whether the main process is restarted when it ends: `policy` is `no`, `always` or `on-failure`.
 
-    `max_retries` counts for on-failure only, within five minutes. docs: machines/guides-examples/machine-restart-policy
+    `max_retries` applies only to on-failure, within five minutes. docs: machines/guides-examples/machine-restart-policy
     """
 
     policy: str | None = None
@@ -68,7 +71,7 @@ class Restart(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class StopConfig(Model):
-    """How it is stopped: `signal` first, then a kill after `timeout` (seconds or a Go duration, at most 300 s)."""
+    """How a machine is stopped: by `signal`, then SIGKILL after `timeout` (seconds or a Go duration, at most 300 s)."""
 
     timeout: Duration | None = field(default=None, converter=duration)
     signal: str | None = None
@@ -84,7 +87,7 @@ class ContainerDependency(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class HTTPHealthcheck(Model):
-    """A request over `scheme` http or https that must be answered well."""
+    """A request over `scheme` http or https that must succeed."""
 
     port: int | None = None
     method: str | None = None
@@ -104,7 +107,7 @@ class TCPHealthcheck(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ExecHealthcheck(Model):
-    """A command that must end with 0."""
+    """A command that must end with exit code 0."""
 
     command: Sequence[str] | None = None
 
@@ -113,8 +116,8 @@ class ExecHealthcheck(Model):
 class ContainerHealthcheck(Model):
     """A check of one container: exactly one of `http`, `tcp` and `exec`.
 
-    `interval`, `timeout` and `grace_period` are whole seconds here, unlike a service's. `kind` is `readiness` or
-    `liveness`; `unhealthy` says what to do: `stop`.
+    `interval`, `timeout` and `grace_period` are whole seconds, unlike those of a service's check. `kind` is `readiness`
+    or `liveness`; `unhealthy` is the action for an unhealthy container: `stop`.
     """
 
     name: str | None = None
@@ -132,7 +135,7 @@ class ContainerHealthcheck(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ContainerMount(Model):
-    """One of the config's `volumes`, by `name`, seen by a container at `path`."""
+    """A mount of one of the config's `volumes`, by `name`, at `path` in a container."""
 
     name: str | None = None
     path: str | None = None
@@ -140,9 +143,9 @@ class ContainerMount(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Container(Model):
-    """One of several containers of a machine; it gets only the app secrets it lists.
+    """One of several containers of a machine; it gets only the app secrets that it lists.
 
-    The values of `env` stay out of the repr. docs: machines/guides-examples/multi-container-machines
+    The repr does not show the values of `env`. docs: machines/guides-examples/multi-container-machines
     """
 
     name: str | None = None
@@ -164,7 +167,7 @@ class Container(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class TempDir(Model):
-    """A directory that lives as long as the machine runs, on `disk` or in `memory` (`storage_type`)."""
+    """A directory that exists while the machine runs, on `disk` or in `memory` (`storage_type`)."""
 
     storage_type: str | None = None
     size_mb: int | None = None
@@ -172,7 +175,7 @@ class TempDir(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ContainerVolume(Model):
-    """A directory that containers mount by `name`: a `temp_dir`, or the content of an `image`."""
+    """A directory that containers can mount by `name`: a `temp_dir`, or the content of an `image`."""
 
     name: str | None = None
     temp_dir: TempDir | None = None

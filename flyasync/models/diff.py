@@ -1,7 +1,7 @@
-"""Compare configs by what they mean to the API, not by how they are spelled.
+"""Compare configs by their meaning to the API, not by their spelling.
 
-Null, missing and empty are the same; so are the two spellings of autostop, and durations of equal length. Order counts,
-as in a port's handlers. Explicit values count: false or 0 is not the same as unset.
+Null, missing and empty are equal, as are the two spellings of autostop and durations of equal length. The order of
+lists matters, as in a port's handlers. An explicit value such as false or 0 differs from an unset one.
 """
 
 import json
@@ -23,9 +23,9 @@ _LONGEST: Final = 80  # characters of a value in a line
 
 @frozen
 class Change:
-    """One place where two configs differ: `old` and `new` are JSON, and None where nothing is set.
+    """One difference between two configs: `old` and `new` are JSON values, None if unset.
 
-    `path` is such as `services[0].autostop`. A value that may be secret is shown neither by `str` nor by `repr`.
+    An example of `path` is `services[0].autostop`. Neither `str` nor `repr` shows a value that may be secret.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Change:
         return self.line()
 
     def line(self, *, show_secrets: bool = False) -> str:
-        """Return the change as one line that begins with `+`, `-` or `~`; a secret's value only if asked for."""
+        """Return the change as one line that begins with `+`, `-` or `~`; with secret values only if `show_secrets`."""
         sign, happened = (
             ("+", "added") if self.old is None else ("-", "removed") if self.new is None else ("~", "changed")
         )
@@ -47,7 +47,7 @@ class Change:
         for value in (self.old, self.new):
             if value is None:
                 continue
-            # A long value is cut, but never the digest of an image: it is what tells two builds of a tag apart.
+            # A long value is cut, but not the digest of an image, which distinguishes two builds of a tag.
             digest = digest_of(value) if isinstance(value, str) else None
             text = json.dumps(without_digest(value) if digest else value, ensure_ascii=False)
             text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -61,7 +61,7 @@ def same(old: MachineConfig, new: MachineConfig) -> bool:
 
 
 def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
-    """Return every place where two configs differ in what they mean, sorted by path; unknown keys count too."""
+    """Return the differences in meaning between two configs, unknown keys included, sorted by path."""
     before, after = dict(_leaves((), _normal(old))), dict(_leaves((), _normal(new)))
     return tuple(
         Change(
@@ -70,11 +70,11 @@ def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
             _plain(after.get(path)),
             is_secret=is_secret(path, before.get(path)) or is_secret(path, after.get(path)),
         )
-        # By number within a list: services[2] comes before services[10].
+        # Sorted by number within a list: services[2] comes before services[10].
         for path in sorted(
             before.keys() | after.keys(), key=lambda path: [(isinstance(step, str), step) for step in path]
         )
-        # Where one config has an empty object and the other a filled one, the leaves inside are the change.
+        # If one config has an empty object and the other a non-empty one, the leaves inside are the changes.
         if not (_equal(before.get(path), after.get(path)) or _is_within(path, before) or _is_within(path, after))
     )
 
@@ -85,12 +85,12 @@ def _is_within(path: Path, leaves: Mapping[Path, Any]) -> bool:
 
 
 def diff_text(changes: Iterable[Change], *, show_secrets: bool = False) -> str:
-    """Return changes one a line, for a person to read; secret values only if asked for."""
+    """Return the changes as text, one per line; with secret values only if `show_secrets`."""
     return "\n".join(change.line(show_secrets=show_secrets) for change in changes)
 
 
 def written(path: Path) -> str:
-    """Return a path as `services[0].ports[1].port`, with a key that is not a plain word in quotes."""
+    """Return a path as `services[0].ports[1].port`; keys that are not identifiers are quoted."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -101,7 +101,7 @@ def written(path: Path) -> str:
 
 
 def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    # A list of plain values is one leaf: its items have no identity, and a command reads best as a whole.
+    # A list of plain values is one leaf: its items have no identity, and a command is easier to read as a whole.
     if isinstance(value, dict) and (value or not path):
         for key, item in value.items():
             yield from _leaves((*path, key), item)
@@ -113,18 +113,18 @@ def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def _normal(value: Any) -> Any:
-    """Reduce a value to what counts in it: dicts, lists and leaves, without empty ones."""
+    """Return the meaning of a value as dicts, lists and leaves, without empty ones."""
     if isinstance(value, Model):
         known = {one.name: _normal(getattr(value, one.name)) for one in fields(type(value)) if one.name != "extra"}
-        # An empty text is unset in a field, as in Go; in a map such as `env` it is a value.
+        # In a field, an empty string means unset, as in Go; in a map such as `env` it is a value.
         known = {name: item for name, item in known.items() if item != ""}
-        # A known field that came in another case is not unknown as well, and a null that was set since is not null.
+        # Skip fields that were read under a key in another case, and nulls whose field has been set since.
         spelled = value.extra.spelled.values() if isinstance(value.extra, Kept) else ()
         unknown = {key: item for key, item in value.extra.items() if key not in known and key not in spelled}
         return _filled(known | _normal(unknown))
     if isinstance(value, Mapping):
         return _filled({key: _normal(item) for key, item in value.items()})
-    # Empty items stay in a list, whose order counts.
+    # Empty items are kept in a list, since its order matters.
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""The virtual hardware of a machine, and the sizes that have names."""
+"""The virtual hardware of a machine, and the named sizes."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from flyasync.models.model import Model, settled
 
 
 class Preset(NamedTuple):
-    """What a named size stands for; `memory_mb` is the least it can have, `max_memory_mb` the most."""
+    """A named size; `memory_mb` is its minimum memory, `max_memory_mb` its maximum."""
 
     cpu_kind: str
     cpus: int
@@ -46,9 +46,9 @@ PRESETS: Final[Mapping[str, Preset]] = {
 class Guest(Model):
     """The CPUs and memory of a machine.
 
-    `cpu_kind` is `shared` or `performance`. `cpus` is 1, 2, 4, 6 or 8, and for performance also 10, 12, 14, 16, 32,
-    64 or 128. `memory_mb` is a multiple of 256 (performance: 1024), from 256 to 2048 per CPU (performance: 2048 to
-    8192). `max_memory_mb` is the ceiling for changing memory while it runs. docs: machines/api/machines-resource
+    `cpu_kind` is `shared` or `performance`. `cpus` is 1, 2, 4, 6 or 8, and for performance also 10, 12, 14, 16, 32, 64
+    or 128. `memory_mb` is a multiple of 256 (performance: 1024), from 256 to 2048 per CPU (performance: 2048 to 8192).
+    `max_memory_mb` is the maximum for memory changes while the machine runs. docs: machines/api/machines-resource
     """
 
     cpu_kind: str | None = None
@@ -63,15 +63,15 @@ class Guest(Model):
 
     @classmethod
     def of_size(cls, size: str, memory_mb: int | None = None) -> Self:
-        """Make the guest that a named size such as `shared-cpu-2x` stands for, with its least memory unless given.
+        """Return the guest for a named size such as `shared-cpu-2x`, with its minimum memory unless `memory_mb` is set.
 
-        Raises InvalidInput for a size that has no name here.
+        Raises InvalidInput for an unknown size.
         """
         preset = PRESETS.get(size)
         if preset is None:
             close = get_close_matches(size, PRESETS, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise InvalidInput(f"{size!r} is no size of a machine: {hint}the sizes are {', '.join(PRESETS)}")
+            raise InvalidInput(f"{size!r} is not a machine size: {hint}the sizes are {', '.join(PRESETS)}")
         return cls(
             cpu_kind=preset.cpu_kind,
             cpus=preset.cpus,

@@ -1,4 +1,4 @@
-"""Addresses: the IPs under which an app can be reached, or from which it calls out."""
+"""IP assignments: the addresses under which an app can be reached, or from which it connects to others."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from flyasync.models.types import Timestamp, timestamp
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class IPPair(Model):
-    """The two addresses that an app calls out from."""
+    """The IPv4 and IPv6 address from which an app connects to others."""
 
     v4: str | None = None
     v6: str | None = None
@@ -20,7 +20,8 @@ class IPPair(Model):
 class IPAssignment(Model):
     """An address of an app.
 
-    `shared` ones serve many apps; `egress` ones are for calling out, and come as an `ip_pair` when they are made.
+    A `shared` address serves many apps. `egress` addresses are for outgoing connections; creating them returns an
+    `ip_pair`.
     """
 
     ip: str | None = None
@@ -35,6 +36,6 @@ class IPAssignment(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class IPAssignmentList(Model):
-    """The addresses of an app, as one answer."""
+    """The addresses of an app, as the API returns them."""
 
     ips: Sequence[IPAssignment] | None = None

@@ -1,4 +1,4 @@
-"""Leases: the right to change a machine, for a while."""
+"""Leases: the exclusive right to change a machine, for a limited time."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from flyasync.models.model import Model, settled
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MachineLease(Model):
-    """Who holds a machine's lease, without the nonce; `expires_at` is in unix seconds."""
+    """The holder of a machine's lease, without the nonce; `expires_at` is a unix time in seconds."""
 
     owner: str | None = None
     description: str | None = None
@@ -17,15 +17,15 @@ class MachineLease(Model):
 
     @property
     def expires(self) -> datetime | None:
-        """The moment it ends by itself, in UTC."""
+        """The time at which the lease expires, in UTC."""
         return None if self.expires_at is None else datetime.fromtimestamp(self.expires_at, UTC)
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Lease(MachineLease):
-    """A lease with the `nonce` that proves it; whoever has that can release it, so it stays out of the repr.
+    """A lease with the `nonce` that proves it. The repr does not show the nonce, with which any client can release it.
 
-    `version` is the version of the machine it was taken on. docs: machines/api/machines-resource
+    `version` is the version of the machine when the lease was acquired. docs: machines/api/machines-resource
     """
 
     nonce: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""Log lines: what machines print, and what the platform says about them."""
+"""Log lines: the output of machines, and messages of the platform about them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from flyasync.models.types import Timestamp, timestamp
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class LogLine(Model):
-    """One line of an app's log; `instance` is the id of the machine it is from, `meta` free JSON about it."""
+    """One line of an app's log; `instance` is the id of its machine, `meta` is JSON with details."""
 
     id: str | None = None
     timestamp: Timestamp | None = field(default=None, converter=timestamp)

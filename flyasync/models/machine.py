@@ -1,4 +1,4 @@
-"""Machines, what happened to them, and what can be read from that."""
+"""Machines, their events, and their derived states."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,21 +16,21 @@ TRANSIENT_STATES: Final = frozenset({
     "creating", "starting", "stopping", "restarting", "suspending", "destroying", "updating", "replacing",
     "launch_failed",
 })  # fmt: skip
-"""States that a machine leaves by itself; any other one, known or not, is settled."""
+"""States that a machine leaves by itself; all others, including unknown ones, are settled."""
 
 GONE: Final = frozenset({"destroying", "destroyed", "launch_failed", "migrated", "replaced"})
-"""States from which a machine never comes back."""
+"""States from which a machine cannot be started again."""
 
 KNOWN_STATES: Final = TRANSIENT_STATES | GONE | {"created", "started", "stopped", "suspended", "failed"}
-"""The states that the documents name; the API may come to have others."""
+"""The documented states; the API may add others."""
 
-# Rows the API adds for its own blue-green bookkeeping; they say nothing about the machine.
+# Checks that the API adds for its own blue-green bookkeeping; they show nothing about the machine.
 _FAKE_CHECKS: Final = "bg_deployments_compat"
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ImageRef(Model):
-    """The image a machine runs, resolved."""
+    """The image that a machine runs, with its digest."""
 
     registry: str | None = None
     repository: str | None = None
@@ -41,9 +41,9 @@ class ImageRef(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CheckStatus(Model):
-    """How one check stands: `passing`, `warning` or `critical`.
+    """The status of one check: `passing`, `warning` or `critical`.
 
-    A service's check is named `servicecheck-<number>-<type>-<port>`, one of the config by its key.
+    The name of a service's check is `servicecheck-<number>-<type>-<port>`, that of a check in the config is its key.
     """
 
     name: str | None = None
@@ -54,7 +54,7 @@ class CheckStatus(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ContainerStatus(Model):
-    """How one container of a machine stands."""
+    """The state of one container of a machine."""
 
     name: str | None = None
     state: str | None = None
@@ -62,7 +62,7 @@ class ContainerStatus(Model):
 
 @frozen(kw_only=True)
 class ExitEvent:
-    """How a machine's main process ended; zeros where the API was silent, for it leaves zeros out."""
+    """How a machine's main process ended. Missing numbers are 0, since the API omits zeros."""
 
     exit_code: int = 0
     signal: int = 0
@@ -77,10 +77,10 @@ class ExitEvent:
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MachineEvent(Model):
-    """Something that happened to a machine; `timestamp` is in milliseconds.
+    """An event of a machine; `timestamp` is in milliseconds.
 
-    `type` is such as `launch`, `start`, `exit`, `update`; `status` the state it led to; `source` is `user`, `flyd` or
-    `proxy`. `request` is free JSON, kept out of the repr, for it may hold a whole config.
+    Examples of `type` are `launch`, `start`, `exit` and `update`. `status` is the resulting state; `source` is `user`,
+    `flyd` or `proxy`. `request` is arbitrary JSON, which the repr does not show, since it may contain a whole config.
     """
 
     id: str | None = None
@@ -92,13 +92,13 @@ class MachineEvent(Model):
 
     @property
     def at(self) -> datetime | None:
-        """When it happened, in UTC."""
+        """The time of the event, in UTC."""
         return None if self.timestamp is None else datetime.fromtimestamp(self.timestamp / 1000, UTC)
 
     @property
     def exit_event(self) -> ExitEvent | None:
-        """How the process ended, where this event says so; what the monitor saw comes first."""
-        # `request` is free JSON, so nothing in it can be relied on: a wrong type counts as missing.
+        """How the process ended, if this event contains it; the monitor's data takes precedence."""
+        # `request` is arbitrary JSON: a value of the wrong type counts as missing.
         request = _object(self.request)
         for seen in (_object(request.get("MonitorEvent")), request):
             if end := _object(seen.get("exit_event")):
@@ -119,12 +119,12 @@ class MachineEvent(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Machine(Model):
-    """A machine as the API last saw it.
+    """A machine as returned by the API.
 
-    `id` lasts as long as the machine; `instance_id` names its present version, as `version` does in newer answers.
-    When `host_status` is not `ok`, `config` is missing and `incomplete_config` holds what could be rebuilt, which is
-    not fit to make another machine from. `events` are newest first, the last 20. `nonce` proves a lease and stays
-    out of the repr; `lease` comes only when asked for. docs: machines/api/machines-resource
+    `id` never changes. `instance_id` is the current version; newer replies name it `version`. If `host_status` is not
+    `ok`, `config` is missing, and `incomplete_config` contains what could be reconstructed, which must not be used to
+    create or update a machine. `events` are the last 20, newest first. `nonce` proves a lease; the repr does not show
+    it. `lease` is set only if it was requested. docs: machines/api/machines-resource
     """
 
     id: str
@@ -149,78 +149,77 @@ class Machine(Model):
 
     @property
     def current_version(self) -> str | None:
-        """The id of its present version, under either name."""
-        # `version` is its name in newer responses.
+        """The id of the current version: `version` in newer replies, else `instance_id`."""
         return self.version or self.instance_id
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The metadata of its config; empty where it has none."""
+        """The metadata of the config; empty if there is none."""
         return (self.config and self.config.metadata) or {}
 
     @property
     def image(self) -> str | None:
-        """The image of its config, with the digest that it runs, as far as that is known: `REF:TAG@DIGEST`."""
+        """The image of the config, with the digest that the machine runs if it is known: `REF:TAG@DIGEST`."""
         image = self.config and self.config.image
         return at_digest(image, self.image_ref.digest if self.image_ref else None) if image else None
 
     @property
     def is_settled(self) -> bool:
-        """Whether it stays in its state until someone acts."""
-        # A state that is not known here counts as settled, so that no wait for it lasts indefinitely.
+        """Whether the machine stays in its state until an action changes it."""
+        # An unknown state counts as settled, so that a wait does not last indefinitely.
         return self.state not in TRANSIENT_STATES
 
     @property
     def is_alive(self) -> bool:
-        """Whether it may still run, now or once it is started."""
+        """Whether the machine runs or can be started."""
         return self.state not in GONE | {"failed"}
 
     @property
     def host_is_ok(self) -> bool:
-        """Whether the API can reach its host; if not, what is said here may be old."""
+        """Whether the API can reach the machine's host; if not, the data of the machine may be outdated."""
         return self.host_status in {None, "", "ok"}
 
     @property
     def reported_checks(self) -> Sequence[CheckStatus]:
-        """Its checks, without the rows that the platform adds for itself."""
+        """The checks of the machine, without those that the platform adds for itself."""
         return tuple(check for check in self.checks or () if not (check.name or "").startswith(_FAKE_CHECKS))
 
     @property
     def failing_checks(self) -> Sequence[CheckStatus]:
         """The checks that have reported and do not pass."""
-        # `warning` included: until its grace period is over, a check is `warning` or `critical`.
+        # This includes `warning`: during its grace period, a check is `warning` or `critical`.
         return tuple(check for check in self.reported_checks if check.status != "passing")
 
     @property
     def checks_pass(self) -> bool:
-        """Whether every check it should have has reported, and all pass; true when it should have none."""
-        # A machine that has just started reports no checks yet, which does not mean that they pass.
+        """Whether all checks of the config have reported and pass; True if the config has none."""
+        # A machine that has just started has not reported its checks yet, which does not mean that they pass.
         reported = self.reported_checks
         return len(reported) >= expected_checks(self.config) and all(check.status == "passing" for check in reported)
 
     @property
     def is_healthy(self) -> bool:
-        """Whether it runs on a host that answers, with all its checks passing."""
+        """Whether the machine is started on a reachable host, and all its checks pass."""
         return self.state == "started" and self.host_is_ok and self.checks_pass
 
     @property
     def exit_event(self) -> ExitEvent | None:
-        """How its main process last ended; None if that is not on record."""
-        # By time, so that no order of the list has to be relied on.
+        """How the main process last ended; None if no event shows it."""
+        # By timestamp, since the order of the list is not guaranteed.
         exits = [event for event in self.events or () if event.type == "exit"]
         return max(exits, key=lambda event: event.timestamp or 0).exit_event if exits else None
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it is stopped because its process failed, and not because a stop was requested."""
-        # A requested stop ends many a process with an exit code of 143 (SIGTERM); that is not a crash.
+        """Whether the machine is stopped because its process failed, not because a stop was requested."""
+        # After a requested stop many processes end with exit code 143 (SIGTERM), which is not a crash.
         end = self.exit_event
         return self.state == "stopped" and end is not None and end.exit_code != 0 and not end.requested_stop
 
     @property
     def is_crash_looping(self) -> bool:
-        """Whether it fails and is restarted repeatedly, without a request."""
-        # As flyctl decides it (isConstantlyRestarting): a first restart is not a loop yet.
+        """Whether the process repeatedly fails and is restarted, without a request."""
+        # Same rule as flyctl's isConstantlyRestarting: a first restart is not a loop yet.
         last = self.exit_event
         return (
             last is not None
@@ -233,9 +232,9 @@ class Machine(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class OrgMachine(Model):
-    """A machine as the list of its whole organization shows it, which lags behind.
+    """A machine in the list of an organization, which lags.
 
-    Of `config` there are only the guest, the image and the metadata: not fit to update or to make a machine with.
+    `config` contains only the guest, the image and the metadata, so it must not be used to create or update a machine.
     """
 
     id: str
@@ -252,9 +251,9 @@ class OrgMachine(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class OrgMachinePage(Model):
-    """A page of an organization's machines; there is another one while `next_cursor` is set.
+    """A page of an organization's machines; if `next_cursor` is set, another page follows.
 
-    Regions in `error_regions` could not be read: that a machine there is missing here means nothing.
+    The API could not read the regions in `error_regions`, so their machines are missing.
     """
 
     machines: Sequence[OrgMachine] | None = None
@@ -265,19 +264,19 @@ class OrgMachinePage(Model):
 
     @property
     def rows(self) -> Sequence[OrgMachine]:
-        """What the page holds."""
+        """The items of the page."""
         return self.machines or ()
 
 
 def expected_checks(config: MachineConfig | None) -> int:
-    """Return how many checks a machine with this config will report."""
+    """Return the number of checks that a machine with this config reports."""
     if config is None:
         return 0
     return len(config.checks or ()) + sum(len(service.checks or ()) for service in config.services or ())
 
 
 def machine_host(app: str, machine_id: str) -> str:
-    """Return a machine's name on the private network, which stays the same when it moves; its address does not."""
+    """Return the hostname of a machine in the private network; unlike its address, it never changes."""
     return f"{machine_id}.vm.{app}.internal"
 
 

@@ -1,4 +1,4 @@
-"""What comes of acting on a machine."""
+"""The results of actions on a machine."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from flyasync.models.model import Model, settled
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class StartResult(Model):
-    """The answer to a start; `previous_state` is the state it was started from, `status` may be `error`."""
+    """The result of a start. `previous_state` is the state before it; `status` may be `error`."""
 
     previous_state: str | None = None
     migrated: bool | None = None
@@ -21,7 +21,7 @@ class StartResult(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class WaitResult(Model):
-    """The answer to a wait that succeeded; give `event_id` to the next wait to miss nothing in between."""
+    """The result of a wait that succeeded. Pass `event_id` to the next wait so that it misses no event."""
 
     ok: bool | None = None
     event_id: str | None = None
@@ -31,7 +31,7 @@ class WaitResult(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MachineVersion(Model):
-    """A version that a machine has or had, with the config it was asked for."""
+    """A current or former version of a machine, with the config as the user sent it."""
 
     version: str
     user_config: MachineConfig | None = None
@@ -39,9 +39,9 @@ class MachineVersion(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ExecResult(Model):
-    """What a command run in a machine said and how it ended; a failing one is an answer, not an error.
+    """The output and exit code of a command run in a machine. A failed command is a result, not an error.
 
-    `stdout` and `stderr` may hold anything, secrets too, so the repr leaves them out.
+    The repr does not show `stdout` and `stderr`, which may contain secrets.
     """
 
     exit_code: int | None = None
@@ -51,8 +51,8 @@ class ExecResult(Model):
 
     @property
     def succeeded(self) -> bool:
-        """Whether the command ended with 0 and by no signal."""
-        # The API may leave out a zero; a signal of -1 is none, as in exit events.
+        """Whether the command ended with exit code 0, and not by a signal."""
+        # The API may omit a zero; as in exit events, a signal of -1 means none.
         return not self.exit_code and (self.exit_signal or 0) <= 0
 
 
@@ -66,7 +66,7 @@ class ListenSocket(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ProcessStat(Model):
-    """A process of a running machine, as `ps` shows it."""
+    """A process of a running machine, as returned by `ps`."""
 
     pid: int | None = None
     stime: int | None = None
@@ -80,7 +80,7 @@ class ProcessStat(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Memory(Model):
-    """A running machine's memory limit and what is free of it, in megabytes."""
+    """The memory limit and the available memory of a running machine, in megabytes."""
 
     limit_mb: int | None = None
     available_mb: int | None = None
@@ -88,7 +88,7 @@ class Memory(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ReclaimedMemory(Model):
-    """How much memory a running machine gave back, in megabytes."""
+    """The memory reclaimed from a running machine, in megabytes."""
 
     actual_mb: int | None = None
 

@@ -1,4 +1,4 @@
-"""The base class of every model: a frozen value that keeps unknown keys and shows the fields that are set."""
+"""The base class of the models: a frozen value that keeps unknown keys. Its repr shows only the fields that are set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -13,10 +13,10 @@ _SIMILAR: Final = 0.75  # of difflib's ratio: a letter or two in a key of usual 
 
 
 class Kept(dict[str, Any]):
-    """Keys of a response that its model has no field for, and the explicit nulls.
+    """The keys of a JSON object for which its model has no field, and explicit nulls.
 
-    `spelled` maps a field to the key it came under, where that differs in case. `was_null` marks an object that was
-    itself null: one in a list of objects, which Go reads as an empty object.
+    `spelled` maps a field to its key in the JSON, if that differs in case. `was_null` marks a null in a list of
+    objects, which Go reads as an empty object.
     """
 
     __slots__ = ("spelled", "was_null")
@@ -31,12 +31,12 @@ class Kept(dict[str, Any]):
 
 @final
 class _Nothing(dict[str, Any]):
-    """An empty dict that cannot be changed, so that all models without unknown keys can share one."""
+    """An empty, immutable dict that all models without unknown keys share."""
 
     __slots__ = ()
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("a record is not changed in place: take attrs.evolve(record, extra={...})")
+        raise TypeError("a model cannot be changed in place: use attrs.evolve(model, extra={...})")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -51,9 +51,9 @@ NOTHING_KEPT: Final = _Nothing()
 
 @frozen(kw_only=True, repr=False)
 class Model:
-    """A value of the API: immutable, unset where None, with unknown keys kept in `extra`.
+    """The immutable value of a JSON object of the API. A field is None if unset; unknown keys are kept in `extra`.
 
-    `extra` survives `attrs.evolve`, is sent along with the known keys, and takes no part in equality. What is None
+    `extra` is kept by `attrs.evolve`, is sent with the known keys, and is ignored in comparisons. A field that is None
     is not sent; an explicit False, 0, "" or empty list is.
     """
 
@@ -102,19 +102,19 @@ def similar_key(key: str, known: Iterable[str]) -> str | None:
 
 
 def names_only(values: Mapping[str, Any] | None) -> str:
-    """Return the names of a map whose values may be secret, for a repr."""
+    """Return the repr of a map whose values may be secret: only its keys."""
     return f"<{', '.join(values or ())}>"
 
 
 def settled(_: type, attributes: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
-    """Make every list a tuple and every map a copy, so that a frozen value stays as it is.
+    """Convert lists to tuples and copy maps, so that frozen values cannot be changed through their arguments.
 
-    For `field_transformer`: the fields stay annotated as Sequence and Mapping, so type checkers let users write lists.
+    A `field_transformer` of attrs: the fields stay annotated as Sequence and Mapping, so that users can pass lists.
     """
     made = []
     for attribute in attributes:
         origins = {get_origin(kind) for kind in (attribute.type, *get_args(attribute.type))}
-        # `extra` stays as it is: a copy for each model would undo the sharing of NOTHING_KEPT.
+        # `extra` is not copied, since NOTHING_KEPT is shared.
         if attribute.converter is not None or attribute.name == "extra":
             made.append(attribute)
         elif Sequence in origins:
@@ -130,9 +130,9 @@ def _tuple_for(name: str) -> Callable[[Iterable[Any] | None], tuple[Any, ...] | 
     def converter(values: Iterable[Any] | None) -> tuple[Any, ...] | None:
         if values is None or type(values) is tuple:
             return values
-        # A str is a Sequence of str to type checkers, too: they do not find this mistake.
+        # Type checkers do not find this mistake, since a str is a Sequence of str.
         if isinstance(values, str):
-            raise InvalidInput(f"{name} is a list, not a text: write it as a list of one")
+            raise InvalidInput(f"{name} must be a list, not a string: put the string into a list")
         return tuple(values)
 
     return converter

@@ -1,4 +1,4 @@
-"""Managed Postgres: clusters, and what is in them."""
+"""Managed Postgres: clusters, their databases and users."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from flyasync.models.types import Timestamp, timestamp
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresEndpoint(Model):
-    """Where to connect to; reachable on the organization's private network only."""
+    """The host and port of an endpoint, reachable only in the organization's private network."""
 
     host: str | None = None
     port: int | None = None
@@ -19,7 +19,7 @@ class PostgresEndpoint(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresNodeEndpoints(Model):
-    """The ways to one node: `direct`, or through the `pooler`."""
+    """The endpoints of one node: `direct`, and through the `pooler`."""
 
     direct: PostgresEndpoint | None = None
     pooler: PostgresEndpoint | None = None
@@ -27,7 +27,7 @@ class PostgresNodeEndpoints(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresClusterEndpoints(Model):
-    """The ways into a cluster."""
+    """The endpoints of a cluster."""
 
     primary: PostgresNodeEndpoints | None = None
 
@@ -43,8 +43,8 @@ class PostgresAttachedApp(Model):
 class PostgresCluster(Model):
     """A managed Postgres cluster; sizes are in gigabytes, memory in megabytes.
 
-    `status` is `ready` when it can be used; `failed` and `error` do not mend by themselves. A list leaves out the
-    sizes and endpoints, and alone has `deleted_at`.
+    `status` is `ready` if it can be used; `failed` and `error` are permanent. Lists omit the sizes and endpoints; only
+    lists contain `deleted_at`.
     """
 
     id: str | None = None
@@ -67,13 +67,13 @@ class PostgresCluster(Model):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it can be used."""
+        """Whether the cluster can be used."""
         return self.status == "ready"
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresAttachment(Model):
-    """That an app has a cluster."""
+    """The attachment of a cluster to an app."""
 
     app_name: str | None = None
     postgres_cluster_id: str | None = None
@@ -101,7 +101,7 @@ class PostgresDatabase(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresInstalledExtension(Model):
-    """The version of an extension that a database has, and the schema it is in."""
+    """The version of an enabled extension, and its schema."""
 
     version: str | None = None
     schema: str | None = None
@@ -109,7 +109,7 @@ class PostgresInstalledExtension(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresExtension(Model):
-    """An extension that a database can have; `installed` is set when it does."""
+    """An extension that is available to a database; `installed` is set if it is enabled."""
 
     name: str | None = None
     description: str | None = None
@@ -120,7 +120,7 @@ class PostgresExtension(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresUser(Model):
-    """A user of a cluster; `role` is such as `schema_admin`, `writer` or `reader`."""
+    """A user of a cluster; `role` is, for example, `schema_admin`, `writer` or `reader`."""
 
     username: str | None = None
     role: str | None = None
@@ -128,7 +128,7 @@ class PostgresUser(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class PostgresCredentials(Model):
-    """A user's name and password; the password stays out of the repr."""
+    """The name and password of a user; the repr does not show the password."""
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)

@@ -1,6 +1,6 @@
-"""Which values may be secret: by their place in a document, by their name, and by their content.
+"""Which values may be secret, judging by their position in a document, their name, and their content.
 
-What an error must not repeat is collected here by the sender, for each request, and replaced by `safe_text.redaction`.
+The sender collects the secrets of each request with `secret_texts`, and `safe_text.redaction` redacts them in errors.
 """
 
 import re
@@ -22,19 +22,19 @@ _NAMES: Final = re.compile(
     r"|api_?key|private_?key|access_?key|key|credentials?)|password|passwd|passphrase)($|[_-])",
     re.IGNORECASE,
 )
-# A public key is made to be shown, other keys only sort or look up, and the name, size or place of a secret is not one.
+# Not secret: public keys, keys for sorting or lookup, and the name, size or location of a secret.
 _HARMLESS: Final = re.compile(
     r"(^|[_-])public([_-]|(?=key))"
     r"|(^|[_-])(sort|partition|primary|foreign|hash|range|cache|group|routing|publishable)[_-]?key$"
     r"|[_-](name|id|file|path|dir|url|uri|ttl|expiry|expires_in|length|size|prefix|enabled|type|limit|count|max|min)$",
     re.IGNORECASE,
 )
-# A password may hold an @ that is not escaped: what comes before the last one counts.
+# A password may contain an unescaped @, so it ends at the last one.
 _PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s\"'<>]+@")
-# As `user:password@registry/image`; the @ before a digest, as in `name:tag@sha256:…`, is another one.
+# Such as `user:password@registry/image`, but not the @ before a digest, as in `name:tag@sha256:…`.
 _PASSWORD_IN_IMAGE: Final = re.compile(r"(?<!\S)[^/\s:@]+:[^/\s]+@(?!\w+:[0-9a-f]{32,})")
 # A name before a value: --token=x, TOKEN=x, --token x, Authorization: x. The possessive quantifiers keep the search
-# linear in texts of any length.
+# time linear.
 _NAMED_VALUE: Final = re.compile(r"(?<![\w-])([\w-]++)[\"']?[=:\s]++(?=\S)")
 _SECRET_MEMBERS: Final = frozenset({"value", "values", "header", "plaintext", "ciphertext", "associated_data", "stdin"})
 _NAMES_A_THING: Final = re.compile(r"(name|id|slug|region|hostname|type|cursor|after|before)$", re.IGNORECASE)
@@ -42,12 +42,12 @@ _OPTION: Final = re.compile(r"--?[\w-]+")
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether a variable of this name holds a secret, as far as a name can tell."""
+    """Whether a variable contains a secret, judging by its name."""
     return bool(_NAMES.search(name)) and not _HARMLESS.search(name)
 
 
 def holds_a_password(value: str) -> bool:
-    """Whether there is a URL with a password in a text."""
+    """Whether a text contains a URL with a password."""
     return bool(_PASSWORD_IN_URL.search(value))
 
 
@@ -62,29 +62,29 @@ def all_without_passwords(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
-    """Whether the value at this path of a machine's config must not be shown unless asked for.
+    """Whether the value at this path of a machine's config may be secret.
 
-    A text under a key that no model knows may be anything, so it counts as a secret.
+    A string under an unknown key may be anything, so it counts as secret.
     """
     last = str(path[-1]) if path else ""
-    # 1. Its place: anything in an environment, the content of a file, a name such as `api_key`.
+    # 1. By its position: anything in an environment, the content of a file, a name such as `api_key`.
     if "env" in path[:-1] or last == "raw_value" or names_a_secret(last):
         return True
-    # 2. The value of a header; only the name of one is harmless, as in `headers[0].name`.
+    # 2. The value of a header, but not its name, such as `headers[0].name`.
     if "headers" in path:
         inside = path[path.index("headers") + 1 :]
         if not (len(inside) > 1 and isinstance(inside[0], int) and inside[1] == "name"):
             return True
-    # 3. Its content, wherever it is. Only an image may be `user:password@registry/…`: in other texts that is an
-    # ordinary `a:b@c`.
+    # 3. By its content, anywhere. `user:password@registry/…` counts only in an image, since other texts may contain
+    # `a:b@c`.
     if tells_a_secret(value) or (last == "image" and isinstance(value, str) and _PASSWORD_IN_IMAGE.search(value)):
         return True
-    # 4. A text that no model knows.
+    # 4. A string under an unknown key.
     return _has_text(value) and not _is_known(path)
 
 
 def tells_a_secret(value: Any) -> bool:
-    """Whether a value contains a secret in plain sight, wherever it is: in a URL, or as a command's option."""
+    """Whether a value contains a secret in a URL, or as an option of a command."""
     if isinstance(value, Mapping):
         return any(names_a_secret(str(name)) or tells_a_secret(item) for name, item in value.items())
     if isinstance(value, list | tuple):
@@ -99,8 +99,8 @@ def tells_a_secret(value: Any) -> bool:
 
 
 def secret_texts(body: Any) -> Iterator[str]:
-    """Yield the texts in a request's body that may be secret: values of an environment, of secrets, of variables."""
-    # A stack, not recursion: the body may be nested as deep as a user likes.
+    """Yield the texts in a request's body that may be secret: values of environments, secrets and variables."""
+    # A stack instead of recursion, since the body may be nested to any depth.
     left: list[tuple[tuple[str | int, ...], Any]] = [((), body)]
     while left:
         path, value = left.pop()
@@ -110,13 +110,13 @@ def secret_texts(body: Any) -> Iterator[str]:
             left += (((*path, number), item) for number, item in enumerate(value))
         elif isinstance(value, str):
             first, *inside = path or ("",)
-            # 1. A machine's config has models, and so rules of its own.
+            # 1. A machine's config is described by models, which have rules of their own.
             if first == "config":
                 secret = is_secret(inside, value)
-            # 2. The variables of GraphQL have none; those that name a thing stay readable.
+            # 2. GraphQL variables have no models; those that contain a name or id are not secret.
             elif first == "variables":
                 secret = not _NAMES_A_THING.search(str(path[-1]))
-            # 3. The members of every other request, as far as names can tell.
+            # 3. The members of other requests, judging by their names.
             else:
                 secret = first in _SECRET_MEMBERS or names_a_secret(str(first)) or tells_a_secret(value)
             if secret:
@@ -124,7 +124,7 @@ def secret_texts(body: Any) -> Iterator[str]:
 
 
 def shown(value: Any) -> str:
-    """Return the `repr` of a value, or a fixed text if it contains a secret."""
+    """Return the repr of a value, or a fixed text if it contains a secret."""
     return HIDDEN if tells_a_secret(value) else repr(value)
 
 
@@ -137,7 +137,7 @@ def _has_text(value: Any) -> bool:
 
 
 def _is_known(path: Sequence[str | int]) -> bool:
-    """Whether the models know a path of a machine's config: each step is a field, an item of a list or of a map."""
+    """Whether the models cover a path of a machine's config: each step is a field, or an item of a list or map."""
     kind: Any = MachineConfig
     for step in path:
         inside = None

@@ -1,4 +1,4 @@
-"""Regions: where machines can run, and how far apart that is."""
+"""Regions: where machines can run, and the distances between them."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ _EARTH_RADIUS_KM: Final = 6371.0
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Region(Model):
-    """A region, by its three-letter `code`; `latitude` and `longitude` are in degrees.
+    """A region with its three-letter `code`; `latitude` and `longitude` are in degrees.
 
-    `capacity` is the room in machines of the least size, for tokens that may see it. A `deprecated` region may still
-    be listed. docs: reference/regions
+    `capacity` is the number of machines of the smallest size that fit, for tokens that may see it. Lists may contain
+    `deprecated` regions. docs: reference/regions
     """
 
     code: str
@@ -33,7 +33,7 @@ class Region(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Regions(Model):
-    """All regions, and the code of the one `nearest` to whoever asked."""
+    """All regions, and the code of the one `nearest` to the caller."""
 
     regions: Sequence[Region]
     nearest: str | None = None
@@ -41,7 +41,7 @@ class Regions(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Placement(Model):
-    """How many machines a region would take, in a simulation that reserves nothing."""
+    """The number of machines that a region would get, in a simulation that reserves nothing."""
 
     region: str
     count: int | None = None
@@ -50,16 +50,16 @@ class Placement(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Placements(Model):
-    """Where machines would be placed; a region without room is not among them."""
+    """The regions in which machines would be placed; regions without capacity are absent."""
 
     regions: Sequence[Placement]
 
 
 def distance_km(a: Region, b: Region) -> float:
-    """Return the great-circle distance of two regions in kilometres; infinite where a position is not known."""
+    """Return the great-circle distance of two regions in kilometres; infinite if a position is unknown."""
     if a.latitude is None or a.longitude is None or b.latitude is None or b.longitude is None:
         return math.inf
-    # The haversine formula; `min` because rounding may put the root of opposite points above 1.
+    # The haversine formula; `min` because of rounding errors for opposite points.
     south, north = math.radians(a.latitude), math.radians(b.latitude)
     rise = math.sin((north - south) / 2) ** 2
     turn = math.sin(math.radians(b.longitude - a.longitude) / 2) ** 2

@@ -1,4 +1,4 @@
-"""Secrets: values that an app's machines find in their environment when they start."""
+"""Secrets: values that an app's machines get in their environment when they start."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,10 @@ from flyasync.models.types import Timestamp, timestamp
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Secret(Model):
-    """A secret by its name; `digest` tells one value from another without showing it.
+    """A secret of an app; its `digest` changes with its value, without showing it.
 
-    `value` comes only when asked for, and stays out of the repr. `version` comes from setting it, and belongs to all
-    secrets of the app: pass it as `min_secrets_version`.
+    `value` is set only if it was requested, and the repr does not show it. Setting a secret returns the `version` of
+    all secrets of the app: pass it as `min_secrets_version`.
     """
 
     name: str | None = None
@@ -28,26 +28,26 @@ class Secret(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class SecretList(Model):
-    """The secrets of an app, as one answer."""
+    """The secrets of an app, as the API returns them."""
 
     secrets: Sequence[Secret] | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class SecretsUpdate(Model):
-    """What became of an app's secrets; a machine started with `min_secrets_version=version` sees all of it."""
+    """The result of changing secrets; a machine started with `min_secrets_version=version` gets all changes."""
 
     secrets: Sequence[Secret] | None = None
     version: int | None = None
 
 
 def fingerprint(secrets: Iterable[Secret]) -> str | None:
-    """Return a short text that changes when a secret is set to another value, added or deleted; it shows no value.
+    """Return a short text that changes if a secret is set to another value, added or deleted; it contains no value.
 
-    It is made from names and digests. None where a digest is missing, for then a change would not be noticed.
+    It is computed from names and digests. Returns None if a digest is missing, since a change could go unnoticed.
     """
     known = sorted((secret.name or "", secret.digest or "") for secret in secrets)
     if not all(digest for _, digest in known):
         return None
-    # 64 bits: enough to notice a change, short enough for metadata.
+    # 64 bits are enough to detect a change, and short enough for metadata.
     return sha256(json.dumps(known).encode()).hexdigest()[:16]

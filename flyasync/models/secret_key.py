@@ -1,4 +1,4 @@
-"""Secret keys: keys that encrypt and sign for an app, and that are never shown."""
+"""Secret keys: keys with which an app encrypts and signs, and which the API never returns."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,10 @@ from flyasync.models.types import Timestamp, timestamp
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class SecretKey(Model):
-    """A secret key by its name and `type`; `public_key` is its public half in base64, where it has one.
+    """The name and `type` of a secret key; `public_key` is its public half in base64, if it has one.
 
-    `type` is such as `hs256`, `es256`, `xaes256gcm` or `nacl_box`. `version` comes from setting or deleting it.
+    Examples of `type` are `hs256`, `es256`, `xaes256gcm` and `nacl_box`. Only setting and deleting a key return
+    `version`.
     """
 
     name: str | None = None
@@ -25,14 +26,14 @@ class SecretKey(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class SecretKeyList(Model):
-    """The secret keys of an app, as one answer."""
+    """The secret keys of an app, as the API returns them."""
 
     secret_keys: Sequence[SecretKey] | None = None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class KeyWork(Model):
-    """What a secret key made of the bytes it was given, in base64, each kind of work under its own name."""
+    """The result of an operation with a secret key, in base64; one field per operation."""
 
     ciphertext: str | None = field(default=None, repr=False)
     plaintext: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""What the Fly Proxy sends to a machine, and how it knows that the machine is well."""
+"""Services: the traffic that the Fly Proxy sends to a machine, and the health checks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from flyasync.models.types import Autostop, Duration, autostop, duration
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class HTTPHeader(Model):
-    """A header that a check sends; its values stay out of the repr, for they may hold a token."""
+    """A header that a check sends. The repr does not show its values, which may contain a token."""
 
     name: str | None = None
     values: Sequence[str] | None = field(default=None, repr=False)
@@ -19,11 +19,11 @@ class HTTPHeader(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Check(Model):
-    """A question asked of the machine again and again, by `tcp` or `http`.
+    """A periodic health check of a machine, of type `tcp` or `http`.
 
-    In a service it decides whether the proxy sends traffic; at the top of a config (which needs `port`) it only
-    informs, unless `kind` is `readiness`. Times are in seconds, or Go durations such as `"15s"`: at the top of a
-    config `interval` is at least 2 s and `timeout` at most 60 s; in a service the platform moves both into 1 s to
+    In a service, it determines whether the proxy sends traffic. At the top of a config, where it needs a `port`, it is
+    only informative unless `kind` is `readiness`. Times are in seconds, or Go durations such as `"15s"`. At the top of
+    a config `interval` must be at least 2 s and `timeout` at most 60 s; in a service the platform limits both to 1 s to
     60 s. docs: machines/api/machines-resource
     """
 
@@ -43,7 +43,7 @@ class Check(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class TLSOptions(Model):
-    """How the proxy speaks TLS on a port: protocols in `alpn`, and `versions` such as `TLSv1.3`."""
+    """The TLS options of a port: the protocols in `alpn`, and `versions` such as `TLSv1.3`."""
 
     alpn: Sequence[str] | None = None
     versions: Sequence[str] | None = None
@@ -52,7 +52,7 @@ class TLSOptions(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ReplayCache(Model):
-    """How long the proxy remembers a replay; `ttl_seconds` is at least 10, `type` is `cookie` or `header`."""
+    """How long the proxy caches a replay; `ttl_seconds` is at least 10, `type` is `cookie` or `header`."""
 
     path_prefix: str | None = None
     ttl_seconds: int | None = None
@@ -63,7 +63,7 @@ class ReplayCache(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class HTTPResponseOptions(Model):
-    """Headers the proxy adds to answers: a text, a list of texts, or false to take one away."""
+    """Response headers that the proxy sets: to a string or a list of strings, or false to remove one."""
 
     headers: Mapping[str, Any] | None = None
     pristine: bool | None = None
@@ -71,7 +71,7 @@ class HTTPResponseOptions(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class HTTPOptions(Model):
-    """How the proxy speaks HTTP on a port; both timeouts are whole seconds."""
+    """The HTTP options of a port; both timeouts are whole seconds."""
 
     compress: bool | None = None
     h2_backend: bool | None = None
@@ -83,7 +83,7 @@ class HTTPOptions(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ProxyProtoOptions(Model):
-    """The PROXY protocol's `version`: `"2"` for the binary one."""
+    """The `version` of the PROXY protocol: `"2"` for the binary format."""
 
     version: str | None = None
 
@@ -92,8 +92,8 @@ class ProxyProtoOptions(Model):
 class Port(Model):
     """A public port: `port`, or the range from `start_port` to `end_port`.
 
-    `handlers` are `http`, `tls`, `pg_tls`, `proxy_proto`; none means raw TCP, and UDP takes none. `force_https` needs
-    the http handler. docs: networking/services
+    `handlers` are `http`, `tls`, `pg_tls` and `proxy_proto`. Without handlers the port is raw TCP; UDP supports none.
+    `force_https` needs the http handler. docs: networking/services
     """
 
     port: int | None = None
@@ -114,7 +114,7 @@ class Port(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Concurrency(Model):
-    """How much one machine takes, counted in `connections` or `requests` (`type`).
+    """The load limits of one machine, counted in `connections` or `requests` (`type`).
 
     Above `soft_limit` the proxy prefers other machines; above `hard_limit` it sends nothing.
     """
@@ -128,9 +128,9 @@ class Concurrency(Model):
 class Service(Model):
     """Traffic from public ports to one `internal_port`, over `tcp` or `udp`.
 
-    `autostop` is `off`, `stop` or `suspend`, and needs `autostart`, or stopped machines never come back.
-    `min_machines_running` counts in the app's primary region only. All machines of a process group should have equal
-    services: the proxy assumes so. docs: machines/api/machines-resource, launch/autostop-autostart
+    `autostop` is `off`, `stop` or `suspend`. Without `autostart`, machines that it stops are not started again.
+    `min_machines_running` applies only to the app's primary region. All machines of a process group should have equal
+    services, which the proxy assumes. docs: machines/api/machines-resource, launch/autostop-autostart
     """
 
     protocol: str | None = None

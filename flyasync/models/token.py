@@ -1,4 +1,4 @@
-"""Tokens: what they are, what they allow, and the ones that machines and deploys get."""
+"""Tokens: their owners, their permissions, and tokens for machines and deploys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from flyasync.models.model import Model, settled
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class TokenInfo(Model):
-    """A token in use: whose it is, and what it is bound to; never the token itself."""
+    """The owner of a token and its restrictions; never the token itself."""
 
     token_id: str | None = None
     organization: str | None = None
@@ -30,7 +30,7 @@ class TokenInfoList(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MacaroonNonce(Model):
-    """What makes a macaroon unlike any other; its bytes come as base64, or as numbers."""
+    """The unique id of a macaroon; its bytes are base64, or a list of numbers."""
 
     kid: Any = field(default=None, repr=False)
     rnd: Any = field(default=None, repr=False)
@@ -39,14 +39,14 @@ class MacaroonNonce(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class CaveatSet(Model):
-    """What narrows a macaroon, as free JSON."""
+    """The restrictions of a macaroon, as arbitrary JSON."""
 
     caveats: Sequence[Any] | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class VerifiedToken(Model):
-    """A token that was found good; `header` and `permission_token` are secret, and stay out of the repr."""
+    """A token that has been verified; `header` and `permission_token` are secret, so the repr does not show them."""
 
     header: str | None = field(default=None, repr=False)
     nonce: MacaroonNonce | None = None
@@ -56,9 +56,9 @@ class VerifiedToken(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class TokenAccess(Model):
-    """What a client wants to do: the `action`, and to what.
+    """The access to check: an `action` on a resource.
 
-    `action` is made of the letters `r`, `w`, `c`, `d` and `C` (control), or a number with a bit for each.
+    `action` consists of the letters `r`, `w`, `c`, `d` and `C` (control), or is a number with one bit for each.
     """
 
     action: str | int | None = None
@@ -77,9 +77,9 @@ class TokenAccess(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class GrantedAccess(Model):
-    """The access that was granted, with the API's own numbers for the organization and the app.
+    """The access that was granted, with the API's numeric ids of the organization and the app.
 
-    What the API spells otherwise than in lower case (`sourceApp`, `sourceMachine`) is in `extra`.
+    Members in camel case (`sourceApp`, `sourceMachine`) are in `extra`.
     """
 
     action: str | int | None = None
@@ -98,7 +98,7 @@ class GrantedAccess(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Authorization(Model):
-    """The answer to asking what a token may do."""
+    """The result of an authorization check."""
 
     access: GrantedAccess | None = None
     verified_token: VerifiedToken | None = None
@@ -106,6 +106,6 @@ class Authorization(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class DeployToken(Model):
-    """A new token, with its scheme before it as it belongs in an Authorization header; it stays out of the repr."""
+    """A new token, with its scheme, as used in an Authorization header; the repr does not show it."""
 
     token: str = field(repr=False)

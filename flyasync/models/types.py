@@ -1,6 +1,6 @@
-"""Values with more than one spelling in JSON, which remember how they were spelled.
+"""Values that can be written in several ways in JSON; they keep the original spelling.
 
-An untouched value is sent back exactly as it came, so that reading and writing a config changes nothing.
+A value that was read is sent back exactly as it was received, so that reading and writing a config changes nothing.
 """
 
 import math
@@ -35,37 +35,37 @@ class Duration(float):
     A plain number means seconds. Only in the API's JSON does a number mean nanoseconds; `from_wire` reads those.
     """
 
-    # A float, so that durations compare, sort and pass to asyncio as plain seconds.
+    # A subclass of float, so that durations can be compared, sorted and passed to asyncio as seconds.
 
     __slots__ = ("_wire",)
     _wire: str | float | None
 
     def __new__(cls, seconds: float | str, *, wire: str | float | None = None) -> "Duration":
-        """Take seconds or a Go duration; raises InvalidInput for anything else, and for more than 292 years."""
+        """Accept seconds or a Go duration. Raise InvalidInput for anything else, and for more than 292 years."""
         if isinstance(seconds, str):
             return cls.parse(seconds)
         # A bool is an int to Python, and the mistake of a caller here.
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise InvalidInput(f'{seconds!r} is no duration: give seconds as a number, or text such as "1m30s"')
+            raise InvalidInput(f'{seconds!r} is not a duration: use a number of seconds, or a text such as "1m30s"')
         if not math.isfinite(seconds) or abs(seconds) * 1e9 >= _LONGEST:
-            raise InvalidInput(f"{seconds!r} seconds is no duration: the API counts up to 292 years")
+            raise InvalidInput(f"{seconds!r} seconds is not a valid duration: the maximum is 292 years")
         self = super().__new__(cls, seconds)
         self._wire = wire
         return self
 
     @classmethod
     def parse(cls, text: str) -> "Duration":
-        """Read Go's whole grammar: `300ms`, `-1.5h`, `1h2m3.5s`, `1µs`, `0`; raises InvalidInput for anything else."""
+        """Parse a Go duration: `300ms`, `-1.5h`, `1h2m3.5s`, `1µs`, `0`. Raise InvalidInput for anything else."""
         return _parsed(text)
 
     @classmethod
     def from_wire(cls, value: str | float) -> "Duration":
-        """Read what the API sent: a Go duration, or a number of nanoseconds."""
+        """Parse a value from the API: a Go duration, or a number of nanoseconds."""
         return _parsed(value) if isinstance(value, str) else cls(value / 1e9, wire=value)
 
     @property
     def wire(self) -> str | float:
-        """The value to send: the spelling it was read from, otherwise a Go duration."""
+        """The value to send: the spelling that was read, else a Go duration."""
         return go_duration(self) if self._wire is None else self._wire
 
     def __str__(self) -> str:
@@ -78,14 +78,14 @@ class Duration(float):
         return partial(Duration, wire=self._wire), (float(self),)
 
 
-# The same few durations come with every machine of a fleet; parsing one takes longer than reading the rest of a check.
+# Every machine of a fleet has the same few durations, and parsing one takes longer than reading the rest of a check.
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Duration:
     match = _WHOLE.fullmatch(text)
     if match is None:
-        raise InvalidInput(f'{text!r} is no duration: write it as Go does, such as "30s", "1m30s" or "250ms"')
+        raise InvalidInput(f'{text!r} is not a duration: use a Go duration, such as "30s", "1m30s" or "250ms"')
     sign, terms = match.groups()
-    # Each term is cut to whole nanoseconds by itself, as Go's time.ParseDuration does it; Decimal adds no rounding.
+    # As in Go's time.ParseDuration, each term is truncated to whole nanoseconds; Decimal does not round.
     total = sum(int(Decimal(number) * _NANOSECONDS[unit]) for number, unit in _PARTS.findall(terms))
     return Duration((-total if sign == "-" else total) / 1e9, wire=text)
 
@@ -96,11 +96,11 @@ def go_duration(seconds: float) -> str:
     if nanoseconds == 0:
         return "0s"
     sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
-    # Below a second, Go takes the largest unit that leaves a whole part.
+    # Below a second, Go uses the largest unit with a whole part.
     if rest < _NANOSECONDS["s"]:
         unit = next(unit for unit in ("ms", "µs", "ns") if rest >= _NANOSECONDS[unit])
         return f"{sign}{_decimal(rest, _NANOSECONDS[unit])}{unit}"
-    # From a second on, it leaves out leading zeros only: an hour is 1h0m0s.
+    # From a second on, Go omits only leading zeros: an hour is 1h0m0s.
     minutes, rest = divmod(rest, _NANOSECONDS["m"])
     hours, minutes = divmod(minutes, 60)
     seconds_part = _decimal(rest, _NANOSECONDS["s"]) + "s"
@@ -115,16 +115,16 @@ def _decimal(count: int, unit: int) -> str:
 
 
 class Autostop(str):
-    """What the Fly Proxy does with an idle machine: `off`, `stop`, `suspend`, or a word that is not known here.
+    """What the Fly Proxy does with an idle machine: `off`, `stop`, `suspend`, or a value that is not known yet.
 
-    The API returns `off` and `stop` as the booleans false and true; both spellings are equal here.
+    The API may return `off` and `stop` as the booleans false and true; both spellings are equal.
     """
 
     __slots__ = ("_wire",)
     _wire: bool | None
 
     def __new__(cls, word: str | bool) -> Self:  # noqa: FBT001 - the API's own two spellings
-        """Take a word, or one of the API's booleans."""
+        """Accept a word, or one of the API's booleans."""
         if isinstance(word, bool):
             self = super().__new__(cls, "stop" if word else "off")
             self._wire = word
@@ -135,7 +135,7 @@ class Autostop(str):
 
     @property
     def wire(self) -> str | bool:
-        """The value to send: the boolean it was read from, otherwise the word."""
+        """The value to send: the boolean that was read, else the word."""
         return str(self) if self._wire is None else self._wire
 
     def __repr__(self) -> str:
@@ -146,15 +146,15 @@ class Autostop(str):
 
 
 class Timestamp(str):
-    """A moment as the API wrote it (RFC 3339); `datetime` is for arithmetic."""
+    """A time as the API returned it (RFC 3339); use `datetime` for arithmetic."""
 
-    # A text, because the API writes up to nine decimals of a second and a datetime holds six.
+    # A string, because the API returns up to nine decimals of a second, and a datetime has six.
 
     __slots__ = ()
 
     @property
     def datetime(self) -> datetime | None:
-        """The moment in a time zone (UTC where none is named), cut to microseconds; None if the text is not one."""
+        """The time in its time zone (UTC if it has none), truncated to microseconds; None if the text is not a time."""
         try:
             moment = datetime.fromisoformat(self)
         except ValueError:
@@ -163,15 +163,15 @@ class Timestamp(str):
 
 
 def duration(value: float | str | None) -> Duration | None:
-    """Take seconds or a Go duration from a user; None stays None."""
+    """Convert seconds or a Go duration; None stays None."""
     return value if value is None or isinstance(value, Duration) else Duration(value)
 
 
 def autostop(value: str | bool | None) -> Autostop | None:  # noqa: FBT001 - the API's own two spellings
-    """Take a word or one of the API's booleans from a user; None stays None."""
+    """Convert a word or one of the API's booleans; None stays None."""
     return value if value is None or isinstance(value, Autostop) else Autostop(value)
 
 
 def timestamp(value: str | None) -> Timestamp | None:
-    """Take RFC 3339 text; None stays None."""
+    """Convert an RFC 3339 text; None stays None."""
     return value if value is None or isinstance(value, Timestamp) else Timestamp(value)

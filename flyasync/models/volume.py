@@ -1,4 +1,4 @@
-"""Volumes: disks on one host, for one machine at a time."""
+"""Volumes: disks on one host, each for one machine at a time."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ from flyasync.models.types import Timestamp, timestamp
 class Volume(Model):
     """A volume; sizes are in gigabytes, `snapshot_retention` in days.
 
-    It lies on one host of one `zone`, and a machine that mounts it must run there. Names need not be unique.
-    `state` is `created` when it is ready; `hydrating` can be mounted already. `app_name` and `updated_at` come only
-    in an organization's list. docs: machines/api/volumes-resource, volumes/volume-states
+    A volume is on one host in one `zone`, on which the machine that mounts it must run. Names need not be unique.
+    `state` is `created` if the volume is ready; a volume that is `hydrating` can be mounted too. Only the list of an
+    organization contains `app_name` and `updated_at`. docs: machines/api/volumes-resource, volumes/volume-states
     """
 
     id: str
@@ -45,18 +45,18 @@ class Volume(Model):
 
     @property
     def is_attached(self) -> bool:
-        """Whether a machine holds it."""
+        """Whether a machine holds the volume."""
         return bool(self.attached_machine_id or self.attached_alloc_id)
 
     @property
     def is_free(self) -> bool:
-        """Whether a machine could mount it now: no machine holds it, it is ready, and its host answers."""
+        """Whether a machine could mount the volume now: no machine holds it, it is ready, and its host is reachable."""
         return not self.is_attached and self.state in {"created", "hydrating"} and self.host_status in {None, "", "ok"}
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class ExtendedVolume(Model):
-    """The answer to extending a volume; with `needs_restart` its machine sees the new room after a restart only."""
+    """The result of extending a volume; with `needs_restart`, its machine must restart to see the new size."""
 
     volume: Volume
     needs_restart: bool | None = None
@@ -64,9 +64,9 @@ class ExtendedVolume(Model):
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class OrgVolumePage(Model):
-    """A page of an organization's volumes; there is another one while `next_cursor` is set.
+    """A page of an organization's volumes; if `next_cursor` is set, another page follows.
 
-    Regions in `error_regions` could not be read: that a volume there is missing here means nothing.
+    The API could not read the regions in `error_regions`, so their volumes are missing.
     """
 
     volumes: Sequence[Volume] | None = None
@@ -77,7 +77,7 @@ class OrgVolumePage(Model):
 
     @property
     def rows(self) -> Sequence[Volume]:
-        """What the page holds."""
+        """The items of the page."""
         return self.volumes or ()
 
 

@@ -25,13 +25,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"fly\.toml cannot be read: No such file"):
         read_fly_toml(tmp_path / "fly.toml")
     (tmp_path / "fly.toml").write_text("app =")
-    with pytest.raises(InvalidInput, match=r"fly\.toml is no TOML"):
+    with pytest.raises(InvalidInput, match=r"fly\.toml is not valid TOML"):
         read_fly_toml(tmp_path / "fly.toml")
     (tmp_path / "fly.toml").write_text('[[files]]\nguest_path = "/a"\nlocal_path = "gone"\n' + IMAGE)
     with pytest.raises(InvalidInput, match="gone cannot be read"):
         read_fly_toml(tmp_path / "fly.toml")
     (tmp_path / "fly.toml").write_text('[[files]]\nguest_path = "/a"\nlocal_path = "a\\u0000b"\n' + IMAGE)
-    with pytest.raises(InvalidInput, match=r"a\\x00b' is no path of a file"):
+    with pytest.raises(InvalidInput, match=r"a\\x00b' is not a valid file path"):
         read_fly_toml(tmp_path / "fly.toml")
 
 
@@ -43,7 +43,7 @@ def test_a_file_that_it_names_and_that_cannot_be_read_is_named(tmp_path: Path) -
 
 def test_a_file_nested_too_deep(tmp_path: Path) -> None:
     (tmp_path / "fly.toml").write_text("a = " + "[" * 100_000)
-    with pytest.raises(InvalidInput, match=r"fly\.toml is not TOML that can be read: it is nested too deep"):
+    with pytest.raises(InvalidInput, match=r"fly\.toml cannot be read: it is nested too deeply"):
         read_fly_toml(tmp_path / "fly.toml")
 
 

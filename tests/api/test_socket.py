@@ -61,7 +61,7 @@ async def test_a_socket_that_is_not_there_is_a_failed_connection(tmp_path: Path)
 
 @pytest.mark.parametrize("url", ["unix://", "unix:///", "unix://relative/path"])
 async def test_a_socket_is_named_by_its_whole_path(url: str) -> None:
-    with pytest.raises(InvalidInput, match="whole path"):
+    with pytest.raises(InvalidInput, match="a socket needs an absolute path"):
         FlyClient(base_url=url)
 
 

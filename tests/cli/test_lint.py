@@ -42,7 +42,7 @@ def test_a_warning_alone_does_not(tmp_path: Path) -> None:
         ("schedule", "schedule", False)
     ]
     said = flyasync("lint", str(tmp_path / "config.json")).stdout
-    assert said.startswith("warning\tschedule\tschedule\t'yearly' is no known schedule\t")
+    assert said.startswith("warning\tschedule\tschedule\t'yearly' is not a known schedule\t")
 
 
 def test_a_value_of_the_wrong_type_is_a_finding(tmp_path: Path) -> None:

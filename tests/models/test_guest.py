@@ -21,7 +21,7 @@ def test_every_size_keeps_the_rules(size: str) -> None:
 
 
 def test_an_unknown_size_is_refused_with_the_way_out() -> None:
-    with pytest.raises(InvalidInput, match=r"'shared-cpu-3x' is no size of a machine: did you mean 'shared-cpu-\dx'"):
+    with pytest.raises(InvalidInput, match=r"'shared-cpu-3x' is not a machine size: did you mean 'shared-cpu-\dx'"):
         Guest.of_size("shared-cpu-3x")
-    with pytest.raises(InvalidInput, match="'huge' is no size of a machine: the sizes are shared-cpu-1x, "):
+    with pytest.raises(InvalidInput, match="'huge' is not a machine size: the sizes are shared-cpu-1x, "):
         Guest.of_size("huge")

@@ -36,7 +36,7 @@ def test_a_model_cannot_be_changed() -> None:
 
 
 def test_a_text_in_place_of_a_list_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="cmd is a list, not a text: write it as a list of one") as caught:
+    with pytest.raises(InvalidInput, match="cmd must be a list, not a string: put the string into a list") as caught:
         Init(cmd="run --token=s3cret")
     assert "s3cret" not in str(caught.value)
 

@@ -43,13 +43,13 @@ def test_go_durations_are_read(text: str, seconds: float) -> None:
     "text", ["", "5", "s", ".s", "1d", "1 s", "1m 30s", "--1s", "1s-", "soon", "٣s", "1.2.3s", "9999999h", "1s\n"]
 )
 def test_what_go_would_not_read_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="no duration"):
+    with pytest.raises(InvalidInput, match=r"is not a (valid )?duration"):
         Duration.parse(text)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e10, True, None, [1]])
 def test_what_is_no_length_of_time_is_refused(value: float) -> None:
-    with pytest.raises(InvalidInput, match="no duration"):
+    with pytest.raises(InvalidInput, match=r"is not a (valid )?duration"):
         Duration(value)
 
 

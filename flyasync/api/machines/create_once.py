@@ -1,4 +1,4 @@
-"""Creating a machine exactly once over an API whose creates are not idempotent."""
+"""Create a machine exactly once with an API whose creates are not idempotent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ LAUNCH = f"{OURS}launch"
 """The metadata key that names the launch that a machine was created for."""
 
 CREATION = f"{OURS}creation"
-"""The metadata key that names the `Creation` that made a machine, so that it knows its own after a lost answer."""
+"""The metadata key for the id of the `Creation` that made a machine, to recognize it after a lost reply."""
 
 
 class CreateOptions(TypedDict, total=False):
@@ -53,13 +53,13 @@ class Lister(Protocol):
 
 @define(kw_only=True)
 class Creation:
-    """A machine to be created once, and what is known about it so far, also after an error or a cancellation.
+    """A machine to be created once, with its state, which is also valid after an error or a cancellation.
 
-    `machine` is set once it was created or found; `adopted` if it existed before or another client created it: `id` is
-    in its metadata, so the machine itself says which. `may_have_happened` while the result of a request is unknown.
-    `refusal` is a definite refusal that came while the result of an earlier request was still unknown. `on_leave` is
-    called each time that a request leaves. A creation that `is_urgent` goes ahead of all other creates of its app that
-    have not left yet.
+    `machine` is set once it has been created or found. `adopted` is True if it existed before or another client created
+    it, which is known from the `id` in its metadata. `may_have_happened` is True while the result of a request is
+    unknown. `refusal` is a definite refusal that was received while the result of an earlier request was unknown.
+    `on_leave` is called each time a request is sent. If `is_urgent`, the create is queued before all other creates of
+    its app that have not been sent yet.
     """
 
     app: str
@@ -76,21 +76,21 @@ class Creation:
     refusal: FlyError | None = None
 
     def known(self, machine: Machine) -> Machine:
-        """Record the machine, created or found; nothing is in doubt any more. Return it."""
+        """Record that the machine was created or found, so that its state is no longer unknown; return it."""
         self.machine, self.may_have_happened = machine, False
         return machine
 
     def found(self, machine: Machine) -> Machine:
-        """Record a machine of this launch that a look-up found, and which client created it. Return it."""
+        """Record that the machine of this launch was found, and whether this creation made it; return it."""
         self.adopted = _tag(machine, CREATION) != self.id
         return self.known(machine)
 
     def doubt(self, *, is_in_doubt: bool = True) -> None:
-        """Record whether a request may have created a machine that no answer has shown."""
+        """Record whether a request may have created a machine that no reply has shown."""
         self.may_have_happened = is_in_doubt
 
     def failed(self, error: FlyError) -> None:
-        """Record the failure of a create, and have `error` speak for all the creates that were sent."""
+        """Record the failure of a create, and set on `error` whether any create that was sent may have happened."""
         if self.may_have_happened and not error.may_have_happened:
             self.refusal = error
         self.may_have_happened |= error.may_have_happened
@@ -98,7 +98,7 @@ class Creation:
 
 
 class CreateOnce:
-    """Creates each machine once: its unique name stops a second create, its launch tag says whose machine it is."""
+    """Creates each machine once: its unique name prevents a second one, its launch tag shows which launch made it."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class CreateOnce:
         self._expected_wait = expected_wait
         self._get = get
         self._list = list_
-        # Twice the attempts of other calls: giving up here may leave a machine that no client knows about.
+        # Twice the attempts of other calls, since giving up may leave a machine that no client knows of.
         patient = evolve(policy, attempts=2 * policy.attempts)
         self._persistently = retrying(patient, _is_in_doubt, self._attempt)
 
@@ -125,18 +125,18 @@ class CreateOnce:
         return self._expected_wait(app, ahead)
 
     async def create(self, creation: Creation) -> Machine:
-        """Return the machine, created now or found; `creation` holds what is known, also after an error."""
+        """Create or find the machine and return it; `creation` is up to date even after an error."""
         return creation.known(await self._persistently(creation))
 
     async def _attempt(self, creation: Creation) -> Machine:
-        # 1. The result of an earlier create is unknown: look for its machine by its launch. Finding none proves
-        #    nothing, since lists lag; then the unique name protects the next create.
+        # 1. The result of an earlier create is unknown: look up its machine by its launch. If it is not found, it may
+        #    still exist, since lists lag; then the unique name protects the next create.
         if creation.may_have_happened:
             machine = await self._find(creation, metadata={LAUNCH: creation.launch})
             if machine and _tag(machine, LAUNCH) == creation.launch:
                 return creation.found(machine)
-        # 2. Meanwhile the API has refused a create for good, and would refuse the next one too. Only finding the
-        #    machine of the earlier create could have removed the doubt.
+        # 2. Meanwhile the API has permanently refused a create, and would refuse the next one too. Only finding the
+        #    machine of the earlier create could have resolved the doubt.
         if creation.refusal:
             raise creation.refusal
         try:
@@ -144,7 +144,7 @@ class CreateOnce:
         # 3. The name is in use by a machine
         except NameTaken as taken:
             machine = await self._find(creation, existing_id=taken.existing_id)
-            # a. that the API does not show yet, which may be our own: look again later;
+            # a. that the API does not show yet, which may be ours: look it up again later;
             if machine is None:
                 creation.doubt()
                 taken.may_have_happened = True
@@ -153,18 +153,18 @@ class CreateOnce:
             if _tag(machine, LAUNCH) != creation.launch:
                 creation.doubt(is_in_doubt=False)
                 taken.explained(
-                    f"It belongs to another launch: choose another name than {creation.name!r}, or another launch"
+                    f"The name belongs to another launch: choose another name than {creation.name!r}, or another launch"
                 )
                 raise
             # c. of this launch, created by an earlier create or by another client.
             return creation.found(machine)
-        # 4. Any other failure: if a machine may exist, the next attempt looks for it first.
+        # 4. Any other failure: if a machine may exist, the next attempt looks it up first.
         except FlyError as error:
             creation.failed(error)
             raise
 
     async def _send(self, creation: Creation) -> Machine:
-        """Send one create. Cancelled after it left, wait for its answer, which shows whether a machine exists."""
+        """Send one create. If cancelled after it was sent, wait for its reply, which shows whether a machine exists."""
         flight = Flight(on_leave=creation.on_leave, is_urgent=creation.is_urgent)
         tags = {LAUNCH: creation.launch, CREATION: creation.id}
         config = evolve(creation.config, metadata={**(creation.config.metadata or {}), **tags})
@@ -177,10 +177,10 @@ class CreateOnce:
             was_in_doubt = creation.may_have_happened
             creation.doubt(is_in_doubt=was_in_doubt or flight.is_out)
             flight.abandon()
-            # 1. It has not left: nothing has happened, and it must not leave any more.
+            # 1. It has not been sent: nothing has happened, and it must not be sent any more.
             if not flight.is_out:
                 create.cancel()
-            # 2. It has left: its answer is awaited. 3. A second cancellation ends that too, and the doubt remains.
+            # 2. It has been sent: wait for the reply. 3. A second cancellation ends that too, and the doubt remains.
             try:
                 creation.known(await create)
             except asyncio.CancelledError:
@@ -192,7 +192,7 @@ class CreateOnce:
     async def _find(
         self, creation: Creation, *, existing_id: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> Machine | None:
-        """Return the machine of that name as far as the API shows it, unless it is being destroyed."""
+        """Return the machine with the name of the creation if the API shows it and it is not being destroyed."""
         try:
             if existing_id:
                 machines: tuple[Machine, ...] = (await self._get(creation.app, existing_id),)
@@ -201,7 +201,7 @@ class CreateOnce:
         except NotFound:
             return None
         except FlyError as error:
-            error.may_have_happened = True  # a failed look-up leaves the doubt
+            error.may_have_happened = True  # a failed look-up does not resolve the doubt
             raise
         return next((each for each in machines if each.name == creation.name and each.state not in GONE), None)
 
@@ -212,5 +212,5 @@ def _tag(machine: Machine, key: str) -> str | None:
 
 
 def _is_in_doubt(error: Exception) -> bool:
-    # A look-up that was rate limited has already been retried for as long as any call may take.
+    # A rate limited look-up has already been retried for as long as a call may take.
     return isinstance(error, FlyError) and error.may_have_happened and not isinstance(error, RateLimited)

@@ -1,4 +1,4 @@
-"""Changes that start from the config that a machine has: modify and clone, and the metadata of adopt and release."""
+"""Operations based on a machine's current config: modify, clone, and the metadata for adopt and release."""
 
 import asyncio
 import math
@@ -30,16 +30,16 @@ from flyasync.models.machine import GONE, TRANSIENT_STATES, Machine
 
 Change = Callable[[MachineConfig], MachineConfig]
 
-_PAUSE: Final = 1.0  # seconds between two tries for the lease, which is limited to one request a second anyway
-_PAUSES: Final = (1.0, 2.5, 6.0, 15.0, 40.0)  # seconds after each conflict: as long as a stop or a start may take
+_PAUSE: Final = 1.0  # seconds between two attempts to acquire the lease, which is limited to one request a second
+_PAUSES: Final = (1.0, 2.5, 6.0, 15.0, 40.0)  # seconds after each conflict, for as long as a stop or a start may take
 _CHANGING: Final = (TRANSIENT_STATES - GONE) | {"created"}
 _GROUP: Final = "fly_process_group"
 _PLATFORM: Final = "fly_platform_version"
-# After a lost answer the lease may be ours although its nonce is unknown; that one too ends by itself.
+# After a lost reply, the lease may be ours with an unknown nonce; it expires too.
 _NO_LEASE_YET: Final = (LeaseHeld, ConnectionLost, NoReplyInTime, TimedOut, ServerFault)
 _NOT_TO_CLONE: Final = ("mounts", "standbys")
 _EXCLUSIVE: Final = {"size": "guest", "guest": "size"}
-# Metadata that names the launch or deploy that a machine belongs to; a clone belongs to none.
+# Metadata that names the launch or deploy of a machine; a clone belongs to none.
 _OF_ONE_LAUNCH: Final = frozenset({
     "fly_canary", "fly_bluegreen_deployment_tag", "fly_flyctl_bluegreen_launch_id",
 })  # fmt: skip
@@ -58,7 +58,7 @@ class UpdateOptions(TypedDict, total=False):
 
 
 class UpdateMachine(Protocol):
-    """Replaces a machine's whole config, which has been checked already."""
+    """Replaces a machine's whole config, which has been checked."""
 
     async def __call__(
         self, app: str, machine_id: str, config: MachineConfig, /, **options: Unpack[UpdateOptions]
@@ -67,7 +67,7 @@ class UpdateMachine(Protocol):
 
 
 class Editor:
-    """Changes the config of machines: it reads, changes and updates a machine under its lease."""
+    """Changes the config of machines: reads, changes and updates a machine while holding its lease."""
 
     def __init__(self, get: Callable[[str, str], Awaitable[Machine]], update: UpdateMachine, leases: Leases) -> None:
         self._get = get
@@ -84,8 +84,8 @@ class Editor:
         patience: float,
         **options: Unpack[UpdateOptions],
     ) -> Machine:
-        """Change a machine's config as `fly.machines.modify` documents it; return the machine as it is then."""
-        # Without a lease: a change that changes nothing costs one request.
+        """Change a machine's config as documented in `fly.machines.modify`; return the changed machine."""
+        # Read without a lease first: if nothing changes, one request is enough.
         machine = await self._get(app, machine_id)
         if _changed(machine, change) is None:
             return machine
@@ -95,7 +95,7 @@ class Editor:
         while True:
             async with AsyncExitStack() as stack:
                 mine = options
-                # Without a nonce of the caller's own lease, take the lease, and wait while another client holds it.
+                # Unless the caller passed the nonce of its lease, acquire one; wait while another client holds it.
                 while mine.get("nonce") is None:
                     hold = self._leases.hold(app, machine_id, ttl=ttl, description="flyasync modify")
                     try:
@@ -108,25 +108,25 @@ class Editor:
                 result = await self._attempt(app, machine_id, change, mine)
             if isinstance(result, Machine):
                 return result
-            # A conflict that passes. Other clients may have the lease during the pause.
+            # A temporary conflict. During the pause, other clients may acquire the lease.
             pause = next(pauses, math.inf) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads writers only
             if clock() + pause >= until:
                 raise result
             await asyncio.sleep(pause)
 
     async def _attempt(self, app: str, machine_id: str, change: Change, options: UpdateOptions) -> Machine | Conflict:
-        """Change the machine once, and return it; or return a conflict that passes."""
-        # Only under the lease does every other client keep away, so what was read before does not count.
+        """Make one attempt to change the machine; return the machine, or a temporary conflict."""
+        # Read again, since only the lease keeps other clients from changing the machine.
         machine = await self._get(app, machine_id)
         if (config := _changed(machine, change)) is None:
             return machine
         update: UpdateOptions = {**options, "current_version": machine.current_version}
         try:
             return await self._update(app, machine_id, config, **update)
-        # 1. A client without the lease was faster: its change is read by the next try.
+        # 1. A client without the lease was faster: the next attempt reads its change.
         except StaleVersion as stale:
             return stale
-        # 2. The machine is changing its state, which passes; in any other state it would be refused again.
+        # 2. The machine is changing its state, which is temporary; in any other state a retry would not help.
         except WrongState as wrong:
             if machine.state not in _CHANGING:
                 with suppress(FlyError):
@@ -134,7 +134,7 @@ class Editor:
             if machine.state in _CHANGING:
                 return wrong
             raise
-        # 3. The answer was lost: the machine itself shows whether the update arrived.
+        # 3. The reply was lost: the machine shows whether the update happened.
         except FlyError as error:
             if error.may_have_happened:
                 with suppress(FlyError):
@@ -151,38 +151,38 @@ def _changed(machine: Machine, change: Change) -> MachineConfig | None:
     desired: Any = change(config)
     if not isinstance(desired, MachineConfig):
         raise InvalidInput(
-            f"change gave {type(desired).__name__}, but must give a MachineConfig: attrs.evolve makes one"
+            f"change returned {type(desired).__name__}, but must return a MachineConfig, for example by attrs.evolve"
         )
     if same(config, desired):
         return None
-    # Findings that the current config has too do not keep anyone from changing something else.
+    # Problems that the current config already has do not prevent other changes.
     known = set(check_config(config))
     refuse(finding for finding in check_config(desired) if finding not in known)
     return desired
 
 
 def _whole(machine: Machine) -> MachineConfig:
-    """Return the machine's config. Raise InvalidInput if it is incomplete, which must never be sent back."""
+    """Return the machine's config. Raise InvalidInput if it is incomplete, since it must not be sent back then."""
     if machine.config is None or not machine.host_is_ok:
         raise InvalidInput(
-            f"the config of machine {machine.id} is not known whole, with its host {machine.host_status or 'unnamed'}: "
-            "wait until the host is back, or create another machine from a config of your own"
+            f"the config of machine {machine.id} is incomplete, since its host is {machine.host_status or 'unknown'}: "
+            "wait until the host is back, or create another machine from your own config"
         )
     return machine.config
 
 
 def clone_config(source: Machine, changes: Mapping[str, Any]) -> MachineConfig:
-    """Return the config of a clone: that of `source`, without what belongs to that machine only, and with `changes`.
+    """Return the config for a clone of `source`, with `changes`, and without data that is specific to `source`.
 
-    Raise InvalidInput for a config that is incomplete, or that has mounts or standbys which `changes` do not replace.
+    Raise InvalidInput if the config is incomplete, or has mounts or standbys that `changes` does not replace.
     """
     config = _whole(source)
     tied = [name for name in _NOT_TO_CLONE if getattr(config, name) and name not in changes]
     if tied:
         names = " and ".join(tied)
         raise InvalidInput(
-            f"machine {source.id} has {names}, which belong to it alone: give {', '.join(f'{name}=' for name in tied)} "
-            "for the clone, an empty list for none"
+            f"machine {source.id} has {names}, which cannot be cloned: pass {', '.join(f'{name}=' for name in tied)} "
+            "for the clone, or an empty list for none"
         )
     kept = {key: value for key, value in (config.metadata or {}).items() if not is_of_one_launch(key)}
     replaced = {other: None for name, other in _EXCLUSIVE.items() if changes.get(name) is not None}
@@ -190,12 +190,12 @@ def clone_config(source: Machine, changes: Mapping[str, Any]) -> MachineConfig:
 
 
 def is_of_one_launch(key: str) -> bool:
-    """Whether a metadata key names the launch or deploy of a machine; another machine must not inherit it."""
+    """Whether a metadata key names the launch or deploy of a machine, and must not be copied to another machine."""
     return key in _OF_ONE_LAUNCH or key.startswith(OURS)
 
 
 def flyctl_metadata(process_group: str | None) -> dict[str, str | None]:
-    """Return the metadata by which flyctl manages a machine in that process group; None removes it."""
+    """Return the metadata with which flyctl manages a machine in a process group; for None, the metadata to remove."""
     if process_group is not None and not process_group.strip():
-        raise InvalidInput(f"{process_group!r} is no process group: name one of fly.toml, such as 'app'")
+        raise InvalidInput(f"{process_group!r} is not a process group: use one of fly.toml, such as 'app'")
     return {_PLATFORM: None if process_group is None else "v2", _GROUP: process_group}

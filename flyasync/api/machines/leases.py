@@ -85,16 +85,15 @@ class Leases:
         itself.
         """
         if ttl < LEAST_TO_HOLD:
-            raise InvalidInput(f"ttl is {ttl!r}, but a lease that is to be kept must last {LEAST_TO_HOLD} s or more")
+            raise InvalidInput(f"ttl is {ttl!r}, but must be {LEAST_TO_HOLD} s or more for a lease that is refreshed")
         mark = " ".join(filter(None, (description, f"#{token_hex(4)}")))
         flight = Flight()
         acquiring = asyncio.ensure_future(self._acquire_or_find(app, machine_id, ttl=ttl, mark=mark, flight=flight))
         try:
             lease = await asyncio.shield(acquiring)
         except asyncio.CancelledError:
-            # 1. The request has not left, and must not leave any more. 2. It has left: its answer tells the nonce, to
-            #    release the lease with. 3. That takes too long, or a second cancellation comes: the lease ends by
-            #    itself.
+            # 1. The request has not been sent: it must not be sent any more. 2. It has been sent: wait for the nonce in
+            #    the reply, to release the lease. 3. That takes too long, or is cancelled too: the lease expires.
             flight.abandon()
             if not flight.is_out:
                 acquiring.cancel()
@@ -141,16 +140,16 @@ class Leases:
         try:
             return await self._acquire(app, machine_id, ttl=ttl, description=mark, repeat=Repeat.UNSENT, flight=flight)
         except FlyError as error:
-            # The lease may be ours in spite of the error: 1. the answer was lost; or 2. the request was delivered
-            # twice, and the second one was refused because of the lease that the first one acquired.
+            # The lease may be ours in spite of the error: 1. the reply was lost; or 2. the request was delivered twice,
+            # and the second one was refused because of the lease that the first one had acquired.
             if not (error.may_have_happened or isinstance(error, LeaseHeld)):
                 raise
-            flight.leave()  # its result is still unknown: a cancellation has to wait for it
+            flight.leave()  # the result is unknown: a cancellation must wait for it
             with suppress(FlyError, TimeoutError):
                 async with asyncio.timeout(ttl), AsyncExitStack() as undo:
                     lease = await self.get(app, machine_id)
                     if lease.description == mark:
-                        # Found. Its ttl starts again; if that fails, it is released.
+                        # Found: refresh it, or release it if that fails.
                         undo.push_async_callback(self._release_shielded, app, machine_id, lease.nonce, ttl=ttl)
                         lease = await self.refresh(app, machine_id, lease.nonce, ttl=ttl)
                         undo.pop_all()
@@ -161,16 +160,16 @@ class Leases:
         """Refresh the lease every third of its ttl; return the error that lost it."""
         while True:
             await asyncio.sleep(ttl / 3)
-            # A third and a half of the ttl leave a sixth of it: the block has ended before the lease does.
+            # After a third plus a half of the ttl, a sixth is left: the block ends before the lease does.
             try:
                 async with asyncio.timeout(ttl / 2):
                     while True:
-                        # One lost answer must not use up all the time there is.
+                        # One lost reply must not use up all of the remaining time.
                         with suppress(TimeoutError, *TROUBLE):
                             async with asyncio.timeout(ttl / 6):
                                 await self.refresh(app, machine_id, nonce, ttl=ttl)
                             break
-                        await asyncio.sleep(min(1.0, ttl / 6))  # a bucket that is paused for long refuses at once
+                        await asyncio.sleep(min(1.0, ttl / 6))  # during a long pause of the bucket, calls fail at once
             except FlyError as error:
                 return error
             except TimeoutError:
@@ -178,7 +177,7 @@ class Leases:
                 return NoReplyInTime("leases.acquire", f"{app}/{machine_id}", text)
 
     async def _release_shielded(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
-        """Release the lease; a cancellation takes effect after that."""
+        """Release the lease; a cancellation takes effect only after that."""
         release = asyncio.ensure_future(self._release_in_time(app, machine_id, nonce, ttl=ttl))
         try:
             await asyncio.shield(release)
@@ -187,7 +186,7 @@ class Leases:
             raise
 
     async def _release_in_time(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
-        """Release the lease within `ttl` seconds; whatever goes wrong, it ends by itself then."""
+        """Release the lease within `ttl` seconds; if that fails, it expires by then."""
         with suppress(FlyError, TimeoutError):
             async with asyncio.timeout(ttl):
                 await self.release(app, machine_id, nonce)
@@ -195,7 +194,7 @@ class Leases:
 
 @asynccontextmanager
 async def _cancelled_at_the_end_of(guard: Callable[[], Awaitable[FlyError]]) -> AsyncIterator[None]:
-    """Run `guard` beside the block; when it ends, cancel the block and raise the error that it returned."""
+    """Run `guard` concurrently with the block; when it ends, cancel the block and raise the error it returned."""
     body = asyncio.current_task()
     assert body is not None  # noqa: S101 - a coroutine always runs in a task
     cancelled_before = body.cancelling()
@@ -206,13 +205,13 @@ async def _cancelled_at_the_end_of(guard: Callable[[], Awaitable[FlyError]]) -> 
             return await guard()
         finally:
             if not done.is_set():
-                body.cancel()  # however the guard ended: from here on nothing protects the block
+                body.cancel()  # the lease is no longer refreshed, however the guard ended
 
     guardian = asyncio.create_task(guarding())
     try:
         yield
     except asyncio.CancelledError:
-        # 1. The guard has not ended: another task has cancelled the block. 2. Both have. Either cancellation goes on.
+        # 1. Another task has cancelled the block, 2. or both have: the cancellation continues.
         # 3. Only the guard has cancelled it: its error is raised below instead.
         if not guardian.done() or body.cancelling() > cancelled_before + 1:
             raise
@@ -227,5 +226,5 @@ async def _cancelled_at_the_end_of(guard: Callable[[], Awaitable[FlyError]]) -> 
 
 
 def _envelope(answer: Any) -> Any:
-    """Return the lease without its envelope: the document shows it bare, the live API wraps it."""
+    """Return the lease without its envelope, which the live API adds but the documentation does not show."""
     return answer.get("data", answer) if isinstance(answer, dict) else answer

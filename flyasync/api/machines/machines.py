@@ -36,7 +36,7 @@ from flyasync.transport.request import Flight, Repeat, Request
 from flyasync.transport.retries import RetryPolicy
 
 EXEC_SECONDS: Final = 60.0
-"""How long the answer to an exec may take unless a timeout is given."""
+"""The maximum time of an exec, in seconds, if no timeout is passed."""
 
 
 class Machines:
@@ -105,13 +105,13 @@ class Machines:
 
         `region` is a code, or several codes and aliases in order of preference; left out, it is one near the caller.
         `name` must be unique in the app. `skip_service_registration` creates it cordoned. With `lease_ttl`, in seconds,
-        the answer holds the `nonce` of a lease on it. The rate is per app: one create a second, bursts of three.
+        the result contains the `nonce` of a lease on it. The rate is per app: one create per second, bursts of three.
 
-        Raises InvalidInput for a config that the API would refuse, NoCapacity if there is no room, NameTaken for a
-        name in use, VolumeInUse for a volume that a machine holds. An image that was just pushed and a volume whose
-        machine is gone are waited for first (ImageNotFound, ClaimLingers). Never repeated when the answer is lost,
-        since every create that arrives creates a machine: use `create_once` for that. Cancelled, the machine may have
-        been created, unless `flight` says that the request never left.
+        Raises InvalidInput for a config that the API would refuse, NoCapacity if there is no capacity, NameTaken for a
+        name in use, VolumeInUse for a volume that a machine holds. If the image was just pushed, or the machine of the
+        volume no longer exists, the create is retried first (ImageNotFound, ClaimLingers). Never repeated after a lost
+        answer, since each create that arrives creates a machine: use `create_once` for that. Cancelled, the machine may
+        have been created, unless `flight` shows that the request was never sent.
         """
         refuse(check_config(config))
         body = given(
@@ -421,7 +421,7 @@ class Machines:
         that event counts, and the answer names the next one to pass.
         """
         if not 1 <= timeout <= 60:  # noqa: PLR2004 - the API's own bounds
-            raise InvalidInput(f"timeout is {timeout!r}, but the API holds a wait for 1 to 60 seconds: use wait()")
+            raise InvalidInput(f"timeout is {timeout!r}, but must be from 1 to 60 seconds: use wait() for longer waits")
         query = {
             "state": state,
             "version": version,
@@ -433,7 +433,7 @@ class Machines:
             app,
             machine_id,
             to="GET apps/{}/machines/{}/wait",
-            repeat=Repeat.UNSENT,  # a wait sends the next poll anyway, for the time that is left
+            repeat=Repeat.UNSENT,  # a wait sends the next poll anyway, for the remaining time
             query=query,
             poll=timeout,
         )
@@ -556,7 +556,7 @@ class Machines:
         try:
             await self._caller.ask(ask)
         except WrongState as refused:
-            # The documents promise the meaning of this operation's 412, but not its text, so no other code can tell.
+            # The documentation states the meaning of this operation's 412, but not its text, so it is recognized here.
             stale = StaleVersion(*refused.args, status=refused.status, code=refused.code, request_id=refused.request_id)
             stale.may_have_happened = refused.may_have_happened
             raise stale from refused
@@ -586,7 +586,7 @@ class Machines:
         # A traceback with locals must not show what the caller passes to the command.
         command, stdin = hidden(command), hidden(stdin)
         if not command:
-            raise InvalidInput("the command is empty: give what to run, such as ['ls', '-l']")
+            raise InvalidInput("the command is empty: pass a command such as ['ls', '-l']")
         words = {"cmd": command} if isinstance(command, str) else {"command": list(command)}
         seconds = None if timeout is None else math.ceil(timeout)
         ask = request(
@@ -736,7 +736,7 @@ class Machines:
         machine may have been created.
         """
         if unknown := changes.keys() - fields_dict(MachineConfig).keys():
-            raise InvalidInput(f"{', '.join(sorted(unknown))}: no such field in a machine's config")
+            raise InvalidInput(f"a machine's config has no field {', '.join(sorted(unknown))}")
         source = await self.get(app, machine_id)
         config = clone_config(source, changes)
         return await self.create(app, config, name=name, region=region or source.region, skip_launch=skip_launch)

@@ -1,4 +1,4 @@
-"""One list of an app's machines a second, shared by any number of waits."""
+"""One list of an app's machines per second, shared by any number of waits."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,28 +12,28 @@ from flyasync.models.machine import Machine
 from flyasync.transport.request import Repeat
 
 Detail = Literal["states", "events", "checks"]
-"""How much a list shows of each machine: its state and version; its events as well; or everything."""
+"""What a list contains for each machine: its state and version; also its events; or everything."""
 
 EVENTS_EVERY = 5
-"""Every fifth list shows events too, for what only they show, such as a process that crashes over and over.
+"""Every fifth list contains events, which show, for example, a process that crashes repeatedly.
 
-Without events, a list is a fraction of the size to send and to read. When a list shows a machine stopped, the next one
-shows why.
+Without events, a list is much smaller. After a list in which a machine has stopped, the next one contains events, which
+show why.
 """
 
 _NOT_FOR_STATES: Final = frozenset({"config", "incomplete_config", "image_ref", "checks"})
-"""Members that show nothing about the state of a machine, and take most of the time to read."""
+"""Members that are irrelevant for the state of a machine, and take most of the time to read."""
 
 
 class Survey(Protocol):
     """Lists an app's machines for the poller."""
 
     async def __call__(self, app: str, /, *, detail: Detail) -> tuple[Machine, ...]:
-        """List them in that detail."""
+        """List the machines in that detail."""
 
 
 async def survey(caller: Caller, app: str, *, detail: Detail) -> tuple[Machine, ...]:
-    """List an app's machines, and read only as much of each as the waits need."""
+    """List an app's machines, reading only the members that the waits need."""
     ask = request(
         "machines.list",
         app,
@@ -48,14 +48,14 @@ def _without_config(machines: Any) -> Any:
     return [
         {key: value for key, value in machine.items() if key not in _NOT_FOR_STATES}
         if isinstance(machine, dict)
-        else machine  # which `read` refuses
+        else machine  # `read` raises for it
         for machine in machines
     ]
 
 
 @define(eq=False)
 class Waiter:
-    """One wait for news of one machine, from a list that begins after list number `since`."""
+    """A wait for a relevant change of one machine, in a list that begins after list number `since`."""
 
     machine_id: str
     matters: Callable[[Machine], bool]
@@ -66,7 +66,7 @@ class Waiter:
     _woken: asyncio.Future[None] | None = None
 
     async def sleep(self) -> None:
-        """Sleep until there is news, or until this waiter has to list."""
+        """Sleep until notified, or until this waiter becomes the leader."""
         self._woken = asyncio.get_running_loop().create_future()
         await self._woken
 
@@ -76,18 +76,19 @@ class Waiter:
             self._woken.set_result(None)
 
     def notify(self, machine: Machine | None) -> None:
-        """Record what the machine is like, or None if the list does not show it, and end the sleep."""
+        """Record the machine, or None if the list does not contain it, and end the sleep."""
         self.is_notified, self.machine = True, machine
         self.wake()
 
 
 @define(eq=False, repr=False)
 class Poller:
-    """Lists all machines of one app at most once a second, and wakes the waiters to whom the list matters.
+    """Lists all machines of one app at most once a second, and wakes the waiters for which the list is relevant.
 
-    There is no task of its own: one of the waiters, the leader, lists for all while the others sleep; when it leaves,
-    the next one leads. `begun` is the number of the newest list: pollers that start at different numbers do not all
-    list events in the same second. `waits` counts all waits of the app, those that need no list too.
+    The poller has no task of its own: one of the waiters, the leader, lists for all while the others sleep; when it
+    leaves, the next one becomes the leader. `begun` is the number of the newest list; pollers start at different
+    numbers, so that they do not all list events in the same second. `waits` is the number of all waits of the app,
+    including those that need no list.
     """
 
     app: str
@@ -107,23 +108,23 @@ class Poller:
         return f"<Poller {self.app}: {self.waits} waits, {len(self._waiters)} by list, {leader}, {listed}>"
 
     def join(self) -> None:
-        """Count one more wait of the app."""
+        """Add one wait of the app."""
         self.waits += 1
 
     def leave(self, *, few: int) -> None:
-        """Count one wait of the app less; with `few` left, no list serves them any more.
+        """Remove one wait of the app. If `few` are left, they are notified to poll for themselves.
 
-        Those that are left of many may have long to wait, so they had better ask for themselves.
+        The last waits of many may take long, and then long polls are cheaper than lists.
         """
         self.waits -= 1
         if self.waits == few:
             self._notify(self._begun + 1, {})
 
     async def news(self, machine_id: str, matters: Callable[[Machine], bool], *, needs_checks: bool) -> Machine | None:
-        """Wait until a list that begins from now on shows the machine in a way that matters; None if it lacks it.
+        """Return the machine from the first new list for which `matters` is True; None if the list lacks it.
 
-        `matters` is called with what each list shows. An error that passes by itself is raised to the leader alone; the
-        other waiters go on.
+        `matters` is called with the machine in each list. A temporary error is raised only in the leader; the other
+        waiters continue.
         """
         waiter = Waiter(machine_id, matters, needs_checks, self._begun)
         self._waiters[waiter] = None
@@ -156,10 +157,10 @@ class Poller:
             except TROUBLE:
                 raise
             except FlyError:
-                shown = {}  # refused for good: each waiter asks by name, and learns what that means for its machine
+                shown = {}  # refused permanently: each waiter reads its machine by id, and handles the error itself
             self._notify(number, shown)
 
-            # Where a machine that is still waited for has stopped, only events show why: the next list has them.
+            # If a machine that is waited for has stopped, only events show why, so the next list contains them.
             waited_for = (shown.get(waiter.machine_id) for waiter in self._waiters)
             stopped = frozenset(machine.id for machine in waited_for if machine and machine.state == "stopped")
             is_explained = detail != "states"
@@ -171,7 +172,7 @@ class Poller:
 
     def _notify(self, number: int, shown: Mapping[str, Machine]) -> None:
         for waiter in tuple(self._waiters):
-            # A list that began before the waiter came may be older than what the waiter knows already.
+            # A list that began before the waiter joined may be older than what the waiter already knows.
             if waiter.since < number:
                 machine = shown.get(waiter.machine_id)
                 if machine is None or waiter.matters(machine):

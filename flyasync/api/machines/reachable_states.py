@@ -1,4 +1,4 @@
-"""Whether a machine that is waited for has reached the state, or can no longer reach it; pure."""
+"""Whether a machine that is waited for has reached the state, or can no longer reach it. Pure functions."""
 
 import re
 from collections.abc import Sequence
@@ -10,42 +10,41 @@ _VERSION: Final = re.compile(r"[0-9A-Z]{26}")
 
 
 def is_impossible(desired: str, version: str | None) -> bool:
-    """Whether no machine can have that state or that version, so that the API rightly refuses to wait for it."""
+    """Whether no machine can have that state or version, so that the API always refuses to wait for it."""
     return desired not in KNOWN_STATES | {"settled"} or bool(version and not _VERSION.fullmatch(version))
 
 
 def has_reached(machine: Machine, desired: str, version: str | None, checks: int = 0) -> bool:
-    """Whether `machine` is in the state `desired`, in that version of it if one is given.
+    """Whether `machine` is in the state `desired`, and in `version` if that is not None.
 
-    For `healthy`, at least `checks` checks must have reported, and all those of its own config must pass.
+    For `healthy`, at least `checks` checks must have reported, and all checks of its config must pass.
     """
     if version and machine.current_version != version:
         return False
     if desired == "healthy":
         return machine.is_healthy and len(machine.reported_checks) >= checks
-    # A machine does leave the state created by itself, once its image is there.
+    # A machine leaves the state `created` by itself, once its image has been pulled.
     return machine.state == desired or (desired == "settled" and machine.is_settled and machine.state != "created")
 
 
 def why_hopeless(machine: Machine, desired: str, version: str | None) -> str | None:
     """Return why `machine` can no longer reach the state `desired` by itself; None while it can."""
-    # 1. A newer version has replaced the one waited for. Versions sort by age; an older one is an old view of the
-    #    machine.
+    # 1. A newer version has replaced the one waited for. Versions sort by age; an older one is outdated data.
     if version and (present := machine.current_version) and present > version:
         return f"version {version} was replaced by {present}"
-    # 2. It is there already, or any end will do.
+    # 2. It has reached the state, or any final state is accepted.
     if desired in {"destroyed", "settled"} or has_reached(machine, desired, None):
         return None
-    # 3. It is destroyed, in whatever version.
+    # 3. It is destroyed, in any version.
     if machine.state in GONE:
-        return "it is gone for good"
-    # 4. This is an old view of it, from before the version waited for.
+        return "it no longer exists"
+    # 4. This is outdated data, from before the version waited for.
     if version and machine.current_version != version:
         return None
     # 5. It has failed.
     if machine.state == "failed":
         return "it has failed"
-    # 6. It should run, but its process has ended for good or ends over and over.
+    # 6. It should run, but its process has ended permanently or crashes repeatedly.
     if desired in {"started", "healthy"}:
         loop = _crash_loop(machine)
         if end := loop or _crash(machine):
@@ -56,7 +55,7 @@ def why_hopeless(machine: Machine, desired: str, version: str | None) -> str | N
 
 
 def _crash(machine: Machine) -> ExitEvent | None:
-    """Return the exit that stopped the machine, unless it was requested or the machine was started again since."""
+    """Return the exit event that stopped the machine, unless it was requested or the machine has been started since."""
     if machine.state != "stopped":
         return None
     for event in _newest_first(machine):
@@ -68,14 +67,14 @@ def _crash(machine: Machine) -> ExitEvent | None:
 
 
 def _crash_loop(machine: Machine) -> ExitEvent | None:
-    """Return the last exit of a process that has failed and been restarted over and over since a user last started it.
+    """Return the last exit event of a process that has crashed repeatedly since a user last started it, or None.
 
-    One crash may pass, for example if a database was not up yet. Crashes are counted here too, since it is not
-    documented whether the API's own count starts again with each start.
+    A single crash may be temporary, for example if a database was not up yet. The crashes are counted here too, since
+    it is not documented whether the API's count is reset by a start.
     """
     crashes: list[ExitEvent] = []
     for event in _newest_first(machine):
-        # Someone started it here, or an update did; after a crash, it is `flyd` that starts the process again.
+        # Stop at a start by a user or an update; after a crash, `flyd` starts the process again.
         if event.type in {"launch", "update"} or (event.type in {"start", "restart"} and event.source != "flyd"):
             break
         if event.type == "exit" and (end := event.exit_event):

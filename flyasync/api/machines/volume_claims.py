@@ -1,4 +1,4 @@
-"""Claims on volumes that outlive the machine that made them."""
+"""Claims on volumes by machines that no longer exist."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,12 +10,12 @@ from flyasync.transport.request import Request
 
 
 async def outlast_claim(request: Request, refusal: VolumeInUse, get: Callable[[str], Awaitable[Machine]]) -> Request:
-    """Return `request` as one that outlasts the claim of a machine that is gone, to be sent again.
+    """Return `request` changed so that it is retried until the claim of a machine that no longer exists is cleared.
 
-    Raise `refusal` if the machine that it names still exists, which `get` shows, or if the claim was outlasted already.
-    A request gets here after a lost answer only if it may be repeated, so sending it again is safe.
+    Raise `refusal` if `get` shows that its machine still exists, or if the request has already waited for the claim.
+    After a lost reply a request gets here only if it may be repeated, so sending it again is safe.
     """
-    # ClaimLingers names no machine: the API itself says that it is gone, and the request has waited for that claim.
+    # ClaimLingers names no machine: the API has shown that it no longer exists, and the sender has waited already.
     if isinstance(refusal, ClaimLingers) or refusal.machine_id is None:
         raise refusal
     try:

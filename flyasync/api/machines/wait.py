@@ -1,4 +1,4 @@
-"""Waiting for machines: many at once and for long, without a connection for each."""
+"""Wait for many machines at once and for long, without a connection for each."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,26 +16,26 @@ from flyasync.models.machine import Machine
 from flyasync.models.machine_results import WaitResult
 
 DIRECT = 32
-"""Up to this many waits of one app use long polls; beyond that, one list a second serves all of them.
+"""Up to this many waits of one app use long polls; if there are more, one list per second serves all of them.
 
-A long poll is answered the moment the state is reached, but holds a connection. One list a second is all that its rate
-limit allows, and shows the state of every machine of the app in one request, for 33 machines as for 3,000;
-`benchmarks/waiting.py` has the figures. There is no poll for checks: up to this many machines are read by name.
+A long poll returns as soon as the state is reached, but holds a connection. One list per second is all that the rate
+limit allows; it shows the states of all machines of the app, be it 33 or 3,000. `benchmarks/waiting.py` has the
+figures. There is no poll for checks: up to this many machines are read by id.
 """
 
 POLLS = (5.0, 10.0, 20.0, 40.0)
 LONGEST_POLL = 60.0
-"""Seconds of one long poll after the other, and of all that follow: the API cuts each at 60.
+"""The lengths in seconds of the first long polls, and of all others; the API's maximum is 60.
 
-Between two of them the machine is read, since a poll for `started` does not notice that the machine has failed. The
-first ones are short, so that a crash at start shows within seconds; a wait of ten minutes costs 13 polls.
+The machine is read between two polls, since a poll for `started` does not notice that the machine has failed. The first
+polls are short, so that a crash at start is noticed within seconds. A wait of ten minutes takes 13 polls.
 """
 
 JUST_CREATED = 30.0
-"""Seconds for which a machine that was just created may be unknown to some of the API's nodes."""
+"""Seconds for which some of the API's nodes may not know a machine that was just created."""
 
 LAST_CHECK = 2.0
-"""Seconds that a wait whose time is up may take to read the machine once, if no answer has shown it."""
+"""Seconds for one last read of the machine when a wait times out, if no reply has shown its state."""
 
 
 class LongPoll(Protocol):
@@ -48,29 +48,30 @@ class LongPoll(Protocol):
 
 
 def most_pollers(slots: int) -> int:
-    """Return how many waits may poll, of `slots` for polls; the others read lists or machines, however few they are.
+    """Return how many waits may use long polls at once, given the `slots` for polls; the others use lists or reads.
 
-    A poll that waits for a slot learns nothing for as long as others hold theirs, which may be a minute. So a fifth of
-    the slots is left to other polls.
+    A poll that waits for a slot makes no progress while others hold theirs, for up to a minute. So a fifth of the slots
+    is left for other polls.
     """
     return max(1, slots * 4 // 5)
 
 
 def most_readers(slots: int) -> int:
-    """Return how many requests of waits may be under way at once, of `slots` for calls; the rest wait for each other.
+    """Return how many ordinary requests of waits may run at once, given the `slots` for calls.
 
-    Waits that do not poll send a request a second each, or each app: thousands of them would hold every slot for good,
-    and a short call would wait behind them all. So three quarters of the slots are left to other calls.
+    Waits without a long poll send one request per second, each or per app: thousands of them would occupy all slots,
+    and other calls would be delayed. So three quarters of the slots are left for other calls.
     """
     return max(1, slots // 4)
 
 
 @define
 class Wait:
-    """One wait: for what, and what is known about the machine so far.
+    """The state of one wait: what it waits for, and what is known about the machine.
 
-    `machine` is kept for `healthy` only, since thousands of waits would keep thousands of configs. `polled` is the
-    version that polls name: the one waited for, or, once the API has refused a poll that names none, the current one.
+    `machine` is kept only for `healthy`, since thousands of waits would keep thousands of configs. `polled` is the
+    version that polls name: the one waited for, or, after the API has refused a poll without a version, the current
+    one.
     """
 
     app: str
@@ -86,21 +87,21 @@ class Wait:
     _next_polls: Iterator[float] = Factory(lambda: chain(POLLS[1:], repeat(LONGEST_POLL)))
 
     def note(self, machine: Machine) -> Machine:
-        """Record what the machine is doing, and return it."""
+        """Record the state of the machine, and return the machine."""
         self.state, self.machine = machine.state, machine if self.desired == "healthy" else None
         if self.polled and self.version is None:
             self.polled = machine.current_version
         return machine
 
     def check(self, machine: Machine) -> Machine:
-        """Record what the machine is doing, and return it. Raise WaitFailed if it can no longer reach the state."""
+        """Record the machine's state, and return the machine. Raise WaitFailed if it can no longer reach the state."""
         self.note(machine)
         if reason := why_hopeless(machine, self.desired, self.version):
             raise self.failed(reason, hopeless=True)
         return machine
 
     def ends_with(self, machine: Machine) -> bool:
-        """Record what the machine is doing, and return whether that ends the wait, in success or failure."""
+        """Record the state of the machine, and return whether it ends the wait, in success or failure."""
         self.note(machine)
         return self.is_met_by(machine) or bool(why_hopeless(machine, self.desired, self.version))
 
@@ -117,11 +118,11 @@ class Wait:
         self.poll_seconds = next(self._next_polls)
 
     def poll_not_before(self, moment: float) -> None:
-        """Send no poll before that moment of the loop's clock, since the API has rate limited one."""
+        """Send no poll before that time of the loop's clock, since the API has rate limited one."""
         self.no_poll_before = moment
 
     def name_version(self, machine: Machine) -> None:
-        """Name a version in polls from now on: some nodes of the API refuse those that name none."""
+        """Name a version in polls from now on: some nodes of the API refuse polls without one."""
         self.polled = self.polled or machine.current_version
 
     def failed(self, reason: str, *, hopeless: bool) -> WaitFailed:
@@ -132,7 +133,7 @@ class Wait:
 
 
 class Waits:
-    """All waits of one client: by long polls while there are few in an app, by shared lists when there are many."""
+    """All waits of one client: by long polls if there are few in an app, by shared lists if there are many."""
 
     def __init__(
         self,
@@ -183,27 +184,27 @@ class Waits:
         poller.join()
         try:
             async with asyncio.timeout(timeout):
-                # Each round asks once, in the way that suits the number of waits at that moment.
+                # Each round sends one request, of the kind that suits the current number of waits.
                 while True:
                     try:
                         reached = await (self._by_poll(wait) if self._may_poll(wait) else self._by_reading(wait))
                     except NotFound:
-                        # The machine is not there. 1. That is what was waited for.
+                        # The machine does not exist. 1. That was waited for.
                         if desired == "destroyed":
                             reached = desired
-                        # 2. It was just created, and becomes known in a moment. The sender confirms each 404 by a
-                        #    second request, so that the next answer comes two seconds from now.
+                        # 2. It was just created, and will be known soon. The sender confirms each 404 by a second
+                        #    request, so the next reply takes two seconds.
                         elif clock() + 2 < known_by:
                             await asyncio.sleep(1)
                             continue
-                        # 3. It does not exist.
+                        # 3. Otherwise the wait fails.
                         else:
                             raise
                     if reached:
                         wait.reached(reached)
                         return wait
         except TimeoutError as error:
-            # The time is up. If no answer came through so far, one last read can show the state of the machine.
+            # The time is up. If no reply has shown the state of the machine, try one last read.
             if wait.state == "unknown":
                 with suppress(FlyError, TimeoutError):
                     async with asyncio.timeout(LAST_CHECK):
@@ -221,19 +222,19 @@ class Waits:
         return is_possible and self._pollers[wait.app].waits <= self._direct and self._polls < self._most_polls
 
     async def _by_poll(self, wait: Wait) -> str | None:
-        """Send one long poll; return the state reached, or None to go on."""
+        """Send one long poll; return the state reached, or None to continue."""
         self._polls += 1
         try:
             result = await self._poll(
                 wait.app, wait.machine_id, state=wait.desired, version=wait.polled, timeout=wait.poll_seconds
             )
-            # 1. The state is reached. For `settled` the answer may not say which, or be about an old version; then
-            #    the machine says it.
+            # 1. The state is reached. For `settled`, the reply may not contain the state, or be about an old version:
+            #    then read the machine.
             if wait.desired == "settled" and result.state in {None, "replaced"}:
                 return wait.check(await self._get(wait)).state
             return result.state or wait.desired
-        # 2. The API refuses the poll: for what it asks, and that does not change; or because the machine is changing
-        #    its state, such as one that is being replaced; or, on some nodes, because the poll names no version.
+        # 2. The API refuses the poll: permanently, because of its state or version; or because the machine is changing
+        #    its state, for example while it is replaced; or, on some nodes, because the poll names no version.
         except (BadRequest, Conflict):
             if is_impossible(wait.desired, wait.version):
                 raise
@@ -243,8 +244,8 @@ class Waits:
                     return machine.state
                 wait.name_version(machine)
             await asyncio.sleep(1)
-        # 3. The time of the poll is over, or the API is in trouble. Has the machine failed meanwhile? A poll for
-        #    `started` does not notice; and what is wrong with this read, the next poll shows too.
+        # 3. The poll timed out, or failed temporarily. Read the machine, since a poll for `started` does not notice
+        #    that it has failed; an error of this read is ignored, since the next poll shows it too.
         except TROUBLE as trouble:
             with suppress(NotFound, *TROUBLE):
                 wait.check(await self._get(wait))
@@ -257,19 +258,19 @@ class Waits:
         return None
 
     async def _by_reading(self, wait: Wait) -> str | None:
-        """Read the machine once, from a list or by name; return the state reached, or None to go on."""
+        """Read the machine once, from a list or by id; return the state reached, or None to continue."""
         poller, machine = self._pollers[wait.app], None
         try:
-            # 1. One list serves several waits. Two are enough where polls would do but have no slot left.
+            # 1. One list serves several waits. Two are enough if there is no slot for a poll.
             if poller.waits > (self._direct if wait.desired == "healthy" else 1):
                 needs_checks = wait.desired == "healthy"
                 machine = await poller.news(wait.machine_id, wait.ends_with, needs_checks=needs_checks)
                 if machine is None and self._may_poll(wait):
-                    return None  # enough other waits have ended: a poll is better by now
-                # Lists lag. That one lacks the machine, or shows it lost, proves nothing: it is read by name.
+                    return None  # other waits have ended, so a poll is better now
+                # Lists lag: a machine that is missing, or can no longer reach the state, is read by id to be sure.
                 if machine and why_hopeless(machine, wait.desired, wait.version):
                     machine = None
-            # 2. The only wait of its app, or one for checks with few others: by name, once a second.
+            # 2. The only wait of its app, or one for checks with few others: read by id, once a second.
             elif wait.state != "unknown":
                 await asyncio.sleep(1)
             if machine is None:
@@ -285,7 +286,7 @@ class Waits:
 
 
 def _why_late(wait: Wait, timeout: float) -> str:
-    """Return the reason of a wait whose time is up, with the checks that kept it waiting."""
+    """Return the reason of a wait that timed out, with the checks that do not pass."""
     failing = wait.machine.failing_checks if wait.machine else ()
     checks = "".join(f", check {check.name} is {check.status}: {check.output}" for check in failing)
     reported = len(wait.machine.reported_checks) if wait.machine else 0

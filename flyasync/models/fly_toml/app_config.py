@@ -1,4 +1,4 @@
-"""From a fly.toml to the machine config that flyctl would send for it (docs: reference/configuration)."""
+"""Convert a fly.toml to the machine configs that flyctl would send for it (docs: reference/configuration)."""
 
 import json
 from collections import Counter
@@ -23,26 +23,26 @@ from flyasync.models.service import Check, Service
 
 T = TypeVar("T")
 Scoped = tuple[tuple[str, ...], T]
-"""The value of a section, after the process groups that it names; none for a section that names none."""
+"""The value of a section, with the process groups that it names before it; empty if it names none."""
 
 _APP: Final = "app"
-# For flyctl and the app; not part of a machine's config.
+# Keys for flyctl and the app, which are not part of a machine's config.
 _NOT_OF_MACHINES: Final = ("console_command", "machine_checks")
 _OF_BUILDING: Final = (
     *("builder", "args", "buildpacks", "settings", "builtin", "dockerfile", "ignorefile", "build-target"),
     *("build_target", "compression", "compression_level"),
 )
-# Fields of machine_config that fly.toml replaces, even where it has nothing to put there.
+# Fields of machine_config that fly.toml always replaces, even by nothing.
 _REPLACED: Final = ("env", "services", "checks", "mounts", "files", "statics", "metrics", "restart", "stop_config")
 _OF_DEPLOYING: Final = ("auto_rollback", "enable_consul", "enable_etcd", "lazy_load_images", "use_zstd", "attached")
 
 
 @frozen(kw_only=True, repr=False)
 class FlyToml:
-    """A fly.toml, read completely: its settings for the app, and the config of each of its process groups.
+    """A fly.toml that has been read completely: its app settings, and the config of each process group.
 
-    `findings` are the values that cannot be used (`certain`), and warnings: of keys that are not known here, and of
-    what can be meant in two ways. A config made in spite of them lacks what they are about.
+    `findings` are the invalid values (`certain`) and the warnings, about unknown keys and ambiguous values. A config
+    that is made in spite of them lacks these values.
     """
 
     app: str | None
@@ -68,7 +68,7 @@ class FlyToml:
     container: str | None
 
     def refuse(self, *, strict: bool) -> None:
-        """Raise InvalidInput that names all values that cannot be used, and, if `strict`, all unknown keys."""
+        """Raise InvalidInput with all invalid values and, if `strict`, all unknown keys; do nothing without any."""
         wrong = [f"{found.path} {found.message}" for found in self.findings if found.certain]
         unknown = [f"{found.path}: {found.message}" for found in self.findings if found.code == UNKNOWN_KEY]
         if strict and unknown:
@@ -80,26 +80,25 @@ class FlyToml:
             raise InvalidInput(f"fly.toml: {'; '.join(wrong)}{advice}")
 
     def config(self, group: str | None = None, *, image: str | None = None) -> MachineConfig:
-        """Return the config of a process group, which may be left out where there is only one.
+        """Return the config of a process group, which may be omitted if there is only one.
 
-        `image` takes the place of `build.image`. Raises InvalidInput for a group that is not there, and without any
-        image.
+        `image` replaces `build.image`. Raises InvalidInput for an unknown group, and if there is no image.
         """
         if group is None and len(self.groups) == 1:
             (group,) = self.groups
         if group is None or group not in self.groups:
-            wrong = "says process_group" if group is None else f"has no process group {group!r}"
+            wrong = "has several process groups" if group is None else f"has no process group {group!r}"
             raise InvalidInput(f"fly.toml {wrong}: choose one of {', '.join(self.groups)}")
         image = image or self.image
         if not image:
             raise InvalidInput(
-                "fly.toml: an image is yet to be built from it, which has no equivalent here: build and push it, then "
-                'give image="registry.fly.io/…"'
+                "fly.toml names no image, and flyasync does not build one: build and push it, then pass "
+                'image="registry.fly.io/…"'
             )
         region = {"PRIMARY_REGION": self.primary_region} if self.primary_region else {}
         base = self.base
-        # flyctl takes the last [[vm]] that names the group, else the first that names none; of [[restart]] always the
-        # last.
+        # flyctl uses the last [[vm]] that names the group, else the first one that names none; for [[restart]] always
+        # the last one.
         own_guests, common_guests = _own_and_common(group, self.guests)
         guest = own_guests[-1] if own_guests else next(iter(common_guests), base.guest)
         own_restarts, common_restarts = _own_and_common(group, self.restarts)
@@ -108,7 +107,7 @@ class FlyToml:
         for name, (named, check) in self.checks.items():
             if self.is_for(group, named):
                 checks[name] = check if check.port is not None else evolve(check, port=self.port_of(group))
-        # Unlike other sections, files that name no group are for all of them.
+        # Unlike other sections, files that name no group are for all groups.
         files = tuple(file for named, file in self.files if not named or group in named)
         return evolve(
             base,
@@ -129,15 +128,15 @@ class FlyToml:
         )
 
     def mounts_of(self, group: str) -> tuple[MountSection, ...]:
-        """Return the mounts of a process group, and how volumes for them are made."""
+        """Return the mounts of a process group, and the options for creating their volumes."""
         return self._of(group, self.mounts)
 
     def port_of(self, group: str) -> int | None:
-        """Return the port for a check without one: that of the http_service of a process group."""
+        """Return the port for a check without one: the internal port of the process group's http_service."""
         return next((each.internal_port for each in self._of(group, self.web)), None)
 
     def is_for(self, group: str, named: tuple[str, ...]) -> bool:
-        """Whether a section is for a process group; one that names none is for the default one."""
+        """Whether a section is for a process group; one that names none is for the default group."""
         return group in named if named else group == (_APP if _APP in self.groups else min(self.groups))
 
     def _of(self, group: str, sections: Iterable[Scoped[T]]) -> tuple[T, ...]:
@@ -152,7 +151,7 @@ class FlyToml:
         )
 
     def _containers(self, image: str) -> tuple[Container, ...] | None:
-        """Return the containers; the one that is the app's has `image`: the named one, else `app`, else the first."""
+        """Return the containers. The app's container gets `image`: the named one, else `app`, else the first."""
         names = [container.name for container in self.base.containers or ()]
         chosen = names.index(self.container or _APP) if (self.container or _APP) in names else 0
         numbered = enumerate(self.base.containers or ())
@@ -160,7 +159,7 @@ class FlyToml:
 
 
 def _own_and_common(group: str, sections: Iterable[Scoped[T]]) -> tuple[list[T], list[T]]:
-    """Return what holds for a process group by its name, and what holds for all of them."""
+    """Return the values of the sections that name a process group, and of those that name none."""
     every = list(sections)
     return [value for named, value in every if group in named], [value for named, value in every if not named]
 
@@ -169,7 +168,7 @@ def _own_and_common(group: str, sections: Iterable[Scoped[T]]) -> tuple[list[T],
 
 
 def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
-    """Read a parsed fly.toml; what is wrong with it is among the findings, and nothing is raised."""
+    """Read a parsed fly.toml. Problems are returned as findings, never raised."""
     top = Section("", document, [])
     top.ignore(*_NOT_OF_MACHINES)
     commands = _commands(top)
@@ -185,7 +184,7 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
     own = top.table("experimental") or Section("experimental", {}, top.found)
     host = top.text("host_dedication_id")
     deploying = top.table("deploy")
-    # In the order of the fields, which is the order in which findings are reported.
+    # In the order of the fields, which determines the order of the findings.
     read = FlyToml(
         app=top.text("app"),
         primary_region=top.text("primary_region"),
@@ -214,7 +213,7 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
         base=_base(top, own, read_file),
         container=top.text("container"),
     )
-    # Where the top level has these, what [experimental] has of them counts for nothing.
+    # These keys of [experimental] are ignored if the top level has them.
     own.ignore(*_OF_DEPLOYING, "kill_timeout", "metrics_port", "metrics_path", "machine_config")
     own.finish()
     top.finish()
@@ -223,31 +222,33 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile) -> FlyToml:
 
 
 def _check(top: Section, read: FlyToml) -> None:
-    """Report what only the whole document shows."""
+    """Report problems that involve several sections."""
     for name, (named, check) in read.checks.items():
         lacking = [group for group in read.groups if read.is_for(group, named) and read.port_of(group) is None]
         if check.port is None and lacking:
-            top.wrong(f"checks.{name}.port", "is missing, and there is no http_service to take it from")
+            top.wrong(f"checks.{name}.port", "is missing, and there is no http_service with a port to use instead")
     names = [each.name for each in read.base.containers or ()]
     if read.container and read.base.containers and read.container not in names:
-        top.wrong("container", f"is {read.container!r}, which machine_config does not have")
+        top.wrong("container", f"is {read.container!r}, which is not a container of machine_config")
     for group in read.groups:
         own, _ = _own_and_common(group, read.guests)
         if len(own) > 1:
-            top.warn("vm-twice", "vm", f"{len(own)} sections name the group {group}; the last one wins", "keep one")
+            top.warn("vm-twice", "vm", f"{len(own)} sections name the group {group}; the last one is used", "keep one")
     if (count := sum(not named for named, _ in read.guests)) > 1:
-        top.warn("vm-twice", "vm", f"{count} sections name no process group; the first one wins", "keep one")
+        top.warn("vm-twice", "vm", f"{count} sections name no process group; the first one is used", "keep one")
     for name in _REPLACED:
         if getattr(read.base, name):
-            message = f"its {name} has no effect: what fly.toml states replaces it, as in flyctl"
+            message = f"its {name} has no effect: fly.toml replaces it, as in flyctl"
             top.warn("machine-config-replaced", "machine_config", message, "write it as a section of this file")
     if len(read.groups) > 1 and any(not named for named, _ in read.restarts):
-        message = "a section that names no processes holds for all groups, as documented; flyctl takes the default one"
+        message = (
+            "a section without processes applies to all groups, as documented; flyctl applies it to the default one"
+        )
         top.warn("restart-of-all", "restart", message, "name the processes")
 
 
 def _groups_of(section: Section, groups: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the groups that a section names; each must exist."""
+    """Return the groups that a section names, and report those that do not exist."""
     named = section.texts("processes") or ()
     for group in named:
         if group not in groups:
@@ -258,7 +259,7 @@ def _groups_of(section: Section, groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _commands(top: Section) -> dict[str, tuple[str, ...]]:
-    """Read the commands by process group: a table, or the old list of tables with `name` and `command`."""
+    """Return the commands by process group, from a table or from the old list of tables with `name` and `command`."""
     value = top.take("processes") or {}
     if isinstance(value, Mapping):
         lines = dict(value)
@@ -274,7 +275,9 @@ def _commands(top: Section) -> dict[str, tuple[str, ...]]:
         lines = dict(named)
         for name, count in Counter(name for name, _ in named).items():
             if count > 1:
-                top.warn("process-twice", "processes", f"{count} have the name {name!r}; the last one wins", "keep one")
+                top.warn(
+                    "process-twice", "processes", f"{count} have the name {name!r}; the last one is used", "keep one"
+                )
     if not all(isinstance(line, str) for line in lines.values()):
         top.wrong("processes", "must be a table of commands")
     return {str(name): command(top, "processes", line if isinstance(line, str) else "") for name, line in lines.items()}
@@ -284,7 +287,7 @@ def _image(top: Section) -> str | None:
     build = top.table("build") or Section("build", {}, top.found)
     found = build.text("image")
     if build.take("compose"):
-        build.wrong("compose", "has no equivalent here: write the containers as JSON, and name it in machine_config")
+        build.wrong("compose", "is not supported: write the containers as JSON, and name the file in machine_config")
     build.ignore(*_OF_BUILDING)
     build.finish()
     return found or None
@@ -294,7 +297,7 @@ def _env(top: Section) -> dict[str, str]:
     env = {name: text_of(value) for section in top.tables("env") for name, value in section.rest().items()}
     for name, value in env.items():
         if value is None:
-            top.wrong(f"env.{name}", "must be a text")
+            top.wrong(f"env.{name}", "must be a string")
     return {name: value for name, value in env.items() if value is not None}
 
 
@@ -312,7 +315,7 @@ def _old_metrics(own: Section) -> tuple[Scoped[Metrics], ...]:
 
 
 def _named_checks(top: Section) -> list[tuple[str, Section]]:
-    """Return the checks by their names; those in a list have a key for it."""
+    """Return the checks with their names; in a list, each check has a key `name`."""
     value = top.take("checks") or {}
     if isinstance(value, Mapping):
         return Section("checks", value, top.found).named()
@@ -328,13 +331,13 @@ def _named(section: Section) -> str:
 
 
 def _base(top: Section, own: Section, read_file: ReadFile) -> MachineConfig:
-    """Read the machine config that fly.toml builds on, JSON in place or in a file."""
+    """Return the machine config that fly.toml builds on: inline JSON, or a JSON file."""
     named = (top.text("machine_config") or own.text("machine_config") or "").strip()
     if not named:
         return MachineConfig()
     is_json = named.startswith("{")
     if not is_json and len(named.splitlines()) > 1:
-        problem = "is neither JSON nor the path of a file: YAML is not read here, so write it as JSON"
+        problem = "is neither JSON nor the path of a file: YAML is not supported, so write it as JSON"
         top.wrong("machine_config", problem)
         return MachineConfig()
     try:
@@ -345,7 +348,7 @@ def _base(top: Section, own: Section, read_file: ReadFile) -> MachineConfig:
     except (Mismatch, ValueError) as error:
         top.wrong("machine_config", f"must be JSON that describes a machine: {error}")
     except RecursionError:
-        top.wrong("machine_config", "must be JSON that describes a machine: it is nested too deep")
+        top.wrong("machine_config", "must be JSON that describes a machine: it is nested too deeply")
     else:
         containers = [container(top, each, read_file) for each in base.containers or ()]
         return evolve(base, containers=containers or None)

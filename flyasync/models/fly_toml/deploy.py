@@ -16,10 +16,10 @@ _SECOND: Final = 1
 
 @frozen(kw_only=True)
 class DeploySection:
-    """How flyctl deploys; None and no words for what the file leaves to the command.
+    """The settings for deploys with flyctl; None or empty if the file does not set them.
 
-    `max_unavailable` is a share below 1 and a number of machines above. The commands are split into their words, and
-    `release_command_guest` is the hardware of the machine that the first of them runs on.
+    `max_unavailable` is a fraction if below 1, else a number of machines. The commands are split into words.
+    `release_command_guest` is the hardware of the machine that runs the release command.
     """
 
     strategy: str | None = None
@@ -35,8 +35,8 @@ def deploy(section: Section) -> DeploySection:
     """Read `[deploy]`."""
     strategy = section.text("strategy")
     if strategy and strategy not in _STRATEGIES:
-        message = f"{strategy!r} is not a strategy that is known here"
-        section.warn("deploy-strategy", "strategy", message, f"write one of {', '.join(_STRATEGIES)}")
+        message = f"{strategy!r} is not a known strategy"
+        section.warn("deploy-strategy", "strategy", message, f"use one of {', '.join(_STRATEGIES)}")
     hardware = section.table("release_command_vm")
     made = DeploySection(
         strategy=strategy or None,
@@ -52,9 +52,9 @@ def deploy(section: Section) -> DeploySection:
 
 
 def command(section: Section, key: str, line: str | None) -> tuple[str, ...]:
-    """Split a command line, or report one that no shell could read."""
+    """Split a command line into words, or report one that is invalid."""
     try:
         return split_words(line or "")
     except ValueError as error:
-        section.wrong(key, f"has a command that a shell could not read: {error}")
+        section.wrong(key, f"is not a valid command line: {error}")
         return ()

@@ -12,11 +12,11 @@ from flyasync.models.fly_toml.section import Section
 from flyasync.models.model import NOTHING_KEPT
 
 ReadFile = Callable[[str], bytes]
-"""Return the bytes of a file that a fly.toml names; raises InvalidInput for one that cannot be read."""
+"""Returns the content of a file that a fly.toml names. Raises InvalidInput for one that cannot be read."""
 
 
 def file(section: Section, read_file: ReadFile) -> File | None:
-    """Read one of `[[files]]`, with its content in base64; None for one whose source is empty, which flyctl removes."""
+    """Read one of `[[files]]`, with its content in base64; None if its content is empty, since flyctl drops it."""
     path, local, raw, secret = (section.text(key) for key in ("guest_path", "local_path", "raw_value", "secret_name"))
     mode = section.integer("mode")
     section.finish()
@@ -30,15 +30,15 @@ def file(section: Section, read_file: ReadFile) -> File | None:
 
 
 def container(top: Section, made: Container, read_file: ReadFile) -> Container:
-    """Return a container of `machine_config` whose files have the content of the `local_path` that they name."""
+    """Return a container of `machine_config`, with the content of its files that name a `local_path`."""
     files = []
     for file in made.files or ():
-        # Not a field of the API: only flyctl knows it, so it is in `extra` here.
+        # Only flyctl supports this key, not the API, so it is in `extra`.
         local = file.extra.get("local_path")
         if not local:
             files.append(file)
         elif not isinstance(local, str):
-            top.wrong("machine_config", "has a file whose local_path is not text")
+            top.wrong("machine_config", "has a file whose local_path is not a string")
             files.append(file)
         else:
             left = {key: value for key, value in file.extra.items() if key != "local_path"}

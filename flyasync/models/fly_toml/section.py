@@ -1,4 +1,4 @@
-"""A table of fly.toml, read key by key, so that nothing in it is passed over unseen."""
+"""A table of fly.toml, read key by key, so that no key is ignored silently."""
 
 import re
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from flyasync.models.types import Duration
 T = TypeVar("T")
 
 UNKNOWN_KEY: Final = "unknown-key"
-"""The code of the warning about a key that has no effect here."""
+"""The code of the warning about a key without an effect."""
 
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 class Section:
-    """A table at `path` of a fly.toml; each key is taken once, and `finish` reports what is left over.
+    """The table at `path` of a fly.toml. Each key is taken once; `finish` reports the keys that were not taken.
 
-    What is absent is None, or empty. A value of another kind than it is asked for is reported to `found`, with its
-    path, and counts as absent: so all that is wrong in a file is found at once.
+    The methods return None or an empty value for a missing key. A value of the wrong type is added to `found` with its
+    path, and counts as missing, so that all problems of a file are found in one pass.
     """
 
     def __init__(self, path: str, table: Any, found: list[Finding]) -> None:
@@ -36,10 +36,10 @@ class Section:
         self._left: dict[str, Any] = dict(table) if is_table else {}
         self._known: set[str] = set()  # the keys that were asked for
         if not is_table:
-            found.append(Finding("value", path, "is no table", "see reference/configuration in Fly's docs"))
+            found.append(Finding("value", path, "must be a table", "see reference/configuration in Fly's docs"))
 
     def where(self, key: str) -> str:
-        """Name a key with the tables it stands in."""
+        """Return the path of a key, including the tables that contain it."""
         return f"{self.path}.{key}" if self.path else key
 
     def wrong(self, key: str, problem: str) -> None:
@@ -47,16 +47,16 @@ class Section:
         self.found.append(Finding("value", self.where(key), problem, "see reference/configuration in Fly's docs"))
 
     def warn(self, code: str, key: str, problem: str, advice: str) -> None:
-        """Report what is read, but may be meant otherwise."""
+        """Report a value that is used, but may have been meant differently."""
         self.found.append(warning(code, self.where(key), problem, advice))
 
     def take(self, key: str) -> Any:
-        """Take a value as it is."""
+        """Take a value unchecked."""
         self._known.add(key)
         return self._left.pop(key, None)
 
     def text(self, key: str) -> str | None:
-        """Take a text."""
+        """Take a string."""
         return self._of(key, str)
 
     def flag(self, key: str) -> bool | None:
@@ -64,11 +64,11 @@ class Section:
         return self._of(key, bool)
 
     def integer(self, key: str) -> int | None:
-        """Take a whole number."""
+        """Take an integer."""
         return self._of(key, int)
 
     def port(self, key: str) -> int | None:
-        """Take a whole number, also one in quotes, which flyctl reads for the ports of `[[services]]` alone."""
+        """Take an integer, possibly quoted, which flyctl accepts only for the ports of `[[services]]`."""
         value = self._left.get(key)
         if isinstance(value, str) and value.isdecimal():
             self._left[key] = int(value)
@@ -79,15 +79,15 @@ class Section:
         return self._checked(key, self.take(key), int, float)
 
     def texts(self, key: str) -> tuple[str, ...] | None:
-        """Take a list of texts."""
+        """Take a list of strings."""
         value = self._of(key, list)
         if value is not None and not all(isinstance(item, str) for item in value):
-            self.wrong(key, "must be a list of texts")
+            self.wrong(key, "must be a list of strings")
             return None
         return None if value is None else tuple(value)
 
     def words(self, key: str) -> tuple[str, ...] | None:
-        """Take a list of texts, or one text as a list of one."""
+        """Take a list of strings; a single string counts as a list of one."""
         value = self._left.get(key)
         if isinstance(value, str):
             self._left[key] = [value]
@@ -99,7 +99,7 @@ class Section:
         return None if value is None else self._inside(self.where(key), value)
 
     def tables(self, key: str) -> "list[Section]":
-        """Take a list of tables, or one table as a list of one."""
+        """Take a list of tables; a single table counts as a list of one."""
         value = self.take(key) or []
         if isinstance(value, Mapping):
             return [self._inside(self.where(key), value)]
@@ -109,21 +109,21 @@ class Section:
         return [self._inside(f"{self.where(key)}[{number}]", table) for number, table in enumerate(value)]
 
     def named(self) -> "list[tuple[str, Section]]":
-        """Take all that is left as tables by their names."""
+        """Take all remaining keys as tables, by name."""
         return [(name, self._inside(self.where(name), table)) for name, table in self.rest().items()]
 
     def rest(self) -> dict[str, Any]:
-        """Take all that is left as it is."""
+        """Take all remaining keys unchecked."""
         left, self._left = self._left, {}
         return left
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left that says anything."""
+        """Whether no remaining key has a value other than an empty one."""
         return all(map(_says_nothing, self._left.values()))
 
     def duration(self, key: str, *, unit: float) -> Duration | None:
-        """Take a duration: Go's text, or a bare number of `unit` seconds."""
+        """Take a duration: a Go duration, or a plain number in units of `unit` seconds."""
         value = self.take(key)
         if value == "":
             return None
@@ -135,43 +135,46 @@ class Section:
         except InvalidInput as error:
             self.wrong(key, f"is wrong: {error}")
         except OverflowError:
-            self.wrong(key, "is wrong: no duration is as long as that")
+            self.wrong(key, "is wrong: the duration is too long")
         return None
 
     def size(self, key: str, *, unit: str, thousand: int) -> int | None:
-        """Take a size such as "512mb" in whole units, `m` or `g`, counted by `thousand`; a bare number is in units."""
+        """Take a size such as "512mb", and return it in whole units `m` or `g`; a plain number is in these units.
+
+        `thousand` is the factor between units: 1000 or 1024.
+        """
         value = self.take(key)
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
         match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
         if match is None:
-            self.wrong(key, 'is no size: write it as "512mb" or "1gb"')
+            self.wrong(key, 'is not a valid size: write it as "512mb" or "1gb"')
             return None
         number, prefix = match.groups()
         power = _POWERS[unit] if value.strip().isdecimal() else _POWERS[prefix.lower()]
         return int(float(number) * thousand ** (power - _POWERS[unit]))
 
     def model(self, key: str, kind: type[T]) -> T | None:
-        """Take a table that is written as the API writes it; what is not known in it is reported, and left out."""
+        """Take a table in the API's own format; unknown keys in it are reported and dropped."""
         value = self.take(key)
         if value is None:
             return None
         try:
             made = structure(value, kind)
         except Mismatch as mismatch:
-            self.wrong(key, f"is not as it should be: {mismatch}")
+            self.wrong(key, f"is wrong: {mismatch}")
             return None
         for unknown in unknown_in(made):
             self._report_unknown(self.where(key) + unknown.path, similar=unknown.similar)
         return cast("T", _known(made))
 
     def ignore(self, *keys: str) -> None:
-        """Pass over what changes no machine."""
+        """Ignore keys that do not affect machines."""
         for key in keys:
             self.take(key)
 
     def finish(self, **elsewhere: str) -> None:
-        """Report what is left over, unless it says nothing; `elsewhere` advises on single keys."""
+        """Report the keys that were not taken and are not empty; `elsewhere` has the advice for certain keys."""
         for key, value in self._left.items():
             if not _says_nothing(value):
                 self._report_unknown(self.where(key), elsewhere.get(key), similar=similar_key(key, self._known))
@@ -199,7 +202,7 @@ class Section:
 
 
 def text_of(value: Any) -> str | None:
-    """Write a number, a boolean or a moment as the text that flyctl makes of it; None for what has no such text."""
+    """Return a number, a boolean or a time as the string that flyctl makes of it; None for other types."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -212,7 +215,7 @@ def _says_nothing(value: Any) -> bool:
 
 
 def _known(value: Any) -> Any:
-    """Return the value without what no model knows."""
+    """Return the value without unknown keys."""
     if isinstance(value, Model):
         inside = {one.name: _known(getattr(value, one.name)) for one in fields(type(value)) if one.name != "extra"}
         return evolve(value, **inside, extra=NOTHING_KEPT)

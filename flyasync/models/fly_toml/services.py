@@ -1,4 +1,4 @@
-"""Services, checks and metrics of a fly.toml, as flyctl would send them."""
+"""Convert the services, checks and metrics of a fly.toml as flyctl would send them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,7 +19,7 @@ from flyasync.models.service import (
 )
 from flyasync.models.types import Autostop
 
-_MILLISECOND: Final = 0.001  # of a bare number, in the times of a check
+_MILLISECOND: Final = 0.001  # the unit of a plain number in the times of a check
 _AUTOSTOPS: Final = ("off", "stop", "suspend")
 _KINDS: Final = ("tcp", "http")
 _CHECKS_OF_HTTP: Final = "flyctl ignores it here: write it as [[http_service.checks]]"
@@ -50,8 +50,8 @@ def service(section: Section) -> Service:
     )
     section.finish()
     if ports is None:
-        message = "no ports, so nothing is reached from outside; flyctl refuses it"
-        section.warn("service-ports", "ports", message, "name one, such as 443, or leave out the service")
+        message = "no ports, so the service cannot be reached from outside; flyctl refuses it"
+        section.warn("service-ports", "ports", message, "add one, such as 443, or remove the service")
     return made
 
 
@@ -59,7 +59,7 @@ def top_check(section: Section) -> Check:
     """Read one of `[checks]`; without a port of its own it uses the one of the http_service."""
     kind, port = section.text("type"), section.integer("port")
     if kind not in _KINDS:
-        section.wrong("type", "is missing, and must be tcp or http" if kind is None else "must be tcp or http")
+        section.wrong("type", "is missing; it must be tcp or http" if kind is None else "must be tcp or http")
     check = _check(section, type=kind, port=port, kind=section.text("kind"))
     return evolve(check, method=check.method.upper()) if check.method else check
 
@@ -80,7 +80,7 @@ def _port(section: Section) -> Port:
 
 
 def _service(section: Section, *, checks: list[Check], **own: Any) -> Service:
-    """Read what `[http_service]` and `[[services]]` have in common."""
+    """Read the keys that `[http_service]` and `[[services]]` have in common."""
     section.ignore("machine_checks")  # flyctl runs those on machines of their own
     autostop = section.take("auto_stop_machines")
     if not (autostop is None or isinstance(autostop, bool) or autostop in _AUTOSTOPS):
@@ -88,7 +88,7 @@ def _service(section: Section, *, checks: list[Check], **own: Any) -> Service:
         autostop = None
     return Service(
         **own,
-        # Sent as a word, as flyctl does, also where the file has a boolean.
+        # Sent as a string, as flyctl does, even if the file has a boolean.
         autostop=None if autostop is None else str(Autostop(autostop)),
         autostart=section.flag("auto_start_machines"),
         min_machines_running=section.integer("min_machines_running"),
@@ -98,14 +98,14 @@ def _service(section: Section, *, checks: list[Check], **own: Any) -> Service:
 
 
 def _concurrency(section: Section) -> Concurrency | None:
-    """Read a table, or the old "soft,hard", which counts requests."""
+    """Read a table, or the old string "soft,hard", which counts requests."""
     value = section.take("concurrency")
     if not isinstance(value, str):
         return Section(section.path, {"concurrency": value}, section.found).model("concurrency", Concurrency)
     soft, comma, hard = (part.strip() for part in value.partition(","))
     if comma and soft.isdecimal() and hard.isdecimal():
         return Concurrency(type="requests", soft_limit=int(soft), hard_limit=int(hard))
-    section.wrong("concurrency", 'must be a table, or text such as "20,25": the soft limit and the hard one')
+    section.wrong("concurrency", 'must be a table, or a string such as "20,25": the soft and the hard limit')
     return None
 
 
@@ -139,7 +139,7 @@ def _headers(section: Section) -> list[HTTPHeader] | None:
         pairs = [(each.get("name"), each.get("value", "")) for each in headers]
     texts = [(name, text_of(value)) for name, value in pairs or ()]
     if pairs is None or not all(isinstance(name, str) and value is not None for name, value in texts):
-        section.wrong("headers", "must be a table of texts, or a list of tables with name and value")
+        section.wrong("headers", "must be a table of strings, or a list of tables with name and value")
         return None
     return [HTTPHeader(name=name, values=[value]) for name, value in texts if value is not None]
 

@@ -1,4 +1,4 @@
-"""The sections `[[vm]]` and `[[restart]]` of a fly.toml: the hardware, and what happens when a process ends."""
+"""The sections `[[vm]]` and `[[restart]]` of a fly.toml: the hardware, and the restart policy."""
 
 from typing import Any, Final
 
@@ -15,10 +15,10 @@ _POLICIES: Final = {"never": "no", "no": "no", "always": "always", "on-failure":
 
 
 def guest(section: Section, host_dedication_id: str | None) -> Guest:
-    """Read `[[vm]]`: the size first, then its memory, then single fields, each overriding the one before."""
+    """Read one of `[[vm]]`: `size`, overridden by `memory`, overridden by the single fields."""
     memory_mb = section.size("memory", unit="m", thousand=1024)
     if memory_mb == 0:
-        section.wrong("memory", "is nothing")
+        section.wrong("memory", "must be more than 0")
     size = section.text("size")
     own = Guest(
         cpu_kind=section.text("cpu_kind"),
@@ -33,24 +33,24 @@ def guest(section: Section, host_dedication_id: str | None) -> Guest:
     )
     section.finish()
     if memory_mb and own.memory_mb and memory_mb != own.memory_mb:
-        message = f"{own.memory_mb} contradicts memory, which is {memory_mb} MB; memory_mb wins"
+        message = f"{own.memory_mb} contradicts memory ({memory_mb} MB); memory_mb is used"
         section.warn("memory-twice", "memory_mb", message, "keep one of the two")
     try:
         guest = Guest.of_size(size or (_SMALLEST_WITH_GPU if own.gpu_kind else _SMALLEST), memory_mb)
     except InvalidInput as error:
         section.wrong("size", f"is wrong: {error}")
         guest = Guest()
-    # The host of the whole file is a default: a section may name its own.
+    # The host at the top level is the default; a section may override it.
     return evolve(guest, **{**_set_in(Guest(host_dedication_id=host_dedication_id)), **_set_in(own)})
 
 
 def _set_in(guest: Guest) -> dict[str, Any]:
-    """Return the fields that are set; to flyctl an empty one is unset."""
+    """Return the fields that are set; as in flyctl, an empty value means unset."""
     return {name: value for name, value in asdict(guest, recurse=False).items() if value and name != "extra"}
 
 
 def restart(section: Section) -> Restart:
-    """Read one of `[[restart]]`; what is `never` in fly.toml is `no` in the API."""
+    """Read one of `[[restart]]`. The policy `never` of fly.toml is `no` in the API."""
     policy, retries = section.text("policy") or "", section.integer("retries")
     section.finish()
     if policy not in _POLICIES:

@@ -1,7 +1,7 @@
-"""JSON to model and back, losing nothing on the way.
+"""Convert JSON to models and back without loss.
 
-Unknown keys and explicit nulls are kept in a model's `extra` and written back. Nothing is coerced: a value of the wrong
-type is a Mismatch that names its path.
+Unknown keys and explicit nulls are kept in a model's `extra` and written back. Values are not coerced: a value of the
+wrong type raises a Mismatch with its path.
 """
 
 import gc
@@ -25,15 +25,15 @@ Write = Callable[[Any], Any]
 
 _SHOWN: Final = 40  # characters of a wrong value
 
-# From this many items on, a list is read without garbage collection: nothing made here is garbage, and each search for
-# some walks what has been read so far. CPython searches each time 700 objects have been made, which are 28 machines.
-# Measured with machines of 2 kB (CPython 3.11): 10 of them gain nothing, 30 to 100 a quarter, 1,000 nearly half, 3,000
-# two thirds. Collection is a switch of the whole process, so shorter lists leave it alone.
+# Lists with at least this many items are read without garbage collection: reading makes no garbage, and each collection
+# walks everything read so far. CPython collects after every 700 new objects, which is every 28 machines. Measured with
+# machines of 2 kB (CPython 3.11): 10 machines gain nothing, 30 to 100 a quarter of the time, 1,000 nearly half, 3,000
+# two thirds. The switch affects the whole process, so it is not used for shorter lists.
 _LONG: Final = 30
 
 
 class Mismatch(ValueError):
-    """JSON that a model cannot be read from; `path` is the place, such as `$.config.guest.cpus`."""
+    """JSON that does not fit a model; `path` is the position, such as `$.config.guest.cpus`."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)
@@ -44,12 +44,12 @@ class Mismatch(ValueError):
         return f"{self.path}: {self.problem}"
 
     def under(self, step: str) -> "Mismatch":
-        """Return the same problem with a path that begins one level further out."""
+        """Return the same problem with `step` prepended to the path."""
         return Mismatch(step + self.path, self.problem)
 
 
 def structure(data: Any, kind: type[T]) -> T:
-    """Read parsed JSON as a model, or as `list[Model]` and the like; raises Mismatch."""
+    """Convert parsed JSON to a model, or to `list[Model]` and the like. Raise Mismatch if it does not fit."""
     try:
         return _converter.structure(data, kind)
     except Mismatch as mismatch:
@@ -57,18 +57,18 @@ def structure(data: Any, kind: type[T]) -> T:
 
 
 def unstructure(model: Any) -> Any:
-    """Write a model as JSON ready to dump: unset fields are left out, kept keys are put back."""
+    """Convert a model to JSON data: without unset fields, and with the unknown keys that were kept."""
     return _converter.unstructure(model)
 
 
 def register(kind: Any, *, read: Callable[[Any], Any], write: Write | None = None) -> None:
-    """Have `read` read the fields of exactly this type, and `write` write them: for a union that JSON tells apart."""
+    """Register `read` and `write` for fields of exactly this type, for a union whose members JSON can distinguish."""
     _converter.register_structure_hook_func(lambda each: bool(each == kind), lambda data, _: read(data))
     if write is not None:
         _converter.register_unstructure_hook_func(lambda each: bool(each == kind), write)
 
 
-# cattrs asks the hook that was registered last first, so the most specific kinds come at the end of this file.
+# cattrs tries the last registered hook first, so the most specific types come at the end of this file.
 _converter: Final = Converter(detailed_validation=True)
 
 
@@ -101,15 +101,15 @@ def _read_list(kind: Any, converter: Converter) -> Read:
             return make()
         if type(data) is not list:
             raise _mismatch("a list", data, secret=True)
-        # 2. Plain JSON of the right types is copied as it is.
+        # 2. A list of plain values of the right types is copied.
         for item in data:
             if type(item) not in leaves:
                 break
         else:
             return make(data)
-        # 3. A long list is read in a pause of garbage collection. The list that paused it resumes it: a list inside
-        # does not end the pause, and threads that read long lists at the same time leave collection on at the end.
-        # Nothing is made between the end of reading and the end of the pause: that would search the whole list.
+        # 3. A long list is read while garbage collection is paused. The list that paused it resumes it: an inner list
+        # does not end the pause, and concurrent threads that read long lists leave collection enabled at the end.
+        # No object is made between the end of reading and the end of the pause, as a collection would walk the list.
         if len(data) >= _LONG and gc.isenabled():
             gc.disable()
             try:
@@ -166,16 +166,16 @@ def _write_map(kind: Any, converter: Converter) -> Write:
 
 
 def _blamed(items: Iterable[tuple[Any, Any]], inner: Read, inside: Any, step: Callable[[Any], str]) -> Mismatch:
-    """Return the mismatch of the first item that has one, with its place in the list or map.
+    """Return the mismatch of the first item that has one, with its position in the list or map.
 
-    The readers count no places as they go, so that good data is read faster; bad data is read a second time.
+    For speed, the readers do not track positions; so data that does not fit is read a second time.
     """
     for key, item in items:
         try:
             inner(item, inside)
         except Mismatch as mismatch:
             return mismatch.under(step(key))
-    raise AssertionError("one of them was refused a moment ago")
+    raise AssertionError("one of the items has just raised a Mismatch")
 
 
 # Leaves
@@ -190,7 +190,7 @@ def _read_leaf(kind: Any) -> Read:
         # The exact type counts: a bool is an int to Python, but not in JSON.
         if type(value) in accepted:
             return value
-        # 2.0 and 2 are the same number in JSON, whose encoders may write either.
+        # 2.0 and 2 are the same number in JSON; encoders may write either.
         if whole and type(value) is float and value.is_integer():
             return int(value)
         raise _mismatch(named(kind), value, secret=str in accepted)
@@ -204,7 +204,7 @@ _converter.register_unstructure_hook_factory(is_leaf, lambda _: identity)
 
 
 def _mismatch(expected: str, got: Any, *, secret: bool = False) -> Mismatch:
-    # A text, and whatever stands in the place of one, may be a secret; it is not repeated.
+    # A string, and any value where a string is expected, may be secret, so it is not shown.
     shown = type(got).__name__ if secret or isinstance(got, dict | list) else repr(got)
     return Mismatch("", f"expected {expected}, got {'null' if got is None else shown[:_SHOWN]}")
 
@@ -227,7 +227,7 @@ _converter.register_structure_hook(Timestamp, _read_scalar(Timestamp, Timestamp,
 for _spelled in (Duration, Autostop):
     _converter.register_unstructure_hook(_spelled, lambda value: value.wire)
 _converter.register_unstructure_hook(Timestamp, str)
-# Registered explicitly: an enum of texts would otherwise be read as a plain text.
+# Registered explicitly, or an enum of strings would be read as a plain string.
 _converter.register_structure_hook(StrEnum, lambda value, kind: kind(value))
 _converter.register_unstructure_hook(StrEnum, str)
 
@@ -241,31 +241,31 @@ def _is_model(kind: Any) -> bool:
 
 @_converter.register_structure_hook_factory(_is_model)
 def _read_model(kind: type[Model], converter: Converter) -> Read:
-    # The careful reader is seldom needed and expensive to generate, so that is left until the first document needs it.
+    # The careful reader is rarely needed and expensive to generate, so it is generated on first use.
     careful = cache(lambda: _careful_reader(kind, converter))
     return fast_reader(kind, converter.get_structure_hook, lambda data, _: careful()(data, kind))
 
 
 def _careful_reader(kind: type[Model], converter: Converter) -> Read:
-    """Return a reader for all that a fast one leaves to it; it names what is wrong, and where."""
+    """Return the reader for data that a fast reader cannot read; its errors name the problem and the path."""
     known = frozenset(one.name for one in fields(kind)) - {"extra"}
     may_be_null = all(one.default is not NOTHING for one in fields(kind))
     base = make_dict_structure_fn(kind, converter, extra=override(omit=True))
     keep = Model.extra.__set__  # type: ignore[attr-defined]  # the slot's own setter, which a frozen class does not block
 
     def read(data: Any, _: Any) -> Any:
-        # 1. A null in a list of objects is an empty object to Go; it is written back as null.
+        # 1. Go reads a null in a list of objects as an empty object; it is written back as null.
         if data is None and may_be_null:
             return kind(extra=Kept(was_null=True))
         if type(data) is not dict:
             raise _mismatch("an object", data, secret=True)
-        # 2. Go takes keys in any case, and some answers have capitals; the key is written back as it came. Where a key
-        # comes in two cases, the exact one is the field, and the other one is unknown.
+        # 2. Go accepts keys in any case, and some replies have capitals; the key is written back unchanged. If a key
+        # appears in two cases, the exact one is the field, and the other one is unknown.
         spelled = {key.lower(): key for key in data if key not in known and key.lower() in known.difference(data)}
         try:
             model = base({**data, **{name: data[key] for name, key in spelled.items()}}, kind)
         except ClassValidationError as error:
-            # 3. cattrs collects every error of this object; the first one is reported.
+            # 3. cattrs collects all errors of this object; the first one is reported.
             cause, note = error.group_exceptions()[0][0]
             if isinstance(cause, KeyError):
                 raise Mismatch(f".{note.name}", f"expected {named(note.type)}, but it is missing") from None
@@ -286,18 +286,18 @@ def _write_model(kind: type[Model], converter: Converter) -> Write:
 
     def write(model: Model) -> Any:
         data, extra = base(model), model.extra
-        # Almost every model: nothing was kept.
+        # Almost all models have no unknown keys.
         if not extra and not isinstance(extra, Kept):
             return data
         if isinstance(extra, Kept):
-            # 1. What came as null goes as null, unless it has been given a value since.
+            # 1. An object that was null is written as null, unless a field has been set since.
             if extra.was_null and not data:
                 return None
-            # 2. A key that came in another case goes in the same one.
+            # 2. A key that was read in another case is written in the same case.
             for name, key in extra.spelled.items():
                 if name in data:
                     data[key] = data.pop(name)
-        # 3. A field that came as null and has been set since keeps its new value.
+        # 3. A field that was null and has been set since keeps its new value.
         for key, value in extra.items():
             data.setdefault(key, value)
         return data

@@ -1,8 +1,8 @@
-"""Readers made for speed: for each model a function of its own, generated for its fields.
+"""Fast readers: a function generated for the fields of each model.
 
-A fast reader reads data that is plainly right and leaves the rest to a careful reader, which either understands it or
-names what is wrong. So a fast reader explains nothing and keeps track of no path. A mistake deep in a document is met
-again at each level above it; that takes a millisecond, once.
+A fast reader reads data that fits exactly, and passes anything else to a careful reader, which either reads it or
+raises an error with the path. So a fast reader tracks no path. Data that does not fit, deep in a document, is read
+again at each level above; that takes about a millisecond.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from flyasync.models.model import NOTHING_KEPT, Model
 
 Read = Callable[[Any, Any], Any]
 
-# The number of fields found tells whether there are other keys, without looking at any. A mismatch further inside is a
-# ValueError: it, too, goes to the careful reader, which knows the path.
+# The number of fields found shows whether there are other keys. A Mismatch of an inner value is a ValueError, which
+# also leads to the careful reader, which finds the path.
 _READER: Final = """
 def read(data, kind):
     try:
@@ -51,17 +51,17 @@ _REQUIRED: Final = """
 
 
 class Unfit(ValueError):
-    """Data that a fast reader leaves to a careful one; it never leaves a fast reader."""
+    """Data that a fast reader passes to a careful one; caught inside the fast reader."""
 
 
 def fast_reader(kind: type[Model], reader_of: Callable[[Any], Read], carefully: Read) -> Read:
-    """Generate a reader of JSON objects for a model, which checks nothing but the types of its fields.
+    """Generate a reader of JSON objects for a model, which only checks the types of the fields.
 
-    `reader_of` returns the readers of values that are not leaves; `carefully` reads what this one leaves to it.
+    `reader_of` returns the readers for values that are not leaves; `carefully` reads data that does not fit.
     """
     known = [one for one in fields(kind) if one.name != "extra"]
-    # A subclass that takes plain assignments, which are much faster than a frozen class's __init__. Assigning the real
-    # class to a finished instance freezes it; that works because the subclass adds no slots.
+    # A subclass with plain assignments, which are much faster than a frozen class's __init__. Setting `__class__` to
+    # the real class freezes the finished instance; this works because the subclass adds no slots.
     unfrozen = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     names: dict[str, Any] = {
         "Closed": kind,
@@ -77,14 +77,14 @@ def fast_reader(kind: type[Model], reader_of: Callable[[Any], Read], carefully: 
         if one.type is Any:
             take = "pass"
         elif is_leaf(one.type):
-            # Exact types, as in the careful reader: a bool does not pass for an int.
+            # Exact types, as in the careful reader: a bool is not accepted as an int.
             is_another = " and ".join(f"type(value) is not {leaf.__name__}" for leaf in types_of(one.type) - {NoneType})
             take = f"if {is_another}: raise Unfit"
         else:
             inside = unless_null(one.type) if is_optional(one.type) else one.type
             names |= {f"read_{one.name}": reader_of(inside), f"kind_{one.name}": inside}
             take = f"value = read_{one.name}(value, kind_{one.name})"
-        # A field with any other default than None is required here: the careful reader fills in the default.
+        # A field whose default is not None is required here: the careful reader fills in the default.
         template = _OPTIONAL if one.default is None else _REQUIRED
         parts.append(template.format(name=one.name, take=take))
     source = _READER.format(fields="".join(parts))
@@ -98,7 +98,7 @@ def _kept_keys(data: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
     extra = {}
     for key, value in data.items():
         if key not in known:
-            if key.lower() in known:  # a field in another case: the careful reader knows what to do with it
+            if key.lower() in known:  # a field in another case, which the careful reader handles
                 raise Unfit
             extra[key] = value
         elif value is None:

@@ -1,4 +1,4 @@
-"""What a field's annotation says: which types of JSON may stand there, and what stands inside."""
+"""The JSON types that a field's annotation allows."""
 
 import types
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ def options(kind: Any) -> tuple[Any, ...]:
 
 
 def is_leaf(kind: Any) -> bool:
-    """Whether a type is a text, a number, a boolean or null, or a union of these."""
+    """Whether a type is a string, a number, a boolean or null, or a union of these."""
     return _LEAVES.issuperset(options(kind)) if kind is not Any else False
 
 
 def types_of(kind: Any) -> frozenset[type]:
-    """Return the Python types that JSON has for a leaf: a whole number is a float as well."""
+    """Return the Python types of the JSON values of a leaf type: for a float also int."""
     return frozenset(options(kind)) | ({int} if float in options(kind) else frozenset())
 
 
@@ -28,20 +28,20 @@ def is_optional(kind: Any) -> bool:
 
 
 def unless_null(kind: Any) -> Any:
-    """Return what an optional type is when it is not null."""
+    """Return the type of an optional value that is not null."""
     return next(option for option in options(kind) if option is not types.NoneType)
 
 
 def is_list(kind: Any) -> bool:
-    """Whether a type is a list, under any of its names."""
+    """Whether a type is a list, tuple or sequence."""
     return get_origin(kind) in {Sequence, list, tuple}
 
 
 def is_map(kind: Any) -> bool:
-    """Whether a type is an object with keys of the user's own, under any of its names."""
+    """Whether a type is a map whose keys are chosen by the user."""
     return get_origin(kind) in {Mapping, dict}
 
 
 def named(kind: Any) -> str:
-    """Return the name of a type as a user would write it."""
+    """Return the name of a type as written in Python."""
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

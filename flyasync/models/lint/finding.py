@@ -1,4 +1,4 @@
-"""What a rule finds in a value, and when that is an error."""
+"""Findings: the result of a lint rule, an error or a warning."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ from flyasync.errors import InvalidInput
 
 @frozen
 class Finding:
-    """One thing that is wrong with a value.
+    """One problem in a value.
 
-    `code` names the rule, `path` the place, `message` the value and what is wrong with it; `advice` is what to do. A
-    `certain` finding is one that the API would refuse; any other one is a warning.
+    `code` names the rule, `path` the position in the value. `message` describes the problem, `advice` the solution. A
+    `certain` finding is one that the API would refuse; any other is a warning.
     """
 
     code: str
@@ -26,12 +26,12 @@ class Finding:
 
 
 def warning(code: str, path: str, message: str, advice: str) -> Finding:
-    """Return a finding about something that the API takes, but that is unwise."""
+    """Return a finding about a value that the API accepts, but that is unwise."""
     return Finding(code, path, message, advice, certain=False)
 
 
 def refuse(findings: Iterable[Finding]) -> None:
-    """Raise InvalidInput that names every certain finding; do nothing without any."""
+    """Raise InvalidInput with all certain findings; do nothing if there are none."""
     certain = [str(finding) for finding in findings if finding.certain]
     if certain:
         raise InvalidInput(". ".join(certain))

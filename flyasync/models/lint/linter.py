@@ -1,6 +1,6 @@
-"""What is invalid or unwise, found before the API is asked.
+"""Find what is invalid or unwise in a config, without a request to the API.
 
-Each rule yields findings and raises nothing; `refuse` raises for the certain ones. No finding repeats a secret.
+Each rule yields findings and never raises; `refuse` raises for the certain ones. No finding contains a secret.
 """
 
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ _SHOWN: Final = 3  # changes in one message
 def lint(
     config: MachineConfig, *, skip_launch: bool | None = None, volumes_by_name: bool = False
 ) -> tuple[Finding, ...]:
-    """Find what is wrong with a config: first what the API would certainly refuse (`certain`), then warnings.
+    """Return the findings in a config: first what the API would refuse (`certain`), then warnings.
 
-    `skip_launch` is how a machine is to be created or updated with it, where that is known. `volumes_by_name` is for a
-    config from a fly.toml, which knows volumes by name only: their ids are filled in later.
+    `skip_launch` is the option with which a machine will be created or updated, if known. `volumes_by_name` is for a
+    config from a fly.toml, which contains the names of volumes; their ids are set later.
     """
     return (*check_config(config, volumes_by_name=volumes_by_name), *warn(config, skip_launch=skip_launch))
 
 
 def lint_groups(configs: Mapping[str, MachineConfig]) -> tuple[Finding, ...]:
-    """Find machines whose services differ from those of the first machine of their process group.
+    """Return a warning for each machine whose services differ from those of the first machine of its process group.
 
-    `configs` is by machine id. The Fly Proxy assumes that the services of a group are equal. Machines without a process
-    group are not compared.
+    The keys of `configs` are machine ids. The Fly Proxy assumes that all machines of a group have equal services.
+    Machines without a process group are not compared.
     """
     firsts: dict[str, str] = {}
     found: list[Finding] = []
@@ -42,13 +42,13 @@ def lint_groups(configs: Mapping[str, MachineConfig]) -> tuple[Finding, ...]:
         if not group:
             continue
         first = firsts.setdefault(group, machine_id)
-        # Most services are equal outright, and comparing what they mean is far slower.
+        # Most services are equal as they are, and the semantic comparison is much slower.
         if config.services == configs[first].services:
             continue
         other = MachineConfig(services=configs[first].services)
         if changes := differences(other, MachineConfig(services=config.services)):
             summary = diff_text(changes[:_SHOWN])
-            message = f"the services differ from those of {first}, of the same process group ({summary})"
+            message = f"the services differ from those of {first} in the same process group ({summary})"
             advice = "make them equal"
             found.append(warning("services-differ", f"{machine_id}.services", message.replace("\n", ", "), advice))
     return tuple(found)

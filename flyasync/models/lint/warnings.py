@@ -1,4 +1,4 @@
-"""What the API takes, but is unwise: each rule yields warnings. No warning repeats a secret."""
+"""Rules for what the API accepts but is unwise; they yield warnings. No warning contains a secret."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -12,7 +12,7 @@ from flyasync.models.lint.services import warn_of_checks, warn_of_services
 from flyasync.models.model import unknown_in
 from flyasync.models.redaction import holds_a_password, names_a_secret, shown
 
-# The limits are those of Fly's docs: machines/api/machines-resource, and on suspending reference/suspend-resume.
+# The limits are from Fly's docs: machines/api/machines-resource, and reference/suspend-resume for suspending.
 _MOST_MB_TO_SUSPEND: Final = 2048
 _LONGEST_STOP: Final = 300.0  # seconds
 _LEAST_PERCENT, _MOST_PERCENT = 50, 99
@@ -23,7 +23,7 @@ _SCHEDULES: Final = ("", "hourly", "daily", "weekly", "monthly")
 
 
 def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[Finding]:
-    """Check a config for what is unwise; `skip_launch` is how a machine is to be created with it."""
+    """Yield warnings about a config; `skip_launch` is the option with which a machine will be created, if known."""
     yield from warn_of_services(config.services or ())
     yield from warn_of_checks(config.checks or {})
     for number, mount in enumerate(config.mounts or ()):
@@ -33,18 +33,18 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
     policy, retries = (config.restart.policy, config.restart.max_retries) if config.restart else (None, None)
     if (policy or "") not in _POLICIES:
         yield warning(
-            "restart-policy", "restart.policy", f"{shown(policy)} is no known policy", "write no, always or on-failure"
+            "restart-policy", "restart.policy", f"{shown(policy)} is not a known policy", "use no, always or on-failure"
         )
     if retries is not None and policy in {"no", "always"}:
-        message = f"retries are not counted for {policy!r}"
-        yield warning("restart-retries", "restart.max_retries", message, "they count for on-failure only")
+        message = f"max_retries has no effect with the policy {policy!r}"
+        yield warning("restart-retries", "restart.max_retries", message, "use the policy on-failure, or remove it")
     stop = config.stop_config
     if stop is not None and stop.timeout is not None and stop.timeout > _LONGEST_STOP:
-        message = f"{stop.timeout} is longer than the platform waits: 5m0s"
-        yield warning("stop-timeout", "stop_config.timeout", message, "take 300 seconds or less")
+        message = f"{stop.timeout} is too long: the platform waits for at most 5m0s"
+        yield warning("stop-timeout", "stop_config.timeout", message, "use 300 seconds or less")
     if (config.schedule or "") not in _SCHEDULES:
-        message = f"{shown(config.schedule)} is no known schedule"
-        yield warning("schedule", "schedule", message, "write hourly, daily, weekly or monthly")
+        message = f"{shown(config.schedule)} is not a known schedule"
+        yield warning("schedule", "schedule", message, "use hourly, daily, weekly or monthly")
     if config.schedule and skip_launch:
         message = "a machine created or updated with skip_launch is never started by its schedule"
         yield warning("schedule-skip-launch", "schedule", message, "launch it once")
@@ -56,7 +56,7 @@ def warn(config: MachineConfig, *, skip_launch: bool | None = None) -> Iterator[
         yield from _secrets_in(f"processes[{number}].env", process.env)
     for number, container in enumerate(config.containers or ()):
         yield from _secrets_in(f"containers[{number}].env", container.env)
-    # Unknown keys survive everywhere, since the API is ahead of the models; here is where a typo is noticed.
+    # Unknown keys are kept everywhere, since the API may be newer than the models. So typos are reported here.
     for unknown in unknown_in(config):
         message = "this key is unknown to flyasync and is sent unchanged"
         advice = f"did you mean {unknown.similar!r}?" if unknown.similar else "check the spelling"
@@ -67,17 +67,17 @@ def _warn_of_mount(path: str, mount: Mount) -> Iterator[Finding]:
     threshold, step, limit = mount.extend_threshold_percent, mount.add_size_gb, mount.size_gb_limit
     if threshold and not _LEAST_PERCENT <= threshold <= _MOST_PERCENT:
         message = f"{threshold} percent is outside {_LEAST_PERCENT} to {_MOST_PERCENT}"
-        yield warning("mount-threshold", f"{path}.extend_threshold_percent", message, "take a share in between")
-    # The volume would never grow: the threshold alone does nothing.
+        yield warning("mount-threshold", f"{path}.extend_threshold_percent", message, "use a value within the limits")
+    # The threshold alone has no effect.
     if threshold and not step:
-        message = "a threshold, but nothing to grow by"
-        yield warning("mount-step", f"{path}.add_size_gb", message, "say by how much: 1 to 100 GB")
+        message = "extend_threshold_percent has no effect without add_size_gb"
+        yield warning("mount-step", f"{path}.add_size_gb", message, "set it to 1 to 100 GB")
     if step is not None and not 0 <= step <= _MOST_ADD_GB:
         message = f"{step} GB is outside 1 to {_MOST_ADD_GB}"
-        yield warning("mount-step", f"{path}.add_size_gb", message, "take a smaller step")
+        yield warning("mount-step", f"{path}.add_size_gb", message, "use a value within the limits")
     if limit is not None and not 0 <= limit <= _MOST_GB:
-        message = f"{limit} GB is more than a volume can have: {_MOST_GB}"
-        yield warning("mount-limit", f"{path}.size_gb_limit", message, f"take {_MOST_GB} or less; 0 is no limit")
+        message = f"{limit} GB is outside 0 to {_MOST_GB}, the maximum size of a volume"
+        yield warning("mount-limit", f"{path}.size_gb_limit", message, f"use {_MOST_GB} or less; 0 means no limit")
 
 
 def _warn_of_suspend(config: MachineConfig) -> Iterator[Finding]:
@@ -87,18 +87,18 @@ def _warn_of_suspend(config: MachineConfig) -> Iterator[Finding]:
         preset = PRESETS.get(config.size or "")
         memory_mb = preset.memory_mb if preset else 0
     if memory_mb > _MOST_MB_TO_SUSPEND:
-        message = f"{memory_mb} MB is too much to suspend: {_MOST_MB_TO_SUSPEND} at most"
-        yield warning("suspend-memory", "guest.memory_mb", message, 'take less, or autostop "stop"')
+        message = f"a machine with {memory_mb} MB cannot be suspended: the maximum is {_MOST_MB_TO_SUSPEND} MB"
+        yield warning("suspend-memory", "guest.memory_mb", message, 'use less memory, or set autostop to "stop"')
     if config.init is not None and config.init.swap_size_mb:
-        message = "a machine with swap can not be suspended"
-        yield warning("suspend-swap", "init.swap_size_mb", message, 'drop the swap, or take autostop "stop"')
+        message = "a machine with swap cannot be suspended"
+        yield warning("suspend-swap", "init.swap_size_mb", message, 'remove the swap, or set autostop to "stop"')
     if config.schedule:
-        message = "a machine with a schedule can not be suspended"
-        yield warning("suspend-schedule", "schedule", message, 'drop the schedule, or take autostop "stop"')
+        message = "a machine with a schedule cannot be suspended"
+        yield warning("suspend-schedule", "schedule", message, 'remove the schedule, or set autostop to "stop"')
 
 
 def _secrets_in(path: str, env: Mapping[str, Any] | None) -> Iterator[Finding]:
     for name, value in (env or {}).items():
         if isinstance(value, str) and ((value and names_a_secret(name)) or holds_a_password(value)):
-            message = "looks like a secret, and everybody who can read the machine can read its env"
-            yield warning("env-secret", f"{path}.{name}", message, "keep it in the app's secrets: fly.secrets")
+            message = "looks like a secret, but anyone with access to the machine can read its env"
+            yield warning("env-secret", f"{path}.{name}", message, "store it in the app's secrets: fly.secrets")

@@ -161,7 +161,7 @@ async def test_a_version_that_was_replaced_is_hopeless(fly: FlyClient, app: str,
         (Fault(does="fail", name="victim"), "it has failed", "failed"),
         (Fault(does="crash", name="victim", seconds=0, exit_code=3), "exit code 3", "stopped"),
         (Fault(does="crash", name="victim", seconds=0, exit_code=0), "exit code 0", "stopped"),
-        (Fault(does="launch_fail", name="victim"), "gone for good", "destroyed"),
+        (Fault(does="launch_fail", name="victim"), "it no longer exists", "destroyed"),
     ],
     ids=["failed", "crashed", "ended", "launch failed"],
 )
@@ -206,7 +206,7 @@ async def test_a_machine_that_was_destroyed_meanwhile_is_hopeless(fly: FlyClient
     waiting = asyncio.create_task(fly.machines.wait(app, machine.id))
     await asyncio.sleep(2)
     await fly.machines.delete(app, machine.id)
-    with pytest.raises(WaitFailed, match="gone for good"):
+    with pytest.raises(WaitFailed, match="it no longer exists"):
         await waiting
 
 

@@ -234,7 +234,7 @@ async def test_a_machine_that_never_starts_fails_after_its_time(base: DeployBuil
 
 
 @pytest.mark.parametrize(
-    ("does", "words"), [("crash", "exit code 1"), ("fail", "it has failed"), ("launch_fail", "gone for good")]
+    ("does", "words"), [("crash", "exit code 1"), ("fail", "it has failed"), ("launch_fail", "it no longer exists")]
 )
 async def test_a_machine_that_cannot_start_any_more_is_noticed_within_seconds(
     base: DeployBuilder, does: str, words: str

@@ -53,7 +53,7 @@ def test_a_shell_agrees(line: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("it's", "a quote is not closed"), ('a "b', "a quote is not closed"), ("a\\", "a backslash has nothing after it")],
+    [("it's", "a quote is not closed"), ('a "b', "a quote is not closed"), ("a\\", "it ends with a backslash")],
 )
 def test_a_line_that_does_not_end(line: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -29,7 +29,7 @@ def test_bad_names_of_apps(name: str) -> None:
 
 def test_the_way_out_of_a_bad_name() -> None:
     assert [finding.advice for finding in check_app_name("My App!")] == ["try 'my-app'"]
-    assert [finding.advice for finding in check_app_name("é")] == ["choose another one"]
+    assert [finding.advice for finding in check_app_name("é")] == ["choose another name"]
 
 
 @pytest.mark.parametrize("image", ["nginx", "registry.fly.io/web:v2", "nginx@sha256:abc"])
@@ -74,19 +74,19 @@ def test_guests_that_fit(guest: Guest) -> None:
 @pytest.mark.parametrize(
     ("guest", "code", "advice"),
     [
-        (Guest(cpu_kind="shared", cpus=3), "guest-cpus", "take 1, 2, 4, 6, 8"),
-        (Guest(cpu_kind="shared", cpus=10), "guest-cpus", "take 1, 2, 4, 6, 8"),
-        (Guest(gpu_kind="a10", cpu_kind="shared", cpus=3), "guest-cpus", "take 1, 2, 4, 6, 8"),
-        (Guest(cpus=1, memory_mb=300), "guest-memory", "take 256"),
-        (Guest(cpus=1, memory_mb=128), "guest-memory", "take 256"),
-        (Guest(cpus=1, memory_mb=4096), "guest-memory", "take 2048"),
-        (Guest(memory_mb=4096), "guest-memory", "take 2048"),
-        (Guest(cpus=8, memory_mb=256), "guest-memory", "take 2048"),
-        (Guest(cpu_kind="performance", cpus=1, memory_mb=1024), "guest-memory", "take 2048"),
-        (Guest(cpu_kind="performance", cpus=1, memory_mb=2100), "guest-memory", "take 2048"),
-        (Guest(gpu_kind="a10", memory_mb=8192), "guest-memory", "take 16384"),
-        (Guest(cpu_kind="performance", cpus=1, memory_mb=9216), "guest-memory", "take 8192"),
-        (Guest(cpus=1, memory_mb=512, max_memory_mb=256), "guest-ceiling", "raise it or leave it out"),
+        (Guest(cpu_kind="shared", cpus=3), "guest-cpus", "use 1, 2, 4, 6, 8"),
+        (Guest(cpu_kind="shared", cpus=10), "guest-cpus", "use 1, 2, 4, 6, 8"),
+        (Guest(gpu_kind="a10", cpu_kind="shared", cpus=3), "guest-cpus", "use 1, 2, 4, 6, 8"),
+        (Guest(cpus=1, memory_mb=300), "guest-memory", "use 256"),
+        (Guest(cpus=1, memory_mb=128), "guest-memory", "use 256"),
+        (Guest(cpus=1, memory_mb=4096), "guest-memory", "use 2048"),
+        (Guest(memory_mb=4096), "guest-memory", "use 2048"),
+        (Guest(cpus=8, memory_mb=256), "guest-memory", "use 2048"),
+        (Guest(cpu_kind="performance", cpus=1, memory_mb=1024), "guest-memory", "use 2048"),
+        (Guest(cpu_kind="performance", cpus=1, memory_mb=2100), "guest-memory", "use 2048"),
+        (Guest(gpu_kind="a10", memory_mb=8192), "guest-memory", "use 16384"),
+        (Guest(cpu_kind="performance", cpus=1, memory_mb=9216), "guest-memory", "use 8192"),
+        (Guest(cpus=1, memory_mb=512, max_memory_mb=256), "guest-ceiling", "raise it, or remove it"),
     ],
     ids=repr,
 )
