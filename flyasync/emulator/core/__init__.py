@@ -1,1 +1,1 @@
-"""Values and rules of the emulated platform that need no world: records, states, limits, faults, Go's JSON; pure."""
+"""Values and rules of the emulated platform that do not need a world: records, states, limits, faults, JSON; pure."""

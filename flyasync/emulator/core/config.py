@@ -1,4 +1,4 @@
-"""Machine configs: what the API checks in one, and the form in which it returns it."""
+"""Machine configs: how the API validates them, and the form in which it returns them."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from flyasync.emulator.core import files, guest
 from flyasync.emulator.core.errors import bad_request, failed_precondition
 from flyasync.emulator.core.go_json import Json, check, mismatch
 
-# The names of Go's types, which stand in the complaints; keys that are not listed pass unchecked.
+# Go's type names, which appear in error messages; keys that are not listed are not checked.
 _STRUCT = "MachineConfig"
 _CONFIG = {
     "image": "string", "env": "map[string]string", "metadata": "map[string]string", "init": "MachineInit",
@@ -37,7 +37,7 @@ _CHECK = {
 _RESTART = {"policy": "string", "max_retries": "int"}
 _OBJECTS = (("guest", _GUEST, "MachineGuest"), ("init", _INIT, "MachineInit"), ("restart", _RESTART, "MachineRestart"))
 _LISTS = (("files", _FILE, "File"), ("mounts", _MOUNT, "MachineMount"), ("services", _SERVICE, "MachineService"))
-# Strings and booleans are taken; answers carry booleans for off and stop.
+# Strings and booleans are accepted; responses have booleans for off and stop.
 _AUTOSTOP = {"off": False, "stop": True, "suspend": "suspend", False: False, True: True}
 _POLICIES = ("", "no", "always", "on-failure", "spot-price")
 _SCHEDULES = ("", "hourly", "daily", "weekly", "monthly")
@@ -45,11 +45,11 @@ _MOST_MB_TO_SUSPEND = 2048
 
 
 def accepted(config: Any) -> Json:
-    """Return a config as the API returns it. One that the API would refuse raises its error."""
+    """Return a config as the API returns it; raise the API's error if it is invalid."""
     if not isinstance(config, dict):
         raise bad_request("config is required" if config is None else mismatch(config, "config", _STRUCT))
 
-    # Types first: what follows can then rely on them.
+    # Types first, so that the rules below can rely on them.
     check(config, _CONFIG, _STRUCT, "config.")
     for key, types, struct in _OBJECTS:
         check(config.get(key) or {}, types, struct, f"config.{key}.")
@@ -66,7 +66,7 @@ def accepted(config: Any) -> Json:
         raise bad_request("config.image is required")
     _demand_mountable(config.get("mounts") or [])
     files.demand_readable(config)
-    # A standby stands in for another machine that goes; the proxy routes no requests to it.
+    # A standby replaces another machine that fails; the proxy routes no requests to it.
     if config.get("standbys") and config.get("services"):
         raise bad_request("config.standbys can not be used by a machine with services")
     if ((config.get("restart") or {}).get("policy") or "") not in _POLICIES:
@@ -80,14 +80,14 @@ def accepted(config: Any) -> Json:
         if autostop is not None and (not isinstance(autostop, bool | str) or autostop not in _AUTOSTOP):
             raise bad_request(f"invalid config.services.autostop: {autostop!r}")
         services.append(service if autostop is None else service | {"autostop": _AUTOSTOP[autostop]})
-    # A size comes back as the guest it stands for: both together would be refused when the config is sent again.
+    # A size is returned as its guest: a config with both would be refused when it is sent back.
     kept = {key: value for key, value in config.items() if key != "size"}
     found = kept | {"init": config.get("init") or {}, "guest": guest.filled(config)}
     return found | {"services": services} if services else found
 
 
 def demand_suspendable(config: Json) -> None:
-    """Raise 412 for a config whose machine the platform cannot take a snapshot of."""
+    """Raise 412 for the config of a machine that the platform cannot suspend."""
     if config["guest"]["memory_mb"] > _MOST_MB_TO_SUSPEND:
         raise failed_precondition(f"unable to suspend machine with more than {_MOST_MB_TO_SUSPEND} MB of memory")
     if config["init"].get("swap_size_mb"):
@@ -97,7 +97,7 @@ def demand_suspendable(config: Json) -> None:
 
 
 def _demand_mountable(mounts: list[Json]) -> None:
-    # One machine, one volume: the documented limit. Both keys are required, although fly.toml calls them otherwise.
+    # The documented limit is one volume per machine. Both keys are required; fly.toml uses other names for them.
     if len(mounts) > 1:
         raise bad_request("config.mounts: a machine can have at most one mount")
     for mount in mounts:

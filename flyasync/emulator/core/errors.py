@@ -1,10 +1,10 @@
-"""The errors that the emulated API answers with."""
+"""The errors that the emulated API returns."""
 
 
 class ApiError(Exception):
-    """A request is answered with this status and text. `code` goes out with the text where the API has one.
+    """The error response to a request: a status and a text, with the API's `code` if it has one.
 
-    Official clients read the code first, and the text only where there is none.
+    Official clients read the code, and the text only if there is no code.
     """
 
     def __init__(self, status: int, text: str, *, code: str | None = None) -> None:
@@ -15,27 +15,27 @@ class ApiError(Exception):
 
 
 class LeaseError(ApiError):
-    """An error of the lease calls, which answer in an envelope of their own."""
+    """An error of the lease routes, whose responses have an envelope of their own."""
 
 
-# The words before the colon are those of flyd's gRPC errors, which the API passes on, each with its HTTP status.
+# The words before the colon are the gRPC codes of flyd, which the API passes on, each with its HTTP status.
 
 
 def bad_request(text: str) -> ApiError:
-    """Return the 400 of a request that makes no sense."""
+    """Return the 400 for an invalid request."""
     return ApiError(400, text)
 
 
 def not_found(what: str) -> ApiError:
-    """Return the 404 that names what is missing; flyctl matches `machine not found` and the like."""
+    """Return the 404 for a missing resource; flyctl matches texts such as `machine not found`."""
     return ApiError(404, f"{what} not found")
 
 
 def aborted(text: str) -> ApiError:
-    """Return the 409 of work that clashes with other work, or for which there is no room."""
+    """Return the 409 for a conflict with other work, or for a lack of capacity."""
     return ApiError(409, f"aborted: {text}")
 
 
 def failed_precondition(text: str) -> ApiError:
-    """Return the 412 of a thing that is in the wrong state."""
+    """Return the 412 for a resource that is in the wrong state."""
     return ApiError(412, f"failed_precondition: {text}")

@@ -1,4 +1,4 @@
-"""The files of a machine, as its commands see them: those of its config, and what commands wrote since it booted."""
+"""The files of a machine as its commands see them: those of its config, and those written since it booted."""
 
 import base64
 import binascii
@@ -19,8 +19,8 @@ def demand_readable(config: Json) -> None:
 
 
 def at_boot(config: Json, secrets: Mapping[str, SecretRecord], before: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files of a machine that boots: those of its config, and of those before what is on its volume."""
-    # A boot makes the root filesystem anew from the image; only a volume outlasts it.
+    """Return the files of a machine that boots: those of its config, and the earlier ones on its volume."""
+    # A boot recreates the root filesystem from the image; only the files on a volume stay.
     roots = tuple(f"{mount['path'].rstrip('/')}/" for mount in config.get("mounts") or ())
     found = {path: content for path, content in before.items() if roots and path.startswith(roots)}
     for file in config.get("files") or ():
@@ -29,7 +29,7 @@ def at_boot(config: Json, secrets: Mapping[str, SecretRecord], before: Mapping[s
         if not file.get("secret_name"):
             found[file["guest_path"]] = _content(file.get("raw_value") or "")
             continue
-        # The value of a secret must be base64 itself; nothing has checked it, so what cannot be read is empty.
+        # The value of a secret must be base64, but is not validated before: a value that cannot be decoded is empty.
         secret = secrets.get(file["secret_name"])
         try:
             found[file["guest_path"]] = _content(secret.value) if secret else b""
@@ -39,5 +39,5 @@ def at_boot(config: Json, secrets: Mapping[str, SecretRecord], before: Mapping[s
 
 
 def _content(text: str) -> bytes:
-    # Encoded first: b64decode raises a plain ValueError, not its own error, for text that is not ASCII.
+    # Encoded first: for text that is not ASCII, b64decode raises a plain ValueError instead of binascii.Error.
     return base64.b64decode(text.encode(), validate=True)

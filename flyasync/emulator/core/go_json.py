@@ -1,4 +1,4 @@
-"""Request bodies and query values, read with the strictness of a Go server and refused in its words."""
+"""Request bodies and query values, parsed as strictly as a Go server does, with the same error messages."""
 
 import json
 import math
@@ -16,22 +16,22 @@ _DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 # Go's integers have 64 bits.
 _MOST = 2**63 - 1
 _DIGITS = 20
-# Go reads 10,000 levels; what the emulator keeps it must be able to copy and write by recursion.
+# Go accepts 10,000 levels; the emulator must be able to copy and write a value by recursion.
 _DEEPEST = 200
 _TOO_DEEP = "json: exceeded max depth"
 _KINDS = {int: "number", float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
-# The JSON kind that a Go type is read from; the types that are not named here are structs.
+# The JSON type that a Go type is decoded from; types that are not listed are structs.
 _READ_FROM = {"int": "number", "Duration": "number", "string": "string", "bool": "bool"}
 
 
 def decode(raw: bytes, struct: str, *, required: bool = True) -> Json:
-    """Read a body that must be an object. An empty one is `EOF`, or an empty object when no body is required."""
+    """Return the object in a body. An empty body raises `EOF`, or is an empty object if no body is required."""
     if not raw.strip():
         if required:
             raise bad_request("EOF")
         return {}
     value = parse(raw)
-    # Go decodes null into a struct by leaving it as it is.
+    # Go decodes null into a struct by leaving the struct unchanged.
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -40,7 +40,7 @@ def decode(raw: bytes, struct: str, *, required: bool = True) -> Json:
 
 
 def parse(raw: bytes) -> Any:
-    """Read any JSON value that can be kept and shown again: text that is Unicode, numbers of 64 bits, not too deep."""
+    """Return a JSON value; raise 400 for invalid Unicode, numbers beyond 64 bits, and values nested too deeply."""
     try:
         value = json.loads(raw, parse_constant=_constant, parse_int=_integer)
     except UnicodeDecodeError:
@@ -52,7 +52,7 @@ def parse(raw: bytes) -> Any:
         raise bad_request(f"invalid character '{character}' looking for beginning of value") from None
     except RecursionError:
         raise bad_request(_TOO_DEEP) from None
-    # Level by level, not by recursion, which what is too deep would end.
+    # Iterative, because a value that is nested too deeply would exhaust the recursion limit.
     level, depth = [value], 0
     while level:
         if depth > _DEEPEST:
@@ -60,7 +60,7 @@ def parse(raw: bytes) -> Any:
         inner: list[Any] = []
         for one in level:
             if isinstance(one, str):
-                # Half a surrogate pair can be escaped in JSON, but no encoding can write it.
+                # JSON can escape half of a surrogate pair, but no encoding can represent it.
                 if not one.isascii() and any("\ud800" <= character <= "\udfff" for character in one):
                     raise bad_request("invalid UTF-8 in string literal")
             elif isinstance(one, float) and not math.isfinite(one):
@@ -75,20 +75,20 @@ def parse(raw: bytes) -> Any:
 
 
 def check(value: Json, types: Mapping[str, str], struct: str, path: str = "") -> None:
-    """Raise 400 for the first field that is not of the Go type named for it; null fits any, unknown keys pass."""
+    """Raise 400 for the first field that is not of its Go type; null fits any type, unknown keys are ignored."""
     for key, go_type in types.items():
         if (found := value.get(key)) is not None:
             _check_value(found, go_type, f"{struct}.{path}{key}")
 
 
 def kind(value: Any) -> str:
-    """Return the name that Go's decoder has for a JSON value."""
+    """Return the name of a JSON value's type in Go's decoder."""
     # A bool is an int in Python.
     return "bool" if isinstance(value, bool) else _KINDS[type(value)]
 
 
 def integer(text: str, name: str) -> int:
-    """Read a whole number of a query as Go does: decimal digits, 64 bits."""
+    """Return the integer in a query value as Go parses it: decimal digits, 64 bits."""
     if not _INTEGER.fullmatch(text):
         raise bad_request(f'invalid {name}: strconv.Atoi: parsing "{text}": invalid syntax')
     if len(text) > _DIGITS or abs(int(text)) > _MOST:
@@ -97,13 +97,13 @@ def integer(text: str, name: str) -> int:
 
 
 def seconds(value: str | float) -> float:
-    """Read a Go duration, such as `1m30s` or a number of nanoseconds; one below 0 is 0."""
+    """Return the seconds of a Go duration, such as `1m30s` or a number of nanoseconds; 0 for a negative one."""
     if isinstance(value, int | float):
         return max(0.0, value / 1e9)
     unsigned = value.lstrip("+-")
     parts = _DURATION.findall(unsigned)
     found = sum(float(number) * _NANOSECONDS[unit] for number, unit in parts)
-    # `findall` skips what does not fit, so the parts must add up to the whole text again, less one sign.
+    # `findall` skips invalid text, so the parts, joined, must equal the whole text without its sign.
     is_whole = "".join(number + unit for number, unit in parts) == unsigned and len(value) - len(unsigned) <= 1
     # "0" is the one number without a unit.
     if unsigned != "0" and (not parts or not is_whole or found > _MOST):
@@ -112,7 +112,7 @@ def seconds(value: str | float) -> float:
 
 
 def mismatch(value: Any, where: str, go_type: str) -> str:
-    """Return the words for a value of the wrong type."""
+    """Return the error message for a value of the wrong type."""
     return f"json: cannot unmarshal {kind(value)} into Go struct field {where} of type {go_type}"
 
 
@@ -130,19 +130,19 @@ def _check_value(value: Any, go_type: str, where: str) -> None:
     elif go_type == "int" and isinstance(value, float):
         raise bad_request(f"json: cannot unmarshal number {value} into Go struct field {where} of type int")
     elif go_type == "Duration" and isinstance(value, str):
-        # The clients send durations as text, the document types them as nanoseconds; the API reads both.
+        # Clients send durations as text, the API document has nanoseconds; the API accepts both.
         seconds(value)
     elif kind(value) != _READ_FROM.get(go_type, "object"):
         raise bad_request(mismatch(value, where, go_type))
 
 
 def _integer(text: str) -> int:
-    # The length first: Python refuses to read thousands of digits.
+    # The length first: Python refuses to parse thousands of digits.
     if len(text) > _DIGITS or abs(int(text)) > _MOST:
         raise bad_request(f"json: cannot unmarshal number {text[:_DIGITS]} into Go value of type int")
     return int(text)
 
 
 def _constant(text: str) -> Any:
-    # NaN and Infinity, which Python reads and JSON does not have.
+    # NaN and Infinity, which Python parses, but which are not JSON.
     raise bad_request(f"invalid character '{text.lstrip('-')[0]}' looking for beginning of value")

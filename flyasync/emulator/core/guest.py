@@ -1,4 +1,4 @@
-"""How big a machine may be: presets, defaults, and the sizes that exist."""
+"""The sizes of machines: presets, defaults and limits."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Guest = dict[str, Any]
 
 @frozen(kw_only=True)
 class GuestKind:
-    """The rules of one kind of processor; memory in MB, `least` and `most` for each cpu."""
+    """The limits of one kind of CPU; memory in MB, `least` and `most` per CPU."""
 
     cpus: tuple[int, ...]
     step: int
@@ -28,7 +28,7 @@ GPUS = {"a10": "a10", "l40s": "l40s", "a100-40gb": "a100-pcie-40gb", "a100-80gb"
 
 
 def presets() -> dict[str, Guest]:
-    """Return every preset by name."""
+    """Return the presets by name."""
     cpus = {"shared-cpu": ("shared", (1, 2, 4, 6, 8)), "performance": ("performance", (1, 2, 4, 6, 8, 10, 12, 14, 16))}
     found = {
         f"{prefix}-{count}x": _smallest(kind, count) for prefix, (kind, counts) in cpus.items() for count in counts
@@ -37,7 +37,7 @@ def presets() -> dict[str, Guest]:
 
 
 def filled(config: dict[str, Any]) -> Guest:
-    """Return the guest that a config asks for by `guest` or `size`, with defaults; what cannot be raises 400 or 422."""
+    """Return the guest of a config from `guest` or `size`, with defaults; raise 400 or 422 if it is invalid."""
     size, guest = config.get("size"), config.get("guest")
     if size and guest:
         raise bad_request("config.size and config.guest are mutually exclusive")

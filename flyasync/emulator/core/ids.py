@@ -1,28 +1,28 @@
-"""Ids, names and addresses for new things, all drawn from seeded sources, so that a seed repeats them."""
+"""Ids, names and addresses of new resources, drawn from seeded random sources: the same seed repeats them."""
 
 from random import Random
 
 # The alphabet of ULIDs, without the letters that look like digits.
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
-# Ids carry the time since this moment, not the epoch of the emulator: the same seed must give the same ids on any day.
+# Ids contain the time since this moment, not since the epoch of the emulator: a seed gives the same ids on any day.
 _ULID_BIRTH_MS = 1_767_225_600_000
 _ADJECTIVES = ("aged", "bold", "calm", "damp", "empty", "falling", "green", "hidden", "icy", "little", "misty", "quiet")
 _NOUNS = ("bird", "brook", "cloud", "dawn", "field", "fire", "leaf", "moon", "pine", "river", "snow", "thunder")
 
 
 def seeded(seed: int, purpose: str) -> Random:
-    """Return a source of numbers for one purpose; drawing for another does not disturb it."""
-    return Random(f"{seed}/{purpose}")  # noqa: S311 - it must be repeatable, and guards nothing
+    """Return a random source for one purpose; it is independent of those for other purposes."""
+    return Random(f"{seed}/{purpose}")  # noqa: S311 - it must be repeatable, and protects nothing
 
 
 def machine_id(random: Random) -> str:
-    """Draw a machine id: 14 hexadecimal digits, as most of Fly's have."""
+    """Draw a machine id: 14 hexadecimal digits, like most of Fly's."""
     return f"{random.getrandbits(56):014x}"
 
 
 def hexadecimal(random: Random, digits: int) -> str:
-    """Draw that many hexadecimal digits."""
+    """Draw `digits` hexadecimal digits."""
     return f"{random.getrandbits(4 * digits):0{digits}x}"
 
 

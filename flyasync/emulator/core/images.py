@@ -1,4 +1,4 @@
-"""Images: what a reference names, and the digest that each tag is at."""
+"""Images: references, and the digest that each tag points to."""
 
 import hashlib
 from collections import Counter
@@ -14,7 +14,7 @@ _ALIASES = frozenset({"docker.io", "index.docker.io", _DOCKER_HUB})
 
 @frozen(kw_only=True)
 class ImageReference:
-    """An image reference, taken apart; `digest` is empty when the reference does not state one."""
+    """A parsed image reference; `digest` is empty if the reference has none."""
 
     registry: str
     repository: str
@@ -23,19 +23,19 @@ class ImageReference:
 
     @classmethod
     def parse(cls, image: str) -> Self:
-        """Read a reference such as `nginx`, `registry.fly.io/web:v2` or `registry.fly.io/web:v2@sha256:…`."""
+        """Return a parsed reference, such as `nginx`, `registry.fly.io/web:v2` or `registry.fly.io/web:v2@sha256:…`."""
         rest, _, digest = image.partition("@")
-        # A colon begins a tag, unless what follows it holds a slash: then it began a port.
+        # A colon starts a tag, unless a slash follows: then it starts a port.
         path, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             path, tag = rest, "" if digest else "latest"
         registry, slash, repository = path.partition("/")
-        # The first part is a registry only if it looks like a host; otherwise the image is one of Docker Hub.
+        # The first part is a registry only if it looks like a host; otherwise the image is on Docker Hub.
         if not slash or ("." not in registry and ":" not in registry):
             registry, repository = _DOCKER_HUB, path
         if registry in _ALIASES:
             registry = _DOCKER_HUB
-            # Docker Hub's own images live under a name that is usually left out.
+            # Official images of Docker Hub have a prefix that is usually omitted.
             repository = repository if "/" in repository else f"library/{repository}"
         return cls(registry=registry, repository=repository, tag=tag, digest=digest)
 
@@ -47,14 +47,14 @@ class ImageReference:
 
 
 class ImageRegistry:
-    """The digest that each tag is at; a tag that was never pushed has one that depends on its name alone."""
+    """The digest that each tag points to; that of a tag that was never pushed depends on its name alone."""
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
         self._pushes: Counter[str] = Counter()
 
     def push(self, image: str) -> str:
-        """Move the tag of `image` to the digest that it states, otherwise to a new one, and return that digest."""
+        """Move the tag of `image` to its digest, or to a new digest if it has none, and return the digest."""
         reference = ImageReference.parse(image)
         key = _key(reference)
         self._pushes[key] += 1
@@ -69,7 +69,7 @@ class ImageRegistry:
 
 
 def image_ref(image: str, digest: str) -> Json:
-    """Return the `image_ref` of a machine that runs `image` at `digest`; empty for one of containers only."""
+    """Return the `image_ref` of a machine that runs `image` at `digest`; empty for a machine with containers only."""
     if not image:
         return {}
     found = ImageReference.parse(image)
@@ -78,7 +78,7 @@ def image_ref(image: str, digest: str) -> Json:
 
 
 def tagged(image: str) -> str:
-    """Return a reference without the digest that it may state."""
+    """Return a reference without its digest, if any."""
     return image.partition("@")[0]
 
 

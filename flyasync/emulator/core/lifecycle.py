@@ -1,4 +1,4 @@
-"""The life of a machine: its states, the transitions between them, which action is legal where, what is logged."""
+"""The lifecycle of a machine: states, transitions, the states in which an action is legal, and log lines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from attrs import frozen
 
 from flyasync.emulator.core.errors import ApiError, aborted, failed_precondition, not_found
 
-# The three kinds of states as the documentation sorts them.
+# The three kinds of states in the documentation.
 PERSISTENT = frozenset({"created", "started", "stopped", "suspended", "failed"})
 TRANSIENT = frozenset(
     {
@@ -17,7 +17,8 @@ TRANSIENT = frozenset(
 )  # fmt: skip
 TERMINAL = frozenset({"destroyed", "replaced", "migrated"})
 STATES = PERSISTENT | TRANSIENT | TERMINAL
-# What `wait` calls settled. A `created` machine is still on its way, although its state is a persistent one.
+# The states that `wait` regards as settled. A `created` machine is still being prepared, although `created` is a
+# persistent state.
 SETTLED = (PERSISTENT - {"created"}) | TERMINAL
 RUNNING = frozenset({"started", "stopping", "suspending", "restarting"})
 
@@ -54,7 +55,7 @@ _LOGGED: Mapping[tuple[str, str], tuple[str, str]] = {
 
 @frozen(kw_only=True)
 class ActionRule:
-    """Where an action is legal, where it has nothing to do, and what it is answered elsewhere."""
+    """The states in which an action is legal, those in which it has no effect, and the error in other states."""
 
     legal: frozenset[str]
     idle: frozenset[str] = frozenset()
@@ -100,7 +101,7 @@ RULES: Mapping[str, ActionRule] = {
 
 
 def must_act(action: str, state: str) -> bool:
-    """Whether `action` has work to do on a machine in `state`; where it is illegal, raise the API's error."""
+    """Whether `action` has an effect on a machine in `state`; raise the API's error if it is illegal."""
     rule = RULES[action]
     if state == "destroyed":
         raise not_found("machine")
@@ -111,21 +112,21 @@ def must_act(action: str, state: str) -> bool:
 
 
 def may_transition(state: str, to: str) -> bool:
-    """Whether a machine can go straight from one state to the other."""
+    """Whether a machine can change directly from one state to the other."""
     return to in TRANSITIONS[state]
 
 
 def fresh(error: ApiError) -> ApiError:
-    """Return a copy of an error kept as data: a raised exception collects the traceback of each raise."""
+    """Return a copy of a stored error: a raised exception accumulates the traceback of each raise."""
     return ApiError(error.status, error.text, code=error.code)
 
 
 def log_line(event: str, status: str, request: dict[str, Any] | None) -> tuple[str, str] | None:
-    """Return the level and message that the platform logs for an event, None for one that it does not log."""
+    """Return the level and message that the platform logs for an event; None if it logs nothing."""
     if event != "exit":
         return _LOGGED.get((event, status))
     exit_event = (request or {}).get("exit_event") or {}
-    # A clean exit has no exit code: Go leaves out zero values.
+    # A clean exit has no exit code: Go omits zero values.
     code = exit_event.get("exit_code", 0)
     ending = "restarting" if exit_event.get("restarting") else "not restarting"
     return ("error" if code else "info", f"machine exited with exit code {code}, {ending}")

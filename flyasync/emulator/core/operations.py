@@ -14,7 +14,7 @@ class Operation:
     action: str
 
 
-# The prefixes under which most operations live: apps, machines, volumes, certificates, secret keys, Postgres.
+# The prefixes of most paths: apps, machines, volumes, certificates, secret keys, Postgres.
 _A = "/v1/apps/{app_name}"
 _M = "/v1/apps/{app_name}/machines/{machine_id}"
 _V = "/v1/apps/{app_name}/volumes/{volume_id}"
@@ -97,29 +97,29 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     "/v1/tokens/oidc": {"POST": "requestOidcToken"},
 }
 
-# Served at the same address here, by hosts of their own at Fly: api.fly.io. The published limits do not cover them.
+# Served at the same address here, but by api.fly.io at Fly. The published limits do not cover them.
 _COMPANIONS = (
     Operation("POST", "/graphql", "graphql"),
     Operation("GET", "/api/v1/apps/{app_name}/logs", "listLogs"),
 )
 
-# Limits count for the narrowest thing that a path names ("per machine id or app id"), else for the organization.
+# Limits count by the narrowest resource in the path ("per machine id or app id"), else by the organization.
 _IDENTIFIERS = ("machine_id", "volume_id", "postgres_cluster_id", "app_name", "org_slug")
 
 
 def operations() -> Iterator[Operation]:
-    """Yield every operation of the API's document."""
+    """Yield every operation of the API document."""
     for path, methods in _TABLE.items():
         for method, action in methods.items():
             yield Operation(method, path, action)
 
 
 def companions() -> Iterator[Operation]:
-    """Yield what is served in addition to the operations of the API's document."""
+    """Yield the operations that are served in addition to those of the API document."""
     yield from _COMPANIONS
 
 
 def identifier(params: Mapping[str, str], org_slug: str) -> str:
-    """Return the identifier that a request is counted under, `-` when it names nothing."""
+    """Return the identifier that a request is counted by, `-` if it has none."""
     named = next((params[key] for key in _IDENTIFIERS if key in params), "")
     return named or org_slug or "-"

@@ -1,4 +1,4 @@
-"""Long lists a page at a time, with a cursor that holds the key of the last item shown."""
+"""Pagination of lists, with a cursor that contains the key of the last item."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ class ListPage(Generic[T]):
 def page(items: Iterable[T], *, key: Callable[[T], Key], cursor: str, limit: int) -> ListPage[T]:
     """Return the first items, in the order of their keys, that come after the cursor."""
     left = list(items)
-    # The cursor is a key, not a position: items that come or go meanwhile neither shift nor hide others.
+    # The cursor is a key, not a position: items that are added or removed between pages neither shift nor hide others.
     if cursor:
         try:
             last = tuple(parse(base64.urlsafe_b64decode(cursor)))
@@ -39,7 +39,7 @@ def page(items: Iterable[T], *, key: Callable[[T], Key], cursor: str, limit: int
 
 
 def size(asked: int | None, *, usual: int, most: int) -> int:
-    """Return how many items a page holds; less than one raises 400, too many are cut down."""
+    """Return the number of items of a page: raise 400 below 1, and cap it at the maximum."""
     if asked is not None and asked < 1:
         raise bad_request(f"invalid limit: {asked}")
     return min(asked or usual, most)

@@ -1,4 +1,4 @@
-"""What runs inside a machine, as far as it is emulated: commands end as scripted, processes are read off the config."""
+"""Commands and processes in a machine: commands end as scripted, processes are derived from the config."""
 
 import math
 import shlex
@@ -11,17 +11,17 @@ from attrs import field, frozen, validators
 from flyasync.emulator.core.errors import bad_request
 
 _SORTABLE = ("pid", "cpu", "rss", "rtime", "stime", "command")
-# The status of a shell that finds no such command.
+# The exit code of a shell for a command that is not found.
 NOT_FOUND = 127
-# The process group that flyctl gives to the machine of a release command.
+# The process group of the machine that runs flyctl's release command.
 _RELEASE = "fly_app_release_command"
 
 
 @frozen(kw_only=True)
 class Output:
-    """How a command ended, and what it wrote.
+    """The exit code and the output of a command.
 
-    As a machine's own command it runs for `seconds` of emulated time; `exec` answers at once.
+    As the own command of a machine, it runs for `seconds` of emulated time; `exec` returns immediately.
     """
 
     stdout: str = field(default="", validator=validators.instance_of(str))
@@ -32,7 +32,7 @@ class Output:
 
 
 def words(command: list[str] | None, cmd: str | None) -> list[str]:
-    """Read a command in either form: `command` as in the documentation, `cmd` as the official client sends it."""
+    """Return a command in either form: `command` as in the documentation, `cmd` as the official client sends it."""
     try:
         found = list(command or ()) or shlex.split(cmd or "")
     except ValueError as error:
@@ -43,14 +43,14 @@ def words(command: list[str] | None, cmd: str | None) -> list[str]:
 
 
 def scripted_output(scripted: Mapping[str, Output], command: list[str]) -> Output | None:
-    """Return what is scripted for a command by the first pattern that fits it."""
-    # Quoted as a shell would need it, and as it is: a pattern may be written either way.
+    """Return the scripted output of the first pattern that matches a command."""
+    # Both with and without shell quotes: a pattern may have either form.
     lines = (shlex.join(command), " ".join(command))
     return next((output for pattern, output in scripted.items() if any(fnmatchcase(x, pattern) for x in lines)), None)
 
 
 def read_script(value: object) -> tuple[str, Output]:
-    """Read a pattern of commands and what they do: the fields of Output, and the pattern as `command`.
+    """Return the pattern and the output of a scripted command: the pattern is `command`, the rest are Output's fields.
 
     Raises a ValueError or TypeError for anything else.
     """
@@ -60,26 +60,26 @@ def read_script(value: object) -> tuple[str, Output]:
 
 
 def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output | None:
-    """Return how the own command of a machine with such a config ends by itself; None for one that runs on."""
+    """Return how the own command of a machine with this config ends by itself; None if it keeps running."""
     command = _own(config)
-    # 1. It is scripted, or a program whose end is known.
+    # 1. It is scripted, or an emulated program.
     if command and (known := scripted_output(scripted, command)):
         return known
     if command and command[0] in {"true", "false"}:
         return Output(exit_code=int(command[0] == "false"))
     if command and command[0] == "echo":
         return Output(stdout=" ".join(command[1:]) + "\n")
-    # 2. A release command that is not known ends well, because one that never ends would make every rehearsal fail.
+    # 2. Any other release command succeeds: one that never ended would make every rehearsal fail.
     return Output(seconds=1.0) if is_release(config) else None
 
 
 def is_release(config: Mapping[str, Any]) -> bool:
-    """Whether a machine with such a config runs the release command of a deploy."""
+    """Whether a machine with this config runs the release command of a deploy."""
     return (config.get("metadata") or {}).get("fly_process_group") == _RELEASE
 
 
 def running(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the processes of a machine with such a config: init, and the one that listens on its services' ports."""
+    """Return the processes of a machine with this config: init, and the one that listens on its services' ports."""
     ports = [service.get("internal_port") for service in config.get("services") or ()]
     command = shlex.join(_own(config))
     sockets = [{"proto": "tcp", "address": f"[::]:{port}"} for port in ports if port]
@@ -87,7 +87,7 @@ def running(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def ordered(found: list[dict[str, Any]], sort_by: str, order: str) -> list[dict[str, Any]]:
-    """Sort processes by one of their numbers or their command, as asked."""
+    """Return processes sorted by a number of theirs or by their command."""
     if (sort_by or "pid") not in _SORTABLE:
         raise bad_request(f"invalid sort_by: {sort_by!r}")
     if order not in {"", "asc", "desc"}:
@@ -96,7 +96,7 @@ def ordered(found: list[dict[str, Any]], sort_by: str, order: str) -> list[dict[
 
 
 def _own(config: Mapping[str, Any]) -> list[str]:
-    # `exec` overrides everything; `cmd` is what the entrypoint is called with.
+    # `exec` overrides the others; `cmd` has the arguments of the entrypoint.
     init = config.get("init") or {}
     return list(init.get("exec") or [*(init.get("entrypoint") or ()), *(init.get("cmd") or ())])
 

@@ -1,7 +1,6 @@
-"""The things that the world holds, as records. Times are seconds since the world began.
+"""The resources of the world, as records. Times are seconds since the world began.
 
-Apps first, with what they hold, then machines, volumes and Postgres clusters. What is secret in them never shows in a
-repr.
+First apps and their parts, then machines, volumes and Postgres clusters. Secret values are not part of a repr.
 """
 
 from collections import deque
@@ -12,7 +11,7 @@ from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.state_schedule import StateSchedule
 
-# Bounds for a world that runs for days: what falls off is what no client asks for any more.
+# Bounds for a world that runs for days: older entries are dropped.
 _EVENTS_KEPT = 50
 _REACHED_KEPT = 200
 _LINES_KEPT = 10_000
@@ -41,18 +40,18 @@ class SecretKeyRecord:
 
 @define
 class AppSecrets:
-    """The secrets and keys of an app; each write makes a version, which reaches the hosts at its own moment."""
+    """The secrets and keys of an app; each write creates a version, which reaches the hosts later."""
 
     version: int = 0
     kept: dict[str, SecretRecord] = Factory(dict)
     keys: dict[str, SecretKeyRecord] = Factory(dict)
-    # The moment from which machines can be started with a version, for each version in order.
+    # The times from which machines can be started with each version, in order.
     known_at: list[float] = Factory(list)
 
 
 @define(kw_only=True)
 class CertificateRecord:
-    """A hostname of an app and its certificates: when Fly's own was asked for, and when another was brought."""
+    """A hostname of an app, and when its certificates were requested from Fly or uploaded."""
 
     hostname: str
     created_at: float
@@ -85,13 +84,13 @@ class LogRecord:
     level: str
     instance: str
     region: str
-    # Who wrote it: the app's own process, or the platform about a machine.
+    # The source: the process of the app, or the platform.
     provider: str
 
 
 @define(kw_only=True)
 class AppRecord:
-    """An app: a name, who owns it, and what it holds except machines and volumes."""
+    """An app: its name, owner and resources, except machines and volumes."""
 
     name: str
     id: str
@@ -101,7 +100,7 @@ class AppRecord:
     created_at: float
     role: str = ""
     is_deployed: bool = False
-    # From when on every node knows it; a client with the cookie is served by the node that knew it at once.
+    # The time from which every node knows the app; the cookie routes a client to the node that created it.
     visible_at: float = 0.0
     affinity: str = field(default="", repr=False)
     secrets: AppSecrets = Factory(AppSecrets)
@@ -112,7 +111,7 @@ class AppRecord:
 
 @frozen(kw_only=True)
 class EventRecord:
-    """One line of a machine's history."""
+    """One event of a machine."""
 
     id: str
     type: str
@@ -124,7 +123,7 @@ class EventRecord:
 
 @frozen(kw_only=True)
 class ReachedState:
-    """A state that a version of a machine came to, numbered in order."""
+    """A state that a version of a machine reached, numbered in order."""
 
     serial: int
     state: str
@@ -134,7 +133,7 @@ class ReachedState:
 
 @frozen(kw_only=True)
 class Transition:
-    """A change of state that is due: what a machine will become, when, and which event will say so."""
+    """A scheduled change of state: the new state, its time, and its event."""
 
     at: float
     to: str
@@ -142,13 +141,13 @@ class Transition:
     status: str | None = None
     source: str = "flyd"
     request: Json | None = None
-    # Set when the process ends by itself: the restart policy, not `to`, then says what the machine becomes.
+    # Set when the process ends by itself: the restart policy, not `to`, then determines the next state.
     output: Output | None = None
 
 
 @frozen
 class CheckPhase:
-    """From when on a check of a machine has this status; one that flaps turns again after about `flap` seconds."""
+    """The time from which a check has a status; a flapping check changes again after about `flap` seconds."""
 
     check: str
     at: float
@@ -158,7 +157,7 @@ class CheckPhase:
 
 @define(kw_only=True)
 class LeaseRecord:
-    """A hold on a machine, good until `expires_at`."""
+    """A lease on a machine, valid until `expires_at`."""
 
     nonce: str
     owner: str
@@ -169,7 +168,7 @@ class LeaseRecord:
 
 @frozen
 class ConfigVersion:
-    """A config the machine has had, under its instance id."""
+    """An earlier config of a machine, with its instance id."""
 
     id: str
     config: Json
@@ -177,14 +176,14 @@ class ConfigVersion:
 
 @define(kw_only=True, eq=False)
 class MachineRecord:
-    """A machine, with what it is and what is about to happen to it."""
+    """A machine, with its present state and its next transition."""
 
     id: str
     app: str
     name: str
     region: str
     config: Json
-    # What the image's tag was at when this reference was first used; an update with the same text does not ask again.
+    # The digest that the tag pointed to when this reference was first used; an update to the same reference keeps it.
     digest: str
     instance_id: str
     private_ip: str
@@ -194,13 +193,13 @@ class MachineRecord:
     state: str = ""
     is_cordoned: bool = False
     host_status: str = "ok"
-    # Whether the current version is to run once it is prepared; otherwise it settles in `stopped`.
+    # Whether to start the current version once it is prepared; otherwise it becomes `stopped`.
     shall_run: bool = True
     is_restarting: bool = False
     restart_count: int = 0
     active_until: float = 0.0
     visible_at: float = 0.0
-    # Set while memory was changed on the run; a new version has the memory of its config again.
+    # Set when the memory limit was changed at run time; a new version has the memory of its config.
     memory_limit_mb: int | None = None
     next_transition: Transition | None = None
     lease: LeaseRecord | None = None
@@ -217,12 +216,12 @@ class MachineRecord:
         return f"<MachineRecord {self.app}/{self.id} {self.name}: {self.state} in {self.region}{due}{lease}>"
 
     def copy(self) -> "MachineRecord":
-        """Return this machine as it is now, which later changes leave alone."""
+        """Return a copy that later changes do not affect."""
         return evolve(self, events=self.events.copy())
 
     @property
     def is_destroyed(self) -> bool:
-        """Whether the machine is gone for good."""
+        """Whether the machine is destroyed."""
         return self.state == "destroyed"
 
     @property
@@ -232,19 +231,19 @@ class MachineRecord:
 
     @property
     def can_transition(self) -> bool:
-        """Whether a move that is due shows; of a machine whose host is gone only its end does."""
+        """Whether a due transition is visible; on an unreachable host, only the destruction is."""
         return self.has_host or self.state == "destroying"
 
     @property
     def volume_id(self) -> str | None:
-        """The volume the machine mounts."""
+        """The id of the volume that the machine mounts."""
         mounts = self.config.get("mounts")
         return mounts[0]["volume"] if mounts else None
 
 
 @frozen(kw_only=True)
 class SnapshotRecord:
-    """A copy of a volume."""
+    """A snapshot of a volume."""
 
     id: str
     schedule: StateSchedule
@@ -257,7 +256,7 @@ class SnapshotRecord:
 
 @define(kw_only=True, eq=False)
 class VolumeRecord:
-    """A volume, and the machine that claims it."""
+    """A volume, and the machine that has claimed it."""
 
     id: str
     app: str
@@ -274,14 +273,14 @@ class VolumeRecord:
     schedule: StateSchedule
     host_status: str = "ok"
     machine_id: str | None = None
-    # A machine that is gone can hold its volume a little longer.
+    # A destroyed machine can keep its claim for a short time.
     claimed_until: float = 0.0
     snapshots: list[SnapshotRecord] = Factory(list)
 
 
 @define(kw_only=True)
 class PostgresUserRecord:
-    """Who may log in to a cluster."""
+    """A user of a cluster."""
 
     username: str
     role: str
@@ -290,7 +289,7 @@ class PostgresUserRecord:
 
 @frozen(kw_only=True)
 class BackupRecord:
-    """A copy of a cluster."""
+    """A backup of a cluster."""
 
     id: str
     type: str
@@ -301,7 +300,7 @@ class BackupRecord:
 
 @define(kw_only=True, eq=False)
 class ClusterRecord:
-    """A managed Postgres cluster; its databases map to their extensions, and those to the schema they live in."""
+    """A Managed Postgres cluster; `databases` maps each database to its extensions, and these to their schemas."""
 
     id: str
     name: str

@@ -1,16 +1,16 @@
-"""The regions of Fly.io, and what a region expression such as `lhr,eu` means."""
+"""The regions of Fly.io, and the meaning of region expressions such as `lhr,eu`."""
 
 from attrs import frozen
 
 from flyasync.emulator.core.errors import bad_request
 
-# Where the emulator stands: what names no region is placed here, and request ids end in it.
+# The region of the emulator: the default for machines without a region, and the suffix of request ids.
 NEAREST = "iad"
 
 
 @frozen
 class RegionRecord:
-    """A region: its code, its name, and what the platform says about it."""
+    """A region: its code, its name, and the properties that the platform lists."""
 
     code: str
     name: str
@@ -41,7 +41,7 @@ REGIONS = (
     RegionRecord("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
     RegionRecord("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
     RegionRecord("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
-    # Retired, still listed, and still accepted by name; no alias leads here.
+    # Retired: still listed and still accepted by name, but not part of any alias.
     RegionRecord("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
     RegionRecord("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
     RegionRecord("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
@@ -60,7 +60,7 @@ REGIONS = (
     RegionRecord("waw", "Warsaw, Poland", 52.1657, 20.9671, "europe", deprecated=True),
     RegionRecord("yul", "Montreal, Canada", 45.4706, -73.7408, "north_america", deprecated=True),
 )
-# The names, coordinates and flags are those that Fly publishes; `gateway_available` and the paid plan as of 2026.
+# Names, coordinates and flags are those that Fly publishes; `gateway_available` and the paid plan as of 2026.
 CODES = tuple(region.code for region in REGIONS)
 
 
@@ -82,7 +82,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 
 def choices(expression: str | None) -> list[tuple[str, ...]]:
-    """Return the choices of a region expression, best first, each a tuple of the codes that fulfil it."""
+    """Return the alternatives of a region expression, best first, each a tuple of region codes."""
     found = []
     # The default is "near the caller, else anywhere".
     for word in (expression or f"{NEAREST},any").split(","):
@@ -95,5 +95,5 @@ def choices(expression: str | None) -> list[tuple[str, ...]]:
 
 
 def expand(expression: str | None) -> list[str]:
-    """Return every code that a region expression allows, best first, none twice."""
+    """Return the region codes that an expression allows, best first, without duplicates."""
     return list(dict.fromkeys(code for choice in choices(expression) for code in choice))

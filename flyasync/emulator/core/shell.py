@@ -1,4 +1,4 @@
-"""What commands do in a machine: a few programs, alone or in a shell, over the machine's own files."""
+"""Commands in a machine: a few programs and a shell that work on the machine's own files."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from flyasync.emulator.core.processes import NOT_FOUND, Output, scripted_output
 from flyasync.emulator.core.shell_syntax import Command, ScriptError, options, pipelines
 
 _SYNTAX_ERROR = 2
-# Shells in shells in shells: each is a few frames of ours.
+# The nesting depth of shells: each level uses a few of our stack frames.
 _DEEPEST = 20
 _PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|((?:[^'"\\]|\\.)+)""", re.DOTALL)
 _SPECIAL = re.compile(r"\\(.)|\$(?:\{(\w+|[?@*#])\}|(\d|\w+|[?@*#]))", re.DOTALL)
@@ -30,11 +30,11 @@ def run(
     environment: Mapping[str, str],
     stdin: str = "",
 ) -> Output:
-    """Return what a command writes and how it ends, after `seconds` of sleep; what it writes to files stays.
+    """Return the output and exit code of a command, and the `seconds` it sleeps; files that it writes stay.
 
-    A command, or one that a shell runs, does what is scripted for it. Otherwise there are `echo`, `true`, `false`,
-    `sleep`, `cat`, `base64` and, with `-c`, `sh`: there `exit`, pipes, redirections, variables, parameters, `;`, `&&`,
-    `||` and the option `-e` work too; other options have no effect. Any other command is not found.
+    A scripted output applies to the command itself and to commands that a shell runs. Otherwise `echo`, `true`,
+    `false`, `sleep`, `cat`, `base64` and `sh -c` are emulated; `sh` supports `exit`, pipes, redirections, variables,
+    parameters, `;`, `&&`, `||` and the option `-e`, and ignores other options. Any other command is not found.
     """
     shell = _Shell(scripted, files, environment)
     result = shell.run(command, stdin.encode())
@@ -55,7 +55,7 @@ _PROGRAMS: dict[str, _Program] = {}
 
 
 def _program(*names: str) -> Callable[[_Program], _Program]:
-    """Put a function among the programs that every machine has, under these names."""
+    """Return a decorator that registers a program under these names."""
 
     def register(program: _Program) -> _Program:
         _PROGRAMS.update(dict.fromkeys(names, program))
@@ -65,7 +65,7 @@ def _program(*names: str) -> Callable[[_Program], _Program]:
 
 
 class _Exit(Exception):
-    """`exit` was called: the script ends, or only its own part of a longer pipeline."""
+    """`exit` was called: it ends the script, or only its own command in a pipeline."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _Shell:
     slept: float = 0.0
 
     def run(self, words: list[str], stdin: bytes) -> _Result:
-        """Run a command: what is scripted for it, else the program of its name, in whichever folder it is named."""
+        """Run a command: its scripted output, else the program of its name, in any folder."""
         if known := scripted_output(self.scripted, words):
             return _Result(known.exit_code, known.stdout.encode(), known.stderr.encode(), known.exit_signal)
         program = _PROGRAMS.get(words[0].rpartition("/")[2])
@@ -93,7 +93,7 @@ class _Shell:
         return program(self, words[1:], stdin)
 
     def script(self, text: str, stdin: bytes) -> _Result:
-        """Run a whole script; its commands are parsed before the first one runs."""
+        """Run a script; all its commands are parsed before the first one runs."""
         stdout, stderr, status, signal = b"", b"", 0, 0
         found = list(pipelines(text))
         # One longer than the pipelines of an empty script.
@@ -101,25 +101,25 @@ class _Shell:
         for (connective, pipeline), following in zip(found, followed_by, strict=False):
             if (connective == "&&" and status) or (connective == "||" and not status):
                 continue
-            # Each command of a pipeline reads what the one before it wrote; all errors are shown.
+            # Each command of a pipeline reads the output of the previous one; stderr is collected from all.
             result, is_over = _Result(stdout=stdin), False
             for command in pipeline:
                 try:
                     result = self.command(command, result.stdout)
                 except _Exit as over:
-                    # In a longer pipeline it ends only its own part, which in a real shell is a process of its own.
+                    # A real shell runs it in a process of its own.
                     result = _Result(over.status)
                     is_over = len(pipeline) == 1
                 stderr += result.stderr
             stdout, status, signal = stdout + result.stdout, result.status, result.signal
             self.variables["?"] = str(status)
-            # With -e a failure ends the script, unless it is what && or || asks about.
+            # With -e a failure ends the script, unless the pipeline is followed by && or ||.
             if is_over or (status and self.ends_on_failure and following not in {"&&", "||"}):
                 break
         return _Result(status, stdout, stderr, signal)
 
     def command(self, command: Command, stdin: bytes) -> _Result:
-        """Run one command of a script: expand it, assign, open its files, run it, write to where it is redirected."""
+        """Run one command of a script: expand, assign, open files, run, and write to the redirection targets."""
         words = [
             text
             for word in command.words
@@ -143,7 +143,7 @@ class _Shell:
             words = []
         result = self.run(words, stdin) if words else _Result()
 
-        # Where each stream goes: to a file by its path, or on, as one of the two streams. Redirections count from left
+        # The target of each stream: a file path, or one of the two streams. Redirections apply from left
         # to right, and a file is emptied even when nothing is written to it.
         goes: dict[str, str] = {"1": "&1", "2": "&2"}
         for operator, target in targets:
@@ -162,7 +162,7 @@ class _Shell:
         return _Result(result.status, written["&1"], written["&2"], result.signal)
 
     def expand(self, word: str) -> str:
-        """Return a word without its quotes, with its variables filled in where they are not in single quotes."""
+        """Return a word without its quotes, with variables expanded except in single quotes."""
         found = ""
         for single, double, bare in (piece.groups() for piece in _PIECE.finditer(word)):
             if single is not None:
@@ -170,7 +170,7 @@ class _Shell:
                 continue
 
             def value(special: re.Match[str], *, in_quotes: bool = double is not None) -> str:
-                # 1. A variable. 2. A line that goes on. 3. An escape; in quotes only four of them mean anything.
+                # 1. A variable. 2. A line continuation. 3. An escape; in quotes only four characters can be escaped.
                 if special[1] is None:
                     return self.variables.get(special[2] or special[3], "")
                 if special[1] == "\n":
@@ -181,11 +181,11 @@ class _Shell:
         return found
 
     def read(self, path: str) -> bytes | None:
-        """Return the content of a file, None when there is none."""
+        """Return the content of a file, None if it does not exist."""
         return b"" if path == "/dev/null" else self.files.get(_absolute(path))
 
     def write(self, path: str, content: bytes, *, append: bool) -> None:
-        """Write a file; it stays with the machine until that boots again."""
+        """Write a file; it exists until the machine boots again."""
         if path != "/dev/null":
             before = self.files.get(_absolute(path), b"") if append else b""
             self.files[_absolute(path)] = before + content
@@ -193,13 +193,13 @@ class _Shell:
 
 @_program("sh", "bash", "ash", "dash")
 def sh(shell: _Shell, arguments: list[str], stdin: bytes) -> _Result:
-    """Run the script after -c in a shell of its own; the arguments after it are its parameters."""
+    """Run the script after -c in a new shell; the arguments after the script are its parameters."""
     letters, rest = options(arguments)
     if "c" not in letters or not rest:
         return _Result(_SYNTAX_ERROR, stderr=b"sh: only -c is emulated\n")
     if shell.depth > _DEEPEST:
-        return _Result(_SYNTAX_ERROR, stderr=b"sh: too many shells in one another\n")
-    # Only the environment is inherited, not what a script assigned.
+        return _Result(_SYNTAX_ERROR, stderr=b"sh: shells are nested too deeply\n")
+    # Only the environment is inherited, not the variables of a script.
     inner = _Shell(
         shell.scripted,
         shell.files,
@@ -232,7 +232,7 @@ def false(_shell: _Shell, _arguments: list[str], _stdin: bytes) -> _Result:
 
 @_program("echo")
 def echo(_: _Shell, arguments: list[str], _stdin: bytes) -> _Result:
-    """Write the arguments, and with -n no line end after them."""
+    """Write the arguments, without a newline if -n is given."""
     has_end = arguments[:1] != ["-n"]
     text = " ".join(arguments if has_end else arguments[1:])
     return _Result(stdout=f"{text}\n".encode() if has_end else text.encode())
@@ -240,7 +240,7 @@ def echo(_: _Shell, arguments: list[str], _stdin: bytes) -> _Result:
 
 @_program("sleep")
 def sleep(shell: _Shell, arguments: list[str], _: bytes) -> _Result:
-    """Add to the time that the whole command takes; here nothing waits."""
+    """Add to the duration of the whole command, without waiting here."""
     found = [_DURATION.fullmatch(each) for each in arguments]
     if not found or None in found:
         return _Result(1, stderr=f"sleep: invalid time interval {' '.join(arguments)!r}\n".encode())
@@ -250,7 +250,7 @@ def sleep(shell: _Shell, arguments: list[str], _: bytes) -> _Result:
 
 @_program("cat")
 def cat(shell: _Shell, arguments: list[str], stdin: bytes) -> _Result:
-    """Write what files hold, one after the other; `-` is the standard input."""
+    """Write the contents of files in order; `-` is the standard input."""
     stdout, stderr = b"", b""
     for path in arguments or ["-"]:
         content = stdin if path == "-" else shell.read(path)
@@ -261,9 +261,9 @@ def cat(shell: _Shell, arguments: list[str], stdin: bytes) -> _Result:
 
 @_program("base64")
 def base64_(shell: _Shell, arguments: list[str], stdin: bytes) -> _Result:
-    """Encode a file or the standard input in lines of 76 characters, or with -d decode it."""
+    """Encode a file or the standard input in lines of 76 characters; decode it with -d."""
     letters = [each for each in arguments if each.startswith("-") and each != "-"]
-    # A bare number is the width after -w, not a file.
+    # A number without an option is the width after -w, not a file.
     paths = [each for each in arguments if each not in letters and not each.isdecimal()]
     source = cat(shell, paths, stdin)
     if source.status:

@@ -14,36 +14,36 @@ _TOKEN = re.compile(
 
 
 class ScriptError(Exception):
-    """A script uses what this shell does not know."""
+    """The script uses syntax that this shell does not support."""
 
 
 @define
 class Command:
-    """A command of a script: its words, and where it reads from and writes to."""
+    """A command of a script: its words and redirections."""
 
     words: list[str] = field(factory=list)
     redirections: list[tuple[str, str]] = field(factory=list)
 
 
 def pipelines(script: str) -> Iterator[tuple[str, list[Command]]]:
-    """Yield the pipelines of a script, each with what connects it to the one before."""
+    """Yield the pipelines of a script, each with the operator before it."""
     connective, pipeline = ";", [Command()]
     redirection = ""
-    # A semicolon at the end ends the last pipeline as it ends the others.
+    # A final semicolon, so that the last pipeline ends like the others.
     for operator, word in (*_tokens(script), (";", "")):
         current = pipeline[-1]
         is_empty = not current.words and not current.redirections
-        # 1. A word: the target of a redirection that has begun, or one more word of the command.
+        # 1. A word: the target of a pending redirection, or the next word of the command.
         if word:
             if redirection:
                 current.redirections.append((redirection, word))
                 redirection = ""
             else:
                 current.words.append(word)
-        # 2. An operator where a word must come.
+        # 2. An operator in place of a required word.
         elif redirection or (is_empty and operator in {"|", "&&", "||"}):
             raise ScriptError(f"unexpected {operator!r}")
-        # 3. A redirection: `2>&1` is complete, `>` waits for its target.
+        # 3. A redirection: `2>&1` is complete, `>` needs a target.
         elif "&" in operator and operator != "&&":
             current.redirections.append((operator, ""))
         elif operator[-1] in "<>":
@@ -60,7 +60,7 @@ def pipelines(script: str) -> Iterator[tuple[str, list[Command]]]:
 
 
 def options(arguments: list[str]) -> tuple[str, list[str]]:
-    """Return the letters of a shell's options, and the arguments after them; the name that follows -o is left out."""
+    """Return the option letters of a shell, and the arguments after the options; the name after -o is skipped."""
     letters, at = "", 0
     while at < len(arguments) and arguments[at][:1] in {"-", "+"} and len(arguments[at]) > 1:
         option = arguments[at]
@@ -74,11 +74,11 @@ def options(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _tokens(script: str) -> Iterator[tuple[str, str]]:
-    """Yield each operator or word; the pattern of blanks fits the empty text too, so it always matches."""
+    """Yield each operator or word; the pattern for blanks also matches an empty text, so it always matches."""
     at = 0
     while (at := _BLANK.match(script, at).end()) < len(script):  # type: ignore[union-attr]
         found = _TOKEN.match(script, at)
-        # Command substitution is not emulated; its text must not run as if it were words.
+        # Command substitution is not emulated; its text must not be run as words.
         if found is None or "$(" in (found["word"] or ""):
             raise ScriptError(f"unexpected {script[at:].strip()[:20]!r}")
         yield found["operator"] or "", found["word"] or ""

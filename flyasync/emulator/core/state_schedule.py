@@ -1,11 +1,11 @@
-"""States that follow one another at known times, so that nothing has to move the things that have them."""
+"""States that follow one another at known times, so that no timer is needed for them."""
 
 from attrs import frozen
 
 
 @frozen
 class ScheduledState:
-    """The moment from which on something is in a state."""
+    """A state and the time from which it applies."""
 
     at: float
     state: str
@@ -13,25 +13,25 @@ class ScheduledState:
 
 @frozen
 class StateSchedule:
-    """What state something is in at any time; the first state counts for all the time before it too."""
+    """The state at each time; the first state also applies to all times before it."""
 
     steps: tuple[ScheduledState, ...]
 
     @classmethod
     def start(cls, now: float, state: str) -> "StateSchedule":
-        """Return a schedule with one state, which lasts until another follows."""
+        """Return a schedule with one state."""
         return cls((ScheduledState(now, state),))
 
     def then(self, seconds: float, state: str) -> "StateSchedule":
-        """Return the schedule with one more state, `seconds` after the last one."""
+        """Return the schedule with another state, `seconds` after the last one."""
         return StateSchedule((*self.steps, ScheduledState(self.steps[-1].at + seconds, state)))
 
     def state(self, now: float) -> str:
-        """Return the state at a moment."""
+        """Return the state at a time."""
         return self._step(now).state
 
     def since(self, now: float) -> float:
-        """Return the moment at which the present state began."""
+        """Return the time at which the present state began."""
         return self._step(now).at
 
     def _step(self, now: float) -> ScheduledState:

@@ -24,12 +24,12 @@ from graphql import (
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.go_json import Json
 
-# The parser and the executor recurse; a document with more braces inside one another is refused before they see it.
+# The parser and the executor are recursive; a document with deeper nesting is refused before it is parsed.
 _DEEPEST = 100
 
 
 class _KnownFields(FieldsOnCorrectTypeRule):
-    """Words an unknown field as the live API does, whose clients match text and code."""
+    """Reports an unknown field as the live API does, because clients match the text and the code."""
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
         parent = self.context.get_parent_type()
@@ -48,11 +48,11 @@ def schema() -> GraphQLSchema:
 
 
 def execute(query: str, variables: Mapping[str, Any], operation: str | None, root: Mapping[str, Any]) -> Json:
-    """Return the body that answers a document: `data`, or null and `errors`.
+    """Return the response body for a document: `data`, or null and `errors`.
 
     `root` holds the fields of `Query` and of `Mutation`; validation ensures that a document names only those of its
-    own kind. A field that is callable is called with its arguments. An exception that it raises becomes an error with
-    that text, and with its `extensions` if it has any.
+    own type. A callable field is called with its arguments. An exception that it raises becomes an error with its
+    text, and with its `extensions` if it has any.
     """
     document = _document(query)
     if not isinstance(document, DocumentNode):
@@ -63,7 +63,7 @@ def execute(query: str, variables: Mapping[str, Any], operation: str | None, roo
 
 @lru_cache(maxsize=64)
 def _document(query: str) -> DocumentNode | tuple[GraphQLError, ...]:
-    """Return a document, or what is wrong with it; a client sends the same few all the time."""
+    """Return a parsed document, or its errors; cached, because a client repeats a few documents."""
     depth = deepest = 0
     for character in query:
         depth += (character in "{[") - (character in "}]")

@@ -1,4 +1,4 @@
-"""Handlers: the world and a request go in, a response comes out, at once or a little later."""
+"""Handlers: functions from the world and a request to a response, some of them asynchronous."""
 
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -13,10 +13,10 @@ H = TypeVar("H", Handler, LongHandler)
 
 
 class Handlers(dict[str, H], Generic[H]):
-    """The handlers of a file by the operations that they serve, under the names of the API's document."""
+    """The handlers of a module by the operations that they serve, named as in the API document."""
 
     def serves(self, *operations: str) -> Callable[[H], H]:
-        """Return a decorator that lets a function serve these operations."""
+        """Return a decorator that registers a function as the handler of these operations."""
 
         def register(handler: H) -> H:
             self.update(dict.fromkeys(operations, handler))

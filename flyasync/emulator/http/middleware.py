@@ -1,4 +1,4 @@
-"""What every request to the emulated API passes: latency, authorization, faults, the published limits, the work."""
+"""The steps of every request to the emulated API: latency, authorization, faults, rate limits, the work."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ _LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes"})
 
 @frozen(kw_only=True)
 class HttpOptions:
-    """How the emulator treats requests: seconds of latency, drawn between two bounds, and the limits."""
+    """Options for requests: bounds of the latency in seconds, and the rate limits."""
 
     latency: tuple[float, float] = (0.0, 0.0)
     has_limits: bool = True
@@ -40,7 +40,7 @@ class HttpOptions:
 
 @define
 class _InFlight:
-    """A request on its way: when it came, and what has happened to it so far."""
+    """A request in progress: its arrival, and the faults and limits applied so far."""
 
     seq: int
     at: float
@@ -51,18 +51,18 @@ class _InFlight:
     is_logged: bool = False
 
     def struck(self, fault: Fault) -> None:
-        """Note a fault that strikes the request; a stale list shows what was known `seconds` ago."""
+        """Record a fault that applies to the request; a stale list shows the state of `seconds` ago."""
         self.faults.append(fault.does)
         if fault.does in LISTS:
             self.request = evolve(self.request, behind=fault.seconds)
 
     def limited(self) -> None:
-        """Note that the published limits refuse the request."""
+        """Record that the rate limits refuse the request."""
         self.is_limited = True
 
     def entry(self, status: int | None) -> LoggedRequest | None:
-        """Return the entry for the log; None for a request that has been logged already."""
-        # The first one counts: a lost answer is logged when its work is done, and its client gives up later.
+        """Return the entry for the log; None if the request is already logged."""
+        # Only the first one is used: a lost response is logged when its work is done, before the client gives up.
         if self.is_logged:
             return None
         self.is_logged = True
@@ -80,7 +80,7 @@ class _InFlight:
 
 
 class ApiMiddleware:
-    """Serves requests with the handlers it is given, and logs how each ended."""
+    """Serves requests with the given handlers, and logs the result of each."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class ApiMiddleware:
         )
 
     def reset(self) -> None:
-        """Forget every request, those to be repeated later too, and draw the same numbers again."""
+        """Drop the log, the limits and the pending repeats, and restart the random numbers."""
         for late in self._late:
             late.cancel()
         self.request_log = RequestLog()
@@ -125,17 +125,17 @@ class ApiMiddleware:
             return await self._answer(inflight)
         finally:
             del self._inside[task]
-            # Only a request whose client has gone, or that the emulator drops, is not logged by now.
+            # Not logged yet: the client has disconnected, or the emulator drops the request.
             if inflight is not None:
                 self._log(inflight, None)
 
     def note_stray(self, http: web.Request, status: int) -> None:
-        """Log a request that no operation of the API answers to."""
+        """Log a request that matches no operation of the API."""
         request = ApiRequest(action="unknown", method=http.method, params={}, query={})
         self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), http, request), status)
 
     async def drop_all(self) -> None:
-        """Close the connection of every request that is still inside, and wait until they have ended."""
+        """Close the connection of every request in progress, and wait until their tasks have ended."""
         for http in self._inside.values():
             _close(http)
         for late in self._late:
@@ -144,13 +144,13 @@ class ApiMiddleware:
             await asyncio.wait(left, timeout=1)
 
     async def _answer(self, inflight: _InFlight) -> web.StreamResponse:
-        # 1. It travels.
+        # 1. Latency.
         await asyncio.sleep(self._latency.uniform(*self._options.latency))
         subject = inflight.request.subject(self.scheduler.world)
         try:
-            # 2. Who does not say who it is learns nothing else.
+            # 2. Authorization comes before any other error.
             tokens.demand_authorized(inflight.request.authorization)
-            # 3. Faults that come before the work. A request that they end never reached the limits: no permit is used.
+            # 3. Faults before the work. A request that they end does not reach the rate limits, so it takes no permit.
             for fault in self.faults.strike(BEFORE, subject):
                 inflight.struck(fault)
                 if fault.does == "refuse":
@@ -160,13 +160,13 @@ class ApiMiddleware:
                 if fault.does == "repeat":
                     await self._deliver(inflight.request)
                 await asyncio.sleep(fault.seconds)
-            # 4. A list may show the past, which is kept from the first request on that finds such a fault in force.
+            # 4. Stale lists. The past is recorded from the first request for which such a fault is active.
             if self.faults.include(LISTS):
                 with self.scheduler.present() as world:
                     world.keep_past()
                 if inflight.request.action in _LAGGING and (stale := next(self.faults.strike(LISTS, subject), None)):
                     inflight.struck(stale)
-            # 5. The published limits.
+            # 5. The rate limits.
             if wait := self._wait(inflight.request):
                 inflight.limited()
                 headers = {"Retry-After": str(math.ceil(wait))} if self._options.tells_retry_after else {}
@@ -176,11 +176,11 @@ class ApiMiddleware:
             response = await self._work(inflight.request)
         except ApiError as error:
             response = error_response(error)
-        # 7. Faults that come after the work, and the answer.
+        # 7. Faults after the work, and the response.
         return await self._leave(inflight, subject, response)
 
     async def _leave(self, inflight: _InFlight, subject: Subject, response: ApiResponse) -> web.StreamResponse:
-        """Answer a request whose work is done, unless a fault stands in the way of the answer."""
+        """Send the response of a request whose work is done, unless a fault prevents it."""
         fault = next(self.faults.strike(AFTER, subject), None)
         if fault is None:
             return self._respond(inflight, response)
@@ -194,13 +194,13 @@ class ApiMiddleware:
             self._late.add(late)
             late.add_done_callback(self._late.discard)
             return self._respond(inflight, response)
-        # Lost: the client waits until it gives up, which cancels this.
+        # Lost: this waits until the client gives up, which cancels it.
         self._log(inflight, response.status)
         await asyncio.get_running_loop().create_future()
-        raise RuntimeError("an answer that was lost came back")
+        raise RuntimeError("a lost response must not be sent")
 
     async def _deliver(self, request: ApiRequest, *, after: float = 0.0) -> None:
-        """Do the work of a request as a server does that is sent a copy of it; no client sees the answer."""
+        """Do the work of a duplicate of a request; its response is discarded."""
         if after:
             await asyncio.sleep(after)
         if not self._wait(request):
@@ -208,7 +208,7 @@ class ApiMiddleware:
                 await self._work(request)
 
     def _wait(self, request: ApiRequest) -> float:
-        """Take a permit and return 0, or return the seconds until there is one."""
+        """Take a permit and return 0, or return the seconds until the next permit."""
         if not self._options.has_limits:
             return 0.0
         return self._limits.wait(request.action, request.identifier, now=self.scheduler.seconds())
@@ -227,7 +227,7 @@ class ApiMiddleware:
 
     def _respond(self, inflight: _InFlight, response: ApiResponse) -> web.Response:
         self._log(inflight, response.status)
-        # Clients show this id in their errors; Fly's support asks for it.
+        # Clients show this id in their errors, and Fly's support needs it.
         request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
         headers = {"fly-request-id": request_id, **response.headers}
         if response.body is None:
@@ -248,7 +248,7 @@ class ApiMiddleware:
 
 
 async def body_of(http: web.Request) -> bytes:
-    """Return the body of a request; one that is not in the encoding that it states raises 400."""
+    """Return the body of a request; raise 400 if it does not match its Content-Encoding."""
     try:
         return await http.read()
     except (web.RequestPayloadError, BadHttpMessage):
@@ -256,7 +256,7 @@ async def body_of(http: web.Request) -> bytes:
 
 
 async def _read(action: str, http: web.Request) -> ApiRequest:
-    # Repeated keys or one list with commas: the documentation has both.
+    # Repeated keys or one comma-separated list: the documentation has both.
     states = [word.strip() for text in http.query.getall("state", []) for word in text.split(",")]
     return ApiRequest(
         action=action,
@@ -276,6 +276,6 @@ def _response_of(fault: Fault) -> ApiResponse:
 
 
 def _close(http: web.Request) -> None:
-    # Without a goodbye, as a proxy or a network that fails: the client sees a reset.
+    # Aborted, as by a failing proxy or network: the client gets a connection reset.
     if http.transport is not None:
         http.transport.abort()

@@ -1,4 +1,4 @@
-"""Which node knows what: it learns of other nodes' creates a little later, and no node reaches a host that is gone."""
+"""Replication lag between nodes, and hosts that cannot be reached."""
 
 from collections.abc import Iterable
 
@@ -7,22 +7,22 @@ from flyasync.emulator.core.records import AppRecord, MachineRecord
 from flyasync.emulator.http.request import ApiRequest
 from flyasync.emulator.world.world import World
 
-# What looks inside a machine; all else that reads one is answered from what is known of it elsewhere.
+# Reads that need the host of the machine; other reads use replicated data.
 _INSIDE = frozenset({"listMachineProcesses", "getMachineMemory"})
 
 
 def demand_reachable(world: World, request: ApiRequest) -> None:
-    """Raise 404 for what the node that is asked has not learned of yet, 408 for what needs a host that is gone."""
+    """Raise 404 for a resource that the serving node does not know yet, 408 for a request that needs a lost host."""
     app = world.apps.get(request.app)
     machine = world.machines.get(request.params.get("machine_id", ""))
-    # 1. The node that made the app knows it, and everything in it, at once. Every other node hides the app from every
-    #    request, and a machine from those that read it: what changes a machine goes to its host, which knows it.
+    # 1. The node that created the app knows the app and its machines immediately. Other nodes return 404 for every
+    #    request for the app, and for reads of a machine: changes of a machine are sent to its host, which knows it.
     if app is not None and not _is_near(app, request):
         if world.clock < app.visible_at:
             raise not_found("app")
         if machine is not None and request.method == "GET" and world.clock < machine.visible_at:
             raise not_found("machine")
-    # 2. Without its host a machine can be read, from what is known of it, and destroyed by force.
+    # 2. Without its host, a machine can be read from replicated data, and destroyed by force.
     if machine is None or machine.app != request.app or machine.is_destroyed or machine.has_host:
         return
     is_read = request.method == "GET" and request.action not in _INSIDE
@@ -32,7 +32,7 @@ def demand_reachable(world: World, request: ApiRequest) -> None:
 
 
 def seen(world: World, request: ApiRequest, machines: Iterable[MachineRecord]) -> list[MachineRecord]:
-    """Return the machines that the node that is asked knows, as it knows them: a list may lag behind."""
+    """Return the machines that the serving node knows, in the states it knows: a list may lag."""
     then = world.clock - request.behind
     found = []
     for machine in machines:
@@ -43,5 +43,5 @@ def seen(world: World, request: ApiRequest, machines: Iterable[MachineRecord]) -
 
 
 def _is_near(app: AppRecord, request: ApiRequest) -> bool:
-    # The API sets this cookie when it creates an app, so that its later requests go to the node that did.
+    # The API sets this cookie when it creates an app, so that later requests go to the node that created it.
     return request.affinity == app.affinity

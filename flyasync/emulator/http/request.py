@@ -16,13 +16,13 @@ from flyasync.emulator.core.regions import NEAREST
 from flyasync.emulator.world import tokens
 from flyasync.emulator.world.world import World
 
-# Without a region these land near the caller.
+# Without a region, these are placed near the caller.
 _PLACED = frozenset({"createMachine", "createVolume"})
 
 
 @frozen(kw_only=True)
 class ApiResponse:
-    """A status and JSON, sent after `seconds` of emulated time. A body of None is sent as no body at all."""
+    """A status and a JSON body, sent after `seconds` of emulated time. A body of None means no body."""
 
     status: int = 200
     body: Any = None
@@ -46,7 +46,7 @@ class ApiRequest:
     authorization: str = field(default="", repr=False)
     nonce: str | None = field(default=None, repr=False)
     affinity: str = field(default="", repr=False)
-    # How many emulated seconds what a list knows is behind what happened.
+    # The lag of a list in emulated seconds.
     behind: float = 0.0
 
     @property
@@ -61,48 +61,48 @@ class ApiRequest:
 
     @property
     def identifier(self) -> str:
-        """The machine, volume, cluster, app or organization that the request is counted under."""
+        """The machine, volume, cluster, app or organization by which the request is counted."""
         return identifier(self.params, str(self.query.get("org_slug") or self.peek("org_slug") or ""))
 
     @property
     def owner(self) -> str:
-        """A name for the holder of the token, in the form in which leases name one; it does not reveal the token."""
+        """The name of the token's holder, as shown by leases; it does not reveal the token."""
         return f"{self.token_id}@tokens.fly.io"
 
     @property
     def token_id(self) -> str:
-        """The number of the token."""
+        """An id of the token, derived from its hash."""
         digest = hashlib.sha256(tokens.bare(self.authorization).encode(errors="surrogateescape")).hexdigest()
         return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
     @property
     def is_forced(self) -> bool:
-        """Whether a machine is to be destroyed in any state: `force` in the documentation, `kill` from flyctl."""
+        """Whether to destroy a machine in any state: `force` in the documentation, `kill` from flyctl."""
         return self.flag("force") or self.flag("kill")
 
     def body(self, types: Mapping[str, str], struct: str, *, required: bool = True) -> Json:
-        """Read the body as an object whose fields have these types."""
+        """Return the body as an object whose fields have these types; raise 400 if it is not."""
         found = decode(self.raw, struct, required=required)
         check(found, types, struct)
         return found
 
     def flag(self, name: str) -> bool:
-        """Read a boolean of the query."""
-        # The words that Go takes for true, in any case.
+        """Return a boolean query parameter."""
+        # The words that Go parses as true, in any case.
         return self.query.get(name, "").lower() in {"1", "t", "true"}
 
     def number(self, name: str) -> int | None:
-        """Read a whole number of the query."""
+        """Return an integer query parameter, None if it is absent."""
         text = self.query.get(name)
         return integer(text, name) if text else None
 
     def peek(self, key: str) -> Any:
-        """Return a field of the body; None when there is no such field, or no body that can be read."""
+        """Return a field of the body; None if it is absent, or if the body is invalid."""
         return self._fields.get(key)
 
     @cached_property
     def _fields(self) -> Json:
-        # The limits and the faults look into a body before its handler does, which alone complains about it.
+        # Limits and faults read the body before the handler does; only the handler raises errors about it.
         try:
             found = parse(self.raw) if self.raw else None
         except ApiError:
@@ -110,13 +110,13 @@ class ApiRequest:
         return found if isinstance(found, dict) else {}
 
     def subject(self, world: World) -> Subject:
-        """Return what faults compare this request with."""
+        """Return the properties of this request that faults are matched with."""
         machine = world.machines.get(self.params.get("machine_id", ""))
         volume = world.volumes.get(self.params.get("volume_id", ""))
         place = machine or volume
         words = str(self.peek("region") or (NEAREST if self.action in _PLACED else ""))
         config = self.peek("config")
-        # A create or update runs what it brings, anything else what its machine runs already.
+        # The image of the config in a create or update, else that of the machine.
         if isinstance(config, dict):
             image = str(config.get("image") or "")
             digest = world.images.digest(image)
@@ -135,7 +135,7 @@ class ApiRequest:
 
 
 def error_response(error: ApiError, *, seconds: float = 0.0) -> ApiResponse:
-    """Return the response that an error is sent as: an envelope for leases, else the text with its code, if any."""
+    """Return the response for an error: an envelope for leases, otherwise the text with its code, if any."""
     if isinstance(error, LeaseError):
         body = {"status": "error", "message": error.text, "code": error.code}
     elif error.code:

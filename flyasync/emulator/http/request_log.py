@@ -1,4 +1,4 @@
-"""The log of requests: one entry for each, and counts."""
+"""The log of requests, with counts."""
 
 from collections import Counter, deque
 
@@ -7,9 +7,9 @@ from attrs import asdict, frozen
 
 @frozen(kw_only=True)
 class LoggedRequest:
-    """One request: `at` in seconds since the start, `status` None when no answer could be sent.
+    """One request: `at` in seconds since the start, `status` None if no response could be sent.
 
-    A status beside `cut_after` or `lose_answer` in `faults` is that of the work, which was done but not answered.
+    With `cut_after` or `lose_answer` in `faults`, the status is that of the work, whose response was not sent.
     """
 
     seq: int
@@ -23,12 +23,12 @@ class LoggedRequest:
     is_limited: bool = False
 
 
-# Days of requests of a benchmark; the counts hold all.
+# Enough for days of a benchmark; the counts include all requests.
 _KEPT = 100_000
 
 
 class RequestLog:
-    """The newest requests, in the order in which they ended, and the counts of all."""
+    """The latest requests in the order in which they were completed, and the counts of all."""
 
     def __init__(self) -> None:
         self.entries: deque[LoggedRequest] = deque(maxlen=_KEPT)
@@ -40,23 +40,23 @@ class RequestLog:
         return f"<RequestLog: {self._arrived} arrived, {self.counts.total()} ended, {self.limited.total()} limited>"
 
     def arrive(self) -> int:
-        """Return the number of a request that arrives."""
+        """Return the sequence number for a new request."""
         self._arrived += 1
         return self._arrived
 
     def write(self, entry: LoggedRequest) -> None:
-        """Record how a request ended."""
+        """Record a completed request."""
         key = (entry.action, entry.identifier)
         self.entries.append(entry)
         self.counts[key] += 1
         self.limited[key] += entry.is_limited
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
-        """Return how many requests the published limits refused."""
+        """Return the number of requests that the rate limits refused."""
         return {key: number for key, number in self.limited.items() if number}
 
     def log_as_json(self, after: int) -> list[dict[str, object]]:
-        """Return the entries whose number is above `after`."""
+        """Return the entries with numbers above `after`."""
         return [asdict(entry) for entry in self.entries if entry.seq > after]
 
     def counts_as_json(self) -> list[dict[str, object]]:

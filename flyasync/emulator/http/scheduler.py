@@ -1,4 +1,4 @@
-"""Keeps the world moving: one timer for what is due next, and a wake-up for each request that waits for a machine."""
+"""Advances the world: one timer for the next transition, and a future for each request that waits for a machine."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from flyasync.emulator.world.world import World
 
 
 class Scheduler:
-    """Moves a world along on the loop that the scheduler is made in; nothing else reads the loop's clock."""
+    """Advances a world on the running event loop; nothing else in the emulator reads the clock of the loop."""
 
     def __init__(self, world: World, *, speed: float) -> None:
         self.world = world
@@ -30,9 +30,10 @@ class Scheduler:
 
     @contextmanager
     def present(self, *, not_before: float = 0.0) -> Iterator[World]:
-        """Yield the world, up to date, for work that may change it; those who wait see the change, even when it fails.
+        """Yield the world, advanced to the present, for work that may change it; then wake the waiting requests.
 
-        Work within other work, such as that of an observer, finds the world at the moment of the outer one.
+        They are woken even if the work fails. Nested work, such as that of an observer, gets the world at the time of
+        the outer work.
         """
         if self._is_busy:
             yield self.world
@@ -56,34 +57,34 @@ class Scheduler:
         try:
             await future
         finally:
-            # A poll that is abandoned leaves nothing behind: clients cancel dozens of them.
+            # A cancelled poll leaves nothing behind: clients cancel dozens of them.
             waiting.discard(future)
             if not waiting and self._waiting.get(machine_id) is waiting:
                 del self._waiting[machine_id]
 
     async def until(self, moment: float) -> None:
-        """Wait until a moment of the world has come."""
+        """Wait until a time of the world."""
         left = moment - self.seconds() * self._speed
         if left > 0:
             await asyncio.sleep(left / self._speed)
-            # Timers may come a rounding error early.
+            # Timers can fire early by a rounding error.
             await self.until(moment)
 
     def stop(self) -> None:
-        """Stop moving; requests that wait continue to wait."""
+        """Cancel the timer; waiting requests continue to wait."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def replace(self, world: World) -> None:
-        """Begin again with another world, at second 0; all who wait are woken."""
+        """Start over with another world at second 0, and wake all waiting requests."""
         self.stop()
         self.world, self._began = world, self._loop.time()
         self._wake(set(self._waiting))
 
     def _arrive(self, due: float) -> None:
-        # Timers may come a rounding error early. The world must still get past `due`, or the timer is set again and
-        # again for the same moment.
+        # Timers can fire early by a rounding error. The world must still advance to `due`, or the timer would be set
+        # for the same time again and again.
         with self.present(not_before=due):
             pass
 

@@ -12,7 +12,7 @@ _SIGNALS = {
     "SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGILL": 4, "SIGTRAP": 5, "SIGABRT": 6, "SIGFPE": 8, "SIGKILL": 9,
     "SIGUSR1": 10, "SIGSEGV": 11, "SIGUSR2": 12, "SIGPIPE": 13, "SIGALRM": 14, "SIGTERM": 15,
 }  # fmt: skip
-# The signals that end a process which handles none of them, as every process here; the others have no effect.
+# The signals that end a process without a handler, such as every process here; other signals have no effect.
 _DEADLY = frozenset({2, 3, 6, 9, 15})
 
 
@@ -21,7 +21,7 @@ def start(world: World, machine: MachineRecord, *, nonce: str | None = None) -> 
     previous = machine.state
     leases.guard(world, machine, nonce)
     must_act("start", previous)
-    # For some moments after a stop GET says `stopped` and the host still says no.
+    # For a short time after a stop, GET returns `stopped` but the host refuses a start.
     if previous == "stopped" and world.clock < machine.active_until:
         raise failed_precondition("machine still active, refusing to start")
     machine.restart_count = 0
@@ -31,11 +31,11 @@ def start(world: World, machine: MachineRecord, *, nonce: str | None = None) -> 
 
 
 def stop(world: World, machine: MachineRecord, *, nonce: str | None = None) -> None:
-    """Stop a machine; one that is stopped or stopping stays so."""
+    """Stop a machine; a stopped or stopping one is unchanged."""
     leases.guard(world, machine, nonce)
     if not must_act("stop", machine.state):
         return
-    # A suspended machine has no process to wait for: its snapshot is thrown away.
+    # A suspended machine has no process to wait for: its snapshot is discarded.
     to = "stopping" if machine.state in {"started", "starting"} else "stopped"
     world.record(machine, "stop", to)
     enter(world, machine, to)
@@ -61,7 +61,7 @@ def suspend(world: World, machine: MachineRecord, *, nonce: str | None = None) -
 
 
 def signal(world: World, machine: MachineRecord, name: object) -> None:
-    """Send a signal, by name or number, to a running machine; a deadly one ends its process."""
+    """Send a signal, by name or number, to a running machine; a fatal one ends its process."""
     # By name as documented; flyctl's kill sends a number.
     number = _SIGNALS.get(name) if isinstance(name, str) else name
     if not isinstance(number, int) or number not in _SIGNALS.values():

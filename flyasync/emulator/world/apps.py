@@ -1,4 +1,4 @@
-"""Apps: created, listed and deleted with all they hold; and where new machines would be placed."""
+"""Apps: create, list, delete with their resources; and the placement of new machines."""
 
 import re
 from collections import Counter
@@ -9,20 +9,20 @@ from flyasync.emulator.core.records import AppRecord
 from flyasync.emulator.core.regions import choices, expand
 from flyasync.emulator.world.world import World
 
-# Names are one global namespace, and become host names.
+# Names are globally unique, and become host names.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?")
-# What a placement shows for a region that can hold any number.
+# The number that a placement returns for a region without a limit.
 PLENTY = 1000
 
 
 def create(
     world: World, name: str, *, org_slug: str, network: str, role: str = "", idempotency_key: str = ""
 ) -> AppRecord:
-    """Create an app under a name that is free; a repeat with the same key returns the app that the first one made."""
+    """Create an app under a free name; a repeated request with the same key returns the app of the first."""
     made = world.app_by_key.get((org_slug, idempotency_key)) if idempotency_key else None
     if made is not None and world.apps.get(made.name) is made:
         return made
-    # Text and code are those that official clients match.
+    # Official clients match this text and code.
     if not _NAME.fullmatch(name):
         raise ApiError(422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes")
     if name in world.apps:
@@ -68,9 +68,9 @@ def delete(world: World, name: str) -> None:
 
 
 def placements(world: World, expression: str | None, count: int) -> dict[str, int]:
-    """Return how `count` machines would be dealt over the choices of a region expression; 0 returns the room of each.
+    """Return how `count` machines would be distributed over a region expression; for 0, the capacity of each region.
 
-    A region without room is absent. Nothing is reserved, so creates can still find that there is no room.
+    A region without capacity is absent. Nothing is reserved, so a later create can still find no capacity.
     """
     room = {}
     for region in expand(expression):
@@ -79,7 +79,7 @@ def placements(world: World, expression: str | None, count: int) -> dict[str, in
     if not count:
         return {region: left for region, left in room.items() if left}
     placed: Counter[str] = Counter()
-    # In turns: each choice gets one machine, in its best region with room, until all are placed or none fits.
+    # Round robin: each alternative gets one machine in its best region with capacity, until none fits.
     while placed.total() < count:
         before = placed.total()
         for choice in choices(expression):

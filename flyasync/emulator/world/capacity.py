@@ -1,4 +1,4 @@
-"""Where a new machine finds room, and how the API refuses it where a region is full."""
+"""The placement of new machines, and the API's errors for full regions."""
 
 from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.lifecycle import fresh
@@ -10,8 +10,8 @@ _NO_HOST = ApiError(422, "could not find a candidate host", code="insufficient_c
 
 
 def region_for(world: World, expression: str | None, volume: VolumeRecord | None) -> str:
-    """Return the region for a new machine; raises the API's error where none of those it may be in has room."""
-    # 1. A volume lies on one host, so its machine must go there, or nowhere.
+    """Return the region for a new machine; raise the API's error if no allowed region has capacity."""
+    # 1. A volume is on one host, so its machine must be placed there.
     if volume is not None:
         if expression and volume.region not in expand(expression):
             raise bad_request(f"volume {volume.id} is in region {volume.region}, not in {expression}")
@@ -19,7 +19,7 @@ def region_for(world: World, expression: str | None, volume: VolumeRecord | None
             text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
             raise ApiError(412, text, code="volume_placement_capacity")
         return volume.region
-    # 2. The first region that is allowed and has room.
+    # 2. The first allowed region with capacity.
     for region in expand(expression):
         if world.has_room(region):
             return region

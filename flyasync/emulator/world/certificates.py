@@ -1,4 +1,4 @@
-"""Certificates: hostnames of an app, validated some seconds after they were added; private keys are never kept."""
+"""Certificates: hostnames of an app, validated some seconds after they are added; private keys are not stored."""
 
 import re
 
@@ -8,12 +8,12 @@ from flyasync.emulator.core.records import AppRecord, CertificateRecord
 from flyasync.emulator.world.world import World
 
 _HOSTNAME = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
-# How many seconds the DNS of a hostname takes to be found right; here it always is.
+# The seconds until the DNS of a hostname is validated; validation always succeeds.
 _VALIDATION = (5.0, 20.0)
 
 
 def request_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
-    """Request a certificate of Fly's own (Let's Encrypt)."""
+    """Request a certificate from Fly (Let's Encrypt)."""
     found = _added(world, app, hostname)
     if found.acme_at is not None:
         raise aborted(f"a certificate for {hostname} was requested already")
@@ -22,7 +22,7 @@ def request_acme(world: World, app: AppRecord, hostname: str) -> CertificateReco
 
 
 def bring_custom(world: World, app: AppRecord, hostname: str, *, fullchain: str, private_key: str) -> CertificateRecord:
-    """Use a certificate made elsewhere, in place of one uploaded earlier; neither half of it is kept."""
+    """Replace the uploaded certificate of a hostname; neither the certificate nor its key is stored."""
     if "-----BEGIN CERTIFICATE-----" not in fullchain:
         raise ApiError(422, "invalid fullchain: no PEM certificate found")
     if "PRIVATE KEY-----" not in private_key:
@@ -51,7 +51,7 @@ def remove(app: AppRecord, hostname: str) -> None:
 
 
 def drop_acme(world: World, app: AppRecord, hostname: str) -> CertificateRecord:
-    """Remove Fly's own certificate; the hostname stays."""
+    """Remove the certificate from Fly; the hostname stays."""
     found = find(app, hostname)
     if found.acme_at is None:
         raise not_found("certificate")
@@ -69,12 +69,12 @@ def drop_custom(world: World, app: AppRecord, hostname: str) -> CertificateRecor
 
 
 def is_valid(world: World, certificate: CertificateRecord) -> bool:
-    """Whether the hostname has been seen to belong to the app."""
+    """Whether the hostname is validated."""
     return certificate.validated_at <= world.clock
 
 
 def status(world: World, certificate: CertificateRecord) -> str:
-    """Return the status of a hostname: only Fly's own certificates wait for a validation."""
+    """Return the status of a hostname: only certificates from Fly need a validation."""
     if is_valid(world, certificate):
         return "active"
     return "pending_ownership" if certificate.acme_at is None else "pending_validation"

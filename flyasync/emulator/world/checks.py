@@ -1,4 +1,4 @@
-"""Health checks: which rows a machine has, and how they turn out over time."""
+"""Health checks: the checks of a machine, and their status over time."""
 
 from attrs import evolve, frozen
 
@@ -8,11 +8,11 @@ from flyasync.emulator.core.records import CheckPhase, MachineRecord
 from flyasync.emulator.world.world import World
 
 _FIRST_SEEN = 0.5
-# Without an interval of its own a check is first made after this long, and known to be unanswered after the timeout.
+# The default interval, after which a check is first made; the default timeout, after which it fails.
 _USUAL_INTERVAL = (1.0, 2.0)
 _USUAL_TIMEOUT = 1.0
 _LONGEST_ANSWER = 0.1
-# The platform clamps the times of a service's checks; a grace period of 0 is fine.
+# The platform clamps the times of service checks; a grace period of 0 is valid.
 _SHORTEST, _LONGEST = 1.0, 60.0
 _OUTPUT = {"passing": "ok", "warning": "waiting for status update", "critical": "connect: connection refused"}
 _TURNED = {"passing": "critical", "critical": "passing"}
@@ -20,7 +20,7 @@ _TURNED = {"passing": "critical", "critical": "passing"}
 
 @frozen(kw_only=True)
 class RequestedCheck:
-    """A check that a config asks for, its times in seconds; an interval of None is not stated."""
+    """A check of a config, with times in seconds; None for an interval that is not set."""
 
     name: str
     grace_period: float
@@ -29,7 +29,7 @@ class RequestedCheck:
 
     @classmethod
     def of(cls, name: str, item: Json) -> "RequestedCheck":
-        """Read a check of either kind."""
+        """Return a check of either kind."""
         interval, timeout = item.get("interval"), item.get("timeout")
         return cls(
             name=name,
@@ -39,7 +39,7 @@ class RequestedCheck:
         )
 
     def clamped(self) -> "RequestedCheck":
-        """Return the check as the platform makes it for a service."""
+        """Return the check with the platform's bounds for service checks."""
         return evolve(
             self,
             grace_period=min(self.grace_period, _LONGEST),
@@ -49,7 +49,7 @@ class RequestedCheck:
 
 
 def requested(config: Json) -> list[RequestedCheck]:
-    """Return the checks that a config asks for: those of its services, which are numbered, then its own by name."""
+    """Return the checks of a config: the numbered ones of its services, then its named ones."""
     found: list[RequestedCheck] = []
     for service in config.get("services") or ():
         for item in service.get("checks") or ():
@@ -61,7 +61,7 @@ def requested(config: Json) -> list[RequestedCheck]:
 
 
 def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
-    """Decide how the checks of a machine that has started now turn out."""
+    """Schedule the status changes of the checks of a machine that has just started."""
     asked = requested(machine.config)
     fault = next(world.faults.strike(CHECKS, subject), None) if asked else None
     does = fault.does if fault else ""
@@ -70,16 +70,16 @@ def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
         interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
         made = world.clock + check.grace_period + interval
         answered = made + world.random.uniform(0, min(check.timeout, _LONGEST_ANSWER))
-        # Until the first check is made, one that will pass looks like one that never will.
+        # Before the first result, a check that will pass looks like one that will not.
         waiting = "warning" if does == "checks_stay_warning" else world.random.choice(["warning", "critical"])
         phases.append(CheckPhase(check.name, min(world.clock + _FIRST_SEEN, made), waiting))
 
-        # 1. It is never answered: known when the timeout is over. 2. It stays as it is. 3. It passes.
+        # 1. It is not answered: critical after the timeout. 2. It stays in its status. 3. It passes.
         if does == "checks_never_pass":
             phases.append(CheckPhase(check.name, made + check.timeout, "critical"))
         elif does != "checks_stay_warning":
             phases.append(CheckPhase(check.name, answered, "passing"))
-        # And what passes may not go on passing: it turns once, or again and again, which `flap` continues.
+        # A passing check may become critical: once, or repeatedly, which `flap` continues.
         if fault and does == "checks_turn_critical":
             phases.append(CheckPhase(check.name, answered + fault.seconds, "critical"))
         elif fault and does == "checks_flap":
@@ -90,14 +90,14 @@ def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
 
 
 def flap(world: World, machine: MachineRecord) -> None:
-    """Decide when each flapping check that has just turned turns again."""
+    """Schedule the next change of each flapping check that has just changed."""
     latest = {phase.check: phase for phase in machine.check_phases}
     following = tuple(
         evolve(phase, at=world.clock + _around(world, phase.flap), status=_TURNED[phase.status])
         for phase in latest.values()
         if phase.flap and phase.at <= world.clock
     )
-    # Earlier phases of a flapping check no longer count, and would pile up.
+    # Earlier phases of a flapping check are no longer needed, and would accumulate.
     flapping = {phase.check for phase in following}
     kept = [phase for phase in machine.check_phases if phase.check not in flapping or phase is latest[phase.check]]
     machine.check_phases = (*kept, *following)
@@ -105,13 +105,13 @@ def flap(world: World, machine: MachineRecord) -> None:
 
 
 def are_passing(world: World, machine: MachineRecord) -> bool:
-    """Whether every check that a machine asks for passes at the world's present moment."""
+    """Whether all checks of a machine pass at the world's present time."""
     found = rows(world, machine, world.clock)
     return len(found) == len(requested(machine.config)) and all(row["status"] == "passing" for row in found)
 
 
 def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
-    """Return the check rows of a machine as the API shows them, none early in its life or when its host is gone."""
+    """Return the checks of a machine as the API shows them; none before its first start or on a lost host."""
     if not machine.has_host:
         return []
     latest = {phase.check: phase for phase in machine.check_phases if phase.at <= now}

@@ -1,4 +1,4 @@
-"""IP addresses: assigned to apps and released."""
+"""IP addresses: assign them to apps, and release them."""
 
 from random import Random
 
@@ -12,7 +12,7 @@ _KINDS = ("v4", "v6", "shared_v4", "private_v6", "egress-pair")
 
 
 def assign(world: World, app: AppRecord, kind: str, *, region: str, service_name: str) -> list[AddressRecord]:
-    """Assign an address of this type, or the two of a pair; the shared one is the same each time."""
+    """Assign an address of this type, or both of a pair; the shared address of an app is always the same."""
     random = world.random
     is_shared, is_egress = kind == "shared_v4", kind == "egress-pair"
     if kind not in _KINDS:
@@ -25,10 +25,10 @@ def assign(world: World, app: AppRecord, kind: str, *, region: str, service_name
         case "v6":
             ips = [_v6(random)]
         case "private_v6":
-            # Flycast: an address of the private network that goes through the proxy.
+            # Flycast: a private address behind the proxy.
             ips = [ids.private_ip(random)]
         case "shared_v4":
-            # An app has one at most: the proxy tells apps apart by host name.
+            # An app has at most one: the proxy distinguishes apps by host name.
             if shared := [address for address in app.addresses.values() if address.is_shared]:
                 return shared
             ips = [f"66.241.{random.randint(124, 125)}.{random.randint(1, 254)}"]
@@ -38,7 +38,7 @@ def assign(world: World, app: AppRecord, kind: str, *, region: str, service_name
         AddressRecord(
             ip=ip,
             type=kind,
-            # What machines send from belongs to a region; what reaches them is announced everywhere.
+            # An egress address belongs to a region; an ingress address is announced everywhere.
             region=region or (NEAREST if is_egress else "global"),
             service_name=service_name,
             created_at=world.clock,

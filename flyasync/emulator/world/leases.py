@@ -1,4 +1,4 @@
-"""Leases: who holds a machine, and who may change it meanwhile."""
+"""Leases: who holds a machine, and who may change it."""
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError, LeaseError, bad_request, not_found
@@ -7,39 +7,39 @@ from flyasync.emulator.world.world import World
 
 # The API documents no default.
 _DEFAULT_TTL = 30
-# Nor does it document a longest; this one keeps the moment at which a lease expires in the calendar.
+# Nor does it document a maximum; this one keeps the expiry within the calendar.
 _LONGEST_TTL = 10**8
 
 
 def current(world: World, machine: MachineRecord) -> LeaseRecord | None:
-    """Return the lease in force, if any."""
+    """Return the current lease, if any."""
     lease = machine.lease
     return lease if lease is not None and lease.expires_at > world.clock else None
 
 
 def guard(world: World, machine: MachineRecord, nonce: str | None) -> None:
-    """Raise 409 for a change to a machine that another client holds."""
+    """Raise 409 for a change to a machine that is leased by another client."""
     lease = current(world, machine)
     if lease is not None and lease.nonce != nonce:
-        # Outside the lease calls the text is the same, but its time is RFC 3339, and there is no envelope.
+        # Outside the lease routes the text is the same, but its time is RFC 3339, and there is no envelope.
         raise ApiError(409, _held(machine, lease, world.stamp(lease.expires_at)))
 
 
 def seconds(ttl: int | None) -> int:
-    """Return how long a lease lasts that asks for `ttl` seconds; 0 or None is the default."""
+    """Return the duration of a lease for a requested `ttl` in seconds; the default for 0 or None."""
     if ttl is not None and not 0 <= ttl <= _LONGEST_TTL:
         raise bad_request(f"invalid ttl: {ttl}")
     return ttl or _DEFAULT_TTL
 
 
 def grant(world: World, machine: MachineRecord, *, ttl: int | None, owner: str, description: str = "") -> LeaseRecord:
-    """Lease the machine to a new holder for `ttl` seconds."""
+    """Create a lease for a new holder, for `ttl` seconds."""
     machine.lease = LeaseRecord(
         nonce=ids.hexadecimal(world.random, 12),
         owner=owner,
         expires_at=world.clock + seconds(ttl),
         description=description,
-        # flyctl compares this with the version it holds, to skip reading the machine again.
+        # flyctl compares this with the version it has, to avoid another read of the machine.
         version=machine.instance_id,
     )
     return machine.lease
@@ -48,7 +48,7 @@ def grant(world: World, machine: MachineRecord, *, ttl: int | None, owner: str, 
 def acquire(
     world: World, app: str, machine_id: str, *, ttl: int | None, owner: str, description: str, nonce: str | None
 ) -> LeaseRecord:
-    """Acquire the lease; with its nonce, extend it to `ttl` seconds from now under the same nonce."""
+    """Acquire the lease; with its nonce, extend it to `ttl` seconds from now and keep the nonce."""
     machine = _live(world, app, machine_id)
     if nonce:
         lease = _own(world, machine, nonce)
@@ -68,12 +68,12 @@ def release(world: World, app: str, machine_id: str, *, nonce: str | None) -> No
 
 
 def read(world: World, app: str, machine_id: str) -> LeaseRecord:
-    """Return the lease in force; where there is none, raise 404."""
+    """Return the current lease; raise 404 if there is none."""
     return _found(current(world, _live(world, app, machine_id)))
 
 
 def _live(world: World, app: str, machine_id: str) -> MachineRecord:
-    # A lease dies with its machine, although the machine stays readable.
+    # A lease ends with its machine, although the machine stays readable.
     machine = world.machine(app, machine_id)
     if machine.is_destroyed:
         raise not_found("machine")

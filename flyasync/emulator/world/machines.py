@@ -1,4 +1,4 @@
-"""Machines: create, update, destroy, metadata, and which of them a list holds or the proxy would use."""
+"""Machines: create, update, destroy, metadata, list filters, and which machines serve."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from flyasync.emulator.world.capacity import region_for
 from flyasync.emulator.world.transitions import enter, record_exit
 from flyasync.emulator.world.world import World
 
-# The code, not the status, is what official clients go by.
-# An update starts the new version of these; it leaves one that did not run stopped.
+# Official clients check the code, not the status.
+# An update starts the new version of machines in these states; a stopped machine stays stopped.
 _SHOULD_RUN = frozenset({"started", "starting", "failed"})
 
 
 @frozen(kw_only=True)
 class NewMachine:
-    """What a new machine is asked to be."""
+    """The parameters of a new machine."""
 
     config: object
     name: str = ""
@@ -37,7 +37,7 @@ class NewMachine:
 
 @frozen(kw_only=True)
 class MachineFilter:
-    """Which machines a list holds."""
+    """The filter of a list of machines."""
 
     states: frozenset[str] = frozenset()
     region: str = ""
@@ -45,7 +45,7 @@ class MachineFilter:
     metadata: Mapping[str, str] = {}
 
     def keeps(self, machine: MachineRecord) -> bool:
-        """Whether a machine belongs in the list."""
+        """Whether a machine matches the filter."""
         metadata = machine.config.get("metadata") or {}
         return (
             (self.with_destroyed or not machine.is_destroyed)
@@ -56,17 +56,17 @@ class MachineFilter:
 
 
 def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
-    """Create a machine in the first region of its expression that has room."""
+    """Create a machine in the first region of its expression that has capacity."""
     owner = world.app(app)
-    # 1. What is asked for makes sense.
+    # 1. The request is valid.
     config = accepted(launch.config)
     ttl = leases.seconds(launch.lease_ttl) if launch.lease_ttl else None
     secrets.demand_version(world, owner, launch.min_secrets_version)
-    # 2. The name is free. Clients take the id out of the text, to adopt a machine that an earlier try has made.
+    # 2. The name is free. Clients parse the id out of the text, to adopt a machine of an earlier attempt.
     if launch.name and (other := world.holder(app, launch.name)):
         held = f'machine ID {other.id} already exists with name "{other.name}"'
         raise ApiError(409, f"already_exists: unique machine name violation, {held}")
-    # 3. Its volume, if any, is free, and there is a place for it.
+    # 3. Its volume, if any, is free, and a region has capacity.
     mounts = config.get("mounts")
     volume = volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
     region = region_for(world, launch.region, volume)
@@ -103,12 +103,12 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
 
 
 def serving(world: World, app: str) -> Counter[str]:
-    """Count the machines of an app that serve at the world's present moment, by region; none for an unknown app."""
+    """Return the number of machines of an app that serve now, by region; empty for an unknown app."""
     return Counter(item.region for item in world.machines.values() if item.app == app and serves(world, item))
 
 
 def serves(world: World, machine: MachineRecord) -> bool:
-    """Whether a machine is started, not cordoned, on a host that is there, and passes all its checks, if any.
+    """Whether a machine is started, not cordoned, on a reachable host, and passes all its checks, if any.
 
     The machine of a release command serves no requests.
     """
@@ -126,11 +126,11 @@ def update(
     min_secrets_version: int | None = None,
     nonce: str | None = None,
 ) -> None:
-    """Replace a machine's config by a new version; one that runs restarts, one that does not stays stopped."""
+    """Replace the config by a new version; a running machine restarts, a stopped one stays stopped."""
     leases.guard(world, machine, nonce)
     new = accepted(config)
     must_act("update", machine.state)
-    # The precondition of a client that must not overwrite what another has written meanwhile.
+    # A precondition: the client must not overwrite a concurrent change.
     if current_version and current_version != machine.instance_id:
         raise aborted("machine update failed due to concurrent update")
     secrets.demand_version(world, world.app(machine.app), min_secrets_version)
@@ -140,7 +140,7 @@ def update(
 
     should_run = machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
     machine.shall_run = should_run and not skip_launch
-    # The same reference is not resolved again, wherever its tag is by now.
+    # The same reference is not resolved again, even if its tag has moved.
     if new.get("image") != machine.config.get("image"):
         machine.digest = world.images.digest(new.get("image") or "")
     machine.config = new
@@ -148,7 +148,7 @@ def update(
     machine.versions.append(ConfigVersion(machine.instance_id, new))
     machine.restart_count = 0
     machine.memory_limit_mb = None
-    # The old version stops first, if it runs.
+    # A running old version is stopped first.
     world.record(machine, "update", "replacing")
     if machine.state in RUNNING:
         record_exit(world, machine)
@@ -156,11 +156,11 @@ def update(
 
 
 def destroy(world: World, machine: MachineRecord, *, force: bool, nonce: str | None = None) -> None:
-    """Destroy a machine that is stopped, or by force any; it stays readable."""
+    """Destroy a stopped machine, or any machine with force; it stays readable."""
     leases.guard(world, machine, nonce)
     if not must_act("kill" if force else "destroy", machine.state):
         return
-    # Nothing reports the exit of a process on a host that is gone.
+    # A lost host reports no exit of the process.
     if machine.state in RUNNING and machine.has_host:
         record_exit(world, machine)
     world.record(machine, "destroy", "destroying")
@@ -170,7 +170,7 @@ def destroy(world: World, machine: MachineRecord, *, force: bool, nonce: str | N
 def write_metadata(
     world: World, machine: MachineRecord, changes: Mapping[str, str | None], *, machine_version: str | None = None
 ) -> None:
-    """Set the named keys at once, without a new version; None or an empty text removes a key."""
+    """Set these keys, without a new version; None or an empty text removes a key."""
     if machine.is_destroyed:
         raise not_found("machine")
     if machine_version and machine_version != machine.instance_id:

@@ -1,4 +1,4 @@
-"""Organizations: they exist as soon as an app or cluster names them; their machines and volumes are listed together."""
+"""Organizations: they exist once an app or cluster names them; lists of their machines and volumes."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,7 +16,7 @@ PERSONAL = "personal"
 
 @frozen(kw_only=True)
 class ListQuery:
-    """Which rows of an organization's list are asked for."""
+    """The filter of an organization's list."""
 
     limit: int
     cursor: str = ""
@@ -26,12 +26,12 @@ class ListQuery:
     with_deleted: bool = False
 
     def keeps(self, state: str, region: str) -> bool:
-        """Whether a row in this state and region belongs in the list."""
+        """Whether a state and a region match the filter."""
         return (not self.states or state in self.states) and (not self.regions or region in self.regions)
 
 
 def slugs(world: World) -> list[str]:
-    """Return the organizations that are named anywhere, the personal one first."""
+    """Return all organizations, the personal one first."""
     named = [app.org_slug for app in world.apps.values()] + [cluster.org_slug for cluster in world.clusters.values()]
     return list(dict.fromkeys([PERSONAL, *named]))
 
@@ -42,10 +42,10 @@ def number(slug: str) -> int:
 
 
 def machines(world: World, slug: str, query: ListQuery, known: Iterable[MachineRecord]) -> ListPage[MachineRecord]:
-    """Return a page of the machines that are known, the least recently changed first.
+    """Return a page of the known machines, the least recently changed first.
 
-    Those in regions that cannot be read are missing, so absence means nothing while there are such regions. One that
-    changes between two pages comes again: it is behind the cursor once more.
+    Machines in unreadable regions are missing, so while there are such regions, absence proves nothing. A machine that
+    changes between two pages is returned again, because it is after the cursor again.
     """
     since = _since(world, query)
     apps = _apps(world, slug)
@@ -82,12 +82,12 @@ def volumes_of(world: World, slug: str, query: ListQuery) -> ListPage[VolumeReco
 
 
 def _apps(world: World, slug: str) -> dict[str, AppRecord]:
-    # Read from a replica, which learns of a new app a little later.
+    # Read from a replica, which knows a new app after the lag.
     return {name: app for name, app in world.apps.items() if app.org_slug == slug and app.visible_at <= world.clock}
 
 
 def _since(world: World, query: ListQuery) -> float:
-    # A cursor holds the place already, so it wins, as documented.
+    # The cursor already has a position, so it takes precedence, as documented.
     if query.cursor or not query.updated_after:
         return float("-inf")
     try:

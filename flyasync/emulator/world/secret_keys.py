@@ -1,4 +1,4 @@
-"""Secret keys with toy cryptography: it is reversible, it notices tampering, and it protects nothing."""
+"""Secret keys with toy cryptography: it is reversible, detects tampering, and protects nothing."""
 
 import base64
 import binascii
@@ -12,18 +12,18 @@ from flyasync.emulator.core.records import AppRecord, SecretKeyRecord
 from flyasync.emulator.world.secrets import new_version
 from flyasync.emulator.world.world import World
 
-# The types of the live API, by what a key of each can do.
+# The key types of the live API, by their operations.
 _CIPHERS = frozenset({"xaes256gcm", "nacl_box", "nacl_secretbox"})
 _SIGNERS = frozenset({"es256", "hs256", "hs384", "hs512", "nacl_auth", "nacl_sign"})
 _WITH_PUBLIC_KEY = frozenset({"es256", "nacl_box", "nacl_sign"})
-# Who finds such bytes anywhere is to see at once that they are worth nothing.
+# The prefix shows that such bytes are not a real ciphertext or signature.
 _TOY = b"toy:"
 _SEAL = 16
 _GENERATED = 32
 
 
 def write(world: World, app: AppRecord, name: str, kind: object, value: bytes | None) -> SecretKeyRecord:
-    """Keep a key of this type: one made elsewhere, or without a value a new one."""
+    """Store a key of this type: the given value, or a generated one."""
     if kind not in _CIPHERS | _SIGNERS:
         raise bad_request(f"invalid type: {kind!r}")
     before = app.secrets.keys.get(name)
@@ -41,7 +41,7 @@ def write(world: World, app: AppRecord, name: str, kind: object, value: bytes | 
 
 
 def remove(world: World, app: AppRecord, name: str) -> int:
-    """Remove a key and return the version that this makes; an unknown one raises 404."""
+    """Remove a key and return the new version; an unknown one raises 404."""
     del app.secrets.keys[find(app, name).name]
     return new_version(world, app)
 
@@ -59,7 +59,7 @@ def listed(app: AppRecord, types: frozenset[str]) -> list[SecretKeyRecord]:
 
 
 def public_key(key: SecretKeyRecord) -> bytes | None:
-    """Return the public half of a key that has two."""
+    """Return the public key of an asymmetric key."""
     return _TOY + hashlib.sha256(key.value).digest() if key.type in _WITH_PUBLIC_KEY else None
 
 
@@ -70,7 +70,7 @@ def encrypt(key: SecretKeyRecord, plaintext: bytes, associated: bytes) -> bytes:
 
 
 def decrypt(key: SecretKeyRecord, ciphertext: bytes, associated: bytes) -> bytes:
-    """Return the plaintext of a ciphertext; one that was made otherwise raises 400."""
+    """Return the plaintext of a ciphertext; raise 400 if this key did not make it."""
     _demand(key, _CIPHERS, "decrypt")
     rest = ciphertext.removeprefix(_TOY)
     plaintext = _mixed(key, rest[_SEAL:])
@@ -80,7 +80,7 @@ def decrypt(key: SecretKeyRecord, ciphertext: bytes, associated: bytes) -> bytes
 
 
 def sign(key: SecretKeyRecord, plaintext: bytes) -> bytes:
-    """Sign a text, the same way each time."""
+    """Return the signature of a text; it is deterministic."""
     _demand(key, _SIGNERS, "sign")
     return _TOY + hmac.digest(key.value, plaintext, "sha256")
 
@@ -92,8 +92,8 @@ def verify(key: SecretKeyRecord, plaintext: bytes, signature: bytes) -> None:
 
 
 def octets(value: Any, name: str) -> bytes:
-    """Read bytes as Go does: base64, or an array of numbers."""
-    # On the wire base64; the document, made from Go types, says an array of numbers.
+    """Return bytes as Go decodes them: from base64, or from an array of numbers."""
+    # Clients send base64; the API document, generated from Go types, has an array of numbers.
     try:
         return bytes(value) if isinstance(value, list) else base64.b64decode(value or "", validate=True)
     except (binascii.Error, ValueError, TypeError):
@@ -101,7 +101,7 @@ def octets(value: Any, name: str) -> bytes:
 
 
 def text(value: bytes) -> str:
-    """Write bytes as Go does."""
+    """Return bytes as Go encodes them."""
     return base64.b64encode(value).decode()
 
 

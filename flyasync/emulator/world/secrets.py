@@ -1,4 +1,4 @@
-"""Secrets: set, read and removed; each change is a version that reaches the hosts a little later."""
+"""Secrets: set, read and remove them; each change creates a version that reaches the hosts later."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from flyasync.emulator.world.world import World
 
 
 def change(world: World, app: AppRecord, values: Mapping[str, str | None]) -> int:
-    """Set these secrets, remove those whose value is None, and return the version that this makes."""
-    # Removing a name that is not there is fine. No machine changes: secrets are read when a machine starts.
+    """Set these secrets, remove those whose value is None, and return the new version."""
+    # An unknown name is ignored. No machine changes: secrets are read when a machine starts.
     for name, value in values.items():
         if value is None:
             app.secrets.kept.pop(name, None)
@@ -22,7 +22,7 @@ def change(world: World, app: AppRecord, values: Mapping[str, str | None]) -> in
 
 
 def remove(world: World, app: AppRecord, name: str) -> int:
-    """Remove one secret and return the version that this makes; an unknown one raises 404."""
+    """Remove one secret and return the new version; an unknown one raises 404."""
     return change(world, app, {find(app, name).name: None})
 
 
@@ -40,14 +40,14 @@ def listed(app: AppRecord) -> list[SecretRecord]:
 
 def demand_version(world: World, app: AppRecord, version: int | None) -> None:
     """Raise 412 while the secrets of this version have not reached the hosts."""
-    # A version holds all earlier ones, so the newest that has arrived counts.
+    # A version includes all earlier ones, so the newest one that has arrived counts.
     arrived = [known for known, at in enumerate(app.secrets.known_at, start=1) if at <= world.clock]
     if version and version > max(arrived, default=0):
         raise failed_precondition(f"min_secrets_version {version} is not yet available on this app")
 
 
 def new_version(world: World, app: AppRecord) -> int:
-    """Count one change of an app's secrets or keys; return the version that it makes."""
+    """Record one change of an app's secrets or keys; return the new version."""
     app.secrets.version += 1
     app.secrets.known_at.append(world.clock + world.draw(world.secrets_lag))
     return app.secrets.version

@@ -1,4 +1,4 @@
-"""Snapshots of volumes: taken one at a time, kept for some days, found again when a volume is restored."""
+"""Snapshots of volumes: taken one at a time, kept for some days, and restored into new volumes."""
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import failed_precondition, not_found
@@ -6,15 +6,15 @@ from flyasync.emulator.core.records import SnapshotRecord, VolumeRecord
 from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world.world import World
 
-# How many seconds it takes; clients poll the list, whose answer names the snapshot.
+# The seconds that it takes; clients poll the list, which contains the snapshot.
 _TAKING = (2.0, 8.0)
 _DAY = 24 * 3600
-# As if a part of each volume were written to.
+# The assumed share of each volume that contains data.
 _BYTES_FOR_GB = 36_007_729
 
 
 def take(world: World, volume: VolumeRecord) -> SnapshotRecord:
-    """Begin a snapshot; while one is pending another raises 412."""
+    """Start a snapshot; raise 412 while another one is pending."""
     for other in volume.snapshots:
         if is_pending(world, other):
             raise failed_precondition(f"snapshot is already scheduled at {world.stamp(other.created_at)}")
@@ -38,7 +38,7 @@ def listed(world: World, volume: VolumeRecord) -> list[SnapshotRecord]:
 
 
 def find(world: World, app: str, snapshot_id: str) -> SnapshotRecord:
-    """Return a finished snapshot of any volume of an app, deleted ones included; another raises 404 or 412."""
+    """Return a finished snapshot of any volume of an app, also a deleted one; raise 404 or 412 otherwise."""
     kept = [snapshot for volume in world.volumes_of(app) for snapshot in listed(world, volume)]
     found = next((snapshot for snapshot in kept if snapshot.id == snapshot_id), None)
     if found is None:

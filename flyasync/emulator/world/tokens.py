@@ -1,4 +1,4 @@
-"""Tokens: made, looked into and checked; they look like Fly's and open nothing."""
+"""Tokens: create, inspect and check them; they look like Fly's, but are valid nowhere."""
 
 import base64
 import hashlib
@@ -12,10 +12,10 @@ from flyasync.emulator.world import orgs
 from flyasync.emulator.world.world import World
 
 _SCHEMES = ("flyv1 ", "bearer ")
-# The letters of an access, and the bits of the mask in which the answer has it.
+# The letters of an action, and the bits of the mask in the response.
 _ACTIONS: Mapping[str, int] = {"r": 1, "w": 2, "c": 4, "d": 8, "C": 16}
 _OIDC_SECONDS = 600
-# The API answers these only inside a machine; asked from none, the emulator answers as this one.
+# The API serves these only inside a machine; the emulator responds as for this machine.
 _APP = _MACHINE = "emulator"
 
 
@@ -28,12 +28,12 @@ def bare(authorization: str) -> str:
 
 
 def is_good(token: str) -> bool:
-    """Whether this is a token, and not the one that is never good."""
+    """Whether this is a token, and not the one that is always invalid."""
     return token not in {"", "invalid"} and token.lower() not in {scheme.strip() for scheme in _SCHEMES}
 
 
 def demand_authorized(authorization: str) -> None:
-    """Raise 401 for a request without a token, or with the one token that is never good."""
+    """Raise 401 for a request without a token, or with the token that is always invalid."""
     if not is_good(bare(authorization)):
         raise ApiError(401, "Authenticate: token validation error")
 
@@ -49,7 +49,7 @@ def kms(world: World) -> str:
 
 
 def oidc(world: World, audience: str) -> str:
-    """Return a token in the form of a JWT, good for ten minutes, without a real signature."""
+    """Return a token in the form of a JWT, valid for ten minutes, without a real signature."""
     now = world.unix(world.clock)
     claims = {
         "app_name": _APP,
@@ -68,7 +68,7 @@ def oidc(world: World, audience: str) -> str:
 
 
 def verified(header: str) -> list[Json]:
-    """Return what is in each token of a header; one that is empty or never good raises 400."""
+    """Return the content of each token of a header; an empty or invalid one raises 400."""
     # A header may hold several macaroons, joined by commas.
     found = [item.strip() for item in bare(header).split(",") if item.strip()]
     if not all(map(is_good, found or [""])):
@@ -82,11 +82,11 @@ def verified(header: str) -> list[Json]:
 
 
 def access(world: World, asked: Json) -> Json:
-    """Return what a token may do, in numbers; each one may do everything to what exists."""
+    """Return the permissions of a token as masks; every token has all permissions on existing resources."""
     app = world.apps.get(str(asked.get("app_name") or ""))
     if asked.get("app_name") and app is None:
         raise bad_request("app not found")
-    # Letters or a mask already.
+    # Letters, or already a mask.
     action = asked.get("action")
     letters = action if isinstance(action, str) else ""
     if not set(letters) <= _ACTIONS.keys():

@@ -1,4 +1,4 @@
-"""What becomes of machines as time goes by: each state that a machine enters decides the transition that follows it."""
+"""State transitions over time: each state that a machine enters determines its next transition."""
 
 from flyasync.emulator.core import files, processes
 from flyasync.emulator.core.faults import Subject
@@ -10,29 +10,29 @@ from flyasync.emulator.core.records import MachineRecord, ReachedState, Transiti
 from flyasync.emulator.world import checks
 from flyasync.emulator.world.world import World
 
-# How the time of a boot is split between preparing the image and starting the machine.
+# The share of the boot time that the preparation of the image takes.
 _PREPARING, _STARTING = 0.4, 0.6
-# The states that a machine leaves by itself after some moments.
+# The states that a machine leaves by itself after a short time.
 _LEAVES = frozenset({"stopping", "restarting", "suspending", "launch_failed", "destroying"})
 _LEAVING = (0.2, 0.8)
-# For this long after a stop the platform still refuses to start a machine that reads `stopped`.
+# The seconds after a stop during which the platform refuses to start a `stopped` machine.
 _STILL_ACTIVE = (0.25, 1.0)
 _RESTART_PAUSE = 1.0
-# As documented for `on-failure`, which is also the policy of a config that names none.
+# As documented for `on-failure`, which is also the default policy.
 _DEFAULT_MAX_RETRIES = 10
 _HOST_STATUSES = ("ok", "unknown", "unreachable")
 
 
 def advance(world: World, now: float) -> None:
-    """Let everything happen that is due by `now`, in order; a `now` in the past changes nothing."""
+    """Apply everything that is due by `now`, in order; a `now` in the past changes nothing."""
     while due := world.take_due(now):
         at, machine, transition = due
         world.clock = max(world.clock, at)
-        # 1. Only checks turn: their phases are known already, so this is the moment at which observers see it.
+        # 1. Only the status of checks changes: the phases are scheduled already, so only observers are notified.
         if transition is None:
             checks.flap(world, machine)
             world.note_change(machine)
-        # 2. The process ends by itself: it writes its lines, and the restart policy decides.
+        # 2. The process ends by itself: it writes its output, and the restart policy applies.
         elif (output := transition.output) is not None:
             for line in [*output.stdout.splitlines(), *output.stderr.splitlines()]:
                 world.log(machine.app, line, machine=machine)
@@ -47,16 +47,16 @@ def advance(world: World, now: float) -> None:
 
 
 def enter(world: World, machine: MachineRecord, state: str) -> None:
-    """Bring a machine into a state at the world's present moment, and schedule what follows."""
+    """Change the state of a machine at the world's present time, and schedule its next transition."""
     if machine.state and not may_transition(machine.state, state):
         raise RuntimeError(f"machine {machine.id} cannot go from {machine.state} to {state}")
-    # A cold boot makes the files anew; a machine that resumes has kept them with its memory.
+    # A cold boot resets the files; a resumed machine has kept them with its memory.
     if state == "starting" and machine.state != "suspended":
         machine.files = files.at_boot(machine.config, world.app(machine.app).secrets.kept, machine.files)
     machine.state = state
     machine.updated_at = world.clock
     machine.check_phases = ()
-    # A wait may ask for states that were passed since an event, so each is kept with the newest event.
+    # A wait can ask for past states since an event, so each state is recorded with the newest event.
     machine.serial += 1
     event_id = machine.events[0].id if machine.events else ""
     machine.reached.append(
@@ -65,7 +65,7 @@ def enter(world: World, machine: MachineRecord, state: str) -> None:
     if state == "started":
         checks.begin(world, machine, _subject(machine))
     elif state == "destroyed":
-        # What it held is free now; its volume perhaps a little later, under the claim of a machine that is gone.
+        # Its resources are released now, its volume possibly later: a destroyed machine can keep its claim.
         machine.lease = None
         world.occupied[machine.region] -= 1
         volume = world.volumes.get(machine.volume_id or "")
@@ -78,7 +78,7 @@ def enter(world: World, machine: MachineRecord, state: str) -> None:
 
 
 def set_host_status(world: World, machine: MachineRecord, status: str) -> None:
-    """Lose the host of a machine, and of its volume, or find it again; what was due meanwhile shows only then."""
+    """Set the host status of a machine and its volume; due transitions are visible once the host is `ok`."""
     if status not in _HOST_STATUSES:
         raise ValueError(f"host_status: must be one of {', '.join(_HOST_STATUSES)}, not {status!r}")
     if status == machine.host_status:
@@ -87,7 +87,7 @@ def set_host_status(world: World, machine: MachineRecord, status: str) -> None:
     volume = world.volumes.get(machine.volume_id or "")
     if volume is not None:
         volume.host_status = status
-    # What came due meanwhile was passed over: scheduled again, it happens now. What did not keeps its time.
+    # A transition that became due meanwhile was skipped: scheduled again, it happens now. Others keep their time.
     if machine.has_host:
         world.schedule(machine, machine.next_transition)
     world.note_change(machine)
@@ -96,7 +96,7 @@ def set_host_status(world: World, machine: MachineRecord, status: str) -> None:
 def exit_request(
     world: World, machine: MachineRecord, *, code: int, requested: bool, restarting: bool, at: float
 ) -> Json:
-    """Return what an exit event says about the end of a machine's process."""
+    """Return the details of an exit event."""
     exit_event = {
         "exit_code": code,
         "requested_stop": requested,
@@ -105,19 +105,19 @@ def exit_request(
         "signal": -1,
         "exited_at": world.stamp(at),
     }
-    # Go leaves out zero values: a clean exit has no `exit_code`.
+    # Go omits zero values: a clean exit has no `exit_code`.
     shown = {key: value for key, value in exit_event.items() if value}
     return {"exit_event": shown} | ({"restart_count": machine.restart_count} if machine.restart_count else {})
 
 
 def record_exit(world: World, machine: MachineRecord) -> None:
-    """Record that the process ended because it was asked to."""
+    """Record that the process ended on request."""
     request = exit_request(world, machine, code=0, requested=True, restarting=False, at=world.clock)
     world.record(machine, "exit", "stopped", source="flyd", request=request)
 
 
 def process_exit(world: World, machine: MachineRecord, code: int) -> None:
-    """Let the process end by itself; the restart policy decides what follows."""
+    """End the process by itself; the restart policy determines the next state."""
     restart = machine.config.get("restart") or {}
     policy = restart.get("policy") or "on-failure"
     most = restart.get("max_retries") or _DEFAULT_MAX_RETRIES
@@ -131,12 +131,12 @@ def process_exit(world: World, machine: MachineRecord, code: int) -> None:
 
 
 def _follows(world: World, machine: MachineRecord) -> Transition | None:
-    """Return the transition that follows the state a machine has just entered; None where it stays."""
+    """Return the transition after the state that a machine has just entered; None if it stays there."""
     now = world.clock
     leaves_at = now + world.random.uniform(*_LEAVING) if machine.state in _LEAVES else now
     match machine.state:
         case "created":
-            # The image is being prepared. A machine that is not to run settles in `stopped` by itself.
+            # The image is being prepared. A machine that is not to be started becomes `stopped`.
             if world.faults.first("stay_created", _subject(machine)):
                 return None
             at = now + machine.boot_seconds * _PREPARING
@@ -167,7 +167,7 @@ def _follows(world: World, machine: MachineRecord) -> Transition | None:
             request = exit_request(world, machine, code=0, requested=True, restarting=True, at=leaves_at)
             return Transition(at=leaves_at, to="starting", event="exit", status="stopped", request=request)
         case "replacing":
-            # The new version is launched; one that was stopped stays so.
+            # The new version is started; a stopped machine stays stopped.
             at, to = now + machine.boot_seconds * _PREPARING, "starting" if machine.shall_run else "stopped"
             return Transition(at=at, to=to, event="launch", status="created", source="user")
         case "suspending":

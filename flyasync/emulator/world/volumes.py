@@ -1,4 +1,4 @@
-"""Volumes: created, copied, extended and deleted, and the one machine that may claim each."""
+"""Volumes: create, fork, extend and delete them, and the machine that claims each."""
 
 from attrs import frozen
 
@@ -18,13 +18,13 @@ _MOUNTABLE = frozenset({"created", "hydrating"})
 _SECONDS_PENDING = 24 * 3600.0
 # In seconds.
 _CREATING, _RESTORING, _EXPORTING, _HYDRATING = (0.5, 1.5), (2.0, 6.0), (1.0, 3.0), (5.0, 20.0)
-# What the platform names while a machine that is gone still holds a volume: an id of zero bytes.
+# The id that the platform shows while a destroyed machine still claims a volume: zero bytes.
 _NO_MACHINE = "\0" * 14
 
 
 @frozen(kw_only=True)
 class NewVolume:
-    """What a new volume is asked to be."""
+    """The parameters of a new volume."""
 
     name: str
     region: str | None = None
@@ -38,9 +38,9 @@ class NewVolume:
 
 
 def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
-    """Create a volume in the first region of its expression that has room."""
+    """Create a volume in the first region of its expression that has capacity."""
     world.app(app)
-    # 1. As big as it is asked to be, else as what it is copied from, else as the API's default.
+    # 1. The size: as requested, else that of the source, else the API's default.
     source = world.volume(app, new.source_volume_id) if new.source_volume_id else None
     size = new.size_gb
     if not size and new.snapshot_id:
@@ -48,13 +48,13 @@ def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
     elif not size:
         size = source.size_gb if source else _USUAL_GB
     _check(new.name, size, new.snapshot_retention)
-    # 2. A fork lands in the region of its source, unless another is named.
+    # 2. A fork is placed in the region of its source by default.
     expression = new.region or (source.region if source else None)
     region = next((code for code in expand(expression) if world.has_room(code)), None)
     if region is None:
         raise aborted("no capacity")
 
-    # 3. A copy takes a while; `hydrating` can be mounted already.
+    # 3. A copy takes some time; a `hydrating` volume can already be mounted.
     volume = VolumeRecord(
         id=f"vol_{ids.token(world.random, 16)}",
         app=app,
@@ -95,14 +95,14 @@ def is_gone(world: World, volume: VolumeRecord) -> bool:
 
 
 def changed_at(world: World, volume: VolumeRecord) -> float:
-    """Return the moment of the last change, by a request or by time."""
+    """Return the time of the last change, by a request or by a schedule."""
     return max(volume.updated_at, volume.schedule.since(world.clock))
 
 
 def update(
     world: World, volume: VolumeRecord, *, snapshot_retention: int | None, auto_backup_enabled: bool | None
 ) -> None:
-    """Change how a volume is backed up."""
+    """Change the backup settings of a volume."""
     if snapshot_retention is not None:
         _check(volume.name, volume.size_gb, snapshot_retention)
         volume.snapshot_retention = snapshot_retention
@@ -112,7 +112,7 @@ def update(
 
 
 def extend(world: World, volume: VolumeRecord, size_gb: int) -> bool:
-    """Extend a volume; return whether its machine must restart to see the space."""
+    """Extend a volume; return whether its machine must restart to use the space."""
     if size_gb <= volume.size_gb:
         raise bad_request(f"volume can only be extended: {size_gb} GB is not more than {volume.size_gb} GB")
     _check(volume.name, size_gb, volume.snapshot_retention)
@@ -131,8 +131,8 @@ def delete(world: World, volume: VolumeRecord) -> None:
 
 
 def claimable(world: World, app: str, volume_id: str) -> VolumeRecord:
-    """Return a volume that a new machine may mount; any other raises 400 or 412."""
-    # A deleted volume still answers GET, but cannot be mounted: 400, as for one that never was.
+    """Return a volume that a new machine may mount; raise 400 or 412 if it cannot."""
+    # A deleted volume can still be read, but not mounted: 400, as for an unknown volume.
     volume = world.volumes.get(volume_id)
     if volume is None or volume.app != app or is_gone(world, volume):
         raise bad_request("volume not found")

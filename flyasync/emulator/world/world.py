@@ -1,4 +1,4 @@
-"""The state of the emulated platform: apps, machines and volumes, the room left, and what is due."""
+"""The state of the emulated platform: apps, machines, volumes, capacity, and scheduled transitions."""
 
 import heapq
 from collections import Counter
@@ -27,20 +27,20 @@ from flyasync.emulator.core.records import (
 )
 from flyasync.emulator.core.regions import CODES
 
-# The past is kept for lists that lag; a fault may ask for more, but then gets this much.
+# The seconds of history for stale lists; a fault with more seconds gets this much.
 _PAST_KEPT = 120.0
 ChangeObserver = Callable[[MachineRecord], None]
 
 
 @define(kw_only=True, eq=False)
 class World:
-    """Everything the emulator knows. It reads no clock: time is passed in, in seconds since the world began.
+    """The state of the emulator. It does not read a clock: time is passed in, in seconds since the world began.
 
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
-    seconds from an accepted create to `started`; `capacity` is how many machines a region can hold, None or absent for
-    any number. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see what was made, until
-    secrets reach the hosts, and until a volume is free of a machine that is gone. `observers` are called with each
-    machine that changes.
+    seconds from an accepted create to `started`. `capacity` is the number of machines that each region can hold, None
+    or absent for no limit. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see a new app
+    or machine, until secrets reach the hosts, and until the volume of a destroyed machine is free. `observers` are
+    called with each machine that changes.
     """
 
     seed: int = 0
@@ -64,9 +64,9 @@ class World:
     observers: list[ChangeObserver] = Factory(list)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
-    # What each machine was, and from when on, oldest first; None until a list has to show it.
+    # The past states of each machine with their times, oldest first; None until a stale list needs them.
     past: dict[str, list[tuple[float, MachineRecord]]] | None = None
-    # Indexes, so that a list of one app among thousands costs what it returns.
+    # Indexes, so that the cost of listing one app does not depend on the number of apps.
     _of_app: dict[str, dict[str, MachineRecord]] = Factory(dict)
     _by_name: dict[tuple[str, str], MachineRecord] = Factory(dict)
     _due: list[tuple[float, int, str]] = Factory(list)
@@ -106,7 +106,7 @@ class World:
         return list(self._of_app.get(self.app(app).name, {}).values())
 
     def holder(self, app: str, name: str) -> MachineRecord | None:
-        """Return the machine of an app that has this name; a destroyed one has lost it."""
+        """Return the machine of an app with this name; a destroyed one no longer has it."""
         found = self._by_name.get((app, name))
         return None if found is None or found.is_destroyed else found
 
@@ -116,7 +116,7 @@ class World:
         self._by_name[machine.app, machine.name] = machine
 
     def forget(self, app: str) -> None:
-        """Remove the machines of an app, as if they had never been."""
+        """Remove the machines of an app."""
         for machine in self._of_app.pop(app, {}).values():
             del self.machines[machine.id]
             self._by_name.pop((app, machine.name), None)
@@ -127,7 +127,7 @@ class World:
         return [volume for volume in self.volumes.values() if volume.app == name]
 
     def room(self, region: str) -> int | None:
-        """Return how many machines a region still has room for, None for any number."""
+        """Return the number of machines that still fit in a region, None for no limit."""
         capacity = self.capacity.get(region)
         return None if capacity is None else max(0, capacity - self.occupied[region])
 
@@ -136,33 +136,33 @@ class World:
         return self.room(region) != 0
 
     def set_error_regions(self, regions: Iterable[str]) -> None:
-        """Make these regions, and no others, unreadable to the lists of organizations."""
+        """Make exactly these regions unreadable to the lists of organizations."""
         self.error_regions = set(regions)
 
     def draw(self, bounds: tuple[float, float]) -> float:
-        """Draw seconds between two bounds; bounds of 0 use no number."""
+        """Return random seconds between two bounds; bounds of 0 draw no random number."""
         return self.random.uniform(*bounds) if any(bounds) else 0.0
 
     def schedule(self, machine: MachineRecord, transition: Transition | None) -> None:
-        """Set what happens to a machine next, in place of what was scheduled before."""
+        """Set the next transition of a machine, replacing the scheduled one."""
         machine.next_transition = transition
         if transition is not None:
             self._push_due(machine, transition.at)
 
     def schedule_checks(self, machine: MachineRecord, phases: Iterable[CheckPhase]) -> None:
-        """Schedule the moments at which the checks of a machine turn, each once."""
+        """Schedule the times at which the checks of a machine change."""
         for at in sorted({phase.at for phase in phases}):
             self._push_due(machine, at)
 
     def take_due(self, now: float) -> tuple[float, MachineRecord, Transition | None] | None:
-        """Take what is due first by `now`: its time, its machine, and the transition, None where only checks turn."""
+        """Remove and return what is due first by `now`: time, machine and transition (None if only checks change)."""
         while self._due and self._due[0][0] <= now:
             at, _, machine_id = heapq.heappop(self._due)
             machine = self.machines.get(machine_id)
             if machine is None:
                 continue
-            # An entry names a machine and a moment. Nothing takes it out of the heap when another transition replaces
-            # its own, or when the host goes: it then finds nothing of this moment, and is passed over.
+            # An entry has a machine and a time. It stays in the heap when its transition is replaced or the host
+            # is lost: then nothing is due at its time, and it is skipped.
             transition = machine.next_transition
             if transition is not None and transition.at == at and machine.can_transition:
                 machine.next_transition = None
@@ -172,13 +172,13 @@ class World:
         return None
 
     def next_due(self) -> float | None:
-        """Return the time of what is due next; it may turn out to have been replaced."""
+        """Return the time of the next entry, which may have been replaced."""
         return self._due[0][0] if self._due else None
 
     def record(
         self, machine: MachineRecord, event: str, status: str, *, source: str = "user", request: Json | None = None
     ) -> None:
-        """Record an event of a machine, and log it where the platform does."""
+        """Record an event of a machine, and log it if the platform does."""
         line = EventRecord(
             id=ids.ulid(self.random, self.clock),
             type=event,
@@ -214,24 +214,24 @@ class World:
         self.app(app).lines.append(line)
 
     def keep_past(self) -> None:
-        """Keep what machines were from now on, so that a list can lag behind."""
+        """Record the states of machines from now on, for stale lists."""
         if self.past is None:
             self.past = {}
             for machine in self.machines.values():
                 self.keep(machine)
 
     def keep(self, machine: MachineRecord) -> None:
-        """Keep what a machine is now, if the past is kept."""
+        """Record the present state of a machine, if states are recorded."""
         if self.past is None:
             return
         entries = self.past.setdefault(machine.id, [])
         entries.append((self.clock, machine.copy()))
-        # One entry older than the bound stays: it is what the machine was at that moment.
+        # One entry older than the bound stays: it is the state at the bound.
         while len(entries) > 1 and entries[1][0] < self.clock - _PAST_KEPT:
             del entries[0]
 
     def as_of(self, machine: MachineRecord, then: float) -> MachineRecord | None:
-        """Return what a machine was at a moment, None if it was not there; what was not kept is as old as can be."""
+        """Return a machine as it was at a time, None if it did not exist; at least as recent as the oldest record."""
         if then >= self.clock:
             return machine
         if machine.created_at > then:
@@ -241,7 +241,7 @@ class World:
         return known[-1] if known else entries[0][1]
 
     def note_change(self, machine: MachineRecord) -> None:
-        """Notify the observers that a machine changed, and remember it for those who wait for it."""
+        """Notify the observers that a machine changed, and record it for the waiting requests."""
         self._changed.add(machine.id)
         self.keep(machine)
         for notify in tuple(self.observers):
@@ -253,19 +253,19 @@ class World:
         return changed
 
     def moment(self, at: float) -> datetime:
-        """Return the calendar time of a moment of this world."""
+        """Return the calendar time of a time of this world."""
         return self.epoch + timedelta(seconds=at)
 
     def stamp(self, at: float) -> str:
-        """Return a moment as the API writes it, RFC 3339 in UTC."""
+        """Return a time as the API formats it, RFC 3339 in UTC."""
         return self.moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     def milliseconds(self, at: float) -> int:
-        """Return a moment in milliseconds of Unix time, as events have it."""
+        """Return a time in milliseconds of Unix time, as in events."""
         return round(self.moment(at).timestamp() * 1000)
 
     def unix(self, at: float) -> int:
-        """Return a moment in whole seconds of Unix time, as leases have it."""
+        """Return a time in whole seconds of Unix time, as in leases."""
         return int(self.moment(at).timestamp())
 
     def _push_due(self, machine: MachineRecord, at: float) -> None:
@@ -274,7 +274,7 @@ class World:
 
 
 def demand_regions(capacity: Mapping[str, int | None]) -> None:
-    """Raise ValueError for capacities that name no region, or less than no machine."""
+    """Raise ValueError for an unknown region or a negative capacity."""
     for region, machines in capacity.items():
         if region not in CODES:
             raise ValueError(f"capacity: there is no region {region!r}")

@@ -89,7 +89,7 @@ def said(script: str, *, stdin: str = "", scripted: Mapping[str, Output] | None 
         ("| cat", (2, "", "sh: syntax error: unexpected '|'\n")),
         ("echo a >", (2, "", "sh: syntax error: unexpected ';'\n")),
         ("echo a | ; true", (2, "", "sh: syntax error: unexpected end of command\n")),
-        ('sh -c "$LOOP"', (2, "", "sh: too many shells in one another\n")),
+        ('sh -c "$LOOP"', (2, "", "sh: shells are nested too deeply\n")),
         (f"exit {'9' * 5000}", (2, "", "")),
     ],
 )
