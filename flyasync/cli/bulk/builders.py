@@ -1,4 +1,4 @@
-"""The builder of each row: what a row states replaces what the command line states for all of them."""
+"""The builder of each row: a value of a row overrides the option of the command line."""
 
 import hmac
 import re
@@ -20,20 +20,20 @@ from flyasync.models.lint.linter import check_image, refuse
 from flyasync.safe_text import readable
 
 SHOWN = 20
-"""How many wrong lines are shown one by one."""
+"""How many invalid lines are shown one by one."""
 
-_BASES = 1024  # builders kept for what rows have in common
-_ANY = "base"  # in the place of what rows do not have in common
+_BASES = 1024  # cached builders of row shapes
+_ANY = "base"  # stands for values that differ between rows of a shape
 _SEPARATORS = re.compile(r"[\s,;]+")
 _EXCLUDES = {"size": "cpus", "cpus": "size", "region": "waves", "waves": "region"}
 
 Shape = tuple[tuple[str, Cell], ...]
-"""What a row states besides app, image, environment and metadata; few rows differ in it."""
+"""The cells of a row except app, image, environment and metadata; many rows have the same ones."""
 
 
 @frozen
 class Defaults:
-    """What the command line states for all rows: the values of the options, and the names of those that are given."""
+    """The values of the options for all rows, and the names of the options that are given."""
 
     values: Mapping[str, Any] = field(repr=False)
     given: frozenset[str]
@@ -41,20 +41,20 @@ class Defaults:
 
 @frozen
 class BaseBuilder:
-    """What rows of one shape have in common: their builder, and all that is desired of them as one text."""
+    """The builder that rows of one shape share, and its values as one text."""
 
     builder: DeployBuilder
     text: str = field(repr=False)
 
 
 class WrongLines(WrongInput):
-    """The end of a command whose file has lines that can never work: the first ones are shown."""
+    """The end of a command whose file has invalid lines, of which the first ones are shown."""
 
     kind = "WrongLines"
 
     def __init__(self, name: str, wrong: Sequence[InvalidLine], count: int) -> None:
         self._lines = [
-            f"{name}: {count} {'line is' if count == 1 else 'lines are'} wrong, so nothing was begun",
+            f"{name}: {count} invalid {'line' if count == 1 else 'lines'}, so nothing was deployed",
             *(f"line {each.line}: {' '.join(each.why.split())}" for each in wrong),
             *([f"and {count - len(wrong)} more"] if count > len(wrong) else []),
         ]
@@ -66,7 +66,7 @@ class WrongLines(WrongInput):
 
 
 class RowBuilders:
-    """Makes the builder of a row; what rows have in common is built once, for a file may have 100,000 of them."""
+    """Makes the builder of a row; rows of one shape share a builder, as a file may have 100,000 rows."""
 
     def __init__(self, defaults: Defaults, ctx: click.Context) -> None:
         self._defaults = defaults
@@ -74,28 +74,28 @@ class RowBuilders:
         self._base = lru_cache(maxsize=_BASES)(self._build_base)
 
     def of(self, row: AppRow) -> DeployBuilder:
-        """Return the builder of a row; raises InvalidInput or ClickException for what can never work."""
-        # Image, environment and metadata differ from row to row, and cost little to put into the config of the base.
+        """Return the builder of a row; raises InvalidInput or ClickException for an invalid row."""
+        # Image, environment and metadata differ between rows, and are cheap to add to the shared config.
         image, env, metadata, shape = self._parts(row)
         if not image:
-            raise InvalidInput("it has no image: name one in the column image, or for all rows with --image")
+            raise InvalidInput("no image: set the column image, or --image for all rows")
         refuse(check_image(image))
         base = self._base(shape).builder
         config = evolve(base.config, image=image, env=env or None, metadata=metadata or None)
         return base.for_app(row.app).with_config(config)
 
     def base(self, row: AppRow) -> BaseBuilder:
-        """Return what a row has in common with others of its shape; raises what `of` raises."""
+        """Return the builder that a row shares with others of its shape; raises what `of` raises."""
         return self._base(self._parts(row)[-1])
 
     def fingerprint(self, row: AppRow, key: bytes) -> str:
-        """Return a short text that is the same for rows that desire the same; it shows nothing without the key."""
+        """Return a short text that is equal for rows with equal values; it reveals nothing without the key."""
         image, env, metadata, shape = self._parts(row)
         text = repr((self._base(shape).text, image, sorted(env.items()), sorted(metadata.items())))
         return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
 
     def ignores_image_of(self, row: AppRow) -> bool:
-        """Whether the command line gives an image, and this row another."""
+        """Whether --image is given, and this row has another image."""
         own = dict(zip(row.columns, row.cells, strict=True)).get("image")
         return "image" in self._defaults.given and own not in {None, self._defaults.values["image"]}
 
@@ -116,27 +116,27 @@ class RowBuilders:
         return image, env, metadata, tuple(shape)
 
     def _build_base(self, shape: Shape) -> BaseBuilder:
-        """Build what rows of a shape have in common; raises InvalidInput or ClickException."""
+        """Build the builder of a shape; raises InvalidInput or ClickException."""
         own = {name: self._value(name, cell) for name, cell in shape}
-        # 1. What the row states. 2. What it excludes is as if the command line had not stated it. 3. The defaults.
+        # In this order: the cells of the row, the reset of options that they exclude, the options of the command line.
         excluded = {_EXCLUDES[name] for name in own if name in _EXCLUDES} - own.keys()
         unstated = {name: COLUMNS[name].process_value(self._ctx, None) for name in excluded}
         values = {**self._defaults.values, **unstated, **own, "image": _ANY, "env": {}, "metadata": {}}
         options = AppOptions.of({**values, "create_app": None})
-        # A strategy of the row's own leaves out what the command line gives for another strategy.
+        # If the row has a strategy, options of the command line for another strategy are ignored.
         check_strategy(options, own.keys() if "strategy" in own else own.keys() | self._defaults.given, str)
         check_partners(own.keys() | self._defaults.given, str)
         if not (options.regions.region or options.change.waves):
-            raise InvalidInput("it has no region: name some in the column region, or for all rows with --region")
-        # The text is in the fingerprints of journals: another text would deploy all of their rows again.
+            raise InvalidInput("no region: set the column region, or --region for all rows")
+        # Fingerprints in journals contain this text: another text would deploy all of their rows again.
         return BaseBuilder(options.builder(_ANY), repr(sorted(values.items())))
 
     def _value(self, name: str, cell: Cell) -> Any:
-        """Read a cell as the option of the same name reads its values."""
+        """Parse a cell as the option of the same name parses its values."""
         option = COLUMNS[name]
         if isinstance(cell, tuple) and not option.multiple:
-            raise InvalidInput(f"{name}: it takes one value, not a list")
-        # Within a cell spaces, commas and semicolons all part values: files come from spreadsheets of all languages.
+            raise InvalidInput(f"{name}: expected one value, not a list")
+        # Spaces, commas and semicolons all separate values in a cell, as spreadsheets differ by language.
         texts = tuple(_SEPARATORS.split(cell)) if isinstance(cell, str) and option.multiple else cell
         try:
             return option.process_value(self._ctx, texts)
@@ -145,9 +145,9 @@ class RowBuilders:
 
 
 def checked_rows(name: str, rows: Iterable[AppRow | InvalidLine], builders: RowBuilders) -> dict[str, AppRow]:
-    """Return the rows by their apps, each checked as it would be deployed.
+    """Return the valid rows by app.
 
-    Raises WrongLines, and WrongInput for no rows, or for an image on the command line where rows have another.
+    Raises WrongLines for invalid lines, and WrongInput for no rows, or for --image if a row has another image.
     """
     found: dict[str, AppRow] = {}
     wrong: list[InvalidLine] = []
@@ -155,27 +155,27 @@ def checked_rows(name: str, rows: Iterable[AppRow | InvalidLine], builders: RowB
     for row in rows:
         why = row.why if isinstance(row, InvalidLine) else _problem(row, found.setdefault(row.app, row), builders)
         if why is not None:
-            count += 1  # all are counted, and the first ones kept: a file may have 100,000 wrong lines
+            count += 1  # only the first ones are kept, as a file may have 100,000 invalid lines
             wrong += [InvalidLine(row.line, why)] if count <= SHOWN else []
     if wrong:
         raise WrongLines(name, wrong, count)
     if not found:
-        raise WrongInput(f"{name} has no rows: each one names an app")
-    # Whoever gives an image means it to run. For all other options a row's own value is an exception from the rule.
+        raise WrongInput(f"{name} has no rows")
+    # A user who gives --image expects it to run. For any other option, the value of a row is a deliberate exception.
     others = [row for row in found.values() if builders.ignores_image_of(row)]
     if others:
         rows_have = "1 row has another image" if len(others) == 1 else f"{len(others)} rows have another image"
         raise WrongInput(
-            f"{name}: --image is given, but {rows_have}, the first in line {others[0].line}, so nothing was begun: "
-            "leave --image out, or take the column image out of the file"
+            f"{name}: --image is given, but {rows_have}, the first in line {others[0].line}, so nothing was deployed: "
+            "leave out --image, or remove the column image from the file"
         )
     return found
 
 
 def _problem(row: AppRow, first: AppRow, builders: RowBuilders) -> str | None:
-    """Return why a row can never work, None for one that may; `first` is the first row of its app."""
+    """Return why a row is invalid, None for a valid one; `first` is the first row of its app."""
     if first is not row:
-        return f"the app {row.app} is in line {first.line} already"
+        return f"the app {row.app} is already in line {first.line}"
     try:
         builders.of(row).deployment()
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""`flyasync bulk`: its help and its options; what it does is imported when it runs, so that the help is fast."""
+"""`flyasync bulk`: its help and its options; the rest is imported when it runs, so that --help is fast."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ further app is started, and those under way end as flyasync deploy ends; a secon
 @click.argument("file", type=click.File("rb"))
 @click.pass_context
 def command(ctx: click.Context, /, **_: Any) -> None:
-    """Deploy to the app of each row of FILE, many at once, and report what failed and why.
+    """Deploy to many apps, one for each row of FILE, and report what failed and why.
 
     FILE is CSV with a header, or JSON lines.
     """

@@ -1,4 +1,4 @@
-"""What a dry run of `flyasync bulk` shows: apps, machines, regions and strategies, and how long it takes at least."""
+"""The output of a dry run of `flyasync bulk`: apps, machines, regions, strategies, and the minimum duration."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ from flyasync.deploy.timings import Timings
 
 @frozen
 class RowEstimate:
-    """What rows of one shape come to: machines by region, the strategy, and the least seconds it takes."""
+    """The machines by region, the strategy and the minimum seconds of a row."""
 
     regions: Counter[str]
     strategy: str
@@ -28,16 +28,16 @@ class RowEstimate:
 
     @classmethod
     def of(cls, builder: DeployBuilder, at: CreateRate) -> "RowEstimate":
-        """Return what a deploy to an app without machines comes to."""
+        """Return the estimate of a deploy to an app without machines."""
         spec = builder.deployment()
         strategy = spec.strategy_name or "none"
-        takes = estimate(plan(spec, Fleet(spec.app, ())), at, Timings())  # no app is asked, so no boots are known
+        takes = estimate(plan(spec, Fleet(spec.app, ())), at, Timings())  # without requests, boot times are unknown
         return cls(Counter(dict(spec.counts)), strategy, takes.least)
 
 
 @frozen(kw_only=True)
 class BulkPlan:
-    """What a run would do: apps, machines by region, and the least seconds where all machines have to be created."""
+    """What a run would do: apps, machines by region, and the minimum seconds if all machines are created."""
 
     rows: int
     kept: int
@@ -51,12 +51,12 @@ class BulkPlan:
 
     @classmethod
     def of(cls, job: BulkJob, history: BulkHistory | None, at: CreateRate) -> "BulkPlan":
-        """Return what the run of a job would do, if no machine exists yet."""
+        """Return what the run of a job would do if no machine exists yet."""
         remaining = Remaining.of(job, history or BulkHistory(launch=""))
         regions: Counter[str] = Counter()
         strategies: Counter[str] = Counter()
         seconds: list[float] = []
-        # Planning takes milliseconds, and a file may have 100,000 rows: rows of one shape are planned once.
+        # Planning takes milliseconds, and a file may have 100,000 rows, so each shape is planned once.
         known: dict[str, RowEstimate] = {}
         for app in remaining.apps:
             base = job.builders.base(job.rows[app])
@@ -64,7 +64,7 @@ class BulkPlan:
             regions += row.regions
             strategies[row.strategy] += 1
             seconds.append(row.seconds)
-        creating = len(seconds) if job.org else 0.0  # an organization takes one new app a second
+        creating = len(seconds) if job.org else 0.0  # the limit is one new app per second
         return cls(
             rows=len(job.rows),
             kept=len(job.rows) - len(remaining.apps),
@@ -79,21 +79,21 @@ class BulkPlan:
 
 
 def plan_as_text(called: BulkInvocation, plan: BulkPlan) -> Iterator[str]:
-    """Yield what would be done, a line each."""
+    """Yield the lines of the plan."""
     to_do = apps_text(plan.rows - plan.kept)
     yield f"{called.source}: {to_do} to deploy, {plan.at_once} at once, launch {called.launch}"
     if plan.kept:
-        yield f"  done already, as the journal says: {plan.kept} of {plan.rows}"
+        yield f"  already done, by the journal: {plan.kept} of {plan.rows}"
     if plan.changed:
-        yield f"  changed since the journal was written, and deployed again: {plan.changed}"
+        yield f"  changed since the journal was written, to be deployed again: {plan.changed}"
     by_region = f": {_counted(plan.regions)}" if plan.regions else ""
-    yield f"  machines wanted: {plan.machines}{by_region}"
+    yield f"  machines: {plan.machines}{by_region}"
     yield f"  by strategy: {_counted(plan.strategies) or 'none'}"
     if plan.makes_apps_in:
-        yield f"  apps that are not there are created in {plan.makes_apps_in}, one a second"
+        yield f"  missing apps are created in {plan.makes_apps_in}, one per second"
     least = duration(plan.seconds, math.floor)
-    yield f"  takes at least {least} where all machines have to be made: no app is asked how long its boots take"
-    yield "dry run: nothing was asked or changed"
+    yield f"  takes at least {least} if all machines have to be created; boot times are not included"
+    yield "dry run: no request was sent, and nothing was changed"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -101,7 +101,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def plan_as_json(called: BulkInvocation, plan: BulkPlan) -> dict[str, Any]:
-    """Return what would be done as JSON."""
+    """Return the plan as JSON."""
     return {
         "event": "planned",
         "launch": called.launch,

@@ -11,7 +11,7 @@ from flyasync.deploy.many.executors import Executor
 PATIENCE = 10.0
 """Seconds to wait for a scheduler to answer."""
 WORKER_PATIENCE = 1.0
-"""Seconds to wait for a worker before a remark says that there is none."""
+"""Seconds to wait for a worker before a note."""
 
 
 @asynccontextmanager
@@ -20,7 +20,7 @@ async def open_executor(
 ) -> AsyncIterator[Executor | None]:
     """Open the executor at an address, None for this process; raises CommandFailed without dask or its scheduler.
 
-    `note` is called when there are no workers yet; `patience` is in seconds, for the scheduler to answer.
+    `note` is called if there are no workers yet; `patience` is the seconds within which the scheduler has to answer.
     """
     if address is None:
         yield None
@@ -29,17 +29,17 @@ async def open_executor(
         from flyasync.deploy.many import dask_executor  # dask is an extra, and loads slowly
     except ModuleNotFoundError as error:
         raise CommandFailed(
-            f"dask:// needs {error.name}, which is not installed: pip install 'flyasync[dask]', here and where the "
-            "scheduler and the workers run"
+            f"dask:// needs {error.name}, which is not installed: run pip install 'flyasync[dask]' here and on the "
+            "hosts of the scheduler and the workers"
         ) from error
     dask: Any = dask_executor  # distributed is not typed
     client = dask.Client(address, asynchronous=True, timeout=patience)
     try:
-        # Dask's own timeout covers the connection. A port that accepts it and then says nothing would be waited for.
+        # Dask's own timeout covers only the connection, not a server that accepts it and never answers.
         try:
             async with asyncio.timeout(patience + 1):
                 await client
-        except Exception as error:  # what is not a scheduler may answer anything, and dask raises anything
+        except Exception as error:  # another server may answer anything, and dask may raise anything
             raise CommandFailed(
                 f"no dask scheduler answers at {address} within {patience:g} s: start one with: dask scheduler --host "
                 "HOST"
@@ -47,7 +47,7 @@ async def open_executor(
         try:
             await client.wait_for_workers(1, timeout=WORKER_PATIENCE)
         except TimeoutError:
-            note(f"no worker has come to {address} yet, so the apps wait for one")
+            note(f"no worker is connected to {address} yet; the apps wait for one")
         executor: Executor = dask.DaskExecutor(client)
         yield executor
     finally:

@@ -1,4 +1,4 @@
-"""BulkJob: what a command line asks to be deployed to many apps, and at which API."""
+"""BulkJob: the deploys of a command line to many apps, and their API."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,10 +24,10 @@ from flyasync.errors import MissingToken
 
 @frozen(kw_only=True)
 class BulkJob:
-    """The rows of a file by their apps, how to deploy to them, and where; with `is_dry` only an estimate is shown.
+    """The rows of a file by app, and how to deploy them; with `is_dry` only a plan is shown.
 
-    `executor` is the address of a dask scheduler, None for this process; `org` is where apps are created that do not
-    exist, and `rehearsal` stands in for Fly.io.
+    `executor` is the address of a dask scheduler, None for this process; `org` is the organization in which missing
+    apps are created, and `rehearsal` the emulator that replaces Fly.io.
     """
 
     source: str
@@ -46,18 +46,18 @@ class BulkJob:
     def of(cls, ctx: click.Context, options: BulkOptions) -> Self:
         """Return the job of a command line; the whole file is read and checked.
 
-        Raises UsageError and InvalidInput for options, and WrongInput for rows that can never work.
+        Raises UsageError and InvalidInput for invalid options, and WrongInput for invalid rows.
         """
         rehearsal, run = Rehearsal.of(options.rehearsal), options.run
         if rehearsal and run.executor:
-            raise click.UsageError("--local rehearses in this process, so --executor dask:// cannot go with it")
+            raise click.UsageError("--local runs in this process, so it cannot be combined with --executor dask://")
         if rehearsal and run.journal:
-            raise click.UsageError("--local leaves nothing behind to go on from, so --journal cannot go with it")
+            raise click.UsageError("--local leaves nothing to continue, so it cannot be combined with --journal")
         # The rows are checked without a launch, so its name is checked here.
         if run.launch is not None:
             check_launch(run.launch)
         source = getattr(options.file, "name", "<stdin>")
-        # An option that is given for all rows excludes others in a row, which a mere default does not.
+        # An option that is given for all rows excludes other options in a row; a default does not.
         given = frozenset(name for name in COLUMNS if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)
         builders = RowBuilders(Defaults(options.defaults, given), ctx)
         return cls(
@@ -75,7 +75,7 @@ class BulkJob:
         )
 
     def called(self, launch: str) -> BulkInvocation:
-        """Return how the run was called, as far as its output tells of it."""
+        """Return how the run was called, as far as its output shows it."""
         journal = str(self.journal) if self.journal else None
         return BulkInvocation(source=self.source, launch=launch, journal=journal, is_local=self.rehearsal is not None)
 
@@ -83,34 +83,34 @@ class BulkJob:
     async def client(self) -> AsyncIterator[FlyClient]:
         """Open the API of the job: Fly.io as the environment names it, or an emulator with the apps in it."""
         if self.rehearsal is None:
-            # Where workers deploy, each has a token of its own, and none is needed here.
+            # Each worker of an executor has its own token, so none is needed here.
             async with client_without_token() if self.executor else FlyClient() as fly:
                 yield fly
             return
-        # With --create-app the apps are created as they would be, at the pace of an organization.
+        # With --create-app the run itself creates the apps, within the rate limit of an organization.
         async with (
             self.rehearsal.emulator() as emulator,
             FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
         ):
             for app in () if self.org else self.rows:
-                # Through the API each of them would take a second.
+                # The API would take a second for each app.
                 apps.create(emulator.world, app, org_slug="personal", network="")
             yield fly
 
 
 @frozen
 class Remaining:
-    """The apps of a job that are not done yet, in the order of the file, and those whose rows have changed."""
+    """The apps of a job that are not done, in the order of the file, and those whose rows have changed."""
 
     apps: tuple[str, ...] = field(repr=False)
     changed: AppNames
 
     @classmethod
     def of(cls, job: BulkJob, history: BulkHistory) -> Self:
-        """Leave out the apps that have come to what their rows desire."""
+        """Return the apps of a job except those that are done with the same row."""
         apps, changed = [], AppNames()
         for app, row in job.rows.items():
-            if app in history.apps:  # only then, since a fingerprint takes time, and a file may have 100,000 rows
+            if app in history.apps:  # a fingerprint takes time, and a file may have 100,000 rows
                 desired = job.builders.fingerprint(row, history.key)
                 if history.is_done(app, desired):
                     continue
@@ -121,7 +121,7 @@ class Remaining:
 
 
 def client_without_token() -> FlyClient:
-    """Return a client that knows which API it is and how fast that may be asked, but may not be able to ask."""
+    """Return a client for its URL and its rate limits; it may have no valid token."""
     try:
         return FlyClient()
     except MissingToken:

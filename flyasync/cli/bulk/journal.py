@@ -1,11 +1,11 @@
-"""The journal of a run over many apps, to go on from: a JSON line for each app that is begun and that ends.
+"""The journal of a run over many apps, which can be resumed: a JSON line for each start and end of an app.
 
     {"bulk": 1, "launch": "v7", "api": "https://…", "key": "…"}
     {"what": "began", "app": "a", "launch": "v7", "row": "…", "config": "…", "adds": true}
     {"what": "ended", "app": "a", "ok": false, "seconds": 3.2, "why": "…"}
 
-`row` and `config` are fingerprints, made with the journal's key: they tell whether a row or its config has changed, and
-nothing else. A launch is one config, so a row with another config has a launch of its own.
+`row` and `config` are fingerprints with the key of the journal: they show whether a row or its config has changed, and
+nothing else. A launch has one config, so a row with another config gets a launch of its own.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ from flyasync.models.redaction import without_passwords
 
 VERSION = 1
 SYNC = 1.0
-"""Seconds that a written line may wait for the disk itself, so that many lines share one wait.
+"""Seconds until written lines are synced to the disk, so that many lines share one sync.
 
-A process that is killed loses none of them. A power cut in that second loses some; the same launch then finds their
+A killed process loses no line. A power failure may lose the lines of that second; the same launch then finds their
 machines again.
 """
 
 _OPENING = b'{"bulk": '
-_LONGEST = 36  # letters of a launch that leave room for a number after it
+_LONGEST = 36  # characters of a launch, with room for a number after it
 
 
 @frozen
 class AppHistory:
-    """What a journal tells of one app: its configs that were begun, each with its launch, its last row, and its end.
+    """The record of one app: the configs that were started, each with its launch, its last row, and its result.
 
-    The launch that was begun last is the last one; `added` are those that only added machines, and changed no others.
+    The last launch is the latest one; `added` are the launches that only added machines.
     """
 
     row: str
@@ -50,16 +50,16 @@ class AppHistory:
     added: frozenset[str] = frozenset()
 
     def begun(self, row: str, config: str, launch: str, *, adds: bool) -> "AppHistory":
-        """Return what it tells once a launch has begun, perhaps not for the first time."""
+        """Return the record after the start of a launch, which may be a repeated one."""
         pair = (config, launch)
-        # One that comes back moves to the end: the last launch is the one whose config the machines have.
+        # A repeated launch moves to the end: the machines have the config of the last launch.
         before = tuple(each for each in self.launches if each != pair)
         return AppHistory(row, (*before, pair), added=self.added | ({launch} if adds else frozenset()))
 
 
 @frozen(kw_only=True)
 class BulkHistory:
-    """A run so far: its launch, the API that it asks, the key of its fingerprints, and the apps that were begun."""
+    """A run so far: its launch, its API, the key of its fingerprints, and the apps that were started."""
 
     launch: str
     api: str = ""
@@ -67,23 +67,23 @@ class BulkHistory:
     apps: Mapping[str, AppHistory] = field(factory=dict, repr=False)
 
     def is_done(self, app: str, row: str) -> bool:
-        """Whether an app has come to what this row desires."""
+        """Whether an app was deployed successfully with this row."""
         known = self.apps.get(app)
         return known is not None and known.ok and known.row == row
 
     def has_changed(self, app: str, row: str) -> bool:
-        """Whether an app was begun with another row."""
+        """Whether an app was started with another row."""
         known = self.apps.get(app)
         return known is not None and known.row != row
 
     def last_launch(self, app: str) -> str | None:
-        """Return the launch that an app was last begun under, if it was."""
+        """Return the last launch of an app, None if it was not started."""
         return self.apps[app].launches[-1][1] if app in self.apps else None
 
     def launches_left_by(self, app: str, launch: str, *, adds: bool) -> tuple[str, ...]:
-        """Return the launches before this one whose machines it leaves as they are.
+        """Return the earlier launches whose machines this launch does not change.
 
-        A deploy that only `adds` leaves those of the launch before it; a strategy those that were added without one.
+        A deploy that only `adds` does not change those of the last launch; a strategy, those added without one.
         """
         before = self.last_launch(app)
         if before in {None, launch}:
@@ -95,10 +95,10 @@ class BulkHistory:
     def launch_for(self, app: str, config: str, *, adds: bool) -> str:
         """Return the launch to deploy a config under.
 
-        1. The config is known: it has its old launch. If a deploy only `adds`, that is any launch before, since its
-           machines are still there; with a strategy only the last one, since all others were changed since.
-        2. It is another config: a launch of its own, numbered beyond all that were. The first one has no number.
-        3. The app has not begun: the launch of the run.
+        1. The config is known: its earlier launch. If the deploy only `adds`, that is any launch, as its machines still
+           exist; with a strategy it is only the last one, as the machines of all others have been changed.
+        2. The config is new: a new launch with the next number. The first launch has no number.
+        3. The app has not started: the launch of the run.
         """
         launches = self.apps[app].launches if app in self.apps else ()
         for known, launch in launches if adds else launches[-1:]:
@@ -112,35 +112,35 @@ class BulkHistory:
 
 
 class BulkJournal:
-    """A journal that is not kept: it knows the run only as long as it lasts."""
+    """A journal without a file, for one run."""
 
     def __init__(self, launch: str | None) -> None:
         self.history = BulkHistory(launch=launch or token_hex(5))
 
     def began(self, app: str, *, row: str, config: str, launch: str, adds: bool) -> None:
-        """Record that an app begins, and whether its deploy only adds machines."""
+        """Record that an app starts, and whether its deploy only adds machines."""
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
-        """Record what became of an app."""
+        """Record the result of an app."""
 
     def close(self) -> None:
-        """Record nothing more."""
+        """Close the journal."""
 
 
 class BulkJournalFile(BulkJournal):
-    """A journal in a file that only its owner may read; what is in it stays, and is gone on from.
+    """A journal in a file that only its owner may read; an existing one is continued.
 
-    Each line is with the operating system before what it tells of goes on, and on the disk a second later. Raises
-    InvalidInput for a file that cannot be written, that others may read, that is not such a journal, that another run
-    is writing, or that is of another launch or API. A disk that fails later ends the journal, not the run: `on_lost` is
-    called with the reason.
+    Each line is written before the run continues, and synced to the disk a second later. Raises InvalidInput for a file
+    that cannot be written, that others may read, that is not such a journal, that another run is writing, or that
+    belongs to another launch or API. A later disk error ends the journal, not the run: `on_lost` is called with the
+    reason.
     """
 
     def __init__(self, path: Path, launch: str | None, api: str, on_lost: Callable[[str], None]) -> None:
         self._path = path
         self._on_lost = on_lost
         self._sync_at: asyncio.TimerHandle | None = None
-        # It is opened, and locked, before it is read: another run may be writing it.
+        # It is opened and locked before it is read, as another run may be writing it.
         self._file: TextIO | None = open_journal(str(path), _OPENING)
         try:
             self.history = read_history(path, launch, api) or self._begin(launch, api)
@@ -153,7 +153,7 @@ class BulkJournalFile(BulkJournal):
         return f"<BulkJournalFile {self._path}: launch {self.history.launch}, {state}>"
 
     def began(self, app: str, *, row: str, config: str, launch: str, adds: bool) -> None:
-        """Record that an app begins, and whether its deploy only adds machines."""
+        """Record that an app starts, and whether its deploy only adds machines."""
         self._write(
             {
                 "what": "began",
@@ -166,21 +166,21 @@ class BulkJournalFile(BulkJournal):
         )
 
     def ended(self, app: str, *, ok: bool, why: str | None, seconds: float) -> None:
-        """Record what became of an app."""
+        """Record the result of an app."""
         reason = {"why": without_passwords(why)} if why else {}
         self._write({"what": "ended", "app": app, "ok": ok, "seconds": seconds, **reason})
 
     def close(self) -> None:
-        """Record nothing more, once all is on the disk."""
+        """Sync all lines to the disk, and close the journal."""
         self._sync()  # the lines of the last second
         self._close_file()
 
     def _begin(self, launch: str | None, api: str) -> BulkHistory:
-        """Write the first line, and have it on the disk: a run that lost its launch would create all machines twice."""
+        """Write and sync the first line: a run that lost its launch would create all machines twice."""
         history = BulkHistory(launch=launch or token_hex(5), api=api, key=token_hex(16).encode())
         self._write({"bulk": VERSION, "launch": history.launch, "api": api, "key": history.key.decode()})
         self._sync()
-        # The name of a new file is on the disk once its directory is, where the system can do that.
+        # The name of a new file is on the disk once its directory is synced, if the system supports that.
         with suppress(OSError):
             directory = os.open(self._path.parent, os.O_RDONLY)
             try:
@@ -194,7 +194,7 @@ class BulkJournalFile(BulkJournal):
             return
         try:
             self._file.write(json.dumps(line) + "\n")
-            self._file.flush()  # into the system, where a crash of this process does not reach it
+            self._file.flush()  # to the operating system, so that a crash of this process does not lose it
         except OSError as error:
             self._lose(error)
         else:
@@ -213,7 +213,7 @@ class BulkJournalFile(BulkJournal):
         """End the journal, and call `on_lost` once."""
         if self._file is not None:
             self._close_file()
-            self._on_lost(f"the journal {self._path} ends here, and knows nothing of what comes now: {error.strerror}")
+            self._on_lost(f"the journal {self._path} ends here and does not contain later results: {error.strerror}")
 
     def _close_file(self) -> None:
         file, self._file = self._file, None
@@ -223,14 +223,14 @@ class BulkJournalFile(BulkJournal):
 
 
 def fingerprint(history: BulkHistory, config: str) -> str:
-    """Return a text that is the same for the same config; it shows nothing without the journal's key."""
+    """Return a text that is equal for equal configs; it reveals nothing without the key of the journal."""
     return hmac.digest(history.key, config.encode(), "sha256").hex()[:16]
 
 
 def read_history(path: Path, launch: str | None, api: str) -> BulkHistory | None:
-    """Read what a journal tells, None for an empty one.
+    """Read the history in a journal, None for an empty one.
 
-    Raises InvalidInput for what is not such a journal, and for one of another API or, if there is one, another launch.
+    Raises InvalidInput for a file that is not such a journal, and for another API or, if given, another launch.
     """
     lines = journal_lines(str(path))
     _, first = next(lines, (0, None))
@@ -239,21 +239,19 @@ def read_history(path: Path, launch: str | None, api: str) -> BulkHistory | None
     apps: dict[str, AppHistory] = {}
     try:
         if first["bulk"] != VERSION:
-            raise InvalidInput(f"the journal {path} is of another version of flyasync: name another file")
+            raise InvalidInput(f"the journal {path} was written by another version of flyasync: use another file")
         history = BulkHistory(launch=first["launch"], api=first["api"], key=first["key"].encode(), apps=apps)
     except (KeyError, AttributeError) as error:
-        raise InvalidInput(f"{path} is no journal of a run over many apps: name another file") from error
+        raise InvalidInput(f"{path} is not a journal of flyasync bulk: use another file") from error
     if launch not in {None, history.launch}:
         raise InvalidInput(
-            f"the journal {path} is of launch {history.launch!r}: leave out --launch to go on with it, or name "
-            "another file"
+            f"the journal {path} is of launch {history.launch!r}: leave out --launch to continue it, or use another "
+            "file"
         )
-    # The apps of an emulator, say, are not those of Fly.io, though their names may be the same.
+    # Apps of an emulator, for example, may have the same names as apps of Fly.io.
     if history.api != api:
-        raise InvalidInput(
-            f"the journal {path} tells of apps at {history.api}, but here it goes to {api}: name another file"
-        )
-    # A later version may write lines of other kinds, which tell nothing here.
+        raise InvalidInput(f"the journal {path} is of the API at {history.api}, not {api}: use another file")
+    # A later version may write other kinds of lines, which are ignored.
     for number, line in lines:
         try:
             app = line["app"]
@@ -263,5 +261,5 @@ def read_history(path: Path, launch: str | None, api: str) -> BulkHistory | None
             elif line["what"] == "ended":
                 apps[app] = evolve(apps[app], ok=line["ok"] is True)
         except (KeyError, TypeError) as error:
-            raise InvalidInput(f"{path}, line {number}: no line of such a journal: {error!r}") from error
+            raise InvalidInput(f"{path}, line {number}: not a line of such a journal: {error!r}") from error
     return history

@@ -1,4 +1,4 @@
-"""How a run over many apps is shown to a log or a program: plain lines, or JSON lines."""
+"""The output of a run over many apps for a log or a program: plain lines, or JSON lines."""
 
 import asyncio
 from typing import Protocol
@@ -23,32 +23,32 @@ from flyasync.cli.deploy.lines import JSONStreams, TextStreams, write_line
 from flyasync.cli.shared.tables import write_rows
 
 EVERY = 10.0
-"""Seconds between two lines on the progress."""
+"""Seconds between two progress lines."""
 
 
 class BulkDisplay(Protocol):
-    """A place to show a run over many apps."""
+    """Shows a run over many apps."""
 
     def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:
-        """Show that it begins; `progress` goes on counting."""
+        """Show the start; `progress` is updated during the run."""
 
     def show(self, result: AppResult) -> None:
         """Show the result of one app."""
 
     def finish(self, summary: BulkSummary) -> None:
-        """Show how it ended."""
+        """Show the summary."""
 
     def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
-        """Show what would be done."""
+        """Show the plan of a dry run."""
 
     def show_api(self, url: str) -> None:
-        """Show that the command talks to another API than the public one."""
+        """Show the URL of an API other than the public one."""
 
     def note(self, text: str) -> None:
-        """Show a remark."""
+        """Show a note."""
 
     def refresh(self) -> None:
-        """Show how far it is by now."""
+        """Show the current progress."""
 
     def close(self) -> None:
         """Restore the terminal."""
@@ -67,43 +67,43 @@ class RunClock:
 
 @define
 class BulkLines(TextStreams):
-    """A line for each app that failed, and one on the progress every ten seconds; remarks go to `err`."""
+    """A line for each failed app, and a progress line every ten seconds; notes go to `err`."""
 
     _clock: RunClock | None = None
     _progress: BulkProgress | None = None
     _last: float = 0.0
 
     def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:
-        """Write what begins."""
+        """Write the start of the run."""
         self._clock, self._progress = RunClock(), progress
         self._write_at(0.0, opening(called, progress))
 
     def show(self, result: AppResult) -> None:
-        """Write why an app failed; those that are ok are in the progress."""
+        """Write why an app failed; the others are only counted in the progress."""
         if self._clock and not result.ok:
             self._write_at(self._clock.seconds(), f"{result.app}  failed: {result.why}")
 
     def refresh(self) -> None:
-        """Write how far it is, unless that was written less than ten seconds ago."""
+        """Write the progress, unless it was written less than ten seconds ago."""
         if self._clock and self._progress and self._clock.seconds() - self._last >= EVERY:
             self._last = self._clock.seconds()
             self._write_at(self._last, progress_text(self._progress, self._last))
 
     def finish(self, summary: BulkSummary) -> None:
-        """Write the headline, what failed and why, and how to go on."""
+        """Write the headline, the causes of failures, and the next steps."""
         write_line(self.out, headline(summary))
-        # A log has a human reader, so the headings are written as a row.
+        # The headings are written as a row for the reader of a log.
         if causes := cause_rows(summary.progress.causes):
             write_rows(self.out, [HEADS, *causes])
         for remark in remarks(summary):
             write_line(self.out, remark)
 
     def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
-        """Write what would be done."""
+        """Write the plan of a dry run."""
         write_line(self.out, "\n".join(plan_as_text(called, plan)))
 
     def close(self) -> None:
-        """Do nothing: lines leave a terminal as it is."""
+        """Do nothing: lines need no cleanup."""
 
 
 @define
@@ -113,7 +113,7 @@ class BulkJSONLines(JSONStreams):
     _clock: RunClock | None = None
 
     def begin(self, called: BulkInvocation, progress: BulkProgress) -> None:  # noqa: ARG002 - the summary has both
-        """Begin to count the seconds."""
+        """Start the clock."""
         self._clock = RunClock()
 
     def show(self, result: AppResult) -> None:
@@ -125,11 +125,11 @@ class BulkJSONLines(JSONStreams):
         self._write(summary_as_json(summary))
 
     def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
-        """Write what would be done."""
+        """Write the plan of a dry run."""
         self._write(plan_as_json(called, plan))
 
     def refresh(self) -> None:
         """Do nothing: a program counts the apps itself."""
 
     def close(self) -> None:
-        """Do nothing: lines leave a terminal as it is."""
+        """Do nothing: lines need no cleanup."""

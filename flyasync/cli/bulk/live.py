@@ -1,4 +1,4 @@
-"""How a run over many apps is shown in a terminal: live counts and the newest failures, then what failed and why."""
+"""The output of a run over many apps in a terminal: live counts and the newest failures, then the causes."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ NEWEST = 5
 
 
 class BulkScreen(LiveScreen):
-    """Draws the counts while the run goes on, and prints the table of failures in their place at its end."""
+    """Draws the counts during the run, and replaces them with the causes of failures at its end."""
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(out)
@@ -41,12 +41,12 @@ class BulkScreen(LiveScreen):
         self.draw(LiveCounts(called, progress, self._newest, RunClock()))
 
     def show(self, result: AppResult) -> None:
-        """Keep a failure, to be drawn among the newest with the next refresh."""
+        """Keep a failure for the next refresh, which draws the newest ones."""
         if not result.ok:
             self._newest.append(result)
 
     def finish(self, summary: BulkSummary) -> None:
-        """End the drawing, and print the headline, what failed and why, and how to go on."""
+        """Remove the drawing, and print the headline, the causes of failures, and the next steps."""
         self.close()
         self.print(Text(headline(summary), style="bold green" if summary.ok else "bold red"))
         if causes := cause_rows(summary.progress.causes):
@@ -55,13 +55,13 @@ class BulkScreen(LiveScreen):
             self.note(remark)
 
     def show_plan(self, called: BulkInvocation, plan: BulkPlan) -> None:
-        """Print what would be done."""
+        """Print the plan of a dry run."""
         for line in plan_as_text(called, plan):
             self.print(Text(line))
 
 
 class LiveCounts:
-    """The counts and the newest failures as they are now, fitted to the terminal."""
+    """The current counts and the newest failures, fitted to the terminal."""
 
     def __init__(
         self, called: BulkInvocation, progress: BulkProgress, newest: Iterable[AppResult], clock: RunClock
@@ -86,7 +86,7 @@ class LiveCounts:
         yield cut(counts, width, marks)
         yield ProgressBar(total=progress.total, completed=progress.total - progress.left, width=max(width, 1))
         yield Segment.line()
-        room = console.height - 4  # headline, counts, bar, and the line that stays free
+        room = console.height - 4  # headline, counts, bar, and the line that stays empty
         # The newest failures come last, next to where the cursor is
         for result in list(self._newest)[-room:] if room > 0 else ():
             yield cut(Text.assemble((f"{marks.lost} {result.app}  ", "red"), result.why or ""), width, marks)

@@ -20,74 +20,73 @@ COLUMNS = {
     each.name: each
     for group in APP_GROUPS
     for each in group.options()
-    if each.name and each.name != "create_app"  # one organization owns the run
+    if each.name and each.name != "create_app"  # the organization is the same for all rows
 }
-"""What a row may state besides its app, by the names of the options that state it for all rows."""
+"""The columns of a row besides app: the options for all rows, by name."""
 
 
 def executor(_ctx: click.Context, _param: click.Parameter, text: str) -> str | None:
     """Read `local` as None, and `dask://HOST:PORT` as the address that a dask client takes."""
     if text == "local":
         return None
-    # A dask client takes tcp:// or tls://. The command says dask://, which tells what is at the other end.
+    # A dask client takes tcp:// or tls://; dask:// names the kind of server instead.
     found = re.fullmatch(r"dask(\+tls)?://([^\s/]+:\d+)/?", text)
     if found is None:
         raise click.BadParameter(
-            f"{text!r} is neither local nor dask://HOST:PORT, such as dask://10.0.0.5:8786; dask+tls:// for a "
-            "scheduler that speaks TLS"
+            f"{text!r} is neither local nor dask://HOST:PORT, such as dask://10.0.0.5:8786; for TLS use dask+tls://"
         )
     return f"{'tls' if found[1] else 'tcp'}://{found[2]}"
 
 
 class RunOptions(OptionGroup):
-    """How the apps are deployed to, and what is kept of it."""
+    """How the apps are deployed, and what is recorded."""
 
-    title = "The run"
+    title = "Run"
 
     apps_in_flight: int = option(
         "--apps-in-flight",
         type=click.IntRange(min=1),
         default=AT_ONCE,
         metavar="N",
-        help=f"How many apps are under way at once.  [default: {AT_ONCE}]",
+        help=f"Number of apps that are deployed at once.  [default: {AT_ONCE}]",
     )
     executor: str | None = option(
         "--executor",
         default="local",
         callback=executor,
         metavar="local|dask://HOST:PORT",
-        help="Who deploys: this process, or the workers of a dask cluster, each with the token of its own environment; "
-        "each also needs FLYASYNC_LIMITS=redis://HOST:PORT/DB there, so that all count the rate limits together. "
+        help="Where deploys run: in this process, or on the workers of a dask cluster. Each worker needs a token and "
+        "FLYASYNC_LIMITS=redis://HOST:PORT/DB in its environment, so that all workers share the rate limits. "
         "Needs the extra dask.  [default: local]",
     )
     journal: Path | None = option(
         "--journal",
         callback=writable,
         metavar="FILE",
-        help="Write down in FILE what became of each app, without secrets. The same command again goes on from there.",
+        help="Record the result of each app in FILE, without secrets. The same command continues from there.",
     )
     max_failures: int | None = option(
         "--max-failures",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Begin no further app once N have failed.  [default: none stops the others]",
+        help="Start no further app after N failures.  [default: no limit]",
     )
     launch: str | None = option(
         "--launch",
         metavar="ID",
-        help="Name of the launch, the same for each app.  [default: the journal's; else random]",
+        help="Name of the launch, the same for each app.  [default: that of the journal, else random]",
     )
 
 
 class BulkOutputOptions(OptionGroup):
-    """What is shown."""
+    """What is written."""
 
-    title = "What it tells"
+    title = "Output"
 
     dry_run: bool = option(
         "--dry-run",
         is_flag=True,
-        help="Read the whole file, and say what would be done and how long it takes; ask the API nothing.",
+        help="Check the whole file, and print the plan and its minimum duration; send no request.",
     )
     as_json: bool = option(
         "--json",
@@ -104,13 +103,13 @@ class BulkOptions:
     file: BinaryIO
     run: RunOptions
     create_app: str | None
-    defaults: Mapping[str, Any]  # not AppOptions: each row replaces some of them before they are one value
+    defaults: Mapping[str, Any]  # not AppOptions yet, as each row overrides some of them
     output: BulkOutputOptions
     rehearsal: RehearsalOptions
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Self:
-        """Return the values that click has read."""
+        """Return the values that click has parsed."""
         return cls(
             file=params["file"],
             run=RunOptions.of(params),

@@ -13,7 +13,7 @@ NAMED = 3
 """How many apps are named where many have something in common."""
 
 _APP, _ID = "APP", "ID"
-# What differs between two failures of one cause: the id of the request, the machine, and figures but for codes.
+# What differs between two failures of one cause: ids of requests and machines, and numbers that are not codes.
 _REQUEST = re.compile(r",? ?\brequest [\w-]+")
 _MACHINE_ID = re.compile(r"\b[0-9a-f]{14}\b")
 _NUMBER = re.compile(r"(?<!HTTP )(?<!code )\b\d+(\.\d+)?\b")
@@ -21,9 +21,9 @@ _NUMBER = re.compile(r"(?<!HTTP )(?<!code )\b\d+(\.\d+)?\b")
 
 @frozen(kw_only=True)
 class AppResult:
-    """The result of one app: why it is not ok, or, of one that is ok, why it is not `complete`.
+    """The result of one app; `why` is the reason if it is not ok, or ok but not `complete`.
 
-    It is `absent` when the API knows no such app.
+    It is `absent` if the app does not exist.
     """
 
     app: str
@@ -36,10 +36,10 @@ class AppResult:
 
     @classmethod
     def of(cls, report: DeployReport) -> "AppResult":
-        """Return what a report comes to."""
-        # A report is ok by its requirement, which may be met while machines are missing.
+        """Return the result of a report."""
+        # A report can be ok while machines are missing, if its requirement allows that.
         complete = report.ok and all(region.is_running for region in report.regions)
-        # An app that does not exist has no reason of its own in the report: each of its machines says NotFound.
+        # In the report of an app that does not exist, each machine has failed with NotFound.
         not_found = [
             machine.result is Result.NOT_BEGUN and machine.failure is not None and machine.failure.kind == "NotFound"
             for machine in report.machines
@@ -56,19 +56,19 @@ class AppResult:
 
 
 def main_reason(report: DeployReport) -> str:
-    """Return in one line why a report is not ok: the reason that most of its machines have in common.
+    """Return in one line why a report is not ok: the most common reason of its machines.
 
-    Where no machine has one, it is the first of these that holds:
+    If no machine has a reason, it is the first of these that applies:
 
-    1. The last list, which is to prove the report, could not be read.
+    1. The last list of machines, which verifies the report, could not be read.
     2. All machines are stopped, and none was verified.
     3. There are more machines than desired, and a deploy without a strategy destroys none.
-    4. Machines do not run, which is all that is known.
+    4. Machines do not run, for an unknown reason.
     """
     machines: list[MachineReport] = [report.release] if report.release else []
     for region in report.regions:
         machines += (*region.machines, *region.retired)
-    # The release command counts as a machine here, and comes first: its failure explains that of all others.
+    # The release command counts as a machine and comes first, as its failure explains that of all others.
     failed = [machine for machine in machines if not machine.is_running]
     found = [machine.failure or next(iter(machine.refusals), None) for machine in failed]
     reasons = [_text(reason) for reason in found if reason]
@@ -82,8 +82,8 @@ def main_reason(report: DeployReport) -> str:
         return report.why_unverified
     if report.surplus:
         return (
-            f"too many: {', '.join(report.surplus)} carry the launch's tag besides the machines wanted, and no deploy "
-            "without a strategy takes any away; this does: "
+            f"too many machines: {', '.join(report.surplus)} have the tag of the launch too, and a deploy without a "
+            "strategy destroys none; to destroy them: "
             f"flyasync machines destroy {report.app} {' '.join(report.surplus)} --force"
         )
     results = Counter(machine.result.value for machine in report.machines if not machine.is_running)
@@ -111,18 +111,18 @@ class AppNames:
 
 @define
 class CommonReason:
-    """Why apps failed, or another remark on them, and which apps these are."""
+    """A reason for failures, or a remark, and the apps that have it."""
 
     text: str
     apps: AppNames = Factory(AppNames)
 
     @property
     def count(self) -> int:
-        """How many apps they are."""
+        """The number of apps."""
         return self.apps.count
 
     def add(self, app: str, masked: str) -> None:
-        """Count one more app; once there are two, the text is the `masked` one, without what is true of one alone."""
+        """Count one more app; from two on, the text is `masked`, without details of a single app."""
         self.apps.add(app)
         if self.count > 1:
             self.text = masked
@@ -130,11 +130,10 @@ class CommonReason:
 
 @define
 class BulkProgress:
-    """The counts of a run: of `total` apps `kept` were done before, and at most `at_once` are under way.
+    """The counts of a run: of `total` apps, `kept` were done before, and at most `at_once` run at a time.
 
-    Of those that are done, `partial` are ok by their requirement, but lack machines; of those that failed, `absent` do
-    not exist, and `unverified` have the status *not verified*. The `remarks` of all reports are counted too, whether ok
-    or not.
+    Of the apps that are done, `partial` meet their requirement but lack machines. Of those that failed, `absent` do not
+    exist, and `unverified` have the status *not verified*. The `remarks` of all reports are counted too.
     """
 
     total: int
@@ -151,21 +150,21 @@ class BulkProgress:
 
     @property
     def left(self) -> int:
-        """How many apps have not ended, those under way included."""
+        """How many apps have not ended, including those in progress."""
         return self.total - self.kept - self.done - self.failed
 
     @property
     def lacks_only_proof(self) -> bool:
-        """Whether every app is as its row states, but for some that were not verified."""
+        """Whether no app failed except those that were not verified."""
         return not self.left and 0 < self.failed == self.unverified.count
 
     @property
     def under_way(self) -> int:
-        """How many apps are under way."""
+        """How many apps are in progress."""
         return self.begun - self.done - self.failed
 
     def begin(self) -> None:
-        """Count an app that begins."""
+        """Count an app that starts."""
         self.begun += 1
 
     def record(self, result: AppResult) -> None:
@@ -184,33 +183,32 @@ class BulkProgress:
             self.absent.add(result.app)
         if result.report.status is Status.NOT_VERIFIED:
             self.unverified.add(result.app)
-        # Two failures are one if they differ only in the app, the machine, the request and the numbers that depend on
-        # these. Of numbers only the codes tell failures apart. Remarks tell how many machines they are about, which
-        # does matter.
+        # Failures have the same cause if they differ only in the app, the machine, the request and in numbers that are
+        # not codes. Numbers in remarks do matter: they are counts of machines.
         why = result.why or ""
         masked = _masked(why, result.app)
         self._causes.setdefault(_NUMBER.sub("#", masked), CommonReason(_without_request(why))).add(result.app, masked)
 
     @property
     def remarks(self) -> list[CommonReason]:
-        """What deploys left alone, and in which apps, the commonest first."""
+        """The remarks of reports with their apps, the most common first."""
         return sorted(self._remarks.values(), key=lambda remark: -remark.count)
 
     @property
     def causes(self) -> list[CommonReason]:
-        """The causes of failures, the commonest first."""
+        """The causes of failures, the most common first."""
         return sorted(self._causes.values(), key=lambda cause: -cause.count)
 
     def per_second(self, seconds: float) -> float | None:
-        """Return how many apps have ended per second, of `seconds` so far; None where that is not known yet.
+        """Return how many apps have ended per second, after `seconds`; None if that is not known yet.
 
-        It is known once as many have ended as are under way at once: the first ones to end are the quickest.
+        It is known once as many apps have ended as run at a time: the first ones to end are the fastest.
         """
         ended = self.done + self.failed
         return ended / seconds if ended >= self.at_once and seconds > 0 else None
 
     def seconds_left(self, seconds: float) -> float | None:
-        """Return how many seconds the rest takes at the rate so far; None where that is not known."""
+        """Return the seconds left at the current rate; None if that is not known."""
         rate = self.per_second(seconds)
         return self.left / rate if rate else None
 
@@ -230,6 +228,6 @@ def _without_request(why: str) -> str:
 
 
 def _masked(why: str, app: str) -> str:
-    """Return a reason without what is true of one app alone: its name, its machines' ids, and the request."""
+    """Return a reason without the name of the app, the ids of its machines, and the id of the request."""
     named = re.sub(rf"(?<![\w-]){re.escape(app)}(?![\w-])", _APP, _without_request(why))
     return _MACHINE_ID.sub(_ID, named)

@@ -1,4 +1,4 @@
-"""The file of apps as rows: CSV with a header, or JSON lines; each row knows its line, as an editor counts them."""
+"""The rows of a file: CSV with a header, or JSON lines; each row has its line number."""
 
 import csv
 import json
@@ -13,22 +13,22 @@ from typing import Any, BinaryIO
 from attrs import field, frozen
 
 Cell = str | tuple[str, ...]
-"""The content of a cell: a text, or several."""
+"""The content of a cell: one text or several."""
 
 KEEP = 4096
-"""How many different texts are kept once for all rows that hold them."""
+"""How many different texts are shared between rows."""
 
-_LONGEST_SHOWN = 60  # letters of a name that is not a column's
-_NAMED = ("env", "metadata")  # of these a cell has a name of its own, as in env.LOG_LEVEL
+_LONGEST_SHOWN = 60  # characters of an unknown column name
+_NAMED = ("env", "metadata")  # each of their cells has a name, as in env.LOG_LEVEL
 _ALIASES = {"regions": "region"}
-_UNCLOSED = "a quote is opened and never closed"
-_QUOTE_OPEN = "unexpected end of data"  # in the words of the csv module
+_UNCLOSED = "a quote is not closed"
+_QUOTE_OPEN = "unexpected end of data"  # the error of the csv module
 _UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its byte order marks, as bytes that are not UTF-8
 
 
 @frozen
 class AppRow:
-    """What a line of the file states of one app: cells under the names of columns, only those that are filled in."""
+    """One row: its app, and its nonempty cells by column."""
 
     line: int
     app: str
@@ -38,20 +38,20 @@ class AppRow:
 
 @frozen
 class InvalidLine:
-    """A line that is not a row, and why; its content is not repeated where it may be a secret."""
+    """An invalid line, and why; its content, which may be a secret, is not included."""
 
     line: int
     why: str
 
 
 class InvalidRowError(Exception):
-    """A row, or a header, that cannot be meant; its text says why."""
+    """A row or a header is invalid, for the reason in the text."""
 
 
 def read_rows(file: BinaryIO, known: Sequence[str]) -> Iterator[AppRow | InvalidLine]:
-    """Read the rows one by one, with columns of these `known` names; a line that is not a row does not end it.
+    """Yield the rows, with columns of these `known` names, and the invalid lines.
 
-    What begins with a brace is JSON lines, all else CSV. Empty lines and rows of empty cells are left out.
+    A file that starts with a brace is JSON lines, any other CSV. Empty lines and rows of empty cells are skipped.
     """
     text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     lines = enumerate(text, start=1)
@@ -59,9 +59,9 @@ def read_rows(file: BinaryIO, known: Sequence[str]) -> Iterator[AppRow | Invalid
     try:
         number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
         if first.startswith(_UTF_16):
-            yield InvalidLine(number, "it is UTF-16: save the file as UTF-8")
+            yield InvalidLine(number, "the file is UTF-16: save it as UTF-8")
         elif first.startswith("["):
-            yield InvalidLine(number, "it is a JSON array: write each of its objects on a line of its own")
+            yield InvalidLine(number, "the file is a JSON array: write each object on a separate line")
         elif not first.lstrip().startswith("{"):
             if first:
                 yield from _csv_rows(number, chain([first], (line for _, line in lines)), cells)
@@ -73,20 +73,20 @@ def read_rows(file: BinaryIO, known: Sequence[str]) -> Iterator[AppRow | Invalid
                 except InvalidRowError as error:
                     yield InvalidLine(each, str(error))
     finally:
-        text.detach()  # the file is left open for its owner
+        text.detach()  # the caller closes the file
 
 
 # JSON lines
 
 
 def _json_cells(line: str) -> Iterator[tuple[str, Cell]]:
-    """Yield the cells of a JSON object: an object of texts is a column each; what is null is not stated."""
+    """Yield the cells of a JSON object; env and metadata are objects with a column for each name; null is skipped."""
     for word, value in _json_object(line).items():
         kind = word.strip().lower()
         if isinstance(value, dict) and kind in _NAMED:
             for name, text in value.items():
                 if not isinstance(text, str):
-                    raise InvalidRowError(f"{word}: {name} has to be a text, in quotes")
+                    raise InvalidRowError(f"{word}: {name} must be a string, in quotes")
                 yield f"{word}.{name}", text
         elif isinstance(value, dict) and kind == "count":
             yield word, tuple(f"{region}={_scalar(word, count)}" for region, count in value.items())
@@ -97,7 +97,7 @@ def _json_cells(line: str) -> Iterator[tuple[str, Cell]]:
 
 
 def _json_object(line: str) -> Mapping[str, Any]:
-    """Read a line; raises InvalidRowError, which never repeats its content."""
+    """Parse a line; raises InvalidRowError, which never contains the line."""
     _check_utf_8(line)
     text = line.rstrip()
     try:
@@ -106,19 +106,17 @@ def _json_object(line: str) -> Mapping[str, Any]:
         if error.msg.startswith("Unterminated string"):
             why = f"{_UNCLOSED}, at column {error.colno}"
         else:
-            why = "it ends too soon" if error.pos >= len(text) else f"{error.msg}, at column {error.colno}"
+            why = "it ends too early" if error.pos >= len(text) else f"{error.msg}, at column {error.colno}"
         raise InvalidRowError(f"it is not JSON: {why}") from None
     except (RecursionError, ValueError):
-        raise InvalidRowError(
-            "it is not JSON that can be read: it is nested too deep, or a number is too long"
-        ) from None
+        raise InvalidRowError("the JSON is nested too deeply, or contains a number that is too long") from None
     if not isinstance(value, dict):
-        raise InvalidRowError("it holds no JSON object")
+        raise InvalidRowError("it is not a JSON object")
     return value
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, for the parser, which would keep the last of several values of one name."""
+    """Return a JSON object; raises InvalidRowError for a duplicate name, which the parser would accept."""
     values = dict(pairs)
     if len(values) < len(pairs):
         _check_given_once([name for name, _ in pairs])
@@ -129,7 +127,7 @@ def _scalar(word: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise InvalidRowError(f"{word}: it takes a text or a number, and neither is there")
+        raise InvalidRowError(f"{word}: expected a text or a number")
     return str(value)
 
 
@@ -141,7 +139,7 @@ def _csv_rows(first: int, lines: Iterable[str], cells: "_Cells") -> Iterator[App
     number, header = next(records)
     try:
         columns = _header(header, cells)
-    except InvalidRowError as error:  # without a header no row means anything
+    except InvalidRowError as error:  # without a header no row can be read
         yield InvalidLine(number, str(error))
         return
     for number, record in records:
@@ -154,7 +152,7 @@ def _csv_rows(first: int, lines: Iterable[str], cells: "_Cells") -> Iterator[App
 
 
 def _records(first: int, lines: Iterable[str]) -> Iterator[tuple[int, "list[str] | csv.Error"]]:
-    """Yield records with the line on which each begins: a cell in quotes may go on over several."""
+    """Yield records with the line on which each starts: a quoted cell may span several lines."""
     reader = csv.reader(lines, strict=True, skipinitialspace=True)
     while True:
         number = first + reader.line_num
@@ -172,18 +170,18 @@ def _records(first: int, lines: Iterable[str]) -> Iterator[tuple[int, "list[str]
 def _header(record: "list[str] | csv.Error", cells: "_Cells") -> list[str]:
     words = _record(record, None)
     if len(words) == 1 and re.search(r"[;\t]", words[0]):
-        raise InvalidRowError("the header has one column: separate the cells by commas")
+        raise InvalidRowError("the header has one column: separate columns by commas")
     if not all(map(str.strip, words)):
         raise InvalidRowError(f"column {[bool(word.strip()) for word in words].index(False) + 1} has no name")
     columns = [cells.column(word) for word in words]
     _check_given_once(columns)
     if "app" not in columns:
-        raise InvalidRowError("the header has no column app: each row has to name one")
+        raise InvalidRowError("the header has no column app")
     return columns
 
 
 def _record(record: "list[str] | csv.Error", width: int | None) -> list[str]:
-    """Return a record of this many cells; raises InvalidRowError for any other, and for what is not CSV."""
+    """Return a record of this many cells; raises InvalidRowError for another number, and for invalid CSV."""
     if isinstance(record, csv.Error):
         why = _UNCLOSED if str(record) == _QUOTE_OPEN else str(record)
         raise InvalidRowError(f"it is not CSV: {why}")
@@ -210,7 +208,7 @@ def _check_given_once(names: Sequence[str]) -> None:
 
 
 class _Cells:
-    """Makes rows; texts that many of them share are kept once, for a file may have 100,000 rows."""
+    """Makes rows that share equal texts, as a file may have 100,000 rows."""
 
     def __init__(self, known: Sequence[str]) -> None:
         self._known = ("app", *known)
@@ -224,37 +222,36 @@ class _Cells:
             name = self.column(word)
             if name in cells:
                 raise InvalidRowError(f"{name} is given twice")
-            is_variable = "." in name  # its value may well be empty, or begin with a space
+            is_variable = "." in name  # its value may be empty, or start with a space
             value = cell if is_variable or isinstance(cell, tuple) else cell.strip()
             if value or is_variable:
                 cells[name] = value
         app = cells.pop("app", None)
         if not isinstance(app, str):
-            raise InvalidRowError("it has no app: name one, in the column app")
+            raise InvalidRowError("no app: set the column app")
         return AppRow(line, app, self._shared(tuple(cells)), tuple(map(self._shared, cells.values())))
 
     def column(self, word: str) -> str:
-        """Return the name of a column that the file calls `word`; raises InvalidRowError for an unknown one."""
+        """Return the name of the column `word`; raises InvalidRowError for an unknown one."""
         if word in self._columns:
             return self._columns[word]
         kind, dot, variable = word.strip().partition(".")
         name = word.strip().lower().replace("-", "_")
         name = _ALIASES.get(name, name)
-        # 1. A variable, such as env.LOG_LEVEL: what follows the dot is as it is written.
-        # 2. An option, written in any case, with dashes or underscores.
-        # 3. None of both: a name that is close is shown, else all of them.
+        # 1. A variable, such as env.LOG_LEVEL: the part after the dot is kept as written.
+        # 2. An option, in any case, with dashes or underscores.
+        # 3. Neither: the error suggests a similar name, or lists all of them.
         if kind.lower() in _NAMED:
             if not (dot and variable.strip()):
                 raise InvalidRowError(
-                    f"{kind}: each has a column of its own, named such as {kind.lower()}.LOG_LEVEL; in JSON it is an "
-                    "object"
+                    f"{kind}: use one column for each variable, such as {kind.lower()}.LOG_LEVEL, or an object in JSON"
                 )
             name = f"{kind.lower()}.{variable.strip()}"
         elif name not in self._known:
             close = get_close_matches(name, [*self._known, *_ALIASES], n=1, cutoff=0.7)
-            every = f"there are {', '.join(self._known)}, env.NAME and metadata.NAME"
+            every = f"the columns are {', '.join(self._known)}, env.NAME and metadata.NAME"
             hint = f"did you mean {close[0]}?" if close else every
-            raise InvalidRowError(f"no column is called {word.strip()[:_LONGEST_SHOWN]!r}: {hint}")
+            raise InvalidRowError(f"unknown column {word.strip()[:_LONGEST_SHOWN]!r}: {hint}")
         return self._columns.setdefault(word, name)
 
     def _shared(self, value: Any) -> Any:

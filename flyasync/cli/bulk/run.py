@@ -1,4 +1,4 @@
-"""What `flyasync bulk` does once its command line is read: apps that are done are left out, the others are deployed."""
+"""Run `flyasync bulk` after its command line is parsed: deploy to all apps that are not done."""
 
 import asyncio
 import sys
@@ -29,13 +29,13 @@ from flyasync.deploy.estimate import CreateRate
 from flyasync.deploy.many.many import deploy_many
 
 STOPPING = (
-    "stopping: no further app is begun, and those under way make no further machine; once more cuts this short",
-    "cutting it short",
+    "stopping: no further app is started, and no further machine is created; a second signal stops at once",
+    "stopping at once",
 )
 
 
 def bulk(ctx: click.Context) -> None:
-    """Do what the command line asks for, and end the command with the exit code."""
+    """Run the command line, and exit with its exit code."""
     options = BulkOptions.of(ctx.params)
     job = BulkJob.of(ctx, options)
     called = Invocation(is_local=job.rehearsal is not None)
@@ -54,8 +54,8 @@ async def run_until_signalled(job: BulkJob, display: AbstractAsyncContextManager
 async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
     """Deploy to all apps of a job that are not done yet, and return the exit code; a dry run only shows the plan.
 
-    Cancelled, it begins no further app, cancels those under way and awaits their ends, and shows how far it came before
-    the cancellation goes on.
+    When cancelled, it starts no further app, cancels those in progress and waits for them, and shows the summary before
+    the cancellation propagates.
     """
     if job.is_dry:
         await show_plan(job, display)
@@ -67,7 +67,7 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
         else:
             journal = BulkJournalFile(job.journal, job.launch, fly.base_url, display.note)
         with closing(journal):
-            # The journal is read here for what is left to do, while this run holds its lock.
+            # The journal is read here, while this run holds its lock.
             this = BulkRun.of(job, journal)
             if this.remaining.changed.count:
                 display.note(changed_text(this.remaining.changed))
@@ -76,7 +76,7 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
             async with open_executor(job.executor, display.note) as executor:
                 display.begin(this.called, this.progress)
                 begun, is_cut = loop.time(), True
-                # Whatever ends the run, a signal or a failure of ours, the summary tells how far it came.
+                # The summary is shown even if a signal or a bug ends the run.
                 try:
                     many = deploy_many(fly, this.begin, this.next_apps(), at_once=job.at_once, executor=executor)
                     async with aclosing(many) as reports:
@@ -92,22 +92,22 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
 
 
 async def show_plan(job: BulkJob, display: BulkDisplay) -> None:
-    """Show what a run would do, by the file and the journal alone; the API is not asked, and nothing is written."""
+    """Show what a run would do, from the file and the journal; no request is sent, and nothing is written."""
     async with client_without_token() as fly:
         exists = job.journal is not None and job.journal.exists()
         history = read_history(job.journal, job.launch, fly.base_url) if job.journal and exists else None
         plan = BulkPlan.of(job, history, CreateRate.of(fly))
-    # Without a journal and a name the launch is random, and known only once it begins.
-    launch = history.launch if history else job.launch or "of a random name"
+    # Without a journal and --launch, the launch is random and not known yet.
+    launch = history.launch if history else job.launch or "with a random name"
     display.show_plan(job.called(launch), plan)
 
 
 @define
 class BulkRun:
-    """The run of a job: it begins one app after the other, counts their results, and keeps the journal.
+    """The run of a job: starts one app after the other, counts the results, and writes the journal.
 
-    `renamed` are the apps whose config is another than before, each with its launch, and `abandoned` the launches
-    before, each with its app, whose machines stay as they are.
+    `renamed` are the apps with a new config, each with its new launch, and `abandoned` the earlier launches, each with
+    its app, whose machines stay as they are.
     """
 
     job: BulkJob
@@ -119,26 +119,26 @@ class BulkRun:
 
     @property
     def called(self) -> BulkInvocation:
-        """How the run was called, with the launch that the journal knows."""
+        """How the run was called, with the launch of the journal."""
         return self.job.called(self.journal.history.launch)
 
     @classmethod
     def of(cls, job: BulkJob, journal: BulkJournal) -> "BulkRun":
-        """Return the run of what the journal says is left to do."""
+        """Return the run of the apps that are not done in the journal."""
         remaining = Remaining.of(job, journal.history)
         total = len(job.rows)
         return cls(job, journal, remaining, BulkProgress(total, job.at_once, kept=total - len(remaining.apps)))
 
     def next_apps(self) -> Iterator[str]:
-        """Yield the apps one by one, as long as not too many have failed."""
-        # Asked for one by one, as a slot becomes free: so a failure stops those that have not begun.
+        """Yield the apps one by one, until too many have failed."""
+        # The next app is requested when a slot becomes free, so that a failure stops those that have not started.
         for app in self.remaining.apps:
             if self.job.max_failures is not None and self.progress.failed >= self.job.max_failures:
                 return
             yield app
 
     def begin(self, app: str) -> DeployBuilder:
-        """Begin an app: record it in the journal with its launch, and return its builder."""
+        """Start an app: record it in the journal with its launch, and return its builder."""
         self.progress.begin()
         history, row = self.journal.history, self.job.rows[app]
         builder = self.job.builders.of(row)
@@ -146,13 +146,13 @@ class BulkRun:
         adds = spec.strategy.only_adds
         config = fingerprint(history, spec.fingerprint)
         launch = history.launch_for(app, config, adds=adds)
-        # Another config than before has another launch. What the one before has made stays, unless a strategy
-        # updates it, and the summary names it.
+        # A new config has a new launch. The machines of the earlier launch stay, unless a strategy updates them, and
+        # the summary lists it.
         if history.last_launch(app) not in {None, launch}:
             self.renamed.add(f"{app} ({launch})")
         for left in history.launches_left_by(app, launch, adds=adds):
             self.abandoned.add(f"{app} --launch {left}")
-        # The journal knows the launch before the first machine has it: after a crash it finds them again.
+        # The launch is recorded before its first machine is created, so that a crash cannot lose any.
         row_fingerprint = self.job.builders.fingerprint(row, history.key)
         self.journal.began(app, row=row_fingerprint, config=config, launch=launch, adds=adds)
         builder = AppCreatingBuilder.of(builder, self.job.org) if self.job.org else builder
@@ -165,7 +165,7 @@ class BulkRun:
         return result
 
     def summary(self, seconds: float, *, is_cut: bool) -> BulkSummary:
-        """Return how the run has ended."""
+        """Return the summary of the run."""
         return BulkSummary(
             called=self.called,
             progress=self.progress,

@@ -1,4 +1,4 @@
-"""A run over many apps as text and as JSON: its beginning, its progress, its results and its end; pure."""
+"""A run over many apps as text and as JSON: its start, progress, results and summary; pure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from flyasync.cli.deploy.next_steps import LOCAL
 from flyasync.deploy.plan.duration import duration
 
 MOST_REASONS = 20
-"""How many causes of failures, and how many remarks, are shown; the JSON lines have all."""
+"""How many causes of failures and how many remarks are shown; JSON lines contain all."""
 
 HEADS = ("apps", "why", "which")
 
@@ -27,9 +27,9 @@ class BulkInvocation:
 
 @frozen(kw_only=True)
 class BulkSummary:
-    """How a run ended: its counts, why apps failed, and which had another config before.
+    """The end of a run: its counts, the causes of failures, and the apps with a new config.
 
-    Those are `renamed`, with their launch; `abandoned` are the launches before, with their app, whose machines stayed.
+    `renamed` are the apps with a new config and its launch; `abandoned` are the earlier launches whose machines remain.
     """
 
     called: BulkInvocation
@@ -46,26 +46,26 @@ class BulkSummary:
 
 
 def opening(called: BulkInvocation, progress: BulkProgress) -> str:
-    """Return what begins."""
-    kept = f"; done already: {progress.kept} of {progress.total}" if progress.kept else ""
+    """Return the first line of the run."""
+    kept = f"; already done: {progress.kept} of {progress.total}" if progress.kept else ""
     to_do = apps_text(progress.total - progress.kept)
     return f"{called.source}: {to_do} to deploy, {progress.at_once} at once, launch {called.launch}{kept}"
 
 
 def changed_text(changed: AppNames) -> str:
-    """Return that rows are not what they were."""
-    return f"changed since the journal was written, and deployed again: {changed}"
+    """Return the note on rows that have changed."""
+    return f"changed since the journal was written, to be deployed again: {changed}"
 
 
 def progress_text(progress: BulkProgress, seconds: float) -> str:
-    """Return how far it is, at which rate, and how long it still takes."""
+    """Return the counts, the rate and the time left."""
     rate = progress.per_second(seconds)
     return ", ".join(
         [
             f"{progress.done} of {progress.total - progress.kept} apps done",
             f"{progress.failed} failed",
             f"{progress.left} left",
-            f"{progress.under_way} under way",
+            f"{progress.under_way} in progress",
             *([f"{rate:.3g} apps/s"] if rate else []),
             time_left(progress, seconds),
         ]
@@ -73,18 +73,18 @@ def progress_text(progress: BulkProgress, seconds: float) -> str:
 
 
 def time_left(progress: BulkProgress, seconds: float) -> str:
-    """Return how long the rest takes, or that it is not known yet."""
+    """Return the time left, or that it is not known yet."""
     if rest := progress.seconds_left(seconds):
         return f"about {duration(rest)} left"
-    return "time left not known yet" if progress.left else "none left"
+    return "time left unknown" if progress.left else "none left"
 
 
 def headline(summary: BulkSummary) -> str:
-    """Return in one line how it ended."""
+    """Return the summary in one line."""
     progress = summary.progress
     failed = "not verified" if progress.lacks_only_proof else "failed"
-    # One that was cut off may have failures too; that it did not come to its end matters more.
-    status = "ok" if summary.ok else "cut off" if summary.is_cut else failed
+    # An interrupted run may have failures too; that it did not finish matters more.
+    status = "ok" if summary.ok else "interrupted" if summary.is_cut else failed
     before = f" ({progress.kept} before)" if progress.kept else ""
     counts = [
         f"{progress.done + progress.kept} of {progress.total} apps done{before}",
@@ -104,27 +104,27 @@ def cause_rows(causes: list[CommonReason]) -> list[tuple[str, str, str]]:
 
 
 def remarks(summary: BulkSummary) -> Iterator[str]:
-    """Yield what else to know, and how to go on."""
+    """Yield remarks, and the next steps."""
     progress, called = summary.progress, summary.called
     # 1. The apps that are not ok, or not complete.
     if summary.is_cut:
-        yield f"under way when it was cut off: {apps_text(progress.under_way)}; what is up there stays up"
+        yield f"in progress when the run was interrupted: {apps_text(progress.under_way)}; their machines keep running"
     elif progress.left:
-        yield f"not begun, for --max-failures had failed: {apps_text(progress.left)}"
+        yield f"not started, because --max-failures was reached: {apps_text(progress.left)}"
     if progress.absent.count:
-        yield f"not there: {progress.absent}. Are the names right? To create such apps first, add: --create-app ORG"
+        yield f"not found: {progress.absent}; check the names, or add --create-app ORG to create missing apps"
     if progress.partial.count:
-        yield f"ok, but not complete, which --require all would demand: {progress.partial}"
-    # 2. What the reports remark, once for all apps that have the same remark.
+        yield f"ok with --require, but some machines do not run: {progress.partial}"
+    # 2. The remarks of reports, each one once for all apps that have it.
     yield from (f"{apps_text(each.count)} ({each.apps}): {each.text}" for each in progress.remarks[:MOST_REASONS])
     if len(progress.remarks) > MOST_REASONS:
-        yield f"and {len(progress.remarks) - MOST_REASONS} other remarks, which --json tells"
-    # 3. Launches other than before, and what these have left.
+        yield f"and {len(progress.remarks) - MOST_REASONS} other remarks; --json shows all"
+    # 3. New launches, and the machines of the launches before.
     if summary.renamed.count:
-        yield f"another config than before, and so a launch of its own: {summary.renamed}"
+        yield f"new config, so deployed under a new launch: {summary.renamed}"
     if summary.abandoned.count:
-        yield f"what was made before is still there, and goes with flyasync destroy {summary.abandoned}"
-    # 4. How to go on.
+        yield f"machines of an earlier launch still exist; to destroy them: flyasync destroy {summary.abandoned}"
+    # 4. The next steps.
     if called.is_local:
         yield LOCAL
     elif not summary.ok and called.journal:

@@ -1,4 +1,4 @@
-"""The options that say what an app shall run, and the builder that they make; rows of `flyasync bulk` have them too."""
+"""The options that describe the desired state of an app, and their builder; rows of `flyasync bulk` have them too."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,20 +15,22 @@ from flyasync.errors import InvalidInput
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder
 
-# The options that are parameters of a strategy, where they have another name.
+# Options that are parameters of a strategy under another name.
 PARAMETERS = {"canaries": "machines"}
 
 
 class ConfigOptions(OptionGroup):
-    """What each machine is."""
+    """The config of each machine."""
 
     title = "What to run"
 
     image: str | None = option(
-        "--image", metavar="REF", help="Image to run. Its tag is resolved once, and all machines run that digest."
+        "--image",
+        metavar="REF",
+        help="Image to run. The tag is resolved once, so that all machines run the same digest.",
     )
     size: str | None = option(
-        "--size", metavar="NAME", help="Named size such as shared-cpu-2x; --memory may go with it."
+        "--size", metavar="NAME", help="Named size, such as shared-cpu-2x; --memory can raise its memory."
     )
     cpus: int | None = option("--cpus", type=click.IntRange(min=1), metavar="N", help="Shared CPUs of each machine.")
     memory: int | None = option(
@@ -39,51 +41,58 @@ class ConfigOptions(OptionGroup):
         metavar="NAME=VALUE",
         multiple=True,
         callback=pairs,
-        help="Environment variable; for secrets use the app's secrets.",
+        help="Environment variable; may be repeated. For secrets use flyasync secrets.",
     )
     metadata: Mapping[str, str] = option(
-        "--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata of each machine."
+        "--metadata",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=pairs,
+        help="Metadata of each machine; may be repeated.",
     )
     port: int | None = option(
         "--port",
         type=click.IntRange(1, 65535),
         metavar="PORT",
-        help="Port of the web server inside; it is reached on 80 and 443.",
+        help="Port of the web server in the machine; the proxy serves it on ports 80 and 443.",
     )
     check: str | None = option(
-        "--check", metavar="PATH", help="Path on --port that must answer before a machine gets traffic."
+        "--check",
+        metavar="PATH",
+        help="Path on --port for an HTTP check, which has to pass before it gets traffic.",
     )
-    # Colons between the three, as docker has them for its volumes.
+    # Separated by colons, as in docker.
     volume: tuple[str, str, int] | None = option(
         "--volume",
         metavar="NAME:PATH[:SIZE_GB]",
         callback=volume,
-        help="Volume of its own for each machine: a free one of that name, else a new one of 1 GB or SIZE_GB.",
+        help="Volume for each machine: an unattached one of that name, else a new one of 1 GB or SIZE_GB.",
     )
     if_volume_lost: Literal["fork", "new"] | None = option(
         "--if-volume-lost",
         type=click.Choice(["fork", "new"]),
-        help="When a machine has to leave its host: fork its volume, or give it up for a new one; else it stays.",
+        help="What to do with the volume of a machine whose host is lost: fork it, or create an empty one. By default "
+        "the machine is not replaced.",
     )
 
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this image, guest, environment, metadata, volume and service."""
         made = made if self.image is None else made.with_image(self.image)
-        # A named size states the CPUs, and the least memory for them; --memory may raise that.
+        # A named size includes the CPUs and the minimum memory for them; --memory may raise it.
         if self.size is not None and self.cpus is not None:
-            raise click.UsageError("--size names the CPUs already, so --cpus cannot go with it")
+            raise click.UsageError("--size includes the CPUs, so it cannot be combined with --cpus")
         if self.size is not None:
             made = made.with_size(self.size, memory_mb=self.memory)
         elif (self.cpus, self.memory) != (None, None):
             made = made.with_guest(cpus=self.cpus, memory_mb=self.memory)
-        # An empty map would state an environment, and so remove what an earlier deploy has set.
+        # An empty map would count as stated, and so remove the variables that an earlier deploy has set.
         made = made.with_env(self.env) if self.env else made
         made = made.with_metadata(self.metadata) if self.metadata else made
         if self.volume:
             name, path, size_gb = self.volume
             made = stated("--volume", made.with_volume, name, path, size_gb=size_gb, if_lost=self.if_volume_lost)
         if self.port is None and self.check is not None:
-            raise click.UsageError("--check asks the service on --port, so it needs --port")
+            raise click.UsageError("--check is a path on --port, so it needs --port")
         made = made if self.port is None else made.with_service(internal_port=self.port)
         if self.check is None:
             return made
@@ -100,128 +109,131 @@ class ConfigOptions(OptionGroup):
 
 
 class RegionOptions(OptionGroup):
-    """Where machines run, and how many."""
+    """The regions, and the number of machines in each."""
 
-    title = "Where"
+    title = "Regions"
 
-    # Not required by click: --waves may name the regions, and --resume and --undo need none.
+    # Not required by click: --waves can name the regions, and --resume and --undo need none.
     region: tuple[str, ...] = option(
         "--region",
         multiple=True,
         callback=regions,
         shell_complete=region_codes,
         metavar="CODE",
-        help="Region to deploy to; repeat it, or list: iad,lhr.",
+        help="Region to deploy to; may be repeated or a list: iad,lhr.",
     )
     count: Counts = option(
         "--count",
         multiple=True,
         callback=counts,
         metavar="N|CODE=N",
-        help="Machines in each region, or in one; repeat it, or list: 2,iad=5,lhr=0. With a strategy, 0 retires a "
-        "region's machines.  [default: 1]",
+        help="Machines in each region, or in one; may be repeated or a list: 2,iad=5,lhr=0. With a strategy, 0 "
+        "destroys the machines of a region.  [default: 1]",
     )
-    # The default is in the help text by hand: click would show the tuple.
+    # The default is written in the help text, because click would show a tuple.
     fallback: tuple[str, ...] = option(
         "--fallback",
         default=("skip",),
         multiple=True,
         callback=fallback,
         metavar="skip|nearest|CODE",
-        help="Where a machine goes when its region has no room: nowhere, the nearest with room, or these in order; "
-        "repeat it, or list: ewr,ord.  [default: skip]",
+        help="Where to create a machine whose region has no capacity: nowhere, in the nearest region that has, or in "
+        "these in order; may be repeated or a list: ewr,ord.  [default: skip]",
     )
     create_app: str | None = option(
-        "--create-app", metavar="ORG", help="Create the app in this organization if it is not there."
+        "--create-app", metavar="ORG", help="Create the app in this organization if it does not exist."
     )
 
     def applied(self, made: "DeployBuilder", waves: tuple[tuple[str, ...], ...]) -> "DeployBuilder":
-        """Return a builder with these regions, in these waves if there are any, which name the regions too."""
-        # Waves order the regions of --region, or name the regions themselves.
+        """Return a builder with these regions, in these waves if there are any; the waves can name the regions."""
+        # Waves order the regions of --region, or replace that option.
         in_waves = tuple(code for wave in waves for code in wave)
         named = self.region or in_waves
         if waves and sorted(named) != sorted(in_waves):
-            raise click.UsageError("--waves and --region name different regions: leave out --region, or name the same")
-        # A count for another region is a typo in one of both: which one, only the user knows.
+            raise click.UsageError(
+                "--waves and --region name different regions: leave out --region, or use the same regions"
+            )
+        # A count for another region is a typo in one of the two options.
         if unknown := sorted(set(self.count.by_region) - set(named)):
             raise click.UsageError(
-                f"--count names {', '.join(unknown)}, which is not among the regions: name it there too"
+                f"--count names {', '.join(unknown)}, which is not among the regions: add it to --region"
             )
         made = made.fallback(*self.fallback).to_regions(*named).count(self.count.each, **self.count.by_region)
         return made.waves(*waves) if waves else made
 
 
 class StrategyOptions(OptionGroup):
-    """How what runs becomes what is desired."""
+    """How the fleet is changed to the desired state."""
 
-    title = "How to change what runs"
+    title = "Strategy"
 
-    # Defaults that the builder has are None here, so that they are stated in one place; the help repeats them.
+    # None stands for the default of the builder, which the help text repeats.
     strategy: str | None = option(
         "--strategy",
         type=click.Choice(NAMES),
-        help="Bring the app's machines to this image and count; without a strategy a deploy only adds machines.",
+        help="How to bring the app's machines to this image and count; by default a deploy only adds machines.",
     )
     max_unavailable: float | str | None = option(
         "--max-unavailable",
-        callback=amount,  # a number or a text: the builder reads it, as it does for users of the SDK
+        callback=amount,  # a number or a text, which the builder parses
         metavar="N|SHARE",
-        help="rolling, canary: how many of a region's machines may be away at once: a number, or a share such as 33%.  "
-        "[default: 33%]",
+        help="rolling, canary: how many machines of a region may be unavailable at once: a number, or a share such as "
+        "33%.  [default: 33%]",
     )
     canaries: float | str | None = option(
-        "--canaries", callback=amount, metavar="N|SHARE", help="canary: how many machines go first.  [default: 1]"
+        "--canaries",
+        callback=amount,
+        metavar="N|SHARE",
+        help="canary: how many machines are updated first.  [default: 1]",
     )
     soak: float | None = option(
-        "--soak", type=float, metavar="SECONDS", help="canary: how long to watch those.  [default: 60]"
+        "--soak", type=float, metavar="SECONDS", help="canary: how long to watch them.  [default: 60]"
     )
     drain: float | None = option(
         "--drain",
         type=float,
         metavar="SECONDS",
-        help="bluegreen: time between an old machine's last new request and its stop.  [default: 10]",
+        help="bluegreen: time from the cordon of an old machine to its stop.  [default: 10]",
     )
     waves: tuple[tuple[str, ...], ...] = option(
         "--waves",
         metavar="CODES/CODES",
         callback=waves,
-        help="Regions wave after wave, such as iad/lhr,nrt: each once the one before is done. Names the regions too.",
+        help="Regions in waves, such as iad/lhr,nrt: each wave starts when the one before is done. Replaces --region.",
     )
     region_by_region: bool = option(
-        "--region-by-region", is_flag=True, help="Each --region as a wave of its own, in the order given."
+        "--region-by-region", is_flag=True, help="Make each --region a separate wave, in the order given."
     )
     group: str | None = option(
-        "--group", metavar="NAME", help="Process group to change; no other machine is touched.  [default: app]"
+        "--group", metavar="NAME", help="Process group to change; other machines stay as they are.  [default: app]"
     )
     retire_group: tuple[str, ...] = option(
         "--retire-group",
         multiple=True,
         metavar="NAME",
-        help="Destroy the machines of this process group in the end; repeat it.",
+        help="Destroy the machines of this process group at the end; may be repeated.",
     )
     replace: tuple[str, ...] = option(
         "--replace",
         multiple=True,
         metavar="FIELD",
-        help="Replace this part of the config as a whole, such as services or env; else what is given here is merged "
-        "by key into what each machine has. Repeat it.",
+        help="Replace this field of the config as a whole, such as services or env; by default the given values are "
+        "merged by key into the config of each machine. May be repeated.",
     )
-    visible_to_flyctl: bool = option(
-        "--visible-to-flyctl", is_flag=True, help="Have flyctl count these machines as its own."
-    )
+    visible_to_flyctl: bool = option("--visible-to-flyctl", is_flag=True, help="Let flyctl manage these machines.")
     release_command: str | None = option(
         "--release-command",
         metavar="CMD",
-        help="Run this on a machine of its own before anything changes; go on only after exit code 0.",
+        help="Run this on a temporary machine before anything changes; continue only if its exit code is 0.",
     )
     release_timeout: float | None = option(
-        "--release-timeout", type=float, metavar="SECONDS", help="Time for the release command.  [default: 300]"
+        "--release-timeout", type=float, metavar="SECONDS", help="Time limit of the release command.  [default: 300]"
     )
 
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
-        """Return a builder with this strategy, group and release command; it has its regions already."""
+        """Return a builder with this strategy, group and release command; `made` has its regions already."""
         made = self.changing(made).retire_groups(*self.retire_group).visible_to_flyctl(self.visible_to_flyctl)
-        # The waves are made of the regions that the builder has by now.
+        # The waves consist of the regions that the builder has by now.
         made = made.region_by_region() if self.region_by_region else made
         return self.releasing(stated("--replace", made.replace, *self.replace))
 
@@ -245,37 +257,37 @@ class StrategyOptions(OptionGroup):
 
 
 class SuccessOptions(OptionGroup):
-    """When a machine counts as up, and when the deploy counts as ok."""
+    """When a machine counts as ready, and when the deploy counts as ok."""
 
-    title = "When it counts as done"
+    title = "Success"
 
     wait: str | None = option(
         "--wait",
         type=click.Choice(["started", "healthy", "none"]),
-        help="What to wait for; by default healthy for a machine that has checks, else started.",
+        help="What to wait for; by default healthy for a machine with checks, else started.",
     )
     timeout: float | None = option(
-        "--timeout", type=float, metavar="SECONDS", help="Time for each machine to come that far.  [default: 300]"
+        "--timeout", type=float, metavar="SECONDS", help="Time limit for each machine.  [default: 300]"
     )
     smoke_check: float | None = option(
         "--smoke-check",
         type=float,
         metavar="SECONDS",
-        help="How long a machine that has come up has to stay so.  [default: 10 with a strategy, else 0]",
+        help="How long a ready machine has to stay ready.  [default: 10 with a strategy, else 0]",
     )
     verify_stopped: Literal["auto", "always", "never"] | None = option(
         "--verify-stopped",
         type=click.Choice(["auto", "always", "never"]),
-        help="Whether to start a machine of each region, and stop it again, where all are stopped; by default where a "
-        "service has autostart. Where none was verified, the exit status is 8.",
+        help="If all machines are stopped: whether to start one of each region as a test, and stop it again; by "
+        "default if a service has autostart. Where none was verified, the exit status is 8.",
     )
     hedge: float | None = option(
         "--hedge",
-        is_flag=False,  # --hedge alone stands for --hedge=3
+        is_flag=False,  # --hedge alone means --hedge=3
         flag_value="3",
         type=float,
         metavar="[TIMES]",
-        help="Make a rival for a new machine that boots 3 times as long as the others, or TIMES as long: --hedge=4.",
+        help="Create a second machine if a boot takes 3 times as long as the others, or TIMES as long: --hedge=4.",
     )
     require: float | str | None = option(
         "--require",
@@ -287,31 +299,31 @@ class SuccessOptions(OptionGroup):
     roll_back: bool = option(
         "--roll-back",
         is_flag=True,
-        help="Go back to what was there before if the deploy misses --require: old configs again, and what it made is "
-        "destroyed. A deploy cut off by Ctrl-C stays as it is.",
+        help="If the deploy misses --require, restore the previous configs, and destroy the machines that it created. "
+        "A deploy that Ctrl-C stops is not rolled back.",
     )
 
     def applied(self, made: "DeployBuilder", *, has_strategy: bool) -> "DeployBuilder":
-        """Return a builder that waits, verifies and rolls back so; it has its config already."""
+        """Return a builder that waits, verifies and rolls back in this way; `made` has its config already."""
         made = made.roll_back_on_failure(self.roll_back)
         made = stated("--require", made.require, self.require) if self.require is not None else made
         made = stated("--hedge", made.hedge, self.hedge) if self.hedge is not None else made
         made = stated("--smoke-check", made.smoke_check, self.smoke_check) if self.smoke_check is not None else made
         made = made.verify_stopped(self.verify_stopped) if self.verify_stopped else made
-        # 1. By default each machine is awaited as its own config allows: healthy with checks, else started.
-        # 2. Not at all: a timeout would bound nothing.
-        # 3. As asked, where that can be reached.
+        # 1. The default depends on the config of each machine: healthy with checks, else started.
+        # 2. No wait: a timeout would have no effect.
+        # 3. The given goal, if machines can reach it.
         if self.wait is None:
             return stated("--timeout", made.wait_for, timeout=self.timeout)
         if self.wait == "none":
             if self.timeout is not None:
-                raise click.UsageError("--timeout bounds the wait, so it cannot go with --wait none")
+                raise click.UsageError("--timeout limits the wait, so it cannot be combined with --wait none")
             return made.wait_for(None)
         if self.wait == "started":
             return stated("--timeout", made.wait_for, "started", timeout=self.timeout)
         from flyasync.models.machine import expected_checks
 
-        # With a strategy the machines that are there may have checks that are not stated here.
+        # With a strategy, existing machines may have checks that are not stated here.
         if not (has_strategy or expected_checks(made.config)):
             raise click.UsageError("--wait healthy needs a check to wait for: add --port and --check PATH")
         return stated("--timeout", made.wait_for, "healthy", timeout=self.timeout)
@@ -319,7 +331,7 @@ class SuccessOptions(OptionGroup):
 
 @dataclass(frozen=True, repr=False)
 class AppOptions:
-    """What one app shall run, and how it comes to that."""
+    """The desired state of one app, and how to reach it."""
 
     config: ConfigOptions
     regions: RegionOptions
@@ -334,10 +346,10 @@ class AppOptions:
         )
 
     def builder(self, app: str) -> "DeployBuilder":
-        """Return the builder that the options describe; raises UsageError and InvalidInput for what can never work."""
+        """Return the builder that the options describe; raises UsageError and InvalidInput for invalid options."""
         from flyasync.deploy.builder import DeployBuilder
 
-        # In this order: waves need regions, and what can be awaited depends on the config.
+        # The order matters: waves need regions, and the goal of the wait depends on the config.
         made = self.config.applied(DeployBuilder(app))
         made = self.regions.applied(made, self.change.waves)
         made = self.change.applied(made)
@@ -356,5 +368,5 @@ def stated(option: str, method: "Callable[..., DeployBuilder]", *values: Any, **
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Leave out what is None, so that the builder's own default holds."""
+    """Return the options that are not None, so that the defaults of the builder apply to the others."""
     return {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`flyasync deploy`: its help and its options; what it does is imported when it runs, so that the help is fast."""
+"""`flyasync deploy`: its help and its options; the rest is imported when it runs, so that --help is fast."""
 
 from typing import Any
 

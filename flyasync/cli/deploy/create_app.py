@@ -14,7 +14,7 @@ from flyasync.errors import NameTaken, NotFound
 class AppCreatingBuilder(DeployBuilder):
     """A DeployBuilder that first creates its app in the organization `org`, if it does not exist.
 
-    An app that cannot be created is an error of this deploy. It can be sent to another process, as any builder.
+    If the app cannot be created, the deploy fails. Like any builder, it can be pickled.
     """
 
     _org: str = field(default="personal", kw_only=True)
@@ -33,14 +33,14 @@ class AppCreatingBuilder(DeployBuilder):
 
 
 async def create_if_missing(fly: FlyClient, app: str, org: str) -> bool:
-    """Create an app unless it exists and is ours; whether it was created now."""
-    # A token for one app cannot create apps, so it is read first.
+    """Create an app unless it exists and the token has access to it; return whether it was created."""
+    # A token for one app cannot create apps, so the app is read first.
     try:
         await fly.apps.get(app)
     except NotFound:
         try:
             await fly.apps.create(app, org_slug=org)
-        except NameTaken:  # another client was faster; raises where the app is not ours
+        except NameTaken:  # another client was faster; this raises if the token has no access to its app
             await fly.apps.get(app)
         else:
             return True

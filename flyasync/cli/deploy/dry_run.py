@@ -1,4 +1,4 @@
-"""What a dry run shows: the plan, and the config of each new machine; of its environment only the names."""
+"""The output of a dry run: the plan and the config of new machines, without values of the environment."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,10 +27,10 @@ def config_as_json(plan: Plan, spec: DeploySpec | None) -> dict[str, Any] | None
 
     It is None for a plan that creates none.
     """
-    # An undo creates machines again with the configs that each one had, so there is no one config to show.
+    # An undo restores the config of each machine, so there is no single config to show.
     if spec is None or plan.strategy == "undo":
         return None
-    # All machines that a plan creates in a group are alike, so the first one stands for them.
+    # All machines that a plan creates in a group have the same config, so the first one is shown.
     serving = (track for track in plan.tracks if track.target is Target.SERVE)
     first = next((track for track in serving if any(isinstance(step, Create) for step in track.steps)), None)
     if first is None:

@@ -1,4 +1,4 @@
-"""Events as JSON: all that is known of a plan but the configs, which may hold secrets."""
+"""Events as JSON; a plan is written without configs, which may contain secrets."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import Plan, Step, Update
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
-# Configs and machines before the deploy may hold secrets. Of an update the differences are written, redacted.
+# Configs and earlier machines may contain secrets. For an update the differences are written, redacted.
 _WITHHELD = frozenset({"config", "over", "changes", "if_full"})
 
 
@@ -19,7 +19,7 @@ def event_as_json(event: Event) -> dict[str, Any]:
         case Planned():
             return {"event": "planned", "at": event.at, "plan": _plan(event.plan)}
         case Progress():
-            # What is left is written as three numbers, so that a program need not know the class.
+            # The estimate is written as three numbers, so that a program need not know the class.
             values = asdict(event, filter=lambda one, _: one.name != "remaining")
             return {"event": "progress", **values, **_estimated("left", event.remaining)}
         case Finished():
@@ -29,8 +29,8 @@ def event_as_json(event: Event) -> dict[str, Any]:
 def _plan(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON: its stages, and each machine of each stage with its steps.
 
-    A stage tells how many of a region's serving machines it takes away at once, as `width`. A machine that is in
-    several stages comes several times.
+    The `width` of a stage's region is the number of serving machines that may be unavailable at once. A machine of
+    several stages is listed once for each of them.
     """
     stages: list[dict[str, Any]] = []
     machines: list[dict[str, Any]] = []
@@ -71,8 +71,8 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    """Return a step as JSON: its name, and what is set in it; of configs only what changes, without secrets."""
-    # `AwaitStarted` is `await_started` in JSON, and a field that is not set is left out.
+    """Return a step as JSON: its name and the fields that are set; of configs only the redacted changes."""
+    # `AwaitStarted` is `await_started` in JSON; a field that is not set is left out.
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(step).__name__).lower()
     values = {each.name: getattr(step, each.name) for each in fields(type(step)) if each.name not in _WITHHELD}
     defaults = {each.name: each.default for each in fields(type(step))}
@@ -81,6 +81,6 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _estimated(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    """Return the expected seconds, None where they are not known, and between which bounds they are."""
+    """Return the expected seconds and their bounds; None where they are unknown."""
     least, most = (estimate.least, estimate.most) if estimate else (None, None)
     return {name: estimate.likely if estimate else None, f"{name}_least": least, f"{name}_most": most}

@@ -8,8 +8,8 @@ from flyasync.deploy.reporting.phase import Phase
 
 
 def plan_headline(plan: Plan) -> str:
-    """Return in one line what is going to be done, and how long that takes."""
-    # A plan by a strategy has a headline of its own. A launch is all creates, so it names its regions instead.
+    """Return in one line what will be done, and how long it will take."""
+    # The plan of a strategy has its own headline. A launch consists of creates, so its regions are named instead.
     if plan.strategy is not None:
         takes = f"; takes {plan.estimate}" if plan.estimate else ""
         return f"{str(plan).partition(chr(10))[0]}{takes}"
@@ -20,20 +20,20 @@ def plan_headline(plan: Plan) -> str:
 
 
 def time_left(remaining: Estimate | None) -> str:
-    """Return how long it still takes; nothing where that is not known, or is over."""
-    # Less than a second is not worth a text that changes with each refresh.
+    """Return the time left; an empty text if it is unknown or zero."""
+    # Less than a second is not shown, as the text would change with each refresh.
     if remaining is None or not (remaining.likely or remaining.least >= 1):
         return ""
     return f"{remaining} left"
 
 
 def region_text(event: Progress, arrow: str) -> str:
-    """Return the region asked for, and the one that the machine went to if that is another."""
+    """Return the desired region, and the actual one if it is different."""
     return event.asked if event.region == event.asked else f"{event.asked}{arrow}{event.region}"
 
 
 def event_text(event: Progress, progress: PlanProgress) -> str:
-    """Return what an event is about: the phase, the machine's id, and why."""
+    """Return the text of an event: the phase, the id of the machine, and the reason."""
     phase = phase_text(event.phase, is_retired=progress.retires(event.name))
     text = f"{phase} {event.machine_id}" if event.machine_id else phase
     if not event.detail:
@@ -44,7 +44,7 @@ def event_text(event: Progress, progress: PlanProgress) -> str:
 
 
 def phase_text(phase: Phase, *, is_retired: bool) -> str:
-    """Return the word for a phase; a machine that is destroyed because it is not desired any more is retired."""
+    """Return the word for a phase; the destroy of a machine that is no longer desired is called retired."""
     if phase is Phase.DESTROYED and is_retired:
         return "retired"
     # `settled` is the API's word for any state that lasts; here it is a machine that stopped again.

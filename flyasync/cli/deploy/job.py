@@ -1,4 +1,4 @@
-"""DeployJob: what a command line asks to be deployed or undone, and at which API."""
+"""DeployJob: the deploy or undo of a command line, and its API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,10 +17,10 @@ from flyasync.errors import NotFound
 
 @frozen(kw_only=True)
 class DeployJob:
-    """A deploy to execute, or with `undoes` one to be undone; with `is_dry` only its plan is shown.
+    """A deploy to execute, or with `undoes` one to undo; with `is_dry` only its plan is shown.
 
-    `org` is where the app is created if it does not exist, `rehearsal` stands in for Fly.io, and `html` is the file for
-    the report as a page.
+    `org` is the organization in which a missing app is created, `rehearsal` the emulator that replaces Fly.io, and
+    `html` the file for the report as a page.
     """
 
     builder: DeployBuilder
@@ -32,8 +32,8 @@ class DeployJob:
 
     @classmethod
     def of(cls, options: DeployOptions) -> Self:
-        """Return the job of a command line; raises UsageError and InvalidInput for what can never work."""
-        # Options of the emulator without --local come first: whoever gave them meant to rehearse.
+        """Return the job of a command line; raises UsageError and InvalidInput for invalid options."""
+        # Emulator options without --local are checked first: the user meant to rehearse.
         rehearsal = Rehearsal.of(options.rehearsal)
         return cls(
             builder=options.builder(),
@@ -45,7 +45,7 @@ class DeployJob:
         )
 
     def spec(self) -> DeploySpec | None:
-        """Return what is desired, None for an undo; raises InvalidInput for what can never work."""
+        """Return the spec, None for an undo; raises InvalidInput for an invalid one."""
         return None if self.undoes else self.builder.deployment()
 
     @asynccontextmanager
@@ -57,16 +57,16 @@ class DeployJob:
             return
         async with (
             self.rehearsal.emulator() as emulator,
-            # Limits in memory: a rehearsal does not use up those that are shared with other programs.
+            # Limits in memory: a rehearsal must not use up limits that are shared with other programs.
             FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
         ):
             await fly.apps.create(self.builder.app, org_slug=self.org or "personal")
-            # Without an organization it stands in for an app that exists, and so has been given an address.
+            # Without --create-app, the app stands for an existing one, which has an address.
             if self.org is None:
                 await fly.ip_assignments.create(self.builder.app, type="shared_v4")
             yield fly
 
     def advised(self, error: NotFound) -> NotFound:
-        """Return the error with what to do about an app that does not exist."""
+        """Return the error for an app that does not exist, with advice."""
         or_create = "" if self.undoes else " To create the app first, add: --create-app ORG"
         return error.explained(f"Is the app's name right?{or_create}")

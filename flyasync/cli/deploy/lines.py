@@ -1,4 +1,4 @@
-"""How a deploy is shown to a log or a program: plain lines, or JSON lines."""
+"""The output of a deploy for a log or a program: plain lines, or JSON lines."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 
 class Display(Protocol):
-    """A place to show a deploy."""
+    """Shows a deploy."""
 
     def show(self, event: Event) -> None:
         """Show one event; with `Finished` also the report."""
@@ -26,15 +26,15 @@ class Display(Protocol):
         """Show a plan that is not executed now, and the config of each machine that it would create."""
 
     def show_api(self, url: str) -> None:
-        """Show that the command talks to another API than the public one."""
+        """Show the URL of an API other than the public one."""
 
     def note(self, text: str) -> None:
-        """Show a remark that is not an event."""
+        """Show a note that is not an event."""
 
 
 @define
 class TextStreams:
-    """Lines of text: results go to `out`, remarks to `err`."""
+    """Lines of text: results go to `out`, notes to `err`."""
 
     out: TextIO
     err: TextIO
@@ -44,7 +44,7 @@ class TextStreams:
         self.note(f"api: {url}")
 
     def note(self, text: str) -> None:
-        """Write the remark to `err`."""
+        """Write the note to `err`."""
         write_line(self.err, f"flyasync: {text}")
 
     def _write_at(self, at: float, text: str) -> None:
@@ -53,7 +53,7 @@ class TextStreams:
 
 @define
 class JSONStreams:
-    """One JSON object on each line of `out`, and nothing else there; remarks go to `err`."""
+    """One JSON object per line of `out`; notes go to `err`."""
 
     out: TextIO
     err: TextIO
@@ -65,11 +65,11 @@ class JSONStreams:
         self.api = url
 
     def note(self, text: str) -> None:
-        """Write the remark to `err`."""
+        """Write the note to `err`."""
         write_line(self.err, f"flyasync: {text}")
 
     def _write(self, data: Mapping[str, Any]) -> None:
-        # A program that reads only one line of many sees where it went, and that a rehearsal was one.
+        # Each line shows the API and whether it was a rehearsal, for a program that reads only some of them.
         local = {"local": True} if self.called.is_local else {}
         api = {"api": self.api} if self.api else {}
         write_line(self.out, json.dumps({**data, **api, **local}))
@@ -77,16 +77,16 @@ class JSONStreams:
 
 @define
 class Lines(TextStreams):
-    """One line for each event and for each stage that begins, then the report; remarks go to `err`."""
+    """One line for each event and for each new stage, then the report; notes go to `err`."""
 
     called: Invocation = field(factory=Invocation)
     progress: PlanProgress | None = None
 
     def show(self, event: Event) -> None:
-        """Write the event as one line, and the report as it reads."""
+        """Write the event as one line; `Finished` as the report."""
         match event:
             case Planned():
-                again = "rolling back: " if self.progress else ""  # a second plan is that of the rollback
+                again = "rolling back: " if self.progress else ""  # a second plan is the rollback
                 for line in (again + plan_headline(event.plan), *event.plan.remarks):
                     self._write_at(event.at, line)
                 self.progress = PlanProgress(event.plan)
@@ -101,7 +101,7 @@ class Lines(TextStreams):
                 write_line(self.out, "\n".join([str(event.report), *next_steps(event.report, self.called)]))
 
     def show_plan(self, plan: Plan, spec: DeploySpec | None) -> None:
-        """Write the plan and the config as they read."""
+        """Write the plan and the config as text."""
         write_line(self.out, plan_as_text(plan, spec))
 
 
@@ -119,6 +119,6 @@ class JSONLines(JSONStreams):
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a line at once, so that a reader of a pipe sees each event when it happens."""
+    """Write a line and flush it, so that the reader of a pipe sees each event at once."""
     stream.write(f"{text}\n")
     stream.flush()

@@ -1,4 +1,4 @@
-"""How a deploy is shown in a terminal: a live line for each machine, then the report."""
+"""The output of a deploy in a terminal: a live line for each machine, then the report."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from flyasync.deploy.reporting.events import Event, Finished, Planned
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.styles import Tone
 
-MARGIN = 3  # where the terminal echoes ^C: in a full line it would wrap it, and break the drawing
+MARGIN = 3  # room for the ^C that a terminal echoes, which would wrap a full line
 
-_WIDE = 72  # from here on there is room for ids and reasons beside the rest
+_WIDE = 72  # the width from which ids are shown too
 
 
 @frozen(kw_only=True)
 class Marks:
-    """The symbols of a drawing; `overflow` is how rich cuts a text that is too long."""
+    """The symbols of the live table; `overflow` is how rich cuts a long text."""
 
     ready: str
     lost: str
@@ -45,12 +45,12 @@ ASCII_MARKS = Marks(ready="+", lost="x", waiting=".", arrow=" > ", spin="|/-\\",
 
 _COLOURS = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.CAUTION: "yellow", Tone.BAD: "red"}
 
-# The signs of a diff, at the beginning of lines of a plan.
+# The signs of a diff, at the start of a plan line.
 _SIGNS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
 
 class LiveScreen:
-    """The terminal: a drawing that is refreshed while something runs, and lines above it."""
+    """A terminal with a live drawing, and lines printed above it."""
 
     def __init__(self, out: TextIO) -> None:
         self.console = SafeConsole(out)
@@ -61,7 +61,7 @@ class LiveScreen:
         self.note(f"api: {url}")
 
     def note(self, text: str) -> None:
-        """Print a remark; above the drawing while there is one."""
+        """Print a note, above the drawing if there is one."""
         self.print(Text(text, style="yellow"))
 
     def print(self, text: Text) -> None:
@@ -72,8 +72,8 @@ class LiveScreen:
         """Draw this from now on, until `close`."""
         self._live = Live(
             console=self.console,
-            auto_refresh=False,  # a thread of rich's own would draw by another clock than the loop's
-            transient=True,  # the report says what is true in the end, which the events on the way may not
+            auto_refresh=False,  # rich would refresh from a thread, by another clock than that of the loop
+            transient=True,  # the report replaces the drawing
             redirect_stdout=False,
             redirect_stderr=False,
             get_renderable=lambda: drawing,
@@ -87,13 +87,13 @@ class LiveScreen:
 
     def close(self) -> None:
         """Stop drawing, and remove the drawing."""
-        live, self._live = self._live, None  # so that it is stopped once, also if that fails
+        live, self._live = self._live, None  # so that it is stopped only once, even if that fails
         if live:
             live.stop()
 
 
 class Screen(LiveScreen):
-    """Draws a row for each machine while the deploy runs, and prints the report in their place at its end."""
+    """Draws a row for each machine while the deploy runs, and replaces the rows with the report at its end."""
 
     def __init__(self, out: TextIO, *, called: Invocation | None = None) -> None:
         super().__init__(out)
@@ -101,10 +101,10 @@ class Screen(LiveScreen):
         self._rows: MachineRows | None = None
 
     def show(self, event: Event) -> None:
-        """Draw the event into its row; with `Finished` end the drawing and print the report."""
+        """Update the row of the event; for `Finished`, remove the drawing and print the report."""
         if isinstance(event, Planned):
             self.close()
-            if self._rows:  # a second plan is that of the rollback: its rows replace those before
+            if self._rows:  # a second plan is the rollback: its rows replace those of the first
                 self.note(f"rolling back: {plan_headline(event.plan)}")
             for remark in event.plan.remarks:
                 self.note(remark)
@@ -118,7 +118,7 @@ class Screen(LiveScreen):
             self.refresh()
 
     def show_plan(self, plan: Plan, spec: DeploySpec | None) -> None:
-        """Print the plan and the config as they read; lines that tell of a change are coloured by their sign."""
+        """Print the plan and the config; the colour of a changed line depends on its sign."""
         for line in plan_as_text(plan, spec).splitlines():
             self.print(Text(line, _SIGNS.get(line.lstrip()[:2], "")))
 
@@ -132,7 +132,7 @@ class Screen(LiveScreen):
 
 
 class LiveRows:
-    """The rows as they look now, fitted to the terminal."""
+    """The current rows, fitted to the terminal."""
 
     def __init__(self, rows: MachineRows, at: float) -> None:
         self.rows = rows
@@ -140,7 +140,7 @@ class LiveRows:
         self._start = self._loop.time() - at
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the headline, the stage, the rows that fit, and how many of the others are in each phase."""
+        """Draw the headline, the stage, the rows that fit, and a count by phase of the others."""
         marks = ASCII_MARKS if options.ascii_only else MARKS
         width = options.max_width - MARGIN
         now = self._loop.time() - self._start
@@ -148,10 +148,10 @@ class LiveRows:
         head = [self._headline(now), *([Text(f"stage {heading}", style="cyan")] if heading else [])]
         for line in head:
             yield cut(line, width, marks)
-        # The last line stays free: a drawing as high as the terminal would scroll with each refresh.
+        # The last line stays empty: a drawing as high as the terminal would scroll with each refresh.
         shown, hidden = self.rows.fit(console.height - 1 - len(head), now)
         is_wide = width >= _WIDE
-        # Mark, machine, phase, seconds, id where there is room, and why, which takes the rest.
+        # Mark, machine, phase, seconds, id if there is room, and the reason in the rest of the line.
         table = Table.grid(padding=(0, 2, 0, 0))
         table.width = max(width, 0)
         table.add_column(width=3, justify="right")
@@ -168,7 +168,7 @@ class LiveRows:
             yield cut(Text(f"  {marks.more} {phase_counts(hidden, now)}", style="dim"), width, marks)
 
     def _headline(self, now: float) -> Text:
-        """Return how far the deploy is, how long it takes, and what it is about."""
+        """Return the progress, the time left, and the launch."""
         plan, rows = self.rows.plan, self.rows
         done = "ready" if plan.strategy is None else "done"
         kept = f", {rows.kept} kept" if rows.kept else ""
@@ -190,8 +190,8 @@ def cut(text: Text, width: int, marks: Marks) -> Text:
 
 
 def _cells(row: MachineRow, now: float, marks: Marks, *, is_wide: bool) -> Iterator[Text]:
-    """Yield the cells of a row: mark, machine and region, phase, seconds, id where there is room, and why."""
-    # The colour repeats the mark, for terminals without colours and people who do not see them.
+    """Yield the cells of a row: mark, machine and region, phase, seconds, id if there is room, and the reason."""
+    # The mark has the same meaning as the colour, for terminals and people without colours.
     if row.is_ready(now):
         mark, style = marks.ready, "green"
     elif row.is_lost:

@@ -16,10 +16,9 @@ from flyasync.deploy.reporting.phase import Phase
 
 @define
 class MachineRow:
-    """One machine: the region asked for and the one it is in, its phase, and since when.
+    """One machine: its desired and its actual region, its phase, and its times.
 
-    `watches` are the seconds of each time that it has to stay up for at the end of its steps, since no event tells when
-    those are over.
+    `watches` are the durations of the watches at the end of its steps, since no event reports the end of a watch.
     """
 
     name: str
@@ -37,9 +36,9 @@ class MachineRow:
 
     @classmethod
     def of(cls, track: Track, launch: str, *, is_retired: bool) -> "MachineRow":
-        """Return the row of a track that has not begun."""
+        """Return the row of a track that has not started."""
         machine = track.machine
-        # The name is shortened by the launch, which all of them share, but never shown without the region.
+        # The launch, which all names share, is left out; the region is always shown.
         short = machine.name.removeprefix(f"{launch}-")
         label = short if machine.region in short.split("-") else f"{machine.region} {short}"
         watches = takewhile(lambda step: isinstance(step, Watch), reversed(track.steps))
@@ -54,20 +53,20 @@ class MachineRow:
         )
 
     def is_ready(self, now: float) -> bool:
-        """Whether it has come as far as it should."""
+        """Whether it has reached its last phase."""
         return self.phase is self.last_phase and not self.is_lost and self.until is not None and now >= self.until
 
     @property
     def is_lost(self) -> bool:
-        """Whether it will not come any further."""
+        """Whether it has ended before its last phase."""
         if self.phase is None or not self.phase.is_over:
             return False
-        return not (self.phase is Phase.DESTROYED is self.last_phase)  # where that is what the plan is about
+        return not (self.phase is Phase.DESTROYED is self.last_phase)  # unless the plan destroys it
 
     def rank(self, now: float) -> int:
-        """Return how soon it is hidden where rows do not fit: what is ready first, then what waits, then what is lost.
+        """Return the priority for hiding rows that do not fit: first the ready ones, then the waiting, then the lost.
 
-        What is under way has the rank 0 and is hidden last.
+        Rows in progress have the rank 0 and are hidden last.
         """
         if self.is_ready(now):
             return 3
@@ -82,20 +81,19 @@ class MachineRow:
         return phase_text(self.phase, is_retired=self.is_retired)
 
     def seconds(self, now: float) -> float:
-        """Return the seconds it has taken so far, or took."""
+        """Return the seconds from its first event until now, or until its end."""
         end = now if self.until is None else min(now, self.until)
         return 0.0 if self.since is None else max(end - self.since, 0.0)
 
     def record(self, event: Progress) -> None:
-        """Record what an event tells."""
+        """Update the row from an event."""
         self.phase, self.region = event.phase, event.region
         self.machine_id = event.machine_id or self.machine_id
         self.why = " ".join((event.detail or self.why).split())
         self.since = event.at if self.since is None else self.since
-        # It counts its seconds until it is where its steps end, or goes no further; a later event starts it again.
+        # Its seconds count until it reaches its last phase or is lost; a later event restarts the count.
         self.until = event.at if self.phase is self.last_phase or self.is_lost else None
-        # A watch emits one event, as it begins: it is over once its seconds, and those of the watches after it, have
-        # passed.
+        # A watch emits one event, at its start: it ends when its seconds and those of the watches after it have passed.
         if self.phase is Phase.WATCHING and self.until is not None:
             self.until += sum(self.watches)
             self.watches = self.watches[1:]
@@ -103,7 +101,7 @@ class MachineRow:
 
 @define
 class MachineRows:
-    """All machines of one deploy, in the plan's order, how far it has come, and how long it still takes."""
+    """All machines of one deploy in the order of the plan, its progress, and the time left."""
 
     plan: Plan = field(repr=False)
     by_name: dict[str, MachineRow]
@@ -114,18 +112,18 @@ class MachineRows:
 
     @classmethod
     def of(cls, planned: Planned) -> "MachineRows":
-        """Return a row for each machine of a plan that anything is done with, however many stages it is in."""
+        """Return one row for each machine that the plan changes or watches, even if it is in several stages."""
         plan, progress = planned.plan, PlanProgress(planned.plan)
         rows: dict[str, MachineRow] = {}
         for track in (track for lane in plan.lanes for track in lane.tracks):
             name = track.machine.name
             rows[name] = MachineRow.of(track, plan.launch, is_retired=progress.retires(name))
-        # A machine that is kept and watched is in a lane, and has a row.
+        # A kept machine that is watched is in a lane, and has a row.
         kept = sum(track.machine.name not in rows for track in plan.kept)
         return cls(plan, rows, progress, left=plan.estimate, left_at=planned.at, kept=kept)
 
     def record(self, event: Progress) -> None:
-        """Record what an event tells of its machine, of the stage, and of the time left."""
+        """Update the machine, the stage and the time left from an event."""
         self.progress.advance(event)
         if row := self.by_name.get(event.name):
             row.record(event)
@@ -133,11 +131,11 @@ class MachineRows:
             self.left, self.left_at = event.remaining, event.at
 
     def ready(self, now: float) -> int:
-        """Return how many machines have come as far as they should."""
+        """Return how many machines have reached their last phase."""
         return sum(row.is_ready(now) for row in self.by_name.values())
 
     def remaining(self, now: float) -> Estimate | None:
-        """Return how long it still takes, None where that is not known."""
+        """Return the time left, None if it is unknown."""
         return self.left and self.left.after(now - self.left_at)
 
     def fit(self, lines: int, now: float) -> tuple[list[MachineRow], list[MachineRow]]:
@@ -145,7 +143,7 @@ class MachineRows:
         rows = list(self.by_name.values())
         if len(rows) <= lines:
             return rows, []
-        # One line tells of those that are hidden. The others stay in the order of the plan.
+        # One line summarizes the hidden rows. The others stay in the order of the plan.
         first = sorted(rows, key=lambda row: row.rank(now))[: max(lines - 1, 0)]
         shown = {row.name for row in first}
         return [row for row in rows if row.name in shown], [row for row in rows if row.name not in shown]

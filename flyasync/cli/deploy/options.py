@@ -1,4 +1,4 @@
-"""The options of `flyasync deploy`, as one value; each group is declared as it is shown in the help."""
+"""The options of `flyasync deploy`, as one value, declared in the groups and the order of the help."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,57 +17,63 @@ if TYPE_CHECKING:
 
 
 class ReleaseOptions(OptionGroup):
-    """Which launch it is, and whether the command resumes one or undoes one."""
+    """The launch, and whether to resume or to undo one."""
 
-    title = "Going on, and going back"
+    title = "Launch, resume and undo"
 
     launch: str | None = option(
-        "--launch", metavar="ID", help="Name of this launch, or the one to --undo.  [default: random; the last]"
+        "--launch",
+        metavar="ID",
+        help="Name of this launch, or of the launch to --undo.  [default: random; the last one]",
     )
     journal: Path | None = option(
         "--journal",
         metavar="FILE",
         callback=writable,
-        help="Write down in FILE what is decided and done, without secrets, to go on from it with --resume.",
+        help="Record the plan and each step in FILE, without secrets, so that --resume can continue.",
     )
-    # What stands in the journal is not given again, so no other option may contradict it: see option_rules.
+    # Options that the journal contains cannot be given again: see option_rules.
     resume: str | None = option(
         "--resume",
         type=click.Path(exists=True, dir_okay=False),
         metavar="FILE",
-        help="Go on with the deploy in this journal; what it may not hold is given again, as --env NAME=VALUE.",
+        help="Continue the deploy of this journal; state again what it does not contain, such as secrets in --env.",
     )
     undo: bool = option(
-        "--undo", is_flag=True, help="Undo the last release of APP and its --group, or the deploy of --resume."
+        "--undo",
+        is_flag=True,
+        help="Restore the release before the last one of APP and --group, or before the deploy of --resume.",
     )
 
 
 class OutputOptions(OptionGroup):
-    """What is shown, and where."""
+    """What is written, and where."""
 
-    title = "What it tells"
+    title = "Output"
 
     dry_run: bool = option(
-        "--dry-run", is_flag=True, help="Print the plan, each change and each new machine's config; change nothing."
+        "--dry-run",
+        is_flag=True,
+        help="Print the plan with each change and the config of new machines; change nothing.",
     )
     as_json: bool = option(
         "--json",
-        "as_json",  # `json` would hide the module in every function that takes it
+        "as_json",  # `json` would shadow the module
         is_flag=True,
-        help="Write JSON lines to stdout, one event each; the report is last.",
+        help="Write JSON lines to stdout, one for each event; the report is last.",
     )
     html: Path | None = option(
         "--html",
         metavar="FILE",
         callback=writable,
-        help="Write the report to FILE as a page with a timeline, also of a deploy that failed or was cut off.",
+        help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
     )
 
 
 class RehearsalOptions(OptionGroup):
-    """The emulator that stands in for Fly.io."""
+    """The emulator that replaces Fly.io."""
 
-    title = "Rehearsing"
+    title = "Rehearsal"
 
     local: bool = option("--local", is_flag=True, help="Rehearse on an emulator in this process: no token, no cost.")
     capacity: Mapping[str, int] = option(
@@ -75,16 +81,14 @@ class RehearsalOptions(OptionGroup):
         metavar="CODE=N",
         multiple=True,
         callback=capacities,
-        help="With --local: how many machines a region holds; repeat it, or list: iad=0,lhr=0.",
+        help="With --local: number of machines that fit in a region; may be repeated or a list: iad=0,lhr=0.",
     )
-    seed: int | None = option(
-        "--seed", type=int, metavar="N", help="With --local: another seed, other ids and boot times."
-    )
+    seed: int | None = option("--seed", type=int, metavar="N", help="With --local: seed for ids and boot times.")
     boot: float | None = option(
         "--boot",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
-        help="With --local: how long a machine boots.  [default: 1 to 3]",
+        help="With --local: how long a boot takes.  [default: 1 to 3]",
     )
     faults: "tuple[Fault, ...]" = option(
         "--fault",
@@ -92,7 +96,7 @@ class RehearsalOptions(OptionGroup):
         metavar="JSON",
         multiple=True,
         callback=faults,
-        help='With --local: trouble in the fields of flyasync.Fault, such as {"does": "crash", "region": "lhr"}.',
+        help='With --local: fault to inject, as flyasync.Fault in JSON, such as {"does": "crash", "region": "lhr"}.',
     )
 
 
@@ -108,7 +112,7 @@ class DeployOptions:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Self:
-        """Return the values that click has read."""
+        """Return the values that click has parsed."""
         return cls(
             app=params["app"],
             desired=AppOptions.of(params),
@@ -118,26 +122,25 @@ class DeployOptions:
         )
 
     def builder(self) -> "DeployBuilder":
-        """Return the builder of what the command line is about.
+        """Return the builder of the deploy, or of the release to undo.
 
-        Raises UsageError and InvalidInput for what can never work; `check_options` has refused what does not go
-        together.
+        Raises UsageError and InvalidInput for invalid options; `check_options` has checked their combination.
         """
         from flyasync.deploy.builder import DeployBuilder
 
         launch, journal = self.release.launch, self.release.journal
         change, config = self.desired.change, self.desired.config
-        # 1. A journal says what to deploy, but for what it may not hold.
+        # 1. A journal contains the deploy, except its secrets.
         if self.release.resume:
             made = DeployBuilder.resumed(self.release.resume, env=config.env or None)
             return change.releasing(made.with_metadata(config.metadata) if config.metadata else made)
         assert self.app is not None  # noqa: S101 - `check_options` demands it
-        # 2. The app itself remembers what its last release has changed; a strategy says only how fast to go back.
+        # 2. The metadata of the machines contains the release to restore; a strategy sets only the speed.
         if self.release.undo:
             made = DeployBuilder(self.app).fallback(*self.desired.regions.fallback)
             made = made.wait_for(timeout=self.desired.success.timeout)
             made = change.changing(made.rolling(**given(max_unavailable=change.max_unavailable)))
-        # 3. All else is a deploy.
+        # 3. Any other command line is a deploy.
         else:
             made = self.desired.builder(self.app)
             made = made.with_journal(journal) if journal else made

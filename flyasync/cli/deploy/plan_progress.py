@@ -1,4 +1,4 @@
-"""How far a deploy has come in its plan: the stage under way, and the phase in which each machine ends; pure."""
+"""The progress of a deploy in its plan: the current stage, and the last phase of each machine; pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 
 
 def phases(steps: Iterable[Step]) -> tuple[Phase, ...]:
-    """Return the phases that steps come to, in order."""
+    """Return the phases of steps, in order."""
     return tuple(phase for step in steps for phase in STEP_PHASES.get(type(step), ()))
 
 
@@ -21,7 +21,7 @@ def last_phase(track: Track) -> Phase:
 
 @define
 class PlanProgress:
-    """How far a deploy has come in its plan; `number` is the stage under way, 0 before the first one has begun."""
+    """The progress of a deploy in its plan; `number` is the current stage, 0 before the first one starts."""
 
     plan: Plan
     number: int = 0
@@ -35,13 +35,13 @@ class PlanProgress:
         self._retired = frozenset(track.machine.name for track in self.plan.tracks if track.target is Target.GO)
 
     def retires(self, name: str) -> bool:
-        """Whether a machine goes because it is not desired any more; an undo only destroys what was created."""
+        """Whether a machine is destroyed because it is no longer desired; an undo only destroys created machines."""
         return self.plan.strategy != "undo" and name in self._retired
 
     def advance(self, event: Progress) -> Stage | None:
-        """Record what an event tells, and return the stage that begins with it, if one does."""
-        # No event names its stage. A machine may be in several, so it is the first one, from the stage under way on,
-        # in which its steps come to the phase of the event.
+        """Update the progress from an event, and return the stage that starts with it, if any."""
+        # No event names its stage, and a machine may be in several stages. The stage of the event is the first one,
+        # from the current stage on, in which a step of the machine has the phase of the event.
         for number in range(max(self.number, 1), len(self._phases) + 1):
             if event.phase in self._phases[number - 1].get(event.name, ()):
                 has_begun, self.number = number > self.number, number
@@ -50,6 +50,6 @@ class PlanProgress:
 
     @property
     def heading(self) -> str:
-        """The stage under way, as `2 of 3: the rest`; empty for a plan whose stages have no titles."""
+        """The current stage, such as `2 of 3: the rest`; empty for a plan whose stages have no titles."""
         stage = self.plan.stages[self.number - 1] if self.number else None
         return f"{self.number} of {len(self.plan.stages)}: {stage.heading}" if stage and stage.heading else ""

@@ -1,4 +1,4 @@
-"""A deploy on this machine: an emulator stands in for Fly.io as long as the command runs (`--local`)."""
+"""A rehearsal (`--local`): an emulator replaces Fly.io while the command runs."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from flyasync.errors import InvalidInput
 
 @frozen(kw_only=True)
 class Rehearsal:
-    """How the emulator of a rehearsal is set up."""
+    """The settings of the emulator of a rehearsal."""
 
     capacity: Mapping[str, int] = field(factory=dict)
     seed: int | None = None
@@ -22,16 +22,18 @@ class Rehearsal:
 
     @classmethod
     def of(cls, options: RehearsalOptions) -> "Rehearsal | None":
-        """Return what `--local` asks for, None without it; raises UsageError for options that need it."""
+        """Return the settings, None without `--local`; raises UsageError for options that need it."""
         if options.local:
             return cls(capacity=options.capacity, seed=options.seed, boot=options.boot, faults=options.faults)
         if options.capacity or options.faults or options.seed is not None or options.boot is not None:
-            raise click.UsageError("--capacity, --seed, --boot and --fault shape the emulator, so they need --local")
+            raise click.UsageError(
+                "--capacity, --seed, --boot and --fault are settings of the emulator, so they need --local"
+            )
         return None
 
     def emulator(self) -> Emulator:
-        """Return the emulator; raises InvalidInput for what it does not take."""
-        # One figure makes all boots alike, for a rehearsal whose times can be checked by hand.
+        """Return the emulator; raises InvalidInput for invalid settings."""
+        # A single value gives all boots the same duration, so that the times can be checked by hand.
         boot = (1.0, 3.0) if self.boot is None else (self.boot, self.boot)
         try:
             return Emulator(capacity=self.capacity, seed=self.seed or 0, boot=boot, faults=self.faults)

@@ -1,4 +1,4 @@
-"""What `flyasync deploy` does once its command line is read: it deploys, undoes, or shows the plan."""
+"""Run `flyasync deploy` after its command line is parsed: deploy, undo, or show the plan."""
 
 import asyncio
 import os
@@ -33,13 +33,13 @@ from flyasync.deploy.reporting.report import Status
 from flyasync.errors import NotFound
 
 STOPPING = (
-    "stopping: no further machine is created or changed, and what runs is looked up; once more cuts this short",
-    "cutting it short",
+    "stopping: no further machine is created or changed; the report follows; a second signal skips it",
+    "stopping at once",
 )
 
 
 def deploy(ctx: click.Context) -> None:
-    """Do what the command line asks for, and end the command with the exit code."""
+    """Run the command line, and exit with its exit code."""
     options = DeployOptions.of(ctx.params)
     check_options(ctx, options)
     job = DeployJob.of(options)
@@ -52,7 +52,7 @@ def deploy(ctx: click.Context) -> None:
 async def run_until_signalled(job: DeployJob, display: AbstractAsyncContextManager[Display]) -> int:
     """Run a job on a display, with signals as cancellation, and return the exit code."""
     async with display as opened:
-        # Observers and the journal fail beside the deploy, in callbacks of the loop.
+        # Observers and the journal run in callbacks of the loop, so their errors end up there.
         asyncio.get_running_loop().set_exception_handler(partial(_show_error_aside, opened))
         return await until_signalled(
             run_deploy(job, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
@@ -60,7 +60,7 @@ async def run_until_signalled(job: DeployJob, display: AbstractAsyncContextManag
 
 
 def _show_error_aside(display: Display, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Show what fails beside the deploy, such as a journal on a disk that is full, in one line; the deploy goes on."""
+    """Show an error outside the deploy, such as a journal on a full disk, in one line; the deploy continues."""
     error = context.get("exception")
     if isinstance(error, OSError):
         display.note(f"{context['message']}: {error.strerror or error}")
@@ -71,9 +71,9 @@ def _show_error_aside(display: Display, loop: asyncio.AbstractEventLoop, context
 async def run_deploy(job: DeployJob, display: Display) -> int:
     """Execute a job, and return the exit code; a dry run only shows the plan.
 
-    Cancelled, it shows what runs before the cancellation goes on.
+    When cancelled, it shows what runs before the cancellation propagates.
     """
-    spec = job.spec()  # what can never work is refused before any token is looked for
+    spec = job.spec()  # an invalid spec is refused before a token is needed
     observer = DisplayObserver(display, job.html)
     try:
         async with job.client() as fly:
@@ -90,7 +90,7 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             except NotFound as error:
                 raise job.advised(error) from error
     except asyncio.CancelledError:
-        # Once there were events the report tells what runs. Before, there is nothing to report.
+        # After the first event, the report shows what runs. Before it, there is nothing to report.
         if not observer.has_seen_any:
             display.note("interrupted before any machine was asked for")
         raise
@@ -101,14 +101,14 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
 
 
 async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, display: Display) -> Plan:
-    """Return what would be done now; raises NotFound for an app that does not exist and would not be created."""
+    """Return the plan; raises NotFound for an app that does not exist and would not be created."""
     try:
         return await (job.builder.plan(fly) if spec else job.builder.plan_undo(fly))
     except NotFound as error:
         if not (job.org and spec):
             raise job.advised(error) from error
     display.note(f"the app {spec.app} would be created in {job.org}")
-    made = plan(spec, Fleet(spec.app, ()))  # it has no machines yet, and no address
+    made = plan(spec, Fleet(spec.app, ()))  # a new app has no machines and no address
     return evolve(made, remarks=(*made.remarks, no_address(spec.app))) if is_public(spec.config) else made
 
 
@@ -126,7 +126,7 @@ class DisplayObserver:
         self._display.show(event)
         if not (isinstance(event, Finished) and self._html):
             return
-        # What was deployed is deployed: a page that cannot be written changes neither the report nor the exit code.
+        # A page that cannot be written changes neither the report nor the exit code.
         try:
             write_private(self._html, event.report.to_html())
         except OSError as error:
@@ -136,10 +136,10 @@ class DisplayObserver:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a text to a file that only its owner may read, also if the file exists and others may read it."""
+    """Write a text to a file that only its owner may read, even if others could read it before."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the mode of a device or a pipe is not ours to change
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the mode of a device or a pipe stays as it is
             path.chmod(0o600)
         file.write(text)
 

@@ -27,8 +27,8 @@ def told(result: Result) -> str:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("a,,iad,,,,,,,", "it has no image: name one in the column image, or for all rows with --image"),
-        ("a,nginx,,,,,,,,", "it has no region: name some in the column region, or for all rows with --region"),
+        ("a,,iad,,,,,,,", "no image: set the column image, or --image for all rows"),
+        ("a,nginx,,,,,,,,", "no region: set the column region, or --region for all rows"),
         ("Web Shop,nginx,iad,,,,,,,", "'Web Shop' is not a valid app name, which has fewer than 63 lowercase letters"),
         ("a,ng inx,iad,,,,,,,", "'ng inx' contains spaces"),
         ("a,nginx,iadd,,,,,,,", "'iadd' is not a region: a region is three lowercase letters"),

@@ -377,7 +377,7 @@ def test_a_dry_run_asks_nobody_and_says_what_would_be_done(tmp_path: Path) -> No
         "  by strategy: none 1, rolling 1",
         "  apps that are not there are created in acme, one a second",
         "  takes at least 10 s where all machines have to be made: no app is asked how long its boots take",
-        "dry run: nothing was asked or changed",
+        "dry run: no request was sent, and nothing was changed",
     ]
     (planned,) = events(flyasync("bulk", str(file), "--dry-run", "--json").stdout)
     assert (planned["event"], planned["apps"], planned["machines"]) == ("planned", 2, 5)

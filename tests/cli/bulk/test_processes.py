@@ -170,7 +170,7 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
             cluster(shops.emulator, workers=0) as address,
             open_executor(address, told.append),
         ):
-            assert told == [f"no worker has come to {address} yet, so the apps wait for one"]
+            assert told == [f"no worker is connected to {address} yet; the apps wait for one"]
 
     in_real_time(work())
 

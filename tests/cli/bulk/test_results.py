@@ -135,7 +135,7 @@ def test_causes_beyond_the_first_ones_are_counted() -> None:
 def test_the_time_left_is_known_once_as_many_apps_have_ended_as_are_under_way_at_once() -> None:
     progress = BulkProgress(total=40, at_once=4, kept=10)
     assert progress.left == 30
-    assert time_left(progress, 1.0) == "time left not known yet"
+    assert time_left(progress, 1.0) == "time left unknown"
     for number in range(6):
         assert (progress.seconds_left(12.0) is None) == (number < 4)
         progress.begin()
@@ -165,7 +165,7 @@ def test_a_remark_of_many_apps_is_one_line_and_one_with_other_numbers_another() 
     )
     first, *_, more, _ = remarks(end)
     assert first == "2 apps (shop-1, shop-2): lhr has 2, see APP"
-    assert more == "and 3 other remarks, which --json tells"
+    assert more == "and 3 other remarks; --json shows all"
 
 
 def test_the_end_says_how_to_go_on() -> None:

@@ -97,7 +97,7 @@ def test_a_file_with_nothing_in_it_has_no_rows(text: str) -> None:
         ("app,region,regions", "region is given twice"),
         ("image,region", "the header has no column app"),
         ("app;image;region", "separate the cells by commas"),
-        ('app,"image', "a quote is opened and never closed"),
+        ('app,"image', "a quote is not closed"),
     ],
 )
 def test_a_wrong_header_is_told_once_however_many_rows_follow(header: str, says: str) -> None:
@@ -131,7 +131,7 @@ def test_a_row_that_is_none_is_told_by_its_line_and_the_others_are_read(row: str
         ('{"app": "a",', "it is not JSON: it ends too soon"),
         ('{"app":  ', "it is not JSON: it ends too soon"),
         ('{"app": "a}', "it is not JSON: a quote is opened and never closed, at column 9"),
-        ('["a"]', "it holds no JSON object"),
+        ('["a"]', "it is not a JSON object"),
         ('{"app": "a", "app": "b"}', "app is given twice"),
         ('{"app": "a", "env": {"A": "hunter2", "A": "hunter3"}}', "A is given twice"),
         ('{"app": "a", "env": {"A": "hunter2"}, "env.A": "hunter3"}', "env.A is given twice"),
@@ -167,7 +167,7 @@ def test_a_header_of_100_000_columns_is_refused_in_a_line(last: str, says: str) 
 def test_what_is_no_utf_8_is_told_by_its_line() -> None:
     assert wrong(HEADER.encode() + b"a,nginx,iad,caf\xe9\nb,nginx,iad,x\n") == {2: "it is not UTF-8 text"}
     assert wrong(b'{"app": "a"}\n{"app": "b", "env": {"A": "\xff"}}\n') == {2: "it is not UTF-8 text"}
-    assert wrong("app,image\na,b\n".encode("utf-16")) == {1: "it is UTF-16: save the file as UTF-8"}
+    assert wrong("app,image\na,b\n".encode("utf-16")) == {1: "the file is UTF-16: save it as UTF-8"}
 
 
 def test_a_json_array_is_told_how_to_be_written() -> None:

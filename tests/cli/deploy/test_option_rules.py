@@ -29,7 +29,7 @@ ROLLING = ("--strategy", "rolling")
         (("--retire-group", "worker"), "--retire-group needs --strategy"),
         (("--visible-to-flyctl",), "--visible-to-flyctl needs --strategy"),
         (("--count", "iad=0"), "a --count of 0 needs --strategy rolling,"),
-        (("--count", "lhr=2"), "--count names lhr, which is not among the regions: name it there too"),
+        (("--count", "lhr=2"), "--count names lhr, which is not among the regions: add it to --region"),
         (("--count", "many"), "'many' is neither a number of machines, such as 2, nor CODE=N"),
         (("--count", "2", "--count", "3"), "it is given twice for each region"),
         (("--count", "iad=1,iad=2"), "it is given twice for iad"),
