@@ -94,7 +94,7 @@ def test_a_pipe_gets_a_line_for_each_failed_app_the_progress_and_a_table(
     lines = result.stdout.splitlines()
     assert sum("  failed: " in line for line in lines) == 3
     assert any(
-        re.search(r"s  4 of 10 apps done, 1 failed, 5 left, 2 under way, .* apps/s, about", line) for line in lines
+        re.search(r"s  4 of 10 apps done, 1 failed, 5 left, 2 in progress, .* apps/s, about", line) for line in lines
     )
     verdict = next(number for number, line in enumerate(lines) if ": failed: 7 of 10 apps done" in line)
     assert lines[verdict + 1].split("\t") == ["apps", "why", "which"]
@@ -103,7 +103,9 @@ def test_a_pipe_gets_a_line_for_each_failed_app_the_progress_and_a_table(
     assert "machines.list APP: app not found" in first[1]
     assert (second[0], second[2]) == ("1", "shop-3")
     assert re.search(
-        r"^not there: nobody-\d, nobody-\d\. Are the names right\? .*--create-app ORG$", result.stdout, re.MULTILINE
+        r"^not found: nobody-\d, nobody-\d; check the names, or add --create-app ORG to create missing apps$",
+        result.stdout,
+        re.MULTILINE,
     )
     assert "lhr has no room" in second[1]
 
@@ -125,7 +127,7 @@ def test_max_failures_begins_no_further_app(monkeypatch: pytest.MonkeyPatch, tmp
         result = shops.bulk(text, "--apps-in-flight", "1", "--max-failures", "3")
     assert result.exit_code == 1
     assert "0 of 9 apps done, 3 failed, 6 left" in result.stdout
-    assert "not begun, for --max-failures had failed: 6 apps" in result.stdout
+    assert "not started, because --max-failures was reached: 6 apps" in result.stdout
 
 
 def test_an_app_that_lacks_machines_is_told_though_it_is_ok(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_an_app_that_lacks_machines_is_told_though_it_is_ok(monkeypatch: pytest.
         result = shops.bulk(text)
     assert result.exit_code == 1
     assert "1 of 2 apps done, 1 failed" in result.stdout
-    assert "ok, but not complete, which --require all would demand: shop-0\n" in result.stdout
+    assert "ok with --require, but some machines do not run: shop-0\n" in result.stdout
 
 
 def test_a_strategy_brings_what_runs_to_the_new_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -204,8 +206,8 @@ def test_an_image_that_rows_would_keep_from_running_is_refused_before_anything_b
         assert len(shops.emulator.log) == before
         assert not shops.journal.exists()
     assert (
-        "--image is given, but 2 rows have another image, the first in line 3, so nothing was begun: leave --image "
-        "out, or take the column image out of the file"
+        "--image is given, but 2 rows have another image, the first in line 3, so nothing was deployed: leave out "
+        "--image, or remove the column image from the file"
     ) in refused.stderr
 
 
@@ -261,7 +263,9 @@ def test_a_row_that_asks_for_less_without_a_strategy_is_told_the_way_out(
         failed = shops.journaled(table(1))
         assert failed.exit_code == 1
         found = re.search(
-            r"too many: (\w+) carry .*; this does: flyasync (machines destroy shop-0 .*)$", failed.stdout, re.MULTILINE
+            r"too many machines: (\w+) have .*; to destroy them: flyasync (machines destroy shop-0 .*)$",
+            failed.stdout,
+            re.MULTILINE,
         )
         assert found, failed.stdout
         assert flyasync(*found[2].split(), "--yes", drive=shops.drive).exit_code == 0
@@ -334,8 +338,8 @@ def test_a_rehearsal_of_creating_apps_keeps_their_pace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--local", "--executor", "dask://127.0.0.1:8786"], "so --executor dask:// cannot go with it"),
-        (["--local", "--journal", "run.jsonl"], "so --journal cannot go with it"),
+        (["--local", "--executor", "dask://127.0.0.1:8786"], "so it cannot be combined with --executor dask://"),
+        (["--local", "--journal", "run.jsonl"], "so it cannot be combined with --journal"),
         (["--boot", "3"], "need --local"),
         (["--executor", "ray"], "'ray' is neither local nor dask://HOST:PORT"),
         (["--executor", "dask://somewhere"], "is neither local nor dask://HOST:PORT"),
@@ -373,10 +377,10 @@ def test_a_dry_run_asks_nobody_and_says_what_would_be_done(tmp_path: Path) -> No
     result = flyasync("bulk", str(file), "--dry-run", "--apps-in-flight", "5", "--create-app", "acme")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[1:] == [
-        "  machines wanted: 5: iad 3, lhr 2",
+        "  machines: 5: iad 3, lhr 2",
         "  by strategy: none 1, rolling 1",
-        "  apps that are not there are created in acme, one a second",
-        "  takes at least 10 s where all machines have to be made: no app is asked how long its boots take",
+        "  missing apps are created in acme, one per second",
+        "  takes at least 10 s if all machines have to be created; boot times are not included",
         "dry run: no request was sent, and nothing was changed",
     ]
     (planned,) = events(flyasync("bulk", str(file), "--dry-run", "--json").stdout)
@@ -396,7 +400,7 @@ def test_without_a_token_it_says_in_one_line_where_it_looked_and_exits_with_1(tm
 def test_every_option_says_what_it_is_for_and_the_help_has_the_exit_status() -> None:
     said = flyasync("bulk", "--help").stdout
     assert not re.search(r"^  --[a-z-]+( [^ ]+)?$\n(?! {20,})", said, re.MULTILINE)
-    assert "Exit status: 0 when all apps are as the file says" in said
+    assert "Exit status: 0 when every app is as its row states" in said
     assert "bulk" in flyasync("--help").stdout
 
 

@@ -24,9 +24,7 @@ def gives(value: Any) -> Any:
 
 def test_the_help_says_what_each_worker_needs() -> None:
     said = " ".join(flyasync("bulk", "--help").stdout.split())
-    assert (
-        "each also needs FLYASYNC_LIMITS=redis://HOST:PORT/DB there, so that all count the rate limits together" in said
-    )
+    assert "FLYASYNC_LIMITS=redis://HOST:PORT/DB in its environment, so that all workers share the rate limits" in said
 
 
 def test_a_port_where_something_else_answers_is_no_scheduler() -> None:

@@ -77,9 +77,9 @@ def test_a_signal_ends_it_in_order_and_the_same_command_goes_on(
     with street(monkeypatch, tmp_path, 9, boot=(10, 10)) as shops:
         cut = shops.journaled(table(9), "--apps-in-flight", "3", drive=shops.interrupted(15, number=number))
         assert cut.exit_code == exit_code
-        assert "stopping: no further app is begun" in cut.stderr
-        assert "cut off: 3 of 9 apps done, 0 failed, 6 left" in cut.stdout
-        assert "under way when it was cut off: 3 apps; what is up there stays up" in cut.stdout
+        assert "stopping: no further app is started" in cut.stderr
+        assert "interrupted: 3 of 9 apps done, 0 failed, 6 left" in cut.stdout
+        assert "under way when it was interrupted: 3 apps; what is up there stays up" in cut.stdout
         assert f"the same command again, with --journal {shops.journal}" in cut.stdout
         assert len(ends(shops)) == 3
         assert shops.journaled(table(9), "--apps-in-flight", "3").exit_code == 0
@@ -94,7 +94,7 @@ def test_a_second_signal_cuts_it_short(monkeypatch: pytest.MonkeyPatch, tmp_path
         cut = shops.journaled(table(3), drive=shops.interrupted(5, 6))
         assert shops.drive(seconds()) - loop_time < 15
     assert cut.exit_code == 130
-    assert "cutting it short" in cut.stderr
+    assert "stopping at once" in cut.stderr
 
 
 async def seconds() -> float:
@@ -132,7 +132,7 @@ def test_a_row_with_other_regions_is_deployed_again_under_the_same_launch(
         again = shops.journaled(table(2).replace("shop-1,nginx,iad", 'shop-1,nginx,"iad,lhr"'))
         assert again.exit_code == 0
         assert shops.machines() == {"shop-0": ["nginx in iad"], "shop-1": ["nginx in iad", "nginx in lhr"]}
-    assert "changed since the journal was written, and deployed again: shop-1\n" in again.stderr
+    assert "changed since the journal was written, to be deployed again: shop-1\n" in again.stderr
     assert "another config" not in again.stdout
 
 
@@ -144,8 +144,8 @@ def test_a_row_with_another_config_has_a_launch_of_its_own_and_its_old_one_when_
         again = shops.journaled(table(2).replace("shop-1,nginx", "shop-1,nginx:2"))
         assert again.exit_code == 0
         assert shops.machines()["shop-1"] == ["nginx in iad", "nginx:2 in iad"]
-        assert "another config than before, and so a launch of its own: shop-1 (v7-2)\n" in again.stdout
-        assert "is still there, and goes with flyasync destroy shop-1 --launch v7\n" in again.stdout
+        assert "new config, so deployed under a new launch: shop-1 (v7-2)\n" in again.stdout
+        assert "still exist; to destroy them: flyasync destroy shop-1 --launch v7\n" in again.stdout
         assert [line["launch"] for line in lines(shops) if line.get("what") == "began"] == ["v7", "v7", "v7-2"]
         before = len(shops.emulator.world.machines)
         assert shops.journaled(table(2)).exit_code == 0
@@ -171,7 +171,7 @@ def test_the_launches_that_only_added_are_named_when_a_strategy_follows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rolling = ("--strategy", "rolling", "--smoke-check", "0")
-    gone = "what was made before is still there, and goes with flyasync destroy "
+    gone = "machines of an earlier launch still exist; to destroy them: flyasync destroy "
     with street(monkeypatch, tmp_path, 1) as shops:
         for image in ("nginx:1", "nginx:2"):
             assert shops.journaled(table(1, image=image), "--launch", "v7").exit_code == 0
@@ -204,7 +204,7 @@ def test_a_default_that_has_changed_changes_the_rows_that_have_it(
     with street(monkeypatch, tmp_path, 2) as shops:
         shops.journaled(text, "--image", "nginx", "--env", "PLAN=free")
         again = shops.journaled(text, "--image", "nginx", "--env", "PLAN=none")
-    assert "changed since the journal was written, and deployed again: shop-0\n" in again.stderr
+    assert "changed since the journal was written, to be deployed again: shop-0\n" in again.stderr
 
 
 def test_the_same_rows_as_json_lines_are_no_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -224,8 +224,8 @@ def test_a_dry_run_reads_the_journal_and_leaves_it_as_it_is(monkeypatch: pytest.
         said = shops.journaled(text, "--dry-run").stdout
         assert shops.journal.read_bytes() == written
     assert "2 apps to deploy, 20 at once, launch v7" in said
-    assert "done already, as the journal says: 1 of 3" in said
-    assert "changed since the journal was written, and deployed again: 1\n" in said
+    assert "already done, by the journal: 1 of 3" in said
+    assert "changed since the journal was written, to be deployed again: 1\n" in said
 
 
 # The file
@@ -253,11 +253,11 @@ async def written(path: Path) -> BulkJournalFile:
     [
         ("app,image\n", "holds something else than a journal"),
         ('{"what": "planned"}\n', "holds something else than a journal"),
-        ('{"bulk": 2}\n', "is of another version of flyasync"),
-        ('{"bulk": 1}\n', "is no journal of a run over many apps"),
+        ('{"bulk": 2}\n', "was written by another version of flyasync"),
+        ('{"bulk": 1}\n', "is not a journal of flyasync bulk"),
         (
             '{"bulk": 1, "launch": "v7", "api": "http://127.0.0.1:1", "key": "k"}\n',
-            "tells of apps at http://127.0.0.1:1",
+            "is of the API at http://127.0.0.1:1",
         ),
     ],
 )
@@ -277,7 +277,7 @@ def test_what_is_no_such_journal_is_refused(
 def test_a_line_that_is_none_is_told_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(f'{{"bulk": 1, "launch": "v7", "api": "{API}", "key": "k"}}\n{{"what": "ended"}}\n')
-    with pytest.raises(InvalidInput, match="line 2: no line of such a journal"):
+    with pytest.raises(InvalidInput, match="line 2: not a line of such a journal"):
         read_history(path, None, API)
 
 
@@ -288,7 +288,7 @@ async def test_a_journal_that_can_be_written_no_more_says_so_and_the_run_goes_on
     for _ in range(2):
         journal.began("web", row="r1", config="c1", launch="v7", adds=False)
     journal.close()
-    assert told == [f"the journal {tmp_path}/run.jsonl ends here, and knows nothing of what comes now: No space left"]
+    assert told == [f"the journal {tmp_path}/run.jsonl ends here and does not contain later results: No space left"]
 
 
 class Full:

@@ -57,7 +57,7 @@ async def test_the_counts_and_the_newest_failures_are_drawn() -> None:
         )
     head, counts, bar, *newest = picture(screen)
     assert head == "shops.csv  0.0 s  done before: 10  launch v7"
-    assert counts.startswith(f"0 of 40 apps done, {NEWEST + 2} failed, 33 left, 0 under way")
+    assert counts.startswith(f"0 of 40 apps done, {NEWEST + 2} failed, 33 left, 0 in progress")
     assert set(bar.strip()) <= set("━╸╺ ")
     assert [line.split("  ")[0] for line in newest] == [f"✗ shop-{number}" for number in range(2, NEWEST + 2)]
     assert all(len(line) < 100 for line in newest)
@@ -90,13 +90,13 @@ async def test_the_end_is_a_table_in_place_of_the_drawing() -> None:
         assert screen._live is None
     said = out.getvalue()
     assert "stopping" in said
-    ending = said[said.rindex("shops.csv: cut off: 0 of 9 apps done") :]
+    ending = said[said.rindex("shops.csv: interrupted: 0 of 9 apps done") :]
     assert "no such image APP" in ending
     assert "shop-0, shop-1, shop-2 and 1 more" in ending
     assert "to continue: the same command with --launch v7" in ending
 
 
-@pytest.mark.parametrize(("is_dry", "says"), [(False, "shops.csv: ok: 4 of 4 apps done"), (True, "machines wanted: 4")])
+@pytest.mark.parametrize(("is_dry", "says"), [(False, "shops.csv: ok: 4 of 4 apps done"), (True, "machines: 4")])
 async def test_a_whole_run_shows_in_a_terminal(*, is_dry: bool, says: str) -> None:
     out = Terminal()
     job = bulk_job(table(4), is_dry=is_dry, rehearsal=Rehearsal(boot=3))

@@ -109,7 +109,7 @@ def test_a_run_that_is_killed_in_the_middle_goes_on_from_its_journal(tmp_path: P
             assert len(shops.emulator.world.machines) < 21
             code, said = await shops.bulk(*args)
             assert code == 0, said
-            assert "; done already: " in said
+            assert "; already done: " in said
             assert shops.machines() == as_asked(desired(14))
             assert len(shops.emulator.world.machines) == 21
 

@@ -87,7 +87,7 @@ def test_a_region_without_room_is_a_reason() -> None:
     ("said", "why"),
     [
         (report("web", unseen=Failure(kind="NotFound", message="app not\nfound")), "app not found"),
-        (report("web", machine("iad", result=Result.RUNNING), surplus=("m1",)), "too many: m1 carry"),
+        (report("web", machine("iad", result=Result.RUNNING), surplus=("m1",)), "too many machines: m1 have"),
         (report("web", machine("iad", result=Result.NOT_BEGUN)), "1 not begun, 0 of 1 regions complete"),
     ],
 )
@@ -143,7 +143,7 @@ def test_the_time_left_is_known_once_as_many_apps_have_ended_as_are_under_way_at
     assert progress.seconds_left(12.0) == pytest.approx(24 / (6 / 12))
     assert (
         progress_text(progress, 12.0)
-        == "6 of 30 apps done, 0 failed, 24 left, 0 under way, 0.5 apps/s, about 50 s left"
+        == "6 of 30 apps done, 0 failed, 24 left, 0 in progress, 0.5 apps/s, about 50 s left"
     )
 
 
@@ -171,8 +171,8 @@ def test_a_remark_of_many_apps_is_one_line_and_one_with_other_numbers_another() 
 def test_the_end_says_how_to_go_on() -> None:
     progress = BulkProgress(total=3, at_once=2, begun=2, done=1)
     cut = BulkSummary(called=RUN, progress=progress, seconds=3.0, is_cut=True, renamed=AppNames(), abandoned=AppNames())
-    assert headline(cut) == "shops.csv: cut off: 1 of 3 apps done, 0 failed, 2 left, 3.0 s (launch v7)"
+    assert headline(cut) == "shops.csv: interrupted: 1 of 3 apps done, 0 failed, 2 left, 3.0 s (launch v7)"
     assert list(remarks(cut)) == [
-        "under way when it was cut off: 1 app; what is up there stays up",
+        "in progress when the run was interrupted: 1 app; their machines keep running",
         "to continue: the same command with --launch v7, which creates only the machines that are missing",
     ]

@@ -87,16 +87,16 @@ def test_a_file_with_nothing_in_it_has_no_rows(text: str) -> None:
 @pytest.mark.parametrize(
     ("header", "says"),
     [
-        ("app,imgae", "no column is called 'imgae': did you mean image?"),
+        ("app,imgae", "unknown column 'imgae': did you mean image?"),
         ("app,region_s", "did you mean regions?"),
-        ("app,colour", "there are app, image, size"),
-        ("app,env", "env: each has a column of its own, named such as env.LOG_LEVEL"),
-        ("app,env.", "env: each has a column of its own"),
-        ("app,create_app", "no column is called 'create_app'"),
+        ("app,colour", "the columns are app, image, size"),
+        ("app,env", "env: use one column for each variable, such as env.LOG_LEVEL"),
+        ("app,env.", "env: use one column for each variable"),
+        ("app,create_app", "unknown column 'create_app'"),
         ("app,,image", "column 2 has no name"),
         ("app,region,regions", "region is given twice"),
         ("image,region", "the header has no column app"),
-        ("app;image;region", "separate the cells by commas"),
+        ("app;image;region", "separate columns by commas"),
         ('app,"image', "a quote is not closed"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_wrong_header_is_told_once_however_many_rows_follow(header: str, says:
     [
         ("a,nginx", "it has 2 cells, but the header has 4; a cell with a comma needs quotes"),
         ("a,nginx,iad,lhr,free", "it has 5 cells, but the header has 4"),
-        (",nginx,iad,free", "it has no app"),
+        (",nginx,iad,free", "no app: set the column app"),
         ('a,"ng"inx,iad,free', "it is not CSV"),
     ],
 )
@@ -127,23 +127,26 @@ def test_a_row_that_is_none_is_told_by_its_line_and_the_others_are_read(row: str
     ("line", "says"),
     [
         ('{"app": "a", "image": }', "it is not JSON: Expecting value, at column 23"),
-        ('{"app": "a"', "it is not JSON: it ends too soon"),
-        ('{"app": "a",', "it is not JSON: it ends too soon"),
-        ('{"app":  ', "it is not JSON: it ends too soon"),
-        ('{"app": "a}', "it is not JSON: a quote is opened and never closed, at column 9"),
+        ('{"app": "a"', "it is not JSON: it ends too early"),
+        ('{"app": "a",', "it is not JSON: it ends too early"),
+        ('{"app":  ', "it is not JSON: it ends too early"),
+        ('{"app": "a}', "it is not JSON: a quote is not closed, at column 9"),
         ('["a"]', "it is not a JSON object"),
         ('{"app": "a", "app": "b"}', "app is given twice"),
         ('{"app": "a", "env": {"A": "hunter2", "A": "hunter3"}}', "A is given twice"),
         ('{"app": "a", "env": {"A": "hunter2"}, "env.A": "hunter3"}', "env.A is given twice"),
-        ('{"app": "a", "env": {"A": 7}}', "env: A has to be a text, in quotes"),
-        ('{"app": "a", "env": "A=hunter2"}', "env: each has a column of its own"),
-        ('{"app": "a", "size": {"cpus": 2}}', "size: it takes a text or a number"),
-        ('{"app": "a", "region": ["iad", ["lhr"]]}', "region: it takes a text or a number"),
-        ('{"app": ["a"]}', "it has no app"),
-        ("{}", "it has no app"),
+        ('{"app": "a", "env": {"A": 7}}', "env: A must be a string, in quotes"),
+        ('{"app": "a", "env": "A=hunter2"}', "env: use one column for each variable"),
+        ('{"app": "a", "size": {"cpus": 2}}', "size: expected a text or a number"),
+        ('{"app": "a", "region": ["iad", ["lhr"]]}', "region: expected a text or a number"),
+        ('{"app": ["a"]}', "no app: set the column app"),
+        ("{}", "no app: set the column app"),
         ('{"app": "a", "immage": "x"}', "did you mean image?"),
-        ('{"app": "a", "cpus": ' + "9" * 5000 + "}", "it is not JSON that can be read"),
-        ('{"app": ' + "[" * 200_000, "it is not JSON that can be read"),
+        (
+            '{"app": "a", "cpus": ' + "9" * 5000 + "}",
+            "the JSON is nested too deeply, or contains a number that is too long",
+        ),
+        ('{"app": ' + "[" * 200_000, "the JSON is nested too deeply, or contains a number that is too long"),
     ],
 )
 def test_a_line_of_json_that_is_no_row_is_told_by_its_line(line: str, says: str) -> None:
@@ -154,7 +157,8 @@ def test_a_line_of_json_that_is_no_row_is_told_by_its_line(line: str, says: str)
 
 
 @pytest.mark.parametrize(
-    ("last", "says"), [("env.C0", "env.C0 is given twice"), ("x" * 100_000, f"no column is called {'x' * 60!r}: there")]
+    ("last", "says"),
+    [("env.C0", "env.C0 is given twice"), ("x" * 100_000, f"unknown column {'x' * 60!r}: the columns")],
 )
 def test_a_header_of_100_000_columns_is_refused_in_a_line(last: str, says: str) -> None:
     columns = ",".join(["app", *(f"env.C{number}" for number in range(100_000)), last])
@@ -171,12 +175,12 @@ def test_what_is_no_utf_8_is_told_by_its_line() -> None:
 
 
 def test_a_json_array_is_told_how_to_be_written() -> None:
-    assert "on a line of its own" in wrong('[{"app": "a"}]')[1]
+    assert "on a separate line" in wrong('[{"app": "a"}]')[1]
 
 
 def test_an_unclosed_quote_is_told_by_the_line_that_opens_it() -> None:
     assert wrong(HEADER + 'a,nginx,iad,x\nb,nginx,iad,"x\nc,nginx,iad,x\n') == {
-        3: "it is not CSV: a quote is opened and never closed"
+        3: "it is not CSV: a quote is not closed"
     }
 
 

@@ -114,8 +114,8 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--require", "2"], "only 1 are wanted"),
         (["--region", "iad", "--launch", "V 1"], "cannot be a launch"),
         (["--region", "iad", "--fallback", "best"], "'best' is not a region"),
-        (["--region", "iad", "--fallback", "skip", "--fallback", "ewr"], "'skip' stands alone"),
-        (["--region", "iad", "--fallback", "ewr,nearest"], "'nearest' stands alone"),
+        (["--region", "iad", "--fallback", "skip", "--fallback", "ewr"], "'skip' cannot be combined"),
+        (["--region", "iad", "--fallback", "ewr,nearest"], "'nearest' cannot be combined"),
         (["--region", "iad", "--fallback", "ewr,ord", "--fallback", "ewr"], "'ewr' is given twice"),
         (["--region", "iad", "--fault", "crash"], "is not JSON"),
         (["--region", "iad", "--fault", "[]"], "is not a JSON object"),
@@ -135,11 +135,11 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--capacity", "xyz=0"], "there is no region 'xyz'"),
         (["--region", "iad", "--capacity", "iad"], "is not REGION=MACHINES"),
         (["--region", "iad", "--env", "A=1", "--env", "A=2"], "A is given twice"),
-        (["--region", "iad", "--size", "shared-cpu-1x", "--cpus", "2"], "--cpus cannot go with it"),
+        (["--region", "iad", "--size", "shared-cpu-1x", "--cpus", "2"], "cannot be combined with --cpus"),
         (["--region", "iad", "--check", "/health"], "needs --port"),
         (["--region", "iad", "--port", "80", "--check", "health"], "begins with a slash"),
         (["--region", "iad", "--wait", "healthy"], "add --port and --check PATH"),
-        (["--region", "iad", "--wait", "none", "--timeout", "3"], "cannot go with --wait none"),
+        (["--region", "iad", "--wait", "none", "--timeout", "3"], "cannot be combined with --wait none"),
         (["--region", "iad", "--wait", "forever"], "'forever' is not one of"),
         (["--region", "iad", "--port", "70000"], "--port"),
         (["--regions", "iad"], "--region"),
@@ -278,4 +278,4 @@ def test_json_tells_an_early_failure_too(args: list[str], kind: str, exit_code: 
 def test_the_help_tells_what_a_signal_leaves_behind() -> None:
     said = " ".join(flyasync("deploy", "--help").stdout.split())
     assert "143 after SIGTERM, 129 when the terminal was closed" in said
-    assert "stays up, with --roll-back too" in said
+    assert "keep running, with --roll-back too" in said

@@ -136,7 +136,7 @@ async def test_a_second_ctrl_c_cuts_it_short(monkeypatch: pytest.MonkeyPatch, st
         assert await interrupted(deploy_job("iad"), streams, 5, 6) == 130
         assert asyncio.get_running_loop().time() - began < 15
     assert "the last look was cut short" in streams.out.getvalue()
-    assert "cutting it short" in streams.err.getvalue()
+    assert "stopping at once" in streams.err.getvalue()
 
 
 async def test_ctrl_c_before_anything_began_says_so(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
