@@ -79,7 +79,7 @@ def test_a_signal_ends_it_in_order_and_the_same_command_goes_on(
         assert cut.exit_code == exit_code
         assert "stopping: no further app is started" in cut.stderr
         assert "interrupted: 3 of 9 apps done, 0 failed, 6 left" in cut.stdout
-        assert "under way when it was interrupted: 3 apps; what is up there stays up" in cut.stdout
+        assert "in progress when the run was interrupted: 3 apps; their machines keep running" in cut.stdout
         assert f"the same command again, with --journal {shops.journal}" in cut.stdout
         assert len(ends(shops)) == 3
         assert shops.journaled(table(9), "--apps-in-flight", "3").exit_code == 0
