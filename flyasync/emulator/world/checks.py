@@ -8,7 +8,7 @@ from flyasync.emulator.core.records import CheckPhase, MachineRecord
 from flyasync.emulator.world.world import World
 
 _FIRST_SEEN = 0.5
-# The default interval, after which a check is first made; the default timeout, after which it fails.
+# The defaults of a check without an interval: the range of seconds until it is first made, and its timeout.
 _USUAL_INTERVAL = (1.0, 2.0)
 _USUAL_TIMEOUT = 1.0
 _LONGEST_ANSWER = 0.1

@@ -1,4 +1,4 @@
-"""Managed Postgres: clusters that become ready after a while, and their users, databases, extensions and backups."""
+"""Managed Postgres: clusters that become ready after some seconds, and their users, databases, extensions and backups."""
 
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from flyasync.emulator.world.world import World
 T = TypeVar("T")
 
 ROLES = ("schema_admin", "writer", "reader")
-# In seconds; the real ones take minutes.
+# In seconds; real clusters take minutes.
 _BECOMING_READY = (20.0, 60.0)
 _BACKING_UP = (2.0, 10.0)
 _MOST_GB = 1000
@@ -57,7 +57,7 @@ EXTENSIONS = {
 
 @frozen(kw_only=True)
 class NewCluster:
-    """What a new cluster is asked to be."""
+    """The parameters of a new cluster."""
 
     org_slug: str
     plan: str
@@ -97,7 +97,7 @@ def create(world: World, new: NewCluster) -> ClusterRecord:
 
 
 def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
-    """Create a cluster with what another holds; users get new passwords."""
+    """Create a cluster with the content of another; users get new passwords."""
     new = NewCluster(
         org_slug=source.org_slug,
         plan=source.plan,
@@ -116,7 +116,7 @@ def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
 
 
 def find(world: World, cluster_id: str) -> ClusterRecord:
-    """Return a cluster; one that was deleted raises 410, one that never was 404."""
+    """Return a cluster; raise 410 for a deleted one, 404 for an unknown one."""
     cluster = found(world.clusters, cluster_id, "postgres cluster")
     if cluster.deleted_at is not None:
         raise ApiError(410, "postgres cluster was deleted")
@@ -133,13 +133,13 @@ def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[ClusterRe
 
 
 def delete(world: World, cluster: ClusterRecord) -> None:
-    """Delete a cluster for good."""
+    """Delete a cluster permanently."""
     cluster.deleted_at = world.clock
     cluster.schedule = StateSchedule.start(world.clock, "deleted")
 
 
 def add_user(world: World, cluster: ClusterRecord, username: str, role: str) -> PostgresUserRecord:
-    """Add a user, with a password of the platform's choosing."""
+    """Add a user with a generated password."""
     _demand_new(cluster.users, username, "user")
     demand_role(role)
     cluster.users[username] = PostgresUserRecord(username=username, role=role, password=ids.token(world.random, 24))
@@ -168,7 +168,7 @@ def enable(cluster: ClusterRecord, database: str, extension: str, schema: str) -
 
 
 def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
-    """Disable an extension, except those the system needs."""
+    """Disable an extension; raise an error for those that the system needs."""
     installed = found(cluster.databases, database, "database")
     found(installed, extension, "extension")
     if EXTENSIONS[extension].is_system:
@@ -177,7 +177,7 @@ def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
 
 
 def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
-    """Begin a backup; while one is running another raises 409."""
+    """Start a backup; raise 409 while another one is running."""
     if kind not in {"full", "incr"}:
         raise bad_request(f"invalid type: {kind!r}")
     if any(backup.finished_at > world.clock for backup in cluster.backups.values()):
@@ -195,10 +195,10 @@ def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
 
 
 def restore(world: World, cluster: ClusterRecord, name: str, *, backup_id: str, pitr_time: str) -> ClusterRecord:
-    """Create a cluster out of a backup, or out of the past of this one."""
+    """Create a cluster from a backup, or from an earlier time of this one."""
     if bool(backup_id) == bool(pitr_time):
         raise bad_request("either backup_id or pitr_time is required")
-    # The past itself is not kept: either way the new cluster holds what the old one holds now.
+    # Earlier states are not stored: in both cases the new cluster has the present content of the old one.
     if backup_id and found(cluster.backups, backup_id, "backup").finished_at > world.clock:
         raise ApiError(422, "the backup is not finished")
     return copy(world, cluster, name)
@@ -217,18 +217,18 @@ def change_role(user: PostgresUserRecord, role: str) -> None:
 
 
 def attach(world: World, cluster: ClusterRecord, app: str) -> None:
-    """Let an app use a cluster; doing it twice changes nothing."""
+    """Attach an app to a cluster; this is idempotent."""
     cluster.attachments.setdefault(world.app(app).name, world.clock)
 
 
 def remove(things: dict[str, T], name: str, what: str) -> None:
-    """Remove one of several things by its name; an unknown one raises 404."""
+    """Remove an item by name; raise 404 for an unknown one."""
     found(things, name, what)
     del things[name]
 
 
 def found(things: dict[str, T], name: str, what: str) -> T:
-    """Return one of several things by its name; an unknown one raises 404."""
+    """Return an item by name; raise 404 for an unknown one."""
     if name not in things:
         raise not_found(what)
     return things[name]

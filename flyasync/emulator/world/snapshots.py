@@ -6,7 +6,7 @@ from flyasync.emulator.core.records import SnapshotRecord, VolumeRecord
 from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world.world import World
 
-# The seconds that it takes; clients poll the list, which contains the snapshot.
+# The range of seconds that a snapshot takes; clients poll the list until it contains the snapshot.
 _TAKING = (2.0, 8.0)
 _DAY = 24 * 3600
 # The assumed share of each volume that contains data.

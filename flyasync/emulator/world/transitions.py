@@ -10,12 +10,12 @@ from flyasync.emulator.core.records import MachineRecord, ReachedState, Transiti
 from flyasync.emulator.world import checks
 from flyasync.emulator.world.world import World
 
-# The share of the boot time that the preparation of the image takes.
+# The shares of the boot time for preparing the image and for starting the machine.
 _PREPARING, _STARTING = 0.4, 0.6
 # The states that a machine leaves by itself after a short time.
 _LEAVES = frozenset({"stopping", "restarting", "suspending", "launch_failed", "destroying"})
 _LEAVING = (0.2, 0.8)
-# The seconds after a stop during which the platform refuses to start a `stopped` machine.
+# The range of seconds after a stop in which the platform refuses to start a `stopped` machine.
 _STILL_ACTIVE = (0.25, 1.0)
 _RESTART_PAUSE = 1.0
 # As documented for `on-failure`, which is also the default policy.

@@ -18,7 +18,7 @@ def start(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("stopMachine")
 def stop(world: World, request: ApiRequest) -> ApiResponse:
-    """Stop a machine; the body may be missing, but must be an object."""
+    """Stop a machine; the body is optional, but must be an object."""
     # The official client always sends `"timeout": "0s"`, which means the default. Every stop here takes its own time.
     request.body({"signal": "string"}, "stopRequest", required=False)
     actions.stop(world, world.machine(request.app, request.machine_id), nonce=request.nonce)
@@ -28,7 +28,7 @@ def stop(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("restartMachine")
 def restart(world: World, request: ApiRequest) -> ApiResponse:
     """Restart a machine."""
-    # `force_stop`, `timeout` and `signal` come in the query; here every process stops when it is asked to.
+    # `force_stop`, `timeout` and `signal` are query parameters; here every process stops on request.
     actions.restart(world, world.machine(request.app, request.machine_id), nonce=request.nonce)
     return OK
 

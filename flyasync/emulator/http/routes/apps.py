@@ -18,9 +18,9 @@ _PLACEMENT = {"org_slug": "string", "region": "string", "count": "int", "compute
 
 
 def create(world: World, request: ApiRequest) -> ApiResponse:
-    """Create an app; the cookie leads a client to the node that knows it first."""
+    """Create an app; the cookie routes the client to the node that created it."""
     body = request.body(_APP, "createAppRequest")
-    # `name` is what official clients send, `app_name` what the documentation says.
+    # Official clients send `name`, the documentation has `app_name`.
     name, org_slug = body.get("name") or body.get("app_name") or "", body.get("org_slug")
     if not org_slug:
         raise bad_request("org_slug is required")
@@ -32,14 +32,14 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
         role=body.get("app_role_id") or "",
         idempotency_key=body.get("idempotency_key") or "",
     )
-    # The path keeps it to the requests for this app.
+    # The path limits it to requests for this app.
     cookie = f"fly_flaps_affinity={app.affinity}; Path=/v1/apps/{app.name}"
     return ApiResponse(status=201, body=views.app(world, app), headers={"Set-Cookie": cookie})
 
 
 @HANDLERS.serves("listApps")
 def listing(world: World, request: ApiRequest) -> ApiResponse:
-    """List the apps of an organization, of one role if that is asked for."""
+    """List the apps of an organization, optionally of one role."""
     org_slug = request.query.get("org_slug")
     if not org_slug:
         raise bad_request("org_slug is required")
@@ -55,23 +55,23 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("deleteApp")
 def delete(world: World, request: ApiRequest) -> ApiResponse:
-    """Delete an app with all it holds."""
-    # `force` changes nothing: the machines of an app go with it in any state.
+    """Delete an app with all its resources."""
+    # `force` has no effect: the machines of an app are deleted in any state.
     apps.delete(world, request.app)
     return ApiResponse(status=202)
 
 
 @HANDLERS.serves("getRegions")
 def regions(world: World, _: ApiRequest) -> ApiResponse:
-    """Show the regions, under the capitalized keys of the live API."""
+    """List the regions, with the capitalized keys of the live API."""
     return ApiResponse(body={"Regions": [views.region(world, region) for region in REGIONS], "Nearest": NEAREST})
 
 
 @HANDLERS.serves("getPlacements")
 def placements(world: World, request: ApiRequest) -> ApiResponse:
-    """Show where machines would be placed if they were created now."""
+    """Show where new machines would be placed."""
     body = request.body(_PLACEMENT, "getPlacementsRequest")
     found = apps.placements(world, body.get("region"), body.get("count") or 0)
-    # Capitalized, as the live API has it; the document has lower case.
+    # Capitalized, as in the live API; the API document has lower case.
     rows = [{"Region": region, "Count": count, "Concurrency": 1} for region, count in found.items()]
     return ApiResponse(body={"Regions": rows})

@@ -27,7 +27,7 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createAppAcmeCertificate")
 def request_acme(world: World, request: ApiRequest) -> ApiResponse:
-    """Request a certificate of Fly's own."""
+    """Request a certificate from Fly."""
     hostname = request.body({"hostname": "string"}, "acmeCertificateRequest").get("hostname") or ""
     app = world.app(request.app)
     return ApiResponse(status=201, body=certificate(world, app, certificates.request_acme(world, app, hostname)))
@@ -35,7 +35,7 @@ def request_acme(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createAppCustomCertificate")
 def bring_custom(world: World, request: ApiRequest) -> ApiResponse:
-    """Use a certificate made elsewhere."""
+    """Upload a certificate."""
     body = request.body(_CUSTOM, "customCertificateRequest")
     hostname, fullchain, private_key = (body.get(key) or "" for key in _CUSTOM)
     app = world.app(request.app)
@@ -52,7 +52,7 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("checkAppCertificate")
 def check(world: World, request: ApiRequest) -> ApiResponse:
-    """Show a hostname and what its DNS says, as if it had just been looked up."""
+    """Show a hostname and its DNS records."""
     app = world.app(request.app)
     found = certificates.find(app, request.params["hostname"])
     return ApiResponse(body=certificate(world, app, found) | {"dns_records": dns_records(world, app, found)})
@@ -67,13 +67,13 @@ def delete(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("deleteAppAcmeCertificate")
 def delete_acme(world: World, request: ApiRequest) -> ApiResponse:
-    """Remove Fly's own certificate."""
+    """Remove the certificate from Fly."""
     app = world.app(request.app)
     return ApiResponse(body=certificate(world, app, certificates.drop_acme(world, app, request.params["hostname"])))
 
 
 @HANDLERS.serves("deleteAppCustomCertificate")
 def delete_custom(world: World, request: ApiRequest) -> ApiResponse:
-    """Remove the certificate that was uploaded."""
+    """Remove the uploaded certificate."""
     app = world.app(request.app)
     return ApiResponse(body=certificate(world, app, certificates.drop_custom(world, app, request.params["hostname"])))

@@ -1,4 +1,4 @@
-"""GraphQL at `/graphql`: what api.fly.io answers to flyctl and to this SDK, as far as `schema.graphql` goes."""
+"""GraphQL at `/graphql`: the part of api.fly.io that is in `schema.graphql`, which flyctl and this SDK use."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,22 +16,22 @@ from flyasync.emulator.world.world import World
 
 HANDLERS = Handlers[Handler]()
 
-# What the layers of an image weigh is made up.
+# The size of every image is made up.
 _LEAST_BYTES = 50 * 1024**2
 
 
 class _NotFound(Exception):
-    """Something that a query names does not exist. flyctl matches the text, other clients the code."""
+    """A resource of a query does not exist. flyctl matches the text, other clients the code."""
 
     extensions: Mapping[str, Any] = {"code": "NOT_FOUND"}
 
 
 @HANDLERS.serves("graphql")
 def answer(world: World, request: ApiRequest) -> ApiResponse:
-    """Answer a document with data or with errors, both with status 200; 501 where graphql-core is not installed."""
+    """Execute a document; data and errors have status 200, and 501 means that graphql-core is not installed."""
     asked = request.body({"query": "string", "operationName": "string"}, "graphqlRequest")
     try:
-        # Loading graphql-core takes longer than starting the emulator, and only this request needs it.
+        # Importing graphql-core takes longer than starting the emulator, and only this request needs it.
         from flyasync.emulator.http import graphql_engine
     except ModuleNotFoundError as missing:
         if missing.name != "graphql":

@@ -19,7 +19,7 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createAppIPAssignment")
 def assign(world: World, request: ApiRequest) -> ApiResponse:
-    """Assign an address; the two of a pair come under their own key as well."""
+    """Assign an address; a pair is also returned under a key of its own."""
     body = request.body(_ASSIGN, "assignIPRequest")
     found = ip_assignments.assign(
         world,
@@ -30,7 +30,7 @@ def assign(world: World, request: ApiRequest) -> ApiResponse:
     )
     shown = address(world, found[0])
     pair = {"ip_pair": {"v4": found[0].ip, "v6": found[1].ip}} if found[1:] else {}
-    # The list shows the type, this answer does not.
+    # The list has the type, this response does not.
     return ApiResponse(body={key: value for key, value in shown.items() if key != "type"} | pair)
 
 

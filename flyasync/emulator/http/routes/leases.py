@@ -1,4 +1,4 @@
-"""Leases of machines over HTTP; their answers come in an envelope."""
+"""Leases of machines over HTTP; responses have an envelope."""
 
 from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
@@ -15,7 +15,7 @@ _LEASE = {"ttl": "int", "description": "string"}
 def acquire(world: World, request: ApiRequest) -> ApiResponse:
     """Acquire a lease, or extend it with its nonce."""
     body = request.body(_LEASE, "leaseRequest", required=False)
-    # The official client puts the ttl into the query, the documentation into the body.
+    # The official client sends the ttl in the query; the documentation has it in the body.
     ttl = request.number("ttl")
     lease = leases.acquire(
         world,
@@ -31,7 +31,7 @@ def acquire(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("getMachineLease")
 def read(world: World, request: ApiRequest) -> ApiResponse:
-    """Show the lease in force, with its nonce: who has the token may clear it."""
+    """Show the current lease with its nonce: any holder of a token may release it."""
     return ApiResponse(body=views.lease(world, leases.read(world, request.app, request.machine_id)))
 
 

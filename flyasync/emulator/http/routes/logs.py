@@ -13,10 +13,10 @@ _PAGE = 100
 
 @HANDLERS.serves("listLogs")
 def lines(world: World, request: ApiRequest) -> ApiResponse:
-    """Show the lines after a token, and the token to go on with."""
+    """List the lines after a token, with the token for the next page."""
     token = request.query.get("next_token", "")
     after = integer(token, "next_token") if token else 0
-    # What the filters leave out is passed all the same, so the token moves past it.
+    # The token also advances past the lines that the filters exclude.
     passed = [line for line in world.app(request.app).lines if line.serial > after][:_PAGE]
     next_token = str(passed[-1].serial) if passed else token
     instance, region = request.query.get("instance"), request.query.get("region")

@@ -40,7 +40,7 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
         min_secrets_version=body.get("min_secrets_version"),
     )
     machine = machines.create(world, request.app, launch)
-    # Only the client that has asked for a lease with the create learns the nonce.
+    # Only a client that requests a lease with the create gets the nonce.
     nonce = {"nonce": machine.lease.nonce} if machine.lease else {}
     return ApiResponse(body=views.machine(world, machine) | nonce)
 
@@ -70,7 +70,7 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("updateMachine")
 def update(world: World, request: ApiRequest) -> ApiResponse:
     """Replace a machine's config."""
-    # A full replacement: what the new config leaves out is gone. Name and region in the body are ignored.
+    # A full replacement: keys that the new config omits are removed. Name and region in the body are ignored.
     body = request.body(_CREATE, "UpdateMachineRequest")
     machine = _machine(world, request)
     machines.update(
@@ -94,7 +94,7 @@ def delete(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("listMachineEvents")
 def events(world: World, request: ApiRequest) -> ApiResponse:
-    """Show the history of a machine, newest first."""
+    """List the events of a machine, newest first."""
     limit = request.number("limit")
     if limit is not None and not 0 < limit <= _MOST_EVENTS:
         raise bad_request(f"limit must be between 1 and {_MOST_EVENTS}")
@@ -104,8 +104,8 @@ def events(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("listMachineVersions")
 def versions(world: World, request: ApiRequest) -> ApiResponse:
-    """Show the configs that a machine has had, newest first."""
-    # As they were accepted; a version has no state of its own.
+    """List the earlier configs of a machine, newest first."""
+    # As accepted; a version has no state.
     found = reversed(_machine(world, request).versions)
     return ApiResponse(body=[{"version": version.id, "user_config": version.config} for version in found])
 
@@ -136,14 +136,14 @@ def set_metadata_key(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("deleteMachineMetadata")
 def delete_metadata_key(world: World, request: ApiRequest) -> ApiResponse:
-    """Remove one key, present or not."""
+    """Remove one key, if it exists."""
     machines.write_metadata(world, _machine(world, request), {request.params["key"]: None})
     return ApiResponse(status=204)
 
 
 @HANDLERS.serves("updateMachineMetadata", "patchMachineMetadata")
 def change_metadata(world: World, request: ApiRequest) -> ApiResponse:
-    """Set and remove several keys; those not named stay. PUT and PATCH are documented alike."""
+    """Set and remove several keys; other keys stay. The documentation treats PUT and PATCH alike."""
     body = request.body(_METADATA, "updateMetadataRequest")
     if body.get("metadata") is None:
         raise bad_request(mismatch(None, "updateMetadataRequest.metadata", "map[string]string"))

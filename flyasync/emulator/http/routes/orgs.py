@@ -17,7 +17,7 @@ _USUAL, _MOST = 100, 1000
 
 @HANDLERS.serves("listMachinesOrg")
 def machines(world: World, request: ApiRequest) -> ApiResponse:
-    """List machines, and the regions that could not be read."""
+    """List machines, and the unreadable regions."""
     known = replication.seen(world, request, world.machines.values())
     found = orgs.machines(world, request.params["org_slug"], _query(request), known)
     summary = request.flag("summary")
@@ -26,7 +26,7 @@ def machines(world: World, request: ApiRequest) -> ApiResponse:
         "next_cursor": found.next_cursor,
         "error_regions": sorted(world.error_regions),
     }
-    # Where a client that keeps no cursor goes on from.
+    # The start of the next page for a client without a cursor.
     if found.items:
         last = found.items[-1]
         body |= {"last_machine_id": last.id, "last_updated_at": world.stamp(last.updated_at)}

@@ -1,4 +1,4 @@
-"""Managed Postgres clusters over HTTP; every answer with a body is wrapped in `data`."""
+"""Managed Postgres clusters over HTTP; every response body is wrapped in `data`."""
 
 from typing import Any
 
@@ -53,14 +53,14 @@ def delete(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("forkPostgres")
 def fork(world: World, request: ApiRequest) -> ApiResponse:
-    """Create a cluster like another."""
+    """Create a fork of a cluster."""
     name = request.body({"name": "string"}, "forkRequest", required=False).get("name") or ""
     return _cluster(world, postgres.copy(world, cluster_of(world, request), name))
 
 
 @HANDLERS.serves("restorePostgres")
 def restore(world: World, request: ApiRequest) -> ApiResponse:
-    """Create a cluster out of the past of another."""
+    """Create a cluster from a backup or an earlier time of another."""
     body = request.body(_RESTORE, "restoreRequest")
     name, backup_id, pitr_time = (body.get(key) or "" for key in _RESTORE)
     source = cluster_of(world, request)
@@ -69,7 +69,7 @@ def restore(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createPostgresAttachment")
 def attach(world: World, request: ApiRequest) -> ApiResponse:
-    """Attach an app to a cluster; doing it twice changes nothing."""
+    """Attach an app to a cluster; this is idempotent."""
     name = request.body({"app_name": "string"}, "attachRequest").get("app_name") or ""
     cluster = cluster_of(world, request)
     postgres.attach(world, cluster, name)
@@ -92,7 +92,7 @@ def backups(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createPostgresBackup")
 def back_up(world: World, request: ApiRequest) -> ApiResponse:
-    """Begin a backup."""
+    """Start a backup."""
     kind = request.body({"type": "string"}, "backupRequest").get("type") or ""
     return data(views_postgres.backup(world, postgres.back_up(world, cluster_of(world, request), kind)))
 
@@ -103,7 +103,7 @@ def cluster_of(world: World, request: ApiRequest) -> ClusterRecord:
 
 
 def data(body: Any) -> ApiResponse:
-    """Return an answer wrapped as this part of the API does."""
+    """Return a response in the envelope of this part of the API."""
     return ApiResponse(body={"data": body})
 
 

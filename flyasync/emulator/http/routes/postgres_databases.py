@@ -1,4 +1,4 @@
-"""What is inside a Managed Postgres cluster over HTTP: databases, extensions, users."""
+"""Databases, extensions and users of Managed Postgres clusters over HTTP."""
 
 from flyasync.emulator.core.records import PostgresUserRecord
 from flyasync.emulator.http.handler import Handler, Handlers
@@ -38,7 +38,7 @@ def delete_database(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("listPostgresExtensions")
 def extensions(world: World, request: ApiRequest) -> ApiResponse:
-    """List the extensions that exist, and those that a database has."""
+    """List the available extensions, and those of a database."""
     installed = postgres.found(cluster_of(world, request).databases, request.params["database_name"], "database")
     return data(views_postgres.extensions(installed))
 
@@ -67,7 +67,7 @@ def users(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createPostgresUser")
 def create_user(world: World, request: ApiRequest) -> ApiResponse:
-    """Add a user; the password comes with the credentials."""
+    """Add a user; the password is part of the credentials."""
     body = request.body(_USER, "createUserRequest")
     name, role = (body.get(key) or "" for key in _USER)
     return data(views_postgres.user(postgres.add_user(world, cluster_of(world, request), name, role)))
@@ -91,15 +91,15 @@ def delete_user(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("postgresUsersCredentials")
 def credentials(world: World, request: ApiRequest) -> ApiResponse:
-    """Show what a user logs in with."""
+    """Show the credentials of a user."""
     return data(views_postgres.credentials(_user(world, request)))
 
 
 @HANDLERS.serves("rotatePostgresUserPassword")
 def rotate_password(world: World, request: ApiRequest) -> ApiResponse:
-    """Replace the password of a user, and show it."""
+    """Replace the password of a user, and return it."""
     request.body({"kill_sessions": "bool"}, "rotatePasswordRequest", required=False)
-    # No session is open that could be ended.
+    # There are no open sessions to close.
     user = _user(world, request)
     postgres.rotate_password(world, user)
     return data(views_postgres.credentials(user))

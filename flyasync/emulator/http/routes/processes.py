@@ -1,4 +1,4 @@
-"""What runs inside a machine, and its memory, over HTTP."""
+"""Commands, processes and memory of a machine over HTTP."""
 
 from attrs import asdict, fields, filters
 
@@ -23,15 +23,15 @@ _SHOWN = filters.exclude(fields(Output).seconds)
 
 @HANDLERS.serves("execMachine")
 def execute(world: World, request: ApiRequest) -> ApiResponse:
-    """Run a command; how it ends is data, not an HTTP status."""
+    """Run a command; its exit code is data, not an HTTP status."""
     body = request.body(_EXEC, "execRequest")
     if body.get("container") and body.get("machine"):
         raise bad_request("container and machine are mutually exclusive")
-    # `machine` means the namespace of the machine itself instead of a container's; there is one of them here.
+    # `machine` selects the namespace of the machine instead of a container's; here there is only one.
     command = processes.words(body.get("command"), body.get("cmd"))
     machine = _machine(world, request)
     must_act("exec", machine.state)
-    # What the platform sets wins over the config, and that over the secrets.
+    # Variables of the platform override those of the config, which override the secrets.
     environment = {
         **{name: secret.value for name, secret in world.app(machine.app).secrets.kept.items()},
         **{name: str(value) for name, value in (machine.config.get("env") or {}).items()},
@@ -43,7 +43,7 @@ def execute(world: World, request: ApiRequest) -> ApiResponse:
     }
     stdin, timeout = body.get("stdin") or "", body.get("timeout") or 0
     output = shell.run(world.commands, command, files=machine.files, environment=environment, stdin=stdin)
-    # The answer comes when the command ends, or at its timeout, in seconds of the world.
+    # The response is sent when the command ends, or at its timeout, in emulated seconds.
     if 0 < timeout < output.seconds:
         return error_response(
             ApiError(408, f"deadline_exceeded: command ran for more than {timeout} s"), seconds=timeout
@@ -56,7 +56,7 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List processes as a bare array."""
     machine = _machine(world, request)
     must_act("exec", machine.state)
-    # What a test has set, else what the config implies.
+    # The processes that a test has set, else those of the config.
     found = world.processes.get(machine.id) or processes.running(machine.config)
     return ApiResponse(body=processes.ordered(found, request.query.get("sort_by", ""), request.query.get("order", "")))
 
@@ -78,7 +78,7 @@ def set_memory(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("reclaimMachineMemory")
 def reclaim_memory(world: World, request: ApiRequest) -> ApiResponse:
-    """Reclaim memory that a machine does not use."""
+    """Reclaim unused memory of a machine."""
     amount_mb = request.body({"amount_mb": "int"}, "reclaimRequest", required=False).get("amount_mb")
     return ApiResponse(body={"actual_mb": memory.reclaim(_machine(world, request), amount_mb)})
 

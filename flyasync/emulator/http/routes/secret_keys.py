@@ -1,4 +1,4 @@
-"""Secret keys over HTTP; bytes travel as base64."""
+"""Secret keys over HTTP; bytes are sent as base64."""
 
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.records import SecretKeyRecord
@@ -16,7 +16,7 @@ _TYPE = {"type": "string"}
 
 @HANDLERS.serves("listSecretKeys")
 def listing(world: World, request: ApiRequest) -> ApiResponse:
-    """List the keys, without their secret halves."""
+    """List the keys, without their private parts."""
     types = frozenset(word for word in request.query.get("types", "").split(",") if word)
     found = secret_keys.listed(world.app(request.app), types)
     return ApiResponse(body={"secret_keys": [secret_key(world, key) for key in found]})
@@ -30,8 +30,8 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("setSecretKey")
 def bring(world: World, request: ApiRequest) -> ApiResponse:
-    """Keep a key made elsewhere."""
-    # Without a value it would be a generated key, which has a call of its own.
+    """Import a key."""
+    # The value is required here: generated keys have a route of their own.
     body = request.body(_TYPE, "setSecretKeyRequest")
     if body.get("value") is None:
         raise bad_request("value is required")
@@ -59,7 +59,7 @@ def encrypt(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("decryptSecretKey")
 def decrypt(world: World, request: ApiRequest) -> ApiResponse:
-    """Decrypt what was encrypted with the same key and associated data."""
+    """Decrypt a ciphertext of the same key and associated data."""
     ciphertext, associated = _octets(request, "ciphertext", "associated_data")
     return ApiResponse(body={"plaintext": text(secret_keys.decrypt(_key(world, request), ciphertext, associated))})
 
@@ -73,7 +73,7 @@ def sign(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("verifySecretKey")
 def verify(world: World, request: ApiRequest) -> ApiResponse:
-    """Accept a signature with 204; a wrong one raises 400."""
+    """Verify a signature: 204 if it is valid, 400 if not."""
     plaintext, signature = _octets(request, "plaintext", "signature")
     secret_keys.verify(_key(world, request), plaintext, signature)
     return ApiResponse(status=204)

@@ -13,7 +13,7 @@ HANDLERS = Handlers[Handler]()
 
 @HANDLERS.serves("listSecrets")
 def listing(world: World, request: ApiRequest) -> ApiResponse:
-    """List the secrets, with their values if that is asked for."""
+    """List the secrets, with their values on request."""
     app = _app(world, request)
     with_value = request.flag("show_secrets")
     return ApiResponse(body={"secrets": [secret(world, item, with_value=with_value) for item in secrets.listed(app)]})
@@ -53,7 +53,7 @@ def delete(world: World, request: ApiRequest) -> ApiResponse:
 
 
 def _app(world: World, request: ApiRequest) -> AppRecord:
-    # The document says `min_version`, the official client sends `version`.
+    # The API document has `min_version`, the official client sends `version`.
     app = world.app(request.app)
     secrets.demand_version(world, app, request.number("min_version") or request.number("version"))
     return app

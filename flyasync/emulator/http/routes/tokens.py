@@ -1,4 +1,4 @@
-"""Tokens over HTTP; those for other services go out as plain text."""
+"""Tokens over HTTP; those for other services are returned as plain text."""
 
 from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
@@ -10,8 +10,8 @@ HANDLERS = Handlers[Handler]()
 
 @HANDLERS.serves("getCurrentToken")
 def current(world: World, request: ApiRequest) -> ApiResponse:
-    """Show what the token of the request may see: everything."""
-    # The cheap "who am I": clients learn their organization from it.
+    """Show the access of the request's token: everything."""
+    # Clients use this to find their organization.
     shown = [
         {
             "token_id": request.token_id,
@@ -29,14 +29,14 @@ def current(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("authenticateToken")
 def authenticate(_: World, request: ApiRequest) -> ApiResponse:
-    """Show what is in the tokens of a header."""
+    """Show the content of the tokens of a header."""
     header = request.body({"header": "string"}, "authenticateRequest").get("header") or ""
     return ApiResponse(body=tokens.verified(header))
 
 
 @HANDLERS.serves("authorizeToken")
 def authorize(world: World, request: ApiRequest) -> ApiResponse:
-    """Show what a header allows."""
+    """Show the permissions of a header."""
     body = request.body({"header": "string", "access": "Access"}, "authorizeRequest")
     verified = tokens.verified(body.get("header") or "")[0]
     return ApiResponse(body={"access": tokens.access(world, body.get("access") or {}), "verified_token": verified})
@@ -44,7 +44,7 @@ def authorize(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createAppDeployToken")
 def deploy_token(world: World, request: ApiRequest) -> ApiResponse:
-    """Create a token for an app; the body is required, if only `{}`."""
+    """Create a token for an app; a body is required, at least `{}`."""
     request.body({"expiry": "string"}, "createDeployTokenRequest")
     world.app(request.app)
     return ApiResponse(body={"token": tokens.deploy(world)})
@@ -52,13 +52,13 @@ def deploy_token(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("requestOidcToken")
 def oidc(world: World, request: ApiRequest) -> ApiResponse:
-    """Create a token for a service that trusts Fly; it goes out as plain text."""
-    # The AWS tags would be claims that only AWS reads.
+    """Create an OIDC token for another service; it is returned as plain text."""
+    # The AWS tags are claims for AWS, and have no effect here.
     body = request.body({"aud": "string", "aws_principal_tags": "bool"}, "oidcRequest", required=False)
     return ApiResponse(body=tokens.oidc(world, body.get("aud") or ""))
 
 
 @HANDLERS.serves("requestKmsToken")
 def kms(world: World, _: ApiRequest) -> ApiResponse:
-    """Create a token for the keys of an app; it goes out as plain text."""
+    """Create a token for the keys of an app; it is returned as plain text."""
     return ApiResponse(body=tokens.kms(world))

@@ -16,7 +16,7 @@ _CREATE = {
     "compute_image": "string",
 }  # fmt: skip
 _UPDATE = {"snapshot_retention": "int", "auto_backup_enabled": "bool"}
-# Official clients send null for what they leave out. All else in the body is about hosts, which do not exist here.
+# Official clients send null for omitted fields. The other fields concern hosts, which are not emulated.
 _READ = (
     "name", "region", "size_gb", "encrypted", "fstype", "snapshot_retention", "auto_backup_enabled", "source_volume_id",
     "snapshot_id",
@@ -50,7 +50,7 @@ def get(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("updateVolume")
 def update(world: World, request: ApiRequest) -> ApiResponse:
-    """Change how a volume is backed up."""
+    """Change the backup settings of a volume."""
     body = request.body(_UPDATE, "UpdateVolumeRequest")
     volume = world.volume(request.app, request.params["volume_id"])
     volumes.update(
@@ -69,7 +69,7 @@ def extend(world: World, request: ApiRequest) -> ApiResponse:
     if size_gb is None:
         raise bad_request("size_gb is required")
     volume = world.volume(request.app, request.params["volume_id"])
-    # A machine sees the new size when it boots.
+    # A machine can use the new size after its next boot.
     needs_restart = volumes.extend(world, volume, size_gb)
     return ApiResponse(body={"volume": views.volume(world, volume), "needs_restart": needs_restart})
 
@@ -91,7 +91,7 @@ def list_snapshots(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createVolumeSnapshot")
 def take_snapshot(world: World, request: ApiRequest) -> ApiResponse:
-    """Begin a snapshot; the answer names the job, only the list names the snapshot."""
+    """Start a snapshot; the response has the job, only the list has the snapshot."""
     snapshots.take(world, world.volume(request.app, request.params["volume_id"]))
-    # As the documentation has it; clients ignore it and poll the list.
+    # As documented; clients ignore it and poll the list.
     return ApiResponse(body={"Msg": {"backup": {"id": str(world.random.randint(10_000, 99_999)), "state": "prepare"}}})

@@ -1,4 +1,4 @@
-"""What takes its time over HTTP: the long poll, and the create that waits until every node knows the app."""
+"""Long requests over HTTP: the wait for a machine, and the create that waits until every node knows the app."""
 
 import asyncio
 
@@ -14,10 +14,10 @@ HANDLERS = Handlers[LongHandler]()
 
 @HANDLERS.serves("waitMachine")
 async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
-    """Answer at the very moment a machine reaches the state, or with 408 when time is up."""
+    """Respond when a machine reaches the state, or with 408 at the timeout."""
     machine = scheduler.world.machine(request.app, request.machine_id)
     seconds = waiting.seconds(request.number("timeout"))
-    # The older name of the version is still documented, and some clients send it.
+    # The older parameter for the version is still documented, and some clients send it.
     version = request.query.get("version") or request.query.get("instance_id")
     from_event = request.query.get("from_event_id")
     condition = waiting.condition(machine, states=request.states, version=version, from_event=from_event)
@@ -25,7 +25,7 @@ async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
         async with asyncio.timeout(seconds):
             while (reached := waiting.answer(machine, condition)) is None:
                 await scheduler.changed(machine.id)
-                # Gone with its app, or with its world.
+                # Deleted with its app, or by a reset.
                 if scheduler.world.machines.get(machine.id) is not machine:
                     raise not_found("machine")
     except TimeoutError:
@@ -33,13 +33,13 @@ async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
     else:
         body = {"ok": True, "event_id": reached.event_id, "state": reached.state, "version": reached.version}
         return ApiResponse(body=body)
-    # Outside the handler: an error that is answered needs no chain of causes.
+    # Outside the except block, so that the error has no context.
     raise timed_out
 
 
 @HANDLERS.serves("createApp")
 async def create_app(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
-    """Create an app; with `wait` the answer is held until every node knows it."""
+    """Create an app; with `wait`, respond when every node knows it."""
     with scheduler.present() as world:
         response = apps.create(world, request)
     if request.flag("wait"):

@@ -1,4 +1,4 @@
-"""Apps, what they hold except machines and volumes, and the regions, in the API's JSON."""
+"""Apps, their resources except machines and volumes, and regions, in the API's JSON."""
 
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.records import AddressRecord, AppRecord, LogRecord
@@ -14,7 +14,7 @@ def app(world: World, record: AppRecord) -> Json:
         "id": record.id,
         "internal_numeric_id": record.number,
         "name": record.name,
-        # `pending` until the first machine, as flyctl decides between a first and a later deploy by it.
+        # `pending` until the first machine: flyctl uses it to distinguish first and later deploys.
         "status": "deployed" if record.is_deployed else "pending",
         "organization": {
             "name": record.org_slug,
@@ -36,7 +36,7 @@ def app_row(world: World, record: AppRecord) -> Json:
 
 
 def region(world: World, record: RegionRecord) -> Json:
-    """Return a region and the room it has left."""
+    """Return a region and its remaining capacity."""
     room = world.room(record.code)
     return {
         "code": record.code,
@@ -46,7 +46,7 @@ def region(world: World, record: RegionRecord) -> Json:
         "gateway_available": record.gateway_available,
         "requires_paid_plan": record.requires_paid_plan,
         "deprecated": record.deprecated,
-        # Shown to tokens that may see it; every token may, here.
+        # Only for tokens with permission; here every token has it.
         "capacity": PLENTY if room is None else room,
         "geo_region": record.geo_region,
         "mpg_available": record.gateway_available,
@@ -68,7 +68,7 @@ def address(world: World, record: AddressRecord) -> Json:
 
 def log_line(world: World, record: LogRecord) -> Json:
     """Return a line of an app's log."""
-    # The shape of api.fly.io, which serves logs: a JSON:API row, not one of the Machines API.
+    # The JSON:API format of api.fly.io, which serves logs, not the format of the Machines API.
     return {
         "id": str(record.serial),
         "type": "log",

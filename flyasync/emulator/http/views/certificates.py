@@ -5,7 +5,7 @@ from flyasync.emulator.core.records import AppRecord, CertificateRecord
 from flyasync.emulator.world import certificates
 from flyasync.emulator.world.world import World
 
-# That of Let's Encrypt.
+# The lifetime of a Let's Encrypt certificate.
 _LIFETIME = 90 * 24 * 3600.0
 
 
@@ -16,7 +16,7 @@ def certificate_row(world: World, record: CertificateRecord) -> Json:
         "hostname": record.hostname,
         "status": certificates.status(world, record),
         "dns_provider": "",
-        # All ways of proof succeed together, since no real DNS is asked.
+        # All validation methods succeed together, because no real DNS is queried.
         "acme_dns_configured": is_valid,
         "acme_alpn_configured": is_valid,
         "acme_http_configured": is_valid,
@@ -31,13 +31,13 @@ def certificate_row(world: World, record: CertificateRecord) -> Json:
 
 
 def certificate(world: World, app: AppRecord, record: CertificateRecord) -> Json:
-    """Return a hostname with its certificates and what its DNS must say."""
+    """Return a hostname with its certificates and the required DNS records."""
     is_valid = certificates.is_valid(world, record)
     issued = []
     if record.acme_at is not None:
         issued_at = max(record.validated_at, record.acme_at)
         issued.append(_entry(world, "fly", record.acme_at, issued_at if is_valid else None, "Let's Encrypt"))
-    # A certificate made elsewhere is in use at once: it needs no validation by Fly.
+    # An uploaded certificate is active immediately: it needs no validation by Fly.
     if record.custom_at is not None:
         issued.append(_entry(world, "custom", record.custom_at, record.custom_at, "custom"))
     checked = ("dns_configured", "alpn_configured", "http_configured", "ownership_txt_configured")
@@ -56,7 +56,7 @@ def certificate(world: World, app: AppRecord, record: CertificateRecord) -> Json
 
 
 def dns_records(world: World, app: AppRecord, record: CertificateRecord) -> Json:
-    """Return what the DNS says: nothing before the validation, all that is needed after it."""
+    """Return the DNS records: none before the validation, all required ones after it."""
     required = _dns_requirements(app, record.hostname)
     is_valid = certificates.is_valid(world, record)
     return {
@@ -87,7 +87,7 @@ def _entry(world: World, source: str, created_at: float, issued_at: float | None
 
 
 def _dns_requirements(app: AppRecord, hostname: str) -> Json:
-    # A wildcard is proved by its domain.
+    # A wildcard is validated by its domain.
     bare = hostname.removeprefix("*.")
     return {
         "a": ["66.241.125.1"],

@@ -6,7 +6,7 @@ from flyasync.emulator.core.records import EventRecord, LeaseRecord, MachineReco
 from flyasync.emulator.world import checks, leases
 from flyasync.emulator.world.world import World
 
-# The plain answer holds the newest twenty; the call for events can return more.
+# The machine itself has the latest twenty events; the events route can return more.
 _EVENTS_SHOWN = 20
 _OVERVIEW = ("guest", "image", "metadata")
 
@@ -14,30 +14,30 @@ _OVERVIEW = ("guest", "image", "metadata")
 def machine(
     world: World, record: MachineRecord, *, summary: bool = False, with_lease: bool = False, behind: float = 0.0
 ) -> Json:
-    """Return a machine, its checks as they were `behind` seconds ago; a summary has no config, events or checks."""
+    """Return a machine, with its checks of `behind` seconds ago; a summary has no config, events or checks."""
     shown = {
         "id": record.id,
         "name": record.name,
         "state": record.state,
         "region": record.region,
         "image_ref": image_ref(record.config.get("image") or "", record.digest),
-        # The same id under both names: newer answers repeat it.
+        # The same id under both names, as in newer responses.
         "instance_id": record.instance_id,
         "version": record.instance_id,
         "private_ip": record.private_ip,
         "created_at": world.stamp(record.created_at),
         "updated_at": world.stamp(record.updated_at),
-        # flyctl replaces every machine that does not say `ok` here.
+        # flyctl replaces every machine for which this is not `ok`.
         "host_status": record.host_status,
         "cordoned": record.is_cordoned,
     }
     if not summary:
-        # Without its host a config can only be guessed at, which is why it comes under another name.
+        # Without the host the config is not certain, so it has another key.
         shown |= {"config": record.config} if record.has_host else {"config": None, "incomplete_config": record.config}
         if containers := record.config.get("containers"):
             shown["containers"] = [{"name": item.get("name"), "state": record.state} for item in containers]
         shown |= {"events": events(world, record), "checks": checks.rows(world, record, world.clock - behind)}
-    # Without its nonce: a client that finds one takes the lease for its own, and two deploys interleave.
+    # Without the nonce: a client that gets one regards the lease as its own, and two deploys would interleave.
     lease = leases.current(world, record)
     if lease is not None and with_lease:
         shown["lease"] = _without_nonce(world, lease)
@@ -57,13 +57,13 @@ def org_machine(world: World, record: MachineRecord, *, summary: bool) -> Json:
         "created_at": world.stamp(record.created_at),
         "updated_at": world.stamp(record.updated_at),
     }
-    # A fleet view holds only these parts of a config.
+    # This list has only these parts of a config.
     overview = {key: record.config[key] for key in _OVERVIEW if record.config.get(key) is not None}
     return shown if summary else shown | {"config": overview}
 
 
 def event(world: World, record: EventRecord) -> Json:
-    """Return one line of a machine's history."""
+    """Return one event of a machine."""
     shown = {
         "id": record.id,
         "type": record.type,
@@ -75,13 +75,13 @@ def event(world: World, record: EventRecord) -> Json:
 
 
 def events(world: World, record: MachineRecord, limit: int = _EVENTS_SHOWN) -> list[Json]:
-    """Return a machine's history, newest first."""
+    """Return the events of a machine, newest first."""
     return [event(world, item) for item in list(record.events)[:limit]]
 
 
 def lease(world: World, record: LeaseRecord) -> Json:
     """Return a lease in its envelope."""
-    # Clients read `data.nonce`; the bare lease of the document is not what the live API sends.
+    # Clients read `data.nonce`; the live API does not send the bare lease of the API document.
     return {
         "status": "success",
         "data": {"nonce": record.nonce, "version": record.version, **_without_nonce(world, record)},

@@ -5,7 +5,7 @@ from flyasync.emulator.core.records import BackupRecord, ClusterRecord, Postgres
 from flyasync.emulator.world.postgres import EXTENSIONS, PLANS
 from flyasync.emulator.world.world import World
 
-# No database listens at the endpoints that are shown.
+# No database listens at these endpoints.
 _PORT = 5432
 _BYTES = 30_000_000
 
@@ -40,13 +40,13 @@ def user(record: PostgresUserRecord) -> Json:
 
 
 def credentials(record: PostgresUserRecord) -> Json:
-    """Return what a user logs in with."""
+    """Return the credentials of a user."""
     return {"username": record.username, "password": record.password}
 
 
 def backup(world: World, record: BackupRecord) -> Json:
-    """Return a backup; what is not finished has no size."""
-    # The size is made up, the same for each.
+    """Return a backup; an unfinished one has no size."""
+    # The size of every backup is made up.
     is_done = record.finished_at <= world.clock
     return {
         "id": record.id,
@@ -59,7 +59,7 @@ def backup(world: World, record: BackupRecord) -> Json:
 
 
 def attachment(world: World, record: ClusterRecord, app: str) -> Json:
-    """Return that an app uses a cluster."""
+    """Return the attachment of an app to a cluster."""
     return {
         "app_name": app,
         "postgres_cluster_id": record.id,
@@ -68,7 +68,7 @@ def attachment(world: World, record: ClusterRecord, app: str) -> Json:
 
 
 def extensions(installed: dict[str, str]) -> list[Json]:
-    """Return all extensions, and which of them a database has."""
+    """Return all extensions, with whether a database has them."""
     return [
         {
             "name": name,

@@ -7,7 +7,7 @@ from flyasync.emulator.world.world import World
 
 
 def secret(world: World, record: SecretRecord, *, with_value: bool = False) -> Json:
-    """Return a secret, its value only when that was asked for."""
+    """Return a secret, with its value on request."""
     shown = {
         "name": record.name,
         "digest": secrets.digest(record),
@@ -18,8 +18,8 @@ def secret(world: World, record: SecretRecord, *, with_value: bool = False) -> J
 
 
 def secret_key(world: World, record: SecretKeyRecord) -> Json:
-    """Return a key by its public half, if it has one."""
-    # The private half never leaves the platform.
+    """Return a key, with its public key if it has one."""
+    # The private key never leaves the platform.
     public = secret_keys.public_key(record)
     shown = {
         "name": record.name,
@@ -31,6 +31,6 @@ def secret_key(world: World, record: SecretKeyRecord) -> Json:
 
 
 def version(number: int) -> Json:
-    """Return a version of the secrets under both spellings clients read."""
-    # The document lists `Version` and `version`, and JSON readers outside of Go tell them apart.
+    """Return a version of the secrets, with both keys that clients read."""
+    # The API document has `Version` and `version`, and JSON decoders other than Go's distinguish them.
     return {"version": number, "Version": number}

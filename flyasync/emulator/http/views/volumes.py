@@ -5,7 +5,7 @@ from flyasync.emulator.core.records import SnapshotRecord, VolumeRecord
 from flyasync.emulator.world import volumes
 from flyasync.emulator.world.world import World
 
-# Sizes come in gigabytes, in bytes and in blocks; nothing here is ever written, so all of it is free.
+# Sizes are in gigabytes, bytes and blocks; no data is written here, so all space is free.
 _BLOCK = 4096
 _GB = 1024**3
 
@@ -21,7 +21,7 @@ def volume(world: World, record: VolumeRecord) -> Json:
         "region": record.region,
         "zone": record.zone,
         "encrypted": record.encrypted,
-        # flyctl takes a volume for free only if both ids are null and the host status is `ok`.
+        # flyctl regards a volume as free only if both ids are null and the host status is `ok`.
         "attached_machine_id": record.machine_id,
         "attached_alloc_id": None,
         "created_at": world.stamp(record.created_at),
