@@ -74,7 +74,7 @@ class FlyError(Exception):
         return self
 
     def doubted(self, *, may_have_happened: bool) -> Self:
-        """Record what is known about all attempts of the call, which may be more than this error says; return self."""
+        """Record whether any attempt of the call may have happened, not only the last one; return self."""
         self.may_have_happened = may_have_happened
         return self
 

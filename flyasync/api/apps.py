@@ -43,7 +43,7 @@ class Apps:
             repeat=Repeat.ANYTIME,
             query={"wait": True},
             body={
-                # The documents say app_name, the official client sends name.
+                # The documentation has app_name, the official client sends name.
                 "name": app,
                 "app_name": app,
                 "org_slug": org_slug,
@@ -52,7 +52,7 @@ class Apps:
             },
         )
         try:
-            # The documents show an answer without a name.
+            # The documentation shows an answer without a name.
             made = await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
         except FlyError as error:
             if isinstance(error, NameTaken):

@@ -38,10 +38,18 @@ class Platform:
         volume_size_bytes: int | None = None,
         weights: dict[str, int] | None = None,
     ) -> Placements:
-        """Return where `count` machines would be placed now; a region without capacity is absent from the answer.
+        """Return where machines would be placed now; regions without capacity are absent.
 
-        `region` is a list of codes and aliases in order of preference (`iad,eu,any`). Nothing is reserved, so a create
-        right after can still find the region full. Without `compute`, the API assumes performance-1x.
+        Nothing is reserved, so a create right after it can still find the region full.
+
+        Args:
+            org_slug: the organization.
+            region: codes and aliases in order of preference, such as `iad,eu,any`.
+            count: the number of machines.
+            compute: their hardware; by default performance-1x.
+            volume_name: the name of the volume that each would mount.
+            volume_size_bytes: the size of that volume in bytes.
+            weights: the weights of the criteria `region` and `spread`.
         """
         return await self._caller.read(
             request(

@@ -39,10 +39,20 @@ class Postgres(PostgresDatabases):
         pool_mode: str | None = None,
         postgis_enabled: bool | None = None,
     ) -> PostgresCluster:
-        """Create a cluster of a `plan`, such as `basic`, in one region.
+        """Create a cluster.
 
-        Not repeated when the answer is lost, since each request creates another cluster, which costs money: list them
-        to find out. Cancelled, it may have been created.
+        Not repeated after a lost answer, since each request creates another cluster, which costs money: list them to
+        find out. Cancelled, it may have been created.
+
+        Args:
+            org_slug: the organization.
+            region: the region's code.
+            plan: the plan, such as `basic`.
+            name: the name of the cluster.
+            disk_size_gb: the size of its disk in gigabytes.
+            pg_major_version: the major version of Postgres.
+            pool_mode: the mode of the connection pooler.
+            postgis_enabled: whether PostGIS is available.
         """
         body = given(
             name=name,

@@ -88,5 +88,5 @@ class Secrets:
 
 
 def _as_of(*, show_secrets: bool | None, min_version: int | None) -> dict[str, QueryValue]:
-    # The documents name it min_version, the official client sends version.
+    # The documentation names it min_version, the official client sends version.
     return {"min_version": min_version, "version": min_version, "show_secrets": show_secrets}

@@ -59,12 +59,26 @@ class Volumes:
         compute: Guest | None = None,
         compute_image: str | None = None,
     ) -> Volume:
-        """Create a volume of `size_gb` (the API's default is 3, its maximum 500).
+        """Create a volume.
 
-        `snapshot_id` restores a snapshot into it, `source_volume_id` forks a volume. `snapshot_retention` is in days,
-        1 to 60. `compute` lets the API pick a host with room for that machine. Raises NoCapacity when the region is
-        full. Names are not unique, so a create whose answer is lost is not repeated: list the volumes to find
-        out. Cancelled, the volume may have been created.
+        Raises NoCapacity if the region is full. Names are not unique, so a create is not repeated after a lost answer:
+        list the volumes to find out. Cancelled, the volume may have been created.
+
+        Args:
+            app: the app.
+            name: the name, by which a mount in a fly.toml refers to the volume.
+            region: the region's code.
+            size_gb: the size in gigabytes; the API's default is 3, its maximum 500.
+            encrypted: whether the volume is encrypted; the API's default is True.
+            fstype: `ext4` or `raw`.
+            require_unique_zone: place the volume in a zone of its own; the API's default is True.
+            unique_zone_app_wide: passed to the API, which does not document it.
+            snapshot_id: a snapshot to restore into the volume.
+            source_volume_id: a volume to fork.
+            snapshot_retention: days for which snapshots are kept, 1 to 60.
+            auto_backup_enabled: whether snapshots are taken automatically.
+            compute: the hardware of the machine for which the volume is meant; the API picks a host with room for it.
+            compute_image: passed to the API, which does not document it; presumably the image of that machine.
         """
         body: dict[str, Any] = given(
             size_gb=size_gb,

@@ -77,22 +77,22 @@ def is_secret(path: Sequence[str | int], value: Any = None) -> bool:
             return True
     # 3. By its content, anywhere. `user:password@registry/…` counts only in an image, since other texts may contain
     # `a:b@c`.
-    if tells_a_secret(value) or (last == "image" and isinstance(value, str) and _PASSWORD_IN_IMAGE.search(value)):
+    if contains_secret(value) or (last == "image" and isinstance(value, str) and _PASSWORD_IN_IMAGE.search(value)):
         return True
     # 4. A string under an unknown key.
     return _has_text(value) and not _is_known(path)
 
 
-def tells_a_secret(value: Any) -> bool:
+def contains_secret(value: Any) -> bool:
     """Whether a value contains a secret in a URL, or as an option of a command."""
     if isinstance(value, Mapping):
-        return any(names_a_secret(str(name)) or tells_a_secret(item) for name, item in value.items())
+        return any(names_a_secret(str(name)) or contains_secret(item) for name, item in value.items())
     if isinstance(value, list | tuple):
         # Two words of a command, the first an option for a secret: `--token`, then anything.
         for option, _ in pairwise(value):
             if isinstance(option, str) and _OPTION.fullmatch(option) and names_a_secret(option):
                 return True
-        return any(map(tells_a_secret, value))
+        return any(map(contains_secret, value))
     if not isinstance(value, str):
         return False
     return holds_a_password(value) or any(names_a_secret(match.group(1)) for match in _NAMED_VALUE.finditer(value))
@@ -118,14 +118,14 @@ def secret_texts(body: Any) -> Iterator[str]:
                 secret = not _NAMES_A_THING.search(str(path[-1]))
             # 3. The members of other requests, judging by their names.
             else:
-                secret = first in _SECRET_MEMBERS or names_a_secret(str(first)) or tells_a_secret(value)
+                secret = first in _SECRET_MEMBERS or names_a_secret(str(first)) or contains_secret(value)
             if secret:
                 yield value
 
 
 def shown(value: Any) -> str:
     """Return the repr of a value, or a fixed text if it contains a secret."""
-    return HIDDEN if tells_a_secret(value) else repr(value)
+    return HIDDEN if contains_secret(value) else repr(value)
 
 
 def _has_text(value: Any) -> bool:

@@ -6,12 +6,12 @@ import pytest
 
 from flyasync.models.redaction import (
     HIDDEN,
+    contains_secret,
     holds_a_password,
     is_secret,
     names_a_secret,
     secret_texts,
     shown,
-    tells_a_secret,
     without_passwords,
 )
 
@@ -92,7 +92,7 @@ def test_places_of_secrets_in_a_config(path: tuple[str | int, ...], value: Any, 
     ],
 )
 def test_values_that_contain_a_secret(value: Any, *, expected: bool) -> None:
-    assert tells_a_secret(value) is expected
+    assert contains_secret(value) is expected
     assert shown(value) == (HIDDEN if expected else repr(value))
 
 

@@ -128,7 +128,7 @@ class Leases:
             machine_id,
             to="POST apps/{}/machines/{}/lease",
             repeat=repeat,
-            # The documents put the ttl into the body, the official client into the query.
+            # The documentation puts the ttl into the body, the official client into the query.
             query={"ttl": ttl},
             body={"ttl": ttl, **given(description=description)},
             nonce=nonce,

@@ -70,11 +70,16 @@ class Machines:
         include_leases: bool | None = None,
         summary: bool | None = None,
     ) -> tuple[Machine, ...]:
-        """List an app's machines.
+        """List an app's machines. The list can lag by seconds: a machine that was just created may be missing.
 
-        `state` is one state or several, `metadata` keys with the values they must have. `include_deleted` adds the
-        destroyed ones, `include_leases` fills `Machine.lease`, `summary` leaves out config, events and checks. The list
-        can lag by seconds: a machine that was just created may be missing.
+        Args:
+            app: the app.
+            region: only machines in this region.
+            state: only machines in this state, or in one of these.
+            metadata: only machines whose metadata has these keys and values.
+            include_deleted: also return destroyed machines.
+            include_leases: set `Machine.lease`.
+            summary: omit config, events and checks.
         """
         query: dict[str, str | bool | None] = {
             "region": region,
@@ -101,11 +106,21 @@ class Machines:
         min_secrets_version: int | None = None,
         flight: Flight | None = None,
     ) -> Machine:
-        """Create a machine; unless `skip_launch`, it boots by itself.
+        """Create a machine, which boots unless `skip_launch` is set.
 
-        `region` is a code, or several codes and aliases in order of preference; left out, it is one near the caller.
-        `name` must be unique in the app. `skip_service_registration` creates it cordoned. With `lease_ttl`, in seconds,
-        the result contains the `nonce` of a lease on it. The rate is per app: one create per second, bursts of three.
+        The rate is per app: one create per second, bursts of three.
+
+        Args:
+            app: the app.
+            config: the machine's config.
+            name: unique in the app; by default the API chooses one.
+            region: a code, or several codes and aliases in order of preference; by default a region near the caller.
+            skip_launch: do not start the machine.
+            skip_service_registration: create the machine cordoned.
+            lease_ttl: seconds of a lease on the machine, whose `nonce` is in the result.
+            skip_secrets: passed to the API, which does not document it.
+            min_secrets_version: the lowest version of the app's secrets with which the machine may start.
+            flight: shows whether the request is in flight.
 
         Raises InvalidInput for a config that the API would refuse, NoCapacity if there is no capacity, NameTaken for a
         name in use, VolumeInUse for a volume that a machine holds. If the image was just pushed, or the machine of the
@@ -168,11 +183,22 @@ class Machines:
     ) -> Machine:
         """Replace the machine's whole config: what `config` lacks is removed.
 
-        A started machine restarts with the new version; a stopped one stays stopped. Start from a fresh `get`, and pass
-        its `instance_id` as `current_version`, so that a change by another client in between raises StaleVersion.
-        Region, name and mounts cannot change. Raises NoCapacity if the host is full; the old version then keeps
-        running. With `lease_ttl`, in seconds, the answer holds the `nonce` of a lease on it. Not repeated when the
-        answer is lost. Cancelled, the update may have happened.
+        A started machine restarts with the new version; a stopped one stays stopped. Region, name and mounts cannot
+        change. Raises NoCapacity if the host is full; the old version then keeps running. Not repeated after a lost
+        answer. Cancelled, the update may have happened.
+
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            config: the whole config; start from that of a fresh `get`.
+            current_version: the `instance_id` of that `get`. If another client has changed the machine since then, the
+                update raises StaleVersion.
+            nonce: the nonce of your lease on the machine.
+            skip_launch: do not start the machine.
+            skip_service_registration: leave the machine cordoned.
+            lease_ttl: seconds of a lease on the machine, whose `nonce` is in the result.
+            skip_secrets: passed to the API, which does not document it.
+            min_secrets_version: the lowest version of the app's secrets with which the machine may start.
         """
         refuse(check_config(config))
         return await self._update(
@@ -538,7 +564,7 @@ class Machines:
     ) -> None:
         """Write metadata by PUT, which the API documents in the same words as PATCH: see `patch_metadata`.
 
-        According to the documents, keys that are not named stay. If that matters, read the metadata afterwards; to
+        According to the documentation, keys that are not named stay. If that matters, read the metadata afterwards; to
         remove a key, name it with None.
         """
         body = {"metadata": dict(metadata), **given(machine_version=machine_version, updated_at=updated_at)}

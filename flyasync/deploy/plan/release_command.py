@@ -9,7 +9,7 @@ from flyasync.models.config import DNS, Init, MachineConfig
 from flyasync.models.container import Restart
 from flyasync.models.fly_toml.shell_words import split_words
 from flyasync.models.guest import Guest
-from flyasync.models.redaction import HIDDEN, shown, tells_a_secret
+from flyasync.models.redaction import HIDDEN, contains_secret, shown
 
 RELEASE_GROUP = "fly_app_release_command"
 """The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
@@ -61,6 +61,6 @@ class ReleaseCommand:
         )
 
     def __str__(self) -> str:
-        if tells_a_secret(self.command[:1]):
+        if contains_secret(self.command[:1]):
             return HIDDEN
-        return f"{self.command[0]} …" if tells_a_secret(self.command) else shlex.join(self.command)
+        return f"{self.command[0]} …" if contains_secret(self.command) else shlex.join(self.command)

@@ -8,7 +8,7 @@ from flyasync.deploy.plan.strategies.registry import strategies
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.models.diff import written
 from flyasync.models.json.codec import register, structure, unstructure
-from flyasync.models.redaction import is_secret, tells_a_secret
+from flyasync.models.redaction import contains_secret, is_secret
 
 RELEASE_COMMAND = "release.command"
 """The path of a release command that was withheld."""
@@ -22,7 +22,7 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
         data.pop(name, None)
     data["config"] = _public((), data["config"], withheld)
     data["unresolved"] = None  # an error's text, which may repeat the image
-    if spec.release is not None and tells_a_secret(spec.release.command):
+    if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None
         withheld[RELEASE_COMMAND] = str(spec.release)
     return data, withheld

@@ -120,7 +120,7 @@ class Section:
     @property
     def is_empty(self) -> bool:
         """Whether no remaining key has a value other than an empty one."""
-        return all(map(_says_nothing, self._left.values()))
+        return all(map(_is_empty, self._left.values()))
 
     def duration(self, key: str, *, unit: float) -> Duration | None:
         """Take a duration: a Go duration, or a plain number in units of `unit` seconds."""
@@ -176,7 +176,7 @@ class Section:
     def finish(self, **elsewhere: str) -> None:
         """Report the keys that were not taken and are not empty; `elsewhere` has the advice for certain keys."""
         for key, value in self._left.items():
-            if not _says_nothing(value):
+            if not _is_empty(value):
                 self._report_unknown(self.where(key), elsewhere.get(key), similar=similar_key(key, self._known))
 
     def _inside(self, path: str, table: Any) -> "Section":
@@ -210,7 +210,7 @@ def text_of(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int | date | time) else None
 
 
-def _says_nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value in (None, "", [], {})
 
 
