@@ -3,7 +3,7 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.organizations import apps_of
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
@@ -25,7 +25,7 @@ command = Group("apps", help="Create, list, show and destroy apps.")
 
 @command.command("list")
 @org_option
-@asks
+@api_command
 async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
     """List the apps of one organization, or of all."""
     return Table(await apps_of(fly, org), LIST)
@@ -35,7 +35,7 @@ async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
 @click.argument("app", metavar="NAME")
 @needed_org
 @click.option("--network", metavar="NAME", help="Name of a separate private network; it cannot be changed later.")
-@asks
+@api_command
 async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> CommandOutput:
     """Create an app."""
     made = await fly.apps.create(app, org_slug=org, network=network)
@@ -44,7 +44,7 @@ async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> 
 
 @command.command("show")
 @app_argument
-@asks
+@api_command
 async def show(fly: FlyClient, *, app: str) -> CommandOutput:
     """Show one app."""
     return Details(await fly.apps.get(app), SHOW)
@@ -54,7 +54,7 @@ async def show(fly: FlyClient, *, app: str) -> CommandOutput:
 @app_argument
 @click.option("--force", is_flag=True, help="Stop its machines first.")
 @confirmed("Destroy the app {app} and everything in it?")
-@asks
+@api_command
 async def destroy(fly: FlyClient, *, app: str, force: bool) -> CommandOutput:
     """Destroy an app and everything in it."""
     await fly.apps.delete(app, force=force or None)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.option_types import contents
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
@@ -59,7 +59,7 @@ host_argument = click.argument("hostname")
 
 @command.command("list")
 @app_argument
-@asks
+@api_command
 async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the hostnames of APP."""
     return Table([row async for row in fly.certificates.list(app)], LIST)
@@ -72,7 +72,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 @click.option(
     "--private-key", type=click.File(), callback=contents, metavar="FILE", help="The key of --fullchain, as PEM."
 )
-@asks
+@api_command
 async def add(
     fly: FlyClient, *, app: str, hostname: str, fullchain: str | None, private_key: str | None
 ) -> CommandOutput:
@@ -95,7 +95,7 @@ async def add(
 @command.command("check")
 @app_argument
 @host_argument
-@asks
+@api_command
 async def check(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
     """Check the DNS records of a hostname now."""
     return Details(await fly.certificates.check(app, hostname), SHOW)
@@ -104,7 +104,7 @@ async def check(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
 @command.command("show")
 @app_argument
 @host_argument
-@asks
+@api_command
 async def show(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
     """Show one hostname and its certificates."""
     return Details(await fly.certificates.get(app, hostname), SHOW)
@@ -114,7 +114,7 @@ async def show(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
 @app_argument
 @host_argument
 @confirmed("Remove {hostname} and its certificates from {app}?")
-@asks
+@api_command
 async def remove(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
     """Remove a hostname from APP.
 

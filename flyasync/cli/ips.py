@@ -3,7 +3,7 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, region_option
@@ -23,7 +23,7 @@ command = Group("ips", help="List, allocate and release the addresses of an app.
 
 @command.command("list")
 @app_argument
-@asks
+@api_command
 async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the addresses of APP."""
     return Table(await fly.ip_assignments.list(app), SHOW)
@@ -39,7 +39,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     help="Type of address; a dedicated v4 is billed.",
 )
 @region_option
-@asks
+@api_command
 async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -> CommandOutput:
     """Allocate an address for APP."""
     return Details(await fly.ip_assignments.create(app, type=kind, region=region), MADE)
@@ -49,7 +49,7 @@ async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -
 @app_argument
 @click.argument("ip")
 @confirmed("Release the address {ip} of {app}? A dedicated address cannot be recovered.")
-@asks
+@api_command
 async def release(fly: FlyClient, *, app: str, ip: str) -> CommandOutput:
     """Release an address of APP."""
     await fly.ip_assignments.delete(app, ip)

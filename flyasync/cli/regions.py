@@ -3,7 +3,7 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.output import CommandOutput, Table
 
 COLUMNS = {
@@ -16,7 +16,7 @@ COLUMNS = {
 
 
 @click.command("regions")
-@asks
+@api_command
 async def command(fly: FlyClient) -> CommandOutput:
     """List the regions where machines can run."""
     return Table((await fly.platform.regions()).regions, COLUMNS)

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.secrets_deploy import command as deploy
-from flyasync.cli.shared.client import answered, asks, in_json
+from flyasync.cli.shared.client import answered, api_command, in_json
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.env_file import read
 from flyasync.cli.shared.option_types import contents, text_of
@@ -37,7 +37,7 @@ command.add_command(deploy)
 
 @command.command("list")
 @app_argument
-@asks
+@api_command
 async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the secrets of APP.
 
@@ -70,7 +70,7 @@ def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) 
     store(app=app, values=read_values(names, lines), as_json=as_json)
 
 
-@asks
+@api_command
 async def store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> CommandOutput:
     """Set secrets of an app."""
     return _updated(f"{app}: set {', '.join(values)}", await fly.secrets.update(app, values))
@@ -97,13 +97,13 @@ def read_values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
 @command.command("unset")
 @app_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@asks
+@api_command
 async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandOutput:
     """Remove secrets from APP.
 
     A secret that does not exist is not an error.
     """
-    # One request for all of them makes one version; null removes a secret.
+    # One request creates one version; null removes a secret.
     done = await fly.secrets.update(app, dict.fromkeys(names))
     return _updated(f"{app}: unset {', '.join(names)}", done)
 

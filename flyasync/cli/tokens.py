@@ -3,7 +3,7 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument
@@ -21,7 +21,7 @@ command = Group("tokens", help="Show the token in use, and create deploy tokens.
 
 
 @command.command("current")
-@asks
+@api_command
 async def current(fly: FlyClient) -> CommandOutput:
     """Show the token in use: its user and its scope.
 
@@ -33,7 +33,7 @@ async def current(fly: FlyClient) -> CommandOutput:
 @command.command("create-deploy")
 @app_argument
 @click.option("--expiry", metavar="DURATION", help="Lifetime of the token, such as 24h; the API sets the default.")
-@asks
+@api_command
 async def create_deploy(fly: FlyClient, *, app: str, expiry: str | None) -> CommandOutput:
     """Create a deploy token for APP and print it.
 

@@ -3,7 +3,7 @@
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, needed_region, volume_argument
@@ -41,7 +41,7 @@ size_option = click.option("--size", "size_gb", type=click.IntRange(min=1), meta
 
 @command.command("list")
 @app_argument
-@asks
+@api_command
 async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     """List the volumes of APP."""
     return Table(await fly.volumes.list(app), LIST)
@@ -57,7 +57,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
     "--snapshot-retention", type=click.IntRange(1, 60), metavar="DAYS", help="How many days snapshots are kept."
 )
 @click.option("--unencrypted", is_flag=True, help="Do not encrypt the volume.")
-@asks
+@api_command
 async def create(
     fly: FlyClient,
     *,
@@ -88,7 +88,7 @@ async def create(
 @command.command("show")
 @app_argument
 @volume_argument
-@asks
+@api_command
 async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
     """Show one volume."""
     return Details(await fly.volumes.get(app, volume_id), SHOW)
@@ -98,7 +98,7 @@ async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
 @app_argument
 @volume_argument
 @click.option("--size", "size_gb", type=click.IntRange(min=1), required=True, metavar="GB", help="New size in GB.")
-@asks
+@api_command
 async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> CommandOutput:
     """Grow a volume; it cannot shrink."""
     extended = await fly.volumes.extend(app, volume_id, size_gb=size_gb)
@@ -111,7 +111,7 @@ async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> C
 @app_argument
 @volume_argument
 @confirmed("Destroy the volume {volume_id} of {app}?")
-@asks
+@api_command
 async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
     """Destroy a volume that is not attached to a machine."""
     volume = await fly.volumes.delete(app, volume_id)
@@ -121,7 +121,7 @@ async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
 @command.command("snapshots")
 @app_argument
 @volume_argument
-@asks
+@api_command
 async def snapshots(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
     """List the snapshots of a volume."""
     return Table(await fly.volumes.snapshots(app, volume_id), SNAPSHOTS)

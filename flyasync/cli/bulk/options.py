@@ -14,7 +14,7 @@ from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import writable
 
 AT_ONCE = 20
-"""How many apps are under way at once by default."""
+"""How many apps are deployed at once by default."""
 
 COLUMNS = {
     each.name: each

@@ -179,7 +179,7 @@ class BulkRun:
 def display_for(
     out: TextIO, err: TextIO, *, as_json: bool, called: Invocation
 ) -> AbstractAsyncContextManager[BulkDisplay]:
-    """Return how a run is shown: JSON lines if asked for, live counts in a terminal that can draw them, else lines."""
+    """Return the display of a run: JSON lines if requested, live counts in a capable terminal, else lines."""
     out, err = sturdy(out), sturdy(err)
     # JSON first: a program may read it through a pseudo-terminal.
     if as_json:

@@ -102,7 +102,7 @@ class ConfigOptions(OptionGroup):
 
         # The proxy sends requests only to machines that pass the checks of the service, so the check belongs there.
         if not self.check.startswith("/"):
-            raise click.UsageError(f"--check takes a path that begins with a slash, not {self.check!r}")
+            raise click.UsageError(f"--check is {self.check!r}, but must be a path that starts with a slash")
         check = Check(type="http", method="get", path=self.check, interval=10, timeout=5)
         services = tuple(evolve(service, checks=(check,)) for service in made.config.services or ())
         return made.with_config(evolve(made.config, services=services))

@@ -92,7 +92,7 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
     except asyncio.CancelledError:
         # After the first event, the report shows what runs. Before it, there is nothing to report.
         if not observer.has_seen_any:
-            display.note("interrupted before any machine was asked for")
+            display.note("interrupted before any change")
         raise
     # Not verified is neither: all is as desired, but nothing that changed was seen to run.
     if report.status is Status.NOT_VERIFIED:
@@ -145,7 +145,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def display_for(out: TextIO, err: TextIO, *, as_json: bool, called: Invocation) -> AbstractAsyncContextManager[Display]:
-    """Return the display of a deploy: JSON lines if asked for, a table in a terminal that can draw one, else lines."""
+    """Return the display of a deploy: JSON lines if requested, a table in a terminal that can draw one, else lines."""
     out, err = sturdy(out), sturdy(err)
     # JSON first: a program may read it through a pseudo-terminal.
     if as_json:

@@ -8,7 +8,7 @@ import click
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
-from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument, machines_argument
@@ -30,7 +30,7 @@ timeout_option = click.option(
 
 
 async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]) -> CommandOutput:
-    """Run an action on several machines concurrently; a failure does not stop the others."""
+    """Run an action on several machines concurrently; a failure does not affect the others."""
     # A machine that is given twice gets one request.
     ids = tuple(dict.fromkeys(machine_ids))
     done = await asyncio.gather(*(act(app, each) for each in ids), return_exceptions=True)
@@ -53,7 +53,7 @@ async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]
 @click.command("start")
 @app_argument
 @machines_argument
-@asks
+@api_command
 @resolve_names
 async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Start stopped or suspended machines.
@@ -68,7 +68,7 @@ async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Co
 @machines_argument
 @signal_option
 @timeout_option
-@asks
+@api_command
 @resolve_names
 async def stop(
     fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], signal: str | None, timeout: float | None
@@ -83,7 +83,7 @@ async def stop(
 @signal_option
 @timeout_option
 @click.option("--force-stop", is_flag=True, help="Kill the machines instead of stopping them.")
-@asks
+@api_command
 @resolve_names
 async def restart(
     fly: FlyClient,
@@ -102,7 +102,7 @@ async def restart(
 @click.command("suspend")
 @app_argument
 @machines_argument
-@asks
+@api_command
 @resolve_names
 async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Suspend machines: stop them and keep their memory.
@@ -115,7 +115,7 @@ async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> 
 @click.command("cordon")
 @app_argument
 @machines_argument
-@asks
+@api_command
 @resolve_names
 async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Cordon machines: the proxy stops routing requests to them."""
@@ -125,7 +125,7 @@ async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> C
 @click.command("uncordon")
 @app_argument
 @machines_argument
-@asks
+@api_command
 @resolve_names
 async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Uncordon machines: the proxy routes requests to them again."""
@@ -137,7 +137,7 @@ async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) ->
 @machines_argument
 @click.option("--force", is_flag=True, help="Kill running machines.")
 @confirmed("Destroy {machine_ids} of {app}?")
-@asks
+@api_command
 @resolve_names
 async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], force: bool) -> CommandOutput:
     """Destroy machines.
@@ -158,7 +158,7 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
     help="State to wait for; settled is any stable state, healthy is started with all checks passing.",
 )
 @click.option("--timeout", type=float, default=300.0, show_default=True, metavar="SECONDS", help="How long to wait.")
-@asks
+@api_command
 @resolve_names
 async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout: float) -> CommandOutput:
     """Wait until a machine is in a state.

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
-from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.streams import pass_on
@@ -90,7 +90,7 @@ class ExecOutput:
 @click.argument("words", metavar="-- CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--timeout", type=float, metavar="SECONDS", help="Time limit of the command.  [default: 60]")
 @click.option("--container", metavar="NAME", help="Container to run it in, if there are several.")
-@asks
+@api_command
 @resolve_names
 async def exec_(
     fly: FlyClient,
@@ -114,7 +114,7 @@ async def exec_(
 @machine_argument
 @click.option("--sort-by", metavar="FIELD", help="Field to sort by, such as cpu or rss.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="Sort order.")
-@asks
+@api_command
 @resolve_names
 async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, order: str | None) -> CommandOutput:
     """List the processes of a running machine."""
@@ -125,7 +125,7 @@ async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, 
 @app_argument
 @machine_argument
 @click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="Number of events.  [default: 20]")
-@asks
+@api_command
 @resolve_names
 async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> CommandOutput:
     """List the events of a machine, newest first."""
@@ -135,7 +135,7 @@ async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None
 @click.command("versions")
 @app_argument
 @machine_argument
-@asks
+@api_command
 @resolve_names
 async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """List the config versions of a machine.
@@ -149,7 +149,7 @@ async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutpu
 @app_argument
 @machine_argument
 @click.argument("signal", metavar="SIGNAL")
-@asks
+@api_command
 @resolve_names
 async def signal(fly: FlyClient, *, app: str, machine_id: str, signal: str) -> CommandOutput:
     """Send a signal to a machine's main process."""

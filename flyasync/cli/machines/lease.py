@@ -2,7 +2,7 @@
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
-from flyasync.cli.shared.client import asks, confirmed
+from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message
 from flyasync.cli.shared.parameters import app_argument, machine_argument
@@ -21,7 +21,7 @@ lease = Group("lease", help="Show and clear the lease on a machine.")
 @lease.command("show")
 @app_argument
 @machine_argument
-@asks
+@api_command
 @resolve_names
 async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Show who holds the lease on a machine.
@@ -35,7 +35,7 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @app_argument
 @machine_argument
 @confirmed("Release the lease on {machine_id}, whoever holds it?")
-@asks
+@api_command
 @resolve_names
 async def clear(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """Release the lease on a machine, whoever holds it."""

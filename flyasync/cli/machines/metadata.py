@@ -8,7 +8,7 @@ from attrs import frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
-from flyasync.cli.shared.client import asks
+from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.exit_codes import OK
 from flyasync.cli.shared.option_types import pairs
@@ -36,7 +36,7 @@ class MetadataOutput:
 @metadata.command("list")
 @app_argument
 @machine_argument
-@asks
+@api_command
 @resolve_names
 async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
     """List the metadata of a machine."""
@@ -47,7 +47,7 @@ async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @app_argument
 @machine_argument
 @click.argument("values", metavar="NAME=VALUE...", nargs=-1, required=True, callback=pairs)
-@asks
+@api_command
 @resolve_names
 async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> CommandOutput:
     """Set metadata of a machine; other keys stay."""
@@ -59,7 +59,7 @@ async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str
 @app_argument
 @machine_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@asks
+@api_command
 @resolve_names
 async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> CommandOutput:
     """Delete metadata of a machine."""

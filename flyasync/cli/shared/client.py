@@ -20,13 +20,13 @@ UNCHANGED = "nothing was changed"
 in_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 
 
-def asks(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., None]:
+def api_command(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., None]:
     """Return a command that runs a coroutine function with a client and the parameters, and writes its output."""
 
     @in_json
     @wraps(work)
     def command(*, as_json: bool, **params: Any) -> None:
-        # The client belongs to the loop that runs it, so it is made inside.
+        # A client belongs to its event loop, so it is created inside.
         async def main() -> int:
             async with FlyClient() as fly:
                 show_api(fly)

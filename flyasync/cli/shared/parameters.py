@@ -7,7 +7,7 @@ from flyasync.cli.shared.option_types import pairs
 
 # Arguments that a shell can complete from the API.
 app_argument = click.argument("app", shell_complete=app_names)
-# Machines by name or id; `flyasync.cli.machines.names` makes ids of them.
+# Names or ids of machines; `flyasync.cli.machines.names` resolves the names.
 machine_argument = click.argument("machine_id", metavar="MACHINE", shell_complete=machines)
 machines_argument = click.argument(
     "machine_ids", metavar="MACHINE...", nargs=-1, required=True, shell_complete=machines

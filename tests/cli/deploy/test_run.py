@@ -145,7 +145,7 @@ async def test_ctrl_c_before_anything_began_says_so(monkeypatch: pytest.MonkeyPa
         assert await interrupted(deploy_job("iad"), streams, 5) == 130
         assert not emulator.world.machines
     assert streams.out.getvalue() == ""
-    assert "interrupted before any machine was asked for" in streams.err.getvalue()
+    assert "interrupted before any change" in streams.err.getvalue()
 
 
 async def test_a_cancellation_that_no_signal_asked_for_goes_on(streams: Streams) -> None:
