@@ -59,7 +59,7 @@ class ConfigOptions(OptionGroup):
     check: str | None = option(
         "--check",
         metavar="PATH",
-        help="Path on --port for an HTTP check, which has to pass before it gets traffic.",
+        help="Path on --port for an HTTP check; a machine gets traffic once the check passes.",
     )
     # Separated by colons, as in docker.
     volume: tuple[str, str, int] | None = option(
@@ -199,7 +199,7 @@ class StrategyOptions(OptionGroup):
         "--waves",
         metavar="CODES/CODES",
         callback=waves,
-        help="Regions in waves, such as iad/lhr,nrt: each wave starts when the one before is done. Replaces --region.",
+        help="Regions in waves, such as iad/lhr,nrt: each wave starts when the one before is done. Can replace --region.",
     )
     region_by_region: bool = option(
         "--region-by-region", is_flag=True, help="Make each --region a separate wave, in the order given."

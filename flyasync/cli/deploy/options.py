@@ -42,7 +42,7 @@ class ReleaseOptions(OptionGroup):
     undo: bool = option(
         "--undo",
         is_flag=True,
-        help="Restore the release before the last one of APP and --group, or before the deploy of --resume.",
+        help="Undo the last release of APP and --group, or the deploy of --resume.",
     )
 
 
