@@ -199,7 +199,7 @@ class StrategyOptions(OptionGroup):
         "--waves",
         metavar="CODES/CODES",
         callback=waves,
-        help="Regions in waves, such as iad/lhr,nrt: each wave starts when the one before is done. Can replace --region.",
+        help="Regions in waves, such as iad/lhr,nrt: each wave starts when the last one is done. Can replace --region.",
     )
     region_by_region: bool = option(
         "--region-by-region", is_flag=True, help="Make each --region a separate wave, in the order given."

@@ -41,14 +41,14 @@ Examples:
   # add a machine beside the others, and print JSON lines
   flyasync deploy web --image nginx --region iad --launch test --json
 
-Without --strategy, a deploy adds the machines of its launch and changes no others. Run again with the same --launch, it
-creates only the machines that are missing. With --strategy, it updates, creates and destroys machines of --group until
-they have the image, the config and the counts given; it changes no other machine. The same command continues a deploy
-that was interrupted. --undo restores the release before the last one; run again, the one before that.
+Without --strategy, a deploy adds the machines of its launch and changes no others. The same command with the same
+--launch creates only the machines that are missing. With --strategy, a deploy updates, creates and destroys machines of
+--group until they have the given image, config and counts, and changes no other machines. The same command continues a
+deploy that was interrupted. --undo restores the release before the last one; a second --undo, the release before that.
 
-A signal stops the deploy: it creates and changes no further machine, and reports what runs; a second signal cuts that
-short. Machines that run by then keep running, with --roll-back too, and the report shows how to continue and how to
-undo.
+A signal stops the deploy: no further machine is created or changed, and the report shows what runs. A second signal
+ends the command at once. Machines that run at that time keep running, even with --roll-back. The report shows how to
+continue and how to undo.
 
 Exit status: 0 when enough regions run (--require), 1 when not, when the API refuses, or when another deploy is under
 way, 2 for a wrong command line, 8 when all machines are stopped and none was verified (--verify-stopped), 130 after

@@ -137,7 +137,10 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--env", "A=1", "--env", "A=2"], "A is given twice"),
         (["--region", "iad", "--size", "shared-cpu-1x", "--cpus", "2"], "cannot be combined with --cpus"),
         (["--region", "iad", "--check", "/health"], "needs --port"),
-        (["--region", "iad", "--port", "80", "--check", "health"], "begins with a slash"),
+        (
+            ["--region", "iad", "--port", "80", "--check", "health"],
+            "--check is 'health', but must be a path that starts with a slash",
+        ),
         (["--region", "iad", "--wait", "healthy"], "add --port and --check PATH"),
         (["--region", "iad", "--wait", "none", "--timeout", "3"], "cannot be combined with --wait none"),
         (["--region", "iad", "--wait", "forever"], "'forever' is not one of"),
@@ -278,4 +281,4 @@ def test_json_tells_an_early_failure_too(args: list[str], kind: str, exit_code: 
 def test_the_help_tells_what_a_signal_leaves_behind() -> None:
     said = " ".join(flyasync("deploy", "--help").stdout.split())
     assert "143 after SIGTERM, 129 when the terminal was closed" in said
-    assert "keep running, with --roll-back too" in said
+    assert "keep running, even with --roll-back" in said
