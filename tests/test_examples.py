@@ -30,7 +30,7 @@ def test_deploy_to_regions_falls_back_where_there_is_no_room(capsys: pytest.Capt
     assert "could not find a candidate host" in output
 
 
-def test_a_bad_day_is_the_same_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_day_is_repeatable(capsys: pytest.CaptureFixture[str]) -> None:
     run("examples/rehearse_a_bad_day.py")
     first = capsys.readouterr().out
     run("examples/rehearse_a_bad_day.py")
@@ -64,7 +64,7 @@ async def run_twice(example: dict[str, Any], _: FlyClient) -> None:
     await example["main"]()
 
 
-def test_a_warm_pool_survives_its_orchestrator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warm_pool_survives_a_restart_of_its_orchestrator(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(example: dict[str, Any], fly: FlyClient) -> None:
         first = example["WarmPool"](fly, size=2)
         await first.fill()
@@ -107,7 +107,7 @@ def test_no_example_is_left_out() -> None:
         assert f"examples/{path.name}" in tests
 
 
-def test_a_backend_gives_each_user_one_machine_whatever_happens_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_gives_each_user_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(example: dict[str, Any], fly: FlyClient) -> None:
         runner = web.AppRunner(example["backend"]())
         await runner.setup()
@@ -135,7 +135,7 @@ def test_a_backend_gives_each_user_one_machine_whatever_happens_to_it(monkeypatc
     against_the_emulator(monkeypatch, "examples/machine_per_user.py", use)
 
 
-def test_a_bulk_deploy_goes_on_past_an_app_that_fails(
+def test_a_bulk_deploy_continues_after_a_failed_app(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     rows = [f"shop-{letter},registry.fly.io/shop:v7,iad lhr" for letter in "abcd"]

@@ -134,7 +134,7 @@ class Emulator:
         self._epoch = epoch
         self._first_faults = tuple(faults)
         self._options = HttpOptions(
-            latency=_range("latency", latency), has_limits=limits, tells_retry_after=retry_after, seed=seed
+            latency=_range("latency", latency), has_limits=limits, sends_retry_after=retry_after, seed=seed
         )
         demand_regions(self._capacity)
         self.faults: Faults = Faults(self._first_faults, seed=seed)

@@ -1,6 +1,6 @@
 """For tests of programs that use flyasync.
 
-`mock_machine` returns a machine as the API would show it. `trouble` injects faults into an emulator for the duration of
+`mock_machine` returns a machine like one of the API. `trouble` injects faults into an emulator for the duration of
 a block or of a test. `EmulatorThread` serves an emulator to synchronous code. `VirtualTimeLoop` and `run_virtual` run
 an asyncio program, sockets included, without waiting.
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 class trouble:  # noqa: N801 - used as a function is: `with trouble(…)`, `@trouble(…)`
     """Inject faults into an emulator while a block or a coroutine function runs.
 
-    Earlier faults stay, and take precedence. For faults from the start of a test, use the marker
+    Existing faults stay active, and take precedence. For faults from the start of a test, use the marker
     `@pytest.mark.fly_emulator(faults=[…])` instead.
     """
 

@@ -1,4 +1,4 @@
-"""Machines for tests, as the API would show them."""
+"""Machines for tests, as the API returns them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from flyasync.models.machine import Machine
 
 
 def mock_machine(**overrides: Any) -> Machine:
-    """Return a started machine in iad; `overrides` are keys of the API's own JSON, and unknown ones are kept.
+    """Return a started machine in iad; `overrides` are keys of the API's JSON, and unknown keys are kept.
 
     Raises a ValueError that names the path if a value is not of the type that the API sends.
     """

@@ -1,7 +1,7 @@
 """Virtual time: an event loop whose clock jumps over every wait.
 
 It runs an asyncio program, sockets included: when nothing is ready to run, its clock jumps to the next timer. An hour
-of rate limits passes in a second, and the same way every time.
+of rate limits passes in a second, and a run is repeatable.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 # A clock that lands exactly on a timer can stand still in code that re-arms it for "now" after rounding.
 _NUDGE = 1e-6
-# Seconds to wait for events that no timer announces, such as bytes from another process.
+# Seconds to wait for events without a timer, such as bytes from another process.
 _REAL_POLL = 0.05
 
 
@@ -38,8 +38,8 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock jumps over every wait.
 
-    Real sockets work as long as both ends run on this loop and use an address, not a name: name look-ups run in a
-    thread, and the clock does not see threads or other processes. `time()` starts at 0.
+    Real sockets work as long as both ends run on this loop and use an address, not a name: names are resolved in a
+    thread, and the clock does not wait for threads or other processes. `time()` starts at 0.
     """
 
     def __init__(self) -> None:

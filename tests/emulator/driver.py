@@ -1,4 +1,4 @@
-"""Drives an emulator over real sockets, as a client knowing nothing of flyasync would."""
+"""Drives an emulator over real sockets, like a client that is independent of flyasync."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Compares an answer with the API's own document, as far as the document can be believed."""
+"""Compares a response with the API document, except where the document is known to be wrong."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 DOCUMENT = Path(__file__).parent.parent / "machines.openapi.json"
-# What the live API, or its official client, has beside the document.
+# Fields of the live API, or of its official client, that are not in the document.
 BEYOND = frozenset({"version", "containers", "capacity", "host_dedication_key", "cname_target", "created_at"})
 TYPES: Mapping[str, Any] = {
     "string": str, "number": (int, float), "boolean": bool, "array": list, "object": dict,
@@ -28,7 +28,7 @@ def named() -> dict[str, tuple[str, str]]:
 
 
 def complaints(action: str, body: Any) -> list[str]:
-    """List what is wrong with the body of a successful answer."""
+    """Return the errors in the body of a successful response."""
     method, path = named()[action]
     answers = document()["paths"][path][method.lower()]["responses"]["200"]["content"]
     return list(_wrong(next(iter(answers.values()))["schema"], body, action))
@@ -50,7 +50,7 @@ def _wrong(schema: Any, value: Any, where: str) -> Iterator[str]:
 
 
 def _wrong_fields(fields: Any, value: Any, where: str) -> Iterator[str]:
-    # The live platform calls write some keys with a capital letter.
+    # The live platform routes have some keys with a capital letter.
     known = {**fields, **{key.capitalize(): field for key, field in fields.items()}}
     for key, item in value.items():
         if key in known:
@@ -60,7 +60,7 @@ def _wrong_fields(fields: Any, value: Any, where: str) -> Iterator[str]:
 
 
 def _is_bytes(schema: Any, value: Any) -> bool:
-    # Go's bytes: numbers in the document, base64 on the wire.
+    # Go's bytes: numbers in the document, base64 in responses.
     return bool(schema.get("items", {}).get("type") == "number") and isinstance(value, str)
 
 

@@ -14,7 +14,7 @@ async def test_the_fixtures_belong_together(fly: FlyClient, fly_emulator: Emulat
 
 
 @pytest.mark.fly_emulator(seed=7, capacity={"iad": 0}, faults=[Fault(does="fail", region="lhr")])
-async def test_the_marker_makes_a_bad_day(fly: FlyClient) -> None:
+async def test_the_marker_sets_the_options_of_the_emulator(fly: FlyClient) -> None:
     await fly.apps.create("users", org_slug="personal")
     with pytest.raises(NoCapacity):
         await fly.machines.create("users", MachineConfig(image="nginx"), region="iad")
@@ -23,7 +23,7 @@ async def test_the_marker_makes_a_bad_day(fly: FlyClient) -> None:
         await fly.machines.wait("users", machine.id)
 
 
-async def test_the_environment_leads_other_clients_there(fly_environment: dict[str, str]) -> None:
+async def test_the_environment_points_other_clients_to_the_emulator(fly_environment: dict[str, str]) -> None:
     assert os.environ["FLY_FLAPS_BASE_URL"] == fly_environment["FLY_FLAPS_BASE_URL"]
     async with FlyClient() as fly:
         assert not await fly.apps.list("personal")
@@ -52,7 +52,7 @@ async def test_trouble_lasts_as_long_as_the_coroutine_it_decorates(fly: FlyClien
     assert not len(fly_emulator.faults)
 
 
-def test_a_machine_is_made_up_as_the_api_would_show_it() -> None:
+def test_a_mock_machine_is_like_one_of_the_api() -> None:
     machine = mock_machine(state="stopped", config={"image": "app:2", "new_key": 1})
     assert (machine.state, machine.region) == ("stopped", "iad")
     assert machine.config is not None

@@ -34,7 +34,7 @@ class HttpOptions:
 
     latency: tuple[float, float] = (0.0, 0.0)
     has_limits: bool = True
-    tells_retry_after: bool = False
+    sends_retry_after: bool = False
     seed: int = 0
 
 
@@ -169,7 +169,7 @@ class ApiMiddleware:
             # 5. The rate limits.
             if wait := self._wait(inflight.request):
                 inflight.limited()
-                headers = {"Retry-After": str(math.ceil(wait))} if self._options.tells_retry_after else {}
+                headers = {"Retry-After": str(math.ceil(wait))} if self._options.sends_retry_after else {}
                 limited = ApiResponse(status=429, body={"error": "rate limit exceeded"}, headers=headers)
                 return self._respond(inflight, limited)
             # 6. The work.

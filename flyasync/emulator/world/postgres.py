@@ -1,4 +1,4 @@
-"""Managed Postgres: clusters that become ready after some seconds, and their users, databases, extensions and backups."""
+"""Managed Postgres: clusters with a delay until they are ready, users, databases, extensions and backups."""
 
 from typing import TypeVar
 

@@ -8,7 +8,7 @@ from tests.emulator.driver import Api, at
 
 LATEST = "registry.fly.io/web:latest"
 PINNED = f"{LATEST}@sha256:{'5' * 64}"
-# As flyctl asks before a deploy of an image that it did not build.
+# The query of flyctl before it deploys an image that it did not build.
 RESOLVE = """query ResolveImage($app: String!, $ref: String!) {
   app(name: $app) { id image(ref: $ref) { id digest ref compressedSize: compressedSizeFull manifest } }
 }"""

@@ -1,4 +1,4 @@
-"""Every operation of the API answers, and in the shape the API's document gives."""
+"""Every operation of the API returns a response in the format of the API document."""
 
 import asyncio
 import re
@@ -76,7 +76,7 @@ CREATED = {
 
 @frozen
 class Place:
-    """A world that holds one of everything: what each part of a path stands for, and bodies that depend on it."""
+    """A world with one resource of each kind: the values of path parameters, and bodies that depend on them."""
 
     params: dict[str, str]
     bodies: dict[str, Any]

@@ -88,7 +88,7 @@ async def test_memory_is_limited_by_the_guest(api: Api) -> None:
     assert (await api.get(path)).body["limit_mb"] == 256
 
 
-async def test_memory_that_nobody_uses_is_reclaimed(api: Api) -> None:
+async def test_unused_memory_is_reclaimed(api: Api) -> None:
     machine = await api.running()
     assert (await api.act(machine, "memory/reclaim", {"amount_mb": 64})).body == {"actual_mb": 64}
     assert (await api.act(machine, "memory/reclaim", {"amount_mb": 9000})).body == {"actual_mb": 200}

@@ -206,7 +206,7 @@ async def test_a_script_must_make_sense(api: Api, script: Any) -> None:
     assert (await api.get("/_emulator/commands")).body == {"commands": []}
 
 
-async def test_a_shell_command_of_a_machine_runs_until_it_is_told_to_stop(api: Api) -> None:
+async def test_a_shell_command_of_a_machine_runs_until_it_is_stopped(api: Api) -> None:
     machine = await api.running(config={"init": {"exec": ["/bin/sh", "-c", "exec gunicorn web"]}})
     await asyncio.sleep(60)
     assert (await api.get(at(machine))).body["state"] == "started"

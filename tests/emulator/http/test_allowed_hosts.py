@@ -1,4 +1,4 @@
-"""What a browser sends on behalf of a page, and what curl sends."""
+"""Requests as browsers send them for web pages, and as curl does."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ async def test_its_own_address_is_served(api: Api, headers: dict[str, str]) -> N
     assert await knock(api, **headers) == 200
 
 
-async def test_the_refusal_names_the_way_out(api: Api) -> None:
+async def test_the_refusal_names_the_option_to_use(api: Api) -> None:
     said = await api.ask("GET", "/v1/apps/web", headers={"Host": "evil.example"})
     assert "Host 'evil.example'; to allow a host name, start it with --allow-host NAME" in said.error
 
@@ -127,7 +127,7 @@ async def test_the_url_is_one_that_this_machine_reaches(host: str) -> None:
         ({"host": "::", "allow_hosts": ["b.test", "a.test"]}, ["can reach ::", "a.test, b.test"]),
     ],
 )
-def test_it_warns_of_what_it_is_open_to(options: dict[str, Any], words: list[str]) -> None:
+def test_it_warns_who_can_reach_it(options: dict[str, Any], words: list[str]) -> None:
     said = Emulator(**options).warnings
     assert len(said) == len(words)
     assert all(word in text for word, text in zip(words, said, strict=True))

@@ -1,4 +1,4 @@
-"""Junk is refused with a 4xx, and never breaks what is asked afterwards."""
+"""Invalid requests are refused with a 4xx, and do not break later requests."""
 
 import asyncio
 import copy
@@ -29,13 +29,13 @@ RAW = [
     b"[" * 100_000, b'{"a":' * 5000, b"\xff", b"1" * 5000, b'{"a":1e999}', b"NaN", b'{"a":-Infinity}', b"{", b'"x',
 ]  # fmt: skip
 ENCODED = [(b"junk", "gzip"), (gzip.compress(b"{}")[:-4], "gzip"), (b"junk", "deflate"), (b"junk", "br"), (b"x", "x")]
-# As they stand in a path or a query.
+# As they appear in a path or a query.
 TEXTS = ["%ff", "%ed%a0%80", "%00", "%0d%0aX:%20y", "x" * 2000, "9" * 23, "9" * 5000, "-1", "--5", "%D9%A3", "1e9", ""]
 QUERIED = [
     "cursor", "force", "from_event_id", "limit", "min_version", "next_token", "order", "org_slug", "region", "sort_by",
     "state", "timeout", "ttl", "updated_after", "version",
 ]  # fmt: skip
-# What bodies may hold besides what the document lists.
+# Fields of bodies that are not in the API document.
 BEYOND: Mapping[str, Any] = {
     "createMachineLease": {"ttl": 1, "description": "x"},
     "stopMachine": {"signal": "x", "timeout": "1s"},
@@ -44,7 +44,7 @@ BEYOND: Mapping[str, Any] = {
 
 
 def example(schema: Any, depth: int = 0) -> Any:
-    """Make a value that has every field of its schema."""
+    """Return a value with every field of its schema."""
     if "$ref" in schema:
         schema = document()["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     match schema.get("type"):
@@ -61,7 +61,7 @@ def example(schema: Any, depth: int = 0) -> Any:
 
 
 def full(operation: Operation) -> dict[str, Any]:
-    """Make a body with every field that an operation may be sent."""
+    """Return a body with every field of an operation."""
     said = document()["paths"].get(operation.path, {}).get(operation.method.lower(), {})
     content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
     made = example(content["schema"]) if content else {}
@@ -75,7 +75,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def with_junk(body: Any, example: Any, path: tuple[Any, ...], junk: Any) -> Any:
-    """Put junk in one place of a body; where the body does not reach, the way there is made."""
+    """Set an invalid value at a path in a body, and create the missing parents."""
     if not path:
         return junk
     key, *rest = path
@@ -170,7 +170,7 @@ async def test_a_lease_that_outlasts_the_calendar_is_refused(api: Api, ttl: str)
     assert [(await api.get(f"{at(machine)}/lease")).status, (await api.act(machine, "lease")).status] == [404, 201]
 
 
-async def test_a_body_that_is_not_what_its_encoding_says_is_refused(api: Api) -> None:
+async def test_a_body_that_does_not_match_its_encoding_is_refused(api: Api) -> None:
     said = await api.ask("POST", "/v1/apps", data=b"junk", headers={"Content-Encoding": "gzip"})
     assert (said.status, said.error) == (400, "invalid body: it is not gzip")
 

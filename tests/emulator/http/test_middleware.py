@@ -1,4 +1,4 @@
-"""What a request passes: faults before and after the work, and requests that are delivered twice."""
+"""The steps of a request: faults before and after the work, and requests that are delivered twice."""
 
 import asyncio
 from typing import Any
@@ -66,7 +66,7 @@ async def test_cut_closes_the_connection_before_the_work(api: Api) -> None:
     assert (api.emulator.log[-1].status, api.emulator.log[-1].faults) == (None, ("cut",))
 
 
-async def test_refuse_after_does_the_work_and_says_no(api: Api) -> None:
+async def test_refuse_after_does_the_work_and_returns_an_error(api: Api) -> None:
     api.emulator.faults.add(Fault(does="refuse_after", action="createMachine", status=408, body={"error": "slow"}))
     said = await api.post("/v1/apps/web/machines", {"config": {"image": "nginx"}})
     assert (said.status, said.body) == (408, {"error": "slow"})
@@ -81,7 +81,7 @@ async def test_cut_after_closes_it_when_the_work_is_done(api: Api) -> None:
     assert (api.emulator.log[-1].status, api.emulator.log[-1].faults) == (200, ("cut_after",))
 
 
-async def test_lose_answer_does_the_work_and_never_says_so(api: Api) -> None:
+async def test_lose_answer_does_the_work_and_never_responds(api: Api) -> None:
     api.emulator.faults.add(Fault(does="lose_answer", action="createMachine", times=1))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(200):

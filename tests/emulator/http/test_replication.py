@@ -1,4 +1,4 @@
-"""Nodes that learn of creates a little later, and lists that lag behind."""
+"""Nodes with a replication lag, and stale lists."""
 
 import asyncio
 from typing import Any
@@ -86,7 +86,7 @@ async def test_who_sends_the_cookie_reads_what_was_written() -> None:
         assert (await api.get(at(said.body), headers=headers)).status == 200
         assert len((await api.get(MACHINES, headers=headers)).body) == 1
         assert (await api.get(MACHINES, headers={"Cookie": "fly_flaps_affinity=other"})).status == 404
-        # The cookie is one app's: no other list is served by the node that it names.
+        # The cookie belongs to one app: it does not affect other lists.
         await asyncio.sleep(2)
         assert (await api.post(MACHINES, {"config": {"image": "nginx"}}, headers=headers)).status == 200
         assert len((await api.get(MACHINES, headers=headers)).body) == 2

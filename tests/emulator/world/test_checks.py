@@ -1,4 +1,4 @@
-"""Health checks, as time and faults have them."""
+"""Health checks over time, and with faults."""
 
 import asyncio
 import itertools
@@ -138,7 +138,7 @@ async def test_checks_may_stay_in_warning(api: Api) -> None:
 
 
 async def flaps(seed: int, **fault: Any) -> list[tuple[float, bool]]:
-    """Return when one machine began to serve and ceased to, in two minutes."""
+    """Return the times at which a machine began and ceased to serve, within two minutes."""
     async with serving(limits=False, boot=(1, 1), seed=seed, faults=[Fault(does="checks_flap", **fault)]) as api:
         await api.app()
         seen: list[tuple[float, bool]] = []

@@ -1,4 +1,4 @@
-"""A host that is gone, and found again."""
+"""A host that is lost and comes back."""
 
 import asyncio
 from typing import Any

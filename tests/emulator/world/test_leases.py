@@ -57,7 +57,7 @@ def test_a_lease_is_over_at_the_second_it_expires() -> None:
 
 
 async def test_reads_do_not_show_the_nonce(api: Api) -> None:
-    """A client that saw it would take another's lease for its own."""
+    """A client that saw it would regard the lease of another client as its own."""
     machine = await api.machine(lease_ttl=60)
     nonce = machine["nonce"]
     paths = (at(machine), "/v1/apps/web/machines", "/v1/orgs/personal/machines", f"{at(machine)}/versions")

@@ -1,4 +1,4 @@
-"""Who serves, and being told when that changes."""
+"""Which machines serve, and the notifications of observers."""
 
 import asyncio
 from collections import Counter
@@ -45,7 +45,7 @@ async def delete_app(api: Api, _: dict[str, Any]) -> None:
     await api.ask("DELETE", "/v1/apps/web")
 
 
-async def test_every_change_is_told_at_its_moment(api: Api) -> None:
+async def test_observers_are_notified_of_every_change_at_its_time(api: Api) -> None:
     seen = watched(api.emulator)
     machine = await api.running(region="lhr", config={"image": "nginx"})
     await api.act(machine, "cordon")
@@ -67,7 +67,7 @@ async def test_every_change_is_told_at_its_moment(api: Api) -> None:
     ]
 
 
-async def test_checks_tell_when_they_turn() -> None:
+async def test_observers_are_notified_when_checks_change() -> None:
     faults = [Fault(does="checks_turn_critical", seconds=60)]
     async with serving(limits=False, boot=(1, 1), faults=faults) as api:
         await api.app()
@@ -81,7 +81,7 @@ async def test_checks_tell_when_they_turn() -> None:
         assert critical[0] == pytest.approx(passing[0] + 60, abs=0.02)
 
 
-async def test_checks_of_a_machine_that_stopped_tell_nothing(api: Api) -> None:
+async def test_checks_of_a_stopped_machine_notify_no_observer(api: Api) -> None:
     machine = await api.running(config=CHECKED)
     await api.act(machine, "stop")
     await api.reach(machine, "stopped")
@@ -118,7 +118,7 @@ async def test_serving_sees_the_present(api: Api) -> None:
     assert api.emulator.serving("web") == Counter({"iad": 1})
 
 
-async def test_a_release_command_serves_nobody(api: Api) -> None:
+async def test_a_release_command_does_not_serve(api: Api) -> None:
     api.emulator.commands["migrate"] = Output(seconds=60)
     metadata = {"fly_process_group": "fly_app_release_command"}
     await api.running(config={"init": {"cmd": ["migrate"]}, "metadata": metadata})
@@ -162,7 +162,7 @@ async def test_one_may_watch_before_the_start() -> None:
     assert states == []
 
 
-async def test_one_who_is_told_may_act_at_once(api: Api) -> None:
+async def test_an_observer_may_act_immediately(api: Api) -> None:
     def lose_once(machine: MachineRecord) -> None:
         if machine.state == "starting" and machine.has_host:
             api.emulator.set_host_status(machine.id, "unreachable")
@@ -174,7 +174,7 @@ async def test_one_who_is_told_may_act_at_once(api: Api) -> None:
     assert (shown["state"], shown["host_status"]) == ("starting", "unreachable")
 
 
-async def test_those_told_see_the_moment_even_when_the_world_is_late(api: Api) -> None:
+async def test_observers_see_the_time_of_the_change_when_the_world_is_late(api: Api) -> None:
     seen = watched(api.emulator)
     clocks: list[float] = []
     api.emulator.on_change(lambda _: clocks.append(api.emulator.world.clock))

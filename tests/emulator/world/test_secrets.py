@@ -32,7 +32,7 @@ async def test_values_are_shown_only_when_asked_for(api: Api) -> None:
     assert plain.keys() == {"name", "digest", "created_at", "updated_at"}
 
 
-async def test_a_digest_tells_that_a_value_changed(api: Api) -> None:
+async def test_a_digest_shows_that_a_value_changed(api: Api) -> None:
     first = (await api.post(f"{SECRETS}/DB", {"value": "a"})).body
     await asyncio.sleep(1)
     second = (await api.post(f"{SECRETS}/DB", {"value": "b"})).body

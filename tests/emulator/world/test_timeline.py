@@ -1,4 +1,4 @@
-"""What becomes of machines by themselves: faults at boot, crashes, restarts, commands that end."""
+"""Transitions of machines by themselves: faults at boot, crashes, restarts, commands that end."""
 
 import asyncio
 from typing import Any
@@ -45,7 +45,7 @@ async def test_a_launch_may_fail_for_good(api: Api) -> None:
     assert (await api.wait(machine, "destroyed")).status == 200
 
 
-async def test_a_crash_restarts_as_often_as_the_policy_says(api: Api) -> None:
+async def test_a_crash_restarts_as_often_as_the_policy_allows(api: Api) -> None:
     api.emulator.faults.add(Fault(does="crash", seconds=2, exit_code=137))
     machine = await api.machine(config={"restart": {"policy": "on-failure", "max_retries": 2}})
     assert await state_after(api, machine, 60) == "stopped"
@@ -175,7 +175,7 @@ async def test_a_command_that_is_known_writes_and_ends(api: Api) -> None:
     ],
 )
 @pytest.mark.parametrize("pattern", ["bin/migrate up to 9", "bin/migrate 'up to' *"])
-async def test_the_first_pattern_that_fits_says_how(api: Api, init: dict[str, Any], pattern: str) -> None:
+async def test_the_first_matching_pattern_applies(api: Api, init: dict[str, Any], pattern: str) -> None:
     output = Output(stdout="one\ntwo\n", stderr="locked\n", exit_code=3, seconds=10)
     api.emulator.commands.update({pattern: output, "bin/*": Output()})
     machine = await api.running(config={"init": init, **ONCE})
@@ -221,7 +221,7 @@ async def test_a_policy_of_always_never_ends(api: Api) -> None:
     assert api.emulator.world.machines[machine["id"]].restart_count > 100
 
 
-async def test_it_destroys_itself_when_told_so(api: Api) -> None:
+async def test_it_destroys_itself_with_auto_destroy(api: Api) -> None:
     machine = await api.running(config={"init": {"cmd": ["true"]}, "auto_destroy": True, **ONCE})
     assert await state_after(api, machine, 2) == "destroyed"
 
@@ -276,7 +276,7 @@ async def test_seconds_are_of_the_emulated_world() -> None:
         assert await state_after(api, machine, 0.2) == "stopped"
 
 
-async def test_exec_does_not_tell_the_seconds(api: Api) -> None:
+async def test_exec_does_not_return_the_seconds(api: Api) -> None:
     said = await api.act(await api.running(), "exec", {"cmd": "true"})
     assert said.body == {"stdout": "", "stderr": "", "exit_code": 0, "exit_signal": 0}
 

@@ -39,7 +39,7 @@ async def test_an_oidc_token_is_plain_text(api: Api) -> None:
     assert (await api.post("/v1/tokens/kms")).body.startswith("fm2_")
 
 
-async def test_each_token_of_a_header_is_looked_into(api: Api) -> None:
+async def test_each_token_of_a_header_is_inspected(api: Api) -> None:
     said = await api.post("/v1/tokens/authenticate", {"header": "FlyV1 fm2_a, fm2_b"})
     assert [token["header"] for token in said.body] == ["fm2_a", "fm2_b"]
 

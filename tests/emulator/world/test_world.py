@@ -1,4 +1,4 @@
-"""The world without sockets: plain calls, time passed in."""
+"""The world without sockets, with time passed in."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_the_same_calls_at_the_same_times_give_the_same_world() -> None:
     assert lived(1, 60) == lived(1, 60) != lived(2, 60)
 
 
-def test_it_does_not_matter_how_often_one_looks() -> None:
+def test_the_number_of_reads_does_not_change_the_history() -> None:
     assert lived(1, 60) == lived(1, *(10 + tenth / 10 for tenth in range(500)))
 
 
@@ -72,7 +72,7 @@ def test_the_next_move_is_known() -> None:
     assert world.next_due() == 10
 
 
-def test_changes_are_told_once() -> None:
+def test_changes_are_returned_once() -> None:
     world = new_world()
     machine = made(world)
     assert world.take_changed() == {machine.id}
@@ -105,7 +105,7 @@ def test_the_past_is_kept_for_two_minutes_and_no_longer() -> None:
     assert then.config["metadata"]["at"] == "870"
     assert world.past is not None
     assert 12 <= len(world.past[machine.id]) <= 14
-    # What is older than the past that is kept is as old as can be.
+    # A time before the recorded past gives the oldest record.
     oldest = world.as_of(machine, 200)
     assert oldest is not None
     assert 850 <= int(oldest.config["metadata"]["at"]) <= 870

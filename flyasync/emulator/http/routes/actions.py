@@ -19,7 +19,7 @@ def start(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("stopMachine")
 def stop(world: World, request: ApiRequest) -> ApiResponse:
     """Stop a machine; the body is optional, but must be an object."""
-    # The official client always sends `"timeout": "0s"`, which means the default. Every stop here takes its own time.
+    # The official client always sends `"timeout": "0s"`, which means the default. Here the timeout has no effect.
     request.body({"signal": "string"}, "stopRequest", required=False)
     actions.stop(world, world.machine(request.app, request.machine_id), nonce=request.nonce)
     return OK

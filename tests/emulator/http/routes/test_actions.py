@@ -43,7 +43,7 @@ async def test_stop_takes_any_object_or_nothing_and_may_be_repeated(api: Api, bo
     assert events[0]["request"]["exit_event"]["requested_stop"] is True
 
 
-async def test_stop_refuses_what_is_no_object(api: Api) -> None:
+async def test_stop_refuses_a_body_that_is_not_an_object(api: Api) -> None:
     machine = await api.running()
     said = await api.act(machine, "stop", [])
     text = "json: cannot unmarshal array into Go value of type main.stopRequest"

@@ -151,7 +151,7 @@ async def test_placements_follow_the_room(asked: dict[str, object], placed: dict
         assert {row["Concurrency"] for row in said.body["Regions"]} <= {1}
 
 
-async def test_a_region_nobody_knows_is_refused(api: Api) -> None:
+async def test_an_unknown_region_is_refused(api: Api) -> None:
     said = await api.post("/v1/platform/placements", {"region": "atlantis"})
     assert (said.status, said.error) == (400, "unknown region 'atlantis'")
 

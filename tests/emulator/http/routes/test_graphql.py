@@ -139,7 +139,7 @@ async def test_a_document_too_deep_for_a_parser_is_refused(api: Api) -> None:
     assert (deep.status, deep.error) == (400, "query has a depth of more than 100")
 
 
-async def test_an_error_says_where_and_why(api: Api) -> None:
+async def test_an_error_has_its_location_and_reason(api: Api) -> None:
     (error,) = (await ask(api, '{ found: app(name: "none") { id } }'))["errors"]
     assert (error["path"], error["extensions"]) == (["found"], {"code": "NOT_FOUND"})
     assert error["locations"] == [{"line": 1, "column": 3}]

@@ -10,7 +10,7 @@ def messages(said: Said) -> list[str]:
     return [line["attributes"]["message"] for line in said.body["data"]]
 
 
-async def test_machines_tell_what_becomes_of_them(api: Api) -> None:
+async def test_machines_log_their_events(api: Api) -> None:
     machine = await api.running(region="lhr")
     await api.act(machine, "stop")
     await api.reach(machine, "stopped")

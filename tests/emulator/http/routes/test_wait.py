@@ -50,7 +50,7 @@ async def test_a_wait_takes_one_second_to_a_minute(api: Api, timeout: str) -> No
     )
 
 
-async def test_wait_is_for_started_unless_told_otherwise(api: Api) -> None:
+async def test_wait_is_for_started_by_default(api: Api) -> None:
     machine = await api.machine()
     assert (await api.get(f"{at(machine)}/wait")).body["state"] == "started"
 
@@ -111,7 +111,7 @@ async def test_from_event_counts_only_what_came_later(api: Api) -> None:
 async def test_an_event_that_brought_several_states_is_over_with_the_last(api: Api) -> None:
     machine = await api.machine()
     launched = machine["events"][0]["id"]
-    # The image is prepared in 0.4 s of a boot of a second; no event says that the machine is starting.
+    # The image is prepared in 0.4 s of a boot of a second; no event reports that the machine is starting.
     await asyncio.sleep(0.6)
     assert (await api.look(machine))["events"][0]["id"] == launched
     assert (await api.wait(machine, "starting", from_event_id=launched, timeout=5)).status == 408

@@ -1,4 +1,4 @@
-"""The fixtures under each way in which a project may run its tests, in a pytest of its own."""
+"""The fixtures with each supported setup of pytest, in a separate process."""
 
 import subprocess
 import sys
