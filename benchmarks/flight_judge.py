@@ -8,7 +8,7 @@ from attrs import Factory, define
 
 from benchmarks.flight_days import Day
 from benchmarks.flight_fleets import EACH, GONE, NEW, OLD, REGIONS, in_group, is_asleep, is_member, tag
-from flyasync import DeployReport, Emulator, FlyError, Phase, Result
+from flyasync import DeployReport, Emulator, FlyError, Phase, Result, Status
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.world.machines import serves
 
@@ -88,6 +88,8 @@ def _agreement(emulator: Emulator, report: DeployReport, watcher: Watcher) -> It
     if report.unseen is None and not report.cancelled and not wavers and report.ok != is_as_desired:
         new = [each for each in alive if tag(each) == NEW]
         yield f"ok is {report.ok}; of {len(alive)} {len(new)} are of v2, and {dict(serving(emulator))} serve"
+    if report.status is Status.MISSED and not report.cancelled and not serving(emulator):
+        yield "called serving, and no machine serves"
     if report.ok and not (watcher.was_lately_as_desired if wavers else is_as_desired):
         yield "called ok, and is not"
     for machine in report.running:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         DeployReport as DeployReport,
         MachineReport as MachineReport,
         RegionReport as RegionReport,
-        Status as Status,
     )
     from flyasync.deploy.reporting.result import Failure as Failure, Result as Result
+    from flyasync.deploy.reporting.status import Status as Status
     from flyasync.emulator.core.faults import Fault as Fault
     from flyasync.emulator.core.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
@@ -264,9 +264,9 @@ _NAMES = {
         "DeployReport",
         "MachineReport",
         "RegionReport",
-        "Status",
     ),
     "flyasync.deploy.reporting.result": ("Failure", "Result"),
+    "flyasync.deploy.reporting.status": ("Status",),
     "flyasync.emulator.core.faults": ("Fault",),
     "flyasync.emulator.core.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),

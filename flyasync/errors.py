@@ -35,7 +35,7 @@ FlyError
 ├── IncompleteList          a list without the regions that the API could not read: `error_regions`
 ├── WaitFailed              a wait that timed out or can no longer succeed
 ├── JobLost                 a deploy whose executor lost track of it: `app`, `launch`
-└── DeployFailed            a deploy that missed its requirement: `report`
+└── DeployFailed            a deploy whose report is not ok: `report`
 """
 
 from collections.abc import Callable, Iterable
@@ -526,7 +526,7 @@ class JobLost(FlyError):
 
 
 class DeployFailed(FlyError):
-    """A deploy that missed its requirement. `report` lists what runs, what does not, and why."""
+    """A deploy whose report is not ok. `report` has its status, and lists what runs, what does not, and why."""
 
     may_have_happened = True
 

@@ -27,6 +27,8 @@ Examples:
 This is a rolling deploy of each process group in turn, and of the machines without a group at the end. Each machine
 keeps its config and its image. A machine is updated unless it is known to have started with the current secrets; a
 stopped machine stays stopped. The command ends with the first group that fails.
+
+Exit status: that of the group that ended it, as of flyasync deploy.
 """
 
 

@@ -244,12 +244,13 @@ class DeployBuilder:
         return self._with(evolve(self.spec, goal=goal, timeout=timeout or self.spec.timeout))
 
     def require(self, regions: float | str) -> Self:
-        """Call the deploy ok only when so many regions run: `all`, a number, or a share such as 0.6.
+        """State how many regions have to run: `all`, a number, or a share such as 0.6.
 
-        A region runs when all its machines do, here or where they fell back to. The default is at least one; with a
-        strategy, all.
+        A region runs when all its machines do, here or where they fell back to. A report that meets a requirement
+        stated here is ok, although other regions may be missing. The default is at least one region, or all with a
+        strategy; a report that only meets a default, and lacks regions, is *degraded* and not ok.
         """
-        return self._with(evolve(self.spec, requirement=Requirement.of(regions)))
+        return self._with(evolve(self.spec, requirement=evolve(Requirement.of(regions), is_stated=True)))
 
     def rolling(self, *, max_unavailable: float | str = 0.33) -> Self:
         """Update the group's machines where they are, a few of each region at a time; one of all goes first.
@@ -451,7 +452,7 @@ class DeployBuilder:
         return timed((await Planner(fly, self.deployment()).decide()).plan, fly)
 
     async def execute(self, fly: FlyClient) -> DeployReport:
-        """Deploy, and report what runs where; `report.ok` says whether the requirement is met.
+        """Deploy, and report what runs where; `report.ok` says whether that is what was asked for.
 
         Each machine is created exactly once, however many answers are lost, then waited for. Before the report, one
         look at the app tells what is there. Without a strategy regions go out together, and a machine or region that

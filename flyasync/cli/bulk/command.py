@@ -55,10 +55,10 @@ With --journal, the start and the end of each app are recorded. The same command
 retries those that failed, and continues with the rest under the same launch, so that no machine is created twice,
 whatever ended the run. A row that has changed is deployed again; if its config is different, under a launch of its own.
 
-Exit status: 0 when every app is as its row states, 1 when one is not or the API refuses, 2 for a wrong command line or
-file, 8 when every app is as its row states but some were not verified because all their machines are stopped
-(--verify-stopped), 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). After a signal no
-further app is started, and those under way end as flyasync deploy ends; a second signal cuts that short.
+Exit status: 0 when every app is ok, 1 when one is not or the API refuses, 2 for a wrong command line or file, 130 after
+Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). An app is ok if flyasync deploy would exit with 0:
+a degraded app is not, unless --require, or its row, states the requirement that it meets. After a signal no further app
+is started, and those under way end as flyasync deploy ends; a second signal cuts that short.
 """
 
 

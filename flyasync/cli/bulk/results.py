@@ -6,8 +6,9 @@ from collections import Counter
 from attrs import Factory, define, field, frozen
 
 from flyasync.deploy.plan.placement import Refusal
-from flyasync.deploy.reporting.report import DeployReport, MachineReport, Status
+from flyasync.deploy.reporting.report import DeployReport, MachineReport
 from flyasync.deploy.reporting.result import Failure, Result
+from flyasync.deploy.reporting.status import Status
 
 NAMED = 3
 """How many apps are named where many have something in common."""

@@ -20,7 +20,7 @@ from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary, changed_text
 from flyasync.cli.deploy.create_app import AppCreatingBuilder
 from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.shared.client import PUBLIC_URL
-from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
+from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.cli.shared.ticker import refreshing
@@ -85,9 +85,7 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
                     is_cut = False
                 finally:
                     display.finish(this.summary(round(loop.time() - begun, 3), is_cut=is_cut))
-    # As for one deploy: 8 if nothing but proof is missing, 1 if anything else is.
-    if this.progress.lacks_only_proof:
-        return NOT_VERIFIED
+    # One code for all that is not ok: the status of each app is in its report.
     return FAILED if this.progress.failed or this.progress.left else OK
 
 

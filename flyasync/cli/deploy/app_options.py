@@ -293,8 +293,8 @@ class SuccessOptions(OptionGroup):
         "--require",
         callback=amount,
         metavar="all|N|SHARE",
-        help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6.  "
-        "[default: 1; all with a strategy]",
+        help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6. By default "
+        "one must, or all with a strategy, and a deploy that lacks others is degraded: exit status 7.",
     )
     roll_back: bool = option(
         "--roll-back",

@@ -8,7 +8,22 @@ from flyasync.cli.deploy.options import GROUPS
 from flyasync.cli.shared.completion import app_names
 from flyasync.cli.shared.option_groups import GroupedCommand
 
-EPILOG = """\b
+EXIT_STATUS = """\
+  0    ok: all machines are as desired; or degraded, and --require is met
+  1    failed: --require is missed, and no machine was seen to serve; or the
+       API refused before anything was changed
+  2    the command line or the input is wrong
+  3    requirement missed, but the fleet serves (new machines or old ones)
+  4    rolled back: what was there before is restored
+  5    no capacity: no region had room, and nothing was changed
+  6    locked: another deploy is under way, and nothing was changed
+  7    degraded: the requirement is met by default, but regions were skipped
+       or machines do not serve
+  8    not verified: all machines are stopped (--verify-stopped)
+  10   with --dry-run --detailed-exitcode: the plan has changes
+  130  Ctrl-C (SIGINT); 143 SIGTERM; 129 the terminal was closed (SIGHUP)"""
+
+EPILOG = f"""\b
 Examples:
   # rehearse on this machine; then create the machines
   flyasync deploy web --image nginx --region iad,lhr,nrt --local
@@ -50,9 +65,11 @@ A signal stops the deploy: no further machine is created or changed, and the rep
 ends the command at once. Machines that run at that time keep running, even with --roll-back. The report shows how to
 continue and how to undo.
 
-Exit status: 0 when enough regions run (--require), 1 when not, when the API refuses, or when another deploy is under
-way, 2 for a wrong command line, 8 when all machines are stopped and none was verified (--verify-stopped), 130 after
-Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP).
+\b
+Exit status:
+{EXIT_STATUS}
+
+The state of the fleet takes precedence over the cause: 4 before 3, and 3 before 5.
 """
 
 

@@ -19,6 +19,8 @@ from flyasync.errors import NotFound
 class DeployJob:
     """A deploy to execute, or with `undoes` one to undo; with `is_dry` only its plan is shown.
 
+    With `has_detailed_exit_code` a dry run that would change anything has an exit code of its own.
+
     `org` is the organization in which a missing app is created, `rehearsal` the emulator that replaces Fly.io, and
     `html` the file for the report as a page.
     """
@@ -26,6 +28,7 @@ class DeployJob:
     builder: DeployBuilder
     org: str | None = None
     is_dry: bool = False
+    has_detailed_exit_code: bool = False
     undoes: bool = False
     html: Path | None = None
     rehearsal: Rehearsal | None = None
@@ -39,6 +42,7 @@ class DeployJob:
             builder=options.builder(),
             org=options.desired.regions.create_app,
             is_dry=options.output.dry_run,
+            has_detailed_exit_code=options.output.detailed_exitcode,
             undoes=options.release.undo,
             html=options.output.html,
             rehearsal=rehearsal,

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from flyasync.deploy.reporting.report import DeployReport, Status
+from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.result import Result
+from flyasync.deploy.reporting.status import Status
 
 LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.io"
 
@@ -31,16 +32,21 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
         yield LOCAL
     elif report.ok:
         return
-    # 2. Without a strategy only the same launch finds its machines again, and there is nothing to restore.
+    # 2. What runs is kept; what is missing may come with the same launch, or be accepted.
+    elif report.status is Status.DEGRADED:
+        same = resume or f"the same command with --launch {report.launch}"
+        yield f"to continue: {same}, which keeps what runs and creates what is missing"
+        yield f"to accept missing regions: state how many are required, such as --require {report.running_regions}"
+    # 3. Without a strategy only the same launch finds its machines again, and there is nothing to restore.
     elif report.strategy is None:
         if resume:
             yield f"to continue: {resume}"
         if report.left_behind:
             yield f"to destroy the machines of this launch: flyasync destroy {report.app} --launch {report.launch}"
-    # 3. An undo continues by the command that began it.
+    # 4. An undo continues by the command that began it.
     elif report.strategy == "undo":
         yield f"to continue: {undo}"
-    # 4. The same command continues a deploy by a strategy. After a rollback there is nothing left to undo.
+    # 5. The same command continues a deploy by a strategy. After a rollback there is nothing left to undo.
     else:
         if any(machine.result is Result.SKIPPED for machine in report.machines):
             yield "for regions without room: the same command with --fallback nearest"

@@ -11,10 +11,14 @@ from flyasync.cli.deploy.options import DeployOptions
 from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 
 # A journal describes a deploy without its secrets: these options can be combined with --resume.
-_WITH_RESUME = ("undo", "env", "metadata", "release_command", "release_timeout", "dry_run", "as_json", "html")
+_WITH_RESUME = (
+    "undo", "env", "metadata", "release_command", "release_timeout", "dry_run", "detailed_exitcode",
+    "as_json", "html",
+)  # fmt: skip
 # These select the release to undo, and how to undo it.
 _WITH_UNDO = (
-    "app", "group", "launch", "strategy", "max_unavailable", "fallback", "timeout", "dry_run", "as_json", "html",
+    "app", "group", "launch", "strategy", "max_unavailable", "fallback", "timeout", "dry_run",
+    "detailed_exitcode", "as_json", "html",
 )  # fmt: skip
 _UNDO_BY = ("rolling", "immediate")
 # These apply to every strategy, and not to a deploy that only adds machines.
@@ -22,7 +26,7 @@ _OF_A_GROUP = frozenset(
     {"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl", "verify_stopped"}
 )
 # These refine another option, and need it.
-_NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command"}
+_NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command", "detailed_exitcode": "dry_run"}
 
 
 def check_options(ctx: click.Context, options: DeployOptions) -> None:

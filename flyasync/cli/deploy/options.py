@@ -56,6 +56,9 @@ class OutputOptions(OptionGroup):
         is_flag=True,
         help="Print the plan with each change and the config of new machines; change nothing.",
     )
+    detailed_exitcode: bool = option(
+        "--detailed-exitcode", is_flag=True, help="With --dry-run: exit with 10 if the plan has changes, else with 0."
+    )
     as_json: bool = option(
         "--json",
         "as_json",  # `json` would shadow the module

@@ -14,22 +14,22 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.deploy.create_app import create_if_missing
+from flyasync.cli.deploy.dry_run import changes_anything
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Display, JSONLines, Lines
 from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.deploy.option_rules import check_options
 from flyasync.cli.deploy.options import DeployOptions
 from flyasync.cli.shared.client import PUBLIC_URL
-from flyasync.cli.shared.exit_codes import FAILED, NOT_VERIFIED, OK
+from flyasync.cli.shared.exit_codes import CHANGES, OK
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.deploy.observe import is_public, no_address
+from flyasync.deploy.plan import image_digest
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.image_digest import plan
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished
-from flyasync.deploy.reporting.report import Status
 from flyasync.errors import NotFound
 
 STOPPING = (
@@ -80,8 +80,9 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             if job.rehearsal is None and fly.base_url != PUBLIC_URL:
                 display.show_api(fly.base_url)
             if job.is_dry:
-                display.show_plan(await _planned(job, spec, fly, display), spec)
-                return OK
+                plan = await _planned(job, spec, fly, display)
+                display.show_plan(plan, spec)
+                return CHANGES if job.has_detailed_exit_code and changes_anything(plan) else OK
             if job.org and await create_if_missing(fly, job.builder.app, job.org):
                 display.note(f"created the app {job.builder.app} in {job.org}")
             builder = job.builder.on_event(observer.show)
@@ -94,10 +95,7 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
         if not observer.has_seen_any:
             display.note("interrupted before any change")
         raise
-    # Not verified is neither: all is as desired, but nothing that changed was seen to run.
-    if report.status is Status.NOT_VERIFIED:
-        return NOT_VERIFIED
-    return OK if report.ok else FAILED
+    return report.exit_code
 
 
 async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, display: Display) -> Plan:
@@ -108,7 +106,7 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
         if not (job.org and spec):
             raise job.advised(error) from error
     display.note(f"the app {spec.app} would be created in {job.org}")
-    made = plan(spec, Fleet(spec.app, ()))  # a new app has no machines and no address
+    made = image_digest.plan(spec, Fleet(spec.app, ()))  # a new app has no machines and no address
     return evolve(made, remarks=(*made.remarks, no_address(spec.app))) if is_public(spec.config) else made
 
 

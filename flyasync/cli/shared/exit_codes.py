@@ -2,6 +2,9 @@
 
 CommandFailed (1)
   WrongInput (2)
+  Locked (6)
+
+The exit codes of a deploy are those of its `Status`; the others are here.
 """
 
 import errno
@@ -10,13 +13,15 @@ from typing import IO, Any, Final
 
 import click
 
-from flyasync.errors import FlyError, InvalidInput, MissingToken
+from flyasync.deploy.reporting.status import Status
+from flyasync.errors import FlyError, InvalidInput, LeaseHeld, MissingToken
 from flyasync.safe_text import readable
 
-OK = 0
-FAILED = 1
+OK = Status.OK.exit_code
+FAILED = Status.FAILED.exit_code
+NOT_VERIFIED = Status.NOT_VERIFIED.exit_code
 WRONG_COMMAND_LINE = 2
-NOT_VERIFIED = 8
+CHANGES = 10  # of a dry run with --detailed-exitcode
 INTERRUPTED = 130
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -47,8 +52,16 @@ class WrongInput(CommandFailed):
     exit_code = WRONG_COMMAND_LINE
 
 
+class Locked(CommandFailed):
+    """The end of a command that another client's lease kept from changing anything."""
+
+    exit_code = Status.LOCKED.exit_code
+
+
 def failure(error: FlyError) -> CommandFailed:
-    """Return how a command ends that raised `error`: input that can never work has an exit code of its own."""
+    """Return how a command ends that raised `error`: input that can never work, and a lock, have their exit codes."""
+    if isinstance(error, LeaseHeld):
+        return Locked(str(error))
     # A missing token is an InvalidInput to the SDK, but the command line is right: the environment lacks it.
     is_wrong = isinstance(error, InvalidInput) and not isinstance(error, MissingToken)
     return WrongInput(error.for_command) if is_wrong else CommandFailed(error.for_command)

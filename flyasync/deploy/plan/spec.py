@@ -83,9 +83,13 @@ def check_launch(launch: str) -> str:
 
 @frozen
 class Requirement:
-    """How many of the wanted regions must run for a deploy to be ok: a number, a share of them, or all."""
+    """How many of the wanted regions must run: a number, a share of them, or all.
+
+    One that `is_stated` was chosen by the user, who accepts that other regions are missing; it is not a default.
+    """
 
     regions: int | float | Literal["all"] = 1
+    is_stated: bool = field(default=False, eq=False, kw_only=True)
 
     @classmethod
     def parse(cls, text: str) -> "Requirement":

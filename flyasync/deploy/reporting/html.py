@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.result import Result
+from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Look
 
 if TYPE_CHECKING:  # only for annotations: a report makes its page, so it imports this file
@@ -136,7 +137,9 @@ def _report(report: "DeployReport", depth: int) -> Html:
     ]
     parts = [
         header,
-        _tag("ul", *notes, class_="notes") if notes else Html(),
+        _tag("ul", *notes, class_="notes warning" if report.status is Status.DEGRADED else "notes")
+        if notes
+        else Html(),
         _tag("nav", *tiles) if len(tiles) != 1 else Html(),
         _legend(report),
         _timeline(report, depth),
@@ -153,6 +156,8 @@ def _notes(report: "DeployReport") -> Iterator[str]:
         yield f"Not everything could be seen at the end: {report.unseen}"
     if report.surplus:
         yield f"Too many, with this launch's tag: {', '.join(report.surplus)}"
+    if report.status is Status.DEGRADED:
+        yield f"{report.why_degraded[0].upper()}{report.why_degraded[1:]}"
     if report.unverified:
         yield report.why_unverified
     if not report.ok and report.closed_by:
@@ -275,7 +280,7 @@ _HEAD = """<!DOCTYPE html>
 _STYLE = """<style>
 :root { --ink: #1b1f24; --soft: #5b636d; --paper: #fff; --card: #f3f5f7; --line: #d5dae0;
   --making: #4a94d8; --changing: #cc79a7; --starting: #e69f00; --checking: #a9dcf5; --good: #008a64; --bad: #d04a00;
-  --gone: #8d949c; --other: #d9c400; --waiting: #c3c9d0; }
+  --warning: #e69f00; --gone: #8d949c; --other: #d9c400; --waiting: #c3c9d0; }
 @media screen and (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #a3abb5; --paper: #14171a;
   --card: #22272c; --line: #3a4148; --good: #1fbf92; --bad: #ff7a3c; } }
 * { box-sizing: border-box; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -284,11 +289,13 @@ main { max-width: 110em; margin: auto; padding: 1.5em; }
 h1, h2 { display: flex; align-items: center; gap: .5em; margin: 0 0 .6em; font-size: 2em; }
 h2 { font-size: 1.5em; }
 .badge { padding: .1em .6em; border-radius: .3em; color: var(--paper); background: var(--look); white-space: nowrap; }
+.badge.warning { color: #111; }
 dl { display: flex; flex-wrap: wrap; gap: .6em 2em; margin: 0 0 1.2em; }
 dt { color: var(--soft); font-size: .85em; }
 dd { margin: 0; font-size: 1.15em; font-weight: 600; }
 dd, h1, h2, p, li, details { overflow-wrap: anywhere; }
-.notes { margin: 0 0 1.2em; padding: .7em 1em .7em 2em; border-left: 4px solid var(--bad); background: var(--card); }
+.notes { margin: 0 0 1.2em; padding: .7em 1em .7em 2em; border-left: 4px solid var(--look, var(--bad));
+  background: var(--card); }
 nav, .legend { display: flex; flex-wrap: wrap; gap: .4em; margin: 0 0 1.2em; padding: 0; list-style: none; }
 nav a { padding: .3em .6em; border-radius: .3em; background: var(--card); color: inherit; text-decoration: none; }
 nav a:hover, nav a:focus { outline: 2px solid var(--making); }
@@ -327,6 +334,7 @@ th small { margin-left: .6em; color: var(--soft); }
 .starting { --look: var(--starting); --pattern: repeating-linear-gradient(135deg, #fff9 0 2px, #0000 2px 6px); }
 .checking { --look: var(--checking); --pattern: repeating-linear-gradient(90deg, #0072b255 0 1px, #0000 1px 5px); }
 .good { --look: var(--good); --pattern: none; }
+.warning { --look: var(--warning); --pattern: none; }
 .bad { --look: var(--bad); --pattern: repeating-linear-gradient(45deg, #fff9 0 1px, #0000 1px 5px),
   repeating-linear-gradient(135deg, #fff9 0 1px, #0000 1px 5px); }
 .gone { --look: var(--gone); --pattern: repeating-linear-gradient(0deg, #fff9 0 1px, #0000 1px 4px); }

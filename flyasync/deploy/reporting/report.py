@@ -1,7 +1,6 @@
 """DeployReport: what runs where, what was skipped, and why."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
 from typing import Any, Self
 
 from attrs import field, frozen
@@ -12,11 +11,12 @@ from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.html import page
-from flyasync.deploy.reporting.phase import Moment
+from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.result import Failure, Result, result_of
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
-from flyasync.deploy.reporting.styles import Line, Look, Part, Tone, indented, joined, plain
-from flyasync.errors import DeployFailed
+from flyasync.deploy.reporting.status import Status
+from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined, plain
+from flyasync.errors import DeployFailed, LeaseHeld, NoCapacity, WaitFailed
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import machine_host
 from flyasync.models.redaction import all_without_passwords, without_passwords
@@ -64,6 +64,9 @@ class MachineReport:
         seen = observation.machine(run) or (run.machine if run.wanted.name in observation.unseen else None)
         machine = seen or run.machine
         result, failure = result_of(spec, observation, run)
+        # A machine that crashes again and again may be observed as started in between: that is not serving.
+        has_crashed = result is Result.FAILED and isinstance(run.error, WaitFailed)
+        is_observed = seen is not None and run.wanted.name not in observation.unseen
         loose = tuple(run.made_volumes)
         if seen:
             # Of a host that cannot be reached the API gives no config: the machine may hold any volume made for it.
@@ -77,7 +80,7 @@ class MachineReport:
             id=machine.id if machine else None,
             state=seen.state if seen else None,
             image=seen.image if seen and not spec.strategy.only_adds else None,
-            serves=seen is not None and serves(seen),
+            serves=seen is not None and is_observed and serves(seen) and not has_crashed,
             host=machine_host(spec.app, machine.id) if machine else None,
             adopted=run.adopted,
             refusals=tuple(run.refusals),
@@ -99,6 +102,20 @@ class MachineReport:
     def is_running(self) -> bool:
         """Whether it was seen in the state promised."""
         return self.result.is_as_promised
+
+    @property
+    def lacked_room(self) -> bool:
+        """Whether no region, or not its host, had room for it."""
+        return self.result is Result.SKIPPED or (self.failure is not None and self.failure.kind == NoCapacity.__name__)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the deploy is known to have changed nothing of it."""
+        # A create or an update that was refused for lack of room has changed nothing; any other may have.
+        refused = {Phase.UPDATING, Phase.FAILED} if self.lacked_room else set()
+        harmless = {Phase.CREATING, Phase.MOVING, Phase.SKIPPED, *refused}
+        is_known = self.result is not Result.UNKNOWN and not self.volumes
+        return is_known and all(moment.phase in harmless for moment in self.moments)
 
     @property
     def fell_back(self) -> bool:
@@ -134,6 +151,16 @@ class MachineReport:
         return "".join(text for text, _ in joined(self.lines()))
 
 
+_AS_DESIRED = 2
+
+
+def _severity(machine: MachineReport) -> int:
+    """Return where a machine comes in a report: what failed first, then what is not as desired, then the rest."""
+    if machine.result.tone is Tone.BAD:
+        return 0
+    return _AS_DESIRED if machine.is_running or machine.result is Result.RETIRED else 1
+
+
 @frozen(kw_only=True)
 class RegionReport:
     """What became of one region: how many machines were asked for, each of them, and those that had to go."""
@@ -154,6 +181,11 @@ class RegionReport:
         return self.running == self.asked and all(machine.result is Result.RETIRED for machine in self.retired)
 
     @property
+    def severity(self) -> int:
+        """That of the machine that is worst off."""
+        return min(map(_severity, (*self.machines, *self.retired)), default=_AS_DESIRED)
+
+    @property
     def seconds(self) -> float:
         """How long it took until its last machine was ready, from the deploy's begin."""
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
@@ -168,26 +200,6 @@ class RegionReport:
 
     def __str__(self) -> str:
         return "".join(text for text, _ in joined(self.lines()))
-
-
-class Status(StrEnum):
-    """What a deploy came to: `tone` in a text, `look` on a page."""
-
-    tone: Tone
-    look: Look
-
-    def __new__(cls, word: str, tone: Tone = Tone.PLAIN, look: Look = Look.OTHER) -> Self:
-        """Make a member of its word, tone and look."""
-        status = str.__new__(cls, word)
-        status._value_ = word
-        status.tone = tone
-        status.look = look
-        return status
-
-    OK = "ok", Tone.GOOD, Look.GOOD
-    NOT_VERIFIED = "not verified", Tone.BAD, Look.OTHER  # all is as desired, but nothing that changed was seen to run
-    CANCELLED = "cancelled", Tone.BAD, Look.GONE
-    FAILED = "failed", Tone.BAD, Look.BAD
 
 
 @frozen(kw_only=True)
@@ -214,7 +226,11 @@ class Cause:
 class DeployReport:
     """What a deploy left behind, as it was last seen.
 
-    `ok` says whether enough regions run: `needed` of them, which is what `require` comes to. `surplus` are ids of
+    `status` says how it ended, and `ok` whether that is what was asked for: the status is *ok*, or it is *degraded* and
+    a requirement was stated (`require_stated`). `needed` is how many regions have to run, which is what `require` comes
+    to. `regions`, and the machines in each, have what failed first. `serving` is how many machines were observed at the
+    end to be started, in routing, and with their checks passing, older ones of the group, or of a launch's app,
+    included. `surplus` are ids of
     machines that carry this launch's tag and a name of its own, but are not the ones reported: there should be none,
     and with one the report is not ok. `unseen` says why the last check failed, if it did; nothing counts as running
     then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
@@ -244,6 +260,8 @@ class DeployReport:
     closed_by: Cause | None = None
     stray_volumes: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    require_stated: bool = False
+    serving: int = 0
 
     @classmethod
     def of(
@@ -264,23 +282,27 @@ class DeployReport:
                 staying.setdefault(report.asked, []).append(report)
             elif run.target is Target.GO:
                 leaving.setdefault(report.asked, []).append(report)
-        # The regions asked for come first, in their order; then those that the deploy only leaves.
         counts = {**spec.counts, **{gone: 0 for gone in leaving if gone not in spec.counts}}
+        regions = [
+            RegionReport(
+                region=region,
+                asked=asked,
+                machines=tuple(sorted(staying.get(region, ()), key=_severity)),
+                retired=tuple(sorted(leaving.get(region, ()), key=_severity)),
+            )
+            for region, asked in counts.items()
+        ]
+        # What the deploy did not make or change may serve as well.
+        mine = {report.id for _, report in machines}
+        besides = (each for each in (*observation.seen, *observation.others) if each.id not in mine)
         return cls(
             app=spec.app,
             launch=spec.launch,
             image=spec.image,
             require=str(spec.required),
             needed=spec.required.needed(sum(asked > 0 for asked in spec.counts.values())),
-            regions=tuple(
-                RegionReport(
-                    region=region,
-                    asked=asked,
-                    machines=tuple(staying.get(region, ())),
-                    retired=tuple(leaving.get(region, ())),
-                )
-                for region, asked in counts.items()
-            ),
+            # What failed first; then the regions asked for, in their order, then those that the deploy only leaves.
+            regions=tuple(sorted(regions, key=lambda region: region.severity)),
             seconds=seconds,
             cancelled=cancelled,
             surplus=observation.surplus,
@@ -291,19 +313,64 @@ class DeployReport:
             closed_by=Cause.of(observation.closed_by) if observation.closed_by else None,
             stray_volumes=observation.loose_volumes,
             unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
+            require_stated=spec.required.is_stated,
+            serving=sum(report.serves for _, report in machines) + sum(map(serves, besides)),
         )
 
     @property
     def ok(self) -> bool:
-        """Whether the requirement is met, nothing is there that should not be, and what was changed is known to run."""
-        return self._is_met and not self.unverified
+        """Whether the status is *ok*, or *degraded* where a requirement was stated."""
+        return self.status is Status.OK or (self.status is Status.DEGRADED and self.require_stated)
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with: 0 if the report is ok, else the exit code of the status."""
+        return Status.OK.exit_code if self.ok else self.status.exit_code
 
     @property
     def status(self) -> Status:
         """What the deploy came to."""
+        # 1. It was cut off.
+        if self.cancelled:
+            return Status.CANCELLED
+        # 2. The requirement is met: what is missing is proof, or some regions, or nothing.
         if self._is_met:
-            return Status.NOT_VERIFIED if self.unverified else Status.OK
-        return Status.CANCELLED if self.cancelled else Status.FAILED
+            if self.unverified:
+                return Status.NOT_VERIFIED
+            return Status.OK if all(region.is_running for region in self.regions) else Status.DEGRADED
+        # 3. It is missed. The state of the fleet comes before the cause: all is as before, or something serves.
+        if self._is_rolled_back:
+            return Status.ROLLED_BACK
+        if self.serving:
+            return Status.MISSED
+        # 4. Nothing is known to serve: the cause, where it is certain that nothing was changed.
+        everything = self._everything
+        is_changed = self.surplus or self.loose_volumes or self.rollback
+        if everything and all(each.is_untouched for each in everything) and not is_changed:
+            if any(each.lacked_room for each in everything):
+                return Status.NO_CAPACITY
+            if all(each.failure is not None and each.failure.kind == LeaseHeld.__name__ for each in everything):
+                return Status.LOCKED
+        return Status.FAILED
+
+    @property
+    def _is_rolled_back(self) -> bool:
+        """Whether all is as it was before the deploy."""
+        if self.rollback:
+            return self.rollback.ok
+        # The rollback of a launch destroys what it made, and has no report of its own.
+        if self.surplus or self.loose_volumes or all(each.result is not Result.DESTROYED for each in self.machines):
+            return False
+        return all(
+            each.result is Result.DESTROYED or (each.result is not Result.UNKNOWN and (each.adopted or not each.id))
+            for each in self.machines
+        )
+
+    @property
+    def _everything(self) -> tuple[MachineReport, ...]:
+        """Every machine that the report is about."""
+        in_regions = (each for region in self.regions for each in (*region.machines, *region.retired))
+        return (*([self.release] if self.release else ()), *in_regions, *self.others)
 
     @property
     def _is_met(self) -> bool:
@@ -336,11 +403,15 @@ class DeployReport:
     def left_behind(self) -> tuple[str, ...]:
         """The ids of machines that are there, whether they run or not, surplus ones included.
 
-        With a strategy, only those that this deploy made and that are not as promised.
+        With a strategy, only those that this deploy made and that are not as promised. Where the requirement is met,
+        those that run are not left behind.
         """
         there = (each for each in self.machines if each.id and not each.gone and each.result is not Result.DESTROYED)
-        made = (each.id for each in there if not self.strategy or not (each.adopted or each.is_running))
-        return (*filter(None, made), *self.surplus)
+        if self.strategy:
+            there = (each for each in there if not each.adopted)
+        if self.strategy or self._is_met:
+            there = (each for each in there if not each.is_running)
+        return (*(each.id for each in there if each.id), *self.surplus)
 
     @property
     def loose_volumes(self) -> tuple[str, ...]:
@@ -348,6 +419,12 @@ class DeployReport:
         taken_back = self.rollback is not None and self.rollback.ok
         made = () if taken_back else (volume for machine in self.machines for volume in machine.volumes)
         return (*made, *self.stray_volumes)
+
+    @property
+    def why_degraded(self) -> str:
+        """What is missing though the requirement is met."""
+        missing = ", ".join(region.region for region in self.regions if not region.is_running)
+        return f"the requirement ({self.require}) is met, but not all machines run in {missing}"
 
     @property
     def why_unverified(self) -> str:
@@ -358,7 +435,10 @@ class DeployReport:
         )
 
     def raise_for_failure(self) -> Self:
-        """Return the report if it is ok, else raise DeployFailed with it."""
+        """Return the report if it is `ok`, else raise DeployFailed with it.
+
+        So a *degraded* deploy raises, unless its requirement was stated.
+        """
         if not self.ok:
             raise DeployFailed(self)
         return self
@@ -393,7 +473,8 @@ class DeployReport:
         done = "as wanted" if self.strategy else "run"
         asked = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
-        serving = f"{sum(machine.serves for machine in self.machines)} serve, " if self.strategy and not self.ok else ""
+        shows_serving = (self.strategy and not self.ok) or self.status is Status.MISSED
+        serving = f"{self.serving} serve, " if shows_serving else ""
         headline = (
             f"{self.app}: {self.status}: {len(self.running)} of {len(self.machines)} machines {done}, {serving}"
             f"{self.running_regions} of {asked} regions complete, {self.seconds:.1f} s "
@@ -428,6 +509,8 @@ class DeployReport:
         if self.surplus:
             those = f": {', '.join(self.surplus)} carry this launch's tag besides the machines above"
             yield ("  ", Tone.PLAIN), ("too many", Tone.BAD), (readable(those), Tone.PLAIN)
+        if self.status is Status.DEGRADED:
+            yield from plain(f"  {self.why_degraded}")
         if self.unverified:
             yield from plain(f"  {self.why_unverified}")
         if not self.ok and self.closed_by:

@@ -219,14 +219,16 @@ class MachineRun:
 class Observation:
     """The runs of all machines, and what was observed of the machines last.
 
-    `seen` are the machines of the launch or of the group; those in `left_alone` the deploy does not manage. `unseen`
-    holds by the name of a run why its machine could not be observed. `settled` are the regions past the point of no
-    return. Where `launch` is given, machines without its tag were made by others, whatever their names.
-    `loose_volumes` appeared meanwhile and belong to no run; `closed_by` is the run after which none was begun.
+    `seen` are the machines of the launch or of the group; those in `left_alone` the deploy does not manage. `others`
+    are the app's machines that a launch is not about. `unseen` holds by the name of a run why its machine could not be
+    observed. `settled` are the regions past the point of no return. Where `launch` is given, machines without its tag
+    were made by others, whatever their names. `loose_volumes` appeared meanwhile and belong to no run; `closed_by` is
+    the run after which none was begun.
     """
 
     runs: tuple[MachineRun, ...]
     seen: tuple[Machine, ...] = ()
+    others: tuple[Machine, ...] = ()
     unseen: Mapping[str, FlyError] = field(factory=dict)
     left_alone: frozenset[str] = frozenset()
     settled: frozenset[str] = frozenset()

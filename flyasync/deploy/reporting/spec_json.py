@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from attrs import evolve
+
 from flyasync.deploy.plan.spec import DeploySpec, Fallback, Goal, Requirement
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.registry import strategies
@@ -63,7 +65,15 @@ def _write_strategy(strategy: Strategy) -> Any:
     return None if strategy.only_adds else {"name": strategy.name, **unstructure(strategy)}
 
 
+def _read_requirement(data: Any) -> Requirement:
+    return evolve(Requirement.of(data["regions"]), is_stated=data.get("stated") is True)
+
+
+def _write_requirement(requirement: Requirement) -> Any:
+    return {"regions": requirement.regions, **({"stated": True} if requirement.is_stated else {})}
+
+
 register(Strategy, read=_read_strategy, write=_write_strategy)
-register(Requirement, read=lambda data: Requirement.of(data["regions"]))
+register(Requirement, read=_read_requirement, write=_write_requirement)
 register(Fallback, read=lambda data: tuple(data) if isinstance(data, list) else data)
 register(Goal | Literal["checked"], read=lambda data: data)

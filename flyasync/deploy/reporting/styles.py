@@ -34,6 +34,7 @@ class Look(StrEnum):
     STARTING = "starting"
     CHECKING = "checking"
     GOOD = "good", "✓"
+    WARNING = "warning", "!"
     BAD = "bad", "✕"
     GONE = "gone", "⊘"
     OTHER = "other", "?"

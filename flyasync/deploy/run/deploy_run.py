@@ -163,4 +163,5 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
     # What is past the point of no return stays, and with that not everything is as it was.
     restored = evolve(restored, needed=restored.needed + len(observation.settled))
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
-    return evolve(executor.report(await executor.final_check.check(changed=changed)), rollback=restored)
+    report = executor.report(await executor.final_check.check(changed=changed))
+    return evolve(report, rollback=restored, serving=max(report.serving, restored.serving))

@@ -129,6 +129,7 @@ class FinalCheck:
         return Observation(
             runs=runs,
             seen=machines,
+            others=fleet.others,
             left_alone=self._left_alone(machines),
             settled=self._context.admission.settled,
             launch=spec.launch if plan.group is not None else None,

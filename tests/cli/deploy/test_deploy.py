@@ -30,7 +30,7 @@ def test_nobody_can_take_a_local_deploy_for_a_real_one() -> None:
 
 @pytest.mark.parametrize(
     ("require", "exit_code"),
-    [("all", 1), ("2", 1), ("51%", 1), ("0.6", 1), ("1", 0), ("50%", 0), ("0.5", 0), (".5", 0)],
+    [("all", 3), ("2", 3), ("51%", 3), ("0.6", 3), ("1", 0), ("50%", 0), ("0.5", 0), (".5", 0)],
 )
 def test_the_exit_status_follows_the_requirement(require: str, exit_code: int) -> None:
     result = deploy("--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--require", require)
@@ -40,7 +40,7 @@ def test_the_exit_status_follows_the_requirement(require: str, exit_code: int) -
 def test_json_is_one_object_a_line_and_the_report_is_last() -> None:
     result = deploy("--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--json", "--require", "all")
     told = events(result.stdout)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert [told[0]["event"], told[-1]["event"]] == ["planned", "finished"]
     assert {event["event"] for event in told[1:-1]} == {"progress"}
     assert [event["at"] for event in told] == sorted(event["at"] for event in told)
@@ -54,7 +54,7 @@ def test_json_is_one_object_a_line_and_the_report_is_last() -> None:
     }
     report = DeployReport.from_dict(told[-1]["report"])
     assert not report.ok
-    assert [machine.result for machine in report.machines] == ["running", "skipped"]
+    assert [machine.result for machine in report.machines] == ["skipped", "running"]
 
 
 def test_a_dry_run_shows_the_plan() -> None:
@@ -196,7 +196,7 @@ def test_an_unreachable_api_is_one_line_and_exits_with_1(monkeypatch: pytest.Mon
 
 def test_every_option_says_what_it_is_for() -> None:
     help_text = flyasync("deploy", "--help").stdout
-    assert "Exit status: 0 when" in help_text
+    assert "Exit status:\n    0    ok: " in help_text
     assert not re.search(r"^  --[a-z-]+( [^ ]+)?$\n(?! {20,})", help_text, re.MULTILINE)
 
 
@@ -224,7 +224,7 @@ def test_a_local_deploy_meets_the_trouble_asked_for() -> None:
     lost = '{"does": "lose_answer", "action": "createMachine", "times": 1}'
     broken = '{"does": "fail", "region": "lhr"}'
     result = deploy("--region", "iad,lhr", "--local", "--require", "all", "--fault", lost, "--fault", broken)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "1 of 2 machines run" in result.stdout
 
 
@@ -280,5 +280,5 @@ def test_json_tells_an_early_failure_too(args: list[str], kind: str, exit_code: 
 
 def test_the_help_tells_what_a_signal_leaves_behind() -> None:
     said = " ".join(flyasync("deploy", "--help").stdout.split())
-    assert "143 after SIGTERM, 129 when the terminal was closed" in said
     assert "keep running, even with --roll-back" in said
+    assert "130 Ctrl-C (SIGINT); 143 SIGTERM; 129 the terminal was closed (SIGHUP)" in said

@@ -117,10 +117,11 @@ async def test_the_rows_give_way_to_the_report() -> None:
     out = Terminal()
     async with refreshing(Screen(out, called=Invocation(is_local=True))) as screen:
         job = deploy_job("iad", "lhr", rehearsal=Rehearsal(capacity={"lhr": 0}))
-        assert await run_deploy(job, screen) == 0
+        assert await run_deploy(job, screen) == 7
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert "0 of 2 ready  0.1 s" in text, "its seconds run"
-    assert "web: ok: 1 of 2 machines run" in text
+    assert "web: degraded: 1 of 2 machines run" in text
+    assert "\x1b[1;33mweb: degraded: " in out.getvalue()
     assert text.rstrip().endswith("nothing was deployed to Fly.io")
     assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1, "the cursor is back"
 
@@ -160,7 +161,7 @@ async def test_the_screen_tells_the_stage_the_time_left_and_the_way_back(
         emulator.faults.add(Fault(does="crash", image="*nginx:2*", seconds=0.5))
         builder = base.with_image("nginx:2").with_launch("v2").roll_back_on_failure()
         async with refreshing(Screen(out)) as screen:
-            assert await run_deploy(DeployJob(builder=builder), screen) == 1
+            assert await run_deploy(DeployJob(builder=builder), screen) == 4
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert re.search(r"web  0 of 2 done  \d+\.\d s  about \d+ s left  rolling, launch v2 of nginx:2", text)
     assert "stage 1 of 2: one machine first" in text

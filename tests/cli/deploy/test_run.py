@@ -204,7 +204,7 @@ async def test_a_failed_report_says_how_to_take_away_what_is_left(
     monkeypatch: pytest.MonkeyPatch, streams: Streams
 ) -> None:
     async with account(monkeypatch, capacity={"lhr": 0}):
-        assert await run_deploy(DeployJob(builder=deploy_job("iad", "lhr").builder.require("all")), streams.lines) == 1
+        assert await run_deploy(DeployJob(builder=deploy_job("iad", "lhr").builder.require("all")), streams.lines) == 3
     last = streams.out.getvalue().splitlines()[-1]
     assert last == "to destroy the machines of this launch: flyasync destroy web --launch v1"
 

@@ -193,7 +193,7 @@ def test_what_has_failed_says_how_to_go_on_and_back(shop: Shop, tmp_path: Path) 
     set_up(shop)
     shop.emulator.faults.add(CRASH)
     result = converge(shop, "nginx:2", "--launch", "v2", "--smoke-check", "5", "--group", "app")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.stdout.splitlines()[-2:] == [
         "to continue: the same command again",
         "to restore the previous release: flyasync deploy web --undo --group app --launch v2",
@@ -210,7 +210,7 @@ def test_a_rollback_is_told_as_a_second_plan(shop: Shop) -> None:
     set_up(shop)
     shop.emulator.faults.add(CRASH)
     result = converge(shop, "nginx:2", "--launch", "v2", "--smoke-check", "5", "--roll-back")
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert " s  rolling back: web, undo " in result.stdout
     assert "stage 1 of 1: restore machines" in result.stdout
     assert "rolled back, and all is as it was:" in result.stdout
@@ -266,7 +266,7 @@ def test_a_journal_is_gone_on_with_and_undone(shop: Shop, tmp_path: Path) -> Non
     refusal = Fault(does="refuse", action="updateMachine", after=1, status=422, body={"error": "no"})
     shop.emulator.faults.add(refusal)
     args = ("--env", "API_KEY=hunter2", "--launch", "v2", "--journal", journal)
-    assert converge(shop, "nginx:2", *args).exit_code == 1
+    assert converge(shop, "nginx:2", *args).exit_code == 3
     shop.emulator.faults.clear()
     assert "hunter" not in Path(journal).read_text()
 
@@ -307,11 +307,11 @@ async def take_lease(machine_id: str) -> None:
         await fly.leases.acquire("web", machine_id, ttl=3600, description="flyasync deploy v9")
 
 
-def test_another_deploy_under_way_is_told_and_exits_with_1(shop: Shop) -> None:
+def test_another_deploy_under_way_is_told_and_exits_with_6(shop: Shop) -> None:
     set_up(shop)
     shop.drive(take_lease(shop.json("machines", "list", "web")[0]["id"]))
     result = converge(shop, "nginx:2")
-    assert result.exit_code == 1
+    assert result.exit_code == 6
     assert "another deploy is under way, launch v9, and nothing was changed here" in result.stderr
     assert result.stdout == ""
     assert set(images(shop).values()) == {"nginx:1"}

@@ -15,12 +15,14 @@ from flyasync.cli.shared.exit_codes import (
     failure,
     record_lost_output,
 )
-from flyasync.errors import ClientClosed, FlyError, InvalidInput, MissingToken
+from flyasync.errors import ClientClosed, FlyError, InvalidInput, LeaseHeld, MissingToken
+
+LOCKED = LeaseHeld("leases.acquire", "m1", "held by another client", status=409)
 
 
 @pytest.mark.parametrize(
     ("error", "exit_code"),
-    [(InvalidInput("a"), 2), (MissingToken("a"), 1), (ClientClosed("a"), 1), (FlyError("a\n  b"), 1)],
+    [(InvalidInput("a"), 2), (MissingToken("a"), 1), (ClientClosed("a"), 1), (FlyError("a\n  b"), 1), (LOCKED, 6)],
 )
 def test_an_error_becomes_one_line_and_an_exit_code(error: FlyError, exit_code: int) -> None:
     assert failure(error).exit_code == exit_code

@@ -213,7 +213,7 @@ async def test_updates_wait_for_the_first_response_too() -> None:
 async def test_the_next_one_shows_it_where_the_first_create_fails() -> None:
     refused = Fault(does="refuse", action="createMachine", status=422, body={"error": "no"}, times=1)
     async with world(seed=1, faults=[NO_GRAPHQL, refused]) as (emulator, fly):
-        report = await LAUNCH.execute(fly)
+        report = await LAUNCH.require(1).execute(fly)
         assert len(await machines(fly)) == 3
         assert await digests(fly) == {at(emulator)}
     assert report.ok, str(report)

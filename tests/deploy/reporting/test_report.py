@@ -105,7 +105,7 @@ async def test_what_ended_a_deploy_is_told_though_its_machine_runs() -> None:
                 emulator.faults.add(Fault(does="refuse", action="getMachine", status=403, times=1))
 
         report = await app.with_image("shop:2").with_launch("v2").on_event(refuse).execute(fly)
-    assert [each.result for each in report.machines] == [Result.RUNNING, Result.NOT_BEGUN]
+    assert [each.result for each in report.machines] == [Result.NOT_BEGUN, Result.RUNNING]
     assert report.closed_by is not None
     assert (report.closed_by.name, report.closed_by.failure.status) == ("app-iad-1", 403)
     assert "no further machine was begun after app-iad-1 in iad: machines.get" in str(report)
@@ -172,17 +172,19 @@ def test_what_needs_a_hand_has_a_tone_and_a_rollback_has_that_of_its_end() -> No
 @pytest.mark.parametrize(
     ("known", "status", "tone"),
     [
-        ({"needed": 0}, Status.OK, Tone.GOOD),
+        ({"regions": (), "needed": 0}, Status.OK, Tone.GOOD),
+        ({"needed": 0}, Status.DEGRADED, Tone.CAUTION),
         ({"needed": 0, "unverified": ("iad",)}, Status.NOT_VERIFIED, Tone.BAD),
         ({"cancelled": True}, Status.CANCELLED, Tone.BAD),
-        ({}, Status.FAILED, Tone.BAD),
+        ({}, Status.NO_CAPACITY, Tone.BAD),
+        ({"surplus": ("m9",)}, Status.FAILED, Tone.BAD),
     ],
 )
 def test_the_headline_has_the_tone_of_the_status(known: dict[str, Any], status: Status, tone: Tone) -> None:
     report = reported(MachineReport(name="web-1", asked="iad", result=Result.SKIPPED), **known)
     (headline, found), *_ = report.parts()
     assert (report.status, found) == (status, tone)
-    assert headline.startswith(f"web: {status}: 0 of 1 machines run")
+    assert headline.startswith(f"web: {status}: 0 of {len(report.machines)} machines run")
 
 
 # What counts.
