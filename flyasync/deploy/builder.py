@@ -1,4 +1,4 @@
-"""DeployBuilder: what users state, plan and execute."""
+"""DeployBuilder: state, plan and execute a deploy."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ from flyasync.models.lint.linter import check_guest, check_image, refuse
 from flyasync.models.service import Check, Port, Service
 
 MOST = 1000
-"""How many machines of one region a deploy may have; more of one app is a slip, for no organization has them."""
+"""The largest number of machines in one region; a larger one is taken for a typing error."""
 
 
 def _stated(given: str | DeploySpec) -> DeploySpec:
@@ -57,7 +57,7 @@ def _stated(given: str | DeploySpec) -> DeploySpec:
 
 @frozen
 class DeployBuilder:
-    """One image to many regions at once, each machine exactly once, and a true report at the end.
+    """Deploys one image to many regions concurrently, creates each machine exactly once, and reports what runs where.
 
         report = await (
             DeployBuilder("web")
@@ -67,13 +67,13 @@ class DeployBuilder:
             .execute(fly)
         )
 
-    It is immutable: each method gives a new builder, so that one base serves many apps (`base.for_app(name)`). What the
-    API would refuse is refused by the method it is given to, with InvalidInput, before any request.
+    A builder is immutable: each method returns a new one, so one base can serve many apps (`base.for_app(name)`). A
+    value that the API would refuse makes the method that takes it raise InvalidInput, before any request.
 
-    Without a strategy a deploy adds the machines of its launch and touches no others. With `rolling`, `canary`,
-    `bluegreen` or `immediate` it brings a group of machines to what is wanted. Where a region has no room it is
-    skipped, unless `fallback` says otherwise. An observer that raises is reported to the event loop's exception
-    handler; the deploy goes on.
+    Without a strategy a deploy adds the machines of its launch and changes no others. With `rolling`, `canary`,
+    `bluegreen`, `immediate` or `recreate` it converges a process group to the spec. A region without room is skipped,
+    unless `fallback` names another one. If an observer raises, the event loop's exception handler is called and the
+    deploy continues.
     """
 
     spec: DeploySpec = field(converter=_stated)
@@ -83,11 +83,11 @@ class DeployBuilder:
 
     @classmethod
     def resumed(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
-        """Take up the last deploy in a journal: the same launch, so that what is there is found again.
+        """Resume the last deploy in a journal: the same launch, so existing machines are found and not created again.
 
             report = await DeployBuilder.resumed("deploy.jsonl", env=os.environ).execute(fly)
 
-        It journals on into the same file, and leaves out the release command if that has ended well. No journal holds
+        It appends to the same file, and omits the release command if it has already succeeded. No journal holds
         what may be secret: give the variables of `env` again, of which only those withheld are taken; for values
         elsewhere use `with_config` and its like. `plan` and `execute` raise InvalidInput, naming what was withheld, as
         long as the config is not the one in the journal. A rollback goes back to where this run began, `undo` to where
@@ -105,23 +105,23 @@ class DeployBuilder:
 
     @property
     def app(self) -> str:
-        """The app that it deploys to."""
+        """The name of the app."""
         return self.spec.app
 
     @property
     def config(self) -> MachineConfig:
-        """The config that it states."""
+        """The config stated so far."""
         return self.spec.config
 
     def _with(self, spec: DeploySpec) -> Self:
         return evolve(self, spec=spec)
 
     def for_app(self, app: str) -> Self:
-        """Deploy the same to another app."""
+        """Deploy the same spec to another app."""
         return self._with(evolve(self.spec, app=app))
 
     def to_regions(self, *regions: str) -> Self:
-        """Deploy to these regions, by their codes, in place of any named before."""
+        """Set the regions, by their codes; replaces any regions stated before."""
         for region in regions:
             check_region(region)
         for region, times in Counter(regions).items():
@@ -130,9 +130,9 @@ class DeployBuilder:
         return self._with(evolve(self.spec, stated_regions=regions))
 
     def count(self, per_region: int | None = None, /, **by_region: int) -> Self:
-        """Run so many machines in each region, or in those named: `count(2, iad=5)`. The default is one.
+        """Set the number of machines per region, for all or for the regions named: `count(2, iad=5)`. The default is 1.
 
-        With a strategy, `count(lhr=0)` retires those of a region.
+        With a strategy, `count(lhr=0)` retires the machines of a region.
         """
         for count in (*by_region.values(), *([] if per_region is None else [per_region])):
             if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
@@ -144,40 +144,40 @@ class DeployBuilder:
         return self._with(evolve(self.spec, per_region=each, counts={**self.spec.counts, **by_region}))
 
     def with_image(self, image: str) -> Self:
-        """Run this image: the digest that its tag is at when the deploy begins, on all machines.
+        """Set the image; all machines run the digest that its tag has when the deploy begins.
 
-        One deploy resolves the tag once; a tag that has moved since the last one is a change. An image given with its
-        digest is used as it is.
+        A deploy resolves the tag once; a tag that has moved since the last deploy counts as a change. An image with a
+        digest is used unchanged.
         """
         refuse(check_image(image))
         return self.with_config(evolve(self.config, image=image))
 
     def with_guest(self, *, cpus: int | None = None, memory_mb: int | None = None, cpu_kind: str | None = None) -> Self:
-        """Give each machine this many CPUs and this much memory; see `Guest` for what fits together."""
+        """Set the CPUs and the memory in MB of each machine; see `Guest` for valid combinations."""
         guest = Guest(cpu_kind=cpu_kind, cpus=cpus, memory_mb=memory_mb)
         refuse(check_guest(guest))
         return self.with_config(evolve(self.config, guest=guest))
 
     def with_size(self, size: str, *, memory_mb: int | None = None) -> Self:
-        """Give each machine a named size such as `shared-cpu-2x`, with its least memory unless given."""
+        """Set a named size such as `shared-cpu-2x`; `memory_mb` defaults to the minimum for that size."""
         guest = Guest.of_size(size, memory_mb)
         refuse(check_guest(guest))
         return self.with_config(evolve(self.config, guest=guest))
 
     def with_env(self, env: Mapping[str, str] | None = None, /, **more: str) -> Self:
-        """Set these environment variables, besides those set before. For secrets, use the app's secrets."""
+        """Add environment variables to those set before. For secrets, use the app's secrets."""
         return self.with_config(evolve(self.config, env={**(self.config.env or {}), **(env or {}), **more}))
 
     def with_metadata(self, metadata: Mapping[str, str] | None = None, /, **more: str) -> Self:
-        """Set these metadata keys, besides those set before."""
+        """Add metadata keys to those set before."""
         return self.with_config(
             evolve(self.config, metadata={**(self.config.metadata or {}), **(metadata or {}), **more})
         )
 
     def with_service(self, service: Service | None = None, /, *, internal_port: int | None = None) -> Self:
-        """Have the Fly Proxy route to a service: the one given, or the web server on `internal_port`.
+        """Add a service for the Fly Proxy: `service`, or a web server on `internal_port`.
 
-        The latter is reached on ports 80 and 443, with http redirected to https.
+        The web server is reachable on ports 80 and 443, and http is redirected to https.
         """
         if (service is None) == (internal_port is None):
             raise InvalidInput("with_service takes either a Service or internal_port=…, and one of them")
@@ -185,21 +185,21 @@ class DeployBuilder:
         return self.with_config(evolve(self.config, services=(*(self.config.services or ()), added)))
 
     def with_check(self, name: str, check: Check) -> Self:
-        """Check each machine; the deploy then waits until it passes, unless `wait_for` says otherwise."""
+        """Add a check; the deploy then waits until it passes on each machine, unless `wait_for` changes that."""
         return self.with_config(evolve(self.config, checks={**(self.config.checks or {}), name: check}))
 
     def with_config(self, config: MachineConfig) -> Self:
-        """Start from a whole config; the other `with_…` methods change it from there."""
-        # The digest is that of the image's tag: another image has another.
+        """Set the complete config; the other `with_…` methods then change it."""
+        # The digest belongs to the image's tag, so another image needs another digest.
         digest = self.spec.digest if config.image == self.config.image else None
         return self._with(evolve(self.spec, config=config, digest=digest))
 
     def replace(self, *names: str) -> Self:
-        """Replace these fields of the config as a whole: `replace("services")`. For a strategy.
+        """Replace these fields of each machine's config instead of merging them: `replace("services")`.
 
-        Otherwise what is stated is merged into what each machine has: maps such as `env` by key, services by internal
-        port and protocol, mounts and files by path, all else by field. What is not stated stays then, unless an earlier
-        deploy of flyasync had set it.
+        Needs a strategy. Other fields are merged into the machine's config: maps such as `env` by key, services by
+        internal port and protocol, mounts and files by path, everything else by field. A value that is not stated is
+        kept, unless an earlier deploy of flyasync had set it.
         """
         for name in names:
             if name not in REPLACEABLE:
@@ -207,17 +207,17 @@ class DeployBuilder:
         return self._with(evolve(self.spec, replaces=tuple(dict.fromkeys(names))))
 
     def with_launch(self, launch: str) -> Self:
-        """Name the launch, so that executing it again finds its machines and makes only what is missing.
+        """Name the launch, so that executing it again finds its machines and creates only the missing ones.
 
-        Without a name, each `execute` is a launch of its own.
+        Without a name, each `execute` is a new launch.
         """
         return self._with(evolve(self.spec, launch=check_launch(launch)))
 
     def fallback(self, *regions: str) -> Self:
-        """Choose where a machine goes when its region has no room.
+        """Set where to create a machine if its region has no room.
 
-        `fallback("skip")` leaves it out, which is the default; `fallback("nearest")` takes the nearest region with room
-        that is not wanted itself; `fallback("ewr", "ord")` tries these in order.
+        `fallback("skip")`, the default, skips the machine; `fallback("nearest")` uses the nearest region with room that
+        the deploy does not list itself; `fallback("ewr", "ord")` tries these regions in order.
         """
         if regions in {("skip",), ("nearest",)}:
             return self._with(evolve(self.spec, fallback=regions[0]))
@@ -231,11 +231,10 @@ class DeployBuilder:
         return self._with(evolve(self.spec, fallback=regions))
 
     def wait_for(self, goal: Goal | Literal["checked"] = "checked", /, *, timeout: float | None = None) -> Self:
-        """Wait until each machine is `started`, or `healthy` (all its checks pass), or with None not at all.
+        """Wait until each machine is `started` or `healthy` (all its checks pass); with None, do not wait.
 
-        `checked`, the default, is `healthy` for a machine that has checks, of this deploy or of another tool, else
-        `started`. `timeout` is in seconds for
-        each machine, from its creation; 300 unless given.
+        The default, `checked`, means `healthy` for a machine with checks and `started` for the others, whichever tool
+        added the checks. `timeout` is in seconds per machine, from its creation; the default is 300.
         """
         if goal not in {"started", "healthy", "checked", None}:
             raise InvalidInput(f"{goal!r} cannot be waited for: use 'started', 'healthy', 'checked' or None")
@@ -244,30 +243,30 @@ class DeployBuilder:
         return self._with(evolve(self.spec, goal=goal, timeout=timeout or self.spec.timeout))
 
     def require(self, regions: float | str) -> Self:
-        """State how many regions have to run: `all`, a number, or a share such as 0.6.
+        """Set how many regions must run: `all`, a number, or a share such as 0.6.
 
-        A region runs when all its machines do, here or where they fell back to. A report that meets a requirement
-        stated here is ok, although other regions may be missing. The default is at least one region, or all with a
-        strategy; a report that only meets a default, and lacks regions, is *degraded* and not ok.
+        A region runs if all its machines run, there or in their fallback region. A report that meets a requirement set
+        here is ok, even if other regions are missing. The default is one region, or all with a strategy; a report that
+        only meets the default, and lacks regions, is *degraded* and not ok.
         """
         return self._with(evolve(self.spec, requirement=evolve(Requirement.of(regions), is_stated=True)))
 
     def rolling(self, *, max_unavailable: float | str = 0.33) -> Self:
-        """Update the group's machines where they are, a few of each region at a time; one of all goes first.
+        """Update the group's machines in place, a few of each region at a time, after one single machine.
 
-        `max_unavailable` is how many of a region's serving machines may be away at once: a count such as 2, or a share
-        such as 0.33 or "33%" of them, rounded down but never less than one.
+        `max_unavailable` is how many of a region's serving machines may be unavailable at once: a count such as 2, or a
+        share such as 0.33 or "33%", rounded down to at least one.
 
-        This, as every strategy, converges a group (see `process_group`) to what is wanted: machines are updated,
-        made, and retired until each region has its count of this config.
+        Like every strategy, it converges a group (see `process_group`) to the spec: machines are updated, created and
+        retired until each region has its count of machines with this config.
         """
         strategy = Rolling(max_unavailable=Share.of(max_unavailable, "max_unavailable"))
         return self._with(evolve(self.spec, strategy=strategy))
 
     def canary(self, machines: float | str = 1, *, soak: float = 60.0, max_unavailable: float | str = 0.33) -> Self:
-        """Update so many machines first, watch them for `soak` seconds, then roll on as `rolling` does.
+        """Update a few machines first, watch them for `soak` seconds, then update the others as `rolling` does.
 
-        `machines` is a count, or a share of those of the first wave.
+        `machines` is a count, or a share of the machines of the first wave.
         """
         strategy = Canary(
             machines=Share.of(machines, "machines"),
@@ -277,16 +276,16 @@ class DeployBuilder:
         return self._with(evolve(self.spec, strategy=strategy))
 
     def bluegreen(self, *, drain: float = 10.0) -> Self:
-        """Make new machines outside routing; once all are healthy let them in, then take the old ones out.
+        """Create new machines cordoned; once all are healthy, uncordon them, then cordon and destroy the old ones.
 
-        Letting in is the point of no return: after it no failure deletes a new machine. Old ones get `drain` seconds
-        between their last new request and their stop. Needs checks, and machines without volumes. Every new machine
-        starts, also in the place of one that was at rest.
+        Uncordoning is the point of no return: after it, no failure deletes a new machine. Old machines drain for
+        `drain` seconds between their last new request and their stop. Needs checks, and machines without volumes. Every
+        new machine is started, even if it replaces a stopped one.
         """
         return self._with(evolve(self.spec, strategy=BlueGreen(drain=drain)))
 
     def immediate(self) -> Self:
-        """Update all machines at once, whatever that interrupts."""
+        """Update all machines at once; this interrupts the service."""
         return self._with(evolve(self.spec, strategy=Immediate()))
 
     def recreate(self) -> Self:
@@ -303,9 +302,9 @@ class DeployBuilder:
         return self._with(evolve(self.spec, strategy=Recreate()))
 
     def waves(self, *waves: Iterable[str]) -> Self:
-        """Go from wave to wave of regions, each only once the one before is done: `waves(["iad"], ["lhr", "nrt"])`.
+        """Deploy the regions in waves, each after the one before is done: `waves(["iad"], ["lhr", "nrt"])`.
 
-        Names the regions too, unless `to_regions` does. For a strategy.
+        Also sets the regions, unless `to_regions` does. Needs a strategy.
         """
         made = tuple(tuple(wave) for wave in waves)
         if any(isinstance(wave, str) or not tuple(wave) for wave in waves):
@@ -314,42 +313,42 @@ class DeployBuilder:
         return self._with(evolve(self.spec if self.spec.stated_regions else named.spec, waves=made))
 
     def region_by_region(self) -> Self:
-        """Go from region to region, in the order of `to_regions`, each only once the one before is done."""
+        """Deploy one region after another, in the order of `to_regions`."""
         return self.waves(*([region] for region in self.spec.stated_regions))
 
     def process_group(self, group: str | None) -> Self:
-        """Converge this group: the app's machines whose metadata says `fly_process_group`; the default is `app`.
+        """Set the process group to converge: machines with this `fly_process_group` in their metadata; default `app`.
 
-        No other machine is ever touched. For a strategy. None stands for the machines of no group, such as those of
-        launches, with `only_secrets` alone.
+        No other machine is changed. Needs a strategy. None, which only works with `only_secrets`, means machines
+        without a group, such as those of launches.
         """
         return self._with(evolve(self.spec, group="" if group is None else _group(group)))
 
     def retire_groups(self, *groups: str) -> Self:
-        """Destroy the machines of these process groups in the end, once all else is done. For a strategy."""
+        """Destroy the machines of these process groups at the end of the deploy. Needs a strategy."""
         return self._with(evolve(self.spec, retired_groups=tuple(dict.fromkeys(map(_group, groups)))))
 
     def visible_to_flyctl(self, visible: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
-        """Have flyctl count these machines as its own; by default flyasync and flyctl stay out of each other's way.
+        """Mark the machines as managed by flyctl too; by default neither tool changes the machines of the other.
 
-        `fly deploy` then updates them, and destroys them if its fly.toml has no such process group. For a strategy.
+        `fly deploy` then updates them, and destroys them if its fly.toml has no such process group. Needs a strategy.
         """
         return self._with(evolve(self.spec, is_visible_to_flyctl=visible))
 
     def with_volume(
         self, name: str, path: str, *, size_gb: int = 1, if_lost: Literal["fork", "new"] | None = None
     ) -> Self:
-        """Give each machine a volume of its own of this name, mounted at `path`.
+        """Attach a volume of this name to each machine, mounted at `path`.
 
-        One that nobody holds in its region is taken, else a new one of `size_gb` made, on a host with room for the
-        machine. When a machine has to leave its host, its volume can be forked (`if_lost="fork"`, slow), or given up
-        for an empty one (`"new"`); without, the machine stays as it is, and the deploy fails. No rollback deletes a
-        volume that this deploy has not made.
+        An unattached volume of the region is used if there is one; otherwise a new one of `size_gb` is created on a
+        host with room for the machine. If a machine has to leave its host, its volume is forked (`if_lost="fork"`,
+        slow) or replaced by an empty one (`"new"`); without `if_lost` the machine is not changed and the deploy fails.
+        A rollback deletes only volumes that this deploy created.
         """
         if not re.fullmatch(r"[a-z0-9_]{1,30}", name):
             raise InvalidInput(f"{name!r} cannot be a volume's name: use 1 to 30 lowercase letters, digits and _")
         if not path.startswith("/"):
-            raise InvalidInput(f"{path!r} is no place to mount a volume: use an absolute path, such as '/data'")
+            raise InvalidInput(f"{path!r} is not a valid mount path: use an absolute path, such as '/data'")
         if type(size_gb) is not int or not 1 <= size_gb <= 500:  # noqa: PLR2004 - the API's own bounds
             raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500")
         if if_lost not in {None, "fork", "new"}:
@@ -361,18 +360,20 @@ class DeployBuilder:
     def with_release_command(
         self, command: str | tuple[str, ...], *, timeout: float = 300.0, guest: Guest | None = None
     ) -> Self:
-        """Run a command on a machine of its own before anything changes; the deploy goes on only after exit code 0.
+        """Run a command on a temporary machine before anything changes; the deploy continues only after exit code 0.
 
-        It has the image, the environment and the app's secrets, and `RELEASE_COMMAND=1`; no services and no volume.
-        A deploy that finds nothing to do does not run it; one that is run again may, so it must bear that.
+        The machine has the image, the environment, the app's secrets and `RELEASE_COMMAND=1`, but no services and no
+        volume. A deploy with nothing to do does not run it. A deploy that is repeated may run it again, so the command
+        must be idempotent.
         """
         demand_seconds("timeout", timeout, least=1)
         return self._with(evolve(self.spec, release=ReleaseCommand.of(command, timeout=timeout, guest=guest)))
 
     def smoke_check(self, seconds: float) -> Self:
-        """Demand that a machine that has come up stays up, with its checks passing, for so many seconds.
+        """Require that each machine, once up, stays up with its checks passing for `seconds`.
 
-        The default is 10 with a strategy and 0 without. One that crashes meanwhile, restarted or not, has failed.
+        The default is 10 with a strategy and 0 without. A machine that crashes in this time has failed, even if it was
+        restarted.
         """
         demand_seconds("seconds", seconds)
         return self._with(evolve(self.spec, smoke=seconds))
@@ -392,12 +393,12 @@ class DeployBuilder:
         return self._with(evolve(self.spec, verify_stopped=verify))
 
     def hedge(self, times: float = 3.0) -> Self:
-        """Make a rival for a new machine that takes `times` as long to start as its siblings; the slower is destroyed.
+        """Create a second machine if a new one takes `times` as long to start as the others; the slower is destroyed.
 
-        That goes for machines that a deploy makes; one that is updated where it is has no rival.
+        This applies to machines that the deploy creates, not to machines that are updated in place.
         """
         if not times > 1:
-            raise InvalidInput(f"times is {times!r}, but must be above 1: a machine is late after so many usual boots")
+            raise InvalidInput(f"times is {times!r}, but must be above 1: it is a multiple of the usual boot time")
         return self._with(evolve(self.spec, hedge=times))
 
     def with_secrets_version(self, version: int) -> Self:
@@ -417,29 +418,29 @@ class DeployBuilder:
         return self._with(evolve(self.spec, strategy=strategy, only_secrets=True))
 
     def with_journal(self, path: "str | os.PathLike[str]") -> Self:
-        """Append to this file one JSON line for each thing decided and done, readable by its owner alone.
+        """Append one JSON line to this file for each decision and each step; only its owner can read the file.
 
-        It holds no secrets. A deploy that was broken off goes on from it: see `resumed`.
+        It contains no secrets. An interrupted deploy can be resumed from it: see `resumed`.
         """
         return evolve(self, journal=os.fspath(path))
 
     def roll_back_on_failure(self, roll_back: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
-        """Go back to what was there before if the deploy misses its requirement; by default all stays as it is then.
+        """Roll back if the deploy misses its requirement; by default it leaves everything in place.
 
-        A launch destroys the machines that it made. A strategy gives machines their old configs, makes again what it
-        had retired, and destroys what it made; `report.rollback` tells how that went. Past the point of no return of a
-        bluegreen nothing is undone.
+        A launch destroys the machines that it created. A strategy restores the old configs, recreates the machines that
+        it retired, and destroys those that it created; `report.rollback` is the report of that. After the point of no
+        return of a bluegreen deploy nothing is rolled back.
         """
         return self._with(evolve(self.spec, rolls_back=roll_back))
 
-    def on_event(self, onlooker: OnEvent) -> Self:
-        """Notify `onlooker` of every event; the last one is `Finished`, with the report, also after a cancellation."""
-        if not callable(onlooker):
-            raise InvalidInput(f"on_event takes a function of one event, not {onlooker!r}")
-        return evolve(self, observers=(*self.observers, onlooker))
+    def on_event(self, observer: OnEvent) -> Self:
+        """Call `observer` with every event; the last one is `Finished`, with the report, also after a cancellation."""
+        if not callable(observer):
+            raise InvalidInput(f"on_event takes a function of one event, not {observer!r}")
+        return evolve(self, observers=(*self.observers, observer))
 
     def deployment(self) -> DeploySpec:
-        """Return what is stated as one value; raises InvalidInput for what the API would refuse as a whole."""
+        """Return the deploy spec; raises InvalidInput if its values do not fit together."""
         # A launch without a name gets one here, so that planning has nothing random in it.
         spec = evolve(self.spec, launch=self.spec.launch or token_hex(5)).resolved()
         if self._replay:
@@ -447,7 +448,7 @@ class DeployBuilder:
         return spec
 
     async def plan(self, fly: FlyClient) -> Plan:
-        """Return what `execute` would do now; changes nothing. Raises NotFound when there is no such app."""
+        """Return what `execute` would do now; changes nothing. Raises NotFound if the app does not exist."""
         self._check_api(fly)
         return timed((await Planner(fly, self.deployment()).decide()).plan, fly)
 
@@ -483,7 +484,7 @@ class DeployBuilder:
             self._replay.check_api(fly.base_url)
 
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
-        """Deploy, and give each event as it happens; the last one is `Finished`, with the report.
+        """Deploy, and yield each event as it happens; the last one is `Finished`, with the report.
 
         Raises what `execute` raises. Closed early, the deploy is cancelled, and ends as `execute` does then; a `break`
         closes it only if it is used in `contextlib.aclosing`.
@@ -511,7 +512,7 @@ class DeployBuilder:
             report = await DeployBuilder("web").process_group("app").undo(fly)
 
         Of this builder count the app, the group, the launch if one is named, the strategy's `max_unavailable`, the
-        fallback, the timeout and the onlookers. Each machine that the launch changed gets the config that it had before
+        fallback, the timeout and the observers. Each machine that the launch changed gets the config that it had before
         it. What the launch retired is made again under its old name, as long as the API still shows it: some days, as a
         rule. What the launch made goes, volumes excepted, and where it takes traffic only once all else of its region
         is well. A machine that fails stops no other. Undone again, it goes one launch further back; it never toggles.
@@ -548,7 +549,7 @@ class DeployBuilder:
 
 def _group(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,38}[a-zA-Z0-9])?", name):
-        raise InvalidInput(f"{name!r} is no process group: use 1 to 40 letters, digits, and inner - and _")
+        raise InvalidInput(f"{name!r} is not a process group: use 1 to 40 letters, digits, and inner - and _")
     if name.startswith("fly_app_"):
         raise InvalidInput(f"{name!r} is a process group of flyctl's own: choose another")
     return name

@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "an empty wave": (lambda app: app.waves(["iad"], []), "waves takes lists of regions"),
     "a region twice": (lambda app: app.to_regions().waves(["iad"], ["iad"]), "'iad' is listed twice"),
     "retiring itself": (lambda app: app.rolling().retire_groups("app"), "'app' is the group to deploy"),
-    "no group": (lambda app: app.process_group("no group"), "is no process group"),
+    "no group": (lambda app: app.process_group("no group"), "is not a process group"),
     "flyctl's group": (lambda app: app.retire_groups("fly_app_console"), "a process group of flyctl's own"),
     "a share": (lambda app: app.rolling(max_unavailable=0), "max_unavailable is 0"),
     "canaries": (lambda app: app.canary("many"), "machines is 'many'"),
@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "smoke": (lambda app: app.smoke_check(-1), "seconds is -1"),
     "hedge": (lambda app: app.hedge(1), "times is 1, but must be above 1"),
     "volume name": (lambda app: app.with_volume("my-data", "/d"), "'my-data' cannot be a volume's name"),
-    "volume path": (lambda app: app.with_volume("data", "d"), "'d' is no place to mount a volume"),
+    "volume path": (lambda app: app.with_volume("data", "d"), "'d' is not a valid mount path"),
     "volume size": (lambda app: app.with_volume("data", "/d", size_gb=0), "size_gb is 0"),
     "volume lost": (lambda app: app.with_volume("data", "/d", if_lost="ask"), "if_lost is 'ask'"),  # type: ignore[arg-type]
     "timeout": (lambda app: app.with_release_command("x", timeout=0), "timeout is 0"),

@@ -101,7 +101,7 @@ async def test_workers_are_not_started_and_not_called_ok() -> None:
     assert (report.status, report.ok, report.is_missed) == ("not verified", False, False)
     assert report.rollback is None
     assert report.unverified == ("iad", "lhr")
-    assert "web: not verified: 4 of 4 machines as wanted" in str(report)
+    assert "web: not verified: 4 of 4 machines up to date" in str(report)
     assert "--verify-stopped always" in str(report)
     assert "--verify-stopped always" in report.to_html()
 

@@ -1,4 +1,4 @@
-"""A DeployReport as one HTML page, to be looked at more than read; it loads nothing and runs no script."""
+"""A DeployReport as one HTML page with a timeline; it loads nothing and runs no script."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,7 +145,7 @@ def _report(report: "DeployReport", depth: int) -> Html:
         _timeline(report, depth),
     ]
     if report.rollback:
-        how = "rolled back, and all is as it was:" if report.rollback.ok else "rolled back, but not all of it:"
+        how = "rolled back:" if report.rollback.ok else "rolled back incompletely:"
         parts.append(_tag("section", _tag("p", how), _report(report.rollback, depth + 1)))
     return _tag("article", *parts)
 
@@ -153,19 +153,19 @@ def _report(report: "DeployReport", depth: int) -> Html:
 def _notes(report: "DeployReport") -> Iterator[str]:
     """Yield what to know besides the machines."""
     if report.unseen:
-        yield f"Not everything could be seen at the end: {report.unseen}"
+        yield f"The final check is incomplete: {report.unseen}"
     if report.surplus:
-        yield f"Too many, with this launch's tag: {', '.join(report.surplus)}"
+        yield f"Surplus machines with this launch's tag: {', '.join(report.surplus)}"
     if report.status is Status.DEGRADED:
         yield f"{report.why_degraded[0].upper()}{report.why_degraded[1:]}"
     if report.unverified:
         yield report.why_unverified
     if not report.ok and report.closed_by:
-        yield f"No further machine was begun after {report.closed_by}"
+        yield f"Stopped after the failure of {report.closed_by}"
     if not report.ok and report.left_behind:
-        yield _more(f"{len(report.left_behind)} left behind, to keep or to destroy", ", ".join(report.left_behind))
+        yield _more(f"{len(report.left_behind)} left behind, keep or destroy them", ", ".join(report.left_behind))
     if report.loose_volumes:
-        yield f"Made and held by no machine, to use or to delete: volumes {', '.join(report.loose_volumes)}"
+        yield f"Created, but not attached to a machine; use or delete them: volumes {', '.join(report.loose_volumes)}"
 
 
 def _count(region: "RegionReport") -> Html:

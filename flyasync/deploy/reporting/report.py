@@ -131,7 +131,7 @@ class MachineReport:
         details = [
             self.id,
             self.host if self.is_running else None,
-            f"{self.state} with {self.image}{', and serves' if self.serves else ''}" if is_other else None,
+            f"{self.state} with {self.image}{', serving' if self.serves else ''}" if is_other else None,
             None if seconds is None else f"{seconds:.1f} s",
         ]
         rest = "".join(f"  {detail}" for detail in details if detail)
@@ -470,7 +470,7 @@ class DeployReport:
     def lines(self) -> Iterator[Line]:
         """Yield the text of the report by its lines."""
         # The headline: what the deploy came to, in figures.
-        done = "as wanted" if self.strategy else "run"
+        done = "up to date" if self.strategy else "run"
         asked = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
         shows_serving = (self.strategy and not self.ok) or self.status is Status.MISSED
@@ -487,7 +487,7 @@ class DeployReport:
         for region in self.regions:
             yield from indented(region.lines(done), "  ")
         if self.others:
-            yield from plain(f"  {len(self.others)} that stand by or run on a schedule")
+            yield from plain(f"  {len(self.others)} standby or scheduled machines")
         for other in self.others:
             yield from indented(other.lines(), "    ")
         # What else there is to know.
@@ -495,7 +495,7 @@ class DeployReport:
         # The rollback, which is a report of its own.
         if self.rollback:
             is_whole = self.rollback.ok
-            words = "rolled back, and all is as it was" if is_whole else "rolled back, but not all of it"
+            words = "rolled back" if is_whole else "rolled back incompletely"
             yield ("  ", Tone.PLAIN), (words, Tone.GOOD if is_whole else Tone.BAD), (":", Tone.PLAIN)
             yield from indented(self.rollback.lines(), "    ")
 
@@ -504,26 +504,26 @@ class DeployReport:
         for remark in self.remarks:
             yield from plain(f"  {remark}")
         if self.unseen:
-            what = "could not see everything at the end, and calls nothing running that it did not see"
+            what = "the final check is incomplete, and machines that it did not see do not count as running"
             yield from plain(f"  {what}: {self.unseen}")
         if self.surplus:
-            those = f": {', '.join(self.surplus)} carry this launch's tag besides the machines above"
-            yield ("  ", Tone.PLAIN), ("too many", Tone.BAD), (readable(those), Tone.PLAIN)
+            those = f": {', '.join(self.surplus)} have this launch's tag, but are not among the machines above"
+            yield ("  ", Tone.PLAIN), ("surplus machines", Tone.BAD), (readable(those), Tone.PLAIN)
         if self.status is Status.DEGRADED:
             yield from plain(f"  {self.why_degraded}")
         if self.unverified:
             yield from plain(f"  {self.why_unverified}")
         if not self.ok and self.closed_by:
-            yield from plain(f"  no further machine was begun after {self.closed_by}")
+            yield from plain(f"  stopped after the failure of {self.closed_by}")
         if not self.ok and self.left_behind:
-            those = f", to keep or to destroy: {', '.join(self.left_behind)}"
+            those = f", keep or destroy them: {', '.join(self.left_behind)}"
             yield ("  ", Tone.PLAIN), ("left behind", Tone.CAUTION), (readable(those), Tone.PLAIN)
         if self.loose_volumes:
             volumes = ", ".join(self.loose_volumes)
-            yield from plain(f"  made and held by no machine, to use or to delete: volumes {volumes}")
+            yield from plain(f"  created, but not attached to a machine; use or delete them: volumes {volumes}")
         if not self.rollback and any(each.result in {Result.UNKNOWN, Result.NOT_BEGUN} for each in self.machines):
-            again = f"  the same launch again ({self.launch}) finds what is there and makes only what is missing"
-            yield from plain("  the same deploy again goes on from what is there" if self.strategy else again)
+            again = f"  to continue, run the same launch again ({self.launch}): it creates only the missing machines"
+            yield from plain("  to continue, run the same deploy again" if self.strategy else again)
 
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:

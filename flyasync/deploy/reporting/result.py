@@ -121,7 +121,7 @@ def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tu
             return Result.UNKNOWN, error
         if run.phase is Phase.SKIPPED:
             return Result.SKIPPED, error
-        lost = _as_observed("it is not there any more") if run.machine else None
+        lost = _as_observed("the machine no longer exists") if run.machine else None
         return Result.FAILED if run.error or run.machine else Result.NOT_BEGUN, error or lost
     return _result_of_present(spec, run, machine, error)
 
@@ -157,15 +157,15 @@ def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
     """Return what keeps a machine from being as promised, or None."""
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
-        return "it was made, or changed, with another config"
+        return "its config is not the one that was deployed"
     # A launch changes no machine for its secrets.
     if not spec.strategy.only_adds and not has_secrets(current, run.config):
-        return "it has not been updated with the secrets as they are"
+        return "it has not been updated with the current secrets"
     may_rest = run.target is Target.REST and machine.state != "started" and machine.is_alive
     if may_rest or spec.is_up(machine, run.config):
         return None
     failing = ", ".join(f"{check.name} {check.status}: {check.output}" for check in machine.failing_checks)
-    state = f"it is {machine.state} at the last look" + (f", with checks that fail ({failing})" if failing else "")
+    state = f"its state is {machine.state}" + (f", with failing checks ({failing})" if failing else "")
     if (end := machine.exit_event) and not end.requested_stop:
         memory = ", out of memory" if end.oom_killed else ""
         return f"{state}; its process ended with exit code {end.exit_code}{memory}, restarted {end.restart_count} times"

@@ -70,7 +70,7 @@ class FinalCheck:
             async with asyncio.timeout(LAST_CHECK):
                 return await self.check()
         except (TimeoutError, asyncio.CancelledError):
-            return self._blind(FlyError("the last look was cut short"))
+            return self._blind(FlyError("the final check was interrupted"))
 
     def unchanged(self) -> Observation:
         """Return what was observed when the plan was made, for a plan with nothing to do."""

@@ -141,10 +141,14 @@ class DeployLeases:
                     # The description tells whether it is a deploy, and which.
                     description = (theirs and theirs.description) or ""
                     launch = description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None
-                    holder = f"another deploy is under way, launch {launch}" if launch else "somebody holds the machine"
+                    holder = (
+                        f"another deploy is running, launch {launch}"
+                        if launch
+                        else "another client holds the machine's lease"
+                    )
                     wait = "Wait until the lease expires, or release it: flyasync machines lease clear"
                     advice = "Deploy again once it is over" if launch else wait
-                    message = f"{holder}, and nothing was changed here ({error.message})"
+                    message = f"{holder}, so nothing was changed ({error.message})"
                     raise error.explained(advice, message=message) from error.__cause__
                 seen = theirs
             except TROUBLE:

@@ -132,7 +132,7 @@ class Verifier:
         if self._spec.rests(machine, run.config) or _ended_well(run, machine):
             return None
         if machine.state != "started":
-            return "it has not stayed up"
+            return "it did not stay up"
         if run.config and machine.config and not holds(machine.config, run.config):
             return "it does not have the config that it was given"
         # A check that waits for its first try is no failure, as far as that shows: it may be critical until then.
@@ -145,7 +145,7 @@ class Verifier:
         if failing:
             return f"checks fail: {failing}"
         missing = run.was_healthy and len(machine.reported_checks) < expected_checks(run.config)
-        return "some of its checks are not reported any more" if missing else None
+        return "some of its checks are no longer reported" if missing else None
 
     async def run_to_end(self, run: MachineRun, seconds: float) -> None:
         """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""

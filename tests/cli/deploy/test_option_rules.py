@@ -40,7 +40,7 @@ ROLLING = ("--strategy", "rolling")
         ((*ROLLING, "--waves", "iad/"), "'iad/' lacks a region"),
         ((*ROLLING, "--waves", "iad/iad"), "'iad' is given twice; each region is in one wave"),
         ((*ROLLING, "--waves", "xx"), "name different regions"),
-        ((*ROLLING, "--group", "a b"), "'a b' is no process group"),
+        ((*ROLLING, "--group", "a b"), "'a b' is not a process group"),
         (("--strategy", "fast"), "'fast' is not one of"),
         (("--strategy", "bluegreen", "--volume", "data:/data"), "use --strategy rolling or canary"),
         (("--strategy", "canary", "--soak", "-1"), "--strategy canary: soak is -1.0"),

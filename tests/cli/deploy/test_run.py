@@ -135,7 +135,7 @@ async def test_a_second_ctrl_c_cuts_it_short(monkeypatch: pytest.MonkeyPatch, st
         began = asyncio.get_running_loop().time()
         assert await interrupted(deploy_job("iad"), streams, 5, 6) == 130
         assert asyncio.get_running_loop().time() - began < 15
-    assert "the last look was cut short" in streams.out.getvalue()
+    assert "the final check was interrupted" in streams.out.getvalue()
     assert "stopping at once" in streams.err.getvalue()
 
 

@@ -52,7 +52,7 @@ class Table:
 
 
 Placed = tuple[tuple[str, str | None], ...]
-"""Each machine wanted, by the region it was wanted in, and where it came to be."""
+"""Each machine wanted, by the region it wup to date in, and where it came to be."""
 
 
 def oracle(machines: Sequence[tuple[str, tuple[str, ...]]], capacity: Mapping[str, int]) -> set[Placed]:

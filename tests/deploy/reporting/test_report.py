@@ -57,7 +57,7 @@ async def test_a_volume_whose_machine_was_refused_is_told() -> None:
         report = await VOLUME.execute(fly)
         (volume,) = await fly.volumes.list("web")
     assert report.machines[0].volumes == report.loose_volumes == (volume.id,)
-    assert f"made and held by no machine, to use or to delete: volumes {volume.id}" in str(report)
+    assert f"created, but not attached to a machine; use or delete them: volumes {volume.id}" in str(report)
     assert report.to_html().count(volume.id) == 2  # among the remarks, and in the report as text
     assert DeployReport.from_dict(report.to_dict()) == report
 
@@ -108,9 +108,9 @@ async def test_what_ended_a_deploy_is_told_though_its_machine_runs() -> None:
     assert [each.result for each in report.machines] == [Result.NOT_BEGUN, Result.RUNNING]
     assert report.closed_by is not None
     assert (report.closed_by.name, report.closed_by.failure.status) == ("app-iad-1", 403)
-    assert "no further machine was begun after app-iad-1 in iad: machines.get" in str(report)
+    assert "stopped after the failure of app-iad-1 in iad: machines.get" in str(report)
     assert report.to_dict()["closed_by"]["failure"]["status"] == 403
-    assert "No further machine was begun after app-iad-1" in report.to_html()
+    assert "Stopped after the failure of app-iad-1" in report.to_html()
 
 
 # Its text, in parts.
@@ -163,10 +163,10 @@ def test_what_needs_a_hand_has_a_tone_and_a_rollback_has_that_of_its_end() -> No
         "failed": Tone.BAD,
         "too many": Tone.BAD,
         "left behind": Tone.CAUTION,
-        "rolled back, but not all of it": Tone.BAD,
+        "rolled back incompletely": Tone.BAD,
     }
     whole = reported(lost, rollback=reported(needed=0))
-    assert ("rolled back, and all is as it was", Tone.GOOD) in toned(whole)
+    assert ("rolled back", Tone.GOOD) in toned(whole)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_volumes_are_loose_unless_a_rollback_has_taken_them_all_away() -> None:
 
 def test_how_to_go_on_is_told_unless_a_rollback_has_gone_back() -> None:
     unbegun = known(1, Result.NOT_BEGUN, id=None)
-    assert "the same deploy again goes on from what is there" in str(reported(unbegun, strategy="rolling"))
+    assert "to continue, run the same deploy again" in str(reported(unbegun, strategy="rolling"))
     assert "the same launch again (v1) finds what is there" in str(reported(unbegun))
     assert "again" not in str(reported(unbegun, rollback=reported(needed=0)))
     assert "again" not in str(reported(known(1, Result.FAILED)))

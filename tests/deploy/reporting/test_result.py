@@ -90,7 +90,7 @@ def test_a_machine_that_is_not_there() -> None:
     assert result(None, in_doubt=True) == (Result.UNKNOWN, None)
     assert result(None, phase=Phase.SKIPPED, refusals=[refusal]) == (Result.SKIPPED, None)
     assert result(None, error=REFUSED, phase=Phase.FAILED) == (Result.FAILED, str(REFUSED))
-    assert result(None, machine=machine()) == (Result.FAILED, "it is not there any more")
+    assert result(None, machine=machine()) == (Result.FAILED, "the machine no longer exists")
     assert result(None, machine=machine(), error=LOST) == (Result.FAILED, str(LOST))
 
 
@@ -110,18 +110,18 @@ OTHER = evolve(SPEC.tagged, image="shop:0")
     ],
 )
 def test_a_machine_with_another_config(known: dict[str, Any], expected: tuple[Result, str | None]) -> None:
-    other = "it was made, or changed, with another config"
+    other = "its config is not the one that was deployed"
     why = expected[1] and expected[1].format(other=other)
     assert result(machine(config=OTHER), **known) == (expected[0], why)
 
 
 def test_a_machine_that_failed_while_it_was_awaited_is_not_awaited_any_more() -> None:
     assert result(machine(state="starting"), taken=1)[0] is Result.NOT_AWAITED
-    assert result(machine(state="failed"), taken=1) == (Result.FAILED, "it is failed at the last look")
+    assert result(machine(state="failed"), taken=1) == (Result.FAILED, "its state is failed")
 
 
 def test_a_machine_whose_config_is_not_known_is_not_as_promised() -> None:
-    other = "it was made, or changed, with another config"
+    other = "its config is not the one that was deployed"
     assert result(machine(), config=None, ready_after=1.0) == (Result.FAILED, other)
     assert result(machine(config=None), ready_after=1.0) == (Result.FAILED, other)
 
@@ -133,7 +133,7 @@ def test_a_machine_with_older_secrets_is_not_as_promised_except_in_a_launch() ->
         new = evolve(old.config, metadata={**(old.config.metadata or {}), SECRETS: "new"})
         found, why = result(old, spec, config=new, ready_after=1.0)
         assert found is expected
-        assert why == ("it has not been updated with the secrets as they are" if spec is SPEC else None)
+        assert why == ("it has not been updated with the current secrets" if spec is SPEC else None)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_stopped_machine_rests_where_it_may() -> None:
         assert result(stopped, spec, target=target, ready_after=1.0) == (Result.RESTING, None)
     assert result(machine(), target=Target.REST, ready_after=1.0) == (Result.RUNNING, None)
     assert result(machine(state="failed"), target=Target.REST, ready_after=1.0)[0] is Result.FAILED
-    assert result(stopped, ready_after=1.0) == (Result.FAILED, "it is stopped at the last look")
+    assert result(stopped, ready_after=1.0) == (Result.FAILED, "its state is stopped")
 
 
 def test_a_failure_keeps_what_a_refusal_says() -> None:
@@ -178,7 +178,7 @@ def test_a_machine_that_is_down_tells_its_checks_and_how_its_process_ended() -> 
     check = CheckStatus(name="up", status="critical", output="refused")
     assert result(machine(state="stopped", checks=[check]), ready_after=1.0) == (
         Result.FAILED,
-        "it is stopped at the last look, with checks that fail (up critical: refused)",
+        "its state is stopped, with failing checks (up critical: refused)",
     )
     for killed, requested, words in (
         (False, False, "; its process ended with exit code 3, restarted 2 times"),
@@ -189,5 +189,5 @@ def test_a_machine_that_is_down_tells_its_checks_and_how_its_process_ended() -> 
         event = MachineEvent(type="exit", timestamp=1, request={"exit_event": end, "restart_count": 2})
         assert result(machine(state="failed", events=[event]), ready_after=1.0) == (
             Result.FAILED,
-            f"it is failed at the last look{words}",
+            f"its state is failed{words}",
         )

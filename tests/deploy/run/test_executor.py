@@ -321,7 +321,7 @@ async def test_a_missed_requirement_leaves_machines_up_and_says_which(base: Depl
         report.raise_for_failure()
     assert caught.value.report is report
     for machine in report.running:
-        assert f"left behind, to keep or to destroy: {', '.join(report.left_behind)}" in str(caught.value)
+        assert f"left behind, keep or destroy them: {', '.join(report.left_behind)}" in str(caught.value)
         assert machine.id in report.left_behind
 
 
@@ -389,7 +389,7 @@ async def test_what_could_not_be_looked_at_is_not_called_running(base: DeployBui
     assert not report.ok
     assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
     assert all(machine.id for machine in report.machines)
-    assert "could not see everything at the end" in str(report)
+    assert "the final check is incomplete" in str(report)
 
 
 async def test_trouble_on_the_way_to_a_running_machine_is_forgiven(base: DeployBuilder) -> None:

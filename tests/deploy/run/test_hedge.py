@@ -132,7 +132,7 @@ async def test_a_region_without_room_for_a_rival_waits_for_the_late_one() -> Non
     async with world(seed=1, boot=BOOT, faults=[STUCK], capacity={"lhr": 3}) as (emulator, fly):
         report = await APP.hedge(3).wait_for(timeout=60).execute(fly)
         assert there(emulator) == EXACTLY
-    assert "not within" in str(report) or "starting at the last look" in str(report)
+    assert "not within" in str(report) or "its state is starting" in str(report)
 
 
 @pytest.mark.parametrize("seconds", [8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0])

@@ -47,9 +47,7 @@ async def test_of_two_deployers_one_wins_and_the_other_has_changed_nothing() -> 
         async with FlyClient(emulator.token, base_url=emulator.url) as elsewhere:
             first = asyncio.ensure_future(APP.with_image("nginx:2").with_launch("one").execute(fly))
             await asyncio.sleep(5)
-            with pytest.raises(
-                LeaseHeld, match="another deploy is under way, launch one, and nothing was changed here"
-            ):
+            with pytest.raises(LeaseHeld, match="another deploy is running, launch one, so nothing was changed"):
                 await APP.with_image("nginx:3").with_launch("two").execute(elsewhere)
             report = await first
         assert report.ok, str(report)

@@ -185,7 +185,7 @@ async def test_checks_that_have_passed_and_are_not_reported_any_more_are_missed(
     seen = machine()
     checked = MachineConfig(checks={"up": Check(type="tcp", port=80)})
     run = up(seen, config=checked, was_healthy=True)
-    assert verifier(seen).why_down(run, seen) == "some of its checks are not reported any more"
+    assert verifier(seen).why_down(run, seen) == "some of its checks are no longer reported"
     assert verifier(seen).why_down(up(seen, config=checked), seen) is None
 
 
