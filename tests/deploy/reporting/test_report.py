@@ -67,7 +67,7 @@ async def test_a_volume_that_is_held_is_not_told() -> None:
         report = await VOLUME.execute(fly)
     assert report.ok
     assert report.loose_volumes == ()
-    assert "held by no machine" not in str(report)
+    assert "not attached to a machine" not in str(report)
 
 
 async def test_a_volume_that_a_rollback_took_away_is_not_told() -> None:
@@ -76,7 +76,7 @@ async def test_a_volume_that_a_rollback_took_away_is_not_told() -> None:
         assert not await fly.volumes.list("web")
     assert report.rollback is not None
     assert report.loose_volumes == ()
-    assert "held by no machine" not in str(report)
+    assert "not attached to a machine" not in str(report)
 
 
 def test_what_an_app_printed_drives_no_terminal_and_passes_for_no_line_of_the_report() -> None:
@@ -91,7 +91,7 @@ async def test_a_volume_that_a_request_delivered_twice_has_made_is_named() -> No
         report = await VOLUME.execute(fly)
         (loose,) = [volume.id for volume in await fly.volumes.list("web") if volume.is_free]
     assert report.stray_volumes == report.loose_volumes == (loose,)
-    assert f"held by no machine, to use or to delete: volumes {loose}" in str(report)
+    assert f"not attached to a machine; use or delete them: volumes {loose}" in str(report)
     assert DeployReport.from_dict(report.to_dict()) == report
 
 
@@ -161,7 +161,7 @@ def test_what_needs_a_hand_has_a_tone_and_a_rollback_has_that_of_its_end() -> No
     words = dict(toned(report)[1:-1])
     assert words == {
         "failed": Tone.BAD,
-        "too many": Tone.BAD,
+        "surplus machines": Tone.BAD,
         "left behind": Tone.CAUTION,
         "rolled back incompletely": Tone.BAD,
     }
@@ -236,7 +236,7 @@ def test_volumes_are_loose_unless_a_rollback_has_taken_them_all_away() -> None:
 def test_how_to_go_on_is_told_unless_a_rollback_has_gone_back() -> None:
     unbegun = known(1, Result.NOT_BEGUN, id=None)
     assert "to continue, run the same deploy again" in str(reported(unbegun, strategy="rolling"))
-    assert "the same launch again (v1) finds what is there" in str(reported(unbegun))
+    assert "to continue, run the same launch again (v1)" in str(reported(unbegun))
     assert "again" not in str(reported(unbegun, rollback=reported(needed=0)))
     assert "again" not in str(reported(known(1, Result.FAILED)))
 

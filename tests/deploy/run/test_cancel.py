@@ -46,7 +46,7 @@ async def test_whenever_it_comes_the_report_names_everything_that_is_there(base:
         else:
             assert machine.result is (Result.RUNNING if machine.state == "started" else Result.NOT_AWAITED)
     assert "left behind" in str(report) or not there
-    assert "the same launch again (v1) finds what is there" in str(report) or len(there) == 9
+    assert "to continue, run the same launch again (v1)" in str(report) or len(there) == 9
 
 
 async def test_a_create_under_way_is_heard_out(base: DeployBuilder) -> None:

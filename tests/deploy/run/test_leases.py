@@ -140,7 +140,7 @@ async def test_somebody_else_who_keeps_the_lease_that_locks_is_not_waited_for() 
         async with fly.leases.hold("web", locking.id, ttl=30, description="a person at work"):
             begun = loop.time()
             with pytest.raises(
-                LeaseHeld, match=r"nothing was changed here .*Wait until the lease expires, or release it"
+                LeaseHeld, match=r"nothing was changed .*Wait until the lease expires, or release it"
             ) as caught:
                 await APP.with_image("nginx:2").execute(fly)
             assert loop.time() - begun < 20

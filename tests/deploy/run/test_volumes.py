@@ -342,7 +342,7 @@ async def test_where_a_host_with_a_volume_is_gone_and_nothing_is_said_the_machin
         emulator.set_host_status(lost.id, "unreachable")
         report = await APP.with_image("nginx:2").execute(fly)
         assert not report.ok
-        assert "its host is unreachable, and its volume with it" in str(report)
+        assert "host is unreachable, and so is its volume" in str(report)
         assert lost.id in {machine.id for machine in await fly.machines.list("web")}
         assert total(emulator, "createVolume") == 2
 
