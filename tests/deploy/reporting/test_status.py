@@ -110,7 +110,7 @@ async def test_old_machines_that_serve_after_a_failure_are_the_fleet() -> None:
         report = await ROLLING.count(2).with_image("shop:2").with_launch("v2").execute(fly)
         assert summary(report) == (Status.MISSED, False, 3)
         assert report.serving == 3
-        assert "machines as wanted, 3 serve, " in str(report).splitlines()[0]
+        assert "machines up to date, 3 serve, " in str(report).splitlines()[0]
 
 
 async def test_machines_of_an_earlier_launch_are_the_fleet() -> None:
