@@ -1,4 +1,4 @@
-"""Reading what is there: the machines of an app, its addresses and secrets, and the map of regions with room."""
+"""Reads the observed state: the machines of an app, its addresses and secrets, and the regions with room."""
 
 import asyncio
 from collections.abc import Collection

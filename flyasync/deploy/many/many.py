@@ -180,7 +180,7 @@ class _BulkDeploy:
         begun, spec = loop.time(), None
         try:
             if not isinstance(app, str):
-                raise InvalidInput(f"{app!r} is no app: name each one as a text, such as 'shop-a'")
+                raise InvalidInput(f"{app!r} is not an app name: use a string, such as 'shop-a'")
             builder = self._builder_for(app)
             if not isinstance(builder, DeployBuilder):
                 raise InvalidInput(f"the builder of {app} gave {builder!r}, but must give a DeployBuilder")

@@ -32,7 +32,7 @@ class ReleaseCommand:
         try:
             words = split_words(command) if isinstance(command, str) else tuple(command)
         except ValueError as error:
-            raise InvalidInput(f"{shown(command)} is no command line: {error}") from error
+            raise InvalidInput(f"{shown(command)} is not a valid command line: {error}") from error
         if not words:
             raise InvalidInput("a release command needs a command, such as 'bin/migrate'")
         return cls(command=words, **options)  # type: ignore[arg-type]

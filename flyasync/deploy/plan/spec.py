@@ -50,7 +50,7 @@ GROUP = "fly_process_group"
 """The metadata key that says which group a machine belongs to; flyctl's own."""
 
 HOME = "flyasync_region"
-"""The metadata key with the region that a machine was wanted in: where that had no room, it is in another."""
+"""The metadata key with the region that a machine was created for; without room there, it is in another one."""
 
 _FLYCTL = {"fly_platform_version": "v2"}
 
@@ -135,7 +135,7 @@ def _checked(regions: Any) -> int | float:
 
 @frozen(kw_only=True)
 class DesiredMachine:
-    """One machine wanted: number `number` of those asked for in `region`."""
+    """One desired machine: number `number` of its `region`."""
 
     name: str
     region: str

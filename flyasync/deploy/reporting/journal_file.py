@@ -34,7 +34,7 @@ def open_journal(path: str, opening: bytes) -> TextIO:
         # 1. It is a file of the owner's own.
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise InvalidInput(f"{path} is no file that a journal can be kept in")
+            raise InvalidInput(f"{path} is not a regular file, so it cannot hold a journal")
         if mode & _OTHERS:
             raise InvalidInput(
                 f"the journal {path} is open to others ({stat.filemode(mode)}), and tells them what runs where: "

@@ -53,7 +53,7 @@ class Unlisted(FlyError):
 
     def __init__(self, machine: Machine, taken: NameTaken) -> None:
         super().__init__(
-            f"{machine.name} is there already, machine {machine.id}, which the list of machines lacked, for lists lag: "
+            f"{machine.name} is there already, machine {machine.id}, which the list of machines did not show yet: "
             f"deploy again in a moment ({taken.message})"
         )
         self.machine = machine
@@ -103,7 +103,7 @@ class RegionQueue:
 
 @define(eq=False)
 class QueueTurn:
-    """The turn of one create in the queue of its region."""
+    """The position of one create in the queue of its region."""
 
     _queue: RegionQueue
     is_held: bool

@@ -1,4 +1,4 @@
-"""Machines that enter routing or leave it, are stopped or destroyed, or return to rest once they are verified."""
+"""Cordons, uncordons, stops and destroys machines, and returns verified ones to their former state."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ class Retirement:
         self._timeout = context.spec.timeout
 
     async def cordon(self, run: MachineRun, step: Cordon) -> None:
-        """Take a machine out of routing, and leave it the time to finish what it has."""
+        """Cordon a machine, and wait for its drain time."""
         machine_id = step.machine_id or run.machine_id
         await self._machines.cordon(self._app, machine_id, nonce=self._leases.nonce(machine_id))
         self._context.notify(run, Phase.CORDONED)
         await asyncio.sleep(step.drain)
 
     async def uncordon(self, run: MachineRun) -> None:
-        """Let the machine of a run into routing."""
+        """Uncordon the machine of a run."""
         await self._machines.uncordon(self._app, run.machine_id, nonce=self._leases.nonce(run.machine_id))
         self._context.notify(run, Phase.UNCORDONED)
 

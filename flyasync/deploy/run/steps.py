@@ -1,4 +1,4 @@
-"""One step of one machine becomes its API calls: by these classes machines are changed, and by nothing else."""
+"""Carries out one step of one machine as API calls; no other code changes machines."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ from flyasync.errors import FlyError, NoCapacity, RateLimited, WaitFailed
 
 
 class GaveUp(FlyError):
-    """A machine that was left alone, since nothing that may be done here would help it."""
+    """A machine that the deploy cannot update with the settings given."""
 
 
 class StepRunner:

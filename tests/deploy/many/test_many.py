@@ -320,7 +320,7 @@ async def test_names_that_are_none_and_builders_that_are_none_are_reports() -> N
     async with Emulator() as emulator, FlyClient("x", base_url=emulator.url) as fly:
         (number,) = await all_of(fly, BASE, [7])
         (nothing,) = await all_of(fly, lambda _: MachineConfig(), ["shop"])
-    assert "7 is no app" in str(number)
+    assert "7 is not an app name" in str(number)
     assert "the builder of shop gave MachineConfig()" in str(nothing)
 
 

@@ -204,7 +204,9 @@ def test_its_machine_is_of_its_own_group_and_stops_as_the_app_does() -> None:
 
 
 def test_a_command_line_that_cannot_be_read_is_not_repeated_where_it_tells_a_secret() -> None:
-    with pytest.raises(InvalidInput, match="a value that may be secret is no command line: a quote is not closed"):
+    with pytest.raises(
+        InvalidInput, match="a value that may be secret is not a valid command line: a quote is not closed"
+    ):
         ReleaseCommand.of("bin/x --token hunter2 it's")
 
 

@@ -307,7 +307,7 @@ async def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None
         JournalFile(str(tmp_path / "none" / "deploy.jsonl"), API)
     with pytest.raises(InvalidInput, match="cannot be written: Is a directory"):
         JournalFile(str(tmp_path), API)
-    with pytest.raises(InvalidInput, match="is no file that a journal can be kept in"):
+    with pytest.raises(InvalidInput, match="is not a regular file, so it cannot hold a journal"):
         JournalFile("/dev/null", API)
 
 
