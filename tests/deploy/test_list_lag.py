@@ -177,7 +177,7 @@ async def test_a_second_deployer_is_kept_out_though_the_list_shows_machines_that
         up = [each for each in emulator.world.machines.values() if each.state == "started"]
         oldest = min(up, key=lambda each: (each.created_at, each.id))
         async with fly.leases.hold("web", oldest.id, ttl=60):
-            with pytest.raises(FlyError, match="nothing was changed here"):
+            with pytest.raises(FlyError, match="so nothing was changed"):
                 await app.with_image("shop:3").execute(fly)
         assert there(emulator) == {"shop:2": 4}
 
