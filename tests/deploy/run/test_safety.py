@@ -189,7 +189,7 @@ async def test_the_canary_leads_the_first_wave_that_changes_anything() -> None:
         assert (await base.with_image("shop:1").execute(fly)).ok
         await base.with_image("shop:2").to_regions("iad").waves(["iad"]).execute(fly)
         plan = await base.with_image("shop:2").plan(fly)
-    assert [stage.title for stage in plan.stages] == ["1 canary, wave 2 of 2", "the rest, wave 2 of 2"]
+    assert [stage.title for stage in plan.stages] == ["1 canary, wave 2 of 2", "remaining machines, wave 2 of 2"]
 
 
 async def test_the_same_deploy_again_waits_for_the_machine_that_failed_before_it_touches_another() -> None:
