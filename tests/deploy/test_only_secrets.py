@@ -146,7 +146,7 @@ async def test_of_machines_of_others_it_is_not_known_and_nothing_is_changed_for_
         assert (await deploy.with_env(Z="1").plan(fly)).updates == 2
     assert plan.is_empty
     assert "secrets: unknown for one" in str(plan)
-    assert "flyasync secrets deploy web updates them" in str(report)
+    assert "to update them: flyasync secrets deploy web" in str(report)
 
 
 async def test_secrets_that_may_not_be_listed_are_unknown() -> None:
@@ -156,7 +156,7 @@ async def test_secrets_that_may_not_be_listed_are_unknown() -> None:
         emulator.faults.add(Fault(does="refuse", action="listSecrets", status=403, body={"error": "not yours"}))
         plan = await APP.plan(fly)
         assert plan.is_empty
-        assert "secrets: unknown, for they cannot be listed" in str(plan)
+        assert "secrets: unknown, since they cannot be listed" in str(plan)
         with pytest.raises(InvalidInput, match="the secrets of web cannot be listed"):
             await ONLY.plan(fly)
 
@@ -178,7 +178,7 @@ async def test_a_launch_says_which_of_its_machines_have_older_ones_and_changes_n
         report = await launch.execute(fly)
         assert report.ok, str(report)
         assert await versions(fly) == before
-    assert any(remark.startswith("secrets: changed since v1-iad-1 ") for remark in report.remarks)
+    assert any(remark.startswith("secrets: changed since the start of v1-iad-1 ") for remark in report.remarks)
 
 
 # Nothing but the secrets.

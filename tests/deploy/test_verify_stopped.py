@@ -102,8 +102,9 @@ async def test_workers_are_not_started_and_not_called_ok() -> None:
     assert report.rollback is None
     assert report.unverified == ("iad", "lhr")
     assert "web: not verified: 4 of 4 machines up to date" in str(report)
-    assert "--verify-stopped always" in str(report)
-    assert "--verify-stopped always" in report.to_html()
+    unverified = "not verified: all machines of the group are stopped, and none in iad, lhr was started to verify it"
+    assert unverified in str(report)
+    assert unverified in report.to_html()
 
 
 async def test_never_starts_none_and_always_starts_workers_too() -> None:

@@ -99,7 +99,7 @@ def test_every_top_level_command_is_in_the_overview() -> None:
 
 @pytest.mark.parametrize(
     ("title", "words"),
-    [("Phases", Phase), ("Results", Result), ("Status", Status)],
+    [("Phases", Phase), ("Results", Result)],
 )
 def test_the_page_of_json_events_has_every_word(title: str, words: Any) -> None:
     assert first_column(section("json-events", title)) == [str(word) for word in words] or sorted(
@@ -109,8 +109,16 @@ def test_the_page_of_json_events_has_every_word(title: str, words: Any) -> None:
 
 def test_the_page_of_json_events_has_every_exit_code() -> None:
     ours = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
-    listed = set(map(int, re.findall(r"^\| (\d+) \|", section("json-events", "Exit codes"), re.MULTILINE)))
+    ours |= {status.exit_code for status in Status}
+    rows = re.findall(r"^\| ([\d, ]+) \|", section("json-events", "Exit codes"), re.MULTILINE)
+    listed = {int(code) for row in rows for code in row.split(", ")}
     assert listed == ours | {128 + 15, 128 + 1}
+
+
+def test_the_page_of_json_events_has_every_status_with_its_exit_code_and_meaning() -> None:
+    rows = re.findall(r"^\| (\d+)[^|]* \| `([^`]+)` \| (.+) \|$", section("json-events", "Exit codes"), re.MULTILINE)
+    assert sorted(rows)[0][1] == "ok"
+    assert {(word, int(code)) for code, word, _ in rows} == {(str(status), status.exit_code) for status in Status}
 
 
 def test_the_page_of_the_emulator_has_every_fault_and_route() -> None:
