@@ -35,6 +35,8 @@ class Recreate(GroupStrategy):
     """Stop all machines of a region, then start them with the new config: two versions do not run there together.
 
     The exception is a failure: a machine that is not updated is started again with its old config, so that it serves.
+    If one cannot be stopped, none of its region is updated: the others, which wait for it in the `StopBarrier` of
+    deploy/run/admission.py, fail and are started again by `Retirement.recover` of deploy/run/retire.py.
     Machines keep their ids, addresses and volumes. Regions follow one after another, or wave by wave if waves are
     stated; if a region does not come up, the deploy stops there. A machine whose host is full fails: it cannot move.
     """
