@@ -1,5 +1,6 @@
 """The fixtures with each supported setup of pytest, in a separate process."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,8 +74,11 @@ def run_pytest(folder: Path, text: str, *options: str, without: str = "") -> str
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     (folder / "test_it.py").write_text(text)
     unloaded = [f"-pno:{plugin}" for plugin in ("xdist", "cov", "hypothesispytest", "cacheprovider", *without.split())]
+    # Options for this run, such as --cov, are not for that one.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *unloaded, *options],
+        env=environment,
         cwd=folder,
         capture_output=True,
         text=True,
