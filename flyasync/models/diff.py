@@ -143,11 +143,3 @@ def _equal(old: Any, new: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Duration | Autostop) else value
-
-
-def _shown(value: Any) -> str:
-    """Write a value, cut where it is long; of an image the digest is never cut off."""
-    digest = digest_of(value) if isinstance(value, str) else None
-    text = json.dumps(without_digest(value) if digest else value, ensure_ascii=False)
-    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return f'{text.removesuffix(chr(34))}@{digest}"' if digest else text
