@@ -1,11 +1,13 @@
 """The fixtures that come with flyasync, as another project would use them."""
 
 import os
+import runpy
+import sys
 
 import pytest
 
 from flyasync import Emulator, Fault, FlyClient, MachineConfig, NoCapacity, ServerFault, WaitFailed
-from flyasync.testing import mock_machine, trouble
+from flyasync.testing import mock_machine, plugin, trouble
 
 
 async def test_the_fixtures_belong_together(fly: FlyClient, fly_emulator: Emulator) -> None:
@@ -59,3 +61,15 @@ def test_a_mock_machine_is_like_one_of_the_api() -> None:
     assert (machine.config.image, machine.config.extra["new_key"]) == ("app:2", 1)
     with pytest.raises(ValueError, match=r"\$\.state"):
         mock_machine(state=3)
+
+
+def test_without_pytest_asyncio_only_its_own_fixtures_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest_asyncio", None)
+    without = runpy.run_path(plugin.__file__)
+    there = {name for name in vars(plugin) if "fly" in name}
+    assert there - without.keys() == {
+        f"_fly_{what}{scope}"
+        for what in ("", "emulator_")
+        for scope in ("function", "class", "module", "package", "session")
+    }
+    assert {"fly", "fly_emulator", "fly_environment", "_fly_anyio", "_fly_emulator_anyio"} <= without.keys()
