@@ -20,7 +20,7 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - pathlib loads slowly; open to the end
-    # Replies may contain characters that this terminal or file cannot encode. No deploy may fail because of one.
+    # Responses may contain characters that this terminal or file cannot encode. No deploy may fail because of one.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

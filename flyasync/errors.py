@@ -6,11 +6,11 @@ FlyError
 ├── ClientClosed            the client was closed before or during the call
 ├── Abandoned               cancelled by its caller before it was sent, or before it was retried
 ├── CallFailed              a call that reached the network: `operation`, `identifier`
-│   ├── Unanswered          a request without a reply
+│   ├── Unanswered          a request without a response
 │   │   ├── ConnectFailed   no connection was made: nothing happened
 │   │   ├── ConnectionLost  the connection broke during the exchange: the request may have happened
-│   │   └── NoReplyInTime   the reply did not arrive in time: the request may have happened
-│   ├── Refused             a reply with an error status: `status`, `code`, `message`, `request_id`
+│   │   └── NoReplyInTime   the response did not arrive in time: the request may have happened
+│   ├── Refused             a response with an error status: `status`, `code`, `message`, `request_id`
 │   │   ├── BadRequest      400, 422: the request itself is wrong
 │   │   ├── Unauthorized    401: the token is missing or not accepted
 │   │   ├── Forbidden       403: the token has no access to this resource
@@ -30,8 +30,8 @@ FlyError
 │   │   ├── NoCapacity      no capacity, with any status: `scope` is where
 │   │   ├── TimedOut        408, 504: the API gave up; the request may have happened
 │   │   └── ServerFault     other 5xx: the request may have happened
-│   ├── Unreadable          a reply that is not what the API documents
-│   └── GraphQLFailed       a GraphQL reply with errors: `errors`, `codes`, `data`
+│   ├── Unreadable          a response that is not what the API documents
+│   └── GraphQLFailed       a GraphQL response with errors: `errors`, `codes`, `data`
 ├── IncompleteList          a list without the regions that the API could not read: `error_regions`
 ├── WaitFailed              a wait that timed out or can no longer succeed
 ├── JobLost                 a deploy whose executor lost track of it: `app`, `launch`
@@ -130,11 +130,13 @@ class Abandoned(FlyError):
 class CallFailed(FlyError):
     """A call that reached the network: `operation` and `identifier` name it.
 
-    `message` is what went wrong, `advice` what may help. In a message an HTML page is reduced to one line, and any
+    `message` is what went wrong, `advice` what may help. `command_advice` replaces the advice in the command
+    `flyasync`, if its terms differ from those of Python. In a message an HTML page is reduced to one line, and any
     other text is cut at 64 kB.
     """
 
     advice: str = ""
+    command_advice: str | None = None
     doubt: ClassVar[str] = "An earlier attempt may have happened: check before you retry"
     """The sentence that the error's text contains if it `may_have_happened`."""
     relief: ClassVar[str] = ""
@@ -149,22 +151,33 @@ class CallFailed(FlyError):
         if advice is not None:
             self.advice = advice
 
-    def explained(self, advice: str, *, message: str | None = None) -> Self:
-        """Replace the advice, and the message if one is passed, by more specific ones; return itself."""
-        self.advice = advice
+    def explained(self, advice: str, *, command: str | None = None, message: str | None = None) -> Self:
+        """Replace the advice, and the message if one is passed, by more specific ones; return itself.
+
+        `command` is the advice in the terms of the command `flyasync`, if it differs.
+        """
+        self.advice, self.command_advice = advice, command
         self.message = self.message if message is None else brief(message)
         return self
 
     def _text(self) -> str:
+        return self._advised(self.advice)
+
+    @property
+    def for_command(self) -> str:
+        """The text with the advice for the command `flyasync`, where `str()` has the advice for Python."""
+        return readable(self._advised(self.advice if self.command_advice is None else self.command_advice))
+
+    def _advised(self, advice: str) -> str:
         problem = f"{self.operation} {self.identifier}: {self.message}{self._details()}"
-        return ". ".join(filter(None, [problem, self.doubt if self.may_have_happened else self.relief, self.advice]))
+        return ". ".join(filter(None, [problem, self.doubt if self.may_have_happened else self.relief, advice]))
 
     def _details(self) -> str:
         return ""
 
 
 class Unanswered(CallFailed):
-    """A request that got no reply."""
+    """A request that got no response."""
 
     may_have_happened = True
     doubt = "The request may have happened: check before you retry"
@@ -187,18 +200,18 @@ class ConnectFailed(Unanswered):
 
 
 class ConnectionLost(Unanswered):
-    """The connection broke before the reply was complete. The request may have happened."""
+    """The connection broke before the response was complete. The request may have happened."""
 
 
 class NoReplyInTime(Unanswered):
-    """No reply arrived within the timeout. The request may have happened."""
+    """No response arrived within the timeout. The request may have happened."""
 
 
 class Refused(CallFailed):
-    """A reply with an error status.
+    """A response with an error status.
 
-    `status` is the HTTP status, `code` the API's error code, if any, `message` the text of the reply, and `request_id`
-    the id that Fly.io's support asks for.
+    `status` is the HTTP status, `code` the API's error code, if any, `message` the text of the response, and
+    `request_id` the id that Fly.io's support asks for.
 
     `clears_within` is the number of seconds within which a temporary refusal usually clears by itself. The client
     retries for that long before it raises the error. It is 0 for a permanent refusal.
@@ -284,6 +297,7 @@ class LeaseHeld(Conflict):
     """Another client holds the machine's lease. The Fly Proxy acquires short leases too."""
 
     advice = "Wait until it expires, or pass the nonce of the lease you hold"
+    command_advice = "Wait until it expires, or release it: flyasync machines lease clear"
 
     def __init__(self, *args: Any, holder: str | None = None, expires_at: str | None = None, **details: Any) -> None:
         super().__init__(*args, **details)
@@ -407,11 +421,11 @@ class ServerFault(Refused):
 
 
 class Unreadable(CallFailed):
-    """A reply that is not what the API documents. Unless it was a read, the request has most likely happened."""
+    """A response that is not what the API documents. Unless it was a read, the request has most likely happened."""
 
     may_have_happened = True
     doubt = "The request has most likely happened"
-    advice = "`base_url` may point to something other than the Machines API"
+    advice = "The base URL may point to something other than the Machines API"
 
     def __init__(
         self,
@@ -427,10 +441,10 @@ class Unreadable(CallFailed):
 
 
 class GraphQLFailed(CallFailed):
-    """A GraphQL reply that contains errors; its HTTP status is 200.
+    """A GraphQL response that contains errors; its HTTP status is 200.
 
     `errors` are the errors as received, each with a `message` and often a `path` and a code; `messages`, `codes` and
-    `paths` are read from them. `data` is the data of the reply. Any part of a mutation may have happened.
+    `paths` are read from them. `data` is the data of the response. Any part of a mutation may have happened.
     """
 
     doubt = "Any part of the mutation may have happened: check before you retry"
@@ -478,9 +492,14 @@ class IncompleteList(FlyError):
         self.identifier = identifier
 
     def _text(self) -> str:
-        return (
+        return f"{self.for_command}, or pass on_error_regions= to continue without these regions"
+
+    @property
+    def for_command(self) -> str:
+        """The text without the argument that Python has for it."""
+        return readable(
             f"{self.operation} {self.identifier}: the list is incomplete, because the API could not read "
-            f"{', '.join(self.error_regions)}. Retry later, or pass on_error_regions= to continue without these regions"
+            f"{', '.join(self.error_regions)}. Retry later"
         )
 
 

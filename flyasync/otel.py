@@ -22,7 +22,7 @@ Spans:
       region iad            from the first step of its first machine to the last step of its last one, in all stages;
                             a rollback has region and machine spans of its own
         machine             from its first step to its last
-          POST machines.create      one attempt to send a request, until its reply is read; a CLIENT span
+          POST machines.create      one attempt to send a request, until its response is read; a CLIENT span
           queued machines.create    the time in the queue before it, for the rate limit and a slot; from 1 ms on
 
 Requests for the whole deploy are its direct children: lists, plans, and the lease that locks out other deploys. A list
@@ -44,7 +44,7 @@ Attributes of spans:
     fly.rollback               regions and machines: true in a rollback
     fly.operation              requests and queue spans, such as `machines.create`
     fly.request_id             requests: the id that Fly.io's support asks for
-    fly.poll                   long polls: the number of seconds for which the API may hold the reply
+    fly.poll                   long polls: the number of seconds for which the API may hold the response
     fly.granted                queue spans: false if the wait ended without a permit, for example when cancelled
     http.request.method, http.response.status_code, server.address      requests
     http.request.resend_count  requests: 1 for the second attempt
@@ -218,7 +218,7 @@ class _Figures:
         self._duration = meter.create_histogram(
             "fly.client.request.duration",
             unit="s",
-            description="Time from sending an attempt until its reply is read or it fails.",
+            description="Time from sending an attempt until its response is read or it fails.",
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self._retries = meter.create_counter(

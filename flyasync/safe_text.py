@@ -16,7 +16,7 @@ SHORTEST_SECRET: Final = 8
 """Secrets with at least this many characters are redacted; shorter ones are part of too many ordinary words."""
 
 LONGEST_ERROR: Final = 64 * 1024
-"""The maximum length of an error's text in characters, and of an error reply that is read in bytes."""
+"""The maximum length of an error's text in characters, and of an error response that is read in bytes."""
 
 _TITLE: Final = 100  # characters of a page's title
 

@@ -194,7 +194,7 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
         ),
         (
             in_doubt(Unreadable(*CALL), may_have_happened=False),
-            "machines.start m1: it went wrong. `base_url` may point to something other than the Machines API",
+            "machines.start m1: it went wrong. The base URL may point to something other than the Machines API",
         ),
         (Refused("a", "b", "\x1b[2Jc\u202ed", status=400), "a b: cd (HTTP 400)"),
         (InvalidInput("\x1b[2Jc\u202ed"), "cd"),
@@ -231,6 +231,15 @@ def test_what_to_do_is_stated_for_python_and_for_the_command() -> None:
     same = InvalidInput("no region")
     assert str(same) == same.for_command == "no region"
     assert Refused("a", "b", "c", status=400).for_command == "a b: c (HTTP 400)"
+    refused = Refused("a", "b", "c", status=400).explained("Pass x=", command="Use --x")
+    for one in (refused, pickle.loads(pickle.dumps(refused))):
+        assert (str(one), one.for_command) == ("a b: c (HTTP 400). Pass x=", "a b: c (HTTP 400). Use --x")
+    held = LeaseHeld("a", "b", "c", status=409)
+    assert str(held).endswith("or pass the nonce of the lease you hold")
+    assert held.for_command.endswith("or release it: flyasync machines lease clear")
+    incomplete = IncompleteList("machines.list_org", "acme", ["sin"])
+    assert str(incomplete) == f"{incomplete.for_command}, or pass on_error_regions= to continue without these regions"
+    assert incomplete.for_command.endswith("the API could not read sin. Retry later")
 
 
 def test_a_message_is_cut_at_64_kb() -> None:

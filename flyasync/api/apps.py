@@ -29,10 +29,10 @@ class Apps:
         """Create an app, and return once all of Fly.io knows it.
 
         `network` puts it on a private network of its own, permanently. Raises InvalidInput for a name that the API
-        would refuse, and NameTaken for one in use. Repeated after a lost answer: an idempotency key has the API return
-        the same app. If that fails too, for example because the name is taken by then, the app is looked up, and counts
-        as created if it is in `org_slug`. For a minute, calls about it are repeated while parts of the API do not know
-        it yet. Cancelled, it may have been created.
+        would refuse, and NameTaken for one in use. Repeated after a lost response: an idempotency key has the API
+        return the same app. If that fails too, for example because the name is taken by then, the app is looked up, and
+        counts as created if it is in `org_slug`. For a minute, calls about it are repeated while parts of the API do
+        not know it yet. Cancelled, it may have been created.
         """
         refuse(check_app_name(app))
         ask = request(
@@ -52,8 +52,8 @@ class Apps:
             },
         )
         try:
-            # The documentation shows an answer without a name.
-            made = await self._caller.read(ask, App, pick=lambda answer: {"name": app, **(answer or {})})
+            # The documentation shows a response without a name.
+            made = await self._caller.read(ask, App, pick=lambda response: {"name": app, **(response or {})})
         except FlyError as error:
             if isinstance(error, NameTaken):
                 error.explained(f"Choose another name than {app!r}; it is one namespace for all of Fly.io")
@@ -65,7 +65,7 @@ class Apps:
         return made
 
     async def _find_created(self, app: str, org_slug: str, error: FlyError) -> App:
-        """Return the app that an attempt whose answer was lost has created, if it is ours; else raise `error`."""
+        """Return the app that an attempt whose response was lost has created, if it is ours; else raise `error`."""
         self._caller.created(app)  # if so, it is new, and parts of the API do not know it yet
         try:
             found = await self.get(app)
@@ -84,7 +84,7 @@ class Apps:
 
     async def list(self, org_slug: str, *, app_role: str | None = None) -> tuple[App, ...]:
         """List the apps of an organization; needs a token of the organization, not of one app."""
-        answer = await self._caller.read(
+        response = await self._caller.read(
             request(
                 "apps.list",
                 org_slug,
@@ -94,7 +94,7 @@ class Apps:
             ),
             AppList,
         )
-        return tuple(answer.apps)
+        return tuple(response.apps)
 
     async def get(self, app: str) -> App:
         """Get one app. Raises NotFound if the name is free, Forbidden if another organization has it."""
@@ -110,7 +110,7 @@ class Apps:
     async def delete(self, app: str, *, force: bool | None = None) -> None:
         """Delete an app and everything in it: machines, volumes, addresses, secrets.
 
-        `force` stops its machines first. Repeated after a lost answer. At most 100 a minute (docs:
+        `force` stops its machines first. Repeated after a lost response. At most 100 a minute (docs:
         machines/api/working-with-machines-api, "Rate limits").
         """
         await self._caller.ask(
@@ -122,7 +122,7 @@ class Apps:
         """Create a token that may do everything to this app, and nothing else; return it as an Authorization header.
 
         `expiry` is in seconds, or a Go duration such as `24h`; left out, the API decides how long it is valid.
-        Not repeated when the answer is lost; then there is a token that no client knows, until it expires. The token is
+        Not repeated after a lost response; then there is a token that no client knows, until it expires. The token is
         in no repr, error or event of this library. (docs: security/tokens)
         """
         lasting = duration(expiry)

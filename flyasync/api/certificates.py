@@ -37,15 +37,15 @@ class Certificates:
     async def create_acme(self, app: str, hostname: str) -> Certificate:
         """Add a hostname with a certificate that Fly.io gets and renews by ACME; `*.example.com` needs DNS validation.
 
-        The answer lists the DNS records to set. Not repeated when the answer is lost: get the hostname to find out.
+        The response lists the DNS records to set. Not repeated after a lost response: get the hostname to find out.
         """
         return await self._create("acme", app, {"hostname": hostname})
 
     async def create_custom(self, app: str, hostname: str, *, fullchain: str, private_key: str) -> Certificate:
         """Add a hostname with a certificate of your own, both parts as PEM text.
 
-        It is not renewed automatically. The key is in no repr, error or event of this library. Not repeated when the
-        answer is lost.
+        It is not renewed automatically. The key is in no repr, error or event of this library. Not repeated after a
+        lost response.
         """
         private_key = hidden(private_key)
         body = {"hostname": hostname, "fullchain": fullchain, "private_key": private_key}
@@ -61,22 +61,22 @@ class Certificates:
     async def delete(self, app: str, hostname: str) -> None:
         """Remove a hostname and all its certificates from an app.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         ask = _request("delete", "DELETE apps/{}/certificates/{}", app, hostname)
         await self._caller.ask(ask)
 
     async def delete_acme(self, app: str, hostname: str) -> Certificate:
-        """Delete the certificate by ACME, and keep one of your own; the answer is what is left.
+        """Delete the certificate by ACME, and keep one of your own; the response is what is left.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         return await self._left("delete_acme", "DELETE apps/{}/certificates/{}/acme", app, hostname)
 
     async def delete_custom(self, app: str, hostname: str) -> Certificate:
-        """Delete a certificate of your own, and keep the one by ACME; read the answer's `warning`.
+        """Delete a certificate of your own, and keep the one by ACME; read the response's `warning`.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         return await self._left("delete_custom", "DELETE apps/{}/certificates/{}/custom", app, hostname)
 

@@ -53,25 +53,28 @@ class FlyClient:
             for machine in await fly.machines.list("web"):
                 print(machine.id, machine.state, machine.region)
 
-    The token is the one given, else `FLY_ACCESS_TOKEN`, else `FLY_API_TOKEN`, else the one in flyctl's `config.yml`;
-    MissingToken lists the places searched. The API is at `base_url`, else `FLY_FLAPS_BASE_URL`, else
-    `FLY_API_HOSTNAME`, else https://api.machines.dev; an http URL is refused unless it stays on this machine or ends in
-    `.internal`. Inside a machine, `base_url="unix:///.fly/api"` needs no token. GraphQL and the logs are at `api_url`,
-    else `FLY_API_BASE_URL`, else https://api.fly.io, under the same condition; if the API is on this machine, they are
-    at its URL.
+    Every call waits for a permit of the published rate limits, is retried where that is safe, and is bounded in time.
+    The token, and secrets that were sent, are redacted in errors if they have 8 characters or more.
 
-    Every call waits for a permit of the published rate limits (`limits`), is retried where that is safe (`retry`), and
-    is bounded in time (`timeout`: seconds for one exchange, or `Timeouts`). `on_event` is called with each
-    `ClientEvent`: an `Attempt` after each request that was sent, its time in the queue, a 429 that pauses a limit, and
-    the state of shared limits; the default, `log_event`, writes them to the logger `flyasync`.
+    Use one client per event loop, for all its tasks: the client counts the requests for the limits. Leaving the block,
+    or `aclose()`, lets running calls finish for up to 5 seconds; waits are cut.
 
-    An answer of more than `max_answer` bytes, counted after decompression, raises Unreadable. The token, and secrets
-    that were sent, are redacted in errors if they have 8 characters or more.
-
-    Use one client per event loop, for all its tasks: the client counts the requests for the limits. If several
-    processes or hosts call the API for the same apps, let them share the limits: `limits="file"` or
-    `limits="redis://HOST:PORT/DB"`, or FLYASYNC_LIMITS in the environment (see `Limits.shared`). Leaving the block, or
-    `aclose()`, lets running calls finish for up to 5 seconds; waits are cut.
+    Args:
+        token: by default `FLY_ACCESS_TOKEN`, then `FLY_API_TOKEN`, then the token in flyctl's `config.yml`. If there is
+            none, MissingToken lists the places that were searched.
+        base_url: the URL of the Machines API; by default `FLY_FLAPS_BASE_URL`, then `FLY_API_HOSTNAME`, then
+            https://api.machines.dev. An http URL is refused unless it stays on this machine or ends in `.internal`.
+            Inside a machine, `unix:///.fly/api` needs no token.
+        api_url: the URL of GraphQL and the logs, under the same condition; by default `FLY_API_BASE_URL`, then
+            https://api.fly.io. If the Machines API is on this machine, the default is its URL.
+        limits: the rate limits, by default the published ones. If several processes or hosts call the API for the same
+            apps, let them share the limits: pass `"file"` or `"redis://HOST:PORT/DB"`, or set `FLYASYNC_LIMITS` in the
+            environment (see `Limits.shared`).
+        retry: how often and for how long a call is retried.
+        timeout: seconds for one exchange, or `Timeouts` for each kind of call.
+        max_answer: the maximum size of a response in bytes, after decompression; a larger one raises Unreadable.
+        on_event: called with each `ClientEvent`: an `Attempt` after each request that was sent, its time in the queue,
+            a 429 that pauses a limit, and the state of shared limits. The default writes them to the logger `flyasync`.
     """
 
     def __init__(
@@ -218,11 +221,11 @@ class FlyClient:
         return await self.machines.get(app, machine_id)
 
     async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a query to the GraphQL API at `api_url`, for what REST lacks, and return the `data` of the reply.
+        """Send a query to the GraphQL API at `api_url`, for what REST lacks, and return the `data` of the response.
 
-        Fly.io does not promise its stability. Raises GraphQLFailed, with messages, codes and paths, for a reply with
-        errors. A query is repeated after a lost reply, a mutation is not. Pass secrets as `variables`, not in the text
-        of the query.
+        Fly.io does not promise its stability. Raises GraphQLFailed, with messages, codes and paths, for a response with
+        errors. A query is repeated after a lost response, a mutation is not. Pass secrets as `variables`, not in the
+        text of the query.
         """
         query, variables = hidden(query), hidden(variables)
         return await self._graphql.ask(query, variables)

@@ -30,7 +30,7 @@ class GraphQL:
         operation: str = "graphql",
         identifier: str | None = None,
     ) -> dict[str, Any]:
-        """Return the `data` of the reply. Raise GraphQLFailed for a reply with errors.
+        """Return the `data` of the response. Raise GraphQLFailed for a response with errors.
 
         Queries with the same `operation` and `identifier` (by default the name of the query) share a rate limit.
         """
@@ -45,23 +45,23 @@ class GraphQL:
             body={"query": query, "variables": dict(variables or {})},
             changes=changes,
         )
-        answer = await self._caller.ask(request)
-        if not isinstance(answer, dict):
-            failure: CallFailed = request.unreadable("the reply is not a GraphQL response")
+        response = await self._caller.ask(request)
+        if not isinstance(response, dict):
+            failure: CallFailed = request.unreadable("the response is not a GraphQL response")
         # Errors with data are a failure too, since the data is incomplete.
-        elif errors := answer.get("errors"):
+        elif errors := response.get("errors"):
             failure = GraphQLFailed(
                 request.operation,
                 request.identifier,
                 each_text(self._caller.redaction(request), errors if isinstance(errors, list) else [errors]),
-                data=answer.get("data"),
+                data=response.get("data"),
                 may_have_happened=request.changes,
             )
             del errors
-        elif isinstance(answer.get("data"), dict):
-            data: dict[str, Any] = answer["data"]
+        elif isinstance(response.get("data"), dict):
+            data: dict[str, Any] = response["data"]
             return data
         else:
-            failure = request.unreadable("the reply contains neither data nor errors")
-        del answer  # so that no traceback with locals shows it
+            failure = request.unreadable("the response contains neither data nor errors")
+        del response  # so that no traceback with locals shows it
         raise failure

@@ -24,22 +24,22 @@ class Images:
     async def resolve(self, app: str, image: str) -> str:
         """Return the reference with the digest to which its tag points now for machines of `app`.
 
-        A reference with a digest is returned unchanged, without a request. Repeated after a lost reply. Raises
-        InvalidInput for an invalid reference, GraphQLFailed if the token has no access, and Unreadable if the reply
+        A reference with a digest is returned unchanged, without a request. Repeated after a lost response. Raises
+        InvalidInput for an invalid reference, GraphQLFailed if the token has no access, and Unreadable if the response
         contains no digest.
         """
         refuse(check_image(image))
         if digest_of(image):
             return image
-        answer = await self._graphql.ask(
+        response = await self._graphql.ask(
             RESOLVE, {"app": app, "image": image}, operation="images.resolve", identifier=app
         )
         try:
-            digest = answer["app"]["image"]["digest"]
+            digest = response["app"]["image"]["digest"]
         except (KeyError, TypeError):
             digest = None
         resolved = at_digest(image, digest if isinstance(digest, str) else None)
         if resolved == image:
-            what = f"the reply contains no digest of {without_passwords(image)}"
+            what = f"the response contains no digest of {without_passwords(image)}"
             raise Unreadable("images.resolve", app, what, may_have_happened=False)
         return resolved

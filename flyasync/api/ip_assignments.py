@@ -32,11 +32,18 @@ class IPAssignments:
         network: str | None = None,
         service_name: str | None = None,
     ) -> IPAssignment:
-        """Assign an address to an app: `v4`, `v6`, `shared_v4`, `private_v6` or `egress-pair`.
+        """Assign an address to an app.
 
-        `region` is where an egress pair is used; `org_slug` and `network` are those that may reach a `private_v6`. Not
-        repeated when the answer is lost, since each request assigns another address, which may cost money: list them
-        to find out. Cancelled, it may have been assigned.
+        Not repeated after a lost response, since each request assigns another address, which may cost money: list the
+        addresses to find out. Cancelled, the address may have been assigned.
+
+        Args:
+            app: the app.
+            type: `v4`, `v6`, `shared_v4`, `private_v6` or `egress-pair`.
+            region: the region in which an egress pair is used.
+            org_slug: the organization that may reach a `private_v6`.
+            network: the network that may reach a `private_v6`.
+            service_name: passed to the API, which does not document it.
         """
         body = {"type": type, **given(region=region, org_slug=org_slug, network=network, service_name=service_name)}
         ask = request("ip_assignments.create", app, to="POST apps/{}/ip_assignments", repeat=Repeat.UNSENT, body=body)
@@ -45,7 +52,7 @@ class IPAssignments:
     async def delete(self, app: str, ip: str) -> None:
         """Release an address of an app; a dedicated one cannot be had again.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         ask = request(
             "ip_assignments.delete", app, parts=(ip,), to="DELETE apps/{}/ip_assignments/{}", repeat=Repeat.ANYTIME

@@ -71,13 +71,13 @@ class LogStream(AsyncIterator[LogLine]):
             request, before = self._request(), self.next_token
             is_longer = False
             try:
-                answer = await self._caller.ask(request)
+                response = await self._caller.ask(request)
             except TROUBLE as error:
                 # Continue after a temporary error, but not if a connection can never be made.
                 if isinstance(error, ConnectFailed) and not error.is_temporary:
                     raise
             else:
-                self._lines.extend(self._page(answer, request))
+                self._lines.extend(self._page(response, request))
                 # If the page had only lines that were filtered out, the next lines may follow soon.
                 is_longer = bool(self._lines) or (self._had_lines and self.next_token != before)
             if is_longer:
@@ -95,15 +95,15 @@ class LogStream(AsyncIterator[LogLine]):
         lines = self._page(await self._caller.ask(request := self._request()), request)
         return tuple(line for line in lines if not isinstance(line, Unreadable))
 
-    def _page(self, answer: Any, request: Request) -> list[LogLine | Unreadable]:
+    def _page(self, response: Any, request: Request) -> list[LogLine | Unreadable]:
         """Record the position after a page, and return its lines that pass the filters."""
         try:
             # The position is read first, so that the next request does not return the same unreadable line.
-            self.next_token = (answer.get("meta") or {}).get("next_token") or self.next_token
+            self.next_token = (response.get("meta") or {}).get("next_token") or self.next_token
             redacted = self._caller.redaction(request)  # an app may print the token that it deploys with
-            lines = [_read(row, request, redacted) for row in answer["data"] or ()]
+            lines = [_read(row, request, redacted) for row in response["data"] or ()]
         except (KeyError, TypeError, AttributeError) as error:
-            raise _unreadable(request, "the reply is not a page of a log", error) from error
+            raise _unreadable(request, "the response is not a page of a log", error) from error
         self._had_lines = bool(lines)
         # Filter again, since the API's filters let some other lines through.
         return [

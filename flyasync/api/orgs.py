@@ -23,14 +23,15 @@ class Orgs:
 
         May be repeated. Raises GraphQLFailed if the token does not allow it; `fly.tokens.current` still names its own.
         """
-        answer = await self._graphql.ask(ORGANIZATIONS)
+        response = await self._graphql.ask(ORGANIZATIONS)
         names = {"rawSlug": "raw_slug", "paidPlan": "paid_plan"}
         try:
             nodes = [
-                {names.get(key, key): value for key, value in node.items()} for node in answer["organizations"]["nodes"]
+                {names.get(key, key): value for key, value in node.items()}
+                for node in response["organizations"]["nodes"]
             ]
             return tuple(structure(node, Organization) for node in nodes)
         except (Mismatch, KeyError, TypeError) as error:
             raise Unreadable(
-                "graphql", "Organizations", f"the reply contains no organizations: {error}", may_have_happened=False
+                "graphql", "Organizations", f"the response contains no organizations: {error}", may_have_happened=False
             ) from error

@@ -41,7 +41,7 @@ class Postgres(PostgresDatabases):
     ) -> PostgresCluster:
         """Create a cluster.
 
-        Not repeated after a lost answer, since each request creates another cluster, which costs money: list them to
+        Not repeated after a lost response, since each request creates another cluster, which costs money: list them to
         find out. Cancelled, it may have been created.
 
         Args:
@@ -77,14 +77,14 @@ class Postgres(PostgresDatabases):
     async def delete(self, cluster_id: str) -> None:
         """Delete a cluster with everything in it.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         await self._caller.ask(asks("delete", "DELETE {}", cluster_id))
 
     async def fork(self, cluster_id: str, *, name: str | None = None) -> PostgresCluster:
         """Create a cluster with the current content of this one, which must be ready.
 
-        Not repeated when the answer is lost: list the clusters to find out. Cancelled, it may have been created.
+        Not repeated after a lost response: list the clusters to find out. Cancelled, it may have been created.
         """
         ask = asks("fork", "POST {}/fork", cluster_id, body=given(name=name), repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresCluster)
@@ -99,7 +99,7 @@ class Postgres(PostgresDatabases):
     ) -> PostgresCluster:
         """Create a cluster from a backup of this one, or with its content at `pitr_time` (RFC 3339).
 
-        Raises InvalidInput unless exactly one of the two is given. Not repeated when the answer is lost.
+        Raises InvalidInput unless exactly one of the two is given. Not repeated after a lost response.
         """
         if (backup_id is None) == (pitr_time is None):
             raise InvalidInput("pass either backup_id or pitr_time, as the source of the restore")
@@ -112,12 +112,12 @@ class Postgres(PostgresDatabases):
         return await self._read(asks("list_backups", "GET {}/backups", cluster_id), tuple[PostgresBackup, ...])
 
     async def create_backup(self, cluster_id: str, *, type: str = "full") -> None:  # noqa: A002 - the API's word
-        """Start a backup, `full` or `incr`; the list shows its progress. Not repeated when the answer is lost."""
+        """Start a backup, `full` or `incr`; the list shows its progress. Not repeated after a lost response."""
         ask = asks("create_backup", "POST {}/backups", cluster_id, body={"type": type}, repeat=Repeat.UNSENT)
         await self._caller.ask(ask)
 
     async def attach(self, cluster_id: str, app: str) -> PostgresAttachment:
-        """Attach a cluster to an app, so that it counts as the app's. Repeated after a lost answer.
+        """Attach a cluster to an app, so that it counts as the app's. Repeated after a lost response.
 
         It sets no secret: store the URL of the connection in one yourself, with `fly.secrets.set`.
         """
@@ -125,5 +125,5 @@ class Postgres(PostgresDatabases):
         return await self._read(ask, PostgresAttachment)
 
     async def detach(self, cluster_id: str, app: str) -> None:
-        """Undo `attach`. Repeated after a lost answer."""
+        """Undo `attach`. Repeated after a lost response."""
         await self._caller.ask(asks("detach", "DELETE {}/attachments/{}", cluster_id, app))

@@ -23,14 +23,14 @@ class PostgresDatabases:
         return await self._read(ask, tuple[PostgresDatabase, ...])
 
     async def create_database(self, cluster_id: str, name: str) -> PostgresDatabase:
-        """Create a database. Not repeated when the answer is lost: list them to find out."""
+        """Create a database. Not repeated after a lost response: list them to find out."""
         ask = asks("create_database", "POST {}/databases", cluster_id, body={"name": name}, repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresDatabase)
 
     async def delete_database(self, cluster_id: str, name: str) -> PostgresDatabase:
         """Delete a database with everything in it.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         ask = asks("delete_database", "DELETE {}/databases/{}", cluster_id, name)
         return await self._caller.remove(ask, PostgresDatabase, pick=enveloped) or PostgresDatabase(name=name)
@@ -51,7 +51,7 @@ class PostgresDatabases:
     ) -> None:
         """Enable an extension of a database, in `schema`, which `create_schema` creates.
 
-        Repeated after a lost answer, so Conflict may mean that it was just enabled.
+        Repeated after a lost response, so Conflict may mean that it was just enabled.
         """
         body = {"name": name, **given(schema=schema, create_schema=create_schema)}
         ask = asks("enable_extension", "POST {}/databases/{}/extensions", cluster_id, database, body=body)
@@ -60,7 +60,7 @@ class PostgresDatabases:
     async def disable_extension(self, cluster_id: str, database: str, name: str, *, force: bool | None = None) -> None:
         """Disable an extension of a database; `force` also drops what depends on it.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         to = "DELETE {}/databases/{}/extensions/{}"
         await self._caller.ask(asks("disable_extension", to, cluster_id, database, name, query={"force": force}))
@@ -70,17 +70,17 @@ class PostgresDatabases:
         return await self._read(asks("list_users", "GET {}/users", cluster_id), tuple[PostgresUser, ...])
 
     async def create_user(self, cluster_id: str, username: str, *, role: str) -> PostgresUser:
-        """Create a user; `user_credentials` returns its password. Not repeated when the answer is lost."""
+        """Create a user; `user_credentials` returns its password. Not repeated after a lost response."""
         body = {"username": username, "role": role}
         ask = asks("create_user", "POST {}/users", cluster_id, body=body, repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresUser)
 
     async def update_user_role(self, cluster_id: str, username: str, *, role: str) -> None:
-        """Change the role of a user. Repeated after a lost answer."""
+        """Change the role of a user. Repeated after a lost response."""
         await self._caller.ask(asks("update_user_role", "PATCH {}/users/{}", cluster_id, username, body={"role": role}))
 
     async def delete_user(self, cluster_id: str, username: str) -> None:
-        """Delete a user. Repeated after a lost answer."""
+        """Delete a user. Repeated after a lost response."""
         await self._caller.ask(asks("delete_user", "DELETE {}/users/{}", cluster_id, username))
 
     async def user_credentials(self, cluster_id: str, username: str) -> PostgresCredentials:
@@ -93,7 +93,7 @@ class PostgresDatabases:
     ) -> PostgresCredentials:
         """Rotate a user's password; `kill_sessions` ends the sessions that use the old one.
 
-        Not repeated when the answer is lost: `user_credentials` then returns the valid one.
+        Not repeated after a lost response: `user_credentials` then returns the valid one.
         """
         ask = asks(
             "rotate_password",
@@ -105,7 +105,7 @@ class PostgresDatabases:
         )
         return await self._read(ask, PostgresCredentials)
 
-    # Every answer of this API is wrapped in `data`.
+    # Every response of this API is wrapped in `data`.
     async def _read(self, ask: Request, kind: type[T]) -> T:
         return await self._caller.read(ask, kind, pick=enveloped)
 

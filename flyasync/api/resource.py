@@ -1,4 +1,4 @@
-"""Shared by all resources: describe a request, and read its reply into a model."""
+"""Shared by all resources: describe a request, and read its response into a model."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -59,10 +59,10 @@ def request(
         query: None is left out; a list repeats its key.
         body: the JSON to send.
         nonce: the nonce of the machine's lease.
-        poll: the number of seconds for which the API may hold the reply back.
+        poll: the number of seconds for which the API may hold the response back.
         flight: shows the caller whether the request is in flight.
         parts: names that replace the `{}` after those of `of`, and are not part of the identifier, such as a key.
-        reads: the format of the reply.
+        reads: the format of the response.
         subject: the name that errors show instead of all names.
         changes: False if the request only reads although its method is not GET.
     """
@@ -112,16 +112,16 @@ def given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def enveloped(answer: Any) -> Any:
-    """Return the member `data` of a reply. Raise Mismatch if it is missing."""
-    if not isinstance(answer, dict) or "data" not in answer:
+def enveloped(response: Any) -> Any:
+    """Return the member `data` of a response. Raise Mismatch if it is missing."""
+    if not isinstance(response, dict) or "data" not in response:
         raise Mismatch("$.data", "it is missing")
-    return answer["data"]
+    return response["data"]
 
 
 @frozen
 class Caller:
-    """Sends the requests of a resource and reads the replies; it keeps track of apps that were just created."""
+    """Sends the requests of a resource and reads the responses; it keeps track of apps that were just created."""
 
     _sender: Sender
     _new_apps: dict[str, float | None] = field(factory=dict)
@@ -131,39 +131,39 @@ class Caller:
         return self._sender.expected_wait(operation, identifier, ahead=ahead)
 
     async def ask(self, request: Request) -> Any:
-        """Return the JSON of the reply; None for a DELETE that an earlier attempt has carried out."""
+        """Return the JSON of the response; None for a DELETE that an earlier attempt has carried out."""
         try:
             return await self._sender.send(self._informed(request))
         except NotFound as absent:
-            # The reply to the earlier attempt was lost; this 404 confirms it.
+            # The response to the earlier attempt was lost; this 404 confirms it.
             if request.method == "DELETE" and absent.may_have_happened:
                 return None
             raise
 
     async def read(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T:
-        """Return the reply, or the part of it that `pick` selects, as a `kind`. Raise Unreadable if it does not fit."""
+        """Return the response, or the part that `pick` selects, as a `kind`. Raise Unreadable if it does not fit."""
         return self._read(request, await self._sender.send(self._informed(request)), kind, pick)
 
     async def remove(self, request: Request, kind: type[T], *, pick: Callable[[Any], Any] | None = None) -> T | None:
-        """Send a DELETE whose reply is a `kind`, and return it as `read` does.
+        """Send a DELETE whose response is a `kind`, and return it as `read` does.
 
-        Return None if the reply is empty, or if an earlier attempt has carried out the DELETE.
+        Return None if the response is empty, or if an earlier attempt has carried out the DELETE.
         """
-        answer = await self.ask(request)
+        response = await self.ask(request)
         try:
-            return None if answer is None else self._read(request, answer, kind, pick)
+            return None if response is None else self._read(request, response, kind, pick)
         finally:
-            del answer
+            del response
 
-    def _read(self, request: Request, answer: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
+    def _read(self, request: Request, response: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
         try:
-            return structure(pick(answer) if pick else answer, kind)
+            return structure(pick(response) if pick else response, kind)
         except (Mismatch, TypeError) as error:
             problem = str(error)
         finally:
-            del answer
-        # Raised outside the handler, so that the traceback contains no frames that hold the reply.
-        raise request.unreadable(f"the reply is not as documented: {self.redaction(request)(problem)}")
+            del response
+        # Raised outside the handler, so that the traceback contains no frames that hold the response.
+        raise request.unreadable(f"the response is not as documented: {self.redaction(request)(problem)}")
 
     def redaction(self, request: Request) -> Callable[[str], str]:
         """Return a function that redacts the token and the secrets of `request` in a text."""

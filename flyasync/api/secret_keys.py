@@ -50,7 +50,7 @@ class SecretKeys:
         return await self._caller.read(ask, SecretKey)
 
     async def set(self, app: str, name: str, *, type: str, value: bytes) -> SecretKey:  # noqa: A002 - the API's word
-        """Store a key of your own, replacing the one of that name. Repeated after a lost answer."""
+        """Store a key of your own, replacing the one of that name. Repeated after a lost response."""
         value = hidden(value)
         ask = request(
             "secret_keys.set",
@@ -65,7 +65,7 @@ class SecretKeys:
     async def generate(self, app: str, name: str, *, type: str) -> SecretKey:  # noqa: A002 - the API's word
         """Generate a new key, replacing the one of that name; what that one encrypted is lost.
 
-        Not repeated when the answer is lost, since each request generates another key. Cancelled, it may have been
+        Not repeated after a lost response, since each request generates another key. Cancelled, it may have been
         generated.
         """
         ask = request(
@@ -81,8 +81,8 @@ class SecretKeys:
     async def delete(self, app: str, name: str) -> SecretsUpdate:
         """Delete a key; what it encrypted is lost.
 
-        The answer has the new `version` of the app's secrets, unless it was lost for good. Repeated after a lost
-        answer.
+        The response has the new `version` of the app's secrets, unless it was lost for good. Repeated after a lost
+        response.
         """
         ask = request(
             "secret_keys.delete", app, parts=(name,), to="DELETE apps/{}/secretkeys/{}", repeat=Repeat.ANYTIME
@@ -100,7 +100,7 @@ class SecretKeys:
     ) -> bytes:
         """Encrypt `plaintext`; `associated_data` is not in the result, but is needed again to decrypt it.
 
-        Raises BadRequest for a key whose type cannot encrypt. Changes nothing, and is repeated after a lost answer.
+        Raises BadRequest for a key whose type cannot encrypt. Changes nothing, and is repeated after a lost response.
         """
         plaintext, associated_data = hidden(plaintext), hidden(associated_data)
         body = {"plaintext": plaintext, **given(associated_data=associated_data)}

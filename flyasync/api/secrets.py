@@ -15,7 +15,7 @@ class Secrets:
     """`fly.secrets`: set, list and delete an app's secrets (docs: apps/secrets).
 
     Setting one changes no running machine: machines read the secrets when they start or are updated. To make sure that
-    they read the new ones, pass the `version` of the answer as `min_secrets_version` of the next create or update.
+    they read the new ones, pass the `version` of the response as `min_secrets_version` of the next create or update.
     Values are in no repr, error or event of this library.
     """
 
@@ -26,7 +26,7 @@ class Secrets:
     ) -> tuple[Secret, ...]:
         """List an app's secrets, their values only with `show_secrets` and a token that may see them.
 
-        With `min_version`, the answer is at least as new as that version.
+        With `min_version`, the response is at least as new as that version.
         """
         ask = request(
             "secrets.list",
@@ -52,9 +52,9 @@ class Secrets:
         return await self._caller.read(ask, Secret)
 
     async def set(self, app: str, name: str, value: str) -> Secret:
-        """Set one secret; the answer has its digest and the new `version`, not the value.
+        """Set one secret; the response has its digest and the new `version`, not the value.
 
-        Repeated after a lost answer: setting the same value again only creates another version.
+        Repeated after a lost response: setting the same value again only creates another version.
         """
         value = hidden(value)
         ask = request(
@@ -70,7 +70,8 @@ class Secrets:
     async def update(self, app: str, values: Mapping[str, str | None]) -> SecretsUpdate:
         """Set several secrets at once and delete those given as None; all others stay.
 
-        One version covers all changes. Deleting one that does not exist is not an error. Repeated after a lost answer.
+        One version covers all changes. Deleting one that does not exist is not an error. Repeated after a lost
+        response.
         """
         values = hidden(values)
         ask = request(
@@ -79,9 +80,9 @@ class Secrets:
         return await self._caller.read(ask, SecretsUpdate)
 
     async def delete(self, app: str, name: str) -> SecretsUpdate:
-        """Delete one secret; the answer has the new `version`, unless it was lost for good.
+        """Delete one secret; the response has the new `version`, unless it was lost for good.
 
-        Repeated after a lost answer.
+        Repeated after a lost response.
         """
         ask = request("secrets.delete", app, parts=(name,), to="DELETE apps/{}/secrets/{}", repeat=Repeat.ANYTIME)
         return await self._caller.remove(ask, SecretsUpdate) or SecretsUpdate()

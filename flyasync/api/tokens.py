@@ -57,7 +57,7 @@ class Tokens:
         """Get a JWT that proves to others which machine calls; it is valid for about ten minutes.
 
         Works only inside a machine, with `FlyClient(base_url="unix:///.fly/api")`. `aud` is its audience, by default
-        `https://fly.io/<organization>`. May be repeated: each answer is a new token. (docs: security/openid-connect)
+        `https://fly.io/<organization>`. May be repeated: each response is a new token. (docs: security/openid-connect)
         """
         ask = request(
             "tokens.oidc",

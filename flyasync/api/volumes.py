@@ -61,8 +61,8 @@ class Volumes:
     ) -> Volume:
         """Create a volume.
 
-        Raises NoCapacity if the region is full. Names are not unique, so a create is not repeated after a lost answer:
-        list the volumes to find out. Cancelled, the volume may have been created.
+        Raises NoCapacity if the region is full. Names are not unique, so a create is not repeated after a lost
+        response: list the volumes to find out. Cancelled, the volume may have been created.
 
         Args:
             app: the app.
@@ -134,7 +134,7 @@ class Volumes:
     async def delete(self, app: str, volume_id: str) -> Volume:
         """Delete a volume; it can be recovered for 24 hours. Raises VolumeInUse while a machine is bound to it.
 
-        The claim of a machine that is gone is waited for. Repeated after a lost answer; if that is lost for good, the
+        The claim of a machine that is gone is waited for. Repeated after a lost response; if that is lost for good, the
         volume is read once more, and if it is not found any more, what is returned has its id and `destroyed` only.
         """
         ask = request("volumes.delete", app, volume_id, to="DELETE apps/{}/volumes/{}", repeat=Repeat.ANYTIME)
@@ -143,7 +143,7 @@ class Volumes:
         except VolumeInUse as refusal:
             ask = await outlast_claim(ask, refusal, partial(self._get_machine, app))
             deleted = await self._caller.remove(ask, Volume)
-        # The answer was lost, so the volume has been deleted: read its remaining data.
+        # The response was lost, so the volume has been deleted: read its remaining data.
         if deleted:
             return deleted
         try:
@@ -184,7 +184,7 @@ class Volumes:
     async def create_snapshot(self, app: str, volume_id: str) -> None:
         """Take a snapshot; `snapshots` shows it as `pending`, then as `created`.
 
-        One at a time: raises WrongState while another one is being taken. Not repeated when the answer is lost.
+        One at a time: raises WrongState while another one is being taken. Not repeated after a lost response.
         """
         await self._caller.ask(
             request(
@@ -228,8 +228,18 @@ class Volumes:
     ) -> Pages[Volume]:
         """List the volumes of a whole organization with `async for`, fetched page by page as they are read.
 
-        Each has its `app_name`. Everything else is as in `fly.machines.list_org`: the list lags, and a region that
-        cannot be read ends it with IncompleteList, unless you pass `on_error_regions`.
+        Each volume has its `app_name`. As with `fly.machines.list_org`, the list lags, and a region that the API could
+        not read raises IncompleteList after the last row, unless you pass `on_error_regions`.
+
+        Args:
+            org_slug: the organization; the token must have access to it.
+            region: only those in this region.
+            state: only those in this state, or in one of these states.
+            updated_after: only those updated after this time (RFC 3339).
+            include_deleted: include those that are deleted.
+            summary: omit the details of each volume.
+            limit: the size of a page, at most 1000.
+            on_error_regions: called with regions that the API could not read, instead of IncompleteList at the end.
         """
         query: dict[str, QueryValue] = {
             "region": region,

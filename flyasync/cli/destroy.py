@@ -35,7 +35,7 @@ The machines of a launch have its name in their metadata, as flyasync_launch. No
 A machine counts as destroyed once the API shows it as destroyed, or has twice returned that it does not exist. A launch
 counts as empty once two lists, some seconds apart, contain none of its machines.
 
-Exit status: 0 when no machine is left, 1 when one is left or the answer was no, 2 for a wrong command line, 130 after
+Exit status: 0 when no machine is left, 1 when one is left or you answered no, 2 for a wrong command line, 130 after
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 
@@ -132,7 +132,7 @@ async def destroy_one(fly: FlyClient, app: str, machine: Machine, report: Report
     try:
         last = await _last_observed(fly, app, machine)
     except FlyError as error:
-        why = f"not destroyed: {' '.join(str(error).split())}"
+        why = f"not destroyed: {' '.join(error.for_command.split())}"
     else:
         if last is None or last.state in OVER:
             report(f"{machine.name}  destroyed  {machine.id}", {"event": "destroyed", **_fields(machine)})

@@ -109,7 +109,7 @@ async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandO
 
 
 def _updated(text: str, done: SecretsUpdate) -> Message:
-    """Return the result without values, which the reply of the API may contain."""
+    """Return the result without values, which the response may contain."""
     shown = evolve(done, secrets=[evolve(secret, value=None) for secret in done.secrets or ()])
     return Message(
         f"{text} (version {done.version}); machines get it when they next start or are updated; "

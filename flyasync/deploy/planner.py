@@ -69,6 +69,6 @@ async def resolved(fly: FlyClient, app: str, image: str) -> Resolution:
         async with asyncio.timeout(PATIENCE):
             return Resolution(digest=digest_of(await fly.images.resolve(app, image)))
     except TimeoutError:
-        return Resolution(trouble=f"there was no answer within {PATIENCE:g} s")
+        return Resolution(trouble=f"there was no response within {PATIENCE:g} s")
     except FlyError as error:
         return Resolution(trouble=str(error))

@@ -121,7 +121,7 @@ class MachineEvent(Model):
 class Machine(Model):
     """A machine as returned by the API.
 
-    `id` never changes. `instance_id` is the current version; newer replies name it `version`. If `host_status` is not
+    `id` never changes. `instance_id` is the current version; newer responses name it `version`. If `host_status` is not
     `ok`, `config` is missing, and `incomplete_config` contains what could be reconstructed, which must not be used to
     create or update a machine. `events` are the last 20, newest first. `nonce` proves a lease; the repr does not show
     it. `lease` is set only if it was requested. docs: machines/api/machines-resource
@@ -149,7 +149,7 @@ class Machine(Model):
 
     @property
     def current_version(self) -> str | None:
-        """The id of the current version: `version` in newer replies, else `instance_id`."""
+        """The id of the current version: `version` in newer responses, else `instance_id`."""
         return self.version or self.instance_id
 
     @property

@@ -79,7 +79,7 @@ def fly_environment(fly_emulator: "flyasync.Emulator", monkeypatch: pytest.Monke
     """Set the environment variables that point any client to the emulator, and return them.
 
     Code that blocks, such as `urllib` or `subprocess.run`, belongs in a synchronous test. In an async test the emulator
-    runs on the event loop of the test and cannot reply while that is blocked: use `asyncio.create_subprocess_exec`.
+    runs on the event loop of the test and cannot respond while that is blocked: use `asyncio.create_subprocess_exec`.
     """
     environment = fly_emulator.environment()
     for name, value in environment.items():

@@ -91,10 +91,11 @@ def find_token(given: str | None, getenv: Getenv = os.getenv) -> Token:
     file = Path(folder) / "config.yml"
     if text := hidden(_access_token(file)):
         return _checked(text, str(file))
-    searched = ", ".join(["the argument token", *TOKEN_VARIABLES, f"access_token in {file}"])
+    create = "create one with: export FLY_API_TOKEN=$(fly tokens create deploy -a APP)"
     raise MissingToken(
-        f"no Fly.io token found; searched: {searched}. "
-        "Create one with: export FLY_API_TOKEN=$(fly tokens create deploy -a APP)"
+        f"no Fly.io token found in {', '.join(TOKEN_VARIABLES)}, or as access_token in {file}",
+        python=f"pass one as token, or {create}",
+        command=create,
     )
 
 

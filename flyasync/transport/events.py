@@ -107,11 +107,11 @@ class Dequeued:
 class Attempt:
     """One attempt to send a request, after it ended.
 
-    `waited` is the time in the queue for the rate limit, `seconds` the time from sending the request until the reply
-    was read or an error occurred. `status` and `request_id` are None if no reply arrived; `error` is the class name of
-    the error, None on success. `poll` is set for long polls: the number of seconds for which the API may hold the
-    reply, so a TimedOut only means "not yet". `method` and `host` are those of the request. The event contains neither
-    the token nor a body.
+    `waited` is the time in the queue for the rate limit, `seconds` the time from sending the request until the response
+    was read or an error occurred. `status` and `request_id` are None if no response arrived; `error` is the class name
+    of the error, None on success. `poll` is set for long polls: the number of seconds for which the API may hold the
+    response, so a TimedOut only means "not yet". `method` and `host` are those of the request. The event contains
+    neither the token nor a body.
     """
 
     operation: str

@@ -1,4 +1,4 @@
-"""The request, the reply, and whether the request may be sent twice."""
+"""The request, the response, and whether the request may be sent twice."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -31,11 +31,11 @@ class Repeat(Enum):
 
 @define
 class Flight:
-    """The state of a request in flight: `is_out` is True from when it is sent until its reply has arrived.
+    """The state of a request in flight: `is_out` is True from when it is sent until its response has arrived.
 
-    If `is_abandoned`, the request is not sent any more, neither for the first time nor again after a failure; a reply
-    on its way is still read. `on_leave` is called each time the request is sent. If `is_urgent`, it is queued before
-    all requests that have not been sent yet.
+    If `is_abandoned`, the request is not sent any more, neither for the first time nor again after a failure; a
+    response on its way is still read. `on_leave` is called each time the request is sent. If `is_urgent`, it is queued
+    before all requests that have not been sent yet.
     """
 
     is_out: bool = False
@@ -50,7 +50,7 @@ class Flight:
             self.on_leave()
 
     def land(self) -> None:
-        """Record that the reply has arrived, or that none will."""
+        """Record that the response has arrived, or that none will."""
         self.is_out = False
 
     def abandon(self) -> None:
@@ -62,15 +62,25 @@ class Flight:
 class Request:
     """One operation, ready to be sent.
 
-    `operation` and `identifier` select the rate limit, and are part of every error and event. `subject` replaces the
-    identifier in errors if it is more specific. `poll` is the number of seconds for which the API may hold the reply
-    back; None for ordinary calls. `flight` shows the caller whether the request is in flight. `reads` is the format of
-    the reply. `clears_within` returns, for a refusal, the seconds within which it clears by itself if the caller knows
-    that better than the refusal, else 0. `changes` is whether the request may change anything. `content` is the encoded
-    `body`.
-
     Raises InvalidInput, before anything is sent, for values that no HTTP request or JSON can contain: control
     characters in a name, a header or the query, lone surrogates anywhere, and a body that is nested too deeply.
+
+    Args:
+        operation: the name of the operation, which selects the rate limit and is part of every error and event.
+        identifier: what the rate limit counts by, such as the app; also part of every error and event.
+        method: the HTTP method.
+        path: the encoded path of the URL.
+        repeat: when the request may be sent again.
+        query: the names and values of the query.
+        body: the JSON to send; `content` is its encoded form.
+        headers: headers of this request only.
+        poll: the number of seconds for which the API may hold the response back; None for ordinary calls.
+        reads: the format of the response.
+        flight: shows the caller whether the request is in flight.
+        clears_within: returns, for a refusal, the seconds within which it clears by itself if the caller knows that
+            better than the refusal, else 0.
+        subject: replaces the identifier in errors if it is more specific.
+        changes: whether the request may change anything.
     """
 
     operation: str
@@ -118,13 +128,13 @@ class Request:
                 raise InvalidInput(f"the header {name} contains control characters, but {_NO_CONTROL}")
 
     def unreadable(self, message: str, *, advice: str | None = None) -> Unreadable:
-        """Return the error for a reply that is not as documented."""
+        """Return the error for a response that is not as documented."""
         return Unreadable(self.operation, self.subject, message, advice=advice, may_have_happened=self.changes)
 
 
 @frozen(kw_only=True)
-class Reply:
-    """A reply: its status, its headers by lower-case name, and the bytes of its body."""
+class Response:
+    """A response: its status, its headers by lower-case name, and the bytes of its body."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)

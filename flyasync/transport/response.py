@@ -1,4 +1,4 @@
-"""Read a reply: return its JSON, or raise the error that it stands for."""
+"""Read a response: return its JSON, or raise the error that it stands for."""
 
 import json
 import re
@@ -36,44 +36,44 @@ from flyasync.errors import (
 )
 from flyasync.safe_text import brief
 from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
-from flyasync.transport.request import Reply, Request
+from flyasync.transport.request import Request, Response
 
 Redaction = Callable[[Request], Callable[[str], str]]
 """Returns, for a request, a function that redacts the secrets of that request in a text."""
 
 
-def read_reply(request: Request, reply: Reply, redaction: Redaction = lambda _: str) -> Any:
-    """Return the reply's JSON (None for an empty body) or its text; raise the Refused that an error status stands for.
+def read_response(request: Request, response: Response, redaction: Redaction = lambda _: str) -> Any:
+    """Return the JSON (None for an empty body) or the text of a response; raise Refused for an error status.
 
     Secrets in the text of an error are redacted before the text is cut, so that no part of a secret remains.
     """
-    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-        raise _refusal(request, reply, redaction(request))
+    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(request, response, redaction(request))
     if request.reads == "text":
-        return reply.body.decode("utf-8", "replace").strip()
-    if not reply.body.strip():
+        return response.body.decode("utf-8", "replace").strip()
+    if not response.body.strip():
         return None
     try:
-        return json.loads(reply.body)
+        return json.loads(response.body)
     except RecursionError:
         problem = "JSON that is nested too deeply"
     except ValueError:
         problem = "a body that is not JSON"
-    # Raised outside the handlers, so that no traceback contains frames that hold the reply.
-    raise request.unreadable(f"the API returned HTTP {reply.status} with {problem} (request {reply.request_id})")
+    # Raised outside the handlers, so that no traceback contains frames that hold the response.
+    raise request.unreadable(f"the API returned HTTP {response.status} with {problem} (request {response.request_id})")
 
 
-def _refusal(request: Request, reply: Reply, redacted: Callable[[str], str]) -> Refused:
-    """Return the error that a reply with an error status stands for."""
+def _refusal(request: Request, response: Response, redacted: Callable[[str], str]) -> Refused:
+    """Return the error that a response with an error status stands for."""
     # The body contains a text and often an error code. Three formats are known:
     try:
-        body = json.loads(reply.body)
+        body = json.loads(response.body)
     except (ValueError, RecursionError):
         body = None
     code = None
     # 1. Not a JSON object, such as the HTML page of a proxy: its beginning is the text.
     if not isinstance(body, dict):
-        text = brief(redacted(reply.body.decode("utf-8", "replace").strip()))[:500] or _phrase(reply.status)
+        text = brief(redacted(response.body.decode("utf-8", "replace").strip()))[:500] or _phrase(response.status)
     else:
         # 2. The envelope of leases: `status` is always "error", and `code` is the code.
         # 3. All others: `status` is the code.
@@ -84,18 +84,18 @@ def _refusal(request: Request, reply: Reply, redacted: Callable[[str], str]) -> 
         each = errors if isinstance(errors, list) else [errors]
         texts = [one.get("detail") or one.get("message") if isinstance(one, dict) else one for one in each]
         detail = "; ".join(text for text in texts if isinstance(text, str))
-        text = redacted(str(body.get("message") or body.get("error") or detail or _phrase(reply.status)))
+        text = redacted(str(body.get("message") or body.get("error") or detail or _phrase(response.status)))
 
-    kind, details = _classify(reply, code, text)
+    kind, details = _classify(response, code, text)
     if scope := details.get("scope"):
         details = {**details, "advice": _CAPACITY_ADVICE[scope]}
     return kind(
         request.operation,
         request.subject,
         text,
-        status=reply.status,
+        status=response.status,
         code=code,
-        request_id=reply.request_id,
+        request_id=response.request_id,
         **details,
     )
 
@@ -200,39 +200,39 @@ _CAPACITY_ADVICE = {
 }
 
 
-def _classify(reply: Reply, code: str | None, text: str) -> tuple[Kind, dict[str, Any]]:
-    """Return the kind of error that a reply stands for, and the details that are specific to this kind."""
-    # 1. The API's error code takes precedence over everything else in a reply.
+def _classify(response: Response, code: str | None, text: str) -> tuple[Kind, dict[str, Any]]:
+    """Return the kind of error that a response stands for, and the details that are specific to this kind."""
+    # 1. The API's error code takes precedence over everything else in a response.
     if code in _BY_CODE:
         return _BY_CODE[code]
     # 2. A 429 is a rate limit, whatever its text.
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited, {"retry_after": retry_after(reply)}
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited, {"retry_after": retry_after(response)}
     # 3. Reasons that the API states only in the text.
     for rule in _RULES:
-        if reply.status not in rule.statuses or (rule.scope and code and not rule.despite_code):
+        if response.status not in rule.statuses or (rule.scope and code and not rule.despite_code):
             continue
         if found := rule.pattern.search(text):
             return rule.kind, {**found.groupdict(), **({"scope": rule.scope} if rule.scope else {})}
     # 4. Otherwise only the status is known.
-    if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
+    if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
         return Refused, {"advice": "flyasync does not follow redirects, so that the token is sent only to its own host"}
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _BY_STATUS.get(reply.status, ServerFault), {}
-    return _BY_STATUS.get(reply.status, Refused), {}
+    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _BY_STATUS.get(response.status, ServerFault), {}
+    return _BY_STATUS.get(response.status, Refused), {}
 
 
-def retry_after(reply: Reply) -> float | None:
-    """Return the seconds in the reply's Retry-After; None if it is missing or invalid.
+def retry_after(response: Response) -> float | None:
+    """Return the seconds in the response's Retry-After; None if it is missing or invalid.
 
-    A date is compared with the reply's own `Date` (RFC 9110, section 10.2.3), not with the clock of this machine.
+    A date is compared with the response's own `Date` (RFC 9110, section 10.2.3), not with the clock of this machine.
     Negative numbers, dates in the past, and values above LONGEST_PAUSE are invalid.
     """
-    asked = reply.headers.get("retry-after", "").strip()
+    asked = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(asked)
     except ValueError:
-        until, sent = _date(asked), _date(reply.headers.get("date", ""))
+        until, sent = _date(asked), _date(response.headers.get("date", ""))
         if not (until and sent):
             return None
         seconds = (until - sent).total_seconds()

@@ -1,7 +1,7 @@
 """Which failures are retried, and after how long.
 
 A 429 also pauses its bucket (`ratelimit/buckets.py`), so that other calls wait too; `response.py` reads the length of
-the pause from the reply.
+the pause from the response.
 """
 
 import random
@@ -28,7 +28,7 @@ class RetryPolicy:
     """How often and for how long a failed call is retried.
 
     These failures are retried: a 429; a connection that could not be made; a refusal that clears by itself; and, for
-    operations that may be repeated, a missing reply or the status 408, 500, 502, 503 or 504.
+    operations that may be repeated, a missing response or the status 408, 500, 502, 503 or 504.
 
     - `attempts` is the maximum number of attempts. 429s and refusals that clear by themselves do not count.
     - `base` and `cap` set the backoff: the n-th retry is sent after a random time of up to `base * 2**(n-1)` seconds,

@@ -1,4 +1,4 @@
-"""Send requests: each attempt waits for a permit and a slot, exchanges, and reads the reply; some are retried."""
+"""Send requests: each attempt waits for a permit and a slot, exchanges, and reads the response; some are retried."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ from flyasync.transport.events import (
 )
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.request import Repeat, Request
-from flyasync.transport.response import read_reply
+from flyasync.transport.response import read_response
 from flyasync.transport.retries import RetryPolicy, deserves_another_try, retrier
 from flyasync.transport.session import Session
 from flyasync.transport.tracebacks import trim
@@ -147,9 +147,8 @@ class _Call:
             "not sent: a 429 pauses this operation for longer than the call may take",
             status=HTTPStatus.TOO_MANY_REQUESTS,
             retry_after=until - now,
-            advice="RetryPolicy(total=…) sets how long a call may take",
         )
-        self.end(refused)
+        self.end(refused.explained("RetryPolicy(total=…) sets how long a call may take", command=""))
 
 
 class Sender:
@@ -187,7 +186,7 @@ class Sender:
         return f"<Sender {self._session.host}{', closed' if self._is_closed else ''}: {shown or 'no calls'}>"
 
     async def send(self, request: Request) -> Any:
-        """Return the JSON of the reply to `request`, or raise the last failure once no retry is left.
+        """Return the JSON of the response to `request`, or raise the last failure once no retry is left.
 
         If cancelled in the queue, nothing was sent; if cancelled later, the request may have happened.
         """
@@ -207,7 +206,7 @@ class Sender:
         # 1. The call was ended by a pause or by closing the client, or its time ran out during an exchange.
         except TimeoutError:
             failure = call.failure or NoReplyInTime(
-                request.operation, request.subject, f"no reply within {call.bound:g} s in all"
+                request.operation, request.subject, f"no response within {call.bound:g} s in all"
             )
             call.weigh(failure)
         # 2. It failed permanently.
@@ -234,7 +233,7 @@ class Sender:
         return redaction((*self._session.secrets, *self._secrets_of(request.body)))
 
     async def attempt(self, call: _Call) -> Any:
-        """Make one attempt: wait for a permit and a slot, exchange, and read the reply."""
+        """Make one attempt: wait for a permit and a slot, exchange, and read the response."""
         request, flight, loop = call.request, call.request.flight, call.loop
         call.begin()
         slots = self._session.slots(request)
@@ -245,15 +244,14 @@ class Sender:
                 await asyncio.sleep(0)
             call.leave(self._session.longest(request))
 
-            # The exchange ends in one of three ways:
-            # 1. A reply with a success status: its content is the result.
-            # 2. One of our errors, with or without a reply. It is recorded for the call, and a 429 pauses the bucket.
+            # The exchange ends in one of three ways: 1. A response with a success status: its content is the result. 2.
+            # One of our errors, with or without a response. It is recorded for the call, and a 429 pauses the bucket.
             # 3. Cancellation, by the caller or the call's clock: only the observer is notified.
-            started, reply, error = loop.time(), None, None
+            started, response, error = loop.time(), None, None
             flight.leave()
             try:
-                reply = await self._session.exchange(request)
-                return read_reply(request, reply, self.redaction)
+                response = await self._session.exchange(request)
+                return read_response(request, response, self.redaction)
             except FlyError as failure:
                 error = type(failure).__name__
                 call.fail(failure)
@@ -278,8 +276,8 @@ class Sender:
                         number=call.number,
                         waited=waited,
                         seconds=loop.time() - started,
-                        status=reply.status if reply else None,
-                        request_id=reply.request_id if reply else None,
+                        status=response.status if response else None,
+                        request_id=response.request_id if response else None,
                         poll=request.poll,
                         method=request.method,
                         host=self._session.host,

@@ -1,4 +1,4 @@
-"""Send a request once with aiohttp and return the reply; aiohttp's exceptions are translated to our own."""
+"""Send a request once with aiohttp and return the response; aiohttp's exceptions are translated to our own."""
 
 import asyncio
 import errno
@@ -18,7 +18,7 @@ from yarl import URL
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
 from flyasync.safe_text import LONGEST_ERROR
 from flyasync.transport.credentials import SOCKET, Token, ip_of
-from flyasync.transport.request import Reply, Request
+from flyasync.transport.request import Request, Response
 from flyasync.transport.validators import more_than, whole
 
 if sys.platform != "win32":
@@ -28,7 +28,7 @@ _PROXY = re.compile(r"\s*https?://[^/]", re.IGNORECASE)
 _JSON = {"Content-Type": "application/json"}
 AGENT = f"flyasync/{version('flyasync')}"
 MAX_ANSWER = 1 << 30
-"""The default maximum size of a reply in bytes, after decompression."""
+"""The default maximum size of a response in bytes, after decompression."""
 RESERVED_FILES = 128
 """File descriptors reserved for the rest of the program when the system's limit bounds the number of long polls."""
 
@@ -61,8 +61,8 @@ class Session:
 
     Connections are opened on first use. The token is set on each request, not as a default of the session, which
     aiohttp would also send to a proxy unencrypted. Redirects are not followed, so that the token is sent only to its
-    own host. At most `max_answer` bytes of a reply are read. Cookies are kept: with one, the API routes the requests of
-    an app to the node that created it, which reads its own writes.
+    own host. At most `max_answer` bytes of a response are read. Cookies are kept: with one, the API routes the requests
+    of an app to the node that created it, which reads its own writes.
     """
 
     def __init__(self, base_url: str, token: Token | None, timeouts: Timeouts, *, max_answer: int = MAX_ANSWER) -> None:
@@ -105,8 +105,8 @@ class Session:
             return self._call_timeout
         return _client_timeout(self._timeouts.connect, request.poll + self._timeouts.poll_grace)
 
-    async def exchange(self, request: Request) -> Reply:
-        """Send `request` exactly once and return the reply, whatever its status.
+    async def exchange(self, request: Request) -> Response:
+        """Send `request` exactly once and return the response, whatever its status.
 
         Raises ConnectFailed, ConnectionLost, NoReplyInTime or ClientClosed. Cancellation closes the connection; the
         request may have happened.
@@ -135,7 +135,7 @@ class Session:
                     allow_redirects=False,
                 ) as response:
                     body = await self._body(request, response)
-                    return Reply(status=response.status, headers=response.headers, body=body)
+                    return Response(status=response.status, headers=response.headers, body=body)
         except aiohttp.InvalidURL:
             pass  # its text contains the URL, and so possibly a password
         except _FOREIGN as error:
@@ -152,7 +152,7 @@ class Session:
         raise ConnectFailed(request.operation, request.subject, text, advice=advice, is_temporary=False)
 
     async def _body(self, request: Request, response: aiohttp.ClientResponse) -> bytes:
-        """Read the body of a reply. Cut that of an error at LONGEST_ERROR; raise Unreadable for any other long one."""
+        """Read the body of a response. If it is too long, cut that of an error, and raise Unreadable for any other."""
         is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
         left = LONGEST_ERROR if is_error else self._max_answer
         chunks = []
@@ -161,10 +161,9 @@ class Session:
             left -= len(chunk)
             if left < 0:
                 if not is_error:
-                    raise request.unreadable(
-                        f"the reply is longer than {self._max_answer} bytes, so the rest was not read",
-                        advice="Request less, or raise the client's max_answer",
-                    )
+                    problem = f"the response is longer than {self._max_answer} bytes, so the rest was not read"
+                    advice = "Request less, or raise the client's max_answer"
+                    raise request.unreadable(problem).explained(advice, command="Request less")
                 chunks[-1] = chunk[:left]
                 break
         return b"".join(chunks)
@@ -231,9 +230,9 @@ class Session:
         if self._is_closed and (request.poll is not None or not is_late):
             text = f"{operation} {subject}: the client was closed during the call"
             return ClientClosed(text, may_have_happened=request.changes)
-        # 3. The request was sent, but no complete reply arrived.
+        # 3. The request was sent, but no complete response arrived.
         if is_late:
-            return NoReplyInTime(operation, subject, f"no reply from {self._base_url} in time")
+            return NoReplyInTime(operation, subject, f"no response from {self._base_url} in time")
         return ConnectionLost(operation, subject, f"the connection broke: {str(error) or type(error).__name__}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flyasync.testing import VirtualTimeLoop
 from flyasync.transport.credentials import Token
-from flyasync.transport.request import Repeat, Reply, Request
+from flyasync.transport.request import Repeat, Request, Response
 from flyasync.transport.session import Session, Timeouts
 
 SECRET = "fo1_top_secret"
@@ -36,12 +36,12 @@ def a_request(operation: str = "machines.start", identifier: str = "m1", **more:
     return Request(operation=operation, identifier=identifier, **given)
 
 
-def a_reply(status: int = 200, body: Any = None, **headers: str) -> Reply:
+def a_response(status: int = 200, body: Any = None, **headers: str) -> Response:
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    return Reply(status=status, body=raw, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    return Response(status=status, body=raw, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
-Step = Reply | Exception | Callable[[], Awaitable[Reply]]
+Step = Response | Exception | Callable[[], Awaitable[Response]]
 
 
 class ScriptedExchange(Session):
@@ -57,12 +57,12 @@ class ScriptedExchange(Session):
     def times(self) -> list[float]:
         return rounded([time for time, _ in self.sent])
 
-    async def exchange(self, request: Request) -> Reply:
+    async def exchange(self, request: Request) -> Response:
         self.sent.append((now(), request))
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
-        return step if isinstance(step, Reply) else await step()
+        return step if isinstance(step, Response) else await step()
 
     async def close(self, *, grace: float = 5.0) -> None:
         self.closed_with.append(grace)

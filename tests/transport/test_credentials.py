@@ -86,7 +86,7 @@ def test_a_config_file_that_cannot_be_read_is_no_place(tmp_path: Path) -> None:
 def test_a_missing_token_names_every_place_and_the_cure(tmp_path: Path) -> None:
     with pytest.raises(MissingToken) as caught:
         find_token(None, {"FLY_CONFIG_DIR": str(tmp_path)}.get)
-    for place in ("the argument token", "FLY_ACCESS_TOKEN", "FLY_API_TOKEN", str(tmp_path / "config.yml")):
+    for place in ("pass one as token", "FLY_ACCESS_TOKEN", "FLY_API_TOKEN", str(tmp_path / "config.yml")):
         assert place in str(caught.value)
     assert "fly tokens create deploy" in str(caught.value)
 

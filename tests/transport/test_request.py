@@ -8,7 +8,7 @@ import pytest
 
 from flyasync.errors import InvalidInput
 from flyasync.transport.request import path
-from tests.transport.scripted import SECRET, a_reply, a_request
+from tests.transport.scripted import SECRET, a_request, a_response
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_a_request_shows_neither_body_nor_headers() -> None:
 
 
 def test_a_reply_shows_only_its_status_and_knows_its_request_id() -> None:
-    reply = a_reply(500, {"secret": SECRET}, fly_request_id="01K4-yyz")
-    assert repr(reply) == "Reply(status=500)"
-    assert reply.request_id == "01K4-yyz"
-    assert a_reply().request_id is None
+    response = a_response(500, {"secret": SECRET}, fly_request_id="01K4-yyz")
+    assert repr(response) == "Response(status=500)"
+    assert response.request_id == "01K4-yyz"
+    assert a_response().request_id is None
 
 
 CONTROL = ["a\rb", "a\nb", "a\0b", "a\x1bb", "\ud800"]

@@ -31,9 +31,9 @@ from flyasync.errors import (
     VolumeInUse,
     WrongState,
 )
-from flyasync.transport.request import Reply
-from flyasync.transport.response import read_reply, retry_after
-from tests.transport.scripted import a_reply, a_request
+from flyasync.transport.request import Response
+from flyasync.transport.response import read_response, retry_after
+from tests.transport.scripted import a_request, a_response
 
 UNIQUE = 'already_exists: unique machine name violation, machine ID 148e already exists with name "x"'
 RESERVE = "aborted: could not reserve resource for machine: insufficient {} available to fulfill request"
@@ -47,7 +47,7 @@ HOLDER = {"holder": "me@example.com", "expires_at": "2026-01-01T00:00:00Z"}
 
 def refused(status: int, body: Any = None, **headers: str) -> Refused:
     with pytest.raises(Refused) as caught:
-        read_reply(a_request(), a_reply(status, body, **headers))
+        read_response(a_request(), a_response(status, body, **headers))
     return caught.value
 
 
@@ -238,19 +238,19 @@ def test_each_want_of_room_has_its_own_advice(status: int, text: str, advice: st
     ],
 )
 def test_a_success_gives_its_json(status: int, body: bytes, value: Any) -> None:
-    assert read_reply(a_request(), a_reply(status, body)) == value
+    assert read_response(a_request(), a_response(status, body)) == value
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{", b"\xff"])
 def test_a_success_that_is_not_json_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable, match=r"machines.start m1: .* HTTP 200 .* not JSON \(request 01K-yyz\)") as caught:
-        read_reply(a_request(), a_reply(200, body, fly_request_id="01K-yyz"))
+        read_response(a_request(), a_response(200, body, fly_request_id="01K-yyz"))
     assert caught.value.may_have_happened
 
 
 def test_a_success_that_is_nested_too_deeply_is_unreadable_and_keeps_nothing_of_it() -> None:
     with pytest.raises(Unreadable, match=r"HTTP 200 with JSON that is nested too deeply \(request 01K-yyz\)") as caught:
-        read_reply(a_request(), a_reply(200, b"[" * 100_000, fly_request_id="01K-yyz"))
+        read_response(a_request(), a_response(200, b"[" * 100_000, fly_request_id="01K-yyz"))
     assert caught.value.__context__ is None
 
 
@@ -292,7 +292,7 @@ SENT = "Wed, 21 Oct 2026 07:28:00 GMT"
 )
 def test_retry_after_is_read_in_every_form(asked: str | None, sent: str | None, seconds: float | None) -> None:
     headers = {name: text for name, text in {"retry_after": asked, "date": sent}.items() if text is not None}
-    assert retry_after(a_reply(429, None, **headers)) == seconds
+    assert retry_after(a_response(429, None, **headers)) == seconds
     error = refused(429, {"error": "rate limit exceeded"}, **headers)
     assert isinstance(error, RateLimited)
     assert error.retry_after == seconds
@@ -301,7 +301,7 @@ def test_retry_after_is_read_in_every_form(asked: str | None, sent: str | None, 
 @settings(deadline=None, database=None)
 @given(asked=st.text(), sent=st.text())
 def test_no_header_can_break_the_reading(asked: str, sent: str) -> None:
-    seconds = retry_after(a_reply(429, None, retry_after=asked, date=sent))
+    seconds = retry_after(a_response(429, None, retry_after=asked, date=sent))
     assert seconds is None or 0 <= seconds <= 86_400
 
 
@@ -315,7 +315,7 @@ ANY_JSON = st.recursive(
 @given(status=st.integers(300, 599), body=st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
 def test_every_reply_that_is_no_success_is_refused(status: int, body: bytes) -> None:
     with pytest.raises(Refused) as caught:
-        read_reply(a_request(), Reply(status=status, headers={}, body=body))
+        read_response(a_request(), Response(status=status, headers={}, body=body))
     assert caught.value.status == status
     assert str(caught.value)
 
@@ -325,9 +325,9 @@ def test_every_reply_that_is_no_success_is_refused(status: int, body: bytes) -> 
 )
 def test_an_answer_that_is_text_stays_text(body: bytes, text: str) -> None:
     request = evolve(a_request(), reads="text")
-    assert read_reply(request, Reply(status=200, headers={}, body=body)) == text
+    assert read_response(request, Response(status=200, headers={}, body=body)) == text
 
 
 def test_a_refusal_is_json_whatever_the_answer_would_be() -> None:
     with pytest.raises(NotFound, match="not here"):
-        read_reply(evolve(a_request(), reads="text"), a_reply(404, {"error": "not here"}))
+        read_response(evolve(a_request(), reads="text"), a_response(404, {"error": "not here"}))

@@ -1,4 +1,4 @@
-"""The order of events in a call: for each attempt a permit, an exchange, and the reply."""
+"""The order of events in a call: for each attempt a permit, an exchange, and the response."""
 
 import asyncio
 import copy
@@ -36,33 +36,33 @@ from flyasync.transport.events import (
 )
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Limits, Rate
-from flyasync.transport.request import Flight, Repeat, Reply, Request
+from flyasync.transport.request import Flight, Repeat, Request, Response
 from flyasync.transport.retries import RetryPolicy
 from flyasync.transport.sender import Sender
 from flyasync.transport.session import Timeouts
-from tests.transport.scripted import SECRET, ScriptedExchange, Step, a_reply, a_request, now, rounded
+from tests.transport.scripted import SECRET, ScriptedExchange, Step, a_request, a_response, now, rounded
 
-OK = a_reply(200, {"ok": True}, fly_request_id="01K4-yyz")
-BOOM = a_reply(503, {"error": "boom"})
+OK = a_response(200, {"ok": True}, fly_request_id="01K4-yyz")
+BOOM = a_response(503, {"error": "boom"})
 LOST = ConnectionLost("machines.start", "m1", "it broke")
 UNMADE = ConnectFailed("machines.start", "m1", "refused")
 WIDE = Limits(default=Rate(per_second=1000, burst=1000))
 
 
-def limited(seconds: float | None = None) -> Reply:
+def limited(seconds: float | None = None) -> Response:
     headers = {} if seconds is None else {"retry_after": str(seconds)}
-    return a_reply(429, {"error": "rate limit exceeded"}, **headers)
+    return a_response(429, {"error": "rate limit exceeded"}, **headers)
 
 
-def late(seconds: float, reply: Reply = OK) -> Step:
-    async def answer() -> Reply:
+def late(seconds: float, reply: Response = OK) -> Step:
+    async def answer() -> Response:
         await asyncio.sleep(seconds)
         return reply
 
     return answer
 
 
-async def hang() -> Reply:
+async def hang() -> Response:
     await asyncio.Event().wait()
     return OK
 
@@ -133,12 +133,12 @@ async def test_an_observer_is_notified_of_who_enters_the_queue_and_who_leaves_it
 
 
 async def test_a_refusal_is_raised_as_it_was_read() -> None:
-    office = Office(a_reply(404, {"error": "app not found"}), limits=WIDE)
+    office = Office(a_response(404, {"error": "app not found"}), limits=WIDE)
     with pytest.raises(NotFound, match=r"machines\.start m1: app not found"):
         await office.send()
     assert len(office.exchange.sent) == 1
     with pytest.raises(Unreadable):
-        await Office(a_reply(200, b"<html>")).send()
+        await Office(a_response(200, b"<html>")).send()
 
 
 async def test_the_observer_sees_every_attempt() -> None:
@@ -270,7 +270,7 @@ async def test_a_pause_is_no_longer_than_a_call_may_take_and_then_calls_go_on() 
 @pytest.mark.parametrize("header", ["-1", "nan", "inf", "1e308", "1e999", "Wed, 21 Oct 9999 07:28:00 GMT", "soon"])
 async def test_a_retry_after_that_makes_no_sense_pauses_as_if_there_were_none(header: str) -> None:
     date = "Wed, 21 Oct 2026 07:28:00 GMT"
-    office = Office(a_reply(429, {"error": "rate limit exceeded"}, retry_after=header, date=date), OK)
+    office = Office(a_response(429, {"error": "rate limit exceeded"}, retry_after=header, date=date), OK)
     assert await office.send() == {"ok": True}
     assert 1 <= now() <= 2.01
     await office.sender.close(grace=0)
@@ -293,6 +293,7 @@ async def test_a_call_in_line_ends_as_soon_as_pauses_would_keep_it_for_longer_th
         "machines.start m1: not sent: a 429 pauses this operation for longer than the call may take (HTTP 429): "
         "retry after 100 s. RetryPolicy(total=…) sets how long a call may take"
     )
+    assert third.for_command.endswith("(HTTP 429): retry after 100 s")
     assert at_fourth == 100.5, "half of its limit is left, and the pause is longer than that"
     assert [it.body for _, it in office.exchange.sent] == ["first", "second"]
     await office.sender.close(grace=0)
@@ -436,7 +437,7 @@ async def test_a_hung_attempt_is_bounded_by_the_total_and_may_have_happened() ->
     error, time = await office.ending(office.send())
     assert isinstance(error, NoReplyInTime)
     assert error.may_have_happened
-    assert "machines.start m1: no reply within 7 s in all" in str(error)
+    assert "machines.start m1: no response within 7 s in all" in str(error)
     assert time == 7
     assert office.told[0].error == "CancelledError"
     await office.sender.close(grace=0)
@@ -451,7 +452,7 @@ async def test_a_long_poll_gets_its_own_time_on_top_of_the_total() -> None:
 
 
 async def test_out_of_time_between_two_attempts_the_last_error_comes_out() -> None:
-    office = Office(a_reply(503, {"error": "boom"}), attempts=1000, base=5, cap=5, total=30, limits=WIDE)
+    office = Office(a_response(503, {"error": "boom"}), attempts=1000, base=5, cap=5, total=30, limits=WIDE)
     error, time = await office.ending(office.send())
     assert isinstance(error, ServerFault)
     assert time == 30
@@ -495,8 +496,8 @@ async def test_creates_are_sent_again_only_when_nothing_happened() -> None:
     [
         ([UNMADE, UNMADE], ConnectFailed, False),
         ([LOST, ConnectFailed("machines.start", "m1", "refused")], ConnectFailed, True),
-        ([BOOM, a_reply(404, {"error": "machine not found"})], NotFound, True),
-        ([a_reply(404, {"error": "machine not found"})], NotFound, False),
+        ([BOOM, a_response(404, {"error": "machine not found"})], NotFound, True),
+        ([a_response(404, {"error": "machine not found"})], NotFound, False),
     ],
 )
 async def test_a_failure_speaks_for_all_attempts(script: list[Step], kind: type[FlyError], *, doubt: bool) -> None:
@@ -586,7 +587,7 @@ class Few(ScriptedExchange):
         super().__init__(*script)
         self._calls = asyncio.Semaphore(2)
 
-    async def exchange(self, request: Request) -> Reply:
+    async def exchange(self, request: Request) -> Response:
         reply = await super().exchange(request)
         await asyncio.sleep(10)
         return reply
@@ -648,7 +649,7 @@ async def test_a_request_that_is_abandoned_in_the_queue_does_not_leave_and_keeps
 
 
 @pytest.mark.parametrize(
-    ("first", "in_doubt"), [(a_reply(429, {"error": "slow down"}), False), (BOOM, True)], ids=["429", "lost"]
+    ("first", "in_doubt"), [(a_response(429, {"error": "slow down"}), False), (BOOM, True)], ids=["429", "lost"]
 )
 async def test_an_abandoned_request_does_not_leave_again(first: Step, *, in_doubt: bool) -> None:
     office = Office(first, OK)
@@ -661,7 +662,7 @@ async def test_an_abandoned_request_does_not_leave_again(first: Step, *, in_doub
     await office.sender.close(grace=0)
 
 
-@pytest.mark.parametrize("failing", [BOOM, a_reply(500, {"error": "down"}), a_reply(408, {"error": "late"})])
+@pytest.mark.parametrize("failing", [BOOM, a_response(500, {"error": "down"}), a_response(408, {"error": "late"})])
 async def test_a_read_that_failed_has_changed_nothing_and_says_so(failing: Step) -> None:
     office = Office(failing, attempts=2)
     error, _ = await office.ending(office.send(method="GET", repeat=Repeat.ANYTIME))
@@ -692,10 +693,10 @@ async def test_an_earlier_attempt_is_mentioned_beside_the_advice() -> None:
 
 
 async def test_a_read_that_cannot_be_understood_was_not_done_most_likely() -> None:
-    office = Office(a_reply(200, b"<html>"))
+    office = Office(a_response(200, b"<html>"))
     error, _ = await office.ending(office.send(method="GET"))
     assert "done" not in str(error)
-    assert "`base_url` may point to something other than the Machines API" in str(error)
+    assert "The base URL may point to something other than the Machines API" in str(error)
     await office.sender.close(grace=0)
 
 
@@ -710,7 +711,7 @@ async def test_what_reads_by_another_method_has_changed_nothing_either() -> None
 @pytest.mark.parametrize("status", [400, 409, 500])
 async def test_what_a_refusal_repeats_of_token_and_body_is_redacted(status: int) -> None:
     told = {"error": f"no {SECRET}, no hunter2-hunter2", "status": SECRET}
-    exchange = ScriptedExchange(a_reply(status, told, fly_request_id=SECRET))
+    exchange = ScriptedExchange(a_response(status, told, fly_request_id=SECRET))
     sender = Sender(exchange, Buckets(WIDE), RetryPolicy(attempts=1), log_event, lambda body: body.values())
     with pytest.raises(Refused) as caught:
         await sender.send(a_request(body={"value": "hunter2-hunter2"}))
@@ -720,7 +721,7 @@ async def test_what_a_refusal_repeats_of_token_and_body_is_redacted(status: int)
 
 
 async def test_not_yet_is_no_failure_of_a_long_poll() -> None:
-    office = Office(a_reply(408, {"error": "not yet"}))
+    office = Office(a_response(408, {"error": "not yet"}))
     await office.ending(office.send(method="GET", repeat=Repeat.UNSENT, poll=60.0))
     await office.ending(office.send(method="GET", repeat=Repeat.UNSENT))
     assert [it.went_well for it in office.told] == [True, False]
@@ -729,7 +730,7 @@ async def test_not_yet_is_no_failure_of_a_long_poll() -> None:
 
 # Refusals that clear by themselves.
 
-ACTIVE = a_reply(412, {"error": "failed_precondition: machine still active, refusing to start"})
+ACTIVE = a_response(412, {"error": "failed_precondition: machine still active, refusing to start"})
 
 
 @pytest.mark.parametrize("repeat", Repeat)
@@ -785,7 +786,7 @@ async def test_closing_ends_a_call_that_outlasts_a_refusal() -> None:
 
 
 async def test_a_caller_that_knows_better_says_how_long_a_refusal_lasts() -> None:
-    gone = a_reply(410, {"error": "not yet"})
+    gone = a_response(410, {"error": "not yet"})
     request = a_request(clears_within=lambda refusal: 20.0 if isinstance(refusal, NotFound) else 0.0)
     office = Office(gone, gone, BOOM, OK)
     assert await office.send(request) == {"ok": True}
@@ -807,7 +808,7 @@ async def test_a_span_hears_what_its_requests_outlast_and_no_other() -> None:
 
 
 async def test_a_destroy_in_doubt_that_finds_nothing_is_not_sent_again() -> None:
-    gone = a_reply(404, {"error": "machine not found"})
+    gone = a_response(404, {"error": "machine not found"})
     office = Office(LOST, gone, base=1e-9, limits=WIDE)
     error, time = await office.ending(office.send(method="DELETE"))
     assert isinstance(error, NotFound)
@@ -889,7 +890,7 @@ async def test_only_a_call_that_an_exchange_may_outlast_has_a_timer(total: float
     ids=["in doubt, but not a DELETE", "a DELETE without doubt"],
 )
 async def test_any_other_request_that_finds_nothing_is_sent_again(method: str, first: list[Step]) -> None:
-    gone = a_reply(404, {"error": "machine not found"})
+    gone = a_response(404, {"error": "machine not found"})
     office = Office(*first, gone, OK, base=1e-9, limits=WIDE)
     assert await office.send(method=method) == {"ok": True}
     assert 1 <= now() <= 1.5
@@ -940,7 +941,7 @@ async def test_what_comes_out_when_time_is_up_is_redacted() -> None:
     await office.sender.close(grace=0)
 
 
-async def breaking() -> Reply:
+async def breaking() -> Response:
     raise LOST
 
 

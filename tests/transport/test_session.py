@@ -1,4 +1,4 @@
-"""One Request out, one Reply in, over real sockets in virtual time."""
+"""One Request out, one Response in, over real sockets in virtual time."""
 
 import asyncio
 import errno
@@ -28,7 +28,7 @@ from flyasync.errors import (
     Unreadable,
 )
 from flyasync.transport.credentials import Token
-from flyasync.transport.request import Reply, Request, path
+from flyasync.transport.request import Request, Response, path
 from flyasync.transport.session import RESERVED_FILES, Session, Timeouts
 from tests.transport.scripted import (
     HEAD_END,
@@ -63,7 +63,7 @@ async def talking(answer: Answer, **timeouts: float) -> AsyncIterator[tuple[RawS
         yield server, session
 
 
-async def placed(session: Session, request: Request) -> Reply:
+async def placed(session: Session, request: Request) -> Response:
     """Exchange as the sender does: with a slot held."""
     async with session.slots(request):
         return await session.exchange(request)
@@ -503,9 +503,10 @@ async def test_an_answer_has_a_limit_once_it_is_decompressed(coding: str | None,
             error, _ = await failure(session)
             assert type(error) is Unreadable
             assert str(error).endswith(
-                "the reply is longer than 1000 bytes, so the rest was not read. The request has most likely happened. "
-                "Request less, or raise the client's max_answer"
+                "the response is longer than 1000 bytes, so the rest was not read. The request has most likely "
+                "happened. Request less, or raise the client's max_answer"
             )
+            assert error.for_command.endswith("most likely happened. Request less")
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         await session.close(grace=0)
@@ -549,13 +550,13 @@ class Watched:
     def __init__(self, session: Session, **more: Any) -> None:
         self._task = asyncio.create_task(self._run(session, a_request(**more)))
 
-    async def _run(self, session: Session, request: Request) -> tuple[Reply | FlyError, float]:
+    async def _run(self, session: Session, request: Request) -> tuple[Response | FlyError, float]:
         try:
             return await placed(session, request), rounded([now()])[0]
         except FlyError as error:
             return error, rounded([now()])[0]
 
-    async def end(self) -> tuple[Reply | FlyError, float]:
+    async def end(self) -> tuple[Response | FlyError, float]:
         return await self._task
 
     async def error(self) -> tuple[type[FlyError], bool, float]:
@@ -571,7 +572,7 @@ async def test_closing_waits_for_ordinary_calls_and_cuts_polls_at_once() -> None
         await session.close()
         assert rounded([now()]) == [3]
         ending, _ = await call.end()
-        assert isinstance(ending, Reply)
+        assert isinstance(ending, Response)
         assert await poll.error() == (ClientClosed, False, 1)
         await asyncio.sleep(1)
         assert server.connections == 0

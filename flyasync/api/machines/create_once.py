@@ -21,7 +21,7 @@ LAUNCH = f"{OURS}launch"
 """The metadata key that names the launch that a machine was created for."""
 
 CREATION = f"{OURS}creation"
-"""The metadata key for the id of the `Creation` that made a machine, to recognize it after a lost reply."""
+"""The metadata key for the id of the `Creation` that made a machine, to recognize it after a lost response."""
 
 
 class CreateOptions(TypedDict, total=False):
@@ -53,27 +53,43 @@ class Lister(Protocol):
 
 @define(kw_only=True)
 class Creation:
-    """A machine to be created once, with its state, which is also valid after an error or a cancellation.
-
-    `machine` is set once it has been created or found. `adopted` is True if it existed before or another client created
-    it, which is known from the `id` in its metadata. `may_have_happened` is True while the result of a request is
-    unknown. `refusal` is a definite refusal that was received while the result of an earlier request was unknown.
-    `on_leave` is called each time a request is sent. If `is_urgent`, the create is queued before all other creates of
-    its app that have not been sent yet.
-    """
+    """A machine to be created once, with its state, which is also valid after an error or a cancellation."""
 
     app: str
+    """The app."""
+
     config: MachineConfig
+    """The machine's config."""
+
     name: str
+    """The machine's name, unique in the app."""
+
     launch: str
+    """The launch tag; together with `name` it identifies the machine."""
+
     options: CreateOptions = Factory(CreateOptions)
+    """The other options of `fly.machines.create`."""
+
     id: str = Factory(partial(token_hex, 8))
+    """The id of this creation, which is written to the machine's metadata."""
+
     on_leave: Callable[[], None] | None = None
+    """Called each time a request is sent."""
+
     is_urgent: bool = False
+    """Queue the create before all other creates of its app that have not been sent yet."""
+
     machine: Machine | None = None
+    """The machine, once it has been created or found."""
+
     adopted: bool = False
+    """Whether the machine existed before, or another client created it: its metadata has another `id`."""
+
     may_have_happened: bool = False
+    """Whether the result of a request is unknown."""
+
     refusal: FlyError | None = None
+    """A definite refusal that was received while the result of an earlier request was unknown."""
 
     def known(self, machine: Machine) -> Machine:
         """Record that the machine was created or found, so that its state is no longer unknown; return it."""
@@ -86,7 +102,7 @@ class Creation:
         return self.known(machine)
 
     def doubt(self, *, is_in_doubt: bool = True) -> None:
-        """Record whether a request may have created a machine that no reply has shown."""
+        """Record whether a request may have created a machine that no response has shown."""
         self.may_have_happened = is_in_doubt
 
     def failed(self, error: FlyError) -> None:
@@ -164,7 +180,7 @@ class CreateOnce:
             raise
 
     async def _send(self, creation: Creation) -> Machine:
-        """Send one create. If cancelled after it was sent, wait for its reply, which shows whether a machine exists."""
+        """Send one create. Cancelled after that, wait for its response, which shows whether a machine exists."""
         flight = Flight(on_leave=creation.on_leave, is_urgent=creation.is_urgent)
         tags = {LAUNCH: creation.launch, CREATION: creation.id}
         config = evolve(creation.config, metadata={**(creation.config.metadata or {}), **tags})
@@ -180,7 +196,7 @@ class CreateOnce:
             # 1. It has not been sent: nothing has happened, and it must not be sent any more.
             if not flight.is_out:
                 create.cancel()
-            # 2. It has been sent: wait for the reply. 3. A second cancellation ends that too, and the doubt remains.
+            # 2. It has been sent: wait for the response. 3. A second cancellation ends that too, and the doubt remains.
             try:
                 creation.known(await create)
             except asyncio.CancelledError:

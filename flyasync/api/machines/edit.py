@@ -35,7 +35,7 @@ _PAUSES: Final = (1.0, 2.5, 6.0, 15.0, 40.0)  # seconds after each conflict, for
 _CHANGING: Final = (TRANSIENT_STATES - GONE) | {"created"}
 _GROUP: Final = "fly_process_group"
 _PLATFORM: Final = "fly_platform_version"
-# After a lost reply, the lease may be ours with an unknown nonce; it expires too.
+# After a lost response, the lease may be ours with an unknown nonce; it expires too.
 _NO_LEASE_YET: Final = (LeaseHeld, ConnectionLost, NoReplyInTime, TimedOut, ServerFault)
 _NOT_TO_CLONE: Final = ("mounts", "standbys")
 _EXCLUSIVE: Final = {"size": "guest", "guest": "size"}
@@ -134,7 +134,7 @@ class Editor:
             if machine.state in _CHANGING:
                 return wrong
             raise
-        # 3. The reply was lost: the machine shows whether the update happened.
+        # 3. The response was lost: the machine shows whether the update happened.
         except FlyError as error:
             if error.may_have_happened:
                 with suppress(FlyError):
@@ -181,8 +181,9 @@ def clone_config(source: Machine, changes: Mapping[str, Any]) -> MachineConfig:
     if tied:
         names = " and ".join(tied)
         raise InvalidInput(
-            f"machine {source.id} has {names}, which cannot be cloned: pass {', '.join(f'{name}=' for name in tied)} "
-            "for the clone, or an empty list for none"
+            f"machine {source.id} has {names}, which cannot be cloned",
+            python=f"pass {', '.join(f'{name}=' for name in tied)} for the clone, or an empty list for none",
+            command="create a machine with: flyasync machines run",
         )
     kept = {key: value for key, value in (config.metadata or {}).items() if not is_of_one_launch(key)}
     replaced = {other: None for name, other in _EXCLUSIVE.items() if changes.get(name) is not None}

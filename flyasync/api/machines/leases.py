@@ -33,7 +33,7 @@ class Leases:
     async def acquire(self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None) -> Lease:
         """Acquire the machine's lease for `ttl` seconds. Raises LeaseHeld with the holder and the end of its lease.
 
-        Not repeated when the answer is lost: the lease may then exist without any client knowing its nonce, until it
+        Not repeated after a lost response: the lease may then exist without any client knowing its nonce, until it
         ends. Cancelled, the same.
         """
         return await self._acquire(app, machine_id, ttl=ttl, description=description, repeat=Repeat.UNSENT)
@@ -55,7 +55,7 @@ class Leases:
         )
 
     async def release(self, app: str, machine_id: str, nonce: str) -> None:
-        """Release the lease. Repeated after a lost answer. Raises NotFound if it has ended already."""
+        """Release the lease. Repeated after a lost response. Raises NotFound if it has ended already."""
         await self._caller.ask(
             request(
                 "leases.release",
@@ -73,7 +73,7 @@ class Leases:
     ) -> AsyncIterator[Lease]:
         """Hold the machine's lease while the block runs, refreshed every third of its ttl, which is 3 s or more.
 
-        The lease's description is yours, followed by a mark of this hold. The mark identifies the lease if the answer
+        The lease's description is yours, followed by a mark of this hold. The mark identifies the lease if the response
         to its acquire is lost, or if the request was delivered twice and so refused; the error comes out only if the
         lease is not found.
 
@@ -81,7 +81,7 @@ class Leases:
         that lost it is raised, since from then on other clients may change the machine; trouble with the API loses it
         only if it lasts for half the ttl. The lease is released at the end in any case, cancellation included, within
         `ttl` seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits
-        for the answer, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to end by
+        for the response, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to end by
         itself.
         """
         if ttl < LEAST_TO_HOLD:
@@ -93,7 +93,7 @@ class Leases:
             lease = await asyncio.shield(acquiring)
         except asyncio.CancelledError:
             # 1. The request has not been sent: it must not be sent any more. 2. It has been sent: wait for the nonce in
-            #    the reply, to release the lease. 3. That takes too long, or is cancelled too: the lease expires.
+            #    the response, to release the lease. 3. That takes too long, or is cancelled too: the lease expires.
             flight.abandon()
             if not flight.is_out:
                 acquiring.cancel()
@@ -140,8 +140,8 @@ class Leases:
         try:
             return await self._acquire(app, machine_id, ttl=ttl, description=mark, repeat=Repeat.UNSENT, flight=flight)
         except FlyError as error:
-            # The lease may be ours in spite of the error: 1. the reply was lost; or 2. the request was delivered twice,
-            # and the second one was refused because of the lease that the first one had acquired.
+            # The lease may be ours in spite of the error: 1. the response was lost; or 2. the request was delivered
+            # twice, and the second one was refused because of the lease that the first one had acquired.
             if not (error.may_have_happened or isinstance(error, LeaseHeld)):
                 raise
             flight.leave()  # the result is unknown: a cancellation must wait for it
@@ -164,7 +164,7 @@ class Leases:
             try:
                 async with asyncio.timeout(ttl / 2):
                     while True:
-                        # One lost reply must not use up all of the remaining time.
+                        # One lost response must not use up all of the remaining time.
                         with suppress(TimeoutError, *TROUBLE):
                             async with asyncio.timeout(ttl / 6):
                                 await self.refresh(app, machine_id, nonce, ttl=ttl)
@@ -225,6 +225,6 @@ async def _cancelled_at_the_end_of(guard: Callable[[], Awaitable[FlyError]]) -> 
         raise guardian.result()
 
 
-def _envelope(answer: Any) -> Any:
+def _envelope(response: Any) -> Any:
     """Return the lease without its envelope, which the live API adds but the documentation does not show."""
-    return answer.get("data", answer) if isinstance(answer, dict) else answer
+    return response.get("data", response) if isinstance(response, dict) else response

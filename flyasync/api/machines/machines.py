@@ -125,8 +125,8 @@ class Machines:
         Raises InvalidInput for a config that the API would refuse, NoCapacity if there is no capacity, NameTaken for a
         name in use, VolumeInUse for a volume that a machine holds. If the image was just pushed, or the machine of the
         volume no longer exists, the create is retried first (ImageNotFound, ClaimLingers). Never repeated after a lost
-        answer, since each create that arrives creates a machine: use `create_once` for that. Cancelled, the machine may
-        have been created, unless `flight` shows that the request was never sent.
+        response, since each create that arrives creates a machine: use `create_once` for that. Cancelled, the machine
+        may have been created, unless `flight` shows that the request was never sent.
         """
         refuse(check_config(config))
         body = given(
@@ -185,7 +185,7 @@ class Machines:
 
         A started machine restarts with the new version; a stopped one stays stopped. Region, name and mounts cannot
         change. Raises NoCapacity if the host is full; the old version then keeps running. Not repeated after a lost
-        answer. Cancelled, the update may have happened.
+        response. Cancelled, the update may have happened.
 
         Args:
             app: the app.
@@ -233,7 +233,7 @@ class Machines:
     async def delete(self, app: str, machine_id: str, *, force: bool | None = None, nonce: str | None = None) -> None:
         """Destroy a machine; `force` kills it first if it runs.
 
-        Raises WrongState for a running machine without `force`. Repeated after a lost answer. The machine can be read
+        Raises WrongState for a running machine without `force`. Repeated after a lost response. The machine can be read
         for a while longer, in state `destroyed`.
         """
         await self._caller.ask(
@@ -262,14 +262,24 @@ class Machines:
     ) -> Pages[OrgMachine]:
         """List the machines of a whole organization with `async for`, fetched page by page as they are read.
 
-        They usually come by `updated_at`, oldest first, and the list lags. A machine that changes during the listing
-        may come again, as it is by then: the later one counts. To watch for changes, pass as `updated_after`
-        (RFC 3339) the `last_updated_at` of the previous list, less some overlap. `limit` is the size of a page, at most
-        1000. Needs a token of the organization. Each page is one request, and may be repeated.
+        The machines are usually sorted by `updated_at`, oldest first, and the list lags. A machine that changes while
+        the list is read may be listed again, in its new state: the later row counts. To watch for changes, pass the
+        `last_updated_at` of the previous list, less some overlap, as `updated_after`. Each page is one request, and may
+        be repeated.
 
-        A region that cannot be read is never skipped silently: after the last row, IncompleteList names it; or, if you
-        pass `on_error_regions`, that is called with such regions as they are met. While there are `error_regions`, a
-        machine that is absent is not necessarily destroyed.
+        A region that the API could not read is never skipped silently: after the last row, IncompleteList names it; or
+        `on_error_regions` is called, as soon as a page names such regions. While there are `error_regions`, a machine
+        that is not listed is not necessarily destroyed.
+
+        Args:
+            org_slug: the organization; the token must have access to it.
+            region: only those in this region.
+            state: only those in this state, or in one of these states.
+            updated_after: only those updated after this time (RFC 3339).
+            include_deleted: include those that no longer exist.
+            summary: omit the details, such as the config.
+            limit: the size of a page, at most 1000.
+            on_error_regions: called with regions that the API could not read, instead of IncompleteList at the end.
         """
         query: dict[str, QueryValue] = {
             "region": region,
@@ -296,14 +306,14 @@ class Machines:
 
         Raises AlreadyStarting if there is nothing to do. While the machine is being created, replaced or stopped, and
         for some seconds after that, the API refuses: the start is repeated for up to 30 s, then NotSettled is raised.
-        Safe to repeat, and repeated after a lost answer.
+        Safe to repeat, and repeated after a lost response.
         """
         ask = _action("start", app, machine_id, nonce=nonce)
-        answer = await self._caller.read(ask, StartResult)
-        # The API answers some failed starts with 200 and an error inside.
-        if answer.status == "error":
-            raise WrongState("machines.start", f"{app}/{machine_id}", answer.message or "not started", status=200)
-        return answer
+        response = await self._caller.read(ask, StartResult)
+        # The API responds to some failed starts with 200 and an error inside.
+        if response.status == "error":
+            raise WrongState("machines.start", f"{app}/{machine_id}", response.message or "not started", status=200)
+        return response
 
     async def stop(
         self,
@@ -316,7 +326,7 @@ class Machines:
     ) -> None:
         """Stop a machine: `signal` first (default SIGINT), and SIGKILL after `timeout` seconds (default 5).
 
-        Stopping a stopped machine does nothing, so it is repeated after a lost answer. Stopping a suspended one
+        Stopping a stopped machine does nothing, so it is repeated after a lost response. Stopping a suspended one
         discards its snapshot.
         """
         body = given(signal=signal, timeout=None if timeout is None else go_duration(timeout))
@@ -332,9 +342,17 @@ class Machines:
         force_stop: bool | None = None,
         nonce: str | None = None,
     ) -> None:
-        """Stop and start a machine in one request, as `stop` does; its version stays.
+        """Stop and start a machine in one request; its version stays.
 
-        Not repeated when the answer is lost, since each request restarts it. Cancelled, it may have been restarted.
+        Not repeated after a lost response, since each request restarts it. Cancelled, it may have been restarted.
+
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            signal: the signal that is sent first, as in `stop`.
+            timeout: seconds until SIGKILL, as in `stop`.
+            force_stop: passed to the API, which does not document it.
+            nonce: the nonce of your lease on the machine.
         """
         query = {
             "force_stop": force_stop,
@@ -346,13 +364,13 @@ class Machines:
     async def suspend(self, app: str, machine_id: str, *, nonce: str | None = None) -> None:
         """Snapshot a started machine's memory and stop it; a start usually resumes it where it was.
 
-        Needs at most 2 GB of memory, no swap and no schedule (docs: reference/suspend-resume). Not repeated when the
-        answer is lost, since a suspended machine refuses: `wait` for `suspended` to find out.
+        Needs at most 2 GB of memory, no swap and no schedule (docs: reference/suspend-resume). Not repeated after a
+        lost response, since a suspended machine refuses: `wait` for `suspended` to find out.
         """
         await self._caller.ask(_action("suspend", app, machine_id, nonce=nonce, repeat=Repeat.UNSENT))
 
     async def signal(self, app: str, machine_id: str, signal: str) -> None:
-        """Send a signal such as `SIGTERM` to the main process. Not repeated when the answer is lost."""
+        """Send a signal such as `SIGTERM` to the main process. Not repeated after a lost response."""
         await self._caller.ask(_action("signal", app, machine_id, body={"signal": signal}, repeat=Repeat.UNSENT))
 
     async def cordon(self, app: str, machine_id: str, *, nonce: str | None = None) -> None:
@@ -377,19 +395,24 @@ class Machines:
     ) -> str:
         """Wait until the machine is in `state`, for up to `timeout` seconds; return the state reached.
 
-        `settled` stands for any state that it does not leave by itself. With `version`, the wait is for that version of
-        the machine and no other. A machine that was `just_created` may be unknown for up to 30 s without an error.
+        The API cuts a wait at 60 s, so this polls repeatedly. Up to 32 machines of one app, and 800 in all (four fifths
+        of `Timeouts.polls`), have a long poll each. Beyond that, one list a second serves all waits of an app, without
+        a connection for each, and a change is usually noticed half a second later.
 
-        The API cuts a wait at 60 s, so this polls repeatedly. Up to 32 machines of one app, and 800 in all (four in
-        five of `Timeouts.polls`), are waited on with a long poll each; beyond that, one list a second serves all waits
-        of an app, without holding a connection for each. It is usually half a second slower to notice.
-
-        Where the API refuses a poll (400, 409, 412, 422), the machine is read and the wait goes on, unless no machine
-        can have the state or the version asked for: then the refusal is raised.
+        If the API refuses a poll (400, 409, 412, 422), the machine is read and the wait continues; but if no machine
+        can have that state or that version, the refusal is raised.
 
         Raises WaitFailed when the time is up, and as soon as the machine can no longer reach the state: it has failed,
         is destroyed, was replaced by another version, or its process has ended. A machine that does not exist counts as
-        destroyed, if that is waited for, and raises NotFound otherwise. Changes nothing, cancelled or not.
+        destroyed if that state is awaited, and raises NotFound otherwise. Changes nothing, cancelled or not.
+
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            state: the desired state; `settled` stands for any state that the machine does not leave by itself.
+            version: wait for this version of the machine and no other.
+            timeout: the maximum number of seconds.
+            just_created: the machine was just created, so the API may not know it for up to 30 s.
         """
         if timeout <= 0:
             raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
@@ -410,12 +433,19 @@ class Machines:
     ) -> Machine:
         """Wait until the machine runs and every check of its config has reported and passes; return the machine.
 
-        With `version`, the wait is for that version of the machine and no other. At least `checks` checks have to
-        report: the number that was configured, since the API may not have kept them all. A check that does not pass yet
-        is not a failure, whatever its `grace_period`: only `timeout` ends the wait.
+        A check that does not pass yet is not a failure, whatever its `grace_period`: only `timeout` ends the wait.
 
-        The API has no wait for checks, so the machine is read once a second: by itself, or, with more than 32 waits in
-        one app, by one list for all. Raises as `wait` does.
+        The API has no wait for checks, so the machine is read once a second: by a request of its own, or, with more
+        than 32 waits in one app, by one list for all. Raises what `wait` raises.
+
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            version: wait for this version of the machine and no other.
+            checks: the number of checks that have to report at least. Pass the number that was configured, since the
+                API may not have kept all of them.
+            timeout: the maximum number of seconds.
+            just_created: the machine was just created, so the API may not know it for up to 30 s.
         """
         if timeout <= 0:
             raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
@@ -443,8 +473,15 @@ class Machines:
     ) -> WaitResult:
         """Wait by one request, as the API offers it: for 1 to 60 seconds.
 
-        Raises TimedOut when the time is up. Use `wait` unless you need `from_event_id`: then only what happened after
-        that event counts, and the answer names the next one to pass.
+        Raises TimedOut when the time is up. Use `wait` unless you need `from_event_id`.
+
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            state: the desired state.
+            version: wait for this version of the machine and no other.
+            from_event_id: only what happened after this event counts. The response contains the id to pass next.
+            timeout: the maximum number of seconds, from 1 to 60.
         """
         if not 1 <= timeout <= 60:  # noqa: PLR2004 - the API's own bounds
             raise InvalidInput(f"timeout is {timeout!r}, but must be from 1 to 60 seconds: use wait() for longer waits")
@@ -511,7 +548,7 @@ class Machines:
         """Set one key: at once, without a restart, a new version or a lease.
 
         An `update` that another client prepared before this and sends after it undoes the change. `updated_at`
-        (RFC 3339) is when the value was decided, in case two writers cross. Repeated after a lost answer.
+        (RFC 3339) is when the value was decided, in case two writers cross. Repeated after a lost response.
         """
         ask = request(
             "machines.set_metadata",
@@ -525,7 +562,7 @@ class Machines:
         await self._caller.ask(ask)
 
     async def delete_metadata(self, app: str, machine_id: str, key: str) -> None:
-        """Remove one key, as `set_metadata` sets one. Repeated after a lost answer."""
+        """Remove one key, as `set_metadata` sets one. Repeated after a lost response."""
         ask = request(
             "machines.delete_metadata",
             app,
@@ -548,7 +585,7 @@ class Machines:
         """Set several keys at once and remove those given as None; all others stay.
 
         With `machine_version`, raises StaleVersion unless that is the machine's current version. `updated_at` is as in
-        `set_metadata`. Repeated after a lost answer.
+        `set_metadata`. Repeated after a lost response.
         """
         body = {"metadata": dict(metadata), **given(machine_version=machine_version, updated_at=updated_at)}
         await self._write_metadata("PATCH", app, machine_id, body)
@@ -602,12 +639,17 @@ class Machines:
     ) -> ExecResult:
         """Run a command in a running machine and return its output and exit code; a failing command is not an error.
 
-        `command` is a list of words, or a text that the API splits; neither goes through a shell. `timeout` is in
-        seconds, rounded up; the answer is waited for that long, or a minute if it is not given. `container` is for
-        machines that have several; `machine` runs it beside all of them. `stdin` has been seen not to arrive.
+        Not repeated after a lost response. If the call is cancelled or the client is closed, the command may have run,
+        and may keep running.
 
-        Not repeated when the answer is lost. Cancelled, the command may have run, and may keep running; the same holds
-        if the client is closed.
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            command: a list of words, or a text that the API splits; neither goes through a shell.
+            timeout: the maximum number of seconds, rounded up; by default a minute.
+            stdin: the input of the command; the API does not always deliver it.
+            container: the container in which to run the command, for machines that have several.
+            machine: run the command outside all containers.
         """
         # A traceback with locals must not show what the caller passes to the command.
         command, stdin = hidden(command), hidden(stdin)
@@ -648,7 +690,7 @@ class Machines:
     async def set_memory(self, app: str, machine_id: str, *, limit_mb: int) -> Memory:
         """Change a running machine's memory limit, without a restart, up to its guest's `max_memory_mb`.
 
-        Repeated after a lost answer. Raises BadRequest for more than the machine's maximum.
+        Repeated after a lost response. Raises BadRequest for more than the machine's maximum.
         """
         ask = request(
             "machines.set_memory",
@@ -663,7 +705,7 @@ class Machines:
     async def reclaim_memory(self, app: str, machine_id: str, *, amount_mb: int | None = None) -> int:
         """Reclaim up to `amount_mb` megabytes that a running machine does not use; return how many were reclaimed.
 
-        Not repeated when the answer is lost.
+        Not repeated after a lost response.
         """
         ask = request(
             "machines.reclaim_memory",
@@ -680,17 +722,17 @@ class Machines:
     async def create_once(
         self, app: str, config: MachineConfig, *, name: str, launch: str, **options: Unpack[CreateOptions]
     ) -> Machine:
-        """Create the machine `name` exactly once, however many answers are lost.
+        """Create the machine `name` exactly once, however many responses are lost.
 
         `launch` names the occasion. It goes into the machine's metadata, and together with `name` it identifies the
-        machine: every call with the same two returns the same machine, now or a year later. After a lost or
-        ambiguous answer, and when the API says that the name is in use, the machine is looked up by name and launch and
+        machine: every call with the same two returns the same machine, now or a year later. After a lost or ambiguous
+        response, and when the API says that the name is in use, the machine is looked up by name and launch and
         adopted; the unique name keeps a second try from creating a second machine, even while lists lack the first.
         `options` are those of `create`.
 
         Raises what `create` raises; NameTaken only if the name belongs to a machine of another launch. An error that
         `may_have_happened` is raised only if the API left it in doubt for all retries. Cancelled before its request
-        left, nothing happened; cancelled later, it waits for the answer first, as long as one exchange may take, and
+        left, nothing happened; cancelled later, it waits for the response first, as long as one exchange may take, and
         the machine may have been created: a second call finds it. `once.create` with a `Creation` shows which.
         """
         return await self.once.create(Creation(app=app, config=config, name=name, launch=launch, options=options))
@@ -711,22 +753,33 @@ class Machines:
 
             await fly.machines.modify("web", id, lambda config: evolve(config, schedule="daily"))
 
-        `change` is called with a config read under the machine's lease of `ttl` seconds, refreshed while it is held, or
-        under your own lease, if you pass its `nonce`. What `change` leaves alone stays, unknown keys too. It may be
-        called several times, so it must have no side effects. Nothing is sent if the config that it returns means the
-        same as the current one: nulls, empty values, and spellings of autostop and durations do not count. Otherwise it
-        is an `update`: a started machine restarts.
+        The config is read, changed and updated under the machine's lease. Fields that `change` leaves alone stay, and
+        so do unknown keys. Nothing is sent if the new config means the same as the current one: nulls, empty values,
+        and spellings of autostop and durations do not count. Otherwise this is an `update`: a started machine restarts.
 
-        While another client holds the lease, it tries again for up to `patience` seconds, then raises LeaseHeld. If
-        another client was faster, or the machine is changing its state, it tries up to six times within `patience`,
-        each time from a fresh read, at growing pauses in which others may have the lease; then it raises StaleVersion
-        or WrongState. WrongState of a machine that is not changing its state is raised at once.
+        While another client holds the lease, this retries for up to `patience` seconds, then raises LeaseHeld. If
+        another client changed the machine first, or the machine is changing its state, it tries up to six times within
+        `patience`, each time from a fresh read and after a longer pause, during which other clients can acquire the
+        lease; then it raises StaleVersion or WrongState. WrongState of a machine that is not changing its state is
+        raised at once.
 
-        Raises InvalidInput, before anything is sent, if the API would refuse what is new in the config (faults that it
-        already has do not prevent a change), and if the current config is not known whole. After a lost answer the
-        machine is read once more, and an error is raised only if the change is not seen on it. Metadata written by
-        others between its read and its update is lost: usually a matter of milliseconds, but longer if the update waits
-        for the rate limit or after a 429. Cancelled, the change may have been made; the lease is released.
+        Raises InvalidInput, before anything is sent, if the API would refuse what is new in the config (errors that it
+        already has do not prevent a change), and if the API returned only part of the current config. After a lost
+        response the machine is read once more, and an error is raised only if it does not show the change. Metadata
+        that other clients write between the read and the update is lost: usually a matter of milliseconds, but longer
+        if the update waits for the rate limit or after a 429. Cancelled, the change may have been made; the lease is
+        released.
+
+        Args:
+            app: the app.
+            machine_id: the machine's id.
+            change: called with the current config; returns the desired one. It may be called several times, so it must
+                have no side effects.
+            ttl: seconds of the lease, which is refreshed while it is held.
+            patience: the maximum number of seconds for all attempts.
+            nonce: the nonce of your own lease on the machine, which is then used instead.
+            skip_launch: do not start the machine.
+            min_secrets_version: the lowest version of the app's secrets with which the machine may start.
         """
         return await self._editor.modify(
             app,
@@ -749,17 +802,24 @@ class Machines:
         skip_launch: bool | None = None,
         **changes: Any,
     ) -> Machine:
-        """Create a machine with the config of another, in its region unless `region` says otherwise.
+        """Create a machine with the config of another one.
 
-        `changes` are fields of the config to set differently, such as `guest=` or `env=`; `size=` replaces the `guest`
-        of the source, and the other way round. Everything else is carried over, unknown keys and the metadata too, so
-        that the clone belongs to the same process group; only the metadata of one launch or deploy is left out. A
-        volume belongs to one machine, so a machine with `mounts` is cloned only if `mounts=` is given, even if empty;
-        the same holds for `standbys`.
+        The config is copied, with its unknown keys and its metadata, so that the clone belongs to the same process
+        group; only the metadata of one launch or deploy is left out. A volume belongs to one machine, so a machine with
+        `mounts` is cloned only if you pass `mounts=`, which may be empty; the same holds for `standbys`.
 
-        Raises InvalidInput, before any machine is created, for what cannot be cloned, such as a machine whose config is
-        not known whole; otherwise what `create` raises. Like it, not repeated after a lost answer; cancelled, the
-        machine may have been created.
+        Raises InvalidInput, before any machine is created, for a machine that cannot be cloned, such as one of whose
+        config the API returned only a part; otherwise what `create` raises. Like `create`, not repeated after a lost
+        response; cancelled, the machine may have been created.
+
+        Args:
+            app: the app.
+            machine_id: the id of the machine to clone.
+            region: by default the region of that machine.
+            name: unique in the app; by default the API chooses one.
+            skip_launch: do not start the machine.
+            **changes: fields of the config to set differently, such as `guest=` or `env=`. `size=` replaces the `guest`
+                of the source, and `guest=` its `size`.
         """
         if unknown := changes.keys() - fields_dict(MachineConfig).keys():
             raise InvalidInput(f"a machine's config has no field {', '.join(sorted(unknown))}")

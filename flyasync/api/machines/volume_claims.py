@@ -13,7 +13,7 @@ async def outlast_claim(request: Request, refusal: VolumeInUse, get: Callable[[s
     """Return `request` changed so that it is retried until the claim of a machine that no longer exists is cleared.
 
     Raise `refusal` if `get` shows that its machine still exists, or if the request has already waited for the claim.
-    After a lost reply a request gets here only if it may be repeated, so sending it again is safe.
+    After a lost response a request gets here only if it may be repeated, so sending it again is safe.
     """
     # ClaimLingers names no machine: the API has shown that it no longer exists, and the sender has waited already.
     if isinstance(refusal, ClaimLingers) or refusal.machine_id is None:

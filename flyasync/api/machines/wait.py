@@ -35,7 +35,7 @@ JUST_CREATED = 30.0
 """Seconds for which some of the API's nodes may not know a machine that was just created."""
 
 LAST_CHECK = 2.0
-"""Seconds for one last read of the machine when a wait times out, if no reply has shown its state."""
+"""Seconds for one last read of the machine when a wait times out, if no response has shown its state."""
 
 
 class LongPoll(Protocol):
@@ -193,7 +193,7 @@ class Waits:
                         if desired == "destroyed":
                             reached = desired
                         # 2. It was just created, and will be known soon. The sender confirms each 404 by a second
-                        #    request, so the next reply takes two seconds.
+                        #    request, so the next response takes two seconds.
                         elif clock() + 2 < known_by:
                             await asyncio.sleep(1)
                             continue
@@ -204,7 +204,7 @@ class Waits:
                         wait.reached(reached)
                         return wait
         except TimeoutError as error:
-            # The time is up. If no reply has shown the state of the machine, try one last read.
+            # The time is up. If no response has shown the state of the machine, try one last read.
             if wait.state == "unknown":
                 with suppress(FlyError, TimeoutError):
                     async with asyncio.timeout(LAST_CHECK):
@@ -228,8 +228,8 @@ class Waits:
             result = await self._poll(
                 wait.app, wait.machine_id, state=wait.desired, version=wait.polled, timeout=wait.poll_seconds
             )
-            # 1. The state is reached. For `settled`, the reply may not contain the state, or be about an old version:
-            #    then read the machine.
+            # 1. The state is reached. For `settled`, the response may lack the state, or be about an old version: then
+            #    read the machine.
             if wait.desired == "settled" and result.state in {None, "replaced"}:
                 return wait.check(await self._get(wait)).state
             return result.state or wait.desired

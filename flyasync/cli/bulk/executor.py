@@ -9,7 +9,7 @@ from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.deploy.many.executors import Executor
 
 PATIENCE = 10.0
-"""Seconds to wait for a scheduler to answer."""
+"""Seconds to wait for a scheduler to respond."""
 WORKER_PATIENCE = 1.0
 """Seconds to wait for a worker before a note."""
 
@@ -20,7 +20,7 @@ async def open_executor(
 ) -> AsyncIterator[Executor | None]:
     """Open the executor at an address, None for this process; raises CommandFailed without dask or its scheduler.
 
-    `note` is called if there are no workers yet; `patience` is the seconds within which the scheduler has to answer.
+    `note` is called if there are no workers yet; `patience` is the seconds within which the scheduler has to respond.
     """
     if address is None:
         yield None
@@ -35,13 +35,13 @@ async def open_executor(
     dask: Any = dask_executor  # distributed is not typed
     client = dask.Client(address, asynchronous=True, timeout=patience)
     try:
-        # Dask's own timeout covers only the connection, not a server that accepts it and never answers.
+        # Dask's own timeout covers only the connection, not a server that accepts it and never responds.
         try:
             async with asyncio.timeout(patience + 1):
                 await client
-        except Exception as error:  # another server may answer anything, and dask may raise anything
+        except Exception as error:  # another server may return anything, and dask may raise anything
             raise CommandFailed(
-                f"no dask scheduler answers at {address} within {patience:g} s: start one with: dask scheduler --host "
+                f"no dask scheduler responds at {address} within {patience:g} s: start one with: dask scheduler --host "
                 "HOST"
             ) from error
         try:

@@ -41,7 +41,7 @@ async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]
         # 2. Any other FlyError: a failed row, and exit code 1.
         # 3. Any other exception is a bug.
         if isinstance(result, FlyError) and not isinstance(result, AlreadyStarting):
-            message = " ".join(str(result).split())
+            message = " ".join(result.for_command.split())
             rows.append({**row, "ok": False, "kind": type(result).__name__, "message": message})
         elif isinstance(result, BaseException) and not isinstance(result, FlyError):
             raise result

@@ -1,4 +1,4 @@
-"""Shell completion of arguments with values from the API; no values if the API does not answer in time."""
+"""Shell completion of arguments with values from the API; no values if the API does not respond in time."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -11,7 +11,7 @@ from flyasync.cli.shared.organizations import apps_of
 from flyasync.cli.shared.signals import run
 
 PATIENCE = 2.0
-"""Seconds within which the API has to answer."""
+"""Seconds within which the API has to respond."""
 
 Value = tuple[str, str]
 """A word to complete, and its description."""

@@ -61,7 +61,7 @@ class Locked(CommandFailed):
 def failure(error: FlyError) -> CommandFailed:
     """Return how a command ends that raised `error`: input that can never work, and a lock, have their exit codes."""
     if isinstance(error, LeaseHeld):
-        return Locked(str(error))
+        return Locked(error.for_command)
     # A missing token is an InvalidInput to the SDK, but the command line is right: the environment lacks it.
     is_wrong = isinstance(error, InvalidInput) and not isinstance(error, MissingToken)
     return WrongInput(error.for_command) if is_wrong else CommandFailed(error.for_command)

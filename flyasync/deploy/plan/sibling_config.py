@@ -89,8 +89,8 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
             if FINGERPRINT not in ((config and config.metadata) or {}):
                 raise InvalidInput(
                     f"no machine of the group {spec.group} shows its whole config, {machine.name} among them, as its "
-                    "host does not answer: a new machine would lack what is not stated here; try again once a host "
-                    "answers"
+                    "host does not respond: a new machine would lack what is not stated here; try again once a host "
+                    "responds"
                 )
         return Pattern.of(spec, fleet, None)
     # 2. All lead to one config. 3. Else those of the last release that completed count, 4. and of these the majority.

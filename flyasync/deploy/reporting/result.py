@@ -39,7 +39,7 @@ class Result(StrEnum):
     ENDED = "ended well", Tone.PLAIN, Look.OTHER  # the release command came to exit code 0
     SKIPPED = "skipped", Tone.CAUTION, Look.GONE  # no region had room for it
     FAILED = "failed", Tone.BAD, Look.BAD  # it is not as desired; it may be there nevertheless: see its id
-    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no answer, and it was not found: it may exist
+    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no response, and it was not found: it may exist
     NOT_BEGUN = "not begun", Tone.CAUTION, Look.GONE  # the deploy ended before it began: it is as before, or not there
     NOT_AWAITED = "not awaited", Tone.PLAIN, Look.OTHER  # it is there, but the deploy was cancelled before it was ready
     DESTROYED = "destroyed", Tone.CAUTION, Look.GONE  # the rollback destroyed it
@@ -67,6 +67,7 @@ class Failure:
     @classmethod
     def of(cls, error: FlyError) -> "Failure":
         """Return the failure that an error is."""
+        for_command = error.for_command if error.for_command != str(error) else None
         if isinstance(error, Refused):
             return cls(
                 kind=type(error).__name__,
@@ -74,8 +75,8 @@ class Failure:
                 status=error.status,
                 code=error.code,
                 request_id=error.request_id,
+                for_command=for_command,
             )
-        for_command = error.for_command if error.for_command != str(error) else None
         return cls(kind=type(error).__name__, message=str(error), for_command=for_command)
 
     @classmethod

@@ -11,7 +11,7 @@ _FIRST_SEEN = 0.5
 # The defaults of a check without an interval: the range of seconds until it is first made, and its timeout.
 _USUAL_INTERVAL = (1.0, 2.0)
 _USUAL_TIMEOUT = 1.0
-_LONGEST_ANSWER = 0.1
+_LONGEST_RESPONSE = 0.1
 # The platform clamps the times of service checks; a grace period of 0 is valid.
 _SHORTEST, _LONGEST = 1.0, 60.0
 _OUTPUT = {"passing": "ok", "warning": "waiting for status update", "critical": "connect: connection refused"}
@@ -69,22 +69,22 @@ def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
     for check in asked:
         interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
         made = world.clock + check.grace_period + interval
-        answered = made + world.random.uniform(0, min(check.timeout, _LONGEST_ANSWER))
+        responded = made + world.random.uniform(0, min(check.timeout, _LONGEST_RESPONSE))
         # Before the first result, a check that will pass looks like one that will not.
         waiting = "warning" if does == "checks_stay_warning" else world.random.choice(["warning", "critical"])
         phases.append(CheckPhase(check.name, min(world.clock + _FIRST_SEEN, made), waiting))
 
-        # 1. It is not answered: critical after the timeout. 2. It stays in its status. 3. It passes.
+        # 1. There is no response: critical after the timeout. 2. It stays in its status. 3. It passes.
         if does == "checks_never_pass":
             phases.append(CheckPhase(check.name, made + check.timeout, "critical"))
         elif does != "checks_stay_warning":
-            phases.append(CheckPhase(check.name, answered, "passing"))
+            phases.append(CheckPhase(check.name, responded, "passing"))
         # A passing check may become critical: once, or repeatedly, which `flap` continues.
         if fault and does == "checks_turn_critical":
-            phases.append(CheckPhase(check.name, answered + fault.seconds, "critical"))
+            phases.append(CheckPhase(check.name, responded + fault.seconds, "critical"))
         elif fault and does == "checks_flap":
             flaps = fault.seconds or interval
-            phases.append(CheckPhase(check.name, answered + _around(world, flaps), "critical", flaps))
+            phases.append(CheckPhase(check.name, responded + _around(world, flaps), "critical", flaps))
     machine.check_phases = tuple(phases)
     world.schedule_checks(machine, phases)
 

@@ -259,7 +259,7 @@ def _careful_reader(kind: type[Model], converter: Converter) -> Read:
             return kind(extra=Kept(was_null=True))
         if type(data) is not dict:
             raise _mismatch("an object", data, secret=True)
-        # 2. Go accepts keys in any case, and some replies have capitals; the key is written back unchanged. If a key
+        # 2. Go accepts keys in any case, and some responses have capitals; the key is written back unchanged. If a key
         # appears in two cases, the exact one is the field, and the other one is unknown.
         spelled = {key.lower(): key for key in data if key not in known and key.lower() in known.difference(data)}
         try:

@@ -127,7 +127,7 @@ def _check_files(path: str, files: Iterable[File]) -> Iterator[Finding]:
             base64.b64decode((file.raw_value or "").translate({10: None, 13: None}), validate=True)
         except (binascii.Error, ValueError):
             message = "the content is not base64"
-            yield Finding("file-base64", f"{at}.raw_value", message, "encode it: base64.b64encode(content).decode()")
+            yield Finding("file-base64", f"{at}.raw_value", message, "encode it as base64")
 
 
 def _check_service(path: str, service: Service) -> Iterator[Finding]:

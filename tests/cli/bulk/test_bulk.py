@@ -393,7 +393,7 @@ def test_without_a_token_it_says_in_one_line_where_it_looked_and_exits_with_1(tm
     file.write_text(table(1))
     result = flyasync("bulk", str(file))
     assert result.exit_code == 1
-    assert result.stderr.startswith("flyasync: no Fly.io token found; searched: ")
+    assert result.stderr.startswith("flyasync: no Fly.io token found in FLY_ACCESS_TOKEN, ")
 
 
 def test_every_option_says_what_it_is_for_and_the_help_has_the_exit_status() -> None:

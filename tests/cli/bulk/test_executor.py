@@ -31,7 +31,7 @@ def test_a_port_where_something_else_answers_is_no_scheduler() -> None:
     async def main() -> None:
         async with Emulator() as emulator:
             address = emulator.url.replace("http://", "tcp://")
-            with pytest.raises(CommandFailed, match=f"no dask scheduler answers at {address}"):
+            with pytest.raises(CommandFailed, match=f"no dask scheduler responds at {address}"):
                 async with open_executor(address, lambda _: None, patience=1):
                     pass
 

@@ -177,7 +177,8 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
 
 def test_an_address_where_no_scheduler_is_ends_the_run_in_bounded_time(unused_tcp_port: int) -> None:
     async def work() -> None:
-        with pytest.raises(CommandFailed, match=r"no dask scheduler answers at tcp://.* within 0\.3 s: start one with"):
+        text = r"no dask scheduler responds at tcp://.* within 0\.3 s: start one with"
+        with pytest.raises(CommandFailed, match=text):
             async with open_executor(f"tcp://127.0.0.1:{unused_tcp_port}", print, patience=0.3):
                 pass
 

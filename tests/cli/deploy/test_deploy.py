@@ -174,7 +174,7 @@ def test_a_value_that_may_be_a_secret_is_not_repeated() -> None:
 def test_without_a_token_it_says_in_one_line_where_it_looked_and_exits_with_1() -> None:
     result = deploy("--region", "iad")
     assert result.exit_code == 1
-    assert result.stderr.startswith("flyasync: no Fly.io token found; searched: ")
+    assert result.stderr.startswith("flyasync: no Fly.io token found in FLY_ACCESS_TOKEN, ")
     assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
 

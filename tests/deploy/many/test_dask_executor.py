@@ -393,7 +393,7 @@ def nothing() -> None:
 @pytest.mark.parametrize(
     ("connect", "says"),
     [
-        (FlyClient, "could not make its client: MissingToken: no Fly.io token found; searched: .*FLY_ACCESS_TOKEN"),
+        (FlyClient, "could not make its client: MissingToken: no Fly.io token found in FLY_ACCESS_TOKEN"),
         (partial(FlyClient, "fm2_x"), "one of https://api.machines.dev, so nothing was asked of either: set FLY_FLAPS"),
         (partial(FlyClient, "fm2_x", base_url="http://fly.example"), "could not make its client: InvalidInput: "),
         (nothing, "connect gave None, but must give a FlyClient"),

@@ -240,7 +240,7 @@ async def test_an_answer_that_does_not_come_holds_nothing_up() -> None:
         report = await LAUNCH.execute(fly)
     assert report.ok, str(report)
     assert report.seconds < 30
-    assert "there was no answer within 5 s" in str(report)
+    assert "there was no response within 5 s" in str(report)
 
 
 async def test_where_no_machine_shows_a_digest_the_report_says_so() -> None:
