@@ -115,7 +115,7 @@ def _done(made: Plan, after: tuple[Machine, ...]) -> Observation:
     return Observation(
         runs=tuple(
             MachineRun(
-                wanted=track.machine,
+                desired=track.machine,
                 region=track.machine.region,
                 config=track.config,
                 machine=there[track.machine_id or ""],

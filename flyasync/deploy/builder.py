@@ -88,8 +88,8 @@ class DeployBuilder:
             report = await DeployBuilder.resumed("deploy.jsonl", env=os.environ).execute(fly)
 
         It appends to the same file, and omits the release command if it has already succeeded. No journal holds
-        what may be secret: give the variables of `env` again, of which only those withheld are taken; for values
-        elsewhere use `with_config` and its like. `plan` and `execute` raise InvalidInput, naming what was withheld, as
+        what may be secret: give the variables of `env` again, of which only the redacted ones are used; for values
+        elsewhere use `with_config` and its like. `plan` and `execute` raise InvalidInput, naming what was redacted, as
         long as the config is not the one in the journal. A rollback goes back to where this run began, `undo` to where
         the first one did. The journal names the API where it was written: at another one these raise InvalidInput too.
         Raises InvalidInput, by file and line, for what is no journal.
@@ -100,7 +100,7 @@ class DeployBuilder:
         if spec.only_secrets:
             spec = evolve(spec, counts={}, stated_regions=())
         builder = cls(spec, journal=os.fspath(path), replay=replay)
-        known = {name: value for name, value in (env or {}).items() if name in replay.withheld_env}
+        known = {name: value for name, value in (env or {}).items() if name in replay.redacted_env}
         return builder.with_env(known) if known else builder
 
     @property
@@ -544,7 +544,7 @@ class DeployBuilder:
             group=spec.group,
             secrets_version=spec.secrets_version,
         )
-        return await undoing(fly, asked, launch=launch, story=self._replay, unlisted=unlisted)
+        return await undoing(fly, asked, launch=launch, replay=self._replay, unlisted=unlisted)
 
 
 def _group(name: str) -> str:

@@ -49,10 +49,10 @@ class Planner:
 
     async def _resolve(self) -> None:
         """Find out which digest the image's tag is at, or why the API does not show it; once for all plans."""
-        wanted = self._spec
-        if wanted.config.image and not (digest_of(wanted.image) or wanted.unresolved):
-            found = await resolved(self._fly, wanted.app, wanted.config.image)
-            self._spec = evolve(wanted, digest=found.digest, unresolved=found.trouble)
+        spec = self._spec
+        if spec.config.image and not (digest_of(spec.image) or spec.unresolved):
+            found = await resolved(self._fly, spec.app, spec.config.image)
+            self._spec = evolve(spec, digest=found.digest, unresolved=found.trouble)
 
 
 @frozen

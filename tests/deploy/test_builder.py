@@ -120,7 +120,7 @@ def test_the_requirement_is_one_region_unless_said() -> None:
         (lambda: web().wait_for("started", timeout=0), "above 0"),
         (lambda: web().wait_for("healthy").deployment(), "needs a check"),
         (lambda: web().require("most"), "is not a requirement"),
-        (lambda: web().require(3).deployment(), "only 2 are wanted"),
+        (lambda: web().require(3).deployment(), "but the deploy has only 2"),
         (lambda: web().with_launch("Release 1"), "cannot be a launch"),
         (lambda: web().with_service(), "either a Service or internal_port"),
         (lambda: web().with_service(Service(), internal_port=80), "either a Service or internal_port"),

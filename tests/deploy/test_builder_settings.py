@@ -118,8 +118,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda app: app.bluegreen().wait_for("started").with_volume("data", "/d"),
         "bluegreen creates new machines",
     ),
-    "too much": (lambda app: app.rolling().require(3), "at least 3 regions are required, but only 2 are wanted"),
-    "too much of none": (lambda app: app.rolling().count(lhr=0).require(2), "only 1 are wanted"),
+    "too much": (lambda app: app.rolling().require(3), "at least 3 regions are required, but the deploy has only 2"),
+    "too much of none": (lambda app: app.rolling().count(lhr=0).require(2), "but the deploy has only 1"),
 }
 
 

@@ -223,7 +223,7 @@ def test_the_quick_are_over_first_and_that_is_allowed_for() -> None:
 def test_what_this_deploy_shows_replaces_what_was_known_where_they_differ() -> None:
     timings = Timings({TimingKind.BOOT: (2.0,) * 10})
     for count in range(4):
-        done = [MachineRun(wanted=track.machine, region="iad") for track in plan(wanted(4)).tracks[:count]]
+        done = [MachineRun(desired=track.machine, region="iad") for track in plan(wanted(4)).tracks[:count]]
         for run in done:
             run.moments = moment(1.0, Phase.CREATED) + moment(21.0, Phase.STARTED)
         seen = timings.and_of(done).seen(TimingKind.BOOT)
@@ -292,7 +292,7 @@ def test_many_apps_go_as_places_come_free() -> None:
 
 def runs(made: Plan, **changes: Any) -> dict[str, MachineRun]:
     return {
-        track.machine.name: MachineRun(wanted=track.machine, region=track.machine.region, **changes)
+        track.machine.name: MachineRun(desired=track.machine, region=track.machine.region, **changes)
         for track in made.tracks
     }
 
@@ -317,7 +317,7 @@ def test_when_all_is_done_nothing_is_left() -> None:
 def test_what_has_passed_of_a_step_is_not_waited_for_again() -> None:
     made = plan(wanted(1, regions=("iad",), smoke=10))
     (run,) = every = list(runs(made).values())
-    by_name = {each.wanted.name: each for each in every}
+    by_name = {each.desired.name: each for each in every}
     run.taken, run.created_after, run.moments = 1, 0.0, moment(0.0)
     assert expected(left(made, by_name, 1.5, PACE, FIXED)) == 0.5 + 10
     run.taken, run.moments = 2, moment(2.0, Phase.WATCHING)

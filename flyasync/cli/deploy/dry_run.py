@@ -53,7 +53,7 @@ def config_as_json(plan: Plan, spec: DeploySpec | None) -> dict[str, Any] | None
     if first is None:
         return None
     data: dict[str, Any] = unstructure(first.config or spec.tagged)
-    volume = next((unstructure(step.wanted) for step in first.steps if isinstance(step, TakeVolume)), None)
+    volume = next((unstructure(step.volume) for step in first.steps if isinstance(step, TakeVolume)), None)
     metadata = {key: value for key, value in data.get("metadata", {}).items() if not key.startswith(_OWN_METADATA)}
     return {
         "image": data.get("image"),

@@ -10,7 +10,7 @@ from flyasync.deploy.plan.plan import Plan, Step, Update
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 # Configs and earlier machines may contain secrets. For an update the differences are written, redacted.
-_WITHHELD = frozenset({"config", "over", "changes", "if_full"})
+_OMITTED = frozenset({"config", "over", "changes", "if_full"})
 
 
 def event_as_json(event: Event) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _step(step: Step) -> dict[str, Any]:
     """Return a step as JSON: its name and the fields that are set; of configs only the redacted changes."""
     # `AwaitStarted` is `await_started` in JSON; a field that is not set is left out.
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(step).__name__).lower()
-    values = {each.name: getattr(step, each.name) for each in fields(type(step)) if each.name not in _WITHHELD}
+    values = asdict(step, filter=lambda one, value: one.name not in _OMITTED and value is not None)
     defaults = {each.name: each.default for each in fields(type(step))}
     changes = {"changes": list(map(str, step.changes))} if isinstance(step, Update) else {}
     return {"step": name, **{key: value for key, value in values.items() if value != defaults[key]}, **changes}

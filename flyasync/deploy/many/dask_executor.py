@@ -62,7 +62,7 @@ class DaskExecutor:
         self._connect = _portable(connect)
         self._preparing = asyncio.Lock()
         self._opened: Any = None
-        self._unwanted: list[str] = []
+        self._cancelled: list[str] = []
         self._cancelling: asyncio.Task[None] | None = None
 
     async def execute(self, job: Job) -> DeployReport:
@@ -79,8 +79,8 @@ class DaskExecutor:
             except asyncio.CancelledError:
                 future.release()  # which ends the fetch
                 # The workers end the job, and those that are cancelled together share one message.
-                self._unwanted.append(parcel.number)
-                self._cancelling = self._cancelling or asyncio.create_task(self._cancel_unwanted())
+                self._cancelled.append(parcel.number)
+                self._cancelling = self._cancelling or asyncio.create_task(self._send_cancellations())
                 await asyncio.gather(self._cancelling, fetch)
                 raise
             finally:
@@ -116,9 +116,9 @@ class DaskExecutor:
             # from ending.
             self._opened = self._client.submit(bool, key=(GROUP, "open", token_hex(8)), pure=False)
 
-    async def _cancel_unwanted(self) -> None:
+    async def _send_cancellations(self) -> None:
         await asyncio.sleep(0)  # until all that are cancelled now have been added
-        numbers, self._unwanted, self._cancelling = self._unwanted, [], None
+        numbers, self._cancelled, self._cancelling = self._cancelled, [], None
         try:
             async with asyncio.timeout(LAST_WAIT):
                 await self._client.run(end, numbers, on_error="ignore")

@@ -52,7 +52,7 @@ class WorkerState(WorkerPlugin):
     def __init__(self) -> None:
         self._clients: dict[bytes, FlyClient] = {}
         self._under_way: dict[str, asyncio.Task[DeployReport]] = {}
-        self._unwanted: deque[str] = deque(maxlen=REMEMBERED)
+        self._cancelled: deque[str] = deque(maxlen=REMEMBERED)
 
     @classmethod
     async def of(cls, worker: Worker) -> "WorkerState":
@@ -67,7 +67,7 @@ class WorkerState(WorkerPlugin):
 
     async def do(self, parcel: Parcel) -> DeployReport:
         """Do a job in a task of its own, which can be cancelled without the worker's knowledge."""
-        if parcel.number in self._unwanted:
+        if parcel.number in self._cancelled:
             raise JobLost(parcel.app, parcel.launch, "it was cancelled")
         job = Job.unpacked(parcel.job)
         if parcel.connect not in self._clients:
@@ -85,7 +85,7 @@ class WorkerState(WorkerPlugin):
 
     async def end(self, numbers: Collection[str]) -> None:
         """Cancel these jobs and wait until they have ended; those that have not arrived yet will not begin."""
-        self._unwanted.extend(numbers)
+        self._cancelled.extend(numbers)
         tasks = [self._under_way[number] for number in numbers if number in self._under_way]
         for task in tasks:
             task.cancel()

@@ -277,15 +277,15 @@ def _failed(app: Any, spec: DeploySpec | None, error: FlyError, seconds: float) 
             )
             machines.append(reported)
         regions.append(RegionReport(region=region, asked=asked, machines=tuple(machines)))
-    wanted_regions = sum(asked > 0 for asked in spec.counts.values())
+    desired_regions = sum(asked > 0 for asked in spec.counts.values())
     return DeployReport(
         app=spec.app,
         launch=spec.launch,
         image=spec.image,
         require=str(spec.required),
-        needed=max(1, spec.required.needed(wanted_regions)),  # not even none is done where none is desired
+        needed=max(1, spec.required.needed(desired_regions)),  # not even none is done where none is desired
         regions=tuple(regions),
         seconds=seconds,
-        unseen=failure if is_lost or not wanted_regions else None,
+        unseen=failure if is_lost or not desired_regions else None,
         strategy=spec.strategy_name,
     )

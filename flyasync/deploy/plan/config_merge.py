@@ -326,34 +326,34 @@ def _ranges(service: Service) -> Iterator[tuple[int, int]]:
 # Whether a machine has what was sent.
 
 
-def holds(current: MachineConfig, wanted: MachineConfig) -> bool:
-    """Whether a machine's config has all that `wanted` has.
+def holds(current: MachineConfig, desired: MachineConfig) -> bool:
+    """Whether a machine's config has all that `desired` has.
 
     What the API or others have added beside it does not count, except in maps such as `env`, which are taken whole.
     """
-    return not differing(current, overlaid(current, wanted))
+    return not differing(current, overlaid(current, desired))
 
 
-def overlaid(current: MachineConfig, wanted: MachineConfig) -> MachineConfig:
-    """Return `current` with all that `wanted` states over it, at every depth."""
-    said = {key: value for key, value in (wanted.metadata or {}).items() if key not in _OF_ONE_MACHINE}
-    over: MachineConfig = _over(evolve(current, metadata=None), evolve(wanted, metadata=None))
+def overlaid(current: MachineConfig, desired: MachineConfig) -> MachineConfig:
+    """Return `current` with all that `desired` states over it, at every depth."""
+    said = {key: value for key, value in (desired.metadata or {}).items() if key not in _OF_ONE_MACHINE}
+    over: MachineConfig = _over(evolve(current, metadata=None), evolve(desired, metadata=None))
     return evolve(over, metadata={**(current.metadata or {}), **said})
 
 
-def _over(current: Any, wanted: Any) -> Any:
-    if wanted is None:
+def _over(current: Any, desired: Any) -> Any:
+    if desired is None:
         return current
-    if isinstance(wanted, Model) and type(current) is type(wanted):
-        names = [one.name for one in fields(type(wanted)) if one.name != "extra"]
-        extra = _joined(current.extra, current.extra, wanted.extra) if wanted.extra else current.extra
-        values = {name: _over(getattr(current, name), getattr(wanted, name)) for name in names}
+    if isinstance(desired, Model) and type(current) is type(desired):
+        names = [one.name for one in fields(type(desired)) if one.name != "extra"]
+        extra = _joined(current.extra, current.extra, desired.extra) if desired.extra else current.extra
+        values = {name: _over(getattr(current, name), getattr(desired, name)) for name in names}
         return evolve(current, **values, extra=extra)
-    if isinstance(wanted, Mapping) and isinstance(current, Mapping):
-        return {key: _over(current.get(key), value) for key, value in wanted.items()}
-    if _is_list(wanted) and _is_list(current) and len(wanted) == len(current):
-        return tuple(_over(old, new) for old, new in zip(current, wanted, strict=True))
-    return wanted
+    if isinstance(desired, Mapping) and isinstance(current, Mapping):
+        return {key: _over(current.get(key), value) for key, value in desired.items()}
+    if _is_list(desired) and _is_list(current) and len(desired) == len(current):
+        return tuple(_over(old, new) for old, new in zip(current, desired, strict=True))
+    return desired
 
 
 def _joined(old: Mapping[str, Any], kept: Mapping[str, Any], new: Mapping[str, Any]) -> Kept:

@@ -32,17 +32,17 @@ class _Step:
 
 @frozen(kw_only=True)
 class TakeVolume(_Step):
-    """Attach an unattached volume to the machine, or create one as `wanted`: new, or a fork of `source`."""
+    """Attach an unattached volume to the machine, or create one like `volume`: new, or a fork of `source`."""
 
-    wanted: DesiredVolume
+    volume: DesiredVolume
     volume_id: str | None = None
     source: str | None = None
 
     def __str__(self) -> str:
         if self.volume_id:
             return f"attach volume {self.volume_id}: {self.cause}"
-        what = f"fork {self.source}" if self.source else f"{self.wanted.size_gb} GB"
-        return f"create volume {self.wanted.name} ({what}): {self.cause}"
+        what = f"fork {self.source}" if self.source else f"{self.volume.size_gb} GB"
+        return f"create volume {self.volume.name} ({what}): {self.cause}"
 
 
 @frozen(kw_only=True)

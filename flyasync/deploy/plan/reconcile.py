@@ -44,7 +44,7 @@ class Member:
     for others or runs on a schedule: it does not count.
     """
 
-    wanted: DesiredMachine
+    desired: DesiredMachine
     action: Action
     cause: str
     machine: Machine | None = None
@@ -70,16 +70,16 @@ class Member:
     ) -> "Member":
         """Return the member that a machine is, as yet without a number."""
         desired = DesiredMachine(name=machine.name, region=home(machine), number=0)
-        return cls(wanted=desired, action=action, cause=cause, machine=machine, config=config, changes=changes)
+        return cls(desired=desired, action=action, cause=cause, machine=machine, config=config, changes=changes)
 
     def numbered(self, number: int) -> "Member":
         """Return the member as the one of this number in its region."""
-        return evolve(self, wanted=evolve(self.wanted, number=number))
+        return evolve(self, desired=evolve(self.desired, number=number))
 
     @property
     def region(self) -> str:
         """The region that it is desired in."""
-        return self.wanted.region
+        return self.desired.region
 
     @property
     def serves(self) -> bool:
@@ -139,8 +139,8 @@ def verified(spec: DeploySpec, members: Sequence[Member]) -> tuple[Member, ...]:
     actions = {Action.UPDATE, Action.KEEP} if spec.verify_stopped == "always" else {Action.UPDATE}
     able = (each for each in members if each.rests and each.action in actions and spec.may_verify(each.config))
     # The first of each region: of several entries with one key, a dict keeps the last.
-    chosen = {member.region: member.wanted.name for member in reversed(tuple(able))}
-    return tuple(evolve(each, is_verified=chosen.get(each.region) == each.wanted.name) for each in members)
+    chosen = {member.region: member.desired.name for member in reversed(tuple(able))}
+    return tuple(evolve(each, is_verified=chosen.get(each.region) == each.desired.name) for each in members)
 
 
 def left_alone(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
@@ -149,11 +149,11 @@ def left_alone(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
     return dict(sorted(Counter(region for region in homes if region not in spec.counts).items()))
 
 
-Judge = Callable[[DeploySpec, Fleet, Machine], Member]
+Classify = Callable[[DeploySpec, Fleet, Machine], Member]
 """What becomes of a machine as such, without regard to how many there are."""
 
 
-def _reconciled(spec: DeploySpec, fleet: Fleet, judge: Judge) -> tuple[Member, ...]:
+def _reconciled(spec: DeploySpec, fleet: Fleet, classify: Classify) -> tuple[Member, ...]:
     """Return what becomes of each machine of a group.
 
     1. Each machine that counts is judged by itself.
@@ -165,7 +165,7 @@ def _reconciled(spec: DeploySpec, fleet: Fleet, judge: Judge) -> tuple[Member, .
     present: dict[str, list[Member]] = {}
     for machine in counted:
         if machine.state not in GONE:
-            present.setdefault(home(machine), []).append(judge(spec, fleet, machine))
+            present.setdefault(home(machine), []).append(classify(spec, fleet, machine))
     supplies = _Supplies.of(spec, fleet)
     members = [each for region in spec.regions for each in _in_region(supplies, region, present.get(region, []))]
 
@@ -274,7 +274,7 @@ class _Supplies:
         is_job = place_of is not None and place_of.config is not None and spec.role(place_of) is Role.SCHEDULED
         made = Pattern.of(spec, self.fleet, place_of) if is_job else self.pattern
         return Member(
-            wanted=self.name(region),
+            desired=self.name(region),
             action=Action.MAKE,
             cause=f"replaces {place_of.name}" if place_of else cause,
             config=made.config,

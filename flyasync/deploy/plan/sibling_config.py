@@ -158,7 +158,7 @@ def _new(spec: DeploySpec, old: MachineConfig) -> MachineConfig:
 
 
 def _mounting(spec: DeploySpec, config: MachineConfig) -> MachineConfig:
-    """Return a config with a mount for the volume that is wanted."""
+    """Return a config with a mount for the volume that is desired."""
     if spec.volume is None or config.mounts:
         return config
     return evolve(config, mounts=(Mount(path=spec.volume.path),))

@@ -83,7 +83,7 @@ def check_launch(launch: str) -> str:
 
 @frozen
 class Requirement:
-    """How many of the wanted regions must run: a number, a share of them, or all.
+    """How many of the desired regions must run: a number, a share of them, or all.
 
     One that `is_stated` was chosen by the user, who accepts that other regions are missing; it is not a default.
     """
@@ -109,13 +109,13 @@ class Requirement:
         """Make a requirement from `all`, an int of 1 or more, a float share up to 1.0, or their texts."""
         return cls.parse(regions) if isinstance(regions, str) else cls(_checked(regions))
 
-    def needed(self, wanted: int) -> int:
-        """Return how many of `wanted` regions must run: never none."""
+    def needed(self, desired: int) -> int:
+        """Return how many of `desired` regions must run: never none."""
         if self.regions == "all":
-            return wanted
+            return desired
         if isinstance(self.regions, float):
             # Rounded first, so that a third of three is not two for a rounding error's sake.
-            return max(1, math.ceil(round(self.regions * wanted, 9)))
+            return max(1, math.ceil(round(self.regions * desired, 9)))
         return self.regions
 
     def __str__(self) -> str:
@@ -274,7 +274,7 @@ class DeploySpec:
         if running == 0:
             raise InvalidInput("every region has a count of 0, which would leave no machine of the group")
         if self.required.needed(running) > running:
-            raise InvalidInput(f"{self.required} are required, but only {running} are wanted")
+            raise InvalidInput(f"{self.required} are required, but the deploy has only {running}")
         refuse(check_config(self.config))
         return spec
 

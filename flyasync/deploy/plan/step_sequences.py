@@ -60,7 +60,7 @@ def creation(
     if pattern.volume:
         anew = "keeps its data" if source else f"no unattached volume {pattern.volume.name} in the region"
         why = "not attached to a machine" if volume else anew
-        yield TakeVolume(volume_id=volume, source=source, wanted=pattern.volume, cause=why)
+        yield TakeVolume(volume_id=volume, source=source, volume=pattern.volume, cause=why)
     yield Create(
         cause=cause,
         cordoned=cordoned,
@@ -73,9 +73,9 @@ def creation(
     yield from goal(spec, config)
 
 
-def placed(pattern: Pattern, wanted: DesiredMachine, *, replaces: str | None = None) -> MachineConfig:
+def placed(pattern: Pattern, desired: DesiredMachine, *, replaces: str | None = None) -> MachineConfig:
     """Return the config of a new machine of a group: it says for which region it was made, and whose place it takes."""
-    marks = {HOME: wanted.region, **({REPLACES: replaces} if replaces else {})}
+    marks = {HOME: desired.region, **({REPLACES: replaces} if replaces else {})}
     return evolve(pattern.config, metadata={**(pattern.config.metadata or {}), **marks})
 
 
@@ -133,7 +133,7 @@ def _replacement(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Ste
         return
     source = volume.id if volume and spec.volume and spec.volume.if_lost == "fork" else None
     pattern = Pattern.instead(spec, fleet, machine, desired)
-    config = placed(pattern, member.wanted, replaces=machine.id)
+    config = placed(pattern, member.desired, replaces=machine.id)
     cause = f"the host of {machine.name} is full"
     yield from creation(spec, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)
     yield from retirement(machine, "replaced by another machine")

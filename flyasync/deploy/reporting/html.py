@@ -252,7 +252,7 @@ def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
     more += [_tag("pre", "\n".join(machine.logs))] if machine.logs else []
     if first or more:
         below = _more(first or "the last lines of its log", *more) if more else _tag("p", first)
-        rows.append(_tag("tr", _tag("td", below, colspan="4"), class_="story"))
+        rows.append(_tag("tr", _tag("td", below, colspan="4"), class_="details"))
     return _join(rows)
 
 
@@ -343,7 +343,7 @@ th small { margin-left: .6em; color: var(--soft); }
 .machine:hover { background: var(--card); }
 .retired { color: var(--soft); }
 .chip b { color: var(--look); }
-.story td { padding: 0 0 .4em 1.2em; color: var(--soft); white-space: normal; }
+.details td { padding: 0 0 .4em 1.2em; color: var(--soft); white-space: normal; }
 p { margin: .2em 0; }
 summary { cursor: pointer; }
 pre { max-height: 30em; margin: .4em 0; padding: .7em 1em; overflow: auto; background: var(--card); color: var(--ink);
@@ -354,6 +354,6 @@ main > details, section { margin-top: 2.5em; padding-top: 1em; border-top: 1px s
 @page { size: landscape; margin: 12mm; }
 @media print { main { padding: 0; } tr, header { break-inside: avoid; } thead th { position: static; }
   pre { max-height: none; } main > details { display: none; }
-  .story details::details-content { display: block; content-visibility: visible; } }
+  .details details::details-content { display: block; content-visibility: visible; } }
 </style>
 """

@@ -52,7 +52,7 @@ class JournalFile(Journal):
     """A journal in a file that its owner alone may read; the lines that are there stay, and new ones follow.
 
     Each line is with the operating system before the deploy goes on. `api` is the URL of the API that the deploy
-    goes to. No line repeats what is withheld from the spec, nor a password in a URL. Raises InvalidInput for a
+    goes to. No line repeats what is redacted from the spec, nor a password in a URL. Raises InvalidInput for a
     file that cannot be written, for lack of room too, that others may read, that is not a journal, or that another
     deploy is writing, and for a plan that cannot be written down. A disk that fails later ends the journal, not the
     deploy: the event loop's exception handler is called.
@@ -65,7 +65,7 @@ class JournalFile(Journal):
         self._api = api
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
-        self._withheld: tuple[str, ...] = ()
+        self._secrets: tuple[str, ...] = ()
         self._file: TextIO | None = open_journal(path, _OPENING)
 
     def __repr__(self) -> str:
@@ -73,20 +73,20 @@ class JournalFile(Journal):
 
     def planned(self, spec: DeploySpec, plan: Plan) -> None:
         """Record what is desired, and what was decided."""
-        desired, withheld = write_spec(spec)
-        # No other line may repeat what is withheld: the longest text goes first, in case it contains another one. Short
+        public, redacted = write_spec(spec)
+        # No other line may repeat what is redacted: the longest text goes first, in case it contains another one. Short
         # ones would be found in any text; but of a release command each letter counts.
-        texts = [text for text in _texts(list(withheld.values())) if len(text) >= _SHORTEST_SECRET]
-        texts += [withheld[RELEASE_COMMAND]] if RELEASE_COMMAND in withheld else []
-        self._withheld = tuple(sorted(filter(None, texts), key=len, reverse=True))
+        texts = [text for text in _texts(list(redacted.values())) if len(text) >= _SHORTEST_SECRET]
+        texts += [redacted[RELEASE_COMMAND]] if RELEASE_COMMAND in redacted else []
+        self._secrets = tuple(sorted(filter(None, texts), key=len, reverse=True))
         groups = {spec.group, *spec.retired_groups}
         there = plan.before.machines if plan.before else ()
         before = [machine for machine in there if plan.group is None or group_of(machine) in groups]
         facts = {
             "api": self._api,
             "fingerprint": spec.fingerprint,
-            "deployment": desired,
-            "withheld": list(withheld),
+            "deployment": public,
+            "withheld": list(redacted),
             "before": [unstructure(MachineBefore.of(machine)) for machine in before],
             "plan": self._redacted(str(plan).splitlines()),
         }
@@ -145,10 +145,10 @@ class JournalFile(Journal):
             self._loop.call_exception_handler({"message": f"the journal {self._path} ends here", "exception": error})
 
     def _redacted(self, texts: Iterable[str]) -> list[str]:
-        """Return what is for people to read without what is withheld, which any of these texts may repeat."""
+        """Return what is for people to read without what is redacted, which any of these texts may repeat."""
         redacted = []
         for text in texts:
-            for secret in self._withheld:
+            for secret in self._secrets:
                 text = text.replace(secret, HIDDEN)  # noqa: PLW2901 - one secret after the other
             redacted.append(without_passwords(text))
         return redacted
@@ -165,4 +165,4 @@ def _machine(run: MachineRun) -> dict[str, Any]:
     """Return which machine a line is about; `made` is true of one that the deploy has made."""
     machine_id = run.machine.id if run.machine else None
     made = machine_id is not None and not run.adopted
-    return {"name": run.wanted.name, "aim": run.target, "machine": machine_id, "made": made}
+    return {"name": run.desired.name, "aim": run.target, "machine": machine_id, "made": made}

@@ -61,20 +61,20 @@ class MachineReport:
     def of(cls, spec: DeploySpec, observation: Observation, run: MachineRun) -> "MachineReport":
         """Report on the machine of a run, by what was observed of it last."""
         # One that could not be observed is reported as it was known before.
-        seen = observation.machine(run) or (run.machine if run.wanted.name in observation.unseen else None)
+        seen = observation.machine(run) or (run.machine if run.desired.name in observation.unseen else None)
         machine = seen or run.machine
         result, failure = result_of(spec, observation, run)
         # A machine that crashes again and again may be observed as started in between: that is not serving.
         has_crashed = result is Result.FAILED and isinstance(run.error, WaitFailed)
-        is_observed = seen is not None and run.wanted.name not in observation.unseen
+        is_observed = seen is not None and run.desired.name not in observation.unseen
         loose = tuple(run.made_volumes)
         if seen:
             # Of a host that cannot be reached the API gives no config: the machine may hold any volume made for it.
             held = {mount.volume for mount in seen.config.mounts or ()} if seen.config else set(loose)
             loose = tuple(volume for volume in loose if volume not in held)
         return cls(
-            name=run.wanted.name,
-            asked=run.wanted.region,
+            name=run.desired.name,
+            asked=run.desired.region,
             result=result,
             region=machine.region if machine else None,
             id=machine.id if machine else None,
@@ -216,7 +216,7 @@ class Cause:
         """Keep what the machine met: an error, or no room."""
         failure = Failure.of(run.error) if run.error else Failure.of_refusal(run.refusals[-1])
         machine_id = run.machine.id if run.machine else None
-        return cls(name=run.wanted.name, region=run.region, id=machine_id, failure=failure)
+        return cls(name=run.desired.name, region=run.region, id=machine_id, failure=failure)
 
     def __str__(self) -> str:
         return f"{self.name} in {self.region}: {self.failure}"
@@ -531,6 +531,6 @@ def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[s
     members = [(run, report) for run, report in machines if run.target in {Target.SERVE, Target.REST}]
     if any(report.result is not Result.RESTING for _, report in members):
         return ()
-    seen_up = {run.wanted.region for run, _ in members if run.checked_from}
-    changed = (run.wanted.region for run, _ in members if run.taken)
+    seen_up = {run.desired.region for run, _ in members if run.checked_from}
+    changed = (run.desired.region for run, _ in members if run.taken)
     return tuple(dict.fromkeys(region for region in changed if region not in seen_up))

@@ -101,7 +101,7 @@ def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tu
     """
     error = Failure.of(run.error) if run.error else None
     machine = observation.machine(run)
-    unseen = observation.unseen.get(run.wanted.name) if run.phase is not Phase.DESTROYED else None
+    unseen = observation.unseen.get(run.desired.name) if run.phase is not Phase.DESTROYED else None
     # 1. It could not be observed, and there may be a machine: whatever else is known of it may be out of date.
     if unseen and (run.machine or run.in_doubt):
         return Result.UNKNOWN, error or Failure.of(unseen)

@@ -49,7 +49,7 @@ class JournalReplay:
     """What a journal says of the last deploy in it, over all runs of its launch.
 
     `api` is the URL of the API that it goes to, None in a journal that lacks it. `spec` lacks the values at the
-    paths `withheld`, so its fingerprint is another than `fingerprint`. `before` are the machines that were there when
+    paths `redacted`, so its fingerprint is another than `fingerprint`. `before` are the machines that were there when
     its first run began, `made` the ids of those made so far. `is_released` once its release command has ended well,
     `is_undoing` while a run rolls back, `is_finished` once its last run came to its end, and `ok` if that was well.
     """
@@ -57,7 +57,7 @@ class JournalReplay:
     spec: DeploySpec
     fingerprint: str
     api: str | None = None
-    withheld: tuple[str, ...] = ()
+    redacted: tuple[str, ...] = ()
     before: tuple[MachineBefore, ...] = ()
     made: tuple[str, ...] = ()
     is_released: bool = False
@@ -70,9 +70,9 @@ class JournalReplay:
         return (self.spec.app, self.spec.launch) == (app, launch)
 
     @property
-    def withheld_env(self) -> frozenset[str]:
-        """The names of the variables whose values were withheld."""
-        env = [path.removeprefix("env") for path in self.withheld if path.startswith(("env.", "env["))]
+    def redacted_env(self) -> frozenset[str]:
+        """The names of the variables whose values were redacted."""
+        env = [path.removeprefix("env") for path in self.redacted if path.startswith(("env.", "env["))]
         # In a path, a name that is not a plain word is in quotes: env["A-B"].
         return frozenset(
             str(json.loads(name[1:-1])) if name.startswith("[") else name.removeprefix(".") for name in env
@@ -91,7 +91,7 @@ class JournalReplay:
         if not self.is_of(spec.app, spec.launch):
             return
         if spec.fingerprint != self.fingerprint:
-            lacking = ", ".join(path for path in self.withheld if path != RELEASE_COMMAND)
+            lacking = ", ".join(path for path in self.redacted if path != RELEASE_COMMAND)
             problem = f"launch {spec.launch} has another config in the journal"
             if not lacking:
                 raise InvalidInput(f"{problem}: use another launch name for this config")
@@ -101,7 +101,7 @@ class JournalReplay:
                 python="env with resumed(path, env={…}), others with with_config(…)",
                 command="with --env NAME=VALUE and --metadata NAME=VALUE",
             )
-        if RELEASE_COMMAND in self.withheld and not (self.is_released or spec.release):
+        if RELEASE_COMMAND in self.redacted and not (self.is_released or spec.release):
             raise InvalidInput(
                 f"the release command of launch {spec.launch} has not succeeded yet, and the journal does not contain "
                 "it because it may hold a secret",
@@ -133,12 +133,12 @@ def _replayed(replay: JournalReplay | None, line: Mapping[str, Any]) -> JournalR
     # 1. A plan begins the replay; another run of the same launch goes on with it, and keeps what was there at first.
     if what == "planned":
         spec, fingerprint = read_spec(line["deployment"]), line["fingerprint"]
-        withheld = tuple(structure(line["withheld"], list[str]))
+        redacted = tuple(structure(line["withheld"], list[str]))
         api = structure(line.get("api"), str | None)  # type: ignore[arg-type]  # a union is not a type to mypy
         if replay and replay.is_of(spec.app, spec.launch) and (replay.api, replay.fingerprint) == (api, fingerprint):
-            return evolve(replay, spec=spec, withheld=withheld, is_undoing=False, is_finished=False, ok=False)
+            return evolve(replay, spec=spec, redacted=redacted, is_undoing=False, is_finished=False, ok=False)
         before = tuple(structure(line["before"], list[MachineBefore]))
-        return JournalReplay(spec=spec, fingerprint=fingerprint, api=api, withheld=withheld, before=before)
+        return JournalReplay(spec=spec, fingerprint=fingerprint, api=api, redacted=redacted, before=before)
     # 2. Without a plan there is nothing that other lines could be about.
     if replay is None:
         return None

@@ -31,7 +31,7 @@ class MachineRun:
     to see that it would run.
     """
 
-    wanted: DesiredMachine
+    desired: DesiredMachine
     region: str
     target: Target = Target.SERVE
     config: MachineConfig | None = None
@@ -64,7 +64,7 @@ class MachineRun:
     def of(cls, track: Track, machine: Machine | None) -> "MachineRun":
         """Return the run of a track before its first step; `machine` is the one that is there already."""
         return cls(
-            wanted=track.machine,
+            desired=track.machine,
             region=machine.region if machine else track.machine.region,
             target=track.target,
             config=track.config,
@@ -80,7 +80,7 @@ class MachineRun:
         facts = [self.phase or "not begun", f"{self.taken} steps done", machine]
         facts += ["in doubt"] if self.in_doubt else []
         facts += [f"failed: {type(self.error).__name__}"] if self.error else []
-        return f"<{type(self).__name__} {self.wanted.name} in {self.region}: {', '.join(facts)}>"
+        return f"<{type(self).__name__} {self.desired.name} in {self.region}: {', '.join(facts)}>"
 
     # Its way through the steps.
 
@@ -239,7 +239,7 @@ class Observation:
     @classmethod
     def blind(cls, runs: tuple[MachineRun, ...], error: FlyError) -> "Observation":
         """Return an observation where nothing at all could be seen."""
-        return cls(runs=runs, unseen={run.wanted.name: error for run in runs})
+        return cls(runs=runs, unseen={run.desired.name: error for run in runs})
 
     def machine(self, run: MachineRun) -> Machine | None:
         """Return the machine of a run as it was observed last.
@@ -251,7 +251,7 @@ class Observation:
         if run.machine is not None:
             return by_id.get(run.machine_id)
         launch = ((run.config and run.config.metadata) or {}).get(LAUNCH, self.launch)
-        named = by_name.get(run.wanted.name, ())
+        named = by_name.get(run.desired.name, ())
         return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
 
     @property

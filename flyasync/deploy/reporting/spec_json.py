@@ -13,21 +13,21 @@ from flyasync.models.json.codec import register, structure, unstructure
 from flyasync.models.redaction import contains_secret, is_secret
 
 RELEASE_COMMAND = "release.command"
-"""The path of a release command that was withheld."""
+"""The path of a release command that was redacted."""
 
 
 def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a spec as JSON without what may be secret, and that by its path."""
-    withheld: dict[str, Any] = {}
+    redacted: dict[str, Any] = {}
     data = unstructure(spec)
     for name in ("stated_regions", "per_region"):  # the counts of a resolved spec were made from these
         data.pop(name, None)
-    data["config"] = _public((), data["config"], withheld)
+    data["config"] = _public((), data["config"], redacted)
     data["unresolved"] = None  # an error's text, which may repeat the image
     if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None
-        withheld[RELEASE_COMMAND] = str(spec.release)
-    return data, withheld
+        redacted[RELEASE_COMMAND] = str(spec.release)
+    return data, redacted
 
 
 def read_spec(data: Any) -> DeploySpec:
@@ -35,8 +35,8 @@ def read_spec(data: Any) -> DeploySpec:
     return structure(data, DeploySpec)
 
 
-def _public(path: tuple[str | int, ...], value: Any, withheld: dict[str, Any]) -> Any:
-    """Return a part of a config without what may be secret, and add that to `withheld`."""
+def _public(path: tuple[str | int, ...], value: Any, redacted: dict[str, Any]) -> Any:
+    """Return a part of a config without what may be secret, and add that to `redacted`."""
     if not value or not isinstance(value, dict | list):
         return value
     items = list(value.items() if isinstance(value, dict) else enumerate(value))
@@ -46,9 +46,9 @@ def _public(path: tuple[str | int, ...], value: Any, withheld: dict[str, Any]) -
         # Whatever has an inside is decided there: an object, and a list of objects. A list of texts is one value.
         has_inside = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(each, dict) for each in item))
         if (item and has_inside) or item is None or not is_secret(here, item):
-            public.append((key, _public(here, item, withheld)))
+            public.append((key, _public(here, item, redacted)))
         else:
-            withheld[written(here)] = item
+            redacted[written(here)] = item
     return dict(public) if isinstance(value, dict) else [item for _, item in public]
 
 

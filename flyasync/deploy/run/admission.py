@@ -39,9 +39,9 @@ class Admission:
         """Record a machine that has failed, or that found no room."""
         self._is_unreleased |= run.target is Target.END
         if run.error is not None:
-            self._failed.add(run.wanted.region)
+            self._failed.add(run.desired.region)
         if run.phase is Phase.SKIPPED:
-            self._full.add(run.wanted.region)
+            self._full.add(run.desired.region)
         if self.closed_by is None and self.is_closed:
             self.closed_by = run
 

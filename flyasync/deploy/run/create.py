@@ -138,7 +138,7 @@ class MachineCreator:
         run.restart_timeout()
         if run.target is not Target.END and not self.is_locked:
             async with self._first:
-                if not self._context.admission.admits(run.wanted.region):
+                if not self._context.admission.admits(run.desired.region):
                     raise NotBegunError
                 if not self.is_locked:
                     await self.create(run, step)
@@ -155,7 +155,7 @@ class MachineCreator:
             while refusal := await self._create_in_region(run, step, on_leave, is_urgent=is_urgent):
                 run.refuse(refusal)
                 # The regions to fall back to, in order of preference; a release command may run anywhere.
-                fallback, home = self._spec.fallback, run.wanted.region
+                fallback, home = self._spec.fallback, run.desired.region
                 alternatives = self._spec.regions if run.target is Target.END else ()
                 if fallback == "nearest":
                     async with self._map:
@@ -260,7 +260,7 @@ class MachineCreator:
         return Creation(
             app=self._context.app,
             config=config,
-            name=step.name or run.wanted.name,
+            name=step.name or run.desired.name,
             launch=(config.metadata or {}).get(LAUNCH, self._spec.launch),
             options=options,
             on_leave=leave,
@@ -337,7 +337,7 @@ class MachineCreator:
         """Return the volume of the machine, if it needs one: the one taken for it, or one made where it is to be."""
         if run.volume is None:
             return None
-        if run.volume_id and run.region != run.wanted.region and run.volume_id not in run.made_volumes:
+        if run.volume_id and run.region != run.desired.region and run.volume_id not in run.made_volumes:
             run.leave_volume()  # it was there before, in the region of then
         if run.volume_id is None:
             guest = run.config.guest if run.config else None

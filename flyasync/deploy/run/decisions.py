@@ -79,7 +79,7 @@ def to_recheck(runs: Runs, spec: DeploySpec) -> list[MachineRun]:
 
 def staying(runs: Runs, region: str) -> list[MachineRun]:
     """Return the machines of a region that serve on when others leave it, or are let in beside them."""
-    mine = (run for run in runs.values() if run.wanted.region == region and run.target is Target.SERVE)
+    mine = (run for run in runs.values() if run.desired.region == region and run.target is Target.SERVE)
     return [run for run in mine if run.machine]
 
 

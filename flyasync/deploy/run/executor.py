@@ -71,7 +71,7 @@ class PlanExecutor:
                 if heir := decisions.next_lock(stage, self.runs, context.leases.locking):
                     with suppress(FlyError):  # another client has that one; each machine is guarded by its own lease
                         await context.leases.lock(heir)
-                lost = Counter(run.wanted.region for run in self.runs.values() if run.error)
+                lost = Counter(run.desired.region for run in self.runs.values() if run.error)
                 lanes = {
                     lane.region: LaneRun(lane, relies_on_others=stage.relies_on_others, lost=lost[lane.region])
                     for lane in stage.lanes
@@ -107,7 +107,7 @@ class PlanExecutor:
     async def _run_track(self, track: Track, lane: LaneRun) -> None:
         context, admission = self.context, self.context.admission
         region, run = track.machine.region, self.runs[track.machine.name]
-        with self._spans.turn(track.machine), lane.barrier.one(track.machine.name):
+        with self._spans.track(track.machine), lane.barrier.one(track.machine.name):
             # Slot: only so many serving machines of a lane are away at once.
             slots = lane.slots if track.takes_a_place else None
             if lane.slots and decisions.may_have_woken(track):
@@ -177,10 +177,10 @@ class PlanExecutor:
     async def _await_others_stopped(self, track: Track, run: MachineRun, lane: LaneRun) -> None:
         """Wait until all machines of a lane that are to stop have; raises NotAllStopped where one has not."""
         is_stopped = run.phase is Phase.STOPPED or not any(isinstance(step, Stop) for step in track.steps)
-        lane.barrier.arrive(run.wanted.name, stopped=is_stopped)
+        lane.barrier.arrive(run.desired.name, stopped=is_stopped)
         if not await lane.barrier.all_stopped():
             what = "another machine of its region" if is_stopped else "it"
-            raise NotAllStopped(f"{what} could not be stopped, so nothing of {run.wanted.region} was updated")
+            raise NotAllStopped(f"{what} could not be stopped, so nothing of {run.desired.region} was updated")
 
     async def _fail(self, run: MachineRun, error: FlyError) -> None:
         """Record the error that a machine ended with, so that no other begins, and find out how it failed."""
@@ -193,11 +193,11 @@ class PlanExecutor:
     async def roll_back(self) -> None:
         """Destroy the machines that this plan made, with the volumes made for them, and no others."""
         made = decisions.made_here(self.runs)
-        with closing(DeploySpans(self.context, (run.wanted for run in made), is_rollback=True)) as spans:
+        with closing(DeploySpans(self.context, (run.desired for run in made), is_rollback=True)) as spans:
             raise_any(await asyncio.gather(*(self._destroy(run, spans) for run in made), return_exceptions=True))
 
     async def _destroy(self, run: MachineRun, spans: DeploySpans) -> None:
-        with spans.turn(run.wanted), spans.machine(run):
+        with spans.track(run.desired), spans.machine(run):
             try:
                 if run.machine and not run.adopted:
                     await self._steps.retirement.delete(run.machine_id)

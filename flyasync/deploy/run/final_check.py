@@ -56,7 +56,7 @@ class FinalCheck:
         observation = evolve(
             hint,
             seen=(*kept, *(machine for machine in found.values() if isinstance(machine, Machine))),
-            unseen={run.wanted.name: hidden[id_] for id_, run in mine.items() if id_ in hidden},
+            unseen={run.desired.name: hidden[id_] for id_, run in mine.items() if id_ in hidden},
         )
         before = {machine.id for machine in self._context.plan.before.machines} if self._context.plan.before else set()
         for run in runs:
@@ -96,7 +96,7 @@ class FinalCheck:
         fleet = await past_pauses(list_)
         # A machine may have been made, and the list lacks it: a later one may show it.
         in_doubt = [run for run in runs if run.in_doubt and run.machine is None]
-        if not all(fleet.named(run.wanted.name) for run in in_doubt):
+        if not all(fleet.named(run.desired.name) for run in in_doubt):
             await asyncio.sleep(APART)
             fleet = await past_pauses(list_)
         # A list that lacks volumes made here is behind, and may lack another that nothing but a list tells of.

@@ -92,7 +92,7 @@ class Hedge:
         Return None where that does not work out.
         """
         self._context.notify(run, Phase.HEDGING, f"slow to start: creating another machine next to {machine.id}")
-        rival = MachineRun(wanted=run.wanted, region=machine.region)
+        rival = MachineRun(desired=run.desired, region=machine.region)
         step = Create(
             cause="a sibling is late",
             name=f"{machine.name}-hedge",

@@ -65,8 +65,8 @@ class Observers:
         self.emit(
             Progress(
                 at=now,
-                name=run.wanted.name,
-                asked=run.wanted.region,
+                name=run.desired.name,
+                asked=run.desired.region,
                 region=run.region,
                 phase=phase,
                 machine_id=run.machine.id if run.machine else None,

@@ -39,43 +39,50 @@ def reported(span: Span, report: DeployReport) -> DeployReport:
 class DeploySpans:
     """The regions and machines of one plan, each from its first step to its last, across stages.
 
-    `wanted` are the machines in turn: one that has a track in two stages comes twice.
+    `machines` has one entry for each track: a machine with a track in two stages is listed twice.
     """
 
-    def __init__(self, context: DeployContext, wanted: Iterable[DesiredMachine], *, is_rollback: bool = False) -> None:
+    def __init__(
+        self, context: DeployContext, machines: Iterable[DesiredMachine], *, is_rollback: bool = False
+    ) -> None:
         self._context = context
         self._spans = context.fly.spans
         self._facts = {"rollback": True} if is_rollback or context.is_rollback else {}
         self._regions: dict[str, Span] = {}
         self._machines: dict[str, Span] = {}
-        turns = tuple(wanted)
-        self._turns = Counter(each.name for each in turns)
-        self._turns_there = Counter(each.region for each in turns)
+        tracks = tuple(machines)
+        self._tracks_of_machine = Counter(each.name for each in tracks)
+        self._tracks_in_region = Counter(each.region for each in tracks)
 
     @contextmanager
-    def turn(self, wanted: DesiredMachine) -> Iterator[None]:
-        """Count one turn of a machine, taken or not; after the last one it is over, and its region with its last."""
+    def track(self, machine: DesiredMachine) -> Iterator[None]:
+        """Count one track of a machine, carried out or not.
+
+        The machine's span ends after the last of its tracks, and the region's span after the last track in it.
+        """
         try:
             yield
         finally:
-            self._turns[wanted.name] -= 1
-            self._turns_there[wanted.region] -= 1
-            if not self._turns[wanted.name] and (machine := self._machines.pop(wanted.name, None)):
-                self._spans.end(machine)
-            if not self._turns_there[wanted.region] and (region := self._regions.pop(wanted.region, None)):
-                self._spans.end(region)
+            self._tracks_of_machine[machine.name] -= 1
+            self._tracks_in_region[machine.region] -= 1
+            if not self._tracks_of_machine[machine.name] and (span := self._machines.pop(machine.name, None)):
+                self._spans.end(span)
+            if not self._tracks_in_region[machine.region] and (span := self._regions.pop(machine.region, None)):
+                self._spans.end(span)
 
     @contextmanager
     def machine(self, run: MachineRun) -> Iterator[None]:
         """Have the requests made in the block belong to the machine of a run, and that to its region."""
-        wanted, before = run.wanted, run.error
-        if wanted.region not in self._regions:
-            self._regions[wanted.region] = self._spans.begin("region", wanted.region, self._facts)
-        if wanted.name not in self._machines:
-            with self._spans.within(self._regions[wanted.region]):
+        desired, before = run.desired, run.error
+        if desired.region not in self._regions:
+            self._regions[desired.region] = self._spans.begin("region", desired.region, self._facts)
+        if desired.name not in self._machines:
+            with self._spans.within(self._regions[desired.region]):
                 report = partial(self._report, run)
-                self._machines[wanted.name] = self._spans.begin("machine", wanted.name, self._facts, on_refusal=report)
-        span = self._machines[wanted.name]
+                self._machines[desired.name] = self._spans.begin(
+                    "machine", desired.name, self._facts, on_refusal=report
+                )
+        span = self._machines[desired.name]
         error: BaseException | None = None
         try:
             with self._spans.within(span):
@@ -84,7 +91,7 @@ class DeploySpans:
             error = raised
             raise
         finally:
-            moved_to = {"moved_to": run.region} if run.region != wanted.region else {}
+            moved_to = {"moved_to": run.region} if run.region != desired.region else {}
             span.learn(
                 machine_id=run.machine.id if run.machine else None,
                 **({"phase": run.phase.value} if run.phase else {}),
@@ -98,7 +105,7 @@ class DeploySpans:
                     span.parent.fail(type(error).__name__)
 
     def close(self) -> None:
-        """End what is not over: no turn comes any more."""
+        """End the spans that are still open: no track follows."""
         for spans in (self._machines, self._regions):
             while spans:
                 self._spans.end(spans.popitem()[1])

@@ -68,7 +68,7 @@ class StepRunner:
         match step:
             # Machines are made, adopted, changed.
             case TakeVolume():
-                run.choose_volume(step.wanted, step.volume_id, step.source)
+                run.choose_volume(step.volume, step.volume_id, step.source)
             case Create():
                 await self.creator.create_under_lock(run, step)
             case Adopt():

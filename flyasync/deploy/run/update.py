@@ -32,7 +32,7 @@ class ChangedMeanwhile(FlyError):
     def __init__(self, run: MachineRun, changes: Iterable[Change]) -> None:
         paths = ", ".join(change.path for change in changes)
         super().__init__(
-            f"{run.wanted.name}, machine {run.machine_id}, was changed by another client after this was planned "
+            f"{run.desired.name}, machine {run.machine_id}, was changed by another client after this was planned "
             f"({paths}), and keeps that. Plan again from what is there now"
         )
 
@@ -53,12 +53,12 @@ class Updater:
         context, before = self._context, run.machine
         context.notify(run, Phase.UPDATING)
         run.restart_timeout()
-        was_at_rest = await self._is_at_rest(run, RESTING)
+        was_stopped = await self._is_stopped(run, RESTING)
         async with context.metadata.in_turn((step.config or context.spec.tagged).image):
             # Tried until it is certain what has become of it: after a lost answer, the machine's config tells.
             for last in (*[False] * (UPDATE_TRIES - 1), True):
                 try:
-                    is_left_stopped = not step.launches and await self._is_at_rest(run, RESTING | {"created"})
+                    is_left_stopped = not step.launches and await self._is_stopped(run, RESTING | {"created"})
                     updated = await self._fly.machines.modify(
                         context.app,
                         run.machine_id,
@@ -76,7 +76,7 @@ class Updater:
             context.metadata.learn(updated)
         # The proxy may have stopped it since the plan was made, and an update leaves a stopped machine stopped. A start
         # sent before it has come to rest is lost.
-        if step.launches and was_at_rest:
+        if step.launches and was_stopped:
             await self._verifier.until_settled(run)
             await self.start(run, run.machine_id)
         context.notify(run, Phase.UPDATED)
@@ -89,7 +89,7 @@ class Updater:
             with suppress(FlyError):  # it does no harm while the machine runs
                 await self._fly.machines.patch_metadata(self._context.app, machine_id, {STOPPED: None})
 
-    async def _is_at_rest(self, run: MachineRun, states: AbstractSet[str]) -> bool:
+    async def _is_stopped(self, run: MachineRun, states: AbstractSet[str]) -> bool:
         """Whether the machine is known to be in one of `states` now: the proxy may have changed that since the plan."""
         with suppress(*TROUBLE):
             machine = await self._fly.machines.get(self._context.app, run.machine_id)

@@ -44,7 +44,7 @@ class VolumeProvider:
         self._taken = set(taken)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def make(self, wanted: DesiredVolume, region: str, *, source: str | None, guest: Guest | None) -> str:
+    async def make(self, desired: DesiredVolume, region: str, *, source: str | None, guest: Guest | None) -> str:
         """Make a volume in a region and return its id; raises NoCapacity where there is no room.
 
         It is made on a host that has room for a machine with this `guest`.
@@ -54,9 +54,9 @@ class VolumeProvider:
                 try:
                     volume = await self._fly.volumes.create(
                         self._deployment.app,
-                        name=wanted.name,
+                        name=desired.name,
                         region=region,
-                        size_gb=None if source else wanted.size_gb,
+                        size_gb=None if source else desired.size_gb,
                         source_volume_id=source,
                         compute=guest,
                     )
@@ -66,7 +66,7 @@ class VolumeProvider:
                     # 3. No list shows it, for as long as lists lag: it is sent again.
                     if not error.may_have_happened:
                         raise
-                    found = await self._unanswered(wanted, region)
+                    found = await self._unanswered(desired, region)
                     if found is None:
                         if last:
                             raise
@@ -76,13 +76,13 @@ class VolumeProvider:
                 return volume.id
         raise AssertionError  # the last attempt returns or raises
 
-    async def _unanswered(self, wanted: DesiredVolume, region: str) -> Volume | None:
+    async def _unanswered(self, desired: DesiredVolume, region: str) -> Volume | None:
         """Return the volume whose create went unanswered, as soon as a list shows it."""
         for pause in LISTS:
             await asyncio.sleep(pause)
             with suppress(*TROUBLE):
                 for volume in await self._fly.volumes.list(self._deployment.app):
-                    is_such_a_one = volume.name == wanted.name and volume.region == region and volume.is_free
+                    is_such_a_one = volume.name == desired.name and volume.region == region and volume.is_free
                     if is_such_a_one and volume.id not in self._taken:
                         return volume
         return None

@@ -217,13 +217,13 @@ async def undoing(
     asked: DeploySpec,
     *,
     launch: str | None,
-    story: JournalReplay | None = None,
+    replay: JournalReplay | None = None,
     unlisted: Collection[str] = (),
 ) -> Decision:
     """Plan to undo a launch, the last one of the group unless it is named; changes nothing.
 
-    Of `asked` count the app, the group, and how to go about it. `story` may know more of what was there; `unlisted` are
-    ids of machines that a list has lacked. Raises InvalidInput when there is nothing to undo.
+    Of `asked` count the app, the group, and how to go about it. `replay` may know more of what was there; `unlisted`
+    are ids of machines that a list has lacked. Raises InvalidInput when there is nothing to undo.
     """
     fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True, unlisted=unlisted)
     dead = tuple(machine for machine in fleet.gone if RETIRED in tags(machine))
@@ -245,7 +245,7 @@ async def undoing(
     found = await asyncio.gather(*(fetch(fly, asked.app, each) for each in unseen))
     retired = (each for each in found if each and each.state in GONE and RETIRED in tags(each))
     history = evolve(history, dead=(*dead, *retired))
-    return undo_launch(evolve(asked, launch=undone, secrets=fleet.secrets), fleet, history, story)
+    return undo_launch(evolve(asked, launch=undone, secrets=fleet.secrets), fleet, history, replay)
 
 
 async def _life(fly: FlyClient, app: str, machine: Machine, dead: Sequence[Machine]) -> Life:
@@ -271,10 +271,10 @@ async def _life(fly: FlyClient, app: str, machine: Machine, dead: Sequence[Machi
 # What to do is decided from here on; no I/O.
 
 
-def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, story: JournalReplay | None = None) -> Decision:
+def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: JournalReplay | None = None) -> Decision:
     """Plan to restore what was there before a launch; raises InvalidInput for nothing to undo."""
     launch = spec.launch
-    past = Past.of(history, launch, story if story and story.is_of(history.app, launch) else None)
+    past = Past.of(history, launch, replay if replay and replay.is_of(history.app, launch) else None)
     past.check()
     is_alone = not any(group_of(life.machine) == history.group for life in history.lives) and not past.lost
     base = Plan(
@@ -294,8 +294,8 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, story: Journal
     stays = [f"volume {volume.id} of {machine.name} is kept" for machine, volume in volumes if volume]
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *past.missing(), *stays))
     others = {group for machine in past.lost if (group := group_of(machine))} - {spec.group}
-    wanted = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)
-    return Decision(spec=restored_spec(wanted, plan), plan=plan)
+    desired = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)
+    return Decision(spec=restored_spec(desired, plan), plan=plan)
 
 
 def _up(machine: Machine, *, cordoned: bool | None = False) -> Machine:

@@ -97,10 +97,10 @@ def restoring(
     extra = [each for each in here.values() if each.id in made - old and home(each) not in settled]
     gone = [_retired(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     for run in loose:
-        if run.made_volumes and run.wanted.region not in settled:
+        if run.made_volumes and run.desired.region not in settled:
             cause = f"created by launch {plan.launch}, not attached to a machine"
             steps = tuple(DeleteVolume(volume_id=volume_id, cause=cause) for volume_id in run.made_volumes)
-            gone.append(Track(machine=run.wanted, steps=steps, target=Target.GO))
+            gone.append(Track(machine=run.desired, steps=steps, target=Target.GO))
     stages = (
         Stage.of("restore machines that are not serving first", away if serving else ()),
         Stage.of("restore machines", serving or away, widths),
@@ -250,8 +250,8 @@ def _retired(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
         ]
     steps.append(Destroy(machine_id=machine.id, cause=cause))
     steps += [DeleteVolume(volume_id=volume_id, cause="created for that machine") for volume_id in volumes]
-    wanted = DesiredMachine(name=machine.name, region=home(machine), number=1)
-    return Track(machine=wanted, machine_id=machine.id, steps=tuple(steps), target=Target.GO)
+    desired = DesiredMachine(name=machine.name, region=home(machine), number=1)
+    return Track(machine=desired, machine_id=machine.id, steps=tuple(steps), target=Target.GO)
 
 
 def before_launch(launch: str) -> str:

@@ -42,7 +42,7 @@ def told(result: Result) -> str:
         ("a,nginx,iad,,,many,,,,", "count: 'many' is neither a number of machines"),
         ("a,nginx,iad,,,lhr=2,,,,", "names lhr, which is not among the regions"),
         ("a,nginx,iad,,,iad=0,,,,", "a count of 0 needs --strategy"),
-        ("a,nginx,iad,,,,2,,,", "at least 2 regions are required, but only 1 are wanted"),
+        ("a,nginx,iad,,,,2,,,", "at least 2 regions are required, but the deploy has only 1"),
         ("a,nginx,iad,,,,most,,,", "'most' is not a requirement"),
         ("a,nginx,iad,,,,,99999,,", "port: 99999 is not in the range"),
         ("a,nginx,iad,,,,,,/health,", "needs --port"),

@@ -111,7 +111,7 @@ def test_not_waiting_ends_at_once() -> None:
         (["--region", "iad", "--count", "0"], "count is 0"),
         (["--region", "iad", "--require", "most"], "'most' is not a requirement"),
         (["--region", "iad", "--require", "1.5"], "a share up to 1.0"),
-        (["--region", "iad", "--require", "2"], "only 1 are wanted"),
+        (["--region", "iad", "--require", "2"], "but the deploy has only 1"),
         (["--region", "iad", "--launch", "V 1"], "cannot be a launch"),
         (["--region", "iad", "--fallback", "best"], "'best' is not a region"),
         (["--region", "iad", "--fallback", "skip", "--fallback", "ewr"], "'skip' cannot be combined"),

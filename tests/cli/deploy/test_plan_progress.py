@@ -108,7 +108,7 @@ def test_only_a_deploy_retires_what_goes() -> None:
         ((Update(cause="old", launches=False), AwaitSettled(cause="")), Phase.SETTLED),
         ((Update(cause="old"), HEALTHY, LET_IN), Phase.UNCORDONED),
         ((*GOING, DeleteVolume(cause="", volume_id="vol_1")), Phase.DESTROYED),
-        ((TakeVolume(cause="", wanted=DesiredVolume(name="data", path="/data")), CREATE), Phase.CREATED),
+        ((TakeVolume(cause="", volume=DesiredVolume(name="data", path="/data")), CREATE), Phase.CREATED),
         ((CREATE, RunToEnd(cause="", seconds=1)), Phase.ENDED),
         ((GiveUp(cause="its host is gone"),), Phase.FAILED),
         ((Start(cause="it is stopped"),), Phase.STARTED),

@@ -158,6 +158,16 @@ def test_where_there_is_nothing_to_do_nothing_is_changed(shop: Shop, args: tuple
     assert len(changes(shop)) == before
 
 
+def test_json_shows_the_volume_that_a_machine_takes(shop: Shop) -> None:
+    result = converge(shop, "nginx:1", "--volume", "data:/data:2", "--dry-run", "--json", regions="iad")
+    (planned,) = events(result.stdout)
+    assert planned["plan"]["machines"][0]["steps"][0] == {
+        "step": "take_volume",
+        "cause": "no unattached volume data in the region",
+        "volume": {"name": "data", "path": "/data", "size_gb": 2},
+    }
+
+
 def test_json_tells_the_strategy_the_stages_and_the_seconds_and_no_secret(shop: Shop) -> None:
     set_up(shop, "--env", "PASSWORD=hunter1")
     result = converge(shop, "nginx:2", "--env", "PASSWORD=hunter2", "--launch", "v2", "--count", "2,lhr=1", "--json")

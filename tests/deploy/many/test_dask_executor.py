@@ -426,11 +426,11 @@ async def test_a_mistake_on_a_worker_shows_no_secret_in_keys_logs_or_reports(cap
         executor = DaskExecutor(client, connect=partial(Broken, emulator.url))
         async with aclosing(deploy_many(fly, V1, names, executor=executor)) as coming:
             reports = [report async for report in coming]
-        story = [str(each) for each in local.scheduler.transition_log]
+        log = [str(each) for each in local.scheduler.transition_log]
     assert {machine.result for report in reports for machine in report.machines} == {Result.UNKNOWN}
     assert "AttributeError: 'object' object has no attribute 'list'" in str(reports[0])
-    assert any(f"('{GROUP}', 'shop-0', 'v1', " in line for line in story)
-    shown = "\n".join([caplog.text, *story, *map(str, reports), *(repr(report) for report in reports)])
+    assert any(f"('{GROUP}', 'shop-0', 'v1', " in line for line in log)
+    shown = "\n".join([caplog.text, *log, *map(str, reports), *(repr(report) for report in reports)])
     assert "flyasync" in caplog.text
     assert SECRET not in shown
     assert "fm2_x" not in shown

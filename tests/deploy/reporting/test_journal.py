@@ -170,7 +170,7 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
     _, text = await deployed(path, builder)
     assert "-secret" not in text
     assert "dGhyZWUtc2VjcmV0" not in text
-    assert set(read_journal(path).withheld) == {
+    assert set(read_journal(path).redacted) == {
         "env.A",
         "env.a-b",
         "files[0].raw_value",
@@ -179,7 +179,7 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
         "new.thing",
         "release.command",
     }
-    assert read_journal(path).withheld_env == {"A", "a-b"}
+    assert read_journal(path).redacted_env == {"A", "a-b"}
     assert "a value that may be secret" in text  # the release command, in the plan
 
 
@@ -365,7 +365,7 @@ async def test_a_line_that_was_not_written_to_its_end_is_none(path: Path) -> Non
     assert text_of(path) == text[: text[:-20].rindex("\n") + 1]
 
 
-async def test_wherever_it_is_cut_it_tells_a_story_or_that_there_is_none(path: Path) -> None:
+async def test_wherever_it_is_cut_it_tells_a_replay_or_that_there_is_none(path: Path) -> None:
     _, text = await deployed(path)
     begun = text.index("\n") + 1
     made = []
@@ -399,20 +399,20 @@ def test_no_journal_is_one_too() -> None:
 # What is read.
 
 
-async def test_the_story_of_a_deploy(path: Path) -> None:
+async def test_the_replay_of_a_deploy(path: Path) -> None:
     async with world(seed=1) as (_, fly):
         await WANTED.with_journal(path).execute(fly)
         machines = {each.id for each in await fly.machines.list("web")}
-    story = read_journal(path)
-    assert set(story.made) == machines
-    assert story.is_released
-    assert story.is_finished
-    assert story.ok
-    assert story.before == ()
-    assert story.fingerprint == WANTED.deployment().fingerprint
+    replay = read_journal(path)
+    assert set(replay.made) == machines
+    assert replay.is_released
+    assert replay.is_finished
+    assert replay.ok
+    assert replay.before == ()
+    assert replay.fingerprint == WANTED.deployment().fingerprint
 
 
-async def test_several_runs_of_one_launch_are_one_story(path: Path) -> None:
+async def test_several_runs_of_one_launch_are_one_replay(path: Path) -> None:
     """The second run finds what the first one made, and it is still the first one's beginning that counts."""
     refused = Fault(does="refuse", action="createMachine", region="lhr", status=400, body={"error": "no"})
     async with world(seed=1, faults=[refused]) as (emulator, fly):
@@ -423,10 +423,10 @@ async def test_several_runs_of_one_launch_are_one_story(path: Path) -> None:
         assert resumed.deployment().release is None
         assert (await resumed.execute(fly)).ok
         machines = {each.id for each in await fly.machines.list("web")}
-    story = read_journal(path)
-    assert set(story.made) == machines
-    assert story.before == ()
-    assert story.ok
+    replay = read_journal(path)
+    assert set(replay.made) == machines
+    assert replay.before == ()
+    assert replay.ok
     assert sum(line["what"] == "planned" for line in lines(path)) == 2
 
 
@@ -434,10 +434,10 @@ async def test_the_last_deployment_counts(path: Path) -> None:
     async with world(seed=1) as (_, fly):
         await WANTED.with_journal(path).execute(fly)
         await WANTED.with_image("shop:2").with_launch("v2").with_journal(path).execute(fly)
-    story = read_journal(path)
-    assert story.spec.launch == "v2"
-    assert [each.name for each in story.before] == ["app-iad-1", "app-lhr-1"]
-    assert story.made == ()
+    replay = read_journal(path)
+    assert replay.spec.launch == "v2"
+    assert [each.name for each in replay.before] == ["app-iad-1", "app-lhr-1"]
+    assert replay.made == ()
 
 
 async def test_a_deploy_that_was_cancelled_has_not_finished(path: Path) -> None:
@@ -484,9 +484,9 @@ async def test_a_deployment_comes_back_as_it_was(name: str, path: Path) -> None:
     journal = JournalFile(str(path), API)
     journal.planned(wanted, PLAN)
     journal.close()
-    story = read_journal(path)
-    assert story.spec == wanted
-    assert story.withheld == ()
+    replay = read_journal(path)
+    assert replay.spec == wanted
+    assert replay.redacted == ()
     resumed = DeployBuilder.resumed(path).deployment()
     assert resumed == wanted
     assert resumed.fingerprint == wanted.fingerprint
@@ -517,7 +517,7 @@ def test_a_whole_deploy_that_an_earlier_version_wrote_is_taken_up() -> None:
     replay = read_journal(JOURNALS / "deployed.jsonl")
     assert (replay.spec.app, replay.spec.launch, replay.api) == ("web", "v1", "https://api.example")
     assert replay.spec.strategy == Canary(machines=Share(1), soak=2, max_unavailable=Share(0.33))
-    assert replay.withheld == ("env.PASSWORD", "env.MODE", "release.command")
+    assert replay.redacted == ("env.PASSWORD", "env.MODE", "release.command")
     assert [(each.name, each.state) for each in replay.before] == [("app-iad-1", "started"), ("app-lhr-1", "started")]
     assert replay.made == ()
     assert (replay.is_released, replay.is_finished, replay.ok) == (True, True, True)

@@ -30,7 +30,7 @@ def ran(**known: Any) -> tuple[MachineRun, Machine]:
     spec = WANTED.deployment()
     (wanted,) = spec.machines("iad")
     machine = Machine(id="m1", name=wanted.name, state="started", region="iad", config=spec.tagged)
-    return MachineRun(wanted=wanted, region="iad", config=spec.tagged, machine=machine, **known), machine
+    return MachineRun(desired=wanted, region="iad", config=spec.tagged, machine=machine, **known), machine
 
 
 def test_a_machine_that_runs_after_all_shows_no_trouble_from_on_the_way() -> None:
@@ -266,7 +266,7 @@ def test_a_region_is_unverified_if_what_was_changed_there_was_not_seen_up_and_no
     for number, region in enumerate(spec.regions):
         (desired,) = spec.machines(region)
         machine = Machine(id=f"m{number}", name=desired.name, state="stopped", region=region, config=spec.tagged)
-        run = MachineRun(wanted=desired, region=region, config=spec.tagged, machine=machine, target=Target.REST)
+        run = MachineRun(desired=desired, region=region, config=spec.tagged, machine=machine, target=Target.REST)
         runs.append(run)
         machines.append(machine)
     runs[0].taken = 1  # changed

@@ -36,7 +36,7 @@ def result(
     """Return what became of a machine that was observed as `seen`, with a run that has come so far."""
     (desired,) = spec.machines("iad")
     facts = {"machine": seen, "config": spec.tagged, **known}
-    run = MachineRun(wanted=desired, region="iad", **facts)
+    run = MachineRun(desired=desired, region="iad", **facts)
     errors = {desired.name: unseen} if unseen else {}
     observation = Observation(runs=(run,), seen=(seen,) if seen else (), unseen=errors)
     found, failure = result_of(spec, observation, run)

@@ -18,7 +18,7 @@ def run(
     region: str, *, target: Target = Target.SERVE, phase: Phase | None = None, error: FlyError | None = None
 ) -> MachineRun:
     machine = DesiredMachine(name=f"web-{region}", region=region, number=1)
-    return MachineRun(wanted=machine, region=region, target=target, phase=phase, error=error)
+    return MachineRun(desired=machine, region=region, target=target, phase=phase, error=error)
 
 
 def test_a_machine_that_failed_lets_no_other_begin() -> None:

@@ -60,7 +60,7 @@ async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -
         DeployContext(fly=fly, spec=WANTED, plan=plan, leases=leases, journal=Journal(), observers=Observers(()))
     )
     for run in executor.runs.values():
-        run.observe(machine(run.wanted.region))
+        run.observe(machine(run.desired.region))
         run.ready(1.0)
     return executor.report(await executor.final_check.check())
 

@@ -232,7 +232,7 @@ class Model:
         for step in track.steps:
             match step:
                 case TakeVolume():
-                    volume = step.volume_id or self._volume(track.machine.region, step.wanted.name)
+                    volume = step.volume_id or self._volume(track.machine.region, step.volume.name)
                 case Create():
                     machine_id = self._create(track, step, volume)
                 case _:

@@ -136,7 +136,7 @@ async def test_trouble_with_its_removal_is_no_failure_of_one_that_ended_well() -
         journal=Journal(),
         observers=Observers((lambda event: phases.append(event.phase) if isinstance(event, Progress) else None,)),
     )
-    run = MachineRun(wanted=DesiredMachine(name="release-app", region="iad", number=1), region="iad", machine=ended)
+    run = MachineRun(desired=DesiredMachine(name="release-app", region="iad", number=1), region="iad", machine=ended)
     await Verifier(context).run_to_end(run, 60)
     assert deletes == ["m1"]
     assert phases == [Phase.RUNNING, Phase.ENDED]
@@ -171,7 +171,7 @@ def machine(state: str = "started", **exit_event: Any) -> Machine:
 
 def up(seen: Machine, **facts: Any) -> MachineRun:
     wanted = DesiredMachine(name="app-iad-1", region="iad", number=1)
-    return MachineRun(wanted=wanted, region="iad", machine=seen, **facts)
+    return MachineRun(desired=wanted, region="iad", machine=seen, **facts)
 
 
 async def test_a_process_that_was_asked_to_stop_has_not_crashed() -> None:

@@ -415,10 +415,10 @@ def dead(name: str, launch: str, by: str) -> Machine:
     return lived(name, launch, marks={RETIRED: by}, state="destroyed", events=[{"id": by}]).machine
 
 
-def planned(lives: list[Life], *gone: Machine, launch: str = "v2", story: JournalReplay | None = None) -> str:
+def planned(lives: list[Life], *gone: Machine, launch: str = "v2", replay: JournalReplay | None = None) -> str:
     history = History(app="web", group="app", lives=tuple(lives), dead=gone)
     asked = DeploySpec(app="web", launch=launch, config=MachineConfig(), counts={}, strategy=Rolling(), goal="healthy")
-    return str(undo_launch(asked, Fleet("web", tuple(life.machine for life in lives)), history, story).plan)
+    return str(undo_launch(asked, Fleet("web", tuple(life.machine for life in lives)), history, replay).plan)
 
 
 def text(lines: str) -> str:
@@ -458,7 +458,7 @@ def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_kn
     """)
 
 
-def story(*before: str, launch: str = "v2") -> JournalReplay:
+def replay(*before: str, launch: str = "v2") -> JournalReplay:
     machines = tuple(MachineBefore(id=f"id-{name}", name=name, region="iad", state="started") for name in before)
     wanted = DeploySpec(app="web", launch=launch, config=MachineConfig(), counts={"iad": 1}, strategy=Launch())
     return JournalReplay(spec=wanted, fingerprint="", before=machines)
@@ -466,15 +466,15 @@ def story(*before: str, launch: str = "v2") -> JournalReplay:
 
 def test_a_journal_knows_them_by_name() -> None:
     lives = [lived("a", "v1", "v2"), lived("c", "v2")]
-    assert "b in iad: the API no longer shows it, so it is not recreated" in planned(lives, story=story("a", "b"))
-    assert "no longer shows" not in planned(lives, story=story("a"))
-    assert "v2 created 1, and the API shows none" in planned(lives, story=story("a", "b", launch="v1"))
+    assert "b in iad: the API no longer shows it, so it is not recreated" in planned(lives, replay=replay("a", "b"))
+    assert "no longer shows" not in planned(lives, replay=replay("a"))
+    assert "v2 created 1, and the API shows none" in planned(lives, replay=replay("a", "b", launch="v1"))
 
 
 def test_with_a_journal_that_saw_an_empty_group_all_may_go() -> None:
-    assert "destroy 1" in planned([lived("a", "v2")], story=story())
+    assert "destroy 1" in planned([lived("a", "v2")], replay=replay())
     with pytest.raises(InvalidInput, match="undoing it would leave no machine"):
-        planned([lived("a", "v2")], story=story("b"))
+        planned([lived("a", "v2")], replay=replay("b"))
 
 
 def test_a_machine_whose_past_cannot_be_read_stays_as_it_is() -> None:
@@ -508,8 +508,8 @@ def test_one_without_a_mark_is_let_in_where_the_launch_made_others_or_the_journa
     inside = "uncordon"
     assert inside in planned([out, lived("b", "v2")])
     assert inside not in planned([out, lived("b", "v2", region="lhr")])
-    assert inside in planned([out, lived("b", "v2", region="lhr")], story=story("a"))
-    assert inside not in planned([out, lived("b", "v2")], story=story("c"))
+    assert inside in planned([out, lived("b", "v2", region="lhr")], replay=replay("a"))
+    assert inside not in planned([out, lived("b", "v2")], replay=replay("c"))
 
 
 def test_a_standby_is_made_again_stopped() -> None:

@@ -58,7 +58,7 @@ class BlueGreen(GroupStrategy):
             super().check_goal(spec, member)
         elif member.action is Action.MAKE and lacks_checks(member):
             raise InvalidInput(
-                f"bluegreen uncordons new machines once their checks pass, but {member.wanted.name} would have none",
+                f"bluegreen uncordons new machines once their checks pass, but {member.desired.name} would have none",
                 python="add one with with_check(…), or use wait_for('started')",
                 command="add --port PORT and --check PATH, or use --wait started",
             )

@@ -63,7 +63,7 @@ class GroupStrategy(Strategy):
         """Raise InvalidInput if the machine cannot reach the state to wait for."""
         if spec.goal == "healthy" and lacks_checks(member):
             raise InvalidInput(
-                f"waiting for healthy machines needs checks, but {member.wanted.name} would have none",
+                f"waiting for healthy machines needs checks, but {member.desired.name} would have none",
                 python="add one with with_check(…), or use wait_for('started')",
                 command="add --port PORT and --check PATH, or use --wait started",
             )
@@ -120,9 +120,9 @@ def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -
     after = dict(before)
     for member in members:
         if member.action is Action.RETIRE:
-            after.pop(member.wanted.name, None)
+            after.pop(member.desired.name, None)
         elif member.config and role(member.config) is Role.MEMBER:
-            after[member.wanted.name] = member.config
+            after[member.desired.name] = member.config
     # If they differ already, that is on purpose: it is a remark, not an error.
     found = lint_groups(after)
     if found and not lint_groups(before):

@@ -59,7 +59,7 @@ class Recreate(GroupStrategy):
         yield Stage.of(f"{VERIFY}{wave}", verifying)
 
         verified = {each.machine.name for each in verifying}
-        others = [each for each in members if each.wanted.name not in verified]
+        others = [each for each in members if each.desired.name not in verified]
         present = dict.fromkeys(each.region for each in others)
         for regions in [tuple(present)] if spec.waves else [(region,) for region in present]:
             those = [each for each in others if each.region in regions]

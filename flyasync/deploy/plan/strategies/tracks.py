@@ -14,7 +14,7 @@ from flyasync.deploy.plan.step_sequences import creation, placed, readiness, ret
 def track(member: Member, steps: Iterable[Step], target: Target = Target.SERVE) -> Track:
     """Return the track of a member."""
     return Track(
-        machine=member.wanted,
+        machine=member.desired,
         machine_id=member.machine.id if member.machine else None,
         steps=tuple(steps),
         target=target,
@@ -51,7 +51,7 @@ def changed(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Iterat
 def made(spec: DeploySpec, member: Member, *, cordoned: bool = False) -> Track:
     """Return the track of a machine that is created."""
     assert member.pattern is not None  # noqa: S101 - a machine to create has one
-    config = placed(member.pattern, member.wanted, replaces=member.replaces)
+    config = placed(member.pattern, member.desired, replaces=member.replaces)
     steps = creation(
         spec,
         member.pattern,
