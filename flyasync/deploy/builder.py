@@ -48,7 +48,7 @@ from flyasync.models.lint.linter import check_guest, check_image, refuse
 from flyasync.models.service import Check, Port, Service
 
 MOST = 1000
-"""The largest number of machines in one region; a larger one is taken for a typing error."""
+"""The maximum number of machines in one region; a larger number is assumed to be a typing error."""
 
 
 def _stated(given: str | DeploySpec) -> DeploySpec:
@@ -87,15 +87,18 @@ class DeployBuilder:
 
             report = await DeployBuilder.resumed("deploy.jsonl", env=os.environ).execute(fly)
 
-        It appends to the same file, and omits the release command if it has already succeeded. No journal holds
-        what may be secret: give the variables of `env` again, of which only the redacted ones are used; for values
-        elsewhere use `with_config` and its like. `plan` and `execute` raise InvalidInput, naming what was redacted, as
-        long as the config is not the one in the journal. A rollback goes back to where this run began, `undo` to where
-        the first one did. The journal names the API where it was written: at another one these raise InvalidInput too.
-        Raises InvalidInput, by file and line, for what is no journal.
+        It appends to the same file, and omits the release command if it has already succeeded. A rollback restores the
+        state at the begin of this run; `undo` restores the state at the begin of the first run.
+
+        The journal does not contain values that may be secret. Pass environment variables in `env`, of which only the
+        redacted ones are used; state other values again with `with_config` and the like. Until the config is that of
+        the journal, `plan` and `execute` raise InvalidInput with the names of the redacted values. They also raise
+        InvalidInput if the journal is of a deploy at another API.
+
+        Raises InvalidInput, with file and line, for a file that is not a journal.
         """
         replay = read_journal(path)
-        # What the run before has observed is observed anew: the app's secrets, and whose machines may have older ones.
+        # The app's secrets are observed again, and with `only_secrets`, the machines that may have older ones.
         spec = evolve(replay.spec, secrets=None, release=None if replay.is_released else replay.spec.release)
         if spec.only_secrets:
             spec = evolve(spec, counts={}, stated_regions=())
@@ -180,7 +183,7 @@ class DeployBuilder:
         The web server is reachable on ports 80 and 443, and http is redirected to https.
         """
         if (service is None) == (internal_port is None):
-            raise InvalidInput("with_service takes either a Service or internal_port=…, and one of them")
+            raise InvalidInput("with_service takes either a Service or internal_port=…, but not both")
         added = service or _web(internal_port)
         return self.with_config(evolve(self.config, services=(*(self.config.services or ()), added)))
 
@@ -291,13 +294,15 @@ class DeployBuilder:
     def recreate(self) -> Self:
         """Stop all machines of a region, then start all with the new config; machines keep their ids and volumes.
 
-        For programs of which two versions must not run together. The image is resolved before anything stops; where the
-        API does not show its digest, `plan` and `execute` raise InvalidInput unless the image names its own. Each
-        region is down until its machines have started again; regions go one after the other, or by `waves`, and one
-        that does not come up stops the rest. Where a machine cannot be stopped, the others of its region start again
-        as they were. One that does not get its update starts again as it was too, beside those that did. Cancelled,
-        those that are stopped are started again; killed, the next deploy starts them. A proxy that starts machines on
-        demand (`autostart`) may start one of the old version in the meantime.
+        Use it for programs of which two versions must not run at the same time. Each region is down until its machines
+        have started again. Regions are deployed one after another, or in `waves`; if one does not come up, the deploy
+        stops. The image is resolved before any machine stops: if the API does not show the digest of its tag, `plan`
+        and `execute` raise InvalidInput.
+
+        If a machine cannot be stopped, the other machines of its region are started again with their old config. A
+        machine whose update fails is also started again with its old config, next to those that were updated. A
+        cancelled deploy starts its stopped machines again; after a killed one, the next deploy does. Where a service
+        has `autostart`, the proxy may start a machine of the old version in the meantime.
         """
         return self._with(evolve(self.spec, strategy=Recreate()))
 
@@ -381,12 +386,11 @@ class DeployBuilder:
     def verify_stopped(self, verify: VerifyStopped, /) -> Self:
         """Choose whether a group whose machines are all stopped or suspended is verified.
 
-        Verified means that one machine of each region is started with its new config, seen up as any other would be,
-        and returned to its former state, before the other machines are changed. `auto`, the default, does so where a
-        service has autostart, so that a request would start the machine anyway. `always` does so for workers and
-        scheduled machines as well, of which one that ends with exit code 0 is well, and where nothing was changed;
-        `never` starts none. Where machines were changed and
-        none was verified, `report.status` is `not verified`, and the report is not ok.
+        To verify means that, before the other machines are changed, one machine of each region is started with its new
+        config, verified as any other, and returned to its former state. `auto`, the default, verifies if a service has
+        autostart, because a request would start the machine anyway. `always` also verifies workers, scheduled machines
+        (an exit with code 0 is a success), and groups in which nothing changes. `never` starts none. If machines were
+        changed and none was verified, `report.status` is `not verified`, and the report is not ok.
         """
         if verify not in {"auto", "always", "never"}:
             raise InvalidInput(f"verify_stopped takes 'auto', 'always' or 'never', not {verify!r}")
@@ -402,17 +406,19 @@ class DeployBuilder:
         return self._with(evolve(self.spec, hedge=times))
 
     def with_secrets_version(self, version: int) -> Self:
-        """Start machines with the app's secrets of this version or newer; with a strategy the newest is found out.
+        """Start machines with this version of the app's secrets or a newer one.
 
-        With a strategy, machines that were not created or updated with that version, or a newer one, are updated.
+        With a strategy, the default is the newest version, and machines that were created or last updated with an older
+        version are updated.
         """
         return self._with(evolve(self.spec, secrets_version=version))
 
     def only_secrets(self) -> Self:
         """Change nothing but the secrets: update the machines of the group that may have started with older ones.
 
-        Each keeps its config and its image; none is made or destroyed, and one that does not run stays so. Regions and
-        counts are those of the machines there are. Any strategy but bluegreen may say how; `rolling` unless named.
+        Each machine keeps its config and its image. No machine is created or destroyed, and stopped machines stay
+        stopped. Regions and counts are those of the existing machines. Any strategy but bluegreen can be used; the
+        default is `rolling`.
         """
         strategy = Rolling() if self.spec.strategy.only_adds else self.spec.strategy
         return self._with(evolve(self.spec, strategy=strategy, only_secrets=True))
@@ -428,8 +434,8 @@ class DeployBuilder:
         """Roll back if the deploy misses its requirement; by default it leaves everything in place.
 
         A launch destroys the machines that it created. A strategy restores the old configs, recreates the machines that
-        it retired, and destroys those that it created; `report.rollback` is the report of that. After the point of no
-        return of a bluegreen deploy nothing is rolled back.
+        it retired, and destroys those that it created; `report.rollback` is the report of the rollback. A bluegreen
+        deploy is not rolled back after its point of no return.
         """
         return self._with(evolve(self.spec, rolls_back=roll_back))
 
@@ -441,7 +447,7 @@ class DeployBuilder:
 
     def deployment(self) -> DeploySpec:
         """Return the deploy spec; raises InvalidInput if its values do not fit together."""
-        # A launch without a name gets one here, so that planning has nothing random in it.
+        # A launch without a name is named here, so that planning is deterministic.
         spec = evolve(self.spec, launch=self.spec.launch or token_hex(5)).resolved()
         if self._replay:
             self._replay.check(spec)
@@ -453,21 +459,22 @@ class DeployBuilder:
         return timed((await Planner(fly, self.deployment()).decide()).plan, fly)
 
     async def execute(self, fly: FlyClient) -> DeployReport:
-        """Deploy, and report what runs where; `report.ok` says whether that is what was asked for.
+        """Deploy, and report what runs where; `report.ok` is true if that meets the spec.
 
-        Each machine is created exactly once, however many answers are lost, then waited for. Before the report, one
-        look at the app tells what is there. Without a strategy regions go out together, and a machine or region that
-        fails stops no other; with one, a failure lets the machines under way finish and no other begin.
+        Each machine is created exactly once, however many answers are lost, and then awaited. The report shows the
+        machines as they are listed at the end. Without a strategy, all regions are deployed concurrently, and a failed
+        machine or region does not stop the others. With a strategy, after a failure the machines under way finish and
+        no other machine begins.
 
-        Raises InvalidInput, NotFound for an app that is not there, LeaseHeld when another deploy is at work on the
-        group, and what else reading the app raises: nothing has happened then. It waits some seconds for that deploy,
-        and plans anew from what it has left, if it is over by then. Afterwards failures are in the report;
-        `raise_for_failure()` makes them a DeployFailed.
+        Raises InvalidInput, NotFound if the app does not exist, LeaseHeld if another deploy of the group is running,
+        and any error of the requests that read the app; nothing has been changed then. Before it raises LeaseHeld, it
+        waits some seconds, and if the other deploy has finished by then, it plans again and continues. Later failures
+        are in the report; `raise_for_failure()` raises them as DeployFailed.
 
-        Cancelled, it creates no further machine, hears creates under way out (as long as one exchange may take), looks
-        at what is there, tells it as the event `Finished`, and raises the cancellation on. Machines that are up stay
-        up, except those that were started only to be verified, and leases are given back. A second cancellation cuts
-        this short.
+        If cancelled, it sends no further create, awaits those in flight (no longer than one exchange may take), lists
+        the machines, emits the event `Finished` with the report, and re-raises the cancellation. Machines that are up
+        stay up, except those started only for verification, and leases are released. A second cancellation interrupts
+        that.
         """
         spec = self.deployment()
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
@@ -486,10 +493,10 @@ class DeployBuilder:
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and yield each event as it happens; the last one is `Finished`, with the report.
 
-        Raises what `execute` raises. Closed early, the deploy is cancelled, and ends as `execute` does then; a `break`
-        closes it only if it is used in `contextlib.aclosing`.
+        Raises what `execute` raises. If it is closed early, the deploy is cancelled and ends as a cancelled `execute`
+        does; a `break` closes it only inside `contextlib.aclosing`.
         """
-        # Unbounded: a reader that is slow must not hold up the deploy.
+        # Unbounded: a slow reader must not delay the deploy.
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         deploy = asyncio.ensure_future(self.on_event(events.put_nowait).execute(fly))
         deploy.add_done_callback(lambda _: events.put_nowait(None))
@@ -507,19 +514,22 @@ class DeployBuilder:
         return timed((await self._undoing(fly, self.spec.launch or None)).plan, fly)
 
     async def undo(self, fly: FlyClient) -> DeployReport:
-        """Undo the last release of the group, from what the app itself remembers of it.
+        """Undo the last release of the group, from the records that Fly.io keeps of its machines.
 
             report = await DeployBuilder("web").process_group("app").undo(fly)
 
-        Of this builder count the app, the group, the launch if one is named, the strategy's `max_unavailable`, the
-        fallback, the timeout and the observers. Each machine that the launch changed gets the config that it had before
-        it. What the launch retired is made again under its old name, as long as the API still shows it: some days, as a
-        rule. What the launch made goes, volumes excepted, and where it takes traffic only once all else of its region
-        is well. A machine that fails stops no other. Undone again, it goes one launch further back; it never toggles.
+        It uses these settings of the builder: the app, the group, the launch if named, the strategy's
+        `max_unavailable`, the fallback, the timeout and the observers.
 
-        A stopped machine stays stopped, unless its process has failed. Remarks of the plan say what cannot be brought
-        back. Raises InvalidInput when there is nothing to undo or when that would leave no machine of the group, else
-        what `execute` raises. Cancelled, it ends as `execute` does; undo again to go on.
+        Each machine that the launch changed gets its previous config. Machines that the launch retired are created
+        again under their old names, if the API still shows them, usually for some days. Machines that the launch
+        created are destroyed, but their volumes are kept; if they take traffic, they are destroyed only after all other
+        machines of their region are well. A failed machine does not stop the others. Undoing again goes back one more
+        launch; it never restores what was undone.
+
+        A stopped machine stays stopped, unless its process has failed. Remarks of the plan show what cannot be
+        restored. Raises InvalidInput if there is nothing to undo or if no machine of the group would be left, and
+        otherwise what `execute` raises. If cancelled, it ends as a cancelled `execute` does; undo again to continue.
         """
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
             first = await self._undoing(fly, self.spec.launch or None)
@@ -532,7 +542,7 @@ class DeployBuilder:
 
     async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
         spec = self.spec
-        # What the launch changed is known from the machines; of this builder counts only where and how fast to go back.
+        # The machines show what the launch changed, so only these settings of the builder are used.
         asked = DeploySpec(
             app=spec.app,
             launch=launch or "",
@@ -551,7 +561,7 @@ def _group(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,38}[a-zA-Z0-9])?", name):
         raise InvalidInput(f"{name!r} is not a process group: use 1 to 40 letters, digits, and inner - and _")
     if name.startswith("fly_app_"):
-        raise InvalidInput(f"{name!r} is a process group of flyctl's own: choose another")
+        raise InvalidInput(f"{name!r} is a process group that flyctl reserves: choose another")
     return name
 
 

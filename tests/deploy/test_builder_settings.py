@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a region twice": (lambda app: app.to_regions().waves(["iad"], ["iad"]), "'iad' is listed twice"),
     "retiring itself": (lambda app: app.rolling().retire_groups("app"), "'app' is the group to deploy"),
     "no group": (lambda app: app.process_group("no group"), "is not a process group"),
-    "flyctl's group": (lambda app: app.retire_groups("fly_app_console"), "a process group of flyctl's own"),
+    "flyctl's group": (lambda app: app.retire_groups("fly_app_console"), "a process group that flyctl reserves"),
     "a share": (lambda app: app.rolling(max_unavailable=0), "max_unavailable is 0"),
     "canaries": (lambda app: app.canary("many"), "machines is 'many'"),
     "soak": (lambda app: app.canary(soak=-1), "soak is -1"),

@@ -163,7 +163,7 @@ async def test_what_no_list_shows_is_not_changed_while_another_deployer_is_at_wo
         async with fly.leases.hold("web", oldest.id, ttl=60):
             report = await APP.rolling().with_image("shop:2").execute(fly)
         assert not report.ok
-        assert f"machine {oldest.id}, which the list of machines did not show yet" in str(report)
+        assert f"(machine {oldest.id}), but the list of machines did not show it yet" in str(report)
         assert there(emulator) == {"shop:1": 4}
 
 

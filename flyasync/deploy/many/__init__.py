@@ -1,1 +1,1 @@
-"""One builder, many apps."""
+"""Deploying many apps with one builder."""

@@ -1,4 +1,4 @@
-"""DaskExecutor: the deploys of many apps on the workers of a Dask cluster."""
+"""DaskExecutor: runs the deploys of many apps on the workers of a Dask cluster."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,34 +19,34 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import FlyError, InvalidInput, JobLost
 
 LAST_WAIT = 120.0
-"""Seconds to wait for jobs to end that are cancelled: more than their last checks and leases take."""
+"""Seconds to wait for cancelled jobs to end: longer than their final checks and the release of their leases take."""
 
 FETCHES = 5
-"""How often to fetch a report: another user of the Dask client may cancel a fetch, and break all further ones."""
+"""How often to fetch a report: other users of the Dask client may cancel a fetch, which breaks this one too."""
 
 Connect = Callable[[], FlyClient]
 
 
 class DaskExecutor:
-    """Spreads the jobs of `deploy_many` over the workers of a Dask cluster (`pip install 'flyasync[dask]'`).
+    """Distributes the jobs of `deploy_many` over the workers of a Dask cluster (`pip install 'flyasync[dask]'`).
 
         async with Client("tcp://scheduler:8786", asynchronous=True) as client:
             async for report in deploy_many(fly, base, apps, at_once=100, executor=DaskExecutor(client)):
                 print(report)
 
-    Each worker makes one FlyClient for all its jobs, by `connect`, and closes it when it closes itself. The default is
-    `FlyClient()`: it finds token and URL in the environment of the *worker*, and FLYASYNC_LIMITS for limits that count
-    together, so that no token travels. A worker whose client is not one of the API that `fly` has is refused before
-    any request. What `connect` holds, such as a token, travels with each job, as the values of env do: use TLS
-    (`distributed.Security`) where the network is not yours alone. No key, log or repr shows them.
+    Each worker creates one FlyClient for all its jobs, with `connect`, and closes the client when the worker closes.
+    The default, `FlyClient()`, finds the token, the URL and FLYASYNC_LIMITS (for shared limits) in the environment of
+    the *worker*, so no token is sent. A worker whose client uses another API than `fly` does raises InvalidInput before
+    any request. Everything in `connect`, such as a token, is sent with each job, as are the values of `env`: use TLS
+    (`distributed.Security`) if others share the network. No key, log line or repr contains them.
 
-    `at_once` is the limit over all workers. Jobs leave their slot, so that a worker with one thread drives many apps.
-    While there is no worker, jobs wait for one. Scheduler and workers need this version of flyasync.
+    `at_once` is the limit over all workers. Jobs do not occupy a worker's threads, so a worker with one thread runs
+    many of them. Without a worker, jobs wait for one. The scheduler and the workers need this version of flyasync.
 
-    A job whose worker dies goes to another one, and waits there up to 40 s for leases of the dead to end. Where Dask
-    gives up (usually after four dead workers), or is lost itself, the app's report is not ok, and says that machines
-    may have been made. Cancelled jobs end as `execute` does, which is waited for up to 120 s. If this process dies,
-    jobs under way go on to their end, and no other begins.
+    If a worker dies, its jobs are moved to other workers, where they wait up to 40 s for the dead worker's leases to
+    expire. If Dask gives up (usually after four dead workers) or is lost itself, the app's report is not ok and shows
+    that machines may have been created. Cancelled jobs end as a cancelled `execute` does; that is awaited for up to
+    120 s. If this process dies, running jobs finish and no other job begins.
 
     Raises InvalidInput for a client that is not asynchronous, and for a `connect` that cannot be pickled.
     """
@@ -56,9 +56,9 @@ class DaskExecutor:
             raise InvalidInput(f"client is {client!r}, but must be a distributed.Client")
         if not client.asynchronous:
             raise InvalidInput(
-                "the Dask client is not of this event loop: make it here, with Client(…, asynchronous=True)"
+                "the Dask client does not use this event loop: create it here, with Client(…, asynchronous=True)"
             )
-        self._client: Any = client  # its annotations are those of a client that blocks
+        self._client: Any = client  # its annotations are those of a synchronous client
         self._connect = _portable(connect)
         self._preparing = asyncio.Lock()
         self._opened: Any = None
@@ -66,37 +66,36 @@ class DaskExecutor:
         self._cancelling: asyncio.Task[None] | None = None
 
     async def execute(self, job: Job) -> DeployReport:
-        """Have a worker do the job, and return its report; Dask forgets both then."""
+        """Run the job on a worker, and return its report; Dask keeps neither of them afterwards."""
         parcel = Parcel(number=token_hex(8), app=job.app, launch=job.launch, connect=self._connect, job=job.packed())
         await self._prepare()
         with Begins.of(self._client).counted(parcel.number) as begins:
             future = self._client.submit(work, parcel, key=parcel.key, pure=False)
             fetch = asyncio.create_task(_fetched(future))
             try:
-                # Shielded: Dask fetches results that are ready together in one task, which any waiter would cancel for
-                # all.
+                # Shielded: Dask fetches several results in one task, which one cancelled waiter would cancel for all.
                 answer = await asyncio.shield(fetch)
             except asyncio.CancelledError:
-                future.release()  # which ends the fetch
-                # The workers end the job, and those that are cancelled together share one message.
+                future.release()  # this ends the fetch
+                # One message to the workers ends all jobs that are cancelled at the same time.
                 self._cancelled.append(parcel.number)
                 self._cancelling = self._cancelling or asyncio.create_task(self._send_cancellations())
                 await asyncio.gather(self._cancelling, fetch)
                 raise
             finally:
                 future.release()
-            # 1. The job came to its end.
+            # 1. The job has ended.
             if isinstance(answer, DeployReport):
                 return answer
-            # 2. It was refused, and nothing has happened: that is believed of a first run only, since a worker that was
-            #    lost with the job may have done anything.
+            # 2. The job was refused and nothing has happened. That is certain only if the job has run once: an earlier
+            #    worker that died with the job may have created machines.
             if isinstance(answer, FlyError) and begins() == 1:
                 raise answer
-            # 3. Machines may have been made.
+            # 3. Machines may have been created.
             raise JobLost(parcel.app, parcel.launch, _reason(answer)) from answer
 
     async def _prepare(self) -> None:
-        """Check, before the first job, that the cluster has this flyasync: a worker without it would die of the job."""
+        """Check before the first job that the cluster has this flyasync; a job would kill a worker without it."""
         if self._client.status in {"closing", "closed"}:
             raise InvalidInput(f"the Dask client is {self._client.status}: keep it open until all reports have come")
         async with self._preparing:
@@ -106,30 +105,30 @@ class DaskExecutor:
                 await self._client.wait_for_workers(1)
                 found = await self._client.run(installed, on_error="return")
             except OSError as error:
-                raise FlyError(f"the Dask cluster cannot be asked: {error}") from error
+                raise FlyError(f"the Dask cluster cannot be reached: {error}") from error
             try:
                 scheduler = await self._client.run_on_scheduler(installed)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
                 scheduler = error
             refuse_strangers({"the scheduler": scheduler, **found})
-            # Dask keeps a record indefinitely of each time that a group of tasks begins anew: this task keeps the group
-            # from ending.
+            # Each time that a group of tasks begins again, Dask adds a record that it never deletes. This task keeps
+            # the group from ending.
             self._opened = self._client.submit(bool, key=(GROUP, "open", token_hex(8)), pure=False)
 
     async def _send_cancellations(self) -> None:
-        await asyncio.sleep(0)  # until all that are cancelled now have been added
+        await asyncio.sleep(0)  # so that all jobs cancelled in this iteration of the loop are included
         numbers, self._cancelled, self._cancelling = self._cancelled, [], None
         try:
             async with asyncio.timeout(LAST_WAIT):
                 await self._client.run(end, numbers, on_error="ignore")
         except Exception as error:  # noqa: BLE001 - whatever keeps the message from the workers
             asyncio.get_running_loop().call_exception_handler(
-                {"message": f"{len(numbers)} cancelled deploys may go on on their Dask workers", "exception": error}
+                {"message": f"{len(numbers)} cancelled deploys may continue on Dask workers", "exception": error}
             )
 
 
 class Begins:
-    """How often the jobs of a Dask client have begun: more than once where a worker was lost with one."""
+    """Counts how often each job of a Dask client has begun: more than once if a worker died with the job."""
 
     _by_client: ClassVar["WeakKeyDictionary[Client, Begins]"] = WeakKeyDictionary()
 
@@ -138,20 +137,20 @@ class Begins:
 
     @classmethod
     def of(cls, client: Any) -> "Begins":
-        """Return those of a client, which has the workers report them from the first time on."""
+        """Return the counter of a client; the first call subscribes it to the events of the workers."""
         if client not in cls._by_client:
             cls._by_client[client] = begins = cls()
             client.subscribe_topic(GROUP, begins.count)
         return cls._by_client[client]
 
     def count(self, event: tuple[float, str]) -> None:
-        """Count a job that begins on a worker, by the event that the worker logs."""
+        """Count the begin of a job, from the event that its worker logs."""
         if event[1] in self._begins:
             self._begins[event[1]] += 1
 
     @contextmanager
     def counted(self, number: str) -> Iterator[Callable[[], int]]:
-        """Count those of one job, and forget them; the events of a worker arrive before its results."""
+        """Count the begins of one job during the block; the events of a worker arrive before its results."""
         self._begins[number] = 0
         try:
             yield lambda: self._begins[number]
@@ -160,49 +159,49 @@ class Begins:
 
 
 async def _fetched(future: Awaitable[Any]) -> Any:
-    """Return what a job returns, or the error that came instead."""
+    """Return the result of a job, or the error that was raised instead."""
     for _ in range(FETCHES):
         try:
             return await future
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
-            await asyncio.sleep(0)  # another waiter for results was cancelled, and this fetch with it
+            await asyncio.sleep(0)  # another waiter was cancelled, and this fetch with it
         except Exception as error:  # noqa: BLE001 - the caller decides what it means
             return error
-    return ConnectionError("its report is there, but Dask gives none any more, since a fetch of others was cancelled")
+    return ConnectionError("its report is complete, but Dask does not return it, because another fetch was cancelled")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FutureCancelledError):
         return f"Dask cancelled it ({error.reason})"
     if isinstance(error, KilledWorker):
-        return f"{error.allowed_failures + 1} Dask workers died with it, the last one at {error.last_worker.address}"
+        return f"{error.allowed_failures + 1} Dask workers died running it, the last at {error.last_worker.address}"
     return f"{type(error).__name__}: {error}"
 
 
 def refuse_strangers(found: Mapping[str, Any]) -> None:
-    """Raise InvalidInput unless all that was found is the flyasync that is installed here."""
+    """Raise InvalidInput unless all versions found are the version of flyasync that is installed here."""
     strangers = [
         f"{where}: {_reason(version) if isinstance(version, Exception) else version}"
         for where, version in found.items()
         if version != installed()
     ]
     if strangers:
-        more = f", and {len(strangers) - 3} more" if len(strangers) > 3 else ""  # noqa: PLR2004 - a few say enough
+        more = f", and {len(strangers) - 3} more" if len(strangers) > 3 else ""  # noqa: PLR2004 - a few are enough
         raise InvalidInput(
-            f"the Dask cluster does not have flyasync {installed()}, as this process has ({', '.join(strangers[:3])}"
-            f"{more}): install the same flyasync[dask] where its scheduler and workers run"
+            f"the Dask cluster does not have flyasync {installed()}, the version of this process "
+            f"({', '.join(strangers[:3])}{more}): install the same flyasync[dask] for its scheduler and workers"
         )
 
 
 def _portable(connect: Any) -> bytes:
-    """Return `connect` as bytes: equal ones share a client on a worker."""
+    """Return `connect` as bytes; jobs with equal bytes share a client on a worker."""
     if not callable(connect):
-        raise InvalidInput(f"connect is {type(connect).__name__}, but must be a function that makes a FlyClient")
+        raise InvalidInput(f"connect is a {type(connect).__name__}, but must be a function that returns a FlyClient")
     try:
         return cast("bytes", dumps(connect))  # type: ignore[no-untyped-call]
     except Exception as error:
         raise InvalidInput(
-            f"connect cannot be sent to Dask workers ({type(error).__name__}): use a function of a module, or partial"
+            f"connect cannot be sent to Dask workers ({type(error).__name__}): use a module-level function or a partial"
         ) from error

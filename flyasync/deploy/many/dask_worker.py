@@ -1,6 +1,6 @@
-"""What runs on Dask workers: the jobs of `deploy_many`, and the clients that they share.
+"""The part that runs on Dask workers: the jobs of `deploy_many`, and the clients that they share.
 
-Dask logs the arguments of a task that raises, so these return what went wrong.
+Dask logs the arguments of a task that raises, so these tasks return their errors instead.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import FlyError, InvalidInput, JobLost
 
 GROUP: Final = "flyasync-deploy"
-"""What the keys of all jobs begin with, and the topic on which workers report their begin.
+"""The prefix of all job keys, and the topic on which workers log the begin of each job.
 
-Dask keeps something of each indefinitely, so there is one.
+Dask keeps data about each group and each topic indefinitely, so there is only one.
 """
 
 PLUGIN = "flyasync"
 
 REMEMBERED = 10_000
-"""How many cancelled jobs a worker remembers, to refuse those that reach it afterwards."""
+"""How many cancelled jobs a worker remembers, to refuse them if they arrive after their cancellation."""
 
 
 @frozen(kw_only=True)
 class Parcel:
-    """One job on its way to a worker; what may be secret in it stays out of its repr, for Dask logs that."""
+    """One job as it is sent to a worker; its repr, which Dask logs, contains no part that may be secret."""
 
     number: str
     app: str
@@ -42,12 +42,12 @@ class Parcel:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What Dask calls it; unlike any other, so that no answer is taken for that of the same launch before."""
+        """The key of the task in Dask; unique, so that no earlier result of the same launch is mistaken for its own."""
         return GROUP, self.app, self.launch, self.number
 
 
 class WorkerState(WorkerPlugin):
-    """What a worker keeps: the clients that its jobs share, and the jobs under way."""
+    """The state of a worker: the clients that its jobs share, and the jobs that are running."""
 
     def __init__(self) -> None:
         self._clients: dict[bytes, FlyClient] = {}
@@ -58,15 +58,15 @@ class WorkerState(WorkerPlugin):
     async def of(cls, worker: Worker) -> "WorkerState":
         """Return the state of a worker."""
         if PLUGIN not in worker.plugins:
-            await worker.plugin_add(cls(), name=PLUGIN)  # is in place before anything else gets to run
+            await worker.plugin_add(cls(), name=PLUGIN)  # adds the plugin before any other task can run
         return cast("WorkerState", worker.plugins[PLUGIN])
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's own signature
-        """Close the clients; Dask has ended the jobs by then."""
+        """Close the clients; Dask has ended the jobs before it calls this."""
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
 
     async def do(self, parcel: Parcel) -> DeployReport:
-        """Do a job in a task of its own, which can be cancelled without the worker's knowledge."""
+        """Run a job in its own task, which `end` can cancel without Dask."""
         if parcel.number in self._cancelled:
             raise JobLost(parcel.app, parcel.launch, "it was cancelled")
         job = Job.unpacked(parcel.job)
@@ -78,13 +78,13 @@ class WorkerState(WorkerPlugin):
             return await task
         except asyncio.CancelledError:
             if (own := asyncio.current_task()) and own.cancelling():
-                raise  # the worker closes: Dask gives the job to another one
+                raise  # the worker is closing: Dask moves the job to another worker
             raise JobLost(parcel.app, parcel.launch, "it was cancelled") from None
         finally:
             del self._under_way[parcel.number]
 
     async def end(self, numbers: Collection[str]) -> None:
-        """Cancel these jobs and wait until they have ended; those that have not arrived yet will not begin."""
+        """Cancel these jobs and wait until they have ended; those that have not arrived yet are refused later."""
         self._cancelled.extend(numbers)
         tasks = [self._under_way[number] for number in numbers if number in self._under_way]
         for task in tasks:
@@ -93,10 +93,10 @@ class WorkerState(WorkerPlugin):
 
 
 async def work(parcel: Parcel) -> DeployReport | FlyError:
-    """Do a job on the worker that this runs on."""
+    """Run a job on the current worker; return its report, or its error."""
     worker = get_worker()
     worker.log_event(GROUP, parcel.number)
-    # It waits on Fly.io and not for a CPU, so it takes no thread of the worker's.
+    # A job waits for the network and not for a CPU, so it secedes: it does not count as a busy thread of the worker.
     worker.handle_stimulus(SecedeEvent(key=parcel.key, compute_duration=0.0, stimulus_id=f"{PLUGIN}-{parcel.number}"))
     try:
         return await (await WorkerState.of(worker)).do(parcel)
@@ -107,7 +107,7 @@ async def work(parcel: Parcel) -> DeployReport | FlyError:
 
 
 async def end(numbers: Collection[str], dask_worker: Worker) -> None:
-    """End jobs on each worker."""
+    """Cancel these jobs on a worker; Dask calls this on each of them."""
     await (await WorkerState.of(dask_worker)).end(numbers)
 
 
@@ -116,10 +116,10 @@ def _connected(connect: bytes) -> FlyClient:
         client = loads(connect)()  # type: ignore[no-untyped-call]
     except Exception as error:
         raise InvalidInput(
-            f"the Dask worker at {get_worker().address} could not make its client: {type(error).__name__}: {error}; "
-            "mind that it looks in its own environment"
+            f"the Dask worker at {get_worker().address} could not create its client: {type(error).__name__}: {error}; "
+            "FlyClient() reads the environment of the worker, not that of the process with deploy_many"
         ) from error
     if not isinstance(client, FlyClient):
         kind = None if client is None else getattr(client, "__qualname__", type(client).__name__)  # never its value
-        raise InvalidInput(f"connect gave {kind}, but must give a FlyClient")
+        raise InvalidInput(f"connect returned {kind}, but must return a FlyClient")
     return client

@@ -1,4 +1,4 @@
-"""Where the deploys of many apps run: a job for each, and what an executor promises of it."""
+"""Executors, which run the deploys of many apps, and the job that each of these deploys is."""
 
 import pickle
 from functools import cache
@@ -15,10 +15,10 @@ from flyasync.errors import InvalidInput
 
 @frozen(kw_only=True)
 class Job:
-    """The deploy of one app, as a value that can be done elsewhere.
+    """The deploy of one app, as a value that can be sent to another process and run there.
 
-    Its launch is decided, so that it can be done twice: the second time finds what is there and makes only what is
-    missing. `base_url` is that of the API it is meant for.
+    Its launch is already named, so a job can be run twice: the second run finds the machines of the first and creates
+    only those that are missing. `base_url` is the URL of the API that it is meant for.
     """
 
     builder: DeployBuilder = field(repr=False)
@@ -27,101 +27,100 @@ class Job:
 
     @property
     def app(self) -> str:
-        """The app that it deploys to."""
+        """The name of the app."""
         return self.builder.app
 
     async def run(self, fly: FlyClient) -> DeployReport:
-        """Deploy with this client, as `DeployBuilder.execute` does; raises InvalidInput for one of another API."""
+        """Deploy as `DeployBuilder.execute` does; raises InvalidInput for a client with another `base_url`."""
         if fly.base_url != self.base_url:
             raise InvalidInput(
-                f"the deploy of {self.app} is meant for {self.base_url}, but the client here is one of {fly.base_url}, "
-                f"so nothing was asked of either: set FLY_FLAPS_BASE_URL={self.base_url} here, or make the client with "
-                "that base_url"
+                f"the deploy of {self.app} is for {self.base_url}, but the client here uses {fly.base_url}, so no "
+                f"request was sent: set FLY_FLAPS_BASE_URL={self.base_url} here, or pass that base_url to the client"
             )
         return await self.builder.execute(fly)
 
     def packed(self) -> bytes:
-        """Return the job as bytes, for `unpacked` elsewhere; they hold the values of env, which may be secret.
+        """Return the job as bytes for `unpacked` in another process; they contain the env values, which may be secret.
 
-        Raises InvalidInput for what means nothing elsewhere: a journal, which is a file here, and observers.
+        Raises InvalidInput for a journal, which is a file of this process, and for observers.
         """
         if self.builder.journal is not None:
             raise InvalidInput(
-                f"the journal {self.builder.journal} would be written where the deploy of {self.app} runs, and that is "
-                "not here: leave it out; the same launch again goes on as well"
+                f"the journal {self.builder.journal} would be written in the process that deploys {self.app}, not in "
+                "this one: omit it; executing the same launch again resumes the deploy too"
             )
         if self.builder.observers:
             raise InvalidInput(
-                f"on_event would be called where the deploy of {self.app} runs, and that is not here: leave it out, "
-                "and read the moments in the report"
+                f"on_event would be called in the process that deploys {self.app}, not in this one: omit it, and read "
+                "the moments in the report"
             )
         try:
             pickled = pickle.dumps(self)
         except Exception as error:
             raise InvalidInput(
-                f"the deploy of {self.app} cannot be sent elsewhere ({type(error).__name__}): something in its config "
-                "is of a class that pickle cannot take; use plain texts, numbers, lists and dicts"
+                f"the deploy of {self.app} cannot be sent to another process ({type(error).__name__}): a value in its "
+                "config cannot be pickled; use plain strings, numbers, lists and dicts"
             ) from error
         return b"%s\n%s" % (installed().encode(), pickled)
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Job":
-        """Read what `packed` returned; raises InvalidInput for the job of another version of flyasync.
+        """Read a job that `packed` has written; raises InvalidInput for one of another version of flyasync.
 
-        As with any pickle, whoever can write the bytes can run any code here: read only your own.
+        As with any pickle, whoever can write the bytes can run any code here: only read bytes from a source you trust.
         """
-        # The version comes first, outside the pickle: another one might not be able to read that.
+        # The version comes before the pickle, because another version may not be able to read the pickle.
         written_by, _, pickled = packed.partition(b"\n")
         if written_by.decode() != installed():
             raise InvalidInput(
-                f"the job comes from flyasync {written_by.decode()}, but here is {installed()}: install the same "
-                "version at both ends"
+                f"the job was written by flyasync {written_by.decode()}, but this process has {installed()}: install "
+                "the same version in both"
             )
         try:
-            job: Job = pickle.loads(pickled)  # noqa: S301 - only whoever has packed it can have written it
+            job: Job = pickle.loads(pickled)  # noqa: S301 - the docstring demands a trusted source
         except Exception as error:
             raise InvalidInput(f"the job cannot be read here ({type(error).__name__}: {error})") from error
         return job
 
 
 class Executor(Protocol):
-    """Does the jobs of `deploy_many`, up to `at_once` of them together; write one for an engine of your own.
+    """Runs the jobs of `deploy_many`, up to `at_once` of them concurrently; implement it for your own engine.
 
         class OnMyEngine:
             async def execute(self, job: Job) -> DeployReport:
                 return await self.engine.call(deploy, job.packed())
 
-        async def deploy(packed: bytes) -> DeployReport:  # there
+        async def deploy(packed: bytes) -> DeployReport:  # runs in the other process
             return await Job.unpacked(packed).run(fly)
 
-    A report comes back by pickle too. Keep one FlyClient in each process, for all its jobs and on one event loop: the
-    rate limits are counted in it.
+    A report can be pickled too. Keep one FlyClient per process, for all its jobs and on one event loop, because the
+    client counts the rate limits.
     """
 
     async def execute(self, job: Job) -> DeployReport:
-        """Have the job done, and return its report; keep nothing of it then.
+        """Run the job, return its report, and keep nothing of it.
 
-        A job may be done again, since its worker may have died. Raises a FlyError where it did not begin, and JobLost
-        where that is not sure or its end is not known: both become that app's report. Whatever else is raised is
-        raised by `deploy_many`. Cancelled, it cancels the job, wherever that runs, and is done when the job has ended.
+        A job may be run again, for example after its worker has died. Raise a FlyError if the job has not begun, and
+        JobLost if that is uncertain or its end is unknown: both become the report of that app. `deploy_many` raises any
+        other exception. When cancelled, cancel the job wherever it runs, and return only once it has ended.
         """
         ...
 
 
 @frozen
 class LocalExecutor:
-    """The default executor of `deploy_many`: each job is done in this process, by this client."""
+    """The default executor of `deploy_many`: it runs each job in this process, with this client."""
 
     _fly: FlyClient
 
     async def execute(self, job: Job) -> DeployReport:
-        """Do the job, and return its report."""
+        """Run the job, and return its report."""
         return await job.run(self._fly)
 
 
 @cache
 def installed() -> str:
-    """Return which version of flyasync is installed here."""
+    """Return the version of flyasync that is installed here."""
     try:
         return version("flyasync")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Many apps, several of them at once: a report for each, and nothing kept of those that are done."""
+"""deploy_many: deploys many apps concurrently, yields a report for each, and keeps nothing of finished ones."""
 
 import asyncio
 from collections import deque
@@ -18,12 +18,12 @@ from flyasync.errors import FlyError, InvalidInput, JobLost
 from flyasync.models.image import digest_of
 
 Builders = DeployBuilder | Callable[[str], DeployBuilder]
-"""What to deploy to an app: the same to each, or what a function returns for its name."""
+"""What to deploy: one builder for all apps, or a function that returns the builder for an app's name."""
 
 Apps = Iterable[str] | AsyncIterable[str]
 
 IMAGES = 64
-"""The number of images whose digests are kept while more apps begin."""
+"""The maximum number of images whose digests are kept while more apps begin."""
 
 
 async def deploy_many(
@@ -35,66 +35,68 @@ async def deploy_many(
     stop_on_failure: bool = False,
     executor: Executor | None = None,
 ) -> AsyncGenerator[DeployReport, None]:
-    """Deploy to many apps, `at_once` of them together, and yield the report of each as it finishes.
+    """Deploy to many apps, `at_once` of them concurrently, and yield the report of each as it finishes.
 
         async with aclosing(deploy_many(fly, base, apps)) as reports:
             async for report in reports:
                 print(report)
 
-    `builder` is a DeployBuilder, used with `for_app`, or a function that returns one for an app's name; only the latter
-    may have a journal, each app its own. `apps` are names, from an iterable or an async one, which may be endless: it
-    is read only as apps begin, so that never more than `at_once` have been read whose reports you have not taken.
-    Nothing is kept of apps that are done; taking reports slowly slows the deploys. Iterables that block the loop block
-    the deploys too.
+    Nothing is kept of apps that have finished. The rate limits count per app, so apps do not slow each other down, but
+    they share the connections of the client: each deploy holds up to one long poll per machine, and a client has room
+    for 1,000 long polls (`Timeouts.polls`); further ones wait. The tag of an image is resolved once for all apps that
+    use it, so that all of them run the same digest, if the API shows it.
 
-    The rate limits count for each app by itself, so apps do not slow each other; they share the client's connections.
-    `at_once` deploys of 30 machines each hold up to 30 long polls each, and a client has room for 1,000
-    (`Timeouts.polls`): more of them wait for one. An app that is named twice may meet itself.
+    The report of an app that cannot begin is not ok. Its machines are `not begun`, each with the reason: for example,
+    the app does not exist, or another deploy of it is running. If the builder was refused, the machines are unknown and
+    the report has the reason in `unseen`. A failure does not stop other apps, unless `stop_on_failure` is set.
 
-    The tag of an image is resolved once for all apps that have it, so that all run the same digest, as far as the API
-    shows it.
+    With a `DaskExecutor(client)`, the deploys run on the workers of a Dask cluster, and `fly` only resolves tags and
+    names the API. A `builder` function is still called in this process; its builders may have neither a journal nor
+    observers, which would be in another process. If the worker of an app is lost, the machines in its report are
+    `unknown`: they may have been created. Deploying the launch in that report again continues from them.
 
-    An app that cannot even begin has a report that is not ok, whose machines are `not begun`, for the reason given
-    with each of them, or as `unseen` where it is not known which machines were desired: it is not there, another
-    deploy is at work on it, its builder was refused. A failure stops no other app. With `stop_on_failure` no further
-    app begins after a report that is not ok, and those under way finish and are yielded.
+    Raises InvalidInput, at the first step, for invalid arguments. Exceptions from `apps`, and exceptions other than
+    FlyError from a `builder` function or an executor, are raised after the running deploys have finished and been
+    yielded.
 
-    The deploys run in this process, by `fly`, or where `executor` has them run: `DaskExecutor(client)` spreads them
-    over the workers of a Dask cluster. `fly` then only says which API is meant, and resolves tags. The function
-    `builder` still is called here; what it returns may have no journal and no observer, for they would not be here. An
-    app whose worker was lost for good has a report whose machines are `unknown`: they may have been made, and the
-    launch in it, deployed again, goes on from them.
+    If it is closed early or cancelled, it cancels the running deploys and waits until each has ended as a cancelled
+    `execute` does: machines that are up stay up, and leases are released. A second cancellation interrupts that. A
+    `break` closes it only inside `contextlib.aclosing`. If `apps` is an async generator, it is closed too.
 
-    Raises InvalidInput, with the first step, for arguments that cannot be meant. What `apps` raises, and what a
-    `builder` function or an executor raises besides FlyError, is raised once the deploys under way have finished and
-    been yielded.
-
-    Closed early, or cancelled, it cancels the deploys under way and waits until each has ended as `execute` does then:
-    machines that are up stay up, and leases are released. A second cancellation cuts this short. A `break` closes it
-    only in `contextlib.aclosing`. An `apps` that is an async generator is closed with it.
+    Args:
+        fly: The client that deploys, unless an `executor` does.
+        builder: A DeployBuilder, used with `for_app`, or a function that returns one for an app's name. Only a
+            function can set a journal, a separate one for each app.
+        apps: The names of the apps, from an iterable or an async iterable, which may be infinite. A name is read only
+            when its app can begin, so at most `at_once` names have been read whose reports have not been taken: taking
+            reports slowly slows down the deploys. An iterable that blocks the loop blocks the deploys. Do not name an
+            app twice: its deploys may conflict.
+        at_once: The maximum number of apps that are deployed concurrently.
+        stop_on_failure: Begin no further app after a report that is not ok; running deploys finish and are yielded.
+        executor: Runs the deploys; by default, they run in this process.
     """
-    # What each app is deployed with.
+    # Which builder each app gets.
     builder_for: Callable[[str], DeployBuilder]
     if isinstance(builder, DeployBuilder):
         if builder.journal is not None:
             raise InvalidInput(
-                f"the journal {builder.journal} tells of one app, not of many: give a function that names each app's "
-                "own, such as lambda app: base.for_app(app).with_journal(f'{app}.jsonl')"
+                f"the journal {builder.journal} is for one app, not for many: use a function that sets a journal for "
+                "each app, such as lambda app: base.for_app(app).with_journal(f'{app}.jsonl')"
             )
         builder_for = builder.for_app
     elif callable(builder):
         builder_for = builder
     else:
         raise InvalidInput(f"builder is {builder!r}, but must be a DeployBuilder, or a function of an app's name")
-    # Where the deploys run, and how many at once.
+    # Where the deploys run, and how many run at once.
     chosen: Any = LocalExecutor(fly) if executor is None else executor
     if isinstance(chosen, type) or not callable(getattr(chosen, "execute", None)):
         raise InvalidInput(
-            f"executor is {executor!r}, but must be one with an async execute(job), such as DaskExecutor(client)"
+            f"executor is {executor!r}, but must have an async execute(job), as DaskExecutor(client) has"
         )
     if type(at_once) is not int or at_once < 1:
         raise InvalidInput(f"at_once is {at_once!r}, but must be a whole number from 1")
-    # Which apps. A text is iterable too, but is one name that was not put into a list.
+    # Which apps. A single string is iterable too, but is most likely one name that should have been in a list.
     if isinstance(apps, str) or not isinstance(apps, Iterable | AsyncIterable):
         raise InvalidInput(f"apps is {apps!r}, but must be names, such as ['shop-a', 'shop-b']")
     names = aiter(apps) if isinstance(apps, AsyncIterable) else iter(apps)
@@ -108,9 +110,9 @@ async def deploy_many(
 
 
 class _BulkDeploy:
-    """The deploys under way, the reports that were not taken yet, and the task that reads the next name.
+    """The running deploys, the reports that have not been taken yet, and the task that reads the next name.
 
-    An app takes one of the `at_once` slots from before its name is read until its report is taken.
+    An app occupies one of the `at_once` slots from before its name is read until its report is taken.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class _BulkDeploy:
         return f"<{type(self).__name__} {len(self._under_way)} under way, {len(self._reports)} reports to take{last}>"
 
     async def next(self) -> DeployReport | None:
-        """Return the next report, or None when there is none to come; raises what ended it, once all are taken."""
+        """Return the next report, or None after the last; then raises the error that ended the reading, if any."""
         while True:
             if self._has_room and not self._reading:
                 self._reading = self._task(self._read())
@@ -165,7 +167,7 @@ class _BulkDeploy:
         return not self._has_ended and len(self._under_way) + len(self._reports) < self._at_once
 
     async def _read(self) -> None:
-        """Read one name after the other and begin their deploys, as long as there is room for one more."""
+        """Read names one after another and begin their deploys, as long as a slot is free."""
         while self._has_room:
             try:
                 name = await anext(self._names) if isinstance(self._names, AsyncIterator) else next(self._names)
@@ -175,7 +177,7 @@ class _BulkDeploy:
                 self._under_way.add(self._task(self._deploy(name)))
 
     async def _deploy(self, app: str) -> None:
-        """Deploy to one app, and report in any case."""
+        """Deploy to one app, and add its report, whatever happens."""
         loop = asyncio.get_running_loop()
         begun, spec = loop.time(), None
         try:
@@ -183,15 +185,15 @@ class _BulkDeploy:
                 raise InvalidInput(f"{app!r} is not an app name: use a string, such as 'shop-a'")
             builder = self._builder_for(app)
             if not isinstance(builder, DeployBuilder):
-                raise InvalidInput(f"the builder of {app} gave {builder!r}, but must give a DeployBuilder")
+                raise InvalidInput(f"the builder for {app} returned {builder!r}, but must return a DeployBuilder")
             builder = await self._digests.pin(builder)
             spec = builder.deployment()
-            # The launch is decided here, so that a second try of the job finds what the first one made.
+            # The launch is named here, so that a second run of the job finds the machines of the first.
             job = Job(builder=builder.with_launch(spec.launch), launch=spec.launch, base_url=self._fly.base_url)
             report: Any = await self._executor.execute(job)
             if not isinstance(report, DeployReport):
-                gave = f"its executor gave {type(report).__name__} in place of a DeployReport"
-                raise JobLost(app, spec.launch, gave)
+                reason = f"its executor returned {type(report).__name__} instead of a DeployReport"
+                raise JobLost(app, spec.launch, reason)
         except FlyError as error:
             report = _failed(app, spec, error, round(loop.time() - begun, 3))
         self._reports.append(report)
@@ -204,7 +206,7 @@ class _BulkDeploy:
         return task
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        """Forget a task that is done; what it raised, if anything, lets no further app begin."""
+        """Remove a finished task; if it raised an exception, no further app begins."""
         self._under_way.discard(task)
         self._reading = None if task is self._reading else self._reading
         self._news.set()
@@ -213,13 +215,13 @@ class _BulkDeploy:
             self._stop()
 
     def _stop(self) -> None:
-        """Begin no further app: a name that is being read comes too late."""
+        """Begin no further app, and stop reading the next name."""
         self._has_ended = True
         if self._reading:
             self._reading.cancel()
 
     async def end(self) -> None:
-        """Cancel what is under way, wait until it has ended, and close the names."""
+        """Cancel all tasks, wait until they have ended, and close the iterator of the names."""
         tasks = self._tasks
         for task in tasks:
             task.cancel()
@@ -229,14 +231,14 @@ class _BulkDeploy:
 
 
 class _Digests:
-    """The digests that tags are at, each resolved once, so that all apps of a bulk deploy run the same."""
+    """The digests of tags, each resolved once, so that all apps of a bulk deploy run the same digest."""
 
     def __init__(self, fly: FlyClient) -> None:
         self._fly = fly
         self._resolutions: dict[str, asyncio.Future[Resolution]] = {}
 
     async def pin(self, builder: DeployBuilder) -> DeployBuilder:
-        """Return a builder with the digest of its image, where the API shows it."""
+        """Return the builder with the digest of its image, if the API shows it."""
         image = builder.config.image
         if not image or digest_of(image):
             return builder
@@ -244,30 +246,30 @@ class _Digests:
             self._resolutions.pop(next(iter(self._resolutions)))
         if image not in self._resolutions:
             self._resolutions[image] = asyncio.ensure_future(resolved(self._fly, builder.app, image))
-        # Shielded, since other apps wait for it too.
+        # Shielded, because other apps wait for the same resolution.
         resolution = await asyncio.shield(self._resolutions[image])
         if resolution.digest is None:
-            self._resolutions.pop(image, None)  # it may be seen with the token of another app, or later
+            self._resolutions.pop(image, None)  # another app's token, or a later request, may be able to see it
             return builder
         return evolve(builder, spec=evolve(builder.spec, digest=resolution.digest))
 
 
 def _failed(app: Any, spec: DeploySpec | None, error: FlyError, seconds: float) -> DeployReport:
-    """Report on an app that did not even begin, or whose end is not known."""
+    """Return the report of an app whose deploy has not begun, or whose result is unknown."""
     failure = Failure.of(error)
-    # 1. Its builder was refused: it is not known what was desired.
+    # 1. The builder was refused: the desired machines are unknown.
     if spec is None:
         return DeployReport(
             app=str(app), launch="-", image="-", require="-", needed=1, regions=(), seconds=seconds, unseen=failure
         )
-    # 2. Its job was lost: any machine may have been made, which the report as a whole explains.
-    # 3. It did not begin, as each machine says.
+    # 2. The job was lost: any machine may have been created, and the reason is in the report's `unseen`.
+    # 3. The deploy has not begun: the reason is in the report of each machine.
     is_lost = isinstance(error, JobLost)
     regions: list[RegionReport] = []
     for region, asked in spec.counts.items():
         machines = []
         for machine in spec.machines(region):
-            # In a group, machines are named by it and not by their launch.
+            # In a group, machines are named after the group and not after the launch.
             in_group = f"{spec.group}-{region}-{machine.number}".replace("_", "-")
             reported = MachineReport(
                 name=machine.name if spec.strategy.only_adds else in_group,
@@ -283,7 +285,7 @@ def _failed(app: Any, spec: DeploySpec | None, error: FlyError, seconds: float) 
         launch=spec.launch,
         image=spec.image,
         require=str(spec.required),
-        needed=max(1, spec.required.needed(desired_regions)),  # not even none is done where none is desired
+        needed=max(1, spec.required.needed(desired_regions)),  # a report without any desired region is not ok
         regions=tuple(regions),
         seconds=seconds,
         unseen=failure if is_lost or not desired_regions else None,

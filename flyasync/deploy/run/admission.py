@@ -1,4 +1,4 @@
-"""Who may begin: admission to the whole deploy, and the slots of a lane; no I/O."""
+"""Which machines may begin: admission to the whole deploy, and the slots of a lane; no I/O."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -13,18 +13,18 @@ from flyasync.deploy.reporting.run_state import MachineRun
 
 
 class Admission:
-    """Drain, don't cut: once a machine has failed no other begins, and those under way finish.
+    """Drain, don't cut: once a machine has failed, no other machine begins, and those under way finish.
 
-    A region without room closes its own lane; all of them only once the requirement can no longer be met. A deploy that
-    `presses_on` is closed by nothing but a failed release command. `closed_by` is the machine after which no other was
-    admitted. `settled` are the regions past the point of no return.
+    A region without room closes its own lane. It closes all lanes only if the requirement can no longer be met. Only a
+    failed release command closes a deploy that `presses_on`. `closed_by` is the machine that closed admission.
+    `settled` are the regions past the point of no return.
     """
 
     def __init__(self, spec: DeploySpec, *, presses_on: bool) -> None:
         self._regions = len(spec.counts)
         self._needed = spec.required.needed(self._regions)
         self._presses_on = presses_on
-        # Asked before every machine, it must not go through all of them: it remembers only what has closed something.
+        # `admits` is called for every machine, so it must not iterate over all machines: only the failures are kept.
         self._is_unreleased = False
         self._failed: set[str] = set()
         self._full: set[str] = set()
@@ -36,7 +36,7 @@ class Admission:
         return f"<Admission {state}: failed {sorted(self._failed)}, full {sorted(self._full)}>"
 
     def record(self, run: MachineRun) -> None:
-        """Record a machine that has failed, or that found no room."""
+        """Record a machine that has failed, or for which no region had room."""
         self._is_unreleased |= run.target is Target.END
         if run.error is not None:
             self._failed.add(run.desired.region)
@@ -50,8 +50,8 @@ class Admission:
         """Whether no further machine may begin."""
         # 1. The release command has failed: nothing may change.
         # 2. The deploy presses on: nothing else closes it.
-        # 3. A machine has failed: the next one would be put at risk by the same.
-        # 4. So many regions have no room that the requirement cannot be met any more.
+        # 3. A machine has failed: the next one may fail for the same reason.
+        # 4. Too many regions have no room: the requirement can no longer be met.
         if self._is_unreleased or self._presses_on:
             return self._is_unreleased
         return bool(self._failed) or self._regions - len(self._full) < self._needed
@@ -61,28 +61,28 @@ class Admission:
         return not self.is_closed and (self._presses_on or region not in self._full)
 
     def has_lost_one(self, region: str) -> bool:
-        """Whether a machine of a region has failed, or found no room."""
+        """Whether a machine of a region has failed, or no region had room for it."""
         return region in self._failed | self._full
 
     def settle(self, regions: Iterable[str]) -> None:
-        """Record that the machines of these regions, where any may begin, now pass the point of no return."""
+        """Record that these regions, except those that are closed, now pass the point of no return."""
         self.settled |= {region for region in regions if self.admits(region)}
 
 
 @define(eq=False)
 class Slot:
-    """The right of one machine to be away; one that `is_lost` does not come back, for its machine stays away."""
+    """Permission for one machine to be unavailable; a slot that `is_lost` is never freed: its machine stays down."""
 
     is_free: bool = True
     is_lost: bool = False
 
     def lose(self) -> None:
-        """Record that its machine does not come back."""
+        """Record that the machine stays unavailable, so the slot is never freed."""
         self.is_lost = True
 
 
 class Slots:
-    """How many serving machines of one lane may be away at once, first come, first served."""
+    """Limits how many serving machines of one lane are unavailable at once; first come, first served."""
 
     def __init__(self, width: int) -> None:
         self._left = max(0, width)
@@ -93,7 +93,7 @@ class Slots:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Slot]:
-        """Wait for a slot and keep it for the block; it is not free when all have been lost."""
+        """Wait for a slot and hold it for the block; the slot is not free if all slots have been lost."""
         if self._left <= 0:
             yield Slot(is_free=False)
             return
@@ -103,15 +103,15 @@ class Slots:
             yield slot
         finally:
             self._left -= slot.is_lost
-            # The last one that is lost lets the others go, each to find that no slot is left.
+            # Once the last slot is lost, all waiters are released, and each finds that no slot is left.
             if not slot.is_lost or self._left <= 0:
                 self._free.release()
 
 
 class StopBarrier:
-    """Where the machines of a lane wait for each other: nothing starts before all that are to stop have stopped.
+    """A barrier for the machines of a lane: none starts before all machines that are to stop have stopped.
 
-    It breaks when the track of one of them ends without having come here, or comes here while its machine runs.
+    It breaks if a track ends before it has reached the barrier, or reaches it while its machine still runs.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -124,14 +124,14 @@ class StopBarrier:
 
     @contextmanager
     def one(self, name: str) -> Iterator[None]:
-        """Let the others go on once the block has ended, in whichever way: it is the track of one machine."""
+        """Run the track of one machine as the block; however it ends, the other machines stop waiting for it."""
         try:
             yield
         finally:
             self.arrive(name, stopped=False)
 
     def arrive(self, name: str, *, stopped: bool) -> None:
-        """Record that a machine has come here, or that its track has ended; only the first of these counts."""
+        """Record that a machine has reached the barrier, or that its track has ended; only the first call counts."""
         if name not in self._awaited:
             return
         self._awaited.discard(name)
@@ -146,9 +146,9 @@ class StopBarrier:
 
 
 class LaneRun:
-    """One lane of a stage under way: its slots, its barrier, and whether the machines that it relies on were seen up.
+    """One lane of a stage in progress: its slots, its barrier, and whether the machines it relies on have been seen up.
 
-    `lost` of its machines are away for good already.
+    `lost` is how many of its machines are already down and stay down.
     """
 
     def __init__(self, lane: Lane, *, relies_on_others: bool, lost: int) -> None:
@@ -163,5 +163,5 @@ class LaneRun:
         self.are_others_up = False
 
     def rely(self) -> None:
-        """Record that the machines that stay were seen up: one check serves all tracks of the lane."""
+        """Record that the machines that stay have been seen up: one check serves all tracks of the lane."""
         self.are_others_up = True

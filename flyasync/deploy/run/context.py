@@ -1,4 +1,4 @@
-"""What every part of one deploy works with, made once for each plan and passed to all of them."""
+"""The context that all parts of a deploy share; created once per plan."""
 
 from collections.abc import Mapping
 
@@ -19,11 +19,11 @@ from flyasync.deploy.run.volumes import VolumeProvider
 
 @frozen(kw_only=True, eq=False)
 class DeployContext:
-    """One plan under way: what it is for, what it works with, and what is known of its machines so far.
+    """One plan that is being executed: its spec, the services it uses, and the state of its machines so far.
 
-    One that `presses_on` goes on past failures: what one machine meets then stops no other. `is_rollback` says that it
-    restores what was there before the deploy that it belongs to. `leases`, `journal` and `observers` are those of the
-    whole deploy, however many plans that takes.
+    A plan that `presses_on` continues after failures: one machine's failure stops no other machine. A plan that
+    `is_rollback` restores the state before its deploy. `leases`, `journal` and `observers` belong to the whole deploy,
+    which may take several plans.
     """
 
     fly: FlyClient
@@ -41,7 +41,7 @@ class DeployContext:
 
     @runs.default
     def _runs(self) -> dict[str, MachineRun]:
-        # One for each machine, however many stages it is in, and for those that are kept.
+        # One run per machine, even if it has tracks in several stages; kept machines have one too.
         there = {machine.id: machine for machine in self.plan.before.machines} if self.plan.before else {}
         runs: dict[str, MachineRun] = {}
         for track in self.plan.tracks:
@@ -54,7 +54,7 @@ class DeployContext:
 
     @admission.default
     def _admission(self) -> Admission:
-        # A launch only adds machines, so one that fails puts no other at risk.
+        # A launch only adds machines, so a failed one puts no other at risk.
         return Admission(self.spec, presses_on=self.presses_on or self.plan.group is None)
 
     @metadata.default
@@ -68,7 +68,7 @@ class DeployContext:
 
     @property
     def app(self) -> str:
-        """The app that is deployed."""
+        """The name of the app."""
         return self.spec.app
 
     def now(self) -> float:
@@ -76,5 +76,5 @@ class DeployContext:
         return self.observers.clock()
 
     def notify(self, run: MachineRun, phase: Phase, detail: str | None = None) -> None:
-        """Record the phase that a machine came to, and notify the observers."""
+        """Record the phase that a machine has reached, and notify the observers."""
         self.observers.notify(run, phase, detail)

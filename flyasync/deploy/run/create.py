@@ -1,4 +1,4 @@
-"""Creating the machines of one deploy: each once, where there is room, with its volume; nothing else."""
+"""Creates the machines of one deploy, each exactly once, where there is room, and with its volume."""
 
 import asyncio
 import math
@@ -23,10 +23,10 @@ from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, Wa
 from flyasync.models.machine import GONE, Machine
 
 VOLUME_TRIES = 3
-"""How many volumes to make for one machine while each lands on a host without room for the machine."""
+"""How many volumes to create for one machine, if each is placed on a host without room for the machine."""
 
 NOT_RUNNING = RESTING | {"failed", "created"}
-"""The states of a release machine whose command does not run."""
+"""The states of a release machine whose command is not running."""
 
 
 class NoRoomError(Exception):
@@ -34,37 +34,37 @@ class NoRoomError(Exception):
 
 
 class NotBegunError(Exception):
-    """The deploy came to its end while a machine waited to be the first of its group."""
+    """The deploy ended while a machine waited to become the first of its group."""
 
 
 class StillRunning(FlyError):
-    """A release command of an earlier deploy that has not ended: another one beside it could do harm."""
+    """A release command of an earlier deploy is still running; a second one now could do harm."""
 
     def __init__(self, machine: Machine, app: str) -> None:
         super().__init__(
-            f"{machine.name}, machine {machine.id} of {app}, still runs an earlier release command and is "
-            f"{machine.state}; it was created at {machine.created_at}. Let it end, or destroy it with: "
+            f"{machine.name} (machine {machine.id} of {app}, {machine.state}, created at {machine.created_at}) still "
+            "runs an earlier release command. Wait until it exits, or destroy the machine with: "
             f"flyasync machines destroy {app} {machine.id} --force"
         )
 
 
 class Unlisted(FlyError):
-    """A machine of the group that has the name of one to be made, and that no list showed when this was planned."""
+    """A machine of the group already has the name of one to be created, but no list showed it to the planner."""
 
     def __init__(self, machine: Machine, taken: NameTaken) -> None:
         super().__init__(
-            f"{machine.name} is there already, machine {machine.id}, which the list of machines did not show yet: "
+            f"{machine.name} already exists (machine {machine.id}), but the list of machines did not show it yet: "
             f"deploy again in a moment ({taken.message})"
         )
         self.machine = machine
 
 
 class RegionQueue:
-    """Where the machines for one region wait for their create, one at a time.
+    """The queue in which the machines of one region wait for their creates, one at a time.
 
-    Until the region has answered once, the next one waits for that answer; from then on only until the request of the
-    one before has left. So a region without any room costs one create, and one that fills up costs those under way and
-    one more, while a region with room is never waited for: one machine is always about to be sent.
+    Until the region has answered its first create, the next create waits for that answer. From then on, it only waits
+    until the request before it has been sent. So a region without any room costs one create, a region that fills up
+    costs those already sent and one more, and a region with room never delays a create.
     """
 
     def __init__(self) -> None:
@@ -81,9 +81,9 @@ class RegionQueue:
 
     @asynccontextmanager
     async def turn(self, *, is_urgent: bool) -> AsyncIterator["QueueTurn"]:
-        """Wait for the turn of one create, and keep it until its request has left; one that `is_urgent` does not wait.
+        """Wait until one create may be sent, and hold the queue until its request has left.
 
-        When the block ends the region has answered.
+        A create that `is_urgent` does not wait. When the block ends, the region has answered.
         """
         if not is_urgent:
             await self._lock.acquire()
@@ -95,7 +95,7 @@ class RegionQueue:
             turn.leave()
 
     def pass_on(self) -> bool:
-        """Let the next one in, if the region is known to answer; return whether it was let in."""
+        """Admit the next create if the region has answered before; return whether it was admitted."""
         if self._has_answered:
             self._lock.release()
         return self._has_answered
@@ -109,12 +109,12 @@ class QueueTurn:
     is_held: bool
 
     def leave(self) -> None:
-        """Let the next one in: called when the request leaves, and when its answer is there."""
+        """Admit the next create; called when the request has been sent, and again when its answer has arrived."""
         self.is_held = self.is_held and not self._queue.pass_on()
 
 
 class MachineCreator:
-    """Creates machines; what one of them learns about a full region, the others know."""
+    """Creates machines; once a region has refused one for lack of room, the others do not try it."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -123,17 +123,17 @@ class MachineCreator:
         self._full: dict[str, Refusal] = {}
         self._queues: defaultdict[str, RegionQueue] = defaultdict(RegionQueue)
         self._nearest: dict[str, tuple[str, ...]] = {}
-        self._unsent = 0  # creates that wait in a queue, whichever it is
-        self._map = asyncio.Lock()  # one poll of the map for all machines of a region
+        self._unsent = 0  # creates that wait in any queue
+        self._map = asyncio.Lock()  # so that all machines of a region share one request for the regions with room
         self._first = asyncio.Lock()
-        # A launch needs no lock: it only adds machines, each of which its name guards.
+        # A launch needs no lock: it only adds machines, and the API refuses a second machine of the same name.
         self.is_locked = context.plan.group is None or context.leases.holds(context.plan.locking)
 
     async def create_under_lock(self, run: MachineRun, step: Create) -> None:
-        """Create a machine of a group that other deployers are kept out of; raises what `create` raises.
+        """Create a machine of a group while other deployers are locked out; raises what `create` raises.
 
-        Of an empty group there is no machine whose lease could keep them out. So the first one is created alone, and
-        locks; the others wait until it does. Raises NotBegunError where the deploy has closed meanwhile.
+        An empty group has no machine whose lease could lock them out. So its first machine is created alone, and its
+        lease becomes the lock; the others wait for that. Raises NotBegunError if the deploy has closed in the meantime.
         """
         run.restart_timeout()
         if run.target is not Target.END and not self.is_locked:
@@ -148,7 +148,7 @@ class MachineCreator:
         await self.create(run, step)
 
     async def create(self, run: MachineRun, step: Create, *, is_urgent: bool = False) -> None:
-        """Create the machine of a run, ahead of all others if it `is_urgent`; raises FlyError, or NoRoomError."""
+        """Create the machine of a run, before all others if it `is_urgent`; raises FlyError or NoRoomError."""
         if (queue := self._queue(run, step, is_urgent=is_urgent)) is not None:
             self._context.notify(run, Phase.QUEUED, queue)
         async with self._unsent_create(run) as on_leave, self._context.metadata.in_turn(step.config.image):
@@ -167,18 +167,18 @@ class MachineCreator:
                 region = next_region(run.refusals, alternatives, self._full)
                 if region is None:
                     raise NoRoomError
-                # A volume cannot leave its region; one that was made for the machine is no use there.
+                # A volume cannot leave its region, so the machine needs another one in the new region.
                 if region != run.region and run.volume_id:
                     await self._drop_volume(run)
                 run.move(region)
                 self._context.notify(run, Phase.MOVING, str(refusal))
 
     def _queue(self, run: MachineRun, step: Create, *, is_urgent: bool) -> str | None:
-        """Return what a create has to wait behind, in words; None if it can be sent at once."""
+        """Return in words what a create has to wait for; None if it can be sent at once."""
         ahead = 0 if is_urgent else self._unsent
         seconds = self._fly.machines.once.expected_wait(self._context.app, ahead=ahead)
-        # 1. The limiter has no permit for it yet, for a time that it knows, or does not.
-        # 2. Another create goes first: the one that shows the digest of the image, or one of its region.
+        # 1. The limiter has no permit for it yet, and may or may not know for how long.
+        # 2. Another create goes first: the one that shows the digest of the image, or another one in its region.
         if seconds is None:
             return "behind the create limit"
         if seconds > 0:
@@ -212,9 +212,9 @@ class MachineCreator:
     async def _create_in_region(
         self, run: MachineRun, step: Create, on_leave: Callable[[], None], *, is_urgent: bool
     ) -> Refusal | None:
-        """Create the machine in its present region; return the refusal where that has no room."""
+        """Create the machine in its current region; return the refusal if the region has no room."""
         try:
-            # A fork takes its time, so no other machine waits behind it.
+            # Forking a volume is slow, so it is done before the machine enters the queue.
             if run.source:
                 await self._ensure_volume(run)
             async with self._queues[run.region].turn(is_urgent=is_urgent) as turn:
@@ -225,7 +225,7 @@ class MachineCreator:
                     try:
                         await self._create_once(run, creation)
                     except NoCapacity as error:
-                        # The host of a volume is full: another volume lands on another host, perhaps.
+                        # The host of the volume is full: a new volume may be placed on another host.
                         if error.scope is not Scope.VOLUME_HOST or run.volume_id is None:
                             raise
                         await self._drop_volume(run)
@@ -242,7 +242,7 @@ class MachineCreator:
     async def _creation(
         self, run: MachineRun, step: Create, turn: QueueTurn, on_leave: Callable[[], None], *, is_urgent: bool
     ) -> Creation:
-        """Return what is to be created: as planned, with the machine's volume."""
+        """Return the creation as planned, with the machine's volume."""
         config = run.send(self._context.metadata.added_to(step.config))
         if volume_id := await self._ensure_volume(run):
             config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
@@ -269,14 +269,14 @@ class MachineCreator:
         )
 
     async def _create_once(self, run: MachineRun, creation: Creation) -> None:
-        """Create the machine, or take the one that has its name where that is ours.
+        """Create the machine, or adopt the machine that has its name if this deploy created it.
 
-        Raises Unlisted for a machine of the group that the plan did not know of.
+        Raises Unlisted if the name belongs to a machine of the group that is not in the plan.
         """
         is_release, mine = run.target is Target.END, None
         try:
             await self._fly.machines.once.create(creation)
-            # An earlier run of this launch made the release machine, and was killed before the command ran to its end.
+            # An earlier run of this launch created the release machine, and was killed before the command had exited.
             found = creation.machine if is_release and creation.adopted else None
             if found and found.state in NOT_RUNNING:
                 await self._clear(found)
@@ -286,7 +286,7 @@ class MachineCreator:
             holder = None
             with suppress(FlyError):
                 if self._spec.strategy.only_adds:
-                    pass  # a launch leaves alone what it has not made
+                    pass  # a launch does not touch machines that it has not created
                 elif taken.existing_id:
                     holder = await fetch(self._fly, creation.app, taken.existing_id)
                 else:
@@ -299,10 +299,10 @@ class MachineCreator:
                 and self._spec.made(holder)
                 and holder.state not in GONE
             )
-            # 1. It is the release machine of an earlier deploy, which was killed: it makes way.
-            # 2. An earlier run of this very deploy made it: it is taken, unless it lacks the volume.
-            # 3. It is of the group, and no list has shown it: only another plan can count it.
-            # 4. It is not one of ours.
+            # 1. It is the release machine of an earlier deploy, which was killed: it is replaced.
+            # 2. An earlier run of this deploy created it: it is adopted, unless it lacks the volume.
+            # 3. It belongs to the group, but no list has shown it: only a new plan can include it.
+            # 4. It is not a machine of this deploy: the name stays taken.
             if is_release and holder and group == RELEASE_GROUP:
                 await self._clear(holder)
                 await self._fly.machines.once.create(creation)
@@ -320,7 +320,7 @@ class MachineCreator:
                 self._context.notify(run, Phase.CREATED)
 
     async def _clear(self, leftover: Machine) -> None:
-        """Destroy the release machine of an earlier deploy that was killed; raises StillRunning for one that runs."""
+        """Destroy the release machine of an earlier, killed deploy; raises StillRunning if its command still runs."""
         app, timeout = self._context.app, self._spec.timeout
         with suppress(WaitFailed, NotFound):
             await self._fly.machines.wait(app, leftover.id, state="settled", timeout=timeout)
@@ -334,11 +334,11 @@ class MachineCreator:
         await self._fly.machines.wait(app, machine.id, state="destroyed", timeout=timeout)
 
     async def _ensure_volume(self, run: MachineRun) -> str | None:
-        """Return the volume of the machine, if it needs one: the one taken for it, or one made where it is to be."""
+        """Return the id of the machine's volume, if it needs one: the chosen one, or a new one in its region."""
         if run.volume is None:
             return None
         if run.volume_id and run.region != run.desired.region and run.volume_id not in run.made_volumes:
-            run.leave_volume()  # it was there before, in the region of then
+            run.leave_volume()  # an existing volume, which is in the region that the machine has moved from
         if run.volume_id is None:
             guest = run.config.guest if run.config else None
             made = await self._context.volumes.make(run.volume, run.region, source=run.source, guest=guest)
@@ -348,7 +348,7 @@ class MachineCreator:
         return run.volume_id
 
     async def _drop_volume(self, run: MachineRun) -> None:
-        """Do without a volume on a full host: one made for this machine is deleted, any other stays as it was."""
+        """Drop a volume whose host is full: delete it if it was created for this machine, else leave it unchanged."""
         if run.volume_id in run.made_volumes:
             await self._context.volumes.delete(run.volume_id)
             run.lose_volume(run.volume_id)

@@ -1,6 +1,6 @@
-"""What is decided while a plan is under way, from what its machines have met so far; no I/O.
+"""Decisions made while a plan is executed, from the results of its machines so far; no I/O.
 
-The plan decides all that is known before the first change. What is here depends on what has happened since.
+The plan contains every decision that can be made before the first change. These depend on what has happened since.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ Runs = Mapping[str, MachineRun]
 """The runs of all machines of a plan, by their names."""
 
 LEASED = Update | Start | Cordon | Uncordon | Stop | Destroy
-"""The steps that change a machine that was there before."""
+"""The steps that change an existing machine."""
 
 
 def changes_nothing(plan: Plan) -> bool:
-    """Whether a plan leaves a group as it was observed when the plan was made."""
+    """Whether a plan changes nothing in its group."""
     return plan.group is not None and plan.is_empty
 
 
 def in_order(stage: Stage, *, is_locked: bool) -> Sequence[Track]:
     """Return the tracks of a stage in the order to begin them."""
-    # 1. The group is locked: the first machine of every region before the second of any.
-    # 2. It is empty: all deployers begin with the same machine, so that its name lets only one of them go on.
+    # 1. The group is locked: the first machine of each region comes before the second machine of any region.
+    # 2. The group is empty: all deployers begin with the same machine, and its name can be taken by only one of them.
     return stage.tracks if is_locked else sorted(stage.tracks, key=lambda track: track.machine.name)
 
 
 def next_lock(stage: Stage, runs: Runs, locking: str | None) -> str | None:
-    """Return the machine to lock before a stage destroys the one that locks now; None where that stays.
+    """Return the machine to lock before a stage destroys the locking machine; None if that one is not destroyed.
 
-    It is the one that other deployers come to next.
+    It is the machine that other deployers would try to lock next.
     """
     leaving = {track.machine_id for track in stage.tracks if any(isinstance(step, Destroy) for step in track.steps)}
     if locking not in leaving:
@@ -46,14 +46,14 @@ def next_lock(stage: Stage, runs: Runs, locking: str | None) -> str | None:
 
 
 def may_have_woken(track: Track) -> bool:
-    """Whether a machine was at rest when the plan was made, and is updated: if it runs by now, it may serve."""
+    """Whether the plan updates a machine that was stopped when it was planned, and may serve if started since."""
     return track.target is Target.REST and any(isinstance(step, Update) for step in track.steps)
 
 
 def has_to_stay(track: Track, plan: Plan, admission: Admission) -> bool:
-    """Whether a rollback keeps a machine that it was to destroy.
+    """Whether a rollback keeps a machine that it was going to destroy.
 
-    It takes traffic that restored machines of its region were to take over, and one of them has failed.
+    That is so if the machine still takes traffic because a restored machine of its region has failed.
     """
     is_serving = any(isinstance(step, Cordon) for step in track.steps)
     is_to_go = plan.strategy == "undo" and track.target is Target.GO
@@ -61,39 +61,40 @@ def has_to_stay(track: Track, plan: Plan, admission: Admission) -> bool:
 
 
 def needs_lease(track: Track, run: MachineRun, plan: Plan) -> str | None:
-    """Return the machine whose lease has to be held while a track is under way, if any."""
-    # 1. A launch changes only machines that it makes itself.
-    # 2. A machine that is made here is not known to other deployers yet.
-    # 3. A host that is gone grants no lease, and needs none.
+    """Return the id of the machine whose lease has to be held during a track, if any."""
+    # 1. A launch changes only machines that it creates itself.
+    # 2. A machine that this track creates is not known to other deployers yet.
+    # 3. The host is lost: it cannot grant a lease, and nothing else can change the machine.
     if plan.group is None or track.machine_id is None or not (run.machine and run.machine.host_is_ok):
         return None
     return track.machine_id if any(isinstance(step, LEASED) for step in track.steps) else None
 
 
 def to_recheck(runs: Runs, spec: DeploySpec) -> list[MachineRun]:
-    """Return the machines that have been changed and seen up, and have to be so still before another one begins."""
+    """Return the machines that were changed and then seen up; they must still be up before another one begins."""
     done = (run for run in runs.values() if run.ready_after is not None and run.taken and run.error is None)
     up = (run for run in done if run.target is Target.SERVE and run.machine and run.phase is not Phase.DESTROYED)
     return [run for run in up if spec.goal_of(run.config) is not None]
 
 
 def staying(runs: Runs, region: str) -> list[MachineRun]:
-    """Return the machines of a region that serve on when others leave it, or are let in beside them."""
+    """Return the machines of a region that keep serving while others are retired or uncordoned."""
     mine = (run for run in runs.values() if run.desired.region == region and run.target is Target.SERVE)
     return [run for run in mine if run.machine]
 
 
 def unlisted(runs: Runs) -> dict[str, MachineRun]:
-    """Return the runs whose creates have found a machine that no list had shown, by the ids of these machines."""
+    """Return the runs whose create failed because of a machine that no list had shown, by the id of that machine."""
     return {run.error.machine.id: run for run in runs.values() if isinstance(run.error, Unlisted)}
 
 
 def may_plan_anew(runs: Runs, spec: DeploySpec) -> bool:
-    """Whether a plan that counts the machines which no list had shown may follow this one."""
-    # 1. Nothing was missed.
-    # 2. Something else has failed, or is in doubt: that is reported.
-    # 3. A release command would run twice.
-    # 4. A rollback has to know what was there before the first change, so after one it cannot begin anew.
+    """Whether to make another plan that includes the machines that no list had shown."""
+    # Not if one of these applies:
+    # 1. All machines were listed.
+    # 2. Another machine has failed, or is in doubt: that is reported.
+    # 3. The release command would run a second time.
+    # 4. A rollback would need the state before the first change, and a change has been made already.
     found = unlisted(runs).values()
     is_certain = not any(run.in_doubt or (run.error and run not in found) for run in runs.values())
     is_released = any(run.target is Target.END and run.phase is not None for run in runs.values())
@@ -102,5 +103,5 @@ def may_plan_anew(runs: Runs, spec: DeploySpec) -> bool:
 
 
 def made_here(runs: Runs) -> list[MachineRun]:
-    """Return the runs whose machines or volumes were made by this plan: a launch that is rolled back destroys these."""
+    """Return the runs whose machines or volumes this plan has created; rolling back a launch destroys these."""
     return [run for run in runs.values() if run.made_volumes or (run.machine and not run.adopted)]

@@ -1,4 +1,4 @@
-"""One deploy from its plan to its report: locked, carried out, checked, and rolled back where that is asked for."""
+"""One deploy from plan to report: lock, execute, check, and roll back if requested."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -23,20 +23,20 @@ from flyasync.deploy.undo.rollback_plan import restored_spec, undo
 from flyasync.errors import FlyError, NotFound
 
 ESTIMATED_A_SECOND = 1000
-"""For how many machines a second to estimate what is left."""
+"""How many machines per second the estimate of the remaining time may process."""
 
 LOCK_TRIES = 5
-"""How many machines to take for the one that locks, while each is destroyed before its lease can be had."""
+"""How many machines to try to lock, if each is destroyed before its lease can be acquired."""
 
 PLANS = 6
-"""How many plans one deploy makes and begins, each with machines that the one before did not know of."""
+"""How many plans one deploy makes at most, each because the plan before it lacked machines that exist."""
 
 
 class Decide(Protocol):
-    """What plans, anew each time: from a list alone, or from machines fetched `by_id`, those `unlisted` among them."""
+    """A function that makes a plan from a list alone, or from machines fetched `by_id`, including those `unlisted`."""
 
     async def __call__(self, *, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
-        """Make the plan."""
+        """Make a new plan."""
 
 
 async def run_deploy(
@@ -48,18 +48,26 @@ async def run_deploy(
     *,
     presses_on: bool = False,
 ) -> DeployReport:
-    """Make a plan and carry it out; what may go wrong before anything has changed is raised, all else is reported.
+    """Make a plan and execute it; raise errors that occur before the first change, and report all later ones.
 
-    Where a create finds a machine of the group that no list had shown, the deploy plans anew, with that one.
+    If a create finds a machine of the group that no list had shown, the deploy plans again, including that machine.
+
+    Args:
+        fly: The client.
+        spec: The deploy spec, resolved.
+        decide: Makes the plan; called again under the lock, and for each further plan.
+        observers: Receive every event.
+        journal: Records every decision and step.
+        presses_on: Whether to continue after a failure, as an undo does.
     """
     leases = DeployLeases(fly, spec.app, spec.launch)
-    known: set[str] = set()  # the ids of machines that lists have lacked
+    known: set[str] = set()  # the ids of machines that were missing from lists
     try:
         decision: Decision | None = await _lock(decide, leases)
         for plans_left in reversed(range(PLANS)):
-            assert decision is not None  # noqa: S101 - the loop ends where there is none
+            assert decision is not None  # noqa: S101 - the loop ends when there is none
             plan = decision.plan
-            if observers.are_there or journal.is_kept:  # estimating is work, whose result only these would see
+            if observers.are_there or journal.is_kept:  # an estimate costs time, and only these show it
                 plan = timed(plan, fly)
             journal.undoing(plan) if plan.strategy == "undo" else journal.planned(decision.spec, plan)
             context = DeployContext(
@@ -75,12 +83,12 @@ async def run_deploy(
                 known |= found.keys()
                 is_worth_it = plans_left and may_plan_anew(context.runs, context.spec)
                 if is_worth_it and await executor.release_volumes(list(found.values())):
-                    with suppress(FlyError):  # what this plan has met is reported then
+                    with suppress(FlyError):  # then the failures of this plan are reported
                         decision = await _lock(decide, leases, by_id=True, unlisted=frozenset(known))
                 if decision is None:
                     report = await _reported(executor)
                     break
-            except BaseException:  # usually a cancellation; whatever it is, what is there has to be reported
+            except BaseException:  # usually a cancellation; after any exception the state is reported
                 report = executor.report(await executor.final_check.check_cancelled(), cancelled=True)
                 _finish(report, observers, journal)
                 raise
@@ -93,14 +101,15 @@ async def run_deploy(
 async def _lock(
     decide: Decide, leases: DeployLeases, *, by_id: bool = False, unlisted: Collection[str] = ()
 ) -> Decision:
-    """Plan, and keep other deployers out; raises LeaseHeld when one is at work here.
+    """Plan, and lock other deployers out; raises LeaseHeld if one of them is running.
 
-    Unless `by_id`, the first plan is made from a list, which may lag: it is only a hint at which machine to lock. What
-    counts is the one made under the lease, from machines fetched by their ids, and so does a plan with nothing to do.
+    Unless `by_id`, the first plan is made from a list, which may lag, so it only determines which machine to lock. The
+    plan that is executed is made under the lease, from machines fetched by their ids; a plan with nothing to do is also
+    made that way.
     """
     decision = await decide(by_id=by_id, unlisted=unlisted)
     if decision.plan.before is not None and not decision.plan.before.machines:
-        return decision  # of an empty list there is nothing to fetch; what it lacks is found when its name is taken
+        return decision  # an empty list has no ids to fetch; a machine that it lacks is found by its taken name
     for _ in range(LOCK_TRIES):
         machine_id = decision.plan.locking
         if machine_id is not None and not decision.plan.is_empty:
@@ -108,16 +117,16 @@ async def _lock(
                 await leases.lock(machine_id)
         decision = await decide(by_id=True, unlisted=unlisted)
         plan = decision.plan
-        # 1. There is nothing to do, or no machine to lock: nothing has to be kept out.
-        # 2. The lease that was acquired is the one that every deployer asks for.
-        # 3. Its machine is gone, or an older one was found: the next one.
+        # 1. There is nothing to do, or no machine to lock: no lock is needed.
+        # 2. The acquired lease is the one that every deployer would acquire.
+        # 3. The locked machine is gone, or an older one was found: try the next one.
         if plan.is_empty or plan.locking is None or leases.holds(plan.locking):
             break
     return decision
 
 
 def _announce(executor: PlanExecutor) -> None:
-    """Emit the plan that is carried out now; each event tells how long it still takes, more roughly for a large one."""
+    """Emit the plan that is now executed; from now on, events show the remaining time, updated less often if large."""
     observers, plan = executor.context.observers, executor.context.plan
     observers.emit(Planned(at=observers.clock(), plan=plan))
     observers.expect(executor.left, every=max(0.2, len(plan.tracks) / ESTIMATED_A_SECOND))
@@ -129,12 +138,12 @@ def _finish(report: DeployReport, observers: Observers, journal: Journal) -> Non
 
 
 async def _reported(executor: PlanExecutor) -> DeployReport:
-    """Report what is there after a plan; where it has missed its requirement, after a rollback if that is asked for."""
+    """Return the report of an executed plan; if it missed its requirement, roll back first if requested."""
     context = executor.context
-    # 1. Nothing was to be done: what was observed for the plan is all there is to know.
-    # 2. It has reached its requirement, or there is to be no rollback.
+    # 1. There was nothing to do: the observation that the plan was made from is still valid.
+    # 2. The requirement is met, or no rollback is requested.
     # 3. A launch has only added machines: these are destroyed.
-    # 4. A group is brought back to what it was before, by a plan of its own.
+    # 4. A group is restored to its former state, by a separate plan.
     if changes_nothing(context.plan):
         return executor.report(executor.final_check.unchanged())
     observation = await executor.final_check.check()
@@ -147,7 +156,7 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
     past = executor.timings.as_past()
     plan = timed(undo(context.plan, observation), context.fly, past)
     if plan.is_empty and observation.settled:
-        return report  # all of it is past the point of no return
+        return report  # all regions are past the point of no return
     restoring = DeployContext(
         fly=context.fly, spec=restored_spec(context.spec, plan), plan=plan, leases=context.leases,
         journal=context.journal, observers=context.observers, presses_on=True, is_rollback=True,
@@ -160,7 +169,7 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
         restored = rollback.report(await rollback.final_check.check())
     except FlyError as error:
         restored = rollback.report(Observation.blind(tuple(restoring.runs.values()), error))
-    # What is past the point of no return stays, and with that not everything is as it was.
+    # Regions past the point of no return are not restored, so the rollback is not complete without them.
     restored = evolve(restored, needed=restored.needed + len(observation.settled))
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
     report = executor.report(await executor.final_check.check(changed=changed))

@@ -1,4 +1,4 @@
-"""A plan is carried out: stages in order, lanes together, tracks as slots and admission let them, steps in order."""
+"""Executes a plan: stages in order, lanes concurrently, tracks as slots and admission allow, steps in order."""
 
 import asyncio
 from collections import Counter
@@ -27,15 +27,15 @@ from flyasync.errors import FlyError, WaitFailed
 from flyasync.models.machine import Machine
 
 GIVING_BACK = 30.0
-"""Seconds that a cancelled deploy may take to return one machine to its former state."""
+"""Seconds that a cancelled deploy may take to return a machine to its former state."""
 
 
 class NotAllStopped(FlyError):
-    """The machines of a region were to be down together, and one of them did not stop."""
+    """All machines of a region had to be stopped before any was updated, but one did not stop."""
 
 
 class PlanExecutor:
-    """Carries out one plan. `past` are the times known before it; without, those that the machines' events tell."""
+    """Executes one plan. `past` are the timings known before it, by default those in the machines' events."""
 
     def __init__(self, context: DeployContext, *, past: Timings | None = None) -> None:
         self.context = context
@@ -52,10 +52,10 @@ class PlanExecutor:
         return f"<Executor of {self.context.app}, launch {self.context.plan.launch}: {self.context.admission!r}>"
 
     async def walk(self) -> None:
-        """Take all steps of all machines: stages one after the other, the machines of a stage together.
+        """Execute all steps of all machines: stages one after another, the machines of a stage concurrently.
 
-        A failure of one machine lets those under way finish, and no other begin. Cancelled, machines that wait for
-        their create are not created, and creates under way are awaited.
+        After the failure of a machine, those under way finish, and no other begins. After a cancellation, queued
+        creates are not sent, and creates in flight are awaited.
         """
         context, admission = self.context, self.context.admission
         if decisions.changes_nothing(context.plan):
@@ -67,9 +67,11 @@ class PlanExecutor:
                     return
                 if stage.point_of_no_return:
                     admission.settle(lane.region for lane in stage.lanes)
-                # The machine that locks may be destroyed by this stage: another one has to keep other deployers out.
+                # This stage may destroy the locking machine: another one has to lock out other deployers.
                 if heir := decisions.next_lock(stage, self.runs, context.leases.locking):
-                    with suppress(FlyError):  # another client has that one; each machine is guarded by its own lease
+                    with suppress(
+                        FlyError
+                    ):  # another client holds that lease; each machine is still protected by its own lease
                         await context.leases.lock(heir)
                 lost = Counter(run.desired.region for run in self.runs.values() if run.error)
                 lanes = {
@@ -77,51 +79,51 @@ class PlanExecutor:
                     for lane in stage.lanes
                 }
                 tracks = decisions.in_order(stage, is_locked=self._steps.creator.is_locked)
-                # A plain gather returns with the first part that is cancelled, while the others are still at it.
+                # Without return_exceptions, gather would return at the first exception, while other tracks still run.
                 ends = await asyncio.gather(
                     *(self._run_track(track, lanes[track.machine.region]) for track in tracks), return_exceptions=True
                 )
                 raise_any(ends)
 
     async def _demand_secrets(self) -> None:
-        """Demand of all machines that start from now on the secrets of the app as they are now, or newer."""
+        """Require the app's current secrets, or newer ones, for all machines that start from now on."""
         context, before = self.context, self.context.plan.before
         starts_any = any(isinstance(step, Create | Update) for step in context.plan.steps)
         has_secrets = context.plan.group is not None and before is not None and before.has_secrets
         if not (has_secrets and starts_any) or context.metadata.secrets_version is not None:
             return
-        # The API shows the version of the secrets only to a client that changes them, so an empty change is sent. Where
-        # the token may not do that, machines start with whatever secrets have reached their host.
+        # The API returns the version of the secrets only in response to a change, so an empty change is sent. If the
+        # token does not allow that, machines start with whatever secrets have reached their host.
         try:
             version = (await context.fly.secrets.update(context.app, {})).version
         except FlyError as error:
             self._secrets = (
-                f"secrets: machines may start with older ones, for their version could not be found out: {error}"
+                f"secrets: machines may start with older ones, because the current version is unknown: {error}"
             )
         else:
             context.metadata.demand(version)
             self._secrets = (
-                f"secrets: machines started with version {version} or newer, as an empty change of them answered"
+                f"secrets: machines started with version {version} or newer, the version that an empty change returned"
             )
 
     async def _run_track(self, track: Track, lane: LaneRun) -> None:
         context, admission = self.context, self.context.admission
         region, run = track.machine.region, self.runs[track.machine.name]
         with self._spans.track(track.machine), lane.barrier.one(track.machine.name):
-            # Slot: only so many serving machines of a lane are away at once.
+            # Slot: the number of serving machines of a lane that are unavailable at once is limited.
             slots = lane.slots if track.takes_a_place else None
             if lane.slots and decisions.may_have_woken(track):
                 machine = await self.final_check.fetch(track.machine_id or "")
                 slots = lane.slots if isinstance(machine, Machine) and machine.state not in RESTING else slots
             async with slots.one() if slots else nullcontext(Slot()) as slot:
-                # Recheck: a version may fail late, so what was changed so far has to be well before another begins. A
-                # lane that relies on others checks these itself.
+                # Recheck: a version may fail late, so all machines changed so far must be well before another begins.
+                # A lane that relies on other machines checks those itself.
                 if self._rechecks and slot.is_free and admission.admits(region) and not lane.relies_on_others:
                     for failed, error in await self._rechecks.failed():
                         await self._fail(failed, error)
                         context.journal.ended(failed)
                 run.begin_turn(context.now())
-                # Admission: asked again after all that was waited for.
+                # Admission: it may have been closed during the waits above.
                 has_to_stay = decisions.has_to_stay(track, context.plan, admission)
                 if slot.is_free and admission.admits(region) and not has_to_stay:
                     with self._spans.machine(run):
@@ -133,16 +135,16 @@ class PlanExecutor:
         context, steps = self.context, self._steps
         context.journal.began(track, run)
         # 1. All steps are done: the machine is ready.
-        # 2. The deploy closed while it waited to be the first of its group: it has not begun.
+        # 2. Admission closed while the machine waited to become the first of its group: it has not begun.
         # 3. No region had room: its lane is closed.
-        # 4. It failed: no other begins.
+        # 4. The machine failed: no other begins.
         # 5. The deploy is cancelled.
-        # However it went, a machine that was started only to verify it returns to rest, and one that was stopped for an
-        # update that it did not get is started again.
+        # In cases 4 and 5, a machine that was started only for verification is stopped again, and a machine that was
+        # stopped for an update that did not happen is started again.
         done = 0
         try:
             context.leases.check()
-            # Before a machine leaves, or is let in, those of its region that stay are seen up; once for all tracks.
+            # Before a machine is retired or uncordoned, the machines that stay in its region are verified, once a lane.
             if lane.relies_on_others:
                 async with lane.lock:
                     if not lane.are_others_up:
@@ -175,15 +177,15 @@ class PlanExecutor:
         context.journal.ended(run)
 
     async def _await_others_stopped(self, track: Track, run: MachineRun, lane: LaneRun) -> None:
-        """Wait until all machines of a lane that are to stop have; raises NotAllStopped where one has not."""
+        """Wait until all machines of a lane that are to stop have stopped; raises NotAllStopped if one has not."""
         is_stopped = run.phase is Phase.STOPPED or not any(isinstance(step, Stop) for step in track.steps)
         lane.barrier.arrive(run.desired.name, stopped=is_stopped)
         if not await lane.barrier.all_stopped():
             what = "another machine of its region" if is_stopped else "it"
-            raise NotAllStopped(f"{what} could not be stopped, so nothing of {run.desired.region} was updated")
+            raise NotAllStopped(f"{what} could not be stopped, so no machine in {run.desired.region} was updated")
 
     async def _fail(self, run: MachineRun, error: FlyError) -> None:
-        """Record the error that a machine ended with, so that no other begins, and find out how it failed."""
+        """Record the error of a machine, which closes admission, and collect how its process failed."""
         run.fail(error)
         self.context.admission.record(run)
         self.context.notify(run, Phase.FAILED, str(error))
@@ -191,7 +193,7 @@ class PlanExecutor:
             await self._steps.verifier.diagnose(run)
 
     async def roll_back(self) -> None:
-        """Destroy the machines that this plan made, with the volumes made for them, and no others."""
+        """Destroy the machines that this plan created and the volumes created for them, and no others."""
         made = decisions.made_here(self.runs)
         with closing(DeploySpans(self.context, (run.desired for run in made), is_rollback=True)) as spans:
             raise_any(await asyncio.gather(*(self._destroy(run, spans) for run in made), return_exceptions=True))
@@ -209,7 +211,7 @@ class PlanExecutor:
                     self.context.notify(run, Phase.DESTROYED)
 
     async def release_volumes(self, runs: Sequence[MachineRun]) -> bool:
-        """Delete the volumes made for machines that were there all the time; return whether none of them is left."""
+        """Delete the volumes created for machines that turned out to exist; return whether all are deleted."""
         ends = await asyncio.gather(*map(self._delete_volumes, runs), return_exceptions=True)
         for run, end in zip(runs, ends, strict=True):
             if isinstance(end, FlyError):
@@ -225,7 +227,7 @@ class PlanExecutor:
             run.lose_volume(volume_id)
 
     def report(self, observation: Observation, *, cancelled: bool = False) -> DeployReport:
-        """Return what is known now."""
+        """Return the report of what is known now."""
         context = self.context
         report = DeployReport.of(
             context.spec, observation, strategy=context.plan.strategy, seconds=context.now(), cancelled=cancelled
@@ -233,25 +235,25 @@ class PlanExecutor:
         remarks = [*context.plan.remarks, *([self._secrets] if self._secrets else [])]
         if context.metadata.is_unknown:
             remarks.append(
-                f"no machine showed the digest that it runs of {context.spec.image}: if the tag has moved "
-                "meanwhile, they may run different ones; an image with a digest leaves no doubt"
+                f"no machine showed which digest of {context.spec.image} it runs: if the tag has moved during the "
+                "deploy, machines may run different digests; use an image with a digest to rule that out"
             )
         return evolve(report, image=context.metadata.image, remarks=tuple(remarks))
 
     @property
     def timings(self) -> Timings:
-        """The times known by now: those known before it, and those of its machines."""
+        """The timings known by now: those known before this plan, and those of its machines."""
         return self._past.and_of(self.runs.values())
 
     def left(self) -> Estimate:
-        """Estimate how many seconds this plan still takes, from how far its machines have come."""
+        """Estimate the seconds that this plan still takes, from the progress of its machines."""
         context = self.context
         drains = context.admission.is_closed
         return left(context.plan, self.runs, context.now(), CreateRate.of(context.fly), self.timings, drains=drains)
 
 
 def raise_any(ends: Iterable[BaseException | None]) -> None:
-    """Raise the first error of work that was done together, once all of it has ended."""
+    """Raise the first exception in the results of a gather that has returned exceptions."""
     for end in ends:
         if end is not None:
             raise end

@@ -1,4 +1,4 @@
-"""What is there at the end of a plan: what the report says is observed, not concluded from what was answered before."""
+"""The final check: a report shows what was observed at the end of a plan, not what earlier responses imply."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -21,7 +21,7 @@ LAST_CHECK = 30.0
 
 
 class FinalCheck:
-    """Observes the machines of a plan; volumes that a list has shown once count as shown."""
+    """Observes the machines of a plan; a volume that one list has shown counts as listed from then on."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -29,10 +29,11 @@ class FinalCheck:
         self._listed_volumes: set[str] = set()
 
     async def check(self, *, changed: Collection[str] = ()) -> Observation:
-        """Observe what is there now; a machine that was in doubt and is found belongs to its run from then on.
+        """Observe the machines; one that was in doubt and is found belongs to its run from then on.
 
-        Lists lag. A row is enough for a machine that it shows as promised, and not as it was before this plan observed
-        it last; every other machine is fetched by its id, and so are those that another plan has `changed`.
+        Lists lag. A list row is trusted only if it shows a machine in its promised state and is at least as recent as
+        the last observation of this plan. All other machines are fetched by id, as are those that another plan has
+        `changed`.
         """
         runs = tuple(self._context.runs.values())
         try:
@@ -40,7 +41,7 @@ class FinalCheck:
         except FlyError as error:
             return self._blind(error)
         mine = {machine.id: run for run in runs if (machine := run.machine or hint.machine(run))}
-        # A list proves that a machine is as promised; no row of it proves that one is not.
+        # A list row can prove that a machine is in its promised state, but not that it is not.
         doubtful = set(changed) & mine.keys()
         for id_, run in mine.items():
             row = hint.machine(run)
@@ -65,7 +66,7 @@ class FinalCheck:
         return observation
 
     async def check_cancelled(self) -> Observation:
-        """Observe what is there after a cancellation: within a bounded time, and cut short by another one."""
+        """Observe the machines after a cancellation, within a bounded time; a second cancellation interrupts it."""
         try:
             async with asyncio.timeout(LAST_CHECK):
                 return await self.check()
@@ -73,13 +74,13 @@ class FinalCheck:
             return self._blind(FlyError("the final check was interrupted"))
 
     def unchanged(self) -> Observation:
-        """Return what was observed when the plan was made, for a plan with nothing to do."""
+        """Return what was observed when the plan was made; for a plan with nothing to do."""
         before = self._context.plan.before
         seen = self._concerning(before.machines if before else ())
         return Observation(runs=tuple(self._context.runs.values()), seen=seen, left_alone=self._left_alone(seen))
 
     async def fetch(self, machine_id: str) -> Machine | FlyError | None:
-        """Return the machine, None when it is gone, or the error that hides it."""
+        """Return the machine, None if it is gone, or the error that prevented the request."""
         try:
             machine = await list_lag.fetch(self._fly, self._context.app, machine_id)
         except FlyError as error:
@@ -87,19 +88,19 @@ class FinalCheck:
         return None if machine is None or machine.state in GONE else machine
 
     async def _listed(self) -> Fleet:
-        """List what is there, once more where a list shows by itself that it is behind."""
+        """List the machines and volumes, and list again if what the first list lacks shows that it lags."""
         runs = self._context.runs.values()
 
         async def list_() -> Fleet:
             return await observe(self._fly, self._context.spec, by_id=False, with_secrets=False)
 
         fleet = await past_pauses(list_)
-        # A machine may have been made, and the list lacks it: a later one may show it.
+        # A machine that may have been created is missing from the list: a later list may show it.
         in_doubt = [run for run in runs if run.in_doubt and run.machine is None]
         if not all(fleet.named(run.desired.name) for run in in_doubt):
             await asyncio.sleep(APART)
             fleet = await past_pauses(list_)
-        # A list that lacks volumes made here is behind, and may lack another that nothing but a list tells of.
+        # A list without the volumes created here lags, so it may also lack volumes that only a list can show.
         made = {volume_id for run in runs for volume_id in run.made_volumes}
         until = asyncio.get_running_loop().time() + CATCH_UP
         while True:
@@ -107,14 +108,14 @@ class FinalCheck:
             if made <= self._listed_volumes or asyncio.get_running_loop().time() >= until:
                 return fleet
             await asyncio.sleep(1)
-            with suppress(FlyError):  # what one list does not show, the next may
+            with suppress(FlyError):  # the next list may succeed
                 fleet = evolve(fleet, volumes=await self._fly.volumes.list(self._context.app))
 
     def _seen(self, fleet: Fleet) -> Observation:
-        """Return what a list shows."""
+        """Return the observation that a list gives."""
         plan, spec, runs = self._context.plan, self._context.spec, tuple(self._context.runs.values())
-        # A create whose answer was lost may have made a volume, as may one that arrived twice. It is one of those that
-        # have come to be meanwhile, that no machine holds, and that no run knows of.
+        # A create whose answer was lost, or that arrived twice, may have left a volume behind: one that is new since
+        # the plan, attached to no machine, and not recorded by any run.
         loose: tuple[str, ...] = ()
         if plan.before is not None:
             names = {volume.name for volume in (spec.volume, *(run.volume for run in runs)) if volume}
@@ -138,18 +139,18 @@ class FinalCheck:
         )
 
     def _blind(self, error: FlyError) -> Observation:
-        """Return that nothing could be observed."""
+        """Return an observation in which no machine could be observed."""
         blind = Observation.blind(tuple(self._context.runs.values()), error)
         return evolve(blind, closed_by=self._context.admission.closed_by)
 
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
-        """Return the machines that this deploy is about: those of the launch, or of its groups."""
+        """Return the machines that this deploy manages: those of the launch, or of its groups."""
         plan = self._context.plan
         groups = (plan.group, *self._context.spec.retired_groups)
         return tuple(each for each in machines if plan.group is None or any(is_in(each, group) for group in groups))
 
     def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
-        """Return the machines of the group in regions that the deploy is not about."""
+        """Return the ids of the machines of the group in regions that the deploy does not manage."""
         if self._context.plan.group is None:
             return frozenset()
         return frozenset(each.id for each in machines if home(each) not in self._context.spec.counts)

@@ -1,4 +1,4 @@
-"""Hedging: a machine that is late while its siblings have booted gets a rival; the first to start stays."""
+"""Hedging: a machine that starts much more slowly than its siblings gets a rival; the first to start is kept."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -15,11 +15,11 @@ from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
 
 SIBLINGS = 3
-"""How many machines have to have started before one can be called late."""
+"""How many machines must have started before another one can count as late."""
 
 
 class Hedge:
-    """Waits for machines to start, knows how long that takes, and makes rivals for those that take far longer."""
+    """Waits for machines to start, measures the time, and creates rivals for those that take much longer."""
 
     def __init__(self, context: DeployContext, creator: MachineCreator) -> None:
         self._context = context
@@ -29,12 +29,12 @@ class Hedge:
         self._booted = asyncio.Event()
 
     async def race(self, run: MachineRun) -> None:
-        """Wait until the machine of a run is started, or a rival that is made once it is late.
+        """Wait until the machine of a run has started; once it is late, create a rival and keep the first to start.
 
-        The loser is destroyed. Raises what the first wait raises when neither starts.
+        The other one is destroyed. If neither starts, raises what the wait for the first one raises.
         """
         machine, times = run.machine, self._context.spec.hedge
-        assert machine is not None  # noqa: S101 - only a machine that is there is waited for
+        assert machine is not None  # noqa: S101 - only an existing machine is awaited
         begun = asyncio.get_running_loop().time()
         if times is None or run.adopted or run.volume_id:
             await self._until_started(run, machine)
@@ -43,9 +43,9 @@ class Hedge:
             lateness = asyncio.ensure_future(self._late(times))
             try:
                 await asyncio.wait([waiting, lateness], return_when=asyncio.FIRST_COMPLETED)
-                # 1. It has started, or failed, before it was late: that is the result.
-                # 2. It is late, and no rival can be made: it is waited for as long as any other.
-                # 3. It is late, and there is a rival: the first of both to start stays.
+                # 1. The machine has started or failed before it was late: that is the result.
+                # 2. It is late, and no rival can be created: keep waiting for it.
+                # 3. It is late, and there is a rival: keep the first of the two to start.
                 if waiting.done() or (rival := await self._rival(run, machine)) is None:
                     await waiting
                 else:
@@ -59,7 +59,7 @@ class Hedge:
                         await _cancelled(racers)
                     kept, loser = (rival, machine) if winner and racers[winner] is rival else (machine, rival)
                     run.win(kept, loser)
-                    with suppress(FlyError):  # that the loser stays is no fault of the winner's: it is reported
+                    with suppress(FlyError):  # the report lists a loser that stays; the winner is not affected
                         await self._fly.machines.delete(self._context.app, loser.id, force=True)
                     await (winner or waiting)
             finally:
@@ -68,7 +68,7 @@ class Hedge:
         self._booted.set()
 
     def _until_started(self, run: MachineRun, machine: Machine) -> Coroutine[Any, Any, str]:
-        """Return the wait for one machine; not itself a coroutine, so that the wait is one frame less deep."""
+        """Return the coroutine that waits for one machine; a plain function, which saves one stack frame."""
         return self._fly.machines.wait(
             self._context.app,
             machine.id,
@@ -79,7 +79,7 @@ class Hedge:
         )
 
     async def _late(self, times: float) -> None:
-        """Return once `times` the usual time has passed from now; that may become known only later."""
+        """Return once `times` the median boot time has passed from now; the median may become known only later."""
         begun = asyncio.get_running_loop().time()
         while len(self._boots) < SIBLINGS:
             await self._booted.wait()
@@ -87,10 +87,7 @@ class Hedge:
         await asyncio.sleep(begun + times * median(self._boots) - asyncio.get_running_loop().time())
 
     async def _rival(self, run: MachineRun, machine: Machine) -> Machine | None:
-        """Make one more machine, with the same config, and outside routing where the first one is.
-
-        Return None where that does not work out.
-        """
+        """Create another machine with the same config, cordoned if the first one is; return None if that fails."""
         self._context.notify(run, Phase.HEDGING, f"slow to start: creating another machine next to {machine.id}")
         rival = MachineRun(desired=run.desired, region=machine.region)
         step = Create(
@@ -107,7 +104,7 @@ class Hedge:
 
 
 async def _cancelled(tasks: "Iterable[asyncio.Future[Any]]") -> None:
-    """Cancel tasks that still run, and see them end."""
+    """Cancel the tasks that still run, and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What every config that a deploy sends has, and what is known only while it is under way."""
+"""The metadata and the image digest that a deploy adds to every config it sends."""
 
 import asyncio
 from collections import defaultdict
@@ -15,49 +15,48 @@ from flyasync.models.machine import Machine
 
 
 class LaunchMetadata:
-    """Adds to configs the digest of the image, and the marks of the secrets that a machine starts with.
+    """Adds to configs the digest of the image, and metadata that records which secrets a machine starts with.
 
-    Where the digest of a tag is not known, the first machine that is created or updated with it shows the digest, and
-    the others get that one. `secrets_version` is the version of the secrets that every machine has to start with at
-    least.
+    If the digest of a tag is unknown, the first machine that is created or updated with the tag shows the digest, and
+    the other machines get the same digest. `secrets_version` is the minimum version of the secrets for every machine.
     """
 
-    def __init__(self, deployment: DeploySpec) -> None:
-        self._deployment = deployment
+    def __init__(self, spec: DeploySpec) -> None:
+        self._spec = spec
         self._digests: dict[str, str | None] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def image(self) -> str:
-        """The deployment's image, with its digest as far as that is known by now."""
-        return self._pinned(self._deployment.image)
+        """The image of the spec, with its digest if that is known by now."""
+        return self._pinned(self._spec.image)
 
     @property
     def is_unknown(self) -> bool:
-        """Whether machines were created or updated, and none of them showed the digest of the deployment's image."""
-        return self._digests.get(self._deployment.image, "") is None
+        """Whether machines were created or updated, and none of them showed the digest of the spec's image."""
+        return self._digests.get(self._spec.image, "") is None
 
     @property
     def secrets_version(self) -> int | None:
-        """The version of the secrets that every machine has to start with at least."""
-        return self._deployment.secrets_version
+        """The minimum version of the secrets that every machine starts with."""
+        return self._spec.secrets_version
 
     def demand(self, secrets_version: int | None) -> None:
-        """Have every machine from now on start with this version of the secrets, or a newer one."""
-        self._deployment = evolve(self._deployment, secrets_version=secrets_version)
+        """Set the minimum version of the secrets for every machine that starts from now on."""
+        self._spec = evolve(self._spec, secrets_version=secrets_version)
 
     def is_awaited(self, image: str | None) -> bool:
-        """Whether another machine has been sent with this tag, and its digest is awaited."""
+        """Whether another machine is being created or updated with this tag, and its digest is awaited."""
         return image is not None and image not in self._digests and image in self._locks and self._locks[image].locked()
 
     @asynccontextmanager
     async def in_turn(self, image: str | None) -> AsyncIterator[None]:
-        """Let one machine send a tag whose digest is not known, and the others wait until a response has shown it."""
+        """Serialize machines whose tag has an unknown digest, until a response has shown the digest."""
         lock = None
         if image and digest_of(image) is None and image not in self._digests:
             lock = self._locks[image]
             await lock.acquire()
-            if image in self._digests:  # another one has shown it meanwhile
+            if image in self._digests:  # another machine has shown it in the meantime
                 lock.release()
                 lock = None
         try:
@@ -73,15 +72,15 @@ class LaunchMetadata:
             self._digests.setdefault(image, digest_of(machine.image))
 
     def added_to(self, config: MachineConfig, *, before: Machine | None = None) -> MachineConfig:
-        """Return a config as it is sent; `before` is the machine that it is an update of."""
+        """Return the config to send; `before` is the machine that is updated, if any."""
         image = config.image
-        if image and not self._deployment.only_secrets:
+        if image and not self._spec.only_secrets:
             image = self._pinned(image)
         metadata = {**(config.metadata or {})}
-        # A restored machine that no deploy of ours had touched has no marks, and gets none.
+        # A restored machine that flyasync had never deployed has no such metadata, and gets none.
         if SECRETS in metadata:
-            metadata |= self._deployment.starting(MachineConfig()).metadata or {}
-        # An undo reads which digest this one replaces; the config of then may state the tag alone.
+            metadata |= self._spec.starting(MachineConfig()).metadata or {}
+        # An undo needs the digest that this update replaces; the old config may contain only the tag.
         old = before.image if before and before.config and digest_of(before.config.image) is None else None
         if digest_of(old) and not runs(old, image):
             metadata[REPLACED_IMAGE] = str(old)

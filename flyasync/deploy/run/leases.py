@@ -1,7 +1,7 @@
-"""The leases of a deploy: one that keeps other deployers out, and one on each machine while it is changed.
+"""The leases of a deploy: one that locks out other deployers, and one on each machine while it is changed.
 
-Ctrl-C cancels the deploy: each machine's step under way ends, or is cancelled, inside `holding`, which releases that
-machine's lease; at the end `run_deploy` calls `release_all` for the others. A lease that cannot be released expires.
+Ctrl-C cancels the deploy: each machine's current step ends, or is cancelled, inside `holding`, which releases the lease
+of that machine; at the end `run_deploy` calls `release_all` for the others. A lease that cannot be released expires.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from flyasync.errors import FlyError, LeaseHeld
 from flyasync.models.lease import Lease
 
 TTL = 30
-"""Seconds that a lease lasts unless it is refreshed: as long as a deployer that was killed blocks the next one."""
+"""Seconds that a lease lasts unless it is refreshed; a killed deployer blocks the next one for that long."""
 
 PATIENCE = TTL + 10.0
-"""Seconds to wait for a lease that another client holds; one that its holder keeps fresh is not waited for."""
+"""Seconds to wait for a lease that another client holds, unless that client keeps refreshing it."""
 
 PAUSE = 2.0
 """Seconds between two attempts to acquire a lease."""
 
 MARK = "flyasync deploy"
-"""What the description of our leases begins with."""
+"""The prefix of the description of each lease of a deploy."""
 
 
 class KeptLease:
-    """A lease that a task of its own acquires with `hold` and keeps fresh until it is released."""
+    """A lease that a background task acquires with `hold`, and refreshes until it is released."""
 
     def __init__(self, hold: AbstractAsyncContextManager[Lease]) -> None:
         self._nonce: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -52,7 +52,10 @@ class KeptLease:
             self._nonce.cancel()
 
     async def acquired(self) -> None:
-        """Wait until it is held; raises what acquiring it raises. Cancelled, it is given up, and seen released."""
+        """Wait until the lease is held; raises what acquiring it raises.
+
+        If cancelled, it stops acquiring the lease, and waits until the lease is released if it was acquired.
+        """
         try:
             await asyncio.shield(self._nonce)
         except asyncio.CancelledError:
@@ -62,20 +65,20 @@ class KeptLease:
 
     @property
     def nonce(self) -> str:
-        """The proof that it is held; raises the error that lost it."""
+        """The nonce of the lease; raises the error that lost the lease."""
         if self._lost:
             raise self._lost
         return self._nonce.result()
 
     def release(self) -> None:
-        """Have its task release it, and end."""
+        """Let the background task release the lease and end."""
         self._is_released.set()
 
 
 class DeployLeases:
-    """The leases that one deploy holds; each is kept fresh until it is released.
+    """The leases that one deploy holds; each is refreshed until it is released.
 
-    The one on the machine `locking` keeps other deployers out.
+    The lease on the machine `locking` locks out other deployers.
     """
 
     def __init__(self, fly: FlyClient, app: str, launch: str) -> None:
@@ -90,41 +93,41 @@ class DeployLeases:
         return f"<DeployLeases of {self._app}: locked by {self.locking}, {self._held}>"
 
     async def lock(self, machine_id: str) -> None:
-        """Have the lease on this machine be the one that keeps other deployers out; raises what `acquire` raises."""
-        # The lease is the whole deploy's, whichever of its machines is about to acquire it.
+        """Make the lease on this machine the one that locks out other deployers; raises what `acquire` raises."""
+        # The lease belongs to the whole deploy, whichever machine's track acquires it.
         with self._fly.spans.within(self._span):
             await self.acquire(machine_id)
         self.locking = machine_id
 
     def unlock(self) -> None:
-        """Record that the machine that locks is gone, and its lease with it."""
+        """Record that the locking machine is gone, and its lease with it."""
         self.locking = None
 
     def check(self) -> None:
-        """Raise the error that lost the lease which keeps other deployers out, if it was lost."""
+        """Raise the error that lost the locking lease, if it was lost."""
         if self.locking is not None:
             self.nonce(self.locking)
 
     def nonce(self, machine_id: str) -> str | None:
-        """Return the proof of the lease on a machine, None where none was acquired; raises the error that lost it."""
+        """Return the nonce of the lease on a machine, None if there is no lease; raises the error that lost it."""
         held = self._held.get(machine_id)
         return held.nonce if held else None
 
     def holds(self, machine_id: str | None) -> bool:
-        """Whether this deploy has the lease on a machine."""
+        """Whether this deploy holds the lease on a machine."""
         return machine_id in self._held
 
     async def acquire(self, machine_id: str) -> None:
-        """Acquire the lease on a machine, unless this deploy has it. Raises LeaseHeld when another client keeps it."""
+        """Acquire the lease on a machine, unless this deploy holds it; raises LeaseHeld if another client keeps it."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE
         seen: Lease | None = None
         while machine_id not in self._held:
             lease = KeptLease(self._fly.leases.hold(self._app, machine_id, ttl=TTL, description=self._description))
-            # 1. It was free: its task keeps it fresh from now on.
-            # 2. Another client refreshes it, or still has it when our patience ends: the error names that client.
-            # 3. Another client has it, and may have been killed: its lease may end by itself, and is asked for again.
-            # 4. Whether it is free is not known: it is asked for again.
+            # 1. The lease was free: its task refreshes it from now on.
+            # 2. Another client refreshes it, or still holds it when PATIENCE is over: the error names that client.
+            # 3. Another client holds it, but may have been killed: its lease may expire, so try again.
+            # 4. It is not known whether the lease is free: try again.
             try:
                 await lease.acquired()
             except LeaseHeld as error:
@@ -138,7 +141,7 @@ class DeployLeases:
                     and (theirs.expires_at or 0) > (seen.expires_at or 0)
                 )
                 if is_fresh or loop.time() + PAUSE >= until:
-                    # The description tells whether it is a deploy, and which.
+                    # The description shows whether the holder is a deploy, and its launch.
                     description = (theirs and theirs.description) or ""
                     launch = description.removeprefix(MARK).partition("#")[0].strip() if MARK in description else None
                     holder = (
@@ -147,7 +150,7 @@ class DeployLeases:
                         else "another client holds the machine's lease"
                     )
                     wait = "Wait until the lease expires, or release it: flyasync machines lease clear"
-                    advice = "Deploy again once it is over" if launch else wait
+                    advice = "Deploy again once it has finished" if launch else wait
                     message = f"{holder}, so nothing was changed ({error.message})"
                     raise error.explained(advice, message=message) from error.__cause__
                 seen = theirs
@@ -161,10 +164,9 @@ class DeployLeases:
 
     @asynccontextmanager
     async def holding(self, machine_id: str | None) -> AsyncIterator[None]:
-        """Hold the lease on a machine, if there is one to hold, for the block; raises what `acquire` raises.
+        """Hold the lease on a machine for the block, unless `machine_id` is None; raises what `acquire` raises.
 
-        The one that locks outlasts the block. What the API answers to a release does not matter, since a lease ends by
-        itself.
+        The locking lease is kept after the block. A failed release is ignored, since the lease expires by itself.
         """
         if machine_id is None:
             yield
@@ -179,7 +181,7 @@ class DeployLeases:
                 await asyncio.wait([held.task])
 
     async def release_all(self) -> None:
-        """Release all leases, within a bounded time; a cancellation waits for that, the next one cuts it."""
+        """Release all leases, within a bounded time; a cancellation waits for that, a second one interrupts it."""
         held = list(self._held.values())
         self._held.clear()
         for lease in held:

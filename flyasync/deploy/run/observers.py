@@ -1,4 +1,4 @@
-"""The observers of one deploy, and the clock that they see it by."""
+"""The observers of one deploy, and the clock for its events."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 
 SOON = 0.2
-"""Seconds between two estimates, up to which one that knows too little is made again with each event."""
+"""Up to this interval in seconds, an estimate without a likely value is made again at every event."""
 
 
 @define
 class RemainingTime:
-    """How long a deploy still takes: estimated now and then, in between the last estimate less the time since."""
+    """The remaining time of a deploy: estimated at intervals, and counted down in between."""
 
     _estimate: Callable[[], Estimate]
     _every: float
@@ -24,8 +24,8 @@ class RemainingTime:
     _estimated_at: float = 0.0
 
     def at(self, now: float) -> Estimate:
-        """Return what is left at `now`, never less than nothing."""
-        # An estimate that knows too little may know enough after any event, so a small deploy asks again each time.
+        """Return the time that is left at `now`, at least 0."""
+        # Any event may add what an estimate lacked, so a small deploy estimates again each time until it has a value.
         passed = now - self._estimated_at
         may_be_known = self._every <= SOON and self._last is not None and self._last.likely is None
         if self._last is None or passed >= self._every or may_be_known:
@@ -34,7 +34,7 @@ class RemainingTime:
 
 
 class Observers:
-    """Notifies every observer; an observer's own failure must not change what becomes of the deploy."""
+    """Notifies every observer; an error in an observer does not affect the deploy."""
 
     def __init__(self, observers: tuple[OnEvent, ...]) -> None:
         self._observers = observers
@@ -44,7 +44,7 @@ class Observers:
 
     @property
     def are_there(self) -> bool:
-        """Whether there are any."""
+        """Whether there are any observers."""
         return bool(self._observers)
 
     def clock(self) -> float:
@@ -52,14 +52,14 @@ class Observers:
         return round(self._loop.time() - self._start, 3)
 
     def expect(self, remaining: Callable[[], Estimate], *, every: float) -> None:
-        """Have each event say from now on how long the deploy still takes.
+        """Add the remaining time of the deploy to each event from now on.
 
-        `remaining` estimates that; it is called once in `every` seconds at most.
+        `remaining` estimates it, and is called at most once in `every` seconds.
         """
         self._remaining = RemainingTime(remaining, every) if self._observers else None
 
     def notify(self, run: MachineRun, phase: Phase, detail: str | None = None) -> None:
-        """Record the phase that a machine came to, and emit it."""
+        """Record the phase that a machine has reached, and emit it."""
         now = self.clock()
         run.enter(phase, at=now, detail=detail)
         self.emit(
@@ -80,7 +80,7 @@ class Observers:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - reported where asyncio reports what nothing has caught
+            except Exception as error:  # noqa: BLE001 - reported like any unhandled error in asyncio
                 self._loop.call_exception_handler(
                     {"message": f"on_event failed for {type(event).__name__}", "exception": error}
                 )

@@ -1,4 +1,4 @@
-"""The machines that a deploy has changed are polled again before the next one begins: a version may fail late."""
+"""Rechecks: before a machine begins, all machines changed so far are polled again, as a version may fail late."""
 
 import asyncio
 from contextlib import suppress
@@ -12,14 +12,14 @@ from flyasync.errors import FlyError
 from flyasync.models.machine import Machine
 
 RECENT = 60.0
-"""Seconds after its change for which a machine is fetched by its id; after that, a list is enough."""
+"""Seconds after its change during which a machine is fetched by its id; after that, a list is enough."""
 
 FRESH = 1.0
-"""Seconds for which one round of polls serves all machines that are about to begin."""
+"""Seconds for which the result of one round of polls is used for all machines that begin."""
 
 
 class Rechecks:
-    """Polls again what a deploy has changed, in rounds that serve all machines that are about to begin."""
+    """Polls the machines that a deploy has changed, in rounds shared by all machines that are about to begin."""
 
     def __init__(self, context: DeployContext, verifier: Verifier) -> None:
         self._context = context
@@ -28,18 +28,18 @@ class Rechecks:
         self._begun = float("-inf")
 
     async def failed(self) -> list[tuple[MachineRun, FlyError]]:
-        """Return those of the changed machines that are not as promised any more, each with what shows it.
+        """Return the changed machines that are no longer in their promised state, each with the error found.
 
-        Nothing where another round has just told that. Cancelled, the round ends.
+        Return none if another round has just reported them. A cancellation ends the round.
         """
         asked = asyncio.get_running_loop().time()
         async with self._lock:
             if self._begun > asked - FRESH:
                 return []
             self._begun = asyncio.get_running_loop().time()
-            # 1. Changed just now: fetched by its id, for lists lag.
-            # 2. Changed some time ago, and a list proves it to be well: not fetched.
-            # 3. Any other: fetched.
+            # 1. A machine changed recently is fetched by its id, because lists lag.
+            # 2. A machine changed earlier is not fetched if a list proves that it is well.
+            # 3. Any other machine is fetched.
             runs = to_recheck(self._context.runs, self._context.spec)
             now = self._context.now()
             older = [run for run in runs if now - (run.ready_after or 0.0) >= RECENT]

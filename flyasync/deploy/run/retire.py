@@ -12,11 +12,11 @@ from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import AlreadyStarting, FlyError, NotFound, Refused, WaitFailed, WrongState
 
 STOPPING = 20.0
-"""Seconds to wait for a stop or an update under way, before a machine is started again."""
+"""Seconds to wait for a stop or an update in progress before the machine is started again."""
 
 
 class Retirement:
-    """Cordons, uncordons, stops and destroys machines, under the leases that the deploy holds."""
+    """Cordons, uncordons, stops and destroys machines under the leases that the deploy holds."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -38,9 +38,9 @@ class Retirement:
         self._context.notify(run, Phase.UNCORDONED)
 
     async def stop(self, run: MachineRun, machine_id: str, *, returns: bool = False) -> None:
-        """Stop a machine; one that does not end is destroyed by force afterwards, so that is no failure here.
+        """Stop a machine; if it does not stop, no error is raised, since its destroy is forced.
 
-        One that `returns` is marked first, so that a later deploy starts it if this one cannot.
+        A machine that `returns` is marked first, so that a later deploy starts it if this deploy cannot.
         """
         self._context.notify(run, Phase.STOPPING)
         if returns:
@@ -55,7 +55,7 @@ class Retirement:
         """Return a machine that was started only to verify it to its former state."""
         if step.state == "suspended":
             self._context.notify(run, Phase.STOPPING)
-            with suppress(Refused, WaitFailed):  # one that cannot be suspended any more is stopped
+            with suppress(Refused, WaitFailed):  # a machine that can no longer be suspended is stopped
                 nonce = self._leases.nonce(run.machine_id)
                 await self._machines.suspend(self._app, run.machine_id, nonce=nonce)
                 await self._machines.wait(self._app, run.machine_id, state="suspended", timeout=self._timeout)
@@ -65,19 +65,19 @@ class Retirement:
         self._context.notify(run, Phase.SETTLED)
 
     async def recover(self, run: MachineRun, done: Sequence[Step], left: Sequence[Step]) -> None:
-        """Return a machine whose track has ended early to its former state, as far as that can be done.
+        """Return a machine whose track has ended early to its former state, as far as possible.
 
-        `done` and `left` are the steps before and after that; none is left of one that was cancelled at its end.
+        `done` are the steps that have been completed, `left` the others; if none is left, nothing is done.
         """
         if run.machine is None or not left:
             return
-        # 1. It was started only to verify it, or was to be: it returns to rest.
+        # 1. The machine was started only for verification, or was going to be: it is stopped or suspended again.
         for step in left:
             if isinstance(step, Return):
                 with suppress(FlyError):
                     await self.give_back(run, step)
-        # 2. It was stopped so that others could follow, and was not started again: it is. A stop or an update under way
-        #    ends first, for until then a machine cannot be started.
+        # 2. The machine was stopped for its update and has not been started again: start it. A stop or an update in
+        #    progress has to end first, because until then the machine cannot be started.
         has_stopped = isinstance(left[0], Stop) or any(isinstance(step, Stop) for step in done)
         if has_stopped and any(isinstance(step, Update | Start | AwaitOthersStopped) for step in left):
             with suppress(FlyError):
@@ -87,13 +87,13 @@ class Retirement:
                 await self._machines.patch_metadata(self._app, run.machine_id, {STOPPED: None})
 
     async def destroy(self, run: MachineRun, step: Destroy) -> None:
-        """Destroy a machine: that of the run, or another that is replaced by it."""
+        """Destroy the machine of the run, or the machine that it replaces."""
         machine_id = step.machine_id or run.machine_id
         is_replaced = run.machine is not None and machine_id != run.machine.id
         if run.target is Target.GO or is_replaced:
-            with suppress(FlyError):  # an undo finds it by this mark; nothing else depends on that
+            with suppress(FlyError):  # only an undo needs this mark, to find the machine
                 await self._machines.patch_metadata(self._app, machine_id, {RETIRED: self._context.spec.launch})
-        # Other deployers come to another machine from here on, so that one has to keep them out.
+        # From here on, other deployers lock another machine: the new one. So this deploy has to hold its lease.
         if machine_id == self._leases.locking and is_replaced:
             await self._leases.lock(run.machine_id)
         await self.delete(machine_id)
@@ -103,6 +103,6 @@ class Retirement:
             self._context.notify(run, Phase.DESTROYED)
 
     async def delete(self, machine_id: str) -> None:
-        """Delete a machine by force; one that is gone already is fine."""
+        """Delete a machine by force; a machine that is already gone is not an error."""
         with suppress(NotFound):
             await self._machines.delete(self._app, machine_id, force=True, nonce=self._leases.nonce(machine_id))

@@ -1,4 +1,4 @@
-"""The spans of one deploy: the deploy itself, its regions and its machines, so that each request says whose it is."""
+"""The spans of one deploy, of its regions and of its machines, so that each request has a parent span."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from flyasync.safe_text import readable
 
 @contextmanager
 def deploying(fly: FlyClient, app: str, spec: DeploySpec | None = None) -> Iterator[Span]:
-    """Have all of the block be one deploy, an undo where there is no `spec`; it is ok only if a report says so."""
+    """Open the span of a deploy for the block, or of an undo without a `spec`; it is ok only if its report is ok."""
     facts: dict[str, str | None] = {"strategy": "undo"}
     if spec:
         facts = {"launch": spec.launch, "image": spec.image, "strategy": spec.strategy_name}
@@ -29,7 +29,7 @@ def deploying(fly: FlyClient, app: str, spec: DeploySpec | None = None) -> Itera
 
 
 def reported(span: Span, report: DeployReport) -> DeployReport:
-    """Return the report, and have the span say how the deploy ended."""
+    """Record the result of the deploy in its span, and return the report."""
     span.learn(launch=report.launch, image=report.image, ok=report.ok)
     if not report.ok:
         span.fail(DeployFailed.__name__)
@@ -37,7 +37,7 @@ def reported(span: Span, report: DeployReport) -> DeployReport:
 
 
 class DeploySpans:
-    """The regions and machines of one plan, each from its first step to its last, across stages.
+    """The spans of the regions and machines of one plan, each from its first step to its last, across stages.
 
     `machines` has one entry for each track: a machine with a track in two stages is listed twice.
     """
@@ -72,7 +72,7 @@ class DeploySpans:
 
     @contextmanager
     def machine(self, run: MachineRun) -> Iterator[None]:
-        """Have the requests made in the block belong to the machine of a run, and that to its region."""
+        """Make the machine's span the parent of the requests in the block; its own parent is the region's span."""
         desired, before = run.desired, run.error
         if desired.region not in self._regions:
             self._regions[desired.region] = self._spans.begin("region", desired.region, self._facts)
@@ -97,7 +97,7 @@ class DeploySpans:
                 **({"phase": run.phase.value} if run.phase else {}),
                 **moved_to,
             )
-            # Its region failed with the first of its machines.
+            # The region's span fails with the first of its machines.
             error = run.error if run.error is not before and run.error is not None else error
             if error is not None:
                 span.fail(type(error).__name__)
@@ -111,7 +111,7 @@ class DeploySpans:
                 self._spans.end(spans.popitem()[1])
 
     def _report(self, run: MachineRun, refusal: Outlasting) -> None:
-        """Report what a machine waits for: a refusal that clears by itself."""
+        """Report a temporary refusal that a machine's request is retried for."""
         if run.phase and refusal.times == 1:
             words = " ".join(readable(refusal.message).split())
-            self._context.notify(run, run.phase, f"{words}; asked again for up to {refusal.within:.0f} s")
+            self._context.notify(run, run.phase, f"{words}; retried for up to {refusal.within:.0f} s")

@@ -1,4 +1,4 @@
-"""Carries out one step of one machine as API calls; no other code changes machines."""
+"""Executes one step of one machine as API calls; no other code changes machines."""
 
 import asyncio
 
@@ -40,7 +40,7 @@ class GaveUp(FlyError):
 
 
 class StepRunner:
-    """Takes the steps of one deploy's machines; what it consists of is open to those who need only a part."""
+    """Executes the steps of a deploy's machines; its parts are public for callers that need only one of them."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -51,9 +51,9 @@ class StepRunner:
         self.retirement = Retirement(context)
 
     async def take(self, run: MachineRun, step: Step) -> None:
-        """Take one step with one machine; raises FlyError, NoRoomError or NotBegunError.
+        """Execute one step of one machine; raises FlyError, NoRoomError or NotBegunError.
 
-        After a 429 whose pause is longer than one call may wait it is taken again: a deploy has the time.
+        After a 429 whose pause is longer than a call may wait, the step is repeated: a deploy can wait longer.
         """
         for last in (*[False] * PAUSES, True):
             try:
@@ -66,7 +66,7 @@ class StepRunner:
     async def _take(self, run: MachineRun, step: Step) -> None:
         notify, spec = self._context.notify, self._context.spec
         match step:
-            # Machines are made, adopted, changed.
+            # Create, adopt, update, start.
             case TakeVolume():
                 run.choose_volume(step.volume, step.volume_id, step.source)
             case Create():
@@ -78,7 +78,7 @@ class StepRunner:
                 try:
                     await self.updater.update(run, step)
                 except NoCapacity as error:
-                    # Its host is full: another machine takes its place, in the way that the plan says.
+                    # The machine's host is full: another machine replaces it, with the steps in the plan.
                     if not step.if_full:
                         raise
                     run.refuse(Refusal.of(run.region, error))
@@ -87,13 +87,13 @@ class StepRunner:
                         await self.take(run, instead)
             case Start():
                 await self.updater.start(run, step.machine_id or run.machine_id)
-            # Machines are waited for.
+            # Wait and verify.
             case AwaitStarted():
                 notify(run, Phase.STARTING)
                 try:
                     await self.hedge.race(run)
                 except WaitFailed:
-                    if not await self.verifier.has_ended_well(run):  # a job may be over before it is seen to run
+                    if not await self.verifier.has_ended_well(run):  # a job may exit before it is seen to run
                         raise
                 run.start(checked_from=asyncio.get_running_loop().time() + spec.time_for_checks(run.config))
                 notify(run, Phase.STARTED)
@@ -108,7 +108,7 @@ class StepRunner:
                 await self.verifier.stay_up(run, step.seconds)
             case RunToEnd():
                 await self.verifier.run_to_end(run, step.seconds)
-            # Machines enter and leave.
+            # Uncordon, cordon, stop, destroy.
             case Uncordon():
                 await self.retirement.uncordon(run)
             case Cordon():

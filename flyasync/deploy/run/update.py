@@ -1,4 +1,4 @@
-"""Updating the machines of one deploy: their configs merged or replaced, and those awake that are to be."""
+"""Updates the machines of one deploy: merges or replaces their configs, and starts those that are to run."""
 
 import asyncio
 from collections.abc import Iterable, Set as AbstractSet
@@ -23,17 +23,17 @@ from flyasync.models.diff import Change, differences, same
 from flyasync.models.machine import Machine
 
 UPDATE_TRIES = 8
-"""How often an update is tried whose answers are lost; sent again it does nothing if it has happened."""
+"""How often an update is sent while its answers are lost; repeating an update that has happened changes nothing."""
 
 
 class ChangedMeanwhile(FlyError):
-    """A machine that another client changed after the plan was made, so that the plan would undo that."""
+    """Another client changed a machine after the plan was made; the planned update would undo that change."""
 
     def __init__(self, run: MachineRun, changes: Iterable[Change]) -> None:
         paths = ", ".join(change.path for change in changes)
         super().__init__(
-            f"{run.desired.name}, machine {run.machine_id}, was changed by another client after this was planned "
-            f"({paths}), and keeps that. Plan again from what is there now"
+            f"{run.desired.name} (machine {run.machine_id}) was changed by another client after this was planned "
+            f"({paths}), so it was not updated. Make a new plan"
         )
 
 
@@ -46,16 +46,16 @@ class Updater:
         self._verifier = verifier
 
     async def update(self, run: MachineRun, step: Update) -> None:
-        """Give a machine its new config; raises NoCapacity where its host is full.
+        """Update a machine to its new config; raises NoCapacity if its host is full.
 
-        One that ran when the plan was made runs afterwards.
+        A machine that was running when the plan was made is running afterwards.
         """
         context, before = self._context, run.machine
         context.notify(run, Phase.UPDATING)
         run.restart_timeout()
         was_stopped = await self._is_stopped(run, RESTING)
         async with context.metadata.in_turn((step.config or context.spec.tagged).image):
-            # Tried until it is certain what has become of it: after a lost answer, the machine's config tells.
+            # Repeated until the result is known: after a lost answer, `modify` reads the machine's config again.
             for last in (*[False] * (UPDATE_TRIES - 1), True):
                 try:
                     is_left_stopped = not step.launches and await self._is_stopped(run, RESTING | {"created"})
@@ -74,34 +74,37 @@ class Updater:
                 await asyncio.sleep(1)
             run.observe(updated)
             context.metadata.learn(updated)
-        # The proxy may have stopped it since the plan was made, and an update leaves a stopped machine stopped. A start
-        # sent before it has come to rest is lost.
+        # The proxy may have stopped the machine since it was planned, and an update leaves a stopped machine stopped. A
+        # start that is sent before the update is complete has no effect.
         if step.launches and was_stopped:
             await self._verifier.until_settled(run)
             await self.start(run, run.machine_id)
         context.notify(run, Phase.UPDATED)
 
     async def start(self, run: MachineRun, machine_id: str) -> None:
-        """Start a machine, which loses the mark of one that was stopped; one that starts already is fine."""
+        """Start a machine and remove the mark of its stop; a machine that is already starting is not an error."""
         with suppress(AlreadyStarting):
             await self._fly.machines.start(self._context.app, machine_id, nonce=self._context.leases.nonce(machine_id))
         if run.machine and STOPPED in run.machine.metadata:
-            with suppress(FlyError):  # it does no harm while the machine runs
+            with suppress(FlyError):  # the mark has no effect while the machine runs
                 await self._fly.machines.patch_metadata(self._context.app, machine_id, {STOPPED: None})
 
     async def _is_stopped(self, run: MachineRun, states: AbstractSet[str]) -> bool:
-        """Whether the machine is known to be in one of `states` now: the proxy may have changed that since the plan."""
+        """Whether the machine is in one of `states` now; False if that is unknown.
+
+        The proxy may have changed the state since the plan was made.
+        """
         with suppress(*TROUBLE):
             machine = await self._fly.machines.get(self._context.app, run.machine_id)
             return (await settled(self._fly, self._context.app, machine, known=run.machine)).state in states
         return False
 
     def _desired(self, run: MachineRun, step: Update, before: Machine | None, current: MachineConfig) -> MachineConfig:
-        """Return what an update sends, from the config of that moment; the machine is judged by that from now on."""
+        """Return the config to send, from the machine's `current` one; later checks compare the machine with it."""
         metadata, spec = self._context.metadata, self._context.spec
-        # 1. A whole config would undo what another client has changed since the plan was made: refused.
-        # 2. What the deploy states is merged into whatever is there.
-        # 3. So are newer secrets alone, which are not a release of their own.
+        # 1. A complete config is refused if another client has changed the machine since the plan was made.
+        # 2. Otherwise the spec is merged into the current config, with the tag of the launch.
+        # 3. An update of the secrets alone is not a release, so it keeps the tag of the earlier launch.
         if step.config is not None:
             config = run.send(metadata.added_to(step.config))
             if step.over and not (same(current, step.over) or same(current, config)):
@@ -110,7 +113,7 @@ class Updater:
         desired = spec.desired(current)
         if not spec.only_secrets:
             desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: spec.launch})
-        if step.launches and desired.metadata:  # it runs from here on, whatever has stopped it before
+        if step.launches and desired.metadata:  # it runs from here on, so the mark of a stop is removed
             kept = {key: value for key, value in desired.metadata.items() if key != STOPPED}
             desired = evolve(desired, metadata=kept)
         return run.send(metadata.added_to(desired, before=before))

@@ -1,4 +1,4 @@
-"""Whether machines come up and stay so, how they ended, and what they logged last."""
+"""Verifies that machines come up and stay up; collects how they ended, and their last log lines."""
 
 import asyncio
 import re
@@ -17,23 +17,23 @@ from flyasync.errors import FlyError, NotFound, WaitFailed
 from flyasync.models.machine import GONE, Machine, expected_checks
 
 SETTLING = 10
-"""Polls, a second apart, for which a machine that has just gone may lack the event of its exit."""
+"""The number of polls, one second apart, in which a machine that is gone may still lack its exit event."""
 
 POLL_EVERY = 2.5
-"""Seconds between two polls of a machine that has to stay up."""
+"""Seconds between two polls of a machine that must stay up."""
 
 SHORTEST_MASKED = 6
-"""Values of n characters or more are masked in log lines; shorter ones are in too many words by chance."""
+"""The minimum length of a value that is masked in log lines; shorter values occur in words by chance."""
 
 LAST_LINES = 10
-"""How many of a failed machine's last log lines go into the report."""
+"""How many of a failed machine's last log lines are in the report."""
 
 DIAGNOSIS = 10.0
-"""Seconds that finding out how a machine failed may take."""
+"""Seconds that the diagnosis of a failed machine may take."""
 
 
 class Verifier:
-    """Verifies the machines of one deploy, and deletes a release machine when it has ended."""
+    """Verifies the machines of one deploy, and deletes a release machine once its command has exited."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -42,10 +42,9 @@ class Verifier:
         self._spec = context.spec
 
     async def until_healthy(self, run: MachineRun, timeout: float | None = None) -> None:
-        """Wait until all checks of a machine pass, for as long as it has been given; raises WaitFailed.
+        """Wait until all checks of a machine pass; raises WaitFailed after `timeout` seconds.
 
-        Without a `timeout` that is the time left of its start. However little that is, each check has its grace period,
-        and a try after it.
+        The default is what is left of the machine's own timeout, but at least the checks' grace periods and one try.
         """
         now, just_created = asyncio.get_running_loop().time(), timeout is None
         if timeout is None:
@@ -61,14 +60,14 @@ class Verifier:
         run.observe(healthy)
 
     async def until_settled(self, run: MachineRun) -> None:
-        """Wait until a machine has come to rest in its version; raises WaitFailed."""
+        """Wait until an update is complete and the machine is stopped in its new version; raises WaitFailed."""
         version = run.machine.current_version if run.machine else None
         timeout = run.time_left(asyncio.get_running_loop().time(), self._spec.timeout)
         await self._fly.machines.wait(self._app, run.machine_id, state="settled", version=version, timeout=timeout)
         self._context.notify(run, Phase.SETTLED)
 
     async def see_up(self, run: MachineRun) -> None:
-        """See that a machine is as this deploy promises; raises WaitFailed when it does not come up."""
+        """Verify that a machine is up as the spec requires, waiting if it is not; raises WaitFailed."""
         machine = await self._fly.machines.get(self._app, run.machine_id)
         goal = self._spec.goal_of(run.config)
         if goal is None or self._spec.is_up(machine, run.config):
@@ -79,10 +78,10 @@ class Verifier:
             await self._fly.machines.wait(self._app, run.machine_id, timeout=self._spec.timeout)
 
     async def stay_up(self, run: MachineRun, seconds: float) -> None:
-        """Poll the machine until `seconds` are over; raises WaitFailed when it has not stayed up.
+        """Poll the machine for `seconds`; raises WaitFailed if it does not stay up.
 
-        It has to be seen up when the time is over. Raises what hides it, once it has been hidden for as long as a
-        machine may take.
+        The last poll has to show it up. Raises the error of the poll if polls keep failing until the spec's timeout
+        after that time.
         """
         self._context.notify(run, Phase.WATCHING)
         loop = asyncio.get_running_loop()
@@ -94,7 +93,7 @@ class Verifier:
             is_seen_at_the_end = await self._poll(run, until + self._spec.timeout) and is_over
 
     async def still_up(self, run: MachineRun) -> None:
-        """See that a machine that has come up is as promised at this moment; raises what `stay_up` raises."""
+        """Verify that a machine that was up is still up now; raises what `stay_up` raises."""
         patience = asyncio.get_running_loop().time() + self._spec.timeout
         while True:
             if await self._poll(run, patience):
@@ -102,7 +101,10 @@ class Verifier:
             await asyncio.sleep(POLL_EVERY)
 
     async def _poll(self, run: MachineRun, patience: float) -> bool:
-        """Poll once, and return whether the machine was seen; raises WaitFailed when it is down."""
+        """Poll once, and return whether the machine could be fetched; raises WaitFailed if it is down.
+
+        `patience` is the time of the loop from which a failed poll raises its error.
+        """
         try:
             machine = await self._fly.machines.get(self._app, run.machine_id)
         except TROUBLE:
@@ -110,22 +112,24 @@ class Verifier:
                 raise
             return False
         if machine.state != "started":
-            machine = await settled(self._fly, self._app, machine)  # for a moment of an update it reads as stopped
+            machine = await settled(
+                self._fly, self._app, machine
+            )  # during an update it is shown as stopped for a moment
         run.observe(machine)
         if reason := self.why_down(run, machine):
             raise WaitFailed(self._app, machine.id, wanted="up", state=machine.state, reason=reason, hopeless=True)
         return True
 
     async def has_ended_well(self, run: MachineRun) -> bool:
-        """Whether the machine runs on a schedule, and has come to its end by now with exit code 0."""
+        """Whether the machine runs on a schedule and its process has exited with code 0 by now."""
         return _ended_well(run, await self._fly.machines.get(self._app, run.machine_id))
 
     def why_down(self, run: MachineRun, machine: Machine) -> str | None:
-        """Return why a machine that has come up is not as promised any more, if so."""
+        """Return why a machine that was up is not up any more; None if it is up."""
         # 1. Its process has failed since.
-        # 2. It rests, or its job has ended well: nothing is wrong with that.
-        # 3. It does not run, or not with its config.
-        # 4. A check fails that has had its time, or is not reported any more.
+        # 2. It may be stopped, or its job has exited with code 0: that is not a failure.
+        # 3. It is not running, or has another config.
+        # 4. A check fails after its grace period, or is no longer reported.
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
             return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
@@ -134,8 +138,8 @@ class Verifier:
         if machine.state != "started":
             return "it did not stay up"
         if run.config and machine.config and not holds(machine.config, run.config):
-            return "it does not have the config that it was given"
-        # A check that waits for its first try is no failure, as far as that shows: it may be critical until then.
+            return "it does not have the config that this deploy sent"
+        # A check may be critical until its first try. That is not a failure before `checked_from`.
         is_due = asyncio.get_running_loop().time() >= run.checked_from
         failing = ", ".join(
             f"{check.name} {check.status}"
@@ -148,22 +152,22 @@ class Verifier:
         return "some of its checks are no longer reported" if missing else None
 
     async def run_to_end(self, run: MachineRun, seconds: float) -> None:
-        """Let the release command run; raises WaitFailed when it ends with anything but 0, or does not end."""
+        """Wait for the release command to exit; raises WaitFailed for an exit code but 0, or after `seconds`."""
         self._context.notify(run, Phase.RUNNING)
         reason = None
         try:
             async with asyncio.timeout(seconds):
                 await self._until_ended(run)
         except TimeoutError:
-            reason = f"it did not end within {seconds:g} s"
+            reason = f"the release command did not exit within {seconds:g} s"
         finally:
-            # It usually has gone by itself, so that this fails is no failure.
+            # The machine is usually gone already, so an error of this delete does not matter.
             if run.machine and run.machine.state not in GONE:
                 with suppress(FlyError):
                     await self._fly.machines.delete(self._app, run.machine_id, force=True)
         end = run.machine.exit_event if run.machine else None
         if reason is None and (end is None or end.exit_code):
-            code = f"exit code {end.exit_code}" if end else "no exit code to be seen"
+            code = f"exit code {end.exit_code}" if end else "an unknown exit code"
             reason = f"the release command ended with {code}"
         if reason:
             state = run.machine.state if run.machine else "unknown"
@@ -171,7 +175,7 @@ class Verifier:
         self._context.notify(run, Phase.ENDED, "exit code 0")
 
     async def _until_ended(self, run: MachineRun) -> None:
-        """Poll until the machine's process has ended; until shortly after its create some API nodes do not know it."""
+        """Poll until the machine's process has exited; a 404 shortly after the create means that the API lags."""
         patience, known_by = SETTLING, asyncio.get_running_loop().time() + JUST_CREATED
         while True:
             try:
@@ -189,7 +193,7 @@ class Verifier:
             await asyncio.sleep(1)
 
     async def diagnose(self, run: MachineRun) -> None:
-        """Find out how a machine's process ended and what it logged last, as far as that can be had at once."""
+        """Collect how a machine's process ended and its last log lines, as far as DIAGNOSIS seconds allow."""
         if run.machine is None:
             return
         with suppress(FlyError, TimeoutError):
@@ -201,7 +205,7 @@ class Verifier:
                     restarts = f", restarted {end.restart_count} times" if end.restart_count else ""
                     run.end(f"exit code {end.exit_code}{memory}{restarts}")
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
-                # The log may repeat what the env holds, and that may be secret.
+                # The log may repeat values of the environment, which may be secret.
                 configs = [config for config in (run.config, machine.config) if config]
                 containers = [each for config in configs for each in config.containers or ()]
                 envs = [*(each.env for each in configs), *(each.env for each in containers)]
@@ -215,11 +219,11 @@ def _ended_well(run: MachineRun, machine: Machine) -> bool:
 
 
 def masked(lines: Iterable[str], env: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Write `<NAME>` wherever the value of a variable, or a line of it, stands; one under 6 characters is left."""
+    """Replace each variable's value, or a line of it, by `<NAME>`; values under 6 characters are not replaced."""
     parts = ((name, part.strip()) for name, value in env for part in str(value).splitlines())
     names = {part: f"<{name}>" for name, part in parts if len(part) >= SHORTEST_MASKED}
     if not names:
         return tuple(lines)
-    # The longest come first, so that a value which holds another one is masked whole.
+    # The longest values come first, so that a value that contains another one is masked completely.
     values = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
     return tuple(values.sub(lambda found: names[found[0]], line) for line in lines)

@@ -39,7 +39,7 @@ def test_a_port_where_something_else_answers_is_no_scheduler() -> None:
 
 
 def test_a_token_in_the_place_of_a_function_is_named_by_its_kind_alone() -> None:
-    with pytest.raises(InvalidInput, match=r"^connect is str, but must be a function that makes a FlyClient$"):
+    with pytest.raises(InvalidInput, match=r"^connect is a str, but must be a function that returns a FlyClient$"):
         _portable(TOKEN)
 
 
@@ -47,5 +47,5 @@ def test_a_token_in_the_place_of_a_function_is_named_by_its_kind_alone() -> None
     ("value", "kind"), [(TOKEN, "str"), ({"token": TOKEN}, "dict"), (gives, "gives"), (None, "None")]
 )
 def test_what_a_function_gives_in_the_place_of_a_client_is_named_by_its_kind_alone(value: Any, kind: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"^connect gave {kind}, but must give a FlyClient$"):
+    with pytest.raises(InvalidInput, match=rf"^connect returned {kind}, but must return a FlyClient$"):
         _connected(dumps(partial(gives, value)))  # type: ignore[no-untyped-call]

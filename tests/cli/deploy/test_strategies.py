@@ -114,7 +114,7 @@ def test_the_release_command_goes_first(shop: Shop) -> None:
 def test_a_release_command_that_takes_too_long_changes_nothing(shop: Shop) -> None:
     result = converge(shop, "nginx:1", "--release-command", "sleep 99", "--release-timeout", "1")
     assert result.exit_code == 1
-    assert "it did not end within 1 s" in result.stdout
+    assert "the release command did not exit within 1 s" in result.stdout
     assert images(shop) == {}
 
 

@@ -275,7 +275,7 @@ async def test_a_client_that_somebody_else_has_broken_is_no_reason_to_hang() -> 
             let()
         (lost,) = await reports
     assert {machine.result for machine in lost.machines} == {Result.UNKNOWN}
-    assert "its report is there, but Dask gives none any more" in str(lost)
+    assert "its report is complete, but Dask does not return it" in str(lost)
 
 
 @in_real_time
@@ -305,7 +305,7 @@ async def test_where_dask_gives_up_machines_may_have_been_made_and_the_same_laun
                 (lost,) = await many
             assert not lost.ok
             assert {machine.result for machine in lost.machines} == {Result.UNKNOWN}
-            assert "1 Dask workers died with it, the last one at tcp://127.0.0.1" in str(lost)
+            assert "1 Dask workers died running it, the last at tcp://127.0.0.1" in str(lost)
             async with DASK.Worker(leader.address, host="127.0.0.1", nthreads=1, dashboard_address="127.0.0.1:0"):
                 again = DaskExecutor(client, connect=partial(counted, emulator.url))
                 (report,) = await all_of(fly, V1, names, executor=again)
@@ -367,7 +367,7 @@ async def test_what_a_second_worker_refuses_may_have_been_done_by_the_first() ->
             first.kill()
             (report,) = await many
     assert {machine.result for machine in report.machines} == {Result.UNKNOWN}
-    assert "but the client here is one of http://127.0.0.1:9" in str(report)
+    assert "but the client here uses http://127.0.0.1:9" in str(report)
     assert "Machines may have been created" in str(report)
 
 
@@ -383,7 +383,7 @@ async def test_a_cluster_without_flyasync_is_refused_before_it_gets_a_job() -> N
     assert {machine.result for machine in report.machines} == {Result.NOT_BEGUN}
     assert "the Dask cluster does not have flyasync" in str(report)
     assert "(tcp://127.0.0.1:" in str(report)
-    assert "install the same flyasync[dask] where its scheduler and workers run" in str(report)
+    assert "install the same flyasync[dask] for its scheduler and workers" in str(report)
 
 
 def nothing() -> None:
@@ -393,10 +393,10 @@ def nothing() -> None:
 @pytest.mark.parametrize(
     ("connect", "says"),
     [
-        (FlyClient, "could not make its client: MissingToken: no Fly.io token found in FLY_ACCESS_TOKEN"),
-        (partial(FlyClient, "fm2_x"), "one of https://api.machines.dev, so nothing was asked of either: set FLY_FLAPS"),
-        (partial(FlyClient, "fm2_x", base_url="http://fly.example"), "could not make its client: InvalidInput: "),
-        (nothing, "connect gave None, but must give a FlyClient"),
+        (FlyClient, "could not create its client: MissingToken: no Fly.io token found in FLY_ACCESS_TOKEN"),
+        (partial(FlyClient, "fm2_x"), "uses https://api.machines.dev, so no request was sent: set FLY_FLAPS"),
+        (partial(FlyClient, "fm2_x", base_url="http://fly.example"), "could not create its client: InvalidInput: "),
+        (nothing, "connect returned None, but must return a FlyClient"),
     ],
     ids=["no token", "another API", "no API", "no client"],
 )
@@ -448,12 +448,12 @@ async def test_what_cannot_be_meant_is_refused() -> None:
     async with town(1) as (_, fly, names), cluster(workers=1) as (local, client):
         with pytest.raises(InvalidInput, match=r"client is 'tcp://x', but must be a distributed\.Client"):
             DaskExecutor("tcp://x")  # type: ignore[arg-type]
-        with pytest.raises(InvalidInput, match=r"connect is FlyClient.*, but must be a function"):
+        with pytest.raises(InvalidInput, match=r"connect is a FlyClient, but must be a function"):
             DaskExecutor(client, connect=fly)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput, match="connect cannot be sent to Dask workers"):
             DaskExecutor(client, connect=partial(counted, odd))
         blocking = await asyncio.to_thread(DASK.Client, local.scheduler_address, set_as_default=False)
-        with pytest.raises(InvalidInput, match=r"make it here, with Client\(…, asynchronous=True\)"):
+        with pytest.raises(InvalidInput, match=r"create it here, with Client\(…, asynchronous=True\)"):
             DaskExecutor(blocking)
         await asyncio.to_thread(blocking.close)
         executor = DaskExecutor(client)

@@ -196,9 +196,12 @@ async def test_a_client_of_another_api_is_refused_before_any_request() -> None:
 @pytest.mark.parametrize(
     ("builder", "says"),
     [
-        (BASE.with_journal("deploy.jsonl"), "the journal deploy.jsonl would be written where .* leave it out"),
-        (BASE.on_event(print), "on_event would be called where .* leave it out"),
-        (BASE.with_config(MachineConfig(image="nginx", extra={"odd": lambda: 0})), "cannot be sent elsewhere"),
+        (
+            BASE.with_journal("deploy.jsonl"),
+            "the journal deploy.jsonl would be written in the process that deploys .* omit it",
+        ),
+        (BASE.on_event(print), "on_event would be called in the process that deploys .* omit it"),
+        (BASE.with_config(MachineConfig(image="nginx", extra={"odd": lambda: 0})), "cannot be sent to another process"),
     ],
     ids=["journal", "onlooker", "odd"],
 )
@@ -215,7 +218,7 @@ async def test_an_app_whose_builder_cannot_travel_says_so_and_stops_no_other() -
         names = await opened(fly, 3)
         reports = {report.app: report for report in await all_of(fly, made, names, executor=Elsewhere(fly))}
     assert [reports[name].ok for name in names] == [True, False, True]
-    assert str(reports["shop-1"]).count("on_event would be called where the deploy of shop-1 runs") == 2
+    assert str(reports["shop-1"]).count("on_event would be called in the process that deploys shop-1") == 2
 
 
 def test_all_that_a_builder_was_told_arrives() -> None:
@@ -230,7 +233,7 @@ def test_all_that_a_builder_was_told_arrives() -> None:
 @pytest.mark.parametrize(
     ("alter", "says"),
     [
-        (lambda packed: b"0.0.1" + packed[packed.index(b"\n") :], "comes from flyasync 0.0.1, but here is"),
+        (lambda packed: b"0.0.1" + packed[packed.index(b"\n") :], "written by flyasync 0.0.1, but this process has"),
         (lambda packed: packed[:-9], "the job cannot be read here"),
     ],
 )
@@ -265,4 +268,4 @@ async def test_an_executor_that_gives_no_report_loses_no_app() -> None:
     async with world() as (_, fly):
         reports = await all_of(fly, BASE, ["shop-1", "shop-2"], executor=Forgetful())
     assert {report.app for report in reports} == {"shop-1", "shop-2"}
-    assert all(not report.ok and "gave NoneType" in str(report.unseen) for report in reports)
+    assert all(not report.ok and "returned NoneType" in str(report.unseen) for report in reports)

@@ -72,7 +72,7 @@ async def test_one_journal_for_many_apps_is_refused_before_anything_happens(tmp_
     async with world(seed=1) as (emulator, fly):
         names = await opened(fly, 2)
         before = len(emulator.log)
-        with pytest.raises(InvalidInput, match=r"tells of one app, not of many: give a function .*\.with_journal"):
+        with pytest.raises(InvalidInput, match=r"is for one app, not for many: use a function .*\.with_journal"):
             await all_of(fly, journaling, names)
         assert len(emulator.log) == before
 
@@ -321,7 +321,7 @@ async def test_names_that_are_none_and_builders_that_are_none_are_reports() -> N
         (number,) = await all_of(fly, BASE, [7])
         (nothing,) = await all_of(fly, lambda _: MachineConfig(), ["shop"])
     assert "7 is not an app name" in str(number)
-    assert "the builder of shop gave MachineConfig()" in str(nothing)
+    assert "the builder for shop returned MachineConfig()" in str(nothing)
 
 
 async def test_many_deploys_meet_no_limit_and_leave_one_machine_each() -> None:

@@ -249,7 +249,7 @@ async def test_where_no_machine_shows_a_digest_the_report_says_so() -> None:
         report = await LAUNCH.execute(fly)
     assert report.ok, str(report)
     assert report.image == IMAGE
-    assert f"no machine showed the digest that it runs of {IMAGE}" in report.remarks[-1]
+    assert f"no machine showed which digest of {IMAGE} it runs" in report.remarks[-1]
 
 
 def _without_image_ref(body: Any) -> Any:

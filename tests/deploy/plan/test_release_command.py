@@ -108,7 +108,7 @@ async def test_one_that_does_not_end_in_time_is_taken_away() -> None:
         assert changes(emulator) == 0
     assert not report.ok
     assert report.seconds < 40
-    assert "it did not end within 20 s" in str(report.release)
+    assert "the release command did not exit within 20 s" in str(report.release)
 
 
 @pytest.mark.parametrize("does", ["fail", "launch_fail"])

@@ -627,7 +627,7 @@ async def test_an_image_that_was_just_pushed_is_waited_for_and_the_wait_is_repor
     progress = [event for event in events if isinstance(event, Progress) and event.detail]
     waited = [event for event in progress if event.phase is not Phase.QUEUED]
     assert {event.phase for event in waited} == {Phase.CREATING}
-    assert {event.detail for event in waited} == {f"{MANIFEST}; asked again for up to 60 s"}
+    assert {event.detail for event in waited} == {f"{MANIFEST}; retried for up to 60 s"}
     assert len({event.name for event in waited}) == len(waited) == 3
 
 

@@ -103,7 +103,7 @@ async def test_trouble_with_its_removal_does_not_hide_why_it_failed() -> None:
     async with world(seed=1, commands={"bin/migrate": Output(seconds=1e6)}, faults=[BROKEN]) as (_, fly):
         report = await RELEASED.with_release_command("bin/migrate", timeout=20).execute(fly)
     assert report.release is not None
-    assert "did not end within 20 s" in str(report.release.failure)
+    assert "did not exit within 20 s" in str(report.release.failure)
 
 
 async def test_trouble_with_its_removal_is_no_failure_of_one_that_ended_well() -> None:

@@ -163,7 +163,7 @@ async def test_a_claim_that_lingers_is_waited_for_and_the_volume_is_used(builder
     waited = [moment.detail for machine in report.machines for moment in machine.moments if moment.detail]
     assert "\0" not in "".join(waited)
     assert waited
-    assert all(detail.endswith("asked again for up to 120 s") for detail in waited)
+    assert all(detail.endswith("retried for up to 120 s") for detail in waited)
 
 
 async def test_a_volume_that_was_there_is_not_taken_for_the_one_just_made() -> None:

@@ -170,7 +170,7 @@ async def test_a_machine_that_cannot_be_stopped_has_the_others_start_again_as_th
         there = await shown(fly)
     assert not report.ok
     assert set(there.values()) == {("app:v1", "started")}
-    assert "another machine of its region could not be stopped, so nothing of iad was updated" in str(report)
+    assert "another machine of its region could not be stopped, so no machine in iad was updated" in str(report)
 
 
 async def test_one_that_does_not_get_its_update_is_started_again() -> None:
