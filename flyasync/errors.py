@@ -90,13 +90,15 @@ def _revive(kind: type[FlyError], args: tuple[Any, ...]) -> FlyError:
 class InvalidInput(FlyError, ValueError):
     """A value that the API would refuse. flyasync raises it before it sends any request.
 
-    The advice may differ between Python and the command: `python` names methods, `command` names options.
+    The advice may differ between Python and the command: `python` names methods, `command` names options. `parameter`
+    is the Python parameter that the message begins with, if it begins with one.
     """
 
-    def __init__(self, message: str, *, python: str = "", command: str = "") -> None:
+    def __init__(self, message: str, *, python: str = "", command: str = "", parameter: str = "") -> None:
         super().__init__(message)
         self.python = python
         self.command = command
+        self.parameter = parameter
 
     def _text(self) -> str:
         return ": ".join(filter(None, [super()._text(), self.python]))
@@ -105,6 +107,11 @@ class InvalidInput(FlyError, ValueError):
     def for_command(self) -> str:
         """The text with the options of the command `flyasync`, where `str()` names the methods of Python."""
         return readable(": ".join(filter(None, [super()._text(), self.command])))
+
+    def for_option(self, option: str) -> str:
+        """Return the text for the command; it begins with `option`, instead of the Python parameter."""
+        text = self.for_command
+        return f"{option}{text.removeprefix(self.parameter)}" if self.parameter else f"{option}: {text}"
 
 
 class MissingToken(InvalidInput):

@@ -129,7 +129,11 @@ class DeployBuilder:
             check_region(region)
         for region, times in Counter(regions).items():
             if times > 1:
-                raise InvalidInput(f"{region!r} is listed twice; for two machines in it, use count({region}=2)")
+                raise InvalidInput(
+                    f"{region!r} is listed twice",
+                    python=f"for two machines in it, use count({region}=2)",
+                    command=f"for two machines in it, use --count {region}=2",
+                )
         return self._with(evolve(self.spec, stated_regions=regions))
 
     def count(self, per_region: int | None = None, /, **by_region: int) -> Self:
@@ -141,7 +145,8 @@ class DeployBuilder:
             if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
                 raise InvalidInput(
                     f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, leave out the region, "
-                    "or with a strategy give it a count of 0"
+                    "or with a strategy give it a count of 0",
+                    parameter="count",
                 )
         each = per_region or self.spec.per_region
         return self._with(evolve(self.spec, per_region=each, counts={**self.spec.counts, **by_region}))
@@ -242,7 +247,7 @@ class DeployBuilder:
         if goal not in {"started", "healthy", "checked", None}:
             raise InvalidInput(f"{goal!r} cannot be waited for: use 'started', 'healthy', 'checked' or None")
         if timeout is not None and not timeout > 0:
-            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0", parameter="timeout")
         return self._with(evolve(self.spec, goal=goal, timeout=timeout or self.spec.timeout))
 
     def require(self, regions: float | str) -> Self:
@@ -355,7 +360,7 @@ class DeployBuilder:
         if not path.startswith("/"):
             raise InvalidInput(f"{path!r} is not a valid mount path: use an absolute path, such as '/data'")
         if type(size_gb) is not int or not 1 <= size_gb <= 500:  # noqa: PLR2004 - the API's own bounds
-            raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500")
+            raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500", parameter="size_gb")
         if if_lost not in {None, "fork", "new"}:
             raise InvalidInput(f"if_lost is {if_lost!r}, but must be 'fork', 'new' or None")
         return self._with(
@@ -402,7 +407,9 @@ class DeployBuilder:
         This applies to machines that the deploy creates, not to machines that are updated in place.
         """
         if not times > 1:
-            raise InvalidInput(f"times is {times!r}, but must be above 1: it is a multiple of the usual boot time")
+            raise InvalidInput(
+                f"times is {times!r}, but must be above 1: it is a multiple of the usual boot time", parameter="times"
+            )
         return self._with(evolve(self.spec, hedge=times))
 
     def with_secrets_version(self, version: int) -> Self:

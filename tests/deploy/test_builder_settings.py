@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "flyctl alone": (lambda app: app.visible_to_flyctl(), "visible_to_flyctl needs a strategy"),
     "none alone": (lambda app: app.count(lhr=0), "a count of 0 needs a strategy"),
     "two alone": (lambda app: app.retire_groups("a").count(lhr=0), "retire_groups and a count of 0 needs? a strategy"),
-    "other waves": (lambda app: app.rolling().waves(["iad"], ["nrt"]), "the waves name other regions than the deploy"),
+    "other waves": (lambda app: app.rolling().waves(["iad"], ["nrt"]), "the waves have other regions than the deploy"),
     "a wave of text": (lambda app: app.waves("iad"), "waves takes lists of regions"),
     "an empty wave": (lambda app: app.waves(["iad"], []), "waves takes lists of regions"),
     "a region twice": (lambda app: app.to_regions().waves(["iad"], ["iad"]), "'iad' is listed twice"),
@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "replacing alone": (lambda app: app.with_env(A="1").replace("env"), "replace needs a strategy"),
     "replacing nothing": (
         lambda app: app.rolling().replace("env"),
-        "replace names env, but the config does not set it",
+        r"the config does not set env, .*: set it, or leave it out of replace\('env'\)",
     ),
     "replacing what": (
         lambda app: app.rolling().replace("ports"),
@@ -118,8 +118,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda app: app.bluegreen().wait_for("started").with_volume("data", "/d"),
         "bluegreen creates new machines",
     ),
-    "too much": (lambda app: app.rolling().require(3), "at least 3 regions are required, but the deploy has only 2"),
-    "too much of none": (lambda app: app.rolling().count(lhr=0).require(2), "but the deploy has only 1"),
+    "too much": (lambda app: app.rolling().require(3), "the deploy requires at least 3 regions, but has only 2"),
+    "too much of none": (
+        lambda app: app.rolling().count(lhr=0).require(2),
+        "requires at least 2 regions, but has only 1",
+    ),
 }
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
@@ -77,20 +79,22 @@ class ConfigOptions(OptionGroup):
 
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this image, guest, environment, metadata, volume and service."""
-        made = made if self.image is None else made.with_image(self.image)
+        made = made if self.image is None else stated("--image", made.with_image, self.image)
         # A named size includes the CPUs and the minimum memory for them; --memory may raise it.
         if self.size is not None and self.cpus is not None:
             raise click.UsageError("--size includes the CPUs, so it cannot be combined with --cpus")
         if self.size is not None:
-            made = made.with_size(self.size, memory_mb=self.memory)
+            made = stated(f"--size {self.size}", made.with_size, self.size, memory_mb=self.memory)
         elif (self.cpus, self.memory) != (None, None):
-            made = made.with_guest(cpus=self.cpus, memory_mb=self.memory)
+            option = "--cpus" if self.memory is None else "--cpus and --memory" if self.cpus else "--memory"
+            made = stated(option, made.with_guest, cpus=self.cpus, memory_mb=self.memory)
         # An empty map would count as stated, and so remove the variables that an earlier deploy has set.
         made = made.with_env(self.env) if self.env else made
         made = made.with_metadata(self.metadata) if self.metadata else made
         if self.volume:
             name, path, size_gb = self.volume
-            made = stated("--volume", made.with_volume, name, path, size_gb=size_gb, if_lost=self.if_volume_lost)
+            attach = partial(made.with_volume, name, path, size_gb=size_gb, if_lost=self.if_volume_lost)
+            made = stated("--volume", attach, options={"size_gb": "--volume: SIZE_GB"})
         if self.port is None and self.check is not None:
             raise click.UsageError("--check is a path on --port, so it needs --port")
         made = made if self.port is None else made.with_service(internal_port=self.port)
@@ -158,7 +162,9 @@ class RegionOptions(OptionGroup):
             raise click.UsageError(
                 f"--count names {', '.join(unknown)}, which is not among the regions: add it to --region"
             )
-        made = made.fallback(*self.fallback).to_regions(*named).count(self.count.each, **self.count.by_region)
+        made = stated("--fallback", made.fallback, *self.fallback)
+        made = stated("--region" if self.region else "--waves", made.to_regions, *named)
+        made = stated("--count", partial(made.count, self.count.each, **self.count.by_region))
         return made.waves(*waves) if waves else made
 
 
@@ -232,28 +238,31 @@ class StrategyOptions(OptionGroup):
 
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this strategy, group and release command; `made` has its regions already."""
-        made = self.changing(made).retire_groups(*self.retire_group).visible_to_flyctl(self.visible_to_flyctl)
+        made = stated("--retire-group", self.changing(made).retire_groups, *self.retire_group)
+        made = made.visible_to_flyctl(self.visible_to_flyctl)
         # The waves consist of the regions that the builder has by now.
         made = made.region_by_region() if self.region_by_region else made
         return self.releasing(stated("--replace", made.replace, *self.replace))
 
     def changing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that changes this group by this strategy."""
-        made = made if self.group is None else made.process_group(self.group)
+        made = made if self.group is None else stated("--group", made.process_group, self.group)
         if self.strategy is None:
             return made
         # The builder has a method of the same name for each strategy, which takes the strategy's parameters.
         by_parameter = {parameter: name for name, parameter in PARAMETERS.items()}
         taken = strategies()[self.strategy].parameters()
         values = {name: getattr(self, by_parameter.get(name, name), None) for name in taken}
-        return stated(f"--strategy {self.strategy}", getattr(made, self.strategy), **given(**values))
+        options = {parameter: f"--{by_parameter.get(parameter, parameter).replace('_', '-')}" for parameter in taken}
+        change = partial(getattr(made, self.strategy), **given(**values))
+        return stated(f"--strategy {self.strategy}", change, options=options)
 
     def releasing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that runs the release command, if there is one."""
         if self.release_command is None:
             return made
-        timeout = given(timeout=self.release_timeout)
-        return stated("--release-command", made.with_release_command, self.release_command, **timeout)
+        run = partial(made.with_release_command, self.release_command, **given(timeout=self.release_timeout))
+        return stated("--release-command", run, options={"timeout": "--release-timeout"})
 
 
 class SuccessOptions(OptionGroup):
@@ -359,12 +368,21 @@ class AppOptions:
 APP_GROUPS = (ConfigOptions, RegionOptions, StrategyOptions, SuccessOptions)
 
 
-def stated(option: str, method: "Callable[..., DeployBuilder]", *values: Any, **more: Any) -> "DeployBuilder":
-    """Call a method of the builder with the values of an option, which the error for a wrong value names."""
+def stated(
+    option: str,
+    method: "Callable[..., DeployBuilder]",
+    *values: Any,
+    options: Mapping[str, str] = MappingProxyType({}),
+    **more: Any,
+) -> "DeployBuilder":
+    """Call a method of the builder with the values of an option; the error for an invalid value names the option.
+
+    `options` are the options of those parameters of the method that have one of their own.
+    """
     try:
         return method(*values, **more)
     except InvalidInput as error:
-        raise InvalidInput(f"{option}: {error.for_command}") from error
+        raise InvalidInput(error.for_option(options.get(error.parameter, option))) from error
 
 
 def given(**options: Any) -> dict[str, Any]:

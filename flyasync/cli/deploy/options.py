@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from flyasync.cli.deploy.app_options import APP_GROUPS, AppOptions, given
+from flyasync.cli.deploy.app_options import APP_GROUPS, AppOptions, given, stated
 from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import capacities, faults, writable
 
@@ -140,14 +140,15 @@ class DeployOptions:
         assert self.app is not None  # noqa: S101 - `check_options` demands it
         # 2. The metadata of the machines contains the release to restore; a strategy sets only the speed.
         if self.release.undo:
-            made = DeployBuilder(self.app).fallback(*self.desired.regions.fallback)
-            made = made.wait_for(timeout=self.desired.success.timeout)
-            made = change.changing(made.rolling(**given(max_unavailable=change.max_unavailable)))
+            made = stated("--fallback", DeployBuilder(self.app).fallback, *self.desired.regions.fallback)
+            made = stated("--timeout", made.wait_for, timeout=self.desired.success.timeout)
+            speed = given(max_unavailable=change.max_unavailable)
+            made = change.changing(stated("--max-unavailable", made.rolling, **speed))
         # 3. Any other command line is a deploy.
         else:
             made = self.desired.builder(self.app)
             made = made.with_journal(journal) if journal else made
-        return made if launch is None else made.with_launch(launch)
+        return made if launch is None else stated("--launch", made.with_launch, launch)
 
 
 GROUPS = titled(*APP_GROUPS, ReleaseOptions, OutputOptions, RehearsalOptions)

@@ -1,4 +1,4 @@
-"""DeploySpec: what a deploy shall bring about, and when that counts as reached."""
+"""DeploySpec: the desired state of an app, and when a deploy counts as successful."""
 
 import json
 import math
@@ -32,25 +32,25 @@ from flyasync.models.lint.linter import check_app_name, check_config, refuse
 from flyasync.models.machine import Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
-"""What to do when a region has no room: skip it, go to the nearest with room, or try these regions in order."""
+"""What to do if a region has no room: skip it, use the nearest region with room, or try these regions in order."""
 
 VerifyStopped = Literal["auto", "always", "never"]
-"""Whether a deploy starts a machine of each region of a group that is all stopped, to verify what it would run."""
+"""Whether a deploy to a group whose machines are all stopped starts one per region to verify the new config."""
 
 Waves = tuple[tuple[str, ...], ...]
-"""Regions that go together, wave after wave."""
+"""The regions of each wave, in order."""
 
 Goal = Literal["started", "healthy"] | None
-"""The state to wait for; None for not waiting at all."""
+"""The state to wait for; None to not wait at all."""
 
 AUTOSTOPPED = frozenset({"stopping", "stopped", "suspending", "suspended"})
 """The states in which autostop leaves a machine."""
 
 GROUP = "fly_process_group"
-"""The metadata key that says which group a machine belongs to; flyctl's own."""
+"""The metadata key with the process group of a machine; flyctl uses it too."""
 
 HOME = "flyasync_region"
-"""The metadata key with the region that a machine was created for; without room there, it is in another one."""
+"""The metadata key with the region that a machine was created for, even if it fell back to another one."""
 
 _FLYCTL = {"fly_platform_version": "v2"}
 
@@ -58,13 +58,11 @@ _ALIASES = frozenset({"any", "apac", "eu", "na", "sa", "us", "usa"})
 
 
 def check_region(code: str) -> str:
-    """Return `code` if it can be a region's, else raise InvalidInput."""
+    """Return `code` if it is a valid region code, else raise InvalidInput."""
     if not isinstance(code, str):
-        raise InvalidInput(f"{code!r} is not a region: name each one as a text of its own, such as 'iad', 'lhr'")
+        raise InvalidInput(f"{code!r} is not a region: pass each region as a separate string, such as 'iad', 'lhr'")
     if code in _ALIASES:
-        raise InvalidInput(
-            f"{code!r} stands for many regions; name each one you want, such as 'iad', or use a fallback"
-        )
+        raise InvalidInput(f"{code!r} stands for many regions; name each region, such as 'iad', or use a fallback")
     if not re.fullmatch(r"[a-z]{3}", code):
         hint = f"; did you mean {code.strip().lower()!r}?" if re.fullmatch(r"\s*[A-Za-z]{3}\s*", code) else ""
         raise InvalidInput(f"{code!r} is not a region: a region is three lowercase letters, such as 'iad'{hint}")
@@ -75,8 +73,8 @@ def check_launch(launch: str) -> str:
     """Return `launch` if machine names can be made from it, else raise InvalidInput."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", launch):
         raise InvalidInput(
-            f"{launch!r} cannot be a launch: it starts the machines' names, so use 1 to 40 lowercase letters, digits "
-            "and inner dashes, such as 'release-42'"
+            f"{launch!r} is not a valid launch name: machine names begin with it, so use 1 to 40 lowercase letters, "
+            "digits and inner dashes, such as 'release-42'"
         )
     return launch
 
@@ -85,7 +83,8 @@ def check_launch(launch: str) -> str:
 class Requirement:
     """How many of the desired regions must run: a number, a share of them, or all.
 
-    One that `is_stated` was chosen by the user, who accepts that other regions are missing; it is not a default.
+    `is_stated` is true if the user chose the requirement, and so accepts that other regions are missing; it is false
+    for a default.
     """
 
     regions: int | float | Literal["all"] = 1
@@ -93,7 +92,7 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> "Requirement":
-        """Read `all`, a number such as `2`, or a share such as `60%`."""
+        """Parse `all`, a number such as `2`, or a share such as `60%`."""
         if text == "all":
             return cls("all")
         if re.fullmatch(r"\d+", text):
@@ -106,7 +105,7 @@ class Requirement:
 
     @classmethod
     def of(cls, regions: float | str) -> "Requirement":
-        """Make a requirement from `all`, an int of 1 or more, a float share up to 1.0, or their texts."""
+        """Return a requirement from `all`, an int from 1, a float share up to 1.0, or the text of one."""
         return cls.parse(regions) if isinstance(regions, str) else cls(_checked(regions))
 
     def needed(self, desired: int) -> int:
@@ -114,7 +113,7 @@ class Requirement:
         if self.regions == "all":
             return desired
         if isinstance(self.regions, float):
-            # Rounded first, so that a third of three is not two for a rounding error's sake.
+            # Rounded first, so that a rounding error does not make a third of three regions two.
             return max(1, math.ceil(round(self.regions * desired, 9)))
         return self.regions
 
@@ -135,7 +134,7 @@ def _checked(regions: Any) -> int | float:
 
 @frozen(kw_only=True)
 class DesiredMachine:
-    """One desired machine: number `number` of its `region`."""
+    """One desired machine: the machine with this number in its region."""
 
     name: str
     region: str
@@ -144,10 +143,10 @@ class DesiredMachine:
 
 @frozen(kw_only=True)
 class DesiredVolume:
-    """The volume that each machine shall have, by its name, mounted at `path`; a new one has `size_gb`.
+    """The volume that each machine gets, by name, mounted at `path`; a new volume has `size_gb`.
 
-    `if_lost` says what to do when the machine has to leave the volume's host: `fork` the volume to another host with
-    all that is on it, or take a `new`, empty one; without, the machine is left where it is.
+    `if_lost` is what to do if the machine has to leave the host of the volume: `fork` the volume with its data to
+    another host, or create a `new`, empty one. With None, the machine is left unchanged.
     """
 
     name: str
@@ -166,25 +165,25 @@ def _checked_app(_: Any, __: Any, app: str) -> None:
 
 @frozen(kw_only=True)
 class DeploySpec:
-    """What a deploy shall bring about: `counts` machines in each region of one app, with what `config` states.
+    """The desired state of an app: `counts` machines in each region, with what `config` states.
 
-    `launch` names the occasion. It is in the machines' metadata, so that the same launch again means the same machines.
-    `timeout` is in seconds for each machine, from created to the goal.
+    `launch` names the deploy. Machines have it in their metadata, so executing the same launch again finds them.
+    `timeout` is in seconds per machine, from its creation until it reaches the goal.
 
-    A `strategy` that only adds makes the machines of the launch, named by it, and touches no others. Every other one
-    brings the machines of `group` to this spec, in `waves` of regions (all together if there are none), and destroys
-    those of `retired_groups`. `smoke` is for how many seconds a machine that has come up has to stay so; `hedge` after
-    how many times the boot of its siblings a straggler gets a rival.
+    A `strategy` that only adds creates the machines of the launch, and changes no others. Any other strategy converges
+    the machines of `group` to this spec, in `waves` of regions (all together if there are none), and destroys the
+    machines of `retired_groups`. `smoke` is the number of seconds that a machine has to stay up once it is up. `hedge`
+    is the multiple of its siblings' boot time after which a slow machine gets a rival.
 
-    `config` is merged by key into what machines have; of the fields in `replaces` nothing else stays. A `goal` of
-    `checked` is `healthy` for a machine whose config has checks, else `started`. With `only_secrets` each machine of
-    the group keeps its config, and is updated where it may have started with older secrets.
+    `config` is merged by key into the config of each machine, except the fields in `replaces`, which are replaced as a
+    whole. A `goal` of `checked` means `healthy` for a machine whose config has checks, else `started`. With
+    `only_secrets` each machine of the group keeps its config, and is updated if it may have started with older secrets.
 
-    `digest` is what the tag of the config's image was resolved to, and `unresolved` why the API did not show it.
-    `secrets` is the fingerprint of the app's secrets; `secrets_version` is demanded at least of every machine.
+    `digest` is the digest of the image's tag; if the API did not show it, `unresolved` is the reason. `secrets` is the
+    fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with.
 
-    Until it is `resolved`, what depends on the strategy may be None, and `counts` has the regions with a count of their
-    own: each of `stated_regions` runs `per_region` machines unless it is among them.
+    Before `resolved` is called, fields that depend on the strategy may be None, and `counts` has only the regions with
+    a count of their own: all other `stated_regions` run `per_region` machines.
     """
 
     app: str = field(validator=_checked_app)
@@ -220,16 +219,16 @@ class DeploySpec:
         return tuple(self.counts)
 
     def resolved(self) -> "DeploySpec":
-        """Return the spec with all counts, and what depends on the strategy; the launch is to be named before.
+        """Return the spec with all counts, and with the defaults of the strategy; the launch must have its name.
 
-        Raises InvalidInput for what contradicts itself, or what the API would refuse as a whole.
+        Raises InvalidInput if the spec contradicts itself, or if the API would refuse it.
         """
         defaults = evolve(
             self,
             requirement=self.required,
             smoke=self.strategy.default_smoke if self.smoke is None else self.smoke,
         )
-        # 1. Where nothing but the secrets changes, the regions and counts are those of the machines that are there.
+        # 1. If only the secrets change, regions and counts are those of the existing machines.
         if self.only_secrets:
             asked = {
                 "a config": self.config != MachineConfig(),
@@ -246,9 +245,9 @@ class DeploySpec:
                 )
             return evolve(defaults, counts={})
 
-        # 2. Else the regions are those stated, each with its count.
+        # 2. Otherwise the regions are those stated, each with its count.
         if not self.group:
-            raise InvalidInput("machines of no process group can be given new secrets, by only_secrets(), and no more")
+            raise InvalidInput("machines without a process group can only get new secrets: use only_secrets()")
         if not self.stated_regions:
             raise InvalidInput(
                 "no region to deploy to",
@@ -259,43 +258,45 @@ class DeploySpec:
             raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which is not among the regions")
         config = self.config
         if config.size and not config.guest and not self.strategy.only_adds:
-            # A group's machines are compared by the guest that a named size stands for.
+            # Machines are compared by the guest that a named size stands for.
             config = evolve(config, guest=Guest.of_size(config.size), size=None)
         counts = {region: self.counts.get(region, self.per_region) for region in self.stated_regions}
         spec = evolve(defaults, config=config, counts=counts, per_region=1)
 
-        # 3. What the strategy cannot do, what contradicts itself, and what the API would refuse.
+        # 3. Checks: what the strategy cannot do, contradictions, and what the API would refuse.
         self.strategy.check(spec)
         if self.waves and sorted(chain(*self.waves)) != sorted(self.stated_regions):
-            raise InvalidInput(
-                "the waves name other regions than the deploy: each region has to be in exactly one wave"
-            )
+            raise InvalidInput("the waves have other regions than the deploy: each region must be in exactly one wave")
         running = sum(count > 0 for count in counts.values())
         if running == 0:
-            raise InvalidInput("every region has a count of 0, which would leave no machine of the group")
+            raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
         if self.required.needed(running) > running:
-            raise InvalidInput(f"{self.required} are required, but the deploy has only {running}")
+            raise InvalidInput(
+                f"the deploy requires {self.required}, but has only {running}",
+                python="require fewer with require(…), or add regions with to_regions(…)",
+                command="require fewer with --require, or add regions with --region",
+            )
         refuse(check_config(self.config))
         return spec
 
     @property
     def required(self) -> Requirement:
-        """The requirement stated, or that of the strategy."""
+        """The stated requirement, or the default of the strategy."""
         return self.requirement or Requirement.of(self.strategy.default_requirement)
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that have a count, in the order given."""
+        """The regions that have a count, in order."""
         return tuple(self.counts)
 
     @property
     def strategy_name(self) -> str | None:
-        """What plans and reports call the strategy; None for a launch, which only adds machines."""
+        """The name of the strategy in plans and reports; None for a launch, which only adds machines."""
         return None if self.strategy.only_adds else self.strategy.name
 
     @property
     def image(self) -> str:
-        """The image to run, with its digest as far as that is known."""
+        """The image to run, with its digest if that is known."""
         return at_digest(self.config.image, self.digest) if self.config.image else "the machines' own images"
 
     def machines(self, region: str) -> tuple[DesiredMachine, ...]:
@@ -307,13 +308,13 @@ class DeploySpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short text that tells this config from others; each machine carries it, so that a launch is one config."""
+        """A hash of the config; machines have it in their metadata, so that one launch has one config."""
         written = json.dumps(unstructure(self._base), sort_keys=True)
         return sha256(written.encode()).hexdigest()[:16]
 
     @property
     def _base(self) -> MachineConfig:
-        """The config with what makes its machines members of their group."""
+        """The config with the metadata that makes a machine a member of the group."""
         if self.strategy.only_adds:
             return self.config
         flyctl = _FLYCTL if self.is_visible_to_flyctl else {}
@@ -321,7 +322,7 @@ class DeploySpec:
 
     @cached_property
     def tagged(self) -> MachineConfig:
-        """What the deployment states of a config, with its marks: the whole config where no machine is there yet."""
+        """The stated config with its metadata marks; for a machine that does not exist yet, the whole config."""
         base = self._base
         image = base.image and self.image
         stated = evolve(base, image=image, metadata={**(base.metadata or {}), FINGERPRINT: self.fingerprint})
@@ -329,16 +330,15 @@ class DeploySpec:
         return stated if self.strategy.only_adds else merged(MachineConfig(), stated)
 
     def starting(self, config: MachineConfig) -> MachineConfig:
-        """Return a config with the marks of the secrets that a machine starts with which gets it now."""
+        """Return a config with the marks of the current secrets, with which a machine that gets it now starts."""
         marks = {SECRETS: self.secrets, SECRETS_VERSION: self.secrets_version and str(self.secrets_version)}
         known = {key: value for key, value in marks.items() if value}
         return evolve(config, metadata={**(config.metadata or {}), **known}) if known else config
 
     def desired(self, config: MachineConfig) -> MachineConfig:
-        """Return the config that a machine of the group with this one will have: what is not stated stays.
+        """Return the config that a machine of the group with this config will have; what is not stated stays.
 
-        A machine that stands by for another gets no services, for it may have none. Raises InvalidInput for services
-        that cannot be together.
+        A standby gets no services. Raises InvalidInput if services conflict.
         """
         if self.only_secrets:
             return self.starting(config)
@@ -347,41 +347,41 @@ class DeploySpec:
         desired = merged(config, stated, replace=self.replaces)
         if self.volume is None:
             return desired
-        # Only where it is mounted can change: the API binds a machine to its volume when it is made.
+        # Only the mount path can change: the API binds a machine to its volume when it creates it.
         return evolve(desired, mounts=tuple(evolve(mount, path=self.volume.path) for mount in desired.mounts or ()))
 
     def made(self, machine: Machine) -> bool:
-        """Whether a machine was made with this config, as far as its own marks say."""
+        """Whether a machine was created with this config, according to its metadata."""
         return machine.metadata.get(FINGERPRINT) == self.fingerprint
 
     def fits(self, machine: Machine) -> bool:
-        """Whether nothing is to be changed in a machine's config."""
+        """Whether a machine's config needs no change."""
         current = observed(machine)
         return current is not None and not changes(current, self.desired(current))
 
     def role(self, machine: Machine) -> Role:
-        """Return what a machine is there for, also of one whose config is not known whole.
+        """Return the role of a machine, even if its complete config is not known.
 
-        A schedule that deployments have set makes nothing special of it, be it that this one sets another or none.
+        A machine whose schedule was set by deploys is an ordinary member, whether this deploy changes or removes it.
         """
         config = machine.config or machine.incomplete_config
         if config is None or not config.schedule:
             return role(config)
-        # Its schedule is as much of the config as its image, then, and no reason of its own to be there.
+        # The schedule is then part of the deployed config, like the image.
         is_ours = self.config.schedule is not None or "schedule" in managed_before(config)
         return role(evolve(config, schedule=None) if is_ours else config)
 
     def members(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
-        """Return the machines of a group that count: not those that stand by for others.
+        """Return the machines of a group that count: all but the standbys.
 
-        Scheduled machines count where there are no others.
+        Scheduled machines count only if there are no others.
         """
         counted = [machine for machine in machines if self.role(machine) is not Role.STANDBY]
         plain = [machine for machine in counted if self.role(machine) is Role.MEMBER]
         return tuple(plain or counted)
 
     def goal_of(self, config: MachineConfig | None) -> Goal:
-        """Return what to wait for with a machine that has this config; None for one that need not run."""
+        """Return the state to wait for if a machine has this config; None if it need not run."""
         if role(config) is not Role.MEMBER:
             return None
         if self.goal == "checked" or self.goal == "healthy":  # noqa: PLR1714 - so that the types are known
@@ -389,9 +389,9 @@ class DeploySpec:
         return self.goal
 
     def time_for_checks(self, config: MachineConfig | None) -> float:
-        """Return the seconds from the start of a machine within which a check of it may not pass yet.
+        """Return how many seconds after its start a machine's checks may still fail.
 
-        They are those of the check that takes longest: its grace period, its interval, and its timeout.
+        For each check that is the sum of its grace period, interval and timeout; the longest one counts.
         """
         in_services = (check for service in (config and config.services) or () for check in service.checks or ())
         checks = (*((config and config.checks) or {}).values(), *in_services)
@@ -400,21 +400,21 @@ class DeploySpec:
     def may_verify(self, config: MachineConfig | None) -> bool:
         """Whether a stopped machine with this config may be started to verify it.
 
-        By default one may that the proxy would start for a request.
+        By default this is so if the proxy would start it for a request.
         """
         if self.goal is None or self.verify_stopped == "never":
             return False
-        # A request would start it anyway, so starting it does nothing that its owner does not expect.
+        # A request would start it anyway, so its owner expects that it may start.
         is_started_by_proxy = any(service.autostart for service in (config and config.services) or ())
         return self.verify_stopped == "always" or (is_started_by_proxy and role(config) is Role.MEMBER)
 
     def rests(self, machine: Machine, config: MachineConfig | None) -> bool:
-        """Whether autostop has stopped a machine with this config; one whose process failed was not."""
+        """Whether autostop has stopped a machine with this config, and its process did not fail."""
         autostops = any(service.autostop not in {None, "off"} for service in (config and config.services) or ())
         return autostops and machine.state in AUTOSTOPPED and not machine.has_crashed
 
     def is_up(self, machine: Machine, config: MachineConfig | None) -> bool:
-        """Whether a machine does what this deployment demands of one that has this config."""
+        """Whether a machine with this config is in the state that the deploy waits for."""
         if role(config) is not Role.MEMBER:
             return machine.is_alive
         if machine.has_crashed:
@@ -422,7 +422,7 @@ class DeploySpec:
         goal = self.goal_of(config)
         if goal is None:
             return machine.is_alive
-        # A check that has not reported yet is missing from the response: as many as the config has must pass.
+        # A check that has not reported yet is missing in the reply, so as many as the config has must pass.
         if goal == "healthy" and machine.state == "started":
             return machine.is_healthy and len(machine.reported_checks) >= expected_checks(config)
         return machine.state == "started" or self.rests(machine, config)

@@ -23,8 +23,8 @@ class Share:
     amount: int | float
 
     @classmethod
-    def of(cls, given: Any, what: str) -> "Share":
-        """Read a count, a share, or the text of one, such as `2` or `33%`."""
+    def of(cls, given: Any, parameter: str) -> "Share":
+        """Parse a count, a share, or the text of one, such as `2` or `33%`, that was passed as `parameter`."""
         if isinstance(given, Share):
             return given
         amount = given
@@ -41,7 +41,8 @@ class Share:
         if type(amount) is int and amount >= 1:
             return cls(amount)
         raise InvalidInput(
-            f"{what} is {given!r}, but must be a number of machines from 1, or a share such as 33% or 0.33"
+            f"{parameter} is {given!r}, but must be a number of machines from 1, or a share such as 33% or 0.33",
+            parameter=parameter,
         )
 
     def at_most(self, machines: int) -> int:
@@ -101,7 +102,7 @@ class Strategy(ABC):
 def demand_seconds(name: str, value: float, *, least: float = 0) -> None:
     """Raise InvalidInput unless `value` is a number of seconds from `least`."""
     if isinstance(value, bool) or not value >= least:
-        raise InvalidInput(f"{name} is {value!r}, but must be a number of seconds from {least:g}")
+        raise InvalidInput(f"{name} is {value!r}, but must be a number of seconds from {least:g}", parameter=name)
 
 
 def is_seconds(_: Any, attribute: Any, value: float) -> None:

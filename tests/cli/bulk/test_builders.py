@@ -42,7 +42,7 @@ def told(result: Result) -> str:
         ("a,nginx,iad,,,many,,,,", "count: 'many' is neither a number of machines"),
         ("a,nginx,iad,,,lhr=2,,,,", "names lhr, which is not among the regions"),
         ("a,nginx,iad,,,iad=0,,,,", "a count of 0 needs --strategy"),
-        ("a,nginx,iad,,,,2,,,", "at least 2 regions are required, but the deploy has only 1"),
+        ("a,nginx,iad,,,,2,,,", "requires at least 2 regions, but has only 1"),
         ("a,nginx,iad,,,,most,,,", "'most' is not a requirement"),
         ("a,nginx,iad,,,,,99999,,", "port: 99999 is not in the range"),
         ("a,nginx,iad,,,,,,/health,", "needs --port"),
@@ -90,7 +90,7 @@ def test_wrong_lines_are_told_as_json_too(tmp_path: Path) -> None:
     result = bulk(tmp_path, "app,image,region\na,nginx,nowhere\n", "--json")
     (error,) = events(result.stdout)
     assert (error["event"], error["kind"], error["exit"]) == ("error", "WrongLines", 2)
-    assert "line 2: 'nowhere' is not a region" in error["message"]
+    assert "line 2: --region: 'nowhere' is not a region" in error["message"]
 
 
 def test_nothing_is_asked_of_the_api_when_the_last_line_is_wrong(

@@ -344,7 +344,7 @@ def test_a_rehearsal_of_creating_apps_keeps_their_pace(tmp_path: Path) -> None:
         (["--executor", "dask://somewhere"], "is neither local nor dask://HOST:PORT"),
         (["--apps-in-flight", "0"], "0 is not in the range"),
         (["--max-failures", "0"], "0 is not in the range"),
-        (["--launch", "V 1"], "cannot be a launch"),
+        (["--launch", "V 1"], "is not a valid launch name"),
         (["--journal", "/nowhere/run.jsonl"], "cannot be written"),
         (["--undo"], "--undo"),
     ],

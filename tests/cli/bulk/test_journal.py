@@ -251,8 +251,8 @@ async def written(path: Path) -> BulkJournalFile:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("app,image\n", "holds something else than a journal"),
-        ('{"what": "planned"}\n', "holds something else than a journal"),
+        ("app,image\n", "is not a journal, so nothing is written to it"),
+        ('{"what": "planned"}\n', "is not a journal, so nothing is written to it"),
         ('{"bulk": 2}\n', "was written by another version of flyasync"),
         ('{"bulk": 1}\n', "is not a journal of flyasync bulk"),
         (

@@ -78,7 +78,7 @@ def test_what_is_no_region_is_refused_with_a_way_out(code: str, hint: str) -> No
 
 @pytest.mark.parametrize("launch", ["", "-x", "x-", "X", "a b", "a/b", "x" * 41])
 def test_a_launch_that_cannot_name_machines_is_refused(launch: str) -> None:
-    with pytest.raises(InvalidInput, match="cannot be a launch"):
+    with pytest.raises(InvalidInput, match="is not a valid launch name"):
         check_launch(launch)
 
 

@@ -48,9 +48,11 @@ class GroupStrategy(Strategy):
                 command=f"use --group {group}, or a config of {spec.group!r}",
             )
         if unstated := [name for name in spec.replaces if getattr(spec.config, name) is None]:
+            names = " and ".join(unstated)
             raise InvalidInput(
-                f"replace names {' and '.join(unstated)}, but the config does not set it: add the new value to the "
-                "config"
+                f"the config does not set {names}, so there is no value to replace it with",
+                python=f"set it, or leave it out of replace({', '.join(map(repr, unstated))})",
+                command=f"set it, or leave out --replace {' --replace '.join(unstated)}",
             )
         if spec.group in spec.retired_groups:
             raise InvalidInput(f"{spec.group!r} is the group to deploy, so it cannot be retired too")
