@@ -38,8 +38,8 @@ class AppResult:
     @classmethod
     def of(cls, report: DeployReport) -> "AppResult":
         """Return the result of a report."""
-        # A report can be ok while machines are missing, if its requirement allows that.
-        complete = report.ok and all(region.is_running for region in report.regions)
+        # A degraded report can be ok, if a requirement was stated.
+        complete = report.status is Status.OK
         # In the report of an app that does not exist, each machine has failed with NotFound.
         not_found = [
             machine.result is Result.NOT_BEGUN and machine.failure is not None and machine.failure.kind == "NotFound"

@@ -10,15 +10,15 @@ from flyasync.cli.shared.option_groups import GroupedCommand
 
 EXIT_STATUS = """\
   0    ok: all machines are as desired; or degraded, and --require is met
-  1    failed: --require is missed, and no machine was seen to serve; or the
+  1    failed: --require is missed, and no machine is known to serve; or the
        API refused before anything was changed
   2    the command line or the input is wrong
-  3    requirement missed, but the fleet serves (new machines or old ones)
-  4    rolled back: what was there before is restored
+  3    requirement missed, but at least one machine, new or old, serves
+  4    rolled back: the previous state is restored
   5    no capacity: no region had room, and nothing was changed
   6    locked: another deploy is under way, and nothing was changed
-  7    degraded: the requirement is met by default, but regions were skipped
-       or machines do not serve
+  7    degraded: the default requirement is met, but not all machines run, or
+       surplus machines remain
   8    not verified: all machines are stopped (--verify-stopped)
   10   with --dry-run --detailed-exitcode: the plan has changes
   130  Ctrl-C (SIGINT); 143 SIGTERM; 129 the terminal was closed (SIGHUP)"""

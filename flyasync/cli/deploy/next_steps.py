@@ -35,8 +35,14 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
     # 2. What runs is kept; what is missing may come with the same launch, or be accepted.
     elif report.status is Status.DEGRADED:
         same = resume or f"the same command with --launch {report.launch}"
-        yield f"to continue: {same}, which keeps what runs and creates what is missing"
-        yield f"to accept missing regions: state how many are required, such as --require {report.running_regions}"
+        if report.running_regions < sum(region.asked > 0 for region in report.regions):
+            yield f"to continue: {same}, which keeps what runs and creates what is missing"
+            yield f"to accept missing regions: state how many are required, such as --require {report.running_regions}"
+        elif report.strategy:
+            yield "to continue: the same command again" + (f", or {resume}" if resume else "")
+        if report.surplus:
+            machines = " ".join(report.surplus)
+            yield f"to destroy the surplus machines: flyasync machines destroy {report.app} {machines} --force"
     # 3. Without a strategy only the same launch finds its machines again, and there is nothing to restore.
     elif report.strategy is None:
         if resume:

@@ -1,4 +1,4 @@
-"""A DeployReport as one HTML page with a timeline; it loads nothing and runs no script."""
+"""A DeployReport as one HTML page with a timeline. The page loads nothing and runs no script."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,21 +20,21 @@ _PHASES: Mapping[str, Phase] = {str(phase): phase for phase in Phase}
 
 MOST_TICKS = 8
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
-"""The distances the ticks of the time axis may have, in seconds."""
+"""The possible distances between ticks of the time axis, in seconds."""
 
 LABELLED = 0.05
-"""A segment at least this part of the axis has room for the begin of its phase's name."""
+"""The minimum width of a segment that shows the name of its phase, as a share of the axis."""
 
 
 class Html(str):
-    """Text that is HTML already; any other text is escaped on its way into an element."""
+    """Text that is HTML already; any other text is escaped when it is put into an element."""
 
     __slots__ = ()
 
 
 @frozen(kw_only=True)
 class TimelineSegment:
-    """A stretch of a machine's time in one phase, in seconds; a mere mark if `is_mark`, where the phase is an end."""
+    """The time that a machine spent in one phase, in seconds; if `is_mark`, a point in time without a duration."""
 
     begin: float
     end: float
@@ -50,21 +50,21 @@ class TimelineSegment:
 
 
 def page(report: "DeployReport") -> str:
-    """Return a report as one page of HTML that needs nothing beside itself."""
+    """Return a report as one self-contained HTML page."""
     title = _tag("title", f"{report.status.look.sign} {report.app}: {report.status}, launch {report.launch}")
     text = _more("the whole report as text", _tag("pre", str(report)))
     return f"{_HEAD}{title}{_STYLE}</head>\n<body>\n{_tag('main', _report(report, 0), text)}\n</body></html>\n"
 
 
 def segments(moments: Sequence[Moment], until: float) -> tuple[TimelineSegment, ...]:
-    """Cut a machine's time into phases that follow each other without a gap; the last one lasts `until`.
+    """Split a machine's time into consecutive segments, one for each phase; the last one ends at `until`.
 
-    Where the last phase has no duration the machine came to its end with it, and there is only a mark.
+    If the last phase has no duration, its segment is a mark.
     """
     ends = [*(following.at for _, following in pairwise(moments)), until]
     cut: list[TimelineSegment] = []
     for number, (moment, end) in enumerate(zip(moments, ends, strict=False), start=1):
-        phase = _PHASES.get(moment.phase)  # a report that another version wrote may have others
+        phase = _PHASES.get(moment.phase)  # a report of another version may have other phases
         segment = TimelineSegment(
             begin=moment.at,
             end=end,
@@ -87,12 +87,12 @@ _UNPRINTABLE = re.compile(
 
 
 def _escaped(text: str) -> str:
-    """Return any text made harmless: markup, colours of a terminal, control characters, and turns of direction."""
+    """Return text with its markup escaped, and without terminal colours, control characters and bidi overrides."""
     return escape(_UNPRINTABLE.sub("\ufffd", _NOISE.sub("", text)))
 
 
 def _tag(name: str, *inside: str, **attributes: str) -> Html:
-    """Return an element; an attribute that is a keyword of Python is written with an underscore behind it."""
+    """Return an element. An attribute whose name is a Python keyword is passed with a trailing underscore."""
     opening = "".join(f' {key.rstrip("_")}="{_escaped(value)}"' for key, value in attributes.items() if value)
     return Html(f"<{name}{opening}>{_join(inside)}</{name}>")
 
@@ -113,12 +113,12 @@ def _chip(look: Look, text: str) -> Html:
 
 
 def _report(report: "DeployReport", depth: int) -> Html:
-    """Return a report as an article: what it came to, an overview of its regions, the timeline, and its rollback."""
+    """Return a report as an article: its status, an overview of its regions, the timeline, and its rollback."""
     look = report.status.look
     badge = _tag("span", f"{look.sign} {report.status}", class_=f"badge {look}")
     facts = {
         "machines": f"{len(report.running)} of {len(report.machines)} run",
-        "regions": f"{report.running_regions} of {sum(region.asked > 0 for region in report.regions)} complete",
+        "regions": f"{report.complete_regions} of {sum(region.asked > 0 for region in report.regions)} complete",
         "required": report.require,
         "took": f"{report.seconds:.1f} s",
         "launch": report.launch,
@@ -151,7 +151,7 @@ def _report(report: "DeployReport", depth: int) -> Html:
 
 
 def _notes(report: "DeployReport") -> Iterator[str]:
-    """Yield what to know besides the machines."""
+    """Yield the notes that are not about one machine."""
     if report.unseen:
         yield f"The final check is incomplete: {report.unseen}"
     if report.surplus:
@@ -162,8 +162,8 @@ def _notes(report: "DeployReport") -> Iterator[str]:
         yield report.why_unverified
     if not report.ok and report.closed_by:
         yield f"Stopped after the failure of {report.closed_by}"
-    if not report.ok and report.left_behind:
-        yield _more(f"{len(report.left_behind)} left behind, keep or destroy them", ", ".join(report.left_behind))
+    if not report.ok and (left := [each for each in report.left_behind if each not in report.surplus]):
+        yield _more(f"{len(left)} left behind, keep or destroy them", ", ".join(left))
     if report.loose_volumes:
         yield f"Created, but not attached to a machine; use or delete them: volumes {', '.join(report.loose_volumes)}"
 
@@ -171,12 +171,12 @@ def _notes(report: "DeployReport") -> Iterator[str]:
 def _count(region: "RegionReport") -> Html:
     gone = sum(machine.result is Result.RETIRED for machine in region.retired)
     retired = f", {gone}/{len(region.retired)} retired" if region.retired else ""
-    look = Look.GOOD if region.is_running else Look.BAD
+    look = Look.GOOD if region.is_complete else Look.BAD
     return _chip(look, f"{region.region} {region.running}/{region.asked}{retired}")
 
 
 def _legend(report: "DeployReport") -> Html:
-    """Return a legend of the looks, each with its phases that came about."""
+    """Return a legend of the styles, each with the phases in this report that have it."""
     came = dict.fromkeys(str(moment.phase) for machine in _all(report) for moment in machine.moments)
     items = []
     for look in Look:
@@ -196,8 +196,8 @@ def _all(report: "DeployReport") -> Iterator["MachineReport"]:
 
 
 def _timeline(report: "DeployReport", depth: int) -> Html:
-    """Return a table with an axis of time, and a row for each machine below the name of its region."""
-    # The axis is as long as the deploy, or as long as the last machine took, if that is longer.
+    """Return a table with a time axis, and a row for each machine below the name of its region."""
+    # The axis covers the whole deploy, or the time until the last phase of a machine if that is longer.
     span = max(0.1, report.seconds, *(moment.at for machine in _all(report) for moment in machine.moments))
     step = next((step for step in STEPS if span / step <= MOST_TICKS), span / MOST_TICKS)
     ticks = [
@@ -224,8 +224,8 @@ def _group(name: str, rows: Iterable[Html], anchor: str = "") -> Html:
 
 
 def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
-    """Return the row of a machine, and below it a row with the reasons, if there are any."""
-    # No event marks the end of a watch: it is over when the machine's last step is done.
+    """Return the row of a machine, followed by a row with the reasons if there are any."""
+    # No phase marks the end of a watch: it ends when the last step of the machine is done.
     cut, ready = segments(machine.moments, span), machine.ready_after
     if cut and cut[-1].phase == Phase.WATCHING and ready is not None and ready >= cut[-1].begin:
         watch = evolve(cut[-1], end=ready)
@@ -244,7 +244,7 @@ def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
     ]
     rows = [Html("\n"), _tag("tr", *cells, class_=f"machine {kind}".strip())]
 
-    # The most telling line is in sight, and the rest can be opened.
+    # The first line is visible; the others are in a part that can be opened.
     reasons = [str(machine.failure)] if machine.failure else []
     reasons += [f"its process: {machine.exit}"] if machine.exit else []
     first, *rest = [*reasons, *map(str, machine.refusals), ""]
@@ -252,12 +252,12 @@ def _rows(machine: "MachineReport", span: float, kind: str = "") -> Html:
     more += [_tag("pre", "\n".join(machine.logs))] if machine.logs else []
     if first or more:
         below = _more(first or "the last lines of its log", *more) if more else _tag("p", first)
-        rows.append(_tag("tr", _tag("td", below, colspan="4"), class_="details"))
+        rows.append(_tag("tr", _tag("td", below, colspan="4"), class_="reasons"))
     return _join(rows)
 
 
 def _drawn(segment: TimelineSegment, span: float) -> Html:
-    """Return a stretch of a bar; or a sign where the machine came to its end, with a thin line if it stays up."""
+    """Return a segment of a bar, or the sign of a last phase, with a thin line after it if the machine stays up."""
     left = f"left:{_percent(segment.begin / span)}"
     if segment.is_mark:
         stays = " stays" if segment.look is Look.GOOD and segment.phase != Phase.ENDED else ""
@@ -268,7 +268,7 @@ def _drawn(segment: TimelineSegment, span: float) -> Html:
     return _tag("i", label, class_=segment.look, style=style, title=str(segment))
 
 
-# --- what never changes ---------------------------------------------------------------------------------------------
+# --- constant parts -------------------------------------------------------------------------------------------------
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -276,7 +276,7 @@ _HEAD = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 """
 
-# Colours that colour-blind eyes can tell apart, after Okabe and Ito, each with a pattern of its own besides.
+# Colours that are distinct to colour-blind readers (Okabe and Ito); each style also has its own pattern.
 _STYLE = """<style>
 :root { --ink: #1b1f24; --soft: #5b636d; --paper: #fff; --card: #f3f5f7; --line: #d5dae0;
   --making: #4a94d8; --changing: #cc79a7; --starting: #e69f00; --checking: #a9dcf5; --good: #008a64; --bad: #d04a00;
@@ -343,7 +343,7 @@ th small { margin-left: .6em; color: var(--soft); }
 .machine:hover { background: var(--card); }
 .retired { color: var(--soft); }
 .chip b { color: var(--look); }
-.details td { padding: 0 0 .4em 1.2em; color: var(--soft); white-space: normal; }
+.reasons td { padding: 0 0 .4em 1.2em; color: var(--soft); white-space: normal; }
 p { margin: .2em 0; }
 summary { cursor: pointer; }
 pre { max-height: 30em; margin: .4em 0; padding: .7em 1em; overflow: auto; background: var(--card); color: var(--ink);
@@ -354,6 +354,6 @@ main > details, section { margin-top: 2.5em; padding-top: 1em; border-top: 1px s
 @page { size: landscape; margin: 12mm; }
 @media print { main { padding: 0; } tr, header { break-inside: avoid; } thead th { position: static; }
   pre { max-height: none; } main > details { display: none; }
-  .details details::details-content { display: block; content-visibility: visible; } }
+  .reasons details::details-content { display: block; content-visibility: visible; } }
 </style>
 """

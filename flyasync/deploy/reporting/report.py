@@ -25,15 +25,18 @@ from flyasync.safe_text import readable
 
 @frozen(kw_only=True)
 class MachineReport:
-    """What became of one machine that was asked for.
+    """The result of one machine.
 
-    `asked` is the region it was desired in, `region` the one it is in; `refusals` are the regions that had no room, in
-    order, each with the API's words. `created_after` and `ready_after` are seconds from the deploy's begin. Of a
-    machine that failed, `exit` says how its process ended and `logs` are its last lines, with the values of its env
-    masked. `volumes` are ids of those made for it that it does not hold, as of before a rollback: you pay for them.
-    `beside` are ids of machines that it had before, or that raced with it, and that are still there. A machine
-    observed once keeps its `id` here, also when it is `gone`. `moments` are the phases it came to. `serves` says
-    whether it takes traffic with its checks passing, whatever it runs; its `image` is set where a strategy is used.
+    `asked` is the desired region, `region` the one where the machine is. `refusals` are the regions that had no room,
+    in order, each with the API's message. `created_after` and `ready_after` are in seconds since the deploy began.
+    `moments` are the phases that it reached.
+
+    If the machine failed, `exit` is how its process ended, and `logs` are the last lines of its log, with the values of
+    its environment redacted. A machine that was observed once keeps its `id`, even if it is `gone`. `serves` is whether
+    it takes traffic with its checks passing, whatever image it runs. `image` is set if the deploy has a strategy.
+
+    `volumes` are the ids of volumes that were created for the machine and are not attached to it, before any rollback:
+    they cost money. `beside` are the ids of machines that it replaced or raced with, and that still exist.
     """
 
     name: str
@@ -59,17 +62,17 @@ class MachineReport:
 
     @classmethod
     def of(cls, spec: DeploySpec, observation: Observation, run: MachineRun) -> "MachineReport":
-        """Report on the machine of a run, by what was observed of it last."""
-        # One that could not be observed is reported as it was known before.
+        """Return the report of a run's machine, from its last observation."""
+        # A machine that could not be observed is reported as it was last known.
         seen = observation.machine(run) or (run.machine if run.desired.name in observation.unseen else None)
         machine = seen or run.machine
         result, failure = result_of(spec, observation, run)
-        # A machine that crashes again and again may be observed as started in between: that is not serving.
+        # A machine in a crash loop may be observed as started between two crashes: it does not serve.
         has_crashed = result is Result.FAILED and isinstance(run.error, WaitFailed)
         is_observed = seen is not None and run.desired.name not in observation.unseen
         loose = tuple(run.made_volumes)
         if seen:
-            # Of a host that cannot be reached the API gives no config: the machine may hold any volume made for it.
+            # The API returns no config for an unreachable host: the machine may hold any volume created for it.
             held = {mount.volume for mount in seen.config.mounts or ()} if seen.config else set(loose)
             loose = tuple(volume for volume in loose if volume not in held)
         return cls(
@@ -85,7 +88,7 @@ class MachineReport:
             adopted=run.adopted,
             refusals=tuple(run.refusals),
             failure=failure,
-            # What a wait on the way has met says nothing about a machine that is as promised in the end.
+            # An earlier failure no longer matters if the machine is as promised in the end.
             exit=None if result.is_as_promised else run.exit,
             logs=() if result.is_as_promised else run.logs,
             volumes=loose,
@@ -100,18 +103,18 @@ class MachineReport:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was seen in the state promised."""
+        """Whether it was observed in the state that the deploy promises."""
         return self.result.is_as_promised
 
     @property
     def lacked_room(self) -> bool:
-        """Whether no region, or not its host, had room for it."""
+        """Whether no region had room for it, or its host had none for its update."""
         return self.result is Result.SKIPPED or (self.failure is not None and self.failure.kind == NoCapacity.__name__)
 
     @property
     def is_untouched(self) -> bool:
-        """Whether the deploy is known to have changed nothing of it."""
-        # A create or an update that was refused for lack of room has changed nothing; any other may have.
+        """Whether the deploy certainly changed nothing of it."""
+        # A create or an update that was refused for lack of room changed nothing; any other failure may have.
         refused = {Phase.UPDATING, Phase.FAILED} if self.lacked_room else set()
         harmless = {Phase.CREATING, Phase.MOVING, Phase.SKIPPED, *refused}
         is_known = self.result is not Result.UNKNOWN and not self.volumes
@@ -119,14 +122,14 @@ class MachineReport:
 
     @property
     def fell_back(self) -> bool:
-        """Whether it is in another region than asked for."""
+        """Whether it is in another region than the desired one."""
         return self.region is not None and self.region != self.asked
 
     def lines(self) -> Iterator[Line]:
-        """Yield the report by its lines: what became of the machine, then why."""
+        """Yield the lines of the report: the result of the machine, then the reasons."""
         where = f" in {self.region}" if self.region and self.id else ""
         seconds = self.ready_after or self.created_after
-        # An image is worth its place only where the machine is there and may run another one than desired.
+        # The image is shown only if the machine may run another one than desired.
         is_other = self.image is not None and not self.is_running and self.result is not Result.DESTROYED
         details = [
             self.id,
@@ -155,7 +158,7 @@ _AS_DESIRED = 2
 
 
 def _severity(machine: MachineReport) -> int:
-    """Return where a machine comes in a report: what failed first, then what is not as desired, then the rest."""
+    """Return the rank of a machine in a report: first what failed, then what is not as desired, then the others."""
     if machine.result.tone is Tone.BAD:
         return 0
     return _AS_DESIRED if machine.is_running or machine.result is Result.RETIRED else 1
@@ -163,7 +166,7 @@ def _severity(machine: MachineReport) -> int:
 
 @frozen(kw_only=True)
 class RegionReport:
-    """What became of one region: how many machines were asked for, each of them, and those that had to go."""
+    """The result of one region: `asked` is the desired number of machines, `retired` are those to be destroyed."""
 
     region: str
     asked: int
@@ -172,26 +175,31 @@ class RegionReport:
 
     @property
     def running(self) -> int:
-        """How many of its machines run, here or where they fell back to."""
+        """How many of its machines run, here or in a fallback region."""
         return sum(machine.is_running for machine in self.machines)
 
     @property
     def is_running(self) -> bool:
-        """Whether all its machines run, and those that had to go are gone."""
-        return self.running == self.asked and all(machine.result is Result.RETIRED for machine in self.retired)
+        """Whether all its machines run; this is what a requirement counts."""
+        return self.running == self.asked
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all its machines run, and all machines that the deploy retires are gone."""
+        return self.is_running and all(machine.result is Result.RETIRED for machine in self.retired)
 
     @property
     def severity(self) -> int:
-        """That of the machine that is worst off."""
+        """The rank of its machine with the worst result."""
         return min(map(_severity, (*self.machines, *self.retired)), default=_AS_DESIRED)
 
     @property
     def seconds(self) -> float:
-        """How long it took until its last machine was ready, from the deploy's begin."""
+        """The seconds from the begin of the deploy until the last machine of the region was ready."""
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
 
     def lines(self, what: str = "run") -> Iterator[Line]:
-        """Yield the report by its lines; `what` says of the machines that are as asked what they do."""
+        """Yield the lines of the report; `what` is the word for machines that are as desired."""
         gone = sum(machine.result is Result.RETIRED for machine in self.retired)
         retired = f", {gone}/{len(self.retired)} retired" if self.retired else ""
         yield from plain(f"{self.region}  {self.running}/{self.asked} {what}{retired}")
@@ -204,7 +212,7 @@ class RegionReport:
 
 @frozen(kw_only=True)
 class Cause:
-    """Why a deploy ended early: after what this machine met, no further one was begun."""
+    """Why a deploy ended early: the machine after whose failure no further machine was begun."""
 
     name: str
     region: str
@@ -213,7 +221,7 @@ class Cause:
 
     @classmethod
     def of(cls, run: MachineRun) -> "Cause":
-        """Keep what the machine met: an error, or no room."""
+        """Return the cause from a run that failed, or that found no room."""
         failure = Failure.of(run.error) if run.error else Failure.of_refusal(run.refusals[-1])
         machine_id = run.machine.id if run.machine else None
         return cls(name=run.desired.name, region=run.region, id=machine_id, failure=failure)
@@ -224,22 +232,25 @@ class Cause:
 
 @frozen(kw_only=True)
 class DeployReport:
-    """What a deploy left behind, as it was last seen.
+    """The result of a deploy, from its last observation of the app.
 
-    `status` says how it ended, and `ok` whether that is what was asked for: the status is *ok*, or it is *degraded* and
-    a requirement was stated (`require_stated`). `needed` is how many regions have to run, which is what `require` comes
-    to. `regions`, and the machines in each, have what failed first. `serving` is how many machines were observed at the
-    end to be started, in routing, and with their checks passing, older ones of the group, or of a launch's app,
-    included. `surplus` are ids of
-    machines that carry this launch's tag and a name of its own, but are not the ones reported: there should be none,
-    and with one the report is not ok. `unseen` says why the last check failed, if it did; nothing counts as running
-    then. `strategy` is None for a launch, which only adds. `release` is the machine of the release command, and
-    `rollback` the report of the rollback, where there was one: its own `ok` says whether all is as before.
-    `others` are machines of the group that stand by or run on a schedule, besides those asked for. `remarks` say what
-    it left alone, though it may have been meant to change. `closed_by` says after what no further machine was begun, if
-    so. `stray_volumes` are ids of volumes that appeared meanwhile and that no machine is known to hold: a create
-    whose answer was lost may have made them. `unverified` are regions where machines were changed that are stopped,
-    while none of the group was seen to run: all may be as asked for, and the report is not ok.
+    `status` is the result as a whole. `ok` is true if the status is *ok*, or if it is *degraded* and a requirement was
+    stated (`require_stated`). `require` is the requirement as text, and `needed` the number of regions that it demands.
+    `strategy` is None for a launch, which only adds machines.
+
+    `regions`, and the machines of each, are sorted so that failures come first. `serving` is the number of machines
+    that the final check found started, in routing, and with their checks passing, including older machines of the
+    group, or of the app if there is no strategy. `others` are standby and scheduled machines of the group. `release` is
+    the machine of the release command. `remarks` list what the deploy left unchanged.
+
+    `surplus` are ids of machines that have the tag of this launch, but are not among those reported: there should be
+    none, and with any the status is not *ok*. `stray_volumes` are ids of volumes that appeared during the deploy and
+    that no machine is known to hold: a create whose reply was lost may have made them. `unverified` are regions whose
+    changed machines are stopped, while no machine of the group was seen to run: the status is then *not verified*.
+
+    `unseen` is why the final check failed, if it did; machines that it did not see do not count as running. `closed_by`
+    is the failure after which no further machine was begun. `rollback` is the report of the rollback, if there was one;
+    its own `ok` is true if everything is as it was before the deploy.
     """
 
     app: str
@@ -273,7 +284,7 @@ class DeployReport:
         strategy: str | None = None,
         cancelled: bool = False,
     ) -> "DeployReport":
-        """Report on all machines of a deploy, by what was observed of them last."""
+        """Return the report of all machines of a deploy, from their last observation."""
         machines = [(run, MachineReport.of(spec, observation, run)) for run in observation.runs]
         staying: dict[str, list[MachineReport]] = {}
         leaving: dict[str, list[MachineReport]] = {}
@@ -292,7 +303,7 @@ class DeployReport:
             )
             for region, asked in counts.items()
         ]
-        # What the deploy did not make or change may serve as well.
+        # Machines that the deploy neither created nor changed may serve as well.
         mine = {report.id for _, report in machines}
         besides = (each for each in (*observation.seen, *observation.others) if each.id not in mine)
         return cls(
@@ -301,7 +312,7 @@ class DeployReport:
             image=spec.image,
             require=str(spec.required),
             needed=spec.required.needed(sum(asked > 0 for asked in spec.counts.values())),
-            # What failed first; then the regions asked for, in their order, then those that the deploy only leaves.
+            # Failures first; otherwise the desired regions in their order, then those where all machines are retired.
             regions=tuple(sorted(regions, key=lambda region: region.severity)),
             seconds=seconds,
             cancelled=cancelled,
@@ -319,31 +330,32 @@ class DeployReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the status is *ok*, or *degraded* where a requirement was stated."""
+        """Whether the status is *ok*, or *degraded* with a stated requirement."""
         return self.status is Status.OK or (self.status is Status.DEGRADED and self.require_stated)
 
     @property
     def exit_code(self) -> int:
-        """What the command exits with: 0 if the report is ok, else the exit code of the status."""
+        """The exit code of the command: 0 if the report is ok, else that of the status."""
         return Status.OK.exit_code if self.ok else self.status.exit_code
 
     @property
     def status(self) -> Status:
-        """What the deploy came to."""
-        # 1. It was cut off.
+        """The result of the deploy as a whole."""
+        # 1. It was cancelled.
         if self.cancelled:
             return Status.CANCELLED
-        # 2. The requirement is met: what is missing is proof, or some regions, or nothing.
+        # 2. The requirement is met. Even so, stopped machines may be unverified, regions or standby machines may not be
+        #    as desired, or machines may remain that should be gone.
         if self._is_met:
             if self.unverified:
                 return Status.NOT_VERIFIED
-            return Status.OK if all(region.is_running for region in self.regions) else Status.DEGRADED
-        # 3. It is missed. The state of the fleet comes before the cause: all is as before, or something serves.
+            return Status.DEGRADED if any(self._deficits()) else Status.OK
+        # 3. It is missed. The state of the fleet precedes the cause: all is as before, or something serves.
         if self._is_rolled_back:
             return Status.ROLLED_BACK
         if self.serving:
             return Status.MISSED
-        # 4. Nothing is known to serve: the cause, where it is certain that nothing was changed.
+        # 4. Nothing is known to serve. The cause is the status only if certainly nothing was changed.
         everything = self._everything
         is_changed = self.surplus or self.loose_volumes or self.rollback
         if everything and all(each.is_untouched for each in everything) and not is_changed:
@@ -355,10 +367,10 @@ class DeployReport:
 
     @property
     def _is_rolled_back(self) -> bool:
-        """Whether all is as it was before the deploy."""
+        """Whether everything is as it was before the deploy."""
         if self.rollback:
             return self.rollback.ok
-        # The rollback of a launch destroys what it made, and has no report of its own.
+        # The rollback of a launch destroys the machines that it created, and has no report of its own.
         if self.surplus or self.loose_volumes or all(each.result is not Result.DESTROYED for each in self.machines):
             return False
         return all(
@@ -368,20 +380,29 @@ class DeployReport:
 
     @property
     def _everything(self) -> tuple[MachineReport, ...]:
-        """Every machine that the report is about."""
+        """All machines in the report."""
         in_regions = (each for region in self.regions for each in (*region.machines, *region.retired))
         return (*([self.release] if self.release else ()), *in_regions, *self.others)
 
     @property
     def _is_met(self) -> bool:
-        is_clear = all(region.is_running for region in self.regions if not region.asked)
-        is_clear = is_clear and all(each.is_running for each in self.others)
-        enough = self.running_regions >= self.needed
-        return enough and is_clear and not (self.cancelled or self.surplus or self.rollback)
+        """Whether enough regions run; what else is wrong makes the deploy degraded."""
+        return self.running_regions >= self.needed and not (self.cancelled or self.rollback)
+
+    def _deficits(self) -> Iterator[str]:
+        """Yield what is not as desired, besides the requirement."""
+        if down := [region.region for region in self.regions if not region.is_running]:
+            yield f"not all machines run in {', '.join(down)}"
+        if differing := [each.name for each in self.others if not each.is_running]:
+            yield f"these standby or scheduled machines are not as desired: {', '.join(differing)}"
+        retired = (each for region in self.regions for each in region.retired if each.result is not Result.RETIRED)
+        if remaining := [*(each.id or each.name for each in retired), *self.surplus]:
+            advice = "run the deploy again, or destroy them" if self.strategy else "destroy them"
+            yield f"surplus machines remain, {advice}: {', '.join(remaining)}"
 
     @property
     def is_missed(self) -> bool:
-        """Whether the requirement is known to be missed; what could not be seen may be running for all one knows."""
+        """Whether the requirement is certainly missed; machines that could not be observed may be running."""
         return not self._is_met and self.unseen is None
 
     @property
@@ -390,21 +411,26 @@ class DeployReport:
         return sum(region.is_running for region in self.regions if region.asked)
 
     @property
+    def complete_regions(self) -> int:
+        """How many of the desired regions have all their machines running, and no machine left that should be gone."""
+        return sum(region.is_complete for region in self.regions if region.asked)
+
+    @property
     def machines(self) -> tuple[MachineReport, ...]:
-        """Every machine that was asked for, whatever became of it."""
+        """All desired machines, whatever their result."""
         return tuple(machine for region in self.regions for machine in region.machines)
 
     @property
     def running(self) -> tuple[MachineReport, ...]:
-        """The machines that run."""
+        """The desired machines that run."""
         return tuple(machine for machine in self.machines if machine.is_running)
 
     @property
     def left_behind(self) -> tuple[str, ...]:
-        """The ids of machines that are there, whether they run or not, surplus ones included.
+        """The ids of machines that exist and that you may want to destroy, surplus ones included.
 
-        With a strategy, only those that this deploy made and that are not as promised. Where the requirement is met,
-        those that run are not left behind.
+        With a strategy, these are the machines that this deploy created and that are not as promised. Without one they
+        are all machines of the launch; if the requirement is met, only those that do not run.
         """
         there = (each for each in self.machines if each.id and not each.gone and each.result is not Result.DESTROYED)
         if self.strategy:
@@ -415,46 +441,45 @@ class DeployReport:
 
     @property
     def loose_volumes(self) -> tuple[str, ...]:
-        """The ids of volumes that were made and that no machine holds; a rollback takes away those it knows of."""
+        """The ids of created volumes that no machine holds; a rollback deletes those that it knows of."""
         taken_back = self.rollback is not None and self.rollback.ok
         made = () if taken_back else (volume for machine in self.machines for volume in machine.volumes)
         return (*made, *self.stray_volumes)
 
     @property
     def why_degraded(self) -> str:
-        """What is missing though the requirement is met."""
-        missing = ", ".join(region.region for region in self.regions if not region.is_running)
-        return f"the requirement ({self.require}) is met, but not all machines run in {missing}"
+        """What is not as desired although the requirement is met: regions, machines, or surplus machines."""
+        return f"the requirement ({self.require}) is met, but {', and '.join(self._deficits())}"
 
     @property
     def why_unverified(self) -> str:
-        """What was not verified; `DeployBuilder.verify_stopped` and --verify-stopped set when it is."""
+        """What was not verified; see `DeployBuilder.verify_stopped` and --verify-stopped."""
         return (
             f"not verified: all machines of the group are stopped, and none in {', '.join(self.unverified)} was "
             "started to verify it"
         )
 
     def raise_for_failure(self) -> Self:
-        """Return the report if it is `ok`, else raise DeployFailed with it.
+        """Return the report if it is `ok`; otherwise raise DeployFailed, which holds the report.
 
-        So a *degraded* deploy raises, unless its requirement was stated.
+        A *degraded* deploy raises too, unless a requirement was stated.
         """
         if not self.ok:
             raise DeployFailed(self)
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole report as JSON ready to dump; `from_dict` reads it back."""
+        """Return the whole report as a dict that can be dumped as JSON; `from_dict` reads it back."""
         data: dict[str, Any] = unstructure(self)
         return {**data, "ok": self.ok, "status": str(self.status)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DeployReport":
-        """Read a report that `to_dict` wrote."""
+        """Read a report that `to_dict` returned."""
         return structure({key: value for key, value in data.items() if key not in {"ok", "status"}}, cls)
 
     def to_html(self) -> str:
-        """Return one self-contained page with a timeline of each region and machine; it loads nothing else."""
+        """Return a self-contained HTML page with a timeline of each region and machine."""
         return page(self)
 
     def __str__(self) -> str:
@@ -468,8 +493,8 @@ class DeployReport:
         yield from joined(self.lines())
 
     def lines(self) -> Iterator[Line]:
-        """Yield the text of the report by its lines."""
-        # The headline: what the deploy came to, in figures.
+        """Yield the lines of the report's text."""
+        # The headline: the result of the deploy in figures.
         done = "up to date" if self.strategy else "run"
         asked = sum(region.asked > 0 for region in self.regions)
         how = f"{self.strategy}, " if self.strategy else ""
@@ -477,7 +502,7 @@ class DeployReport:
         serving = f"{self.serving} serve, " if shows_serving else ""
         headline = (
             f"{self.app}: {self.status}: {len(self.running)} of {len(self.machines)} machines {done}, {serving}"
-            f"{self.running_regions} of {asked} regions complete, {self.seconds:.1f} s "
+            f"{self.complete_regions} of {asked} regions complete, {self.seconds:.1f} s "
             f"({how}launch {self.launch} of {self.image}, required: {self.require})"
         )
         yield ((readable(headline), self.status.tone),)
@@ -490,7 +515,7 @@ class DeployReport:
             yield from plain(f"  {len(self.others)} standby or scheduled machines")
         for other in self.others:
             yield from indented(other.lines(), "    ")
-        # What else there is to know.
+        # The remarks.
         yield from self._remarks()
         # The rollback, which is a report of its own.
         if self.rollback:
@@ -500,7 +525,7 @@ class DeployReport:
             yield from indented(self.rollback.lines(), "    ")
 
     def _remarks(self) -> Iterator[Line]:
-        """Yield what to know besides the machines, and how to go on."""
+        """Yield remarks that are not about one machine, and how to continue."""
         for remark in self.remarks:
             yield from plain(f"  {remark}")
         if self.unseen:
@@ -515,8 +540,8 @@ class DeployReport:
             yield from plain(f"  {self.why_unverified}")
         if not self.ok and self.closed_by:
             yield from plain(f"  stopped after the failure of {self.closed_by}")
-        if not self.ok and self.left_behind:
-            those = f", keep or destroy them: {', '.join(self.left_behind)}"
+        if not self.ok and (left := [each for each in self.left_behind if each not in self.surplus]):
+            those = f", keep or destroy them: {', '.join(left)}"
             yield ("  ", Tone.PLAIN), ("left behind", Tone.CAUTION), (readable(those), Tone.PLAIN)
         if self.loose_volumes:
             volumes = ", ".join(self.loose_volumes)
@@ -527,7 +552,7 @@ class DeployReport:
 
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:
-    """Return the regions in which stopped machines were changed and none was seen up, if none of the group runs."""
+    """Return the regions whose changed machines are stopped and were not seen up, if no machine of the group runs."""
     members = [(run, report) for run, report in machines if run.target in {Target.SERVE, Target.REST}]
     if any(report.result is not Result.RESTING for _, report in members):
         return ()

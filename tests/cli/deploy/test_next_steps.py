@@ -23,6 +23,13 @@ def report(
     )
 
 
+def remaining(strategy: str) -> DeployReport:
+    """Return a report whose only deficit is a machine that should be gone."""
+    told = report(strategy, Result.RUNNING)
+    old = MachineReport(name="app-iad-2", asked="iad", result=Result.FAILED, region="iad", id="149f")
+    return evolve(told, regions=(evolve(told.regions[0], retired=(old,)),))
+
+
 RESUME = "flyasync deploy --resume deploy.jsonl"
 
 
@@ -76,6 +83,25 @@ RESUME = "flyasync deploy --resume deploy.jsonl"
             ),
         ),
         (report("undo"), Invocation(journal="deploy.jsonl"), (f"to continue: {RESUME} --undo",)),
+        (
+            evolve(report(None, Result.RUNNING), surplus=("m8", "m9")),
+            Invocation(),
+            ("to destroy the surplus machines: flyasync machines destroy web m8 m9 --force",),
+        ),
+        (remaining("rolling"), Invocation(), ("to continue: the same command again",)),
+        (
+            remaining("rolling"),
+            Invocation(journal="deploy.jsonl"),
+            (f"to continue: the same command again, or {RESUME}",),
+        ),
+        (
+            evolve(report(None), regions=(*report(None, Result.RUNNING).regions, *report(None).regions)),
+            Invocation(),
+            (
+                "to continue: the same command with --launch v2, which keeps what runs and creates what is missing",
+                "to accept missing regions: state how many are required, such as --require 1",
+            ),
+        ),
     ],
 )
 def test_a_report_that_is_not_ok_says_how_to_go_on_and_back(

@@ -256,8 +256,8 @@ def test_logs_alone_can_be_opened() -> None:
 
 def test_remarks_stand_at_the_top() -> None:
     unseen = Failure(kind="ServerFault", message="the list is down")
-    read = Read(page(report(surplus=("id-9",), unseen=unseen)))
-    for word in ("the list is down", "id-9", "2 left behind"):
+    read = Read(page(report(surplus=("id-9",), unseen=unseen, needed=2)))
+    for word in ("the list is down", "Surplus machines with this launch's tag: id-9", "1 left behind"):
         assert word in read.text
 
 

@@ -89,6 +89,29 @@ async def test_a_deploy_that_skipped_a_region_is_ok_if_its_requirement_was_state
         assert report.to_html().count('class="badge warning"') == 1
 
 
+@pytest.mark.parametrize("is_stated", [False, True])
+async def test_an_old_machine_that_cannot_be_destroyed_degrades_a_deploy_and_causes_no_rollback(
+    is_stated: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    fewer = ROLLING.count(1).with_image("shop:2").with_launch("v2").roll_back_on_failure()
+    fewer = fewer.require("all") if is_stated else fewer
+    async with world(seed=1) as (emulator, fly):
+        assert (await ROLLING.count(1, iad=2).execute(fly)).ok
+        emulator.faults.add(Fault(does="refuse", action="deleteMachine", status=400, body={"error": "no"}))
+        report = await fewer.execute(fly)
+        images = {each.image for each in await fly.machines.list("web") if each.id in {m.id for m in report.machines}}
+    assert summary(report) == (Status.DEGRADED, is_stated, 0 if is_stated else 7)
+    assert (report.rollback, report.running_regions, report.complete_regions) == (None, 2, 1)
+    assert len(images) == 1
+    (old,) = [each.id for region in report.regions for each in region.retired]
+    assert "2 of 2 machines up to date, " in str(report)
+    assert "1 of 2 regions complete, " in str(report)
+    why = f"surplus machines remain, run the deploy again, or destroy them: {old}"
+    assert report.why_degraded == f"the requirement (all regions) is met, but {why}"
+    assert f"\n  {report.why_degraded}" in str(report)
+    assert why in report.to_html()
+
+
 async def test_a_requirement_that_is_stated_stays_so_in_a_journal(tmp_path: Any) -> None:
     for number, builder in enumerate((LAUNCH.require(1), LAUNCH)):
         path = tmp_path / f"{number}.jsonl"
@@ -177,10 +200,17 @@ def reported(*machines: MachineReport, **facts: Any) -> DeployReport:
     return DeployReport(**{**stated, "regions": (region,), **facts})
 
 
+def retiring(result: Result, *, asked: int = 1, **facts: Any) -> DeployReport:
+    staying = tuple(known(Result.RUNNING, number=number) for number in range(asked))
+    region = RegionReport(region="iad", asked=asked, machines=staying, retired=(known(result, number=9, id="m9"),))
+    return reported(regions=(region,), **facts)
+
+
 SKIPPED = known(Result.SKIPPED, Phase.CREATING, Phase.MOVING, Phase.SKIPPED)
 DESTROYED = known(Result.DESTROYED, Phase.CREATED, Phase.DESTROYED, id="m1")
 NO_ROOM = Failure(kind="NoCapacity", message="its host is full")
 LOCK = Failure(kind="LeaseHeld", message="another deploy holds it")
+REMAIN = "surplus machines remain"
 BACK = reported(known(Result.RUNNING))
 NOT_BACK = reported(known(Result.FAILED))
 
@@ -219,7 +249,38 @@ NOT_BACK = reported(known(Result.FAILED))
         (reported(SKIPPED, needed=0, unverified=("iad",), require_stated=True), Status.NOT_VERIFIED),
         (reported(SKIPPED, needed=0), Status.DEGRADED),
         (reported(known(Result.OUTSIDE), needed=0), Status.DEGRADED),
+        # What should be gone, and machines that stand by, do not count against the requirement.
+        (reported(known(Result.RUNNING), surplus=("m9",), serving=2), Status.DEGRADED),
+        (reported(known(Result.RUNNING), surplus=("m9",), serving=2, needed=2), Status.MISSED),
+        (reported(known(Result.RUNNING), others=(known(Result.FAILED, number=2),), serving=1), Status.DEGRADED),
+        (reported(known(Result.RUNNING), others=(known(Result.RESTING, number=2),), serving=1), Status.OK),
+        (retiring(Result.FAILED), Status.DEGRADED),
+        (retiring(Result.RETIRED), Status.OK),
+        (retiring(Result.FAILED, asked=0, needed=0), Status.DEGRADED),
+        (retiring(Result.FAILED, asked=0, needed=0, require_stated=True), Status.DEGRADED),
+        (retiring(Result.RETIRED, asked=0, needed=0), Status.OK),
     ],
 )
 def test_the_state_of_the_fleet_takes_precedence_over_the_cause(report: DeployReport, status: Status) -> None:
     assert report.status is status
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        (reported(SKIPPED, needed=0), "not all machines run in iad"),
+        (
+            reported(known(Result.RUNNING), others=(known(Result.FAILED, number=2),)),
+            "these standby or scheduled machines are not as desired: web-2",
+        ),
+        (retiring(Result.FAILED, strategy="rolling"), f"{REMAIN}, run the deploy again, or destroy them: m9"),
+        (reported(known(Result.RUNNING), surplus=("m8", "m9")), f"{REMAIN}, destroy them: m8, m9"),
+        (
+            reported(SKIPPED, needed=0, surplus=("m9",)),
+            f"not all machines run in iad, and {REMAIN}, destroy them: m9",
+        ),
+    ],
+)
+def test_a_degraded_report_names_what_is_not_as_desired(report: DeployReport, why: str) -> None:
+    assert report.why_degraded == f"the requirement (all) is met, but {why}"
+    assert report.why_degraded in str(report)

@@ -96,7 +96,8 @@ async def test_a_loser_that_cannot_be_destroyed_is_surplus_and_fails_nobody() ->
     assert not [machine.name for machine in report.machines if machine.ready_after is None]
     assert Phase.FAILED not in {moment.phase for machine in report.machines for moment in machine.moments}
     assert report.surplus == (loser,)
-    assert not report.ok
+    assert (report.status, report.ok) == ("degraded", False)
+    assert f"surplus machines remain, run the deploy again, or destroy them: {loser}" in report.why_degraded
 
 
 async def test_where_the_late_one_comes_first_after_all_the_rival_goes() -> None:
