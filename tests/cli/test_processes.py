@@ -136,5 +136,5 @@ def test_a_journal_that_fills_the_disk_later_ends_in_one_line(tmp_path: Path) ->
         [sys.executable, "-c", limit, *DEPLOY, *options], capture_output=True, text=True, check=False, timeout=60
     )
     assert ended.returncode == 0
-    assert ended.stderr == f"flyasync: the journal {path} ends here: File too large\n"
+    assert ended.stderr == f"flyasync: the journal {path} ends here and does not contain later steps: File too large\n"
     assert path.read_text().count('"what": ') > 1

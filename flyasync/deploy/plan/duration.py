@@ -1,4 +1,4 @@
-"""Seconds in words, and how long something takes as far as that is known; pure."""
+"""Durations as text, and estimates of durations; pure."""
 
 import math
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from attrs import frozen
 
 _FINE = 20  # seconds; longer times are rounded to steps of five
-_LONG = 100 * 60.0  # and from here on to minutes
+_LONG = 100 * 60.0  # seconds; longer times are rounded to minutes
 
 
 @frozen(kw_only=True)
 class Estimate:
-    """How many seconds something takes, from times that were observed.
+    """How many seconds something takes, estimated from observed times.
 
-    Nine times in ten that is from `least` to `most`; `likely` is the expected time. Both `likely` and `most` are None
-    while it depends on times that have not been observed often enough, which `unobserved` names, such as `boots`: all
-    that is known then is that it takes at least `least`.
+    `likely` is the expected time; in nine cases of ten the time is from `least` to `most`. If it depends on times that
+    have not been observed often enough, `unobserved` names them, such as `boots`, and `likely` and `most` are None:
+    then only `least` is known.
     """
 
     least: float
@@ -24,7 +24,7 @@ class Estimate:
     unobserved: tuple[str, ...] = ()
 
     def after(self, seconds: float) -> "Estimate":
-        """Return what is left of it once `seconds` have passed; never less than none."""
+        """Return what is left after `seconds` have passed, at least 0."""
         return Estimate(
             least=_less(self.least, seconds),
             likely=None if self.likely is None else _less(self.likely, seconds),
@@ -42,13 +42,13 @@ class Estimate:
     def __str__(self) -> str:
         if self.likely is None or self.most is None:
             return f"at least {duration(self.least, math.floor)}"
-        # Bounds that are close to the expected time say nothing that it does not.
+        # Bounds that are close to the expected time would add no information.
         bounds = "" if self.is_close else f" ({duration(self.least, math.floor)} to {duration(self.most)})"
         return f"about {duration(self.likely)}{bounds}"
 
 
 def duration(seconds: float, whole: Callable[[float], int] = math.ceil) -> str:
-    """Return a duration in words, no finer than it can be meant; `whole` rounds it."""
+    """Return a duration as text, rounded by `whole`; longer durations are rounded more coarsely."""
     if seconds >= _LONG:
         hours, minutes = divmod(whole(seconds / 60), 60)
         return f"{hours} h {minutes} min"

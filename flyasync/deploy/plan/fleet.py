@@ -1,4 +1,4 @@
-"""Fleet: what was observed, as one value."""
+"""Fleet: the observed state of an app, as one value."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -12,12 +12,11 @@ from flyasync.models.volume import Volume
 
 @frozen
 class Fleet:
-    """The machines of an app that concern a deploy, as they were when it looked, and the app's volumes.
+    """The observed machines of an app that a deploy may change, and the app's volumes.
 
-    `has_secrets` tells whether the app has any: then it matters with which version of them a machine starts. `secrets`
-    is the fingerprint of all of them, None where `secrets_hidden` says why they could not be listed. `others`
-    are the app's machines that a launch without a strategy is not about, and `gone` those that were destroyed, as far
-    as they were read.
+    `has_secrets` is whether the app has any secrets. `secrets` is the fingerprint of all of them; None if they could
+    not be listed, for the reason in `secrets_hidden`. `others` are the other machines of the app, if the deploy has no
+    strategy. `gone` are destroyed machines, if they were read.
     """
 
     app: str
@@ -34,12 +33,12 @@ class Fleet:
         return self._by_name.get(name)
 
     def group(self, name: str) -> tuple[Machine, ...]:
-        """Return the machines of a process group, by their names; those of none are the group with the empty name."""
+        """Return the machines of a process group, sorted by name; the empty name means machines without a group."""
         return in_order(machine for machine in self.machines if is_in(machine, name))
 
     def volume_of(self, machine: Machine) -> Volume | None:
         """Return the volume that a machine holds."""
-        # The list of volumes names their holders, but lags behind: what the machine mounts says it too.
+        # The list of volumes lags, so the mounts of the machine count too.
         mounts = (machine.config and machine.config.mounts) or ()
         mounted = (self._by_id.get(mount.volume or "") for mount in mounts)
         return self._by_holder.get(machine.id) or next(filter(None, mounted), None)
@@ -58,38 +57,38 @@ class Fleet:
 
 
 def group_of(machine: Machine) -> str | None:
-    """Return the process group of a machine, also of one whose config is not known whole."""
+    """Return the process group of a machine, even if its complete config is not known."""
     return tags(machine).get(GROUP)
 
 
 def is_in(machine: Machine, group: str | None) -> bool:
-    """Whether a machine is of this process group; one of none is in the group with the empty name."""
+    """Whether a machine is in this process group; the empty name means machines without a group."""
     return (group_of(machine) or "") == group
 
 
 def home(machine: Machine) -> str:
-    """Return the region that a machine was made for; it may have fallen back to another."""
+    """Return the region that a machine was created for; it may have fallen back to another one."""
     return tags(machine).get(HOME) or machine.region
 
 
 def tags(machine: Machine) -> dict[str, str]:
-    """Return a machine's metadata, also where its config is not known whole."""
+    """Return a machine's metadata, even if its complete config is not known."""
     config = machine.config or machine.incomplete_config
     return dict((config and config.metadata) or {})
 
 
 def serves(machine: Machine) -> bool:
-    """Whether a machine takes traffic now, and is able to."""
+    """Whether a machine is healthy and takes traffic."""
     return machine.is_healthy and not machine.cordoned
 
 
 def in_order(machines: Iterable[Machine]) -> tuple[Machine, ...]:
-    """Return machines sorted by name, and numbers by size."""
+    """Return machines sorted by name, with numbers in numeric order."""
     return tuple(sorted(machines, key=_by_name))
 
 
 def oldest(machines: Iterable[Machine]) -> Machine | None:
-    """Choose one machine as every deployer chooses it: one that is made later never comes before it."""
+    """Return the oldest machine, which every deployer chooses: a later machine never takes precedence."""
     return min((each for each in machines if each.host_is_ok), key=_by_age, default=None)
 
 

@@ -1,4 +1,4 @@
-"""What a machine is there for within its group, by its config; pure."""
+"""The role of a machine in its group, from its config; pure."""
 
 from enum import StrEnum
 
@@ -6,15 +6,15 @@ from flyasync.models.config import MachineConfig
 
 
 class Role(StrEnum):
-    """What a machine is there for within its group."""
+    """The role of a machine in its group."""
 
     MEMBER = "member"  # it runs, or may be started at any time
     STANDBY = "standby"  # it is stopped until the host of another machine fails
-    SCHEDULED = "scheduled"  # the platform starts it at times
+    SCHEDULED = "scheduled"  # the platform starts it on a schedule
 
 
 def role(config: MachineConfig | None) -> Role:
-    """Return what a machine with this config is there for; one that is not known counts as a member."""
+    """Return the role of a machine with this config; without a known config it is a member."""
     if config is not None and config.standbys:
         return Role.STANDBY
     return Role.SCHEDULED if config is not None and config.schedule else Role.MEMBER

@@ -1,4 +1,4 @@
-"""Which region next when one has no room: skip, named, nearest; pure."""
+"""Chooses the next region if one has no room: none, a named one, or the nearest; pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,15 +8,15 @@ from flyasync.errors import NoCapacity, Scope
 from flyasync.models.region import Region, Regions, distance_km
 
 HOST_TRIES = 3
-"""How often a region is asked when only a host of it was full: each create may land on another host."""
+"""How often a create is tried in a region of which only a host was full: each may land on another host."""
 
 MOVES = frozenset({Scope.REGION, Scope.HOST, Scope.QUOTA})
-"""The scopes that another region can help with; a volume's machine cannot leave the volume's host."""
+"""The scopes for which another region can help; a machine with a volume cannot leave the volume's host."""
 
 
 @frozen(kw_only=True)
 class Refusal:
-    """A region that had no room, in the API's own words."""
+    """A region that had no room, with the API's reply."""
 
     region: str
     scope: Scope
@@ -27,7 +27,7 @@ class Refusal:
 
     @classmethod
     def of(cls, region: str, error: NoCapacity) -> "Refusal":
-        """Keep what the API said."""
+        """Return the refusal from the API's reply."""
         return cls(
             region=region,
             scope=error.scope,
@@ -39,7 +39,7 @@ class Refusal:
 
     @property
     def is_of_the_region(self) -> bool:
-        """Whether every other machine of the same size would be refused there too."""
+        """Whether the region would refuse every other machine of the same size too."""
         return self.scope in {Scope.REGION, Scope.QUOTA}
 
     def __str__(self) -> str:
@@ -49,9 +49,9 @@ class Refusal:
 
 
 def next_region(refusals: Sequence[Refusal], alternatives: Iterable[str], full: Iterable[str]) -> str | None:
-    """Return the region to try after `refusals` of one machine, or None when it has to be skipped.
+    """Return the region to try after `refusals` of one machine, or None if the machine is skipped.
 
-    `alternatives` come in order of preference; `full` are regions that turned other machines away.
+    `alternatives` are in order of preference; `full` are regions that refused other machines.
     """
     last = refusals[-1]
     if last.scope not in MOVES:
@@ -64,10 +64,10 @@ def next_region(refusals: Sequence[Refusal], alternatives: Iterable[str], full: 
 
 
 def by_distance(home: str, regions: Regions, *, without: Iterable[str], room: Iterable[str] | None) -> tuple[str, ...]:
-    """List the regions from the nearest to `home` to the farthest.
+    """Return the regions by their distance to `home`, nearest first.
 
-    Left out are those in `without`, deprecated ones, those that need a plan of their own, and, where `room` is known,
-    those without it.
+    Regions in `without` are omitted, as are deprecated ones, those that require a paid plan, and, if `room` is known,
+    those without room.
     """
     here = next((region for region in regions.regions if region.code == home), Region(code=home))
     out, roomy = {home, *without}, None if room is None else set(room)

@@ -1,4 +1,4 @@
-"""The release command: one short-lived machine that has to end well before anything changes; pure."""
+"""The release command: a temporary machine that must succeed before anything changes; pure."""
 
 import shlex
 
@@ -12,7 +12,7 @@ from flyasync.models.guest import Guest
 from flyasync.models.redaction import HIDDEN, contains_secret, shown
 
 RELEASE_GROUP = "fly_app_release_command"
-"""The process group of such machines; flyctl's own word, so that nobody takes them for the app's."""
+"""The process group of release command machines; the same as flyctl's."""
 
 _GROUP_IN_ENV = {"FLY_PROCESS_GROUP"}
 _PLATFORM = "fly_platform_version"
@@ -20,7 +20,7 @@ _PLATFORM = "fly_platform_version"
 
 @frozen(kw_only=True)
 class ReleaseCommand:
-    """A command that runs to exit 0 on a machine of its own, within `timeout` seconds, or the deploy ends there."""
+    """A command that must exit with 0 on a temporary machine, within `timeout` seconds; otherwise the deploy ends."""
 
     command: tuple[str, ...] = field(repr=False)
     timeout: float = field(default=300.0, validator=validators.gt(0))
@@ -28,7 +28,7 @@ class ReleaseCommand:
 
     @classmethod
     def of(cls, command: str | tuple[str, ...], **options: object) -> "ReleaseCommand":
-        """Read a command line, or take its words as they are."""
+        """Parse a command line, or use its words unchanged."""
         try:
             words = split_words(command) if isinstance(command, str) else tuple(command)
         except ValueError as error:
@@ -38,9 +38,9 @@ class ReleaseCommand:
         return cls(command=words, **options)  # type: ignore[arg-type]
 
     def config(self, config: MachineConfig) -> MachineConfig:
-        """Return the machine's config: the image and environment of the deploy, and nothing that serves or stays.
+        """Return the machine's config: the image and environment of the deploy, without services and volumes.
 
-        Where the config names the group it is for, as one of a fly.toml does, this one names its own.
+        If the environment names the process group, as that of a fly.toml does, it names the release command's group.
         """
         env, metadata = config.env or {}, config.metadata or {}
         return MachineConfig(
@@ -51,7 +51,7 @@ class ReleaseCommand:
             init=evolve(config.init or Init(), cmd=self.command, exec=None),
             stop_config=config.stop_config,
             restart=Restart(policy="no"),
-            # Nothing but the deploy has a use for it, so it goes also where the deploy is gone.
+            # Only the deploy needs the machine, so it destroys itself even if the deploy was killed.
             auto_destroy=True,
             dns=DNS(skip_registration=True),
             metadata={

@@ -22,11 +22,11 @@ class Planned:
 
 @frozen(kw_only=True)
 class Progress:
-    """One machine came to another phase.
+    """One machine reached another phase.
 
-    `at` is in seconds since the deploy began; `asked` is the region desired, `region` the one it is in or goes to;
-    `detail` is a reason or an explanation, such as the API's words; `remaining` how many seconds the whole deploy
-    still takes, by the published limits and the times observed so far.
+    `at` is in seconds since the deploy began. `asked` is the desired region, `region` the one where the machine is or
+    will be. `detail` is a reason or an explanation, such as the API's message. `remaining` is the estimated time until
+    the end of the whole deploy, from the published limits and the times observed so far.
     """
 
     at: float
@@ -40,13 +40,13 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """How many seconds the whole deploy is expected to take from here; None while not enough has been observed."""
+        """The expected number of seconds until the end of the whole deploy; None while too little has been observed."""
         return self.remaining.likely if self.remaining else None
 
 
 @frozen(kw_only=True)
 class Finished:
-    """The deploy is over; always the last event, also of a deploy that was cancelled."""
+    """The deploy is over. This is always the last event, also after a cancellation."""
 
     at: float
     report: DeployReport

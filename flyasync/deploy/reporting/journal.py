@@ -1,4 +1,4 @@
-"""The journal of a deploy: what was decided and done, one JSON line each. `resume` reads it."""
+"""The journal of a deploy: one JSON line for each decision and each step. `resume` reads it."""
 
 import asyncio
 import json
@@ -18,44 +18,45 @@ from flyasync.models.json.codec import unstructure
 from flyasync.models.redaction import HIDDEN, without_passwords
 
 _OPENING = b'{"what": "'
-_SHORTEST_SECRET = 8  # letters; a shorter one is in many a text by chance
+_SHORTEST_SECRET = 8  # characters; a shorter one may be part of any text by chance
 
 
 class Journal:
-    """A journal that is not kept: what it is given is forgotten."""
+    """A journal that is not kept: it discards every line."""
 
     is_kept: ClassVar[bool] = False
 
     def planned(self, spec: DeploySpec, plan: Plan) -> None:
-        """Record what is desired, and what was decided."""
+        """Record the spec and the plan."""
 
     def undoing(self, plan: Plan) -> None:
-        """Record how what was done is to be undone."""
+        """Record the plan of the rollback."""
 
     def began(self, track: Track, run: MachineRun) -> None:
-        """Record that the steps of a machine begin."""
+        """Record that a machine begins its steps."""
 
     def stepped(self, run: MachineRun, step: Step) -> None:
-        """Record that one step of a machine is done."""
+        """Record that a machine has completed one step."""
 
     def ended(self, run: MachineRun) -> None:
-        """Record what became of a machine."""
+        """Record the last phase of a machine, and its error if there is one."""
 
     def finished(self, report: DeployReport) -> None:
-        """Record how the deploy ended."""
+        """Record the result of the deploy."""
 
     def close(self) -> None:
-        """Record no more."""
+        """Close the journal; later calls record nothing."""
 
 
 class JournalFile(Journal):
-    """A journal in a file that its owner alone may read; the lines that are there stay, and new ones follow.
+    """A journal in a file that only its owner can read; lines are appended to the existing ones.
 
-    Each line is with the operating system before the deploy goes on. `api` is the URL of the API that the deploy
-    goes to. No line repeats what is redacted from the spec, nor a password in a URL. Raises InvalidInput for a
-    file that cannot be written, for lack of room too, that others may read, that is not a journal, or that another
-    deploy is writing, and for a plan that cannot be written down. A disk that fails later ends the journal, not the
-    deploy: the event loop's exception handler is called.
+    Each line is passed to the operating system before the deploy continues. `api` is the URL of the API that the
+    deploy uses. No line contains a value that is redacted from the spec, or a password of a URL.
+
+    Raises InvalidInput if the file cannot be written (also if the disk is full), if other users can read it, if it is
+    not a journal, if another deploy is writing it, or if the plan cannot be written. If the disk fails later, the
+    journal ends and the deploy continues: the event loop's exception handler is called.
     """
 
     is_kept = True
@@ -72,10 +73,10 @@ class JournalFile(Journal):
         return f"<{type(self).__name__} {self._path}{'' if self._file else ', closed'}>"
 
     def planned(self, spec: DeploySpec, plan: Plan) -> None:
-        """Record what is desired, and what was decided."""
+        """Record the spec and the plan."""
         public, redacted = write_spec(spec)
-        # No other line may repeat what is redacted: the longest text goes first, in case it contains another one. Short
-        # ones would be found in any text; but of a release command each letter counts.
+        # No other line may contain a redacted value. The longest is replaced first, as it may contain another. Short
+        # values are not replaced, since any text may contain them by chance; a release command always is.
         texts = [text for text in _texts(list(redacted.values())) if len(text) >= _SHORTEST_SECRET]
         texts += [redacted[RELEASE_COMMAND]] if RELEASE_COMMAND in redacted else []
         self._secrets = tuple(sorted(filter(None, texts), key=len, reverse=True))
@@ -93,25 +94,25 @@ class JournalFile(Journal):
         self._write("planned", facts, is_needed=True)
 
     def undoing(self, plan: Plan) -> None:
-        """Record how what was done is to be undone."""
+        """Record the plan of the rollback."""
         lines = self._redacted(str(plan).splitlines())
         self._write("undoing", {"api": self._api, "launch": plan.launch, "plan": lines})
 
     def began(self, track: Track, run: MachineRun) -> None:
-        """Record that the steps of a machine begin."""
+        """Record that a machine begins its steps."""
         self._write("began", {**_machine(run), "steps": self._redacted(str(step) for step in track.steps)})
 
     def stepped(self, run: MachineRun, step: Step) -> None:
-        """Record that one step of a machine is done."""
+        """Record that a machine has completed one step."""
         self._write("stepped", {**_machine(run), "step": type(step).__name__})
 
     def ended(self, run: MachineRun) -> None:
-        """Record what became of a machine."""
+        """Record the last phase of a machine, and its error if there is one."""
         (error,) = self._redacted([str(run.error)]) if run.error else (None,)
         self._write("ended", {**_machine(run), "phase": run.phase, "error": error})
 
     def finished(self, report: DeployReport) -> None:
-        """Record how the deploy ended."""
+        """Record the result of the deploy."""
         facts = {
             "ok": report.ok,
             "cancelled": report.cancelled,
@@ -124,14 +125,14 @@ class JournalFile(Journal):
         self._write("finished", facts)
 
     def close(self) -> None:
-        """Record no more."""
+        """Close the journal; later calls record nothing."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
                 file.close()
 
     def _write(self, what: str, facts: Mapping[str, Any], *, is_needed: bool = False) -> None:
-        """Write a line; raises InvalidInput for one that cannot be written and that a later deploy needs to go on."""
+        """Write a line; raises InvalidInput if it cannot be written and a later deploy needs it to continue."""
         if self._file is None:
             return
         at = round(self._loop.time() - self._start, 3)
@@ -142,14 +143,16 @@ class JournalFile(Journal):
             self.close()
             if is_needed:
                 raise unwritable(self._path, error) from error
-            self._loop.call_exception_handler({"message": f"the journal {self._path} ends here", "exception": error})
+            self._loop.call_exception_handler(
+                {"message": f"the journal {self._path} ends here and does not contain later steps", "exception": error}
+            )
 
     def _redacted(self, texts: Iterable[str]) -> list[str]:
-        """Return what is for people to read without what is redacted, which any of these texts may repeat."""
+        """Return texts without the redacted values, which any of them may contain."""
         redacted = []
         for text in texts:
             for secret in self._secrets:
-                text = text.replace(secret, HIDDEN)  # noqa: PLW2901 - one secret after the other
+                text = text.replace(secret, HIDDEN)  # noqa: PLW2901 - each secret in turn
             redacted.append(without_passwords(text))
         return redacted
 
@@ -162,7 +165,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _machine(run: MachineRun) -> dict[str, Any]:
-    """Return which machine a line is about; `made` is true of one that the deploy has made."""
+    """Return the machine that a line is about; `made` is whether this deploy created it."""
     machine_id = run.machine.id if run.machine else None
     made = machine_id is not None and not run.adopted
     return {"name": run.desired.name, "aim": run.target, "machine": machine_id, "made": made}

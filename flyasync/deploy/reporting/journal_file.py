@@ -1,4 +1,4 @@
-"""The file of a journal: JSON lines that only their owner may read, written by one process at a time."""
+"""The file of a journal: JSON lines that only their owner can read, written by one process at a time."""
 
 import json
 import os
@@ -19,10 +19,10 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def open_journal(path: str, opening: bytes) -> TextIO:
-    """Open a journal at its end, and make it if it is not there; each of its kind begins with `opening`.
+    """Open a journal for appending, and create it if it does not exist. A journal of this kind begins with `opening`.
 
-    No other user may read it, and no other process writes it until it is closed. Raises InvalidInput for a file that
-    cannot be written, that others may read, that is not such a journal, or that another process is writing.
+    No other user can read it, and it is locked against other processes until it is closed. Raises InvalidInput if the
+    file cannot be written, if other users can read it, if it is not such a journal, or if another process writes it.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -31,34 +31,32 @@ def open_journal(path: str, opening: bytes) -> TextIO:
     file = os.fdopen(descriptor, "r+", encoding="utf-8")
     with ExitStack() as on_failure:
         on_failure.callback(file.close)
-        # 1. It is a file of the owner's own.
+        # 1. It must be a regular file that only its owner can read.
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise InvalidInput(f"{path} is not a regular file, so it cannot hold a journal")
         if mode & _OTHERS:
             raise InvalidInput(
-                f"the journal {path} is open to others ({stat.filemode(mode)}), and tells them what runs where: "
+                f"the journal {path} can be read by other users ({stat.filemode(mode)}), and shows what runs where: "
                 f"chmod 600 {path}"
             )
-        # 2. No other process writes it. The lock goes before any look inside: only the writer cuts off a line.
+        # 2. No other process may write it. The lock comes before the file is read: only the writer may truncate it.
         if sys.platform != "win32":
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InvalidInput(
-                    f"the journal {path} is being written by another deploy: name another file, or wait until that has "
-                    "ended"
+                    f"the journal {path} is being written by another deploy: use another file, or wait until that "
+                    "deploy has ended"
                 ) from None
             except OSError:
-                pass  # some network file systems know no locks
-        # 3. It is a journal. A last line that was not written to its end is cut off: its writer was killed.
+                pass  # some network file systems do not support locks
+        # 3. It must be a journal. An incomplete last line is removed: its writer was killed.
         content = Path(path).read_bytes()
         if content and not (content.startswith(opening) or opening.startswith(content)):
-            raise InvalidInput(
-                f"{path} holds something else than a journal, so nothing is written to it: name another file"
-            )
+            raise InvalidInput(f"{path} is not a journal, so nothing is written to it: use another file")
         os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-        # 4. The disk has room for the first lines. What is written to find out is cut off again.
+        # 4. The disk must have room for the first lines. What this test writes is removed again.
         end = os.fstat(descriptor).st_size
         try:
             os.write(descriptor, opening + b" " * _ROOM)
@@ -76,7 +74,7 @@ def unwritable(path: str, error: OSError) -> InvalidInput:
 
 
 def journal_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the lines of a journal with their numbers, without a last one that was not written to its end."""
+    """Yield the lines of a journal with their numbers, except an incomplete last line."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -86,7 +84,7 @@ def journal_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             facts = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{path}, line {number}: no line of a journal: {error}") from error
+            raise InvalidInput(f"{path}, line {number}: not a line of a journal: {error}") from error
         if not isinstance(facts, dict):
-            raise InvalidInput(f"{path}, line {number}: no line of a journal: it holds no object")
+            raise InvalidInput(f"{path}, line {number}: not a line of a journal: it is not a JSON object")
         yield number, facts

@@ -1,4 +1,4 @@
-"""Phases: where a machine is on its way through a deploy."""
+"""The phases of a machine during a deploy."""
 
 from collections.abc import Mapping
 from enum import Enum, StrEnum
@@ -31,45 +31,49 @@ from flyasync.models.redaction import without_passwords
 class Extent(Enum):
     """How a phase extends in time."""
 
-    LASTS = "lasts"  # something is under way, until the next phase
-    REACHED = "reached"  # a state that the machine has come to
-    OVER = "over"  # such a state from which the deploy takes the machine no further
+    LASTS = "lasts"  # something is in progress until the next phase
+    REACHED = "reached"  # a state that the machine has reached
+    OVER = "over"  # the last state that the deploy brings the machine to
 
 
 class Phase(StrEnum):
-    """Where a machine is on its way, in the order in which a machine may come there.
+    """The phase of a machine, in the order in which a machine may reach them.
 
-    `look` is how it is drawn, `extent` whether it has a duration.
+    `look` is its style on the page, `extent` whether it has a duration.
     """
 
     look: Look
     extent: Extent
 
     def __new__(cls, word: str, look: Look = Look.OTHER, extent: Extent = Extent.REACHED) -> Self:
-        """Make a member of its word, look and extent."""
+        """Create a member from its word, look and extent."""
         phase = str.__new__(cls, word)
         phase._value_ = word
         phase.look = look
         phase.extent = extent
         return phase
 
-    QUEUED = "queued", Look.WAITING, Extent.LASTS  # its create waits behind others, and has not been sent yet
-    CREATING = "creating", Look.MAKING, Extent.LASTS  # its create has been sent, and the answer is awaited
-    MOVING = "moving", Look.MAKING, Extent.LASTS  # its region had no room; it goes to `region`
-    CREATED = "created", Look.MAKING, Extent.REACHED  # this deploy made it
-    ADOPTED = "adopted", Look.MAKING, Extent.REACHED  # it was there already, from an earlier run of the launch
+    QUEUED = "queued", Look.WAITING, Extent.LASTS  # its create waits behind other creates and has not been sent
+    CREATING = "creating", Look.MAKING, Extent.LASTS  # its create has been sent, and the reply is awaited
+    MOVING = "moving", Look.MAKING, Extent.LASTS  # its region had no room; it is created in `region`
+    CREATED = "created", Look.MAKING, Extent.REACHED  # this deploy created it
+    ADOPTED = "adopted", Look.MAKING, Extent.REACHED  # an earlier run of the launch created it
     KEPT = "kept", Look.GOOD, Extent.REACHED  # it was as desired already
-    UPDATING = "updating", Look.CHANGING, Extent.LASTS  # in line for its update, or the update is under way
-    REPLACING = "replacing", Look.CHANGING, Extent.LASTS  # its host had no room for the update; another takes its place
+    UPDATING = "updating", Look.CHANGING, Extent.LASTS  # its update is queued or in progress
+    REPLACING = (
+        "replacing",
+        Look.CHANGING,
+        Extent.LASTS,
+    )  # its host had no room for the update; a new machine replaces it
     UPDATED = "updated", Look.CHANGING, Extent.REACHED  # it has its new config
     STARTING = "starting", Look.STARTING, Extent.LASTS  # its start is awaited
-    HEDGING = "hedging", Look.MAKING, Extent.LASTS  # it is late, so another one is made beside it
+    HEDGING = "hedging", Look.MAKING, Extent.LASTS  # it is slow to start, so a second machine is created
     STARTED = "started", Look.GOOD, Extent.REACHED
     CHECKING = "checking", Look.CHECKING, Extent.LASTS  # it is started, and its checks are awaited
     HEALTHY = "healthy", Look.GOOD, Extent.REACHED
-    WATCHING = "watching", Look.CHECKING, Extent.LASTS  # it has to stay up for a while
-    RUNNING = "running", Look.CHANGING, Extent.LASTS  # the release command is under way
-    ENDED = "ended", Look.GOOD, Extent.REACHED  # the release command ended well
+    WATCHING = "watching", Look.CHECKING, Extent.LASTS  # it must stay up for some time
+    RUNNING = "running", Look.CHANGING, Extent.LASTS  # the release command runs
+    ENDED = "ended", Look.GOOD, Extent.REACHED  # the release command ended with exit code 0
     UNCORDONED = "uncordoned", Look.GOOD, Extent.REACHED  # it takes traffic
     CORDONED = "cordoned", Look.CHANGING, Extent.REACHED  # it gets no new traffic
     STOPPING = "stopping", Look.CHANGING, Extent.LASTS
@@ -77,7 +81,7 @@ class Phase(StrEnum):
     SETTLED = "settled", Look.GOOD, Extent.REACHED  # it is updated, and stopped as before
     SKIPPED = "skipped", Look.GONE, Extent.OVER  # no region had room for it
     FAILED = "failed", Look.BAD, Extent.OVER
-    DESTROYED = "destroyed", Look.GONE, Extent.OVER  # by a rollback, or because it is not desired any more
+    DESTROYED = "destroyed", Look.GONE, Extent.OVER  # by a rollback, or because it is no longer desired
 
     @property
     def lasts(self) -> bool:
@@ -86,7 +90,7 @@ class Phase(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether the machine goes no further from here."""
+        """Whether the deploy takes the machine no further."""
         return self.extent is Extent.OVER
 
 
@@ -106,12 +110,12 @@ STEP_PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
     RunToEnd: (Phase.RUNNING, Phase.ENDED),
     GiveUp: (Phase.FAILED,),
 }
-"""The phases that a machine comes to in each step, the last one when it is done; a step that is not here has none."""
+"""The phases of each step; the machine reaches the last one when the step is done. Other steps have no phase."""
 
 
 @frozen(kw_only=True)
 class Moment:
-    """When a machine came to a phase, in seconds from the begin of the deploy, and where."""
+    """When and where a machine reached a phase; `at` is in seconds since the deploy began."""
 
     at: float
     phase: Phase

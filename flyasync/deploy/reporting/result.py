@@ -1,4 +1,4 @@
-"""What became of one machine of a deploy: what was seen last counts, not what was answered on the way; pure."""
+"""The result of one machine of a deploy, from the last observation and not from earlier replies; pure."""
 
 from enum import StrEnum
 from typing import Self
@@ -19,29 +19,29 @@ from flyasync.models.redaction import without_passwords
 
 
 class Result(StrEnum):
-    """What became of one machine: `tone` in a text, `look` on a page."""
+    """The result of one machine; `tone` is its tone in text, `look` its style on the page."""
 
     tone: Tone
     look: Look
 
     def __new__(cls, word: str, tone: Tone = Tone.PLAIN, look: Look = Look.OTHER) -> Self:
-        """Make a member of its word, tone and look."""
+        """Create a member from its word, tone and look."""
         result = str.__new__(cls, word)
         result._value_ = word
         result.tone = tone
         result.look = look
         return result
 
-    RUNNING = "running", Tone.GOOD, Look.GOOD  # it was observed last, and is in the state promised
+    RUNNING = "running", Tone.GOOD, Look.GOOD  # it was observed in the state that the deploy promises
     RESTING = "resting", Tone.GOOD, Look.GOOD  # it is as desired, and is stopped: as before, or by autostop
-    OUTSIDE = "outside routing", Tone.CAUTION, Look.OTHER  # it is ready, but the deploy did not come to uncordon it
-    RETIRED = "retired", Tone.GOOD, Look.GONE  # it was not desired any more, and is gone
-    ENDED = "ended well", Tone.PLAIN, Look.OTHER  # the release command came to exit code 0
+    OUTSIDE = "outside routing", Tone.CAUTION, Look.OTHER  # it is ready, but the deploy did not uncordon it
+    RETIRED = "retired", Tone.GOOD, Look.GONE  # it was no longer desired, and is gone
+    ENDED = "ended well", Tone.PLAIN, Look.OTHER  # the release command ended with exit code 0
     SKIPPED = "skipped", Tone.CAUTION, Look.GONE  # no region had room for it
-    FAILED = "failed", Tone.BAD, Look.BAD  # it is not as desired; it may be there nevertheless: see its id
-    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no response, and it was not found: it may exist
-    NOT_BEGUN = "not begun", Tone.CAUTION, Look.GONE  # the deploy ended before it began: it is as before, or not there
-    NOT_AWAITED = "not awaited", Tone.PLAIN, Look.OTHER  # it is there, but the deploy was cancelled before it was ready
+    FAILED = "failed", Tone.BAD, Look.BAD  # it is not as desired; it may exist: see its id
+    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no reply, and it was not found: it may exist
+    NOT_BEGUN = "not begun", Tone.CAUTION, Look.GONE  # the deploy ended before it began: unchanged, or not created
+    NOT_AWAITED = "not awaited", Tone.PLAIN, Look.OTHER  # it exists, but the deploy was cancelled before it was ready
     DESTROYED = "destroyed", Tone.CAUTION, Look.GONE  # the rollback destroyed it
 
     @property
@@ -52,9 +52,9 @@ class Result(StrEnum):
 
 @frozen(kw_only=True)
 class Failure:
-    """An error, in words that survive being written down.
+    """An error as plain values, which can be written as JSON.
 
-    `for_command` is the message in the terms of the command `flyasync`, None where that is the same.
+    `for_command` is the message in the terms of the command `flyasync`; None if it is the same.
     """
 
     kind: str
@@ -66,7 +66,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: FlyError) -> "Failure":
-        """Return the failure that an error is."""
+        """Return the failure for an error."""
         for_command = error.for_command if error.for_command != str(error) else None
         if isinstance(error, Refused):
             return cls(
@@ -81,7 +81,7 @@ class Failure:
 
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> "Failure":
-        """Return the failure that a region without room is."""
+        """Return the failure for a region without room."""
         return cls(
             kind=NoCapacity.__name__,
             message=str(refusal),
@@ -95,28 +95,28 @@ class Failure:
 
 
 def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
-    """Return what became of a machine, and why where it is not as promised.
+    """Return the result of a machine, and the failure if it is not as promised.
 
-    What was observed last counts, not what was answered on the way.
+    The last observation counts, not the replies to earlier requests.
     """
     error = Failure.of(run.error) if run.error else None
     machine = observation.machine(run)
     unseen = observation.unseen.get(run.desired.name) if run.phase is not Phase.DESTROYED else None
-    # 1. It could not be observed, and there may be a machine: whatever else is known of it may be out of date.
+    # 1. It could not be observed, and it may exist: whatever is known of it may be out of date.
     if unseen and (run.machine or run.in_doubt):
         return Result.UNKNOWN, error or Failure.of(unseen)
-    # 2. It ran the release command: what counts is how that ended, and not whether the machine is there.
+    # 2. It ran the release command: the end of the command counts, not whether the machine exists.
     if run.target is Target.END:
         ends = {Phase.ENDED: Result.ENDED, Phase.SKIPPED: Result.SKIPPED, None: Result.NOT_BEGUN}
         return ends.get(run.phase, Result.FAILED), error
-    # 3. It was to go.
+    # 3. It was to be destroyed.
     if run.target is Target.GO:
         is_untouched = run.taken == 0 and run.error is None
         return Result.RETIRED if machine is None else Result.NOT_BEGUN if is_untouched else Result.FAILED, error
-    # 4. It was destroyed again, by a rollback for instance.
+    # 4. It was created and then destroyed, for instance by a rollback.
     if run.phase is Phase.DESTROYED:
         return Result.DESTROYED, error
-    # 5. It is not there: it is not known whether it was made, no region had room, it is lost, or none was made.
+    # 5. It does not exist: its create may have happened, no region had room, it is lost, or it was not created.
     if machine is None:
         if run.in_doubt:
             return Result.UNKNOWN, error
@@ -130,32 +130,32 @@ def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tu
 def _result_of_present(
     spec: DeploySpec, run: MachineRun, machine: Machine, error: Failure | None
 ) -> tuple[Result, Failure | None]:
-    """Return what became of a machine that is there and was to stay."""
+    """Return the result of a machine that exists and was to stay."""
     trouble = _trouble(spec, run, machine)
-    # 1. It is not as promised, because the deploy ended before it began with this one.
+    # 1. It is not as promised because the deploy ended before it began with this machine.
     if trouble and run.adopted and run.phase is None and run.taken == 0 and run.error is None:
         return Result.NOT_BEGUN, None
-    # 2. It is not as promised. Where the deploy was cancelled while it was awaited, it may still come to that.
+    # 2. It is not as promised. If the deploy was cancelled while it waited for the machine, that may still change.
     if trouble:
         may_come = run.was_cut_short and machine.is_alive
         return Result.NOT_AWAITED if may_come else Result.FAILED, error or _as_observed(trouble)
-    # 3. It is as promised, but met an error. A call that failed, or a wait that ran out of time, says nothing against
-    #    what is observed; a wait that found it hopeless does, and so does any error where the machine was started only
-    #    to see that it would run.
+    # 3. It is as promised, but there was an error. A failed call or a wait that timed out does not contradict the
+    #    observation. A wait that found the state out of reach does, and so does any error of a machine that was started
+    #    only for verification.
     if run.error is not None:
         ran_out = isinstance(run.error, WaitFailed) and not run.error.hopeless
         if run.verifies or not (ran_out or isinstance(run.error, CallFailed)):
             return Result.FAILED, error
-    # 4. It is ready, but the deploy did not come to uncordon it.
+    # 4. It is ready, but the deploy did not uncordon it.
     if not spec.strategy.only_adds and machine.cordoned and not run.stays_out:
         return Result.OUTSIDE, error
-    # 5. All is well.
+    # 5. It is as promised.
     may_rest = run.target in {Target.REST, Target.APART} or spec.rests(machine, run.config)
     return Result.RESTING if machine.state != "started" and may_rest else Result.RUNNING, None
 
 
 def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
-    """Return what keeps a machine from being as promised, or None."""
+    """Return why a machine is not as promised, or None if it is."""
     current = observed(machine)
     if run.config is None or current is None or not holds(current, run.config):
         return "its config is not the one that was deployed"

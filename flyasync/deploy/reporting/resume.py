@@ -1,6 +1,7 @@
-"""What a journal says of a deploy: which spec was desired, what was there before, and how far it came.
+"""Reads a journal: the spec of the deploy, the machines before it, and how far it got.
 
-`DeployBuilder.resumed` makes a builder of it. Its plan finds what is there by the launch, so only what is left is done.
+`DeployBuilder.resumed` makes a builder from it. The plan finds existing machines by their launch tag, so the deploy
+only does what is left.
 """
 
 import json
@@ -22,7 +23,7 @@ from flyasync.models.machine import Machine
 
 @frozen(kw_only=True)
 class MachineBefore:
-    """A machine that was there when a deploy began, in routing or not; `version` names its config of then."""
+    """A machine as it was when the deploy began; `version` is the version of its config."""
 
     id: str
     name: str
@@ -46,12 +47,14 @@ class MachineBefore:
 
 @frozen(kw_only=True)
 class JournalReplay:
-    """What a journal says of the last deploy in it, over all runs of its launch.
+    """The state of the last deploy in a journal, over all runs of its launch.
 
-    `api` is the URL of the API that it goes to, None in a journal that lacks it. `spec` lacks the values at the
-    paths `redacted`, so its fingerprint is another than `fingerprint`. `before` are the machines that were there when
-    its first run began, `made` the ids of those made so far. `is_released` once its release command has ended well,
-    `is_undoing` while a run rolls back, `is_finished` once its last run came to its end, and `ok` if that was well.
+    `api` is the URL of the API; None if the journal does not contain it. `spec` lacks the redacted values, whose paths
+    are `redacted`, so it has another fingerprint than `fingerprint`, that of the complete spec. `before` are the
+    machines that existed when the first run began, `made` the ids of the machines created so far.
+
+    `is_released` is true after the release command has succeeded, `is_undoing` while a run rolls back, `is_finished`
+    after the last run has ended, and `ok` if its report was ok.
     """
 
     spec: DeploySpec
@@ -66,28 +69,29 @@ class JournalReplay:
     ok: bool = False
 
     def is_of(self, app: str, launch: str | None) -> bool:
-        """Whether it is about this launch of this app."""
+        """Whether it belongs to this launch of this app."""
         return (self.spec.app, self.spec.launch) == (app, launch)
 
     @property
     def redacted_env(self) -> frozenset[str]:
-        """The names of the variables whose values were redacted."""
+        """The names of the environment variables whose values are redacted."""
         env = [path.removeprefix("env") for path in self.redacted if path.startswith(("env.", "env["))]
-        # In a path, a name that is not a plain word is in quotes: env["A-B"].
+        # A name that is not a plain word is quoted in the path: env["A-B"].
         return frozenset(
             str(json.loads(name[1:-1])) if name.startswith("[") else name.removeprefix(".") for name in env
         )
 
     def check_api(self, url: str) -> None:
-        """Raise InvalidInput if the deploy was begun at another API than the one at this URL."""
+        """Raise InvalidInput if the deploy began at another API than the one at this URL."""
         if self.api not in {None, url}:
             raise InvalidInput(
-                f"the journal tells of a deploy at {self.api}, but this one goes to {url}: point FLY_FLAPS_BASE_URL or "
-                "base_url there, or name another journal"
+                f"the journal is of a deploy at {self.api}, but this deploy goes to {url}",
+                python=f"use another journal, or a client with base_url={self.api!r}",
+                command=f"use another journal, or set FLY_FLAPS_BASE_URL={self.api}",
             )
 
     def check(self, spec: DeploySpec) -> None:
-        """Raise InvalidInput for a spec of the same launch that is not the one in the journal."""
+        """Raise InvalidInput if a spec of the same launch differs from the one in the journal."""
         if not self.is_of(spec.app, spec.launch):
             return
         if spec.fingerprint != self.fingerprint:
@@ -111,7 +115,7 @@ class JournalReplay:
 
 
 def read_journal(path: "str | os.PathLike[str]") -> JournalReplay:
-    """Read the last deploy planned in a journal; raises InvalidInput for what is not a journal, by file and line."""
+    """Read the last deploy in a journal; raises InvalidInput, with file and line, if it is not a journal."""
     name = os.fspath(path)
     replay: JournalReplay | None = None
     for number, line in journal_lines(name):
@@ -119,18 +123,18 @@ def read_journal(path: "str | os.PathLike[str]") -> JournalReplay:
             replay = _replayed(replay, line)
         except (InvalidInput, KeyError, TypeError, ValueError, AttributeError, RecursionError, ExceptionGroup) as error:
             cause: Exception = error
-            while isinstance(cause, ExceptionGroup):  # all that is wrong with a value; the first is enough
+            while isinstance(cause, ExceptionGroup):  # all errors of a value; the first is enough
                 cause = cause.exceptions[0]
-            raise InvalidInput(f"{name}, line {number}: no line of a journal: {cause!r}") from error
+            raise InvalidInput(f"{name}, line {number}: not a line of a journal: {cause!r}") from error
     if replay is None:
-        raise InvalidInput(f"{name}: no deployment is planned in it, so there is nothing to go on with")
+        raise InvalidInput(f"{name} contains no planned deploy, so there is nothing to continue")
     return replay
 
 
 def _replayed(replay: JournalReplay | None, line: Mapping[str, Any]) -> JournalReplay | None:
-    """Return what a journal says with one more line."""
+    """Return the state of a journal after one more line."""
     what = line["what"]
-    # 1. A plan begins the replay; another run of the same launch goes on with it, and keeps what was there at first.
+    # 1. A plan begins a deploy, or another run of the same launch, which keeps the machines before the first run.
     if what == "planned":
         spec, fingerprint = read_spec(line["deployment"]), line["fingerprint"]
         redacted = tuple(structure(line["withheld"], list[str]))
@@ -139,21 +143,21 @@ def _replayed(replay: JournalReplay | None, line: Mapping[str, Any]) -> JournalR
             return evolve(replay, spec=spec, redacted=redacted, is_undoing=False, is_finished=False, ok=False)
         before = tuple(structure(line["before"], list[MachineBefore]))
         return JournalReplay(spec=spec, fingerprint=fingerprint, api=api, redacted=redacted, before=before)
-    # 2. Without a plan there is nothing that other lines could be about.
+    # 2. Lines before the first plan belong to no deploy.
     if replay is None:
         return None
-    # 3. From here on, machines are about a rollback: what it makes is not of the launch.
+    # 3. The lines that follow are of a rollback: machines that it creates are not of the launch.
     if what == "undoing":
         return evolve(replay, is_undoing=True)
-    # 4. A machine came further: it was made, or it ran the release command.
+    # 4. A machine has made progress: it was created, or it ran the release command.
     if what in {"stepped", "ended"} and not replay.is_undoing:
         if line["aim"] == Target.END:
             is_released = what == "ended" and line["phase"] == Phase.ENDED and not line["error"]
             return evolve(replay, is_released=replay.is_released or is_released)
         is_new = line["made"] and line["machine"] not in replay.made
         return evolve(replay, made=(*replay.made, line["machine"])) if is_new else replay
-    # 5. The run came to its end, which a rollback has of its own.
+    # 5. The run has ended. An undo has a line of its own.
     if what == "finished" and line["strategy"] != "undo":
         return evolve(replay, is_finished=not line["cancelled"], ok=line["ok"] is True)
-    # 6. Lines of other words are of a later version, and say nothing that is needed here.
+    # 6. Other words are of a later version, and are not needed here.
     return replay

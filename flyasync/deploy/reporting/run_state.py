@@ -1,4 +1,4 @@
-"""The run of each machine of a deploy, and what was observed of all of them last; no I/O."""
+"""The run of each machine of a deploy, and the last observation of all machines; no I/O."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -18,17 +18,19 @@ from flyasync.models.machine import ExitEvent, Machine
 
 @define(eq=False, repr=False)
 class MachineRun:
-    """One machine on its way through its steps, and all that is known of it so far.
+    """The progress of one machine through its steps, and all that is known of it so far.
 
-    `adopted` tells a machine that was there before from one that this deploy made; only the latter is ever taken back.
-    `in_doubt` while a request for it is unexplained. Times are seconds from the deploy's begin. `config` is what it
-    will have, and from its create or update on what was sent; None where that is not known. `volume` is the kind of
-    volume that it gets, `volume_id` the one that was taken for it, `source` the one to fork; `made_volumes` are those
-    made for it. `beside` are ids of machines that it had before this one, or that raced with it. One that `stays_out`
-    shall be outside routing. `exit` and `logs` tell how it failed; `old_exit` is how its process ended last before all
-    this. `taken` counts the steps done, `begun_after` is when its last turn began. `checked_from` is the time of the
-    loop from which each of its checks has to pass, and `was_healthy` once all have. One that `verifies` is started only
-    to see that it would run.
+    `adopted` is true for a machine that existed before, and false for one that this deploy created; only the latter is
+    ever destroyed by a rollback. `in_doubt` is true while a request for it may have happened. `config` is the config
+    that it will have, or that was sent last; None if unknown. A machine that `stays_out` stays outside routing. One
+    that `verifies` is started only for verification. `beside` are ids of machines that this one replaced or raced with.
+
+    `volume` is the kind of volume that it gets, `volume_id` the volume that was chosen, `source` the volume to fork,
+    and `made_volumes` the volumes created for it.
+
+    `exit` and `logs` show how its process failed; `old_exit` is how the process ended before the deploy. `taken` counts
+    the completed steps. `begun_after` is when its steps last began, in seconds since the deploy began, like the other
+    times. From the loop's time `checked_from` on, each of its checks has to pass; `was_healthy` once all have passed.
     """
 
     desired: DesiredMachine
@@ -62,7 +64,7 @@ class MachineRun:
 
     @classmethod
     def of(cls, track: Track, machine: Machine | None) -> "MachineRun":
-        """Return the run of a track before its first step; `machine` is the one that is there already."""
+        """Return the run of a track before its first step; `machine` is its existing machine, if there is one."""
         return cls(
             desired=track.machine,
             region=machine.region if machine else track.machine.region,
@@ -82,30 +84,30 @@ class MachineRun:
         facts += [f"failed: {type(self.error).__name__}"] if self.error else []
         return f"<{type(self).__name__} {self.desired.name} in {self.region}: {', '.join(facts)}>"
 
-    # Its way through the steps.
+    # Progress through the steps.
 
     def begin_turn(self, at: float) -> None:
-        """Record that its turn came at `at`; whatever it waits for from here on shares one timeout."""
+        """Record that its steps begin at `at`; all waits from here on share one timeout."""
         self.begun_after = at
         self.restart_timeout()
 
     def enter(self, phase: Phase, *, at: float, detail: str | None = None) -> None:
-        """Record that it came to a phase at `at`."""
+        """Record that it reached a phase at `at`."""
         self.phase = phase
         self.moments.append(Moment(at=at, phase=phase, region=self.region, detail=detail))
         if phase in {Phase.CREATED, Phase.ADOPTED}:
             self.created_after = at
 
     def keep(self) -> None:
-        """Record that its machine is as desired, so that it has no steps."""
+        """Record that its machine is as desired and has no steps."""
         self.phase, self.ready_after = Phase.KEPT, 0.0
 
     def step_done(self) -> None:
-        """Count one more step as done."""
+        """Record that one more step is done."""
         self.taken += 1
 
     def ready(self, at: float) -> None:
-        """Record that all steps of its turn were done at `at`."""
+        """Record that its steps were done at `at`."""
         self.ready_after = at
 
     def fail(self, error: FlyError) -> None:
@@ -117,78 +119,78 @@ class MachineRun:
         self.refusals.append(refusal)
 
     def move(self, region: str) -> None:
-        """Record the region where it is to be created instead."""
+        """Record the region where it is created instead."""
         self.region = region
 
-    # Its machine.
+    # The machine.
 
     def assign(self, machine: Machine, *, adopted: bool) -> None:
-        """Record the machine that was created or adopted for it; one that it had before stands beside it."""
+        """Record the created or adopted machine; an earlier machine of the run is added to `beside`."""
         if self.machine and self.machine.id != machine.id:
             self.beside.append(self.machine.id)
         self.machine, self.region, self.adopted = machine, machine.region, adopted
 
     def adopt(self, machine: Machine) -> None:
-        """Record the machine that was there already; only an exit after this one says anything of the deploy."""
+        """Record the machine that existed already; only a later exit of its process counts for the deploy."""
         self.old_exit = machine.exit_event
         self.assign(machine, adopted=True)
 
     def observe(self, machine: Machine) -> None:
-        """Record its machine as it was observed now."""
+        """Record its machine as observed now."""
         self.machine = machine
 
     def win(self, winner: Machine, loser: Machine) -> None:
-        """Record which of two machines that raced stays."""
+        """Record which of two racing machines is kept."""
         self.machine = winner
         self.beside.append(loser.id)
 
     def find(self, machine: Machine | None, *, was_there: bool) -> None:
-        """Record the machine that belongs to it by the last check; one that `was_there` before it is adopted."""
+        """Record the machine that the final check found for it; one that `was_there` before the deploy is adopted."""
         self.machine = self.machine or machine
         self.adopted |= was_there and self.machine is not None
 
     def doubt(self, *, in_doubt: bool) -> None:
-        """Record whether a request for it is unexplained."""
+        """Record whether a request for it may have happened."""
         self.in_doubt = in_doubt
 
     def send(self, config: MachineConfig) -> MachineConfig:
-        """Record, and return, the config that is sent now; its machine is judged by that from here on."""
+        """Record and return the config that is sent now; from here on its machine is compared with it."""
         self.config = config
         return config
 
-    # Its volume.
+    # The volume.
 
     def choose_volume(self, volume: DesiredVolume, volume_id: str | None, source: str | None) -> None:
-        """Record which volume it takes, or which kind of volume is made for it."""
+        """Record the volume that it gets, or the kind of volume that is created for it."""
         self.volume, self.volume_id, self.source = volume, volume_id, source
 
     def gain_volume(self, volume_id: str) -> None:
-        """Record a volume that was made for it."""
+        """Record a volume that was created for it."""
         self.volume_id = volume_id
         self.made_volumes.append(volume_id)
 
     def leave_volume(self) -> None:
-        """Record that it does without the volume that it had; another is made for it."""
+        """Record that it leaves its volume; another one is created for it."""
         self.volume_id = None
 
     def lose_volume(self, volume_id: str) -> None:
-        """Record that a volume that was made for it is deleted."""
+        """Record that a volume that was created for it is deleted."""
         self.made_volumes.remove(volume_id)
 
-    # Its waits, and how it failed.
+    # Waits and failures.
 
     def restart_timeout(self) -> None:
-        """Have the next wait begin the timeout anew: the machine was changed."""
+        """Restart the timeout with the next wait, since the machine was changed."""
         self.deadline = None
 
     def time_left(self, now: float, timeout: float) -> float:
-        """Return the seconds left at `now`, by the loop, of the `timeout` that begins with the first wait."""
+        """Return the seconds left of the `timeout`, which begins with the first wait; `now` is the loop's time."""
         if self.deadline is None:
             self.deadline = now + timeout
         return max(self.deadline - now, 0.001)
 
     def start(self, *, checked_from: float) -> None:
-        """Record that its machine is started; its checks count as failures from `checked_from` on."""
+        """Record that its machine is started; from `checked_from` on, failing checks count."""
         self.checked_from, self.was_healthy = checked_from, False
 
     def pass_checks(self) -> None:
@@ -196,34 +198,34 @@ class MachineRun:
         self.was_healthy = True
 
     def end(self, exit_: str | None) -> None:
-        """Record how its process ended, in words."""
+        """Record how its process ended, as text."""
         self.exit = exit_
 
     def log(self, lines: tuple[str, ...]) -> None:
-        """Record what its process logged last."""
+        """Record the last lines that its process logged."""
         self.logs = lines
 
     @property
     def was_cut_short(self) -> bool:
-        """Whether it neither came to its end nor met an error."""
+        """Whether it has neither completed its steps nor failed."""
         return self.ready_after is None and self.error is None
 
     @property
     def machine_id(self) -> str:
-        """The id of its machine, which by now it has."""
+        """The id of its machine; the run must have one."""
         assert self.machine is not None  # noqa: S101 - a plan creates or adopts before it does anything else
         return self.machine.id
 
 
 @frozen(kw_only=True)
 class Observation:
-    """The runs of all machines, and what was observed of the machines last.
+    """The runs of all machines, and the last observation of the machines.
 
-    `seen` are the machines of the launch or of the group; those in `left_alone` the deploy does not manage. `others`
-    are the app's machines that a launch is not about. `unseen` holds by the name of a run why its machine could not be
-    observed. `settled` are the regions past the point of no return. Where `launch` is given, machines without its tag
-    were made by others, whatever their names. `loose_volumes` appeared meanwhile and belong to no run; `closed_by` is
-    the run after which none was begun.
+    `seen` are the machines of the launch or of the group; those in `left_alone` are not managed by the deploy. `others`
+    are the machines of the app that are not of the launch. `unseen` maps the name of a run to the error that prevented
+    the observation of its machine. `settled` are the regions past the point of no return. If `launch` is set, machines
+    without its tag are not of this deploy, whatever their names. `loose_volumes` are ids of volumes that appeared
+    during the deploy and belong to no run. `closed_by` is the run after which no other was begun.
     """
 
     runs: tuple[MachineRun, ...]
@@ -238,14 +240,13 @@ class Observation:
 
     @classmethod
     def blind(cls, runs: tuple[MachineRun, ...], error: FlyError) -> "Observation":
-        """Return an observation where nothing at all could be seen."""
+        """Return an observation in which nothing could be seen."""
         return cls(runs=runs, unseen={run.desired.name: error for run in runs})
 
     def machine(self, run: MachineRun) -> Machine | None:
         """Return the machine of a run as it was observed last.
 
-        A run that has no machine yet finds one by its name: a create whose answer was lost may have made it. Then it
-        has the launch tag that was sent with the create.
+        For a run without a machine, search by name and launch tag: a create whose reply was lost may have made it.
         """
         by_id, by_name = self._index
         if run.machine is not None:
@@ -256,14 +257,14 @@ class Observation:
 
     @property
     def surplus(self) -> tuple[str, ...]:
-        """The ids of machines that belong to this launch, and to none of these runs."""
+        """The ids of machines that belong to this launch, but to none of these runs."""
         mine = self.left_alone.union(machine.id for run in self.runs if (machine := self.machine(run)))
         ours = (each for each in self.seen if self.launch in {None, tags(each).get(LAUNCH)})
         return tuple(machine.id for machine in ours if machine.id not in mine)
 
     @cached_property
     def _index(self) -> tuple[Mapping[str, Machine], Mapping[str, Sequence[Machine]]]:
-        """The machines seen by their ids, and by their names: every run looks one up, more than once."""
+        """The observed machines by id and by name; each run looks one up several times."""
         by_name: dict[str, list[Machine]] = {}
         for machine in self.seen:
             by_name.setdefault(machine.name, []).append(machine)

@@ -1,4 +1,4 @@
-"""A deploy spec as JSON: one value, without what may be secret."""
+"""A deploy spec as JSON, without values that may be secret."""
 
 from typing import Any, Literal
 
@@ -13,17 +13,17 @@ from flyasync.models.json.codec import register, structure, unstructure
 from flyasync.models.redaction import contains_secret, is_secret
 
 RELEASE_COMMAND = "release.command"
-"""The path of a release command that was redacted."""
+"""The path of a release command that is redacted."""
 
 
 def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a spec as JSON without what may be secret, and that by its path."""
+    """Return a spec as JSON without values that may be secret, and these values by their paths."""
     redacted: dict[str, Any] = {}
     data = unstructure(spec)
-    for name in ("stated_regions", "per_region"):  # the counts of a resolved spec were made from these
+    for name in ("stated_regions", "per_region"):  # they are contained in the counts of a resolved spec
         data.pop(name, None)
     data["config"] = _public((), data["config"], redacted)
-    data["unresolved"] = None  # an error's text, which may repeat the image
+    data["unresolved"] = None  # the text of an error, which may contain the image
     if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None
         redacted[RELEASE_COMMAND] = str(spec.release)
@@ -31,19 +31,19 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_spec(data: Any) -> DeploySpec:
-    """Read a spec that `write_spec` wrote, in this version or an earlier one; raises Mismatch or InvalidInput."""
+    """Parse a spec that this version or an earlier one wrote; raises Mismatch or InvalidInput."""
     return structure(data, DeploySpec)
 
 
 def _public(path: tuple[str | int, ...], value: Any, redacted: dict[str, Any]) -> Any:
-    """Return a part of a config without what may be secret, and add that to `redacted`."""
+    """Return a part of a config without values that may be secret, and add these to `redacted`."""
     if not value or not isinstance(value, dict | list):
         return value
     items = list(value.items() if isinstance(value, dict) else enumerate(value))
     public = []
     for key, item in items:
         here = (*path, key)
-        # Whatever has an inside is decided there: an object, and a list of objects. A list of texts is one value.
+        # Objects and lists of objects are decided item by item; a list of texts is one value.
         has_inside = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(each, dict) for each in item))
         if (item and has_inside) or item is None or not is_secret(here, item):
             public.append((key, _public(here, item, redacted)))
@@ -52,7 +52,7 @@ def _public(path: tuple[str | int, ...], value: Any, redacted: dict[str, Any]) -
     return dict(public) if isinstance(value, dict) else [item for _, item in public]
 
 
-# The parts for which the type of a field is not enough: it allows several kinds of value, which JSON tells apart.
+# Fields whose type is not enough, because it allows several kinds of value.
 
 
 def _read_strategy(data: Any) -> Strategy:

@@ -1,4 +1,4 @@
-"""How what is reported is to be shown: its tone in a text, its look on a page. Displays choose colours and shapes."""
+"""The style of what a report shows: its tone in text, its look on a page. Displays choose the colours."""
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -8,7 +8,7 @@ from flyasync.safe_text import readable
 
 
 class Tone(StrEnum):
-    """What a part of a text means to its reader."""
+    """The meaning of a part of a text for its reader."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -17,12 +17,12 @@ class Tone(StrEnum):
 
 
 class Look(StrEnum):
-    """How a phase or a result is drawn, in the order of a legend; `sign` is its sign where a colour is not enough."""
+    """The style of a phase or a result, in the order of a legend; `sign` shows it where a colour is not enough."""
 
     sign: str
 
     def __new__(cls, word: str, sign: str = "") -> Self:
-        """Make a member of its word and sign."""
+        """Create a member from its word and sign."""
         look = str.__new__(cls, word)
         look._value_ = word
         look.sign = sign
@@ -45,7 +45,7 @@ Line = tuple[Part, ...]
 
 
 def plain(text: str, indent: str = "") -> Iterator[Line]:
-    """Yield the lines of a text without a tone of its own, the first of them indented."""
+    """Yield the lines of a text without a tone; the first line is indented."""
     yield from (((line, Tone.PLAIN),) for line in readable(f"{indent}{text}").splitlines())
 
 
@@ -55,7 +55,7 @@ def indented(lines: Iterable[Line], by: str) -> Iterator[Line]:
 
 
 def joined(lines: Iterable[Line]) -> Iterator[Part]:
-    """Yield the parts of all lines, with the ends of lines between them."""
+    """Yield the parts of all lines, with line breaks between the lines."""
     for number, line in enumerate(lines):
         if number:
             yield "\n", Tone.PLAIN

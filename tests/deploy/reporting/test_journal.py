@@ -221,10 +221,11 @@ async def test_a_deploy_goes_on_only_at_the_api_where_it_began(path: Path) -> No
     async with world(seed=1) as (emulator, fly):
         for ask in (DeployBuilder.execute, DeployBuilder.plan, DeployBuilder.undo, DeployBuilder.plan_undo):
             with pytest.raises(
-                InvalidInput, match=f"a deploy at {API}, but this one goes to {emulator.url}: "
+                InvalidInput, match=f"a deploy at {API}, but this deploy goes to {emulator.url}: "
             ) as caught:
                 await ask(DeployBuilder.resumed(path), fly)
-            assert "FLY_FLAPS_BASE_URL" in str(caught.value)
+            assert f"a client with base_url={API!r}" in str(caught.value)
+            assert f"set FLY_FLAPS_BASE_URL={API}" in caught.value.for_command
         assert len(emulator.log) == 1
 
 
@@ -288,7 +289,7 @@ async def test_it_is_made_for_its_owner_alone(path: Path) -> None:
 async def test_a_file_that_others_may_read_is_refused_before_anything_happens(path: Path) -> None:
     put(path, "", 0o640)
     async with world(seed=1) as (emulator, fly):
-        with pytest.raises(InvalidInput, match=r"is open to others \(-rw-r-----\), .*: chmod 600 "):
+        with pytest.raises(InvalidInput, match=r"can be read by other users \(-rw-r-----\), .*: chmod 600 "):
             await WANTED.with_journal(path).execute(fly)
         assert len(emulator.log) == 1
     assert not text_of(path)
@@ -297,7 +298,7 @@ async def test_a_file_that_others_may_read_is_refused_before_anything_happens(pa
 @pytest.mark.parametrize("said", ["dear diary\n", "{}\n", '{"what": 1}\n'])
 async def test_a_file_that_is_no_journal_is_left_as_it_is(path: Path, said: str) -> None:
     put(path, said)
-    with pytest.raises(InvalidInput, match="holds something else than a journal"):
+    with pytest.raises(InvalidInput, match="is not a journal, so nothing is written to it"):
         JournalFile(str(path), API)
     assert text_of(path) == said
 
@@ -316,7 +317,7 @@ async def test_two_deploys_at_once_cannot_write_one_journal(path: Path) -> None:
     first.undoing(PLAN)
     said = text_of(path)
     async with world(seed=1) as (emulator, fly):
-        with pytest.raises(InvalidInput, match=r"deploy.jsonl is being written by another deploy: name another file"):
+        with pytest.raises(InvalidInput, match=r"deploy.jsonl is being written by another deploy: use another file"):
             await WANTED.with_journal(path).execute(fly)
         assert len(emulator.log) == 1
         assert text_of(path) == said
@@ -338,7 +339,9 @@ async def test_a_disk_that_fails_ends_the_journal_and_not_the_deploy(path: Path)
     journal.undoing(PLAN)
     journal.undoing(PLAN)
     journal.close()
-    assert [context["message"] for context in told] == [f"the journal {path} ends here"]
+    assert [context["message"] for context in told] == [
+        f"the journal {path} ends here and does not contain later steps"
+    ]
 
 
 async def test_without_room_for_the_plan_nothing_begins(path: Path) -> None:
@@ -351,7 +354,7 @@ async def test_without_room_for_the_plan_nothing_begins(path: Path) -> None:
 
 async def test_a_line_nested_too_deep_is_none_of_a_journal(path: Path) -> None:
     put(path, '{"what": ' + "[" * 100_000 + "\n")
-    with pytest.raises(InvalidInput, match="line 1: no line of a journal"):
+    with pytest.raises(InvalidInput, match="line 1: not a line of a journal"):
         read_journal(path)
 
 
@@ -372,7 +375,7 @@ async def test_wherever_it_is_cut_it_tells_a_replay_or_that_there_is_none(path: 
     for end in range(0, len(text), 7):
         put(path, text[:end])
         if end < begun:
-            with pytest.raises(InvalidInput, match="no deployment is planned in it"):
+            with pytest.raises(InvalidInput, match="contains no planned deploy, so there is nothing to continue"):
                 read_journal(path)
         else:
             made.append(len(read_journal(path).made))
@@ -385,7 +388,7 @@ def test_a_file_that_is_not_there_or_is_no_journal_cannot_be_read(path: Path) ->
         read_journal(path)
     for said, place in (("{]\n", 1), ('{"what": "x"}\n[]\n', 2), ('{"what": "planned"}\n', 1), ("{}\n", 1)):
         path.write_text(said)
-        with pytest.raises(InvalidInput, match=f"deploy.jsonl, line {place}: no line of a journal"):
+        with pytest.raises(InvalidInput, match=f"deploy.jsonl, line {place}: not a line of a journal"):
             read_journal(path)
 
 
@@ -547,7 +550,7 @@ def test_a_setting_that_cannot_be_meant_is_no_line_of_a_journal(setting: str, va
     line = json.loads(written_before()["canary"])
     line["deployment"][setting] = value
     put(path, json.dumps(line) + "\n")
-    with pytest.raises(InvalidInput, match=r"deploy.jsonl, line 1: no line of a journal: (?!ClassValidationError)"):
+    with pytest.raises(InvalidInput, match=r"deploy.jsonl, line 1: not a line of a journal: (?!ClassValidationError)"):
         read_journal(path)
 
 
@@ -646,7 +649,10 @@ def test_lines_that_are_not_known_and_lines_before_a_plan_say_nothing(path: Path
 def test_a_journal_without_an_api_is_of_any(path: Path) -> None:
     replayed(path, api=None).check_api("https://other.example")
     replayed(path).check_api(API)
-    with pytest.raises(InvalidInput, match=r"tells of a deploy at https://api\.example, but this one goes to"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"the journal is of a deploy at https://api\.example, but this deploy goes to .*: use another ",
+    ):
         replayed(path).check_api("https://other.example")
 
 
