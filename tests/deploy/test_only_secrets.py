@@ -304,7 +304,7 @@ def test_what_cannot_go_with_it_is_refused(builder: DeployBuilder, told: str) ->
 
 
 def test_machines_of_no_group_cannot_be_deployed_to() -> None:
-    with pytest.raises(InvalidInput, match="by only_secrets"):
+    with pytest.raises(InvalidInput, match="can only get new secrets: use only_secrets"):
         APP.process_group(None).deployment()
 
 
