@@ -16,7 +16,7 @@ MOVES = frozenset({Scope.REGION, Scope.HOST, Scope.QUOTA})
 
 @frozen(kw_only=True)
 class Refusal:
-    """A region that had no room, with the API's reply."""
+    """A region that had no room, with the API's response."""
 
     region: str
     scope: Scope
@@ -27,7 +27,7 @@ class Refusal:
 
     @classmethod
     def of(cls, region: str, error: NoCapacity) -> "Refusal":
-        """Return the refusal from the API's reply."""
+        """Return the refusal from the API's response."""
         return cls(
             region=region,
             scope=error.scope,

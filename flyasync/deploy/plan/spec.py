@@ -422,7 +422,7 @@ class DeploySpec:
         goal = self.goal_of(config)
         if goal is None:
             return machine.is_alive
-        # A check that has not reported yet is missing in the reply, so as many as the config has must pass.
+        # A check that has not reported yet is missing in the response, so as many as the config has must pass.
         if goal == "healthy" and machine.state == "started":
             return machine.is_healthy and len(machine.reported_checks) >= expected_checks(config)
         return machine.state == "started" or self.rests(machine, config)

@@ -54,7 +54,7 @@ class Phase(StrEnum):
         return phase
 
     QUEUED = "queued", Look.WAITING, Extent.LASTS  # its create waits behind other creates and has not been sent
-    CREATING = "creating", Look.MAKING, Extent.LASTS  # its create has been sent, and the reply is awaited
+    CREATING = "creating", Look.MAKING, Extent.LASTS  # its create has been sent, and the response is awaited
     MOVING = "moving", Look.MAKING, Extent.LASTS  # its region had no room; it is created in `region`
     CREATED = "created", Look.MAKING, Extent.REACHED  # this deploy created it
     ADOPTED = "adopted", Look.MAKING, Extent.REACHED  # an earlier run of the launch created it

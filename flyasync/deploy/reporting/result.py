@@ -1,4 +1,4 @@
-"""The result of one machine of a deploy, from the last observation and not from earlier replies; pure."""
+"""The result of one machine of a deploy, from the last observation and not from earlier responses; pure."""
 
 from enum import StrEnum
 from typing import Self
@@ -39,7 +39,7 @@ class Result(StrEnum):
     ENDED = "ended well", Tone.PLAIN, Look.OTHER  # the release command ended with exit code 0
     SKIPPED = "skipped", Tone.CAUTION, Look.GONE  # no region had room for it
     FAILED = "failed", Tone.BAD, Look.BAD  # it is not as desired; it may exist: see its id
-    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no reply, and it was not found: it may exist
+    UNKNOWN = "unknown", Tone.BAD, Look.OTHER  # a request for it had no response, and it was not found: it may exist
     NOT_BEGUN = "not begun", Tone.CAUTION, Look.GONE  # the deploy ended before it began: unchanged, or not created
     NOT_AWAITED = "not awaited", Tone.PLAIN, Look.OTHER  # it exists, but the deploy was cancelled before it was ready
     DESTROYED = "destroyed", Tone.CAUTION, Look.GONE  # the rollback destroyed it
@@ -97,7 +97,7 @@ class Failure:
 def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
     """Return the result of a machine, and the failure if it is not as promised.
 
-    The last observation counts, not the replies to earlier requests.
+    The last observation counts, not the responses to earlier requests.
     """
     error = Failure.of(run.error) if run.error else None
     machine = observation.machine(run)

@@ -246,7 +246,7 @@ class Observation:
     def machine(self, run: MachineRun) -> Machine | None:
         """Return the machine of a run as it was observed last.
 
-        For a run without a machine, search by name and launch tag: a create whose reply was lost may have made it.
+        For a run without a machine, search by name and launch tag: a create whose response was lost may have made it.
         """
         by_id, by_name = self._index
         if run.machine is not None:
