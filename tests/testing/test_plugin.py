@@ -3,10 +3,14 @@
 import os
 import runpy
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from flyasync import Emulator, Fault, FlyClient, MachineConfig, NoCapacity, ServerFault, WaitFailed
+from flyasync import BadRequest, Emulator, Fault, FlyClient, MachineConfig, NoCapacity, ServerFault, WaitFailed
 from flyasync.testing import mock_machine, plugin, trouble
 
 
@@ -29,6 +33,32 @@ async def test_the_environment_points_other_clients_to_the_emulator(fly_environm
     assert os.environ["FLY_FLAPS_BASE_URL"] == fly_environment["FLY_FLAPS_BASE_URL"]
     async with FlyClient() as fly:
         assert not await fly.apps.list("personal")
+
+
+@pytest.mark.fly_emulator(speed=1000)
+def test_a_synchronous_test_can_call_a_fastapi_app(fly_environment: dict[str, str], fly_emulator: Emulator) -> None:
+    # TestClient blocks the thread of the test, and runs the app on an event loop in another thread.
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with FlyClient() as app.state.fly:
+            await app.state.fly.apps.create("web", org_slug="personal")
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/machines/{region}")
+    async def create(region: str) -> dict[str, str]:
+        fly: FlyClient = app.state.fly
+        machine = await fly.machines.create("web", MachineConfig(image="nginx"), region=region)
+        return {"id": machine.id, "state": await fly.machines.wait("web", machine.id)}
+
+    with TestClient(app) as client:
+        created = client.post("/machines/iad")
+        assert (created.status_code, created.json()["state"]) == (200, "started")
+        with trouble(fly_emulator, Fault(does="refuse", action="createMachine", status=422)), pytest.raises(BadRequest):
+            client.post("/machines/lhr")
+    assert fly_emulator.serving("web").total() == 1
+    assert fly_emulator.url == fly_environment["FLY_FLAPS_BASE_URL"]
 
 
 async def test_trouble_lasts_as_long_as_its_block(fly: FlyClient, fly_emulator: Emulator) -> None:
