@@ -163,7 +163,7 @@ def tell(options: Options, outcome: Outcome) -> None:
     _row("seconds", f"{outcome.usage.seconds:.1f}, {options.apps / outcome.usage.seconds:.1f} apps/s")
     _row("floor, by limits and boots", f"{fewest.published:.1f} s; {fewest.kept:.1f} s as the client keeps them")
     _row("apps exactly as their rows say", f"{verdict.exact} of {options.apps}")
-    _row("machines", f"{verdict.wanted} wanted, {verdict.there} there, {verdict.missing} missing")
+    _row("machines", f"{verdict.wanted} desired, {verdict.there} found, {verdict.missing} missing")
     _row("too many", f"{verdict.extra} duplicates, {verdict.orphans} orphans")
     _row("429s", str(verdict.limited))
     _row("apps that were begun again", str(verdict.begun_again))

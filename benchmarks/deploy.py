@@ -65,7 +65,8 @@ async def exactly_once(runs: int) -> None:
         unanswered += sum(map(emulator.faults.hits, lost))
     share = unanswered / wanted
     print(
-        f"{runs} runs, {share:.0%} of the create answers lost: {wanted} wanted, {there} there, {there - wanted} extra"
+        f"{runs} runs, {share:.0%} of the create responses lost: "
+        f"{wanted} desired, {there} found, {there - wanted} extra"
     )
 
 

@@ -5,16 +5,18 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import flyasync
-from flyasync import Emulator, FlyClient
+from flyasync import Emulator, FlyClient, FlyError
 from flyasync.testing import run_virtual
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +99,34 @@ def test_the_version_is_the_one_installed() -> None:
 def test_importing_flyasync_loads_no_network_library() -> None:
     program = "import sys, flyasync; print(*sorted({'aiohttp', 'cattrs', 'attrs'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+def public_functions() -> Iterator[tuple[str, Any, str]]:
+    """Yield the public functions and methods, each with its name and its docstring."""
+    fly = FlyClient("fm2_x")
+    resources = {f"fly.{name}": type(getattr(fly, name)) for name in RESOURCES}
+    for name, value in ({name: getattr(flyasync, name) for name in flyasync._HOMES} | resources).items():
+        if inspect.isfunction(value):
+            yield name, value, value.__doc__ or ""
+        # The fields of an attrs class and the details of an error are explained one by one.
+        elif inspect.isclass(value):
+            for member, method in vars(value).items():
+                if inspect.isfunction(method) and not member.startswith("_"):
+                    yield f"{name}.{member}", method, method.__doc__ or ""
+            if "__init__" in vars(value) and not attrs.has(value) and not issubclass(value, FlyError):
+                yield name, value.__init__, value.__doc__ or ""
+
+
+def test_a_function_of_six_parameters_describes_each() -> None:
+    seen, missing = 0, []
+    for name, function, text in public_functions():
+        parameters = inspect.signature(function).parameters.keys() - {"self"}
+        if len(parameters) >= 6:
+            seen += 1
+            described = set(re.findall(r"^ +\**(\w+): ", inspect.cleandoc(text).partition("Args:\n")[2], re.MULTILINE))
+            missing += [f"{name}: {parameter}" for parameter in sorted(parameters - described)]
+    assert not missing
+    assert seen > 10
 
 
 async def test_the_reference_lists_exactly_the_operations_that_there_are() -> None:

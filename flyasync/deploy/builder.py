@@ -468,7 +468,7 @@ class DeployBuilder:
     async def execute(self, fly: FlyClient) -> DeployReport:
         """Deploy, and report what runs where; `report.ok` is true if that meets the spec.
 
-        Each machine is created exactly once, however many answers are lost, and then awaited. The report shows the
+        Each machine is created exactly once, however many responses are lost, and then awaited. The report shows the
         machines as they are listed at the end. Without a strategy, all regions are deployed concurrently, and a failed
         machine or region does not stop the others. With a strategy, after a failure the machines under way finish and
         no other machine begins.

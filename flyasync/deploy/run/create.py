@@ -62,14 +62,14 @@ class Unlisted(FlyError):
 class RegionQueue:
     """The queue in which the machines of one region wait for their creates, one at a time.
 
-    Until the region has answered its first create, the next create waits for that answer. From then on, it only waits
-    until the request before it has been sent. So a region without any room costs one create, a region that fills up
-    costs those already sent and one more, and a region with room never delays a create.
+    Until the region has responded to its first create, the next create waits for that response. From then on, it only
+    waits until the request before it has been sent. So a region without any room costs one create, a region that fills
+    up costs those already sent and one more, and a region with room never delays a create.
     """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._has_answered = False
+        self._has_responded = False
 
     @property
     def is_taken(self) -> bool:
@@ -77,13 +77,13 @@ class RegionQueue:
         return self._lock.locked()
 
     def __repr__(self) -> str:
-        return f"<RegionQueue: {'answered' if self._has_answered else 'no answer yet'}, {self._lock!r}>"
+        return f"<RegionQueue: {'responded' if self._has_responded else 'no response yet'}, {self._lock!r}>"
 
     @asynccontextmanager
     async def turn(self, *, is_urgent: bool) -> AsyncIterator["QueueTurn"]:
         """Wait until one create may be sent, and hold the queue until its request has left.
 
-        A create that `is_urgent` does not wait. When the block ends, the region has answered.
+        A create that `is_urgent` does not wait. When the block ends, the region has responded.
         """
         if not is_urgent:
             await self._lock.acquire()
@@ -91,14 +91,14 @@ class RegionQueue:
         try:
             yield turn
         finally:
-            self._has_answered = True
+            self._has_responded = True
             turn.leave()
 
     def pass_on(self) -> bool:
-        """Admit the next create if the region has answered before; return whether it was admitted."""
-        if self._has_answered:
+        """Admit the next create if the region has responded before; return whether it was admitted."""
+        if self._has_responded:
             self._lock.release()
-        return self._has_answered
+        return self._has_responded
 
 
 @define(eq=False)
@@ -109,7 +109,7 @@ class QueueTurn:
     is_held: bool
 
     def leave(self) -> None:
-        """Admit the next create; called when the request has been sent, and again when its answer has arrived."""
+        """Admit the next create; called when the request has been sent, and again when its response has arrived."""
         self.is_held = self.is_held and not self._queue.pass_on()
 
 

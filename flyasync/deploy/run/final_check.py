@@ -114,7 +114,7 @@ class FinalCheck:
     def _seen(self, fleet: Fleet) -> Observation:
         """Return the observation that a list gives."""
         plan, spec, runs = self._context.plan, self._context.spec, tuple(self._context.runs.values())
-        # A create whose answer was lost, or that arrived twice, may have left a volume behind: one that is new since
+        # A create whose response was lost, or that arrived twice, may have left a volume behind: one that is new since
         # the plan, attached to no machine, and not recorded by any run.
         loose: tuple[str, ...] = ()
         if plan.before is not None:

@@ -55,7 +55,7 @@ class Updater:
         run.restart_timeout()
         was_stopped = await self._is_stopped(run, RESTING)
         async with context.metadata.in_turn((step.config or context.spec.tagged).image):
-            # Repeated until the result is known: after a lost answer, `modify` reads the machine's config again.
+            # Repeated until the result is known: after a lost response, `modify` reads the machine's config again.
             for last in (*[False] * (UPDATE_TRIES - 1), True):
                 try:
                     is_left_stopped = not step.launches and await self._is_stopped(run, RESTING | {"created"})

@@ -16,7 +16,7 @@ TRIES = 5
 """How often a create is sent while its answers are lost."""
 
 LISTS = (0.0, 1.0, 2.0, 3.0, 4.0)
-"""Pauses in seconds before each list in the search for a volume whose create was not answered; lists lag."""
+"""Pauses in seconds before each list in the search for a volume whose create got no response; lists lag."""
 
 POLL_EVERY = 2.0
 """Seconds between two polls of a volume that is being created."""
@@ -32,7 +32,7 @@ class VolumeNotReady(FlyError):
 class VolumeProvider:
     """Creates and deletes the volumes of one deploy.
 
-    Volumes have no unique names and no metadata to identify them by. So after a lost answer, the app's volumes are
+    Volumes have no unique names and no metadata to identify them by. So after a lost response, the app's volumes are
     listed for ten seconds: an unattached volume of the right name that was not `taken` before is the one just created.
     Only if none is found, another one is created. The creates in one region are sent one after another, so that none
     of them can mistake another's volume for its own.
@@ -77,7 +77,7 @@ class VolumeProvider:
         raise AssertionError  # the last attempt returns or raises
 
     async def _unanswered(self, desired: DesiredVolume, region: str) -> Volume | None:
-        """Return the volume whose create was not answered, as soon as a list shows it; None if no list does."""
+        """Return the volume whose create got no response, as soon as a list shows it; None if no list does."""
         for pause in LISTS:
             await asyncio.sleep(pause)
             with suppress(*TROUBLE):
