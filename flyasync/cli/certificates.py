@@ -78,7 +78,7 @@ async def add(
 ) -> CommandOutput:
     """Add a hostname.
 
-    Fly.io gets a certificate by ACME once the DNS records in the output are set. To use your own certificate, give
+    Fly.io gets a certificate by ACME once the DNS records in the output are set. To use your own certificate, pass
     --fullchain and --private-key.
     """
     # 1. Neither file: Fly.io gets a certificate.

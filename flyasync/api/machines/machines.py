@@ -726,7 +726,7 @@ class Machines:
 
         `launch` names the occasion. It goes into the machine's metadata, and together with `name` it identifies the
         machine: every call with the same two returns the same machine, now or a year later. After a lost or ambiguous
-        response, and when the API says that the name is in use, the machine is looked up by name and launch and
+        response, and when the API reports that the name is in use, the machine is looked up by name and launch and
         adopted; the unique name keeps a second try from creating a second machine, even while lists lack the first.
         `options` are those of `create`.
 

@@ -19,7 +19,7 @@ class GuestKind:
     most: int
 
 
-# The rules that flyctl checks before an update; the documentation says only "multiples of 256".
+# The rules that flyctl checks before an update; the documentation states only "multiples of 256".
 KINDS = {
     "shared": GuestKind(cpus=(1, 2, 4, 6, 8), step=256, least=256, most=2048),
     "performance": GuestKind(cpus=(1, 2, 4, 6, 8, 10, 12, 14, 16, 32, 64, 128), step=1024, least=2048, most=8192),

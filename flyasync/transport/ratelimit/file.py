@@ -148,8 +148,8 @@ class _Shard:
             if content["version"] != VERSION:
                 return cls(now, now, {})
             for key, (full_at, at, *queue) in content["buckets"].items():
-                places = tuple(Reservation(str(worker), int(due)) for worker, due in queue)
-                buckets[key] = State(full_at=int(full_at), at=int(at), queue=places)
+                reservations = tuple(Reservation(str(worker), int(due)) for worker, due in queue)
+                buckets[key] = State(full_at=int(full_at), at=int(at), queue=reservations)
             return cls(now, min(int(content["born"]), now), buckets)
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls(now, now, {})
