@@ -68,7 +68,7 @@ class DeployBuilder:
         )
 
     A builder is immutable: each method returns a new one, so one base can serve many apps (`base.for_app(name)`). A
-    value that the API would refuse makes the method that takes it raise InvalidInput, before any request.
+    method raises InvalidInput, before any request, for a value that the API would refuse.
 
     Without a strategy a deploy adds the machines of its launch and changes no others. With `rolling`, `canary`,
     `bluegreen`, `immediate` or `recreate` it converges a process group to the spec. A region without room is skipped,
@@ -88,7 +88,7 @@ class DeployBuilder:
             report = await DeployBuilder.resumed("deploy.jsonl", env=os.environ).execute(fly)
 
         It appends to the same file, and omits the release command if it has already succeeded. A rollback restores the
-        state at the begin of this run; `undo` restores the state at the begin of the first run.
+        state at the start of this run; `undo` restores the state at the start of the first run.
 
         The journal does not contain values that may be secret. Pass environment variables in `env`, of which only the
         redacted ones are used; state other values again with `with_config` and the like. Until the config is that of
@@ -144,8 +144,8 @@ class DeployBuilder:
         for count in (*by_region.values(), *([] if per_region is None else [per_region])):
             if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
                 raise InvalidInput(
-                    f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, leave out the region, "
-                    "or with a strategy give it a count of 0",
+                    f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, omit the region, "
+                    "or with a strategy set its count to 0",
                     parameter="count",
                 )
         each = per_region or self.spec.per_region

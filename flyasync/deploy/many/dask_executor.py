@@ -46,7 +46,7 @@ class DaskExecutor:
     If a worker dies, its jobs are moved to other workers, where they wait up to 40 s for the dead worker's leases to
     expire. If Dask gives up (usually after four dead workers) or is lost itself, the app's report is not ok and shows
     that machines may have been created. Cancelled jobs end as a cancelled `execute` does; that is awaited for up to
-    120 s. If this process dies, running jobs finish and no other job begins.
+    120 s. If this process dies, running jobs finish and no other job starts.
 
     Raises InvalidInput for a client that is not asynchronous, and for a `connect` that cannot be pickled.
     """
@@ -69,7 +69,7 @@ class DaskExecutor:
         """Run the job on a worker, and return its report; Dask keeps neither of them afterwards."""
         parcel = Parcel(number=token_hex(8), app=job.app, launch=job.launch, connect=self._connect, job=job.packed())
         await self._prepare()
-        with Begins.of(self._client).counted(parcel.number) as begins:
+        with JobStarts.of(self._client).counted(parcel.number) as starts:
             future = self._client.submit(work, parcel, key=parcel.key, pure=False)
             fetch = asyncio.create_task(_fetched(future))
             try:
@@ -89,7 +89,7 @@ class DaskExecutor:
                 return answer
             # 2. The job was refused and nothing has happened. That is certain only if the job has run once: an earlier
             #    worker that died with the job may have created machines.
-            if isinstance(answer, FlyError) and begins() == 1:
+            if isinstance(answer, FlyError) and starts() == 1:
                 raise answer
             # 3. Machines may have been created.
             raise JobLost(parcel.app, parcel.launch, _reason(answer)) from answer
@@ -111,7 +111,7 @@ class DaskExecutor:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
                 scheduler = error
             refuse_strangers({"the scheduler": scheduler, **found})
-            # Each time that a group of tasks begins again, Dask adds a record that it never deletes. This task keeps
+            # Each time that a group of tasks starts again, Dask adds a record that it never deletes. This task keeps
             # the group from ending.
             self._opened = self._client.submit(bool, key=(GROUP, "open", token_hex(8)), pure=False)
 
@@ -127,35 +127,35 @@ class DaskExecutor:
             )
 
 
-class Begins:
-    """Counts how often each job of a Dask client has begun: more than once if a worker died with the job."""
+class JobStarts:
+    """Counts how often each job of a Dask client has started: more than once if a worker died running it."""
 
-    _by_client: ClassVar["WeakKeyDictionary[Client, Begins]"] = WeakKeyDictionary()
+    _by_client: ClassVar["WeakKeyDictionary[Client, JobStarts]"] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self._begins: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
 
     @classmethod
-    def of(cls, client: Any) -> "Begins":
+    def of(cls, client: Any) -> "JobStarts":
         """Return the counter of a client; the first call subscribes it to the events of the workers."""
         if client not in cls._by_client:
-            cls._by_client[client] = begins = cls()
-            client.subscribe_topic(GROUP, begins.count)
+            cls._by_client[client] = starts = cls()
+            client.subscribe_topic(GROUP, starts.count)
         return cls._by_client[client]
 
     def count(self, event: tuple[float, str]) -> None:
-        """Count the begin of a job, from the event that its worker logs."""
-        if event[1] in self._begins:
-            self._begins[event[1]] += 1
+        """Count the start of a job, from the event that its worker logs."""
+        if event[1] in self._starts:
+            self._starts[event[1]] += 1
 
     @contextmanager
     def counted(self, number: str) -> Iterator[Callable[[], int]]:
-        """Count the begins of one job during the block; the events of a worker arrive before its results."""
-        self._begins[number] = 0
+        """Count the starts of one job during the block; the events of a worker arrive before its results."""
+        self._starts[number] = 0
         try:
-            yield lambda: self._begins[number]
+            yield lambda: self._starts[number]
         finally:
-            del self._begins[number]
+            del self._starts[number]
 
 
 async def _fetched(future: Awaitable[Any]) -> Any:

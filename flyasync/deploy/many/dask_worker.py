@@ -19,7 +19,7 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import FlyError, InvalidInput, JobLost
 
 GROUP: Final = "flyasync-deploy"
-"""The prefix of all job keys, and the topic on which workers log the begin of each job.
+"""The prefix of all job keys, and the topic on which workers log the start of each job.
 
 Dask keeps data about each group and each topic indefinitely, so there is only one.
 """

@@ -47,17 +47,17 @@ async def deploy_many(
     use it, so that all of them run the same digest, if the API shows it.
 
     The report of an app that cannot begin is not ok. Its machines are `not begun`, each with the reason: for example,
-    the app does not exist, or another deploy of it is running. If the builder was refused, the machines are unknown and
-    the report has the reason in `unseen`. A failure does not stop other apps, unless `stop_on_failure` is set.
+    the app does not exist, or another deploy of it is running. If the builder was refused, the report lists no machines
+    and has the reason in `unseen`. A failure does not stop other apps, unless `stop_on_failure` is set.
 
     With a `DaskExecutor(client)`, the deploys run on the workers of a Dask cluster, and `fly` only resolves tags and
     names the API. A `builder` function is still called in this process; its builders may have neither a journal nor
     observers, which would be in another process. If the worker of an app is lost, the machines in its report are
     `unknown`: they may have been created. Deploying the launch in that report again continues from them.
 
-    Raises InvalidInput, at the first step, for invalid arguments. Exceptions from `apps`, and exceptions other than
-    FlyError from a `builder` function or an executor, are raised after the running deploys have finished and been
-    yielded.
+    Raises InvalidInput for invalid arguments, when the first report is awaited. Exceptions from `apps`, and exceptions
+    other than FlyError from a `builder` function or an executor, are raised after the running deploys have finished
+    and been yielded.
 
     If it is closed early or cancelled, it cancels the running deploys and waits until each has ended as a cancelled
     `execute` does: machines that are up stay up, and leases are released. A second cancellation interrupts that. A

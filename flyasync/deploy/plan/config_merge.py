@@ -273,12 +273,12 @@ def _keys(old: Any, new: Any) -> tuple[list[str], list[str]] | None:
     # 2. Services of one internal port are told apart by their public ports, and by their order where these are equal.
     if kinds == {Service}:
         twins = {key for each in both for key, count in Counter(each).items() if count > 1}
-        told: tuple[list[str], list[str]] = ([], [])
-        for out, each, services in zip(told, both, (old, new), strict=True):
+        unique: tuple[list[str], list[str]] = ([], [])
+        for out, each, services in zip(unique, both, (old, new), strict=True):
             for key, service in zip(each, services, strict=True):
                 longer = f"{key}:{','.join(map(_port, service.ports or ()))}" if key in twins else key
                 out.append(f"{longer}#{out.count(longer) + 1}" if longer in out else longer)
-        return told
+        return unique
     # 3. Nothing tells other items apart.
     return None
 
@@ -336,9 +336,9 @@ def holds(current: MachineConfig, desired: MachineConfig) -> bool:
 
 def overlaid(current: MachineConfig, desired: MachineConfig) -> MachineConfig:
     """Return `current` with all that `desired` states over it, at every depth."""
-    said = {key: value for key, value in (desired.metadata or {}).items() if key not in _OF_ONE_MACHINE}
+    stated = {key: value for key, value in (desired.metadata or {}).items() if key not in _OF_ONE_MACHINE}
     over: MachineConfig = _over(evolve(current, metadata=None), evolve(desired, metadata=None))
-    return evolve(over, metadata={**(current.metadata or {}), **said})
+    return evolve(over, metadata={**(current.metadata or {}), **stated})
 
 
 def _over(current: Any, desired: Any) -> Any:

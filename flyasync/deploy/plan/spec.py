@@ -239,9 +239,9 @@ class DeploySpec:
                 "retire_groups": self.retired_groups,
                 self.strategy.name: self.strategy.replaces_machines,
             }
-            if told := [name for name, is_asked in asked.items() if is_asked]:
+            if excess := [name for name, is_asked in asked.items() if is_asked]:
                 raise InvalidInput(
-                    f"only_secrets keeps the machines and their configs, so {' and '.join(told)} cannot go with it"
+                    f"only_secrets keeps the machines and their configs, so {' and '.join(excess)} cannot go with it"
                 )
             return evolve(defaults, counts={})
 

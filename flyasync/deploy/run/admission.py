@@ -146,7 +146,7 @@ class StopBarrier:
 
 
 class LaneRun:
-    """One lane of a stage in progress: its slots, its barrier, and whether the machines it relies on have been seen up.
+    """One lane of a stage in progress: its slots, its barrier, and whether the machines it relies on were verified.
 
     `lost` is how many of its machines are already down and stay down.
     """
@@ -163,5 +163,5 @@ class LaneRun:
         self.are_others_up = False
 
     def rely(self) -> None:
-        """Record that the machines that stay have been seen up: one check serves all tracks of the lane."""
+        """Record that the machines that stay are verified, once for all tracks of the lane."""
         self.are_others_up = True

@@ -46,7 +46,7 @@ def next_lock(stage: Stage, runs: Runs, locking: str | None) -> str | None:
 
 
 def may_have_woken(track: Track) -> bool:
-    """Whether the plan updates a machine that was stopped when it was planned, and may serve if started since."""
+    """Whether a plan updates a stopped machine, which the proxy may have started since, so that it may serve."""
     return track.target is Target.REST and any(isinstance(step, Update) for step in track.steps)
 
 
@@ -71,7 +71,7 @@ def needs_lease(track: Track, run: MachineRun, plan: Plan) -> str | None:
 
 
 def to_recheck(runs: Runs, spec: DeploySpec) -> list[MachineRun]:
-    """Return the machines that were changed and then seen up; they must still be up before another one begins."""
+    """Return the machines that were changed and then verified; they must still be up before another one begins."""
     done = (run for run in runs.values() if run.ready_after is not None and run.taken and run.error is None)
     up = (run for run in done if run.target is Target.SERVE and run.machine and run.phase is not Phase.DESTROYED)
     return [run for run in up if spec.goal_of(run.config) is not None]

@@ -29,7 +29,7 @@ LOCK_TRIES = 5
 """How many machines to try to lock, if each is destroyed before its lease can be acquired."""
 
 PLANS = 6
-"""How many plans one deploy makes at most, each because the plan before it lacked machines that exist."""
+"""The maximum number of plans in one deploy; each but the first is made because the last lacked some machines."""
 
 
 class Decide(Protocol):
@@ -54,7 +54,7 @@ async def run_deploy(
 
     Args:
         fly: The client.
-        spec: The deploy spec, resolved.
+        spec: The spec of the deploy, or of the undo.
         decide: Makes the plan; called again under the lock, and for each further plan.
         observers: Receive every event.
         journal: Records every decision and step.
@@ -126,7 +126,7 @@ async def _lock(
 
 
 def _announce(executor: PlanExecutor) -> None:
-    """Emit the plan that is now executed; from now on, events show the remaining time, updated less often if large."""
+    """Emit the plan; from now on, events show the remaining time, estimated less often for a large plan."""
     observers, plan = executor.context.observers, executor.context.plan
     observers.emit(Planned(at=observers.clock(), plan=plan))
     observers.expect(executor.left, every=max(0.2, len(plan.tracks) / ESTIMATED_A_SECOND))

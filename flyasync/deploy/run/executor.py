@@ -144,7 +144,7 @@ class PlanExecutor:
         done = 0
         try:
             context.leases.check()
-            # Before a machine is retired or uncordoned, the machines that stay in its region are verified, once a lane.
+            # Before a machine is retired or uncordoned, those that stay in its region are verified, once per lane.
             if lane.relies_on_others:
                 async with lane.lock:
                     if not lane.are_others_up:

@@ -52,7 +52,7 @@ class Retirement:
             self._context.notify(run, Phase.STOPPED)
 
     async def give_back(self, run: MachineRun, step: Return) -> None:
-        """Return a machine that was started only to verify it to its former state."""
+        """Return a machine that was started only for verification to its former state."""
         if step.state == "suspended":
             self._context.notify(run, Phase.STOPPING)
             with suppress(Refused, WaitFailed):  # a machine that can no longer be suspended is stopped

@@ -88,7 +88,7 @@ class VolumeProvider:
         return None
 
     async def ready(self, volume_id: str) -> None:
-        """Wait until a volume can be mounted: immediately if it is new; a fork, once its data is being copied."""
+        """Wait until a volume can be mounted: a new one immediately, a fork once its data is being copied."""
         try:
             async with asyncio.timeout(self._spec.timeout):
                 while True:
