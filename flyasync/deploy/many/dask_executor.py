@@ -74,7 +74,7 @@ class DaskExecutor:
             fetch = asyncio.create_task(_fetched(future))
             try:
                 # Shielded: Dask fetches several results in one task, which one cancelled waiter would cancel for all.
-                answer = await asyncio.shield(fetch)
+                result = await asyncio.shield(fetch)
             except asyncio.CancelledError:
                 future.release()  # this ends the fetch
                 # One message to the workers ends all jobs that are cancelled at the same time.
@@ -85,14 +85,14 @@ class DaskExecutor:
             finally:
                 future.release()
             # 1. The job has ended.
-            if isinstance(answer, DeployReport):
-                return answer
+            if isinstance(result, DeployReport):
+                return result
             # 2. The job was refused and nothing has happened. That is certain only if the job has run once: an earlier
             #    worker that died with the job may have created machines.
-            if isinstance(answer, FlyError) and starts() == 1:
-                raise answer
+            if isinstance(result, FlyError) and starts() == 1:
+                raise result
             # 3. Machines may have been created.
-            raise JobLost(parcel.app, parcel.launch, _reason(answer)) from answer
+            raise JobLost(parcel.app, parcel.launch, _reason(result)) from result
 
     async def _prepare(self) -> None:
         """Check before the first job that the cluster has this flyasync; a job would kill a worker without it."""

@@ -23,7 +23,7 @@ from flyasync.models.diff import Change, differences, same
 from flyasync.models.machine import Machine
 
 UPDATE_TRIES = 8
-"""How often an update is sent while its answers are lost; repeating an update that has happened changes nothing."""
+"""How often an update is sent while its responses are lost; repeating one that has happened changes nothing."""
 
 
 class ChangedMeanwhile(FlyError):

@@ -13,7 +13,7 @@ from flyasync.models.guest import Guest
 from flyasync.models.volume import Volume
 
 TRIES = 5
-"""How often a create is sent while its answers are lost."""
+"""How often a create is sent while its responses are lost."""
 
 LISTS = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Pauses in seconds before each list in the search for a volume whose create got no response; lists lag."""
