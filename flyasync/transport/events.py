@@ -81,7 +81,11 @@ class Queued:
 
 @frozen(kw_only=True)
 class Dequeued:
-    """An attempt left the queue after `waited` seconds. If not `granted`, it got no permit and is not sent."""
+    """An attempt left the queue after `waited` seconds. If not `granted`, it got no permit and is not sent.
+
+    `operation` and `identifier` select the rate limit, `number` counts the attempts of the call from 1, and `span` is
+    what the request belongs to.
+    """
 
     operation: str
     identifier: str
@@ -106,6 +110,9 @@ class Dequeued:
 @frozen(kw_only=True)
 class Attempt:
     """One attempt to send a request, after it ended.
+
+    `operation` and `identifier` select the rate limit, `number` counts the attempts of the call from 1, and `span` is
+    what the request belongs to.
 
     `waited` is the time in the queue for the rate limit, `seconds` the time from sending the request until the response
     was read or an error occurred. `status` and `request_id` are None if no response arrived; `error` is the class name
@@ -137,9 +144,9 @@ class Attempt:
 class Paused:
     """A 429 pauses an operation on an identifier: no such request is sent for `seconds`.
 
-    `identifier` is None if the pause applies to all identifiers. `asked` is the API's Retry-After in seconds, of which
-    at most `RetryPolicy.total` are waited; None if it was missing or invalid. If not `is_ours`, another client that
-    shares the limits received the 429.
+    `identifier` is None if the pause applies to all identifiers. `span` is what the request that got the 429 belongs
+    to. `asked` is the API's Retry-After in seconds, of which at most `RetryPolicy.total` are waited; None if it was
+    missing or invalid. If not `is_ours`, another client that shares the limits received the 429.
     """
 
     operation: str
@@ -156,6 +163,7 @@ class Outlasting:
 
     `error` is the class name of the error, `message` the API's message. `within` is the number of seconds, from the
     first refusal on, after which the error is raised. `times` is the number of refusals of this call so far.
+    `operation` and `identifier` select the rate limit of the request, and `span` is what it belongs to.
     """
 
     operation: str

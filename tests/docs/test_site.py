@@ -161,6 +161,49 @@ def test_no_page_is_wider_than_a_phone(browser: Any, address: str) -> None:
     assert not tab.faults
 
 
+CONTRASTS = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = color => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [red, green, blue, alpha] = canvas.getImageData(0, 0, 1, 1).data;
+    return [red, green, blue, alpha / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
+  const linear = part => (part /= 255) <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  const luminance = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+  const low = {};
+  const texts = document.createTreeWalker(document.querySelector('.md-container'), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility({visibilityProperty: true})) continue;
+    const line = [];
+    for (let each = element; each; each = each.parentElement) line.unshift(getComputedStyle(each));
+    const opacity = line.reduce((product, style) => product * style.opacity, 1);
+    if (opacity < 0.05) continue;
+    const below = line.reduce((color, style) => over(rgba(style.backgroundColor), color), [255, 255, 255]);
+    const color = rgba(line.at(-1).color);
+    color[3] *= opacity;
+    const [dark, light] = [luminance(below), luminance(over(color, below))].sort((a, b) => a - b);
+    const contrast = (light + 0.05) / (dark + 0.05);
+    if (contrast < 4.5) low[texts.currentNode.data.trim()] = contrast;
+  }
+  return low;
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_every_text_has_enough_contrast(browser: Any, address: str, scheme: str) -> None:
+    page = browser.new_page(viewport=DESKTOP, color_scheme=scheme)
+    for name in ("", "get-started/", "emulator/", "errors/", "json-events/", "cli/deploy/", "reference/client/"):
+        page.goto(address + name)
+        assert page.evaluate("document.body.dataset.mdColorScheme") == {"dark": "slate", "light": "default"}[scheme]
+        assert page.evaluate(CONTRASTS) == {}, name
+        shoot(page, scheme)
+
+
 @pytest.mark.browser
 def test_the_search_finds_a_public_name(browser: Any, address: str) -> None:
     tab = _Tab(browser, address, DESKTOP)

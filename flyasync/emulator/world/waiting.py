@@ -48,7 +48,7 @@ def condition(
     )
 
 
-def answer(machine: MachineRecord, wait: WaitCondition) -> ReachedState | None:
+def reached_state(machine: MachineRecord, wait: WaitCondition) -> ReachedState | None:
     """Return the state that meets the condition, if any."""
     # 1. The present state, unless only states after an event count.
     state = state_of(machine, wait.version)

@@ -27,7 +27,7 @@ class _NotFound(Exception):
 
 
 @HANDLERS.serves("graphql")
-def answer(world: World, request: ApiRequest) -> ApiResponse:
+def execute(world: World, request: ApiRequest) -> ApiResponse:
     """Execute a document; data and errors have status 200, and 501 means that graphql-core is not installed."""
     asked = request.body({"query": "string", "operationName": "string"}, "graphqlRequest")
     try:

@@ -23,7 +23,7 @@ async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
     condition = waiting.condition(machine, states=request.states, version=version, from_event=from_event)
     try:
         async with asyncio.timeout(seconds):
-            while (reached := waiting.answer(machine, condition)) is None:
+            while (reached := waiting.reached_state(machine, condition)) is None:
                 await scheduler.changed(machine.id)
                 # Deleted with its app, or by a reset.
                 if scheduler.world.machines.get(machine.id) is not machine:
