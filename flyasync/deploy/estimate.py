@@ -1,4 +1,4 @@
-"""How long a plan takes, and what is left of one under way: a sum over its stages, from times observed; pure."""
+"""Estimates how long a plan takes, or still takes: a sum over its stages, from observed durations; pure."""
 
 import math
 from collections import Counter
@@ -39,12 +39,12 @@ KILLED_AFTER = 5.0
 _DONE: Mapping[type[Step], Phase] = {
     step: STEP_PHASES[step][-1] for step in (Create, AwaitStarted, AwaitHealthy, AwaitSettled, Stop, RunToEnd)
 }
-"""The phase that shows that a step which takes time is done."""
+"""The phase that shows that a step is done, for steps that take time."""
 
 
 @frozen(kw_only=True)
 class CreateRate:
-    """How many creates of one app may leave at once, and how many a second from then on."""
+    """How many creates of one app may be sent at once, and how many per second after that."""
 
     usable: float
     per_second: float
@@ -58,9 +58,9 @@ class CreateRate:
 
 @frozen(kw_only=True)
 class PendingWait:
-    """Something that a track waits for: `seconds` that are decided, or a kind of time that has to be observed.
+    """One wait of a track: a fixed number of `seconds`, or a kind of duration that has to be observed.
 
-    While that has not been observed, `at_most` bounds it. `passed` are the seconds for which it has been under way.
+    `at_most` is its upper bound while the kind has not been observed. `passed` is how long it has been in progress.
     """
 
     kind: TimingKind | None = None
@@ -71,7 +71,7 @@ class PendingWait:
 
 @frozen(kw_only=True)
 class PendingTrack:
-    """What is left of one track: its waits, one after the other, once its create has waited for a permit."""
+    """The rest of one track: the wait of its create for a permit, then its other waits in order."""
 
     waits: tuple[PendingWait, ...]
     region: str
@@ -82,7 +82,7 @@ class PendingTrack:
 
 @frozen
 class PendingStage:
-    """What is left of one stage: its tracks, and how many of a region may be under way at once."""
+    """The rest of one stage: its tracks, and how many of them may be in progress at once in each region."""
 
     tracks: tuple[PendingTrack, ...]
     widths: Mapping[str, int]
@@ -90,9 +90,9 @@ class PendingStage:
 
 @frozen
 class TrackProgress:
-    """How far one track has come: the steps done, and the seconds `passed` of the next one.
+    """The progress of one track: the number of steps done, and the seconds `passed` in the next one.
 
-    `is_over` where it goes no further.
+    `is_over` is true if no further step will follow.
     """
 
     steps: int = 0
@@ -102,12 +102,12 @@ class TrackProgress:
 
 
 def estimate(plan: Plan, rate: CreateRate, timings: Timings) -> Estimate:
-    """Estimate how many seconds a plan takes from its first change to its report, if all goes well."""
+    """Return an estimate of a plan's duration from its first change to its report, if nothing fails."""
     return _estimated(_pending(plan, rate, [TrackProgress()] * len(plan.tracks), made=()), timings)
 
 
 def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
-    """Return a plan with how long it takes, by `timings` or else by its machines' events; an empty one gets none."""
+    """Return a plan with its estimate, from `timings` or from its machines' events; an empty plan gets none."""
     if plan.is_empty:
         return plan
     known = timings or Timings.of(plan.before, plan.group)
@@ -117,9 +117,9 @@ def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
 def left(
     plan: Plan, runs: Mapping[str, MachineRun], now: float, rate: CreateRate, timings: Timings, *, drains: bool = False
 ) -> Estimate:
-    """Estimate how many seconds a plan still takes at `now`, by how far the runs of its machines have come.
+    """Return an estimate of how many seconds a plan still takes at `now`, from the progress of its runs.
 
-    Machines that have failed are over; where the deploy `drains`, so are those that have not begun.
+    Nothing is left of machines that have failed, and, if the deploy `drains`, of those that have not begun.
     """
     progress: list[TrackProgress] = []
     in_earlier_stages: Counter[str] = Counter()  # a run counts the steps of all its stages
@@ -128,7 +128,7 @@ def left(
         in_earlier_stages[track.machine.name] += len(track.steps)
         has_begun = bool(run.moments) and run.taken >= earlier
         steps = max(0, run.taken - earlier)
-        # The event that a step is done comes a moment before the run counts the step.
+        # The phase that ends a step is entered just before the run counts the step.
         if steps < len(track.steps) and _DONE.get(type(track.steps[steps])) is run.phase is not None:
             steps += 1
         is_over = run.error is not None or (run.phase is not None and run.phase.is_over)
@@ -146,9 +146,9 @@ def left(
 
 
 def estimate_many(seconds: Iterable[float], at_once: int) -> float:
-    """Return how many seconds deploys take that take `seconds` each, where `at_once` of them are under way together.
+    """Return how long deploys take together if each takes the given seconds and `at_once` of them run concurrently.
 
-    They begin in their order, each as soon as one before is done.
+    They begin in order, each as soon as an earlier one is done.
     """
     free_at: list[float] = [0.0] * at_once
     heapify(free_at)
@@ -160,13 +160,13 @@ def estimate_many(seconds: Iterable[float], at_once: int) -> float:
     return end
 
 
-# What is left to do
+# The rest of a plan
 
 
 def _pending(
     plan: Plan, rate: CreateRate, progress: Sequence[TrackProgress], made: Iterable[float]
 ) -> list[PendingStage]:
-    """Return what is left of each stage; `made` are the times of the creates so far, in seconds from now."""
+    """Return the rest of each stage; `made` are the times of the creates so far, in seconds relative to now."""
     there = {machine.id: machine for machine in plan.before.machines} if plan.before else {}
     came = iter(progress)
     stages: list[PendingStage] = []
@@ -175,13 +175,13 @@ def _pending(
                  if not (so_far := next(came)).is_over and so_far.steps < len(track.steps)]  # fmt: skip
         if not to_go:
             continue
-        # Creates wait for permits of one bucket, which is full again at `full_at`. Those of the past delay those of the
-        # first stage only: by the next one the bucket has recovered.
+        # Creates wait for permits of one bucket, which is full again at `full_at`. Past creates only delay those of the
+        # first stage: after that, the bucket has recovered.
         gap, full_at = 1 / rate.per_second, -math.inf
         for at in () if stages else made:
             full_at = max(full_at, at) + gap
         full_at = max(full_at, 0.0)
-        # The first machines of all regions are created first.
+        # The first machine of every region is created before the second of any.
         tracks: list[PendingTrack] = []
         for track, so_far in sorted(to_go, key=lambda each: each[0].machine.number):
             for_permit = 0.0
@@ -201,11 +201,11 @@ def _pending(
 
 
 def _waits(track: Track, so_far: TrackProgress, machine: Machine | None) -> Iterator[PendingWait]:
-    """Yield what is left to wait for in a track; a request that nothing waits for takes no time worth counting."""
+    """Yield the remaining waits of a track; the time of single requests is negligible."""
     if machine is not None and not so_far.has_begun:
         yield PendingWait(kind=TimingKind.REQUESTS, at_most=0.0)
-    # The change before a start decides how long the start takes: a machine that was started before, and is not changed,
-    # is not waited for, nor are checks of it that pass.
+    # The change before a start decides how long the start takes. There is no wait for a machine that is already started
+    # and not changed, nor for its checks if they pass.
     is_up = machine is not None and machine.state == "started"
     start: TimingKind | None = None if is_up else TimingKind.BOOT
     passes = machine is not None and machine.is_healthy
@@ -238,11 +238,11 @@ def _waits(track: Track, so_far: TrackProgress, machine: Machine | None) -> Iter
             yield PendingWait(kind=kind, seconds=seconds, at_most=at_most, passed=passed)
 
 
-# How long that takes
+# The sum of the waits
 
 
 def _estimated(stages: Sequence[PendingStage], timings: Timings) -> Estimate:
-    """Add up the stages: by what is decided, by the low end of what was observed, and by its high end."""
+    """Return the estimate of stages, from their sums with fixed waits, with low and with high estimates."""
     waits = [wait for stage in stages for track in stage.tracks for wait in track.waits]
     kinds = dict.fromkeys(wait.kind for wait in waits if wait.kind)
     under_way = {kind: [each.passed for each in waits if each.kind is kind and each.passed > 0] for kind in kinds}
@@ -250,11 +250,11 @@ def _estimated(stages: Sequence[PendingStage], timings: Timings) -> Estimate:
     decided = _total(stages, {}).mean
     low, low_reach = _reached(stages, {kind: fit.low for kind, fit in fits.items()}, fits)
     least = max(decided, low - low_reach)
-    # 1. It depends on a kind of time that nothing is known of: it takes at least what is known.
+    # 1. It depends on a kind that has not been observed: only a lower bound is known.
     unbound = dict.fromkeys(each.kind for each in waits if each.kind and each.at_most is None)
     if unobserved := tuple(str(kind) for kind in unbound if kind not in fits):
         return Estimate(least=round(least, 3), unobserved=unobserved)
-    # 2. All of it was observed, or has a bound: the expected time is between the two ends.
+    # 2. All kinds have been observed, or have a bound: the expected time is between the two estimates.
     high, high_reach = _reached(stages, {kind: fit.high for kind, fit in fits.items()}, fits, up_to_bounds=True)
     likely = max(decided, (low + high) / 2)
     most = max(likely, high + high_reach)
@@ -268,9 +268,9 @@ def _reached(
     *,
     up_to_bounds: bool = False,
 ) -> tuple[float, float]:
-    """Return how long it takes, and how far from that it may be: by chance, and by how little was observed."""
+    """Return the mean duration, and the half-width of its 90 % interval, wider if observations are few."""
     total = _total(stages, lengths, up_to_bounds=up_to_bounds)
-    # All means are off in the same direction: a mean that is too low is so for all machines.
+    # Errors of a mean add up: a mean that is too low is too low for all machines.
     erring = {kind: length.plus(math.sqrt(length.variance / fits[kind].count)) for kind, length in lengths.items()}
     off = _total(stages, erring, up_to_bounds=up_to_bounds).mean - total.mean
     fewest = min((fit.count for fit in fits.values()), default=math.inf)
@@ -280,9 +280,9 @@ def _reached(
 def _total(
     stages: Iterable[PendingStage], lengths: Mapping[TimingKind, Normal], *, up_to_bounds: bool = False
 ) -> Normal:
-    """Add up the stages, each of which begins when the one before it is done, with waits of these `lengths`.
+    """Return the sum of consecutive stages whose waits have these `lengths`.
 
-    A wait of any other kind takes what is decided of it, or `up_to_bounds` as long as it may.
+    A wait of another kind takes its fixed seconds, or with `up_to_bounds` as long as its bound.
     """
     total = Normal()
     for stage in stages:
@@ -305,11 +305,11 @@ def _total(
 
 
 def _lane(tracks: Iterable[tuple[PendingTrack, Normal]], width: int) -> Normal:
-    """Return when the last of a lane's tracks is done, of which `width` may be under way at once.
+    """Return when the last track of a lane is done, if `width` tracks may be in progress at once.
 
-    Those that wait share the slots evenly. Where all take the same time they go in rounds, and some slots have one
-    round more than others; where they do not, a slot that is free early takes more of them. So the slots come to
-    their last one at about the same time, and the end is the latest of these.
+    Waiting tracks share the slots evenly. If all take the same time, they run in rounds, and some slots have one round
+    more. If not, a slot that is free early gets more tracks, so all slots begin their last track at about the same
+    time, and the end is the latest of these.
     """
     under_way: list[Normal] = []
     waiting: list[Normal] = []
@@ -319,7 +319,7 @@ def _lane(tracks: Iterable[tuple[PendingTrack, Normal]], width: int) -> Normal:
     if not waiting:
         return _latest(free_at)
     each = Normal(fmean(one.mean for one in waiting), fmean(one.variance for one in waiting))
-    # 1 where all take the same time, 0 where they vary by half of it or more.
+    # 1 if all take the same time, 0 if the standard deviation is half of the mean or more.
     evenness = 1 - min(1.0, 2 * math.sqrt(each.variance) / each.mean) if each.mean else 1.0
     rounds, more = divmod(len(waiting), len(free_at))
     shared = max(0.0, len(waiting) / len(free_at) - 1)

@@ -1,4 +1,4 @@
-"""Which observations count: lists lag, so a row is a hint until the machine itself has been fetched by its id."""
+"""Reads machines despite replication lag: a list row is only a hint until the machine is fetched by its id."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -14,16 +14,16 @@ from flyasync.errors import NotFound, RateLimited
 from flyasync.models.machine import GONE, Machine
 
 APART = 3.0
-"""Seconds between the two polls that it takes to conclude that a machine is not there any more."""
+"""Seconds between the two polls that show that a machine no longer exists."""
 
 CATCH_UP = 15.0
-"""Seconds for which a list that is provably behind is read again, before what it may lack is given up."""
+"""Seconds for which a list that is behind is read again."""
 
 PAUSES = 2
-"""How often a call is made again after a 429 whose pause was longer than the call could wait."""
+"""How often a call is repeated after a 429 whose pause was longer than the call could wait."""
 
 SETTLED = 10
-"""Seconds after which a machine that reads as stopped in the middle of an update is at rest."""
+"""Seconds after which a machine that is shown as stopped is certainly stopped, and not in an update."""
 
 T = TypeVar("T")
 
@@ -31,11 +31,11 @@ List = Callable[[], Awaitable[Sequence[Machine]]]
 
 
 def is_behind(row: Machine, known: Machine) -> bool:
-    """Whether `row` shows a machine as it was before it was observed as `known`."""
+    """Whether `row` shows an earlier state of a machine than `known`."""
     if known.state in GONE and row.state not in GONE:
         return True
     if row.current_version and known.current_version and row.current_version != known.current_version:
-        return row.current_version < known.current_version  # the ids of versions begin with the time
+        return row.current_version < known.current_version  # version ids begin with the time
     row_at, known_at = _updated_at(row), _updated_at(known)
     return row_at is not None and known_at is not None and row_at < known_at
 
@@ -45,9 +45,9 @@ def _updated_at(machine: Machine) -> datetime | None:
 
 
 async def past_pauses(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call, and again after a 429 whose pause is longer than one call may wait: a deploy has the time.
+    """Make a call, and repeat it after a 429 whose pause is longer than one call may wait: a deploy has the time.
 
-    Raises RateLimited after `PAUSES` of them, and at once for a call that may have happened.
+    Raises RateLimited after `PAUSES` repeats, and at once if the call may have happened.
     """
     for last in (*[False] * PAUSES, True):
         try:
@@ -59,7 +59,7 @@ async def past_pauses(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def fetch(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
-    """Fetch a machine; return None once two polls some seconds apart have not found it."""
+    """Fetch a machine; return None if two polls some seconds apart do not find it."""
     for last in (False, True):
         try:
             return await past_pauses(partial(fly.machines.get, app, machine_id))
@@ -70,7 +70,7 @@ async def fetch(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
 
 
 async def _fetched(fly: FlyClient, app: str, ids: Iterable[str]) -> dict[str, Machine | None]:
-    """Fetch machines, each once its state is not one that it passes through in an update."""
+    """Fetch machines, and wait until none is in a state that is transient during an update."""
     ids = tuple(ids)
     return dict(zip(ids, await asyncio.gather(*(_settled(fly, app, each) for each in ids)), strict=True))
 
@@ -81,9 +81,9 @@ async def _settled(fly: FlyClient, app: str, machine_id: str) -> Machine | None:
 
 
 async def settled(fly: FlyClient, app: str, machine: Machine, *, known: Machine | None = None) -> Machine:
-    """Return the machine once it is certain whether it is at rest, as it was where it is still as `known`.
+    """Return the machine once it is certain whether it is stopped; at once if it has not changed since `known`.
 
-    For some seconds of an update, a machine that runs reads as stopped; one that was stopped before stays so.
+    During an update, a running machine is shown as stopped for some seconds.
     """
     is_known = known is not None and (known.state, known.events) == (machine.state, machine.events)
     for _ in range(0 if is_known else SETTLED):
@@ -95,13 +95,13 @@ async def settled(fly: FlyClient, app: str, machine: Machine, *, known: Machine 
 
 
 def _may_be_passing(machine: Machine) -> bool:
-    """Whether nothing shows that the machine came to rest, rather than to the middle of an update or a restart."""
+    """Whether the machine may be shown as stopped only because of an update or a restart."""
     if machine.state not in RESTING:
         return False
     events = sorted(machine.events or (), key=lambda event: event.timestamp or 0, reverse=True)
     kinds = [event.type for event in events if event.type in _LIFECYCLE]
     if kinds[:1] == ["exit"]:
-        kinds = [kind for kind in kinds if kind != "exit"]  # an update ends the old process: what came before counts
+        kinds = [kind for kind in kinds if kind != "exit"]  # an update ends the old process, so the event before counts
         return kinds[:1] in (["update"], ["restart"])
     return kinds[:1] not in (["stop"], ["suspend"])
 
@@ -112,11 +112,11 @@ _LIFECYCLE = frozenset({"launch", "start", "restart", "update", "stop", "suspend
 async def caught_up(
     fly: FlyClient, app: str, list_: List, concerns: Callable[[Machine], bool], unlisted: Collection[str] = ()
 ) -> tuple[Machine, ...]:
-    """List machines, those that `concerns` picks as they are themselves, gone ones included.
+    """List machines, and fetch those that `concerns` selects by their ids, destroyed ones included.
 
-    Each of these is fetched by its id, and so are those with the ids `unlisted`, which a list is known to have lacked.
-    A list that is behind what they show may lack others, so it is read again until it has caught up, for `CATCH_UP`
-    seconds at most; one that has lacked machines also until two lists some seconds apart show the same ones.
+    Machines with the ids `unlisted`, which an earlier list lacked, are fetched too. A list that is behind the fetched
+    machines may lack others, so it is read again until it has caught up, for at most `CATCH_UP` seconds. If a list has
+    lacked machines, it is read until two lists some seconds apart show the same ones.
     """
     found = await _fetched(fly, app, unlisted)
     known = {id_: machine for id_, machine in found.items() if machine is not None}

@@ -1,4 +1,4 @@
-"""Reads the observed state: the machines of an app, its addresses and secrets, and the regions with room."""
+"""Reads the current state: the machines of an app, its addresses and secrets, and the regions with room."""
 
 import asyncio
 from collections.abc import Collection
@@ -32,12 +32,18 @@ async def observe(
     unlisted: Collection[str] = (),
     with_secrets: bool = True,
 ) -> Fleet:
-    """Read what is there; raises NotFound when there is no such app.
+    """Read the fleet; raises NotFound if the app does not exist.
 
-    Without a strategy those are the machines of one launch that are not on their way out, and all others beside them;
-    with one, all of the app. Machines of the launch, or of the deployment's groups, are fetched `by_id`: what a list
-    alone shows may be seconds old. `include_deleted` reads those that are gone as well, `with_secrets` the names and
-    digests of the app's secrets. `unlisted` are ids of machines that a list has lacked.
+    With a strategy, the fleet has all machines of the app. Without one it has the machines of the launch, and the
+    others separately.
+
+    Args:
+        fly: The client.
+        spec: What the deploy is about.
+        by_id: Fetch the machines of the launch or of the groups by their ids, since a list may be seconds old.
+        include_deleted: Read destroyed machines too.
+        unlisted: Ids of machines that an earlier list lacked.
+        with_secrets: Read the names and digests of the app's secrets.
     """
     only_adds = spec.strategy.only_adds
     concerns = partial(_concerns, spec)
@@ -48,11 +54,11 @@ async def observe(
     )
     gone = tuple(machine for machine in machines if machine.state in GONE)
     there = [machine for machine in machines if machine.state not in GONE]
-    # Volumes matter where the deploy is to have some, and where machines that it may change have some.
+    # Volumes matter if the spec has one, or if machines that the deploy may change have some.
     configs = [machine.config or machine.incomplete_config for machine in there]
     has_mounts = not only_adds and any(config and config.mounts for config in configs)
     volumes = await fly.volumes.list(spec.app) if spec.volume is not None or has_mounts else ()
-    # A launch is about its own machines alone.
+    # A launch only changes its own machines.
     mine = tuple(machine for machine in there if not only_adds or concerns(machine))
     others = tuple(machine for machine in there if only_adds and not concerns(machine))
     return Fleet(spec.app, mine, volumes=volumes, gone=gone, others=others, **secrets)
@@ -66,7 +72,7 @@ def _concerns(spec: DeploySpec, machine: Machine) -> bool:
 
 
 async def _secrets(fly: FlyClient, app: str, *, is_asked: bool) -> dict[str, Any]:
-    """Return what a fleet knows of the app's secrets: only why not, where the token may not list them."""
+    """Return what a fleet knows of the app's secrets, or why they cannot be listed."""
     if not is_asked:
         return {}
     try:
@@ -78,9 +84,9 @@ async def _secrets(fly: FlyClient, app: str, *, is_asked: bool) -> dict[str, Any
 
 
 async def lacking_address(fly: FlyClient, app: str, config: MachineConfig) -> tuple[str, ...]:
-    """Return a remark on how to allocate an address, if a config states services and its app has none.
+    """Return a remark on how to allocate an address, if a config has public services and the app has no address.
 
-    An address to call out from is none of these. What the token may not see is left open.
+    Egress addresses do not count. If the token may not list addresses, there is no remark.
     """
     if not is_public(config):
         return ()
@@ -93,21 +99,21 @@ async def lacking_address(fly: FlyClient, app: str, config: MachineConfig) -> tu
 
 
 def is_public(config: MachineConfig) -> bool:
-    """Whether a config states a service that is to be reached from outside."""
+    """Whether a config has a service with public ports."""
     return any(service.ports for service in config.services or ())
 
 
 def no_address(app: str) -> str:
-    """Return the remark on an app without an address."""
+    """Return the remark for an app without an address."""
     allocate = f"flyasync ips allocate {app} --type"
     return (
-        f"{app} has no IP address, so nothing outside reaches its services; to allocate both kinds: "
+        f"{app} has no IP address, so its services are not reachable from outside; to allocate both kinds: "
         f"{allocate} shared_v4, and {allocate} v6"
     )
 
 
 async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:
-    """Raise InvalidInput for a region that Fly.io does not have, as far as the token may know."""
+    """Raise InvalidInput for a region that Fly.io does not have, if the token may list regions."""
     try:
         regions = await _map(fly)
     except FlyError:
@@ -122,9 +128,9 @@ async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:
 
 
 async def nearest_with_room(fly: FlyClient, spec: DeploySpec, home: str) -> tuple[str, ...]:
-    """Return the regions that can stand in for `home`, nearest first: those with room that the spec does not name."""
+    """Return the regions with room that the spec does not name, by their distance to `home`."""
     regions = await _map(fly)
-    # Where the token may not ask for room, every region counts: the simulation promises nothing, the create decides.
+    # If the token may not query placements, every region counts: only the create shows whether there is room.
     room: frozenset[str] | None = None
     with suppress(FlyError):
         app = await fly.apps.get(spec.app)
@@ -136,13 +142,13 @@ async def nearest_with_room(fly: FlyClient, spec: DeploySpec, home: str) -> tupl
 
 @define
 class RegionMap:
-    """The map of one client, read once however many deploys ask for it: it changes by the year."""
+    """The regions for one client, read once for all deploys, since they rarely change."""
 
     _lock: asyncio.Lock = Factory(asyncio.Lock)
     _regions: Regions | None = None
 
     async def read(self, fly: FlyClient) -> Regions:
-        """Return the regions, read with the first call."""
+        """Return the regions, which the first call reads."""
         async with self._lock:
             if self._regions is None:
                 self._regions = await fly.platform.regions()

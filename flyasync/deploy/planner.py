@@ -1,4 +1,4 @@
-"""From a spec to a plan: observe, resolve the image, decide."""
+"""Makes the plan for a spec: observe, resolve the image, decide."""
 
 import asyncio
 from collections.abc import Collection
@@ -16,20 +16,20 @@ from flyasync.errors import FlyError
 from flyasync.models.image import digest_of
 
 PATIENCE = 5.0
-"""Seconds for which the digest of a tag is asked for before the deploy goes on without."""
+"""Seconds after which the deploy continues without the digest of a tag."""
 
 
 class Planner:
-    """Plans one deploy, anew each time; the image's tag is resolved once, alongside the first reads."""
+    """Plans one deploy, each time from a new observation; the image's tag is resolved once."""
 
     def __init__(self, fly: FlyClient, spec: DeploySpec) -> None:
         self._fly = fly
         self._spec = spec
 
     async def decide(self, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Decision:
-        """Return what to do now; raises NotFound when there is no such app, InvalidInput for what cannot be done.
+        """Return the plan; raises NotFound if the app does not exist, and InvalidInput if the spec is impossible.
 
-        `unlisted` are ids of machines that a list has lacked.
+        `unlisted` are ids of machines that an earlier list lacked.
         """
         asked = self._spec
         fleet, wrong, remarks, _ = await asyncio.gather(
@@ -39,7 +39,7 @@ class Planner:
             self._resolve(),
             return_exceptions=True,
         )
-        # An unknown region explains more than what observing the app has met, so that error comes first.
+        # An unknown region explains more than an error of the observation, so it comes first.
         for result in (wrong, fleet, remarks):
             if isinstance(result, BaseException):
                 raise result
@@ -48,7 +48,7 @@ class Planner:
         return evolve(decision, plan=evolve(decision.plan, remarks=remarks))
 
     async def _resolve(self) -> None:
-        """Find out which digest the image's tag is at, or why the API does not show it; once for all plans."""
+        """Resolve the image's tag once for all plans: record its digest, or why the API does not show it."""
         spec = self._spec
         if spec.config.image and not (digest_of(spec.image) or spec.unresolved):
             found = await resolved(self._fly, spec.app, spec.config.image)
@@ -57,14 +57,14 @@ class Planner:
 
 @frozen
 class Resolution:
-    """The digest that a tag is at, or the `trouble` that hides it."""
+    """The digest of a tag, or the `trouble` that prevented its resolution."""
 
     digest: str | None = None
     trouble: str | None = None
 
 
 async def resolved(fly: FlyClient, app: str, image: str) -> Resolution:
-    """Resolve the tag of an image, within `PATIENCE` seconds; raises nothing that a deploy would end for."""
+    """Resolve the tag of an image within `PATIENCE` seconds; a failure is returned, not raised."""
     try:
         async with asyncio.timeout(PATIENCE):
             return Resolution(digest=digest_of(await fly.images.resolve(app, image)))

@@ -1,4 +1,4 @@
-"""How long machines take, as observed: in the events of those that are there, then in this deploy itself; pure."""
+"""Observed durations, from the events of existing machines and from the deploy in progress; pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,20 +14,20 @@ from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.models.machine import Machine, MachineEvent
 
 ENOUGH = 2
-"""How often something has to be observed before its length counts as known: once does not show how much it varies."""
+"""The number of observations from which a duration counts as known: one does not show how much it varies."""
 
 ENOUGH_NOW = 3
-"""How often in the deploy under way, before it can show that its image takes another time than the one before."""
+"""The number of observations in this deploy that can show that the new image takes another time than the old one."""
 
 LONGEST_CHECK = 300.0
-"""Seconds after the start of a machine from which on a check that turns is not passing for the first time."""
+"""Seconds after the start of a machine; a check that changes later is not passing for the first time."""
 
 _NINE_IN_TEN = 1.645
-_FAR = 6.0  # standard deviations, from where on one of two normal lengths is certainly the later one
+_FAR = 6.0  # standard deviations; if two normal durations differ by more, one is certainly the later
 
 
 class TimingKind(StrEnum):
-    """What a machine is waited for, by the words for it."""
+    """The kinds of durations, with the words for them."""
 
     BOOT = "boots"  # from created, or updated, to started
     START = "starts"  # from stopped to started
@@ -36,12 +36,12 @@ class TimingKind(StrEnum):
     STOP = "stops"
     RELEASE = "the release command"
     FORK = "forks of volumes"
-    REQUESTS = "requests"  # from its turn to its first change: the lease, and checking the others
+    REQUESTS = "requests"  # from the begin of its steps to its first change: the lease, and the check of other machines
 
 
 @frozen
 class Normal:
-    """A length in seconds that varies: its mean and its variance."""
+    """A varying duration in seconds: its mean and variance."""
 
     mean: float = 0.0
     variance: float = 0.0
@@ -50,15 +50,15 @@ class Normal:
         return Normal(self.mean + other.mean, self.variance + other.variance)
 
     def plus(self, seconds: float) -> "Normal":
-        """Return a length that is longer by `seconds`."""
+        """Return the duration plus `seconds`."""
         return Normal(self.mean + seconds, self.variance)
 
     def or_later(self, other: "Normal") -> "Normal":
-        """Return the later of two lengths that vary independently, as another normal one.
+        """Return the maximum of two independent durations, approximated as a normal one.
 
         After C. E. Clark, "The greatest of a finite set of random variables", Operations Research 9, 1961.
         """
-        # Where one is certainly the later one, the formula would only add rounding errors.
+        # If one is certainly the later, the formula would only add rounding errors.
         first, second = (self, other) if self.mean >= other.mean else (other, self)
         spread = math.sqrt(first.variance + second.variance)
         apart = first.mean - second.mean
@@ -74,12 +74,12 @@ class Normal:
         return Normal(mean, max(0.0, square - mean**2))
 
     def rest(self, passed: float) -> "Normal":
-        """Return what is left of it when it is not over after `passed` seconds."""
-        # 1. It does not vary, or has not begun: subtract.
+        """Return the rest of a duration that is not over after `passed` seconds."""
+        # 1. It does not vary, or it has not begun: subtract.
         if self.variance == 0 or passed <= 0:
             return Normal(max(0.0, self.mean - max(0.0, passed)), self.variance)
-        # 2. The normal distribution, truncated at what has passed. The hazard is the share that ends just then of those
-        #    that have not ended before; far out it comes close to the line that the other branch returns.
+        # 2. The normal distribution truncated at `passed`. The hazard is the rate at which durations end then, among
+        #    those that have not ended before; for large values it approaches the line in the other branch.
         deviation = math.sqrt(self.variance)
         late = (passed - self.mean) / deviation
         hazard = _density(late) / (1 - _below(late)) if late < _FAR else late + 1 / late
@@ -98,11 +98,11 @@ def _below(x: float) -> float:
 
 @frozen
 class Fit:
-    """A length as `count` observations have it, at the low end and at the high end.
+    """A duration estimated from `count` observations: a low and a high estimate.
 
-    They differ by what those that are not over yet come to. At the low end these take as long as the others have taken,
-    or are over now; at the high end they go on for as long as, at the rate observed, it takes for one to be over. The
-    quick are over first, so the truth is in between.
+    They differ in what they assume of durations that are still in progress. The low estimate assumes that these take as
+    long as the others did, or end now; the high one that they last as long as it takes, at the observed rate, for one
+    to end. Short durations end first, so the truth is in between.
     """
 
     low: Normal
@@ -111,7 +111,7 @@ class Fit:
 
     @classmethod
     def of(cls, seen: Sequence[float], under_way: Sequence[float]) -> "Fit":
-        """Fit a length to the times seen, and to the times for which others have been under way."""
+        """Estimate a duration from the observed ones, and from the time passed of those that are in progress."""
         usual, shortest = fmean(seen), min(seen)
         beyond = (max(0.0, each - shortest) for each in (*seen, *under_way))
         further = sum(beyond) / (len(seen) - 1)
@@ -122,9 +122,9 @@ class Fit:
 
 
 def reach(count: float) -> float:
-    """Return how many standard deviations to each side hold nine in ten, where `count` observations gave them.
+    """Return the half-width of the 90 % interval in standard deviations, if these are from `count` observations.
 
-    These are the quantiles of Student's t, within two in a hundred.
+    These are the quantiles of Student's t-distribution, to within 2 %.
     """
     few = 1 / (count - 1)
     return _NINE_IN_TEN * (1 + few + few**2 + 0.84 * few**6)
@@ -136,9 +136,9 @@ def _normal(lengths: Sequence[float]) -> Normal:
 
 @frozen
 class Timings:
-    """The times observed, in seconds by their kind: `past` from machines' events, `present` in the deploy under way.
+    """Observed durations in seconds by kind: `past` ones from machines' events, `present` ones from this deploy.
 
-    The past no longer counts once the present, on average, is outside of it.
+    The past ones no longer count once the mean of the present ones is outside their range.
     """
 
     past: Mapping[TimingKind, Sequence[float]] = field(factory=dict)
@@ -146,7 +146,7 @@ class Timings:
 
     @classmethod
     def of(cls, fleet: Fleet | None, group: str | None) -> "Timings":
-        """Read the events of a group's machines, and those of the whole app where these are too few."""
+        """Return the durations from the events of a group's machines, or of the whole app if those are too few."""
         if fleet is None:
             return cls()
         own = _collected(lapse for machine in fleet.group(group or "") for lapse in _lapses(machine))
@@ -154,24 +154,23 @@ class Timings:
         return cls({kind: own[kind] if len(own.get(kind, ())) >= ENOUGH else of_all[kind] for kind in of_all})
 
     def and_of(self, runs: Iterable[MachineRun]) -> "Timings":
-        """Add what the machines of a deploy have shown so far."""
+        """Return the timings with the durations observed in a deploy so far."""
         return Timings(self.past, _collected(lapse for run in runs for lapse in _lapses_of(run)))
 
     def as_past(self) -> "Timings":
-        """Return them for another deploy to begin with."""
+        """Return all of them as past ones, for another deploy."""
         return Timings({kind: self.seen(kind) for kind in TimingKind})
 
     def seen(self, kind: TimingKind) -> Sequence[float]:
-        """Return what has been observed of a kind, as far as it still counts."""
+        """Return the observed durations of a kind that still count."""
         past, present = self.past.get(kind, ()), self.present.get(kind, ())
         differs = past and len(present) >= ENOUGH_NOW and not min(past) <= fmean(present) <= max(past)
         return present if differs else (*past, *present)
 
     def fit(self, kind: TimingKind, under_way: Sequence[float] = ()) -> Fit | None:
-        """Fit a length to what was observed; None when that is too little.
+        """Return the estimate of a kind; None if there are too few observations.
 
-        A start, or an update of a stopped machine, is part of what a boot is, and counts as one until it has been
-        observed itself.
+        A start, or an update of a stopped machine, is estimated as a boot until it has been observed itself.
         """
         seen = self.seen(kind)
         if len(seen) < ENOUGH:
@@ -189,7 +188,7 @@ def _collected(lapses: Iterable[Lapse]) -> dict[TimingKind, list[float]]:
     return found
 
 
-# What the API remembers of a machine
+# Durations from the events of a machine
 
 _BEGINS: Mapping[tuple[str | None, str | None], TimingKind] = {
     ("launch", "created"): TimingKind.BOOT,
@@ -205,25 +204,25 @@ _BREAKS = frozenset({"restart", "stop", "suspend", "resume", "destroy"})
 
 
 def _lapses(machine: Machine) -> Iterator[Lapse]:
-    """Measure between the events of a machine, and from its last start to its checks."""
+    """Yield the durations between the events of a machine, and from its last start to its passing checks."""
     events = sorted((each for each in machine.events or () if each.timestamp is not None), key=_timestamp)
     begun: tuple[TimingKind, float] | None = None
     started: float | None = None
-    # 1. A lapse is from an event that begins one to the next event that ends one of its kind. What interrupts it in
-    #    between ends it unmeasured.
+    # 1. A duration is from an event that begins its kind to the next event that ends it. It is discarded if another
+    #    event interrupts it.
     for event in events:
         what, at = (event.type, event.status), _timestamp(event) / 1000
         if begun and begun[0] in _ENDS.get(what, ()):
             yield begun[0], at - begun[1]
             begun = None
         elif kind := _BEGINS.get(what):
-            # An update is followed by a launch of its own: what counts is the update.
+            # An update is followed by a launch event: the update counts.
             begun = begun if event.type == "launch" and begun and begun[0] is kind else (kind, at)
         elif event.type in _BREAKS:
             begun = None
         started = at if what == ("start", "started") else None if event.type in {"exit", "update"} else started
-    # 2. Checks have no events of their own: what they tell is when each turned last. Where all pass, the last to turn
-    #    made the machine healthy, unless that was so late that it had failed in between.
+    # 2. Checks have no events, only the time of their last change. If all pass, the last change made the machine
+    #    healthy, unless it was so late that the check must have failed in between.
     checks = machine.reported_checks if machine.is_healthy else ()
     turned = [check.updated_at.datetime for check in checks if check.updated_at and check.updated_at.datetime]
     if started is not None and turned:
@@ -236,7 +235,7 @@ def _timestamp(event: MachineEvent) -> int:
     return event.timestamp or 0
 
 
-# What this deploy has seen
+# Durations from the phases of this deploy
 
 _SEEN: Mapping[tuple[Phase, Phase], TimingKind] = {
     (Phase.CREATED, Phase.STARTED): TimingKind.BOOT,
@@ -251,7 +250,7 @@ _MARKS = frozenset(phase for lapse in _SEEN for phase in lapse) | {Phase.ADOPTED
 
 
 def _lapses_of(run: MachineRun) -> Iterator[Lapse]:
-    """Measure between the phases of a run."""
+    """Yield the durations between the phases of a run."""
     marks = [moment for moment in run.moments if moment.phase in _MARKS]
     for begin, end in pairwise(marks):
         if kind := _SEEN.get((begin.phase, end.phase)):

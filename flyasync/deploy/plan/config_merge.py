@@ -1,13 +1,13 @@
-"""The config that a machine will have: the observed one, with what the spec states merged in by key; pure.
+"""The desired config of a machine: the observed config, with what the spec states merged in by key; pure.
 
-An update replaces a machine's whole config. So what others have set must go along, and what an earlier deployment set
-and this one does not state must go away: each config records in its own metadata what a deployment has set in it.
+An update replaces a machine's whole config. So settings of others must be kept, and settings of an earlier deploy that
+this one does not state must be removed: the metadata of each config records what deploys have set in it.
 
-1. What is stated wins, what is not stated stays. Records are merged by field, maps by key, and lists whose items have a
-   key by that key: services by internal port and protocol, mounts and files by path, and so on.
-2. What is not stated, and was set by the deployment before, goes.
-3. An item that a deployment only changed is not its own: it stays when it is not stated any more.
-4. `replace` names fields that are taken from what is stated as they stand.
+1. Stated values win, other values are kept. Records are merged by field, maps by key, and lists whose items have a key
+   by that key: services by internal port and protocol, mounts and files by path, and so on.
+2. Values that an earlier deploy set, and that are not stated now, are removed.
+3. An item that a deploy changed but did not add is kept if it is no longer stated.
+4. The fields named by `replace` are replaced as a whole.
 """
 
 import json
@@ -29,31 +29,31 @@ from flyasync.models.model import Kept, Model
 from flyasync.models.service import Port, Service
 
 FINGERPRINT = "flyasync_config"
-"""The metadata key with the fingerprint of the config that a machine was made with."""
+"""The metadata key with the fingerprint of the config that a machine was created with."""
 
 MANAGED = "flyasync_manages"
-"""The metadata key that names what deployments set in a machine's config, by paths such as `env.A`."""
+"""The metadata key with the paths that deploys have set in a machine's config, such as `env.A`."""
 
 REPLACES = "flyasync_replaces"
-"""The metadata key with the id of the machine whose place a new one takes."""
+"""The metadata key with the id of the machine that a new one replaces."""
 
 RETIRED = "flyasync_retired"
-"""The metadata key that an old machine gets before it is destroyed: the launch that took its place."""
+"""The metadata key that a machine gets before it is destroyed: the launch that retires it."""
 
 STOPPED = "flyasync_stopped"
-"""The metadata key that a machine has while it is stopped for its update: the launch that has to start it again."""
+"""The metadata key of a machine that is stopped for its update: the launch that has to start it again."""
 
 SECRETS = "flyasync_secrets"
-"""The metadata key with the fingerprint of the app's secrets as they were when the machine was created or updated."""
+"""The metadata key with the fingerprint of the app's secrets when the machine was created or updated."""
 
 SECRETS_VERSION = "flyasync_secrets_version"
-"""The metadata key with the version of the secrets that the machine's last create or update demanded at least."""
+"""The metadata key with the oldest secrets version that the machine's last create or update allowed."""
 
 REPLACED_IMAGE = "flyasync_replaced_image"
-"""The metadata key with the image that an update replaced, with the digest that the config before it did not state."""
+"""The metadata key with the image that an update replaced, including its digest."""
 
 SECRET_CHANGES = ("secrets", "secrets version")
-"""The paths of changes that say which secrets a machine starts with."""
+"""The paths of changes to the secrets that a machine starts with."""
 
 _OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, SECRETS, SECRETS_VERSION})
 _OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE})
@@ -63,19 +63,19 @@ _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {
     File: (("raw_value", "secret_name", "image_config"),),
     ContainerHealthcheck: (("http", "tcp", "exec"),),
 }
-"""Fields of which a record has one: to state one of them unsets the others."""
+"""Fields that exclude each other: if one is stated, the others are unset."""
 
 REPLACEABLE = tuple(one.name for one in fields(MachineConfig) if one.name not in {"extra", "image", "mounts"})
-"""The fields of a config that may be replaced as a whole."""
+"""The fields of a config that can be replaced as a whole."""
 
 
 def managed(config: MachineConfig) -> frozenset[str]:
-    """Return what a config sets, by paths."""
+    """Return the paths that a config sets."""
     return managed_before(merged(MachineConfig(), config))
 
 
 def managed_before(config: MachineConfig) -> frozenset[str]:
-    """Return what deploys have set in a machine's config; nothing where that is not recorded."""
+    """Return the paths that deploys have set in a machine's config; none if that is not recorded."""
     try:
         names = json.loads((config.metadata or {}).get(MANAGED, "[]"))
     except ValueError:
@@ -84,7 +84,7 @@ def managed_before(config: MachineConfig) -> frozenset[str]:
 
 
 def unmanaged_metadata(config: MachineConfig) -> dict[str, str]:
-    """Return what others have set in a config's metadata."""
+    """Return the metadata that was not set by deploys."""
     before = managed_before(config)
     if "metadata" in before:
         return {}
@@ -95,15 +95,15 @@ def unmanaged_metadata(config: MachineConfig) -> dict[str, str]:
 
 
 def merged(current: MachineConfig, stated: MachineConfig, *, replace: Collection[str] = ()) -> MachineConfig:
-    """Return the config that a machine gets: `stated` over `current`, without what only an earlier deployment had set.
+    """Return the new config of a machine: `stated` over `current`, without what only an earlier deploy had set.
 
-    Raises InvalidInput when a stated service would take the public port of one that stays.
+    Raises InvalidInput if a stated service would use a public port of a service that is kept.
     """
     old, new = _without_marks(current, replace), _without_marks(stated, ())
     is_same = _mark(stated, FINGERPRINT) is not None and _mark(stated, FINGERPRINT) == _mark(current, FINGERPRINT)
     merging = _Merging(managed_before(current), is_same)
     made: MachineConfig = merging.record(old, new, "")
-    kept = {id(service) for service in old.services or ()}  # those that are merged with stated ones are made anew
+    kept = {id(service) for service in old.services or ()}  # services merged with stated ones are new objects
     _check_ports(new.services or (), [service for service in made.services or () if id(service) in kept])
     marks = {
         key: value
@@ -116,24 +116,24 @@ def merged(current: MachineConfig, stated: MachineConfig, *, replace: Collection
 
 
 def observed(machine: Machine) -> MachineConfig | None:
-    """Return a machine's config as it runs: the image with its digest."""
+    """Return a machine's config with the digest of its image."""
     return evolve(machine.config, image=machine.image) if machine.config else None
 
 
 def differing(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
-    """Return what differs between two configs of a machine; images differ when their digests do."""
+    """Return the differences between two configs of a machine; images differ if their digests do."""
     found = differences(current, desired)
     return tuple(each for each in found if each.path != "image" or not runs(current.image, desired.image))
 
 
 def changes(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
-    """Return what differs between two configs of a machine, of our own marks only the secrets that it starts with."""
+    """Return the differences between two configs of a machine; of flyasync's own metadata, only the secrets count."""
     found = (each for each in differing(current, desired) if not each.path.startswith(f"metadata.{OURS}"))
     return (*found, *_secrets(current, desired))
 
 
 def _secrets(current: MachineConfig, desired: MachineConfig) -> Iterator[Change]:
-    """Yield how the secrets differ; of a machine without marks it is not known with which ones it was started."""
+    """Yield the differences of the secrets; without metadata it is unknown which ones a machine started with."""
     old, new = _mark(current, SECRETS), _mark(desired, SECRETS)
     if old and new and old != new:
         yield Change(SECRET_CHANGES[0], old, new)
@@ -143,7 +143,7 @@ def _secrets(current: MachineConfig, desired: MachineConfig) -> Iterator[Change]
 
 
 def has_secrets(current: MachineConfig, desired: MachineConfig) -> bool:
-    """Whether a machine has the marks of the secrets that `desired` states; one without any has not."""
+    """Whether a machine has the secrets metadata that `desired` states."""
     is_marked = _mark(desired, SECRETS) is None or _mark(current, SECRETS) is not None
     return is_marked and not any(_secrets(current, desired))
 
@@ -153,7 +153,7 @@ def _mark(config: MachineConfig, key: str) -> str | None:
 
 
 def _without_marks(config: MachineConfig, unset: Collection[str]) -> MachineConfig:
-    """Return a config without our own metadata, and without some of its fields."""
+    """Return a config without flyasync's own metadata, and without the fields `unset`."""
     metadata = config.metadata and {key: value for key, value in config.metadata.items() if not key.startswith(OURS)}
     changed: dict[str, Any] = {"metadata": metadata, **dict.fromkeys(unset)}
     return evolve(config, **changed)
@@ -161,10 +161,10 @@ def _without_marks(config: MachineConfig, unset: Collection[str]) -> MachineConf
 
 @frozen
 class _Merging:
-    """One merge: `before` is what deployments had set, `names` collects what they have set from now on.
+    """One merge: `before` are the paths that deploys had set, `names` collects those that are set afterwards.
 
-    Where the same is stated as before (`is_same`), nothing goes: what is not stated then has come from others, such as
-    the API's own defaults.
+    If the same config is stated as before (`is_same`), nothing is removed: values that are not stated come from others,
+    such as the API's defaults.
     """
 
     before: frozenset[str]
@@ -189,19 +189,19 @@ class _Merging:
             return self.record(old if type(old) is type(new) else type(new)(), new, f"{at}.")
         if isinstance(new, Mapping):
             return self._items(dict(old or {}), dict(new), at)
-        # 3. An empty list over nothing changes nothing, and is not ours.
+        # 3. An empty list over an unset one changes nothing, and is not recorded.
         if _is_list(new) and not (old or new):
             return new
         # 4. A list is merged by the keys of its items, if they have any.
         if keys := _keys(old or (), new):
             old_by_key, new_by_key = dict(zip(keys[0], old or (), strict=True)), dict(zip(keys[1], new, strict=True))
             return tuple(self._items(old_by_key, new_by_key, at).values())
-        # 5. All else is replaced: a value, or a list whose items nothing tells apart.
+        # 5. Anything else is replaced: a value, or a list whose items have no keys.
         self.names.add(at)
         return self._pairwise(old, new) if self.is_same or not self._is_ours(at) else new
 
     def _items(self, old: dict[str, Any], new: dict[str, Any], at: str) -> dict[str, Any]:
-        """Merge items by their keys; one that others made is theirs, also when some of it is stated here."""
+        """Merge items by their keys; an item of others stays theirs, even if some of it is stated here."""
         kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}.{key}")}
         for key, item in new.items():
             if not isinstance(item, Model) or key not in old or self._is_ours(f"{at}.{key}"):
@@ -210,27 +210,27 @@ class _Merging:
         return kept
 
     def _pairwise(self, old: Any, new: Any) -> Any:
-        """Return a list without keys as it is stated; of records that others set, what is not stated stays."""
+        """Return a list without keys as stated; fields of its records that are not stated keep the values of others."""
         if not (_is_list(old) and _is_list(new) and len(old) == len(new)):
             return new
         merging = _Merging(frozenset(), is_same=True)
         merged_items = []
         for one, other in zip(old, new, strict=True):
-            # Two records are about the same thing if they have one type, and one `type`, where they have that field.
+            # Two records are the same item if they have the same class and, if there is one, the same `type`.
             are_alike = isinstance(other, Model) and type(one) is type(other)
             are_alike = are_alike and getattr(one, "type", None) == getattr(other, "type", None)
             merged_items.append(merging.record(one, other, "") if are_alike else other)
         return tuple(merged_items)
 
     def _unstated(self, old: Any, at: str) -> Any:
-        """Return what stays of a value that is not stated."""
-        # 1. A deploy had set it as a whole: it goes.
+        """Return what is kept of a value that is not stated."""
+        # 1. A deploy had set it as a whole: it is removed.
         if old is None or self._goes(at):
             return None
-        # 2. No deploy had set anything that could be in it: it stays.
+        # 2. No deploy had set anything in it: it is kept.
         if self.is_same or not self.before:
             return old
-        # 3. It stays without what deploys had set in it; what nothing is left of goes.
+        # 3. It is kept without what deploys had set in it; if nothing is left, it is removed.
         if isinstance(old, Model):
             names = [one.name for one in fields(type(old)) if one.name != "extra"]
             made = {name: self._unstated(getattr(old, name), f"{at}.{name}") for name in names}
@@ -245,7 +245,7 @@ class _Merging:
         return old
 
     def _extra(self, old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> Mapping[str, Any]:
-        """Merge what no model knows by key."""
+        """Merge by key what no model knows."""
         kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}{key}")}
         self.names.update(f"{at}{key}" for key, item in new.items() if item is not None)
         return old if not new and len(kept) == len(old) else _joined(old, kept, new)
@@ -254,15 +254,15 @@ class _Merging:
         return not self.is_same and self._is_ours(path)
 
     def _is_ours(self, path: str) -> bool:
-        """Whether a deployment has set this; a whole field, as recorded by earlier versions, is all that is in it."""
+        """Whether a deploy has set this path; earlier versions recorded whole fields."""
         return path in self.before or path.partition(".")[0] in self.before
 
 
-# What the items of a list are known by.
+# The keys of list items.
 
 
 def _keys(old: Any, new: Any) -> tuple[list[str], list[str]] | None:
-    """Return the keys of the items of two lists, or None where items have none of their own."""
+    """Return the keys of the items of two lists, or None if their items have no keys."""
     kinds = {type(item) for item in (*old, *new)} if _is_list(old) and _is_list(new) else set()
     if len(kinds) != 1 or (key := _KEYS.get(*kinds)) is None:
         return None
@@ -270,7 +270,7 @@ def _keys(old: Any, new: Any) -> tuple[list[str], list[str]] | None:
     # 1. Each key stands for one item.
     if all(len(set(keys)) == len(keys) for keys in both):
         return both
-    # 2. Services of one internal port are told apart by their public ports, and by their order where these are equal.
+    # 2. Services with the same internal port are distinguished by their public ports, then by their order.
     if kinds == {Service}:
         twins = {key for each in both for key, count in Counter(each).items() if count > 1}
         unique: tuple[list[str], list[str]] = ([], [])
@@ -279,7 +279,7 @@ def _keys(old: Any, new: Any) -> tuple[list[str], list[str]] | None:
                 longer = f"{key}:{','.join(map(_port, service.ports or ()))}" if key in twins else key
                 out.append(f"{longer}#{out.count(longer) + 1}" if longer in out else longer)
         return unique
-    # 3. Nothing tells other items apart.
+    # 3. Other items cannot be distinguished.
     return None
 
 
@@ -303,7 +303,7 @@ _KEYS: Mapping[type, Callable[[Any], str]] = {
 
 
 def _check_ports(stated: Iterable[Service], kept: Iterable[Service]) -> None:
-    """Raise InvalidInput when a stated service shares a public port with one that stays as it is."""
+    """Raise InvalidInput if a stated service shares a public port with one that is kept."""
     for service, other in product(stated, kept):
         if (service.protocol or "tcp") != (other.protocol or "tcp"):
             continue
@@ -311,8 +311,8 @@ def _check_ports(stated: Iterable[Service], kept: Iterable[Service]) -> None:
         if shared := next((max(a, c) for (a, b), (c, d) in pairs if max(a, c) <= min(b, d)), None):
             public = ", ".join(map(_port, other.ports or ()))
             raise InvalidInput(
-                f"the service {service_key(service)} would take the public port {shared}, which the machines' service "
-                f"{service_key(other)} (public ports {public}) has and keeps: give one of them another port, or "
+                f"the service {service_key(service)} has the public port {shared}, but so does the machines' service "
+                f"{service_key(other)} (public ports {public}), which is kept: give one of them another port, or "
                 "replace all services",
                 python="use replace('services')",
                 command="use --replace services",
@@ -323,13 +323,13 @@ def _ranges(service: Service) -> Iterator[tuple[int, int]]:
     return (port.port_range for port in service.ports or () if port.port_range is not None)
 
 
-# Whether a machine has what was sent.
+# Comparison of a machine's config with the one that was sent.
 
 
 def holds(current: MachineConfig, desired: MachineConfig) -> bool:
     """Whether a machine's config has all that `desired` has.
 
-    What the API or others have added beside it does not count, except in maps such as `env`, which are taken whole.
+    Additions of the API or of others do not count, except in maps such as `env`, which are compared as a whole.
     """
     return not differing(current, overlaid(current, desired))
 
@@ -357,7 +357,7 @@ def _over(current: Any, desired: Any) -> Any:
 
 
 def _joined(old: Mapping[str, Any], kept: Mapping[str, Any], new: Mapping[str, Any]) -> Kept:
-    """Return what no model knows of two records, with how known keys were spelled."""
+    """Return the unknown keys of two records, and how the known keys were spelled."""
     return Kept({**kept, **new}, spelled={**getattr(old, "spelled", {}), **getattr(new, "spelled", {})})
 
 

@@ -1,7 +1,7 @@
-"""The config that a new machine of a group gets: one sibling's, with what the spec states merged in; pure.
+"""The config of a new machine of a group: that of one sibling, with what the spec states merged in; pure.
 
-It is never a mixture of several. Where siblings would lead to different configs, that of the majority counts, in the
-last release that completed.
+It never mixes the configs of several siblings. If siblings differ, those of the last completed release count, and among
+these the majority.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,15 +20,15 @@ from flyasync.models.diff import Change
 from flyasync.models.machine import GONE, Machine
 
 _RELEASES = (LAUNCH, "fly_release_id", "fly_release_version")
-"""Metadata keys that say which release a machine is of."""
+"""Metadata keys with the release of a machine."""
 
 
 @frozen(kw_only=True)
 class Pattern:
-    """What a new machine is made from: `config` lacks only the volume's id.
+    """The pattern of a new machine: `config` is complete except for the volume's id.
 
-    `like` is the machine whose config it inherits, if there is one, and `changes` is what differs from that; `volume`
-    is the volume that it gets for itself.
+    `like` is the machine whose config it inherits, if there is one, and `changes` are the differences from that config.
+    `volume` is the volume that the new machine gets.
     """
 
     config: MachineConfig = field(repr=False)
@@ -38,7 +38,7 @@ class Pattern:
 
     @classmethod
     def of(cls, spec: DeploySpec, fleet: Fleet, machine: Machine | None, *, keeps_schedule: bool = True) -> "Pattern":
-        """Return what a machine is made from that is to be like another one, or like none."""
+        """Return the pattern of a machine like another one, or like none."""
         if machine is None or machine.config is None:
             return cls(config=_mounting(spec, spec.tagged), volume=spec.volume)
         old = inherited(machine.config)
@@ -49,13 +49,13 @@ class Pattern:
 
     @classmethod
     def instead(cls, spec: DeploySpec, fleet: Fleet, machine: Machine, desired: MachineConfig) -> "Pattern":
-        """Return what a machine is made from that takes the place of one which was to have this config."""
+        """Return the pattern of a machine that replaces one which was to have this config."""
         config = spec.starting(_mounting(spec, inherited(desired)))
         return cls(config=config, like=machine, volume=spec.volume or _volume(fleet, machine))
 
 
 def inherited(config: MachineConfig) -> MachineConfig:
-    """Return what of a machine's config holds for another one: all but what is of this one machine or of one deploy."""
+    """Return the part of a config that another machine can inherit: not what belongs to one machine or deploy."""
     metadata = {
         key: value
         for key, value in (config.metadata or {}).items()
@@ -73,45 +73,45 @@ def inherited(config: MachineConfig) -> MachineConfig:
 
 
 def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
-    """Return what new machines of the group are made from.
+    """Return the pattern of new machines of the group.
 
-    Raises InvalidInput when the machines there are do not tell: as many have one config as another, or no config is
-    known whole.
+    Raises InvalidInput if the existing machines are ambiguous: as many have one config as another, or no complete
+    config is known.
     """
     there = [machine for machine in fleet.group(spec.group) if machine.state not in GONE]
-    # Members are what a new machine is to be like, or else whatever there is of the group; canaries of flyctl are not.
+    # A new machine is like the members, or like any machine of the group if there are none; never like flyctl canaries.
     known = [machine for machine in there if machine.config is not None and "fly_canary" not in machine.metadata]
     known = list(spec.members(known)) or known
-    # 1. No config is known whole. Only what deploys like this one made has nothing that is not stated.
+    # 1. No complete config is known. Then only a group that flyasync created is safe: it has no other settings.
     if not known:
         for machine in there:
             config = machine.incomplete_config
             if FINGERPRINT not in ((config and config.metadata) or {}):
                 raise InvalidInput(
-                    f"no machine of the group {spec.group} shows its whole config, {machine.name} among them, as its "
-                    "host does not respond: a new machine would lack what is not stated here; try again once a host "
-                    "responds"
+                    f"the complete config of no machine of the group {spec.group} is known, as their hosts (that of "
+                    f"{machine.name}, for one) do not respond: a new machine would lack settings that are not stated "
+                    "here; try again once a host responds"
                 )
         return Pattern.of(spec, fleet, None)
-    # 2. All lead to one config. 3. Else those of the last release that completed count, 4. and of these the majority.
+    # 2. All lead to the same config. 3. Otherwise the last completed release counts, 4. and in it the majority.
     alike = _alike(spec, known)
     if len(alike) > 1:
         alike = _alike(spec, _last_completed(known))
-    # As many of one kind as of another: only who runs them knows which is right.
+    # A tie: only the owner knows which config is right.
     most = max(map(len, alike))
     first, *ties = [each for each in alike if len(each) == most]
     if ties:
         raise InvalidInput(_undecided(spec, first[0], ties[0][0], most))
-    # The only machine of a group is a job: new ones are no jobs as well, or each would do its work once more.
+    # The only machine is scheduled: new ones get no schedule, or each of them would do its work again.
     is_lone_job = len(known) == 1 and spec.role(known[0]) is Role.SCHEDULED
     return Pattern.of(spec, fleet, first[0], keeps_schedule=not is_lone_job)
 
 
 def _alike(spec: DeploySpec, machines: Iterable[Machine]) -> list[list[Machine]]:
-    """Return machines grouped by the config that a new machine like them would have."""
+    """Return the machines grouped by the config that a new machine like them would have."""
     found: list[tuple[MachineConfig, MachineConfig, list[Machine]]] = []
     for machine in machines:
-        assert machine.config is not None  # noqa: S101 - the caller has seen to that
+        assert machine.config is not None  # noqa: S101 - the caller passes only such machines
         old = inherited(machine.config)
         new: MachineConfig | None = None
         for other_old, other_new, those in found:
@@ -124,7 +124,7 @@ def _alike(spec: DeploySpec, machines: Iterable[Machine]) -> list[list[Machine]]
 
 
 def _last_completed(machines: Sequence[Machine]) -> list[Machine]:
-    """Return the machines of the newest release that has left none of an older one in its regions."""
+    """Return the machines of the newest release in whose regions no machine of an older release is left."""
     releases: dict[tuple[str | None, ...], list[Machine]] = {}
     for machine in machines:
         releases.setdefault(tuple(map(machine.metadata.get, _RELEASES)), []).append(machine)
@@ -141,19 +141,19 @@ def _last_completed(machines: Sequence[Machine]) -> list[Machine]:
 
 
 def _undecided(spec: DeploySpec, one: Machine, other: Machine, count: int) -> str:
-    assert one.config is not None  # noqa: S101 - only such are compared
+    assert one.config is not None  # noqa: S101 - only such machines are compared
     assert other.config is not None  # noqa: S101
     between = changes(_new(spec, inherited(one.config)), _new(spec, inherited(other.config)))
     lines = "".join(f"\n  {change}" for change in between)
     return (
         f"a new machine of the group {spec.group} could be like {one.name} or like {other.name}, and "
-        f"{count} of the machines there {'is' if count == 1 else 'are'} like each of them: make them equal first, or "
-        f"state what differs; from {one.name} ({one.id}) to {other.name} ({other.id}):{lines}"
+        f"{count} existing {'machine is' if count == 1 else 'machines are'} like each of them: make them equal, or "
+        f"state the settings that differ; from {one.name} ({one.id}) to {other.name} ({other.id}):{lines}"
     )
 
 
 def _new(spec: DeploySpec, old: MachineConfig) -> MachineConfig:
-    """Return the config that a new machine has which inherits this one."""
+    """Return the config of a new machine that inherits this one."""
     return _mounting(spec, spec.desired(old))
 
 
@@ -165,7 +165,7 @@ def _mounting(spec: DeploySpec, config: MachineConfig) -> MachineConfig:
 
 
 def _volume(fleet: Fleet, machine: Machine) -> DesiredVolume | None:
-    """Return the volume that a machine like this one needs: of the same name and size, at the same path."""
+    """Return the volume for a machine like this one: with the same name, size and path."""
     mount = next(iter((machine.config and machine.config.mounts) or ()), None)
     if mount is None:
         return None
@@ -173,8 +173,8 @@ def _volume(fleet: Fleet, machine: Machine) -> DesiredVolume | None:
     name = (volume and volume.name) or mount.name
     if not name or not mount.path:
         raise InvalidInput(
-            f"a new machine like {machine.name} needs a volume of its own, but neither name nor size of {mount.volume} "
-            "is known",
+            f"a new machine like {machine.name} needs a volume of its own, but the name and size of {mount.volume} "
+            "are unknown",
             python="state the volume with with_volume(…)",
             command="state the volume with --volume NAME:PATH:SIZE_GB",
         )

@@ -1,4 +1,4 @@
-"""The steps that carry out the action of one machine; pure."""
+"""The steps of each action on a machine; pure."""
 
 from collections.abc import Iterator
 
@@ -29,11 +29,11 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine, expected_checks
 
 MOVING = frozenset({"created", "creating", "starting", "restarting", "updating", "replacing"})
-"""The states of a machine that is on its way to run."""
+"""The states of a machine that is about to run."""
 
 
 def goal(spec: DeploySpec, config: MachineConfig | None) -> Iterator[Step]:
-    """Yield the waits for a machine with this config, which is on its way, to reach its goal."""
+    """Yield the waits until a machine with this config, which is about to run, reaches its goal."""
     target = spec.goal_of(config)
     if target is not None:
         yield AwaitStarted(cause=f"timeout {spec.timeout:g} s")
@@ -56,7 +56,7 @@ def creation(
     replaces: str | None = None,
     name: str | None = None,
 ) -> Iterator[Step]:
-    """Yield the steps that make a machine, with its volume first if it has one, and see it up."""
+    """Yield the steps that create a machine, with its volume first if it has one, and wait until it is up."""
     if pattern.volume:
         anew = "keeps its data" if source else f"no unattached volume {pattern.volume.name} in the region"
         why = "not attached to a machine" if volume else anew
@@ -74,15 +74,15 @@ def creation(
 
 
 def placed(pattern: Pattern, desired: DesiredMachine, *, replaces: str | None = None) -> MachineConfig:
-    """Return the config of a new machine of a group: it says for which region it was made, and whose place it takes."""
+    """Return the config of a new machine, marked with its region and with the id of the machine that it replaces."""
     marks = {HOME: desired.region, **({REPLACES: replaces} if replaces else {})}
     return evolve(pattern.config, metadata={**(pattern.config.metadata or {}), **marks})
 
 
 def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
-    """Yield the steps that give a machine its desired config, and see it up, or stopped as it was."""
+    """Yield the steps that update a machine, and wait until it is up, or stopped as before."""
     machine = there(member)
-    # A machine that does not run needs no room; one that is apart, or keeps its config, is not replaced for want of it.
+    # A stopped machine needs no room. A standby or scheduled machine, or a rollout of secrets, replaces no machine.
     may_be_replaced = not (member.rests or member.is_apart or spec.only_secrets)
     if_full = tuple(_replacement(spec, fleet, member)) if may_be_replaced else ()
     yield Update(cause=member.cause, changes=member.changes, launches=not member.rests, if_full=if_full)
@@ -96,7 +96,7 @@ def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
 
 
 def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
-    """Yield the steps that see a stopped machine up for a while, where it is chosen for that."""
+    """Yield the steps that start a stopped machine for a while to verify it, if it was chosen for that."""
     if member.is_verified:
         yield Start(cause="no machine of the group is running, so one per region is verified")
         yield AwaitStarted(cause=f"timeout {spec.timeout:g} s")
@@ -108,7 +108,7 @@ def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
 
 
 def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]:
-    """Yield the steps that bring a machine to its goal if it has to run; one that is down is started first."""
+    """Yield the steps that bring a machine to its goal, if it has to run; a stopped one is started first."""
     if not member.runs:
         return
     if is_down:
@@ -122,9 +122,9 @@ def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]
 
 
 def _replacement(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
-    """Yield how another machine takes the place of one whose host has no room for its update.
+    """Yield the steps that replace a machine whose host has no room for its update.
 
-    There are none for a machine that is bound to its volume, unless the spec says what becomes of the data.
+    There are none for a machine with a volume, unless the spec says what to do with the volume.
     """
     machine, desired = there(member), member.config
     volume = fleet.volume_of(machine)
@@ -140,8 +140,8 @@ def _replacement(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Ste
 
 
 def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[Step]:
-    """Yield the steps of a machine that goes: out of routing, stopped, destroyed."""
-    # Only what runs takes traffic, and a lost host neither routes nor stops anything.
+    """Yield the steps that retire a machine: cordon, stop, destroy."""
+    # Only a running machine takes traffic, and on a lost host nothing can be stopped.
     if machine.state == "started" and machine.host_is_ok:
         if not machine.cordoned:
             yield Cordon(machine_id=machine.id, cause=cause, drain=drain)
@@ -150,10 +150,10 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
 
 
 def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
-    """Yield the steps that bring a machine to its goal which has its config already; none if it is there."""
+    """Yield the steps that bring a machine to its goal that already has its config; none if it has reached it."""
     machine, is_down = there(member), member.rests or there(member).state == "failed"
     yield from _verification(spec, member)
-    # One that is started and not up may be on its way: its checks have not passed yet.
+    # A started machine that is not up may become so: its checks have not passed yet.
     if is_down or machine.state in MOVING or (machine.state == "started" and not spec.is_up(machine, member.config)):
         yield from _start(spec, member, is_down=is_down)
     if machine.cordoned and machine.state not in GONE and not member.is_apart:

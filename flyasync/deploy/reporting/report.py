@@ -246,7 +246,7 @@ class DeployReport:
     `surplus` are ids of machines that have the tag of this launch, but are not among those reported: there should be
     none, and with any the status is not *ok*. `stray_volumes` are ids of volumes that appeared during the deploy and
     that no machine is known to hold: a create whose response was lost may have made them. `unverified` are regions
-    whose changed machines are stopped, while no machine of the group was seen to run: the status is *not verified*.
+    whose changed machines are stopped, if no machine of the group was seen to run: the status is *not verified*.
 
     `unseen` is why the final check failed, if it did; machines that it did not see do not count as running. `closed_by`
     is the failure after which no further machine was begun. `rollback` is the report of the rollback, if there was one;

@@ -1,7 +1,7 @@
-"""The last release of a group, as the app itself remembers it, and the plan that restores what was there before.
+"""The release history of a group, read from the API, and the plan that restores the state before a release.
 
-Only the app is read: each machine lists its versions, each version names the launch that made it, and what a launch has
-retired can be read for a while after it is gone.
+The API lists the versions of each machine, the config of each version names its launch, and a retired machine can be
+read for some days after it is destroyed.
 """
 
 import asyncio
@@ -31,9 +31,10 @@ from flyasync.models.machine_results import MachineVersion
 
 @frozen(kw_only=True)
 class Life:
-    """A machine with the versions that it has had, oldest first.
+    """A machine and its versions, oldest first.
 
-    One that was made again continues the life of the one before it; it `is_whole` if that can still be read.
+    A recreated machine continues the life of the machine that it replaced; `is_whole` is whether that can still be
+    read.
     """
 
     machine: Machine
@@ -42,19 +43,19 @@ class Life:
 
     @property
     def launch(self) -> str | None:
-        """The launch that its present config is of."""
+        """The launch of its current config."""
         return _launch_of(self.machine.config or self.machine.incomplete_config)
 
     def first(self, launch: str) -> int | None:
-        """Return the index of its first version of a launch."""
+        """Return the index of its first version with a launch."""
         ours = (index for index, each in enumerate(self.versions) if _launch_of(each.user_config) == launch)
         return next(ours, None)
 
     def before(self, launch: str) -> MachineConfig | None:
-        """Return the config that it had before a launch, if it is known to have had one.
+        """Return the config that it had before a launch, or None if there is none or it is unknown.
 
-        Metadata can be written without a new version. So what the launch has not set stays as it is, and so does the
-        group, for it was of that group when the launch changed it.
+        Metadata can change without a new version. So metadata that deploys have not set keeps its current values, and
+        so does the group.
         """
         first = self.first(launch)
         if not first:
@@ -64,19 +65,19 @@ class Life:
             return None
         kept = unmanaged_metadata(self.machine.config or MachineConfig())
         kept |= {key: value for key, value in tags(self.machine).items() if key == GROUP}
-        # The image that the launch replaced is marked with its digest; the config of then may state the tag alone.
+        # The launch recorded the replaced image with its digest; the earlier config may have only the tag.
         image = ((after and after.metadata) or {}).get(REPLACED_IMAGE)
         image = image if image and runs(image, config.image) else config.image
         return evolve(config, image=image, metadata={**(config.metadata or {}), **kept})
 
     def was_made_by(self, launch: str) -> bool:
-        """Whether a launch made the machine, and did not find it there."""
+        """Whether a launch created the machine."""
         return self.is_whole and self.first(launch) == 0
 
 
 @frozen(kw_only=True)
 class History:
-    """What an app remembers of a group: its machines, those of a launch without a group, and those that are gone."""
+    """The machines of a group, or of a launch without a group, with their versions; `dead` are retired machines."""
 
     app: str
     group: str
@@ -84,19 +85,19 @@ class History:
     dead: tuple[Machine, ...] = ()
 
     def last(self) -> str | None:
-        """Return the launch that came last: the one whose first trace is the newest.
+        """Return the last launch: the one whose first trace is the newest, where ids of traces sort by time.
 
-        The ids of traces sort by time. What is undone has left no trace.
+        A launch that was undone has no trace.
         """
         traces: list[tuple[str, str]] = []
         for life in self.lives:
-            # 1. A machine has the launch's config: its first version of it.
-            # 2. A machine was taken out of routing to be retired, and is there still: its last event.
+            # 1. A machine has the config of the launch: the trace is its first version of the launch.
+            # 2. A machine was cordoned to be retired, and still exists: the trace is its last event.
             if life.launch and (first := life.first(life.launch)) is not None:
                 traces.append((life.launch, life.versions[first].version))
             if life.machine.cordoned and (retired_by := tags(life.machine).get(RETIRED)):
                 traces.append((retired_by, _end(life.machine)))
-        # 3. A machine was retired and is gone: its last event.
+        # 3. A machine was retired and is destroyed: the trace is its last event.
         for launch in {tags(machine)[RETIRED] for machine in self.dead}:
             lost = (machine for machine in self.lost(launch) if group_of(machine) == self.group)
             traces += ((launch, _end(machine)) for machine in lost)
@@ -106,7 +107,7 @@ class History:
         return max(begun, key=lambda launch: begun[launch], default=None)
 
     def lost(self, launch: str) -> tuple[Machine, ...]:
-        """Return the machines that a launch retired and that were not made again, the last one of each name."""
+        """Return the machines that a launch retired and that were not recreated, the last one of each name."""
         everyone = (*(life.machine for life in self.lives), *self.dead)
         again = {_stem(machine) for machine in everyone if tags(machine).get(RESTORED) == launch}
         retired = (machine for machine in self.dead if tags(machine)[RETIRED] == launch != tags(machine).get(LAUNCH))
@@ -116,10 +117,10 @@ class History:
 
 @frozen(kw_only=True)
 class Past:
-    """What was there `before` a launch, as far as it is known; `made` are the machines that the launch made.
+    """The machines `before` a launch, as far as they are known.
 
-    `changed` counts those that it updated, or took out of routing. `lost` are those that it retired. `replay` is the
-    journal of that launch, if there is one.
+    `made` are the machines that the launch created, and `lost` those that it retired. `changed` is the number of
+    machines that it updated or cordoned. `replay` is the journal of the launch, if there is one.
     """
 
     history: History
@@ -133,7 +134,7 @@ class Past:
 
     @classmethod
     def of(cls, history: History, launch: str, replay: JournalReplay | None) -> "Past":
-        """Find out what was there before a launch."""
+        """Return what was there before a launch."""
         lost = history.lost(launch)
         known = {each.id for each in (*lost, *(life.machine for life in history.lives))}
         mine = (life.machine for life in history.lives if life.launch == launch and life.was_made_by(launch))
@@ -145,13 +146,13 @@ class Past:
         changed = 0
         for life in history.lives:
             machine = life.machine
-            # 1. The launch took it out of routing, to retire it: it was in routing. Or the launch stopped it for its
-            #    update, and was cut short: it was up.
-            # 2. The launch did not touch it: it was as it is.
-            # 3. The launch updated it: it had another config, and was well if the newer one made it fail, or if the
-            #    launch had stopped it for that.
-            # 4. The launch made it: it was not there.
-            # 5. Its versions do not tell: it stays as it is.
+            # 1. The launch cordoned it to retire it: it was in routing. Or the launch stopped it for its update, and was
+            #    interrupted: it was running.
+            # 2. The launch did not change it: it was as it is now.
+            # 3. The launch updated it: it had another config. It was healthy if it failed with the new config, or if the
+            #    launch had stopped it for the update.
+            # 4. The launch created it: it did not exist.
+            # 5. Its earlier config is unknown: it stays as it is.
             if life.launch != launch:
                 is_ours = machine.id in in_routing or tags(machine).get(RETIRED) == launch
                 if machine.cordoned and (is_ours or (replay is None and machine.region in made_in)):
@@ -164,14 +165,14 @@ class Past:
                     machine = _up(machine, cordoned=machine.cordoned)
                 before.append(machine)
             elif config := life.before(launch):
-                then = evolve(machine, config=config, image_ref=None)  # which is of the newer config too
+                then = evolve(machine, config=config, image_ref=None)  # which belongs to the newer config too
                 was_up = machine.has_crashed or machine.state not in RESTING or STOPPED in tags(machine)
                 before.append(_up(then, cordoned=machine.cordoned) if was_up else then)
                 changed += 1
             elif machine not in made:
                 before.append(machine)
                 remarks.append(f"{machine.name}: its earlier config is unknown, so it is left unchanged")
-        # What it retired was up; one that stands by for others waited, stopped.
+        # Retired machines were running, except standbys, which were stopped.
         for machine in lost:
             is_standby = machine.config is not None and bool(machine.config.standbys)
             before.append(evolve(_up(machine), state="stopped") if is_standby else _up(machine))
@@ -181,7 +182,7 @@ class Past:
         )  # fmt: skip
 
     def check(self) -> None:
-        """Raise InvalidInput if there is nothing to undo, or if that would leave nothing."""
+        """Raise InvalidInput if there is nothing to undo, or if the undo would leave no machine."""
         if not (self.made or self.changed or self.lost):
             raise InvalidInput(
                 f"nothing to undo: no machine of the group {self.history.group} has the config of launch {self.launch},"
@@ -196,7 +197,7 @@ class Past:
             )
 
     def missing(self) -> Iterator[str]:
-        """Yield what was there and cannot be brought back, as far as that is known."""
+        """Yield a remark for each machine that is known to be missing and cannot be recreated."""
         if self.replay is not None:
             ids, names = {machine.id for machine in self.before}, {machine.name for machine in self.before}
             for each in self.replay.before:
@@ -220,15 +221,16 @@ async def undoing(
     replay: JournalReplay | None = None,
     unlisted: Collection[str] = (),
 ) -> Decision:
-    """Plan to undo a launch, the last one of the group unless it is named; changes nothing.
+    """Return the plan that undoes a launch; changes nothing. Raises InvalidInput if there is nothing to undo.
 
-    Of `asked` count the app, the group, and how to go about it. `replay` may know more of what was there; `unlisted`
-    are ids of machines that a list has lacked. Raises InvalidInput when there is nothing to undo.
+    `launch` defaults to the last one of the group. Of `asked`, the app, the group, the strategy, the fallback and the
+    timeout count. The `replay` of a journal may contain machines that the API no longer shows. `unlisted` are ids of
+    machines that an earlier list lacked.
     """
     fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True, unlisted=unlisted)
     dead = tuple(machine for machine in fleet.gone if RETIRED in tags(machine))
     members = fleet.group(asked.group)
-    # A launch without a group is told by its tag alone.
+    # Machines of a launch without a group are recognized by their tag.
     tagged = [each for each in fleet.machines if launch and tags(each).get(LAUNCH) == launch]
     if alone := [each for each in tagged if group_of(each) is None]:
         members = members if any(each in tagged for each in members) else tuple(alone)
@@ -239,7 +241,7 @@ async def undoing(
         raise InvalidInput(
             f"nothing to undo: no machine of the group {asked.group} of {asked.app} has the tag of a launch"
         )
-    # Machines that were replaced may be in no list any more; those that replaced them say which they were.
+    # Replaced machines may no longer be listed; the machines that replaced them have their ids.
     replaced = {tags(each).get(REPLACES) for each in members if tags(each).get(LAUNCH) == undone}
     unseen = sorted(filter(None, replaced - {each.id for each in (*fleet.machines, *dead)}))
     found = await asyncio.gather(*(fetch(fly, asked.app, each) for each in unseen))
@@ -249,12 +251,12 @@ async def undoing(
 
 
 async def _life(fly: FlyClient, app: str, machine: Machine, dead: Sequence[Machine]) -> Life:
-    """Read the versions of a machine, and of those that it was made again from."""
+    """Read the versions of a machine, and of the machines that it is a recreation of."""
     try:
         newest_first = await fly.machines.versions(app, machine.id)
     except NotFound:
-        newest_first = ()  # of one that is gone there may be nothing left to read
-    # The id of a version begins with the time, in ten characters; what follows is random, so the API's order decides.
+        newest_first = ()  # the versions of a destroyed machine may no longer be available
+    # A version id begins with ten characters of time; the rest is random, so the API's order decides.
     oldest_first = newest_first[::-1]
     versions = tuple(sorted(oldest_first, key=lambda version: version.version[:10]))
     life = Life(machine=machine, versions=versions)
@@ -268,11 +270,11 @@ async def _life(fly: FlyClient, app: str, machine: Machine, dead: Sequence[Machi
     return evolve(life, versions=(*earlier.versions, *life.versions), is_whole=bool(earlier.versions))
 
 
-# What to do is decided from here on; no I/O.
+# The decision; no I/O from here on.
 
 
 def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: JournalReplay | None = None) -> Decision:
-    """Plan to restore what was there before a launch; raises InvalidInput for nothing to undo."""
+    """Return the plan that restores the state before a launch; raises InvalidInput if there is nothing to undo."""
     launch = spec.launch
     past = Past.of(history, launch, replay if replay and replay.is_of(history.app, launch) else None)
     past.check()
@@ -286,7 +288,7 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: Journa
         group=None if is_alone else spec.group,
         before=fleet,
     )
-    # As many serving machines of a region are away at once as in an update by the strategy.
+    # As many serving machines of a region are unavailable at once as in an update by the strategy.
     serving = Counter(home(machine) for machine in fleet.group(spec.group) if serves(machine))
     made = frozenset(machine.id for machine in past.made)
     plan = restoring(base, past.before, fleet.machines, made=made, widths=spec.strategy.widths(serving))
@@ -299,23 +301,23 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: Journa
 
 
 def _up(machine: Machine, *, cordoned: bool | None = False) -> Machine:
-    """Return a machine as it is when it is well."""
+    """Return a machine in its healthy state."""
     passing = tuple(CheckStatus(status="passing") for _ in range(expected_checks(machine.config)))
     return evolve(machine, state="started", cordoned=cordoned, checks=passing, host_status="ok")
 
 
 def _launch_of(config: MachineConfig | None) -> str | None:
-    """Return the launch that a config is of; one that was restored to before any launch is of none."""
+    """Return the launch of a config; None if it was restored to the state before any launch."""
     marks = (config and config.metadata) or {}
     launch = marks.get(LAUNCH)
     return None if launch == before_launch(marks.get(RESTORED, "")) else launch
 
 
 def _end(machine: Machine) -> str:
-    """Return an id that sorts by when a machine ended: the ids of events, as those of versions, begin with the time."""
+    """Return an id that sorts by the time when a machine ended; ids of events and versions begin with the time."""
     return max((event.id or "" for event in machine.events or ()), default="") or machine.current_version or ""
 
 
 def _stem(machine: Machine) -> str:
-    """Return a machine's name without what a rollback may have added to it."""
+    """Return a machine's name without the suffix that a rollback may have added."""
     return machine.name.removesuffix(AGAIN)

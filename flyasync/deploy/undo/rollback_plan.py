@@ -1,4 +1,4 @@
-"""From what a deploy has left to the plan that restores the configs and counts before it; pure."""
+"""Plans how to restore the configs and machines that existed before a deploy; pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,18 +36,18 @@ from flyasync.models.image import digest_of
 from flyasync.models.machine import Machine, expected_checks
 
 AGAIN = "-again"
-"""What the name of a machine ends with that is made again while its name is taken."""
+"""The suffix of a recreated machine's name while its old name is in use."""
 
 RESTORED = "flyasync_restored"
-"""The metadata key of a machine that was made again: the launch that had destroyed it, and was undone."""
+"""The metadata key of a recreated machine: the launch that had destroyed it, and was undone."""
 
 
 def undo(plan: Plan, observation: Observation) -> Plan:
-    """Plan to restore what was there before a deploy, from what it has left.
+    """Return the plan that restores the state before a deploy.
 
-    Machines that it changed get their old config, those that it destroyed are made again, and only then those that it
-    made are destroyed, with the volumes that it made for them. In regions past the point of no return nothing is
-    undone, for what is new there takes the traffic.
+    Machines that the deploy changed get their old config, and those that it destroyed are recreated. After that, the
+    machines that it created are destroyed, with the volumes that it created for them. In regions past the point of no
+    return nothing is undone, because new machines take the traffic there.
     """
     assert plan.before is not None  # noqa: S101 - only a plan by a strategy is undone, and such a plan has it
     concerned = {track.machine_id for track in (*plan.tracks, *plan.kept)}  # the deploy left the others alone
@@ -77,10 +77,17 @@ def restoring(
     loose: Iterable[MachineRun] = (),
     widths: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Plan from the machines that are `present` to those that were there `before`; `made` are the ids to destroy.
+    """Return the plan that restores the machines of a former state.
 
-    `volumes` go with the machines that they were made for, those of `loose` runs alone. `widths` are how many serving
-    machines of a region may be away at once. Nothing changes in regions that are `settled`.
+    Args:
+        plan: The plan to replace; its stages, strategy, kept machines, remarks and estimate are not used.
+        before: The machines of the former state.
+        present: The machines that exist now.
+        made: The ids of machines to destroy.
+        settled: Regions past the point of no return; nothing changes there.
+        volumes: The ids of volumes to delete, by the machine that they were created for.
+        loose: Runs whose created volumes are deleted on their own, as no machine holds them.
+        widths: How many serving machines of each region may be unavailable at once.
     """
     here = {machine.id: machine for machine in present}
     names = {machine.name for machine in here.values()}
@@ -90,7 +97,7 @@ def restoring(
         if home(then) not in settled
     ]
     tracks = [restored.track() for restored in back]
-    # First what does not serve: before that is done, what serves is all there is.
+    # Machines that do not serve come first: until they are restored, only the serving ones take traffic.
     away = [track for track in tracks if track.steps and not track.takes_a_place]
     serving = [track for track in tracks if track.steps and track.takes_a_place]
     old = {restored.then.id for restored in back}
@@ -119,7 +126,7 @@ def restoring(
 
 
 def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
-    """Return what is desired of a rollback: all that was there, in every region."""
+    """Return the spec of a rollback: all former machines, in every region."""
     counts = Counter(
         track.machine.region for track in (*plan.tracks, *plan.kept) if track.target not in {Target.GO, Target.APART}
     )
@@ -139,7 +146,7 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
 
 @frozen
 class RestoredMachine:
-    """A machine that was there `then`, and is to be as it was; None `now` if it is gone, so that it is made again."""
+    """A machine to restore: `then` is its former state, `now` the current one, None if it has to be recreated."""
 
     then: Machine
     now: Machine | None
@@ -148,17 +155,17 @@ class RestoredMachine:
 
     @property
     def ran(self) -> bool:
-        """Whether it ran, and so is to run."""
+        """Whether it was running, and so has to run."""
         return self.then.state not in RESTING | {"failed"}
 
     @property
     def is_down(self) -> bool:
-        """Whether it is at rest now."""
+        """Whether it is stopped or suspended now."""
         return self.now is not None and self.now.state in RESTING
 
     @property
     def config(self) -> MachineConfig | None:
-        """The config that it is to have; one that is made again is marked."""
+        """The config to restore; that of a recreated machine is marked."""
         config = observed(self.then)
         if self.now is not None or config is None:
             return config
@@ -166,7 +173,7 @@ class RestoredMachine:
         return evolve(config, metadata={LAUNCH: before_launch(self.launch), **kept, RESTORED: self.launch})
 
     def track(self) -> Track:
-        """Return the steps that restore it; none where it is as it was."""
+        """Return the track that restores it; it has no steps if nothing has changed."""
         target = Target.SERVE if serves(self.then) else Target.REST
         region = home(self.then) if self.now else self.then.region
         name = f"{self.then.name}{AGAIN}" if self.now is None and self.is_name_taken else self.then.name
@@ -181,12 +188,12 @@ class RestoredMachine:
         )
 
     def _steps(self) -> Iterator[Step]:
-        # 1. Its config is not known whole: it cannot be restored, and was not changed either.
-        # 2. It is gone: it is made again.
-        # 3. It has another config: that is replaced. An update leaves a stopped machine stopped, and a start that is
-        #    sent before it has come to rest is lost.
-        # 4. It has stopped or failed, and ran: it is started.
-        # In the end it is in routing, or out of it, as it was.
+        # 1. Its complete config is not known: it cannot be restored, and was not changed either.
+        # 2. It no longer exists: it is recreated.
+        # 3. It has another config, which is replaced. An update leaves a stopped machine stopped, and a start that is
+        #    sent before the update is complete is lost.
+        # 4. It was running, and is stopped or failed: it is started.
+        # Finally it is cordoned or uncordoned, as it was.
         then, now, cause = self.then, self.now, f"undo of launch {self.launch}"
         if then.config is None:
             return
@@ -223,7 +230,7 @@ class RestoredMachine:
         return changes(now, then) if now and then else ()
 
     def remarks(self) -> Iterator[str]:
-        """Yield what of the machine cannot be restored."""
+        """Yield a remark for each part of the machine that cannot be restored."""
         if self.then.config is None:
             yield f"{self.then.name}: its complete config was not available, so it is left unchanged"
         elif self.now and digest_of(self.now.image) and self.then.image and digest_of(self.then.image) is None:
@@ -255,5 +262,5 @@ def _retired(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
 
 
 def before_launch(launch: str) -> str:
-    """Return the launch of machines that had none, and were made again once `launch` was undone."""
+    """Return the launch tag for machines without one that are recreated when `launch` is undone."""
     return f"before-{launch}"

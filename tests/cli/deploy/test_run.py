@@ -65,7 +65,7 @@ async def test_create_app_creates_it_once(monkeypatch: pytest.MonkeyPatch, strea
     assert streams.err.getvalue().count("created") == 1
 
 
-NO_ADDRESS = "web has no IP address, so nothing outside reaches its services; to allocate both kinds: "
+NO_ADDRESS = "web has no IP address, so its services are not reachable from outside; to allocate both kinds: "
 
 
 @pytest.mark.parametrize("is_dry", [False, True])

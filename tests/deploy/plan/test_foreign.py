@@ -33,7 +33,7 @@ KEYS = {
     "mounts": ("path",),
     "files": ("guest_path",),
 }
-REFUSED = re.compile(r"would take the public port|neither name nor size of \S* is known")
+REFUSED = re.compile(r"has the public port \d+, but so does the machines' service|the name and size of \S* are unknown")
 MARKS = ("flyasync_", "fly_canary", "fly_bluegreen_deployment_tag", "fly_flyctl_bluegreen_launch_id")
 
 

@@ -123,7 +123,7 @@ async def test_where_the_host_is_lost_the_next_one_is_like_a_sibling() -> None:
 async def test_where_no_host_answers_a_foreign_group_is_left_as_it_is() -> None:
     async with fleet(RICH) as (emulator, fly, old):
         emulator.set_host_status(old[0].id, "unreachable")
-        with pytest.raises(InvalidInput, match="no machine of the group app shows its whole config"):
+        with pytest.raises(InvalidInput, match="the complete config of no machine of the group app is known"):
             await NEW.execute(fly)
         assert len(await fly.machines.list("web")) == 1
 
@@ -263,7 +263,7 @@ async def test_services_that_differ_already_are_told() -> None:
 
 async def test_a_public_port_that_another_service_has_is_refused_before_anything_is_sent() -> None:
     async with fleet(RICH) as (_, fly, (old,)):
-        with pytest.raises(InvalidInput, match=r"9090/tcp would take the public port 443.*8080/tcp.*replace"):
+        with pytest.raises(InvalidInput, match=r"9090/tcp has the public port 443, but so does .*8080/tcp.*replace"):
             await NEW.with_service(internal_port=9090).execute(fly)
         assert (await fly.machines.get("web", old.id)).config == (await up(fly))[0].config
         report = await NEW.with_service(internal_port=9090).replace("services").execute(fly)

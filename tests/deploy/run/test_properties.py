@@ -45,7 +45,7 @@ REGIONS = ("iad", "lhr", "nrt")
 CHECKED = MachineConfig(image="app:v2", env={"A": "1"}, checks={"up": Check(type="tcp", port=80)})
 VOLUMES = ("data", "other")
 UNDECIDED = re.compile(
-    r"a new machine of the group app could be like|no machine of the group app shows its whole config"
+    r"a new machine of the group app could be like|the complete config of no machine of the group app is known"
 )
 UNCHECKED = MachineConfig(image="app:v2", env={"A": "1"})
 STATES = (
