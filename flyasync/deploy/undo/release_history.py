@@ -146,11 +146,11 @@ class Past:
         changed = 0
         for life in history.lives:
             machine = life.machine
-            # 1. The launch cordoned it to retire it: it was in routing. Or the launch stopped it for its update, and was
+            # 1. The launch cordoned it to retire it: it was in routing. Or the launch stopped it for its update and was
             #    interrupted: it was running.
             # 2. The launch did not change it: it was as it is now.
-            # 3. The launch updated it: it had another config. It was healthy if it failed with the new config, or if the
-            #    launch had stopped it for the update.
+            # 3. The launch updated it: it had another config. It was healthy if it failed with the new config, or if
+            #    the launch had stopped it for the update.
             # 4. The launch created it: it did not exist.
             # 5. Its earlier config is unknown: it stays as it is.
             if life.launch != launch:
