@@ -192,7 +192,7 @@ def _pending(
                 waits=tuple(_waits(track, so_far, there.get(track.machine_id or ""))),
                 region=track.machine.region,
                 for_permit=for_permit,
-                needs_slot=track.takes_a_place,
+                needs_slot=track.takes_slot,
                 has_begun=so_far.has_begun,
             )
             tracks.append(pending)

@@ -256,7 +256,7 @@ ONLY_SECRETS = "secrets"
 
 
 class Target(StrEnum):
-    """What a machine is at the end of the deploy, if all goes well."""
+    """What a machine is at the end of the deploy, if nothing fails."""
 
     SERVE = "serve"  # it runs, and reaches its goal
     REST = "rest"  # it was not running before, and stays stopped
@@ -269,7 +269,7 @@ class Target(StrEnum):
 class Track:
     """The steps of one machine, in order.
 
-    `machine_id` is set if the machine already exists. A track that `takes_a_place` makes a serving machine unavailable
+    `machine_id` is set if the machine already exists. A track that `takes_slot` makes a serving machine unavailable
     while it runs; the lane's `width` limits how many do so at once. `config` is the config that the machine will have,
     as far as it is known; None for a machine that is destroyed. A machine that `stays_out` stays cordoned.
     """
@@ -278,7 +278,7 @@ class Track:
     steps: tuple[Step, ...]
     machine_id: str | None = None
     target: Target = Target.SERVE
-    takes_a_place: bool = False
+    takes_slot: bool = False
     config: MachineConfig | None = field(default=None, repr=False)
     stays_out: bool = False
 
@@ -303,7 +303,7 @@ class Lane:
 
     def lines(self) -> Iterator[str]:
         """Yield the lane as text."""
-        takers = sum(track.takes_a_place for track in self.tracks)
+        takers = sum(track.takes_slot for track in self.tracks)
         yield f"{self.region}, {self.width} at a time" if self.width and takers > self.width else self.region
         yield from (f"  {line}" for track in self.tracks for line in track.lines())
 

@@ -205,8 +205,8 @@ def _in_region(supplies: "_Supplies", region: str, present: Sequence[Member]) ->
             members.append(Member.of(machine, Action.RETIRE, cause).numbered(number))
     # 4. Missing machines are created. They replace the machines that leave, as long as there are any.
     for index in range(count - len(staying)):
-        place_of = there(leaving[index]) if index < len(leaving) else None
-        members.append(supplies.new_member(region, f"{region} has {len(staying)} of {count} desired", place_of))
+        replaced = there(leaving[index]) if index < len(leaving) else None
+        members.append(supplies.new_member(region, f"{region} has {len(staying)} of {count} desired", replaced))
     members += (member.numbered(number) for number, member in enumerate(leaving, start=1))
 
     # 5. If serving machines leave, stopped ones wake, so that as many serve as before.
@@ -264,26 +264,26 @@ class _Supplies:
             self.volumes.remove(found)
         return found
 
-    def new_member(self, region: str, cause: str, place_of: Machine | None) -> Member:
+    def new_member(self, region: str, cause: str, replaced: Machine | None) -> Member:
         """Return one more machine of a region, which may replace another one."""
         spec = self.spec
         # If the host is lost, the volume is forked if the spec says so.
         source: str | None = None
-        if place_of and spec.volume and spec.volume.if_lost == "fork" and why_lost(place_of):
-            held = self.fleet.volume_of(place_of)
+        if replaced and spec.volume and spec.volume.if_lost == "fork" and why_lost(replaced):
+            held = self.fleet.volume_of(replaced)
             source = held.id if held and held.name == spec.volume.name else None
         # A machine that replaces a scheduled one gets its schedule.
-        is_job = place_of is not None and place_of.config is not None and spec.role(place_of) is Role.SCHEDULED
-        made = Pattern.of(spec, self.fleet, place_of) if is_job else self.pattern
+        is_job = replaced is not None and replaced.config is not None and spec.role(replaced) is Role.SCHEDULED
+        made = Pattern.of(spec, self.fleet, replaced) if is_job else self.pattern
         return Member(
             desired=self.name(region),
             action=Action.MAKE,
-            cause=f"replaces {place_of.name}" if place_of else cause,
+            cause=f"replaces {replaced.name}" if replaced else cause,
             config=made.config,
             pattern=made,
             volume=self.volume(region, made.volume) if made.volume and source is None else None,
             source=source,
-            replaces=place_of.id if place_of else None,
+            replaces=replaced.id if replaced else None,
         )
 
 

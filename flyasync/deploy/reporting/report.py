@@ -113,7 +113,7 @@ class MachineReport:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether the deploy certainly changed nothing of it."""
+        """Whether it is certain that the deploy did not change it."""
         # A create or an update that was refused for lack of room changed nothing; any other failure may have.
         refused = {Phase.UPDATING, Phase.FAILED} if self.lacked_room else set()
         harmless = {Phase.CREATING, Phase.MOVING, Phase.SKIPPED, *refused}
@@ -448,7 +448,7 @@ class DeployReport:
 
     @property
     def why_degraded(self) -> str:
-        """What is not as desired although the requirement is met: regions, machines, or surplus machines."""
+        """Why the status is *degraded* although the requirement is met."""
         return f"the requirement ({self.require}) is met, but {', and '.join(self._deficits())}"
 
     @property

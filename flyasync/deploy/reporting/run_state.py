@@ -86,7 +86,7 @@ class MachineRun:
 
     # Progress through the steps.
 
-    def begin_turn(self, at: float) -> None:
+    def begin_steps(self, at: float) -> None:
         """Record that its steps begin at `at`; all waits from here on share one timeout."""
         self.begun_after = at
         self.restart_timeout()

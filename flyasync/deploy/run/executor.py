@@ -111,7 +111,7 @@ class PlanExecutor:
         region, run = track.machine.region, self.runs[track.machine.name]
         with self._spans.track(track.machine), lane.barrier.one(track.machine.name):
             # Slot: the number of serving machines of a lane that are unavailable at once is limited.
-            slots = lane.slots if track.takes_a_place else None
+            slots = lane.slots if track.takes_slot else None
             if lane.slots and decisions.may_have_woken(track):
                 machine = await self.final_check.fetch(track.machine_id or "")
                 slots = lane.slots if isinstance(machine, Machine) and machine.state not in RESTING else slots
@@ -122,7 +122,7 @@ class PlanExecutor:
                     for failed, error in await self._rechecks.failed():
                         await self._fail(failed, error)
                         context.journal.ended(failed)
-                run.begin_turn(context.now())
+                run.begin_steps(context.now())
                 # Admission: it may have been closed during the waits above.
                 has_to_stay = decisions.has_to_stay(track, context.plan, admission)
                 if slot.is_free and admission.admits(region) and not has_to_stay:

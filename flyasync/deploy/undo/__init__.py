@@ -1,1 +1,1 @@
-"""The release history of an app, and the plan that restores what was there before."""
+"""The release history of an app, and the plan that restores the previous state."""

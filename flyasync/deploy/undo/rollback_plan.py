@@ -98,8 +98,8 @@ def restoring(
     ]
     tracks = [restored.track() for restored in back]
     # Machines that do not serve come first: until they are restored, only the serving ones take traffic.
-    away = [track for track in tracks if track.steps and not track.takes_a_place]
-    serving = [track for track in tracks if track.steps and track.takes_a_place]
+    away = [track for track in tracks if track.steps and not track.takes_slot]
+    serving = [track for track in tracks if track.steps and track.takes_slot]
     old = {restored.then.id for restored in back}
     extra = [each for each in here.values() if each.id in made - old and home(each) not in settled]
     gone = [_retired(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
@@ -182,7 +182,7 @@ class RestoredMachine:
             machine_id=self.now.id if self.now else None,
             steps=tuple(self._steps()),
             target=target if role(self.then.config) is Role.MEMBER else Target.APART,
-            takes_a_place=self.now is not None and serves(self.now),
+            takes_slot=self.now is not None and serves(self.now),
             config=self.config,
             stays_out=bool(self.then.cordoned),
         )

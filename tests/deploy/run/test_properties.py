@@ -383,8 +383,8 @@ def test_no_more_serving_machines_are_away_at_once_than_the_strategy_says(case: 
     for lane in plan.lanes:
         for track in lane.tracks:
             is_updated = any(isinstance(step, Update) for step in track.steps)
-            assert track.takes_a_place == (is_updated and serves(there[track.machine_id or ""]))
-        if isinstance(strategy, Rolling | Canary) and any(track.takes_a_place for track in lane.tracks):
+            assert track.takes_slot == (is_updated and serves(there[track.machine_id or ""]))
+        if isinstance(strategy, Rolling | Canary) and any(track.takes_slot for track in lane.tracks):
             assert lane.width == strategy.max_unavailable.at_most(serving(fleet)[lane.region])
         if isinstance(strategy, Immediate):
             assert lane.width is None

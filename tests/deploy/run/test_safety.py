@@ -178,7 +178,7 @@ async def test_a_machine_put_to_rest_meanwhile_is_updated_and_waited_for_in_vain
     assert least["iad"] >= 1
 
 
-async def test_a_machine_woken_meanwhile_takes_a_place_and_stays_up() -> None:
+async def test_a_machine_woken_meanwhile_takes_a_slot_and_stays_up() -> None:
     least = await drift(lambda fly, id_: fly.machines.start("web", id_), 3, before=("app-iad-3", "app-iad-4"))
     assert least["iad"] >= 2
 

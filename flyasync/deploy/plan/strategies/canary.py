@@ -30,7 +30,7 @@ class Canary(InPlace):
             if each.target is Target.SERVE and any(isinstance(step, Update | Create) for step in each.steps)
         ]
         by_region: dict[str, list[Track]] = {}
-        for each in sorted(able, key=lambda each: not each.takes_a_place):
+        for each in sorted(able, key=lambda each: not each.takes_slot):
             by_region.setdefault(each.machine.region, []).append(each)
         # The first machine of every region comes before the second of any.
         spread = [each for those in zip_longest(*by_region.values()) for each in those if each]

@@ -17,5 +17,5 @@ class Rolling(InPlace):
 
     def ahead(self, tracks: Sequence[Track]) -> tuple[str, list[Track]]:
         """Return the first machine that is updated while it serves, if other machines follow it."""
-        updates = [each for each in tracks if each.takes_a_place]
+        updates = [each for each in tracks if each.takes_slot]
         return "one machine first", updates[:1] if len(tracks) > 1 else []

@@ -18,7 +18,7 @@ def track(member: Member, steps: Iterable[Step], target: Target = Target.SERVE) 
         machine_id=member.machine.id if member.machine else None,
         steps=tuple(steps),
         target=target,
-        takes_a_place=member.action is Action.UPDATE and member.serves,
+        takes_slot=member.action is Action.UPDATE and member.serves,
         config=member.config,
         stays_out=member.is_apart and bool(member.machine and member.machine.cordoned),
     )
