@@ -1,4 +1,4 @@
-"""What a deploy can be told, and what it refuses before any request."""
+"""The settings of a deploy, and what it refuses before any request."""
 
 from collections.abc import Callable
 from typing import Any

@@ -24,7 +24,7 @@ EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01.5Z"
 
 
 def stale(seconds: float) -> Fault:
-    """Lists show all as it was some seconds ago."""
+    """Lists show the state of some seconds ago."""
     return Fault(does="stale", action="listMachines", seconds=seconds)
 
 
@@ -87,7 +87,7 @@ async def test_an_undo_goes_back_by_one_release(name: str) -> None:
 
 
 async def test_after_a_rollback_nothing_is_called_running_that_the_rollback_destroyed() -> None:
-    """The list still shows a new machine, and in it all is as promised: only the way back knows that it is gone."""
+    """The list still shows a new machine as promised: only the rollback knows that it is gone."""
     app = CHECKED.immediate().wait_for(timeout=20)
     async with world(seed=1, faults=[stale(8)]) as (emulator, fly):
         assert (await app.with_image("shop:1").execute(fly)).ok

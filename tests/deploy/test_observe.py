@@ -1,4 +1,4 @@
-"""An app that serves without an address is told so, and no other."""
+"""A remark for an app with services and without an address, and for no other app."""
 
 import pytest
 

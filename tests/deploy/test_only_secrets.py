@@ -299,7 +299,7 @@ async def test_it_is_not_a_release_to_be_undone() -> None:
     ],
 )
 def test_what_cannot_go_with_it_is_refused(builder: DeployBuilder, told: str) -> None:
-    with pytest.raises(InvalidInput, match=f"so {told} cannot go with it"):
+    with pytest.raises(InvalidInput, match=f"so {told} cannot be combined with it"):
         builder.deployment()
 
 

@@ -219,7 +219,7 @@ class DeploySpec:
         return tuple(self.counts)
 
     def resolved(self) -> "DeploySpec":
-        """Return the spec with all counts, and with the defaults of the strategy; the launch must have its name.
+        """Return the spec with all counts, and with the defaults of the strategy; the launch must be named.
 
         Raises InvalidInput if the spec contradicts itself, or if the API would refuse it.
         """
@@ -241,7 +241,8 @@ class DeploySpec:
             }
             if excess := [name for name, is_asked in asked.items() if is_asked]:
                 raise InvalidInput(
-                    f"only_secrets keeps the machines and their configs, so {' and '.join(excess)} cannot go with it"
+                    "only_secrets keeps the machines and their configs, so "
+                    f"{' and '.join(excess)} cannot be combined with it"
                 )
             return evolve(defaults, counts={})
 
@@ -251,8 +252,8 @@ class DeploySpec:
         if not self.stated_regions:
             raise InvalidInput(
                 "no region to deploy to",
-                python="name some with to_regions('iad', …)",
-                command="name some with --region",
+                python="add some with to_regions('iad', …)",
+                command="add some with --region",
             )
         if strangers := set(self.counts) - set(self.stated_regions):
             raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which is not among the regions")

@@ -49,9 +49,9 @@ class MachineBefore:
 class JournalReplay:
     """The state of the last deploy in a journal, over all runs of its launch.
 
-    `api` is the URL of the API; None if the journal does not contain it. `spec` lacks the redacted values, whose paths
-    are `redacted`, so it has another fingerprint than `fingerprint`, that of the complete spec. `before` are the
-    machines that existed when the first run began, `made` the ids of the machines created so far.
+    `api` is the URL of the API; None if the journal does not contain it. `spec` lacks the values at
+    the paths `redacted`; `fingerprint` is that of the complete spec. `before` are the machines that existed when the
+    first run began, `made` the ids of the machines created so far.
 
     `is_released` is true after the release command has succeeded, `is_undoing` while a run rolls back, `is_finished`
     after the last run has ended, and `ok` if its report was ok.

@@ -65,7 +65,7 @@ async def seen(happens: Callable[[], Any]) -> None:
 
 @asynccontextmanager
 async def town(count: int, **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient, list[str]]]:
-    """An emulator with so many apps in it, and a client that does not wait to look at them."""
+    """An emulator with this many apps, and a client that polls them without a pause."""
     async with (
         Emulator(seed=1, limits=False, **options) as emulator,
         FlyClient(emulator.token, base_url=emulator.url, limits=QUICK) as fly,
@@ -97,7 +97,7 @@ async def cluster(workers: int = 2) -> AsyncIterator[tuple[Any, Any]]:
 
 @asynccontextmanager
 async def scheduler() -> AsyncIterator[tuple[Any, Any]]:
-    """A scheduler on this loop that nobody works for yet."""
+    """A scheduler on this loop, without workers yet."""
     async with (
         DASK.Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0", dashboard=False) as leader,
         DASK.Client(leader.address, asynchronous=True, timeout=1) as client,
@@ -135,7 +135,7 @@ def job_for(fly: FlyClient, app: str) -> Job:
 
 @asynccontextmanager
 async def one_fetch(client: Any, results: int) -> AsyncIterator[tuple[Callable[[], Any], Callable[[], None]]]:
-    """Have Dask fetch so many results in one task: give a look at it, and what lets it begin."""
+    """Have Dask fetch this many results in one task; return its state, and the event that lets it begin."""
     turns = 0
     while not client._gather_semaphore.locked():
         await client._gather_semaphore.acquire()

@@ -1,4 +1,4 @@
-"""Jobs that are done elsewhere, on the emulator: what travels, what is refused, and what is said of a lost one."""
+"""Jobs that run elsewhere, on the emulator: what is serialized, what is refused, and how a lost job is reported."""
 
 import asyncio
 import pickle
@@ -47,7 +47,7 @@ class Twice(Elsewhere):
 
 @define
 class Failing:
-    """Raises what it is told to, for one app."""
+    """Raises the given error for one app."""
 
     fly: FlyClient
     app: str
@@ -81,7 +81,7 @@ def job(builder: DeployBuilder = BASE, base_url: str = HERE) -> Job:
 
 
 def everything() -> DeployBuilder:
-    """A builder that has been told all that can travel."""
+    """A builder with every setting that can be serialized."""
     config = {
         "image": "nginx",
         "guest": {"cpus": 1, "memory_mb": 256, "a_key_to_come": [1, {"two": None}]},

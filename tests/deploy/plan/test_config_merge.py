@@ -1,4 +1,4 @@
-"""What an update sends, and when a machine has what is wanted; compared with what the API makes of it."""
+"""What an update sends, and when a machine has the desired config; compared with what the API makes of it."""
 
 import json
 from typing import Any

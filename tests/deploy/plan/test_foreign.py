@@ -67,7 +67,7 @@ def name(field: str, item: Any) -> str | None:
 
 @st.composite
 def stated(draw: st.DrawFn, there: MachineConfig) -> MachineConfig:
-    """What a deploy may state: some of it is there, some is not; services are those that can be told apart."""
+    """What a deploy may state: some of it exists, some does not; services are those with distinct keys."""
     counts = Counter(service.internal_port for service in there.services or ())
     clear = (service for service in there.services or () if counts[service.internal_port] == 1 and is_clear(service))
     ports = [service.internal_port for service in clear if service.internal_port]
@@ -135,7 +135,7 @@ def is_mark(path: tuple[str, ...]) -> bool:
 
 
 def is_exclusive(path: tuple[str, ...], new: MachineConfig) -> bool:
-    """A size makes way for a guest."""
+    """A size is replaced by a guest."""
     return path == ("size",) and new.guest is not None
 
 

@@ -56,7 +56,7 @@ Placed = tuple[tuple[str, str | None], ...]
 
 
 def oracle(machines: Sequence[tuple[str, tuple[str, ...]]], capacity: Mapping[str, int]) -> set[Placed]:
-    """Give every outcome that there can be, whoever comes first: each takes the first region with room left."""
+    """Return every possible result, in any order of arrival: each machine gets the first region with room left."""
     return {tuple(sorted(_one(order, dict(capacity)), key=str)) for order in permutations(machines)}
 
 

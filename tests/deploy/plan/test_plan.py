@@ -44,7 +44,7 @@ def old(name: str, state: str = "started", **more: Any) -> Machine:
 
 
 def new(spec: DeploySpec, name: str, state: str = "started", **more: Any) -> Machine:
-    """A machine with the config wanted."""
+    """A machine with the desired config."""
     return old(name, state, config=spec.tagged, **more)
 
 

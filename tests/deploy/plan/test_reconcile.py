@@ -1,4 +1,4 @@
-"""What becomes of each machine of a group on the emulator: changed where it is, replaced, left at rest, or started."""
+"""The action for each machine of a group, on the emulator: update, replace, leave stopped, or start."""
 
 import asyncio
 from typing import Any

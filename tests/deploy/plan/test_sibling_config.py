@@ -369,7 +369,7 @@ async def test_a_release_command_has_the_environment_of_the_group() -> None:
     assert ran == {"FLY_PROCESS_GROUP": "fly_app_release_command", "PORT": "8080", "Z": "1", "RELEASE_COMMAND": "1"}
 
 
-# What runs beside a launch, or outside a group, is told.
+# Remarks on machines beside a launch, or outside a group.
 
 
 async def test_two_launches_side_by_side_are_told() -> None:

@@ -1,4 +1,4 @@
-"""What is wanted, and when it counts as reached."""
+"""The desired state, and when it counts as reached."""
 
 from typing import Any
 

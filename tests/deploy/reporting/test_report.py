@@ -1,4 +1,4 @@
-"""The report: what it tells of a machine that came through after all, and of volumes that nobody holds."""
+"""The report: machines that recover, volumes that no machine holds, and the text in parts."""
 
 from typing import Any
 

@@ -23,7 +23,7 @@ async def cancelled_after(seconds: float, builder: DeployBuilder, fly: FlyClient
 
 
 async def everything(emulator: Emulator, fly: FlyClient) -> tuple[Machine, ...]:
-    """What is there once every request that is still on its way has arrived."""
+    """The machines after every request in flight has arrived."""
     await asyncio.sleep(60)
     assert not [entry for entry in emulator.log[-1:] if entry.action == "createMachine"]
     return await fly.machines.list("web")
@@ -108,7 +108,7 @@ async def test_a_second_cancellation_cuts_it_short(base: DeployBuilder) -> None:
 
 
 async def test_a_client_that_is_closed_under_it_leaves_everything_named(base: DeployBuilder) -> None:
-    """The client is closed under the deploy: its calls end with an error, and so does the last look."""
+    """The client is closed during the deploy: its calls fail, and so does the final check."""
     events: list[Event] = []
     async with world(seed=1, boot=(30, 30)) as (emulator, _):
         fly = FlyClient(emulator.token, base_url=emulator.url)

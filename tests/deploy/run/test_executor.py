@@ -364,7 +364,7 @@ async def test_a_bad_token_is_said_before_anything_happens(base: DeployBuilder) 
 
 
 async def test_what_is_seen_last_counts(base: DeployBuilder) -> None:
-    """Somebody destroys a machine after it was started: the report does not call it running."""
+    """Another client destroys a machine after it was started: the report does not call it running."""
 
     async def sabotage(event: Progress) -> None:
         await fly.machines.delete("web", event.machine_id or "", force=True)

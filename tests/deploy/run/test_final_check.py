@@ -42,7 +42,7 @@ def machine(region: str, *, id_: str | None = None, state: str = "started", at: 
 
 
 async def looked(listed: list[Machine] | Exception, *got: Machine | Exception) -> DeployReport:
-    """Report on three machines that were started, by a list and what each fetch shows in turn; the last one stays."""
+    """Return the report of three started machines, from a list and from the results of successive fetches."""
     left = list(got)
 
     async def answer(what: Any) -> Any:

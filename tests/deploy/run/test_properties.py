@@ -150,7 +150,7 @@ class Maker(Random):
 
 
 def configs(spec: DeploySpec) -> list[MachineConfig]:
-    """What a machine may be found with: what is wanted, the same changed since, an earlier deploy's, a stranger's."""
+    """The configs that a machine may have: the desired one, a changed one, an earlier deploy's, or a foreign one."""
     wanted = spec.tagged
     earlier = evolve(spec, config=MachineConfig(image="app:v1", schedule="daily"))
     stranger = MachineConfig(image="app:v0", metadata={"team": "blue"})
@@ -182,9 +182,7 @@ def every(
 
 
 def made_up(kind: Callable[[Maker], Strategy], seed: int) -> Case:
-    """Draw until there is a plan: where the machines there do not tell what a new one is like, and then alone, it is
-    refused.
-    """
+    """Draw until there is a plan: it is refused only if the existing machines are ambiguous about a new one."""
     maker = Maker(seed)
     while True:
         spec = maker.spec(kind(maker))

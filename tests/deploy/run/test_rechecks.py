@@ -21,7 +21,7 @@ def images(emulator: Emulator) -> Counter[str]:
 
 @pytest.mark.parametrize("seconds", [2.5, 9.0, 20.0, 80.0])
 async def test_a_check_that_turns_critical_late_stops_the_rollout(seconds: float) -> None:
-    """During the watch, before the next machine, and after a minute, when only a list tells."""
+    """During the watch, before the next machine, and after a minute, when only a list shows it."""
     async with world(seed=1) as (emulator, fly):
         assert (await ONE_BY_ONE.with_image("shop:1").execute(fly)).ok
         emulator.faults.add(Fault(does="checks_turn_critical", image="shop:2*", seconds=seconds))

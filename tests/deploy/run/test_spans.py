@@ -1,4 +1,4 @@
-"""What a client's onlooker is told of deploys: what each request is for, and when that began and ended."""
+"""What a client's observer receives of deploys: what each request is for, and when that began and ended."""
 
 import asyncio
 import contextvars
@@ -39,7 +39,7 @@ def path(span: Span | None) -> str:
 
 @define
 class Heard:
-    """An onlooker that keeps all it is told."""
+    """An observer that keeps every event."""
 
     events: list[ClientEvent] = Factory(list)
 
@@ -68,7 +68,7 @@ class Heard:
         return Counter(f"{path(each.span)} {each.operation}" for each in self.attempts())
 
     def check(self) -> None:
-        """See that each span ended once, after all that is part of it, and nothing was told in one that was over."""
+        """Check that each span ended once, after all of its parts, and that no event was in a span that was over."""
         assert sorted(map(id, self.begun())) == sorted(map(id, self.ended()))
         open_: set[Span | None] = {None}
         for event in self.events:
@@ -198,7 +198,7 @@ async def test_a_region_ends_with_its_last_machine_and_not_with_the_deploy() -> 
 
 
 async def test_machines_that_were_never_begun_are_not_told_and_what_had_begun_ends() -> None:
-    """The machines of the other regions have started, and wait to be let in, in vain."""
+    """The machines of the other regions have started, and wait in vain to be uncordoned."""
     heard = Heard()
     async with world(seed=1, **watched(heard)) as (emulator, fly):
         await APP.execute(fly)

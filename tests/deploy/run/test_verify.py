@@ -1,4 +1,4 @@
-"""Machines looked at: whether they stay up, how a release command has ended, and what is told of their last words."""
+"""Machines that are polled: whether they stay up, how a release command ends, and the last lines of their logs."""
 
 import asyncio
 from types import SimpleNamespace
@@ -146,7 +146,7 @@ async def test_trouble_with_its_removal_is_no_failure_of_one_that_ended_well() -
 
 
 def verifier(*answers: Machine | Exception) -> Verifier:
-    """Verify through polls that are answered in turn; the last answer stays."""
+    """Verify with polls that return these responses in turn; the last one repeats."""
     left = list(answers)
 
     async def get(*_: str) -> Machine:

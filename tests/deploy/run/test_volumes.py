@@ -221,7 +221,7 @@ async def test_a_full_region_falls_back_with_a_volume_there_and_none_left_behind
 
 @BOTH
 async def test_a_region_that_is_full_once_the_volume_is_there_leaves_none_behind(builder: DeployBuilder) -> None:
-    """The last place goes to somebody else between the two creates."""
+    """Another client gets the last slot between the two creates."""
     full = Fault(
         does="refuse",
         action="createMachine",

@@ -118,7 +118,7 @@ async def test_what_it_made_goes_and_what_it_retired_is_made_again() -> None:
 
 
 async def test_a_launch_that_only_retired_is_undone() -> None:
-    """The machines that stay are not touched by it, so that nothing alive tells of it."""
+    """The machines that stay are not changed by it, so no existing machine shows it."""
     async with world(seed=1) as (emulator, fly):
         await settled(fly, V1.immediate())
         before = fleet(emulator)
@@ -253,7 +253,7 @@ async def test_a_machine_of_no_launch_comes_back_too(how: str) -> None:
 
 
 def _by_hand(emulator: Emulator) -> Any:
-    """What is there, without the launch that a machine gets which is made again, and with the digest that it runs."""
+    """The machines, without the launch tag of recreated ones, and with the digests that they run."""
     return {
         name: (
             *what,
@@ -548,7 +548,7 @@ WANTED = {
 
 
 async def killed(emulator: Emulator, fly: FlyClient, builder: DeployBuilder, requests: int) -> None:
-    """Kill a deploy after so many requests: nothing of it reaches the API any more."""
+    """Kill a deploy after this many requests: no further request reaches the API."""
     cut = Fault(does="cut", after=requests)
     emulator.faults.add(cut)
     deploy = asyncio.ensure_future(builder.execute(fly))

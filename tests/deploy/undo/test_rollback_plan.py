@@ -1,4 +1,4 @@
-"""The way back after a deploy that failed: by plan text, and on the emulator down to every config."""
+"""The rollback after a failed deploy: by plan text, and on the emulator down to every config."""
 
 from collections.abc import Iterable, Mapping
 from textwrap import dedent

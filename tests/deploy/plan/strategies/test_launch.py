@@ -1,4 +1,4 @@
-"""From what is wanted and what is there to a plan, compared as text."""
+"""From a spec and an observed fleet to a plan, compared as text."""
 
 from textwrap import dedent
 from typing import Any
