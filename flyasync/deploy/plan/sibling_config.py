@@ -88,9 +88,9 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
             config = machine.incomplete_config
             if FINGERPRINT not in ((config and config.metadata) or {}):
                 raise InvalidInput(
-                    f"the complete config of no machine of the group {spec.group} is known, because their hosts, such as "
-                    f"that of {machine.name}, do not respond: a new machine would lack settings that are not stated here; "
-                    "try again once a host responds"
+                    f"the complete config of no machine of the group {spec.group} is known, because their hosts, such "
+                    f"as that of {machine.name}, do not respond: a new machine would lack settings that are not stated "
+                    "here; try again once a host responds"
                 )
         return Pattern.of(spec, fleet, None)
     # 2. All lead to the same config. 3. Otherwise the last completed release counts, 4. and in it the majority.
