@@ -157,7 +157,7 @@ def test_the_deploy_benchmark_shows_its_figures(capsys: pytest.CaptureFixture[st
     run("benchmarks/deploy.py", quick=True)
     output = capsys.readouterr().out
     assert "0 x 429" in output
-    assert "30 wanted, 30 there, 0 extra" in output
+    assert "30 desired, 30 found, 0 extra" in output
 
 
 def test_the_estimate_benchmark_is_close(capsys: pytest.CaptureFixture[str]) -> None:
