@@ -254,8 +254,8 @@ class DeployBuilder:
         """Set how many regions must run: `all`, a number, or a share such as 0.6.
 
         A region runs if all its machines run, there or in their fallback region. A report that meets a requirement set
-        here is ok, even if other regions are missing. The default is one region, or all with a strategy; a report that
-        only meets the default, and lacks regions, is *degraded* and not ok.
+        here is ok, even if other regions are missing or surplus machines remain: its status is then *degraded*. The
+        default is one region, or all with a strategy; a *degraded* report that meets only the default is not ok.
         """
         return self._with(evolve(self.spec, requirement=evolve(Requirement.of(regions), is_stated=True)))
 
