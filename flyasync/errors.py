@@ -527,9 +527,17 @@ class WaitFailed(FlyError):
         self.hopeless = hopeless
 
     def _text(self) -> str:
+        return self._advised(f"fly.machines.events({self.app!r}, {self.machine_id!r})")
+
+    @property
+    def for_command(self) -> str:
+        """The text with the command that lists the machine's events, where `str()` names the method."""
+        return readable(self._advised(f"flyasync machines events {self.app} {self.machine_id}"))
+
+    def _advised(self, events: str) -> str:
         return (
             f"machine {self.machine_id} of {self.app} is {self.state}, not {self.wanted}: {self.reason}. "
-            f"See its events: flyasync machines events {self.app} {self.machine_id}"
+            f"See its events: {events}"
         )
 
 

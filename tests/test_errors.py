@@ -213,7 +213,7 @@ def test_what_was_learnt_later_is_pickled_too() -> None:
         (Refused(*CALL, status=302, advice="Ask there"), "machines.start m1: it went wrong (HTTP 302). Ask there"),
         (
             WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
-            "machine m1 of web is failed, not started: it exited. See its events: flyasync machines events web m1",
+            "machine m1 of web is failed, not started: it exited. See its events: fly.machines.events('web', 'm1')",
         ),
         (DeployFailed("what runs where"), "what runs where"),
     ],
@@ -237,6 +237,10 @@ def test_what_to_do_is_stated_for_python_and_for_the_command() -> None:
     held = LeaseHeld("a", "b", "c", status=409)
     assert str(held).endswith("or pass the nonce of the lease you hold")
     assert held.for_command.endswith("or release it: flyasync machines lease clear")
+    failed = WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True)
+    assert failed.for_command == (
+        "machine m1 of web is failed, not started: it exited. See its events: flyasync machines events web m1"
+    )
     incomplete = IncompleteList("machines.list_org", "acme", ["sin"])
     assert str(incomplete) == f"{incomplete.for_command}, or pass on_error_regions= to continue without these regions"
     assert incomplete.for_command.endswith("the API could not read sin. Retry later")

@@ -78,7 +78,7 @@ async def _secrets(fly: FlyClient, app: str, *, is_asked: bool) -> dict[str, Any
     try:
         secrets = await fly.secrets.list(app)
     except FlyError as error:
-        return {"secrets_hidden": str(error)}
+        return {"secrets_hidden": error.for_command}  # of both wordings, the one without terms of Python
     mark = fingerprint(secrets)
     return {"has_secrets": bool(secrets), "secrets": mark, "secrets_hidden": None if mark else "they lack digests"}
 

@@ -71,4 +71,4 @@ async def resolved(fly: FlyClient, app: str, image: str) -> Resolution:
     except TimeoutError:
         return Resolution(trouble=f"there was no response within {PATIENCE:g} s")
     except FlyError as error:
-        return Resolution(trouble=str(error))
+        return Resolution(trouble=error.for_command)  # of both wordings, the one without terms of Python

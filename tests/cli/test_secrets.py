@@ -180,6 +180,17 @@ def test_a_group_that_fails_ends_it(shop: Shop) -> None:
     assert before.items() - versions(shop).items() == {("app-iad-1", before["app-iad-1"])}
 
 
+@pytest.mark.parametrize("output", [(), ("--json",)])
+def test_failures_of_secrets_deploy_name_commands(shop: Shop, output: tuple[str, ...]) -> None:
+    converge(shop)
+    shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
+    shop.emulator.faults.add(Fault(does="crash", name="app-iad-1", seconds=0.1, exit_code=3))
+    text = shop.ask("secrets", "deploy", "web", *output).stdout
+    # The event, the machine, and the failure that ended the deploy.
+    assert text.count("flyasync machines events web") >= 3, text
+    assert "fly.machines" not in text
+
+
 def test_an_app_without_machines_has_nothing_to_roll_out(shop: Shop) -> None:
     result = shop.ask("secrets", "deploy", "web")
     assert result.exit_code == 0

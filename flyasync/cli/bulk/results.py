@@ -5,10 +5,10 @@ from collections import Counter
 
 from attrs import Factory, define, field, frozen
 
-from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.reporting.report import DeployReport, MachineReport
-from flyasync.deploy.reporting.result import Failure, Result
+from flyasync.deploy.reporting.result import Result
 from flyasync.deploy.reporting.status import Status
+from flyasync.deploy.reporting.wording import in_command_terms
 
 NAMED = 3
 """How many apps are named where many have something in common."""
@@ -37,7 +37,8 @@ class AppResult:
 
     @classmethod
     def of(cls, report: DeployReport) -> "AppResult":
-        """Return the result of a report."""
+        """Return the result of a report, in the terms of the command."""
+        report = in_command_terms(report)
         # A degraded report can be ok, if a requirement was stated.
         complete = report.status is Status.OK
         # In the report of an app that does not exist, each machine has failed with NotFound.
@@ -72,13 +73,13 @@ def main_reason(report: DeployReport) -> str:
     # The release command counts as a machine and comes first, as its failure explains that of all others.
     failed = [machine for machine in machines if not machine.is_running]
     found = [machine.failure or next(iter(machine.refusals), None) for machine in failed]
-    reasons = [_text(reason) for reason in found if reason]
+    reasons = [_one_line(str(reason)) for reason in found if reason]
     if reasons:
         counts = Counter(_masked(reason, report.app) for reason in reasons)
         commonest = counts.most_common(1)[0][0]
         return next(reason for reason in reasons if _masked(reason, report.app) == commonest)
     if report.unseen:
-        return _text(report.unseen)
+        return _one_line(str(report.unseen))
     if report.unverified:
         return report.why_unverified
     if report.surplus:
@@ -212,12 +213,6 @@ class BulkProgress:
         """Return the seconds left at the current rate; None if that is not known."""
         rate = self.per_second(seconds)
         return self.left / rate if rate else None
-
-
-def _text(reason: Failure | Refusal) -> str:
-    """Return why a machine failed as one line, in the terms of the command."""
-    for_command = reason.for_command if isinstance(reason, Failure) else None
-    return _one_line(for_command or str(reason))
 
 
 def _one_line(text: str) -> str:

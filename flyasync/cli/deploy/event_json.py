@@ -19,8 +19,9 @@ def event_as_json(event: Event) -> dict[str, Any]:
         case Planned():
             return {"event": "planned", "at": event.at, "plan": _plan(event.plan)}
         case Progress():
-            # The estimate is written as three numbers, so that a program need not know the class.
-            values = asdict(event, filter=lambda one, _: one.name != "remaining")
+            # The estimate is written as three numbers, so that a program need not know the class. `detail` is in the
+            # terms of the command already.
+            values = asdict(event, filter=lambda one, _: one.name not in {"remaining", "for_command"})
             return {"event": "progress", **values, **_estimated("left", event.remaining)}
         case Finished():
             return {"event": "finished", "at": event.at, "report": event.report.to_dict()}

@@ -30,6 +30,7 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished
+from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.errors import NotFound
 
 STOPPING = (
@@ -119,7 +120,8 @@ class DisplayObserver:
         self.has_seen_any = False
 
     def show(self, event: Event) -> None:
-        """Pass one event on."""
+        """Pass one event on, in the terms of the command."""
+        event = in_command_terms(event)
         self.has_seen_any = True
         self._display.show(event)
         if not (isinstance(event, Finished) and self._html):

@@ -25,8 +25,9 @@ class Progress:
     """One machine reached another phase.
 
     `at` is in seconds since the deploy began. `asked` is the desired region, `region` the one where the machine is or
-    will be. `detail` is a reason or an explanation, such as the API's message. `remaining` is the estimated time until
-    the end of the whole deploy, from the published limits and the times observed so far.
+    will be. `detail` is a reason or an explanation, such as the API's message; `for_command` is the detail in the terms
+    of the command `flyasync`, None if it is the same. `remaining` is the estimated time until the end of the whole
+    deploy, from the published limits and the times observed so far.
     """
 
     at: float
@@ -36,6 +37,7 @@ class Progress:
     phase: Phase
     machine_id: str | None = None
     detail: str | None = field(default=None, converter=optional(without_passwords))
+    for_command: str | None = field(default=None, converter=optional(without_passwords))
     remaining: Estimate | None = None
 
     @property

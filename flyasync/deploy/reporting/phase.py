@@ -25,6 +25,7 @@ from flyasync.deploy.plan.plan import (
     Watch,
 )
 from flyasync.deploy.reporting.styles import Look
+from flyasync.models.json.codec import omit_if_unset
 from flyasync.models.redaction import without_passwords
 
 
@@ -115,9 +116,16 @@ STEP_PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
 
 @frozen(kw_only=True)
 class Moment:
-    """When and where a machine reached a phase; `at` is in seconds since the deploy began."""
+    """When and where a machine reached a phase; `at` is in seconds since the deploy began.
+
+    `for_command` is the detail in the terms of the command `flyasync`; None if it is the same.
+    """
 
     at: float
     phase: Phase
     region: str
     detail: str | None = field(default=None, converter=optional(without_passwords))
+    for_command: str | None = field(default=None, converter=optional(without_passwords))
+
+
+omit_if_unset(Moment, "for_command")

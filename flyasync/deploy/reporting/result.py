@@ -14,6 +14,7 @@ from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.reporting.styles import Look, Tone
 from flyasync.errors import CallFailed, FlyError, NoCapacity, Refused, WaitFailed
+from flyasync.models.json.codec import omit_if_unset
 from flyasync.models.machine import Machine
 from flyasync.models.redaction import without_passwords
 
@@ -92,6 +93,9 @@ class Failure:
 
     def __str__(self) -> str:
         return self.message
+
+
+omit_if_unset(Failure, "for_command")
 
 
 def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tuple[Result, Failure | None]:

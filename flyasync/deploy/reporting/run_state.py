@@ -91,10 +91,10 @@ class MachineRun:
         self.begun_after = at
         self.restart_timeout()
 
-    def enter(self, phase: Phase, *, at: float, detail: str | None = None) -> None:
+    def enter(self, phase: Phase, *, at: float, detail: str | None = None, for_command: str | None = None) -> None:
         """Record that it reached a phase at `at`."""
         self.phase = phase
-        self.moments.append(Moment(at=at, phase=phase, region=self.region, detail=detail))
+        self.moments.append(Moment(at=at, phase=phase, region=self.region, detail=detail, for_command=for_command))
         if phase in {Phase.CREATED, Phase.ADOPTED}:
             self.created_after = at
 

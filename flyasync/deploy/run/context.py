@@ -15,6 +15,7 @@ from flyasync.deploy.run.launch_metadata import LaunchMetadata
 from flyasync.deploy.run.leases import DeployLeases
 from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.run.volumes import VolumeProvider
+from flyasync.errors import FlyError
 
 
 @frozen(kw_only=True, eq=False)
@@ -75,6 +76,6 @@ class DeployContext:
         """Return the seconds since the deploy began."""
         return self.observers.clock()
 
-    def notify(self, run: MachineRun, phase: Phase, detail: str | None = None) -> None:
+    def notify(self, run: MachineRun, phase: Phase, detail: str | FlyError | None = None) -> None:
         """Record the phase that a machine has reached, and notify the observers."""
         self.observers.notify(run, phase, detail)

@@ -21,6 +21,7 @@ from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, WaitFailed
 from flyasync.models.machine import GONE, Machine
+from flyasync.safe_text import readable
 
 VOLUME_TRIES = 3
 """How many volumes to create for one machine, if each is placed on a host without room for the machine."""
@@ -44,8 +45,17 @@ class StillRunning(FlyError):
         super().__init__(
             f"{machine.name} (machine {machine.id} of {app}, {machine.state}, created at {machine.created_at}) still "
             "runs an earlier release command. Wait until it exits, or destroy the machine with: "
-            f"flyasync machines destroy {app} {machine.id} --force"
         )
+        self.app = app
+        self.machine_id = machine.id
+
+    def _text(self) -> str:
+        return f"{super()._text()}fly.machines.delete({self.app!r}, {self.machine_id!r}, force=True)"
+
+    @property
+    def for_command(self) -> str:
+        """The text with the command that destroys the machine, where `str()` names the method."""
+        return readable(f"{super()._text()}flyasync machines destroy {self.app} {self.machine_id} --force")
 
 
 class Unlisted(FlyError):

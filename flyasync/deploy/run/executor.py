@@ -97,8 +97,10 @@ class PlanExecutor:
         try:
             version = (await context.fly.secrets.update(context.app, {})).version
         except FlyError as error:
+            # The command shows this remark too, and its wording has no terms of Python.
             self._secrets = (
-                f"secrets: machines may start with older ones, because the current version is unknown: {error}"
+                "secrets: machines may start with older ones, because the current version is unknown: "
+                f"{error.for_command}"
             )
         else:
             context.metadata.demand(version)
@@ -188,7 +190,7 @@ class PlanExecutor:
         """Record the error of a machine, which closes admission, and collect how its process failed."""
         run.fail(error)
         self.context.admission.record(run)
-        self.context.notify(run, Phase.FAILED, str(error))
+        self.context.notify(run, Phase.FAILED, error)
         if isinstance(error, WaitFailed):
             await self._steps.verifier.diagnose(run)
 

@@ -149,10 +149,14 @@ class DeployLeases:
                         if launch
                         else "another client holds the machine's lease"
                     )
-                    wait = "Wait until the lease expires, or release it: flyasync machines lease clear"
-                    advice = "Deploy again once it has finished" if launch else wait
                     message = f"{holder}, so nothing was changed ({error.message})"
-                    raise error.explained(advice, message=message) from error.__cause__
+                    again = "Deploy again once it has finished"
+                    wait = "Wait until the lease expires, or release it:"
+                    raise error.explained(
+                        again if launch else f"{wait} fly.leases.release({self._app!r}, {machine_id!r}, nonce)",
+                        command=again if launch else f"{wait} flyasync machines lease clear {self._app} {machine_id}",
+                        message=message,
+                    ) from error.__cause__
                 seen = theirs
             except TROUBLE:
                 if loop.time() + PAUSE >= until:

@@ -8,7 +8,9 @@ from attrs import define
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.reporting.events import Event, OnEvent, Progress
 from flyasync.deploy.reporting.phase import Phase
+from flyasync.deploy.reporting.result import Failure
 from flyasync.deploy.reporting.run_state import MachineRun
+from flyasync.errors import FlyError
 
 SOON = 0.2
 """Up to this interval in seconds, an estimate without a likely value is made again at every event."""
@@ -58,10 +60,14 @@ class Observers:
         """
         self._remaining = RemainingTime(remaining, every) if self._observers else None
 
-    def notify(self, run: MachineRun, phase: Phase, detail: str | None = None) -> None:
-        """Record the phase that a machine has reached, and emit it."""
+    def notify(self, run: MachineRun, phase: Phase, detail: str | FlyError | None = None) -> None:
+        """Record the phase that a machine has reached, and emit it; the detail of an error has both wordings."""
         now = self.clock()
-        run.enter(phase, at=now, detail=detail)
+        for_command = None
+        if isinstance(detail, FlyError):
+            failure = Failure.of(detail)
+            detail, for_command = failure.message, failure.for_command
+        run.enter(phase, at=now, detail=detail, for_command=for_command)
         self.emit(
             Progress(
                 at=now,
@@ -71,6 +77,7 @@ class Observers:
                 phase=phase,
                 machine_id=run.machine.id if run.machine else None,
                 detail=detail,
+                for_command=for_command,
                 remaining=self._remaining.at(self._loop.time()) if self._remaining else None,
             )
         )

@@ -82,7 +82,7 @@ class StepRunner:
                     if not step.if_full:
                         raise
                     run.refuse(Refusal.of(run.region, error))
-                    notify(run, Phase.REPLACING, str(error))
+                    notify(run, Phase.REPLACING, error)
                     for instead in step.if_full:
                         await self.take(run, instead)
             case Start():

@@ -68,6 +68,14 @@ def register(kind: Any, *, read: Callable[[Any], Any], write: Write | None = Non
         _converter.register_unstructure_hook_func(lambda each: bool(each == kind), write)
 
 
+def omit_if_unset(kind: type, name: str) -> None:
+    """Leave the field `name` of a class out of its JSON while it has its default."""
+    _converter.register_unstructure_hook_factory(
+        lambda each: each is kind,
+        lambda each: make_dict_unstructure_fn(each, _converter, **{name: override(omit_if_default=True)}),  # type: ignore[arg-type]
+    )
+
+
 # cattrs tries the last registered hook first, so the most specific types come at the end of this file.
 _converter: Final = Converter(detailed_validation=True)
 

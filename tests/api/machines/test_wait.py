@@ -182,7 +182,8 @@ async def test_a_machine_that_cannot_get_there_is_noticed_within_seconds(
     assert error.hopeless
     assert error.state in {state, "destroying", "launch_failed"}
     assert now() - before < 7
-    assert f"flyasync machines events web {machine.id}" in str(error)
+    assert f"fly.machines.events('web', '{machine.id}')" in str(error)
+    assert f"flyasync machines events web {machine.id}" in error.for_command
 
 
 async def test_polls_that_fail_at_once_do_not_make_the_next_ones_longer(

@@ -110,6 +110,19 @@ def test_a_pipe_gets_a_line_for_each_failed_app_the_progress_and_a_table(
     assert "lhr has no room" in second[1]
 
 
+@pytest.mark.parametrize("output", [(), ("--json",)])
+def test_failures_of_bulk_name_commands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: tuple[str, ...]
+) -> None:
+    with street(monkeypatch, tmp_path, 1) as shops:
+        shops.emulator.faults.add(Fault(does="crash", seconds=0.1, exit_code=3))
+        result = shops.journaled(table(1), "--smoke-check", "5", *output)
+    assert result.exit_code == 1
+    for text in (result.stdout, shops.journal.read_text()):
+        assert "flyasync machines events shop-0" in text
+        assert "fly.machines" not in text
+
+
 def test_ten_thousand_failures_are_a_few_lines_of_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = Fault(does="refuse", action="createMachine", status=422, body={"error": "no such image"})
     with street(monkeypatch, tmp_path, 40, faults=[broken]) as shops:

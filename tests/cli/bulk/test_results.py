@@ -51,8 +51,8 @@ def test_a_reason_is_in_the_terms_of_the_command() -> None:
     error = InvalidInput("app-iad-1 has no checks", python="use with_check(…)", command="use --check PATH")
     failure = Failure.of(error)
     lone = evolve(machine("iad"), failure=failure)
-    assert main_reason(report("a", lone)) == "app-iad-1 has no checks: use --check PATH"
-    assert main_reason(report("a", unseen=failure)) == "app-iad-1 has no checks: use --check PATH"
+    assert AppResult.of(report("a", lone)).why == "app-iad-1 has no checks: use --check PATH"
+    assert AppResult.of(report("a", unseen=failure)).why == "app-iad-1 has no checks: use --check PATH"
     assert str(failure) == "app-iad-1 has no checks: use with_check(…)"
     assert DeployReport.from_dict(report("a", lone).to_dict()) == report("a", lone)
 

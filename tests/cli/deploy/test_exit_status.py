@@ -1,5 +1,7 @@
 """What `flyasync deploy` exits with: one command line for each row of the table, and a dry run with changes."""
 
+from pathlib import Path
+
 import pytest
 
 from flyasync import Fault, FlyClient, Status
@@ -83,6 +85,29 @@ def test_an_undo_exits_by_the_same_table(shop: Shop, region: str, status: str, e
     result = shop.ask("deploy", "web", "--undo", "--json")
     report = events(result.stdout)[-1]["report"]
     assert (report["status"], result.exit_code) == (status, exit_code)
+
+
+# The terms of the command.
+
+
+@pytest.mark.parametrize("output", [(), ("--json",)])
+def test_failures_of_a_deploy_and_of_an_undo_name_commands(shop: Shop, tmp_path: Path, output: tuple[str, ...]) -> None:
+    page = tmp_path / "page.html"
+    base = ("deploy", "web", *REGIONS, "--strategy", "rolling", "--port", "8080", "--check", "/health", *output)
+    assert shop.ask(*base, "--image", "nginx:1").exit_code == 0
+    assert shop.ask(*base, "--image", "nginx:2", "--launch", "v2").exit_code == 0
+    for image, args in (
+        ("*nginx:3*", (*base, "--image", "nginx:3", "--html", str(page))),
+        ("*nginx:2*", ("deploy", "web", "--undo", *output)),
+    ):
+        shop.emulator.faults.add(Fault(does="crash", image=image, seconds=0.1, exit_code=3))
+        text = shop.ask(*args).stdout
+        # The event, the machine, and the failure that ended a deploy; an undo continues after failures.
+        places = 2 if "--undo" in args else 3
+        assert text.count("flyasync machines events web") >= places, text
+        assert "fly.machines" not in text
+    assert "flyasync machines events web" in page.read_text()
+    assert "fly.machines" not in page.read_text()
 
 
 # A dry run.

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, Guest, InvalidInput, MachineConfig, Result
 from flyasync.deploy.plan.release_command import RELEASE_GROUP, ReleaseCommand
+from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.emulator import Output
 from flyasync.models.config import Init
 from flyasync.models.container import StopConfig
@@ -275,8 +276,9 @@ async def test_an_earlier_release_command_that_still_runs_is_named_and_not_distu
         assert machine.state == "started"
         assert images(emulator) == ["nginx:1"] * 3
     assert not report.ok
-    for word in (f"created at {machine.created_at}", f"flyasync machines destroy web {old} --force"):
+    for word in (f"created at {machine.created_at}", f"fly.machines.delete('web', '{old}', force=True)"):
         assert word in str(report)
+    assert f"flyasync machines destroy web {old} --force" in str(in_command_terms(report))
     assert report.closed_by is not None
     assert report.closed_by.failure.kind == "StillRunning"
 

@@ -140,11 +140,15 @@ async def test_somebody_else_who_keeps_the_lease_that_locks_is_not_waited_for() 
         async with fly.leases.hold("web", locking.id, ttl=30, description="a person at work"):
             begun = loop.time()
             with pytest.raises(
-                LeaseHeld, match=r"nothing was changed .*Wait until the lease expires, or release it"
+                LeaseHeld,
+                match=r"nothing was changed .*Wait until the lease expires, or release it: fly\.leases\.release",
             ) as caught:
                 await APP.with_image("nginx:2").execute(fly)
             assert loop.time() - begun < 20
         assert "another deploy" not in str(caught.value).lower()
+        assert caught.value.for_command.endswith(
+            f"Wait until the lease expires, or release it: flyasync machines lease clear web {locking.id}"
+        )
         assert changed(emulator, since) == []
         assert not held(emulator)
 
