@@ -16,12 +16,14 @@ import pytest
 from flyasync.cli.main import command
 from flyasync.models.machine import GONE
 from tests.cli.driver import Keyboard, Shop, flyasync, make
+from tests.cli.oncall.driver import until_interrupted
 
 # What is there before the first example of a command.
 DEPLOYED = ("deploy", "web", "--image", "nginx", "--region", "iad", "--strategy", "rolling")
 BEFORE = {
     "flyasync secrets": DEPLOYED,
     "flyasync secrets deploy": DEPLOYED,
+    "flyasync status": DEPLOYED,
     "flyasync lint": ("machines", "run", "web", "nginx", "--region", "iad", "--name", "one"),
 }
 # How many machines are left after the last example, by region.
@@ -30,12 +32,15 @@ AFTER = {
     "flyasync deploy": {"iad": 2, "lhr": 1, "nrt": 1},
     "flyasync bulk": {"iad": 1, "lhr": 1, "nrt": 1},
     "flyasync destroy": {},
+    "flyasync status": {"iad": 1},
     "flyasync machines": {"iad": 1},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},
     "flyasync lint": {"iad": 1},
     "flyasync emulator": {"iad": 1, "lhr": 1},
 }
+# The options of commands that run until Ctrl-C.
+ENDLESS = {"--watch", "-f"}
 SECRET = b"postgres://web\n"
 
 
@@ -95,8 +100,12 @@ def run(shop: Shop, line: str) -> None:
         else:
             more = output.split() if part.startswith("xargs ") else []
             given = BytesIO(output.encode()) if output and not more else given
-            result = flyasync(*words(part.removeprefix("xargs ")), *more, drive=drive, answer=given)
-            assert result.exit_code == 0, (line, result.output)
+            line_words = words(part.removeprefix("xargs "))
+            if ENDLESS & set(line_words):
+                result, code = until_interrupted(shop, *line_words, seconds=10), 130
+            else:
+                result, code = flyasync(*line_words, *more, drive=drive, answer=given), 0
+            assert result.exit_code == code, (line, result.output)
             output = result.stdout
     shop.drive(asyncio.sleep(15))  # a person reads what was printed
 

@@ -16,6 +16,7 @@ class _Sturdy(TextIOBase):
 
     def __init__(self, stream: TextIO, *, is_filtered: bool = True) -> None:
         self.stream = stream
+        self.is_lost = False
         self._is_filtered = is_filtered
 
     @property
@@ -60,6 +61,7 @@ class _Sturdy(TextIOBase):
             pass  # it is closed
 
     def _record(self, error: OSError) -> None:
+        self.is_lost = True
         # Only stdout holds the result. A lost note on stderr does not make the result incomplete.
         if self.stream is sys.stdout:
             record_lost_output(error)
@@ -72,6 +74,11 @@ def sturdy(stream: TextIO) -> TextIO:
     texts come from the API and from apps.
     """
     return cast("TextIO", _Sturdy(stream))
+
+
+def is_lost(stream: TextIO) -> bool:
+    """Whether a part of what was written to a `sturdy` stream was dropped, such as because its reader is gone."""
+    return isinstance(stream, _Sturdy) and stream.is_lost
 
 
 def can_draw(stream: TextIO) -> bool:

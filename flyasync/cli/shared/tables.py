@@ -1,9 +1,12 @@
 """Tables: aligned in a terminal, tab-separated lines elsewhere."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from flyasync.safe_text import readable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Columns = Mapping[str, str | Callable[[Any], Any]]
 """The columns of a table by their headings: each a field, such as `config.image`, or a function of the row."""
@@ -27,10 +30,15 @@ def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]
     if not out.isatty():
         write_rows(out, rows)
         return
-    from rich.table import Table  # rich loads slowly, and only a terminal needs it
-    from rich.text import Text
+    from flyasync.cli.shared.console import SafeConsole  # rich loads slowly, and only a terminal needs it
 
-    from flyasync.cli.shared.console import SafeConsole
+    SafeConsole(out).print(drawn_table(heads, rows))
+
+
+def drawn_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
+    """Return a table for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
 
     # Without a box, as in ps or kubectl, so that lines can be copied.
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=any(heads))
@@ -38,7 +46,7 @@ def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]
         table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0)  # ids and names stay whole
     for row in rows:
         table.add_row(*map(Text, row))
-    SafeConsole(out).print(table)
+    return table
 
 
 def write_rows(out: TextIO, rows: Iterable[Sequence[str]]) -> None:

@@ -1,0 +1,1 @@
+"""Commands for the person on call: what runs, what it writes, how it came about, and what deviates or remains."""

@@ -1,0 +1,129 @@
+"""The status of an app as text: a headline, and a table each for groups, machines, addresses and volumes."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from attrs import frozen
+
+from flyasync.cli.oncall.app_status import AppStatus, MachineStatus
+from flyasync.cli.shared.exit_codes import FAILED, OK
+from flyasync.cli.shared.tables import Columns, cells, write_rows, write_table
+from flyasync.models.image import digest_of, without_digest
+
+SHOWN_DIGEST = len("sha256:") + 12
+"""How many characters of a digest are shown, as many as Docker shows."""
+
+
+def short_image(image: str | None) -> str:
+    """Return a reference with the beginning of its digest."""
+    digest = digest_of(image)
+    return f"{without_digest(image)}@{digest[:SHOWN_DIGEST]}" if image and digest else image or ""
+
+
+def release_text(launch: str | None, release: str | None) -> str:
+    """Return the launch, and the release of flyctl."""
+    return ", ".join([*([launch] if launch else []), *([f"flyctl v{release}"] if release else [])])
+
+
+def _checks(machine: MachineStatus) -> str:
+    return f"{machine.checks_passing}/{machine.checks_expected}" if machine.checks_expected else ""
+
+
+MACHINES: Columns = {
+    "NAME": "name",
+    "ID": "id",
+    "GROUP": "group",
+    "REGION": "region",
+    "STATE": "state",
+    "CHECKS": _checks,
+    "LAUNCH": lambda machine: release_text(machine.launch, machine.release),
+    "VERSION": "version",
+    "IMAGE": lambda machine: short_image(machine.image),
+    "REMARKS": lambda machine: list(machine.remarks),
+}
+ADDRESSES: Columns = {"ADDRESS": "ip", "TYPE": "type", "REGION": "region"}
+VOLUMES: Columns = {
+    "ID": "id",
+    "NAME": "name",
+    "REGION": "region",
+    "STATE": "state",
+    "SIZE GB": "size_gb",
+    "MACHINE": lambda volume: volume.attached_machine_id or "not attached",
+    "HOST": "host_status",
+}
+GROUPS = ("GROUP", "MACHINES", "SERVING", "REGIONS")
+
+
+@frozen
+class Section:
+    """One table; `kind` begins each of its lines in a pipe."""
+
+    kind: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def sections(status: AppStatus) -> Iterator[Section]:
+    """Yield the tables that have rows."""
+    found = (
+        Section("group", GROUPS, list(_groups(status))),
+        Section("machine", list(MACHINES), [cells(each, MACHINES) for each in status.machines]),
+        Section("address", list(ADDRESSES), [cells(each, ADDRESSES) for each in status.addresses or ()]),
+        Section("volume", list(VOLUMES), [cells(each, VOLUMES) for each in status.volumes or ()]),
+    )
+    return (section for section in found if section.rows)
+
+
+def _groups(status: AppStatus) -> Iterator[Sequence[str]]:
+    for group, regions in status.groups.items():
+        everyone = [machine for those in regions.values() for machine in those]
+        by_region = (f"{code} {_serving(those)}/{len(those)}" for code, those in regions.items())
+        yield group or "(none)", str(len(everyone)), str(_serving(everyone)), ", ".join(by_region)
+
+
+def _serving(machines: Sequence[MachineStatus]) -> int:
+    return sum(machine.serves for machine in machines)
+
+
+def headline(status: AppStatus) -> str:
+    """Return one line: how many machines there are, in which states, and how many are in trouble."""
+    if not status.machines:
+        return f"{status.app}: no machines are listed"
+    states = Counter(machine.state for machine in status.machines)
+    regions = {machine.region for machine in status.machines}
+    counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    bad = f"; {len(status.in_trouble)} in trouble" if status.in_trouble else ""
+    return f"{status.app}: {_count(states.total(), 'machine')} in {_count(len(regions), 'region')}: {counted}{bad}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+@frozen
+class StatusOutput:
+    """The status of an app: tables in a terminal, lines that begin with their kind in a pipe."""
+
+    status: AppStatus
+
+    @property
+    def data(self) -> object:
+        """The status as JSON."""
+        return self.status.data
+
+    @property
+    def code(self) -> int:
+        """Success, also if machines are in trouble; failure if a part could not be read."""
+        return FAILED if self.status.unread else OK
+
+    def write(self, out: TextIO) -> None:
+        """Write the tables."""
+        if not out.isatty():
+            for section in sections(self.status):
+                write_rows(out, ((section.kind, *row) for row in section.rows))
+            return
+        out.write(f"{headline(self.status)}\n")
+        for section in sections(self.status):
+            out.write("\n")
+            write_table(out, section.heads, section.rows)

@@ -1,0 +1,136 @@
+import asyncio
+import json
+
+import pytest
+
+from flyasync.api.client import FlyClient
+from flyasync.cli.oncall.app_status import AppStatus, MachineStatus
+from flyasync.cli.oncall.watch import watch_display
+from flyasync.emulator import Fault
+from flyasync.testing import mock_machine
+from tests.cli.driver import Shop, Terminal
+from tests.cli.oncall.driver import until_interrupted
+
+DEPLOY = ("deploy", "web", "--image", "nginx", "--region", "iad,lhr", "--strategy", "rolling", "--launch", "v1")
+
+
+def fields(shop: Shop, kind: str) -> list[list[str]]:
+    rows = (line.split("\t") for line in shop.said("status", "web").splitlines())
+    return [row[1:] for row in rows if row[0] == kind]
+
+
+def test_groups_machines_addresses_and_volumes_are_shown(shop: Shop) -> None:
+    shop.said(*DEPLOY, "--group", "web")
+    ip = shop.json("ips", "allocate", "web", "--type", "v6")["ip"]
+    volume_id = shop.json("volumes", "create", "web", "data", "--region", "iad")["id"]
+    assert fields(shop, "group") == [["web", "2", "2", "iad 1/1, lhr 1/1"]]
+    first, second = fields(shop, "machine")
+    assert [first[0], *first[2:5]] == ["web-iad-1", "web", "iad", "started"]
+    assert second[0] == "web-lhr-1"
+    assert first[6] == "v1"
+    assert first[8].startswith("nginx@sha256:")
+    assert len(first[8]) == len("nginx@sha256:") + 12
+    assert fields(shop, "address")[0][:2] == [ip, "v6"]
+    assert fields(shop, "volume")[0][:2] == [volume_id, "data"]
+    assert fields(shop, "volume")[0][5] == "not attached"
+
+
+def test_a_machine_in_trouble_comes_first_and_the_exit_code_is_0(shop: Shop) -> None:
+    shop.run("--name", "a-fine-one")
+    shop.emulator.faults.add(Fault(does="crash", exit_code=137, seconds=1))
+    shop.run("--name", "z-crashing")
+    shop.drive(asyncio.sleep(30))
+    result = shop.ask("status", "web")
+    assert result.exit_code == 0
+    first = fields(shop, "machine")[0]
+    assert first[0] == "z-crashing"
+    assert "exit code 137" in first[9]
+
+
+def test_a_failing_check_a_cordon_and_a_lost_host_are_named() -> None:
+    failing = mock_machine(checks=[{"name": "up", "status": "critical", "output": "refused"}])
+    assert list(MachineStatus.of(failing).remarks) == ["check up is critical"]
+    assert list(MachineStatus.of(mock_machine(cordoned=True)).remarks) == ["cordoned"]
+    assert list(MachineStatus.of(mock_machine(host_status="unreachable")).remarks) == ["host is unreachable"]
+
+
+def test_json_is_one_document_without_configs(shop: Shop) -> None:
+    shop.said(*DEPLOY, "--env", "PASSWORD=hunter2hunter2")
+    document = shop.json("status", "web")
+    assert document["app"] == "web"
+    assert document["groups"] == [
+        {
+            "group": "app",
+            "regions": [
+                {"region": "iad", "machines": 1, "serving": 1},
+                {"region": "lhr", "machines": 1, "serving": 1},
+            ],
+        }
+    ]
+    assert {machine["launch"] for machine in document["machines"]} == {"v1"}
+    assert document["addresses"] == document["volumes"] == []
+    assert "hunter2" not in json.dumps(document)
+
+
+def test_an_unknown_app_and_an_invalid_name_are_errors(shop: Shop) -> None:
+    assert shop.ask("status", "nosuch").exit_code == 1
+    assert shop.ask("status", "No Such").exit_code == 2
+
+
+def test_a_part_that_cannot_be_read_is_named_and_the_exit_code_is_1(shop: Shop) -> None:
+    shop.run()
+    shop.emulator.faults.add(Fault(does="refuse", action="listVolumes", status=403, body={"error": "no"}))
+    result = shop.ask("status", "web")
+    assert result.exit_code == 1
+    assert "the volumes could not be read: " in result.stderr
+    assert result.stdout.count("machine\t") == 1
+    assert shop.json("status", "web", exit_code=1)["volumes"] is None
+
+
+def test_watch_writes_each_change_as_a_line(shop: Shop) -> None:
+    machine_id = shop.run("--name", "one")
+
+    async def stop(fly: FlyClient) -> None:
+        await fly.machines.stop("web", machine_id)
+        shop.emulator.faults.add(Fault(does="refuse", action="listMachines", status=503, after=10, seconds=200))
+
+    result = until_interrupted(shop, "status", "web", "--watch", seconds=150, meanwhile=stop)
+    assert result.exit_code == 130
+    assert result.stdout.splitlines()[1].startswith(f"machine\tone\t{machine_id}\t")
+    lines = "".join(result.stdout.splitlines()[2:])
+    assert f"s  machine one ({machine_id}) in iad: state started → stop" in lines
+    assert "the state could not be read" in result.stderr
+
+
+def test_watch_as_json_has_the_state_then_the_changes(shop: Shop) -> None:
+    machine_id = shop.run("--name", "one")
+
+    async def cordon(fly: FlyClient) -> None:
+        await fly.machines.cordon("web", machine_id)
+
+    result = until_interrupted(shop, "status", "web", "--watch", "--json", seconds=20, meanwhile=cordon)
+    first, *changed = map(json.loads, result.stdout.splitlines())
+    assert first["event"] == "status"
+    (change,) = changed
+    assert change == {
+        "event": "changed",
+        "at": change["at"],
+        "kind": "machine",
+        "id": machine_id,
+        "name": "one",
+        "region": "iad",
+        "before": {"serves": True, "cordoned": False},
+        "after": {"serves": False, "cordoned": True},
+    }
+    assert 5 <= change["at"] < 8
+
+
+def test_a_terminal_gets_a_drawing_of_the_whole_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    status = AppStatus(app="web", machines=(), addresses=(), volumes=(), unread={}, observed=())
+    out = Terminal()
+    screen = watch_display(out, as_json=False)
+    screen.begin(status)
+    screen.show(4.0, (), status)
+    screen.close()
+    assert "web: no machines are listed" in out.getvalue()
