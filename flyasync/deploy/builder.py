@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from secrets import token_hex
 from typing import Literal, Self
@@ -20,6 +20,7 @@ from flyasync.deploy.plan.spec import (
     DeploySpec,
     DesiredVolume,
     Goal,
+    GroupSpec,
     Requirement,
     VerifyStopped,
     check_launch,
@@ -103,8 +104,12 @@ class DeployBuilder:
         if spec.only_secrets:
             spec = evolve(spec, counts={}, stated_regions=())
         builder = cls(spec, journal=os.fspath(path), replay=replay)
-        known = {name: value for name, value in (env or {}).items() if name in replay.redacted_env}
-        return builder.with_env(known) if known else builder
+
+        def restated(group: DeploySpec) -> DeploySpec:
+            known = {name: value for name, value in (env or {}).items() if name in replay.redacted_env(group.group)}
+            return evolve(group, config=evolve(group.config, env={**(group.config.env or {}), **known} or None))
+
+        return builder._each(restated)
 
     @property
     def app(self) -> str:
@@ -118,6 +123,24 @@ class DeployBuilder:
 
     def _with(self, spec: DeploySpec) -> Self:
         return evolve(self, spec=spec)
+
+    def _each(self, change: Callable[[DeploySpec], DeploySpec]) -> Self:
+        """Return a builder with a change to each group."""
+        return self._with(self.spec.changed(change))
+
+    def _each_config(self, change: Callable[[MachineConfig], MachineConfig]) -> Self:
+        """Return a builder with a change to the config of each group."""
+        spec = self.spec.changed(lambda group: evolve(group, config=change(group.config)))
+        # The digest belongs to the image's tag, so another image needs another digest.
+        digest = spec.digest if spec.config.image == self.config.image else None
+        return self._with(evolve(spec, digest=digest))
+
+    def _demand_one_group(self, method: str) -> None:
+        if self.spec.also:
+            groups = " and ".join(self.spec.group_names)
+            raise InvalidInput(
+                f"{method} is for one process group, but this deploy has {groups}: call it before together_with"
+            )
 
     def for_app(self, app: str) -> Self:
         """Deploy the same spec to another app."""
@@ -134,7 +157,7 @@ class DeployBuilder:
                     python=f"for two machines in it, use count({region}=2)",
                     command=f"for two machines in it, use --count {region}=2",
                 )
-        return self._with(evolve(self.spec, stated_regions=regions))
+        return self._each(lambda group: evolve(group, stated_regions=regions))
 
     def count(self, per_region: int | None = None, /, **by_region: int) -> Self:
         """Set the number of machines per region, for all or for the regions named: `count(2, iad=5)`. The default is 1.
@@ -149,7 +172,7 @@ class DeployBuilder:
                     parameter="count",
                 )
         each = per_region or self.spec.per_region
-        return self._with(evolve(self.spec, per_region=each, counts={**self.spec.counts, **by_region}))
+        return self._each(lambda group: evolve(group, per_region=each, counts={**group.counts, **by_region}))
 
     def with_image(self, image: str) -> Self:
         """Set the image; all machines run the digest that its tag has when the deploy begins.
@@ -158,28 +181,28 @@ class DeployBuilder:
         digest is used unchanged.
         """
         refuse(check_image(image))
-        return self.with_config(evolve(self.config, image=image))
+        return self._each_config(lambda config: evolve(config, image=image))
 
     def with_guest(self, *, cpus: int | None = None, memory_mb: int | None = None, cpu_kind: str | None = None) -> Self:
         """Set the CPUs and the memory in MB of each machine; see `Guest` for valid combinations."""
         guest = Guest(cpu_kind=cpu_kind, cpus=cpus, memory_mb=memory_mb)
         refuse(check_guest(guest))
-        return self.with_config(evolve(self.config, guest=guest))
+        return self._each_config(lambda config: evolve(config, guest=guest))
 
     def with_size(self, size: str, *, memory_mb: int | None = None) -> Self:
         """Set a named size such as `shared-cpu-2x`; `memory_mb` defaults to the minimum for that size."""
         guest = Guest.of_size(size, memory_mb)
         refuse(check_guest(guest))
-        return self.with_config(evolve(self.config, guest=guest))
+        return self._each_config(lambda config: evolve(config, guest=guest))
 
     def with_env(self, env: Mapping[str, str] | None = None, /, **more: str) -> Self:
         """Add environment variables to those set before. For secrets, use the app's secrets."""
-        return self.with_config(evolve(self.config, env={**(self.config.env or {}), **(env or {}), **more}))
+        return self._each_config(lambda config: evolve(config, env={**(config.env or {}), **(env or {}), **more}))
 
     def with_metadata(self, metadata: Mapping[str, str] | None = None, /, **more: str) -> Self:
         """Add metadata keys to those set before."""
-        return self.with_config(
-            evolve(self.config, metadata={**(self.config.metadata or {}), **(metadata or {}), **more})
+        return self._each_config(
+            lambda config: evolve(config, metadata={**(config.metadata or {}), **(metadata or {}), **more})
         )
 
     def with_service(self, service: Service | None = None, /, *, internal_port: int | None = None) -> Self:
@@ -190,17 +213,16 @@ class DeployBuilder:
         if (service is None) == (internal_port is None):
             raise InvalidInput("with_service takes either a Service or internal_port=…, but not both")
         added = service or _web(internal_port)
-        return self.with_config(evolve(self.config, services=(*(self.config.services or ()), added)))
+        return self._each_config(lambda config: evolve(config, services=(*(config.services or ()), added)))
 
     def with_check(self, name: str, check: Check) -> Self:
         """Add a check; the deploy then waits until it passes on each machine, unless `wait_for` changes that."""
-        return self.with_config(evolve(self.config, checks={**(self.config.checks or {}), name: check}))
+        return self._each_config(lambda config: evolve(config, checks={**(config.checks or {}), name: check}))
 
     def with_config(self, config: MachineConfig) -> Self:
         """Set the complete config; the other `with_…` methods then change it."""
-        # The digest belongs to the image's tag, so another image needs another digest.
-        digest = self.spec.digest if config.image == self.config.image else None
-        return self._with(evolve(self.spec, config=config, digest=digest))
+        self._demand_one_group("with_config")
+        return self._each_config(lambda _: config)
 
     def replace(self, *names: str) -> Self:
         """Replace these fields of each machine's config instead of merging them: `replace("services")`.
@@ -212,7 +234,7 @@ class DeployBuilder:
         for name in names:
             if name not in REPLACEABLE:
                 raise InvalidInput(f"{name!r} cannot be replaced as a whole: use {', '.join(REPLACEABLE)}")
-        return self._with(evolve(self.spec, replaces=tuple(dict.fromkeys(names))))
+        return self._each(lambda group: evolve(group, replaces=tuple(dict.fromkeys(names))))
 
     def with_launch(self, launch: str) -> Self:
         """Name the launch, so that executing it again finds its machines and creates only the missing ones.
@@ -332,7 +354,32 @@ class DeployBuilder:
         No other machine is changed. Needs a strategy. None, which only works with `only_secrets`, means machines
         without a group, such as those of launches.
         """
+        self._demand_one_group("process_group")
         return self._with(evolve(self.spec, group="" if group is None else _group(group)))
+
+    def together_with(self, *others: "DeployBuilder") -> Self:
+        """Deploy the process groups of other builders together with this one: in one plan, with one rollback.
+
+            web = DeployBuilder("shop").process_group("web").to_regions("iad", "lhr").with_service(internal_port=8080)
+            worker = DeployBuilder("shop").process_group("worker").to_regions("iad")
+            report = await web.rolling().together_with(worker).with_image("shop:v2").execute(fly)
+
+        Of each other builder, the group and its config, regions, counts, volume and `replace` are used; the rest, such
+        as the strategy and the release command, is that of this builder. All groups run the same image. Methods called
+        afterwards change all groups. Other deploys are locked out of each group. Needs a strategy.
+        """
+        groups = [self.spec, *(group for other in others for group in other.spec.groups)]
+        for other in groups:
+            if other.app != self.app:
+                raise InvalidInput(f"{self.app} and {other.app} are two apps, but one deploy changes one app")
+            if other.config.image not in {None, self.config.image}:
+                raise InvalidInput(
+                    f"groups that are deployed together run one image, but {other.group} has {other.config.image}, and "
+                    f"{self.spec.group} {self.config.image}"
+                )
+        image = self.config.image
+        also = (GroupSpec.of(evolve(each, config=evolve(each.config, image=image))) for each in groups[1:])
+        return self._with(evolve(self.spec, also=(*self.spec.also, *also)))
 
     def retire_groups(self, *groups: str) -> Self:
         """Destroy the machines of these process groups at the end of the deploy. Needs a strategy."""
@@ -363,9 +410,8 @@ class DeployBuilder:
             raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500", parameter="size_gb")
         if if_lost not in {None, "fork", "new"}:
             raise InvalidInput(f"if_lost is {if_lost!r}, but must be 'fork', 'new' or None")
-        return self._with(
-            evolve(self.spec, volume=DesiredVolume(name=name, path=path, size_gb=size_gb, if_lost=if_lost))
-        )
+        volume = DesiredVolume(name=name, path=path, size_gb=size_gb, if_lost=if_lost)
+        return self._each(lambda group: evolve(group, volume=volume))
 
     def with_release_command(
         self, command: str | tuple[str, ...], *, timeout: float = 300.0, guest: Guest | None = None

@@ -57,7 +57,8 @@ async def observe(
     # Volumes matter if the spec has one, or if machines that the deploy may change have some.
     configs = [machine.config or machine.incomplete_config for machine in there]
     has_mounts = not only_adds and any(config and config.mounts for config in configs)
-    volumes = await fly.volumes.list(spec.app) if spec.volume is not None or has_mounts else ()
+    needs_volumes = has_mounts or any(group.volume for group in spec.groups)
+    volumes = await fly.volumes.list(spec.app) if needs_volumes else ()
     # A launch only changes its own machines.
     mine = tuple(machine for machine in there if not only_adds or concerns(machine))
     others = tuple(machine for machine in there if only_adds and not concerns(machine))
@@ -67,7 +68,7 @@ async def observe(
 def _concerns(spec: DeploySpec, machine: Machine) -> bool:
     if tags(machine).get(LAUNCH) == spec.launch:
         return True
-    groups = () if spec.strategy.only_adds else (spec.group, *spec.retired_groups)
+    groups = () if spec.strategy.only_adds else (*spec.group_names, *spec.retired_groups)
     return any(is_in(machine, group) for group in groups)
 
 

@@ -20,7 +20,7 @@ SHOWN = 3
 def remarks_of_group(
     spec: DeploySpec, fleet: Fleet, members: Iterable[Member], differing: Iterable[Finding]
 ) -> Iterator[str]:
-    """Yield remarks on machines that a strategy leaves unchanged or does not count, and on `differing` services."""
+    """Yield remarks on machines of a group that are left unchanged or do not count, and on `differing` services."""
     members = tuple(members)
     for region, count in left_alone(spec, fleet).items():
         machines, them = ("machines are", "them") if count > 1 else ("machine is", "it")
@@ -28,7 +28,11 @@ def remarks_of_group(
     yield from _apart(spec, members)
     for finding in islice(differing, SHOWN):
         yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy treats them as equal"
-    groups = {spec.group, *spec.retired_groups}
+
+
+def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
+    """Yield remarks on the machines outside the groups of a deploy."""
+    groups = {*spec.group_names, *spec.retired_groups}
     # Secrets are rolled out one group after another, so other groups get their turn.
     is_of_all = spec.only_secrets
     outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]

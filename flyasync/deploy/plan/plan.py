@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, oldest
-from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume, Fallback
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume, Fallback, LaneKey
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
@@ -293,13 +293,26 @@ class Track:
         yield from (f"  {line}" for step in self.steps for line in step.lines())
 
 
+Widths = Mapping[LaneKey, int]
+"""How many serving machines of a lane may be unavailable at once; no entry stands for no limit."""
+
+
 @frozen(kw_only=True)
 class Lane:
-    """The tracks of one region; `width` is how many serving machines may be unavailable at once, None for no limit."""
+    """The tracks of one group in one region.
+
+    `width` is how many serving machines may be unavailable at once, None for no limit. A launch has no `group`.
+    """
 
     region: str
     tracks: tuple[Track, ...]
+    group: str = ""
     width: int | None = None
+
+    @property
+    def key(self) -> LaneKey:
+        """What tells the lane from the others of its stage."""
+        return self.region, self.group
 
     def lines(self) -> Iterator[str]:
         """Yield the lane as text."""
@@ -323,16 +336,24 @@ class Stage:
     relies_on_others: bool = False
 
     @classmethod
-    def of(cls, title: str, tracks: Iterable[Track], widths: Mapping[str, int] | None = None, **kind: bool) -> "Stage":
-        """Return a stage with these tracks, in one lane per region."""
-        by_region: dict[str, list[Track]] = {}
+    def of(cls, title: str, tracks: Iterable[Track], widths: Widths | None = None, **kind: bool) -> "Stage":
+        """Return a stage with these tracks, in one lane per region and group."""
+        by_lane: dict[LaneKey, list[Track]] = {}
         for track in tracks:
-            by_region.setdefault(track.machine.region, []).append(track)
+            by_lane.setdefault(track.machine.lane, []).append(track)
         lanes = (
-            Lane(region=region, tracks=tuple(those), width=(widths or {}).get(region))
-            for region, those in by_region.items()
+            Lane(region=key[0], group=key[1], tracks=tuple(those), width=(widths or {}).get(key))
+            for key, those in by_lane.items()
         )
         return cls(title=title, lanes=tuple(lanes), **kind)
+
+    @classmethod
+    def together(cls, stages: Iterable["Stage"]) -> "Stage":
+        """Return one stage with the lanes of all of these, which are the same stage of several groups."""
+        every = [stage for stage in stages if stage.lanes]
+        if not every:
+            return cls(lanes=())
+        return evolve(every[0], lanes=tuple(lane for stage in every for lane in stage.lanes))
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -350,7 +371,7 @@ class Stage:
 class Plan:
     """What a deploy would do, in order; `str(plan)` is the text to show.
 
-    `strategy` and `group` are None for a launch, which only adds machines. `before` is the fleet that the plan was made
+    A launch, which only adds machines, has no `strategy` and no `groups`. `before` is the fleet that the plan was made
     from, `kept` are the machines that are already up to date, and `remarks` list what the plan leaves unchanged.
     `estimate` is how long the plan takes, from the published limits and the times observed in this app; None if it was
     not estimated.
@@ -362,7 +383,7 @@ class Plan:
     fallback: Fallback
     stages: tuple[Stage, ...]
     strategy: str | None = None
-    group: str | None = None
+    groups: tuple[str, ...] = ()
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
@@ -374,10 +395,17 @@ class Plan:
         return self.estimate.likely if self.estimate else None
 
     @property
-    def locking(self) -> str | None:
-        """The id of the machine whose lease locks the group; every deployer chooses the same machine."""
-        first = oldest(self.before.group(self.group)) if self.before and self.group is not None else None
-        return first.id if first else None
+    def group(self) -> str | None:
+        """The first group; None for a launch."""
+        return self.groups[0] if self.groups else None
+
+    @property
+    def locks(self) -> Mapping[str, str]:
+        """The id of the machine whose lease locks each group; every deployer chooses the same machine."""
+        if self.before is None:
+            return {}
+        first = ((group, oldest(self.before.group(group))) for group in self.groups)
+        return {group: machine.id for group, machine in first if machine}
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

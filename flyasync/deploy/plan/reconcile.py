@@ -8,7 +8,7 @@ from functools import cached_property
 from attrs import define, evolve, field, frozen
 
 from flyasync.deploy.plan.config_merge import SECRET_CHANGES, SECRETS, STOPPED, changes, observed
-from flyasync.deploy.plan.fleet import Fleet, home, serves
+from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.sibling_config import Pattern, pattern
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume
@@ -70,7 +70,7 @@ class Member:
         changes: tuple[Change, ...] = (),
     ) -> "Member":
         """Return the member for an existing machine, still without a number."""
-        desired = DesiredMachine(name=machine.name, region=home(machine), number=0)
+        desired = DesiredMachine(name=machine.name, region=home(machine), number=0, group=group_of(machine) or "")
         return cls(desired=desired, action=action, cause=cause, machine=machine, config=config, changes=changes)
 
     def numbered(self, number: int) -> "Member":
@@ -253,7 +253,7 @@ class _Supplies:
             number = self.numbers[region] = self.numbers[region] + 1
             name = f"{self.spec.group}-{region}-{number}".replace("_", "-")
             if name not in self.taken:
-                return DesiredMachine(name=name, region=region, number=number)
+                return DesiredMachine(name=name, region=region, number=number, group=self.spec.group)
 
     def volume(self, region: str, desired: DesiredVolume) -> Volume | None:
         """Take an unattached volume of a region; for a machine like a sibling, it must have the same size too."""

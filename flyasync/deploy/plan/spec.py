@@ -3,13 +3,14 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Literal
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
 from flyasync.deploy.plan.config_merge import (
     FINGERPRINT,
@@ -132,13 +133,23 @@ def _checked(regions: Any) -> int | float:
     return checked
 
 
+LaneKey = tuple[str, str]
+"""A region, and a group whose machines in it go through a stage together; the group of a launch is an empty text."""
+
+
 @frozen(kw_only=True)
 class DesiredMachine:
-    """One desired machine: the machine with this number in its region."""
+    """One desired machine of a process group: the machine with this number in its region. A launch has no group."""
 
     name: str
     region: str
     number: int
+    group: str = ""
+
+    @property
+    def lane(self) -> LaneKey:
+        """The key of the lane that it is in: its region and group."""
+        return self.region, self.group
 
 
 @frozen(kw_only=True)
@@ -159,6 +170,35 @@ class DesiredVolume:
         return Mount(volume=volume_id, path=self.path)
 
 
+@frozen(kw_only=True)
+class GroupSpec:
+    """One more process group of a deploy: what is its own. All else is that of the deploy, the image included."""
+
+    group: str
+    config: MachineConfig = field(factory=MachineConfig)
+    counts: Mapping[str, int] = field(factory=dict)
+    stated_regions: tuple[str, ...] = field()
+    per_region: int = 1
+    volume: DesiredVolume | None = None
+    replaces: tuple[str, ...] = ()
+
+    @stated_regions.default
+    def _all_counted(self) -> tuple[str, ...]:
+        return tuple(self.counts)
+
+    @classmethod
+    def of(cls, spec: "DeploySpec") -> "GroupSpec":
+        """Return what a deploy of a single group states of it."""
+        return cls(**{name: getattr(spec, name) for name in _OF_A_GROUP})
+
+    def added_to(self, spec: "DeploySpec") -> "DeploySpec":
+        """Return the deploy of this group alone, which is otherwise as `spec`."""
+        return evolve(spec, also=(), **{name: getattr(self, name) for name in _OF_A_GROUP})
+
+
+_OF_A_GROUP = tuple(each.name for each in fields(GroupSpec))
+
+
 def _checked_app(_: Any, __: Any, app: str) -> None:
     refuse(check_app_name(app))
 
@@ -174,6 +214,9 @@ class DeploySpec:
     the machines of `group` to this spec, in `waves` of regions (all together if there are none), and destroys the
     machines of `retired_groups`. `smoke` is the number of seconds that a machine has to stay up once it is up. `hedge`
     is the multiple of its siblings' boot time after which a slow machine gets a rival.
+
+    `also` are further groups, which are deployed together with the first one: in one plan, with one rollback. All of
+    them run the same image. `groups` has the spec of each group alone.
 
     `config` is merged by key into the config of each machine, except the fields in `replaces`, which are replaced as a
     whole. A `goal` of `checked` means `healthy` for a machine whose config has checks, else `started`. With
@@ -213,6 +256,7 @@ class DeploySpec:
     unresolved: str | None = None
     secrets: str | None = None
     only_secrets: bool = False
+    also: tuple[GroupSpec, ...] = ()
 
     @stated_regions.default
     def _all_counted(self) -> tuple[str, ...]:
@@ -223,6 +267,31 @@ class DeploySpec:
 
         Raises InvalidInput if the spec contradicts itself, or if the API would refuse it.
         """
+        if self.also and self.strategy.only_adds:
+            raise InvalidInput(
+                f"groups that are deployed together ({', '.join(self.group_names)}) need a strategy, such as rolling: "
+                "a deploy without one only adds machines of one config"
+            )
+        spec = self.changed(DeploySpec.resolved_alone)
+        if spec.only_secrets:
+            return spec
+        # Machines are named by their group, in which an underscore becomes a dash.
+        names = Counter(group.group.replace("_", "-") for group in spec.groups)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise InvalidInput(f"two process groups would both name their machines {twice[0]}-…: rename one of them")
+        if spec.waves and sorted(chain(*spec.waves)) != sorted(spec.regions):
+            raise InvalidInput("the waves have other regions than the deploy: each region must be in exactly one wave")
+        running = sum(count > 0 for count in spec.asked.values())
+        if spec.required.needed(running) > running:
+            raise InvalidInput(
+                f"the deploy requires {spec.required}, but has only {running}",
+                python="require fewer with require(…), or add regions with to_regions(…)",
+                command="require fewer with --require, or add regions with --region",
+            )
+        return spec
+
+    def resolved_alone(self) -> "DeploySpec":
+        """Return the resolved spec of a single group; raises InvalidInput."""
         defaults = evolve(
             self,
             requirement=self.required,
@@ -266,17 +335,8 @@ class DeploySpec:
 
         # 3. Checks: what the strategy cannot do, contradictions, and what the API would refuse.
         self.strategy.check(spec)
-        if self.waves and sorted(chain(*self.waves)) != sorted(self.stated_regions):
-            raise InvalidInput("the waves have other regions than the deploy: each region must be in exactly one wave")
-        running = sum(count > 0 for count in counts.values())
-        if running == 0:
+        if not any(counts.values()):
             raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
-        if self.required.needed(running) > running:
-            raise InvalidInput(
-                f"the deploy requires {self.required}, but has only {running}",
-                python="require fewer with require(…), or add regions with to_regions(…)",
-                command="require fewer with --require, or add regions with --region",
-            )
         refuse(check_config(self.config))
         return spec
 
@@ -285,10 +345,37 @@ class DeploySpec:
         """The stated requirement, or the default of the strategy."""
         return self.requirement or Requirement.of(self.strategy.default_requirement)
 
+    @cached_property
+    def groups(self) -> tuple["DeploySpec", ...]:
+        """The deploy of each group alone, in the order given."""
+        return (evolve(self, also=()), *(group.added_to(self) for group in self.also)) if self.also else (self,)
+
+    def changed(self, change: Callable[["DeploySpec"], "DeploySpec"]) -> "DeploySpec":
+        """Return the deploy with a change to each of its groups."""
+        first, *others = map(change, self.groups)
+        return evolve(first, also=tuple(map(GroupSpec.of, others)))
+
+    def of(self, machine: DesiredMachine) -> "DeploySpec":
+        """Return the deploy of the machine's group alone; that of the first group for a machine of no group."""
+        return next((each for each in self.groups if each.group == machine.group), self.groups[0])
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The names of the groups, in the order given."""
+        return tuple(each.group for each in self.groups)
+
+    @property
+    def asked(self) -> Mapping[str, int]:
+        """How many machines each region is to have, of all groups together."""
+        asked: Counter[str] = Counter()
+        for group in self.groups:
+            asked.update(group.counts)
+        return {region: asked[region] for group in self.groups for region in group.counts}
+
     @property
     def regions(self) -> tuple[str, ...]:
         """The regions that have a count, in order."""
-        return tuple(self.counts)
+        return tuple(self.asked)
 
     @property
     def strategy_name(self) -> str | None:
@@ -312,6 +399,11 @@ class DeploySpec:
         """A hash of the config; machines have it in their metadata, so that one launch has one config."""
         written = json.dumps(unstructure(self._base), sort_keys=True)
         return sha256(written.encode()).hexdigest()[:16]
+
+    @property
+    def fingerprint_of_all(self) -> str:
+        """The fingerprints of the configs of all groups."""
+        return " ".join(group.fingerprint for group in self.groups)
 
     @property
     def _base(self) -> MachineConfig:

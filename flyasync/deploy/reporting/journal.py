@@ -80,12 +80,12 @@ class JournalFile(Journal):
         texts = [text for text in _texts(list(redacted.values())) if len(text) >= _SHORTEST_SECRET]
         texts += [redacted[RELEASE_COMMAND]] if RELEASE_COMMAND in redacted else []
         self._secrets = tuple(sorted(filter(None, texts), key=len, reverse=True))
-        groups = {spec.group, *spec.retired_groups}
+        groups = {*spec.group_names, *spec.retired_groups}
         there = plan.before.machines if plan.before else ()
         before = [machine for machine in there if plan.group is None or group_of(machine) in groups]
         facts = {
             "api": self._api,
-            "fingerprint": spec.fingerprint,
+            "fingerprint": spec.fingerprint_of_all,
             "deployment": public,
             "withheld": list(redacted),
             "before": [unstructure(MachineBefore.of(machine)) for machine in before],

@@ -293,7 +293,7 @@ class DeployReport:
                 staying.setdefault(report.asked, []).append(report)
             elif run.target is Target.GO:
                 leaving.setdefault(report.asked, []).append(report)
-        counts = {**spec.counts, **{gone: 0 for gone in leaving if gone not in spec.counts}}
+        counts = {**spec.asked, **{gone: 0 for gone in leaving if gone not in spec.asked}}
         regions = [
             RegionReport(
                 region=region,
@@ -311,7 +311,7 @@ class DeployReport:
             launch=spec.launch,
             image=spec.image,
             require=str(spec.required),
-            needed=spec.required.needed(sum(asked > 0 for asked in spec.counts.values())),
+            needed=spec.required.needed(sum(asked > 0 for asked in spec.asked.values())),
             # Failures first; otherwise the desired regions in their order, then those where all machines are retired.
             regions=tuple(sorted(regions, key=lambda region: region.severity)),
             seconds=seconds,

@@ -15,7 +15,7 @@ from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.journal_file import journal_lines
 from flyasync.deploy.reporting.phase import Phase
-from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, read_spec
+from flyasync.deploy.reporting.spec_json import OF_GROUP, RELEASE_COMMAND, read_spec
 from flyasync.errors import InvalidInput
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
@@ -72,11 +72,14 @@ class JournalReplay:
         """Whether it belongs to this launch of this app."""
         return (self.spec.app, self.spec.launch) == (app, launch)
 
-    @property
-    def redacted_env(self) -> frozenset[str]:
-        """The names of the environment variables whose values are redacted."""
-        env = [path.removeprefix("env") for path in self.redacted if path.startswith(("env.", "env["))]
-        # A name that is not a plain word is quoted in the path: env["A-B"].
+    def redacted_env(self, group: str) -> frozenset[str]:
+        """Return the names of the redacted variables of a group."""
+        prefix = "" if group == self.spec.group else f"{group}{OF_GROUP}"
+        own = [
+            path.removeprefix(prefix) for path in self.redacted if path.startswith((f"{prefix}env.", f"{prefix}env["))
+        ]
+        env = [path.removeprefix("env") for path in own]
+        # In a path, a name that is not a plain word is quoted: env["A-B"].
         return frozenset(
             str(json.loads(name[1:-1])) if name.startswith("[") else name.removeprefix(".") for name in env
         )
@@ -94,7 +97,7 @@ class JournalReplay:
         """Raise InvalidInput if a spec of the same launch differs from the one in the journal."""
         if not self.is_of(spec.app, spec.launch):
             return
-        if spec.fingerprint != self.fingerprint:
+        if spec.fingerprint_of_all != self.fingerprint:
             lacking = ", ".join(path for path in self.redacted if path != RELEASE_COMMAND)
             problem = f"launch {spec.launch} has another config in the journal"
             if not lacking:

@@ -16,6 +16,10 @@ RELEASE_COMMAND = "release.command"
 """The path of a release command that is redacted."""
 
 
+OF_GROUP = ": "
+"""What stands between the name of a further group and the path of a value in its config."""
+
+
 def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a spec as JSON without values that may be secret, and these values by their paths."""
     redacted: dict[str, Any] = {}
@@ -23,6 +27,12 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("stated_regions", "per_region"):  # they are contained in the counts of a resolved spec
         data.pop(name, None)
     data["config"] = _public((), data["config"], redacted)
+    for group in data["also"]:
+        of_group: dict[str, Any] = {}
+        group["config"] = _public((), group["config"], of_group)
+        redacted |= {f"{group['group']}{OF_GROUP}{path}": value for path, value in of_group.items()}
+    if not data["also"]:  # journals of earlier versions lack the key
+        del data["also"]
     data["unresolved"] = None  # the text of an error, which may contain the image
     if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None

@@ -21,7 +21,7 @@ class Admission:
     """
 
     def __init__(self, spec: DeploySpec, *, presses_on: bool) -> None:
-        self._regions = len(spec.counts)
+        self._regions = len(spec.asked)
         self._needed = spec.required.needed(self._regions)
         self._presses_on = presses_on
         # `admits` is called for every machine, so it must not iterate over all machines: only the failures are kept.

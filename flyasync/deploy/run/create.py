@@ -135,9 +135,10 @@ class MachineCreator:
         self._nearest: dict[str, tuple[str, ...]] = {}
         self._unsent = 0  # creates that wait in any queue
         self._map = asyncio.Lock()  # so that all machines of a region share one request for the regions with room
-        self._first = asyncio.Lock()
+        self._first: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # A launch needs no lock: it only adds machines, and the API refuses a second machine of the same name.
-        self.is_locked = context.plan.group is None or context.leases.holds(context.plan.locking)
+        locks = context.plan.locks
+        self.unlocked = {group for group in context.plan.groups if not context.leases.holds(locks.get(group))}
 
     async def create_under_lock(self, run: MachineRun, step: Create) -> None:
         """Create a machine of a group while other deployers are locked out; raises what `create` raises.
@@ -146,14 +147,15 @@ class MachineCreator:
         lease becomes the lock; the others wait for that. Raises NotBegunError if the deploy has closed in the meantime.
         """
         run.restart_timeout()
-        if run.target is not Target.END and not self.is_locked:
-            async with self._first:
+        group = run.desired.group
+        if run.target is not Target.END and group in self.unlocked:
+            async with self._first[group]:
                 if not self._context.admission.admits(run.desired.region):
                     raise NotBegunError
-                if not self.is_locked:
+                if group in self.unlocked:
                     await self.create(run, step)
-                    await self._context.leases.lock(run.machine_id)
-                    self.is_locked = True
+                    await self._context.leases.lock(group, run.machine_id)
+                    self.unlocked.discard(group)
                     return
         await self.create(run, step)
 
@@ -305,8 +307,8 @@ class MachineCreator:
             group = group_of(holder) if holder else None
             is_of_this_deploy = (
                 holder is not None
-                and group == self._spec.group
-                and self._spec.made(holder)
+                and group == run.desired.group
+                and self._spec.of(run.desired).made(holder)
                 and holder.state not in GONE
             )
             # 1. It is the release machine of an earlier deploy, which was killed: it is replaced.
@@ -318,7 +320,7 @@ class MachineCreator:
                 await self._fly.machines.once.create(creation)
             elif is_of_this_deploy and run.volume_id is None:
                 mine = holder
-            elif holder and group == self._spec.group and not is_release:
+            elif holder and group == run.desired.group and not is_release:
                 raise Unlisted(holder, taken) from taken
             else:
                 raise

@@ -3,11 +3,11 @@
 The plan contains every decision that can be made before the first change. These depend on what has happened since.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from flyasync.deploy.plan.fleet import oldest
 from flyasync.deploy.plan.plan import Cordon, Destroy, Plan, Stage, Start, Stop, Target, Track, Uncordon, Update
-from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.plan.spec import DeploySpec, LaneKey
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.admission import Admission
@@ -25,24 +25,26 @@ def changes_nothing(plan: Plan) -> bool:
     return plan.group is not None and plan.is_empty
 
 
-def in_order(stage: Stage, *, is_locked: bool) -> Sequence[Track]:
+def in_order(stage: Stage, *, unlocked: Collection[str]) -> Sequence[Track]:
     """Return the tracks of a stage in the order to begin them."""
-    # 1. The group is locked: the first machine of each region comes before the second machine of any region.
-    # 2. The group is empty: all deployers begin with the same machine, and its name can be taken by only one of them.
-    return stage.tracks if is_locked else sorted(stage.tracks, key=lambda track: track.machine.name)
+    # 1. All groups are locked: the first machine of each region comes before the second machine of any region.
+    # 2. One is empty: all deployers begin with the same machine, and its name can be taken by only one of them.
+    return sorted(stage.tracks, key=lambda track: track.machine.name) if unlocked else stage.tracks
 
 
-def next_lock(stage: Stage, runs: Runs, locking: str | None) -> str | None:
-    """Return the machine to lock before a stage destroys the locking machine; None if that one is not destroyed.
+def next_locks(stage: Stage, runs: Runs, locking: Mapping[str, str]) -> dict[str, str]:
+    """Return by group the machine to lock before a stage destroys the group's locking machine.
 
     It is the machine that other deployers would try to lock next.
     """
     leaving = {track.machine_id for track in stage.tracks if any(isinstance(step, Destroy) for step in track.steps)}
-    if locking not in leaving:
-        return None
-    there = [run.machine for run in runs.values() if run.machine and run.phase is not Phase.DESTROYED]
-    heir = oldest(machine for machine in there if machine.id not in leaving)
-    return heir.id if heir else None
+    heirs = {}
+    for group in (group for group, machine_id in locking.items() if machine_id in leaving):
+        there = [run for run in runs.values() if run.desired.group == group and run.phase is not Phase.DESTROYED]
+        heir = oldest(run.machine for run in there if run.machine and run.machine.id not in leaving)
+        if heir:
+            heirs[group] = heir.id
+    return heirs
 
 
 def may_have_woken(track: Track) -> bool:
@@ -77,9 +79,9 @@ def to_recheck(runs: Runs, spec: DeploySpec) -> list[MachineRun]:
     return [run for run in up if spec.goal_of(run.config) is not None]
 
 
-def staying(runs: Runs, region: str) -> list[MachineRun]:
-    """Return the machines of a region that keep serving while others are retired or uncordoned."""
-    mine = (run for run in runs.values() if run.desired.region == region and run.target is Target.SERVE)
+def staying(runs: Runs, lane: LaneKey) -> list[MachineRun]:
+    """Return the machines of a lane that keep serving while others are retired or uncordoned."""
+    mine = (run for run in runs.values() if run.desired.lane == lane and run.target is Target.SERVE)
     return [run for run in mine if run.machine]
 
 

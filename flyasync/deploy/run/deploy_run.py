@@ -111,16 +111,16 @@ async def _lock(
     if decision.plan.before is not None and not decision.plan.before.machines:
         return decision  # an empty list has no ids to fetch; a machine that it lacks is found by its taken name
     for _ in range(LOCK_TRIES):
-        machine_id = decision.plan.locking
-        if machine_id is not None and not decision.plan.is_empty:
+        # In the same order for every deployer, so that no two of them wait for each other.
+        for group, machine_id in sorted(decision.plan.locks.items()) if not decision.plan.is_empty else ():
             with suppress(NotFound):
-                await leases.lock(machine_id)
+                await leases.lock(group, machine_id)
         decision = await decide(by_id=True, unlisted=unlisted)
         plan = decision.plan
         # 1. There is nothing to do, or no machine to lock: no lock is needed.
-        # 2. The acquired lease is the one that every deployer would acquire.
-        # 3. The locked machine is gone, or an older one was found: try the next one.
-        if plan.is_empty or plan.locking is None or leases.holds(plan.locking):
+        # 2. The acquired leases are those that every deployer would acquire.
+        # 3. A locked machine is gone, or an older one was found: try the next one.
+        if plan.is_empty or all(map(leases.holds, plan.locks.values())):
             break
     return decision
 

@@ -67,21 +67,20 @@ class PlanExecutor:
                     return
                 if stage.point_of_no_return:
                     admission.settle(lane.region for lane in stage.lanes)
-                # This stage may destroy the locking machine: another one has to lock out other deployers.
-                if heir := decisions.next_lock(stage, self.runs, context.leases.locking):
-                    with suppress(
-                        FlyError
-                    ):  # another client holds that lease; each machine is still protected by its own lease
-                        await context.leases.lock(heir)
-                lost = Counter(run.desired.region for run in self.runs.values() if run.error)
+                # This stage may destroy locking machines: others have to lock out other deployers.
+                for group, machine_id in decisions.next_locks(stage, self.runs, context.leases.locking).items():
+                    # Another client may hold that lease; each machine is still protected by its own lease.
+                    with suppress(FlyError):
+                        await context.leases.lock(group, machine_id)
+                lost = Counter(run.desired.lane for run in self.runs.values() if run.error)
                 lanes = {
-                    lane.region: LaneRun(lane, relies_on_others=stage.relies_on_others, lost=lost[lane.region])
+                    lane.key: LaneRun(lane, relies_on_others=stage.relies_on_others, lost=lost[lane.key])
                     for lane in stage.lanes
                 }
-                tracks = decisions.in_order(stage, is_locked=self._steps.creator.is_locked)
+                tracks = decisions.in_order(stage, unlocked=self._steps.creator.unlocked)
                 # Without return_exceptions, gather would return at the first exception, while other tracks still run.
                 ends = await asyncio.gather(
-                    *(self._run_track(track, lanes[track.machine.region]) for track in tracks), return_exceptions=True
+                    *(self._run_track(track, lanes[track.machine.lane]) for track in tracks), return_exceptions=True
                 )
                 raise_any(ends)
 
@@ -150,7 +149,7 @@ class PlanExecutor:
             if lane.relies_on_others:
                 async with lane.lock:
                     if not lane.are_others_up:
-                        others = decisions.staying(self.runs, track.machine.region)
+                        others = decisions.staying(self.runs, track.machine.lane)
                         await asyncio.gather(*map(steps.verifier.see_up, others))
                         lane.rely()
             async with context.leases.holding(decisions.needs_lease(track, run, context.plan)):

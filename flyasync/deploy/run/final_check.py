@@ -9,7 +9,7 @@ from attrs import evolve
 from flyasync.deploy import list_lag
 from flyasync.deploy.list_lag import APART, CATCH_UP, is_behind, past_pauses
 from flyasync.deploy.observe import observe
-from flyasync.deploy.plan.fleet import Fleet, home, is_in
+from flyasync.deploy.plan.fleet import Fleet, group_of, home, is_in
 from flyasync.deploy.reporting.result import Result, result_of
 from flyasync.deploy.reporting.run_state import Observation
 from flyasync.deploy.run.context import DeployContext
@@ -118,7 +118,11 @@ class FinalCheck:
         # the plan, attached to no machine, and not recorded by any run.
         loose: tuple[str, ...] = ()
         if plan.before is not None:
-            names = {volume.name for volume in (spec.volume, *(run.volume for run in runs)) if volume}
+            names = {
+                volume.name
+                for volume in (*(each.volume for each in spec.groups), *(run.volume for run in runs))
+                if volume
+            }
             known = {volume.id for volume in plan.before.volumes}
             known |= {volume_id for run in runs for volume_id in run.made_volumes}
             known |= {
@@ -146,11 +150,12 @@ class FinalCheck:
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
         """Return the machines that this deploy manages: those of the launch, or of its groups."""
         plan = self._context.plan
-        groups = (plan.group, *self._context.spec.retired_groups)
+        groups = (*plan.groups, *self._context.spec.retired_groups)
         return tuple(each for each in machines if plan.group is None or any(is_in(each, group) for group in groups))
 
     def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
-        """Return the ids of the machines of the group in regions that the deploy does not manage."""
+        """Return the ids of the machines of the groups in regions that the deploy does not manage."""
         if self._context.plan.group is None:
             return frozenset()
-        return frozenset(each.id for each in machines if home(each) not in self._context.spec.counts)
+        counts = {each.group: each.counts for each in self._context.spec.groups}
+        return frozenset(each.id for each in machines if home(each) not in counts.get(group_of(each) or "", ()))

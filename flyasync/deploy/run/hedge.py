@@ -93,7 +93,7 @@ class Hedge:
         step = Create(
             cause="a sibling is late",
             name=f"{machine.name}-hedge",
-            config=run.config or self._context.spec.tagged,
+            config=run.config or self._context.spec.of(run.desired).tagged,
             cordoned=bool(machine.cordoned),
         )
         try:

@@ -78,7 +78,7 @@ class KeptLease:
 class DeployLeases:
     """The leases that one deploy holds; each is refreshed until it is released.
 
-    The lease on the machine `locking` locks out other deployers.
+    `locking` has the id of the machine of each group whose lease locks out other deployers.
     """
 
     def __init__(self, fly: FlyClient, app: str, launch: str) -> None:
@@ -87,26 +87,29 @@ class DeployLeases:
         self._description = f"{MARK} {launch}"
         self._held: dict[str, KeptLease] = {}
         self._span = fly.spans.current
-        self.locking: str | None = None
+        self.locking: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<DeployLeases of {self._app}: locked by {self.locking}, {self._held}>"
 
-    async def lock(self, machine_id: str) -> None:
-        """Make the lease on this machine the one that locks out other deployers; raises what `acquire` raises."""
+    async def lock(self, group: str, machine_id: str) -> None:
+        """Make the lease on this machine the one that locks other deployers out of a group.
+
+        Raises what `acquire` raises.
+        """
         # The lease belongs to the whole deploy, whichever machine's track acquires it.
         with self._fly.spans.within(self._span):
             await self.acquire(machine_id)
-        self.locking = machine_id
+        self.locking[group] = machine_id
 
-    def unlock(self) -> None:
-        """Record that the locking machine is gone, and its lease with it."""
-        self.locking = None
+    def unlock(self, machine_id: str) -> None:
+        """Record that a machine is gone, and its lease with it."""
+        self.locking = {group: locking for group, locking in self.locking.items() if locking != machine_id}
 
     def check(self) -> None:
-        """Raise the error that lost the locking lease, if it was lost."""
-        if self.locking is not None:
-            self.nonce(self.locking)
+        """Raise the error that lost a locking lease, if one was lost."""
+        for machine_id in self.locking.values():
+            self.nonce(machine_id)
 
     def nonce(self, machine_id: str) -> str | None:
         """Return the nonce of the lease on a machine, None if there is no lease; raises the error that lost it."""
@@ -179,7 +182,7 @@ class DeployLeases:
         try:
             yield
         finally:
-            held = self._held.pop(machine_id, None) if machine_id != self.locking else None
+            held = self._held.pop(machine_id, None) if machine_id not in self.locking.values() else None
             if held:
                 held.release()
                 await asyncio.wait([held.task])

@@ -94,11 +94,10 @@ class Retirement:
             with suppress(FlyError):  # only an undo needs this mark, to find the machine
                 await self._machines.patch_metadata(self._app, machine_id, {RETIRED: self._context.spec.launch})
         # From here on, other deployers lock another machine: the new one. So this deploy has to hold its lease.
-        if machine_id == self._leases.locking and is_replaced:
-            await self._leases.lock(run.machine_id)
+        if is_replaced and self._leases.locking.get(run.desired.group) == machine_id:
+            await self._leases.lock(run.desired.group, run.machine_id)
         await self.delete(machine_id)
-        if machine_id == self._leases.locking:
-            self._leases.unlock()
+        self._leases.unlock(machine_id)
         if run.machine and not is_replaced:
             self._context.notify(run, Phase.DESTROYED)
 

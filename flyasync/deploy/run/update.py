@@ -54,7 +54,7 @@ class Updater:
         context.notify(run, Phase.UPDATING)
         run.restart_timeout()
         was_stopped = await self._is_stopped(run, RESTING)
-        async with context.metadata.in_turn((step.config or context.spec.tagged).image):
+        async with context.metadata.in_turn((step.config or context.spec.of(run.desired).tagged).image):
             # Repeated until the result is known: after a lost response, `modify` reads the machine's config again.
             for last in (*[False] * (UPDATE_TRIES - 1), True):
                 try:
@@ -101,7 +101,7 @@ class Updater:
 
     def _desired(self, run: MachineRun, step: Update, before: Machine | None, current: MachineConfig) -> MachineConfig:
         """Return the config to send, from the machine's `current` one; later checks compare the machine with it."""
-        metadata, spec = self._context.metadata, self._context.spec
+        metadata, spec = self._context.metadata, self._context.spec.of(run.desired)
         # 1. A complete config is refused if another client has changed the machine since the plan was made.
         # 2. Otherwise the spec is merged into the current config, with the tag of the launch.
         # 3. An update of the secrets alone is not a release, so it keeps the tag of the earlier launch.

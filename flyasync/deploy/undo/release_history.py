@@ -285,13 +285,14 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: Journa
         image=spec.image,
         fallback=spec.fallback,
         stages=(),
-        group=None if is_alone else spec.group,
+        groups=() if is_alone else (spec.group,),
         before=fleet,
     )
     # As many serving machines of a region are unavailable at once as in an update by the strategy.
     serving = Counter(home(machine) for machine in fleet.group(spec.group) if serves(machine))
+    widths = {(region, spec.group): width for region, width in spec.strategy.widths(serving).items()}
     made = frozenset(machine.id for machine in past.made)
-    plan = restoring(base, past.before, fleet.machines, made=made, widths=spec.strategy.widths(serving))
+    plan = restoring(base, past.before, fleet.machines, made=made, widths=widths)
     volumes = [(machine, fleet.volume_of(machine)) for machine in past.made]
     stays = [f"volume {volume.id} of {machine.name} is kept" for machine, volume in volumes if volume]
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *past.missing(), *stays))

@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.config_merge import RETIRED, SECRET_CHANGES, changes, differing, observed
-from flyasync.deploy.plan.fleet import home, serves, tags
+from flyasync.deploy.plan.fleet import group_of, home, serves, tags
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
@@ -26,9 +26,10 @@ from flyasync.deploy.plan.plan import (
     Track,
     Uncordon,
     Update,
+    Widths,
 )
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Requirement
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, GroupSpec, Requirement
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
@@ -62,7 +63,7 @@ def undo(plan: Plan, observation: Observation) -> Plan:
         settled=observation.settled,
         volumes=volumes,
         loose=[run for run in observation.runs if not (run.machine and run.machine.id in with_them)],
-        widths={lane.region: lane.width for lane in plan.lanes if lane.width},
+        widths={lane.key: lane.width for lane in plan.lanes if lane.width},
     )
 
 
@@ -75,7 +76,7 @@ def restoring(
     settled: frozenset[str] = frozenset(),
     volumes: Mapping[str, list[str]] | None = None,
     loose: Iterable[MachineRun] = (),
-    widths: Mapping[str, int] | None = None,
+    widths: Widths | None = None,
 ) -> Plan:
     """Return the plan that restores the machines of a former state.
 
@@ -87,7 +88,7 @@ def restoring(
         settled: Regions past the point of no return; nothing changes there.
         volumes: The ids of volumes to delete, by the machine that they were created for.
         loose: Runs whose created volumes are deleted on their own, as no machine holds them.
-        widths: How many serving machines of each region may be unavailable at once.
+        widths: How many serving machines of each lane may be unavailable at once.
     """
     here = {machine.id: machine for machine in present}
     names = {machine.name for machine in here.values()}
@@ -127,15 +128,18 @@ def restoring(
 
 def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
     """Return the spec of a rollback: all former machines, in every region."""
-    counts = Counter(
-        track.machine.region for track in (*plan.tracks, *plan.kept) if track.target not in {Target.GO, Target.APART}
+    there = Counter(
+        track.machine.lane for track in (*plan.tracks, *plan.kept) if track.target not in {Target.GO, Target.APART}
     )
+    groups = dict.fromkeys([*spec.group_names, *(group for _, group in there)])
+    counts = {each: {region: count for (region, group), count in there.items() if group == each} for each in groups}
     return evolve(
         spec,
         config=evolve(spec.config, image=plan.image),
         digest=None,
         unresolved=None,
-        counts=dict(counts),
+        counts=counts.pop(spec.group),
+        also=tuple(GroupSpec(group=group, counts=each) for group, each in counts.items()),
         requirement=Requirement("all"),
         rolls_back=False,
         release=None,
@@ -178,7 +182,7 @@ class RestoredMachine:
         region = home(self.then) if self.now else self.then.region
         name = f"{self.then.name}{AGAIN}" if self.now is None and self.is_name_taken else self.then.name
         return Track(
-            machine=DesiredMachine(name=name, region=region, number=1),
+            machine=DesiredMachine(name=name, region=region, number=1, group=group_of(self.then) or ""),
             machine_id=self.now.id if self.now else None,
             steps=tuple(self._steps()),
             target=target if role(self.then.config) is Role.MEMBER else Target.APART,
@@ -257,7 +261,7 @@ def _retired(machine: Machine, launch: str, volumes: Iterable[str]) -> Track:
         ]
     steps.append(Destroy(machine_id=machine.id, cause=cause))
     steps += [DeleteVolume(volume_id=volume_id, cause="created for that machine") for volume_id in volumes]
-    desired = DesiredMachine(name=machine.name, region=home(machine), number=1)
+    desired = DesiredMachine(name=machine.name, region=home(machine), number=1, group=group_of(machine) or "")
     return Track(machine=desired, machine_id=machine.id, steps=tuple(steps), target=Target.GO)
 
 

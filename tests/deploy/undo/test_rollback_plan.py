@@ -51,7 +51,7 @@ def empty(before: Iterable[Machine]) -> Plan:
         fallback="skip",
         stages=(),
         strategy="rolling",
-        group="app",
+        groups=("app",),
         before=fleet,
     )
 

@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 
-from attrs import frozen
+from attrs import define, evolve, frozen
 
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.machine_roles import Role, role
-from flyasync.deploy.plan.notes import remarks_of_group
+from flyasync.deploy.plan.notes import remarks_of_group, remarks_of_others
 from flyasync.deploy.plan.plan import ONLY_SECRETS, Plan, Stage, Target, Track
 from flyasync.deploy.plan.reconcile import Action, Member, converged, verified
 from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredMachine
@@ -29,6 +30,20 @@ class Wave:
 
     def __str__(self) -> str:
         return f", wave {self.number} of {self.of}" if self.of > 1 else ""
+
+
+@define
+class _Group:
+    """One group of a deploy while it is planned.
+
+    `everyone` are all its machines, `members` those that count, and `differing` where its services differ.
+    """
+
+    spec: DeploySpec
+    everyone: Sequence[Member]
+    members: Sequence[Member]
+    differing: Sequence[Finding]
+    has_led: bool = False
 
 
 @frozen(kw_only=True)
@@ -75,25 +90,35 @@ class GroupStrategy(Strategy):
         """Yield the stages of one wave, in order; the plan omits stages without tracks."""
 
     def plan(self, spec: DeploySpec, fleet: Fleet) -> Plan:
-        """Return the plan: one wave after another, then standby and scheduled machines, then retired groups."""
-        everyone = self.members(spec, fleet)
-        members = verified(spec, [each for each in everyone if not each.is_apart])
-        for member in members:
-            self.check_goal(spec, member)
-        differing = _check_services(spec, fleet, everyone)
+        """Return the plan: one wave after another, then standby and scheduled machines, then retired groups.
+
+        The groups of a deploy go through the stages of a wave together.
+        """
+        groups: list[_Group] = []
+        left = fleet
+        for own in spec.groups:
+            group = self._group(own, left)
+            groups.append(group)
+            # A volume that one group takes is not free for the next.
+            taken = {each.volume.id for each in group.everyone if each.volume}
+            left = evolve(left, volumes=tuple(each for each in left.volumes if each.id not in taken))
 
         stages: list[Stage] = []
-        has_led = False
         waves = spec.waves or (spec.regions,)
         for number, regions in enumerate(waves, start=1):
-            those = [each for each in members if each.region in regions]
-            changes = any(each.action in {Action.UPDATE, Action.MAKE} for each in those)
-            stages += self.stages(spec, fleet, those, Wave(number, len(waves), leads=changes and not has_led))
-            has_led |= changes
+            together = []
+            for group in groups:
+                those = [each for each in group.members if each.region in regions]
+                changes = any(each.action in {Action.UPDATE, Action.MAKE} for each in those)
+                wave = Wave(number, len(waves), leads=changes and not group.has_led)
+                together.append(list(self.stages(group.spec, fleet, those, wave)))
+                group.has_led |= changes
+            stages += (Stage.together(filter(None, those)) for those in zip_longest(*together))
         # Standby and scheduled machines are updated after the others are up; they are not started for the update.
-        apart = [each for each in everyone if each.is_apart]
-        stages.append(Stage.of("standby and scheduled machines", changed(spec, fleet, apart)))
+        apart = (changed(group.spec, fleet, (each for each in group.everyone if each.is_apart)) for group in groups)
+        stages.append(Stage.of("standby and scheduled machines", chain.from_iterable(apart)))
         stages += (_retired_group(fleet, name) for name in spec.retired_groups)
+        everyone = [each for group in groups for each in group.everyone]
 
         return Plan(
             app=spec.app,
@@ -101,12 +126,27 @@ class GroupStrategy(Strategy):
             image=spec.image,
             fallback=spec.fallback,
             strategy=ONLY_SECRETS if spec.only_secrets else spec.strategy_name,
-            group=spec.group,
+            groups=spec.group_names,
             before=fleet,
             stages=tuple(stage for stage in stages if stage.lanes),
             kept=tuple(track(each, (), target_of(each)) for each in everyone if each.action is Action.KEEP),
-            remarks=tuple(remarks_of_group(spec, fleet, everyone, differing)),
+            remarks=(
+                *(
+                    remark
+                    for each in groups
+                    for remark in remarks_of_group(each.spec, fleet, each.everyone, each.differing)
+                ),
+                *remarks_of_others(spec, fleet),
+            ),
         )
+
+    def _group(self, spec: DeploySpec, fleet: Fleet) -> "_Group":
+        """Return what becomes of the machines of one group; raises InvalidInput for what the strategy cannot do."""
+        everyone = self.members(spec, fleet)
+        members = verified(spec, [each for each in everyone if not each.is_apart])
+        for member in members:
+            self.check_goal(spec, member)
+        return _Group(spec, everyone, members, _check_services(spec, fleet, everyone))
 
 
 def lacks_checks(member: Member) -> bool:
@@ -142,7 +182,7 @@ def _retired_group(fleet: Fleet, name: str) -> Stage:
         f"retire group {name}",
         (
             Track(
-                machine=DesiredMachine(name=machine.name, region=machine.region, number=number),
+                machine=DesiredMachine(name=machine.name, region=machine.region, number=number, group=name),
                 machine_id=machine.id,
                 steps=tuple(retirement(machine, f"group {name} is retired")),
                 target=Target.GO,

@@ -38,7 +38,7 @@ class InPlace(GroupStrategy):
     def stages(self, spec: DeploySpec, fleet: Fleet, members: Sequence[Member], wave: Wave) -> Iterator[Stage]:
         """Yield stages for unhealthy machines, for those ahead of the others, for the others, and for surplus ones."""
         serving = {region: sum(each.serves for each in members if each.region == region) for region in spec.regions}
-        widths = self.widths(serving)
+        widths = {(region, spec.group): width for region, width in self.widths(serving).items()}
 
         # A machine that should serve but does not comes first: until it serves, no other one is put at risk.
         unhealthy: list[Member] = []
