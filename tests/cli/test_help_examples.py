@@ -24,6 +24,7 @@ BEFORE = {
     "flyasync secrets": DEPLOYED,
     "flyasync secrets deploy": DEPLOYED,
     "flyasync status": DEPLOYED,
+    "flyasync logs": DEPLOYED,
     "flyasync lint": ("machines", "run", "web", "nginx", "--region", "iad", "--name", "one"),
 }
 # How many machines are left after the last example, by region.
@@ -33,6 +34,7 @@ AFTER = {
     "flyasync bulk": {"iad": 1, "lhr": 1, "nrt": 1},
     "flyasync destroy": {},
     "flyasync status": {"iad": 1},
+    "flyasync logs": {"iad": 1},
     "flyasync machines": {"iad": 1},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from flyasync.testing import EmulatorThread
+
 DEPLOY = ("deploy", "web", "--image", "nginx", "--region", "iad", "--local", "--boot", "0.1")
 
 
@@ -138,3 +140,16 @@ def test_a_journal_that_fills_the_disk_later_ends_in_one_line(tmp_path: Path) ->
     assert ended.returncode == 0
     assert ended.stderr == f"flyasync: the journal {path} ends here and does not contain later steps: File too large\n"
     assert path.read_text().count('"what": ') > 1
+
+
+@pytest.mark.parametrize("line", ['"$@" | head -1', '"$@" >/dev/full'])
+def test_a_log_that_is_followed_ends_with_its_reader(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmulatorThread() as emulator:
+        for name, value in emulator.environment().items():
+            monkeypatch.setenv(name, value)
+        assert in_a_shell('"$@"', "apps", "create", "web", "--org", "personal").returncode == 0
+        for _ in range(90):
+            emulator.write_log("web", "x" * 2000)  # more than a pipe holds
+        ended = in_a_shell(line, "logs", "web", "-f")
+    assert ended.stdout.count("\n") == ("head" in line)
+    assert ended.stderr.endswith("the output is not complete: No space left on device\n") == ("full" in line)

@@ -37,10 +37,10 @@ MACHINES: Columns = {
     "REGION": "region",
     "STATE": "state",
     "CHECKS": _checks,
+    "REMARKS": lambda machine: list(machine.remarks),
     "LAUNCH": lambda machine: release_text(machine.launch, machine.release),
     "VERSION": "version",
     "IMAGE": lambda machine: short_image(machine.image),
-    "REMARKS": lambda machine: list(machine.remarks),
 }
 ADDRESSES: Columns = {"ADDRESS": "ip", "TYPE": "type", "REGION": "region"}
 VOLUMES: Columns = {

@@ -25,5 +25,6 @@ def _completer(kind: str) -> Complete:
 
 app_names = _completer("app_names")
 machines = _completer("machines")
+groups = _completer("groups")
 volume_ids = _completer("volume_ids")
 region_codes = _completer("region_codes")

@@ -1,7 +1,11 @@
+from collections.abc import Iterator
+
+import click
 import pytest
 from click.shell_completion import ShellComplete
 
 from flyasync.cli.main import SUMMARIES, command
+from flyasync.cli.shared.completion import machines
 from flyasync.emulator import Fault
 from flyasync.testing import run_virtual
 from tests.cli.driver import Shop, flyasync
@@ -11,6 +15,16 @@ def offers(*args: str, incomplete: str = "", shop: Shop | None = None) -> list[s
     drive = shop.drive if shop else run_virtual
     complete = ShellComplete(command, {"obj": drive}, "flyasync", "_FLYASYNC_COMPLETE")
     return [item.value for item in complete.get_completions(list(args), incomplete)]
+
+
+def commands(each: click.Command, path: str = "flyasync") -> Iterator[tuple[str, click.Command]]:
+    yield path, each
+    if isinstance(each, click.Group):
+        ctx = click.Context(each)
+        for name in each.list_commands(ctx):
+            inner = each.get_command(ctx, name)
+            assert inner is not None
+            yield from commands(inner, f"{path} {name}")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -40,6 +54,23 @@ def test_apps_machines_volumes_and_regions_are_asked_of_the_api(shop: Shop) -> N
     assert offers("machines", "metadata", "set", "web", incomplete="o", shop=shop) == ["one"]
     assert offers("volumes", "show", "web", shop=shop) == [volume_id]
     assert offers("machines", "run", "web", "nginx", "--region", incomplete="ia", shop=shop) == ["iad"]
+
+
+def test_every_command_that_takes_a_machine_completes_it() -> None:
+    taking = [
+        (path, param)
+        for path, each in commands(command)
+        for param in each.params
+        if (param.metavar or "").startswith("MACHINE")
+    ]
+    assert len(taking) > 20
+    assert [path for path, param in taking if param._custom_shell_complete is not machines] == []
+
+
+def test_the_value_of_an_option_is_completed_too(shop: Shop) -> None:
+    machine_id = shop.run("--name", "one", "--metadata", "fly_process_group=worker")
+    assert offers("logs", "web", "--machine", shop=shop) == ["one", machine_id]
+    assert offers("logs", "web", "-f", "--group", incomplete="w", shop=shop) == ["worker"]
 
 
 def test_without_an_answer_nothing_is_offered_and_nothing_said(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
