@@ -101,6 +101,14 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
 _COMPANIONS = (
     Operation("POST", "/graphql", "graphql"),
     Operation("GET", "/api/v1/apps/{app_name}/logs", "listLogs"),
+    Operation("GET", "/api/v1/apps/{app_name}/releases", "listReleases"),
+    Operation("GET", "/api/v1/apps/{app_name}/releases/current", "getCurrentRelease"),
+    Operation("POST", "/api/v1/builds", "createBuild"),
+    Operation("POST", "/api/v1/builds/finish", "finishBuild"),
+    Operation("GET", "/api/v1/organizations", "listOrganizations"),
+    Operation("GET", "/api/v1/organizations/{org_slug}", "getOrganization"),
+    Operation("POST", "/api/v1/releases", "createRelease"),
+    Operation("PATCH", "/api/v1/releases/{release_id}", "updateRelease"),
 )
 
 # Limits count by the narrowest resource in the path ("per machine id or app id"), else by the organization.

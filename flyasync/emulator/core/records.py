@@ -89,6 +89,18 @@ class LogRecord:
 
 
 @define(kw_only=True)
+class ReleaseRecord:
+    """A release of an app, which flyctl creates before a deploy, and whose status it sets while and after it."""
+
+    id: str
+    version: int
+    status: str
+    strategy: str
+    image: str
+    created_at: float
+
+
+@define(kw_only=True)
 class AppRecord:
     """An app: its name, owner and resources, except machines and volumes."""
 
@@ -106,6 +118,7 @@ class AppRecord:
     secrets: AppSecrets = Factory(AppSecrets)
     certificates: dict[str, CertificateRecord] = Factory(dict)
     addresses: dict[str, AddressRecord] = Factory(dict)
+    releases: list[ReleaseRecord] = Factory(list)
     lines: deque[LogRecord] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
 
 

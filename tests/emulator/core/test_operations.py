@@ -53,6 +53,8 @@ BODIES: dict[str, Any] = {
     "authenticateToken": {"header": "FlyV1 fm2_a"},
     "authorizeToken": {"header": "FlyV1 fm2_a", "access": {"action": "rw", "app_name": "web"}},
     "requestOidcToken": {"aud": "https://example.com"},
+    "createRelease": {"app_name": "web", "image": "nginx", "strategy": "ROLLING"},
+    "updateRelease": {"status": "complete"},
 }
 QUERIES = {"listApps": "?org_slug=personal", "listPostgres": "?org_slug=personal", "waitMachine": "?state=started"}
 TEXTS = {"requestKmsToken", "requestOidcToken"}
@@ -106,13 +108,14 @@ async def one_of_everything(api: Api) -> Place:
     await api.post(f"{inside}/attachments", {"app_name": "web"})
     await api.post(f"{inside}/databases/fly-db/extensions", {"name": "vector"})
     backup = (await api.post(f"{inside}/backups", {"type": "full"})).body["data"]
+    release = (await api.post("/api/v1/releases", {"app_name": "web", "image": "nginx"})).body["release"]
     await asyncio.sleep(20)
     return Place(
         {
             "app_name": "web", "machine_id": machine["id"], "volume_id": volume["id"], "key": "a", "secret_name": "S",
             "hostname": "a.example.com", "ip": address["ip"], "org_slug": "personal",
             "postgres_cluster_id": cluster["id"], "database_name": "fly-db", "extension_name": "vector",
-            "username": "fly-user", "nonce": machine["nonce"],
+            "username": "fly-user", "nonce": machine["nonce"], "release_id": release["id"],
         },
         {
             "decryptSecretKey": sealed,

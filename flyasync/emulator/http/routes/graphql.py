@@ -7,11 +7,12 @@ from typing import Any
 from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import ImageReference
-from flyasync.emulator.core.records import AppRecord
+from flyasync.emulator.core.records import AppRecord, ReleaseRecord
 from flyasync.emulator.core.regions import NEAREST, REGIONS
 from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
-from flyasync.emulator.world import orgs, secrets
+from flyasync.emulator.http.views import apps as views
+from flyasync.emulator.world import orgs, releases, secrets
 from flyasync.emulator.world.world import World
 
 HANDLERS = Handlers[Handler]()
@@ -127,6 +128,39 @@ def _app(world: World, app: AppRecord) -> Json:
         "organization": _organization(app.org_slug),
         "role": {"id": app.role, "name": app.role} if app.role else None,
         "image": partial(_image, world),
+        "egressIpAddresses": {
+            "nodes": [
+                {
+                    "id": address.ip,
+                    "ip": address.ip,
+                    "version": 6 if ":" in address.ip else 4,
+                    "region": address.region,
+                    "updatedAt": world.stamp(address.created_at),
+                }
+                for address in app.addresses.values()
+                if address.is_egress
+            ]
+        },
+        "currentReleaseUnprocessed": next((_release(world, each) for each in releases.newest_first(app, 1)), None),
+        "releasesUnprocessed": partial(_releases, world, app),
+    }
+
+
+def _releases(world: World, app: AppRecord, _info: Any, first: int | None = None, **_others: Any) -> Json:
+    return {"nodes": [_release(world, each) for each in releases.newest_first(app, first)]}
+
+
+def _release(world: World, record: ReleaseRecord) -> Json:
+    shown = views.release(world, record)
+    return {
+        **{name: shown[name] for name in ("id", "version", "status", "stable")},
+        "inProgress": shown["in_progress"],
+        "reason": "deploy",
+        "description": "Release",
+        "deploymentStrategy": shown["strategy"],
+        "imageRef": shown["image_ref"],
+        "createdAt": shown["created_at"],
+        "user": _viewer(world, None),
     }
 
 

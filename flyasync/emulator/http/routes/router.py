@@ -15,6 +15,7 @@ from flyasync.emulator.http.routes import (
     actions,
     apps,
     certificates,
+    flyctl_deploys,
     graphql,
     ip_assignments,
     leases,
@@ -48,6 +49,7 @@ HANDLERS: Mapping[str, Handler] = {
     **postgres.HANDLERS,
     **postgres_databases.HANDLERS,
     **logs.HANDLERS,
+    **flyctl_deploys.HANDLERS,
     **graphql.HANDLERS,
 }
 LONG_HANDLERS: Mapping[str, LongHandler] = wait.HANDLERS

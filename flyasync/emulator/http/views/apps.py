@@ -1,7 +1,7 @@
 """Apps, their resources except machines and volumes, and regions, in the API's JSON."""
 
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.core.records import AddressRecord, AppRecord, LogRecord
+from flyasync.emulator.core.records import AddressRecord, AppRecord, LogRecord, ReleaseRecord
 from flyasync.emulator.core.regions import RegionRecord
 from flyasync.emulator.world import orgs, volumes
 from flyasync.emulator.world.apps import PLENTY
@@ -63,6 +63,21 @@ def address(world: World, record: AddressRecord) -> Json:
         "shared": record.is_shared,
         "egress": record.is_egress,
         "created_at": world.stamp(record.created_at),
+    }
+
+
+def release(world: World, record: ReleaseRecord) -> Json:
+    """Return a release, as api.fly.io does outside of GraphQL."""
+    return {
+        "id": record.id,
+        "version": record.version,
+        "stable": record.status == "complete",
+        "in_progress": record.status in {"pending", "running"},
+        "status": record.status,
+        "strategy": record.strategy,
+        "user": "emulator@example.com",
+        "created_at": world.stamp(record.created_at),
+        "image_ref": record.image,
     }
 
 

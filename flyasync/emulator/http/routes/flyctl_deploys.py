@@ -1,0 +1,85 @@
+"""What flyctl deploys with, besides the Machines API: organizations, builds and releases of api.fly.io."""
+
+from flyasync.emulator.core.errors import not_found
+from flyasync.emulator.core.go_json import Json
+from flyasync.emulator.http.handler import Handler, Handlers
+from flyasync.emulator.http.request import ApiRequest, ApiResponse
+from flyasync.emulator.http.views.apps import release
+from flyasync.emulator.world import orgs, releases
+from flyasync.emulator.world.world import World
+
+HANDLERS = Handlers[Handler]()
+
+_CREATE = {"app_name": "string", "image": "string", "strategy": "string"}
+_MOST = 100
+
+
+@HANDLERS.serves("listOrganizations")
+def organizations(world: World, _: ApiRequest) -> ApiResponse:
+    """List the organizations."""
+    return ApiResponse(body={"organizations": [_organization(slug) for slug in orgs.slugs(world)]})
+
+
+@HANDLERS.serves("getOrganization")
+def organization(world: World, request: ApiRequest) -> ApiResponse:
+    """Return one organization."""
+    slug = request.params["org_slug"]
+    if slug not in orgs.slugs(world):
+        raise not_found("organization")
+    return ApiResponse(body={"organization": _organization(slug)})
+
+
+@HANDLERS.serves("createBuild", "finishBuild")
+def build(_: World, __: ApiRequest) -> ApiResponse:
+    """Accept the record of a build; the emulator keeps none."""
+    return ApiResponse(body={"id": 1, "status": "started"})
+
+
+@HANDLERS.serves("createRelease")
+def create(world: World, request: ApiRequest) -> ApiResponse:
+    """Create the next release of an app."""
+    body = request.body(_CREATE, "createReleaseRequest")
+    app = world.app(body.get("app_name") or "")
+    made = releases.create(world, app, image=body.get("image") or "", strategy=body.get("strategy") or "ROLLING")
+    # Wrapped, unlike the response of an update.
+    return ApiResponse(status=201, body={"release": release(world, made)})
+
+
+@HANDLERS.serves("updateRelease")
+def update(world: World, request: ApiRequest) -> ApiResponse:
+    """Set the status of a release."""
+    body = request.body({"status": "string"}, "updateReleaseRequest")
+    changed = releases.update(world, request.params["release_id"], status=body.get("status") or "")
+    return ApiResponse(body=release(world, changed))
+
+
+@HANDLERS.serves("listReleases")
+def listing(world: World, request: ApiRequest) -> ApiResponse:
+    """List the releases of an app, newest first."""
+    found = releases.newest_first(world.app(request.app), request.number("limit") or _MOST)
+    return ApiResponse(body={"releases": [release(world, each) for each in found]})
+
+
+@HANDLERS.serves("getCurrentRelease")
+def current(world: World, request: ApiRequest) -> ApiResponse:
+    """Return the newest release of an app; 404 if there is none."""
+    found = releases.newest_first(world.app(request.app), 1)
+    if not found:
+        raise not_found("release")
+    return ApiResponse(body=release(world, found[0]))
+
+
+def _organization(slug: str) -> Json:
+    return {
+        "id": f"org-{orgs.number(slug)}",
+        "internal_numeric_id": orgs.number(slug),
+        "slug": slug,
+        "raw_slug": slug,
+        "name": slug,
+        "personal": slug == orgs.PERSONAL,
+        "paid_plan": True,
+        "billable": True,
+        "billing_status": "CURRENT",
+        "provisions_beta_extensions": False,
+        "remote_builder_image": "",
+    }
