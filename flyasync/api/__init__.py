@@ -1,1 +1,1 @@
-"""What can be asked: one short method for each operation."""
+"""The operations of the API: one short method for each."""

@@ -17,8 +17,8 @@ from flyasync.transport.request import Repeat
 class Apps:
     """`fly.apps`: create, find and delete apps (docs: machines/api/apps-resource).
 
-    App names are one namespace for all of Fly.io: Forbidden for a name means that another organization has it,
-    NotFound that it is free.
+    App names are unique across all of Fly.io: `get` raises Forbidden for an app of another organization, and NotFound
+    for a free name.
     """
 
     _caller: Caller
@@ -32,7 +32,7 @@ class Apps:
         would refuse, and NameTaken for one in use. Repeated after a lost response: an idempotency key has the API
         return the same app. If that fails too, for example because the name is taken by then, the app is looked up, and
         counts as created if it is in `org_slug`. For a minute, calls about it are repeated while parts of the API do
-        not know it yet. Cancelled, it may have been created.
+        not know it yet. If cancelled, it may have been created.
         """
         refuse(check_app_name(app))
         ask = request(
@@ -56,7 +56,7 @@ class Apps:
             made = await self._caller.read(ask, App, pick=lambda response: {"name": app, **(response or {})})
         except FlyError as error:
             if isinstance(error, NameTaken):
-                error.explained(f"Choose another name than {app!r}; it is one namespace for all of Fly.io")
+                error.explained(f"Choose another name than {app!r}: the names of apps are unique across all of Fly.io")
             # An earlier attempt may have created the app, even if a later one finds the name in use: look it up.
             if not error.may_have_happened:
                 raise
@@ -65,7 +65,7 @@ class Apps:
         return made
 
     async def _find_created(self, app: str, org_slug: str, error: FlyError) -> App:
-        """Return the app that an attempt whose response was lost has created, if it is ours; else raise `error`."""
+        """Return the app if an attempt whose response was lost has created it; otherwise raise `error`."""
         self._caller.created(app)  # if so, it is new, and parts of the API do not know it yet
         try:
             found = await self.get(app)
@@ -121,8 +121,8 @@ class Apps:
     async def create_deploy_token(self, app: str, *, expiry: float | str | None = None) -> str:
         """Create a token that may do everything to this app, and nothing else; return it as an Authorization header.
 
-        `expiry` is in seconds, or a Go duration such as `24h`; left out, the API decides how long it is valid.
-        Not repeated after a lost response; then there is a token that no client knows, until it expires. The token is
+        `expiry` is in seconds, or a Go duration such as `24h`; left out, the API decides how long it is valid. Not
+        repeated after a lost response, since a token that no client knows may then exist until it expires. The token is
         in no repr, error or event of this library. (docs: security/tokens)
         """
         lasting = duration(expiry)

@@ -67,14 +67,14 @@ class Certificates:
         await self._caller.ask(ask)
 
     async def delete_acme(self, app: str, hostname: str) -> Certificate:
-        """Delete the certificate by ACME, and keep one of your own; the response is what is left.
+        """Delete the ACME certificate of a hostname, and keep a custom one; return the hostname as it is afterwards.
 
         Repeated after a lost response.
         """
         return await self._left("delete_acme", "DELETE apps/{}/certificates/{}/acme", app, hostname)
 
     async def delete_custom(self, app: str, hostname: str) -> Certificate:
-        """Delete a certificate of your own, and keep the one by ACME; read the response's `warning`.
+        """Delete the custom certificate of a hostname, and keep the ACME one; the result may contain a `warning`.
 
         Repeated after a lost response.
         """
@@ -86,7 +86,7 @@ class Certificates:
         return await self._caller.read(ask, Certificate)
 
     async def _left(self, verb: str, to: str, app: str, hostname: str) -> Certificate:
-        """Delete a part of what a hostname has, and return the rest."""
+        """Delete one kind of certificate of a hostname, and return the hostname as it is afterwards."""
         return await self._caller.remove(_request(verb, to, app, hostname), Certificate) or await self.get(
             app, hostname
         )

@@ -129,7 +129,7 @@ class FlyClient:
 
     @cached_property
     def leases(self) -> "Leases":
-        """Leases: a machine for one writer at a time."""
+        """Leases: the right to change a machine, for one client at a time."""
         from flyasync.api.machines.leases import Leases
 
         return Leases(self._caller)
@@ -157,7 +157,7 @@ class FlyClient:
 
     @cached_property
     def certificates(self) -> "Certificates":
-        """Certificates: hostnames of an app, and the validation that it owns them."""
+        """Certificates: hostnames of an app, and the validation of their ownership."""
         from flyasync.api.certificates import Certificates
 
         return Certificates(self._caller)

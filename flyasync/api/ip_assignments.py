@@ -35,7 +35,7 @@ class IPAssignments:
         """Assign an address to an app.
 
         Not repeated after a lost response, since each request assigns another address, which may cost money: list the
-        addresses to find out. Cancelled, the address may have been assigned.
+        addresses to find out. If cancelled, the address may have been assigned.
 
         Args:
             app: the app.
@@ -50,7 +50,7 @@ class IPAssignments:
         return await self._caller.read(ask, IPAssignment)
 
     async def delete(self, app: str, ip: str) -> None:
-        """Release an address of an app; a dedicated one cannot be had again.
+        """Release an address of an app; a dedicated address cannot be recovered.
 
         Repeated after a lost response.
         """

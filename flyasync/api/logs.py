@@ -32,10 +32,11 @@ class Logs:
     ) -> "LogStream":
         """Yield the newest lines of the log, then each new one as it comes, with `async for`, until you stop.
 
-        `machine` is the id of one machine, `region` one region's code. It polls every 64 ms to 4 s, and outlasts
-        trouble with the API; raises Unauthorized, Forbidden or NotFound, which some deploy tokens meet. Raises
-        Unreadable once in place of a line that it cannot read: iterate again, and the next line follows. `next_token`
-        continues where an earlier stream with that `next_token` ended. (docs: monitoring/logs-api-options)
+        `machine` is the id of one machine, `region` one region's code. It polls every 64 ms to 4 s, and continues after
+        temporary errors of the API. Raises Unauthorized, Forbidden or NotFound, for example because some deploy tokens
+        cannot read logs. Raises Unreadable once for a line that it cannot read: iterate again to continue with the next
+        line. `next_token` continues where an earlier stream with that `next_token` ended. (docs:
+        monitoring/logs-api-options)
         """
         return LogStream(self._caller, app, {"instance": machine, "region": region}, next_token)
 

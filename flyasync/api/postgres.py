@@ -42,7 +42,7 @@ class Postgres(PostgresDatabases):
         """Create a cluster.
 
         Not repeated after a lost response, since each request creates another cluster, which costs money: list them to
-        find out. Cancelled, it may have been created.
+        find out. If cancelled, it may have been created.
 
         Args:
             org_slug: the organization.
@@ -84,7 +84,7 @@ class Postgres(PostgresDatabases):
     async def fork(self, cluster_id: str, *, name: str | None = None) -> PostgresCluster:
         """Create a cluster with the current content of this one, which must be ready.
 
-        Not repeated after a lost response: list the clusters to find out. Cancelled, it may have been created.
+        Not repeated after a lost response: list the clusters to find out. If cancelled, it may have been created.
         """
         ask = asks("fork", "POST {}/fork", cluster_id, body=given(name=name), repeat=Repeat.UNSENT)
         return await self._read(ask, PostgresCluster)
@@ -117,9 +117,9 @@ class Postgres(PostgresDatabases):
         await self._caller.ask(ask)
 
     async def attach(self, cluster_id: str, app: str) -> PostgresAttachment:
-        """Attach a cluster to an app, so that it counts as the app's. Repeated after a lost response.
+        """Attach a cluster to an app: the API records that the app uses it. Repeated after a lost response.
 
-        It sets no secret: store the URL of the connection in one yourself, with `fly.secrets.set`.
+        This does not set a secret. To give the app the connection URL, store it with `fly.secrets.set`.
         """
         ask = asks("attach", "POST {}/attachments", cluster_id, body={"app_name": app})
         return await self._read(ask, PostgresAttachment)

@@ -65,7 +65,7 @@ class SecretKeys:
     async def generate(self, app: str, name: str, *, type: str) -> SecretKey:  # noqa: A002 - the API's word
         """Generate a new key, replacing the one of that name; what that one encrypted is lost.
 
-        Not repeated after a lost response, since each request generates another key. Cancelled, it may have been
+        Not repeated after a lost response, since each request generates another key. If cancelled, it may have been
         generated.
         """
         ask = request(
@@ -81,7 +81,7 @@ class SecretKeys:
     async def delete(self, app: str, name: str) -> SecretsUpdate:
         """Delete a key; what it encrypted is lost.
 
-        The response has the new `version` of the app's secrets, unless it was lost for good. Repeated after a lost
+        Return the new `version` of the app's secrets, which is None if the response was lost. Repeated after a lost
         response.
         """
         ask = request(

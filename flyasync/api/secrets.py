@@ -80,9 +80,9 @@ class Secrets:
         return await self._caller.read(ask, SecretsUpdate)
 
     async def delete(self, app: str, name: str) -> SecretsUpdate:
-        """Delete one secret; the response has the new `version`, unless it was lost for good.
+        """Delete one secret, and return the new `version` of the app's secrets.
 
-        Repeated after a lost response.
+        Repeated after a lost response. `version` is None if the response that contained it was lost.
         """
         ask = request("secrets.delete", app, parts=(name,), to="DELETE apps/{}/secrets/{}", repeat=Repeat.ANYTIME)
         return await self._caller.remove(ask, SecretsUpdate) or SecretsUpdate()

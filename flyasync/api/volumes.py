@@ -62,7 +62,7 @@ class Volumes:
         """Create a volume.
 
         Raises NoCapacity if the region is full. Names are not unique, so a create is not repeated after a lost
-        response: list the volumes to find out. Cancelled, the volume may have been created.
+        response: list the volumes to find out. If cancelled, the volume may have been created.
 
         Args:
             app: the app.
@@ -134,8 +134,9 @@ class Volumes:
     async def delete(self, app: str, volume_id: str) -> Volume:
         """Delete a volume; it can be recovered for 24 hours. Raises VolumeInUse while a machine is bound to it.
 
-        The claim of a machine that is gone is waited for. Repeated after a lost response; if that is lost for good, the
-        volume is read once more, and if it is not found any more, what is returned has its id and `destroyed` only.
+        If a machine that no longer exists still claims the volume, this waits until the claim is cleared. Repeated
+        after a lost response. If no response arrives, the volume is read once more; if it is not found, the result
+        contains only its id and the state `destroyed`.
         """
         ask = request("volumes.delete", app, volume_id, to="DELETE apps/{}/volumes/{}", repeat=Repeat.ANYTIME)
         try:

@@ -1,1 +1,1 @@
-"""How a person asks: the command `flyasync`."""
+"""The command `flyasync`."""

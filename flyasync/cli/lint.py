@@ -24,8 +24,8 @@ Examples:
   flyasync lint fly.toml
   flyasync machines show web one --json | flyasync lint -
 
-Exit status: 1 when the API would refuse the config, 0 otherwise, also with warnings, 2 when the file, or a value in it,
-cannot be read.
+Exit status: 0 when the API would accept the config, even with warnings, 1 when it would refuse it, 2 when the file, or
+a value in it, cannot be read.
 """
 
 COLUMNS: Columns = {

@@ -28,7 +28,8 @@ Examples:
   flyasync secrets set web --from-env-file .env
   flyasync secrets deploy web
 
-A value is never an argument, which the shell's history and other users could show, and no command prints it.
+Values are never passed as arguments, because the shell history and other users could see them. No command prints a
+value.
 """
 
 command = Group("secrets", help="List, set, unset and deploy the secrets of an app.", epilog=EPILOG)

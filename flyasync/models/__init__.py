@@ -1,1 +1,1 @@
-"""What things are: frozen values, with no JSON and no I/O."""
+"""The models: frozen values, without I/O."""

@@ -69,7 +69,9 @@ def fly(request: pytest.FixtureRequest, fly_emulator: "flyasync.Emulator") -> "f
             )
         loop = "anyio"
     elif loop is None and not _runs_pytest_asyncio(request.config):
-        pytest.fail("fly needs an async test, and the plugin pytest-asyncio or anyio to run it", pytrace=False)
+        pytest.fail(
+            "the fixture fly needs an async test, and the plugin pytest-asyncio or anyio to run it", pytrace=False
+        )
     client: flyasync.FlyClient = request.getfixturevalue(f"_fly_{loop or 'function'}")
     return client
 

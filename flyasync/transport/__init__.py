@@ -1,1 +1,1 @@
-"""How bytes travel: the session layer."""
+"""Send requests and read responses: sessions, retries and rate limits."""

@@ -94,7 +94,7 @@ def test_synchronous_tests_need_no_other_plugin(tmp_path: Path) -> None:
 
 def test_a_synchronous_test_without_a_plugin_learns_what_fly_needs(tmp_path: Path) -> None:
     output = run_pytest(tmp_path, "def test_it(fly): ...", without="asyncio anyio")
-    assert "fly needs an async test, and the plugin pytest-asyncio or anyio to run it" in output
+    assert "the fixture fly needs an async test, and the plugin pytest-asyncio or anyio to run it" in output
     assert "1 error" in output
 
 

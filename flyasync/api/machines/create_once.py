@@ -135,8 +135,8 @@ class CreateOnce:
     def expected_wait(self, app: str, *, ahead: int = 0) -> float | None:
         """Return the seconds that a create sent now would wait in the queue of the app's create limit.
 
-        It counts the creates that wait there, or `ahead` creates if these are more. 0 if it would not wait; None if it
-        would, for a time that is not known, as where several clients share the limit.
+        It counts the creates that wait there, or `ahead` creates if these are more. 0 if it would not wait; None if the
+        time is not known, as when several clients share the limit.
         """
         return self._expected_wait(app, ahead)
 

@@ -23,9 +23,9 @@ class Leases:
     """`fly.leases`: acquire, refresh and release leases on machines (docs: machines/api/machines-resource).
 
     While a client holds a machine's lease, no client without its nonce can update, start, stop, restart, suspend,
-    destroy, cordon or uncordon it; reads, metadata, exec and signals stay open to all. A lease ends by itself after its
-    ttl, and with its machine. Anyone with access to the app can read the nonce and release it: it keeps well-behaved
-    clients apart, and the Fly Proxy takes short leases too.
+    destroy, cordon or uncordon it; reads, metadata, exec and signals stay open to all. A lease ends after its ttl, or
+    when its machine is destroyed. Any client with access to the app can read the nonce and release the lease, so it
+    only protects against clients that respect it. The Fly Proxy acquires short leases too.
     """
 
     _caller: Caller
@@ -33,8 +33,8 @@ class Leases:
     async def acquire(self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None) -> Lease:
         """Acquire the machine's lease for `ttl` seconds. Raises LeaseHeld with the holder and the end of its lease.
 
-        Not repeated after a lost response: the lease may then exist without any client knowing its nonce, until it
-        ends. Cancelled, the same.
+        Not repeated after a lost response. After a lost response or a cancellation, the lease may exist until it
+        expires, without any client knowing its nonce.
         """
         return await self._acquire(app, machine_id, ttl=ttl, description=description, repeat=Repeat.UNSENT)
 
@@ -74,15 +74,14 @@ class Leases:
         """Hold the machine's lease while the block runs, refreshed every third of its ttl, which is 3 s or more.
 
         The lease's description is yours, followed by a mark of this hold. The mark identifies the lease if the response
-        to its acquire is lost, or if the request was delivered twice and so refused; the error comes out only if the
-        lease is not found.
+        to its acquire is lost, or if the request was delivered twice and therefore refused; the error is raised only if
+        the lease is not found.
 
         Raises LeaseHeld at the start. If the lease is lost while the block runs, the block is cancelled and the error
-        that lost it is raised, since from then on other clients may change the machine; trouble with the API loses it
-        only if it lasts for half the ttl. The lease is released at the end in any case, cancellation included, within
-        `ttl` seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits
-        for the response, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to end by
-        itself.
+        that ended it is raised, since from then on other clients may change the machine. Errors of the API end it only
+        if they last for half the ttl. The lease is released at the end in any case, cancellation included, within `ttl`
+        seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits for the
+        response, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to end by itself.
         """
         if ttl < LEAST_TO_HOLD:
             raise InvalidInput(f"ttl is {ttl!r}, but must be {LEAST_TO_HOLD} s or more for a lease that is refreshed")
@@ -157,7 +156,7 @@ class Leases:
             raise
 
     async def _keep_fresh(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> FlyError:
-        """Refresh the lease every third of its ttl; return the error that lost it."""
+        """Refresh the lease every third of its ttl; return the error that ended it."""
         while True:
             await asyncio.sleep(ttl / 3)
             # After a third plus a half of the ttl, a sixth is left: the block ends before the lease does.

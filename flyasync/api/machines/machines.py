@@ -125,8 +125,8 @@ class Machines:
         Raises InvalidInput for a config that the API would refuse, NoCapacity if there is no capacity, NameTaken for a
         name in use, VolumeInUse for a volume that a machine holds. If the image was just pushed, or the machine of the
         volume no longer exists, the create is retried first (ImageNotFound, ClaimLingers). Never repeated after a lost
-        response, since each create that arrives creates a machine: use `create_once` for that. Cancelled, the machine
-        may have been created, unless `flight` shows that the request was never sent.
+        response, since each create that arrives creates a machine: use `create_once` for that. If cancelled, the
+        machine may have been created, unless `flight` shows that the request was never sent.
         """
         refuse(check_config(config))
         body = given(
@@ -185,7 +185,7 @@ class Machines:
 
         A started machine restarts with the new version; a stopped one stays stopped. Region, name and mounts cannot
         change. Raises NoCapacity if the host is full; the old version then keeps running. Not repeated after a lost
-        response. Cancelled, the update may have happened.
+        response. If cancelled, the update may have happened.
 
         Args:
             app: the app.
@@ -344,7 +344,7 @@ class Machines:
     ) -> None:
         """Stop and start a machine in one request; its version stays.
 
-        Not repeated after a lost response, since each request restarts it. Cancelled, it may have been restarted.
+        Not repeated after a lost response, since each request restarts it. If cancelled, it may have been restarted.
 
         Args:
             app: the app.
@@ -547,8 +547,9 @@ class Machines:
     ) -> None:
         """Set one key: at once, without a restart, a new version or a lease.
 
-        An `update` that another client prepared before this and sends after it undoes the change. `updated_at`
-        (RFC 3339) is when the value was decided, in case two writers cross. Repeated after a lost response.
+        If another client read the config before this call and sends an `update` after it, that update undoes the
+        change. `updated_at` (RFC 3339) is the time at which the value was decided, for the case of concurrent writers.
+        Repeated after a lost response.
         """
         ask = request(
             "machines.set_metadata",
@@ -562,7 +563,7 @@ class Machines:
         await self._caller.ask(ask)
 
     async def delete_metadata(self, app: str, machine_id: str, key: str) -> None:
-        """Remove one key, as `set_metadata` sets one. Repeated after a lost response."""
+        """Remove one key, in the same way as `set_metadata` sets one. Repeated after a lost response."""
         ask = request(
             "machines.delete_metadata",
             app,
@@ -724,16 +725,17 @@ class Machines:
     ) -> Machine:
         """Create the machine `name` exactly once, however many responses are lost.
 
-        `launch` names the occasion. It goes into the machine's metadata, and together with `name` it identifies the
-        machine: every call with the same two returns the same machine, now or a year later. After a lost or ambiguous
-        response, and when the API reports that the name is in use, the machine is looked up by name and launch and
-        adopted; the unique name keeps a second try from creating a second machine, even while lists lack the first.
-        `options` are those of `create`.
+        `launch` is a name of your choice, such as that of a release. It is stored in the machine's metadata, and
+        together with `name` it identifies the machine: every call with the same two returns the same machine, now or a
+        year later. After a lost or ambiguous response, and when the API reports that the name is in use, the machine is
+        looked up by name and launch and adopted; the unique name keeps a second try from creating a second machine,
+        even while lists lack the first. `options` are those of `create`.
 
         Raises what `create` raises; NameTaken only if the name belongs to a machine of another launch. An error that
-        `may_have_happened` is raised only if the API left it in doubt for all retries. Cancelled before its request
-        left, nothing happened; cancelled later, it waits for the response first, as long as one exchange may take, and
-        the machine may have been created: a second call finds it. `once.create` with a `Creation` shows which.
+        `may_have_happened` is raised only if the API left it in doubt for all retries. If cancelled before the request
+        is sent, nothing happened. If cancelled later, it first waits for the response, for as long as one exchange may
+        take; the machine may have been created, and a second call finds it. `once.create` with a `Creation` shows
+        which.
         """
         return await self.once.create(Creation(app=app, config=config, name=name, launch=launch, options=options))
 
@@ -767,7 +769,7 @@ class Machines:
         already has do not prevent a change), and if the API returned only part of the current config. After a lost
         response the machine is read once more, and an error is raised only if it does not show the change. Metadata
         that other clients write between the read and the update is lost: usually a matter of milliseconds, but longer
-        if the update waits for the rate limit or after a 429. Cancelled, the change may have been made; the lease is
+        if the update waits for the rate limit or after a 429. If cancelled, the change may have been made; the lease is
         released.
 
         Args:
@@ -808,8 +810,8 @@ class Machines:
         group; only the metadata of one launch or deploy is left out. A volume belongs to one machine, so a machine with
         `mounts` is cloned only if you pass `mounts=`, which may be empty; the same holds for `standbys`.
 
-        Raises InvalidInput, before any machine is created, for a machine that cannot be cloned, such as one of whose
-        config the API returned only a part; otherwise what `create` raises. Like `create`, not repeated after a lost
+        Raises InvalidInput, before any machine is created, for a machine that cannot be cloned, such as one whose
+        config the API returned incompletely; otherwise what `create` raises. Like `create`, not repeated after a lost
         response; cancelled, the machine may have been created.
 
         Args:

@@ -42,23 +42,24 @@ Examples:
       --create-app acme --journal run.jsonl \\
       --executor dask://10.0.0.5:8786 --apps-in-flight 500
 
-The columns are app, and the options above by their names: image, region (or regions), count, size, strategy and so on;
-each column env.NAME or metadata.NAME sets one variable, in addition to those of the command line. An option applies to
-every row whose cell is empty, or null in JSON. The exception is --image: it is refused if a row has another image. The
-whole file is read and checked before any request is sent; FILE may be - for stdin.
+The columns are app, and any of the options above: image, region (or regions), count, size, strategy and so on. Each
+column env.NAME or metadata.NAME sets one variable, in addition to those of the command line. An option of the command
+line applies to every row whose cell is empty, or null in JSON. The exception is --image: it is refused if a row has
+another image. The whole file is read and checked before any request is sent; FILE may be - for stdin.
 
-Use a --strategy from the first run on. Without one, a run only adds machines: those with another image are created
-beside the running ones, and no later strategy changes them. To destroy the machines that a launch has added, run:
-flyasync destroy APP --launch ID.
+Use a --strategy from the first run on. Without one, a run only adds machines: a new image runs on additional
+machines beside the old ones, and a later run with a strategy does not change the additional ones. To destroy the
+machines that a launch has added, run: flyasync destroy APP --launch ID.
 
 With --journal, the start and the end of each app are recorded. The same command then skips the apps that are done,
 retries those that failed, and continues with the rest under the same launch, so that no machine is created twice,
-whatever ended the run. A row that has changed is deployed again; if its config is different, under a launch of its own.
+whatever ended the run. A row that has changed is deployed again. If
+its config has changed, it gets a launch of its own.
 
 Exit status: 0 when every app is ok, 1 when one is not or the API refuses, 2 for a wrong command line or file, 130 after
-Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). An app is ok if flyasync deploy would exit with 0:
-a degraded app is not, unless --require, or its row, states the requirement that it meets. After a signal no further app
-is started, and those under way end as flyasync deploy ends; a second signal cuts that short.
+Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed (SIGHUP). An app is ok if flyasync deploy would exit with 0.
+A degraded app is ok only if --require, or its row, states the requirement. After a signal, no further app is started,
+and the running deploys stop as flyasync deploy does; a second signal ends the command at once.
 """
 
 

@@ -228,7 +228,7 @@ class _Cells:
                 cells[name] = value
         app = cells.pop("app", None)
         if not isinstance(app, str):
-            raise InvalidRowError("no app: set the column app")
+            raise InvalidRowError("the row has no app: set the column app")
         return AppRow(line, app, self._shared(tuple(cells)), tuple(map(self._shared, cells.values())))
 
     def column(self, word: str) -> str:

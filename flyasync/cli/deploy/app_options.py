@@ -141,8 +141,8 @@ class RegionOptions(OptionGroup):
         multiple=True,
         callback=fallback,
         metavar="skip|nearest|CODE",
-        help="Where to create a machine whose region has no capacity: nowhere, in the nearest region that has, or in "
-        "these in order; may be repeated or a list: ewr,ord.  [default: skip]",
+        help="What to do if a region has no capacity: skip the machine, create it in the nearest region with "
+        "capacity, or try these regions in order; may be repeated or a list: ewr,ord.  [default: skip]",
     )
     create_app: str | None = option(
         "--create-app", metavar="ORG", help="Create the app in this organization if it does not exist."
@@ -287,8 +287,8 @@ class SuccessOptions(OptionGroup):
     verify_stopped: Literal["auto", "always", "never"] | None = option(
         "--verify-stopped",
         type=click.Choice(["auto", "always", "never"]),
-        help="If all machines are stopped: whether to start one of each region as a test, and stop it again; by "
-        "default if a service has autostart. Where none was verified, the exit status is 8.",
+        help="Whether to start one machine of each region as a test, and stop it again, if all machines are stopped. "
+        "By default (auto) only if a service has autostart. If no machine was verified, the exit status is 8.",
     )
     hedge: float | None = option(
         "--hedge",
@@ -303,7 +303,8 @@ class SuccessOptions(OptionGroup):
         callback=amount,
         metavar="all|N|SHARE",
         help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6. By default "
-        "one must, or all with a strategy, and a deploy that lacks others is degraded: exit status 7.",
+        "one, or all with --strategy. Without --require, a deploy that meets the default but is incomplete is "
+        "degraded: exit status 7.",
     )
     roll_back: bool = option(
         "--roll-back",

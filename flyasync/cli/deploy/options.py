@@ -24,7 +24,7 @@ class ReleaseOptions(OptionGroup):
     launch: str | None = option(
         "--launch",
         metavar="ID",
-        help="Name of this launch, or of the launch to --undo.  [default: random; the last one]",
+        help="Name of this launch; with --undo, of the launch to undo.  [default: random; with --undo, the last one]",
     )
     journal: Path | None = option(
         "--journal",

@@ -56,7 +56,7 @@ class ConfigChange:
     unset_env: tuple[str, ...] = ()
 
     def applied(self, config: MachineConfig) -> MachineConfig:
-        """Return the changed config; raises UsageError for a size that names other CPUs."""
+        """Return the changed config; raises UsageError if both a size and CPUs are given."""
         changes: dict[str, Any] = {}
         if self.image is not None:
             changes["image"] = self.image
@@ -81,7 +81,7 @@ class ConfigChange:
 
 
 def with_port(config: MachineConfig, port: int | None) -> MachineConfig:
-    """Return a config whose web server on `port` the Fly Proxy routes to, from ports 80 and 443."""
+    """Return a config with a service: the Fly Proxy routes ports 80 and 443 to the web server on `port`."""
     if port is None:
         return config
     outside = (

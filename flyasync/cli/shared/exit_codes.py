@@ -1,4 +1,4 @@
-"""Exit codes, and the one place where an exception becomes a line of text and one of them.
+"""Exit codes, and the one place where an exception is converted to a line of text and an exit code.
 
 CommandFailed (1)
   WrongInput (2)
@@ -53,13 +53,13 @@ class WrongInput(CommandFailed):
 
 
 class Locked(CommandFailed):
-    """The end of a command that another client's lease kept from changing anything."""
+    """The end of a command that changed nothing, because another client holds a lease."""
 
     exit_code = Status.LOCKED.exit_code
 
 
 def failure(error: FlyError) -> CommandFailed:
-    """Return how a command ends that raised `error`: input that can never work, and a lock, have their exit codes."""
+    """Return the end of a command that raised `error`; wrong input and a lock have exit codes of their own."""
     if isinstance(error, LeaseHeld):
         return Locked(error.for_command)
     # A missing token is an InvalidInput to the SDK, but the command line is right: the environment lacks it.
@@ -68,10 +68,10 @@ def failure(error: FlyError) -> CommandFailed:
 
 
 def record_lost_output(error: OSError) -> None:
-    """Record that a part of stdout was lost to a full disk, for which the command fails in the end.
+    """Record that output was lost because the disk is full, so that the command fails at its end.
 
-    1. The disk is full: whoever reads the file later would take a part for the whole.
-    2. The reader of a pipe or terminal is gone: it has decided so, and the command goes on.
+    1. The disk is full: the file is incomplete, and its readers cannot see that.
+    2. The reader of a pipe or terminal has closed it: this is not a failure, and is not recorded.
     """
     context = click.get_current_context(silent=True)
     if context is not None and error.errno in FULL:

@@ -157,7 +157,9 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     except ValueError:
         raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds, such as 0.02:0.25") from None
     if not 0 <= found[0] <= found[1] < math.inf:
-        raise click.BadParameter(f"{text!r} is not LOW:HIGH in seconds: both from 0, the lower first")
+        raise click.BadParameter(
+            f"{text!r} is not LOW:HIGH in seconds, such as 0.02:0.25: both must be 0 or more, the lower one first"
+        )
     return found
 
 

@@ -95,7 +95,7 @@ async def deploy_many(
             f"executor is {executor!r}, but must have an async execute(job), as DaskExecutor(client) has"
         )
     if type(at_once) is not int or at_once < 1:
-        raise InvalidInput(f"at_once is {at_once!r}, but must be a whole number from 1")
+        raise InvalidInput(f"at_once is {at_once!r}, but must be a whole number, 1 or more")
     # Which apps. A single string is iterable too, but is most likely one name that should have been in a list.
     if isinstance(apps, str) or not isinstance(apps, Iterable | AsyncIterable):
         raise InvalidInput(f"apps is {apps!r}, but must be names, such as ['shop-a', 'shop-b']")

@@ -311,9 +311,9 @@ def _check_ports(stated: Iterable[Service], kept: Iterable[Service]) -> None:
         if shared := next((max(a, c) for (a, b), (c, d) in pairs if max(a, c) <= min(b, d)), None):
             public = ", ".join(map(_port, other.ports or ()))
             raise InvalidInput(
-                f"the service {service_key(service)} has the public port {shared}, but so does the machines' service "
-                f"{service_key(other)} (public ports {public}), which is kept: give one of them another port, or "
-                "replace all services",
+                f"the service {service_key(service)} has the public port {shared}, which the machines' service "
+                f"{service_key(other)} (public ports {public}) has too. That service is kept: give one of them another "
+                "port, or replace all services",
                 python="use replace('services')",
                 command="use --replace services",
             )

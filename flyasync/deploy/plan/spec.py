@@ -429,9 +429,10 @@ class DeploySpec:
         return evolve(config, metadata={**(config.metadata or {}), **known}) if known else config
 
     def desired(self, config: MachineConfig) -> MachineConfig:
-        """Return the config that a machine of the group with this config will have; what is not stated stays.
+        """Return the config that a machine of the group with this config will have.
 
-        A standby gets no services. Raises InvalidInput if services conflict.
+        Fields that the deploy does not set stay as they are. A standby gets no services. Raises InvalidInput if
+        services conflict.
         """
         if self.only_secrets:
             return self.starting(config)

@@ -107,12 +107,12 @@ class DeployLeases:
         self.locking = {group: locking for group, locking in self.locking.items() if locking != machine_id}
 
     def check(self) -> None:
-        """Raise the error that lost a locking lease, if one was lost."""
+        """Raise the error that ended a locking lease, if one was lost."""
         for machine_id in self.locking.values():
             self.nonce(machine_id)
 
     def nonce(self, machine_id: str) -> str | None:
-        """Return the nonce of the lease on a machine, None if there is no lease; raises the error that lost it."""
+        """Return the nonce of the lease on a machine, None if there is no lease; raises the error that ended it."""
         held = self._held.get(machine_id)
         return held.nonce if held else None
 

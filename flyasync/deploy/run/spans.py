@@ -17,7 +17,7 @@ from flyasync.safe_text import readable
 
 @contextmanager
 def deploying(fly: FlyClient, app: str, spec: DeploySpec | None = None) -> Iterator[Span]:
-    """Open the span of a deploy for the block, or of an undo without a `spec`; it is ok only if its report is ok."""
+    """Open a span for the block: of a deploy, or without a `spec` of an undo. It is ok only if the report is ok."""
     facts: dict[str, str | None] = {"strategy": "undo"}
     if spec:
         facts = {"launch": spec.launch, "image": spec.image, "strategy": spec.strategy_name}

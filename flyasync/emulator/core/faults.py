@@ -208,7 +208,7 @@ class Faults:
         return sum(active.hits for active in self._active if active.fault == fault)
 
     def strike(self, kinds: Iterable[str], subject: Subject) -> Iterator[Fault]:
-        """Yield the faults of these kinds that apply, one by one; a fault that is not reached is not counted."""
+        """Yield the faults of these kinds that apply; a fault is counted as applied only when it is yielded."""
         asked = frozenset(kinds)
         for active in list(self._active):
             if active.fault.does in asked and active.strikes(subject, self._random):

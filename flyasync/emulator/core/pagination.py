@@ -16,7 +16,7 @@ Key = tuple[Any, ...]
 
 @frozen
 class ListPage(Generic[T]):
-    """A page of items, and the cursor for the next one; it is empty on the last page."""
+    """A page of items, and the cursor of the next page, which is empty on the last page."""
 
     items: list[T]
     next_cursor: str

@@ -140,7 +140,7 @@ class World:
         self.error_regions = set(regions)
 
     def draw(self, bounds: tuple[float, float]) -> float:
-        """Return random seconds between two bounds; bounds of 0 draw no random number."""
+        """Return random seconds between two bounds; with bounds of 0, no random number is drawn."""
         return self.random.uniform(*bounds) if any(bounds) else 0.0
 
     def schedule(self, machine: MachineRecord, transition: Transition | None) -> None:

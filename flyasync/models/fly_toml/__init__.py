@@ -1,1 +1,1 @@
-"""Parsed fly.toml to machine configs; pure."""
+"""Convert a parsed fly.toml to machine configs; pure."""

@@ -53,7 +53,7 @@ class State:
         return max(0, self.full_at - room - self.at)
 
     def seen_at(self, now: int, *, room: int) -> "State":
-        """Return the bucket at `now`, without the workers that did not ask again in time."""
+        """Return the bucket at `now`, without the workers that are too late to ask for their permit again."""
         # 1. The clock went back, for example after a restart of the host: all times in the bucket move back with it.
         if now < self.at - SLACK:
             back = self.at - now

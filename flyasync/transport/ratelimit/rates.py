@@ -66,7 +66,7 @@ class Rate:
 
     @property
     def usable(self) -> float:
-        """How many requests may be sent at once; for the fraction of a request, the rest of it must be waited for."""
+        """How many requests may be sent at once; if this is a fraction, the next one waits for the missing part."""
         return self.burst - self.spare
 
     @property

@@ -111,7 +111,7 @@ def test_a_wrong_header_is_told_once_however_many_rows_follow(header: str, says:
     [
         ("a,nginx", "it has 2 cells, but the header has 4; a cell with a comma needs quotes"),
         ("a,nginx,iad,lhr,free", "it has 5 cells, but the header has 4"),
-        (",nginx,iad,free", "no app: set the column app"),
+        (",nginx,iad,free", "the row has no app: set the column app"),
         ('a,"ng"inx,iad,free', "it is not CSV"),
     ],
 )
@@ -139,8 +139,8 @@ def test_a_row_that_is_none_is_told_by_its_line_and_the_others_are_read(row: str
         ('{"app": "a", "env": "A=hunter2"}', "env: use one column for each variable"),
         ('{"app": "a", "size": {"cpus": 2}}', "size: expected a text or a number"),
         ('{"app": "a", "region": ["iad", ["lhr"]]}', "region: expected a text or a number"),
-        ('{"app": ["a"]}', "no app: set the column app"),
-        ("{}", "no app: set the column app"),
+        ('{"app": ["a"]}', "the row has no app: set the column app"),
+        ("{}", "the row has no app: set the column app"),
         ('{"app": "a", "immage": "x"}', "did you mean image?"),
         (
             '{"app": "a", "cpus": ' + "9" * 5000 + "}",

@@ -33,7 +33,10 @@ KEYS = {
     "mounts": ("path",),
     "files": ("guest_path",),
 }
-REFUSED = re.compile(r"has the public port \d+, but so does the machines' service|the name and size of \S* are unknown")
+REFUSED = re.compile(
+    r"has the public port \d+, which the machines' service \S+ \(public ports .*\) has too\. That"
+    r"|the name and size of \S* are unknown"
+)
 MARKS = ("flyasync_", "fly_canary", "fly_bluegreen_deployment_tag", "fly_flyctl_bluegreen_launch_id")
 
 

@@ -263,7 +263,9 @@ async def test_services_that_differ_already_are_told() -> None:
 
 async def test_a_public_port_that_another_service_has_is_refused_before_anything_is_sent() -> None:
     async with fleet(RICH) as (_, fly, (old,)):
-        with pytest.raises(InvalidInput, match=r"9090/tcp has the public port 443, but so does .*8080/tcp.*replace"):
+        with pytest.raises(
+            InvalidInput, match=r"9090/tcp has the public port 443, which .*8080/tcp.* has too.*replace"
+        ):
             await NEW.with_service(internal_port=9090).execute(fly)
         assert (await fly.machines.get("web", old.id)).config == (await up(fly))[0].config
         report = await NEW.with_service(internal_port=9090).replace("services").execute(fly)

@@ -29,7 +29,7 @@ class InPlace(GroupStrategy):
 
     @abstractmethod
     def ahead(self, tracks: Sequence[Track]) -> tuple[str, list[Track]]:
-        """Return a title and the tracks that run before the others in the first wave with a change."""
+        """Return the tracks that run first, in the first wave that changes anything, and the title of their stage."""
 
     def widths(self, serving: Mapping[str, int]) -> dict[str, int]:
         """Return `max_unavailable` of each region."""
