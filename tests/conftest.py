@@ -1,4 +1,4 @@
-"""Every test runs in virtual time, leaves nothing running behind it, and finds nobody's token."""
+"""Every test runs in virtual time, leaves nothing running behind it, and finds nobody's token or CI job."""
 
 import asyncio
 import inspect
@@ -36,6 +36,12 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
         "FLY_API_HOSTNAME",
         "FLY_API_BASE_URL",
         "FLYASYNC_LIMITS",
+        "FLYASYNC_NOTIFY_KEY",
+        "GITHUB_ACTIONS",
+        "GITHUB_ACTOR",
+        "GITHUB_OUTPUT",
+        "GITHUB_SHA",
+        "GITHUB_STEP_SUMMARY",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FLY_CONFIG_DIR", str(tmp_path_factory.getbasetemp() / "no-fly-config"))

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from flyasync.api.client import FlyClient
 from flyasync.deploy.estimate import timed
 from flyasync.deploy.plan.config_merge import REPLACEABLE
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import (
@@ -242,6 +243,16 @@ class DeployBuilder:
         Without a name, each `execute` is a new launch.
         """
         return self._with(evolve(self.spec, launch=check_launch(launch)))
+
+    def with_message(self, message: str | None = None, /, *, commit: str | None = None, by: str | None = None) -> Self:
+        """Store why this is deployed, which git commit, and by whom, in the metadata of the machines that it changes.
+
+        Machines that the launch creates or updates get `flyasync_message`, `flyasync_commit` and `flyasync_by`; kept
+        machines keep theirs. They never count as a change, and a rollback or an undo restores the earlier ones. Each is
+        stored as one line of at most 200 characters; a longer text is cut. Passwords in URLs, and tokens of Fly.io and
+        GitHub, are redacted. Nothing is read from git or the environment; the command `flyasync` does that.
+        """
+        return self._with(evolve(self.spec, origin=LaunchOrigin(message=message, commit=commit, by=by)))
 
     def fallback(self, *regions: str) -> Self:
         """Set where to create a machine if its region has no room.

@@ -17,6 +17,7 @@ from flyasync.cli.bulk.results import AppNames
 from flyasync.cli.bulk.rows_file import AppRow, read_rows
 from flyasync.cli.bulk.summary import BulkInvocation
 from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.spec import check_launch
 from flyasync.emulator.world import apps
 from flyasync.errors import MissingToken
@@ -36,6 +37,7 @@ class BulkJob:
     at_once: int
     max_failures: int | None = None
     launch: str | None = None
+    origin: LaunchOrigin = field(factory=LaunchOrigin)
     journal: Path | None = None
     executor: str | None = None
     org: str | None = None
@@ -67,6 +69,7 @@ class BulkJob:
             at_once=run.apps_in_flight,
             max_failures=run.max_failures,
             launch=run.launch,
+            origin=options.origin.find(),
             journal=run.journal,
             executor=run.executor,
             org=options.create_app,

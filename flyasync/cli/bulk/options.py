@@ -10,6 +10,7 @@ import click
 
 from flyasync.cli.deploy.app_options import APP_GROUPS
 from flyasync.cli.deploy.options import RehearsalOptions
+from flyasync.cli.deploy.origin import OriginOptions
 from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import writable
 
@@ -102,6 +103,7 @@ class BulkOptions:
 
     file: BinaryIO
     run: RunOptions
+    origin: OriginOptions
     create_app: str | None
     defaults: Mapping[str, Any]  # not AppOptions yet, as each row overrides some of them
     output: BulkOutputOptions
@@ -113,6 +115,7 @@ class BulkOptions:
         return cls(
             file=params["file"],
             run=RunOptions.of(params),
+            origin=OriginOptions.of(params),
             create_app=params["create_app"],
             defaults={name: params[name] for name in COLUMNS},
             output=BulkOutputOptions.of(params),
@@ -120,4 +123,4 @@ class BulkOptions:
         )
 
 
-GROUPS = titled(RunOptions, *APP_GROUPS, BulkOutputOptions, RehearsalOptions)
+GROUPS = titled(RunOptions, *APP_GROUPS, OriginOptions, BulkOutputOptions, RehearsalOptions)

@@ -154,7 +154,8 @@ class BulkRun:
         row_fingerprint = self.job.builders.fingerprint(row, history.key)
         self.journal.began(app, row=row_fingerprint, config=config, launch=launch, adds=adds)
         builder = AppCreatingBuilder.of(builder, self.job.org) if self.job.org else builder
-        return builder.with_launch(launch)
+        origin = self.job.origin
+        return builder.with_launch(launch).with_message(origin.message, commit=origin.commit, by=origin.by)
 
     def record(self, result: AppResult) -> AppResult:
         """Count the result of an app, record it in the journal, and return it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from flyasync.cli.deploy.app_options import APP_GROUPS, AppOptions, given, stated
+from flyasync.cli.deploy.origin import OriginOptions
 from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import capacities, faults, writable
 
@@ -110,6 +111,7 @@ class DeployOptions:
     app: str | None
     desired: AppOptions
     release: ReleaseOptions
+    origin: OriginOptions
     output: OutputOptions
     rehearsal: RehearsalOptions
 
@@ -120,6 +122,7 @@ class DeployOptions:
             app=params["app"],
             desired=AppOptions.of(params),
             release=ReleaseOptions.of(params),
+            origin=OriginOptions.of(params),
             output=OutputOptions.of(params),
             rehearsal=RehearsalOptions.of(params),
         )
@@ -146,9 +149,11 @@ class DeployOptions:
             made = change.changing(stated("--max-unavailable", made.rolling, **speed))
         # 3. Any other command line is a deploy.
         else:
+            origin = self.origin.find()
             made = self.desired.builder(self.app)
+            made = made.with_message(origin.message, commit=origin.commit, by=origin.by)
             made = made.with_journal(journal) if journal else made
         return made if launch is None else stated("--launch", made.with_launch, launch)
 
 
-GROUPS = titled(*APP_GROUPS, ReleaseOptions, OutputOptions, RehearsalOptions)
+GROUPS = titled(*APP_GROUPS, ReleaseOptions, OriginOptions, OutputOptions, RehearsalOptions)

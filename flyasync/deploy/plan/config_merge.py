@@ -19,6 +19,7 @@ from typing import Any
 from attrs import Factory, evolve, fields, frozen
 
 from flyasync.api.machines.create_once import CREATION, LAUNCH, OURS
+from flyasync.deploy.plan.launch_origin import ORIGIN_KEYS
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
 from flyasync.models.container import Container, ContainerHealthcheck, ContainerVolume, File
@@ -55,8 +56,8 @@ REPLACED_IMAGE = "flyasync_replaced_image"
 SECRET_CHANGES = ("secrets", "secrets version")
 """The paths of changes to the secrets that a machine starts with."""
 
-_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, SECRETS, SECRETS_VERSION})
-_OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE})
+_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, SECRETS, SECRETS_VERSION}) | ORIGIN_KEYS
+_OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE}) | ORIGIN_KEYS
 
 _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {
     MachineConfig: (("guest", "size"),),

@@ -21,6 +21,7 @@ from flyasync.deploy.plan.config_merge import (
     merged,
     observed,
 )
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.strategy import Strategy
@@ -223,7 +224,8 @@ class DeploySpec:
     `only_secrets` each machine of the group keeps its config, and is updated if it may have started with older secrets.
 
     `digest` is the digest of the image's tag; if the API did not show it, `unresolved` is the reason. `secrets` is the
-    fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with.
+    fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with. `origin` is
+    what machines that the launch creates or updates record about it.
 
     Before `resolved` is called, fields that depend on the strategy may be None, and `counts` has only the regions with
     a count of their own: all other `stated_regions` run `per_region` machines.
@@ -257,6 +259,7 @@ class DeploySpec:
     secrets: str | None = None
     only_secrets: bool = False
     also: tuple[GroupSpec, ...] = ()
+    origin: LaunchOrigin = field(factory=LaunchOrigin)
 
     @stated_regions.default
     def _all_counted(self) -> tuple[str, ...]:

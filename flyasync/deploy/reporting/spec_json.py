@@ -33,6 +33,8 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
         redacted |= {f"{group['group']}{OF_GROUP}{path}": value for path, value in of_group.items()}
     if not data["also"]:  # journals of earlier versions lack the key
         del data["also"]
+    if not spec.origin.marks:
+        del data["origin"]
     data["unresolved"] = None  # the text of an error, which may contain the image
     if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None

@@ -255,7 +255,8 @@ class MachineCreator:
         self, run: MachineRun, step: Create, turn: QueueTurn, on_leave: Callable[[], None], *, is_urgent: bool
     ) -> Creation:
         """Return the creation as planned, with the machine's volume."""
-        config = run.send(self._context.metadata.added_to(step.config))
+        planned = evolve(step.config, metadata={**(step.config.metadata or {}), **self._spec.origin.marks})
+        config = run.send(self._context.metadata.added_to(planned))
         if volume_id := await self._ensure_volume(run):
             config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
 

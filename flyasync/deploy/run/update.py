@@ -103,7 +103,7 @@ class Updater:
         """Return the config to send, from the machine's `current` one; later checks compare the machine with it."""
         metadata, spec = self._context.metadata, self._context.spec.of(run.desired)
         # 1. A complete config is refused if another client has changed the machine since the plan was made.
-        # 2. Otherwise the spec is merged into the current config, with the tag of the launch.
+        # 2. Otherwise the spec is merged into the current config, with the tag and the origin of the launch.
         # 3. An update of the secrets alone is not a release, so it keeps the tag of the earlier launch.
         if step.config is not None:
             config = run.send(metadata.added_to(step.config))
@@ -112,7 +112,7 @@ class Updater:
             return config
         desired = spec.desired(current)
         if not spec.only_secrets:
-            desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: spec.launch})
+            desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: spec.launch, **spec.origin.marks})
         if step.launches and desired.metadata:  # it runs from here on, so the mark of a stop is removed
             kept = {key: value for key, value in desired.metadata.items() if key != STOPPED}
             desired = evolve(desired, metadata=kept)

@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.config_merge import RETIRED, SECRET_CHANGES, changes, differing, observed
 from flyasync.deploy.plan.fleet import group_of, home, serves, tags
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
@@ -143,6 +144,7 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
         requirement=Requirement("all"),
         rolls_back=False,
         release=None,
+        origin=LaunchOrigin(),  # each machine has that of its former launch again
         waves=(),
         volume=None,
     )
