@@ -25,6 +25,7 @@ BEFORE = {
     "flyasync secrets deploy": DEPLOYED,
     "flyasync status": DEPLOYED,
     "flyasync logs": DEPLOYED,
+    "flyasync releases": DEPLOYED,
     "flyasync lint": ("machines", "run", "web", "nginx", "--region", "iad", "--name", "one"),
 }
 # How many machines are left after the last example, by region.
@@ -35,6 +36,7 @@ AFTER = {
     "flyasync destroy": {},
     "flyasync status": {"iad": 1},
     "flyasync logs": {"iad": 1},
+    "flyasync releases": {},
     "flyasync machines": {"iad": 1},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},

@@ -5,7 +5,8 @@ from random import Random
 # The alphabet of ULIDs, without the letters that look like digits.
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
-# Ids contain the time since this moment, not since the epoch of the emulator: a seed gives the same ids on any day.
+# Ids of events and requests contain the time since this moment, not since the epoch of the emulator: a seed gives the
+# same ids on any day. Ids of versions contain the true time, which clients read from them.
 _ULID_BIRTH_MS = 1_767_225_600_000
 _ADJECTIVES = ("aged", "bold", "calm", "damp", "empty", "falling", "green", "hidden", "icy", "little", "misty", "quiet")
 _NOUNS = ("bird", "brook", "cloud", "dawn", "field", "fire", "leaf", "moon", "pine", "river", "snow", "thunder")
@@ -31,9 +32,12 @@ def token(random: Random, length: int) -> str:
     return "".join(random.choices(_LOWER, k=length))
 
 
-def ulid(random: Random, now: float) -> str:
-    """Draw a ULID: 26 characters that sort by time. Versions and events are named by them."""
-    return _base32(_ULID_BIRTH_MS + round(now * 1000), 10) + _base32(random.getrandbits(80), 16)
+def ulid(random: Random, now: float, *, birth_ms: int = _ULID_BIRTH_MS) -> str:
+    """Draw a ULID: 26 characters that sort by time. Versions and events are named by them.
+
+    `now` is in seconds since `birth_ms`, in milliseconds since 1970.
+    """
+    return _base32(birth_ms + round(now * 1000), 10) + _base32(random.getrandbits(80), 16)
 
 
 def machine_name(random: Random) -> str:
