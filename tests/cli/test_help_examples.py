@@ -36,7 +36,7 @@ AFTER = {
     "flyasync destroy": {},
     "flyasync status": {"iad": 1},
     "flyasync logs": {"iad": 1},
-    "flyasync releases": {},
+    "flyasync releases": {"iad": 1},
     "flyasync machines": {"iad": 1},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},

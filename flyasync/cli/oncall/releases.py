@@ -27,12 +27,10 @@ EPILOG = """\b
 Examples:
   flyasync releases web
   flyasync releases web --json
-\b
-  # undo the first one in the list
-  flyasync deploy web --undo
 
 The launches are those in the versions of the machines, the newest first; destroyed machines count as long as the API
-shows them. If flyctl manages machines of APP, its own releases are in the list too: fly deploy makes them.
+shows them. If flyctl manages machines of APP, its own releases are in the list too: fly deploy makes them. To undo the
+last launch: flyasync deploy APP --undo.
 
 RESULT is what the machines show now: current, on 2 of 3 machines, replaced, or rolled back; for flyctl's releases it
 begins with the status that flyctl has recorded.
