@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flyasync.api.client import FlyClient as FlyClient
-    from flyasync.api.fly_toml import read_fly_toml as read_fly_toml
+    from flyasync.api.fly_toml import (
+        find_fly_toml as find_fly_toml,
+        load_config_file as load_config_file,
+        read_fly_toml as read_fly_toml,
+    )
     from flyasync.api.logs import LogStream as LogStream
     from flyasync.api.machines.create_once import Creation as Creation
     from flyasync.api.pagination import Pages as Pages
@@ -127,6 +131,9 @@ if TYPE_CHECKING:
         differences as differences,
         same as same,
     )
+    from flyasync.models.fly_toml.app_config import FlyToml as FlyToml
+    from flyasync.models.fly_toml.deploy import DeploySection as DeploySection
+    from flyasync.models.fly_toml.mounts import MountSection as MountSection
     from flyasync.models.guest import Guest as Guest
     from flyasync.models.hostnames import (
         app_host as app_host,
@@ -234,7 +241,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "flyasync.api.client": ("FlyClient",),
-    "flyasync.api.fly_toml": ("read_fly_toml",),
+    "flyasync.api.fly_toml": ("find_fly_toml", "load_config_file", "read_fly_toml"),
     "flyasync.api.logs": ("LogStream",),
     "flyasync.api.machines.create_once": ("Creation",),
     "flyasync.api.pagination": ("Pages",),
@@ -374,6 +381,9 @@ _NAMES = {
         "TCPHealthcheck",
         "TempDir",
     ),
+    "flyasync.models.fly_toml.app_config": ("FlyToml",),
+    "flyasync.models.fly_toml.deploy": ("DeploySection",),
+    "flyasync.models.fly_toml.mounts": ("MountSection",),
     "flyasync.models.lint.finding": ("Finding",),
     "flyasync.models.guest": ("Guest",),
     "flyasync.models.hostnames": (

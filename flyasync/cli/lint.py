@@ -16,8 +16,9 @@ from flyasync.cli.shared.output import note, show
 from flyasync.cli.shared.tables import Columns, cells, write_table
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
+from flyasync.models.fly_toml.kinds import machine_config_in
 from flyasync.models.json.codec import Mismatch, structure
-from flyasync.models.lint.linter import Finding, check_app_name, lint
+from flyasync.models.lint.linter import Finding, lint
 
 EPILOG = """\b
 Examples:
@@ -35,8 +36,7 @@ COLUMNS: Columns = {
     "FOUND": "message",
     "ADVICE": "advice",
 }
-IMAGE = "registry.fly.io/to-be-built"
-"""Stands for the image that flyctl would build."""
+_OF_APPS = (".toml", ".yaml", ".yml")
 
 
 @frozen
@@ -70,30 +70,31 @@ class LintOutput:
 @click.option("--process-group", metavar="NAME", help="Process group of a fly.toml to check; by default all.")
 @in_json
 def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
-    """Check FILE for errors and risks: a fly.toml, or a machine config as JSON; - reads JSON from stdin."""
-    # Any other file is JSON, as a pipe has no name.
-    if file.suffix == ".toml":
-        found = lint_fly_toml(file, process_group)
-    else:
-        try:
-            text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{file} cannot be read: {error}") from error
-        found = LintOutput(tuple(lint_json(text)))
+    """Check FILE for errors and risks: a fly.toml, fly.json or machine config as JSON; - reads JSON from stdin."""
+    found = lint_file(file, process_group)
     certain_first = sorted(found.found, key=lambda finding: not finding.certain)
     raise click.exceptions.Exit(show(evolve(found, found=certain_first), as_json=as_json))
 
 
-def lint_json(text: str) -> Iterator[Finding]:
-    """Yield the findings in a config as JSON, alone or as part of a machine or of a create request."""
+def lint_file(file: Path, process_group: str | None) -> LintOutput:
+    """Return the findings in a fly.toml, a fly.json or a machine config."""
+    if file.suffix in _OF_APPS:
+        return lint_fly_toml(file, process_group)
+    # Any other file is JSON, as a pipe has no name.
     try:
-        document = json.loads(text)
+        document = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error}") from error
     except ValueError as error:
         raise InvalidInput(f"the input is neither JSON nor a file named .toml: {error}") from error
     except RecursionError:
         raise InvalidInput("the JSON is nested too deeply") from None
-    # In the output of `machines show --json`, and in a request to create a machine, the config is a part.
-    config = document["config"] if isinstance(document, dict) and "config" in document else document
+    config = machine_config_in(document, file.name) if isinstance(document, dict) else document
+    return lint_fly_toml(file, process_group) if config is None else LintOutput(tuple(lint_machine(config)))
+
+
+def lint_machine(config: object) -> Iterator[Finding]:
+    """Yield the findings in the config of a machine, as parsed JSON."""
     # A value of the wrong type ends the parsing, so it is the only finding.
     try:
         yield from lint(structure(config, MachineConfig))
@@ -102,15 +103,7 @@ def lint_json(text: str) -> Iterator[Finding]:
 
 
 def lint_fly_toml(file: Path, process_group: str | None) -> LintOutput:
-    """Return the findings in the configs that a fly.toml describes, one for each of its process groups."""
+    """Return the findings in a fly.toml and in the configs that it describes, one for each of its process groups."""
     read = load_fly_toml(file)
-    # Each process group has its own config: a problem in one may not be a problem in another.
-    groups = [process_group] if process_group else read.groups
-    found = list(read.findings)
-    if read.app is not None:
-        found += (evolve(each, path="app") for each in check_app_name(read.app))
-    for group in groups:
-        prefix = f"{group}: " if len(groups) > 1 else ""
-        config = read.config(group, image=read.image or IMAGE)
-        found += (evolve(each, path=prefix + each.path) for each in lint(config, volumes_by_name=True))
+    found = read.problems(*([process_group] if process_group else []))
     return LintOutput(found, is_readable=not any(each.certain for each in read.findings))

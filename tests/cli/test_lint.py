@@ -57,7 +57,8 @@ def test_a_fly_toml_is_read_as_flyctl_does(tmp_path: Path) -> None:
 
 
 def test_each_process_group_is_looked_at(tmp_path: Path) -> None:
-    text = f'{TOML}\n[processes]\nweb = "serve"\njobs = "work"\n[[vm]]\nmemory = "100mb"\nprocesses = ["jobs"]\n'
+    text = f'{TOML}processes = ["web"]\n[processes]\nweb = "serve"\njobs = "work"\n'
+    text += '[[vm]]\nmemory = "100mb"\nprocesses = ["jobs"]\n'
     exit_code, found = linted(tmp_path / "fly.toml", text)
     assert exit_code == 1
     assert found[0]["path"].startswith("jobs: ")
@@ -132,3 +133,16 @@ def test_what_cannot_be_read_is_wrong_input(tmp_path: Path, name: str, text: str
 
 def test_a_file_that_is_not_there_is_wrong_input() -> None:
     assert flyasync("lint", "nosuch.toml").exit_code == 2
+
+
+def test_a_fly_json_is_read_like_a_fly_toml(tmp_path: Path) -> None:
+    text = json.dumps({"app": "web", "org": "me", "vm": [{"cpus": 3}]})
+    for name in ("fly.json", "other.json"):
+        exit_code, found = linted(tmp_path / name, text)
+        assert (exit_code, [finding["path"] for finding in found]) == (1, ["guest.cpus", "org"])
+
+
+def test_yaml_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "fly.yaml").write_text("app: web")
+    result = flyasync("lint", str(tmp_path / "fly.yaml"))
+    assert (result.exit_code, "fly config show --local --toml" in result.stderr) == (2, True)

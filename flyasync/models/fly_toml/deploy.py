@@ -31,12 +31,11 @@ class DeploySection:
     seed_command: tuple[str, ...] = ()
 
 
-def deploy(section: Section) -> DeploySection:
-    """Read `[deploy]`."""
+def deploy(section: Section, host_dedication_id: str | None) -> DeploySection:
+    """Read `[deploy]`. A plain number as a timeout is in seconds; flyctl reads nanoseconds."""
     strategy = section.text("strategy")
     if strategy and strategy not in _STRATEGIES:
-        message = f"{strategy!r} is not a known strategy"
-        section.warn("deploy-strategy", "strategy", message, f"use one of {', '.join(_STRATEGIES)}")
+        section.wrong("strategy", f"is {strategy!r}, but must be one of {', '.join(_STRATEGIES)}")
     hardware = section.table("release_command_vm")
     made = DeploySection(
         strategy=strategy or None,
@@ -44,7 +43,7 @@ def deploy(section: Section) -> DeploySection:
         wait_timeout=section.duration("wait_timeout", unit=_SECOND),
         release_command=command(section, "release_command", section.text("release_command")),
         release_command_timeout=section.duration("release_command_timeout", unit=_SECOND),
-        release_command_guest=guest(hardware, None) if hardware else None,
+        release_command_guest=guest(hardware, host_dedication_id) if hardware else None,
         seed_command=command(section, "seed_command", section.text("seed_command")),
     )
     section.finish()

@@ -16,17 +16,25 @@ ReadFile = Callable[[str], bytes]
 
 
 def file(section: Section, read_file: ReadFile) -> File | None:
-    """Read one of `[[files]]`, with its content in base64; None if its content is empty, since flyctl drops it."""
+    """Read one of `[[files]]`, with its content in base64; None if it has no content, which removes the file.
+
+    A `raw_value` that is base64 is sent unchanged, as documented; flyctl encodes it once more. Any other text is
+    encoded, as flyctl does.
+    """
     path, local, raw, secret = (section.text(key) for key in ("guest_path", "local_path", "raw_value", "secret_name"))
-    mode = section.integer("mode")
     section.finish()
     if local:
-        return File(guest_path=path, raw_value=_base64(_content(section, local, read_file)), mode=mode)
+        return File(guest_path=path, raw_value=_base64(_content(section, local, read_file)))
     if secret:
-        return File(guest_path=path, secret_name=secret, mode=mode)
+        return File(guest_path=path, secret_name=secret)
     if local is raw is secret is None:
-        section.wrong("local_path", "is missing, and so are raw_value and secret_name")
-    return File(guest_path=path, raw_value=_base64(raw.encode()), mode=mode) if raw else None
+        message = "no local_path, raw_value or secret_name, so the machine gets no such file"
+        section.warn("file-source", "local_path", message, "set one of them, or remove the section")
+    if raw and _is_base64(raw):
+        message = "is base64, so it is sent unchanged, as documented; flyctl would encode it once more"
+        section.warn("file-raw-value", "raw_value", message, "use local_path if the file must contain this very text")
+        return File(guest_path=path, raw_value=raw)
+    return File(guest_path=path, raw_value=_base64(raw.encode())) if raw else None
 
 
 def container(top: Section, made: Container, read_file: ReadFile) -> Container:
@@ -57,6 +65,14 @@ def _content(section: Section, path: str, read_file: ReadFile, *, key: str = "lo
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text.translate({10: None, 13: None}), validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def static(section: Section) -> Static:

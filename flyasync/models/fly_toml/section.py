@@ -15,10 +15,21 @@ from flyasync.models.types import Duration
 
 T = TypeVar("T")
 
+INVALID_VALUE: Final = "value"
+"""The code of the finding about a value that cannot be used."""
 UNKNOWN_KEY: Final = "unknown-key"
 """The code of the warning about a key without an effect."""
 
-_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{0,15})?|\.\d{1,15}) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,15}")
+_KINDS: Final[Mapping[type, str]] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "a boolean",
+    list: "a list",
+    dict: "a table",
+}
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -36,7 +47,7 @@ class Section:
         self._left: dict[str, Any] = dict(table) if is_table else {}
         self._known: set[str] = set()  # the keys that were asked for
         if not is_table:
-            found.append(Finding("value", path, "must be a table", "see reference/configuration in Fly's docs"))
+            found.append(Finding(INVALID_VALUE, path, "must be a table", "see reference/configuration in Fly's docs"))
 
     def where(self, key: str) -> str:
         """Return the path of a key, including the tables that contain it."""
@@ -44,7 +55,7 @@ class Section:
 
     def wrong(self, key: str, problem: str) -> None:
         """Report a value that cannot be used."""
-        self.found.append(Finding("value", self.where(key), problem, "see reference/configuration in Fly's docs"))
+        self.found.append(Finding(INVALID_VALUE, self.where(key), problem, "see reference/configuration in Fly's docs"))
 
     def warn(self, code: str, key: str, problem: str, advice: str) -> None:
         """Report a value that is used, but may have been meant differently."""
@@ -64,13 +75,16 @@ class Section:
         return self._of(key, bool)
 
     def integer(self, key: str) -> int | None:
-        """Take an integer."""
-        return self._of(key, int)
+        """Take an integer, possibly written as 2.0."""
+        value = self.take(key)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return self._checked(key, value, int)
 
     def port(self, key: str) -> int | None:
         """Take an integer, possibly quoted, which flyctl accepts only for the ports of `[[services]]`."""
         value = self._left.get(key)
-        if isinstance(value, str) and value.isdecimal():
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
             self._left[key] = int(value)
         return self.integer(key)
 
@@ -93,6 +107,14 @@ class Section:
             self._left[key] = [value]
         return self.texts(key)
 
+    def strings(self, key: str) -> dict[str, str] | None:
+        """Take a table whose values are strings."""
+        value = self._of(key, dict)
+        if value is not None and not all(isinstance(item, str) for item in value.values()):
+            self.wrong(key, "must be a table of strings")
+            return None
+        return value
+
     def table(self, key: str) -> "Section | None":
         """Take a table."""
         value = self.take(key)
@@ -100,13 +122,24 @@ class Section:
 
     def tables(self, key: str) -> "list[Section]":
         """Take a list of tables; a single table counts as a list of one."""
-        value = self.take(key) or []
+        value = self.take(key)
+        if value is None:
+            return []
         if isinstance(value, Mapping):
             return [self._inside(self.where(key), value)]
         if not isinstance(value, list):
             self.wrong(key, "must be a table, or a list of tables")
             return []
         return [self._inside(f"{self.where(key)}[{number}]", table) for number, table in enumerate(value)]
+
+    def listed(self, key: str) -> "list[Section]":
+        """Take a list of tables; unlike in `tables`, a single table is not accepted."""
+        value = self._left.get(key)
+        if isinstance(value, Mapping):
+            self.take(key)
+            self.wrong(key, f"must be a list of tables: write [[{key}]] instead of [{key}]")
+            return []
+        return self.tables(key)
 
     def named(self) -> "list[tuple[str, Section]]":
         """Take all remaining keys as tables, by name."""
@@ -122,37 +155,46 @@ class Section:
         """Whether no remaining key has a value other than an empty one."""
         return all(map(_is_empty, self._left.values()))
 
-    def duration(self, key: str, *, unit: float) -> Duration | None:
-        """Take a duration: a Go duration, or a plain number in units of `unit` seconds."""
+    def duration(self, key: str, *, unit: float, may_be_empty: bool = False) -> Duration | None:
+        """Take a duration: a Go duration, or a plain number of units of `unit` seconds, of which fractions are dropped.
+
+        An empty string counts as missing if it `may_be_empty`, as in the sections that flyctl translates.
+        """
         value = self.take(key)
-        if value == "":
+        if value == "" and may_be_empty:
             return None
         try:
             if isinstance(value, str):
                 return Duration.parse(value)
             number = self._checked(key, value, int, float)
-            return None if number is None else Duration(float(number) * unit)
+            return None if number is None else Duration(int(number) * unit)
         except InvalidInput as error:
             self.wrong(key, f"is wrong: {error}")
-        except OverflowError:
+        except (OverflowError, ValueError):  # infinite, or not a number
             self.wrong(key, "is wrong: the duration is too long")
         return None
 
-    def size(self, key: str, *, unit: str, thousand: int) -> int | None:
+    def size(self, key: str, *, unit: str, thousand: int, quoted: bool = False) -> int | None:
         """Take a size such as "512mb", and return it in whole units `m` or `g`; a plain number is in these units.
 
-        `thousand` is the factor between units: 1000 or 1024.
+        `thousand` is the factor between units: 1000 or 1024. A size that must be `quoted` cannot be a plain number.
         """
         value = self.take(key)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is None or value == "":
+            return None
+        if type(value) is int and not quoted:
             return value
-        match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        text = value if isinstance(value, str) else ""
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        match = _SIZE.fullmatch(text)
         if match is None:
             self.wrong(key, 'is not a valid size: write it as "512mb" or "1gb"')
             return None
         number, prefix = match.groups()
-        power = _POWERS[unit] if value.strip().isdecimal() else _POWERS[prefix.lower()]
-        return int(float(number) * thousand ** (power - _POWERS[unit]))
+        return int(float(number) * thousand ** (_POWERS[prefix.lower()] - _POWERS[unit]))
 
     def model(self, key: str, kind: type[T]) -> T | None:
         """Take a table in the API's own format; unknown keys in it are reported and dropped."""
@@ -197,7 +239,8 @@ class Section:
     def _checked(self, key: str, value: Any, *kinds: type[T]) -> T | None:
         if value is None or type(value) in kinds:
             return value  # type: ignore[no-any-return]  # of one of the kinds
-        self.wrong(key, f"must be {' or '.join(kind.__name__ for kind in kinds)}, not {type(value).__name__}")
+        article = _KINDS.get(type(value), f"a {type(value).__name__}")
+        self.wrong(key, f"must be {_KINDS[kinds[-1]]}, not {article}")
         return None
 
 
@@ -207,7 +250,9 @@ def text_of(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    return str(value) if isinstance(value, str | int | date | time) else None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, str | int) else None
 
 
 def _is_empty(value: Any) -> bool:

@@ -11,11 +11,15 @@ from flyasync.models.guest import Guest
 
 _SMALLEST: Final = "shared-cpu-1x"
 _SMALLEST_WITH_GPU: Final = "performance-8x"
-_POLICIES: Final = {"never": "no", "no": "no", "always": "always", "on-failure": "on-failure", "on-fail": "on-failure"}
+_ROOTFS: Final = ("never", "always", "restart")
+_POLICIES: Final = {"never": "no", "always": "always", "on-failure": "on-failure"}
 
 
 def guest(section: Section, host_dedication_id: str | None) -> Guest:
-    """Read one of `[[vm]]`: `size`, overridden by `memory`, overridden by the single fields."""
+    """Read one of `[[vm]]`: `size`, overridden by `memory`, overridden by the single fields.
+
+    `kernel_args` may be a single string, as documented; flyctl requires a list.
+    """
     memory_mb = section.size("memory", unit="m", thousand=1024)
     if memory_mb == 0:
         section.wrong("memory", "must be more than 0")
@@ -28,10 +32,12 @@ def guest(section: Section, host_dedication_id: str | None) -> Guest:
         gpu_kind=section.text("gpu_kind"),
         gpus=section.integer("gpus"),
         host_dedication_id=section.text("host_dedication_id"),
-        kernel_args=section.texts("kernel_args"),
+        kernel_args=section.words("kernel_args"),
         persist_rootfs=section.text("persist_rootfs"),
     )
     section.finish()
+    if own.persist_rootfs and own.persist_rootfs not in _ROOTFS:
+        section.wrong("persist_rootfs", f"is {own.persist_rootfs!r}, but must be {', '.join(_ROOTFS)}")
     if memory_mb and own.memory_mb and memory_mb != own.memory_mb:
         message = f"{own.memory_mb} contradicts memory ({memory_mb} MB); memory_mb is used"
         section.warn("memory-twice", "memory_mb", message, "keep one of the two")
