@@ -1,1 +1,1 @@
-"""How a fleet changes: look, decide, act."""
+"""Deploys: observe a fleet, make a plan, and execute it."""

@@ -588,8 +588,8 @@ class DeployBuilder:
         Each machine that the launch changed gets its previous config. Machines that the launch retired are created
         again under their old names, if the API still shows them, usually for some days. Machines that the launch
         created are destroyed, but their volumes are kept; if they take traffic, they are destroyed only after all other
-        machines of their region are well. A failed machine does not stop the others. Undoing again goes back one more
-        launch; it never restores what was undone.
+        machines of their region are healthy. A failed machine does not stop the others. Undoing again goes back one
+        more launch; it never restores what was undone.
 
         A stopped machine stays stopped, unless its process has failed. Remarks of the plan show what cannot be
         restored. Raises InvalidInput if there is nothing to undo or if no machine of the group would be left, and

@@ -36,7 +36,7 @@ class TimingKind(StrEnum):
     STOP = "stops"
     RELEASE = "the release command"
     FORK = "forks of volumes"
-    REQUESTS = "requests"  # from the begin of its steps to its first change: the lease, and the check of other machines
+    REQUESTS = "requests"  # from the start of its steps to its first change: the lease, and the check of other machines
 
 
 @frozen

@@ -196,7 +196,7 @@ def is_of_one_launch(key: str) -> bool:
 
 
 def flyctl_metadata(process_group: str | None) -> dict[str, str | None]:
-    """Return the metadata with which flyctl manages a machine in a process group; for None, the metadata to remove."""
+    """Return the metadata with which flyctl manages a machine in a group; without a group, the metadata to remove."""
     if process_group is not None and not process_group.strip():
         raise InvalidInput(f"{process_group!r} is not a process group: use one of fly.toml, such as 'app'")
     return {_PLATFORM: None if process_group is None else "v2", _GROUP: process_group}

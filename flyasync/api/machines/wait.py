@@ -59,8 +59,8 @@ def most_pollers(slots: int) -> int:
 def most_readers(slots: int) -> int:
     """Return how many ordinary requests of waits may run at once, given the `slots` for calls.
 
-    Waits without a long poll send one request per second, each or per app: thousands of them would occupy all slots,
-    and other calls would be delayed. So three quarters of the slots are left for other calls.
+    Waits without a long poll send one request per second, for each wait or for each app: thousands of them would occupy
+    all slots, and other calls would be delayed. So three quarters of the slots are left for other calls.
     """
     return max(1, slots // 4)
 

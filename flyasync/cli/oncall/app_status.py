@@ -103,7 +103,7 @@ def trouble(machine: Machine) -> str | None:
     if machine.state == "failed":
         return "failed"
     if machine.is_crash_looping:
-        return f"restarts again and again: {how}"
+        return f"restarts repeatedly: {how}"
     if machine.has_crashed:
         return f"crashed: {how}"
     failing = machine.failing_checks if machine.state == "started" else ()

@@ -51,7 +51,7 @@ class GroupMembers:
             return False
         while machine_id not in self._groups:
             # 1. It was created after the list was read, or the list lacked it: it is read by its id.
-            # 2. It cannot be found: no line of it can be attributed to a group, which is said once.
+            # 2. It cannot be found: no line of it can be attributed to a group, which is reported once.
             # 3. A temporary error: its lines wait, so that none is lost.
             try:
                 machine = await fetch(self._fly, self._app, machine_id)

@@ -38,7 +38,7 @@ after trouble with the API the log continues where it was, and no line is lost o
 A line has the time, the region, the machine's id, the level and the text, separated by spaces; with --json it is one
 JSON object with everything that the API returned. Some tokens of a single app may not read logs.
 
-Exit status: 0, 1 if the log cannot be read, 2 for a wrong command line, 130 after Ctrl-C.
+Exit status: 0 on success, 1 if the log cannot be read, 2 for a wrong command line, 130 after Ctrl-C.
 """
 
 

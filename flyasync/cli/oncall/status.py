@@ -1,4 +1,4 @@
-"""`flyasync status`: what runs of an app, and what is wrong with it, once or again and again."""
+"""`flyasync status`: what runs of an app, and what is wrong with it, once or repeatedly."""
 
 import sys
 
@@ -23,8 +23,8 @@ Examples:
   # as one JSON document; with --watch, one JSON object per line for each change
   flyasync status web --json
 
-Machines in trouble come first: those whose host is unreachable, that have failed or crashed, that restart again and
-again, or whose checks fail. A machine serves if it is started, in routing, and all its checks pass.
+Machines in trouble come first: those whose host is unreachable, that have failed or crashed, that restart
+repeatedly, or whose checks fail. A machine serves if it is started, in routing, and all its checks pass.
 
 In a pipe each line begins with its kind, group, machine, address or volume, and its fields are separated by tabs.
 --watch reads the app every two seconds: a terminal shows the current state, a pipe gets one line for each change.

@@ -1,4 +1,4 @@
-"""`flyasync status --watch`: reads an app again and again, and shows what changes."""
+"""`flyasync status --watch`: reads an app repeatedly, and shows what changes."""
 
 import asyncio
 import json

@@ -202,7 +202,7 @@ class _Merging:
         return self._pairwise(old, new) if self.is_same or not self._is_ours(at) else new
 
     def _items(self, old: dict[str, Any], new: dict[str, Any], at: str) -> dict[str, Any]:
-        """Merge items by their keys; an item of others stays theirs, even if some of it is stated here."""
+        """Merge items by their keys; an item that others added stays theirs, even if this deploy states parts of it."""
         kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}.{key}")}
         for key, item in new.items():
             if not isinstance(item, Model) or key not in old or self._is_ours(f"{at}.{key}"):
@@ -246,7 +246,7 @@ class _Merging:
         return old
 
     def _extra(self, old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> Mapping[str, Any]:
-        """Merge by key what no model knows."""
+        """Merge the unknown keys, each by its key."""
         kept = {key: item for key, item in old.items() if key in new or not self._goes(f"{at}{key}")}
         self.names.update(f"{at}{key}" for key, item in new.items() if item is not None)
         return old if not new and len(kept) == len(old) else _joined(old, kept, new)

@@ -311,7 +311,7 @@ class Lane:
 
     @property
     def key(self) -> LaneKey:
-        """What tells the lane from the others of its stage."""
+        """The key of the lane, unique within its stage."""
         return self.region, self.group
 
     def lines(self) -> Iterator[str]:

@@ -111,7 +111,7 @@ class Requirement:
         return cls.parse(regions) if isinstance(regions, str) else cls(_checked(regions))
 
     def needed(self, desired: int) -> int:
-        """Return how many of `desired` regions must run: never none."""
+        """Return how many of `desired` regions must run: at least 1."""
         if self.regions == "all":
             return desired
         if isinstance(self.regions, float):
@@ -173,7 +173,7 @@ class DesiredVolume:
 
 @frozen(kw_only=True)
 class GroupSpec:
-    """One more process group of a deploy: what is its own. All else is that of the deploy, the image included."""
+    """One more process group of a deploy: its own settings. All others, such as the image, are those of the deploy."""
 
     group: str
     config: MachineConfig = field(factory=MachineConfig)
@@ -189,11 +189,11 @@ class GroupSpec:
 
     @classmethod
     def of(cls, spec: "DeploySpec") -> "GroupSpec":
-        """Return what a deploy of a single group states of it."""
+        """Return the settings of the group in a deploy of a single group."""
         return cls(**{name: getattr(spec, name) for name in _OF_A_GROUP})
 
     def added_to(self, spec: "DeploySpec") -> "DeploySpec":
-        """Return the deploy of this group alone, which is otherwise as `spec`."""
+        """Return the spec of this group alone; all other settings are those of `spec`."""
         return evolve(spec, also=(), **{name: getattr(self, name) for name in _OF_A_GROUP})
 
 
@@ -369,7 +369,7 @@ class DeploySpec:
 
     @property
     def asked(self) -> Mapping[str, int]:
-        """How many machines each region is to have, of all groups together."""
+        """The desired number of machines of each region, over all groups."""
         asked: Counter[str] = Counter()
         for group in self.groups:
             asked.update(group.counts)

@@ -58,8 +58,8 @@ def creation(
 ) -> Iterator[Step]:
     """Yield the steps that create a machine, with its volume first if it has one, and wait until it is up."""
     if pattern.volume:
-        anew = "keeps its data" if source else f"no unattached volume {pattern.volume.name} in the region"
-        why = "not attached to a machine" if volume else anew
+        new = "keeps its data" if source else f"no unattached volume {pattern.volume.name} in the region"
+        why = "not attached to a machine" if volume else new
         yield TakeVolume(volume_id=volume, source=source, volume=pattern.volume, cause=why)
     yield Create(
         cause=cause,

@@ -46,14 +46,14 @@ class Share:
         )
 
     def at_most(self, machines: int) -> int:
-        """Return how many of `machines` that is, rounded down, but never none."""
+        """Return how many of `machines` that is, rounded down, but at least 1."""
         if isinstance(self.amount, int):
             return self.amount
         # Rounded first: 0.29 * 100 is a little less than 29 in floating point.
         return max(1, math.floor(round(self.amount * machines, 9)))
 
     def of_each(self, counts: Mapping[str, int]) -> dict[str, int]:
-        """Return how many that is of each region's machines."""
+        """Return the same for the machines of each region."""
         return {region: self.at_most(count) for region, count in counts.items()}
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Strategy(ABC):
 
     `name` is what the command, plans, reports and the journal call it. A strategy that `only_adds` makes the machines
     of its launch and changes no others. One that `replaces_machines` makes a new machine for each that differs, so no
-    volume can stay with its machine. `default_requirement` and `default_smoke` hold where the spec states none.
+    volume can stay with its machine. `default_requirement` and `default_smoke` apply if the spec states none.
     """
 
     name: ClassVar[str]
@@ -85,16 +85,16 @@ class Strategy(ABC):
 
     @abstractmethod
     def check(self, spec: "DeploySpec") -> None:
-        """Raise InvalidInput for what a spec states that the strategy cannot do."""
+        """Raise InvalidInput for a spec that the strategy cannot carry out."""
 
     @abstractmethod
     def plan(self, spec: "DeploySpec", fleet: "Fleet") -> "Plan":
-        """Return what there is to do; raises InvalidInput for what the strategy cannot do to this fleet."""
+        """Return the plan; raises InvalidInput for a fleet that the strategy cannot change to the spec."""
 
     def widths(self, serving: Mapping[str, int]) -> dict[str, int]:
-        """Return how many of each region's `serving` machines may be away at once; no entry stands for no limit.
+        """Return how many of each region's `serving` machines may be unavailable at once; without an entry, no limit.
 
-        An undo restores machines where they are whatever the strategy was, so each has an answer.
+        An undo uses these limits too, whatever the strategy was, so every strategy defines them.
         """
         return THIRD.of_each(serving)
 

@@ -195,7 +195,7 @@ class RegionReport:
 
     @property
     def seconds(self) -> float:
-        """The seconds from the begin of the deploy until the last machine of the region was ready."""
+        """The seconds from the start of the deploy until the last machine of the region was ready."""
         return max((machine.ready_after or machine.created_after or 0.0 for machine in self.machines), default=0.0)
 
     def lines(self, what: str = "run") -> Iterator[Line]:

@@ -105,7 +105,7 @@ class JournalReplay:
             raise InvalidInput(
                 f"{problem}, which does not contain {lacking} because they may be secret; state them again with the "
                 "same values",
-                python="env with resumed(path, env={…}), others with with_config(…)",
+                python="environment variables with resumed(path, env={…}), other values with with_config(…)",
                 command="with --env NAME=VALUE and --metadata NAME=VALUE",
             )
         if RELEASE_COMMAND in self.redacted and not (self.is_released or spec.release):

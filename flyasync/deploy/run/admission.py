@@ -13,7 +13,7 @@ from flyasync.deploy.reporting.run_state import MachineRun
 
 
 class Admission:
-    """Drain, don't cut: once a machine has failed, no other machine begins, and those under way finish.
+    """Once a machine has failed, no other machine begins, and those under way finish.
 
     A region without room closes its own lane. It closes all lanes only if the requirement can no longer be met. Only a
     failed release command closes a deploy that `presses_on`. `closed_by` is the machine that closed admission.

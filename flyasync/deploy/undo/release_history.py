@@ -134,7 +134,7 @@ class Past:
 
     @classmethod
     def of(cls, history: History, launch: str, replay: JournalReplay | None) -> "Past":
-        """Return what was there before a launch."""
+        """Return the machines before a launch."""
         lost = history.lost(launch)
         known = {each.id for each in (*lost, *(life.machine for life in history.lives))}
         mine = (life.machine for life in history.lives if life.launch == launch and life.was_made_by(launch))

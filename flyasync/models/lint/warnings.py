@@ -101,4 +101,4 @@ def _secrets_in(path: str, env: Mapping[str, Any] | None) -> Iterator[Finding]:
     for name, value in (env or {}).items():
         if isinstance(value, str) and ((value and names_a_secret(name)) or holds_a_password(value)):
             message = "looks like a secret, but anyone with access to the machine can read its env"
-            yield warning("env-secret", f"{path}.{name}", message, "store it in the app's secrets: fly.secrets")
+            yield warning("env-secret", f"{path}.{name}", message, "store it in the app's secrets")

@@ -45,7 +45,7 @@ class State:
         return cls(full_at=max(now, born + room), at=now)
 
     def is_idle(self, now: int) -> bool:
-        """Whether the bucket equals one that the store does not contain, so that it can be dropped."""
+        """Whether the bucket is full and no worker waits for it, so that the store can drop it."""
         return self.full_at <= now and all(place.due + LATE < now for place in self.queue)
 
     def paused(self, *, room: int) -> int:

@@ -141,7 +141,7 @@ class GroupStrategy(Strategy):
         )
 
     def _group(self, spec: DeploySpec, fleet: Fleet) -> "_Group":
-        """Return what becomes of the machines of one group; raises InvalidInput for what the strategy cannot do."""
+        """Return the machines of one group with their actions; raises InvalidInput for what the strategy cannot do."""
         everyone = self.members(spec, fleet)
         members = verified(spec, [each for each in everyone if not each.is_apart])
         for member in members:
