@@ -35,7 +35,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"observe", "list_lag", "timings", "estimate"},
         {"undo"},
         {"run"},
-        {"planner", "builder"},
+        {"planner", "from_fly_toml", "builder"},
         {"many"},
     ],
     "deploy/plan": [{"."}, {"strategies"}, {"image_digest"}],

@@ -12,7 +12,9 @@ from typing import Literal, Self
 from attrs import evolve, field, frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.api.fly_toml import load_fly_toml
 from flyasync.deploy.estimate import timed
+from flyasync.deploy.from_fly_toml import spec_of
 from flyasync.deploy.plan.config_merge import REPLACEABLE
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.plan import Decision, Plan
@@ -82,6 +84,46 @@ class DeployBuilder:
     observers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
     journal: str | None = field(default=None, kw_only=True)
     _replay: JournalReplay | None = field(default=None, kw_only=True, repr=False)
+
+    @classmethod
+    def from_fly_toml(
+        cls,
+        path: "str | os.PathLike[str]" = "fly.toml",
+        *,
+        app: str | None = None,
+        image: str | None = None,
+        groups: Collection[str] = (),
+        ha: bool = True,
+        strict: bool = False,
+    ) -> Self:
+        """Deploy the process groups of a fly.toml together, as `fly deploy --image` does, to any regions.
+
+            report = await DeployBuilder.from_fly_toml("fly.toml", image="registry.fly.io/web:v3").execute(fly)
+
+        The file states its fields completely: env, services, checks, files, init, restart, metrics, statics and
+        stop_config of existing machines are replaced, and what the file does not contain is removed. What it cannot
+        express is kept, and so is the guest without a `[[vm]]`. The strategy, `max_unavailable`, `wait_timeout` and the
+        release command are those of `[deploy]`; the strategy defaults to rolling. Machines are visible to flyctl.
+        Other methods are applied on top, to all groups.
+
+        Each group keeps the number of machines that it has in each region (see `keep_counts`). A group that is created
+        is in the primary region, unless `to_regions` states others. In a single region, it gets two machines if it has
+        services, one if it has mounts, and else one machine and a standby for it; in several regions, and if `count`
+        states how many, only these. Groups that the file no longer contains are left unchanged: see `retire_groups`.
+
+        Reads the file and the files that it names, which blocks. Raises InvalidInput with all invalid values.
+
+        Args:
+            path: The file.
+            app: The app to deploy; by default the one that the file names.
+            image: The image to run; by default `build.image`. `with_image` sets it, too.
+            groups: The process groups to deploy; by default all.
+            ha: Whether groups that are created get a second machine or a standby.
+            strict: Whether unknown keys are refused; by default they are ignored, as by flyctl.
+        """
+        read = load_fly_toml(path)
+        read.refuse(strict=strict)
+        return cls(spec_of(read, os.fspath(path), app=app, image=image, groups=groups, ha=ha))
 
     @classmethod
     def resumed(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
@@ -172,8 +214,16 @@ class DeployBuilder:
                     "or with a strategy set its count to 0",
                     parameter="count",
                 )
-        each = per_region or self.spec.per_region
-        return self._each(lambda group: evolve(group, per_region=each, counts={**group.counts, **by_region}))
+        return self._each(
+            lambda group: evolve(group, per_region=per_region or group.per_region, counts={**group.counts, **by_region})
+        )
+
+    def keep_counts(self, keep: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
+        """Keep the number of machines in each region, where `count` states none; needs a strategy.
+
+        Without `to_regions`, the regions are those where the group has machines. A region without machines gets one.
+        """
+        return self._with(evolve(self.spec, keeps_counts=keep))
 
     def with_image(self, image: str) -> Self:
         """Set the image; all machines run the digest that its tag has when the deploy begins.
@@ -182,7 +232,7 @@ class DeployBuilder:
         digest is used unchanged.
         """
         refuse(check_image(image))
-        return self._each_config(lambda config: evolve(config, image=image))
+        return self._each_config(lambda config: _running(config, image))
 
     def with_guest(self, *, cpus: int | None = None, memory_mb: int | None = None, cpu_kind: str | None = None) -> Self:
         """Set the CPUs and the memory in MB of each machine; see `Guest` for valid combinations."""
@@ -619,6 +669,12 @@ class DeployBuilder:
             secrets_version=spec.secrets_version,
         )
         return await undoing(fly, asked, launch=launch, replay=self._replay, unlisted=unlisted)
+
+
+def _running(config: MachineConfig, image: str) -> MachineConfig:
+    """Return the config with another image, for the containers that run the old one as well."""
+    containers = [evolve(each, image=image) if each.image == config.image else each for each in config.containers or ()]
+    return evolve(config, image=image, containers=containers or config.containers)
 
 
 def _group(name: str) -> str:

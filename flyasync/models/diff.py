@@ -25,13 +25,15 @@ _LONGEST: Final = 80  # characters of a value in a line
 class Change:
     """One difference between two configs: `old` and `new` are JSON values, None if unset.
 
-    An example of `path` is `services[0].autostop`. Neither `str` nor `repr` shows a value that may be secret.
+    An example of `path` is `services[0].autostop`. Neither `str` nor `repr` shows a value that may be secret. `why`
+    explains the change.
     """
 
     path: str
     old: Any = field(repr=False)
     new: Any = field(repr=False)
     is_secret: bool = field(default=False, kw_only=True)
+    why: str | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         return self.line()
@@ -42,7 +44,7 @@ class Change:
             ("+", "added") if self.old is None else ("-", "removed") if self.new is None else ("~", "changed")
         )
         if self.is_secret and not show_secrets:
-            return f"{sign} {self.path} {happened}"
+            return f"{sign} {self.path} {happened}{f': {self.why}' if self.why else ''}"
         values = []
         for value in (self.old, self.new):
             if value is None:
@@ -52,7 +54,7 @@ class Change:
             text = json.dumps(without_digest(value) if digest else value, ensure_ascii=False)
             text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
             values.append(f'{text.removesuffix(chr(34))}@{digest}"' if digest else text)
-        return f"{sign} {self.path}: {' → '.join(values)}"
+        return f"{sign} {self.path}: {' → '.join(values)}{f' ({happened}: {self.why})' if self.why else ''}"
 
 
 def same(old: MachineConfig, new: MachineConfig) -> bool:

@@ -44,6 +44,9 @@ RETIRED = "flyasync_retired"
 STOPPED = "flyasync_stopped"
 """The metadata key of a machine that is stopped for its update: the launch that has to start it again."""
 
+NEW = "flyasync_new"
+"""The metadata key of the machines of a new group until all of them have been created: the launch that creates it."""
+
 SECRETS = "flyasync_secrets"
 """The metadata key with the fingerprint of the app's secrets when the machine was created or updated."""
 
@@ -56,7 +59,10 @@ REPLACED_IMAGE = "flyasync_replaced_image"
 SECRET_CHANGES = ("secrets", "secrets version")
 """The paths of changes to the secrets that a machine starts with."""
 
-_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, SECRETS, SECRETS_VERSION}) | ORIGIN_KEYS
+STANDBY_FOR = "FLY_STANDBY_FOR"
+"""The environment variable of a standby with the id of the machine that it stands by for; flyctl's own."""
+
+_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, NEW, SECRETS, SECRETS_VERSION}) | ORIGIN_KEYS
 _OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE}) | ORIGIN_KEYS
 
 _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {

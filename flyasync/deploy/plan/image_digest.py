@@ -25,6 +25,7 @@ from flyasync.deploy.plan.plan import (
     Update,
 )
 from flyasync.deploy.plan.sibling_config import inherited
+from flyasync.deploy.plan.sizing import remarks_on_sizes, sized
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.errors import InvalidInput
 from flyasync.models.image import digest_of, runs, without_digest
@@ -52,13 +53,18 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
             which = f"of the group {spec.group}" if spec.group else "without a group"
             raise InvalidInput(f"{spec.app} has no machine {which}, so there is none to update with its secrets")
         spec = evolve(spec, counts=dict(sorted(Counter(map(home, there)).items())))
+    spec = sized(spec, fleet)
     if spec.strategy.only_adds:
         spec = _like(spec, fleet.machines)
     made = plan(spec, fleet)
     # Only a plan shows which machines stay unchanged, so their digest may require a second plan.
     if spec.digest is None and (like := _like(spec, _kept(made))) != spec:
         spec, made = like, plan(like, fleet)
-    found = (*_remarks_on_image(asked, spec, made), *_remarks_on_secrets(spec, made, fleet))
+    found = (
+        *remarks_on_sizes(asked, fleet),
+        *_remarks_on_image(asked, spec, made),
+        *_remarks_on_secrets(spec, made, fleet),
+    )
     return Decision(spec=spec, plan=evolve(made, remarks=(*made.remarks, *found)))
 
 

@@ -60,11 +60,13 @@ class Create(_Step):
     replaces: str | None = None
     like: str | None = None
     changes: tuple[Change, ...] = ()
+    standby_for: str | None = None
 
     def __str__(self) -> str:
         what = ", ".join(
             [
                 f"create {self.name}" if self.name else "create",
+                *([f"a standby for {self.standby_for}"] if self.standby_for else []),
                 *(["cordoned"] if self.cordoned else []),
                 *([f"like {self.like}"] if self.like else []),
             ]
@@ -216,6 +218,14 @@ class DeleteVolume(_Step):
 
 
 @frozen(kw_only=True)
+class Unmark(_Step):
+    """Remove the mark of a machine whose group was new: the group is complete."""
+
+    def __str__(self) -> str:
+        return f"mark as complete: {self.cause}"
+
+
+@frozen(kw_only=True)
 class Return(_Step):
     """Return a machine that was started only for verification to its former state, even if the verification failed."""
 
@@ -245,7 +255,7 @@ class GiveUp(_Step):
 
 Step = (
     TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Cordon
-    | Uncordon | Stop | AwaitOthersStopped | Destroy | DeleteVolume | Return | RunToEnd | GiveUp
+    | Uncordon | Stop | AwaitOthersStopped | Destroy | DeleteVolume | Unmark | Return | RunToEnd | GiveUp
 )  # fmt: skip
 WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, AwaitOthersStopped, Watch)
 """The steps that change nothing."""

@@ -310,7 +310,7 @@ def _updated(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:
         return Member.of(machine, Action.UPDATE, "config differs")
     # 5. Its config is compared with the one that an update would send.
     desired = spec.desired(current)
-    found = changes(current, desired)
+    found = spec.explained(changes(current, desired))
     if not found:
         return Member.of(machine, Action.KEEP, "up to date", current)
     paths = {change.path for change in found}

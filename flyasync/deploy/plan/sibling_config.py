@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.machines.edit import is_of_one_launch
-from flyasync.deploy.plan.config_merge import FINGERPRINT, MANAGED, changes
+from flyasync.deploy.plan.config_merge import FINGERPRINT, MANAGED, STANDBY_FOR, changes
 from flyasync.deploy.plan.fleet import Fleet, home
 from flyasync.deploy.plan.machine_roles import Role
 from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
@@ -61,7 +61,7 @@ def inherited(config: MachineConfig) -> MachineConfig:
         for key, value in (config.metadata or {}).items()
         if key in {MANAGED, FINGERPRINT} or not is_of_one_launch(key)
     }
-    env = config.env and {name: value for name, value in config.env.items() if name != "FLY_STANDBY_FOR"}
+    env = config.env and {name: value for name, value in config.env.items() if name != STANDBY_FOR}
     return evolve(
         config,
         metadata=metadata,

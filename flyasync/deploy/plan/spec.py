@@ -14,8 +14,10 @@ from attrs import evolve, field, fields, frozen
 
 from flyasync.deploy.plan.config_merge import (
     FINGERPRINT,
+    NEW,
     SECRETS,
     SECRETS_VERSION,
+    STANDBY_FOR,
     changes,
     managed_before,
     merged,
@@ -27,11 +29,12 @@ from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.diff import Change
 from flyasync.models.guest import Guest
 from flyasync.models.image import at_digest
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_app_name, check_config, refuse
-from flyasync.models.machine import Machine, expected_checks
+from flyasync.models.machine import GONE, Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
 """What to do if a region has no room: skip it, use the nearest region with room, or try these regions in order."""
@@ -172,6 +175,21 @@ class DesiredVolume:
 
 
 @frozen(kw_only=True)
+class NewGroup:
+    """What a group without machines gets if its spec states no regions or no counts.
+
+    It gets one machine in each of `regions`, which come from `source`; in its only region it gets `machines`, for the
+    reason `why`. With a `standby`, a further machine stands by for the first.
+    """
+
+    regions: tuple[str, ...] = ()
+    source: str | None = None
+    machines: int = 1
+    standby: bool = False
+    why: str | None = None
+
+
+@frozen(kw_only=True)
 class GroupSpec:
     """One more process group of a deploy: its own settings. All others, such as the image, are those of the deploy."""
 
@@ -179,9 +197,12 @@ class GroupSpec:
     config: MachineConfig = field(factory=MachineConfig)
     counts: Mapping[str, int] = field(factory=dict)
     stated_regions: tuple[str, ...] = field()
-    per_region: int = 1
+    per_region: int | None = None
     volume: DesiredVolume | None = None
     replaces: tuple[str, ...] = ()
+    if_new: NewGroup = NewGroup()
+    creates_group: bool = False
+    source: str | None = None
 
     @stated_regions.default
     def _all_counted(self) -> tuple[str, ...]:
@@ -222,13 +243,16 @@ class DeploySpec:
     `config` is merged by key into the config of each machine, except the fields in `replaces`, which are replaced as a
     whole. A `goal` of `checked` means `healthy` for a machine whose config has checks, else `started`. With
     `only_secrets` each machine of the group keeps its config, and is updated if it may have started with older secrets.
+    `source` is the file that states the fields in `replaces` completely: what it does not contain is removed.
 
     `digest` is the digest of the image's tag; if the API did not show it, `unresolved` is the reason. `secrets` is the
     fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with. `origin` is
     what machines that the launch creates or updates record about it.
 
     Before `resolved` is called, fields that depend on the strategy may be None, and `counts` has only the regions with
-    a count of their own: all other `stated_regions` run `per_region` machines.
+    a count of their own: all other `stated_regions` run `per_region` machines. If the spec `keeps_counts`, regions and
+    counts that are not stated are those of the machines that exist; a group without machines gets those of `if_new`. It
+    `creates_group` if that takes more than one machine of a region, so that it can be cut short.
     """
 
     app: str = field(validator=_checked_app)
@@ -236,7 +260,7 @@ class DeploySpec:
     config: MachineConfig = field(factory=MachineConfig)
     counts: Mapping[str, int] = field(factory=dict)
     stated_regions: tuple[str, ...] = field()
-    per_region: int = 1
+    per_region: int | None = None
     fallback: Fallback = "skip"
     goal: Goal | Literal["checked"] = "checked"
     timeout: float = 300.0
@@ -258,6 +282,10 @@ class DeploySpec:
     unresolved: str | None = None
     secrets: str | None = None
     only_secrets: bool = False
+    keeps_counts: bool = False
+    creates_group: bool = False
+    if_new: NewGroup = NewGroup()
+    source: str | None = None
     also: tuple[GroupSpec, ...] = ()
     origin: LaunchOrigin = field(factory=LaunchOrigin)
 
@@ -276,22 +304,26 @@ class DeploySpec:
                 "a deploy without one only adds machines of one config"
             )
         spec = self.changed(DeploySpec.resolved_alone)
-        if spec.only_secrets:
-            return spec
+        return spec if spec.keeps_counts else spec.checked()
+
+    def checked(self) -> "DeploySpec":
+        """Return the spec; raises InvalidInput if its groups, regions and counts do not fit together."""
+        if self.only_secrets:
+            return self
         # Machines are named by their group, in which an underscore becomes a dash.
-        names = Counter(group.group.replace("_", "-") for group in spec.groups)
+        names = Counter(group.group.replace("_", "-") for group in self.groups)
         if twice := [name for name, count in names.items() if count > 1]:
             raise InvalidInput(f"two process groups would both name their machines {twice[0]}-…: rename one of them")
-        if spec.waves and sorted(chain(*spec.waves)) != sorted(spec.regions):
+        if self.waves and sorted(chain(*self.waves)) != sorted(self.regions):
             raise InvalidInput("the waves have other regions than the deploy: each region must be in exactly one wave")
-        running = sum(count > 0 for count in spec.asked.values())
-        if spec.required.needed(running) > running:
+        running = sum(count > 0 for count in self.asked.values())
+        if self.required.needed(running) > running:
             raise InvalidInput(
-                f"the deploy requires {spec.required}, but has only {running}",
+                f"the deploy requires {self.required}, but has only {running}",
                 python="require fewer with require(…), or add regions with to_regions(…)",
                 command="require fewer with --require, or add regions with --region",
             )
-        return spec
+        return self
 
     def resolved_alone(self) -> "DeploySpec":
         """Return the resolved spec of a single group; raises InvalidInput."""
@@ -321,27 +353,34 @@ class DeploySpec:
         # 2. Otherwise the regions are those stated, each with its count.
         if not self.group:
             raise InvalidInput("machines without a process group can only get new secrets: use only_secrets()")
-        if not self.stated_regions:
+        if not (self.stated_regions or self.keeps_counts):
             raise InvalidInput(
                 "no region to deploy to",
                 python="add some with to_regions('iad', …)",
                 command="add some with --region",
             )
-        if strangers := set(self.counts) - set(self.stated_regions):
+        if self.stated_regions and (strangers := set(self.counts) - set(self.stated_regions)):
             raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which is not among the regions")
         config = self.config
         if config.size and not config.guest and not self.strategy.only_adds:
             # Machines are compared by the guest that a named size stands for.
             config = evolve(config, guest=Guest.of_size(config.size), size=None)
-        counts = {region: self.counts.get(region, self.per_region) for region in self.stated_regions}
-        spec = evolve(defaults, config=config, counts=counts, per_region=1)
+        spec = evolve(defaults, config=config)
+        if not self.keeps_counts:
+            counts = {region: self.counts.get(region, self.per_region or 1) for region in self.stated_regions}
+            spec = evolve(spec, counts=counts, per_region=None)
 
         # 3. Checks: what the strategy cannot do, contradictions, and what the API would refuse.
         self.strategy.check(spec)
-        if not any(counts.values()):
+        if spec.counts and not any(spec.counts.values()):
             raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
         refuse(check_config(self.config))
         return spec
+
+    def is_new(self, machines: Iterable[Machine]) -> bool:
+        """Whether a group with these machines is new: it has none, or its first deploy is not complete."""
+        there = [machine for machine in machines if machine.state not in GONE]
+        return not there or any(NEW in machine.metadata for machine in there)
 
     @property
     def required(self) -> Requirement:
@@ -442,10 +481,22 @@ class DeploySpec:
         # The API refuses a standby with services.
         stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
         desired = merged(config, stated, replace=self.replaces)
+        if config.standbys and STANDBY_FOR in (config.env or {}):  # it belongs to this one machine
+            desired = evolve(desired, env={**(desired.env or {}), STANDBY_FOR: config.standbys[0]})
         if self.volume is None:
             return desired
         # Only the mount path can change: the API binds a machine to its volume when it creates it.
         return evolve(desired, mounts=tuple(evolve(mount, path=self.volume.path) for mount in desired.mounts or ()))
+
+    def explained(self, found: Iterable[Change]) -> tuple[Change, ...]:
+        """Return changes of a machine's config, with the reason for those that remove what a file does not contain."""
+        if self.source is None:
+            return tuple(found)
+        why = f"not in {self.source}"
+        return tuple(
+            evolve(each, why=why) if each.new is None and re.split(r"\W", each.path)[0] in self.replaces else each
+            for each in found
+        )
 
     def made(self, machine: Machine) -> bool:
         """Whether a machine was created with this config, according to its metadata."""

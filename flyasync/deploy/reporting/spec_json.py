@@ -24,14 +24,18 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a spec as JSON without values that may be secret, and these values by their paths."""
     redacted: dict[str, Any] = {}
     data = unstructure(spec)
-    for name in ("stated_regions", "per_region"):  # they are contained in the counts of a resolved spec
-        data.pop(name, None)
     data["config"] = _public((), data["config"], redacted)
     for group in data["also"]:
         of_group: dict[str, Any] = {}
         group["config"] = _public((), group["config"], of_group)
         redacted |= {f"{group['group']}{OF_GROUP}{path}": value for path, value in of_group.items()}
-    if not data["also"]:  # journals of earlier versions lack the key
+    # The counts of a planned spec include those that it keeps, and those of new groups.
+    data.pop("keeps_counts")
+    for group in (data, *data["also"]):
+        obsolete = {"stated_regions", "per_region", *(() if group["creates_group"] else ("creates_group", "if_new"))}
+        for name in (*obsolete, *(() if group["source"] else ("source",))):
+            group.pop(name)
+    if not data["also"]:
         del data["also"]
     if not spec.origin.marks:
         del data["origin"]

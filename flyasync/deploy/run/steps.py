@@ -1,8 +1,10 @@
 """Executes one step of one machine as API calls; no other code changes machines."""
 
 import asyncio
+from contextlib import suppress
 
 from flyasync.deploy.list_lag import PAUSES
+from flyasync.deploy.plan.config_merge import NEW
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import (
     Adopt,
@@ -21,6 +23,7 @@ from flyasync.deploy.plan.plan import (
     Stop,
     TakeVolume,
     Uncordon,
+    Unmark,
     Update,
     Watch,
 )
@@ -121,5 +124,8 @@ class StepRunner:
                 await self.retirement.destroy(run, step)
             case DeleteVolume():
                 await self._context.volumes.delete(step.volume_id)
+            case Unmark():
+                with suppress(FlyError):  # the next deploy removes the mark
+                    await self._context.fly.machines.patch_metadata(self._context.app, run.machine_id, {NEW: None})
             case GiveUp():
                 raise GaveUp(step.cause)

@@ -23,6 +23,7 @@ from flyasync.deploy.plan.plan import (
     Target,
     Track,
     Uncordon,
+    Unmark,
     Update,
     Watch,
 )
@@ -118,6 +119,6 @@ def test_the_last_step_that_tells_of_itself_is_where_a_machine_ends(steps: tuple
     assert last_phase(track("it", *steps)) is ends_at
 
 
-def test_every_step_but_four_has_phases() -> None:
+def test_every_step_but_five_has_phases() -> None:
     silent = [kind for kind in Step.__args__ if not phases([kind.__new__(kind)])]
-    assert silent == [TakeVolume, Start, AwaitOthersStopped, DeleteVolume]
+    assert silent == [TakeVolume, Start, AwaitOthersStopped, DeleteVolume, Unmark]

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from flyasync import Phase
-from flyasync.deploy.plan.plan import AwaitOthersStopped, DeleteVolume, Start, Step, TakeVolume
+from flyasync.deploy.plan.plan import AwaitOthersStopped, DeleteVolume, Start, Step, TakeVolume, Unmark
 from flyasync.deploy.reporting.phase import STEP_PHASES
 from flyasync.deploy.reporting.styles import Look
 from flyasync.models.json.codec import structure, unstructure
@@ -66,4 +66,4 @@ def test_a_phase_is_its_word_and_comes_back_from_it(phase: Phase) -> None:
 
 def test_every_step_that_takes_a_machine_anywhere_has_phases() -> None:
     steps = set(get_args(Step))
-    assert steps - STEP_PHASES.keys() == {TakeVolume, DeleteVolume, Start, AwaitOthersStopped}
+    assert steps - STEP_PHASES.keys() == {TakeVolume, DeleteVolume, Start, AwaitOthersStopped, Unmark}

@@ -8,6 +8,7 @@ from attrs import define, evolve, frozen
 
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.machine_roles import Role, role
+from flyasync.deploy.plan.new_group import completed
 from flyasync.deploy.plan.notes import remarks_of_group, remarks_of_others
 from flyasync.deploy.plan.plan import ONLY_SECRETS, Plan, Stage, Target, Track
 from flyasync.deploy.plan.reconcile import Action, Member, converged, verified
@@ -62,7 +63,8 @@ class GroupStrategy(Strategy):
                 python=f"use process_group({group!r}), or a config of {spec.group!r}",
                 command=f"use --group {group}, or a config of {spec.group!r}",
             )
-        if unstated := [name for name in spec.replaces if getattr(spec.config, name) is None]:
+        # A file states completely what it can express: a field that it lacks is removed.
+        if not spec.source and (unstated := [name for name in spec.replaces if getattr(spec.config, name) is None]):
             names = " and ".join(unstated)
             raise InvalidInput(
                 f"the config does not set {names}, so there is no value to replace it with",
@@ -114,6 +116,9 @@ class GroupStrategy(Strategy):
                 together.append(list(self.stages(group.spec, fleet, those, wave)))
                 group.has_led |= changes
             stages += (Stage.together(filter(None, those)) for those in zip_longest(*together))
+        # A new group is completed after its machines are up.
+        parts = [list(completed(group.spec, fleet, group.members)) for group in groups]
+        stages += (Stage.together(filter(None, those)) for those in zip_longest(*parts))
         # Standby and scheduled machines are updated after the others are up; they are not started for the update.
         apart = (changed(group.spec, fleet, (each for each in group.everyone if each.is_apart)) for group in groups)
         stages.append(Stage.of("standby and scheduled machines", chain.from_iterable(apart)))

@@ -40,6 +40,7 @@ class Launch(Strategy):
             "process_group": spec.group != "app",
             "a count of 0": 0 in spec.counts.values(),
             "replace": spec.replaces,
+            "keep_counts": spec.keeps_counts,
             "verify_stopped": spec.verify_stopped != "auto",
         }
         if names := [name for name, is_asked in asked.items() if is_asked]:

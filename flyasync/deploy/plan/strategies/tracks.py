@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from attrs import evolve
 
 from flyasync.deploy.plan.fleet import Fleet
+from flyasync.deploy.plan.new_group import marked
 from flyasync.deploy.plan.plan import GiveUp, Step, Target, Track
 from flyasync.deploy.plan.reconcile import Action, Member, there
 from flyasync.deploy.plan.spec import DeploySpec
@@ -51,7 +52,7 @@ def changed(spec: DeploySpec, fleet: Fleet, members: Iterable[Member]) -> Iterat
 def made(spec: DeploySpec, member: Member, *, cordoned: bool = False) -> Track:
     """Return the track of a machine that is created."""
     assert member.pattern is not None  # noqa: S101 - a machine to create has one
-    config = placed(member.pattern, member.desired, replaces=member.replaces)
+    config = marked(spec, placed(member.pattern, member.desired, replaces=member.replaces))
     steps = creation(
         spec,
         member.pattern,

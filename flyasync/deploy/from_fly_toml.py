@@ -1,0 +1,125 @@
+"""From a fly.toml to the spec of a deploy of its process groups; pure.
+
+docs: reference/configuration
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from attrs import evolve
+
+from flyasync.deploy.plan.release_command import ReleaseCommand
+from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume, GroupSpec, NewGroup
+from flyasync.deploy.plan.strategies.in_place import InPlace
+from flyasync.deploy.plan.strategies.registry import strategies
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.plan.strategy import Share, Strategy
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.fly_toml.app_config import FlyToml
+from flyasync.models.fly_toml.deploy import DeploySection
+
+STATED: Final = ("env", "services", "checks", "files", "init", "restart", "metrics", "statics", "stop_config")
+"""The fields of a config that a fly.toml states completely: what it does not contain is removed, as flyctl does."""
+
+
+_NO_IMAGE: Final = "an image that is stated later"
+
+
+def spec_of(
+    read: FlyToml, source: str, *, app: str | None, image: str | None, groups: Collection[str], ha: bool
+) -> DeploySpec:
+    """Return the spec of a deploy of all groups of a fly.toml, or of some.
+
+    Regions and counts are those of the machines that exist. A group that is created is in the primary region; with `ha`
+    it gets two machines if it has services, one if it has mounts, and otherwise one and a standby, as with flyctl.
+
+    Args:
+        read: The file.
+        source: The name of the file, which plans show.
+        app: The app to deploy; None for the app of the file.
+        image: The image to run; None for that of the file, if it has one.
+        groups: The groups to deploy; empty for all.
+        ha: Whether groups that are created get more than one machine.
+    """
+    name = app or read.app
+    if not name:
+        raise InvalidInput(
+            f"{source} names no app",
+            python='add app = "…" to it, or pass app="…"',
+            command='add app = "…" to it, or name the app: flyasync deploy APP',
+        )
+    for group in groups:
+        if group not in read.groups:
+            raise InvalidInput(f"{source} has no process group {group!r}: choose one of {', '.join(read.groups)}")
+    first, *others = (
+        _group(read, source, group, image=image or read.image, ha=ha)
+        for group in read.groups
+        if not groups or group in groups
+    )
+    spec = DeploySpec(
+        app=name,
+        strategy=_strategy(read.deploy),
+        release=_release(read.deploy),
+        timeout=float(read.deploy.wait_timeout or 300.0),
+        is_visible_to_flyctl=True,
+        keeps_counts=True,
+        also=tuple(others),
+    )
+    return evolve(first.added_to(spec), also=spec.also)
+
+
+def _group(read: FlyToml, source: str, group: str, *, image: str | None, ha: bool) -> GroupSpec:
+    """Return what a file states of one of its groups."""
+    config = read.config(group, image=image or _NO_IMAGE)
+    if image is None:
+        containers = [evolve(each, image=None) if each.image == _NO_IMAGE else each for each in config.containers or ()]
+        config = evolve(config, containers=containers or None)
+    mounts = read.mounts_of(group)
+    volume = None
+    if mounts:
+        mount = mounts[0]
+        volume = DesiredVolume(
+            name=mount.mount.name or "", path=mount.mount.path or "", size_gb=mount.initial_size_gb or 1
+        )
+    return GroupSpec(
+        group=group,
+        config=evolve(config, image=image, mounts=None),
+        volume=volume,
+        replaces=(*STATED, *(("guest",) if config.guest else ())),
+        source=source,
+        if_new=_if_new(read, config, has_volume=volume is not None, ha=ha),
+    )
+
+
+def _if_new(read: FlyToml, config: MachineConfig, *, has_volume: bool, ha: bool) -> NewGroup:
+    """Return what a group gets that is created."""
+    new = NewGroup(
+        regions=(read.primary_region,) if read.primary_region else (),
+        source="primary_region" if read.primary_region else None,
+    )
+    # 1. A volume is in one place, so a second machine would have other data.
+    # 2. Of machines with services, another one takes the requests if one fails.
+    # 3. Of workers, two would do the work twice, so the second one only stands by.
+    if not ha or has_volume:
+        return new
+    if config.services:
+        return evolve(new, machines=2, why="two machines, as it has services; one with --ha=false")
+    return evolve(new, standby=True, why="and a standby; none with --ha=false")
+
+
+def _strategy(section: DeploySection) -> Strategy:
+    """Return the strategy of a file, with its parameters."""
+    made = strategies().get(section.strategy or "rolling", Rolling)()
+    share = section.max_unavailable
+    if share is None or not isinstance(made, InPlace):
+        return made
+    # A value of 1 or more is a number of machines.
+    return evolve(made, max_unavailable=Share.of(share if share < 1 else int(share), "max_unavailable"))
+
+
+def _release(section: DeploySection) -> ReleaseCommand | None:
+    if not section.release_command:
+        return None
+    timeout = {"timeout": float(section.release_command_timeout)} if section.release_command_timeout else {}
+    return ReleaseCommand(command=section.release_command, guest=section.release_command_guest, **timeout)

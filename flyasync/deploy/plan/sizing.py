@@ -1,0 +1,67 @@
+"""The regions and counts that a deploy does not state: those of the machines that exist, or of a new group; pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from attrs import evolve
+
+from flyasync.deploy.plan.fleet import Fleet, home
+from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.errors import InvalidInput
+from flyasync.models.machine import GONE, Machine
+
+
+def sized(spec: DeploySpec, fleet: Fleet) -> DeploySpec:
+    """Return the spec with the regions and counts of each group, where it states none.
+
+    1. Regions: those stated, else those where the group has machines, else those for a new group.
+    2. Counts: those stated, else as many machines as the region has, else those for a new group, else one.
+
+    Raises InvalidInput if a group has no machines, and no region is stated for it.
+    """
+    return spec.changed(partial(_sized, fleet)).checked() if spec.keeps_counts else spec
+
+
+def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
+    there = _counted(spec, fleet)
+    regions = spec.stated_regions or (*there, *(region for region in spec.counts if region not in there))
+    is_new = spec.is_new(fleet.group(spec.group))
+    if is_new and not spec.stated_regions:
+        regions = tuple(dict.fromkeys((*regions, *spec.if_new.regions)))
+    if not regions:
+        raise InvalidInput(
+            f"the group {spec.group} of {spec.app} has no machines, and no region is stated for it",
+            python="name some with to_regions('iad', …)",
+            command="name some with --region, or set primary_region in the fly.toml",
+        )
+    # A new group has several machines in its only region, and one in each of several.
+    is_sized = is_new and len(regions) == 1 and not (spec.counts or spec.per_region)
+    least = spec.if_new.machines if is_sized else 1
+    if_new = spec.if_new if is_sized else evolve(spec.if_new, standby=False)
+    counts = {
+        region: spec.counts.get(region, spec.per_region or max(there.get(region, 0), least)) for region in regions
+    }
+    creates_group = is_sized and (least > 1 or if_new.standby)
+    return evolve(spec, counts=counts, stated_regions=tuple(regions), if_new=if_new, creates_group=creates_group)
+
+
+def _counted(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
+    """Return how many machines the group has in each region."""
+    members: tuple[Machine, ...] = spec.members(fleet.group(spec.group))
+    return dict(sorted(Counter(home(each) for each in members if each.state not in GONE).items()))
+
+
+def remarks_on_sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:
+    """Yield where the regions and counts of each group come from, if it does not state them."""
+    for spec in asked.groups if asked.keeps_counts else ():
+        if spec.stated_regions and (spec.per_region or set(spec.stated_regions) <= spec.counts.keys()):
+            continue
+        got = _sized(fleet, spec)
+        numbers = ", ".join(f"{region} {count}" for region, count in got.counts.items())
+        if not spec.is_new(fleet.group(spec.group)):
+            yield f"{spec.group}: as many machines as there are, unless stated: {numbers}"
+            continue
+        where = "" if spec.stated_regions or not spec.if_new.source else f", in {spec.if_new.source}"
+        why = f" ({spec.if_new.why})" if spec.if_new.why and len(got.counts) == 1 else ""
+        yield f"{spec.group}: a new group{where}: {numbers}{why}"

@@ -1,0 +1,237 @@
+"""A deploy from a fly.toml: all its process groups, their counts and regions, and what the file does not contain."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from flyasync import DNS, DeployBuilder, FlyClient, InvalidInput, Machine, MachineConfig
+from flyasync.deploy.plan.config_merge import NEW
+from flyasync.deploy.plan.strategies.canary import Canary
+from flyasync.deploy.plan.strategies.rolling import Rolling
+from tests.deploy.conftest import tag, world
+
+SHOP = """
+app = "web"
+primary_region = "iad"
+
+[build]
+image = "shop:1"
+
+[deploy]
+release_command = "bin/migrate --all"
+release_command_timeout = "2m"
+wait_timeout = "90s"
+max_unavailable = 2
+
+[env]
+A = "1"
+
+[processes]
+web = "serve"
+worker = "work --fast"
+cron = "supercronic /crontab"
+
+[http_service]
+internal_port = 80
+processes = ["web"]
+
+[[http_service.checks]]
+path = "/"
+interval = "2s"
+timeout = "1s"
+
+[[mounts]]
+source = "data"
+destination = "/data"
+initial_size = "3gb"
+processes = ["cron"]
+
+[[vm]]
+size = "shared-cpu-2x"
+processes = ["worker"]
+
+[[statics]]
+guest_path = "/app/static"
+url_prefix = "/static"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "fly.toml").write_text(SHOP)
+    return tmp_path / "fly.toml"
+
+
+def shop(path: Path) -> DeployBuilder:
+    return DeployBuilder.from_fly_toml(path).smoke_check(0)
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+async def machines(fly: FlyClient) -> dict[str, Machine]:
+    return {each.name: each for each in await fly.machines.list("web") if each.is_alive}
+
+
+def config(machine: Machine) -> MachineConfig:
+    assert machine.config is not None
+    return machine.config
+
+
+# What the file states.
+
+
+def test_the_file_states_the_groups_and_how_to_deploy_them(path: Path) -> None:
+    spec = shop(path).spec
+    assert (spec.app, spec.group_names, spec.image) == ("web", ("web", "worker", "cron"), "shop:1")
+    assert (
+        spec.strategy == Rolling.of(max_unavailable=2) if hasattr(Rolling, "of") else isinstance(spec.strategy, Rolling)
+    )
+    assert spec.timeout == 90
+    assert spec.release is not None
+    assert (spec.release.command, spec.release.timeout) == (("bin/migrate", "--all"), 120)
+    web, worker, cron = spec.groups
+    assert (cron.volume and (cron.volume.name, cron.volume.path, cron.volume.size_gb)) == ("data", "/data", 3)
+    assert worker.volume is None
+    assert [config.init and config.init.cmd for config in (web.config, worker.config)] == [
+        ("serve",),
+        ("work", "--fast"),
+    ]
+
+
+def test_the_strategy_is_that_of_the_file(path: Path) -> None:
+    path.write_text(SHOP.replace("max_unavailable = 2", 'strategy = "canary"\nmax_unavailable = 0.5'))
+    strategy = shop(path).spec.strategy
+    assert isinstance(strategy, Canary)
+    assert str(strategy.max_unavailable) == "50%"
+
+
+def test_some_groups_can_be_chosen_and_the_app_named(path: Path) -> None:
+    builder = DeployBuilder.from_fly_toml(path, app="other", groups=["worker"], image="shop:9")
+    assert (builder.app, builder.spec.group_names, builder.config.image) == ("other", ("worker",), "shop:9")
+    with pytest.raises(InvalidInput, match="has no process group 'wroker': choose one of web, worker, cron"):
+        DeployBuilder.from_fly_toml(path, groups=["wroker"])
+    path.write_text("[build]\nimage = 'nginx'")
+    with pytest.raises(InvalidInput, match="names no app"):
+        DeployBuilder.from_fly_toml(path)
+
+
+def test_an_image_may_be_stated_later(path: Path) -> None:
+    path.write_text(SHOP.replace('[build]\nimage = "shop:1"', ""))
+    with pytest.raises(InvalidInput, match="is not an image"):
+        shop(path).deployment()
+    assert {group.config.image for group in shop(path).with_image("shop:2").deployment().groups} == {"shop:2"}
+
+
+# How many machines, and where.
+
+
+async def test_a_first_deploy_creates_each_group_as_flyctl_would(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        plan = await shop(path).plan(fly)
+        assert (
+            "web: a new group, in primary_region: iad 2 (two machines, as it has services; one with --ha=false)"
+            in str(plan)
+        )
+        assert "worker: a new group, in primary_region: iad 1 (and a standby; none with --ha=false)" in str(plan)
+        report = await shop(path).execute(fly)
+        assert report.ok, str(report)
+        there = await machines(fly)
+        assert sorted(there) == ["cron-iad-1", "web-iad-1", "web-iad-2", "worker-iad-1", "worker-iad-standby"]
+        standby = there["worker-iad-standby"]
+        assert config(standby).standbys == (there["worker-iad-1"].id,)
+        assert (config(standby).env or {})["FLY_STANDBY_FOR"] == there["worker-iad-1"].id
+        assert standby.state in {"created", "stopped"}
+        assert not any(NEW in machine.metadata for machine in there.values())
+        assert config(there["worker-iad-1"]).metadata["fly_platform_version"] == "v2"  # type: ignore[index]
+
+        # The same deploy changes nothing.
+        again = await shop(path).plan(fly)
+        assert again.is_empty, str(again)
+        assert "as many machines as there are" in str(again)
+
+
+async def test_without_ha_each_group_gets_one_machine(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await DeployBuilder.from_fly_toml(path, ha=False).smoke_check(0).execute(fly)).ok
+        assert sorted(await machines(fly)) == ["cron-iad-1", "web-iad-1", "worker-iad-1"]
+
+
+async def test_in_several_regions_each_group_gets_one_machine_in_each(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        report = await shop(path).to_regions("iad", "lhr", "nrt").execute(fly)
+        assert report.ok, str(report)
+        assert len(await machines(fly)) == 9
+
+
+async def test_an_existing_group_keeps_its_counts_unless_others_are_stated(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await shop(path).to_regions("iad", "lhr").count(2).execute(fly)).ok
+        assert (await shop(path).with_image("shop:2").execute(fly)).ok
+        there = await machines(fly)
+        assert len(there) == 12
+        assert {tag(each) for each in there.values()} == {"shop:2"}
+        assert (await shop(path).count(lhr=1).with_image("shop:2").execute(fly)).ok
+        assert len(await machines(fly)) == 9
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1, 2, 3, 4, 5, 6, 7])
+async def test_a_first_deploy_that_was_cut_short_is_completed_by_the_next(path: Path, seconds: float) -> None:
+    async with world(seed=1) as (_, fly):
+        task = asyncio.create_task(shop(path).execute(fly))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(40)
+        report = await shop(path).execute(fly)
+        assert report.ok, str(report)
+        there = await machines(fly)
+        assert sorted(there) == ["cron-iad-1", "web-iad-1", "web-iad-2", "worker-iad-1", "worker-iad-standby"]
+        assert not any(NEW in machine.metadata for machine in there.values())
+
+
+async def test_a_group_without_machines_needs_a_region(path: Path) -> None:
+    rewrite(path, 'primary_region = "iad"', "")
+    async with world(seed=1) as (_, fly):
+        with pytest.raises(InvalidInput, match="the group web of web has no machines, and no region is stated for it"):
+            await shop(path).plan(fly)
+
+
+# What the file does not contain.
+
+
+async def test_what_others_have_set_is_removed_if_the_file_can_express_it_and_kept_otherwise(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await shop(path).execute(fly)).ok
+        worker = (await machines(fly))["worker-iad-1"]
+
+        def by_hand(old: MachineConfig) -> MachineConfig:
+            metadata = {**(old.metadata or {}), "mine": "1"}
+            return evolve(old, env={**(old.env or {}), "B": "2"}, metadata=metadata, dns=DNS(skip_registration=True))
+
+        await fly.machines.modify("web", worker.id, by_hand)
+        plan = await shop(path).plan(fly)
+        assert (plan.creates, plan.updates, plan.destroys) == (1, 1, 0)  # the release command's machine is created
+        assert f"- env.B removed: not in {path}" in str(plan)
+        assert (await shop(path).execute(fly)).ok
+        kept = config((await machines(fly))["worker-iad-1"])
+        assert "B" not in (kept.env or {})
+        assert (kept.metadata or {})["mine"] == "1"
+        assert kept.dns == DNS(skip_registration=True)
+
+
+async def test_a_section_that_is_deleted_from_the_file_is_removed(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await shop(path).execute(fly)).ok
+        rewrite(path, SHOP[SHOP.index("[[statics]]") :], "")
+        rewrite(path, 'A = "1"', "")
+        plan = await shop(path).plan(fly)
+        assert f"- env.A removed: not in {path}" in str(plan)
+        assert f'- statics[0].guest_path: "/app/static" (removed: not in {path})' in str(plan)
+        assert (await shop(path).execute(fly)).ok
+        for machine in (await machines(fly)).values():
+            assert config(machine).statics is None
+            assert "A" not in (config(machine).env or {})
