@@ -5,8 +5,8 @@ from random import Random
 # The alphabet of ULIDs, without the letters that look like digits.
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
-# Ids of events and requests contain the time since this moment, not since the epoch of the emulator: a seed gives the
-# same ids on any day. Ids of versions contain the true time, which clients read from them.
+# Ids of requests contain the time since this moment, not since the epoch of the emulator: a seed gives the same ids on
+# any day. Those of versions and events contain the true time: clients read it from them, and compare them.
 _ULID_BIRTH_MS = 1_767_225_600_000
 _ADJECTIVES = ("aged", "bold", "calm", "damp", "empty", "falling", "green", "hidden", "icy", "little", "misty", "quiet")
 _NOUNS = ("bird", "brook", "cloud", "dawn", "field", "fire", "leaf", "moon", "pine", "river", "snow", "thunder")

@@ -71,7 +71,7 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
     volume = volumes.claimable(world, app, mounts[0]["volume"]) if mounts else None
     region = region_for(world, launch.region, volume)
 
-    instance_id = ids.ulid(world.random, world.clock, birth_ms=world.milliseconds(0.0))
+    instance_id = world.ulid()
     machine = MachineRecord(
         id=ids.machine_id(world.random),
         app=app,
@@ -144,7 +144,7 @@ def update(
     if new.get("image") != machine.config.get("image"):
         machine.digest = world.images.digest(new.get("image") or "")
     machine.config = new
-    machine.instance_id = ids.ulid(world.random, world.clock, birth_ms=world.milliseconds(0.0))
+    machine.instance_id = world.ulid()
     machine.versions.append(ConfigVersion(machine.instance_id, new))
     machine.restart_count = 0
     machine.memory_limit_mb = None

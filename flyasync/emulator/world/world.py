@@ -180,7 +180,7 @@ class World:
     ) -> None:
         """Record an event of a machine, and log it if the platform does."""
         line = EventRecord(
-            id=ids.ulid(self.random, self.clock),
+            id=self.ulid(),
             type=event,
             status=status,
             source=source,
@@ -267,6 +267,10 @@ class World:
     def unix(self, at: float) -> int:
         """Return a time in whole seconds of Unix time, as in leases."""
         return int(self.moment(at).timestamp())
+
+    def ulid(self) -> str:
+        """Draw a ULID for a version or an event, with the present time in it."""
+        return ids.ulid(self.random, self.clock, birth_ms=self.milliseconds(0.0))
 
     def _push_due(self, machine: MachineRecord, at: float) -> None:
         self._scheduled += 1
