@@ -38,6 +38,10 @@ command = Group("volumes", help="Create, list, extend and destroy volumes.")
 
 size_option = click.option("--size", "size_gb", type=click.IntRange(min=1), metavar="GB", help="Size in GB.")
 
+retention_option = click.option(
+    "--snapshot-retention", type=click.IntRange(1, 60), metavar="DAYS", help="How many days snapshots are kept."
+)
+
 
 @command.command("list")
 @app_argument
@@ -53,9 +57,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 @needed_region
 @size_option
 @click.option("--snapshot", metavar="ID", help="Snapshot to restore into the volume.")
-@click.option(
-    "--snapshot-retention", type=click.IntRange(1, 60), metavar="DAYS", help="How many days snapshots are kept."
-)
+@retention_option
 @click.option("--unencrypted", is_flag=True, help="Do not encrypt the volume.")
 @api_command
 async def create(
@@ -105,6 +107,26 @@ async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> C
     # The API returns whether the machine that mounts it has to restart to use the new size.
     hint = "; restart its machine to use the new size" if extended.needs_restart else ""
     return Message(f"{volume_id} has {extended.volume.size_gb} GB{hint}", extended)
+
+
+@command.command("update")
+@app_argument
+@volume_argument
+@retention_option
+@click.option(
+    "--scheduled-snapshots/--no-scheduled-snapshots", default=None, help="Whether snapshots are taken automatically."
+)
+@api_command
+async def update(
+    fly: FlyClient, *, app: str, volume_id: str, snapshot_retention: int | None, scheduled_snapshots: bool | None
+) -> CommandOutput:
+    """Change the snapshot settings of a volume."""
+    if snapshot_retention is None and scheduled_snapshots is None:
+        raise click.UsageError("nothing to change: pass --snapshot-retention, or --[no-]scheduled-snapshots")
+    changed = await fly.volumes.update(
+        app, volume_id, snapshot_retention=snapshot_retention, auto_backup_enabled=scheduled_snapshots
+    )
+    return Details(changed, SHOW)
 
 
 @command.command("destroy")

@@ -16,12 +16,12 @@ from flyasync.api.fly_toml import load_fly_toml
 from flyasync.deploy.estimate import timed
 from flyasync.deploy.from_fly_toml import spec_of
 from flyasync.deploy.plan.config_merge import REPLACEABLE
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.spec import (
     DeploySpec,
-    DesiredVolume,
     Goal,
     GroupSpec,
     Requirement,
@@ -454,7 +454,17 @@ class DeployBuilder:
         return self._with(evolve(self.spec, is_visible_to_flyctl=visible))
 
     def with_volume(
-        self, name: str, path: str, *, size_gb: int = 1, if_lost: Literal["fork", "new"] | None = None
+        self,
+        name: str,
+        path: str,
+        *,
+        size_gb: int = 1,
+        if_lost: Literal["fork", "new"] | None = None,
+        extend_threshold_percent: int | None = None,
+        add_size_gb: int | None = None,
+        size_gb_limit: int | None = None,
+        snapshot_retention: int | None = None,
+        scheduled_snapshots: bool | None = None,
     ) -> Self:
         """Attach a volume of this name to each machine, mounted at `path`.
 
@@ -462,16 +472,30 @@ class DeployBuilder:
         host with room for the machine. If a machine has to leave its host, its volume is forked (`if_lost="fork"`,
         slow) or replaced by an empty one (`"new"`); without `if_lost` the machine is not changed and the deploy fails.
         A rollback deletes only volumes that this deploy created.
+
+        Args:
+            name: the volume's name; volumes in several regions, and several in one, can have the same.
+            path: the absolute path of the mount.
+            size_gb: the size of a new volume, 1 to 500 GB.
+            if_lost: what to do if a machine has to leave the host of its volume.
+            extend_threshold_percent: extend the volume automatically when this share of it is used, 50 to 99 percent.
+                For all three settings of the extension, None keeps what a machine has, and 0 removes it.
+            add_size_gb: by how much it is extended, 1 to 100 GB.
+            size_gb_limit: up to which size, at most 500 GB.
+            snapshot_retention: days for which snapshots of a new volume are kept, 1 to 60; the API's default is 5.
+            scheduled_snapshots: whether snapshots of a new volume are taken automatically; the API's default is True.
         """
-        if not re.fullmatch(r"[a-z0-9_]{1,30}", name):
-            raise InvalidInput(f"{name!r} cannot be a volume's name: use 1 to 30 lowercase letters, digits and _")
-        if not path.startswith("/"):
-            raise InvalidInput(f"{path!r} is not a valid mount path: use an absolute path, such as '/data'")
-        if type(size_gb) is not int or not 1 <= size_gb <= 500:  # noqa: PLR2004 - the API's own bounds
-            raise InvalidInput(f"size_gb is {size_gb!r}, but must be a whole number from 1 to 500", parameter="size_gb")
-        if if_lost not in {None, "fork", "new"}:
-            raise InvalidInput(f"if_lost is {if_lost!r}, but must be 'fork', 'new' or None")
-        volume = DesiredVolume(name=name, path=path, size_gb=size_gb, if_lost=if_lost)
+        volume = DesiredVolume(
+            name=name,
+            path=path,
+            size_gb=size_gb,
+            if_lost=if_lost,
+            extend_threshold_percent=extend_threshold_percent,
+            add_size_gb=add_size_gb,
+            size_gb_limit=size_gb_limit,
+            snapshot_retention=snapshot_retention,
+            scheduled_snapshots=scheduled_snapshots,
+        ).checked()
         return self._each(lambda group: evolve(group, volume=volume))
 
     def with_release_command(

@@ -8,8 +8,9 @@ from typing import Final
 
 from attrs import evolve
 
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume, GroupSpec, NewGroup
+from flyasync.deploy.plan.spec import DeploySpec, GroupSpec, NewGroup
 from flyasync.deploy.plan.strategies.in_place import InPlace
 from flyasync.deploy.plan.strategies.registry import strategies
 from flyasync.deploy.plan.strategies.rolling import Rolling
@@ -76,12 +77,7 @@ def _group(read: FlyToml, source: str, group: str, *, image: str | None, ha: boo
         containers = [evolve(each, image=None) if each.image == _NO_IMAGE else each for each in config.containers or ()]
         config = evolve(config, containers=containers or None)
     mounts = read.mounts_of(group)
-    volume = None
-    if mounts:
-        mount = mounts[0]
-        volume = DesiredVolume(
-            name=mount.mount.name or "", path=mount.mount.path or "", size_gb=mount.initial_size_gb or 1
-        )
+    volume = DesiredVolume.of_section(mounts[0]) if mounts else None
     return GroupSpec(
         group=group,
         config=evolve(config, image=image, mounts=None),

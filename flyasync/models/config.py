@@ -1,5 +1,6 @@
 """The config of a machine."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
@@ -22,12 +23,25 @@ class Init(Model):
     kernel_args: Sequence[str] | None = None
 
 
+def is_volume_id(text: str | None) -> bool:
+    """Whether a text has the form of the id of a volume, such as `vol_4xp0z9y2gw8kq6jr`; any other is a name."""
+    return re.fullmatch(r"vol_\w+", text or "") is not None
+
+
+def is_volume_name(text: str) -> bool:
+    """Whether the API accepts a text as the name of a volume."""
+    return re.fullmatch(r"[a-z0-9_]{1,30}", text) is not None
+
+
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class Mount(Model):
     """The mount of a volume, by its id (`volume`), at the absolute `path`; a machine has at most one.
 
     The volume is extended automatically by `add_size_gb` (1 to 100) when `extend_threshold_percent` (50 to 99) of it is
     used, up to `size_gb_limit` (at most 500; 0 means no limit). docs: machines/api/machines-resource
+
+    A mount may name its volume instead, by `name` or in place of the id: deploys, `create_once` and `flyasync machines
+    run` then take a free volume of that name in the machine's region.
     """
 
     volume: str | None = None
@@ -38,6 +52,11 @@ class Mount(Model):
     extend_threshold_percent: int | None = None
     add_size_gb: int | None = None
     size_gb_limit: int | None = None
+
+    @property
+    def volume_name(self) -> str | None:
+        """The name of the volume if the mount has no id of one; None if it has, or has neither."""
+        return None if is_volume_id(self.volume) else self.volume or self.name or None
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)

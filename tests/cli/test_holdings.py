@@ -12,6 +12,10 @@ def test_volumes_are_created_listed_extended_and_destroyed(shop: Shop) -> None:
     assert "encrypted\tno\n" in run_until_signalled
     assert "snapshots kept, days\t7\n" in run_until_signalled
     assert shop.said("volumes", "extend", "web", volume_id, "--size", "9").startswith(f"{volume_id} has 9 GB")
+    changed = shop.json("volumes", "update", "web", volume_id, "--snapshot-retention", "9", "--no-scheduled-snapshots")
+    assert (changed["snapshot_retention"], changed["auto_backup_enabled"]) == (9, False)
+    assert shop.json("volumes", "update", "web", volume_id, "--scheduled-snapshots")["auto_backup_enabled"] is True
+    assert shop.ask("volumes", "update", "web", volume_id).exit_code == 2
     assert shop.json("volumes", "snapshots", "web", volume_id) == []
     assert shop.ask("volumes", "destroy", "web", volume_id).exit_code == 2
     assert shop.said("volumes", "destroy", "web", volume_id, "--yes") == f"destroyed the volume {volume_id}\n"

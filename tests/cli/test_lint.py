@@ -106,7 +106,11 @@ def test_unknown_keys_are_told_once_for_all_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"mounts": [{"volume": "data", "path": "/data"}]}, "'data' is not the id of a volume"),
+        (
+            {"mounts": [{"volume": "data", "path": "/data"}]},
+            "'data' is the name of a volume, but this request needs its id",
+        ),
+        ({"mounts": [{"volume": "my-data", "path": "/data"}]}, "'my-data' is not the id of a volume"),
         ({"files": [{"guest_path": "/a", "local_path": "a"}]}, "the content comes from local_path"),
         ({"containers": [{"files": [{"guest_path": "/a", "local_path": "a"}]}]}, "the content comes from local_path"),
     ],

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from flyasync import Check, DeployBuilder, Guest, InvalidInput, MachineConfig
-from flyasync.deploy.plan.spec import DesiredVolume, Requirement
+from flyasync.deploy.plan.desired_volume import DesiredVolume
+from flyasync.deploy.plan.spec import Requirement
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.immediate import Immediate

@@ -5,6 +5,7 @@ from itertools import islice
 from shlex import quote
 
 from flyasync.api.machines.create_once import LAUNCH
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.plan.machine_roles import Role
 from flyasync.deploy.plan.reconcile import Action, Member, left_alone
@@ -12,6 +13,7 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.image import without_digest
 from flyasync.models.lint.linter import Finding
 from flyasync.models.machine import Machine
+from flyasync.models.volume import Volume
 
 SHOWN = 3
 """The number of machines that a remark lists by name."""
@@ -26,8 +28,23 @@ def remarks_of_group(
         machines, them = ("machines are", "them") if count > 1 else ("machine is", "it")
         yield f"{region} is not listed, so its {count} {machines} left unchanged; a count of 0 retires {them}"
     yield from _apart(spec, members)
+    if spec.volume:
+        held = (each.volume or (fleet.volume_of(each.machine) if each.machine else None) for each in members)
+        yield from remarks_of_volumes(spec.app, spec.volume, filter(None, held))
     for finding in islice(differing, SHOWN):
         yield f"{finding.path.removesuffix('.services')}: {finding.message}; the proxy treats them as equal"
+
+
+def remarks_of_volumes(app: str, desired: DesiredVolume, volumes: Iterable[Volume]) -> Iterator[str]:
+    """Yield remarks on existing volumes whose snapshot settings differ from those stated."""
+    differing = [(volume, found) for volume in volumes if (found := desired.differing(volume))]
+    for volume, found in differing[:SHOWN]:
+        yield (
+            f"volume {volume.id} keeps its settings: {', '.join(found)}; a deploy does not change an existing volume, "
+            f"but this does: flyasync volumes update {app} {volume.id}"
+        )
+    if len(differing) > SHOWN:
+        yield f"{len(differing) - SHOWN} more volumes {desired.name} keep other snapshot settings than those stated"
 
 
 def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:

@@ -5,9 +5,10 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, oldest
-from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume, Fallback, LaneKey
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Fallback, LaneKey
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of

@@ -8,10 +8,11 @@ from functools import cached_property
 from attrs import define, evolve, field, frozen
 
 from flyasync.deploy.plan.config_merge import SECRET_CHANGES, SECRETS, STOPPED, changes, observed
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.sibling_config import Pattern, pattern
-from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, DesiredVolume
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import without_digest

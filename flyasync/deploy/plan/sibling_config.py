@@ -11,11 +11,12 @@ from attrs import evolve, field, frozen
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.machines.edit import is_of_one_launch
 from flyasync.deploy.plan.config_merge import FINGERPRINT, MANAGED, STANDBY_FOR, changes
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, home
 from flyasync.deploy.plan.machine_roles import Role
-from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import InvalidInput
-from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.machine import GONE, Machine
 
@@ -161,11 +162,11 @@ def _mounting(spec: DeploySpec, config: MachineConfig) -> MachineConfig:
     """Return a config with a mount for the volume that is desired."""
     if spec.volume is None or config.mounts:
         return config
-    return evolve(config, mounts=(Mount(path=spec.volume.path),))
+    return evolve(config, mounts=spec.volume.mounts(None))
 
 
 def _volume(fleet: Fleet, machine: Machine) -> DesiredVolume | None:
-    """Return the volume for a machine like this one: with the same name, size and path."""
+    """Return the volume for a machine like this one: with the same name, size, path and snapshot settings."""
     mount = next(iter((machine.config and machine.config.mounts) or ()), None)
     if mount is None:
         return None
@@ -178,4 +179,10 @@ def _volume(fleet: Fleet, machine: Machine) -> DesiredVolume | None:
             python="state the volume with with_volume(…)",
             command="state the volume with --volume NAME:PATH:SIZE_GB",
         )
-    return DesiredVolume(name=name, path=mount.path, size_gb=(volume and volume.size_gb) or mount.size_gb or 1)
+    return DesiredVolume(
+        name=name,
+        path=mount.path,
+        size_gb=(volume and volume.size_gb) or mount.size_gb or 1,
+        snapshot_retention=volume.snapshot_retention if volume else None,
+        scheduled_snapshots=volume.auto_backup_enabled if volume else None,
+    )

@@ -23,12 +23,13 @@ from flyasync.deploy.plan.config_merge import (
     merged,
     observed,
 )
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.strategy import Strategy
 from flyasync.errors import InvalidInput
-from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.guest import Guest
 from flyasync.models.image import at_digest
@@ -154,24 +155,6 @@ class DesiredMachine:
     def lane(self) -> LaneKey:
         """The key of the lane that it is in: its region and group."""
         return self.region, self.group
-
-
-@frozen(kw_only=True)
-class DesiredVolume:
-    """The volume that each machine gets, by name, mounted at `path`; a new volume has `size_gb`.
-
-    `if_lost` is what to do if the machine has to leave the host of the volume: `fork` the volume with its data to
-    another host, or create a `new`, empty one. With None, the machine is left unchanged.
-    """
-
-    name: str
-    path: str
-    size_gb: int = 1
-    if_lost: Literal["fork", "new"] | None = None
-
-    def mount(self, volume_id: str) -> Mount:
-        """Return how a machine mounts such a volume."""
-        return Mount(volume=volume_id, path=self.path)
 
 
 @frozen(kw_only=True)
@@ -361,11 +344,11 @@ class DeploySpec:
             )
         if self.stated_regions and (strangers := set(self.counts) - set(self.stated_regions)):
             raise InvalidInput(f"count names {', '.join(sorted(strangers))}, which is not among the regions")
-        config = self.config
+        config, volume = self._config_and_volume()
         if config.size and not config.guest and not self.strategy.only_adds:
             # Machines are compared by the guest that a named size stands for.
             config = evolve(config, guest=Guest.of_size(config.size), size=None)
-        spec = evolve(defaults, config=config)
+        spec = evolve(defaults, config=config, volume=volume)
         if not self.keeps_counts:
             counts = {region: self.counts.get(region, self.per_region or 1) for region in self.stated_regions}
             spec = evolve(spec, counts=counts, per_region=None)
@@ -374,8 +357,21 @@ class DeploySpec:
         self.strategy.check(spec)
         if spec.counts and not any(spec.counts.values()):
             raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
-        refuse(check_config(self.config))
+        refuse(check_config(self.config, volumes_by_name=True))
         return spec
+
+    def _config_and_volume(self) -> tuple[MachineConfig, DesiredVolume | None]:
+        """Return the config without a mount that names its volume, and that volume; raises InvalidInput."""
+        mounts = self.config.mounts or ()
+        if len(mounts) != 1 or mounts[0].volume_name is None:
+            return self.config, self.volume
+        named = DesiredVolume.of_mount(mounts[0])
+        if self.volume and (self.volume.name, self.volume.path) != (named.name, named.path):
+            raise InvalidInput(
+                f"the config mounts the volume {named.name} at {named.path}, but the volume {self.volume.name} at "
+                f"{self.volume.path} is stated as well: a machine can mount only one, so remove one of them"
+            )
+        return evolve(self.config, mounts=None), self.volume or named
 
     def is_new(self, machines: Iterable[Machine]) -> bool:
         """Whether a group with these machines is new: it has none, or its first deploy is not complete."""
@@ -485,16 +481,16 @@ class DeploySpec:
             desired = evolve(desired, env={**(desired.env or {}), STANDBY_FOR: config.standbys[0]})
         if self.volume is None:
             return desired
-        # Only the mount path can change: the API binds a machine to its volume when it creates it.
-        return evolve(desired, mounts=tuple(evolve(mount, path=self.volume.path) for mount in desired.mounts or ()))
+        # An update cannot change which volume is mounted: the API binds a machine to its volume when it creates it.
+        return evolve(desired, mounts=self.volume.mounts(desired.mounts) if desired.mounts else ())
 
     def explained(self, found: Iterable[Change]) -> tuple[Change, ...]:
         """Return changes of a machine's config, with the reason for those that remove what a file does not contain."""
         if self.source is None:
             return tuple(found)
-        why = f"not in {self.source}"
+        why, complete = f"not in {self.source}", {*self.replaces, "mounts"}
         return tuple(
-            evolve(each, why=why) if each.new is None and re.split(r"\W", each.path)[0] in self.replaces else each
+            evolve(each, why=why) if each.new is None and re.split(r"\W", each.path)[0] in complete else each
             for each in found
         )
 

@@ -6,10 +6,11 @@ from functools import cached_property
 from attrs import define, field, frozen
 
 from flyasync.api.machines.create_once import LAUNCH
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import tags
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target, Track
-from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig

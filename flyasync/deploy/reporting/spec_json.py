@@ -35,6 +35,7 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
         obsolete = {"stated_regions", "per_region", *(() if group["creates_group"] else ("creates_group", "if_new"))}
         for name in (*obsolete, *(() if group["source"] else ("source",))):
             group.pop(name)
+        group["volume"] = group["volume"] and _stated(group["volume"])
     if not data["also"]:
         del data["also"]
     if not spec.origin.marks:
@@ -49,6 +50,10 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
 def read_spec(data: Any) -> DeploySpec:
     """Parse a spec that this version or an earlier one wrote; raises Mismatch or InvalidInput."""
     return structure(data, DeploySpec)
+
+
+def _stated(volume: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in volume.items() if value is not None or name == "if_lost"}
 
 
 def _public(path: tuple[str | int, ...], value: Any, redacted: dict[str, Any]) -> Any:

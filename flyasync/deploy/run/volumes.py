@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
-from flyasync.deploy.plan.spec import DeploySpec, DesiredVolume
+from flyasync.deploy.plan.desired_volume import DesiredVolume
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.guest import Guest
 from flyasync.models.volume import Volume
@@ -58,6 +59,8 @@ class VolumeProvider:
                         region=region,
                         size_gb=None if source else desired.size_gb,
                         source_volume_id=source,
+                        snapshot_retention=desired.snapshot_retention,
+                        auto_backup_enabled=desired.scheduled_snapshots,
                         compute=guest,
                     )
                 except FlyError as error:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.config import MachineConfig, Mount, is_volume_name
 from flyasync.models.container import File
 from flyasync.models.lint.finding import Finding
 from flyasync.models.lint.guest import check_guest
@@ -21,7 +21,6 @@ _LEAST_INTERVAL: Final = 2.0  # seconds
 _LONGEST_TIMEOUT: Final = 60.0  # seconds
 # A file has exactly one of these.
 _SOURCES: Final = ("raw_value", "secret_name", "image_config")
-_VOLUME_ID: Final = re.compile(r"vol_\w+")
 # The API states "under 63 chars", but a DNS label may have 63, so that length is left to the API.
 _APP_NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -48,7 +47,7 @@ def check_image(image: str | None) -> Iterator[Finding]:
 def check_config(config: MachineConfig, *, volumes_by_name: bool = False) -> Iterator[Finding]:
     """Check a whole config, as it would be sent; the API would refuse it because of any of these findings.
 
-    With `volumes_by_name`, a mount may name its volume instead of its id, as in a fly.toml; the id is set later.
+    With `volumes_by_name`, a mount may name its volume, as in a fly.toml or for `create_once`; the id is set later.
     """
     # Containers have images of their own.
     if config.image or not config.containers:
@@ -85,11 +84,15 @@ def _check_mounts(mounts: Sequence[Mount], *, by_name: bool) -> Iterator[Finding
         yield Finding("mounts", "mounts", message, "keep one, and use more machines for the others")
         return
     for mount in mounts:
-        hint = "set the id of a volume, such as 'vol_…'; fly.volumes.list returns them"
-        if not (mount.volume or (by_name and mount.name)):
+        name, hint = mount.volume_name, "set the id of a volume, such as 'vol_…'; fly.volumes.list returns them"
+        if not (mount.volume or mount.name):
             yield Finding("mount-volume", "mounts[0].volume", "a mount needs a volume", hint)
-        elif mount.volume and not _VOLUME_ID.fullmatch(mount.volume):
-            yield Finding("mount-volume", "mounts[0].volume", f"{shown(mount.volume)} is not the id of a volume", hint)
+        elif name and not is_volume_name(name):
+            yield Finding("mount-volume", "mounts[0].volume", f"{shown(name)} is not the id of a volume", hint)
+        elif name and not by_name:
+            message = f"{name!r} is the name of a volume, but this request needs its id, such as 'vol_…'"
+            advice = "create_once, flyasync machines run and deploys take a free volume of that name"
+            yield Finding("mount-volume", "mounts[0].volume", message, advice)
         if not (mount.path or "").startswith("/"):
             message = f"{shown(mount.path)} is not an absolute path"
             yield Finding("mount-path", "mounts[0].path", message, 'use one such as "/data"')

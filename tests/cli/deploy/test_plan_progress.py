@@ -2,6 +2,7 @@ import pytest
 
 from flyasync import MachineConfig
 from flyasync.cli.deploy.plan_progress import PlanProgress, last_phase, phases
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.plan import (
     AwaitHealthy,
     AwaitOthersStopped,
@@ -27,7 +28,7 @@ from flyasync.deploy.plan.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.plan.spec import DesiredMachine, DesiredVolume
+from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Progress
 from flyasync.deploy.reporting.phase import Phase
 

@@ -7,11 +7,12 @@ import pytest
 from attrs import evolve
 
 from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount, Service
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Create, Destroy, TakeVolume, Target
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredVolume
+from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.immediate import Immediate
@@ -664,6 +665,7 @@ def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
                 create volume data (1 GB): no unattached volume data in the region
                 create, like app-iad-1: replaces app-iad-1
                   ~ image: "app:v1" → "app:v2"
+                  + mounts[0].name: "data"
                   + mounts[0].path: "/data"
                 wait until started: timeout 300 s
           2. destroy surplus machines

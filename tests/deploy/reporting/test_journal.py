@@ -28,7 +28,8 @@ from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategy import Share
 from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
-from flyasync.deploy.reporting.spec_json import write_spec
+from flyasync.deploy.reporting.spec_json import read_spec, write_spec
+from flyasync.models.config import Mount
 from flyasync.models.json.codec import structure
 from tests.deploy.conftest import world
 
@@ -552,6 +553,24 @@ def test_a_setting_that_cannot_be_meant_is_no_line_of_a_journal(setting: str, va
     put(path, json.dumps(line) + "\n")
     with pytest.raises(InvalidInput, match=r"deploy.jsonl, line 1: not a line of a journal: (?!ClassValidationError)"):
         read_journal(path)
+
+
+def test_what_is_stated_of_a_volume_is_written_and_read_again() -> None:
+    mounts = [Mount(volume="data", path="/data", size_gb=3, extend_threshold_percent=80, add_size_gb=5)]
+    by_name = GROUP.rolling().with_config(MachineConfig(image="nginx", mounts=mounts))
+    in_full = GROUP.rolling().with_volume("data", "/data", size_gb_limit=0, snapshot_retention=9)
+    for builder in (by_name, in_full):
+        spec = builder.deployment()
+        data, _ = write_spec(spec)
+        assert read_spec(json.loads(json.dumps(data))).volume == spec.volume
+    assert write_spec(by_name.deployment())[0]["volume"] == {
+        "name": "data",
+        "path": "/data",
+        "size_gb": 3,
+        "if_lost": None,
+        "extend_threshold_percent": 80,
+        "add_size_gb": 5,
+    }
 
 
 # What each line adds.

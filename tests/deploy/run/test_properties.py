@@ -10,6 +10,7 @@ from attrs import evolve
 
 from flyasync import Check, InvalidInput, MachineConfig, Mount
 from flyasync.api.machines.create_once import LAUNCH
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import (
@@ -32,7 +33,7 @@ from flyasync.deploy.plan.plan import (
     Update,
     Watch,
 )
-from flyasync.deploy.plan.spec import GROUP, HOME, DeploySpec, DesiredVolume
+from flyasync.deploy.plan.spec import GROUP, HOME, DeploySpec
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.immediate import Immediate

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from flyasync import DeployBuilder, Fault, FlyClient, Guest, Machine, Result, Volume
+from flyasync import DeployBuilder, Fault, FlyClient, Guest, InvalidInput, Machine, MachineConfig, Mount, Result, Volume
+from flyasync.deploy.plan.desired_volume import DesiredVolume
 from tests.deploy.conftest import total, world
 from tests.deploy.relay import relayed
 
@@ -366,3 +367,94 @@ async def test_a_failed_machine_is_started_again_on_its_volume() -> None:
         assert report.ok, str(report)
         assert await held(fly) == {"app-iad-1": mount(failed).volume}
         assert total(emulator, "createVolume") == 1
+
+
+# By name, and with all that a fly.toml states
+
+NAMED = MachineConfig(image="nginx:1", mounts=[Mount(volume="data", path="/data")])
+BY_NAME = [NAMED, evolve(NAMED, mounts=[Mount(name="data", path="/data", size_gb=7)])]
+
+
+@pytest.mark.parametrize("config", BY_NAME, ids=["in place of the id", "by name"])
+@pytest.mark.parametrize("builder", [BASE.with_launch("v1"), BASE.rolling()], ids=["launch", "rolling"])
+async def test_a_mount_by_name_takes_a_free_volume_or_a_new_one(builder: DeployBuilder, config: MachineConfig) -> None:
+    async with world(seed=1) as (emulator, _), relayed(emulator) as (relay, fly):
+        there = await fly.volumes.create("web", name="data", region="iad", size_gb=3)
+        await fly.volumes.create("web", name="other", region="lhr")
+        report = await builder.with_config(config).execute(fly)
+        assert report.ok, str(report)
+        assert len(await held(fly)) == 2
+        assert {mount(machine).volume for machine in await up(fly) if machine.region == "iad"} == {there.id}
+        assert {(mount(machine).name, mount(machine).path) for machine in await up(fly)} == {("data", "/data")}
+        (_, _, made) = relay.bodies("POST /v1/apps/web/volumes")
+        assert (made["name"], made["region"]) == ("data", "lhr")
+        assert made["size_gb"] == (config.mounts[0].size_gb or 1 if config.mounts else None)
+        again = await builder.with_config(config).plan(fly)
+        assert not again.stages or builder.spec.strategy.only_adds
+
+
+async def test_a_mount_by_name_and_another_volume_contradict_each_other() -> None:
+    assert BASE.rolling().with_config(NAMED).with_volume("data", "/data", size_gb=9).deployment().volume == (
+        DesiredVolume(name="data", path="/data", size_gb=9)
+    )
+    with pytest.raises(InvalidInput, match="mounts the volume data at /data, but the volume logs at /logs is stated"):
+        BASE.rolling().with_config(NAMED).with_volume("logs", "/logs").deployment()
+    bad = evolve(NAMED, mounts=[Mount(volume="my-data", path="/data")])
+    with pytest.raises(InvalidInput, match="'my-data' cannot be a volume's name"):
+        BASE.rolling().with_config(bad).deployment()
+
+
+@pytest.mark.parametrize("builder", [BASE.with_launch("v1"), BASE.rolling()], ids=["launch", "rolling"])
+async def test_a_new_volume_has_the_snapshot_settings_and_its_mount_the_extension(builder: DeployBuilder) -> None:
+    desired = builder.with_volume(
+        "data",
+        "/data",
+        extend_threshold_percent=80,
+        add_size_gb=2,
+        size_gb_limit=20,
+        snapshot_retention=14,
+        scheduled_snapshots=False,
+    )
+    async with world(seed=1) as (_, fly):
+        there = await fly.volumes.create("web", name="data", region="iad")
+        plan = await desired.plan(fly)
+        (remark,) = [each for each in plan.remarks if there.id in each]
+        assert remark == (
+            f"volume {there.id} keeps its settings: snapshots are kept for 5 days, not 14, scheduled snapshots are on; "
+            f"a deploy does not change an existing volume, but this does: flyasync volumes update web {there.id}"
+        )
+        assert (await desired.execute(fly)).ok
+        for machine in await up(fly):
+            found = mount(machine)
+            assert (found.extend_threshold_percent, found.add_size_gb, found.size_gb_limit) == (80, 2, 20)
+            volume = await fly.volumes.get("web", found.volume or "")
+            settings = (volume.snapshot_retention, volume.auto_backup_enabled)
+            assert settings == ((5, True) if volume.id == there.id else (14, False))
+
+
+async def test_an_update_brings_the_extension_of_existing_machines_to_the_stated_one() -> None:
+    async with world(seed=1) as (_, fly):
+        grows = APP.with_volume("data", "/data", extend_threshold_percent=80, add_size_gb=2, size_gb_limit=20)
+        assert (await APP.execute(fly)).ok
+        before = await held(fly)
+        assert (await grows.execute(fly)).ok
+        assert {mount(machine).extend_threshold_percent for machine in await up(fly)} == {80}
+        # What is not stated is kept, and a zero removes it.
+        assert not (await APP.plan(fly)).stages
+        less = APP.with_volume("data", "/data", extend_threshold_percent=0, add_size_gb=0, size_gb_limit=0)
+        assert (await less.execute(fly)).ok
+        assert {mount(machine).add_size_gb for machine in await up(fly)} == {None}
+        assert await held(fly) == before
+        assert not (await less.plan(fly)).stages
+
+
+async def test_a_new_machine_like_its_siblings_has_a_volume_with_their_settings() -> None:
+    async with world(seed=1) as (_, fly):
+        kept = APP.with_volume("data", "/data", add_size_gb=2, snapshot_retention=14, scheduled_snapshots=False)
+        assert (await kept.execute(fly)).ok
+        assert (await BASE.rolling().count(2).execute(fly)).ok
+        machines = await up(fly)
+        assert len(machines) == 4
+        assert {mount(machine).add_size_gb for machine in machines} == {2}
+        found = await volumes(fly)
+        assert {(each.snapshot_retention, each.auto_backup_enabled) for each in found} == {(14, False)}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig, Mount
@@ -177,10 +178,21 @@ def test_a_refusal_names_every_certain_finding() -> None:
 
 
 def test_a_volume_by_name_is_for_what_is_yet_to_be_sent() -> None:
-    by_name, by_nothing = (config(mounts=[mount]) for mount in (Mount(name="data", path="/d"), Mount(path="/d")))
-    assert lint(by_name, volumes_by_name=True) == ()
-    for found in (lint(by_name), check_config(by_name), lint(by_nothing, volumes_by_name=True)):
-        assert [(finding.code, finding.certain) for finding in found] == [("mount-volume", True)]
+    by_name, in_place_of_an_id, by_nothing, by_what_is_none = (
+        config(mounts=[evolve(mount, path="/d")])
+        for mount in (Mount(name="data"), Mount(volume="data"), Mount(), Mount(volume="my-data"))
+    )
+    for known in (by_name, in_place_of_an_id):
+        assert lint(known, volumes_by_name=True) == ()
+        (found,) = lint(known)
+        assert "create_once, flyasync machines run and deploys take a free volume of that name" in str(found)
+    lacking = (
+        check_config(by_name),
+        lint(by_nothing, volumes_by_name=True),
+        lint(by_what_is_none, volumes_by_name=True),
+    )
+    for each in lacking:
+        assert [(finding.code, finding.certain) for finding in each] == [("mount-volume", True)]
 
 
 def test_a_refusal_repeats_no_secret() -> None:

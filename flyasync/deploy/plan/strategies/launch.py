@@ -6,8 +6,8 @@ from typing import ClassVar
 from attrs import frozen
 
 from flyasync.deploy.plan.fleet import Fleet
-from flyasync.deploy.plan.notes import remarks_of_launch
-from flyasync.deploy.plan.plan import Adopt, Lane, Plan, Stage, Start, Step, Track
+from flyasync.deploy.plan.notes import remarks_of_launch, remarks_of_volumes
+from flyasync.deploy.plan.plan import Adopt, Lane, Plan, Stage, Start, Step, TakeVolume, Track
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.sibling_config import Pattern
 from flyasync.deploy.plan.spec import DeploySpec
@@ -76,7 +76,7 @@ class Launch(Strategy):
             fallback=spec.fallback,
             before=fleet,
             stages=(stage,) if stage.lanes else (),
-            remarks=tuple(remarks_of_launch(spec, fleet)),
+            remarks=(*remarks_of_launch(spec, fleet), *_remarks_of_taken(spec, fleet, stage)),
         )
 
     def _lane(self, spec: DeploySpec, fleet: Fleet, region: str) -> Lane:
@@ -103,6 +103,14 @@ class Launch(Strategy):
             machine_id = there.id if there else None
             tracks.append(Track(machine=machine, machine_id=machine_id, steps=steps, config=spec.tagged))
         return Lane(region=region, tracks=tuple(tracks))
+
+
+def _remarks_of_taken(spec: DeploySpec, fleet: Fleet, stage: Stage) -> Iterator[str]:
+    """Yield remarks on the existing volumes that new machines get."""
+    if spec.volume:
+        steps = (step for lane in stage.lanes for track in lane.tracks for step in track.steps)
+        taken = {step.volume_id for step in steps if isinstance(step, TakeVolume)}
+        yield from remarks_of_volumes(spec.app, spec.volume, (each for each in fleet.volumes if each.id in taken))
 
 
 def _adoption(spec: DeploySpec, machine: Machine) -> Iterator[Step]:

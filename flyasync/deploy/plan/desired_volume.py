@@ -1,0 +1,116 @@
+"""DesiredVolume: the volume that each machine of a group gets; pure."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, Self
+
+from attrs import evolve, frozen
+
+from flyasync.errors import InvalidInput
+from flyasync.models.config import Mount, is_volume_name
+from flyasync.models.fly_toml.mounts import MountSection
+from flyasync.models.volume import Volume
+
+# The limits are from Fly's docs: machines/api/volumes-resource, and reference/configuration for the extension.
+_BOUNDS: Final = {
+    "size_gb": (1, 500),
+    "extend_threshold_percent": (50, 99),
+    "add_size_gb": (1, 100),
+    "size_gb_limit": (1, 500),
+    "snapshot_retention": (1, 60),
+}
+_EXTENSION: Final = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
+
+
+@frozen(kw_only=True)
+class DesiredVolume:
+    """The volume that each machine gets, by name, mounted at `path`; a new volume has `size_gb`.
+
+    `if_lost` is what to do if the machine has to leave the host of the volume: `fork` the volume with its data to
+    another host, or create a `new`, empty one. With None, the machine is left unchanged.
+
+    `extend_threshold_percent`, `add_size_gb` and `size_gb_limit` are those of `Mount`: of new machines, and of existing
+    ones after an update. None keeps what a machine has, 0 removes it. `snapshot_retention` (days) and
+    `scheduled_snapshots` are for a volume that is created; an existing volume keeps its own.
+    """
+
+    name: str
+    path: str
+    size_gb: int = 1
+    if_lost: Literal["fork", "new"] | None = None
+    extend_threshold_percent: int | None = None
+    add_size_gb: int | None = None
+    size_gb_limit: int | None = None
+    snapshot_retention: int | None = None
+    scheduled_snapshots: bool | None = None
+
+    @classmethod
+    def of_section(cls, section: MountSection) -> Self:
+        """Return the volume that one of a fly.toml's `[[mounts]]` states; raises InvalidInput for invalid values.
+
+        A fly.toml states the automatic extension completely, so a key that it lacks is removed from the machines.
+        """
+        mount = section.mount
+        stated: dict[str, Any] = {name: getattr(mount, name) or 0 for name in _EXTENSION}
+        made = cls(
+            name=mount.name or "",
+            path=mount.path or "",
+            size_gb=section.initial_size_gb or 1,
+            snapshot_retention=section.snapshot_retention,
+            scheduled_snapshots=section.scheduled_snapshots,
+            **stated,
+        )
+        return made.checked()
+
+    @classmethod
+    def of_mount(cls, mount: Mount) -> Self:
+        """Return the volume that a mount by name states, in a config; raises InvalidInput for invalid values.
+
+        The mount's `size_gb` is the size of a new volume.
+        """
+        stated: dict[str, Any] = {name: getattr(mount, name) for name in _EXTENSION}
+        made = cls(name=mount.volume_name or "", path=mount.path or "", size_gb=mount.size_gb or 1, **stated)
+        return made.checked()
+
+    def checked(self) -> Self:
+        """Return the volume; raise InvalidInput for what the API would refuse."""
+        if not is_volume_name(self.name):
+            raise InvalidInput(f"{self.name!r} cannot be a volume's name: use 1 to 30 lowercase letters, digits and _")
+        if not self.path.startswith("/"):
+            raise InvalidInput(f"{self.path!r} is not a valid mount path: use an absolute path, such as '/data'")
+        for name, (least, most) in _BOUNDS.items():
+            value: Any = getattr(self, name)
+            is_unset = value is None or (value == 0 and name in _EXTENSION)
+            if not is_unset and (type(value) is not int or not least <= value <= most):
+                raise InvalidInput(
+                    f"{name} is {value!r}, but must be a whole number from {least} to {most}", parameter=name
+                )
+        if self.extend_threshold_percent and not self.add_size_gb:
+            raise InvalidInput(
+                "extend_threshold_percent has no effect without add_size_gb: state by how many GB the volume grows",
+                parameter="extend_threshold_percent",
+            )
+        if self.if_lost not in {None, "fork", "new"}:
+            raise InvalidInput(f"if_lost is {self.if_lost!r}, but must be 'fork', 'new' or None")
+        return self
+
+    def mounted(self, mount: Mount) -> Mount:
+        """Return a mount with the path and the automatic extension that are stated; of which volume does not change."""
+        # Zero means unset to the API.
+        stated: dict[str, Any] = {
+            name: value or None for name in _EXTENSION if (value := getattr(self, name)) is not None
+        }
+        return evolve(mount, path=self.path, **stated)
+
+    def mounts(self, current: Sequence[Mount] | None) -> tuple[Mount, ...]:
+        """Return the mounts of a machine that has such a volume, or of a new one if it has no mounts yet."""
+        return tuple(map(self.mounted, current or (Mount(name=self.name),)))
+
+    def differing(self, volume: Volume) -> tuple[str, ...]:
+        """Return the snapshot settings of an existing volume that differ from those stated, in words."""
+        found = []
+        days, has_backups = volume.snapshot_retention, volume.auto_backup_enabled
+        if None not in {days, self.snapshot_retention} and days != self.snapshot_retention:
+            found.append(f"snapshots are kept for {days} days, not {self.snapshot_retention}")
+        if None not in {has_backups, self.scheduled_snapshots} and has_backups != self.scheduled_snapshots:
+            found.append(f"scheduled snapshots are {'on' if has_backups else 'off'}")
+        return tuple(found)
