@@ -1,7 +1,7 @@
 """Reads the current state: the machines of an app, its addresses and secrets, and the regions with room."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
@@ -13,6 +13,7 @@ from attrs import Factory, define
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.list_lag import caught_up
+from flyasync.deploy.plan.addresses import is_public, no_address, reaches
 from flyasync.deploy.plan.fleet import Fleet, is_in, tags
 from flyasync.deploy.plan.placement import by_distance
 from flyasync.deploy.plan.spec import DeploySpec
@@ -84,33 +85,18 @@ async def _secrets(fly: FlyClient, app: str, *, is_asked: bool) -> dict[str, Any
     return {"has_secrets": bool(secrets), "secrets": mark, "secrets_hidden": None if mark else "they lack digests"}
 
 
-async def lacking_address(fly: FlyClient, app: str, config: MachineConfig) -> tuple[str, ...]:
-    """Return a remark on how to allocate an address, if a config has public services and the app has no address.
+async def lacking_address(fly: FlyClient, app: str, configs: Sequence[MachineConfig]) -> tuple[str, ...]:
+    """Return a remark on how to allocate an address, if configs have public services and the app has no address.
 
     Egress addresses do not count. If the token may not list addresses, there is no remark.
     """
-    if not is_public(config):
+    if not any(map(is_public, configs)):
         return ()
     try:
         addresses = await fly.ip_assignments.list(app)
     except FlyError:
         return ()
-    is_reached = any(not (each.egress or "egress" in (each.type or "")) for each in addresses)
-    return () if is_reached else (no_address(app),)
-
-
-def is_public(config: MachineConfig) -> bool:
-    """Whether a config has a service with public ports."""
-    return any(service.ports for service in config.services or ())
-
-
-def no_address(app: str) -> str:
-    """Return the remark for an app without an address."""
-    allocate = f"flyasync ips allocate {app} --type"
-    return (
-        f"{app} has no IP address, so its services are not reachable from outside; to allocate both kinds: "
-        f"{allocate} shared_v4, and {allocate} v6"
-    )
+    return () if any(map(reaches, addresses)) else (no_address(app, configs),)
 
 
 async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:

@@ -35,7 +35,7 @@ class Planner:
         fleet, wrong, remarks, _ = await asyncio.gather(
             observe(self._fly, asked, by_id=by_id, unlisted=unlisted),
             check_regions(self._fly, asked),
-            lacking_address(self._fly, asked.app, asked.config),
+            lacking_address(self._fly, asked.app, [group.config for group in asked.groups]),
             self._resolve(),
             return_exceptions=True,
         )

@@ -24,8 +24,8 @@ from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
-from flyasync.deploy.observe import is_public, no_address
 from flyasync.deploy.plan import image_digest
+from flyasync.deploy.plan.addresses import is_public, no_address
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
@@ -108,7 +108,9 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
             raise job.advised(error) from error
     display.note(f"the app {spec.app} would be created in {job.org}")
     made = image_digest.plan(spec, Fleet(spec.app, ()))  # a new app has no machines and no address
-    return evolve(made, remarks=(*made.remarks, no_address(spec.app))) if is_public(spec.config) else made
+    configs = [group.config for group in spec.groups]
+    remark = (no_address(spec.app, configs),) if any(map(is_public, configs)) else ()
+    return evolve(made, remarks=(*made.remarks, *remark))
 
 
 class DisplayObserver:

@@ -86,7 +86,7 @@ async def run(
     # The create returns before the machine runs; `machines wait` waits for that.
     machine = await fly.machines.create(app, config, name=name, region=region)
     # A service is unreachable if its app has no IP address, and the API returns no error for that.
-    for remark in await lacking_address(fly, app, config):
+    for remark in await lacking_address(fly, app, [config]):
         note(remark)
     return Details(machine, SHOW)
 

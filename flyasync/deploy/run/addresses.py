@@ -1,0 +1,100 @@
+"""Allocates the addresses of an app's first deploy, each only once, and releases them."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+from attrs import define, field
+
+from flyasync.api.client import FlyClient
+from flyasync.api.resource import TROUBLE
+from flyasync.deploy.plan.addresses import AddressType
+from flyasync.errors import FlyError, NotFound
+from flyasync.models.ip_assignment import IPAssignment
+
+TRIES = 5
+"""How often an allocation is sent while its responses are lost."""
+
+LISTS = (0.0, 1.0, 2.0, 3.0, 4.0)
+"""Pauses in seconds before each list in the search for an address whose allocation got no response; lists lag."""
+
+
+@define
+class AddressAllocator:
+    """Allocates addresses for an app that has none, and releases exactly those.
+
+    `made` are the addresses that it has allocated and not released, also after an error or a cancellation.
+
+    The API has no idempotent allocation: each request allocates another address. So after a lost response, the app's
+    addresses are listed for ten seconds: one of the type that is not in `made` is the one just allocated. Only if
+    none is found, the request is sent again.
+    """
+
+    _fly: FlyClient
+    _app: str
+    made: list[IPAssignment] = field(factory=list, init=False)
+
+    async def allocate(self, types: Iterable[AddressType]) -> tuple[IPAssignment, ...]:
+        """Allocate an address of each type, one after another, and return them.
+
+        Raises what allocating an address raises; the error `may_have_happened` if an address may have been allocated
+        that no list shows. Cancelled, it waits for the response of the request that has been sent.
+        """
+        for kind in types:
+            allocation = asyncio.ensure_future(self._allocate(kind))
+            try:
+                await asyncio.shield(allocation)
+            except asyncio.CancelledError:
+                with suppress(FlyError):
+                    await allocation
+                raise
+        return tuple(self.made)
+
+    async def _allocate(self, kind: AddressType) -> None:
+        for last in (*[False] * (TRIES - 1), True):
+            try:
+                address = await self._fly.ip_assignments.create(self._app, type=kind)
+            except FlyError as error:
+                # 1. It was certainly not allocated: raise the error.
+                # 2. It may have been allocated, and a list shows it: use it.
+                # 3. No list shows it, even after the time that lists lag: send the request again.
+                if not error.may_have_happened:
+                    raise
+                found = await self._unanswered(kind)
+                if found is None:
+                    if last:
+                        raise
+                    continue
+                address = found
+            self.made.append(address)
+            return
+
+    async def _unanswered(self, kind: AddressType) -> IPAssignment | None:
+        """Return the address whose allocation got no response, as soon as a list shows it; None if no list does."""
+        known = {each.ip for each in self.made}
+        for pause in LISTS:
+            await asyncio.sleep(pause)
+            with suppress(*TROUBLE):
+                for address in await self._fly.ip_assignments.list(self._app):
+                    if _type(address) == kind and address.ip not in known:
+                        return address
+        return None
+
+    async def release(self) -> None:
+        """Release the addresses that were allocated; one that is already gone is not an error.
+
+        Raises what releasing an address raises; `made` then has those that are left.
+        """
+        while self.made:
+            with suppress(NotFound):
+                await self._fly.ip_assignments.delete(self._app, str(self.made[-1].ip))
+            self.made.pop()
+
+
+def _type(address: IPAssignment) -> str:
+    """Return the type of an address, which the API does not always show."""
+    if address.type:
+        return address.type
+    if ":" in (address.ip or ""):
+        return "private_v6" if str(address.ip).startswith("fdaa:") else "v6"
+    return "shared_v4" if address.shared else "v4"
