@@ -26,6 +26,7 @@ BEFORE = {
     "flyasync status": DEPLOYED,
     "flyasync logs": DEPLOYED,
     "flyasync releases": DEPLOYED,
+    "flyasync orphans": DEPLOYED,
     "flyasync lint": ("machines", "run", "web", "nginx", "--region", "iad", "--name", "one"),
 }
 # How many machines are left after the last example, by region.
@@ -37,6 +38,7 @@ AFTER = {
     "flyasync status": {"iad": 1},
     "flyasync logs": {"iad": 1},
     "flyasync releases": {"iad": 1},
+    "flyasync orphans": {"iad": 1},
     "flyasync machines": {"iad": 1},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},
