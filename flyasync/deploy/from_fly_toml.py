@@ -20,10 +20,6 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.fly_toml.app_config import FlyToml
 from flyasync.models.fly_toml.deploy import DeploySection
 
-STATED: Final = ("env", "services", "checks", "files", "init", "restart", "metrics", "statics", "stop_config")
-"""The fields of a config that a fly.toml states completely: what it does not contain is removed, as flyctl does."""
-
-
 _NO_IMAGE: Final = "an image that is stated later"
 
 
@@ -82,7 +78,7 @@ def _group(read: FlyToml, source: str, group: str, *, image: str | None, ha: boo
         group=group,
         config=evolve(config, image=image, mounts=None),
         volume=volume,
-        replaces=(*STATED, *(("guest",) if config.guest else ())),
+        replaces=tuple(name for name in read.stated(group) if name != "mounts"),
         source=source,
         if_new=_if_new(read, config, has_volume=volume is not None, ha=ha),
     )

@@ -12,7 +12,12 @@ from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from tests.deploy.conftest import tag, world
 
-SHOP = """
+MOUNTS = """source = "data"
+destination = "/data"
+initial_size = "3gb"
+processes = ["cron"]
+"""
+SHOP = f"""
 app = "web"
 primary_region = "iad"
 
@@ -43,10 +48,7 @@ interval = "2s"
 timeout = "1s"
 
 [[mounts]]
-source = "data"
-destination = "/data"
-initial_size = "3gb"
-processes = ["cron"]
+{MOUNTS}
 
 [[vm]]
 size = "shared-cpu-2x"
@@ -103,7 +105,11 @@ def test_the_file_states_the_groups_and_how_to_deploy_them(path: Path) -> None:
 
 
 def test_the_strategy_is_that_of_the_file(path: Path) -> None:
-    path.write_text(SHOP.replace("max_unavailable = 2", 'strategy = "canary"\nmax_unavailable = 0.5'))
+    text = SHOP.replace("max_unavailable = 2", 'strategy = "canary"\nmax_unavailable = 0.5')
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=r"deploy\.strategy is canary, which cannot be used with mounts"):
+        shop(path)
+    path.write_text(text.replace("[[mounts]]", "").replace(MOUNTS, ""))
     strategy = shop(path).spec.strategy
     assert isinstance(strategy, Canary)
     assert str(strategy.max_unavailable) == "50%"

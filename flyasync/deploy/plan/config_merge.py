@@ -160,9 +160,14 @@ def _mark(config: MachineConfig, key: str) -> str | None:
 
 
 def _without_marks(config: MachineConfig, unset: Collection[str]) -> MachineConfig:
-    """Return a config without flyasync's own metadata, and without the fields `unset`."""
+    """Return a config without flyasync's own metadata, and without the fields `unset`, such as `env` or `init.cmd`."""
     metadata = config.metadata and {key: value for key, value in config.metadata.items() if not key.startswith(OURS)}
-    changed: dict[str, Any] = {"metadata": metadata, **dict.fromkeys(unset)}
+    whole, single = [name for name in unset if "." not in name], [name for name in unset if "." in name]
+    changed: dict[str, Any] = {"metadata": metadata, **dict.fromkeys(whole)}
+    for name in single:
+        record, _, field = name.partition(".")
+        if (value := changed.get(record, getattr(config, record))) is not None:
+            changed[record] = evolve(value, **{field: None})
     return evolve(config, **changed)
 
 

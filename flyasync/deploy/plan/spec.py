@@ -488,10 +488,11 @@ class DeploySpec:
         """Return changes of a machine's config, with the reason for those that remove what a file does not contain."""
         if self.source is None:
             return tuple(found)
-        why, complete = f"not in {self.source}", {*self.replaces, "mounts"}
+        # A name such as `init.cmd` or `env`, and what is inside it.
+        complete = re.compile(rf"({'|'.join(map(re.escape, (*self.replaces, 'mounts')))})\b")
+        why = f"not in {self.source}"
         return tuple(
-            evolve(each, why=why) if each.new is None and re.split(r"\W", each.path)[0] in complete else each
-            for each in found
+            evolve(each, why=why) if each.new is None and complete.match(each.path) else each for each in found
         )
 
     def made(self, machine: Machine) -> bool:

@@ -25,10 +25,11 @@ T = TypeVar("T")
 
 _TO_BE_BUILT: Final = "registry.fly.io/to-be-built"
 _WITHOUT_EFFECT: Final = (UNKNOWN_KEY, UNKNOWN_GROUP)
+_STATED_OF_INIT: Final = ("exec", "entrypoint", "cmd", "swap_size_mb")
 # The fields of a config for which fly.toml has sections.
 _STATED: Final = (
-    *("env", "services", "checks", "mounts", "files", "init"),
-    *("restart", "metrics", "statics", "stop_config"),
+    *("env", "services", "checks", "mounts", "files", "restart", "metrics", "statics", "stop_config"),
+    *(f"init.{name}" for name in _STATED_OF_INIT),
 )
 
 
@@ -151,8 +152,8 @@ class FlyToml:
         """Return the fields of MachineConfig that the file states completely for a process group.
 
         As in flyctl, a deploy replaces these, even by nothing, and keeps the other fields of a machine; also the guest,
-        if no `[[vm]]` applies to the group. Of `init`, the file states all but `tty` and `kernel_args`. See
-        `replace_stated`.
+        if no `[[vm]]` applies to the group. Of `init`, it states single fields, such as `init.cmd`, since it cannot
+        express all. See `replace_stated`.
         """
         has_guest = any(not named or group in named for named, _ in self.guests)
         return (*_STATED, "guest") if has_guest else _STATED
@@ -165,16 +166,16 @@ class FlyToml:
         those of the machine, and name their volumes as in `config`.
         """
         stated = self.stated(group)
-        replaced = {name: getattr(config, name) for name in stated if name != "init"}
+        replaced = {name: getattr(config, name) for name in stated if "." not in name}
         merged = {
             one.name: _merged(getattr(existing, one.name), getattr(config, one.name))
             for one in fields(MachineConfig)
-            if one.name not in (*stated, "extra") and getattr(self.base, one.name) is not None
+            if one.name not in (*stated, "init", "extra") and getattr(self.base, one.name) is not None
         }
         own = config.init or Init()
         init = evolve(
             _merged(existing.init or Init(), own),
-            **{name: getattr(own, name) for name in ("exec", "entrypoint", "cmd", "swap_size_mb")},
+            **{name: getattr(own, name) for name in _STATED_OF_INIT},
         )
         metadata = {**(existing.metadata or {}), **(config.metadata or {})}
         changes = {**merged, **replaced, "image": config.image, "metadata": metadata}

@@ -204,6 +204,15 @@ def test_what_is_replaced_is_what_is_stated() -> None:
     assert (sent.env, without_note(sent).metadata, sent.services) == ({"B": "1"}, {"tier": "1"}, (WEB, OTHER))
 
 
+def test_a_single_field_of_a_record_can_be_replaced() -> None:
+    current = MachineConfig(init=Init(tty=True, cmd=["old"], entrypoint=["old"]))
+    stated = MachineConfig(init=Init(cmd=["new"]))
+    names = ["init.cmd", "init.entrypoint", "init.exec"]
+    assert merged(current, stated, replace=names).init == Init(tty=True, cmd=("new",))
+    assert merged(current, MachineConfig(), replace=names).init == Init(tty=True)
+    assert merged(MachineConfig(), MachineConfig(), replace=names).init is None
+
+
 def test_nothing_changes_where_all_is_as_stated() -> None:
     stated = MachineConfig(image="a", env={"A": "1"}, services=(WEB,), init=Init(cmd=("a",)))
     current = evolve(stated, env={"A": "1", "B": "2"}, services=(OTHER, evolve(WEB, min_machines_running=2)))

@@ -9,7 +9,10 @@ from flyasync.models.fly_toml.app_config import FlyToml
 from flyasync.models.fly_toml.document import read_document
 from flyasync.models.json.codec import structure, unstructure
 
-STATED = ("env", "services", "checks", "mounts", "files", "init", "restart", "metrics", "statics", "stop_config")
+STATED = (
+    *("env", "services", "checks", "mounts", "files", "restart", "metrics", "statics", "stop_config"),
+    *("init.exec", "init.entrypoint", "init.cmd", "init.swap_size_mb"),
+)
 # As a machine that something else has made: every field is set.
 EXISTING = """{
  "image": "old", "guest": {"cpu_kind": "shared", "cpus": 4, "memory_mb": 1024},
