@@ -4,9 +4,9 @@ docs: reference/configuration
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, frozen
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import Init, MachineConfig, Metrics, Static
@@ -18,7 +18,6 @@ from flyasync.models.fly_toml.section import INVALID_VALUE, UNKNOWN_KEY
 from flyasync.models.guest import Guest
 from flyasync.models.lint.finding import Finding
 from flyasync.models.lint.linter import check_app_name, lint
-from flyasync.models.model import NOTHING_KEPT, Model
 from flyasync.models.service import Check, Service
 
 T = TypeVar("T")
@@ -153,33 +152,10 @@ class FlyToml:
 
         As in flyctl, a deploy replaces these, even by nothing, and keeps the other fields of a machine; also the guest,
         if no `[[vm]]` applies to the group. Of `init`, it states single fields, such as `init.cmd`, since it cannot
-        express all. See `replace_stated`.
+        express all. What `machine_config` sets is merged with that of the machine, key by key.
         """
         has_guest = any(not named or group in named for named, _ in self.guests)
         return (*_STATED, "guest") if has_guest else _STATED
-
-    def replace_stated(self, existing: MachineConfig, config: MachineConfig, group: str) -> MachineConfig:
-        """Return the config of an existing machine with what the file states, as flyctl makes it on a deploy.
-
-        `config` is that of the process group, possibly changed by options. It replaces the image and the fields that
-        are `stated`; the metadata is added to; what `machine_config` sets is merged key by key. The mounts replace
-        those of the machine, and name their volumes as in `config`.
-        """
-        stated = self.stated(group)
-        replaced = {name: getattr(config, name) for name in stated if "." not in name}
-        merged = {
-            one.name: _merged(getattr(existing, one.name), getattr(config, one.name))
-            for one in fields(MachineConfig)
-            if one.name not in (*stated, "init", "extra") and getattr(self.base, one.name) is not None
-        }
-        own = config.init or Init()
-        init = evolve(
-            _merged(existing.init or Init(), own),
-            **{name: getattr(own, name) for name in _STATED_OF_INIT},
-        )
-        metadata = {**(existing.metadata or {}), **(config.metadata or {})}
-        changes = {**merged, **replaced, "image": config.image, "metadata": metadata}
-        return evolve(existing, **changes, init=None if init == Init() else init)
 
     def mounts_of(self, group: str) -> tuple[MountSection, ...]:
         """Return the mounts of a process group, and the options for creating their volumes."""
@@ -219,12 +195,3 @@ class FlyToml:
 def _told(found: Finding) -> str:
     """Return a finding as part of a sentence. The message about an invalid value continues its path."""
     return f"{found.path} {found.message}" if found.code == INVALID_VALUE else str(found)
-
-
-def _merged(old: Any, new: Any) -> Any:
-    """Return `new`, or `old` with what is set in `new` if both are objects of the same kind."""
-    if not isinstance(new, Model) or type(old) is not type(new):
-        return new
-    names = (one.name for one in fields(type(new)) if one.name != "extra")
-    changes = {name: _merged(getattr(old, name), value) for name in names if (value := getattr(new, name)) is not None}
-    return evolve(old, **changes, extra={**old.extra, **new.extra} or NOTHING_KEPT)

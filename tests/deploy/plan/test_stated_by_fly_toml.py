@@ -4,6 +4,7 @@ import json
 import tomllib
 from typing import Any
 
+from flyasync.deploy.plan.config_merge import MANAGED, merged
 from flyasync.models.config import MachineConfig
 from flyasync.models.fly_toml.app_config import FlyToml
 from flyasync.models.fly_toml.document import read_document
@@ -32,8 +33,9 @@ def read(text: str) -> FlyToml:
 
 def over_existing(text: str, group: str = "app") -> dict[str, Any]:
     file, existing = read(text), structure(json.loads(EXISTING), MachineConfig)
-    merged: dict[str, Any] = unstructure(file.replace_stated(existing, file.config(group, image="new"), group))
-    return merged
+    made: dict[str, Any] = unstructure(merged(existing, file.config(group, image="new"), replace=file.stated(group)))
+    made["metadata"].pop(MANAGED)
+    return made
 
 
 def test_an_empty_file_removes_what_it_could_express_and_keeps_what_it_cannot() -> None:
@@ -70,8 +72,3 @@ def test_a_machine_config_is_merged_key_by_key() -> None:
 def test_a_command_replaces_the_old_one_and_keeps_the_terminal() -> None:
     config = over_existing('[processes]\napp = "serve --now"')
     assert config["init"] == {"tty": True, "kernel_args": ["a"], "cmd": ["serve", "--now"]}
-
-
-def test_without_an_init_on_either_side_there_is_none() -> None:
-    file = read("")
-    assert file.replace_stated(MachineConfig(image="old"), file.config(image="new"), "app").init is None
