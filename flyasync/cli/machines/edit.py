@@ -1,6 +1,7 @@
 """Commands that change or copy the config of a machine: modify, clone, adopt, release."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import click
 from attrs import define
@@ -85,14 +86,17 @@ def _shown(machine_id: str, changes: Sequence[Change], *, dry_run: bool) -> Mess
     lines += (f"  {line}" for line in diff_text(changes).splitlines())
     lines += ["dry run: nothing was changed"] if dry_run else []
     text = "\n".join(lines) if changes else f"{machine_id}: nothing to change"
-    # JSON has the values too, except those that may be secret.
-    as_json = [
+    return Message(text, {"machine": machine_id, "dry_run": dry_run, "changes": changes_as_json(changes)})
+
+
+def changes_as_json(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Return changes as JSON, with the values that cannot be secret."""
+    return [
         {"path": change.path, "secret": True}
         if change.is_secret
         else {"path": change.path, "old": change.old, "new": change.new}
         for change in changes
     ]
-    return Message(text, {"machine": machine_id, "dry_run": dry_run, "changes": as_json})
 
 
 @click.command("clone")

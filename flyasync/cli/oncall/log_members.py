@@ -1,6 +1,7 @@
 """Which machines a log line may come from: the members of a process group, found as their lines arrive."""
 
 import asyncio
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from attrs import Factory, define
@@ -11,6 +12,7 @@ from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.cli.shared.output import note
 from flyasync.deploy.list_lag import fetch
 from flyasync.deploy.plan.fleet import group_of
+from flyasync.models.machine import Machine
 
 PAUSE = 5.0
 """Seconds before a machine is read again after a temporary error."""
@@ -20,6 +22,17 @@ class UnknownGroup(CommandFailed):
     """The end of a command that names a process group of which the app has no machine."""
 
     kind = "UnknownGroup"
+
+
+def check_group(app: str, group: str, machines: Iterable[Machine]) -> None:
+    """Raise UnknownGroup if none of the app's machines is in the group."""
+    names = sorted({name for machine in machines if (name := group_of(machine))})
+    if group not in names:
+        close = get_close_matches(group, names, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UnknownGroup(
+            f"{app} has no machine in the group {group!r}; {hint}it has {', '.join(names) or 'no group'}"
+        )
 
 
 @define
@@ -35,15 +48,12 @@ class GroupMembers:
         """Read the machines, destroyed ones included; raises UnknownGroup if none is in the group."""
         machines = await self._fly.machines.list(self._app, include_deleted=True)
         self._groups |= {machine.id: group_of(machine) for machine in machines}
-        names = sorted({name for name in self._groups.values() if name})
-        if self.group in names:
-            return
-        close = get_close_matches(self.group, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        what = f"{self._app} has no machine in the group {self.group!r}; {hint}it has {', '.join(names) or 'no group'}"
-        if not may_be_empty:
-            raise UnknownGroup(what)
-        note(f"{what}; waiting for one")
+        try:
+            check_group(self._app, self.group, machines)
+        except UnknownGroup as unknown:
+            if not may_be_empty:
+                raise
+            note(f"{unknown.format_message()}; waiting for one")
 
     async def include(self, machine_id: str | None) -> bool:
         """Whether a machine is in the group; a machine that is not known yet is read, until that succeeds."""
