@@ -68,18 +68,19 @@ class LintOutput:
 @click.command("lint", epilog=EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--process-group", metavar="NAME", help="Process group of a fly.toml to check; by default all.")
+@click.option("--strict", is_flag=True, help="Refuse a fly.toml with keys that flyctl does not know.")
 @in_json
-def command(*, file: Path, process_group: str | None, as_json: bool) -> None:
+def command(*, file: Path, process_group: str | None, strict: bool, as_json: bool) -> None:
     """Check FILE for errors and risks: a fly.toml, fly.json or machine config as JSON; - reads JSON from stdin."""
-    found = lint_file(file, process_group)
+    found = lint_file(file, process_group, strict=strict)
     certain_first = sorted(found.found, key=lambda finding: not finding.certain)
     raise click.exceptions.Exit(show(evolve(found, found=certain_first), as_json=as_json))
 
 
-def lint_file(file: Path, process_group: str | None) -> LintOutput:
+def lint_file(file: Path, process_group: str | None, *, strict: bool) -> LintOutput:
     """Return the findings in a fly.toml, a fly.json or a machine config."""
     if file.suffix in _OF_APPS:
-        return lint_fly_toml(file, process_group)
+        return lint_fly_toml(file, process_group, strict=strict)
     # Any other file is JSON, as a pipe has no name.
     try:
         document = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
@@ -90,7 +91,9 @@ def lint_file(file: Path, process_group: str | None) -> LintOutput:
     except RecursionError:
         raise InvalidInput("the JSON is nested too deeply") from None
     config = machine_config_in(document, file.name) if isinstance(document, dict) else document
-    return lint_fly_toml(file, process_group) if config is None else LintOutput(tuple(lint_machine(config)))
+    if config is None:
+        return lint_fly_toml(file, process_group, strict=strict)
+    return LintOutput(tuple(lint_machine(config)))
 
 
 def lint_machine(config: object) -> Iterator[Finding]:
@@ -102,8 +105,8 @@ def lint_machine(config: object) -> Iterator[Finding]:
         yield Finding("type", mismatch.path, mismatch.problem, "write it as the API documents it")
 
 
-def lint_fly_toml(file: Path, process_group: str | None) -> LintOutput:
+def lint_fly_toml(file: Path, process_group: str | None, *, strict: bool) -> LintOutput:
     """Return the findings in a fly.toml and in the configs that it describes, one for each of its process groups."""
     read = load_fly_toml(file)
-    found = read.problems(*([process_group] if process_group else []))
+    found = read.problems(*([process_group] if process_group else []), strict=strict)
     return LintOutput(found, is_readable=not any(each.certain for each in read.findings))

@@ -87,6 +87,20 @@ def test_what_is_not_known_is_a_warning_beside_all_else(tmp_path: Path) -> None:
     assert linted(tmp_path / "fly.toml", "org = 'me'")[0] == 0
 
 
+def test_what_has_no_effect_is_refused_if_asked(tmp_path: Path) -> None:
+    text = '[http_servce]\ninternal_port = 80\n[processes]\nworker = "a"\n[[vm]]\nprocesses = ["workers"]\n'
+    exit_code, found = linted(tmp_path / "fly.toml", text, "--strict")
+    assert (exit_code, [(each["path"], each["certain"]) for each in found]) == (
+        1,
+        [("vm[0].processes", True), ("http_servce", True)],
+    )
+    assert [each["message"].partition(": ")[2] for each in found] == [
+        "did you mean 'web'?",
+        "did you mean 'http_service'?",
+    ]
+    assert linted(tmp_path / "fly.toml", text)[0] == 0
+
+
 def test_a_value_that_cannot_be_used_does_not_hide_the_rest(tmp_path: Path) -> None:
     exit_code, found = linted(tmp_path / "fly.toml", UNKNOWN + '[[services]]\nauto_stop_machines = "soon"\n')
     assert exit_code == 2

@@ -23,7 +23,6 @@ from flyasync.models.service import Check, Service
 T = TypeVar("T")
 
 _TO_BE_BUILT: Final = "registry.fly.io/to-be-built"
-_WITHOUT_EFFECT: Final = (UNKNOWN_KEY, UNKNOWN_GROUP)
 _STATED_OF_INIT: Final = ("exec", "entrypoint", "cmd", "swap_size_mb")
 # The fields of a config for which fly.toml has sections.
 _STATED: Final = (
@@ -64,14 +63,14 @@ class FlyToml:
     base: MachineConfig
     container: str | None
 
-    def problems(self, *groups: str) -> tuple[Finding, ...]:
+    def problems(self, *groups: str, strict: bool = False) -> tuple[Finding, ...]:
         """Return the findings of the file, of the app's name, and of the config of each of the groups (default: all).
 
-        `flyasync lint` shows these, and `refuse` raises for them. The config of a file that names no image is checked
-        as if it had one.
+        `flyasync lint` shows these, and `refuse` raises for them. With `strict`, keys and names of groups without
+        effect are certain, too. The config of a file that names no image is checked as if it had one.
         """
         names = groups or self.groups
-        found = list(self.findings)
+        found = [evolve(each, certain=each.certain or (strict and _has_no_effect(each))) for each in self.findings]
         if self.app is not None:
             found += (evolve(each, path="app") for each in check_app_name(self.app))
         # Each process group has its own config: a problem in one may not be a problem in another.
@@ -86,10 +85,9 @@ class FlyToml:
 
         Do nothing if there are none. The app's name is not checked, since a deploy may name another app.
         """
-        found = [each for each in self.problems(*groups) if each.code != "app-name"]
-        wrong = [_told(each) for each in found if each.certain]
-        ignored = [each for each in self.findings if each.code in _WITHOUT_EFFECT] if strict else []
-        unknown = [f"{each.path}: {each.message}" for each in ignored]
+        found = [each for each in self.problems(*groups, strict=strict) if each.certain and each.code != "app-name"]
+        wrong = [_told(each) for each in found if not _has_no_effect(each)]
+        unknown = [f"{each.path}: {each.message}" for each in found if _has_no_effect(each)]
         advice = {
             "python": "correct or remove these keys, or pass strict=False to ignore them as flyctl does",
             "command": "correct or remove these keys, or omit --strict to ignore them as flyctl does",
@@ -190,6 +188,10 @@ class FlyToml:
         """Return the containers, with `image` as that of the app's container."""
         chosen, numbered = self.app_container, enumerate(self.base.containers or ())
         return tuple(evolve(each, image=image) if number == chosen else each for number, each in numbered) or None
+
+
+def _has_no_effect(found: Finding) -> bool:
+    return found.code in (UNKNOWN_KEY, UNKNOWN_GROUP)
 
 
 def _told(found: Finding) -> str:

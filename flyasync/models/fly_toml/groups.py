@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from flyasync.models.fly_toml.deploy import command
 from flyasync.models.fly_toml.section import Section
+from flyasync.models.model import similar_key
 
 T = TypeVar("T")
 Scoped = tuple[tuple[str, ...], T]
@@ -37,7 +38,9 @@ def groups_of(section: Section, groups: Iterable[str], *, must_exist: bool = Fal
         if must_exist:
             section.wrong("processes", f"names {group!r}, which is not a process group: choose one of {_list(groups)}")
         else:
-            message = f"{group!r} is not a process group, so the section has no effect for it"
+            similar = similar_key(group, groups)
+            hint = f": did you mean {similar!r}?" if similar else ", so the section has no effect for it"
+            message = f"{group!r} is not a process group{hint}"
             section.warn(UNKNOWN_GROUP, "processes", message, f"choose one of {_list(groups)}")
     return named
 

@@ -86,7 +86,8 @@ def _check_mounts(mounts: Sequence[Mount], *, by_name: bool) -> Iterator[Finding
     for mount in mounts:
         name, hint = mount.volume_name, "set the id of a volume, such as 'vol_…'; fly.volumes.list returns them"
         if not (mount.volume or mount.name):
-            yield Finding("mount-volume", "mounts[0].volume", "a mount needs a volume", hint)
+            advice = "name one, such as 'data': in a fly.toml, as its source" if by_name else hint
+            yield Finding("mount-volume", "mounts[0].volume", "a mount needs a volume", advice)
         elif name and not is_volume_name(name):
             yield Finding("mount-volume", "mounts[0].volume", f"{shown(name)} is not the id of a volume", hint)
         elif name and not by_name:
