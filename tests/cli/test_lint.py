@@ -95,7 +95,7 @@ def test_what_has_no_effect_is_refused_if_asked(tmp_path: Path) -> None:
         [("vm[0].processes", True), ("http_servce", True)],
     )
     assert [each["message"].partition(": ")[2] for each in found] == [
-        "did you mean 'web'?",
+        "did you mean 'worker'?",
         "did you mean 'http_service'?",
     ]
     assert linted(tmp_path / "fly.toml", text)[0] == 0
