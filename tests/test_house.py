@@ -41,7 +41,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "deploy/plan": [{"."}, {"strategies"}, {"image_digest"}],
     "emulator": [{"core"}, {"world"}, {"http"}, {"server"}],
     "emulator/http": [{"."}, {"views"}, {"routes"}],
-    "cli": [{"shared"}, {"deploy"}, {"bulk", "machines"}, {"oncall"}, {"."}],
+    "cli": [{"shared"}, {"github"}, {"deploy"}, {"bulk", "machines"}, {"oncall"}, {"."}],
 }
 # A pure package decides: it may not reach for a loop, a socket, a clock or the disk.
 PURE = {"safe_text", "errors", "models", "deploy/plan", "emulator/core", "emulator/world", "emulator/http/views"}

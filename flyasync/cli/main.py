@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.exit_codes import INTERRUPTED, CommandFailed, WrongInput, code_after_losses, failure
 from flyasync.cli.shared.streams import sturdy
@@ -60,6 +61,7 @@ MODULES = {
 
 
 _AS_JSON = "flyasync.as_json"
+_IN_ACTIONS = "flyasync.in_actions"
 
 
 class Commands(Group):
@@ -92,6 +94,7 @@ class Commands(Group):
         # double dash are those of another command.
         own = args[: args.index("--")] if "--" in args else args
         ctx.meta[_AS_JSON] = "--json" in own
+        ctx.meta[_IN_ACTIONS] = next((each == "--github" for each in own[::-1] if each.endswith("-github")), None)
         try:
             return super().parse_args(ctx, args)
         except KeyboardInterrupt:
@@ -101,7 +104,8 @@ class Commands(Group):
         """Run a command, and set the exit code.
 
         1. The command has an exit code of its own. It changes only if a part of stdout was lost.
-        2. The command fails with an error for the user: one line on stderr, and with --json an object on stdout.
+        2. The command fails with an error for the user: one line on stderr, and with --json an object on stdout. In
+           GitHub Actions it is annotated too.
         3. Ctrl-C arrives while no event loop runs that would turn it into a cancellation.
         4. Any other exception is a bug, and keeps its traceback.
         """
@@ -121,6 +125,10 @@ class Commands(Group):
                 message = " ".join(end.format_message().split())
                 document = {"event": "error", "kind": kind, "message": message, "exit": end.exit_code}
                 click.echo(json.dumps(document), file=sturdy(sys.stdout))
+            if is_in_actions(ctx.meta[_IN_ACTIONS]):
+                from flyasync.cli.github.job import GitHubJob  # only a job needs it
+
+                GitHubJob.of(sturdy(sys.stderr)).failed(end.format_message())
             raise end from (None if end is error else error)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None

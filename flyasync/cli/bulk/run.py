@@ -19,6 +19,9 @@ from flyasync.cli.bulk.results import AppNames, AppResult, BulkProgress
 from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary, changed_text
 from flyasync.cli.deploy.create_app import AppCreatingBuilder
 from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.github.job import GitHubJob
+from flyasync.cli.github.workflow_commands import without_commands
+from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.signals import run, until_signalled
@@ -39,7 +42,8 @@ def bulk(ctx: click.Context) -> None:
     options = BulkOptions.of(ctx.params)
     job = BulkJob.of(ctx, options)
     called = Invocation(is_local=job.rehearsal is not None)
-    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called)
+    github = GitHubJob.of(sturdy(sys.stderr)) if is_in_actions(options.output.github) else None
+    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called, github=github)
     raise click.exceptions.Exit(run(run_until_signalled(job, display)))
 
 
@@ -176,10 +180,19 @@ class BulkRun:
 
 
 def display_for(
-    out: TextIO, err: TextIO, *, as_json: bool, called: Invocation
+    out: TextIO, err: TextIO, *, as_json: bool, called: Invocation, github: GitHubJob | None = None
 ) -> AbstractAsyncContextManager[BulkDisplay]:
-    """Return the display of a run: JSON lines if requested, live counts in a capable terminal, else lines."""
+    """Return the display of a run: JSON lines if requested, live counts in a capable terminal, else lines.
+
+    With a job of GitHub Actions it writes there too, and nothing that it shows is a command to the runner.
+    """
     out, err = sturdy(out), sturdy(err)
+    if github:
+        from flyasync.cli.bulk.github_display import GitHubBulkDisplay
+
+        streams = without_commands(out, as_json=as_json), without_commands(err)
+        lines = BulkJSONLines(*streams, called) if as_json else BulkLines(*streams)
+        return refreshing(GitHubBulkDisplay(lines, github))
     # JSON first: a program may read it through a pseudo-terminal.
     if as_json:
         return nullcontext(BulkJSONLines(out, err, called))

@@ -79,12 +79,16 @@ def time_left(progress: BulkProgress, seconds: float) -> str:
     return "time left unknown" if progress.left else "none left"
 
 
+def status_word(summary: BulkSummary) -> str:
+    """Return the status of the run: ok, interrupted, not verified or failed."""
+    failed = "not verified" if summary.progress.lacks_only_proof else "failed"
+    # An interrupted run may have failures too; that it did not finish matters more.
+    return "ok" if summary.ok else "interrupted" if summary.is_cut else failed
+
+
 def headline(summary: BulkSummary) -> str:
     """Return the summary in one line."""
     progress = summary.progress
-    failed = "not verified" if progress.lacks_only_proof else "failed"
-    # An interrupted run may have failures too; that it did not finish matters more.
-    status = "ok" if summary.ok else "interrupted" if summary.is_cut else failed
     before = f" ({progress.kept} before)" if progress.kept else ""
     counts = [
         f"{progress.done + progress.kept} of {progress.total} apps done{before}",
@@ -92,7 +96,7 @@ def headline(summary: BulkSummary) -> str:
         f"{progress.left} left",
         f"{summary.seconds:.1f} s",
     ]
-    return f"{summary.called.source}: {status}: {', '.join(counts)} (launch {summary.called.launch})"
+    return f"{summary.called.source}: {status_word(summary)}: {', '.join(counts)} (launch {summary.called.launch})"
 
 
 def cause_rows(causes: list[CommonReason]) -> list[tuple[str, str, str]]:

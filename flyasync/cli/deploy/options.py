@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from flyasync.emulator.core.faults import Fault
 
 
+def github_option() -> Any:
+    """Return the option that deploys of one app and of many have."""
+    return option(
+        "--github/--no-github",
+        default=None,
+        help="In GitHub Actions: annotate failures, and write the job summary and the outputs of the step.  "
+        "[default: if GITHUB_ACTIONS is true]",
+    )
+
+
 class ReleaseOptions(OptionGroup):
     """The launch, and whether to resume or to undo one."""
 
@@ -72,6 +82,7 @@ class OutputOptions(OptionGroup):
         callback=writable,
         help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
     )
+    github: bool | None = github_option()
 
 
 class RehearsalOptions(OptionGroup):

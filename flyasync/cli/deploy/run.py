@@ -20,6 +20,9 @@ from flyasync.cli.deploy.lines import Display, JSONLines, Lines
 from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.deploy.option_rules import check_options
 from flyasync.cli.deploy.options import DeployOptions
+from flyasync.cli.github.job import GitHubJob
+from flyasync.cli.github.workflow_commands import without_commands
+from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
 from flyasync.cli.shared.signals import run, until_signalled
@@ -46,7 +49,8 @@ def deploy(ctx: click.Context) -> None:
     job = DeployJob.of(options)
     journal = options.release.resume or (str(options.release.journal) if options.release.journal else None)
     called = Invocation(is_local=job.rehearsal is not None, journal=journal, group=options.desired.change.group)
-    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called)
+    github = GitHubJob.of(sturdy(sys.stderr)) if is_in_actions(options.output.github) else None
+    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called, github=github)
     raise click.exceptions.Exit(run(run_until_signalled(job, display)))
 
 
@@ -146,9 +150,20 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def display_for(out: TextIO, err: TextIO, *, as_json: bool, called: Invocation) -> AbstractAsyncContextManager[Display]:
-    """Return the display of a deploy: JSON lines if requested, a table in a terminal that can draw one, else lines."""
+def display_for(
+    out: TextIO, err: TextIO, *, as_json: bool, called: Invocation, github: GitHubJob | None = None
+) -> AbstractAsyncContextManager[Display]:
+    """Return the display of a deploy: JSON lines if requested, a table in a terminal that can draw one, else lines.
+
+    With a job of GitHub Actions it writes there too, and nothing that it shows is a command to the runner.
+    """
     out, err = sturdy(out), sturdy(err)
+    if github:
+        from flyasync.cli.deploy.github_display import GitHubDisplay
+
+        streams = without_commands(out, as_json=as_json), without_commands(err)
+        lines = JSONLines(*streams, called) if as_json else Lines(*streams, called)
+        return nullcontext(GitHubDisplay(lines, github, called))
     # JSON first: a program may read it through a pseudo-terminal.
     if as_json:
         return nullcontext(JSONLines(out, err, called))

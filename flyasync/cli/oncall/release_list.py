@@ -13,16 +13,12 @@ from attrs import Factory, define, frozen
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.cli.oncall.app_status import FLYCTL_RELEASE, trouble
 from flyasync.deploy.plan.fleet import group_of
+from flyasync.deploy.plan.launch_origin import BY, COMMIT, MESSAGE
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import digest_of
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.machine_results import MachineVersion
-
-BY: Final = "flyasync_by"
-COMMIT: Final = "flyasync_commit"
-MESSAGE: Final = "flyasync_message"
-"""The metadata keys of a launch: who deployed, from which git commit, and why."""
 
 _TIME_DIGITS: Final = 10  # of a ULID: milliseconds since 1970
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 
 import click
 
+from flyasync.cli.shared.actions import inert, is_in_actions
 from flyasync.deploy.reporting.status import Status
 from flyasync.errors import FlyError, InvalidInput, LeaseHeld, MissingToken
 from flyasync.safe_text import readable
@@ -42,7 +43,8 @@ class CommandFailed(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the line to stderr, or to `file`."""
         with suppress(OSError):  # a stream that is closed or full must not change the exit code
-            click.echo(f"flyasync: {self.format_message()}", file=file, err=True)
+            text = self.format_message()
+            click.echo(f"flyasync: {inert(text) if is_in_actions() else text}", file=file, err=True)
 
 
 class WrongInput(CommandFailed):

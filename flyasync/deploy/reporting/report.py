@@ -7,6 +7,7 @@ from attrs import field, frozen
 from attrs.converters import optional
 
 from flyasync.deploy.plan.fleet import serves
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
@@ -17,7 +18,7 @@ from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined, plain
 from flyasync.errors import DeployFailed, LeaseHeld, NoCapacity, WaitFailed
-from flyasync.models.json.codec import structure, unstructure
+from flyasync.models.json.codec import omit_if_unset, structure, unstructure
 from flyasync.models.machine import machine_host
 from flyasync.models.redaction import all_without_passwords, without_passwords
 from flyasync.safe_text import readable
@@ -250,7 +251,8 @@ class DeployReport:
 
     `unseen` is why the final check failed, if it did; machines that it did not see do not count as running. `closed_by`
     is the failure after which no further machine was begun. `rollback` is the report of the rollback, if there was one;
-    its own `ok` is true if everything is as it was before the deploy.
+    its own `ok` is true if everything is as it was before the deploy. `origin` is the message, the commit and the user
+    of the launch.
     """
 
     app: str
@@ -273,6 +275,7 @@ class DeployReport:
     unverified: tuple[str, ...] = ()
     require_stated: bool = False
     serving: int = 0
+    origin: LaunchOrigin = field(factory=LaunchOrigin)
 
     @classmethod
     def of(
@@ -325,6 +328,7 @@ class DeployReport:
             stray_volumes=observation.loose_volumes,
             unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
             require_stated=spec.required.is_stated,
+            origin=spec.origin,
             serving=sum(report.serves for _, report in machines) + sum(map(serves, besides)),
         )
 
@@ -549,6 +553,9 @@ class DeployReport:
         if not self.rollback and any(each.result in {Result.UNKNOWN, Result.NOT_BEGUN} for each in self.machines):
             again = f"  to continue, run the same launch again ({self.launch}): it creates only the missing machines"
             yield from plain("  to continue, run the same deploy again" if self.strategy else again)
+
+
+omit_if_unset(DeployReport, "origin")
 
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:

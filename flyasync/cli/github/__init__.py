@@ -1,0 +1,1 @@
+"""GitHub Actions: annotations, the job summary and the outputs of a step."""
