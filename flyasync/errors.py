@@ -32,6 +32,7 @@ FlyError
 │   │   └── ServerFault     other 5xx: the request may have happened
 │   ├── Unreadable          a response that is not what the API documents
 │   └── GraphQLFailed       a GraphQL response with errors: `errors`, `codes`, `data`
+├── NoFreeVolume            no volume of the name that a mount states is free: `app`, `name`
 ├── IncompleteList          a list without the regions that the API could not read: `error_regions`
 ├── WaitFailed              a wait that timed out or can no longer succeed
 ├── JobLost                 a deploy whose executor lost track of it: `app`, `launch`
@@ -487,6 +488,41 @@ class GraphQLFailed(CallFailed):
     def paths(self) -> tuple[tuple[Any, ...], ...]:
         """The position of each error in the query, as names and numbers; empty if an error has none."""
         return tuple(tuple(error.get("path") or ()) for error in self.errors)
+
+
+class NoFreeVolume(FlyError):
+    """No volume of this name is free, in `regions` or, if these are empty, in any region. Nothing was created.
+
+    `held` is how many volumes of the name exist there: machines or other creates have them, or the API refused them.
+    `free` are other regions with a free one.
+    """
+
+    def __init__(self, app: str, name: str, regions: Iterable[str], *, held: int = 0, free: Iterable[str] = ()) -> None:
+        self.regions: tuple[str, ...] = tuple(regions)
+        self.free: tuple[str, ...] = tuple(sorted(free))
+        super().__init__(app, name, self.regions)
+        self.app = app
+        self.name = name
+        self.held = held
+
+    def _text(self) -> str:
+        region = self.regions[0] if self.regions else "…"
+        return self._advised(f"fly.volumes.create({self.app!r}, name={self.name!r}, region={region!r})")
+
+    @property
+    def for_command(self) -> str:
+        """The text with the command that creates a volume, where `str()` names the method."""
+        region = self.regions[0] if self.regions else "CODE"
+        return readable(self._advised(f"flyasync volumes create {self.app} {self.name} --region {region}"))
+
+    def _advised(self, create: str) -> str:
+        where = f" in {' or '.join(self.regions)}" if self.regions else ""
+        if self.held == 1:
+            why = "the only one is taken"
+        else:
+            why = f"all {self.held} are taken" if self.held else "there is none"
+        elsewhere = f", but there are free ones in {', '.join(self.free)}" if self.free else ""
+        return f"{self.app} has no free volume {self.name}{where}: {why}{elsewhere}. Create one with: {create}"
 
 
 class IncompleteList(FlyError):

@@ -31,6 +31,7 @@ from flyasync.errors import (
     MissingToken,
     NameTaken,
     NoCapacity,
+    NoFreeVolume,
     NoReplyInTime,
     NotFound,
     NotSettled,
@@ -86,6 +87,7 @@ EXAMPLES: list[FlyError] = [
     ServerFault(*CALL, status=500),
     Unreadable(*CALL),
     GraphQLFailed("graphql", "GetApp", [{"message": "no", "extensions": {"code": "NOT_FOUND"}}], data={"app": None}),
+    NoFreeVolume("web", "data", ["iad"], held=2, free=["lhr"]),
     IncompleteList("machines.list_org", "personal", ["sin"]),
     WaitFailed("web", "m1", wanted="started", state="failed", reason="it exited", hopeless=True),
     JobLost("web", "v1", "its worker died"),
@@ -244,6 +246,28 @@ def test_what_to_do_is_stated_for_python_and_for_the_command() -> None:
     incomplete = IncompleteList("machines.list_org", "acme", ["sin"])
     assert str(incomplete) == f"{incomplete.for_command}, or pass on_error_regions= to continue without these regions"
     assert incomplete.for_command.endswith("the API could not read sin. Retry later")
+
+
+@pytest.mark.parametrize(
+    ("regions", "held", "free", "says"),
+    [
+        (["iad", "yyz"], 0, [], "web has no free volume data in iad or yyz: there is none. Create one with: "),
+        ([], 0, [], "web has no free volume data: there is none. Create one with: "),
+        (["iad"], 1, [], "web has no free volume data in iad: the only one is taken. Create one with: "),
+        (
+            ["iad"],
+            2,
+            ["ams"],
+            "web has no free volume data in iad: all 2 are taken, but there are free ones in ams. Create one with: ",
+        ),
+    ],
+)
+def test_a_volume_that_is_not_free_says_why_and_how_to_get_one(
+    regions: list[str], held: int, free: list[str], says: str
+) -> None:
+    error = NoFreeVolume("web", "data", regions, held=held, free=free)
+    assert str(error) == f"{says}fly.volumes.create('web', name='data', region={'iad' if regions else '…'!r})"
+    assert error.for_command == f"{says}flyasync volumes create web data --region {'iad' if regions else 'CODE'}"
 
 
 def test_a_message_is_cut_at_64_kb() -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from flyasync.api.tokens import Tokens
     from flyasync.api.volumes import Volumes
     from flyasync.models.machine import Machine
+    from flyasync.models.volume import Volume
 
 COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
 """The limits for api.fly.io, which publishes none: the rate at which flyctl polls logs."""
@@ -125,7 +126,9 @@ class FlyClient:
         """Machines: create, find, change, start, stop and delete them, and wait for them."""
         from flyasync.api.machines.machines import Machines
 
-        return Machines(self._caller, self._policy, self.leases, calls=self._calls, polls=self._polls)
+        return Machines(
+            self._caller, self._policy, list_volumes=self._list_volumes, calls=self._calls, polls=self._polls
+        )
 
     @cached_property
     def leases(self) -> "Leases":
@@ -219,6 +222,10 @@ class FlyClient:
     async def _machine(self, app: str, machine_id: str) -> "Machine":
         # Volumes rarely read a machine, so `machines` is imported only then.
         return await self.machines.get(app, machine_id)
+
+    async def _list_volumes(self, app: str) -> "tuple[Volume, ...]":
+        # Few machines have a volume that is given by its name.
+        return await self.volumes.list(app)
 
     async def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send a query to the GraphQL API at `api_url`, for what REST lacks, and return the `data` of the response.

@@ -58,14 +58,15 @@ class Scripted:
 
 def client(sender: Scripted) -> FlyClient:
     caller = Caller(cast("Sender", sender))
-    machines = Machines(caller, RetryPolicy(), Leases(caller), calls=64, polls=1000)
+    volumes = Volumes(caller, lambda _, machine_id: machines.get("web", machine_id))
+    machines = Machines(caller, RetryPolicy(), list_volumes=volumes.list, calls=64, polls=1000)
     return cast(
         "FlyClient",
         SimpleNamespace(
             apps=Apps(caller),
             machines=machines,
             leases=Leases(caller),
-            volumes=Volumes(caller, machines.get),
+            volumes=volumes,
             secrets=Secrets(caller),
             secret_keys=SecretKeys(caller),
             certificates=Certificates(caller),

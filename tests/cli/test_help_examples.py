@@ -41,7 +41,7 @@ AFTER = {
     "flyasync releases": {"iad": 1},
     "flyasync diff": {"iad": 1},
     "flyasync orphans": {"iad": 1},
-    "flyasync machines": {"iad": 1},
+    "flyasync machines": {"iad": 2},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},
     "flyasync lint": {"iad": 1},

@@ -8,9 +8,12 @@ from typing import Protocol, TypedDict, Unpack
 
 from attrs import Factory, define, evolve
 
-from flyasync.errors import FlyError, NameTaken, NotFound, RateLimited
+from flyasync.api.machines.named_volumes import NamedVolumes, mounting
+from flyasync.errors import FlyError, NameTaken, NoCapacity, NoFreeVolume, NotFound, RateLimited, Scope, VolumeInUse
 from flyasync.models.config import MachineConfig
+from flyasync.models.lint.linter import check_config, refuse
 from flyasync.models.machine import GONE, Machine
+from flyasync.models.volume import Volume
 from flyasync.transport.request import Flight
 from flyasync.transport.retries import RetryPolicy, retrying
 
@@ -91,6 +94,27 @@ class Creation:
     refusal: FlyError | None = None
     """A definite refusal that was received while the result of an earlier request was unknown."""
 
+    volume: Volume | None = None
+    """The free volume that was chosen for a mount that names one."""
+
+    refused_volumes: set[str] = Factory(set)
+    """The ids of volumes that were chosen before, and that the machine could not get."""
+
+    @property
+    def volume_name(self) -> str | None:
+        """The name of the volume if the config mounts one by its name instead of its id."""
+        return next((each.volume_name for each in self.config.mounts or ()), None)
+
+    def choose(self, volume: Volume) -> None:
+        """Record the volume that the machine is to mount."""
+        self.volume = volume
+
+    def lose_volume(self) -> None:
+        """Record that the machine could not get its volume, so that another one is chosen."""
+        if self.volume:
+            self.refused_volumes.add(self.volume.id)
+        self.volume = None
+
     def known(self, machine: Machine) -> Machine:
         """Record that the machine was created or found, so that its state is no longer unknown; return it."""
         self.machine, self.may_have_happened = machine, False
@@ -123,11 +147,14 @@ class CreateOnce:
         list_: Lister,
         policy: RetryPolicy,
         expected_wait: Callable[[str, int], float | None] = lambda _app, _ahead: None,
+        *,
+        volumes: NamedVolumes,
     ) -> None:
         self._create = create
         self._expected_wait = expected_wait
         self._get = get
         self._list = list_
+        self._volumes = volumes
         # Twice the attempts of other calls, since giving up may leave a machine that no client knows of.
         patient = evolve(policy, attempts=2 * policy.attempts)
         self._persistently = retrying(patient, _is_in_doubt, self._attempt)
@@ -142,7 +169,13 @@ class CreateOnce:
 
     async def create(self, creation: Creation) -> Machine:
         """Create or find the machine and return it; `creation` is up to date even after an error."""
-        return creation.known(await self._persistently(creation))
+        if creation.volume_name:  # the volumes are listed before `create` checks the config
+            refuse(check_config(creation.config, volumes_by_name=True))
+        try:
+            return creation.known(await self._persistently(creation))
+        finally:
+            if creation.volume:
+                self._volumes.release(creation.volume)
 
     async def _attempt(self, creation: Creation) -> Machine:
         # 1. The result of an earlier create is unknown: look up its machine by its launch. If it is not found, it may
@@ -156,7 +189,7 @@ class CreateOnce:
         if creation.refusal:
             raise creation.refusal
         try:
-            return await self._send(creation)
+            return await self._send_with_volume(creation)
         # 3. The name is in use by a machine
         except NameTaken as taken:
             machine = await self._find(creation, existing_id=taken.existing_id)
@@ -174,19 +207,55 @@ class CreateOnce:
                 raise
             # c. of this launch, created by an earlier create or by another client.
             return creation.found(machine)
-        # 4. Any other failure: if a machine may exist, the next attempt looks it up first.
+        # 4. No volume of the name is free. An earlier create, or another client, may have created the machine with one.
+        except NoFreeVolume as error:
+            machine = await self._find(creation, metadata={LAUNCH: creation.launch})
+            if machine and _tag(machine, LAUNCH) == creation.launch:
+                return creation.found(machine)
+            creation.failed(error)
+            raise
+        # 5. Any other failure: if a machine may exist, the next attempt looks it up first.
         except FlyError as error:
             creation.failed(error)
             raise
+
+    async def _send_with_volume(self, creation: Creation) -> Machine:
+        """Send a create, with a free volume if the config names one; with another one if the API refuses that."""
+        full: NoCapacity | None = None
+        while True:
+            if creation.volume is None and (name := creation.volume_name):
+                region, refused = creation.options.get("region"), creation.refused_volumes
+                try:
+                    creation.choose(await self._volumes.choose(creation.app, name, region, refused=refused))
+                except NoFreeVolume as error:
+                    raise full or error from None
+            try:
+                return await self._send(creation)
+            # 1. The config has the id of the volume, or the region is full: another volume would not help.
+            except NoCapacity as error:
+                if creation.volume is None or error.scope is not Scope.VOLUME_HOST:
+                    raise
+                full = error
+            # 2. An earlier create, whose response was lost, has created the machine with this volume.
+            except VolumeInUse as held:
+                if creation.volume is None:
+                    raise
+                machine = await self._find(creation, existing_id=held.machine_id) if held.machine_id else None
+                if machine and _tag(machine, LAUNCH) == creation.launch:
+                    return creation.found(machine)
+            # 3. Another client was faster, or the host of the volume is full: try another volume.
+            self._volumes.release(creation.volume)
+            creation.lose_volume()
 
     async def _send(self, creation: Creation) -> Machine:
         """Send one create. Cancelled after that, wait for its response, which shows whether a machine exists."""
         flight = Flight(on_leave=creation.on_leave, is_urgent=creation.is_urgent)
         tags = {LAUNCH: creation.launch, CREATION: creation.id}
-        config = evolve(creation.config, metadata={**(creation.config.metadata or {}), **tags})
-        create = asyncio.ensure_future(
-            self._create(creation.app, config, name=creation.name, flight=flight, **creation.options)
-        )
+        config, options = creation.config, creation.options
+        if volume := creation.volume:
+            config, options = mounting(config, volume), {**options, "region": volume.region}
+        config = evolve(config, metadata={**(config.metadata or {}), **tags})
+        create = asyncio.ensure_future(self._create(creation.app, config, name=creation.name, flight=flight, **options))
         try:
             return await asyncio.shield(create)
         except asyncio.CancelledError:

@@ -1,7 +1,7 @@
 """`fly.machines`: one method for each operation of the API, and the few that take several requests."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Unpack
 
@@ -10,6 +10,7 @@ from attrs import fields_dict
 from flyasync.api.machines.create_once import CreateOnce, CreateOptions, Creation
 from flyasync.api.machines.edit import Change, Editor, UpdateOptions, clone_config, flyctl_metadata
 from flyasync.api.machines.leases import Leases
+from flyasync.api.machines.named_volumes import NamedVolumes
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.volume_claims import outlast_claim
 from flyasync.api.machines.wait import Waits, most_pollers, most_readers
@@ -31,6 +32,7 @@ from flyasync.models.machine_results import (
     WaitResult,
 )
 from flyasync.models.types import go_duration
+from flyasync.models.volume import Volume
 from flyasync.safe_text import hidden
 from flyasync.transport.request import Flight, Repeat, Request
 from flyasync.transport.retries import RetryPolicy
@@ -46,7 +48,15 @@ class Machines:
     `nonce` are guarded by the machine's lease: see `fly.leases`. They raise LeaseHeld while another client holds it.
     """
 
-    def __init__(self, caller: Caller, policy: RetryPolicy, leases: Leases, *, calls: int, polls: int) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        policy: RetryPolicy,
+        *,
+        list_volumes: Callable[[str], Awaitable[tuple[Volume, ...]]],
+        calls: int,
+        polls: int,
+    ) -> None:
         self._caller = caller
         self._waits = Waits(
             self.get,
@@ -55,9 +65,10 @@ class Machines:
             pollers=most_pollers(polls),
             readers=most_readers(calls),
         )
-        self._editor = Editor(self.get, self._update, leases)
+        self._editor = Editor(self.get, self._update, Leases(caller))
         expected_wait = partial(caller.expected_wait, "machines.create")
-        self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy, expected_wait)
+        volumes = NamedVolumes(list_volumes)
+        self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy, expected_wait, volumes=volumes)
 
     async def list(
         self,
@@ -112,7 +123,7 @@ class Machines:
 
         Args:
             app: the app.
-            config: the machine's config.
+            config: the machine's config; a mount needs the id of its volume.
             name: unique in the app; by default the API chooses one.
             region: a code, or several codes and aliases in order of preference; by default a region near the caller.
             skip_launch: do not start the machine.

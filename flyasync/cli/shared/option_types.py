@@ -18,6 +18,7 @@ import click
 if TYPE_CHECKING:
     from flyasync.emulator.core.faults import Fault
     from flyasync.emulator.core.processes import Output
+    from flyasync.models.config import Mount
 
 
 def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
@@ -111,6 +112,18 @@ def volume(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     if found is None:
         raise click.BadParameter(f"{text!r} is not NAME:PATH or NAME:PATH:SIZE_GB, such as data:/data:10")
     return found[1], found[2], int(found[3] or 1)
+
+
+def mount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> "Mount | None":
+    """Read NAME:PATH or ID:PATH."""
+    if text is None:
+        return None
+    volume, colon, path = text.partition(":")
+    if not (volume and colon and path.startswith("/")):
+        raise click.BadParameter(f"{text!r} is not NAME:PATH or ID:PATH with an absolute path, such as data:/data")
+    from flyasync.models.config import Mount  # slow to import, and most commands need no models
+
+    return Mount(volume=volume, path=path)
 
 
 def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Path | None:

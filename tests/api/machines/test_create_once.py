@@ -10,6 +10,7 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import CREATION, LAUNCH, CreateOnce, CreateOptions, Creation
+from flyasync.api.machines.named_volumes import NamedVolumes
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import (
     BadRequest,
@@ -27,6 +28,7 @@ from flyasync.errors import (
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
+from flyasync.models.volume import Volume
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.request import Flight
 from flyasync.transport.retries import RetryPolicy
@@ -378,7 +380,10 @@ class World:
         self.filters: list[Mapping[str, str] | None] = []
         self.listed = asyncio.Event()
         self.on_answer: Callable[[], object] = int
-        self.once = CreateOnce(self.create, self.get, self.list_, RetryPolicy())
+        self.once = CreateOnce(self.create, self.get, self.list_, RetryPolicy(), volumes=NamedVolumes(self.volumes))
+
+    async def volumes(self, _: str) -> tuple[Volume, ...]:
+        raise AssertionError("no config here names a volume")
 
     async def create(self, _: str, __: MachineConfig, *, name: str, flight: Flight, **options: Any) -> Machine:
         flight.is_out = True

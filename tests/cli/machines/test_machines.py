@@ -34,6 +34,23 @@ def test_a_machine_is_run_listed_and_shown(shop: Shop) -> None:
     assert [port["port"] for port in config["services"][0]["ports"]] == [80, 443]
 
 
+def test_a_machine_is_run_on_a_free_volume_of_a_name_or_on_the_one_with_an_id(shop: Shop) -> None:
+    made = [shop.json("volumes", "create", "web", "data", "--region", "iad")["id"] for _ in range(2)]
+    run = ("machines", "run", "web", "nginx", "--region", "iad")
+    by_name = shop.json(*run, "--volume", "data:/data")
+    assert by_name["name"].startswith("web-")
+    found = by_name["config"]["mounts"][0]["volume"]
+    (other,) = {*made} - {found}
+    by_id = shop.json(*run, "--volume", f"{other}:/data", "--name", "two")
+    assert (by_id["name"], by_id["config"]["mounts"][0]["volume"]) == ("two", other)
+    result = shop.ask(*run, "--volume", "data:/data")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "all 2 are taken. Create one with: flyasync volumes create web data --region iad" in result.stderr
+    assert len(states(shop)) == len(shop.json("volumes", "list", "web")) == 2
+    for wrong in ("data", "data:data", ":/data"):
+        assert shop.ask(*run, "--volume", wrong).exit_code == 2
+
+
 def test_a_list_is_narrowed(shop: Shop) -> None:
     near, far = shop.run("--metadata", "role=web"), shop.run(region="lhr")
     shop.said("machines", "stop", "web", near)
