@@ -13,7 +13,7 @@ from attrs import Factory, define, frozen
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.cli.oncall.app_status import FLYCTL_RELEASE, trouble
 from flyasync.deploy.plan.fleet import group_of
-from flyasync.deploy.plan.launch_origin import BY, COMMIT, MESSAGE
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import digest_of
@@ -85,7 +85,7 @@ class _Trace:
 
     moments: list[datetime] = Factory(list)
     images: list[str] = Factory(list)
-    metadata: dict[str, str] = Factory(dict)
+    origin: LaunchOrigin = Factory(LaunchOrigin)
     groups: set[str] = Factory(set)
     current: list[Machine] = Factory(list)
     undone: int = 0
@@ -121,7 +121,7 @@ def _trace(machine: Machine, versions: Sequence[MachineVersion], traces: dict[Re
             trace.moments.append(moment)
         if config.image:
             trace.images.append(config.image)
-        trace.metadata |= config.metadata or {}
+        trace.origin = LaunchOrigin.of(config.metadata or {})
         trace.groups.add(group_of(machine) or "")
         # An earlier release again: what came in between was rolled back.
         if key != last and key in seen:
@@ -165,14 +165,15 @@ def _release(key: ReleaseKey, trace: _Trace, record: FlyctlRelease | None, there
     # The reference with a digest says most.
     image = max((*trace.images, *([record.image] if record and record.image else [])), key=_has_digest, default=None)
     first = min(trace.moments).isoformat(timespec="milliseconds").replace("+00:00", "Z") if trace.moments else None
-    message = record.description if record else trace.metadata.get(MESSAGE) if key.tool == "flyasync" else None
+    # A machine of flyasync that flyctl has deployed since still names the origin of its launch.
+    origin = trace.origin if key.tool == "flyasync" else LaunchOrigin()
     return Release(
         release=key.name if key.tool == "flyasync" else f"v{key.name}",
         tool=key.tool,
         at=(record and record.created_at) or first,
-        by=record.by if record else trace.metadata.get(BY) if key.tool == "flyasync" else None,
-        commit=trace.metadata.get(COMMIT) if key.tool == "flyasync" else None,
-        message=message,
+        by=record.by if record else origin.by,
+        commit=origin.commit,
+        message=record.description if record else origin.message,
         image=image,
         digest=digest_of(image),
         groups=sorted(trace.groups - {""}),
