@@ -36,6 +36,7 @@ from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.recreate import Recreate
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.plan.strategy import Share, demand_seconds
+from flyasync.deploy.plan.verification import Verification, VerifyMachine
 from flyasync.deploy.planner import Planner
 from flyasync.deploy.reporting.events import Event, OnEvent
 from flyasync.deploy.reporting.journal import Journal, JournalFile
@@ -224,6 +225,19 @@ class DeployBuilder:
         Without `to_regions`, the regions are those where the group has machines. A region without machines gets one.
         """
         return self._with(evolve(self.spec, keeps_counts=keep))
+
+    def max_machines(self, machines: int | None, /) -> Self:
+        """Refuse a plan after which there would be more than this number of machines; None removes the limit.
+
+        The machines of the groups that are deployed or retired count, and without a strategy all machines of the app.
+        Machines that exist only during the deploy, such as the old ones of a bluegreen deploy, do not count; the plan
+        shows their number. `plan` and `execute` raise InvalidInput before anything is changed.
+        """
+        if machines is not None and (type(machines) is not int or machines < 1):
+            raise InvalidInput(
+                f"max_machines is {machines!r}, but must be a whole number from 1", parameter="max_machines"
+            )
+        return self._with(evolve(self.spec, max_machines=machines))
 
     def with_image(self, image: str) -> Self:
         """Set the image; all machines run the digest that its tag has when the deploy begins.
@@ -518,6 +532,32 @@ class DeployBuilder:
         """
         demand_seconds("seconds", seconds)
         return self._with(evolve(self.spec, smoke=seconds))
+
+    def verify(self, check: VerifyMachine | str, /, *, timeout: float = 60.0) -> Self:
+        """Verify from outside that each machine is well, before others follow: by an async function, or a command line.
+
+            async def answers(fly: FlyClient, machine: Machine) -> None:
+                (await http.get(f"http://[{machine.private_ip}]:8080/health")).raise_for_status()
+
+            report = await app.canary(soak=300).verify(answers, timeout=30).roll_back_on_failure().execute(fly)
+
+        Each machine that the deploy creates, updates or starts is verified once it is up: after its checks and the
+        `smoke_check`, a canary after its soak, a machine of a bluegreen deploy before it is uncordoned. The function
+        fails by raising, or by returning False. A command line runs in `/bin/sh`, without input, and fails by an exit
+        status other than 0. Besides the variables of this process, it has `FLY_APP_NAME`, `FLY_MACHINE_ID`,
+        `FLY_MACHINE_NAME`, `FLY_REGION`, `FLY_PRIVATE_IP`, `FLY_PROCESS_GROUP` and `FLY_IMAGE_REF` of the machine,
+        empty if they are unknown.
+
+        At most 8 machines are verified at once. A run that takes longer than `timeout` seconds has failed. It is then
+        cancelled, as when the deploy is cancelled; the command is terminated together with its children: by SIGTERM,
+        and 5 seconds later by SIGKILL. A failure is a failure of the machine, like a crash; the report has the last
+        lines of the command's output, without the values of the environment that may be secret. With a strategy, the
+        next deploy with a verification begins with the machines that an earlier one has changed and not verified. A
+        journal does not contain the function, nor a command line that may contain a secret: to resume, state it again.
+
+        Raises InvalidInput with `wait_for(None)`, since only a machine that is up is verified.
+        """
+        return self._with(evolve(self.spec, verification=Verification.of(check, timeout=timeout)))
 
     def verify_stopped(self, verify: VerifyStopped, /) -> Self:
         """Choose whether a group whose machines are all stopped or suspended is verified.

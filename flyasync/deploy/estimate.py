@@ -26,6 +26,7 @@ from flyasync.deploy.plan.plan import (
     TakeVolume,
     Track,
     Update,
+    Verify,
     Watch,
 )
 from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
@@ -37,7 +38,7 @@ KILLED_AFTER = 5.0
 """Seconds that the API gives a process to stop before it kills it, unless its config says otherwise."""
 
 _DONE: Mapping[type[Step], Phase] = {
-    step: STEP_PHASES[step][-1] for step in (Create, AwaitStarted, AwaitHealthy, AwaitSettled, Stop, RunToEnd)
+    step: STEP_PHASES[step][-1] for step in (Create, AwaitStarted, AwaitHealthy, AwaitSettled, Verify, Stop, RunToEnd)
 }
 """The phase that shows that a step is done, for steps that take time."""
 
@@ -225,6 +226,8 @@ def _waits(track: Track, so_far: TrackProgress, machine: Machine | None) -> Iter
                 kind = TimingKind.SETTLE
             case Watch(seconds=duration) | Cordon(drain=duration):
                 seconds = duration
+            case Verify():
+                kind = TimingKind.VERIFICATION
             case Stop():
                 kind = TimingKind.STOP
                 stop = machine.config.stop_config if machine and machine.config else None

@@ -36,6 +36,7 @@ class TimingKind(StrEnum):
     STOP = "stops"
     RELEASE = "the release command"
     FORK = "forks of volumes"
+    VERIFICATION = "verifications"
     REQUESTS = "requests"  # from the start of its steps to its first change: the lease, and the check of other machines
 
 
@@ -245,6 +246,7 @@ _SEEN: Mapping[tuple[Phase, Phase], TimingKind] = {
     (Phase.CHECKING, Phase.HEALTHY): TimingKind.CHECKS,
     (Phase.STOPPING, Phase.STOPPED): TimingKind.STOP,
     (Phase.CREATED, Phase.ENDED): TimingKind.RELEASE,
+    (Phase.VERIFYING, Phase.VERIFIED): TimingKind.VERIFICATION,
 }
 _MARKS = frozenset(phase for lapse in _SEEN for phase in lapse) | {Phase.ADOPTED, Phase.REPLACING, Phase.HEDGING}
 

@@ -144,6 +144,13 @@ class RegionOptions(OptionGroup):
         help="What to do if a region has no capacity: skip the machine, create it in the nearest region with "
         "capacity, or try these regions in order; may be repeated or a list: ewr,ord.  [default: skip]",
     )
+    max_machines: int | None = option(
+        "--max-machines",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Refuse a plan after which there would be more than N machines in the groups that it changes, or, without "
+        "a strategy, in the app.",
+    )
     create_app: str | None = option(
         "--create-app", metavar="ORG", help="Create the app in this organization if it does not exist."
     )
@@ -165,6 +172,7 @@ class RegionOptions(OptionGroup):
         made = stated("--fallback", made.fallback, *self.fallback)
         made = stated("--region" if self.region else "--waves", made.to_regions, *named)
         made = stated("--count", partial(made.count, self.count.each, **self.count.by_region))
+        made = made.max_machines(self.max_machines)
         return made.waves(*waves) if waves else made
 
 
@@ -290,6 +298,16 @@ class SuccessOptions(OptionGroup):
         help="Whether to start one machine of each region as a test, and stop it again, if all machines are stopped. "
         "By default (auto) only if a service has autostart. If no machine was verified, the exit status is 8.",
     )
+    verify: str | None = option(
+        "--verify",
+        metavar="CMD",
+        help="Run CMD in a shell for each machine that is up, before others follow: an exit status other than 0 is a "
+        "failure of the machine. CMD gets $FLY_MACHINE_ID, $FLY_REGION, $FLY_PRIVATE_IP, $FLY_APP_NAME, "
+        "$FLY_MACHINE_NAME, $FLY_PROCESS_GROUP and $FLY_IMAGE_REF.",
+    )
+    verify_timeout: float | None = option(
+        "--verify-timeout", type=float, metavar="SECONDS", help="Time limit of each run of --verify.  [default: 60]"
+    )
     hedge: float | None = option(
         "--hedge",
         is_flag=False,  # --hedge alone means --hedge=3
@@ -320,6 +338,7 @@ class SuccessOptions(OptionGroup):
         made = stated("--hedge", made.hedge, self.hedge) if self.hedge is not None else made
         made = stated("--smoke-check", made.smoke_check, self.smoke_check) if self.smoke_check is not None else made
         made = made.verify_stopped(self.verify_stopped) if self.verify_stopped else made
+        made = self.verifying(made)
         # 1. The default depends on the config of each machine: healthy with checks, else started.
         # 2. No wait: a timeout would have no effect.
         # 3. The given goal, if machines can reach it.
@@ -337,6 +356,13 @@ class SuccessOptions(OptionGroup):
         if not (has_strategy or expected_checks(made.config)):
             raise click.UsageError("--wait healthy needs a check to wait for: add --port and --check PATH")
         return stated("--timeout", made.wait_for, "healthy", timeout=self.timeout)
+
+    def verifying(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder that verifies each machine from outside, if there is a command for it."""
+        if self.verify is None:
+            return made
+        check = partial(made.verify, self.verify, **given(timeout=self.verify_timeout))
+        return stated("--verify", check, options={"timeout": "--verify-timeout"})
 
 
 @dataclass(frozen=True, repr=False)

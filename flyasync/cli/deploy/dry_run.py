@@ -13,13 +13,14 @@ from flyasync.deploy.plan.plan import (
     Plan,
     TakeVolume,
     Target,
+    Verify,
     Watch,
 )
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.json.codec import unstructure
 
 _OWN_METADATA = "flyasync_"
-_OBSERVING = Adopt | TakeVolume | AwaitStarted | AwaitHealthy | AwaitSettled | Watch
+_OBSERVING = Adopt | TakeVolume | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Verify
 
 
 def changes_anything(plan: Plan) -> bool:

@@ -64,6 +64,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "strategy": plan.strategy,
         "group": plan.group,
         **_estimated("seconds", plan.estimate),
+        "resources": asdict(plan.resources) if plan.resources else None,
         "stages": stages,
         "kept": [track.machine.name for track in plan.kept],
         "remarks": list(plan.remarks),

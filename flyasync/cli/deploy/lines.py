@@ -87,7 +87,8 @@ class Lines(TextStreams):
         match event:
             case Planned():
                 again = "rolling back: " if self.progress else ""  # a second plan is the rollback
-                for line in (again + plan_headline(event.plan), *event.plan.remarks):
+                resources = event.plan.resources.lines() if event.plan.resources else ()
+                for line in (again + plan_headline(event.plan), *event.plan.remarks, *resources):
                     self._write_at(event.at, line)
                 self.progress = PlanProgress(event.plan)
             case Progress() if self.progress:

@@ -12,8 +12,8 @@ from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 
 # A journal describes a deploy without its secrets: these options can be combined with --resume.
 _WITH_RESUME = (
-    "undo", "env", "metadata", "release_command", "release_timeout", "dry_run", "detailed_exitcode",
-    "as_json", "html", "github",
+    "undo", "env", "metadata", "release_command", "release_timeout", "verify", "verify_timeout", "dry_run",
+    "detailed_exitcode", "as_json", "html", "github",
 )  # fmt: skip
 # These select the release to undo, and how to undo it.
 _WITH_UNDO = (
@@ -26,7 +26,12 @@ _OF_A_GROUP = frozenset(
     {"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl", "verify_stopped"}
 )
 # These refine another option, and need it.
-_NEEDS = {"if_volume_lost": "volume", "release_timeout": "release_command", "detailed_exitcode": "dry_run"}
+_NEEDS = {
+    "if_volume_lost": "volume",
+    "release_timeout": "release_command",
+    "verify_timeout": "verify",
+    "detailed_exitcode": "dry_run",
+}
 
 
 def check_options(ctx: click.Context, options: DeployOptions) -> None:

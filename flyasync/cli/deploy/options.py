@@ -150,7 +150,8 @@ class DeployOptions:
         # 1. A journal contains the deploy, except its secrets.
         if self.release.resume:
             made = DeployBuilder.resumed(self.release.resume, env=config.env or None)
-            return change.releasing(made.with_metadata(config.metadata) if config.metadata else made)
+            made = change.releasing(made.with_metadata(config.metadata) if config.metadata else made)
+            return self.desired.success.verifying(made)
         assert self.app is not None  # noqa: S101 - `check_options` demands it
         # 2. The metadata of the machines contains the release to restore; a strategy sets only the speed.
         if self.release.undo:

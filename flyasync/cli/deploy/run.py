@@ -111,7 +111,7 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
         if not (job.org and spec):
             raise job.advised(error) from error
     display.note(f"the app {spec.app} would be created in {job.org}")
-    made = image_digest.plan(spec, Fleet(spec.app, ()))  # a new app has no machines and no address
+    made = image_digest.decide(spec, Fleet(spec.app, ())).plan  # a new app has no machines and no address
     configs = [group.config for group in spec.groups]
     remark = (no_address(spec.app, configs),) if any(map(is_public, configs)) else ()
     return evolve(made, remarks=(*made.remarks, *remark))

@@ -47,6 +47,9 @@ STOPPED = "flyasync_stopped"
 NEW = "flyasync_new"
 """The metadata key of the machines of a new group until all of them have been created: the launch that creates it."""
 
+UNVERIFIED = "flyasync_unverified"
+"""The metadata key of a machine that has yet to be verified from outside: the launch that has changed it."""
+
 SECRETS = "flyasync_secrets"
 """The metadata key with the fingerprint of the app's secrets when the machine was created or updated."""
 
@@ -128,8 +131,11 @@ def observed(machine: Machine) -> MachineConfig | None:
 
 
 def differing(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
-    """Return the differences between two configs of a machine; images differ if their digests do."""
-    found = differences(current, desired)
+    """Return the differences between two configs of a machine; images differ if their digests do.
+
+    Whether the machine has been verified is not a part of its config.
+    """
+    found = (each for each in differences(current, desired) if each.path != f"metadata.{UNVERIFIED}")
     return tuple(each for each in found if each.path != "image" or not runs(current.image, desired.image))
 
 

@@ -27,6 +27,7 @@ from flyasync.deploy.plan.plan import (
 from flyasync.deploy.plan.sibling_config import inherited
 from flyasync.deploy.plan.sizing import remarks_on_sizes, sized
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
+from flyasync.deploy.plan.tally import counted
 from flyasync.errors import InvalidInput
 from flyasync.models.image import digest_of, runs, without_digest
 from flyasync.models.machine import GONE, Machine
@@ -39,6 +40,8 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
     2. Otherwise, if the API resolved the tag, its digest is used.
     3. Otherwise, if some machines stay unchanged, the others get their digest.
     4. Otherwise the first machine that is created or updated shows the digest.
+
+    The plan has its resources; it is not possible if it would leave more machines than the spec allows.
     """
     asked = spec = evolve(spec, secrets=fleet.secrets)
     if spec.only_secrets:
@@ -65,7 +68,7 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
         *_remarks_on_image(asked, spec, made),
         *_remarks_on_secrets(spec, made, fleet),
     )
-    return Decision(spec=spec, plan=evolve(made, remarks=(*made.remarks, *found)))
+    return Decision(spec=spec, plan=counted(evolve(made, remarks=(*made.remarks, *found)), spec))
 
 
 def plan(spec: DeploySpec, fleet: Fleet) -> Plan:

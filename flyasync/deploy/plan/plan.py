@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, oldest
+from flyasync.deploy.plan.resources import ResourceChange
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Fallback, LaneKey
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
@@ -157,6 +158,17 @@ class Watch(_Step):
 
 
 @frozen(kw_only=True)
+class Verify(_Step):
+    """Verify the machine from outside: `check` has to succeed within `seconds`."""
+
+    check: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"verify with {self.check}, at most {self.seconds:g} s: {self.cause}"
+
+
+@frozen(kw_only=True)
 class Cordon(_Step):
     """Cordon the machine, so that the proxy sends it no new requests, and wait `drain` seconds for the others."""
 
@@ -255,10 +267,10 @@ class GiveUp(_Step):
 
 
 Step = (
-    TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Cordon
+    TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Verify | Cordon
     | Uncordon | Stop | AwaitOthersStopped | Destroy | DeleteVolume | Unmark | Return | RunToEnd | GiveUp
 )  # fmt: skip
-WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, AwaitOthersStopped, Watch)
+WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, AwaitOthersStopped, Watch, Verify)
 """The steps that change nothing."""
 
 
@@ -297,6 +309,11 @@ class Track:
     def verifies(self) -> bool:
         """Whether the machine is started only for verification."""
         return any(isinstance(step, Return) for step in self.steps)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the machine is verified from outside."""
+        return any(isinstance(step, Verify) for step in self.steps)
 
     def lines(self) -> Iterator[str]:
         """Yield the track as text."""
@@ -385,7 +402,8 @@ class Plan:
     A launch, which only adds machines, has no `strategy` and no `groups`. `before` is the fleet that the plan was made
     from, `kept` are the machines that are already up to date, and `remarks` list what the plan leaves unchanged.
     `estimate` is how long the plan takes, from the published limits and the times observed in this app; None if it was
-    not estimated.
+    not estimated. `resources` are the machines, CPUs, memory and volumes before and after, of the groups that are
+    deployed or retired, and of the whole app for a launch; None if they were not counted.
     """
 
     app: str
@@ -399,6 +417,7 @@ class Plan:
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
     estimate: Estimate | None = None
+    resources: ResourceChange | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -468,6 +487,8 @@ class Plan:
             others = f"try {', '.join(self.fallback)}, in this order"
             way = ways[self.fallback] if isinstance(self.fallback, str) else others
             lines.append(f"  if a region has no room: {way}")
+        if self.resources and not self.is_empty:
+            lines += (f"  {line}" for line in self.resources.lines())
         if self.estimate:
             unknown = " and ".join(self.estimate.unobserved)
             basis = "from the published limits and the times observed in this app"

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from attrs import define, evolve, field, frozen
 
-from flyasync.deploy.plan.config_merge import SECRET_CHANGES, SECRETS, STOPPED, changes, observed
+from flyasync.deploy.plan.config_merge import SECRET_CHANGES, SECRETS, STOPPED, UNVERIFIED, changes, observed
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves
 from flyasync.deploy.plan.machine_roles import Role, role
@@ -113,6 +113,11 @@ class Member:
         return self.rests and self.machine is not None and STOPPED in self.machine.metadata
 
     @property
+    def is_unverified(self) -> bool:
+        """Whether a deploy brought it up, and did not get as far as verifying it from outside, or found it not well."""
+        return self.machine is not None and UNVERIFIED in self.machine.metadata
+
+    @property
     def stays(self) -> bool:
         """Whether it exists, counts, and is not replaced."""
         return self.action in {Action.KEEP, Action.UPDATE} and not self.is_apart
@@ -139,11 +144,22 @@ def verified(spec: DeploySpec, members: Sequence[Member]) -> tuple[Member, ...]:
     """Choose one machine of each region to start and verify, if all machines of the group are and stay stopped."""
     if any(member.action is Action.MAKE or (member.stays and member.runs) for member in members):
         return tuple(members)
-    actions = {Action.UPDATE, Action.KEEP} if spec.verify_stopped == "always" else {Action.UPDATE}
-    able = (each for each in members if each.rests and each.action in actions and spec.may_verify(each.config))
+    every = spec.verify_stopped == "always"
+    able = (
+        each
+        for each in members
+        if each.rests
+        and (each.action is Action.UPDATE or (each.action is Action.KEEP and (every or has_to_be_proven(spec, each))))
+        and spec.may_verify(each.config)
+    )
     # The first one of each region: a dict keeps the last of several entries with the same key.
     chosen = {member.region: member.desired.name for member in reversed(tuple(able))}
     return tuple(evolve(each, is_verified=chosen.get(each.region) == each.desired.name) for each in members)
+
+
+def has_to_be_proven(spec: DeploySpec, member: Member) -> bool:
+    """Whether a machine has its config already, and an earlier deploy has not verified it from outside."""
+    return spec.verification is not None and member.action is Action.KEEP and member.is_unverified
 
 
 def left_alone(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:

@@ -28,6 +28,7 @@ from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.release_command import ReleaseCommand
 from flyasync.deploy.plan.strategy import Strategy
+from flyasync.deploy.plan.verification import Verification
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
@@ -218,7 +219,9 @@ class DeploySpec:
     A `strategy` that only adds creates the machines of the launch, and changes no others. Any other strategy converges
     the machines of `group` to this spec, in `waves` of regions (all together if there are none), and destroys the
     machines of `retired_groups`. `smoke` is the number of seconds that a machine has to stay up once it is up. `hedge`
-    is the multiple of its siblings' boot time after which a slow machine gets a rival.
+    is the multiple of its siblings' boot time after which a slow machine gets a rival. `verification` has to succeed
+    for each machine that is up, before others follow. A plan after which there would be more than `max_machines`
+    machines is refused.
 
     `also` are further groups, which are deployed together with the first one: in one plan, with one rollback. All of
     them run the same image. `groups` has the spec of each group alone.
@@ -261,6 +264,8 @@ class DeploySpec:
     secrets_version: int | None = None
     replaces: tuple[str, ...] = ()
     verify_stopped: VerifyStopped = "auto"
+    verification: Verification | None = None
+    max_machines: int | None = None
     digest: str | None = None
     unresolved: str | None = None
     secrets: str | None = None
@@ -285,6 +290,12 @@ class DeploySpec:
             raise InvalidInput(
                 f"groups that are deployed together ({', '.join(self.group_names)}) need a strategy, such as rolling: "
                 "a deploy without one only adds machines of one config"
+            )
+        if self.verification and self.goal is None:
+            raise InvalidInput(
+                "a machine is verified once it is up, so the deploy has to wait for it",
+                python="leave out wait_for(None)",
+                command="leave out --wait none",
             )
         spec = self.changed(DeploySpec.resolved_alone)
         return spec if spec.keeps_counts else spec.checked()

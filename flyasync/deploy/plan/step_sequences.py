@@ -20,9 +20,10 @@ from flyasync.deploy.plan.plan import (
     TakeVolume,
     Uncordon,
     Update,
+    Verify,
     Watch,
 )
-from flyasync.deploy.plan.reconcile import Member, there
+from flyasync.deploy.plan.reconcile import Member, has_to_be_proven, there
 from flyasync.deploy.plan.sibling_config import Pattern
 from flyasync.deploy.plan.spec import HOME, DeploySpec, DesiredMachine
 from flyasync.models.config import MachineConfig
@@ -42,6 +43,15 @@ def goal(spec: DeploySpec, config: MachineConfig | None) -> Iterator[Step]:
     if spec.smoke and target is not None:
         lasting = "checks must keep passing" if target == "healthy" else "no checks, so it must stay up"
         yield Watch(seconds=spec.smoke, cause=lasting)
+    yield from proof(spec, config)
+
+
+def proof(
+    spec: DeploySpec, config: MachineConfig | None, cause: str = "others follow only if it succeeds"
+) -> Iterator[Step]:
+    """Yield the step that verifies a machine with this config from outside, if the spec asks for that and it is up."""
+    if spec.verification and spec.goal_of(config) is not None:
+        yield Verify(check=str(spec.verification), seconds=spec.verification.timeout, cause=cause)
 
 
 def creation(
@@ -104,6 +114,7 @@ def _verification(spec: DeploySpec, member: Member) -> Iterator[Step]:
             yield AwaitHealthy(cause="the config has checks")
         if spec.smoke:
             yield Watch(seconds=spec.smoke, cause="must stay up")
+        yield from proof(spec, member.config)
         yield Return(state=there(member).state, cause="started only for verification")
 
 
@@ -156,5 +167,7 @@ def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
     # A started machine that is not up may become so: its checks have not passed yet.
     if is_down or machine.state in MOVING or (machine.state == "started" and not spec.is_up(machine, member.config)):
         yield from _start(spec, member, is_down=is_down)
+    elif has_to_be_proven(spec, member) and machine.state == "started":
+        yield from proof(spec, member.config, "an earlier deploy has changed it, and not verified it")
     if machine.cordoned and machine.state not in GONE and not member.is_apart:
         yield Uncordon(cause="is cordoned")

@@ -13,7 +13,7 @@ from flyasync.deploy.reporting.journal_file import open_journal, unwritable
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import MachineBefore
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, write_spec
+from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, VERIFICATION, write_spec
 from flyasync.models.json.codec import unstructure
 from flyasync.models.redaction import HIDDEN, without_passwords
 
@@ -76,9 +76,9 @@ class JournalFile(Journal):
         """Record the spec and the plan."""
         public, redacted = write_spec(spec)
         # No other line may contain a redacted value. The longest is replaced first, as it may contain another. Short
-        # values are not replaced, since any text may contain them by chance; a release command always is.
+        # values are not replaced, since any text may contain them by chance; commands always are.
         texts = [text for text in _texts(list(redacted.values())) if len(text) >= _SHORTEST_SECRET]
-        texts += [redacted[RELEASE_COMMAND]] if RELEASE_COMMAND in redacted else []
+        texts += [redacted[name] or "" for name in (RELEASE_COMMAND, VERIFICATION) if name in redacted]
         self._secrets = tuple(sorted(filter(None, texts), key=len, reverse=True))
         groups = {*spec.group_names, *spec.retired_groups}
         there = plan.before.machines if plan.before else ()

@@ -22,6 +22,7 @@ from flyasync.deploy.plan.plan import (
     Stop,
     Uncordon,
     Update,
+    Verify,
     Watch,
 )
 from flyasync.deploy.reporting.styles import Look
@@ -73,6 +74,8 @@ class Phase(StrEnum):
     CHECKING = "checking", Look.CHECKING, Extent.LASTS  # it is started, and its checks are awaited
     HEALTHY = "healthy", Look.GOOD, Extent.REACHED
     WATCHING = "watching", Look.CHECKING, Extent.LASTS  # it must stay up for some time
+    VERIFYING = "verifying", Look.CHECKING, Extent.LASTS  # it is verified from outside
+    VERIFIED = "verified", Look.GOOD, Extent.REACHED
     RUNNING = "running", Look.CHANGING, Extent.LASTS  # the release command runs
     ENDED = "ended", Look.GOOD, Extent.REACHED  # the release command ended with exit code 0
     UNCORDONED = "uncordoned", Look.GOOD, Extent.REACHED  # it takes traffic
@@ -103,6 +106,7 @@ STEP_PHASES: Mapping[type[Step], tuple[Phase, ...]] = {
     AwaitHealthy: (Phase.CHECKING, Phase.HEALTHY),
     AwaitSettled: (Phase.SETTLED,),
     Watch: (Phase.WATCHING,),
+    Verify: (Phase.VERIFYING, Phase.VERIFIED),
     Cordon: (Phase.CORDONED,),
     Uncordon: (Phase.UNCORDONED,),
     Stop: (Phase.STOPPING, Phase.STOPPED),

@@ -15,7 +15,7 @@ from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.journal_file import journal_lines
 from flyasync.deploy.reporting.phase import Phase
-from flyasync.deploy.reporting.spec_json import OF_GROUP, RELEASE_COMMAND, read_spec
+from flyasync.deploy.reporting.spec_json import OF_GROUP, RELEASE_COMMAND, VERIFICATION, read_spec
 from flyasync.errors import InvalidInput
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
@@ -98,7 +98,7 @@ class JournalReplay:
         if not self.is_of(spec.app, spec.launch):
             return
         if spec.fingerprint_of_all != self.fingerprint:
-            lacking = ", ".join(path for path in self.redacted if path != RELEASE_COMMAND)
+            lacking = ", ".join(path for path in self.redacted if path not in {RELEASE_COMMAND, VERIFICATION})
             problem = f"launch {spec.launch} has another config in the journal"
             if not lacking:
                 raise InvalidInput(f"{problem}: use another launch name for this config")
@@ -114,6 +114,13 @@ class JournalReplay:
                 "it because it may hold a secret",
                 python="state it again with with_release_command(…)",
                 command="state it again with --release-command",
+            )
+        if VERIFICATION in self.redacted and spec.verification is None:
+            raise InvalidInput(
+                f"the journal does not contain how machines of launch {spec.launch} are verified, because that is a "
+                "function, or may hold a secret",
+                python="state it again with verify(…)",
+                command="state it again with --verify",
             )
 
 

@@ -24,7 +24,8 @@ class MachineRun:
     `adopted` is true for a machine that existed before, and false for one that this deploy created; only the latter is
     ever destroyed by a rollback. `in_doubt` is true while a request for it may have happened. `config` is the config
     that it will have, or that was sent last; None if unknown. A machine that `stays_out` stays outside routing. One
-    that `verifies` is started only for verification. `beside` are ids of machines that this one replaced or raced with.
+    that `verifies` is started only for verification; one that `awaits_proof` is verified from outside. `beside` are ids
+    of machines that this one replaced or raced with.
 
     `volume` is the kind of volume that it gets, `volume_id` the volume that was chosen, `source` the volume to fork,
     and `made_volumes` the volumes created for it.
@@ -62,6 +63,7 @@ class MachineRun:
     checked_from: float = 0.0
     was_healthy: bool = False
     verifies: bool = False
+    awaits_proof: bool = False
 
     @classmethod
     def of(cls, track: Track, machine: Machine | None) -> "MachineRun":
@@ -73,6 +75,7 @@ class MachineRun:
             config=track.config,
             stays_out=track.stays_out,
             verifies=track.verifies,
+            awaits_proof=track.is_verified,
             machine=machine,
             adopted=machine is not None,
             old_exit=machine.exit_event if machine else None,

@@ -8,12 +8,16 @@ from flyasync.deploy.plan.spec import DeploySpec, Fallback, Goal, Requirement
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.registry import strategies
 from flyasync.deploy.plan.strategy import Strategy
+from flyasync.deploy.plan.verification import Verification
 from flyasync.models.diff import written
 from flyasync.models.json.codec import register, structure, unstructure
 from flyasync.models.redaction import contains_secret, is_secret
 
 RELEASE_COMMAND = "release.command"
 """The path of a release command that is redacted."""
+
+VERIFICATION = "verification"
+"""The path of a verification that is not written: a function, or a command that is redacted."""
 
 
 OF_GROUP = ": "
@@ -44,6 +48,13 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None
         redacted[RELEASE_COMMAND] = str(spec.release)
+    check = spec.verification
+    if check is not None and (check.command is None or check.holds_a_secret):
+        data["verification"] = None
+        redacted[VERIFICATION] = check.command
+    for name in ("verification", "max_machines"):  # journals of earlier versions lack these keys
+        if data[name] is None:
+            del data[name]
     return data, redacted
 
 
@@ -82,6 +93,14 @@ def _read_strategy(data: Any) -> Strategy:
     return structure({key: value for key, value in data.items() if key != "name"}, strategies()[data["name"]])
 
 
+def _read_verification(data: Any) -> Verification:
+    return Verification.of(data["command"], timeout=data["timeout"])
+
+
+def _write_verification(verification: Verification) -> Any:
+    return {"command": verification.command, "timeout": verification.timeout}
+
+
 def _write_strategy(strategy: Strategy) -> Any:
     return None if strategy.only_adds else {"name": strategy.name, **unstructure(strategy)}
 
@@ -95,6 +114,7 @@ def _write_requirement(requirement: Requirement) -> Any:
 
 
 register(Strategy, read=_read_strategy, write=_write_strategy)
+register(Verification, read=_read_verification, write=_write_verification)
 register(Requirement, read=_read_requirement, write=_write_requirement)
 register(Fallback, read=lambda data: tuple(data) if isinstance(data, list) else data)
 register(Goal | Literal["checked"], read=lambda data: data)

@@ -257,7 +257,7 @@ class MachineCreator:
     ) -> Creation:
         """Return the creation as planned, with the machine's volume."""
         planned = evolve(step.config, metadata={**(step.config.metadata or {}), **self._spec.origin.marks})
-        config = run.send(self._context.metadata.added_to(planned))
+        config = run.send(self._context.metadata.added_to(planned, is_unverified=run.awaits_proof))
         if volume_id := await self._ensure_volume(run):
             config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
 

@@ -89,7 +89,7 @@ class Hedge:
     async def _rival(self, run: MachineRun, machine: Machine) -> Machine | None:
         """Create another machine with the same config, cordoned if the first one is; return None if that fails."""
         self._context.notify(run, Phase.HEDGING, f"slow to start: creating another machine next to {machine.id}")
-        rival = MachineRun(desired=run.desired, region=machine.region)
+        rival = MachineRun(desired=run.desired, region=machine.region, awaits_proof=run.awaits_proof)
         step = Create(
             cause="a sibling is late",
             name=f"{machine.name}-hedge",

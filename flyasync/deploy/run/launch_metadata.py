@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from attrs import evolve
 
-from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, SECRETS
+from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, SECRETS, UNVERIFIED
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import at_digest, digest_of, runs
@@ -71,12 +71,19 @@ class LaunchMetadata:
         if image and digest_of(image) is None:
             self._digests.setdefault(image, digest_of(machine.image))
 
-    def added_to(self, config: MachineConfig, *, before: Machine | None = None) -> MachineConfig:
-        """Return the config to send; `before` is the machine that is updated, if any."""
+    def added_to(
+        self, config: MachineConfig, *, before: Machine | None = None, is_unverified: bool = False
+    ) -> MachineConfig:
+        """Return the config to send; `before` is the machine that is updated, if any.
+
+        A machine that `is_unverified` is marked, so that a later deploy verifies it if this one does not.
+        """
         image = config.image
         if image and not self._spec.only_secrets:
             image = self._pinned(image)
-        metadata = {**(config.metadata or {})}
+        metadata = {key: value for key, value in (config.metadata or {}).items() if key != UNVERIFIED}
+        if is_unverified and not self._spec.strategy.only_adds:  # a launch verifies all its machines each time
+            metadata[UNVERIFIED] = self._spec.launch
         # A restored machine that flyasync had never deployed has no such metadata, and gets none.
         if SECRETS in metadata:
             metadata |= self._spec.starting(MachineConfig()).metadata or {}
@@ -84,7 +91,7 @@ class LaunchMetadata:
         old = before.image if before and before.config and digest_of(before.config.image) is None else None
         if digest_of(old) and not runs(old, image):
             metadata[REPLACED_IMAGE] = str(old)
-        return evolve(config, image=image, metadata=metadata or config.metadata)
+        return evolve(config, image=image, metadata=metadata or (config.metadata and {}))
 
     def _pinned(self, image: str) -> str:
         return at_digest(image, self._digests.get(image))

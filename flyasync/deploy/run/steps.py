@@ -25,6 +25,7 @@ from flyasync.deploy.plan.plan import (
     Uncordon,
     Unmark,
     Update,
+    Verify,
     Watch,
 )
 from flyasync.deploy.reporting.phase import Phase
@@ -32,6 +33,7 @@ from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.deploy.run.create import MachineCreator
 from flyasync.deploy.run.hedge import Hedge
+from flyasync.deploy.run.proof import Proof
 from flyasync.deploy.run.retire import Retirement
 from flyasync.deploy.run.update import Updater
 from flyasync.deploy.run.verify import Verifier
@@ -50,6 +52,7 @@ class StepRunner:
         self.creator = MachineCreator(context)
         self.hedge = Hedge(context, self.creator)
         self.verifier = Verifier(context)
+        self.proof = Proof(context)
         self.updater = Updater(context, self.verifier)
         self.retirement = Retirement(context)
 
@@ -109,6 +112,8 @@ class StepRunner:
                 await self.verifier.until_settled(run)
             case Watch():
                 await self.verifier.stay_up(run, step.seconds)
+            case Verify():
+                await self.proof.demand(run)
             case RunToEnd():
                 await self.verifier.run_to_end(run, step.seconds)
             # Uncordon, cordon, stop, destroy.

@@ -106,7 +106,7 @@ class Updater:
         # 2. Otherwise the spec is merged into the current config, with the tag and the origin of the launch.
         # 3. An update of the secrets alone is not a release, so it keeps the tag of the earlier launch.
         if step.config is not None:
-            config = run.send(metadata.added_to(step.config))
+            config = run.send(metadata.added_to(step.config, is_unverified=run.awaits_proof))
             if step.over and not (same(current, step.over) or same(current, config)):
                 raise ChangedMeanwhile(run, differences(step.over, current))
             return config
@@ -116,4 +116,4 @@ class Updater:
         if step.launches and desired.metadata:  # it runs from here on, so the mark of a stop is removed
             kept = {key: value for key, value in desired.metadata.items() if key != STOPPED}
             desired = evolve(desired, metadata=kept)
-        return run.send(metadata.added_to(desired, before=before))
+        return run.send(metadata.added_to(desired, before=before, is_unverified=run.awaits_proof))

@@ -14,6 +14,7 @@ from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
 from flyasync.errors import FlyError, NotFound, WaitFailed
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine, expected_checks
 
 SETTLING = 10
@@ -206,16 +207,21 @@ class Verifier:
                     run.end(f"exit code {end.exit_code}{memory}{restarts}")
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
                 # The log may repeat values of the environment, which may be secret.
-                configs = [config for config in (run.config, machine.config) if config]
-                containers = [each for config in configs for each in config.containers or ()]
-                envs = [*(each.env for each in configs), *(each.env for each in containers)]
-                env = [item for each in envs for item in (each or {}).items()]
+                env = variables(config for config in (run.config, machine.config) if config)
                 run.log(masked((line.message or "" for line in lines[-LAST_LINES:]), env))
 
 
 def _ended_well(run: MachineRun, machine: Machine) -> bool:
     end = machine.exit_event
     return role(run.config) is Role.SCHEDULED and end is not None and end != run.old_exit and not end.exit_code
+
+
+def variables(configs: Iterable[MachineConfig]) -> list[tuple[str, str]]:
+    """Return the variables in the environments of configs and of their containers, with their values."""
+    known = list(configs)
+    containers = [each for config in known for each in config.containers or ()]
+    envs = [*(each.env for each in known), *(each.env for each in containers)]
+    return [item for each in envs for item in (each or {}).items()]
 
 
 def masked(lines: Iterable[str], env: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -124,6 +124,7 @@ def restoring(
         kept=tuple(track for track in tracks if not track.steps),
         remarks=(*past, *(remark for restored in back for remark in restored.remarks())),
         estimate=None,
+        resources=None,
     )
 
 
@@ -145,6 +146,8 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
         rolls_back=False,
         release=None,
         origin=LaunchOrigin(),  # each machine has that of its former launch again
+        verification=None,
+        max_machines=None,
         waves=(),
         volume=None,
     )

@@ -22,7 +22,7 @@ LASTING = {
         Phase.STARTING,
         Phase.CHECKING,
     ),
-    *(Phase.WATCHING, Phase.RUNNING, Phase.STOPPING),
+    *(Phase.WATCHING, Phase.VERIFYING, Phase.RUNNING, Phase.STOPPING),
 }
 
 

@@ -1,12 +1,12 @@
 """Canary: update a few machines first, watch them, then update the others as rolling does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import ClassVar
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.plan.plan import Create, Target, Track, Update, Watch
+from flyasync.deploy.plan.plan import Create, Step, Target, Track, Update, Verify, Watch
 from flyasync.deploy.plan.strategies.in_place import InPlace
 from flyasync.deploy.plan.strategy import Share, is_seconds
 
@@ -38,5 +38,12 @@ class Canary(InPlace):
         title = f"{len(chosen)} {'canaries' if len(chosen) > 1 else 'canary'}"
         if not self.soak:
             return title, chosen
-        soak = Watch(seconds=self.soak, cause="canary soak")
-        return title, [evolve(each, steps=(*each.steps, soak)) for each in chosen]
+        return title, [evolve(each, steps=tuple(self._soaked(each.steps))) for each in chosen]
+
+    def _soaked(self, steps: Sequence[Step]) -> Iterator[Step]:
+        """Yield the steps of a canary, which is watched before it is verified: the check may judge its traffic."""
+        *others, last = steps
+        ends_verified = isinstance(last, Verify)
+        yield from others if ends_verified else steps
+        yield Watch(seconds=self.soak, cause="canary soak")
+        yield from [last] if ends_verified else []

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Stage, Track
-from flyasync.deploy.plan.reconcile import Action, Member
+from flyasync.deploy.plan.reconcile import Action, Member, has_to_be_proven
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.step_sequences import readiness
 from flyasync.deploy.plan.strategies.group import GroupStrategy, Wave
@@ -40,15 +40,21 @@ class InPlace(GroupStrategy):
         serving = {region: sum(each.serves for each in members if each.region == region) for region in spec.regions}
         widths = {(region, spec.group): width for region, width in self.widths(serving).items()}
 
-        # A machine that should serve but does not comes first: until it serves, no other one is put at risk.
+        # A machine that should serve but does not comes first: until it serves, no other one is put at risk. The same
+        # holds for a machine that serves, but was not verified.
+        unproven: list[Member] = []
         unhealthy: list[Member] = []
         others: list[Member] = []
         for each in members:
+            if each.serves and has_to_be_proven(spec, each):
+                unproven.append(each)
+                continue
             is_unhealthy = each.runs and not each.serves
             is_unhealthy = is_unhealthy and (
                 each.action is Action.UPDATE or (each.action is Action.KEEP and any(readiness(spec, each)))
             )
             (unhealthy if is_unhealthy else others).append(each)
+        yield Stage.of(f"verify machines of an earlier deploy{wave}", changed(spec, fleet, unproven))
         yield Stage.of(f"unhealthy machines first{wave}", changed(spec, fleet, unhealthy))
 
         # If no machine of the group runs, one per region is verified before the others are updated.
