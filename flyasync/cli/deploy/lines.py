@@ -87,8 +87,7 @@ class Lines(TextStreams):
         match event:
             case Planned():
                 again = "rolling back: " if self.progress else ""  # a second plan is the rollback
-                resources = event.plan.resources.lines() if event.plan.resources else ()
-                for line in (again + plan_headline(event.plan), *event.plan.remarks, *resources):
+                for line in (again + plan_headline(event.plan), *event.plan.remarks, *event.plan.resource_lines()):
                     self._write_at(event.at, line)
                 self.progress = PlanProgress(event.plan)
             case Progress() if self.progress:

@@ -108,7 +108,7 @@ class Screen(LiveScreen):
                 self.note(f"rolling back: {plan_headline(event.plan)}")
             for remark in event.plan.remarks:
                 self.note(remark)
-            for line in event.plan.resources.lines() if event.plan.resources else ():
+            for line in event.plan.resource_lines():
                 self.print(Text(line))
             self._rows = MachineRows.of(event)
             self.draw(LiveRows(self._rows, event.at))

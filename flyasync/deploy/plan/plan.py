@@ -487,8 +487,7 @@ class Plan:
             others = f"try {', '.join(self.fallback)}, in this order"
             way = ways[self.fallback] if isinstance(self.fallback, str) else others
             lines.append(f"  if a region has no room: {way}")
-        if self.resources and not self.is_empty:
-            lines += (f"  {line}" for line in self.resources.lines())
+        lines += (f"  {line}" for line in self.resource_lines())
         if self.estimate:
             unknown = " and ".join(self.estimate.unobserved)
             basis = "from the published limits and the times observed in this app"
@@ -496,6 +495,11 @@ class Plan:
                 basis = f"not observed in this app yet: {unknown}"
             lines.append(f"  estimated time: {self.estimate} ({basis})")
         return readable("\n".join(lines))
+
+    def resource_lines(self) -> Iterator[str]:
+        """Yield as text what it uses before and after; nothing if it changes nothing."""
+        if self.resources and not self.is_empty:
+            yield from self.resources.lines()
 
     def _headline(self) -> str:
         """Return the app, the strategy, and how many machines are created, updated, destroyed and kept."""

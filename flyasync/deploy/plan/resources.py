@@ -61,8 +61,9 @@ class Resources:
             all_ = "" if self.unknown_guests == self.machines else f" of {_counted(self.unknown_guests, 'machine')}"
             yield f"CPUs or memory{all_} unknown"
         if self.volumes:
-            yield f"{_counted(self.volumes, 'volume')} of {self.volume_gb} GB"
-        if self.unknown_volumes:
+            size = "unknown size" if self.unknown_volumes == self.volumes else f"{self.volume_gb} GB"
+            yield f"{_counted(self.volumes, 'volume')} of {size}"
+        if 0 < self.unknown_volumes < self.volumes:
             yield f"size of {_counted(self.unknown_volumes, 'volume')} unknown"
 
 

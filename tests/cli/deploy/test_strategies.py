@@ -61,7 +61,11 @@ def test_lines_tell_each_stage_what_is_kept_and_what_retires(shop: Shop) -> None
     said = converge(shop, "nginx:2", "--count", "2", "--launch", "v2", "--waves", "iad/lhr").stdout
     lines = [line.partition(" s  ")[2] for line in said.splitlines()]
     assert tags(lines[0]).startswith("web, rolling to nginx:2, launch v2: update 4, destroy 1; takes about ")
-    assert lines[1].startswith("stage 1 of 4: one machine first, wave 1 of 2, about ")
+    assert lines[1:3] == [
+        "before: 5 machines, 5 shared CPUs, 1280 MB of memory",
+        "after: 4 machines, 4 shared CPUs, 1024 MB of memory",
+    ]
+    assert lines[3].startswith("stage 1 of 4: one machine first, wave 1 of 2, about ")
     assert [line.split(",")[0] for line in lines if line.startswith("stage")] == [
         "stage 1 of 4: one machine first",
         "stage 2 of 4: remaining machines",

@@ -54,7 +54,8 @@ class Inspector:
             await asyncio.sleep(self.seconds)
         finally:
             self.at_once -= 1
-        assert tag(machine) != self.refused, f"{machine.name} answers 500"
+        if tag(machine) == self.refused:
+            raise ConnectionError(f"{machine.name} answers 500")
 
     @property
     def names(self) -> list[str]:
@@ -100,7 +101,7 @@ async def test_a_verification_that_fails_stops_a_canary() -> None:
         (failed,) = [each for each in report.machines if each.result is Result.FAILED]
         assert failed.failure is not None
         assert failed.failure.kind == "VerificationFailed"
-        assert failed.failure.message == f"the verification failed: AssertionError: {failed.name} answers 500"
+        assert failed.failure.message == f"the verification failed: ConnectionError: {failed.name} answers 500"
         assert [moment.phase for moment in failed.moments][-3:] == ["watching", "verifying", "failed"]
         assert DeployReport.from_dict(report.to_dict()) == report
         assert inspector.seen == []
