@@ -8,7 +8,7 @@ from attrs import asdict, field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.list_lag import is_behind
+from flyasync.deploy.list_lag import fetch, is_behind
 from flyasync.deploy.plan.fleet import group_of, serves, tags
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.errors import FlyError
@@ -183,7 +183,8 @@ def _volume(volume: Volume) -> dict[str, Any]:
 async def read_status(fly: FlyClient, app: str, earlier: AppStatus | None = None) -> AppStatus:
     """Read the machines, addresses and volumes of an app, one list each.
 
-    A row that is behind the `earlier` state does not count, since lists lag.
+    Lists lag behind the `earlier` state: a row that is older does not count, and a machine that is no longer listed is
+    read by its id.
     Raises what the list of machines raises. Addresses or volumes that cannot be read, such as with a token that may not
     list them, are named in `unread`.
     """
@@ -198,8 +199,7 @@ async def read_status(fly: FlyClient, app: str, earlier: AppStatus | None = None
             unread[part] = " ".join(result.for_command.split())
         elif isinstance(result, BaseException):
             raise result
-    known = {machine.id: machine for machine in (earlier.observed if earlier else ())}
-    observed = [known[row.id] if row.id in known and is_behind(row, known[row.id]) else row for row in machines]
+    observed = machines if earlier is None else await _caught_up(fly, app, machines, earlier.observed)
     there = (MachineStatus.of(machine) for machine in observed if machine.state != "destroyed")
     return AppStatus(
         app=app,
@@ -209,3 +209,14 @@ async def read_status(fly: FlyClient, app: str, earlier: AppStatus | None = None
         unread=unread,
         observed=observed,
     )
+
+
+async def _caught_up(
+    fly: FlyClient, app: str, rows: Sequence[Machine], earlier: Sequence[Machine]
+) -> tuple[Machine, ...]:
+    """Return the newest known state of each machine."""
+    known = {machine.id: machine for machine in earlier}
+    current = [known[row.id] if row.id in known and is_behind(row, known[row.id]) else row for row in rows]
+    missing = known.keys() - {row.id for row in rows}
+    read = await asyncio.gather(*(fetch(fly, app, machine_id) for machine_id in sorted(missing)))
+    return (*current, *(machine for machine in read if machine and machine.state != "destroyed"))

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from flyasync.cli.oncall.app_status import AppStatus, MachineStatus
 from flyasync.cli.shared.exit_codes import FAILED, OK
-from flyasync.cli.shared.tables import Columns, cells, write_rows, write_table
+from flyasync.cli.shared.tables import Columns, cells, write_rows
 from flyasync.models.image import digest_of, without_digest
 
 SHOWN_DIGEST = len("sha256:") + 12
@@ -42,6 +42,10 @@ MACHINES: Columns = {
     "VERSION": "version",
     "IMAGE": lambda machine: short_image(machine.image),
 }
+# A terminal is narrow, and many machines share an image: it has a table of its own there.
+_ONLY_IN_A_PIPE = ("VERSION", "IMAGE")
+IN_A_TERMINAL: Columns = {head: column for head, column in MACHINES.items() if head not in _ONLY_IN_A_PIPE}
+IMAGES = ("LAUNCH", "MACHINES", "IMAGE")
 ADDRESSES: Columns = {"ADDRESS": "ip", "TYPE": "type", "REGION": "region"}
 VOLUMES: Columns = {
     "ID": "id",
@@ -57,22 +61,36 @@ GROUPS = ("GROUP", "MACHINES", "SERVING", "REGIONS")
 
 @frozen
 class Section:
-    """One table; `kind` begins each of its lines in a pipe."""
+    """One table; `kind` begins each of its lines in a pipe, and `styles` are those of its first rows in a terminal."""
 
     kind: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    styles: Sequence[str] = ()
 
 
-def sections(status: AppStatus) -> Iterator[Section]:
+def sections(status: AppStatus, *, in_a_terminal: bool) -> Iterator[Section]:
     """Yield the tables that have rows."""
+    columns = IN_A_TERMINAL if in_a_terminal else MACHINES
     found = (
         Section("group", GROUPS, list(_groups(status))),
-        Section("machine", list(MACHINES), [cells(each, MACHINES) for each in status.machines]),
+        Section(
+            "machine",
+            list(columns),
+            [cells(each, columns) for each in status.machines],
+            ["red"] * len(status.in_trouble),
+        ),
+        Section("image", IMAGES, list(_images(status)) if in_a_terminal else ()),
         Section("address", list(ADDRESSES), [cells(each, ADDRESSES) for each in status.addresses or ()]),
         Section("volume", list(VOLUMES), [cells(each, VOLUMES) for each in status.volumes or ()]),
     )
     return (section for section in found if section.rows)
+
+
+def _images(status: AppStatus) -> Iterator[Sequence[str]]:
+    counted = Counter((release_text(each.launch, each.release), short_image(each.image)) for each in status.machines)
+    for (release, image), count in counted.most_common():
+        yield release or "(none)", str(count), image
 
 
 def _groups(status: AppStatus) -> Iterator[Sequence[str]]:
@@ -120,10 +138,10 @@ class StatusOutput:
     def write(self, out: TextIO) -> None:
         """Write the tables."""
         if not out.isatty():
-            for section in sections(self.status):
+            for section in sections(self.status, in_a_terminal=False):
                 write_rows(out, ((section.kind, *row) for row in section.rows))
             return
-        out.write(f"{headline(self.status)}\n")
-        for section in sections(self.status):
-            out.write("\n")
-            write_table(out, section.heads, section.rows)
+        from flyasync.cli.oncall.status_screen import drawn  # rich loads slowly, and only a terminal needs it
+        from flyasync.cli.shared.console import SafeConsole
+
+        SafeConsole(out).print(drawn(self.status))

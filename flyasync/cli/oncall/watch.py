@@ -25,9 +25,9 @@ Row = Mapping[str, Any]
 
 @frozen(kw_only=True)
 class RowChange:
-    """A machine, address or volume that is new, is no longer listed, or has changed.
+    """A machine, address or volume that is new, is gone, or has changed.
 
-    `before` and `after` are the fields that differ; one of them is empty if the row is new or no longer listed. `name`
+    `before` and `after` are the fields that differ; one of them is empty if the row is new or gone. `name`
     and `region` are those of a machine or volume.
     """
 
@@ -42,14 +42,14 @@ class RowChange:
     def __str__(self) -> str:
         label = f"{self.kind} {self.name} ({self.id})" if self.name else f"{self.kind} {self.id}"
         where = f" in {self.region}" if self.region else ""
-        if self.event == "changed":
-            changes = (
-                f"{key} {_text(key, self.before[key])} → {_text(key, value)}" for key, value in self.after.items()
-            )
-            return f"{label}{where}: {', '.join(changes)}"
-        what = "listed" if self.event == "added" else "no longer listed"
-        state = (self.after or self.before).get("state")
-        return f"{label}{where}: {what}{f', {state}' if state else ''}"
+        if self.event == "added":
+            what = f"new, {self.after['state']}" if "state" in self.after else "new"
+        elif self.event == "removed":
+            what = "gone"
+        else:
+            pairs = ((key, self.before[key], value) for key, value in self.after.items())
+            what = ", ".join(f"{key} {_text(key, old)} → {_text(key, new)}" for key, old, new in pairs)
+        return f"{label}{where}: {what}"
 
 
 def changes(old: AppStatus, new: AppStatus) -> Iterator[RowChange]:
@@ -113,7 +113,7 @@ def watch_display(out: TextIO, *, as_json: bool) -> WatchDisplay:
     if as_json:
         return WatchJSON(out)
     if can_draw(out):
-        from flyasync.cli.oncall.watch_screen import WatchScreen  # rich loads slowly
+        from flyasync.cli.oncall.status_screen import WatchScreen  # rich loads slowly
 
         return WatchScreen(out)
     return WatchLines(out)

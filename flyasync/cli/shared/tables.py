@@ -1,6 +1,7 @@
 """Tables: aligned in a terminal, tab-separated lines elsewhere."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TextIO
 
 from flyasync.safe_text import readable
@@ -35,17 +36,18 @@ def write_table(out: TextIO, heads: Sequence[str], rows: Iterable[Sequence[str]]
     SafeConsole(out).print(drawn_table(heads, rows))
 
 
-def drawn_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
-    """Return a table for a terminal."""
+def drawn_table(heads: Sequence[str], rows: Iterable[Sequence[str]], styles: Iterable[str] = ()) -> "Table":
+    """Return a table for a terminal; `styles` are those of the first rows, such as `red`."""
     from rich.table import Table
     from rich.text import Text
 
     # Without a box, as in ps or kubectl, so that lines can be copied.
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=any(heads))
     for number, head in enumerate(heads):
-        table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0)  # ids and names stay whole
-    for row in rows:
-        table.add_row(*map(Text, row))
+        # Ids and names stay whole, so that they can be copied.
+        table.add_column(Text(head, style="bold"), overflow="fold", no_wrap=number == 0 or head == "ID")
+    for row, style in zip(rows, chain(styles, repeat("")), strict=False):
+        table.add_row(*map(Text, row), style=style)
     return table
 
 

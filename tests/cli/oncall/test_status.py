@@ -5,8 +5,11 @@ import pytest
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.app_status import AppStatus, MachineStatus
+from flyasync.cli.oncall.status_text import StatusOutput
 from flyasync.cli.oncall.watch import watch_display
 from flyasync.emulator import Fault
+from flyasync.models.config import MachineConfig
+from flyasync.models.machine import Machine
 from flyasync.testing import mock_machine
 from tests.cli.driver import Shop, Terminal
 from tests.cli.oncall.driver import until_interrupted
@@ -125,7 +128,34 @@ def test_watch_as_json_has_the_state_then_the_changes(shop: Shop) -> None:
     assert 5 <= change["at"] < 8
 
 
-def test_a_terminal_gets_a_drawing_of_the_whole_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn(*machines: Machine) -> str:
+    out = Terminal()
+    status = AppStatus(
+        app="web",
+        machines=[MachineStatus.of(machine) for machine in machines],
+        addresses=(),
+        volumes=(),
+        unread={},
+        observed=machines,
+    )
+    StatusOutput(status).write(out)
+    return out.getvalue()
+
+
+def test_a_terminal_of_80_columns_shows_each_id_whole_and_trouble_in_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    fine = mock_machine(id="1857156b526dd8", name="app-iad-1")
+    failing = mock_machine(id="0857156b526dd8", name="app-iad-2", host_status="unreachable")
+    text = drawn(failing, fine)
+    assert "web: 2 machines in 1 region: 2 started; 1 in trouble" in text
+    assert "1857156b526dd8" in text
+    assert "0857156b526dd8" in text
+    red = text.partition("\x1b[31m")[2].partition("\x1b[0m")[0]
+    assert "app-iad-2" in red
+
+
+def test_a_terminal_that_watches_keeps_the_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     status = AppStatus(app="web", machines=(), addresses=(), volumes=(), unread={}, observed=())
     out = Terminal()
@@ -133,4 +163,34 @@ def test_a_terminal_gets_a_drawing_of_the_whole_state(monkeypatch: pytest.Monkey
     screen.begin(status)
     screen.show(4.0, (), status)
     screen.close()
+    assert out.getvalue().rstrip().endswith("4 s\x1b[0m")
     assert "web: no machines are listed" in out.getvalue()
+
+
+def test_a_list_that_lags_shows_no_change(shop: Shop) -> None:
+    machine_id = shop.run("--name", "one")
+
+    async def stop(fly: FlyClient) -> None:
+        await fly.machines.stop("web", machine_id)
+        await fly.machines.wait("web", machine_id, state="stopped")
+        await asyncio.sleep(10)
+        # The list now shows the time before the stop, or even before the machine.
+        shop.emulator.faults.add(Fault(does="stale", action="listMachines", seconds=15, times=4))
+        shop.emulator.faults.add(Fault(does="stale", action="listMachines", seconds=60))
+
+    result = until_interrupted(shop, "status", "web", "--watch", "--json", seconds=90, meanwhile=stop)
+    changes = [json.loads(line) for line in result.stdout.splitlines()[1:]]
+    assert [(each["event"], each["after"]["state"]) for each in changes] == [("changed", "stopped")]
+
+
+def test_new_and_destroyed_machines_are_shown(shop: Shop) -> None:
+    one = shop.run("--name", "one")
+
+    async def replace(fly: FlyClient) -> None:
+        await fly.machines.create("web", MachineConfig(image="nginx"), name="two", region="lhr")
+        await fly.machines.delete("web", one, force=True)
+
+    result = until_interrupted(shop, "status", "web", "--watch", seconds=60, meanwhile=replace)
+    lines = [line.partition(" s  ")[2] for line in result.stdout.splitlines()]
+    assert any(line.startswith("machine two (") and ") in lhr: new, " in line for line in lines)
+    assert f"machine one ({one}) in iad: gone" in lines

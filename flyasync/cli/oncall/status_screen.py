@@ -1,4 +1,4 @@
-"""`flyasync status --watch` in a terminal: the current state, drawn again at each poll."""
+"""The status of an app in a terminal, once, or drawn again at each poll of `flyasync status --watch`."""
 
 from collections.abc import Sequence
 from typing import TextIO
@@ -32,12 +32,12 @@ class WatchScreen(LiveScreen):
 
     def begin(self, status: AppStatus) -> None:
         """Draw the first state."""
-        self._current = _drawn(status, 0.0)
+        self._current = drawn(status, 0.0)
         self.draw(self)
 
     def show(self, at: float, _: Sequence[RowChange], status: AppStatus) -> None:
         """Draw a later state."""
-        self._current = _drawn(status, at)
+        self._current = drawn(status, at)
         self.refresh()
 
     def trouble(self, at: float, error: FlyError) -> None:
@@ -50,7 +50,13 @@ class WatchScreen(LiveScreen):
         self.console.print(self._current)
 
 
-def _drawn(status: AppStatus, at: float) -> Group:
-    style = "bold red" if status.in_trouble else "bold green"
-    tables = (part for each in sections(status) for part in (Text(""), drawn_table(each.heads, each.rows)))
-    return Group(Text.assemble((headline(status), style), (f"  {at:.0f} s", "dim")), *tables)
+def drawn(status: AppStatus, at: float | None = None) -> Group:
+    """Return the state of an app for a terminal, with the seconds since the first one."""
+    style = "bold red" if status.in_trouble else "bold"
+    age = "" if at is None else f"  {at:.0f} s"
+    tables = (
+        part
+        for each in sections(status, in_a_terminal=True)
+        for part in (Text(""), drawn_table(each.heads, each.rows, each.styles))
+    )
+    return Group(Text.assemble((headline(status), style), (age, "dim")), *tables)
