@@ -5,9 +5,9 @@ import click
 from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.organizations import apps_of
+from flyasync.cli.shared.organizations import apps_of, default_org
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
-from flyasync.cli.shared.parameters import app_argument, needed_org, org_option
+from flyasync.cli.shared.parameters import app_argument, org_option, owner_option
 
 LIST = {"NAME": "name", "ID": "id", "MACHINES": "machine_count", "VOLUMES": "volume_count", "NETWORK": "network"}
 SHOW = {
@@ -33,11 +33,12 @@ async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
 
 @command.command("create")
 @click.argument("app", metavar="NAME")
-@needed_org
+@owner_option
 @click.option("--network", metavar="NAME", help="Name of a separate private network; it cannot be changed later.")
 @api_command
-async def create(fly: FlyClient, *, app: str, org: str, network: str | None) -> CommandOutput:
+async def create(fly: FlyClient, *, app: str, org: str | None, network: str | None) -> CommandOutput:
     """Create an app."""
+    org = org or await default_org(fly)
     made = await fly.apps.create(app, org_slug=org, network=network)
     return Message(f"created the app {app} in {org}", made)
 

@@ -19,6 +19,10 @@ def test_apps_are_created_listed_shown_and_destroyed(shop: Shop) -> None:
     assert [app["name"] for app in shop.json("apps", "list", "--org", "personal")] == ["web"]
 
 
+def test_an_app_is_created_in_the_only_organization_of_the_token(shop: Shop) -> None:
+    assert shop.said("apps", "create", "shop") == "created the app shop in personal\n"
+
+
 def test_json_is_one_document_with_all_that_the_api_said(shop: Shop) -> None:
     assert shop.json("apps", "show", "web")["organization"]["slug"] == "personal"
     assert shop.json("apps", "create", "shop", "--org", "personal")["name"] == "shop"
@@ -68,7 +72,7 @@ def test_where_nobody_can_be_asked_it_needs_a_yes(shop: Shop) -> None:
         (["apps", "lst"], "Did you mean 'list'?"),
         (["machine"], "Did you mean 'machines'?"),
         (["machines", "dance"], "No such command 'dance'"),
-        (["apps", "create", "x"], "Missing option '--org'"),
+        (["volumes", "create", "x", "y"], "Missing option '--region'"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2(args: list[str], says: str) -> None:

@@ -64,7 +64,7 @@ class BulkPlan:
             regions += row.regions
             strategies[row.strategy] += 1
             seconds.append(row.seconds)
-        creating = len(seconds) if job.org else 0.0  # the limit is one new app per second
+        creating = 0.0 if job.org is None else len(seconds)  # the limit is one new app per second
         return cls(
             rows=len(job.rows),
             kept=len(job.rows) - len(remaining.apps),
@@ -89,8 +89,9 @@ def plan_as_text(called: BulkInvocation, plan: BulkPlan) -> Iterator[str]:
     by_region = f": {_counted(plan.regions)}" if plan.regions else ""
     yield f"  machines: {plan.machines}{by_region}"
     yield f"  by strategy: {_counted(plan.strategies) or 'none'}"
-    if plan.makes_apps_in:
-        yield f"  missing apps are created in {plan.makes_apps_in}, one per second"
+    if plan.makes_apps_in is not None:
+        where = plan.makes_apps_in or "the token's only organization, otherwise personal"
+        yield f"  missing apps are created in {where}, one per second"
     least = duration(plan.seconds, math.floor)
     yield f"  takes at least {least} if all machines have to be created; boot times are not included"
     yield "dry run: no request was sent, and nothing was changed"

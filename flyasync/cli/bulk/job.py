@@ -28,7 +28,7 @@ class BulkJob:
     """The rows of a file by app, and how to deploy them; with `is_dry` only a plan is shown.
 
     `executor` is the address of a dask scheduler, None for this process; `org` is the organization in which missing
-    apps are created, and `rehearsal` the emulator that replaces Fly.io.
+    apps are created, empty for the default one of the token, and `rehearsal` the emulator that replaces Fly.io.
     """
 
     source: str
@@ -95,7 +95,7 @@ class BulkJob:
             self.rehearsal.emulator() as emulator,
             FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
         ):
-            for app in () if self.org else self.rows:
+            for app in self.rows if self.org is None else ():
                 # The API would take a second for each app.
                 apps.create(emulator.world, app, org_slug="personal", network="")
             yield fly

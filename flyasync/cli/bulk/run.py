@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, closing, nullconte
 from typing import TextIO
 
 import click
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from flyasync.cli.bulk.dry_run import BulkPlan
 from flyasync.cli.bulk.executor import open_executor
@@ -24,6 +24,7 @@ from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, OK
+from flyasync.cli.shared.organizations import default_org
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.cli.shared.ticker import refreshing
@@ -66,6 +67,9 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
         return OK
     loop = asyncio.get_running_loop()
     async with job.client() as fly:
+        # Each worker of a cluster has a token of its own, which decides the organization.
+        if job.org == "" and job.executor is None:
+            job = evolve(job, org=await default_org(fly))
         if job.journal is None:
             journal = BulkJournal(job.launch)
         else:
@@ -157,7 +161,7 @@ class BulkRun:
         # The launch is recorded before its first machine is created, so that a crash cannot lose any.
         row_fingerprint = self.job.builders.fingerprint(row, history.key)
         self.journal.began(app, row=row_fingerprint, config=config, launch=launch, adds=adds)
-        builder = AppCreatingBuilder.of(builder, self.job.org) if self.job.org else builder
+        builder = AppCreatingBuilder.of(builder, self.job.org) if self.job.org is not None else builder
         origin = self.job.origin
         return builder.with_launch(launch).with_message(origin.message, commit=origin.commit, by=origin.by)
 

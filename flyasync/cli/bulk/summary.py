@@ -116,7 +116,7 @@ def remarks(summary: BulkSummary) -> Iterator[str]:
     elif progress.left:
         yield f"not started, because --max-failures was reached: {apps_text(progress.left)}"
     if progress.absent.count:
-        yield f"not found: {progress.absent}; check the names, or add --create-app ORG to create missing apps"
+        yield f"not found: {progress.absent}; check the names, or add --create-app to create missing apps"
     if progress.partial.count:
         yield f"ok with --require, but some machines do not run: {progress.partial}"
     # 2. The remarks of reports, each one once for all apps that have it.

@@ -152,7 +152,11 @@ class RegionOptions(OptionGroup):
         "a strategy, in the app.",
     )
     create_app: str | None = option(
-        "--create-app", metavar="ORG", help="Create the app in this organization if it does not exist."
+        "--create-app",
+        alone="",
+        metavar="[ORG]",
+        help="Create the app if it does not exist, in ORG or by default in the token's only organization, otherwise in "
+        "personal.",
     )
 
     def applied(self, made: "DeployBuilder", waves: tuple[tuple[str, ...], ...]) -> "DeployBuilder":
@@ -310,8 +314,7 @@ class SuccessOptions(OptionGroup):
     )
     hedge: float | None = option(
         "--hedge",
-        is_flag=False,  # --hedge alone means --hedge=3
-        flag_value="3",
+        alone="3",
         type=float,
         metavar="[TIMES]",
         help="Create a second machine if a boot takes 3 times as long as the others, or TIMES as long: --hedge=4.",

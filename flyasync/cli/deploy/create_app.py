@@ -5,6 +5,7 @@ from typing import Self
 from attrs import field, fields, frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.cli.shared.organizations import default_org
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import NameTaken, NotFound
@@ -14,7 +15,8 @@ from flyasync.errors import NameTaken, NotFound
 class AppCreatingBuilder(DeployBuilder):
     """A DeployBuilder that first creates its app in the organization `org`, if it does not exist.
 
-    If the app cannot be created, the deploy fails. Like any builder, it can be pickled.
+    An empty `org` is the default one of the token. If the app cannot be created, the deploy fails. Like any builder, it
+    can be pickled.
     """
 
     _org: str = field(default="personal", kw_only=True)
@@ -32,16 +34,20 @@ class AppCreatingBuilder(DeployBuilder):
         return await super().execute(fly)
 
 
-async def create_if_missing(fly: FlyClient, app: str, org: str) -> bool:
-    """Create an app unless it exists and the token has access to it; return whether it was created."""
+async def create_if_missing(fly: FlyClient, app: str, org: str) -> str | None:
+    """Create an app unless it exists and the token has access to it; return its organization if it was created.
+
+    An empty `org` is the default one of the token. Raises InvalidInput if there is none, and what creating raises.
+    """
     # A token for one app cannot create apps, so the app is read first.
     try:
         await fly.apps.get(app)
     except NotFound:
+        org = org or await default_org(fly)
         try:
             await fly.apps.create(app, org_slug=org)
         except NameTaken:  # another client was faster; this raises if the token has no access to its app
             await fly.apps.get(app)
         else:
-            return True
-    return False
+            return org
+    return None

@@ -21,8 +21,8 @@ class DeployJob:
 
     With `has_detailed_exit_code` a dry run that would change anything has an exit code of its own.
 
-    `org` is the organization in which a missing app is created, `rehearsal` the emulator that replaces Fly.io, and
-    `html` the file for the report as a page.
+    `org` is the organization in which a missing app is created, empty for the default one of the token, and None if it
+    is not created; `rehearsal` is the emulator that replaces Fly.io, and `html` the file for the report as a page.
     """
 
     builder: DeployBuilder
@@ -72,5 +72,5 @@ class DeployJob:
 
     def advised(self, error: NotFound) -> NotFound:
         """Return the error for an app that does not exist, with advice."""
-        or_create = "" if self.undoes else " To create the app first, add: --create-app ORG"
+        or_create = "" if self.undoes else " To create the app first, add: --create-app"
         return error.explained(f"Is the app's name right?{or_create}")

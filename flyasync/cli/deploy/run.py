@@ -25,6 +25,7 @@ from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
+from flyasync.cli.shared.organizations import default_org
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.deploy.plan import image_digest
@@ -88,8 +89,8 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
                 plan = await _planned(job, spec, fly, display)
                 display.show_plan(plan, spec)
                 return CHANGES if job.has_detailed_exit_code and changes_anything(plan) else OK
-            if job.org and await create_if_missing(fly, job.builder.app, job.org):
-                display.note(f"created the app {job.builder.app} in {job.org}")
+            if job.org is not None and (org := await create_if_missing(fly, job.builder.app, job.org)):
+                display.note(f"created the app {job.builder.app} in {org}")
             builder = job.builder.on_event(observer.show)
             try:
                 report = await (builder.undo(fly) if job.undoes else builder.execute(fly))
@@ -108,9 +109,9 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
     try:
         return await (job.builder.plan(fly) if spec else job.builder.plan_undo(fly))
     except NotFound as error:
-        if not (job.org and spec):
+        if job.org is None or spec is None:
             raise job.advised(error) from error
-    display.note(f"the app {spec.app} would be created in {job.org}")
+    display.note(f"the app {spec.app} would be created in {job.org or await default_org(fly)}")
     made = image_digest.decide(spec, Fleet(spec.app, ())).plan  # a new app has no machines and no address
     configs = [group.config for group in spec.groups]
     remark = (no_address(spec.app, configs),) if any(map(is_public, configs)) else ()

@@ -10,9 +10,20 @@ Groups = Mapping[str, Sequence[click.Option]]
 """Options by the titles of their groups, in the order of the help."""
 
 
+class OptionalValueOption(click.Option):
+    """An option whose value may be omitted: `--hedge` alone has the value `alone`."""
+
+    def __init__(self, flags: Sequence[str], *, alone: str, **attributes: Any) -> None:
+        super().__init__(flags, is_flag=False, flag_value=alone, **attributes)
+
+
 def option(*flags: str, **attributes: Any) -> Any:
-    """Declare a field of an option group, with the click option that fills it; the arguments are click's."""
-    return field(metadata={"option": click.Option(list(flags), **attributes)})
+    """Declare a field of an option group, with the click option that fills it.
+
+    The arguments are click's, and `alone` is the value of an option whose value may be omitted.
+    """
+    made = OptionalValueOption if "alone" in attributes else click.Option
+    return field(metadata={"option": made(list(flags), **attributes)})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
@@ -51,6 +62,30 @@ class GroupedCommand(click.Command):
         super().__init__(*args, **more)
         self.params += [each for options in groups.values() for each in options]
         self._groups = groups
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words of a command line; the argument is never taken as the value of an option without one."""
+        for each in self.params:
+            # A number is not confused with an argument.
+            if isinstance(each, OptionalValueOption) and each.type is click.STRING and not ctx.resilient_parsing:
+                args = self._argument_first(ctx, each, args)
+        return super().parse_args(ctx, args)
+
+    def _argument_first(self, ctx: click.Context, option: OptionalValueOption, args: list[str]) -> list[str]:
+        """Return the words with the argument before an option which click would pass it to as the value.
+
+        `--create-app web` has no other argument, so it means `web --create-app`; `web --create-app acme` has one, and
+        `--create-app=acme` is unambiguous.
+        """
+        argument = next(each for each in self.params if isinstance(each, click.Argument))
+        places = [place for place, word in enumerate(args[:-1]) if word in option.opts]
+        if not places:
+            return args
+        parsed, _, _ = self.make_parser(ctx).parse_args(list(args))
+        word = args[places[-1] + 1]
+        if isinstance(parsed.get(argument.name or ""), str) or parsed.get(option.name or "") != word:
+            return args
+        return [word, *args[: places[-1] + 1], *args[places[-1] + 2 :]]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups one after the other."""

@@ -20,7 +20,9 @@ needed_region = click.option(
     "--region", required=True, metavar="CODE", shell_complete=region_codes, help="Region, such as iad."
 )
 org_option = click.option("--org", metavar="SLUG", help="Organization; by default all that the token can see.")
-needed_org = click.option("--org", required=True, metavar="SLUG", help="Organization, such as personal.")
+owner_option = click.option(
+    "--org", metavar="SLUG", help="Organization of the app; by default the token's only one, otherwise personal."
+)
 
 metadata_option = click.option(
     "--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help="Metadata; may be repeated."

@@ -103,7 +103,7 @@ def test_a_pipe_gets_a_line_for_each_failed_app_the_progress_and_a_table(
     assert "machines.list APP: app not found" in first[1]
     assert (second[0], second[2]) == ("1", "shop-3")
     assert re.search(
-        r"^not found: nobody-\d, nobody-\d; check the names, or add --create-app ORG to create missing apps$",
+        r"^not found: nobody-\d, nobody-\d; check the names, or add --create-app to create missing apps$",
         result.stdout,
         re.MULTILINE,
     )
@@ -314,6 +314,18 @@ def test_create_app_creates_those_that_are_missing(monkeypatch: pytest.MonkeyPat
         assert result.exit_code == 0, result.output
         assert shops.machines() == {name: ["nginx in iad"] for name in names(4)}
         assert not shops.emulator.refused_by_limit()
+
+
+def test_create_app_alone_means_the_default_organization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with street(monkeypatch, tmp_path, 1) as shops:
+        planned = shops.bulk(table(4), "--create-app", "--dry-run")
+        assert "missing apps are created in the token's only organization, otherwise personal" in planned.stdout
+        result = shops.bulk(table(4), "--create-app")
+        assert result.exit_code == 0, result.output
+        assert {app.org_slug for app in shops.emulator.world.apps.values()} == {"personal"}
+        assert len(shops.emulator.world.apps) == 4
+        # The organizations are read once, not for each app.
+        assert sum(number for (name, _), number in shops.emulator.counts().items() if name == "graphql") <= 1 + 4
 
 
 def test_an_app_that_cannot_be_created_fails_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from flyasync.cli.shared.streams import sturdy
 from flyasync.emulator import Fault
 from flyasync.errors import Forbidden, NotFound, ServerFault
 from flyasync.transport import credentials
-from tests.cli.driver import account, deploy_job, events, tags
+from tests.cli.driver import account, deploy_job, events, flyasync, served, tags
 
 
 class Streams:
@@ -51,7 +51,7 @@ async def test_it_deploys_to_the_account_that_the_environment_names(
 async def test_an_unknown_app_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     async with account(monkeypatch, apps=()):
         for is_dry in (False, True):
-            with pytest.raises(NotFound, match="--create-app ORG"):
+            with pytest.raises(NotFound, match=r"--create-app$"):
                 await run_deploy(deploy_job("iad", is_dry=is_dry), streams.lines)
     assert streams.out.getvalue() == ""
 
@@ -63,6 +63,18 @@ async def test_create_app_creates_it_once(monkeypatch: pytest.MonkeyPatch, strea
         assert len(emulator.world.machines) == 1
     assert "flyasync: created the app web in personal\n" in streams.err.getvalue()
     assert streams.err.getvalue().count("created") == 1
+
+
+@pytest.mark.parametrize("words", ["--create-app {}", "{} --create-app", "{} --create-app=personal"])
+def test_create_app_alone_means_the_default_organization(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    with served(monkeypatch, apps=()) as (emulator, drive):
+        args = ("deploy", *words.format("shop").split(), "--image", "nginx", "--region", "iad")
+        planned = flyasync(*args, "--dry-run", drive=drive)
+        assert "the app shop would be created in personal" in planned.stderr
+        result = flyasync(*args, drive=drive)
+        assert result.exit_code == 0, result.output
+        assert "created the app shop in personal" in result.stderr
+        assert [(app.name, app.org_slug) for app in emulator.world.apps.values()] == [("shop", "personal")]
 
 
 NO_ADDRESS = "web has no IP address, so its services are not reachable from outside; to allocate both kinds: "

@@ -58,3 +58,46 @@ def test_a_value_without_a_field_is_not_lost_unnoticed() -> None:
         Colours(front="red")  # type: ignore[call-arg]
     with pytest.raises(KeyError):
         Colours.of({"front": "red"})
+
+
+class Homes(OptionGroup):
+    title = "Homes"
+
+    home: str | None = option("--home", alone="", metavar="[NAME]", help="The home.")
+    times: float | None = option("--times", alone="3", type=float, metavar="[N]", help="How often.")
+    other: str | None = option("--other", help="Another.")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("web", "web None None"),
+        ("web --home acme", "web acme None"),
+        ("web --home", "web  None"),
+        ("web --home --times", "web  3.0"),
+        ("--home acme web", "web acme None"),
+        ("--home=acme web", "web acme None"),
+        # Without another argument, the word is the argument; the value can be attached.
+        ("--home web", "web  None"),
+        ("--other x --home web --times 4", "web  4.0"),
+        ("--home web --other x", "web  None"),
+        ("--home -", "-  None"),
+        ("--home=acme", "None acme None"),
+        ("--home", "None  None"),
+        # A number is never the argument.
+        ("--times 4", "None None 4.0"),
+        ("--home acme --home web", "web  None"),
+    ],
+)
+def test_an_option_whose_value_may_be_omitted_does_not_swallow_the_argument(words: str, found: str) -> None:
+    seen: list[str] = []
+
+    @click.command("move", cls=GroupedCommand, groups=titled(Homes))
+    @click.argument("app", required=False)
+    @click.pass_context
+    def command(ctx: click.Context, /, app: str | None, **_: object) -> None:
+        homes = Homes.of(ctx.params)
+        seen.append(f"{app} {homes.home} {homes.times}")
+
+    result = CliRunner().invoke(command, words.split())
+    assert seen == [found], result.output
