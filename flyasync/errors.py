@@ -2,7 +2,8 @@
 
 FlyError
 ├── InvalidInput            a value refused by flyasync before any request (also a ValueError)
-│   └── MissingToken        no token where flyctl would find one
+│   ├── MissingToken        no token where flyctl would find one
+│   └── FleetChanged        a saved plan or a paused deploy no longer fits the fleet: `changes`
 ├── ClientClosed            the client was closed before or during the call
 ├── Abandoned               cancelled by its caller before it was sent, or before it was retried
 ├── CallFailed              a call that reached the network: `operation`, `identifier`
@@ -113,6 +114,23 @@ class InvalidInput(FlyError, ValueError):
         """Return the text for the command; it begins with `option`, instead of the Python parameter."""
         text = self.for_command
         return f"{option}{text.removeprefix(self.parameter)}" if self.parameter else f"{option}: {text}"
+
+
+_SHOWN_CHANGES = 5
+
+
+class FleetChanged(InvalidInput):
+    """A saved plan, or a deploy that has paused, that no longer fits the fleet; nothing was changed.
+
+    `changes` has a line of text for each difference; the message lists the first five.
+    """
+
+    def __init__(self, problem: str, changes: Iterable[str], *, python: str = "", command: str = "") -> None:
+        self.changes = tuple(changes)
+        shown = "; ".join(self.changes[:_SHOWN_CHANGES])
+        left = len(self.changes) - _SHOWN_CHANGES
+        more = f"; and {left} more" if left > 0 else ""
+        super().__init__(f"{problem}: {shown}{more}", python=python, command=command)
 
 
 class MissingToken(InvalidInput):

@@ -17,6 +17,7 @@ from flyasync.errors import FlyError
 # The help shows these without importing the commands, which are slow to load.
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
+    "apply": "Execute a plan that deploy --dry-run --out has written to a file.",
     "bulk": "Deploy to many apps, one for each row of a file, and report what failed and why.",
     "destroy": "Destroy the machines of one launch, and no others.",
     "status": "Show the groups, machines, addresses and volumes of an app.",
@@ -39,6 +40,7 @@ SUMMARIES = {
 
 MODULES = {
     "deploy": "flyasync.cli.deploy.command",
+    "apply": "flyasync.cli.deploy.apply",
     "bulk": "flyasync.cli.bulk.command",
     "destroy": "flyasync.cli.destroy",
     "status": "flyasync.cli.oncall.status",

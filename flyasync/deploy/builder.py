@@ -40,8 +40,10 @@ from flyasync.deploy.plan.verification import Verification, VerifyMachine
 from flyasync.deploy.planner import Planner
 from flyasync.deploy.reporting.events import Event, OnEvent
 from flyasync.deploy.reporting.journal import Journal, JournalFile
+from flyasync.deploy.reporting.plan_file import SavedPlan, read_plan, write_plan
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
+from flyasync.deploy.reporting.saved_deploy import SavedDeploy
 from flyasync.deploy.run.deploy_run import run_deploy
 from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.run.spans import deploying, reported
@@ -85,6 +87,7 @@ class DeployBuilder:
     observers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
     journal: str | None = field(default=None, kw_only=True)
     _replay: JournalReplay | None = field(default=None, kw_only=True, repr=False)
+    _plan: SavedPlan | None = field(default=None, kw_only=True, repr=False)
 
     @classmethod
     def from_fly_toml(
@@ -143,17 +146,24 @@ class DeployBuilder:
         Raises InvalidInput, with file and line, for a file that is not a journal.
         """
         replay = read_journal(path)
-        # The app's secrets are observed again, and with `only_secrets`, the machines that may have older ones.
-        spec = evolve(replay.spec, secrets=None, release=None if replay.is_released else replay.spec.release)
-        if spec.only_secrets:
-            spec = evolve(spec, counts={}, stated_regions=())
-        builder = cls(spec, journal=os.fspath(path), replay=replay)
+        return cls(replay.restated(env), journal=os.fspath(path), replay=replay)
 
-        def restated(group: DeploySpec) -> DeploySpec:
-            known = {name: value for name, value in (env or {}).items() if name in replay.redacted_env(group.group)}
-            return evolve(group, config=evolve(group.config, env={**(group.config.env or {}), **known} or None))
+    @classmethod
+    def from_plan(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
+        """Read a plan that `save_plan` has written; `execute` does exactly that, or raises FleetChanged.
 
-        return builder._each(restated)
+            report = await DeployBuilder.from_plan("plan.json", env=os.environ).execute(fly)
+
+        Before the first change, `execute` plans again, under the lock of the groups, for the same launch and the same
+        digest of the image. The steps of each machine have to be those of the file, and the machines of its groups have
+        to be unchanged: none added, gone, updated or cordoned. A machine that has stopped or started matters if its
+        steps would be others. A plan that is applied already leaves nothing to do, and the report is ok.
+
+        The file does not contain values that may be secret; they are stated again as in `resumed`. Raises InvalidInput
+        for a file that is not a plan.
+        """
+        saved = read_plan(path)
+        return cls(saved.restated(env), plan=saved)
 
     @property
     def app(self) -> str:
@@ -627,14 +637,37 @@ class DeployBuilder:
         """Return the deploy spec; raises InvalidInput if its values do not fit together."""
         # A launch without a name is named here, so that planning is deterministic.
         spec = evolve(self.spec, launch=self.spec.launch or token_hex(5)).resolved()
-        if self._replay:
-            self._replay.check(spec)
+        if self._saved:
+            self._saved.check(spec)
         return spec
+
+    @property
+    def _saved(self) -> SavedDeploy | None:
+        """The deploy of the journal or the plan that the builder was made from."""
+        return self._plan or self._replay
 
     async def plan(self, fly: FlyClient) -> Plan:
         """Return what `execute` would do now; changes nothing. Raises NotFound if the app does not exist."""
+        return (await self._decided(fly)).plan
+
+    async def save_plan(self, fly: FlyClient, path: "str | os.PathLike[str]") -> Plan:
+        """Return what `execute` would do now, and write it to a file, so that it can be reviewed and then applied.
+
+            plan = await builder.save_plan(fly, "plan.json")
+            report = await DeployBuilder.from_plan("plan.json", env=os.environ).execute(fly)
+
+        The file has the spec, the resolved digest, the steps of each machine, and the machines of the groups as
+        observed. Only its owner can read it, and it contains no value that may be secret. Raises InvalidInput if it
+        cannot be written, and what `plan` raises.
+        """
+        decision = await self._decided(fly)
+        write_plan(path, decision, fly.base_url)
+        return decision.plan
+
+    async def _decided(self, fly: FlyClient) -> Decision:
         self._check_api(fly)
-        return timed((await Planner(fly, self.deployment()).decide()).plan, fly)
+        decision = await Planner(fly, self.deployment(), self._saved).decide()
+        return evolve(decision, plan=timed(decision.plan, fly))
 
     async def execute(self, fly: FlyClient) -> DeployReport:
         """Deploy, and report what runs where; `report.ok` is true if that meets the spec.
@@ -644,7 +677,8 @@ class DeployBuilder:
         machine or region does not stop the others. With a strategy, after a failure the machines under way finish and
         no other machine begins.
 
-        Raises InvalidInput, NotFound if the app does not exist, LeaseHeld if another deploy of the group is running,
+        Raises InvalidInput, NotFound if the app does not exist, FleetChanged if the fleet no longer fits a plan from a
+        file or a deploy that has paused, LeaseHeld if another deploy of the group is running,
         and any error of the requests that read the app; nothing has been changed then. Before it raises LeaseHeld, it
         waits some seconds, and if the other deploy has finished by then, it plans again and continues. Later failures
         are in the report; `raise_for_failure()` raises them as DeployFailed.
@@ -656,7 +690,7 @@ class DeployBuilder:
         """
         spec = self.deployment()
         with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
-            decide = Planner(fly, spec).decide
+            decide = Planner(fly, spec, self._saved).decide
             report = await run_deploy(fly, spec, decide, Observers(self.observers), journal)
             return reported(span, report)
 
@@ -665,8 +699,8 @@ class DeployBuilder:
         return Journal() if self.journal is None else JournalFile(self.journal, fly.base_url)
 
     def _check_api(self, fly: FlyClient) -> None:
-        if self._replay:
-            self._replay.check_api(fly.base_url)
+        if self._saved:
+            self._saved.check_api(fly.base_url)
 
     async def stream(self, fly: FlyClient) -> AsyncGenerator[Event, None]:
         """Deploy, and yield each event as it happens; the last one is `Finished`, with the report.

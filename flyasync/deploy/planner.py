@@ -12,6 +12,7 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import decide
 from flyasync.deploy.plan.plan import Decision
 from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.reporting.saved_deploy import SavedDeploy
 from flyasync.errors import FlyError
 from flyasync.models.image import digest_of
 
@@ -20,18 +21,26 @@ PATIENCE = 5.0
 
 
 class Planner:
-    """Plans one deploy, each time from a new observation; the image's tag is resolved once."""
+    """Plans one deploy, each time from a new observation; the image's tag is resolved once.
 
-    def __init__(self, fly: FlyClient, spec: DeploySpec) -> None:
+    A deploy that a file contains, `saved`, may go on only if it accepts each plan.
+    """
+
+    def __init__(self, fly: FlyClient, spec: DeploySpec, saved: SavedDeploy | None = None) -> None:
         self._fly = fly
         self._spec = spec
+        self._saved = saved
+        self._moved_to: str | None = None
 
     async def decide(self, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Decision:
         """Return the plan; raises NotFound if the app does not exist, and InvalidInput if the spec is impossible.
 
-        `unlisted` are ids of machines that an earlier list lacked.
+        `unlisted` are ids of machines that an earlier list lacked. Raises FleetChanged if the saved deploy does not
+        accept the plan.
         """
         asked = self._spec
+        # A list may be seconds old, and would show changes that are none.
+        by_id = by_id or bool(self._saved and self._saved.demands_fleet)
         fleet, wrong, remarks, _ = await asyncio.gather(
             observe(self._fly, asked, by_id=by_id, unlisted=unlisted),
             check_regions(self._fly, asked),
@@ -45,12 +54,20 @@ class Planner:
                 raise result
         decision = decide(self._spec, cast("Fleet", fleet))
         remarks = (*decision.plan.remarks, *cast("tuple[str, ...]", remarks))
-        return evolve(decision, plan=evolve(decision.plan, remarks=remarks))
+        if self._moved_to:
+            kept = f"the digest of the {self._saved.noun if self._saved else 'plan'} is deployed"
+            remarks += (f"the tag {asked.config.image} has moved to {self._moved_to} since; {kept}: {asked.digest}",)
+        decision = evolve(decision, plan=evolve(decision.plan, remarks=remarks))
+        return self._saved.accepted(decision) if self._saved else decision
 
     async def _resolve(self) -> None:
         """Resolve the image's tag once for all plans: record its digest, or why the API does not show it."""
         spec = self._spec
-        if spec.config.image and not (digest_of(spec.image) or spec.unresolved):
+        # A saved deploy keeps its digest. It may have been saved long ago, so a tag that has moved since is a remark.
+        if self._saved and self._saved.demands_fleet and spec.digest and not self._moved_to:
+            found = await resolved(self._fly, spec.app, str(spec.config.image))
+            self._moved_to = found.digest if found.digest != spec.digest else None
+        elif spec.config.image and not (digest_of(spec.image) or spec.unresolved):
             found = await resolved(self._fly, spec.app, spec.config.image)
             self._spec = evolve(spec, digest=found.digest, unresolved=found.trouble)
 

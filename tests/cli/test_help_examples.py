@@ -34,6 +34,7 @@ BEFORE = {
 AFTER = {
     "flyasync": {"iad": 1, "lhr": 1, "nrt": 1},
     "flyasync deploy": {"iad": 2, "lhr": 1, "nrt": 1},
+    "flyasync apply": {"iad": 1, "lhr": 1},
     "flyasync bulk": {"iad": 1, "lhr": 1, "nrt": 1},
     "flyasync destroy": {},
     "flyasync status": {"iad": 1},

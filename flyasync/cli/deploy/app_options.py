@@ -271,10 +271,7 @@ class StrategyOptions(OptionGroup):
 
     def releasing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that runs the release command, if there is one."""
-        if self.release_command is None:
-            return made
-        run = partial(made.with_release_command, self.release_command, **given(timeout=self.release_timeout))
-        return stated("--release-command", run, options={"timeout": "--release-timeout"})
+        return with_release(made, self.release_command, self.release_timeout)
 
 
 class SuccessOptions(OptionGroup):
@@ -362,10 +359,7 @@ class SuccessOptions(OptionGroup):
 
     def verifying(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that verifies each machine from outside, if there is a command for it."""
-        if self.verify is None:
-            return made
-        check = partial(made.verify, self.verify, **given(timeout=self.verify_timeout))
-        return stated("--verify", check, options={"timeout": "--verify-timeout"})
+        return with_verification(made, self.verify, self.verify_timeout)
 
 
 @dataclass(frozen=True, repr=False)
@@ -393,6 +387,22 @@ class AppOptions:
         made = self.regions.applied(made, self.change.waves)
         made = self.change.applied(made)
         return self.success.applied(made, has_strategy=self.change.strategy is not None)
+
+
+def with_release(made: "DeployBuilder", command: str | None, timeout: float | None) -> "DeployBuilder":
+    """Return a builder that runs a release command, if there is one, with its time limit in seconds."""
+    if command is None:
+        return made
+    run = partial(made.with_release_command, command, **given(timeout=timeout))
+    return stated("--release-command", run, options={"timeout": "--release-timeout"})
+
+
+def with_verification(made: "DeployBuilder", command: str | None, timeout: float | None) -> "DeployBuilder":
+    """Return a builder that verifies machines by a command, if there is one, with its time limit in seconds."""
+    if command is None:
+        return made
+    check = partial(made.verify, command, **given(timeout=timeout))
+    return stated("--verify", check, options={"timeout": "--verify-timeout"})
 
 
 APP_GROUPS = (ConfigOptions, RegionOptions, StrategyOptions, SuccessOptions)

@@ -4,29 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.plan.plan import (
-    Adopt,
-    AwaitHealthy,
-    AwaitSettled,
-    AwaitStarted,
-    Create,
-    Plan,
-    TakeVolume,
-    Target,
-    Verify,
-    Watch,
-)
+from flyasync.deploy.plan.plan import Create, Plan, TakeVolume, Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.json.codec import unstructure
 
 _OWN_METADATA = "flyasync_"
-_OBSERVING = Adopt | TakeVolume | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Verify
-
-
-def changes_anything(plan: Plan) -> bool:
-    """Whether a plan has steps that create, change, start, stop or destroy a machine."""
-    # A launch adopts the machines that are there already, and waits for them.
-    return not all(isinstance(step, _OBSERVING) for step in plan.steps)
 
 
 def plan_as_text(plan: Plan, spec: DeploySpec | None) -> str:

@@ -19,7 +19,8 @@ from flyasync.errors import NotFound
 class DeployJob:
     """A deploy to execute, or with `undoes` one to undo; with `is_dry` only its plan is shown.
 
-    With `has_detailed_exit_code` a dry run that would change anything has an exit code of its own.
+    With `has_detailed_exit_code` a dry run that would change anything has an exit code of its own. `out` is the file
+    for the plan of a dry run. A job that `applies` executes the plan of a file.
 
     `org` is the organization in which a missing app is created, empty for the default one of the token, and None if it
     is not created; `rehearsal` is the emulator that replaces Fly.io, and `html` the file for the report as a page.
@@ -29,7 +30,9 @@ class DeployJob:
     org: str | None = None
     is_dry: bool = False
     has_detailed_exit_code: bool = False
+    out: Path | None = None
     undoes: bool = False
+    applies: bool = False
     html: Path | None = None
     rehearsal: Rehearsal | None = None
 
@@ -43,6 +46,7 @@ class DeployJob:
             org=options.desired.regions.create_app,
             is_dry=options.output.dry_run,
             has_detailed_exit_code=options.output.detailed_exitcode,
+            out=options.output.out,
             undoes=options.release.undo,
             html=options.output.html,
             rehearsal=rehearsal,
@@ -72,5 +76,5 @@ class DeployJob:
 
     def advised(self, error: NotFound) -> NotFound:
         """Return the error for an app that does not exist, with advice."""
-        or_create = "" if self.undoes else " To create the app first, add: --create-app"
+        or_create = "" if self.undoes or self.applies else " To create the app first, add: --create-app"
         return error.explained(f"Is the app's name right?{or_create}")

@@ -14,11 +14,15 @@ LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.i
 
 @frozen(kw_only=True)
 class Invocation:
-    """How the command was called, as far as its output shows it: on an emulator, with a journal, for a group."""
+    """How the command was called, as far as its output shows it: on an emulator, with a journal, for a group.
+
+    `command` is the command that deploys the same again.
+    """
 
     is_local: bool = False
     journal: str | None = None
     group: str | None = None
+    command: str = "the same command"
 
 
 def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
@@ -34,12 +38,12 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
         return
     # 2. What runs is kept; what is missing may come with the same launch, or be accepted.
     elif report.status is Status.DEGRADED:
-        same = resume or f"the same command with --launch {report.launch}"
+        same = resume or f"{called.command} with --launch {report.launch}"
         if report.running_regions < sum(region.asked > 0 for region in report.regions):
             yield f"to continue: {same}, which keeps what runs and creates what is missing"
             yield f"to accept missing regions: state how many are required, such as --require {report.running_regions}"
         elif report.strategy:
-            yield "to continue: the same command again" + (f", or {resume}" if resume else "")
+            yield f"to continue: {called.command} again" + (f", or {resume}" if resume else "")
         if report.surplus:
             machines = " ".join(report.surplus)
             yield f"to destroy the surplus machines: flyasync machines destroy {report.app} {machines} --force"
@@ -55,11 +59,11 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
     # 5. The same command continues a deploy by a strategy. After a rollback there is nothing left to undo.
     else:
         if any(machine.result is Result.SKIPPED for machine in report.machines):
-            yield "for regions without room: the same command with --fallback nearest"
+            yield f"for regions without room: {called.command} with --fallback nearest"
         if report.status is Status.NOT_VERIFIED:
-            yield "to verify one stopped machine per region: the same command with --verify-stopped always"
+            yield f"to verify one stopped machine per region: {called.command} with --verify-stopped always"
         if report.rollback and report.rollback.ok:
-            yield "once the cause is fixed: the same command again"
+            yield f"once the cause is fixed: {called.command} again"
             return
-        yield "to continue: the same command again" + (f", or {resume}" if resume else "")
+        yield f"to continue: {called.command} again" + (f", or {resume}" if resume else "")
         yield f"to restore the previous release: {undo}"

@@ -31,6 +31,7 @@ _NEEDS = {
     "release_timeout": "release_command",
     "verify_timeout": "verify",
     "detailed_exitcode": "dry_run",
+    "out": "dry_run",
 }
 
 
@@ -66,6 +67,10 @@ def check_options(ctx: click.Context, options: DeployOptions) -> None:
         for name in ("app", "image", *(() if "waves" in given else ("region",))):
             _demand(ctx, name)
         check_strategy(options.desired, given, spelled)
+        # A plan file is for the fleet that it was made from, which these do not have yet.
+        for name, why in (("local", "a rehearsal ends with its emulator"), ("create_app", "the app has to exist")):
+            if {"out", name} <= set(given):
+                raise click.UsageError(f"--out cannot be combined with {spelled(name)}: {why}")
     check_partners(given, spelled)
 
 

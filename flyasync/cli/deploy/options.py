@@ -67,6 +67,12 @@ class OutputOptions(OptionGroup):
         is_flag=True,
         help="Print the plan with each change and the config of new machines; change nothing.",
     )
+    out: Path | None = option(
+        "--out",
+        metavar="FILE",
+        callback=writable,
+        help="With --dry-run: write the plan to FILE, which flyasync apply executes; it contains no secrets.",
+    )
     detailed_exitcode: bool = option(
         "--detailed-exitcode", is_flag=True, help="With --dry-run: exit with 10 if the plan has changes, else with 0."
     )

@@ -1,20 +1,18 @@
 """Run `flyasync deploy` after its command line is parsed: deploy, undo, or show the plan."""
 
 import asyncio
-import os
-import stat
+import shlex
 import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.deploy.create_app import create_if_missing
-from flyasync.cli.deploy.dry_run import changes_anything
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Display, JSONLines, Lines
 from flyasync.cli.deploy.next_steps import Invocation
@@ -34,6 +32,7 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished
+from flyasync.deploy.reporting.private_file import write_private
 from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.errors import NotFound
 
@@ -50,8 +49,13 @@ def deploy(ctx: click.Context) -> None:
     job = DeployJob.of(options)
     journal = options.release.resume or (str(options.release.journal) if options.release.journal else None)
     called = Invocation(is_local=job.rehearsal is not None, journal=journal, group=options.desired.change.group)
-    github = GitHubJob.of(sturdy(sys.stderr)) if is_in_actions(options.output.github) else None
-    display = display_for(sys.stdout, sys.stderr, as_json=options.output.as_json, called=called, github=github)
+    run_job(job, called, as_json=options.output.as_json, github=options.output.github)
+
+
+def run_job(job: DeployJob, called: Invocation, *, as_json: bool, github: bool | None) -> NoReturn:
+    """Run a job on the display that fits, and exit with its exit code."""
+    actions = GitHubJob.of(sturdy(sys.stderr)) if is_in_actions(github) else None
+    display = display_for(sys.stdout, sys.stderr, as_json=as_json, called=called, github=actions)
     raise click.exceptions.Exit(run(run_until_signalled(job, display)))
 
 
@@ -88,7 +92,9 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             if job.is_dry:
                 plan = await _planned(job, spec, fly, display)
                 display.show_plan(plan, spec)
-                return CHANGES if job.has_detailed_exit_code and changes_anything(plan) else OK
+                if job.out:
+                    display.note(f"the plan is in {job.out}; to apply it: flyasync apply {shlex.quote(str(job.out))}")
+                return CHANGES if job.has_detailed_exit_code and plan.has_changes else OK
             if job.org is not None and (org := await create_if_missing(fly, job.builder.app, job.org)):
                 display.note(f"created the app {job.builder.app} in {org}")
             builder = job.builder.on_event(observer.show)
@@ -106,8 +112,11 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
 
 async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, display: Display) -> Plan:
     """Return the plan; raises NotFound for an app that does not exist and would not be created."""
+    builder = job.builder
     try:
-        return await (job.builder.plan(fly) if spec else job.builder.plan_undo(fly))
+        if spec and job.out:
+            return await builder.save_plan(fly, job.out)
+        return await (builder.plan(fly) if spec else builder.plan_undo(fly))
     except NotFound as error:
         if job.org is None or spec is None:
             raise job.advised(error) from error
@@ -140,15 +149,6 @@ class DisplayObserver:
             self._display.note(f"the page could not be written to {self._html}: {error.strerror}")
         else:
             self._display.note(f"the report as a page: {self._html}")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a text to a file that only its owner may read, even if others could read it before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the mode of a device or a pipe stays as it is
-            path.chmod(0o600)
-        file.write(text)
 
 
 def display_for(

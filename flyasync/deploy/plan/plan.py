@@ -7,12 +7,13 @@ from attrs import evolve, field, frozen
 
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.fleet import Fleet, oldest
+from flyasync.deploy.plan.fleet import Fleet, group_of, oldest
 from flyasync.deploy.plan.resources import ResourceChange
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Fallback, LaneKey
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
+from flyasync.models.machine import Machine
 from flyasync.models.redaction import all_without_passwords, without_passwords
 from flyasync.safe_text import readable
 
@@ -270,6 +271,9 @@ Step = (
     TakeVolume | Create | Adopt | Update | Start | AwaitStarted | AwaitHealthy | AwaitSettled | Watch | Verify | Cordon
     | Uncordon | Stop | AwaitOthersStopped | Destroy | DeleteVolume | Unmark | Return | RunToEnd | GiveUp
 )  # fmt: skip
+OBSERVING = (Adopt, TakeVolume, AwaitStarted, AwaitHealthy, AwaitSettled, Watch, Verify)
+"""The steps that neither create, change, start, stop nor destroy a machine."""
+
 WAITING = (AwaitStarted, AwaitHealthy, AwaitSettled, AwaitOthersStopped, Watch, Verify)
 """The steps that change nothing."""
 
@@ -458,6 +462,12 @@ class Plan:
         return not self.steps
 
     @property
+    def has_changes(self) -> bool:
+        """Whether any step creates, changes, starts, stops or destroys a machine."""
+        # A launch adopts the machines that exist already, and waits for them.
+        return not all(isinstance(step, OBSERVING) for step in self.steps)
+
+    @property
     def creates(self) -> int:
         """The number of machines to create."""
         return sum(isinstance(step, Create) for step in self.steps)
@@ -527,3 +537,10 @@ class Decision:
 
     spec: DeploySpec
     plan: Plan
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """The observed machines that the deploy is about: those of its groups, or of its launch."""
+        there = self.plan.before.machines if self.plan.before else ()
+        groups = {*self.spec.group_names, *self.spec.retired_groups}
+        return tuple(machine for machine in there if self.plan.group is None or group_of(machine) in groups)

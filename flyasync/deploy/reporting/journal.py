@@ -2,23 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, TextIO
 
-from flyasync.deploy.plan.fleet import group_of
-from flyasync.deploy.plan.plan import Plan, Step, Track
+from flyasync.deploy.plan.plan import Decision, Plan, Step, Track
 from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.reporting.fleet_record import recorded
 from flyasync.deploy.reporting.journal_file import open_journal, unwritable
+from flyasync.deploy.reporting.redacted_lines import RedactedLines
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import MachineBefore
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, VERIFICATION, write_spec
+from flyasync.deploy.reporting.spec_json import write_spec
 from flyasync.models.json.codec import unstructure
-from flyasync.models.redaction import HIDDEN, without_passwords
+from flyasync.models.machine import Machine
 
 _OPENING = b'{"what": "'
-_SHORTEST_SECRET = 8  # characters; a shorter one may be part of any text by chance
 
 
 class Journal:
@@ -40,6 +40,9 @@ class Journal:
 
     def ended(self, run: MachineRun) -> None:
         """Record the last phase of a machine, and its error if there is one."""
+
+    def paused(self, wave: int, machines: Iterable[Machine]) -> None:
+        """Record that the deploy paused after a wave, and the machines that it is about as they are then."""
 
     def finished(self, report: DeployReport) -> None:
         """Record the result of the deploy."""
@@ -66,7 +69,7 @@ class JournalFile(Journal):
         self._api = api
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
-        self._secrets: tuple[str, ...] = ()
+        self._lines = RedactedLines()
         self._file: TextIO | None = open_journal(path, _OPENING)
 
     def __repr__(self) -> str:
@@ -75,32 +78,26 @@ class JournalFile(Journal):
     def planned(self, spec: DeploySpec, plan: Plan) -> None:
         """Record the spec and the plan."""
         public, redacted = write_spec(spec)
-        # No other line may contain a redacted value. The longest is replaced first, as it may contain another. Short
-        # values are not replaced, since any text may contain them by chance; commands always are.
-        texts = [text for text in _texts(list(redacted.values())) if len(text) >= _SHORTEST_SECRET]
-        texts += [redacted[name] or "" for name in (RELEASE_COMMAND, VERIFICATION) if name in redacted]
-        self._secrets = tuple(sorted(filter(None, texts), key=len, reverse=True))
-        groups = {*spec.group_names, *spec.retired_groups}
-        there = plan.before.machines if plan.before else ()
-        before = [machine for machine in there if plan.group is None or group_of(machine) in groups]
+        self._lines = RedactedLines.of(redacted)  # no other line may contain a redacted value
+        before = Decision(spec=spec, plan=plan).machines
         facts = {
             "api": self._api,
             "fingerprint": spec.fingerprint_of_all,
             "deployment": public,
             "withheld": list(redacted),
             "before": [unstructure(MachineBefore.of(machine)) for machine in before],
-            "plan": self._redacted(str(plan).splitlines()),
+            "plan": self._lines.of_texts(str(plan).splitlines()),
         }
         self._write("planned", facts, is_needed=True)
 
     def undoing(self, plan: Plan) -> None:
         """Record the plan of the rollback."""
-        lines = self._redacted(str(plan).splitlines())
+        lines = self._lines.of_texts(str(plan).splitlines())
         self._write("undoing", {"api": self._api, "launch": plan.launch, "plan": lines})
 
     def began(self, track: Track, run: MachineRun) -> None:
         """Record that a machine begins its steps."""
-        self._write("began", {**_machine(run), "steps": self._redacted(str(step) for step in track.steps)})
+        self._write("began", {**_machine(run), "steps": self._lines.of_texts(str(step) for step in track.steps)})
 
     def stepped(self, run: MachineRun, step: Step) -> None:
         """Record that a machine has completed one step."""
@@ -108,8 +105,12 @@ class JournalFile(Journal):
 
     def ended(self, run: MachineRun) -> None:
         """Record the last phase of a machine, and its error if there is one."""
-        (error,) = self._redacted([str(run.error)]) if run.error else (None,)
+        (error,) = self._lines.of_texts([str(run.error)]) if run.error else (None,)
         self._write("ended", {**_machine(run), "phase": run.phase, "error": error})
+
+    def paused(self, wave: int, machines: Iterable[Machine]) -> None:
+        """Record that the deploy paused after a wave, and the machines that it is about as they are then."""
+        self._write("paused", {"wave": wave, "machines": unstructure(recorded(machines))})
 
     def finished(self, report: DeployReport) -> None:
         """Record the result of the deploy."""
@@ -146,22 +147,6 @@ class JournalFile(Journal):
             self._loop.call_exception_handler(
                 {"message": f"the journal {self._path} ends here and does not contain later steps", "exception": error}
             )
-
-    def _redacted(self, texts: Iterable[str]) -> list[str]:
-        """Return texts without the redacted values, which any of them may contain."""
-        redacted = []
-        for text in texts:
-            for secret in self._secrets:
-                text = text.replace(secret, HIDDEN)  # noqa: PLW2901 - each secret in turn
-            redacted.append(without_passwords(text))
-        return redacted
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        yield from (text for each in (value.values() if isinstance(value, Mapping) else value) for text in _texts(each))
 
 
 def _machine(run: MachineRun) -> dict[str, Any]:

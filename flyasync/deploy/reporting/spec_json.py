@@ -26,12 +26,10 @@ OF_GROUP = ": "
 
 def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a spec as JSON without values that may be secret, and these values by their paths."""
-    redacted: dict[str, Any] = {}
     data = unstructure(spec)
-    data["config"] = _public((), data["config"], redacted)
+    data["config"], redacted = without_secrets(data["config"])
     for group in data["also"]:
-        of_group: dict[str, Any] = {}
-        group["config"] = _public((), group["config"], of_group)
+        group["config"], of_group = without_secrets(group["config"])
         redacted |= {f"{group['group']}{OF_GROUP}{path}": value for path, value in of_group.items()}
     # The counts of a planned spec include those that it keeps, and those of new groups.
     data.pop("keeps_counts")
@@ -65,6 +63,12 @@ def read_spec(data: Any) -> DeploySpec:
 
 def _stated(volume: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in volume.items() if value is not None or name == "if_lost"}
+
+
+def without_secrets(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a config as JSON without values that may be secret, and these values by their paths."""
+    redacted: dict[str, Any] = {}
+    return _public((), config, redacted), redacted
 
 
 def _public(path: tuple[str | int, ...], value: Any, redacted: dict[str, Any]) -> Any:

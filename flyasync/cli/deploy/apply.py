@@ -1,0 +1,127 @@
+"""`flyasync apply`: execute exactly the plan that a file contains."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flyasync.cli.deploy.options import github_option
+from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
+from flyasync.cli.shared.option_types import pairs, writable
+
+if TYPE_CHECKING:
+    from flyasync.deploy.builder import DeployBuilder
+
+EPILOG = """\b
+Examples:
+  # write the plan to a file, review it, and then do exactly that
+  flyasync deploy web --image nginx:1.29 --region iad,lhr --strategy rolling \\
+      --env LOG_LEVEL=info --dry-run --out plan.json
+  flyasync apply plan.json --env LOG_LEVEL=info --dry-run
+  flyasync apply plan.json --env LOG_LEVEL=info --journal deploy.jsonl
+\b
+  # a plan that is applied already leaves nothing to do
+  flyasync apply plan.json --env LOG_LEVEL=info
+
+The plan is made again before the first change, under the lock of its process groups, for the same launch and the same
+digest of the image. It is refused, with exit status 2, unless every step is as in the file and no machine of the groups
+was added, destroyed, updated or cordoned. A machine that has stopped or started since matters if its steps would be
+others. The error lists the differences.
+
+The file contains no value that may be secret: state these again with the same options. A
+fly.toml is not read. An interrupted apply continues with flyasync deploy --resume and its journal.
+
+Exit status: that of flyasync deploy.
+"""
+
+
+class RestatedOptions(OptionGroup):
+    """The values that a plan file does not contain, because they may be secret; they have to be the same again."""
+
+    title = "What the file does not contain"
+
+    env: Mapping[str, str] = option(
+        "--env",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=pairs,
+        help="Variable with the same value as planned; may be repeated.",
+    )
+    metadata: Mapping[str, str] = option(
+        "--metadata",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=pairs,
+        help="Metadata with the same value as planned; may be repeated.",
+    )
+    release_command: str | None = option(
+        "--release-command", metavar="CMD", help="The planned release command, if it may hold a secret."
+    )
+    release_timeout: float | None = option(
+        "--release-timeout", type=float, metavar="SECONDS", help="Time limit of the release command.  [default: 300]"
+    )
+    verify: str | None = option(
+        "--verify", metavar="CMD", help="The planned verification of each machine, if it may hold a secret."
+    )
+    verify_timeout: float | None = option(
+        "--verify-timeout", type=float, metavar="SECONDS", help="Time limit of each run of --verify.  [default: 60]"
+    )
+
+    def builder(self, plan: str) -> "DeployBuilder":
+        """Return the builder of a plan file; raises UsageError for an option without the one that it needs."""
+        from flyasync.cli.deploy.app_options import with_release, with_verification
+        from flyasync.deploy.builder import DeployBuilder
+
+        for limit, what in (("release_timeout", "release_command"), ("verify_timeout", "verify")):
+            if getattr(self, limit) is not None and getattr(self, what) is None:
+                raise click.UsageError(f"--{limit.replace('_', '-')} needs --{what.replace('_', '-')}")
+        made = DeployBuilder.from_plan(plan, env=self.env or None)
+        made = made.with_metadata(self.metadata) if self.metadata else made
+        made = with_release(made, self.release_command, self.release_timeout)
+        return with_verification(made, self.verify, self.verify_timeout)
+
+
+class ApplyOptions(OptionGroup):
+    """What is written, and where."""
+
+    title = "Output"
+
+    journal: Path | None = option(
+        "--journal",
+        metavar="FILE",
+        callback=writable,
+        help="Record each step in FILE, without secrets, so that flyasync deploy --resume can continue.",
+    )
+    dry_run: bool = option("--dry-run", is_flag=True, help="Print the plan, or why it is refused; change nothing.")
+    as_json: bool = option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Write JSON lines to stdout, one for each event; the report is last.",
+    )
+    html: Path | None = option(
+        "--html",
+        metavar="FILE",
+        callback=writable,
+        help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
+    )
+    github: bool | None = github_option()
+
+
+@click.command("apply", cls=GroupedCommand, groups=titled(RestatedOptions, ApplyOptions), epilog=EPILOG)
+@click.argument("plan", type=click.Path(exists=True, dir_okay=False))
+@click.pass_context
+def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
+    """Execute the plan in the file PLAN, which flyasync deploy --dry-run --out has written."""
+    from flyasync.cli.deploy.job import DeployJob
+    from flyasync.cli.deploy.next_steps import Invocation
+    from flyasync.cli.deploy.run import run_job
+
+    options = ApplyOptions.of(ctx.params)
+    made = RestatedOptions.of(ctx.params).builder(plan)
+    made = made.with_journal(options.journal) if options.journal else made
+    job = DeployJob(builder=made, is_dry=options.dry_run, html=options.html, applies=True)
+    journal = str(options.journal) if options.journal else None
+    called = Invocation(journal=journal, group=made.spec.group, command="the command that made the plan")
+    run_job(job, called, as_json=options.as_json, github=options.github)
