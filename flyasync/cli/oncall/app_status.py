@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import asdict, field, frozen
@@ -103,9 +104,14 @@ def trouble(machine: Machine) -> str | None:
     if machine.state == "failed":
         return "failed"
     if machine.is_crash_looping:
-        return f"restarts repeatedly: {how}"
+        # The API keeps the last events for long: only their time shows whether the machine has recovered since.
+        times = (event.timestamp for event in machine.events or () if event.type == "exit" and event.timestamp)
+        last = datetime.fromtimestamp(max(times, default=0) / 1000, UTC).isoformat(timespec="seconds")
+        return f"restarts repeatedly, last at {last.replace('+00:00', 'Z')}: {how}"
     if machine.has_crashed:
         return f"crashed: {how}"
+    if end and end.restarting and not end.requested_stop and end.exit_code and machine.state != "started":
+        return f"restarting: {how}"
     failing = machine.failing_checks if machine.state == "started" else ()
     return ", ".join(map(_failing, failing)) or None
 

@@ -11,6 +11,7 @@ from attrs import asdict, frozen
 from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.orphan_list import AppHoldings, Orphan, is_candidate, is_managed, orphans
 from flyasync.cli.shared.client import api_command
+from flyasync.cli.shared.completion import org_slugs
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.output import CommandOutput, note
 from flyasync.cli.shared.tables import Columns, cells, write_table
@@ -89,7 +90,7 @@ class OrphansOutput:
 
 
 @click.command("orphans", epilog=EPILOG)
-@click.argument("org")
+@click.argument("org", shell_complete=org_slugs)
 @api_command
 async def command(fly: FlyClient, *, org: str) -> CommandOutput:
     """List what ORG has and nothing uses: volumes, addresses, and leftovers of deploys.

@@ -24,6 +24,7 @@ def _completer(kind: str) -> Complete:
 
 
 app_names = _completer("app_names")
+org_slugs = _completer("org_slugs")
 machines = _completer("machines")
 groups = _completer("groups")
 volume_ids = _completer("volume_ids")

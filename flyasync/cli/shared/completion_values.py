@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.shared.organizations import apps_of
+from flyasync.cli.shared.organizations import apps_of, slugs
 from flyasync.cli.shared.signals import run
 from flyasync.deploy.plan.fleet import group_of
 
@@ -37,6 +37,11 @@ async def app_names(fly: FlyClient, _: Mapping[str, Any]) -> Iterable[Value]:
     return ((app.name, "") for app in await apps_of(fly, None))
 
 
+async def org_slugs(fly: FlyClient, _: Mapping[str, Any]) -> Iterable[Value]:
+    """Return the organizations that the token can see."""
+    return ((slug, "") for slug in await slugs(fly))
+
+
 async def machines(fly: FlyClient, params: Mapping[str, Any]) -> Iterable[Value]:
     """Return the names and ids of the machines of the app in the argument before."""
     listed = await fly.machines.list(params["app"], summary=True)
@@ -63,4 +68,4 @@ async def region_codes(fly: FlyClient, _: Mapping[str, Any]) -> Iterable[Value]:
     return ((region.code, region.name or "") for region in listed.regions if not region.deprecated)
 
 
-KINDS = {each.__name__: each for each in (app_names, machines, groups, volume_ids, region_codes)}
+KINDS = {each.__name__: each for each in (app_names, org_slugs, machines, groups, volume_ids, region_codes)}

@@ -1,10 +1,13 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.release_list import moment_of, releases
+from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Fault
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine_results import MachineVersion
@@ -44,6 +47,39 @@ def test_a_release_that_was_undone_is_rolled_back(shop: Shop) -> None:
     deploy(shop, "nginx:2", "v2")
     shop.said("deploy", "web", "--undo")
     assert results(shop) == {"v2": "rolled back", "v1": "current"}
+
+
+def test_a_release_whose_update_failed_is_rolled_back(shop: Shop) -> None:
+    deploy(shop, "nginx:1", "v1")
+    shop.emulator.faults.add(Fault(does="crash", image="nginx:2", exit_code=1, seconds=1))
+    options = ("--image", "nginx:2", "--region", "iad,lhr", "--strategy", "rolling", "--launch", "v2", "--roll-back")
+    assert shop.ask("deploy", "web", *options).exit_code == 4
+    assert results(shop) == {"v2": "rolled back", "v1": "current"}
+
+
+def test_a_release_that_failed_on_its_way_is_on_some_machines(shop: Shop) -> None:
+    deploy(shop, "nginx:1", "v1")
+    shop.emulator.faults.add(Fault(does="crash", image="nginx:2", exit_code=1, seconds=1))
+    options = ("--image", "nginx:2", "--region", "iad,lhr", "--strategy", "rolling", "--launch", "v2")
+    assert shop.ask("deploy", "web", *options).exit_code == 3
+    assert results(shop) == {"v2": "on 1 of 2 machines; 1 in trouble", "v1": "on 1 of 2 machines"}
+
+
+def test_a_launch_of_several_groups_is_one_release(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "fly.toml"
+    file.write_text(
+        'app = "web"\nprimary_region = "iad"\n[build]\nimage = "nginx"\n[processes]\nweb = "a"\nworker = "b"\n'
+    )
+
+    async def deploy_all() -> None:
+        async with FlyClient() as fly:
+            report = await DeployBuilder.from_fly_toml(file).with_message("all", by="ann").execute(fly)
+            report.raise_for_failure()
+
+    shop.drive(deploy_all())
+    (release,) = listed(shop)
+    assert (release["groups"], release["result"]) == (["web", "worker"], "current")
+    assert (release["message"], release["by"]) == ("all", "ann")
 
 
 def test_a_release_that_replaced_its_machines_is_found_in_destroyed_ones(shop: Shop) -> None:

@@ -57,6 +57,13 @@ def test_a_failing_check_a_cordon_and_a_lost_host_are_named() -> None:
     assert list(MachineStatus.of(mock_machine(host_status="unreachable")).remarks) == ["host is unreachable"]
 
 
+def test_a_machine_that_restarts_repeatedly_is_shown_with_the_time_of_its_last_exit() -> None:
+    request = {"exit_event": {"exit_code": 137, "oom_killed": True, "restarting": True}, "restart_count": 4}
+    events = [{"type": "exit", "timestamp": 1_767_614_400_000, "request": request}]
+    (remark,) = MachineStatus.of(mock_machine(events=events)).remarks
+    assert remark == "restarts repeatedly, last at 2026-01-05T12:00:00Z: exit code 137, out of memory"
+
+
 def test_json_is_one_document_without_configs(shop: Shop) -> None:
     shop.said(*DEPLOY, "--env", "PASSWORD=hunter2hunter2")
     document = shop.json("status", "web")

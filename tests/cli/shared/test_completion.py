@@ -53,6 +53,7 @@ def test_apps_machines_volumes_and_regions_are_asked_of_the_api(shop: Shop) -> N
     assert offers("machines", "stop", "web", shop=shop) == ["one", machine_id]
     assert offers("machines", "metadata", "set", "web", incomplete="o", shop=shop) == ["one"]
     assert offers("volumes", "show", "web", shop=shop) == [volume_id]
+    assert offers("orphans", incomplete="p", shop=shop) == ["personal"]
     assert offers("machines", "run", "web", "nginx", "--region", incomplete="ia", shop=shop) == ["iad"]
 
 
