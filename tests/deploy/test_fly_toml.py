@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from flyasync import DNS, DeployBuilder, FlyClient, InvalidInput, Machine, MachineConfig
+from flyasync import DNS, DeployBuilder, FlyClient, InvalidInput, Machine, MachineConfig, Mount
 from flyasync.deploy.plan.config_merge import NEW
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.rolling import Rolling
@@ -241,3 +241,32 @@ async def test_a_section_that_is_deleted_from_the_file_is_removed(path: Path) ->
         for machine in (await machines(fly)).values():
             assert config(machine).statics is None
             assert "A" not in (config(machine).env or {})
+
+
+async def test_what_the_file_states_of_a_volume_is_what_it_and_its_mount_get(path: Path) -> None:
+    grows = (
+        'initial_size = "3gb"\nsnapshot_retention = 14\nscheduled_snapshots = false\nauto_extend_size_threshold = 80\n'
+        'auto_extend_size_increment = "2GB"\nauto_extend_size_limit = "20GB"\n'
+    )
+    async with world(seed=1) as (_, fly):
+        rewrite(path, 'initial_size = "3gb"\n', grows)
+        assert (await shop(path).execute(fly)).ok
+        (volume,) = await fly.volumes.list("web")
+        assert (volume.size_gb, volume.snapshot_retention, volume.auto_backup_enabled) == (3, 14, False)
+
+        async def mount() -> Mount:
+            (found,) = config((await machines(fly))["cron-iad-1"]).mounts or ()
+            return found
+
+        found = await mount()
+        assert (found.extend_threshold_percent, found.add_size_gb, found.size_gb_limit) == (80, 2, 20)
+        assert (found.name, found.volume) == ("data", volume.id)
+        assert not (await shop(path).plan(fly)).stages
+        # The file states the extension completely, as in flyctl; the settings of a volume that exists stay.
+        rewrite(path, grows, 'initial_size = "3gb"\nsnapshot_retention = 30\n')
+        plan = await shop(path).plan(fly)
+        shown = str(plan)
+        assert f"- mounts[0].add_size_gb: 2 (removed: not in {path})" in shown
+        assert f"volume {volume.id} keeps its settings: snapshots are kept for 14 days, not 30; " in shown
+        assert (await shop(path).execute(fly)).ok
+        assert await mount() == Mount(volume=volume.id, path="/data", name="data")

@@ -238,11 +238,11 @@ class CreateOnce:
                 full = error
             # 2. An earlier create, whose response was lost, has created the machine with this volume.
             except VolumeInUse as held:
-                if creation.volume is None:
-                    raise
                 machine = await self._find(creation, existing_id=held.machine_id) if held.machine_id else None
                 if machine and _tag(machine, LAUNCH) == creation.launch:
                     return creation.found(machine)
+                if creation.volume is None:
+                    raise
             # 3. Another client was faster, or the host of the volume is full: try another volume.
             self._volumes.release(creation.volume)
             creation.lose_volume()

@@ -1,6 +1,6 @@
 """DesiredVolume: the volume that each machine of a group gets; pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 from attrs import evolve, frozen
@@ -105,12 +105,14 @@ class DesiredVolume:
         """Return the mounts of a machine that has such a volume, or of a new one if it has no mounts yet."""
         return tuple(map(self.mounted, current or (Mount(name=self.name),)))
 
-    def differing(self, volume: Volume) -> tuple[str, ...]:
-        """Return the snapshot settings of an existing volume that differ from those stated, in words."""
-        found = []
+    def differing(self, volume: Volume) -> Mapping[str, str]:
+        """Return the snapshot settings of a volume that differ from those stated, by the options that change them."""
+        found = {}
         days, has_backups = volume.snapshot_retention, volume.auto_backup_enabled
         if None not in {days, self.snapshot_retention} and days != self.snapshot_retention:
-            found.append(f"snapshots are kept for {days} days, not {self.snapshot_retention}")
+            kept = f"snapshots are kept for {days} days, not {self.snapshot_retention}"
+            found[f"--snapshot-retention {self.snapshot_retention}"] = kept
         if None not in {has_backups, self.scheduled_snapshots} and has_backups != self.scheduled_snapshots:
-            found.append(f"scheduled snapshots are {'on' if has_backups else 'off'}")
-        return tuple(found)
+            option = "--scheduled-snapshots" if self.scheduled_snapshots else "--no-scheduled-snapshots"
+            found[option] = f"scheduled snapshots are {'on' if has_backups else 'off'}"
+        return found

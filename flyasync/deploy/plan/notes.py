@@ -40,8 +40,8 @@ def remarks_of_volumes(app: str, desired: DesiredVolume, volumes: Iterable[Volum
     differing = [(volume, found) for volume in volumes if (found := desired.differing(volume))]
     for volume, found in differing[:SHOWN]:
         yield (
-            f"volume {volume.id} keeps its settings: {', '.join(found)}; a deploy does not change an existing volume, "
-            f"but this does: flyasync volumes update {app} {volume.id}"
+            f"volume {volume.id} keeps its settings: {', '.join(found.values())}; a deploy does not change an existing "
+            f"volume, but this does: flyasync volumes update {app} {volume.id} {' '.join(found)}"
         )
     if len(differing) > SHOWN:
         yield f"{len(differing) - SHOWN} more volumes {desired.name} keep other snapshot settings than those stated"

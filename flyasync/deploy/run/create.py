@@ -20,7 +20,7 @@ from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
-from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, WaitFailed
+from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, VolumeInUse, WaitFailed
 from flyasync.models.machine import GONE, Machine
 from flyasync.safe_text import readable
 
@@ -243,6 +243,11 @@ class MachineCreator:
                             raise
                         await self._drop_volume(run)
                         run.refuse(Refusal.of(run.region, error))
+                    except VolumeInUse:
+                        # Another client was faster to take a free volume: a new one is created.
+                        if run.volume_id is None or run.volume_id in run.made_volumes or creation.may_have_happened:
+                            raise
+                        run.leave_volume()
                     else:
                         return None
         except NoCapacity as error:

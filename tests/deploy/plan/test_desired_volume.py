@@ -72,14 +72,21 @@ def test_a_mount_names_its_volume_by_name_or_in_place_of_the_id(mount: Mount) ->
 @pytest.mark.parametrize(
     ("retention", "has_backups", "found"),
     [
-        (5, True, ("snapshots are kept for 5 days, not 10", "scheduled snapshots are on")),
-        (10, False, ()),
-        (None, None, ()),
-        (10, True, ("scheduled snapshots are on",)),
+        (
+            5,
+            True,
+            {
+                "--snapshot-retention 10": "snapshots are kept for 5 days, not 10",
+                "--no-scheduled-snapshots": "scheduled snapshots are on",
+            },
+        ),
+        (10, False, {}),
+        (None, None, {}),
+        (10, True, {"--no-scheduled-snapshots": "scheduled snapshots are on"}),
     ],
 )
 def test_settings_of_an_existing_volume_that_differ(
-    *, retention: int | None, has_backups: bool | None, found: tuple[str, ...]
+    *, retention: int | None, has_backups: bool | None, found: dict[str, str]
 ) -> None:
     volume = Volume(
         id="vol_1",
@@ -89,7 +96,6 @@ def test_settings_of_an_existing_volume_that_differ(
         snapshot_retention=retention,
         auto_backup_enabled=has_backups,
     )
-    assert DesiredVolume(name="data", path="/d", snapshot_retention=10, scheduled_snapshots=False).differing(
-        volume
-    ) == (found)
-    assert DATA.differing(volume) == ()
+    stated = DesiredVolume(name="data", path="/d", snapshot_retention=10, scheduled_snapshots=False)
+    assert stated.differing(volume) == found
+    assert DATA.differing(volume) == {}

@@ -1,5 +1,6 @@
 """A volume for each machine: taken, made, forked, and none too many, whatever is lost on the way."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -421,7 +422,8 @@ async def test_a_new_volume_has_the_snapshot_settings_and_its_mount_the_extensio
         (remark,) = [each for each in plan.remarks if there.id in each]
         assert remark == (
             f"volume {there.id} keeps its settings: snapshots are kept for 5 days, not 14, scheduled snapshots are on; "
-            f"a deploy does not change an existing volume, but this does: flyasync volumes update web {there.id}"
+            f"a deploy does not change an existing volume, but this does: flyasync volumes update web {there.id} "
+            "--snapshot-retention 14 --no-scheduled-snapshots"
         )
         assert (await desired.execute(fly)).ok
         for machine in await up(fly):
@@ -458,3 +460,15 @@ async def test_a_new_machine_like_its_siblings_has_a_volume_with_their_settings(
         assert {mount(machine).add_size_gb for machine in machines} == {2}
         found = await volumes(fly)
         assert {(each.snapshot_retention, each.auto_backup_enabled) for each in found} == {(14, False)}
+
+
+async def test_two_launches_at_once_never_get_the_same_volume() -> None:
+    async with world(seed=1) as (_, fly):
+        there = await fly.volumes.create("web", name="data", region="iad")
+        one, two = (BASE.to_regions("iad").with_config(NAMED).with_launch(launch) for launch in ("v1", "v2"))
+        reports = await asyncio.gather(one.execute(fly), two.execute(fly))
+        assert [report.ok for report in reports] == [True, True], "\n".join(map(str, reports))
+        found = await held(fly)
+        assert len(found) == 2
+        assert there.id in found.values()
+        assert not free(await volumes(fly))
