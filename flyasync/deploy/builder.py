@@ -4,8 +4,8 @@ import asyncio
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager, closing
 from secrets import token_hex
 from typing import Literal, Self
 
@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.api.fly_toml import load_fly_toml
+from flyasync.api.webhook import Webhook
 from flyasync.deploy.estimate import timed
 from flyasync.deploy.from_fly_toml import spec_of
 from flyasync.deploy.plan.config_merge import REPLACEABLE
@@ -45,6 +46,7 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.reporting.saved_deploy import SavedDeploy
 from flyasync.deploy.run.deploy_run import run_deploy
+from flyasync.deploy.run.notification import notifying
 from flyasync.deploy.run.observers import Observers
 from flyasync.deploy.run.spans import deploying, reported
 from flyasync.deploy.undo.release_history import undoing
@@ -85,6 +87,7 @@ class DeployBuilder:
 
     spec: DeploySpec = field(converter=_stated)
     observers: tuple[OnEvent, ...] = field(default=(), kw_only=True, repr=False)
+    webhooks: tuple[Webhook, ...] = field(default=(), kw_only=True, repr=False)
     journal: str | None = field(default=None, kw_only=True)
     _replay: JournalReplay | None = field(default=None, kw_only=True, repr=False)
     _plan: SavedPlan | None = field(default=None, kw_only=True, repr=False)
@@ -633,6 +636,17 @@ class DeployBuilder:
             raise InvalidInput(f"on_event takes a function of one event, not {observer!r}")
         return evolve(self, observers=(*self.observers, observer))
 
+    def notify(self, url: str, key: str | None = None) -> Self:
+        """Post the report to an http or https URL once the deploy is over, also if it fails or is cancelled.
+
+        The body is JSON: `event` is `finished`, `at` the seconds that it took, `report` is `report.to_dict()`. With a
+        `key`, the header `X-Flyasync-Signature-256` is `sha256=` and the HMAC-SHA256, in hexadecimal digits, of the
+        header `X-Flyasync-Timestamp`, a full stop and the body. `execute` and `undo` return once the report is
+        delivered, after three retries at most and within 30 seconds. A failure is passed to the exception handler of
+        the event loop, and changes nothing else. Nothing is posted if there is no report. May be called repeatedly.
+        """
+        return evolve(self, webhooks=(*self.webhooks, Webhook(url, key)))
+
     def deployment(self) -> DeploySpec:
         """Return the deploy spec; raises InvalidInput if its values do not fit together."""
         # A launch without a name is named here, so that planning is deterministic.
@@ -689,10 +703,17 @@ class DeployBuilder:
         that.
         """
         spec = self.deployment()
-        with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
-            decide = Planner(fly, spec, self._saved).decide
-            report = await run_deploy(fly, spec, decide, Observers(self.observers), journal)
-            return reported(span, report)
+        async with self._observing() as observers:
+            with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
+                decide = Planner(fly, spec, self._saved).decide
+                report = await run_deploy(fly, spec, decide, observers, journal)
+                return reported(span, report)
+
+    @asynccontextmanager
+    async def _observing(self) -> AsyncIterator[Observers]:
+        """Open the observers of one deploy, whose report goes to the webhooks at the end of the block."""
+        async with notifying(self.webhooks) as notify:
+            yield Observers((*self.observers, notify) if self.webhooks else self.observers)
 
     def _open_journal(self, fly: FlyClient) -> Journal:
         self._check_api(fly)
@@ -743,14 +764,15 @@ class DeployBuilder:
         restored. Raises InvalidInput if there is nothing to undo or if no machine of the group would be left, and
         otherwise what `execute` raises. If cancelled, it ends as a cancelled `execute` does; undo again to continue.
         """
-        with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
-            first = await self._undoing(fly, self.spec.launch or None)
+        async with self._observing() as observers:
+            with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
+                first = await self._undoing(fly, self.spec.launch or None)
 
-            async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
-                return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
+                async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
+                    return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
 
-            report = await run_deploy(fly, first.spec, decide, Observers(self.observers), journal, presses_on=True)
-            return reported(span, report)
+                report = await run_deploy(fly, first.spec, decide, observers, journal, presses_on=True)
+                return reported(span, report)
 
     async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
         spec = self.spec

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from click.core import ParameterSource
 
 from flyasync.api.client import FlyClient
+from flyasync.api.webhook import Webhook
 from flyasync.cli.bulk.builders import Defaults, RowBuilders, checked_rows
 from flyasync.cli.bulk.journal import BulkHistory
 from flyasync.cli.bulk.options import COLUMNS, BulkOptions
@@ -17,6 +18,7 @@ from flyasync.cli.bulk.results import AppNames
 from flyasync.cli.bulk.rows_file import AppRow, read_rows
 from flyasync.cli.bulk.summary import BulkInvocation
 from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.shared.webhooks import webhooks_of
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.spec import check_launch
 from flyasync.emulator.world import apps
@@ -43,6 +45,7 @@ class BulkJob:
     org: str | None = None
     is_dry: bool = False
     rehearsal: Rehearsal | None = None
+    webhooks: tuple[Webhook, ...] = ()
 
     @classmethod
     def of(cls, ctx: click.Context, options: BulkOptions) -> Self:
@@ -75,6 +78,7 @@ class BulkJob:
             org=options.create_app,
             is_dry=options.output.dry_run,
             rehearsal=rehearsal,
+            webhooks=webhooks_of(options.output.notify),
         )
 
     def called(self, launch: str) -> BulkInvocation:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, closing, nullcontext
+from functools import partial
 from typing import TextIO
 
 import click
@@ -16,9 +17,10 @@ from flyasync.cli.bulk.journal import BulkJournal, BulkJournalFile, fingerprint,
 from flyasync.cli.bulk.lines import BulkDisplay, BulkJSONLines, BulkLines
 from flyasync.cli.bulk.options import BulkOptions
 from flyasync.cli.bulk.results import AppNames, AppResult, BulkProgress
-from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary, changed_text
+from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary, changed_text, summary_as_json
 from flyasync.cli.deploy.create_app import AppCreatingBuilder
 from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.run import show_error_aside
 from flyasync.cli.github.job import GitHubJob
 from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
@@ -31,6 +33,7 @@ from flyasync.cli.shared.ticker import refreshing
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.estimate import CreateRate
 from flyasync.deploy.many.many import deploy_many
+from flyasync.deploy.run.notification import post
 
 STOPPING = (
     "stopping: no further app is started, and no further machine is created; a second signal stops at once",
@@ -51,6 +54,7 @@ def bulk(ctx: click.Context) -> None:
 async def run_until_signalled(job: BulkJob, display: AbstractAsyncContextManager[BulkDisplay]) -> int:
     """Run a job on a display, with signals as cancellation, and return the exit code."""
     async with display as opened:
+        asyncio.get_running_loop().set_exception_handler(partial(show_error_aside, opened))
         return await until_signalled(
             run_bulk(job, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
         )
@@ -92,7 +96,10 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
                             display.show(this.record(AppResult.of(report)))
                     is_cut = False
                 finally:
-                    display.finish(this.summary(round(loop.time() - begun, 3), is_cut=is_cut))
+                    summary = this.summary(round(loop.time() - begun, 3), is_cut=is_cut)
+                    display.finish(summary)
+                    local = {"local": True} if job.rehearsal else {}
+                    await post(job.webhooks, {**summary_as_json(summary), **local})
     # One code for all that is not ok: the status of each app is in its report.
     return FAILED if this.progress.failed or this.progress.left else OK
 

@@ -3,15 +3,20 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.api.webhook import Webhook
+from flyasync.cli.deploy.event_json import event_as_json
 from flyasync.cli.deploy.options import DeployOptions
 from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.shared.webhooks import webhooks_of
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.reporting.events import Finished
+from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.errors import NotFound
 
 
@@ -23,7 +28,8 @@ class DeployJob:
     for the plan of a dry run. A job that `applies` executes the plan of a file.
 
     `org` is the organization in which a missing app is created, empty for the default one of the token, and None if it
-    is not created; `rehearsal` is the emulator that replaces Fly.io, and `html` the file for the report as a page.
+    is not created; `rehearsal` is the emulator that replaces Fly.io, and `html` the file for the report as a page. The
+    report is posted to the `webhooks`.
     """
 
     builder: DeployBuilder
@@ -34,6 +40,7 @@ class DeployJob:
     undoes: bool = False
     applies: bool = False
     html: Path | None = None
+    webhooks: tuple[Webhook, ...] = ()
     rehearsal: Rehearsal | None = None
 
     @classmethod
@@ -49,12 +56,18 @@ class DeployJob:
             out=options.output.out,
             undoes=options.release.undo,
             html=options.output.html,
+            webhooks=webhooks_of(options.output.notify),
             rehearsal=rehearsal,
         )
 
     def spec(self) -> DeploySpec | None:
         """Return the spec, None for an undo; raises InvalidInput for an invalid one."""
         return None if self.undoes else self.builder.deployment()
+
+    def notification(self, event: Finished) -> dict[str, Any]:
+        """Return what is posted: the last line of `--json`."""
+        local = {"local": True} if self.rehearsal else {}
+        return {**event_as_json(in_command_terms(event)), **local}
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[FlyClient]:

@@ -16,7 +16,14 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 
-class Display(Protocol):
+class Notes(Protocol):
+    """Shows notes."""
+
+    def note(self, text: str) -> None:
+        """Show a note that is not an event."""
+
+
+class Display(Notes, Protocol):
     """Shows a deploy."""
 
     def show(self, event: Event) -> None:
@@ -27,9 +34,6 @@ class Display(Protocol):
 
     def show_api(self, url: str) -> None:
         """Show the URL of an API other than the public one."""
-
-    def note(self, text: str) -> None:
-        """Show a note that is not an event."""
 
 
 @define

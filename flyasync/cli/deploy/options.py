@@ -27,6 +27,16 @@ def github_option() -> Any:
     )
 
 
+def notify_option() -> Any:
+    """Return the option that deploys of one app and of many have."""
+    return option(
+        "--notify",
+        metavar="URL",
+        help="Post the report as JSON to URL at the end, whatever the result; signed with FLYASYNC_NOTIFY_KEY if that "
+        "is set. A failure is a warning.",
+    )
+
+
 class ReleaseOptions(OptionGroup):
     """The launch, and whether to resume or to undo one."""
 
@@ -89,6 +99,7 @@ class OutputOptions(OptionGroup):
         help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
     )
     github: bool | None = github_option()
+    notify: str | None = notify_option()
 
 
 class RehearsalOptions(OptionGroup):

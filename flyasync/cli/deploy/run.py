@@ -14,7 +14,7 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.cli.deploy.create_app import create_if_missing
 from flyasync.cli.deploy.job import DeployJob
-from flyasync.cli.deploy.lines import Display, JSONLines, Lines
+from flyasync.cli.deploy.lines import Display, JSONLines, Lines, Notes
 from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.deploy.option_rules import check_options
 from flyasync.cli.deploy.options import DeployOptions
@@ -34,7 +34,8 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.events import Event, Finished
 from flyasync.deploy.reporting.private_file import write_private
 from flyasync.deploy.reporting.wording import in_command_terms
-from flyasync.errors import NotFound
+from flyasync.deploy.run.notification import notifying
+from flyasync.errors import FlyError, NotFound
 
 STOPPING = (
     "stopping: no further machine is created or changed; the report follows; a second signal skips it",
@@ -63,19 +64,21 @@ async def run_until_signalled(job: DeployJob, display: AbstractAsyncContextManag
     """Run a job on a display, with signals as cancellation, and return the exit code."""
     async with display as opened:
         # Observers and the journal run in callbacks of the loop, so their errors end up there.
-        asyncio.get_running_loop().set_exception_handler(partial(_show_error_aside, opened))
+        asyncio.get_running_loop().set_exception_handler(partial(show_error_aside, opened))
         return await until_signalled(
             run_deploy(job, opened), lambda times: opened.note(STOPPING[min(times, len(STOPPING)) - 1])
         )
 
 
-def _show_error_aside(display: Display, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Show an error outside the deploy, such as a journal on a full disk, in one line; the deploy continues."""
-    error = context.get("exception")
-    if isinstance(error, OSError):
-        display.note(f"{context['message']}: {error.strerror or error}")
-    else:
-        loop.default_exception_handler(context)
+def show_error_aside(display: Notes, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Show an error outside the deploy in one line, such as of a journal on a full disk; the deploy continues."""
+    match context.get("exception"):
+        case OSError(strerror=reason) as error:
+            display.note(f"{context['message']}: {reason or error}")
+        case FlyError(for_command=reason):
+            display.note(f"{context['message']}: {reason}")
+        case _:
+            loop.default_exception_handler(context)
 
 
 async def run_deploy(job: DeployJob, display: Display) -> int:
@@ -97,11 +100,12 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
                 return CHANGES if job.has_detailed_exit_code and plan.has_changes else OK
             if job.org is not None and (org := await create_if_missing(fly, job.builder.app, job.org)):
                 display.note(f"created the app {job.builder.app} in {org}")
-            builder = job.builder.on_event(observer.show)
-            try:
-                report = await (builder.undo(fly) if job.undoes else builder.execute(fly))
-            except NotFound as error:
-                raise job.advised(error) from error
+            async with notifying(job.webhooks, job.notification) as notify:
+                builder = job.builder.on_event(observer.show).on_event(notify)
+                try:
+                    report = await (builder.undo(fly) if job.undoes else builder.execute(fly))
+                except NotFound as error:
+                    raise job.advised(error) from error
     except asyncio.CancelledError:
         # After the first event, the report shows what runs. Before it, there is nothing to report.
         if not observer.has_seen_any:
