@@ -1,5 +1,6 @@
 """When a deploy writes to the job of GitHub Actions, and which URL it names."""
 
+from html import escape
 from io import StringIO
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def test_the_option_decides_where_the_environment_does_not(monkeypatch: pytest.M
     assert deploy("--region", "iad", "--local", "--no-github").exit_code == 0
     assert deploy("--region", "nowhere", "--local", "--no-github").exit_code == 2
     assert not (tmp_path / "output").exists()
+
+
+def test_a_plan_is_in_the_summary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    result = deploy("--region", "iad", "--local", "--github", "--dry-run")
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.startswith("## web: plan\n\n<pre>\nweb")
+    assert escape(result.stdout) in summary
 
 
 def test_json_stays_json_and_annotations_go_to_stderr(monkeypatch: pytest.MonkeyPatch) -> None:

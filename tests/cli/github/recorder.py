@@ -55,7 +55,6 @@ RUNS = {
         ],
         faults=[Fault(does="crash", region="lhr", times=1)],
     ),
-    "plan": Run([deploy(1, "--dry-run")]),
     "unknown-app": Run([("deploy", "shop", *deploy(1)[2:])]),
     "wrong-option": Run([deploy(1, "--cpu", "2")]),
     "bulk": Run(
