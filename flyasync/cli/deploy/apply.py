@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyasync.cli.deploy.options import github_option
+from flyasync.cli.deploy.options import github_option, notify_option
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import pairs, writable
 
@@ -107,6 +107,7 @@ class ApplyOptions(OptionGroup):
         help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
     )
     github: bool | None = github_option()
+    notify: str | None = notify_option()
 
 
 @click.command("apply", cls=GroupedCommand, groups=titled(RestatedOptions, ApplyOptions), epilog=EPILOG)
@@ -117,11 +118,13 @@ def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
     from flyasync.cli.deploy.job import DeployJob
     from flyasync.cli.deploy.next_steps import Invocation
     from flyasync.cli.deploy.run import run_job
+    from flyasync.cli.shared.webhooks import webhooks_of
 
     options = ApplyOptions.of(ctx.params)
     made = RestatedOptions.of(ctx.params).builder(plan)
     made = made.with_journal(options.journal) if options.journal else made
-    job = DeployJob(builder=made, is_dry=options.dry_run, html=options.html, applies=True)
+    webhooks = webhooks_of(options.notify)
+    job = DeployJob(builder=made, is_dry=options.dry_run, html=options.html, webhooks=webhooks, applies=True)
     journal = str(options.journal) if options.journal else None
     called = Invocation(journal=journal, group=made.spec.group, command="the command that made the plan")
     run_job(job, called, as_json=options.as_json, github=options.github)

@@ -54,7 +54,7 @@ def job_summary(report: DeployReport, next_steps: Iterable[str], *, level: int =
     if origin := [each for each in (report.origin.message, report.origin.commit, report.origin.by) if each]:
         parts.append(f"{escaped(' · '.join(origin))}\n")
     if failed := list(_not_as_desired(report)):
-        parts += [heading(level + 1, "Failures"), *map(_failure, failed)]
+        parts += [heading(level + 1, "Not as desired" if report.ok else "Failures"), *map(_failure, failed)]
     if steps := list(next_steps):
         parts += [heading(level + 1, "Next steps"), items(steps)]
     if notes := [*_warnings(report), *report.remarks]:

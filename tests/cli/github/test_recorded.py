@@ -13,5 +13,11 @@ def test_a_run_leaves_what_was_recorded(name: str, tmp_path: Path, monkeypatch: 
         assert text == (FOLDER / name / file).read_text(), file
 
 
+def test_the_guide_shows_a_recorded_summary() -> None:
+    guide = Path(__file__).parents[3] / "docs/pages/guides/github-actions.md"
+    summary = (FOLDER / "degraded/summary.md").read_text().partition("### Timeline")[0].rstrip("\n")
+    assert f"~~~markdown\n{summary}\n~~~\n" in guide.read_text()
+
+
 def test_every_recording_has_a_run() -> None:
     assert {each.name for each in FOLDER.iterdir()} == RUNS.keys()
