@@ -68,4 +68,4 @@ def gantt(report: DeployReport) -> Markdown:
 
 
 def _plain(text: str) -> str:
-    return _SYNTAX.sub(" ", text).strip() or "-"
+    return " ".join(_SYNTAX.sub(" ", text).split()) or "-"

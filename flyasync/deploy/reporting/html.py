@@ -123,9 +123,12 @@ def _report(report: "DeployReport", depth: int) -> Html:
         "took": f"{report.seconds:.1f} s",
         "launch": report.launch,
         "image": report.image,
-        **({"strategy": report.strategy} if report.strategy else {}),
+        "strategy": report.strategy,
+        "message": report.origin.message,
+        "commit": report.origin.commit,
+        "by": report.origin.by,
     }
-    terms = [_tag("div", _tag("dt", name), _tag("dd", value)) for name, value in facts.items()]
+    terms = [_tag("div", _tag("dt", name), _tag("dd", value)) for name, value in facts.items() if value]
     header = _tag("header", _tag("h1" if depth == 0 else "h2", badge, f" {report.app}"), _tag("dl", *terms))
 
     notes = [_tag("li", note) for note in _notes(report)]

@@ -7,7 +7,7 @@ import pytest
 
 from flyasync.models.machine import GONE
 from tests.cli.bulk.driver import street
-from tests.cli.driver import Shop
+from tests.cli.driver import Shop, flyasync
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DEPLOY = ("deploy", "web", "--image", "nginx", "--region", "iad", "--strategy", "rolling")
@@ -70,6 +70,17 @@ def test_an_undo_records_nothing_of_its_own(shop: Shop) -> None:
     result = shop.ask("deploy", "web", "--undo", "--message", "back")
     assert result.exit_code == 2
     assert "--message cannot be combined with --undo" in result.stderr
+
+
+def test_a_resumed_deploy_keeps_the_origin_of_its_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with street(monkeypatch, tmp_path, 1, boot=(60.0, 60.0)) as here:
+        line = ("deploy", "shop-0", "--image", "nginx", "--region", "iad,lhr", "--strategy", "rolling")
+        begun = (*line, "--journal", str(here.journal), "--message", "why", "--commit", COMMIT)
+        assert flyasync(*begun, drive=here.interrupted(0.3)).exit_code == 130
+        monkeypatch.setenv("LOGNAME", "bob")
+        assert flyasync("deploy", "--resume", str(here.journal), drive=here.drive).exit_code == 0
+        found = [each.config["metadata"] for each in here.emulator.world.machines.values()]
+    assert [(each["flyasync_message"], each["flyasync_by"]) for each in found] == [("why", "alice")] * 2
 
 
 def test_each_app_of_a_bulk_run_records_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
 
+from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.reporting.html import page, segments
 from flyasync.deploy.reporting.phase import Moment, Phase
@@ -122,6 +123,14 @@ def test_it_says_what_became_of_the_deploy() -> None:
 )
 def test_the_verdict_is_a_sign_and_a_word(changes: dict[str, Any], verdict: str) -> None:
     assert verdict in Read(page(report(**changes))).text
+
+
+def test_it_says_why_what_and_by_whom_where_that_is_known() -> None:
+    origin = LaunchOrigin(message="fix <b>", commit="a1b2c3d")
+    text = page(report(region("iad", machine()), origin=origin))
+    assert "<dt>message</dt><dd>fix &lt;b&gt;</dd>" in text
+    assert "<dt>commit</dt><dd>a1b2c3d</dd>" in text
+    assert "<dt>by</dt>" not in text
 
 
 def test_each_machine_has_one_row() -> None:
