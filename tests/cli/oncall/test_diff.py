@@ -85,7 +85,7 @@ def file(tmp_path: Path) -> Path:
 def deploy_file(shop: Shop, file: Path) -> None:
     async def deploy_all() -> None:
         async with FlyClient() as fly:
-            (await DeployBuilder.from_fly_toml(file).execute(fly)).raise_for_failure()
+            (await DeployBuilder.from_fly_toml(file).to_regions("iad", "lhr", "nrt").execute(fly)).raise_for_failure()
 
     shop.drive(deploy_all())
 
@@ -109,7 +109,11 @@ def test_a_file_without_an_image_says_nothing_about_images(shop: Shop, file: Pat
     deploy_file(shop, file)
     file.write_text(FILE.replace('image = "nginx:1"', ""))
     assert shop.ask("diff", "web", "--config", str(file)).exit_code == 0
-    found = drift(shop, "--config", str(file), "--image", "nginx:2")["differences"]
+    shop.said("machines", "modify", "web", "web-lhr-1", "--image", "nginx:2")
+    (difference,) = drift(shop, "--config", str(file), "--group", "web")["differences"]
+    assert difference["what"].startswith("differs from ")
+    assert str(file) not in difference["what"]
+    found = drift(shop, "--config", str(file), "--image", "nginx:3", "--group", "worker")["differences"]
     assert {change["path"] for each in found for change in each["changes"]} == {"image"}
 
 

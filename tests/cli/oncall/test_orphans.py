@@ -1,4 +1,5 @@
 import asyncio
+import json
 import shlex
 from typing import Any
 
@@ -8,6 +9,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.orphan_list import AppHoldings, orphans
 from flyasync.emulator import Fault
 from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.volume import Volume
 from flyasync.testing import mock_machine
 from tests.cli.driver import Shop, make
 from tests.cli.oncall.driver import until_interrupted
@@ -112,6 +114,24 @@ def test_a_volume_that_is_attached_between_the_two_observations_is_no_orphan(sho
 
     result = until_interrupted(shop, "orphans", "personal", "--json", seconds=60, meanwhile=attach, delay=6)
     assert '"orphans": []' in result.stdout
+
+
+def test_a_volume_that_only_the_second_observation_shows_is_no_orphan(shop: Shop) -> None:
+    old = shop.json("volumes", "create", "web", "old", "--region", "iad")["id"]
+
+    async def create(fly: FlyClient) -> None:
+        await fly.volumes.create("web", name="new", region="iad", size_gb=1)
+
+    result = until_interrupted(shop, "orphans", "personal", "--json", seconds=60, meanwhile=create, delay=6)
+    assert [each["id"] for each in json.loads(result.stdout)["orphans"]] == [old]
+
+
+def test_a_volume_that_a_machine_mounts_is_no_orphan_though_the_volumes_do_not_show_it_yet() -> None:
+    volume = Volume(id="vol_1", name="data", state="created", region="iad")
+    mounting = mock_machine(config={"image": "nginx", "mounts": [{"volume": "vol_1", "path": "/data"}]})
+    for machines, count in (((mounting,), 0), ((mock_machine(),), 1)):
+        held = AppHoldings(app="web", machines=machines, volumes=[volume], addresses=())
+        assert len(list(orphans(held))) == count
 
 
 def test_an_app_that_cannot_be_read_is_named(shop: Shop) -> None:
