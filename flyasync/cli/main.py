@@ -146,15 +146,14 @@ Examples:
 \b
   # deploy; where a region is full, use the nearest one with room
   flyasync deploy web --image nginx:1.28 --region iad,lhr,nrt \\
-      --strategy rolling --fallback nearest
+      --fallback nearest
 \b
   # update the machines to a new image, a few at a time; undo that release
-  flyasync deploy web --image nginx:1.29 --region iad,lhr,nrt \\
-      --strategy rolling
+  flyasync deploy web --image nginx:1.29
   flyasync deploy web --undo
 \b
   # add a machine beside the others, and destroy it again
-  flyasync deploy web --image nginx --region iad --launch test
+  flyasync deploy web --image nginx --region iad --add --launch test
   flyasync destroy web --launch test
 \b
   # list the machines: a table in a terminal, tabs in a pipe, or JSON

@@ -52,6 +52,7 @@ from flyasync.deploy.run.spans import deploying, reported
 from flyasync.deploy.undo.release_history import undoing
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
+from flyasync.models.fly_toml.app_config import FlyToml
 from flyasync.models.guest import Guest
 from flyasync.models.lint.linter import check_guest, check_image, refuse
 from flyasync.models.service import Check, Port, Service
@@ -128,9 +129,31 @@ class DeployBuilder:
             ha: Whether groups that are created get a second machine or a standby.
             strict: Whether unknown keys are refused; by default they are ignored, as by flyctl.
         """
-        read = load_fly_toml(path)
-        read.refuse(strict=strict)
-        return cls(spec_of(read, os.fspath(path), app=app, image=image, groups=groups, ha=ha))
+        return cls.of_fly_toml(load_fly_toml(path), app=app, image=image, groups=groups, ha=ha, strict=strict)
+
+    @classmethod
+    def of_fly_toml(
+        cls,
+        read: FlyToml,
+        *,
+        app: str | None = None,
+        image: str | None = None,
+        groups: Collection[str] = (),
+        ha: bool = True,
+        strict: bool = False,
+    ) -> Self:
+        """Deploy a fly.toml that has been read already: see `from_fly_toml`.
+
+        Args:
+            read: The file.
+            app: The app to deploy; by default the one that the file names.
+            image: The image to run; by default `build.image`.
+            groups: The process groups to deploy; by default all.
+            ha: Whether groups that are created get a second machine or a standby.
+            strict: Whether unknown keys are refused.
+        """
+        read.refuse(*groups, strict=strict)
+        return cls(spec_of(read, app=app, image=image, groups=groups, ha=ha))
 
     @classmethod
     def resumed(cls, path: "str | os.PathLike[str]", *, env: Mapping[str, str] | None = None) -> Self:
@@ -219,18 +242,19 @@ class DeployBuilder:
     def count(self, per_region: int | None = None, /, **by_region: int) -> Self:
         """Set the number of machines per region, for all or for the regions named: `count(2, iad=5)`. The default is 1.
 
-        With a strategy, `count(lhr=0)` retires the machines of a region.
+        With a strategy, `count(lhr=0)` retires the machines of a region. In a deploy of several groups it is the number
+        of each group: see `count_group`.
         """
-        for count in (*by_region.values(), *([] if per_region is None else [per_region])):
-            if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
-                raise InvalidInput(
-                    f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, omit the region, "
-                    "or with a strategy set its count to 0",
-                    parameter="count",
-                )
-        return self._each(
-            lambda group: evolve(group, per_region=per_region or group.per_region, counts={**group.counts, **by_region})
-        )
+        _check_counts(per_region, by_region)
+        return self._each(lambda group: _counting(group, per_region, by_region))
+
+    def count_group(self, group: str, per_region: int | None = None, /, **by_region: int) -> Self:
+        """Set the number of machines of one group per region, for all or for the regions named."""
+        _check_counts(per_region, by_region)
+        if group not in self.spec.group_names:
+            known = ", ".join(self.spec.group_names)
+            raise InvalidInput(f"{group!r} is not a process group of this deploy: choose one of {known}")
+        return self._each(lambda each: _counting(each, per_region, by_region) if each.group == group else each)
 
     def keep_counts(self, keep: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
         """Keep the number of machines in each region, where `count` states none; needs a strategy.
@@ -789,6 +813,20 @@ class DeployBuilder:
             secrets_version=spec.secrets_version,
         )
         return await undoing(fly, asked, launch=launch, replay=self._replay, unlisted=unlisted)
+
+
+def _check_counts(per_region: int | None, by_region: Mapping[str, int]) -> None:
+    for count in (*by_region.values(), *([] if per_region is None else [per_region])):
+        if type(count) is not int or not 0 <= count <= MOST or (count == 0 and per_region == 0):
+            raise InvalidInput(
+                f"count is {count!r}, but must be a whole number from 1 to {MOST}; for none, leave out the region, "
+                "or with a strategy give it a count of 0",
+                parameter="count",
+            )
+
+
+def _counting(spec: DeploySpec, per_region: int | None, by_region: Mapping[str, int]) -> DeploySpec:
+    return evolve(spec, per_region=per_region or spec.per_region, counts={**spec.counts, **by_region})
 
 
 def _running(config: MachineConfig, image: str) -> MachineConfig:

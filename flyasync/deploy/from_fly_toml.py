@@ -23,9 +23,7 @@ from flyasync.models.fly_toml.deploy import DeploySection
 _NO_IMAGE: Final = "an image that is stated later"
 
 
-def spec_of(
-    read: FlyToml, source: str, *, app: str | None, image: str | None, groups: Collection[str], ha: bool
-) -> DeploySpec:
+def spec_of(read: FlyToml, *, app: str | None, image: str | None, groups: Collection[str], ha: bool) -> DeploySpec:
     """Return the spec of a deploy of all groups of a fly.toml, or of some.
 
     Regions and counts are those of the machines that exist. A group that is created is in the primary region; with `ha`
@@ -33,7 +31,6 @@ def spec_of(
 
     Args:
         read: The file.
-        source: The name of the file, which plans show.
         app: The app to deploy; None for the app of the file.
         image: The image to run; None for that of the file, if it has one.
         groups: The groups to deploy; empty for all.
@@ -42,17 +39,15 @@ def spec_of(
     name = app or read.app
     if not name:
         raise InvalidInput(
-            f"{source} names no app",
+            f"{read.source} names no app",
             python='add app = "…" to it, or pass app="…"',
             command='add app = "…" to it, or name the app: flyasync deploy APP',
         )
     for group in groups:
         if group not in read.groups:
-            raise InvalidInput(f"{source} has no process group {group!r}: choose one of {', '.join(read.groups)}")
+            raise InvalidInput(f"{read.source} has no process group {group!r}: choose one of {', '.join(read.groups)}")
     first, *others = (
-        _group(read, source, group, image=image or read.image, ha=ha)
-        for group in read.groups
-        if not groups or group in groups
+        _group(read, group, image=image or read.image, ha=ha) for group in read.groups if not groups or group in groups
     )
     spec = DeploySpec(
         app=name,
@@ -66,7 +61,7 @@ def spec_of(
     return evolve(first.added_to(spec), also=spec.also)
 
 
-def _group(read: FlyToml, source: str, group: str, *, image: str | None, ha: bool) -> GroupSpec:
+def _group(read: FlyToml, group: str, *, image: str | None, ha: bool) -> GroupSpec:
     """Return what a file states of one of its groups."""
     config = read.config(group, image=image or _NO_IMAGE)
     if image is None:
@@ -79,7 +74,7 @@ def _group(read: FlyToml, source: str, group: str, *, image: str | None, ha: boo
         config=evolve(config, image=image, mounts=None),
         volume=volume,
         replaces=tuple(name for name in read.stated(group) if name != "mounts"),
-        source=source,
+        source=read.source,
         if_new=_if_new(read, config, has_volume=volume is not None, ha=ha),
     )
 

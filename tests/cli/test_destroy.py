@@ -18,8 +18,8 @@ DESTROY = ("destroy", "web", "--launch", "v1")
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Emulator, Drive]]:
     with served(monkeypatch) as (emulator, drive):
         drive(create_another())
-        flyasync(*DEPLOY, "--region", "iad,lhr", drive=drive)
-        flyasync("deploy", "web", "--image", "nginx", "--launch", "v2", "--region", "iad", drive=drive)
+        flyasync(*DEPLOY, "--add", "--region", "iad,lhr", drive=drive)
+        flyasync("deploy", "web", "--image", "nginx", "--launch", "v2", "--add", "--region", "iad", drive=drive)
         yield emulator, drive
 
 
@@ -57,7 +57,9 @@ def test_once_more_there_is_nothing_to_do(shop: tuple[Emulator, Drive]) -> None:
 def test_machines_that_no_list_shows_yet_are_destroyed(shop: tuple[Emulator, Drive], seconds: float) -> None:
     emulator, drive = shop
     emulator.faults.add(Fault(does="stale", action="listMachines", seconds=seconds))
-    flyasync("deploy", "web", "--image", "nginx", "--launch", "v3", "--region", "iad", "--wait", "none", drive=drive)
+    flyasync(
+        "deploy", "web", "--image", "nginx", "--launch", "v3", "--add", "--region", "iad", "--wait", "none", drive=drive
+    )
     assert "v3-iad-1" in there(emulator)
     result = flyasync("destroy", "web", "--launch", "v3", "--yes", drive=drive)
     assert result.exit_code == 0, result.output

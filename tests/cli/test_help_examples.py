@@ -19,7 +19,7 @@ from tests.cli.driver import Keyboard, Shop, flyasync, make
 from tests.cli.oncall.driver import until_interrupted
 
 # What is there before the first example of a command.
-DEPLOYED = ("deploy", "web", "--image", "nginx", "--region", "iad", "--strategy", "rolling")
+DEPLOYED = ("deploy", "web", "--image", "nginx", "--region", "iad", "--no-config")
 BEFORE = {
     "flyasync secrets": DEPLOYED,
     "flyasync secrets deploy": DEPLOYED,
@@ -48,6 +48,8 @@ AFTER = {
     "flyasync lint": {"iad": 1},
     "flyasync emulator": {"iad": 1, "lhr": 1},
 }
+# The commands whose examples run in a folder with a fly.toml.
+IN_FOLDER = {"flyasync lint", "flyasync diff"}
 # The options of commands that run until Ctrl-C.
 ENDLESS = {"--watch", "-f"}
 SECRET = b"postgres://web\n"
@@ -80,7 +82,8 @@ def street(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.chdir(tmp_path)
     for app in ("shop-1", "shop-2"):
         shop.drive(make(app))
-    (tmp_path / "fly.toml").write_text('app = "web"\nprimary_region = "iad"\n[build]\nimage = "nginx"\n')
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/fly.toml").write_text('app = "web"\nprimary_region = "iad"\n[build]\nimage = "nginx"\n')
     (tmp_path / ".env").write_text("DATABASE_URL=postgres://web\n")
     rows = (HELP["flyasync bulk"].epilog or "").partition("row for each app\n")[2].partition("\b")[0]
     (tmp_path / "customers.csv").write_text("".join(f"{row.strip()}\n" for row in rows.splitlines()))
@@ -142,7 +145,11 @@ def test_every_command_with_examples_is_covered() -> None:
 
 
 @pytest.mark.parametrize("name", AFTER)
-def test_the_examples_run_in_order_and_leave_no_machine_twice(street: Shop, name: str) -> None:
+def test_the_examples_run_in_order_and_leave_no_machine_twice(
+    street: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name in IN_FOLDER:
+        monkeypatch.chdir("web")
     if name in BEFORE:
         street.said(*BEFORE[name])
     for line in examples(HELP[name]):
@@ -151,6 +158,6 @@ def test_the_examples_run_in_order_and_leave_no_machine_twice(street: Shop, name
 
 
 def test_an_example_that_leaves_a_machine_twice_is_noticed(street: Shop) -> None:
+    run(street, "flyasync deploy web --image nginx --region iad --add")
     run(street, "flyasync deploy web --image nginx --region iad")
-    run(street, "flyasync deploy web --image nginx --region iad --strategy rolling")
     assert live(street) == {"iad": 2}

@@ -145,7 +145,7 @@ def test_a_changed_secret_is_rolled_out_to_each_group_and_to_launches(shop: Shop
     shop.ask(*SET, "KEY", answer=BytesIO(b"hunter2"))
     converge(shop)
     converge(shop, "--group", "worker")
-    shop.said("deploy", "web", "--image", "nginx", "--region", "iad", "--launch", "v1")
+    shop.said("deploy", "web", "--image", "nginx", "--region", "iad", "--launch", "v1", "--add")
     shop.ask(*SET, "KEY", answer=BytesIO(b"hunter3"))
     before = versions(shop)
     planned = shop.said("secrets", "deploy", "web", "--dry-run")

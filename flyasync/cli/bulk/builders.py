@@ -124,12 +124,17 @@ class RowBuilders:
         values = {**self._defaults.values, **unstated, **own, "image": _ANY, "env": {}, "metadata": {}}
         options = AppOptions.of({**values, "create_app": None})
         # If the row has a strategy, options of the command line for another strategy are ignored.
-        check_strategy(options, own.keys() if "strategy" in own else own.keys() | self._defaults.given, str)
+        check_strategy(
+            options,
+            options.change.strategy,
+            own.keys() if "strategy" in own else own.keys() | self._defaults.given,
+            str,
+        )
         check_partners(own.keys() | self._defaults.given, str)
         if not (options.regions.region or options.change.waves):
             raise InvalidInput("no region: set the column region, or --region for all rows")
         # Fingerprints in journals contain this text: another text would deploy all of their rows again.
-        return BaseBuilder(options.builder(_ANY), repr(sorted(values.items())))
+        return BaseBuilder(options.applied(DeployBuilder(_ANY)), repr(sorted(values.items())))
 
     def _value(self, name: str, cell: Cell) -> Any:
         """Parse a cell as the option of the same name parses its values."""

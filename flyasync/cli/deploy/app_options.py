@@ -130,9 +130,9 @@ class RegionOptions(OptionGroup):
         "--count",
         multiple=True,
         callback=counts,
-        metavar="N|CODE=N",
-        help="Machines in each region, or in one; may be repeated or a list: 2,iad=5,lhr=0. With a strategy, 0 "
-        "destroys the machines of a region.  [default: 1]",
+        metavar="N|CODE=N|GROUP=N[@CODE]",
+        help="Machines in each region, in one, or of one group; may be repeated or a list: 2,iad=5,lhr=0,worker=3@iad. "
+        "0 destroys the machines of a region.  [default: as many as there are; 1 in a region without machines]",
     )
     # The default is written in the help text, because click would show a tuple.
     fallback: tuple[str, ...] = option(
@@ -169,13 +169,21 @@ class RegionOptions(OptionGroup):
                 "--waves and --region name different regions: leave out --region, or use the same regions"
             )
         # A count for another region is a typo in one of the two options.
-        if unknown := sorted(set(self.count.by_region) - set(named)):
+        groups = made.spec.group_names
+        codes = {code for code in self.count.regions if code not in groups}
+        if named and (unknown := sorted(codes - set(named))):
             raise click.UsageError(
                 f"--count names {', '.join(unknown)}, which is not among the regions: add it to --region"
             )
         made = stated("--fallback", made.fallback, *self.fallback)
-        made = stated("--region" if self.region else "--waves", made.to_regions, *named)
-        made = stated("--count", partial(made.count, self.count.each, **self.count.by_region))
+        if named:
+            made = stated("--region" if self.region else "--waves", made.to_regions, *named)
+        for name, code, count in self.count.stated:
+            # A name may be that of a group or of a region; a group of the deploy comes first.
+            group, region = (name, code) if code or name in groups else (None, name)
+            per_region, by_region = (count, {}) if region is None else (None, {region: count})
+            change = made.count if group is None else partial(made.count_group, group)
+            made = stated("--count", partial(change, per_region, **by_region))
         made = made.max_machines(self.max_machines)
         return made.waves(*waves) if waves else made
 
@@ -189,7 +197,8 @@ class StrategyOptions(OptionGroup):
     strategy: str | None = option(
         "--strategy",
         type=click.Choice(NAMES),
-        help="How to bring the app's machines to this image and count; by default a deploy only adds machines.",
+        help="How the machines are changed to the desired image, config and counts.  [default: that of the fly.toml, "
+        "else rolling; in bulk, none: machines are only added]",
     )
     max_unavailable: float | str | None = option(
         "--max-unavailable",
@@ -222,8 +231,12 @@ class StrategyOptions(OptionGroup):
     region_by_region: bool = option(
         "--region-by-region", is_flag=True, help="Make each --region a separate wave, in the order given."
     )
-    group: str | None = option(
-        "--group", metavar="NAME", help="Process group to change; other machines stay as they are.  [default: app]"
+    group: tuple[str, ...] = option(
+        "--group",
+        multiple=True,
+        metavar="NAME",
+        help="Process group to change; other machines stay as they are. May be repeated with a fly.toml.  [default: "
+        "all groups of the fly.toml; app without one]",
     )
     retire_group: tuple[str, ...] = option(
         "--retire-group",
@@ -251,14 +264,21 @@ class StrategyOptions(OptionGroup):
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this strategy, group and release command; `made` has its regions already."""
         made = stated("--retire-group", self.changing(made).retire_groups, *self.retire_group)
-        made = made.visible_to_flyctl(self.visible_to_flyctl)
+        made = made.visible_to_flyctl() if self.visible_to_flyctl else made
         # The waves consist of the regions that the builder has by now.
         made = made.region_by_region() if self.region_by_region else made
-        return self.releasing(stated("--replace", made.replace, *self.replace))
+        return self.releasing(stated("--replace", made.replace, *self.replace) if self.replace else made)
 
     def changing(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that changes this group by this strategy."""
-        made = made if self.group is None else stated("--group", made.process_group, self.group)
+        # The groups of a fly.toml are chosen when it is read.
+        if self.group and self.group != made.spec.group_names:
+            only, *others = self.group
+            if others:
+                raise click.UsageError(
+                    f"--group names {' and '.join(self.group)}, but only a fly.toml has several groups"
+                )
+            made = stated("--group", made.process_group, only)
         if self.strategy is None:
             return made
         # The builder has a method of the same name for each strategy, which takes the strategy's parameters.
@@ -331,7 +351,7 @@ class SuccessOptions(OptionGroup):
         "A deploy that Ctrl-C stops is not rolled back.",
     )
 
-    def applied(self, made: "DeployBuilder", *, has_strategy: bool) -> "DeployBuilder":
+    def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder that waits, verifies and rolls back in this way; `made` has its config already."""
         made = made.roll_back_on_failure(self.roll_back)
         made = stated("--require", made.require, self.require) if self.require is not None else made
@@ -353,7 +373,7 @@ class SuccessOptions(OptionGroup):
         from flyasync.models.machine import expected_checks
 
         # With a strategy, existing machines may have checks that are not stated here.
-        if not (has_strategy or expected_checks(made.config)):
+        if made.spec.strategy.only_adds and not expected_checks(made.config):
             raise click.UsageError("--wait healthy needs a check to wait for: add --port and --check PATH")
         return stated("--timeout", made.wait_for, "healthy", timeout=self.timeout)
 
@@ -378,15 +398,13 @@ class AppOptions:
             ConfigOptions.of(params), RegionOptions.of(params), StrategyOptions.of(params), SuccessOptions.of(params)
         )
 
-    def builder(self, app: str) -> "DeployBuilder":
-        """Return the builder that the options describe; raises UsageError and InvalidInput for invalid options."""
-        from flyasync.deploy.builder import DeployBuilder
-
+    def applied(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder with these options; raises UsageError and InvalidInput for invalid ones."""
         # The order matters: waves need regions, and the goal of the wait depends on the config.
-        made = self.config.applied(DeployBuilder(app))
+        made = self.config.applied(made)
         made = self.regions.applied(made, self.change.waves)
         made = self.change.applied(made)
-        return self.success.applied(made, has_strategy=self.change.strategy is not None)
+        return self.success.applied(made)
 
 
 def with_release(made: "DeployBuilder", command: str | None, timeout: float | None) -> "DeployBuilder":

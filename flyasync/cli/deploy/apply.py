@@ -126,5 +126,5 @@ def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
     webhooks = webhooks_of(options.notify)
     job = DeployJob(builder=made, is_dry=options.dry_run, html=options.html, webhooks=webhooks, applies=True)
     journal = str(options.journal) if options.journal else None
-    called = Invocation(journal=journal, group=made.spec.group, command="the command that made the plan")
+    called = Invocation(journal=journal, groups=made.spec.group_names, command="the command that made the plan")
     run_job(job, called, as_json=options.as_json, github=options.github)

@@ -28,11 +28,11 @@ Examples:
   # rehearse on this machine; then create the machines
   flyasync deploy web --image nginx --region iad,lhr,nrt --local
   flyasync deploy web --image registry.fly.io/web:v1 --region iad,lhr,nrt \\
-      --strategy rolling --port 8080 --check /health --fallback nearest
+      --port 8080 --check /health --fallback nearest
 \b
   # update a third of each region at a time; on failure, roll back
-  flyasync deploy web --image registry.fly.io/web:v2 --region iad,lhr,nrt \\
-      --strategy rolling --port 8080 --check /health --roll-back
+  flyasync deploy web --image registry.fly.io/web:v2 \\
+      --port 8080 --check /health --roll-back
 \b
   # run a migration; watch two canaries for five minutes; then go wave by wave
   flyasync deploy web --image registry.fly.io/web:v3 --waves iad/lhr,nrt \\
@@ -40,13 +40,12 @@ Examples:
       --release-command bin/migrate
 \b
   # create all new machines first; destroy the old ones once these are healthy
-  flyasync deploy web --image registry.fly.io/web:v4 --region iad,lhr,nrt \\
-      --strategy bluegreen --port 8080 --check /health --journal deploy.jsonl
+  flyasync deploy web --image registry.fly.io/web:v4 --strategy bluegreen \\
+      --port 8080 --check /health --journal deploy.jsonl
 \b
   # show the plan for five machines in iad and none in lhr
-  flyasync deploy web --image registry.fly.io/web:v4 --region iad,lhr,nrt \\
-      --strategy rolling --port 8080 --check /health \\
-      --count iad=5,lhr=0 --dry-run
+  flyasync deploy web --image registry.fly.io/web:v4 --count iad=5,lhr=0 \\
+      --port 8080 --check /health --dry-run
 \b
   # continue after a crash; or undo the release
   flyasync deploy --resume deploy.jsonl
@@ -54,12 +53,19 @@ Examples:
   flyasync deploy web --undo --dry-run
 \b
   # add a machine beside the others, and print JSON lines
-  flyasync deploy web --image nginx --region iad --launch test --json
+  flyasync deploy web --image nginx --region iad --add --launch test --json
+\b
+  # deploy the process groups of a fly.toml; in its folder: flyasync deploy
+  flyasync deploy --config web/fly.toml --image registry.fly.io/web:v5
 
-Without --strategy, a deploy adds the machines of its launch and changes no others. The same command with the same
---launch creates only the machines that are missing. With --strategy, a deploy updates, creates and destroys machines of
---group until they have the given image, config and counts, and changes no other machines. The same command continues a
-deploy that was interrupted. --undo restores the release before the last one; a second --undo, the release before that.
+A deploy converges: it updates, creates and destroys machines of --group, or of the groups of the fly.toml, until they
+have the given image, config and counts, and changes no other machines. The same command again changes nothing, and
+continues a deploy that was interrupted. Regions and counts that are not given are those of the machines that exist;
+of the config, what only an earlier deploy has stated is removed, and what came from others is kept.
+A fly.toml or fly.json in the current folder is used unless --no-config is given; it states its fields completely, and
+other options are applied on top. With --add, a deploy adds the machines of its launch instead, and changes no others;
+the same command with the same --launch creates only those that are missing. --undo restores the release before the
+last one; a second --undo, the release before that.
 
 A signal stops the deploy: no further machine is created or changed, and the report shows what runs. A second signal
 ends the command at once. Machines that run at that time keep running, even with --roll-back. The report shows how to

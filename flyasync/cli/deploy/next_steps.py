@@ -21,7 +21,7 @@ class Invocation:
 
     is_local: bool = False
     journal: str | None = None
-    group: str | None = None
+    groups: tuple[str, ...] = ()
     command: str = "the same command"
 
 
@@ -29,7 +29,7 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
     """Yield the lines after a report: that it was a rehearsal, or what to do where it is not ok."""
     resume = f"flyasync deploy --resume {shlex.quote(called.journal)}" if called.journal else ""
     # The undo names its launch: without it, running the undo twice would undo two launches.
-    group = f" --group {called.group}" if called.group else ""
+    group = "".join(f" --group {name}" for name in called.groups)
     undo = f"{resume} --undo" if resume else f"flyasync deploy {report.app} --undo{group} --launch {report.launch}"
     # 1. Nothing is left to do after a rehearsal or a success.
     if called.is_local:

@@ -62,31 +62,46 @@ def check_options(ctx: click.Context, options: DeployOptions) -> None:
             raise click.UsageError(f"--undo works with --strategy {_listed(_UNDO_BY, 'or')}, not {change.strategy}")
         if "max_unavailable" in given and change.strategy == "immediate":
             raise click.UsageError(_misfit("--max-unavailable", ("rolling",), "immediate"))
-    # 3. Any other command line is a deploy, which needs an app, an image and regions.
-    else:
+    # 3. With --add, a launch adds machines: it needs an image and regions, and no file.
+    elif options.file.add:
+        for name in ("strategy", "config"):
+            if name in given:
+                raise click.UsageError(f"{spelled(name)} cannot be combined with --add, which only adds machines")
+        if options.read is not None:
+            raise click.UsageError("--add needs options instead of the fly.toml that was found: add --no-config")
         for name in ("app", "image", *(() if "waves" in given else ("region",))):
             _demand(ctx, name)
-        check_strategy(options.desired, given, spelled)
-        # A plan file is for the fleet that it was made from, which these do not have yet.
-        for name, why in (("local", "a rehearsal ends with its emulator"), ("create_app", "the app has to exist")):
-            if {"out", name} <= set(given):
-                raise click.UsageError(f"--out cannot be combined with {spelled(name)}: {why}")
+        check_strategy(options.desired, None, given, spelled, why="--add only adds machines")
+    # 4. Any other command line is a deploy that converges. What a file states need not be given.
+    else:
+        for name in ("app", "image") if options.read is None else ():
+            _demand(ctx, name)
+        check_strategy(options.desired, options.strategy, given, spelled)
+    # A plan file is for the fleet that it was made from, which these do not have yet.
+    for name, why in (("local", "a rehearsal ends with its emulator"), ("create_app", "the app has to exist")):
+        if {"out", name} <= set(given):
+            raise click.UsageError(f"--out cannot be combined with {spelled(name)}: {why}")
     check_partners(given, spelled)
 
 
-def check_strategy(options: AppOptions, given: Collection[str], spelled: Callable[[str], str]) -> None:
+def check_strategy(
+    options: AppOptions,
+    strategy: str | None,
+    given: Collection[str],
+    spelled: Callable[[str], str],
+    why: str = "without a strategy, a deploy only adds machines",
+) -> None:
     """Raise UsageError, with advice, for an option that the strategy does not have.
 
-    `spelled` returns the name of a parameter as its reader knows it.
+    `spelled` returns the name of a parameter as its reader knows it; `why` explains that there is no strategy.
     """
-    strategy = options.change.strategy
     for name in given:
         fitting = NAMES if name in _OF_A_GROUP else takers(PARAMETERS.get(name, name))
         if fitting and strategy not in fitting:
-            raise click.UsageError(_misfit(spelled(name), fitting, strategy))
+            raise click.UsageError(_misfit(spelled(name), fitting, strategy, why))
     # A count of 0 destroys machines, which no deploy without a strategy does.
-    if strategy is None and 0 in options.regions.count.by_region.values():
-        raise click.UsageError(_misfit(f"a {spelled('count')} of 0", NAMES, None))
+    if strategy is None and options.regions.count.has_zero:
+        raise click.UsageError(_misfit(f"a {spelled('count')} of 0", NAMES, None, why))
     if {"waves", "region_by_region"} <= set(given):
         raise click.UsageError(
             f"{spelled('region_by_region')} makes each region a separate wave, so it cannot be combined with "
@@ -106,9 +121,9 @@ def check_partners(given: Collection[str], spelled: Callable[[str], str]) -> Non
             raise click.UsageError(f"{spelled(name)} needs {spelled(partner)}")
 
 
-def _misfit(option: str, fitting: Collection[str], strategy: str | None) -> str:
+def _misfit(option: str, fitting: Collection[str], strategy: str | None, why: str = "") -> str:
     if strategy is None:
-        return f"{option} needs --strategy {_listed(fitting, 'or')}: without a strategy, a deploy only adds machines"
+        return f"{option} needs --strategy {_listed(fitting, 'or')}: {why}"
     return f"{option} is for --strategy {_listed(fitting, 'or')}, and cannot be combined with {strategy}"
 
 

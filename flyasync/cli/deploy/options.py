@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from flyasync.cli.deploy.app_options import APP_GROUPS, AppOptions, given, stated
+from flyasync.cli.deploy.file_options import FileOptions
 from flyasync.cli.deploy.origin import OriginOptions
 from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import capacities, faults, writable
@@ -15,6 +16,8 @@ from flyasync.cli.shared.option_types import capacities, faults, writable
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder
     from flyasync.emulator.core.faults import Fault
+    from flyasync.models.config import MachineConfig
+    from flyasync.models.fly_toml.app_config import FlyToml
 
 
 def github_option() -> Any:
@@ -137,6 +140,8 @@ class DeployOptions:
     """A command line of `flyasync deploy`."""
 
     app: str | None
+    file: FileOptions
+    read: "FlyToml | MachineConfig | None"
     desired: AppOptions
     release: ReleaseOptions
     origin: OriginOptions
@@ -145,15 +150,34 @@ class DeployOptions:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Self:
-        """Return the values that click has parsed."""
+        """Return the values that click has parsed, and the content of the fly.toml; raises InvalidInput."""
+        file = FileOptions.of(params)
+        # An undo and a journal know what to run, and with --add the options say it.
+        has_none = params["undo"] or params["resume"] or (params["add"] and params["config"])
         return cls(
             app=params["app"],
+            file=file,
+            read=None if has_none else file.find(params["app"]),
             desired=AppOptions.of(params),
             release=ReleaseOptions.of(params),
             origin=OriginOptions.of(params),
             output=OutputOptions.of(params),
             rehearsal=RehearsalOptions.of(params),
         )
+
+    @property
+    def strategy(self) -> str | None:
+        """The strategy that is given, or that of the fly.toml, or the default; None for a deploy that only adds."""
+        if self.file.add:
+            return None
+        deploy = getattr(self.read, "deploy", None)
+        return self.desired.change.strategy or (deploy and deploy.strategy) or "rolling"
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what in the fly.toml has no effect, unless it is refused."""
+        ignored = () if self.file.strict else getattr(self.read, "ignored", ())
+        source = getattr(self.read, "source", "")
+        return tuple(f"{source}: {found.path} {found.message}; {found.advice}" for found in ignored)
 
     def builder(self) -> "DeployBuilder":
         """Return the builder of the deploy, or of the release to undo.
@@ -169,9 +193,9 @@ class DeployOptions:
             made = DeployBuilder.resumed(self.release.resume, env=config.env or None)
             made = change.releasing(made.with_metadata(config.metadata) if config.metadata else made)
             return self.desired.success.verifying(made)
-        assert self.app is not None  # noqa: S101 - `check_options` demands it
         # 2. The metadata of the machines contains the release to restore; a strategy sets only the speed.
         if self.release.undo:
+            assert self.app is not None  # noqa: S101 - `check_options` demands it
             made = stated("--fallback", DeployBuilder(self.app).fallback, *self.desired.regions.fallback)
             made = stated("--timeout", made.wait_for, timeout=self.desired.success.timeout)
             speed = given(max_unavailable=change.max_unavailable)
@@ -179,10 +203,10 @@ class DeployOptions:
         # 3. Any other command line is a deploy.
         else:
             origin = self.origin.find()
-            made = self.desired.builder(self.app)
+            made = self.desired.applied(self.file.base(self.read, self.app, change.group, config.image))
             made = made.with_message(origin.message, commit=origin.commit, by=origin.by)
             made = made.with_journal(journal) if journal else made
         return made if launch is None else stated("--launch", made.with_launch, launch)
 
 
-GROUPS = titled(*APP_GROUPS, ReleaseOptions, OriginOptions, OutputOptions, RehearsalOptions)
+GROUPS = titled(FileOptions, *APP_GROUPS, ReleaseOptions, OriginOptions, OutputOptions, RehearsalOptions)

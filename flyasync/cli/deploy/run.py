@@ -24,6 +24,7 @@ from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
 from flyasync.cli.shared.organizations import default_org
+from flyasync.cli.shared.output import note
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.deploy.plan import image_digest
@@ -47,9 +48,11 @@ def deploy(ctx: click.Context) -> None:
     """Run the command line, and exit with its exit code."""
     options = DeployOptions.of(ctx.params)
     check_options(ctx, options)
+    for warning in options.warnings():
+        note(f"warning: {warning}")
     job = DeployJob.of(options)
     journal = options.release.resume or (str(options.release.journal) if options.release.journal else None)
-    called = Invocation(is_local=job.rehearsal is not None, journal=journal, group=options.desired.change.group)
+    called = Invocation(is_local=job.rehearsal is not None, journal=journal, groups=options.desired.change.group)
     run_job(job, called, as_json=options.output.as_json, github=options.output.github)
 
 

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
@@ -66,28 +65,35 @@ def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> fl
 
 
 class Counts(NamedTuple):
-    """The number of machines in each region, and in regions by name; None and empty if not given."""
+    """Numbers of machines as given: each with a name, which is that of a group or a region, and a region of a group."""
 
-    each: int | None = None
-    by_region: Mapping[str, int] = MappingProxyType({})
+    stated: tuple[tuple[str | None, str | None, int], ...] = ()
+
+    @property
+    def regions(self) -> frozenset[str]:
+        """The regions that are named, and the names that may be those of regions."""
+        return frozenset(code or name for name, code, _ in self.stated if code or name)  # type: ignore[misc]
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether a number is 0, so that machines are destroyed."""
+        return any(count == 0 for _, _, count in self.stated)
 
 
 def counts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Counts:
-    """Read N for each region and CODE=N for one, repeated or as comma lists; each may be given once."""
-    each: int | None = None
-    by_region: dict[str, int] = {}
+    """Read N, NAME=N and GROUP=N@CODE, repeated or as comma lists; each may be given once."""
+    found: dict[tuple[str | None, str | None], int] = {}
     for text in listed(texts):
-        found = re.fullmatch(r"(?:(\S+?)\s*=\s*)?(-?\d+)", text)
-        if found is None:
-            raise click.BadParameter(f"{text!r} is neither a number of machines, such as 2, nor CODE=N, such as iad=5")
-        region, count = found[1], int(found[2])
-        if region in by_region or (not region and each is not None):
-            raise click.BadParameter(f"it is given twice for {region or 'each region'}")
-        if region:
-            by_region[region] = count
-        else:
-            each = count
-    return Counts(each, by_region)
+        parts = re.fullmatch(r"(?:(\S+?)\s*=\s*)?(-?\d+)(?:@(\S+))?", text)
+        if parts is None or (parts[3] and not parts[1]):
+            raise click.BadParameter(
+                f"{text!r} is not a number of machines, such as 2, iad=5, worker=2 or worker=2@iad"
+            )
+        key = parts[1], parts[3]
+        if key in found:
+            raise click.BadParameter(f"it is given twice for {'@'.join(filter(None, key)) or 'each region'}")
+        found[key] = int(parts[2])
+    return Counts(tuple((name, code, count) for (name, code), count in found.items()))
 
 
 def waves(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[tuple[str, ...], ...]:

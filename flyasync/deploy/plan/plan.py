@@ -403,11 +403,12 @@ class Stage:
 class Plan:
     """What a deploy would do, in order; `str(plan)` is the text to show.
 
-    A launch, which only adds machines, has no `strategy` and no `groups`. `before` is the fleet that the plan was made
-    from, `kept` are the machines that are already up to date, and `remarks` list what the plan leaves unchanged.
-    `estimate` is how long the plan takes, from the published limits and the times observed in this app; None if it was
-    not estimated. `resources` are the machines, CPUs, memory and volumes before and after, of the groups that are
-    deployed or retired, and of the whole app for a launch; None if they were not counted.
+    A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state.
+    `before` is the fleet that the plan was made from, `kept` are the machines that are already up to date, and
+    `remarks` list what the plan leaves unchanged. `estimate` is how long the plan takes, from the published limits and
+    the times observed in this app; None if it was not estimated. `resources` are the machines, CPUs, memory and volumes
+    before and after, of the groups that are deployed or retired, and of the whole app for a launch; None if they were
+    not counted.
     """
 
     app: str
@@ -417,6 +418,7 @@ class Plan:
     stages: tuple[Stage, ...]
     strategy: str | None = None
     groups: tuple[str, ...] = ()
+    source: str | None = None
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
@@ -514,21 +516,21 @@ class Plan:
     def _headline(self) -> str:
         """Return the app, the strategy, and how many machines are created, updated, destroyed and kept."""
         if self.strategy is None:
-            return f"{self.app}, launch {self.launch}: create {self.creates} of {self.image}"
-        what = f"{self.strategy} to {self.image}"
+            return f"{self.app}, launch {self.launch} adds: create {self.creates} of {self.image}"
+        what = f" converges{f' to {self.source}' if self.source else ''}, {self.strategy} to {self.image}"
         if self.strategy == "undo":
-            what = f"undo of launch {self.launch}"
+            what = f", undo of launch {self.launch}"
         if self.strategy == ONLY_SECRETS:
-            what = "current secrets"
+            what = ", current secrets"
         if self.is_empty:
             # Equal digests prove more than equal tags, so the text mentions that digests were compared.
             by = " (image digests compared)" if digest_of(self.image) and self.strategy != "undo" else ""
-            return f"{self.app}, {what}: nothing to do, all {len(self.kept)} up to date{by}"
+            return f"{self.app}{what}: nothing to do, all {len(self.kept)} up to date{by}"
         counted = ((self.creates, "create"), (self.updates, "update"), (self.destroys, "destroy"))
         work = ", ".join(f"{what} {count}" for count, what in counted if count) or "no machine changes"
         kept = f", keep {len(self.kept)}" if self.kept else ""
         launch = "" if self.strategy == "undo" else f", launch {self.launch}"
-        return f"{self.app}, {what}{launch}: {work}{kept}"
+        return f"{self.app}{what}{launch}: {work}{kept}"
 
 
 @frozen(kw_only=True)

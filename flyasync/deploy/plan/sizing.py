@@ -55,13 +55,14 @@ def _counted(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
 def remarks_on_sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:
     """Yield where the regions and counts of each group come from, if it does not state them."""
     for spec in asked.groups if asked.keeps_counts else ():
-        if spec.stated_regions and (spec.per_region or set(spec.stated_regions) <= spec.counts.keys()):
-            continue
         got = _sized(fleet, spec)
+        is_plain = set(got.counts.values()) <= {1}
+        if spec.stated_regions and (is_plain or spec.per_region or set(spec.stated_regions) <= spec.counts.keys()):
+            continue
         numbers = ", ".join(f"{region} {count}" for region, count in got.counts.items())
         if not spec.is_new(fleet.group(spec.group)):
             yield f"{spec.group}: as many machines as there are, unless stated: {numbers}"
             continue
         where = "" if spec.stated_regions or not spec.if_new.source else f", in {spec.if_new.source}"
-        why = f" ({spec.if_new.why})" if spec.if_new.why and len(got.counts) == 1 else ""
+        why = f" ({spec.if_new.why})" if got.creates_group else ""
         yield f"{spec.group}: a new group{where}: {numbers}{why}"

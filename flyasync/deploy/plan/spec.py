@@ -298,12 +298,24 @@ class DeploySpec:
                 command="leave out --wait none",
             )
         spec = self.changed(DeploySpec.resolved_alone)
-        return spec if spec.keeps_counts else spec.checked()
+        if not spec.keeps_counts:
+            return spec.checked()
+        # The counts are not known before the fleet is observed, but no region keeps less than one machine.
+        if all(group.stated_regions for group in spec.groups):
+            spec.changed(DeploySpec.counted).checked()
+        return spec
+
+    def counted(self) -> "DeploySpec":
+        """Return the spec of a group with a count for each stated region: the stated one, or one machine."""
+        counts = {region: self.counts.get(region, self.per_region or 1) for region in self.stated_regions}
+        return evolve(self, counts=counts, per_region=None)
 
     def checked(self) -> "DeploySpec":
         """Return the spec; raises InvalidInput if its groups, regions and counts do not fit together."""
         if self.only_secrets:
             return self
+        if any(not any(group.counts.values()) for group in self.groups):
+            raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
         # Machines are named by their group, in which an underscore becomes a dash.
         names = Counter(group.group.replace("_", "-") for group in self.groups)
         if twice := [name for name, count in names.items() if count > 1]:
@@ -360,14 +372,10 @@ class DeploySpec:
             # Machines are compared by the guest that a named size stands for.
             config = evolve(config, guest=Guest.of_size(config.size), size=None)
         spec = evolve(defaults, config=config, volume=volume)
-        if not self.keeps_counts:
-            counts = {region: self.counts.get(region, self.per_region or 1) for region in self.stated_regions}
-            spec = evolve(spec, counts=counts, per_region=None)
+        spec = spec if self.keeps_counts else spec.counted()
 
         # 3. Checks: what the strategy cannot do, contradictions, and what the API would refuse.
         self.strategy.check(spec)
-        if spec.counts and not any(spec.counts.values()):
-            raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
         refuse(check_config(self.config, volumes_by_name=True))
         return spec
 

@@ -80,6 +80,11 @@ class FlyToml:
             found += (evolve(each, path=prefix + each.path) for each in lint(config, volumes_by_name=True))
         return tuple(found)
 
+    @property
+    def ignored(self) -> tuple[Finding, ...]:
+        """The keys, and names of groups, that have no effect."""
+        return tuple(each for each in self.findings if _has_no_effect(each))
+
     def refuse(self, *groups: str, strict: bool = False) -> None:
         """Raise InvalidInput with all certain problems and, if `strict`, all keys and names of groups without effect.
 

@@ -39,7 +39,7 @@ def told(result: Result) -> str:
         ('a,nginx,"iad,",,,,,,,', "'' is not a region"),
         ("a,nginx,iad,tiny,,,,,,", "is not a machine size"),
         ("a,nginx,iad,,sideways,,,,,", "strategy: 'sideways' is not one of 'rolling'"),
-        ("a,nginx,iad,,,many,,,,", "count: 'many' is neither a number of machines"),
+        ("a,nginx,iad,,,many,,,,", "count: 'many' is not a number of machines"),
         ("a,nginx,iad,,,lhr=2,,,,", "names lhr, which is not among the regions"),
         ("a,nginx,iad,,,iad=0,,,,", "a count of 0 needs --strategy"),
         ("a,nginx,iad,,,,2,,,", "requires at least 2 regions, but has only 1"),

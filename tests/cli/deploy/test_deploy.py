@@ -8,14 +8,16 @@ from tests.cli.driver import deploy, events, flyasync, tags
 
 
 def test_a_deploy_that_meets_its_requirement_exits_with_0() -> None:
-    result = deploy("--region", "iad", "--region", "lhr,nrt", "--local")
+    result = deploy("--add", "--region", "iad", "--region", "lhr,nrt", "--local")
     assert result.exit_code == 0, result.output
     assert "web: ok: 3 of 3 machines run" in result.stdout
     assert result.stderr == ""
 
 
 def test_a_pipe_gets_one_line_for_each_event_then_the_report() -> None:
-    lines = deploy("--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--fallback", "cdg").stdout.splitlines()
+    lines = deploy(
+        "--add", "--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--fallback", "cdg"
+    ).stdout.splitlines()
     head = lines.index(next(line for line in lines if line.startswith("web: ok")))
     assert tags(lines[0]).endswith("s  web: launch v1, create 2 of nginx in iad, lhr")
     assert all(re.match(r" +\d+\.\d s  ", line) for line in lines[:head])
@@ -38,7 +40,7 @@ def test_the_exit_status_follows_the_requirement(require: str, exit_code: int) -
 
 
 def test_json_is_one_object_a_line_and_the_report_is_last() -> None:
-    result = deploy("--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--json", "--require", "all")
+    result = deploy("--add", "--region", "iad,lhr", "--local", "--capacity", "lhr=0", "--json", "--require", "all")
     told = events(result.stdout)
     assert result.exit_code == 3
     assert [told[0]["event"], told[-1]["event"]] == ["planned", "finished"]
@@ -71,7 +73,7 @@ def test_a_dry_run_as_json_is_the_event_planned() -> None:
 
 def test_the_options_reach_the_machines() -> None:
     result = deploy(
-        *("--region", "iad", "--count", "2", "--local", "--json", "--seed", "7", "--boot", "9", "--roll-back"),
+        *("--add", "--region", "iad", "--count", "2", "--local", "--json", "--seed", "7", "--boot", "9", "--roll-back"),
         *("--size", "shared-cpu-2x", "--memory", "1024", "--env", "A=b=c", "--metadata", "team=blue"),
         *("--port", "8080", "--check", "/health", "--wait", "healthy", "--timeout", "60"),
     )
@@ -141,12 +143,12 @@ def test_not_waiting_ends_at_once() -> None:
             ["--region", "iad", "--port", "80", "--check", "health"],
             "--check is 'health', but must be a path that starts with a slash",
         ),
-        (["--region", "iad", "--wait", "healthy"], "add --port and --check PATH"),
+        (["--region", "iad", "--add", "--wait", "healthy"], "add --port and --check PATH"),
         (["--region", "iad", "--wait", "none", "--timeout", "3"], "cannot be combined with --wait none"),
         (["--region", "iad", "--wait", "forever"], "'forever' is not one of"),
         (["--region", "iad", "--port", "70000"], "--port"),
         (["--regions", "iad"], "--region"),
-        ([], "Missing option '--region'"),
+        (["--add"], "Missing option '--region'"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2_and_says_why(args: list[str], says: str) -> None:
@@ -216,21 +218,21 @@ def test_fallback_regions_may_be_repeated_or_listed(args: list[str]) -> None:
 
 @pytest.mark.parametrize("args", [["--capacity", "iad=0,lhr=0"], ["--capacity", "iad=0", "--capacity", "lhr=0"]])
 def test_capacity_may_be_repeated_or_listed(args: list[str]) -> None:
-    result = deploy("--region", "iad,lhr,nrt", "--local", *args)
+    result = deploy("--add", "--region", "iad,lhr,nrt", "--local", *args)
     assert "1 of 3 machines run" in result.stdout
 
 
 def test_a_local_deploy_meets_the_trouble_asked_for() -> None:
     lost = '{"does": "lose_answer", "action": "createMachine", "times": 1}'
     broken = '{"does": "fail", "region": "lhr"}'
-    result = deploy("--region", "iad,lhr", "--local", "--require", "all", "--fault", lost, "--fault", broken)
+    result = deploy("--add", "--region", "iad,lhr", "--local", "--require", "all", "--fault", lost, "--fault", broken)
     assert result.exit_code == 3
     assert "1 of 2 machines run" in result.stdout
 
 
 def test_a_dry_run_shows_the_config_and_no_value_of_the_environment() -> None:
     result = deploy(
-        *("--region", "iad", "--local", "--dry-run", "--size", "shared-cpu-1x", "--env", "PASSWORD=hunter2"),
+        *("--add", "--region", "iad", "--local", "--dry-run", "--size", "shared-cpu-1x", "--env", "PASSWORD=hunter2"),
         *("--metadata", "team=blue", "--port", "8080", "--check", "/health"),
     )
     run_until_signalled = tags(result.stdout).split("each machine:")[1].splitlines()
@@ -266,7 +268,7 @@ def test_a_dry_run_as_json_holds_the_config() -> None:
         (["--region", "iad", "--count", "0"], "InvalidInput", 2),
         (["--region", "iad", "--check", "/"], "UsageError", 2),
         (["--region", "iad,iad"], "BadParameter", 2),
-        ([], "MissingParameter", 2),
+        (["--add"], "MissingParameter", 2),
     ],
 )
 def test_json_tells_an_early_failure_too(args: list[str], kind: str, exit_code: int) -> None:

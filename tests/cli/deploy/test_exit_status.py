@@ -19,8 +19,9 @@ CRASHES = ("--smoke-check", "5", "--fault", '{"does": "crash", "seconds": 0.1, "
     ("args", "status", "exit_code"),
     [
         ((), "ok", 0),
-        (CRASH, "degraded", 7),
-        (("--capacity", "lhr=0"), "degraded", 7),
+        (("--add", *CRASH), "degraded", 7),
+        (("--add", "--capacity", "lhr=0"), "degraded", 7),
+        (CRASH, "requirement missed", 3),
         ((*CRASH, "--require", "1"), "degraded", 0),
         ((*CRASH, "--require", "all"), "requirement missed", 3),
         ((*CRASH, "--strategy", "rolling"), "requirement missed", 3),
@@ -39,7 +40,7 @@ def test_the_exit_status_is_that_of_the_status(args: tuple[str, ...], status: st
 
 def test_a_degraded_deploy_shows_first_what_failed_and_how_to_go_on(shop: Shop) -> None:
     shop.emulator.set_capacity("iad", 0)
-    result = shop.ask("deploy", "web", "--image", "nginx", *REGIONS, "--launch", "v1")
+    result = shop.ask("deploy", "web", "--image", "nginx", *REGIONS, "--launch", "v1", "--add")
     assert result.exit_code == 7
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines if line.startswith(("  iad", "  lhr"))] == ["iad", "lhr"]
@@ -122,7 +123,7 @@ def test_a_dry_run_has_an_exit_code_for_changes_if_asked_for(running: Shop) -> N
 
 
 def test_a_launch_that_finds_its_machines_has_nothing_to_do(shop: Shop) -> None:
-    launch = ("deploy", "web", "--image", "nginx", *REGIONS, "--launch", "v1")
+    launch = ("deploy", "web", "--image", "nginx", *REGIONS, "--launch", "v1", "--add")
     dry = ("--dry-run", "--detailed-exitcode")
     assert shop.ask(*launch, *dry).exit_code == 10
     assert shop.ask(*launch).exit_code == 0

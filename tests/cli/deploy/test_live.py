@@ -139,7 +139,7 @@ async def test_a_dry_run_in_a_terminal_is_the_plan() -> None:
     out = Terminal()
     async with refreshing(Screen(out)) as screen:
         assert await run_deploy(deploy_job("iad", is_dry=True, rehearsal=Rehearsal()), screen) == 0
-    assert tags(out.getvalue()).startswith("web, launch v1: create 1 of nginx\n")
+    assert tags(out.getvalue()).startswith("web, launch v1 adds: create 1 of nginx\n")
 
 
 async def test_only_a_terminal_gets_rows() -> None:

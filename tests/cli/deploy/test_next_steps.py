@@ -70,7 +70,7 @@ RESUME = "flyasync deploy --resume deploy.jsonl"
         ),
         (
             report("undo"),
-            Invocation(group="worker"),
+            Invocation(groups=("worker",)),
             ("to continue: flyasync deploy web --undo --group worker --launch v2",),
         ),
         (

@@ -114,7 +114,7 @@ ERRORS: list[tuple[tuple[str, ...], str, Mistake, str]] = [
     ),
     (
         ("--max-machines", "1"),
-        "web would have 2 machines, but at most 1 may be left (now: 0): lower --count, or raise --max-machines",
+        "the group app would have 2 machines, but at most 1 may be left (now: 0): lower --count",
         lambda: BASE.max_machines(0),
         "max_machines is 0, but must be a whole number from 1",
     ),

@@ -60,7 +60,7 @@ def test_lines_tell_each_stage_what_is_kept_and_what_retires(shop: Shop) -> None
     set_up(shop, "--count", "iad=2,lhr=3")
     said = converge(shop, "nginx:2", "--count", "2", "--launch", "v2", "--waves", "iad/lhr").stdout
     lines = [line.partition(" s  ")[2] for line in said.splitlines()]
-    assert tags(lines[0]).startswith("web, rolling to nginx:2, launch v2: update 4, destroy 1; takes about ")
+    assert tags(lines[0]).startswith("web converges, rolling to nginx:2, launch v2: update 4, destroy 1; takes about ")
     assert lines[1:3] == [
         "before: 5 machines, 5 shared CPUs, 1280 MB of memory",
         "after: 4 machines, 4 shared CPUs, 1024 MB of memory",
@@ -158,7 +158,7 @@ def test_where_there_is_nothing_to_do_nothing_is_changed(shop: Shop, args: tuple
     before = len(changes(shop))
     result = converge(shop, "nginx:1", *args)
     assert result.exit_code == 0
-    assert "web, rolling to nginx:1: nothing to do, all 2 up to date" in tags(result.stdout)
+    assert "web converges, rolling to nginx:1: nothing to do, all 2 up to date" in tags(result.stdout)
     assert len(changes(shop)) == before
 
 

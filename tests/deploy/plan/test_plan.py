@@ -72,7 +72,7 @@ def text(lines: str) -> str:
 
 def test_rolling_makes_what_is_missing() -> None:
     assert str(plan_for(wanted(Rolling(), counts={"iad": 2, "lhr": 1}), fleet())) == text("""
-        web, rolling to app:v2, launch v2: create 3
+        web converges, rolling to app:v2, launch v2: create 3
           1. all machines
             iad
               app-iad-1
@@ -91,7 +91,7 @@ def test_rolling_makes_what_is_missing() -> None:
 
 def test_canary_makes_some_first() -> None:
     assert str(plan_for(wanted(Canary(), counts={"iad": 2, "lhr": 1}), fleet())) == text("""
-        web, canary to app:v2, launch v2: create 3
+        web converges, canary to app:v2, launch v2: create 3
           1. 1 canary
             iad
               app-iad-1
@@ -113,7 +113,7 @@ def test_canary_makes_some_first() -> None:
 
 def test_bluegreen_lets_them_in_at_once_where_nothing_serves() -> None:
     assert str(plan_for(wanted(BlueGreen(), config=CHECKED, goal="healthy"), fleet())) == text("""
-        web, bluegreen to app:v2, launch v2: create 2
+        web converges, bluegreen to app:v2, launch v2: create 2
           1. create the new machines
             iad
               app-iad-1
@@ -130,7 +130,7 @@ def test_bluegreen_lets_them_in_at_once_where_nothing_serves() -> None:
 
 def test_immediate_makes_all_at_once() -> None:
     assert str(plan_for(wanted(Immediate(), goal=None), fleet())) == text("""
-        web, immediate to app:v2, launch v2: create 2
+        web converges, immediate to app:v2, launch v2: create 2
           1. all machines at once
             iad
               app-iad-1
@@ -147,7 +147,7 @@ def test_immediate_makes_all_at_once() -> None:
 def test_rolling_updates_one_first_then_a_few_at_a_time() -> None:
     spec = wanted(Rolling(), counts={"iad": 4, "lhr": 1}, smoke=10)
     assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4)), old("app-lhr-1")))) == text("""
-        web, rolling to app:v2, launch v2: update 5
+        web converges, rolling to app:v2, launch v2: update 5
           1. one machine first
             iad
               app-iad-1
@@ -184,7 +184,7 @@ def test_rolling_updates_one_first_then_a_few_at_a_time() -> None:
 def test_rolling_updates_as_many_at_once_as_it_is_told() -> None:
     spec = wanted(Rolling(max_unavailable=Share(2)), counts={"iad": 4})
     assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
-        web, rolling to app:v2, launch v2: update 4
+        web converges, rolling to app:v2, launch v2: update 4
           1. one machine first
             iad
               app-iad-1
@@ -212,7 +212,7 @@ def test_canary_watches_the_first_ones() -> None:
     spec = wanted(Canary(machines=Share(2), soak=30), counts={"iad": 2, "lhr": 2})
     machines = [old(f"app-{region}-{n}") for region in ("iad", "lhr") for n in (1, 2)]
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, canary to app:v2, launch v2: update 4
+        web converges, canary to app:v2, launch v2: update 4
           1. 2 canaries
             iad
               app-iad-1
@@ -243,7 +243,7 @@ def test_canary_watches_the_first_ones() -> None:
 def test_a_canary_may_be_a_share_and_need_not_soak() -> None:
     spec = wanted(Canary(machines=Share(0.5), soak=0), counts={"iad": 4})
     assert str(plan_for(spec, fleet(*(old(f"app-iad-{n}") for n in (1, 2, 3, 4))))) == text("""
-        web, canary to app:v2, launch v2: update 4
+        web converges, canary to app:v2, launch v2: update 4
           1. 2 canaries
             iad, 1 at a time
               app-iad-1
@@ -270,7 +270,7 @@ def test_a_canary_may_be_a_share_and_need_not_soak() -> None:
 def test_bluegreen_makes_all_anew() -> None:
     spec = wanted(BlueGreen(drain=5), config=CHECKED, goal="healthy", counts={"iad": 1, "lhr": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
-        web, bluegreen to app:v2, launch v2: create 2, destroy 2
+        web converges, bluegreen to app:v2, launch v2: create 2, destroy 2
           1. create the new machines
             iad
               app-iad-2
@@ -312,7 +312,7 @@ def test_bluegreen_makes_all_anew() -> None:
 
 def test_immediate_updates_all_at_once() -> None:
     assert str(plan_for(wanted(Immediate()), fleet(old("app-iad-1"), old("app-iad-2")))) == text("""
-        web, immediate to app:v2, launch v2: update 2
+        web converges, immediate to app:v2, launch v2: update 2
           1. all machines at once
             iad
               app-iad-1
@@ -330,7 +330,10 @@ def test_immediate_updates_all_at_once() -> None:
 def test_where_all_is_as_wanted_there_is_nothing_to_do(strategy: Strategy) -> None:
     spec = wanted(strategy)
     machines = (new(spec, "app-iad-1"), new(spec, "app-iad-2"))
-    assert str(plan_for(spec, fleet(*machines))) == (f"web, {strategy.name} to app:v2: nothing to do, all 2 up to date")
+    assert (
+        str(plan_for(spec, fleet(*machines)))
+        == f"web converges, {strategy.name} to app:v2: nothing to do, all 2 up to date"
+    )
 
 
 # More, fewer, none, elsewhere.
@@ -339,7 +342,7 @@ def test_where_all_is_as_wanted_there_is_nothing_to_do(strategy: Strategy) -> No
 def test_more_are_made_beside_those_that_are_as_wanted() -> None:
     spec = wanted(Rolling(), counts={"iad": 3})
     assert str(plan_for(spec, fleet(new(spec, "app-iad-1")))) == text("""
-        web, rolling to app:v2, launch v2: create 2, keep 1
+        web converges, rolling to app:v2, launch v2: create 2, keep 1
           1. all machines
             iad
               app-iad-2
@@ -355,7 +358,7 @@ def test_more_are_made_beside_those_that_are_as_wanted() -> None:
 def test_too_many_are_let_go_and_those_that_need_no_change_stay() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1"), new(spec, "app-iad-2")))) == text("""
-        web, rolling to app:v2, launch v2: destroy 1, keep 1
+        web converges, rolling to app:v2, launch v2: destroy 1, keep 1
           1. destroy surplus machines
             iad
               app-iad-1
@@ -368,7 +371,7 @@ def test_too_many_are_let_go_and_those_that_need_no_change_stay() -> None:
 def test_one_that_serves_stays_before_one_at_rest() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1"), new(spec, "app-iad-2", "stopped")))) == text("""
-        web, rolling to app:v2, launch v2: update 1, destroy 1
+        web converges, rolling to app:v2, launch v2: update 1, destroy 1
           1. all machines
             iad
               app-iad-1
@@ -399,7 +402,7 @@ def test_a_job_beyond_the_count_is_updated_and_stays() -> None:
 def test_a_count_of_none_retires_a_region() -> None:
     spec = wanted(Rolling(), counts={"iad": 1, "lhr": 0})
     assert str(plan_for(spec, fleet(new(spec, "app-iad-1"), old("app-lhr-1")))) == text("""
-        web, rolling to app:v2, launch v2: destroy 1, keep 1
+        web converges, rolling to app:v2, launch v2: destroy 1, keep 1
           1. destroy surplus machines
             lhr
               app-lhr-1
@@ -413,7 +416,7 @@ def test_a_region_that_is_not_named_is_left_alone() -> None:
     spec = wanted(Immediate(), counts={"iad": 1})
     there = fleet(old("app-iad-1"), old("app-lhr-1"), old("app-nrt-1"), old("app-nrt-2"))
     assert str(plan_for(spec, there)) == text("""
-        web, immediate to app:v2, launch v2: update 1
+        web converges, immediate to app:v2, launch v2: update 1
           1. all machines at once
             iad
               app-iad-1
@@ -429,7 +432,7 @@ def test_a_machine_that_fell_back_belongs_to_the_region_it_was_wanted_in() -> No
     spec = wanted(Rolling(), counts={"iad": 1})
     away = evolve(V1, metadata={**(V1.metadata or {}), "flyasync_region": "iad"})
     assert str(plan_for(spec, fleet(old("app-lhr-1", config=away)))) == text("""
-        web, rolling to app:v2, launch v2: update 1
+        web converges, rolling to app:v2, launch v2: update 1
           1. all machines
             iad
               app-lhr-1
@@ -444,7 +447,7 @@ def test_other_groups_are_nobodys_business() -> None:
     bare = old("bare-iad-1", config=MachineConfig(image="x"))
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(other, bare, new(spec, "app-iad-1")))) == text("""
-        web, rolling to app:v2: nothing to do, all 1 up to date
+        web converges, rolling to app:v2: nothing to do, all 1 up to date
           1 without a process group left unchanged: no strategy changes such machines
           1 machine of the group job left unchanged
     """)
@@ -454,7 +457,7 @@ def test_retired_groups_go_last() -> None:
     spec = wanted(Rolling(), counts={"iad": 1}, retired_groups=("job", "cron"))
     jobs = [old(f"job-{r}-1", config=evolve(V1, metadata={GROUP: "job"})) for r in ("iad", "ams")]
     assert str(plan_for(spec, fleet(*jobs, old("app-iad-1")))) == text("""
-        web, rolling to app:v2, launch v2: update 1, destroy 2
+        web converges, rolling to app:v2, launch v2: update 1, destroy 2
           1. all machines
             iad
               app-iad-1
@@ -482,7 +485,7 @@ def test_retired_groups_go_last() -> None:
 def test_those_at_rest_are_updated_and_stay_so(state: str) -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1", state)))) == text("""
-        web, rolling to app:v2, launch v2: update 1
+        web converges, rolling to app:v2, launch v2: update 1
           1. all machines
             iad
               app-iad-1
@@ -496,7 +499,7 @@ def test_one_that_crashed_is_started_after_its_update() -> None:
     crash = mock_machine(events=[{"type": "exit", "timestamp": 1, "request": {"exit_event": {"exit_code": 1}}}]).events
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1", "stopped", events=crash)))) == text("""
-        web, rolling to app:v2, launch v2: update 1
+        web converges, rolling to app:v2, launch v2: update 1
           1. unhealthy machines first
             iad
               app-iad-1
@@ -511,7 +514,7 @@ def test_one_that_crashed_is_started_after_its_update() -> None:
 def test_one_that_failed_is_replaced() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(old("app-iad-1", "failed")))) == text("""
-        web, rolling to app:v2, launch v2: create 1, destroy 1
+        web converges, rolling to app:v2, launch v2: create 1, destroy 1
           1. all machines
             iad
               app-iad-2
@@ -529,7 +532,7 @@ def test_one_that_failed_is_replaced() -> None:
 def test_one_whose_host_is_gone_is_replaced() -> None:
     spec = wanted(Rolling(), counts={"iad": 2})
     assert str(plan_for(spec, fleet(lost("app-iad-1"), new(spec, "app-iad-2")))) == text("""
-        web, rolling to app:v2, launch v2: create 1, destroy 1, keep 1
+        web converges, rolling to app:v2, launch v2: create 1, destroy 1, keep 1
           1. all machines
             iad
               app-iad-3
@@ -551,7 +554,7 @@ def test_one_that_is_not_ready_yet_is_waited_for() -> None:
         new(spec, "app-iad-3", "stopped"),
     ]
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, rolling to app:v2, launch v2: no machine changes, keep 3
+        web converges, rolling to app:v2, launch v2: no machine changes, keep 3
           1. unhealthy machines first
             iad
               app-iad-1
@@ -567,7 +570,7 @@ def test_one_that_is_out_of_routing_is_let_in() -> None:
     spec = wanted(Rolling())
     machines = (new(spec, "app-iad-1", cordoned=True), old("app-iad-2", "stopped", cordoned=True))
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, rolling to app:v2, launch v2: update 1, keep 1
+        web converges, rolling to app:v2, launch v2: update 1, keep 1
           1. unhealthy machines first
             iad
               app-iad-1
@@ -586,7 +589,7 @@ def test_one_that_somebody_has_changed_is_changed_back() -> None:
     spec = wanted(Rolling(), counts={"iad": 1}, config=evolve(V2, env={"LEVEL": "info", "TOKEN": "hunter2"}))
     changed = evolve(spec.tagged, env={"LEVEL": "debug", "TOKEN": "hunter3"})
     assert str(plan_for(spec, fleet(old("app-iad-1", config=changed)))) == text("""
-        web, rolling to app:v2, launch v2: update 1
+        web converges, rolling to app:v2, launch v2: update 1
           1. all machines
             iad
               app-iad-1
@@ -609,7 +612,7 @@ def test_a_free_volume_is_taken_and_another_made() -> None:
         volume("vol_4", region="lhr"),
     )
     assert str(plan_for(spec, fleet(volumes=volumes))) == text("""
-        web, rolling to app:v2, launch v2: create 2
+        web converges, rolling to app:v2, launch v2: create 2
           1. all machines
             iad
               app-iad-1
@@ -627,7 +630,7 @@ def test_a_free_volume_is_taken_and_another_made() -> None:
 def test_a_launch_takes_free_volumes_too() -> None:
     spec = evolve(wanted(Rolling(), volume=DATA), strategy=Launch())
     assert str(plan_for(spec, fleet(volumes=(volume("vol_1"),)))) == text("""
-        web, launch v2: create 2 of app:v2
+        web, launch v2 adds: create 2 of app:v2
           iad
             v2-iad-1
               attach volume vol_1: not attached to a machine
@@ -645,7 +648,7 @@ def test_machines_keep_their_volume_and_may_move_its_mount() -> None:
     spec = wanted(Rolling(), counts={"iad": 1}, volume=DesiredVolume(name="data", path="/var/lib"))
     machine = old("app-iad-1", config=mounted(spec.tagged))
     assert str(plan_for(spec, fleet(machine, volumes=(volume("vol_1", machine.id),)))) == text("""
-        web, rolling to app:v2, launch v2: update 1
+        web converges, rolling to app:v2, launch v2: update 1
           1. all machines
             iad
               app-iad-1
@@ -658,7 +661,7 @@ def test_machines_keep_their_volume_and_may_move_its_mount() -> None:
 def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
     spec = wanted(Rolling(), counts={"iad": 1}, volume=DATA)
     assert str(plan_for(spec, fleet(old("app-iad-1")))) == text("""
-        web, rolling to app:v2, launch v2: create 1, destroy 1
+        web converges, rolling to app:v2, launch v2: create 1, destroy 1
           1. all machines
             iad
               app-iad-2
@@ -703,7 +706,7 @@ def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:
     machine = lost("app-iad-1", config=mounted(V1))
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"),))
     assert str(plan_for(spec, there)) == text("""
-        web, rolling to app:v2, launch v2: no machine changes
+        web converges, rolling to app:v2, launch v2: no machine changes
           1. all machines
             iad
               app-iad-1
@@ -716,7 +719,7 @@ def test_a_host_that_is_gone_with_a_volume_may_be_left_by_a_fork() -> None:
     machine = lost("app-iad-1", config=mounted(wanted(Rolling(), config=MachineConfig(image="app:v1")).tagged))
     there = fleet(machine, volumes=(volume("vol_1", machine.id, host_status="unreachable"), volume("vol_2")))
     assert str(plan_for(spec, there)) == text("""
-        web, rolling to app:v2, launch v2: create 1, destroy 1
+        web converges, rolling to app:v2, launch v2: create 1, destroy 1
           1. all machines
             iad
               app-iad-2
@@ -748,7 +751,7 @@ def test_waves_go_one_after_the_other() -> None:
     spec = wanted(Rolling(), counts={"iad": 1, "lhr": 1, "nrt": 1}, waves=(("iad",), ("lhr", "nrt")))
     machines = [old(f"app-{region}-1") for region in ("iad", "lhr", "nrt")]
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, rolling to app:v2, launch v2: update 3
+        web converges, rolling to app:v2, launch v2: update 3
           1. all machines, wave 1 of 2
             iad
               app-iad-1
@@ -772,7 +775,7 @@ def test_waves_go_one_after_the_other() -> None:
 def test_bluegreen_goes_region_by_region() -> None:
     spec = wanted(BlueGreen(drain=0), counts={"iad": 1, "lhr": 1}, waves=(("iad",), ("lhr",)))
     assert str(plan_for(spec, fleet(old("app-iad-1"), old("app-lhr-1")))) == text("""
-        web, bluegreen to app:v2, launch v2: create 2, destroy 2
+        web converges, bluegreen to app:v2, launch v2: create 2, destroy 2
           1. create the new machines, wave 1 of 2
             iad
               app-iad-2
@@ -813,7 +816,7 @@ def test_the_release_command_goes_before_everything() -> None:
     command = ReleaseCommand.of("bin/migrate --all", timeout=60.0)
     spec = wanted(Immediate(), counts={"iad": 1}, release=command)
     assert str(plan_for(spec, fleet(old("app-iad-1")))) == text("""
-        web, immediate to app:v2, launch v2: create 1, update 1
+        web converges, immediate to app:v2, launch v2: create 1, update 1
           1. release command
             iad
               release-app
@@ -844,7 +847,7 @@ def test_bluegreen_goes_on_from_what_a_broken_off_run_has_left() -> None:
         new(spec, "app-iad-5", "starting", cordoned=True),
     ]
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, bluegreen to app:v2, launch v2: create 1, destroy 3, keep 2
+        web converges, bluegreen to app:v2, launch v2: create 1, destroy 3, keep 2
           1. create the new machines
             iad
               app-iad-5
@@ -883,7 +886,7 @@ def test_bluegreen_goes_on_past_the_point_of_no_return() -> None:
     spec = wanted(BlueGreen(drain=0), counts={"iad": 1})
     machines = (old("app-iad-1", cordoned=True), new(spec, "app-iad-2"))
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, bluegreen to app:v2, launch v2: destroy 1, keep 1
+        web converges, bluegreen to app:v2, launch v2: destroy 1, keep 1
           1. cordon and destroy the old machines
             iad
               app-iad-1
@@ -896,7 +899,7 @@ def test_bluegreen_takes_nothing_that_rests_for_what_serves() -> None:
     spec = wanted(BlueGreen(drain=0), counts={"iad": 1})
     machines = (old("app-iad-1"), new(spec, "app-iad-2", "stopped", cordoned=True))
     assert str(plan_for(spec, fleet(*machines))) == text("""
-        web, bluegreen to app:v2, launch v2: destroy 1, keep 1
+        web converges, bluegreen to app:v2, launch v2: destroy 1, keep 1
           1. create the new machines
             iad
               app-iad-2
@@ -928,7 +931,7 @@ def test_what_changes_is_shown_and_secrets_are_not() -> None:
     told = str(plan_for(spec, fleet(old("app-iad-1", config=earlier))))
     assert "hunter" not in told
     assert told == text("""
-        web, immediate to app:v2, launch v2: update 1
+        web converges, immediate to app:v2, launch v2: update 1
           1. all machines at once
             iad
               app-iad-1

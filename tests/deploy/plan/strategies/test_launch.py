@@ -43,7 +43,7 @@ def text(lines: str) -> str:
 
 def test_an_empty_app_gets_every_machine() -> None:
     assert plan([]) == text("""
-        web, launch v1: create 2 of nginx
+        web, launch v1 adds: create 2 of nginx
           iad
             v1-iad-1
               create: iad has 0 of 1 desired
@@ -58,7 +58,7 @@ def test_an_empty_app_gets_every_machine() -> None:
 
 def test_machines_of_the_same_launch_are_adopted() -> None:
     assert plan([machine("v1-iad-1")], goal="healthy", config=CHECKED, timeout=60, fallback=("ewr", "ord")) == text("""
-        web, launch v1: create 1 of nginx
+        web, launch v1 adds: create 1 of nginx
           iad
             v1-iad-1
               adopt id-v1-iad-1: created by an earlier run of this launch
@@ -75,7 +75,7 @@ def test_machines_of_the_same_launch_are_adopted() -> None:
 
 def test_an_adopted_machine_that_is_stopped_is_started() -> None:
     assert plan([machine("v1-iad-1", "stopped")], counts={"iad": 2}, fallback="nearest") == text("""
-        web, launch v1: create 1 of nginx
+        web, launch v1 adds: create 1 of nginx
           iad
             v1-iad-1
               adopt id-v1-iad-1: created by an earlier run of this launch
@@ -91,7 +91,7 @@ def test_an_adopted_machine_that_is_stopped_is_started() -> None:
 def test_a_machine_that_autostop_put_to_rest_is_left_at_rest() -> None:
     resting = MachineConfig(image="nginx", services=[Service(internal_port=80, autostop="suspend", autostart=True)])
     assert plan([machine("v1-iad-1", "suspended")], counts={"iad": 1}, config=resting) == text("""
-        web, launch v1: create 0 of nginx
+        web, launch v1 adds: create 0 of nginx
           iad
             v1-iad-1
               adopt id-v1-iad-1: created by an earlier run of this launch

@@ -42,7 +42,7 @@ def test_each_region_is_down_until_its_machines_have_started_again() -> None:
     spec = recreating(counts={"iad": 2, "lhr": 1})
     there = fleet(old("app-iad-1"), old("app-iad-2"), old("app-lhr-1"))
     assert str(plan_for(spec, there)) == text("""
-        web, recreate to app:v2, launch v2: update 3
+        web converges, recreate to app:v2, launch v2: update 3
           1. iad (iad down until restarted)
             iad
               app-iad-1
