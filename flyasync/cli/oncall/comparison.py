@@ -72,6 +72,8 @@ class DriftOutput:
         differing = len({each.id or each.name for each in self.drift.differences})
         if differing:
             return f"{differing} of {max(self.compared, differing)} machines differ"
+        if not self.compared:
+            return "no machines to compare"
         return f"no differences between {self.compared} machines{f' and {self.source}' if self.source else ''}"
 
 

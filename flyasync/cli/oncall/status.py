@@ -26,8 +26,9 @@ Examples:
 Machines in trouble come first: those whose host is unreachable, that have failed or crashed, that restart
 repeatedly, or whose checks fail. A machine serves if it is started, in routing, and all its checks pass.
 
-In a pipe each line begins with its kind, group, machine, address or volume, and its fields are separated by tabs.
---watch reads the app every two seconds: a terminal shows the current state, a pipe gets one line for each change.
+In a pipe each line begins with its kind, group, machine, address or volume, and its fields are separated by tabs. Those
+of a machine are its name, id, group, region, state, checks, remarks, launch, version and image. --watch reads the app
+every two seconds: a terminal shows the current state, a pipe gets one line for each change.
 
 Exit status: 0 if the state could be read, whatever it is, 1 if it or a part of it could not be read, 2 for a wrong
 command line, 130 after Ctrl-C.

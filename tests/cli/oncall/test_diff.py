@@ -136,6 +136,10 @@ def test_the_json_of_a_machine_is_compared_too(shop: Shop, tmp_path: Path) -> No
     assert {change["path"] for each in found for change in each["changes"]} == {"env.MODE"}
 
 
+def test_an_app_without_machines_has_nothing_to_compare(shop: Shop) -> None:
+    assert shop.said("diff", "web") == "web: no machines to compare\n"
+
+
 def test_wrong_command_lines_are_refused(shop: Shop, tmp_path: Path) -> None:
     path = tmp_path / "fly.toml"
     path.write_text("app = [")
