@@ -1,6 +1,5 @@
 """Compares the machines of an app with one another, and with a file."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,8 +121,8 @@ class FileComparison:
     def _builder(self) -> DeployBuilder:
         read = load_config_file(self.file)
         if not isinstance(read, MachineConfig):
-            return DeployBuilder.from_fly_toml(os.fspath(self.file), app=self.app, groups=self.groups)
+            return DeployBuilder.of_fly_toml(read, app=self.app, groups=self.groups)
         if len(self.groups) > 1:
             named = " and ".join(self.groups)
             raise click.UsageError(f"--group names {named}, but {self.file} is the config of one group")
-        return DeployBuilder(self.app).process_group(*(self.groups or ("app",))).with_config(evolve(read, mounts=None))
+        return DeployBuilder(self.app).process_group(*(self.groups or ("app",))).with_config(read)
