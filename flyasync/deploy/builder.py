@@ -585,12 +585,13 @@ class DeployBuilder:
         `FLY_MACHINE_NAME`, `FLY_REGION`, `FLY_PRIVATE_IP`, `FLY_PROCESS_GROUP` and `FLY_IMAGE_REF` of the machine,
         empty if they are unknown.
 
-        At most 8 machines are verified at once. A run that takes longer than `timeout` seconds has failed. It is then
-        cancelled, as when the deploy is cancelled; the command is terminated together with its children: by SIGTERM,
-        and 5 seconds later by SIGKILL. A failure is a failure of the machine, like a crash; the report has the last
-        lines of the command's output, without the values of the environment that may be secret. With a strategy, the
-        next deploy with a verification begins with the machines that an earlier one has changed and not verified. A
-        journal does not contain the function, nor a command line that may contain a secret: to resume, state it again.
+        At most 8 machines are verified at once, by all deploys of a client together. A run that takes longer than
+        `timeout` seconds has failed; it is cancelled, as it is when the deploy is cancelled. A command is terminated
+        together with its children: by SIGTERM, and 5 seconds later by SIGKILL. A failure is a failure of the machine,
+        like a crash; the report has the last lines of the command's output, without the values of the environment that
+        may be secret. With a strategy, the next deploy with a verification begins with the machines that an earlier one
+        has changed and not verified. A journal does not contain the function, nor a command line that may contain a
+        secret: to resume, state it again.
 
         Raises InvalidInput with `wait_for(None)`, since only a machine that is up is verified.
         """

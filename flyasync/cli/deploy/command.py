@@ -47,6 +47,11 @@ Examples:
   flyasync deploy web --image registry.fly.io/web:v4 --count iad=5,lhr=0 \\
       --port 8080 --check /health --dry-run
 \b
+  # verify each machine from outside before others follow; allow ten machines
+  flyasync deploy web --image registry.fly.io/web:v4 --region iad,lhr,nrt \\
+      --strategy canary --port 8080 --check /health --max-machines 10 \\
+      --verify 'curl -fsS "http://[$FLY_PRIVATE_IP]:8080/health"' --dry-run
+\b
   # continue after a crash; or undo the release
   flyasync deploy --resume deploy.jsonl
   flyasync deploy --resume deploy.jsonl --undo

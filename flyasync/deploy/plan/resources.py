@@ -18,8 +18,9 @@ UNSTATED_KIND = "unstated"
 class Resources:
     """Some machines and volumes: the CPUs by kind, the memory in MB, and the size of all volumes in GB.
 
-    `unknown_guests` is the number of machines whose CPUs or memory are not known, because they could not be observed,
-    or because the API chooses them; what is not known is not in the sums. `unknown_volumes` is the same for volumes.
+    `unknown_guests` is the number of machines whose config could not be observed, and `default_guests` that of machines
+    whose config leaves the CPUs or the memory to the API; what is not known is not in the sums. `unknown_volumes` is
+    the number of volumes whose size is not known.
     """
 
     machines: int = 0
@@ -28,23 +29,26 @@ class Resources:
     volumes: int = 0
     volume_gb: int = 0
     unknown_guests: int = 0
+    default_guests: int = 0
     unknown_volumes: int = 0
 
     @classmethod
     def of(cls, configs: Iterable[MachineConfig | None], volumes: Iterable[int | None]) -> Self:
         """Return the sum of machines with these configs, and of volumes of these sizes; None for what is unknown."""
-        guests, sizes = list(map(_guest, configs)), list(volumes)
+        known, sizes = list(configs), list(volumes)
+        guests = [_guest(config) for config in known if config is not None]
         cpus: Counter[str] = Counter()
         for guest in guests:
             if guest.cpus:
                 cpus[guest.cpu_kind or UNSTATED_KIND] += guest.cpus
         return cls(
-            machines=len(guests),
+            machines=len(known),
             cpus=dict(sorted(cpus.items(), reverse=True)),
             memory_mb=sum(guest.memory_mb or 0 for guest in guests),
             volumes=len(sizes),
             volume_gb=sum(size or 0 for size in sizes),
-            unknown_guests=sum(guest.cpus is None or guest.memory_mb is None for guest in guests),
+            unknown_guests=known.count(None),
+            default_guests=sum(guest.cpus is None or guest.memory_mb is None for guest in guests),
             unknown_volumes=sizes.count(None),
         )
 
@@ -57,9 +61,10 @@ class Resources:
             yield _counted(count, "CPU" if kind == UNSTATED_KIND else f"{kind} CPU")
         if self.memory_mb:
             yield f"{self.memory_mb} MB of memory"
-        if self.unknown_guests:
-            all_ = "" if self.unknown_guests == self.machines else f" of {_counted(self.unknown_guests, 'machine')}"
-            yield f"CPUs or memory{all_} unknown"
+        for count, what in ((self.default_guests, "left to the API"), (self.unknown_guests, "unknown")):
+            if count:
+                of = "" if count == self.machines else f" of {_counted(count, 'machine')}"
+                yield f"CPUs or memory{of} {what}"
         if self.volumes:
             size = "unknown size" if self.unknown_volumes == self.volumes else f"{self.volume_gb} GB"
             yield f"{_counted(self.volumes, 'volume')} of {size}"
@@ -96,10 +101,8 @@ class ResourceChange:
             )
 
 
-def _guest(config: MachineConfig | None) -> Guest:
-    """Return the guest of a config, also of one that names its size; one without any value if it is unknown."""
-    if config is None:
-        return Guest()
+def _guest(config: MachineConfig) -> Guest:
+    """Return the guest of a config, also of one that names its size."""
     if config.guest is None and config.size:
         try:
             return Guest.of_size(config.size)

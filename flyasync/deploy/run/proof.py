@@ -5,7 +5,9 @@ import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
+from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.config_merge import UNVERIFIED
 from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.verification import VerifyMachine
@@ -20,10 +22,13 @@ from flyasync.models.redaction import contains_secret, names_a_secret, without_p
 from flyasync.safe_text import brief, readable
 
 AT_ONCE = 8
-"""How many machines are verified at the same time."""
+"""How many machines are verified at the same time, by the deploys of one client together."""
 
 LONGEST_LINE = 500
 """The maximum length of a line of output in a report, in characters."""
+
+
+_PERMITS: WeakKeyDictionary[FlyClient, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class VerificationFailed(FlyError):
@@ -31,11 +36,10 @@ class VerificationFailed(FlyError):
 
 
 class Proof:
-    """Verifies the machines of one deploy from outside, at most `AT_ONCE` at the same time."""
+    """Verifies the machines of one deploy from outside, at most `AT_ONCE` at the same time per client."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
-        self._permits = asyncio.Semaphore(AT_ONCE)
 
     async def demand(self, run: MachineRun) -> None:
         """Verify a machine; raises VerificationFailed if the check fails or takes too long.
@@ -44,7 +48,7 @@ class Proof:
         """
         context, verification = self._context, self._context.spec.verification
         assert verification is not None  # noqa: S101 - only then a plan has this step
-        async with self._permits:
+        async with _PERMITS.setdefault(context.fly, asyncio.Semaphore(AT_ONCE)):
             context.notify(run, Phase.VERIFYING)
             machine = await context.fly.machines.get(context.app, run.machine_id)
             run.observe(machine)

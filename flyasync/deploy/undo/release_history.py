@@ -20,6 +20,7 @@ from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.spec import GROUP, DeploySpec
 from flyasync.deploy.plan.strategies.launch import Launch
+from flyasync.deploy.plan.tally import tally
 from flyasync.deploy.reporting.resume import JournalReplay
 from flyasync.deploy.undo.rollback_plan import AGAIN, RESTORED, before_launch, restored_spec, restoring
 from flyasync.errors import InvalidInput, NotFound
@@ -297,6 +298,7 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: Journa
     stays = [f"volume {volume.id} of {machine.name} is kept" for machine, volume in volumes if volume]
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *past.missing(), *stays))
     others = {group for machine in past.lost if (group := group_of(machine))} - {spec.group}
+    plan = evolve(plan, resources=tally(plan, others))
     desired = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)
     return Decision(spec=restored_spec(desired, plan), plan=plan)
 

@@ -123,7 +123,10 @@ def test_for_a_launch_all_machines_of_the_app_count() -> None:
 
 
 def test_what_the_api_chooses_or_does_not_show_is_unknown() -> None:
-    assert lines(planned(wanted(Launch()))) == ["before: 0 machines", "after: 2 machines, CPUs or memory unknown"]
+    assert lines(planned(wanted(Launch()))) == [
+        "before: 0 machines",
+        "after: 2 machines, CPUs or memory left to the API",
+    ]
     partly = wanted(Launch(), config=evolve(V2, guest=Guest(cpus=4, memory_mb=1024)))
     assert lines(planned(partly))[1] == "after: 2 machines, 8 CPUs, 2048 MB of memory"
     lost = old("app-iad-1", config=None, incomplete_config=None, host_status="ok")
@@ -134,7 +137,7 @@ def test_what_the_api_chooses_or_does_not_show_is_unknown() -> None:
     sized = old("app-iad-2", config=MachineConfig(image="app:v1", size="performance-1x"))
     newer = old("app-iad-3", config=MachineConfig(image="app:v1", size="quantum-1x"))
     assert lines(planned(wanted(Launch(), config=evolve(V2, guest=SHARED)), others=(sized, newer)))[0] == (
-        "before: 2 machines, 1 performance CPU, 2048 MB of memory, CPUs or memory of 1 machine unknown"
+        "before: 2 machines, 1 performance CPU, 2048 MB of memory, CPUs or memory of 1 machine left to the API"
     )
 
 

@@ -455,6 +455,9 @@ def test_machines_that_cannot_be_read_any_more_are_told_of_as_far_as_they_are_kn
                 destroy id-d: created by launch v2
           iad: launch v2 created 2, and the API shows 1 of the machines that it retired; others are not recreated
           if a region has no room: skip it
+          before: 3 machines, CPUs or memory left to the API
+          after: 2 machines, CPUs or memory left to the API
+          in between: up to 4 machines
     """)
 
 
@@ -500,6 +503,7 @@ def test_a_machine_on_its_way_out_is_let_in_again() -> None:
                 start: is stopped, was started
                 wait until started: was started
                 uncordon: was not cordoned
+          before and after: 2 machines, CPUs or memory left to the API
     """)
 
 
