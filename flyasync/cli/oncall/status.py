@@ -7,7 +7,7 @@ import click
 from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.app_status import read_status
 from flyasync.cli.oncall.following import run_until_stopped
-from flyasync.cli.oncall.status_text import StatusOutput
+from flyasync.cli.oncall.status_text import StatusOutput, unread_lines
 from flyasync.cli.oncall.watch import watch_display, watched
 from flyasync.cli.shared.client import in_json, show_api
 from flyasync.cli.shared.output import note, show
@@ -48,8 +48,8 @@ def command(*, app: str, watch: bool, as_json: bool) -> None:
         if watch:
             return await watched(fly, app, watch_display(sturdy(sys.stdout), as_json=as_json))
         status = await read_status(fly, app)
-        for part, why in status.unread.items():
-            note(f"the {part} could not be read: {why}")
+        for lack in unread_lines(status):
+            note(lack)
         return show(StatusOutput(status), as_json=as_json)
 
     run_until_stopped(main)

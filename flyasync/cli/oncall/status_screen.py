@@ -8,7 +8,7 @@ from rich.text import Text
 
 from flyasync.cli.deploy.live import LiveScreen
 from flyasync.cli.oncall.app_status import AppStatus
-from flyasync.cli.oncall.status_text import headline, sections
+from flyasync.cli.oncall.status_text import headline, sections, unread_lines
 from flyasync.cli.oncall.watch import RowChange
 from flyasync.cli.shared.tables import drawn_table
 from flyasync.errors import FlyError
@@ -59,4 +59,6 @@ def drawn(status: AppStatus, at: float | None = None) -> Group:
         for each in sections(status, in_a_terminal=True)
         for part in (Text(""), drawn_table(each.heads, each.rows, each.styles))
     )
-    return Group(Text.assemble((headline(status), style), (age, "dim")), *tables)
+    # Without a time, the command itself has written what could not be read.
+    lacks = (Text(lack, style="yellow") for lack in (() if at is None else unread_lines(status)))
+    return Group(Text.assemble((headline(status), style), (age, "dim")), *lacks, *tables)

@@ -115,6 +115,11 @@ def headline(status: AppStatus) -> str:
     return f"{status.app}: {_count(states.total(), 'machine')} in {_count(len(regions), 'region')}: {counted}{bad}"
 
 
+def unread_lines(status: AppStatus) -> Iterator[str]:
+    """Yield a line for each part that could not be read."""
+    return (f"the {part} could not be read: {why}" for part, why in status.unread.items())
+
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 

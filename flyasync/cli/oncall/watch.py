@@ -11,7 +11,7 @@ from attrs import asdict, field, frozen
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
 from flyasync.cli.oncall.app_status import AppStatus, read_status
-from flyasync.cli.oncall.status_text import StatusOutput, short_image
+from flyasync.cli.oncall.status_text import StatusOutput, short_image, unread_lines
 from flyasync.cli.shared.exit_codes import OK
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.streams import can_draw, is_lost
@@ -131,7 +131,9 @@ class WatchLines:
         return is_lost(self.out)
 
     def begin(self, status: AppStatus) -> None:
-        """Write the rows."""
+        """Write the rows, and what could not be read."""
+        for lack in unread_lines(status):
+            note(lack)
         StatusOutput(status).write(self.out)
         self.out.flush()
 

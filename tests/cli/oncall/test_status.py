@@ -95,6 +95,8 @@ def test_a_part_that_cannot_be_read_is_named_and_the_exit_code_is_1(shop: Shop) 
     assert "the volumes could not be read: " in result.stderr
     assert result.stdout.count("machine\t") == 1
     assert shop.json("status", "web", exit_code=1)["volumes"] is None
+    watched = until_interrupted(shop, "status", "web", "--watch", seconds=10)
+    assert "the volumes could not be read: " in watched.stderr
 
 
 def test_watch_writes_each_change_as_a_line(shop: Shop) -> None:
@@ -164,13 +166,14 @@ def test_a_terminal_of_80_columns_shows_each_id_whole_and_trouble_in_red(monkeyp
 
 def test_a_terminal_that_watches_keeps_the_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    status = AppStatus(app="web", machines=(), addresses=(), volumes=(), unread={}, observed=())
+    unread = {"volumes": "not allowed"}
+    status = AppStatus(app="web", machines=(), addresses=(), volumes=None, unread=unread, observed=())
     out = Terminal()
     screen = watch_display(out, as_json=False)
     screen.begin(status)
     screen.show(4.0, (), status)
     screen.close()
-    assert out.getvalue().rstrip().endswith("4 s\x1b[0m")
+    assert "the volumes could not be read: not allowed" in out.getvalue().rpartition("4 s\x1b[0m")[2]
     assert "web: no machines are listed" in out.getvalue()
 
 
