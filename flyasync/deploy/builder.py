@@ -456,6 +456,19 @@ class DeployBuilder:
         named = self.to_regions(*(region for wave in made for region in wave))
         return self._with(evolve(self.spec if self.spec.stated_regions else named.spec, waves=made))
 
+    def pause_after(self, wave: int) -> Self:
+        """Pause after the wave with this number, from 1, so that the next waves can be approved.
+
+            report = await deploy.waves(["iad"], ["lhr", "nrt"]).pause_after(1).with_journal("d.jsonl").execute(fly)
+            report = await DeployBuilder.resumed("d.jsonl").execute(fly)  # once it is approved
+
+        The deploy then ends with the status `paused`, and releases its leases. `resumed` continues with the next wave,
+        under a new lock; it raises FleetChanged if a machine of the groups was added, destroyed, updated, cordoned,
+        stopped or started since, except by the proxy. A deploy that fails before the pause does not pause; one that is
+        resumed before it still does. Needs waves and a journal.
+        """
+        return self._with(evolve(self.spec, pause_after=wave))
+
     def region_by_region(self) -> Self:
         """Deploy one region after another, in the order of `to_regions`."""
         return self.waves(*([region] for region in self.spec.stated_regions))
@@ -728,6 +741,12 @@ class DeployBuilder:
         that.
         """
         spec = self.deployment()
+        if spec.pause_after is not None and self.journal is None:
+            raise InvalidInput(
+                "a deploy that pauses continues from its journal, so it needs one",
+                python="use with_journal(…)",
+                command="add --journal FILE",
+            )
         async with self._observing() as observers:
             with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
                 decide = Planner(fly, spec, self._saved).decide

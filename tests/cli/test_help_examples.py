@@ -117,7 +117,8 @@ def run(shop: Shop, line: str) -> None:
                 result, codes = until_interrupted(shop, *line_words, seconds=10), {130}
             else:
                 result = flyasync(*line_words, *more, drive=drive, answer=given)
-                codes = {0, 10} if line_words[0] == "diff" else {0}  # 10: there is a difference
+                # 10: there is a difference; 9: the deploy has paused.
+                codes = {0, 10} if line_words[0] == "diff" else {9} if "--pause-after" in line_words else {0}
             assert result.exit_code in codes, (line, result.output)
             output = result.stdout
     shop.drive(asyncio.sleep(15))  # a person reads what was printed

@@ -20,6 +20,7 @@ EXIT_STATUS = """\
   7    degraded: the default requirement is met, but not all machines run, or
        surplus machines remain
   8    not verified: all machines are stopped (--verify-stopped)
+  9    paused after a wave (--pause-after)
   10   with --dry-run --detailed-exitcode: the plan has changes
   130  Ctrl-C (SIGINT); 143 SIGTERM; 129 the terminal was closed (SIGHUP)"""
 
@@ -33,6 +34,12 @@ Examples:
   # update a third of each region at a time; on failure, roll back
   flyasync deploy web --image registry.fly.io/web:v2 \\
       --port 8080 --check /health --roll-back
+\b
+  # pause after the first wave; once it is approved, continue with the next
+  flyasync deploy web --image registry.fly.io/web:v2.1 --waves iad/lhr,nrt \\
+      --strategy rolling --port 8080 --check /health \\
+      --pause-after 1 --journal waves.jsonl
+  flyasync deploy --resume waves.jsonl
 \b
   # run a migration; watch two canaries for five minutes; then go wave by wave
   flyasync deploy web --image registry.fly.io/web:v3 --waves iad/lhr,nrt \\

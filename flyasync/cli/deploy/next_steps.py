@@ -36,7 +36,11 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
         yield LOCAL
     elif report.ok:
         return
-    # 2. What runs is kept; what is missing may come with the same launch, or be accepted.
+    # 2. It has paused: only its journal continues with the next wave.
+    elif report.status is Status.PAUSED:
+        yield f"to continue with the next wave: {resume}"
+        yield f"to restore the previous release: {undo}"
+    # 3. What runs is kept; what is missing may come with the same launch, or be accepted.
     elif report.status is Status.DEGRADED:
         same = resume or f"{called.command} with --launch {report.launch}"
         if report.running_regions < sum(region.asked > 0 for region in report.regions):
@@ -47,16 +51,16 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
         if report.surplus:
             machines = " ".join(report.surplus)
             yield f"to destroy the surplus machines: flyasync machines destroy {report.app} {machines} --force"
-    # 3. Without a strategy only the same launch finds its machines again, and there is nothing to restore.
+    # 4. Without a strategy only the same launch finds its machines again, and there is nothing to restore.
     elif report.strategy is None:
         if resume:
             yield f"to continue: {resume}"
         if report.left_behind:
             yield f"to destroy the machines of this launch: flyasync destroy {report.app} --launch {report.launch}"
-    # 4. An undo continues by the command that began it.
+    # 5. An undo continues by the command that began it.
     elif report.strategy == "undo":
         yield f"to continue: {undo}"
-    # 5. The same command continues a deploy by a strategy. After a rollback there is nothing left to undo.
+    # 6. The same command continues a deploy by a strategy. After a rollback there is nothing left to undo.
     else:
         if any(machine.result is Result.SKIPPED for machine in report.machines):
             yield f"for regions without room: {called.command} with --fallback nearest"

@@ -12,8 +12,8 @@ from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 
 # A journal describes a deploy without its secrets: these options can be combined with --resume.
 _WITH_RESUME = (
-    "undo", "env", "metadata", "release_command", "release_timeout", "verify", "verify_timeout", "dry_run",
-    "detailed_exitcode", "as_json", "html", "github", "notify",
+    "undo", "pause_after", "env", "metadata", "release_command", "release_timeout", "verify", "verify_timeout",
+    "dry_run", "detailed_exitcode", "as_json", "html", "github", "notify",
 )  # fmt: skip
 # These select the release to undo, and how to undo it.
 _WITH_UNDO = (
@@ -81,6 +81,8 @@ def check_options(ctx: click.Context, options: DeployOptions) -> None:
     for name, why in (("local", "a rehearsal ends with its emulator"), ("create_app", "the app has to exist")):
         if {"out", name} <= set(given):
             raise click.UsageError(f"--out cannot be combined with {spelled(name)}: {why}")
+    if "pause_after" in given and not {"journal", "resume"} & set(given):
+        raise click.UsageError("--pause-after needs --journal, from which --resume continues the deploy")
     check_partners(given, spelled)
 
 

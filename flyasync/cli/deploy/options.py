@@ -56,6 +56,13 @@ class ReleaseOptions(OptionGroup):
         callback=writable,
         help="Record the plan and each step in FILE, without secrets, so that --resume can continue.",
     )
+    pause_after: int | None = option(
+        "--pause-after",
+        type=click.IntRange(min=1),
+        metavar="WAVE",
+        help="Pause after the wave with this number, with exit status 9; --resume continues, unless the fleet has "
+        "changed. Needs --journal, and --waves or --region-by-region.",
+    )
     # Options that the journal contains cannot be given again: see option_rules.
     resume: str | None = option(
         "--resume",
@@ -68,6 +75,10 @@ class ReleaseOptions(OptionGroup):
         is_flag=True,
         help="Undo the last release of APP and --group, or the deploy of --resume.",
     )
+
+    def pausing(self, made: "DeployBuilder") -> "DeployBuilder":
+        """Return a builder that pauses after this wave, if there is one."""
+        return made if self.pause_after is None else made.pause_after(self.pause_after)
 
 
 class OutputOptions(OptionGroup):
@@ -192,6 +203,7 @@ class DeployOptions:
         if self.release.resume:
             made = DeployBuilder.resumed(self.release.resume, env=config.env or None)
             made = change.releasing(made.with_metadata(config.metadata) if config.metadata else made)
+            made = self.release.pausing(made)
             return self.desired.success.verifying(made)
         # 2. The metadata of the machines contains the release to restore; a strategy sets only the speed.
         if self.release.undo:
@@ -205,7 +217,7 @@ class DeployOptions:
             origin = self.origin.find()
             made = self.desired.applied(self.file.base(self.read, self.app, change.group, config.image))
             made = made.with_message(origin.message, commit=origin.commit, by=origin.by)
-            made = made.with_journal(journal) if journal else made
+            made = self.release.pausing(made.with_journal(journal) if journal else made)
         return made if launch is None else stated("--launch", made.with_launch, launch)
 
 

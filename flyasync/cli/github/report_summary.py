@@ -31,7 +31,9 @@ def headline(report: DeployReport) -> str:
 
 def annotations(report: DeployReport) -> Iterator[Annotation]:
     """Yield what GitHub shows on the page of the run: failures, then warnings and remarks."""
-    is_failed = not report.ok
+    is_failed = report.is_failure
+    if report.status is Status.PAUSED:
+        yield Annotation(Level.NOTICE, f"{report.app}: {report.status}", headline(report))
     if is_failed:
         cause = f"\nstopped after the failure of {report.closed_by}" if report.closed_by else ""
         yield Annotation(Level.ERROR, f"{report.app}: {report.status}", f"{headline(report)}{cause}")

@@ -359,13 +359,15 @@ class Stage:
 
     In a stage that is a `point_of_no_return` new machines start to take traffic; from its start on, no failure deletes
     the machines that the deploy created in its regions. In a stage that `relies_on_others` a lane starts only after the
-    remaining machines of its region have been checked and are up.
+    remaining machines of its region have been checked and are up. `wave` is the number of its wave, from 1; None for a
+    stage before or after all waves.
     """
 
     lanes: tuple[Lane, ...]
     title: str | None = None
     point_of_no_return: bool = False
     relies_on_others: bool = False
+    wave: int | None = None
 
     @classmethod
     def of(cls, title: str, tracks: Iterable[Track], widths: Widths | None = None, **kind: bool) -> "Stage":
@@ -462,6 +464,16 @@ class Plan:
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not self.steps
+
+    def before_pause(self, wave: int | None) -> tuple[Stage, ...]:
+        """Return the stages to execute before a pause after a wave; all stages for None.
+
+        If nothing is to do up to that wave, there are none: what precedes the waves waits for the first of them.
+        """
+        if wave is None:
+            return self.stages
+        done = [number for number, stage in enumerate(self.stages, 1) if stage.wave is not None and stage.wave <= wave]
+        return self.stages[: max(done, default=0)]
 
     @property
     def has_changes(self) -> bool:

@@ -231,6 +231,8 @@ class DeploySpec:
     `only_secrets` each machine of the group keeps its config, and is updated if it may have started with older secrets.
     `source` is the file that states the fields in `replaces` completely: what it does not contain is removed.
 
+    The deploy pauses after the wave with the number `pause_after`, from 1, and continues from its journal.
+
     `digest` is the digest of the image's tag; if the API did not show it, `unresolved` is the reason. `secrets` is the
     fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with. `origin` is
     what machines that the launch creates or updates record about it.
@@ -266,6 +268,7 @@ class DeploySpec:
     verify_stopped: VerifyStopped = "auto"
     verification: Verification | None = None
     max_machines: int | None = None
+    pause_after: int | None = None
     digest: str | None = None
     unresolved: str | None = None
     secrets: str | None = None
@@ -298,6 +301,8 @@ class DeploySpec:
                 command="leave out --wait none",
             )
         spec = self.changed(DeploySpec.resolved_alone)
+        if self.pause_after is not None:
+            self._check_pause(self.pause_after)
         if not spec.keeps_counts:
             return spec.checked()
         # The counts are not known before the fleet is observed, but no region keeps less than one machine.
@@ -396,6 +401,20 @@ class DeploySpec:
         """Whether a group with these machines is new: it has none, or its first deploy is not complete."""
         there = [machine for machine in machines if machine.state not in GONE]
         return not there or any(NEW in machine.metadata for machine in there)
+
+    def _check_pause(self, wave: int) -> None:
+        """Raise InvalidInput unless another wave follows the one with this number."""
+        count = len(self.waves)
+        if count < 2:  # noqa: PLR2004 - one wave is followed by none
+            raise InvalidInput(
+                f"a deploy can pause after wave {wave} only if its regions are in several waves",
+                python="use waves(…) or region_by_region()",
+                command="add --waves, or --region-by-region with several regions",
+            )
+        if not 0 < wave < count:
+            raise InvalidInput(
+                f"pause after wave {wave}: the deploy has {count} waves, so this is a number from 1 to {count - 1}"
+            )
 
     @property
     def required(self) -> Requirement:

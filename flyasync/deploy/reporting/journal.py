@@ -41,8 +41,8 @@ class Journal:
     def ended(self, run: MachineRun) -> None:
         """Record the last phase of a machine, and its error if there is one."""
 
-    def paused(self, wave: int, machines: Iterable[Machine]) -> None:
-        """Record that the deploy paused after a wave, and the machines that it is about as they are then."""
+    def paused(self, machines: Iterable[Machine]) -> None:
+        """Record that the deploy has paused after a wave, and the machines that it is about."""
 
     def finished(self, report: DeployReport) -> None:
         """Record the result of the deploy."""
@@ -108,9 +108,9 @@ class JournalFile(Journal):
         (error,) = self._lines.of_texts([str(run.error)]) if run.error else (None,)
         self._write("ended", {**_machine(run), "phase": run.phase, "error": error})
 
-    def paused(self, wave: int, machines: Iterable[Machine]) -> None:
-        """Record that the deploy paused after a wave, and the machines that it is about as they are then."""
-        self._write("paused", {"wave": wave, "machines": unstructure(recorded(machines))})
+    def paused(self, machines: Iterable[Machine]) -> None:
+        """Record that the deploy has paused after a wave, and the machines that it is about."""
+        self._write("paused", {"machines": unstructure(recorded(machines))})
 
     def finished(self, report: DeployReport) -> None:
         """Record the result of the deploy."""

@@ -155,6 +155,11 @@ class MachineReport:
         return "".join(text for text, _ in joined(self.lines()))
 
 
+_OF_A_PAUSE = frozenset(
+    {Result.RUNNING, Result.RESTING, Result.RETIRED, Result.ENDED, Result.SKIPPED, Result.NOT_BEGUN}
+)
+"""The results of machines when a deploy pauses without trouble."""
+
 _AS_DESIRED = 2
 
 
@@ -236,7 +241,8 @@ class DeployReport:
     """The result of a deploy, from its last observation of the app.
 
     `status` is the result as a whole. `ok` is true if the status is *ok*, or if it is *degraded* and a requirement was
-    stated (`require_stated`). `require` is the requirement as text, and `needed` the number of regions that it demands.
+    stated (`require_stated`). `paused_after` is the number of the wave after which the deploy has paused, with the
+    status *paused*. `require` is the requirement as text, and `needed` the number of regions that it demands.
     `strategy` is None for a launch, which only adds machines.
 
     `regions`, and the machines of each, are sorted so that failures come first. `serving` is the number of machines
@@ -275,6 +281,7 @@ class DeployReport:
     unverified: tuple[str, ...] = ()
     require_stated: bool = False
     serving: int = 0
+    paused_after: int | None = None
     origin: LaunchOrigin = field(factory=LaunchOrigin)
 
     @classmethod
@@ -348,18 +355,21 @@ class DeployReport:
         # 1. It was cancelled.
         if self.cancelled:
             return Status.CANCELLED
-        # 2. The requirement is met. Even so, stopped machines may be unverified, regions or standby machines may not be
+        # 2. It has paused where it was to pause, and no machine that it has changed is in trouble.
+        if self.paused_after is not None and all(each.result in _OF_A_PAUSE for each in self._everything):
+            return Status.PAUSED
+        # 3. The requirement is met. Even so, stopped machines may be unverified, regions or standby machines may not be
         #    as desired, or machines may remain that should be gone.
         if self._is_met:
             if self.unverified:
                 return Status.NOT_VERIFIED
             return Status.DEGRADED if any(self._deficits()) else Status.OK
-        # 3. It is missed. The state of the fleet precedes the cause: all is as before, or something serves.
+        # 4. It is missed. The state of the fleet precedes the cause: all is as before, or something serves.
         if self._is_rolled_back:
             return Status.ROLLED_BACK
         if self.serving:
             return Status.MISSED
-        # 4. Nothing is known to serve. The cause is the status only if certainly nothing was changed.
+        # 5. Nothing is known to serve. The cause is the status only if certainly nothing was changed.
         everything = self._everything
         is_changed = self.surplus or self.loose_volumes or self.rollback
         if everything and all(each.is_untouched for each in everything) and not is_changed:
@@ -463,12 +473,17 @@ class DeployReport:
             "started to verify it"
         )
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the deploy is neither `ok` nor paused."""
+        return not self.ok and self.status is not Status.PAUSED
+
     def raise_for_failure(self) -> Self:
-        """Return the report if it is `ok`; otherwise raise DeployFailed, which holds the report.
+        """Return the report if it is `ok` or paused; otherwise raise DeployFailed, which holds the report.
 
         A *degraded* deploy raises too, unless a requirement was stated.
         """
-        if not self.ok:
+        if self.is_failure:
             raise DeployFailed(self)
         return self
 
@@ -540,6 +555,11 @@ class DeployReport:
             yield ("  ", Tone.PLAIN), ("surplus machines", Tone.BAD), (readable(those), Tone.PLAIN)
         if self.status is Status.DEGRADED:
             yield from plain(f"  {self.why_degraded}")
+        if self.status is Status.PAUSED:
+            yield from plain(
+                f"  paused after wave {self.paused_after}; to continue, resume the deploy from its journal"
+            )
+            return
         if self.unverified:
             yield from plain(f"  {self.why_unverified}")
         if not self.ok and self.closed_by:

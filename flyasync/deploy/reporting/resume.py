@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from attrs import evolve, frozen
 
 from flyasync.deploy.plan.plan import Decision, Target
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.fleet_record import MachineRecord, activity_changes, autostops, fleet_changes, recorded
 from flyasync.deploy.reporting.journal_file import journal_lines
 from flyasync.deploy.reporting.phase import Phase
@@ -65,6 +66,11 @@ class JournalReplay(SavedDeploy):
     is_undoing: bool = False
     is_finished: bool = False
     ok: bool = False
+
+    def restated(self, env: Mapping[str, str] | None) -> DeploySpec:
+        """Return the spec to continue with; a pause that was reached is over, one that lies ahead remains."""
+        spec = super().restated(env)
+        return spec if self.paused is None else evolve(spec, pause_after=None)
 
     @property
     def demands_fleet(self) -> bool:

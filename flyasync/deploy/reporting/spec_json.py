@@ -50,7 +50,7 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     if check is not None and (check.command is None or check.holds_a_secret):
         data["verification"] = None
         redacted[VERIFICATION] = check.command
-    for name in ("verification", "max_machines"):  # journals of earlier versions lack these keys
+    for name in ("verification", "max_machines", "pause_after"):  # journals of earlier versions lack these keys
         if data[name] is None:
             del data[name]
     return data, redacted

@@ -43,6 +43,10 @@ class Status(StrEnum):
         "not verified", 8, Tone.BAD, Look.OTHER,
         "all machines are as desired, but all are stopped, and no changed machine was started to verify it",
     )  # fmt: skip
+    PAUSED = (
+        "paused", 9, Tone.CAUTION, Look.WARNING,
+        "the waves up to the one to pause after are done; the deploy continues from its journal",
+    )  # fmt: skip
     FAILED = "failed", 1, Tone.BAD, Look.BAD, "the requirement is missed, and no machine is known to serve"
     MISSED = (
         "requirement missed", 3, Tone.BAD, Look.BAD,

@@ -14,6 +14,7 @@ from flyasync.deploy.reporting.events import Finished, Planned
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import Observation
+from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.run.context import DeployContext
 from flyasync.deploy.run.decisions import changes_nothing, may_plan_anew, unlisted
 from flyasync.deploy.run.executor import PlanExecutor
@@ -141,13 +142,17 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
     """Return the report of an executed plan; if it missed its requirement, roll back first if requested."""
     context = executor.context
     # 1. There was nothing to do: the observation that the plan was made from is still valid.
-    # 2. The requirement is met, or no rollback is requested.
-    # 3. A launch has only added machines: these are destroyed.
-    # 4. A group is restored to its former state, by a separate plan.
+    # 2. It has paused after a wave: the journal records the machines, so that it continues only with the same ones.
+    # 3. The requirement is met, or no rollback is requested.
+    # 4. A launch has only added machines: these are destroyed.
+    # 5. A group is restored to its former state, by a separate plan.
     if changes_nothing(context.plan):
         return executor.report(executor.final_check.unchanged())
     observation = await executor.final_check.check()
     report = executor.report(observation)
+    if report.status is Status.PAUSED:
+        context.journal.paused(observation.seen)
+        return report
     if not (context.spec.rolls_back and report.is_missed):
         return report
     if context.plan.group is None:

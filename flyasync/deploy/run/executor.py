@@ -54,7 +54,8 @@ class PlanExecutor:
     async def walk(self) -> None:
         """Execute all steps of all machines: stages one after another, the machines of a stage concurrently.
 
-        After the failure of a machine, those under way finish, and no other begins. After a cancellation, queued
+        If the deploy pauses after a wave, the stages after it are not begun. After the failure of a machine, those
+        under way finish, and no other begins. After a cancellation, queued
         creates are not sent, and creates in flight are awaited.
         """
         context, admission = self.context, self.context.admission
@@ -62,7 +63,7 @@ class PlanExecutor:
             return
         await self._demand_secrets()
         with closing(self._spans):
-            for stage in context.plan.stages:
+            for stage in context.plan.before_pause(context.spec.pause_after):
                 if admission.is_closed:
                     return
                 if stage.point_of_no_return:
@@ -233,6 +234,9 @@ class PlanExecutor:
         report = DeployReport.of(
             context.spec, observation, strategy=context.plan.strategy, seconds=context.now(), cancelled=cancelled
         )
+        pause_after = context.spec.pause_after
+        if context.plan.before_pause(pause_after) != context.plan.stages and not context.admission.is_closed:
+            report = evolve(report, paused_after=pause_after)
         remarks = [*context.plan.remarks, *([self._secrets] if self._secrets else [])]
         if context.metadata.is_unknown:
             remarks.append(

@@ -31,7 +31,7 @@ def deploying(fly: FlyClient, app: str, spec: DeploySpec | None = None) -> Itera
 def reported(span: Span, report: DeployReport) -> DeployReport:
     """Record the result of the deploy in its span, and return the report."""
     span.learn(launch=report.launch, image=report.image, ok=report.ok)
-    if not report.ok:
+    if report.is_failure:
         span.fail(DeployFailed.__name__)
     return report
 

@@ -148,6 +148,7 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
         origin=LaunchOrigin(),  # each machine has that of its former launch again
         verification=None,
         max_machines=None,
+        pause_after=None,
         waves=(),
         volume=None,
     )

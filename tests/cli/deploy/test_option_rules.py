@@ -102,7 +102,7 @@ def test_a_deploy_that_makes_no_sense_is_refused(args: tuple[str, ...], says: st
         (("web", "--undo", "--strategy", "immediate", "--max-unavailable", "1"), "is for --strategy rolling"),
         (("web", "--resume", __file__), "APP cannot be combined with --resume"),
         (("--resume", "nowhere"), "'nowhere' does not exist"),
-        (("--resume", __file__, "--local"), "allowed are --undo, --env, --metadata, --release-command,"),
+        (("--resume", __file__, "--local"), "allowed are --undo, --pause-after, --env, --metadata, --release-command,"),
         (("--resume", __file__, "--undo", "--group", "app"), "--group cannot be combined with --resume"),
     ],
 )

@@ -33,6 +33,7 @@ def test_the_table() -> None:
         "ok": (0, Tone.GOOD, Look.GOOD),
         "degraded": (7, Tone.CAUTION, Look.WARNING),
         "not verified": (8, Tone.BAD, Look.OTHER),
+        "paused": (9, Tone.CAUTION, Look.WARNING),
         "failed": (1, Tone.BAD, Look.BAD),
         "requirement missed": (3, Tone.BAD, Look.BAD),
         "rolled back": (4, Tone.BAD, Look.BAD),

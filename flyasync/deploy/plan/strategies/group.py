@@ -115,7 +115,7 @@ class GroupStrategy(Strategy):
                 wave = Wave(number, len(waves), leads=changes and not group.has_led)
                 together.append(list(self.stages(group.spec, fleet, those, wave)))
                 group.has_led |= changes
-            stages += (Stage.together(filter(None, those)) for those in zip_longest(*together))
+            stages += (evolve(Stage.together(filter(None, those)), wave=number) for those in zip_longest(*together))
         # A new group is completed after its machines are up.
         parts = [list(completed(group.spec, fleet, group.members)) for group in groups]
         stages += (Stage.together(filter(None, those)) for those in zip_longest(*parts))
@@ -143,6 +143,7 @@ class GroupStrategy(Strategy):
                     for remark in remarks_of_group(each.spec, fleet, each.everyone, each.differing)
                 ),
                 *remarks_of_others(spec, fleet),
+                *([f"the deploy pauses after wave {spec.pause_after} of {len(waves)}"] if spec.pause_after else []),
             ),
         )
 
