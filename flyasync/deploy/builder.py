@@ -165,9 +165,10 @@ class DeployBuilder:
         state at the start of this run; `undo` restores the state at the start of the first run.
 
         The journal does not contain values that may be secret. Pass environment variables in `env`, of which only the
-        redacted ones are used; state other values again with `with_config` and the like. Until the config is that of
-        the journal, `plan` and `execute` raise InvalidInput with the names of the redacted values. They also raise
-        InvalidInput if the journal is of a deploy at another API.
+        redacted ones are used; a name such as `worker:ROLE` is that of one process group. State other values again with
+        `with_config` and the like. Until the config is that of the journal, `plan` and `execute` raise InvalidInput
+        with the names of the redacted values. They also raise InvalidInput if the journal is of a deploy at another
+        API, and FleetChanged if the deploy has paused and the fleet has changed since.
 
         Raises InvalidInput, with file and line, for a file that is not a journal.
         """

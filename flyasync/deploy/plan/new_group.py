@@ -38,7 +38,8 @@ def completed(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -> Iter
                 config=each.config,
             )
             for each in members
-            if each.pattern or each.stays
+            # A deploy that is repeated from a file, with its counts, may find machines without the mark.
+            if each.pattern or (each.stays and each.machine and NEW in each.machine.metadata)
         ),
     )
 

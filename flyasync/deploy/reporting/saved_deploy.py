@@ -37,17 +37,21 @@ class SavedDeploy:
     def restated(self, env: Mapping[str, str] | None) -> DeploySpec:
         """Return the spec to continue with, and with the redacted ones of these variables.
 
-        The app's secrets are observed again, and with `only_secrets`, the machines that may have older ones.
+        A name such as `worker:ROLE` states a variable of one group, any other name that of all groups. The app's
+        secrets are observed again, and with `only_secrets`, the machines that may have older ones.
         """
         spec = evolve(self.spec, secrets=None, release=None if self.is_released else self.spec.release)
         if spec.only_secrets:
             spec = evolve(spec, counts={}, stated_regions=())
+        given = env or {}
 
-        def stated(group: DeploySpec) -> DeploySpec:
-            known = {name: value for name, value in (env or {}).items() if name in self.redacted_env(group.group)}
+        def complete(group: DeploySpec) -> DeploySpec:
+            names = self.redacted_env(group.group)
+            values = {name: given.get(f"{group.group}:{name}", given.get(name)) for name in names}
+            known = {name: value for name, value in values.items() if value is not None}
             return evolve(group, config=evolve(group.config, env={**(group.config.env or {}), **known} or None))
 
-        return spec.changed(stated)
+        return spec.changed(complete)
 
     def redacted_env(self, group: str) -> frozenset[str]:
         """Return the names of the redacted variables of a group."""

@@ -20,6 +20,9 @@ VERIFICATION = "verification"
 """The path of a verification that is not written: a function, or a command that is redacted."""
 
 
+_STATED_BY_FILES = {("env", "FLY_PROCESS_GROUP"), ("env", "PRIMARY_REGION")}
+"""Variables that a fly.toml states for each group: the names of a group and of a region, which are not secret."""
+
 OF_GROUP = ": "
 """What stands between the name of a further group and the path of a value in its config."""
 
@@ -81,7 +84,7 @@ def _public(path: tuple[str | int, ...], value: Any, redacted: dict[str, Any]) -
         here = (*path, key)
         # Objects and lists of objects are decided item by item; a list of texts is one value.
         has_inside = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(each, dict) for each in item))
-        if (item and has_inside) or item is None or not is_secret(here, item):
+        if (item and has_inside) or item is None or here in _STATED_BY_FILES or not is_secret(here, item):
             public.append((key, _public(here, item, redacted)))
         else:
             redacted[written(here)] = item

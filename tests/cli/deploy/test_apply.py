@@ -112,3 +112,43 @@ def test_an_app_that_does_not_exist_is_not_created(shop: Shop, plan: str) -> Non
     assert result.exit_code == 1
     assert "Is the app's name right?" in result.stderr
     assert "--create-app" not in result.stderr
+
+
+TOML = """app = "web"
+primary_region = "iad"
+[build]
+image = "nginx:1"
+[processes]
+web = "serve"
+worker = "work"
+[env]
+LOG = "info"
+[http_service]
+internal_port = 8080
+processes = ["web"]
+[deploy]
+release_command = "migrate"
+"""
+
+
+def test_the_plan_of_a_fly_toml_is_applied_without_reading_one(
+    shop: Shop, plan: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    toml = tmp_path / "fly.toml"
+    toml.write_text(TOML)
+    assert shop.ask("deploy", "--dry-run", "--out", plan).exit_code == 0
+    # What is in the folder now is another app's.
+    toml.write_text('app = "other"\n')
+    stated = ("--env", "LOG=info")
+    shop.said("apply", plan, *stated)
+    names = machines(shop)
+    assert {name.partition("-")[0] for name in names} == {"web", "worker"}
+    assert "nothing is left to do" in shop.said("apply", plan, *stated)
+    assert machines(shop) == names
+
+    toml.write_text(TOML.replace("nginx:1", "nginx:2"))
+    assert shop.ask("deploy", "--dry-run", "--out", plan).exit_code == 0
+    toml.unlink()
+    assert "web: ok" in shop.said("apply", plan, *stated)
+    assert machines(shop) == names

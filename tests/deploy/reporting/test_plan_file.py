@@ -109,6 +109,17 @@ async def test_several_groups_are_applied_together(path: Path) -> None:
         assert (await images(fly)).keys() == {"app-iad-1", "app-lhr-1", "worker-iad-1"}
 
 
+async def test_a_variable_of_one_group_is_stated_by_its_name(path: Path) -> None:
+    shop = ROLLING.with_env(ROLE="web").together_with(WORKER)
+    async with world(seed=1) as (_, fly):
+        await shop.save_plan(fly, path)
+        env = {"ROLE": "web", "worker:ROLE": "worker"}
+        assert (await DeployBuilder.from_plan(path, env=env).execute(fly)).ok
+        configs = {each.name: each.config for each in await fly.machines.list("web")}
+        roles = {name: ((config and config.env) or {})["ROLE"] for name, config in configs.items()}
+        assert roles == {"app-iad-1": "web", "app-lhr-1": "web", "worker-iad-1": "worker"}
+
+
 async def destroyed(fly: FlyClient) -> None:
     await fly.machines.delete("web", (await machine(fly)).id, force=True)
 
