@@ -228,17 +228,20 @@ async def test_a_digest_that_was_not_known_is_named(path: Path) -> None:
 async def test_the_fleet_is_compared_under_the_lock_too(path: Path) -> None:
     async with world(seed=1) as (emulator, fly):
         assert (await ROLLING.execute(fly)).ok
-        await ROLLING.with_image("shop:2").with_launch("v2").save_plan(fly, path)
-        # Another deploy holds the lock while this one has made its first plan; it waits, and finds another fleet.
+        plan = await ROLLING.with_image("shop:2").with_launch("v2").save_plan(fly, path)
         before = total(emulator, "createMachineLease")
-        other = asyncio.create_task(ROLLING.with_image("shop:3").smoke_check(2).execute(fly))
-        async with asyncio.timeout(60):
-            while total(emulator, "createMachineLease") == before:  # noqa: ASYNC110 - the emulator has no event
-                await asyncio.sleep(0.1)
-        with pytest.raises(InvalidInput, match="the fleet has changed since the plan was made"):
-            await DeployBuilder.from_plan(path).execute(fly)
-        assert (await other).ok
-        assert set((await images(fly)).values()) == {"shop:3"}
+        # Another client holds the lock while this one, which has made its first plan, waits for it.
+        async with fly.leases.hold("web", plan.locks["app"], ttl=30):
+            applying = asyncio.create_task(DeployBuilder.from_plan(path).execute(fly))
+            async with asyncio.timeout(60):
+                while total(emulator, "createMachineLease") < before + 2:  # noqa: ASYNC110 - the emulator has no event
+                    await asyncio.sleep(0.1)
+            await fly.machines.set_metadata("web", (await machine(fly, "app-lhr-1")).id, "team", "a")
+        with pytest.raises(FleetChanged, match=r'app-lhr-1 \(\w+\): \+ metadata.team: "a"'):
+            await applying
+        assert set((await images(fly)).values()) == {"shop:1"}
+        for each in await fly.machines.list("web", include_leases=True):
+            assert each.lease is None
 
 
 async def test_an_interrupted_apply_continues_from_its_journal(path: Path, tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "deploy.jsonl"
 
 
+def written(journal: Path) -> list[str]:
+    return journal.read_text().splitlines()
+
+
 async def images(fly: FlyClient) -> dict[str, str]:
     return {each.name: tag(each) for each in await fly.machines.list("web") if each.is_alive}
 
@@ -54,6 +58,17 @@ async def test_it_pauses_after_the_wave_and_resumes_with_the_next(journal: Path)
         report = await resumed.execute(fly)
         assert report.status is Status.OK, str(report)
         assert await images(fly) == updated("app-iad-1", "app-lhr-1", "app-nrt-1")
+
+
+async def test_the_journal_of_a_pause_has_no_secrets(journal: Path) -> None:
+    secret = {"API_TOKEN": "s3cr3t-t0k3n"}
+    async with world(seed=1) as (_, fly):
+        report = await paused(fly, journal, WAVES.with_env(secret))
+        assert report.status is Status.PAUSED
+        replay = read_journal(journal)
+        assert [each.name for each in replay.paused or ()] == ["app-iad-1", "app-lhr-1", "app-nrt-1"]
+        assert not [line for line in written(journal) if "s3cr3t-t0k3n" in line]
+        assert (await DeployBuilder.resumed(journal, env=secret).execute(fly)).ok
 
 
 async def test_it_can_pause_again_after_a_later_wave(journal: Path) -> None:
