@@ -24,7 +24,7 @@ from flyasync.models.machine import GONE, Machine
 
 EPILOG = """\b
 Examples:
-  flyasync deploy web --image nginx --region iad,lhr --launch test
+  flyasync deploy web --image nginx --region iad,lhr --add --launch test
   flyasync destroy web --launch test
 \b
   # without a question, in a script

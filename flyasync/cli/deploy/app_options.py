@@ -311,7 +311,7 @@ class SuccessOptions(OptionGroup):
         "--smoke-check",
         type=float,
         metavar="SECONDS",
-        help="How long a ready machine has to stay ready.  [default: 10 with a strategy, else 0]",
+        help="How long a ready machine has to stay ready.  [default: 10; 0 where machines are only added]",
     )
     verify_stopped: Literal["auto", "always", "never"] | None = option(
         "--verify-stopped",
@@ -341,8 +341,8 @@ class SuccessOptions(OptionGroup):
         callback=amount,
         metavar="all|N|SHARE",
         help="How many regions must run for exit status 0: all, a number, or a share such as 60% or 0.6. By default "
-        "one, or all with --strategy. Without --require, a deploy that meets the default but is incomplete is "
-        "degraded: exit status 7.",
+        "all, or one where machines are only added. Without --require, a deploy that meets the default but is "
+        "incomplete is degraded: exit status 7.",
     )
     roll_back: bool = option(
         "--roll-back",

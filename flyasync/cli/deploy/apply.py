@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   # write the plan to a file, review it, and then do exactly that
-  flyasync deploy web --image nginx:1.29 --region iad,lhr --strategy rolling \\
+  flyasync deploy web --image nginx:1.29 --region iad,lhr \\
       --env LOG_LEVEL=info --dry-run --out plan.json
   flyasync apply plan.json --env LOG_LEVEL=info --dry-run
   flyasync apply plan.json --env LOG_LEVEL=info --journal deploy.jsonl
