@@ -117,7 +117,8 @@ class DeployBuilder:
         Each group keeps the number of machines that it has in each region (see `keep_counts`). A group that is created
         is in the primary region, unless `to_regions` states others. In a single region, it gets two machines if it has
         services, one if it has mounts, and else one machine and a standby for it; in several regions, and if `count`
-        states how many, only these. Groups that the file no longer contains are left unchanged: see `retire_groups`.
+        states how many, only these. The app's first deploy allocates IP addresses for public services: see
+        `allocate_public_ips`. Groups that the file no longer contains are left unchanged: see `retire_groups`.
 
         Reads the file and the files that it names, which blocks. Raises InvalidInput with all invalid values.
 
@@ -634,6 +635,16 @@ class DeployBuilder:
                 f"times is {times!r}, but must be above 1: it is a multiple of the usual boot time", parameter="times"
             )
         return self._with(evolve(self.spec, hedge=times))
+
+    def allocate_public_ips(self, allocate: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
+        """Choose whether the first deploy of an app with public services allocates IP addresses for it.
+
+        The first one is that of an app without machines and without any address. It gets a shared IPv4 and an IPv6, or
+        a dedicated IPv4, which is billed, where ports other than 80 and 443 or UDP need it. A rollback releases what
+        the deploy has allocated. By default only a deploy from a fly.toml does so, as with flyctl; on any other, a
+        remark says that an address is lacking.
+        """
+        return self._with(evolve(self.spec, public_ips=allocate))
 
     def with_secrets_version(self, version: int) -> Self:
         """Start machines with this version of the app's secrets or a newer one.

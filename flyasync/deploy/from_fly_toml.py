@@ -56,6 +56,7 @@ def spec_of(read: FlyToml, *, app: str | None, image: str | None, groups: Collec
         timeout=float(read.deploy.wait_timeout or 300.0),
         is_visible_to_flyctl=True,
         keeps_counts=True,
+        public_ips=True,
         also=tuple(others),
     )
     return evolve(first.added_to(spec), also=spec.also)

@@ -19,6 +19,7 @@ from flyasync.deploy.plan.placement import by_distance
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import FlyError, InvalidInput
 from flyasync.models.config import MachineConfig
+from flyasync.models.ip_assignment import IPAssignment
 from flyasync.models.machine import GONE, Machine
 from flyasync.models.region import Regions
 from flyasync.models.secret import fingerprint
@@ -92,11 +93,15 @@ async def lacking_address(fly: FlyClient, app: str, configs: Sequence[MachineCon
     """
     if not any(map(is_public, configs)):
         return ()
-    try:
-        addresses = await fly.ip_assignments.list(app)
-    except FlyError:
-        return ()
-    return () if any(map(reaches, addresses)) else (no_address(app, configs),)
+    addresses = await listed_addresses(fly, app)
+    return () if addresses is None or any(map(reaches, addresses)) else (no_address(app, configs),)
+
+
+async def listed_addresses(fly: FlyClient, app: str) -> Sequence[IPAssignment] | None:
+    """Return the addresses of an app, None if they cannot be listed."""
+    with suppress(FlyError):
+        return await fly.ip_assignments.list(app)
+    return None
 
 
 async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:

@@ -1,13 +1,14 @@
 """Makes the plan for a spec: observe, resolve the image, decide."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from attrs import evolve, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.deploy.observe import check_regions, lacking_address, observe
+from flyasync.deploy.observe import check_regions, listed_addresses, observe
+from flyasync.deploy.plan.addresses import AddressType, is_public, needed, no_address, reaches
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import decide
 from flyasync.deploy.plan.plan import Decision
@@ -15,6 +16,7 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.saved_deploy import SavedDeploy
 from flyasync.errors import FlyError
 from flyasync.models.image import digest_of
+from flyasync.models.ip_assignment import IPAssignment
 
 PATIENCE = 5.0
 """Seconds after which the deploy continues without the digest of a tag."""
@@ -41,24 +43,40 @@ class Planner:
         asked = self._spec
         # A list may be seconds old, and would show changes that are none.
         by_id = by_id or bool(self._saved and self._saved.demands_fleet)
-        fleet, wrong, remarks, _ = await asyncio.gather(
+        fleet, wrong, addresses, _ = await asyncio.gather(
             observe(self._fly, asked, by_id=by_id, unlisted=unlisted),
             check_regions(self._fly, asked),
-            lacking_address(self._fly, asked.app, [group.config for group in asked.groups]),
+            self._addresses(),
             self._resolve(),
             return_exceptions=True,
         )
         # An unknown region explains more than an error of the observation, so it comes first.
-        for result in (wrong, fleet, remarks):
+        for result in (wrong, fleet, addresses):
             if isinstance(result, BaseException):
                 raise result
         decision = decide(self._spec, cast("Fleet", fleet))
-        remarks = (*decision.plan.remarks, *cast("tuple[str, ...]", remarks))
+        remarks, types = self._reachable(cast("Sequence[IPAssignment] | None", addresses), cast("Fleet", fleet))
+        remarks = (*decision.plan.remarks, *remarks)
         if self._moved_to:
             kept = f"the digest of the {self._saved.noun if self._saved else 'plan'} is deployed"
             remarks += (f"the tag {asked.config.image} has moved to {self._moved_to} since; {kept}: {asked.digest}",)
-        decision = evolve(decision, plan=evolve(decision.plan, remarks=remarks))
+        decision = evolve(decision, plan=evolve(decision.plan, remarks=remarks, addresses=types))
         return self._saved.accepted(decision) if self._saved else decision
+
+    async def _addresses(self) -> Sequence[IPAssignment] | None:
+        """Return the app's addresses if that matters; None if it does not, or if they cannot be listed."""
+        is_asked = any(is_public(group.config) for group in self._spec.groups)
+        return await listed_addresses(self._fly, self._spec.app) if is_asked else None
+
+    def _reachable(
+        self, addresses: Sequence[IPAssignment] | None, fleet: Fleet
+    ) -> tuple[tuple[str, ...], tuple[AddressType, ...]]:
+        """Return a remark on an address that is lacking, or the types of addresses to allocate."""
+        if addresses is None or any(map(reaches, addresses)):
+            return (), ()
+        configs = [group.config for group in self._spec.groups]
+        types = needed(configs, addresses, fleet.machines) if self._spec.public_ips else ()
+        return () if types else (no_address(self._spec.app, configs),), types
 
     async def _resolve(self) -> None:
         """Resolve the image's tag once for all plans: record its digest, or why the API does not show it."""

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from flyasync import DNS, DeployBuilder, FlyClient, InvalidInput, Machine, MachineConfig, Mount
+from flyasync import DNS, DeployBuilder, Fault, FlyClient, InvalidInput, Machine, MachineConfig, Mount
 from flyasync.deploy.plan.config_merge import NEW
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.rolling import Rolling
+from flyasync.deploy.reporting.status import Status
 from tests.deploy.conftest import tag, world
 
 MOUNTS = """source = "data"
@@ -270,3 +271,66 @@ async def test_what_the_file_states_of_a_volume_is_what_it_and_its_mount_get(pat
         assert f"volume {volume.id} keeps its settings: snapshots are kept for 14 days, not 30; " in shown
         assert (await shop(path).execute(fly)).ok
         assert await mount() == Mount(volume=volume.id, path="/data", name="data")
+
+
+# Its addresses.
+
+
+async def test_a_first_deploy_allocates_addresses_after_the_release_command_and_later_ones_none(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        plan = await shop(path).plan(fly)
+        assert plan.addresses == ("shared_v4", "v6")
+        assert "\n  allocate a shared IPv4 and an IPv6\n" in str(plan)
+        report = await shop(path).execute(fly)
+        assert len(report.addresses) == 2
+        assert f"allocated {' and '.join(report.addresses)}" in str(report)
+        assert len(await fly.ip_assignments.list("web")) == 2
+        again = await shop(path).with_image("shop:2").execute(fly)
+        assert again.ok
+        assert again.addresses == ()
+        assert len(await fly.ip_assignments.list("web")) == 2
+
+
+async def test_a_release_command_that_fails_leaves_no_address(path: Path) -> None:
+    async with world(seed=1, faults=[Fault(does="crash", name="release-*")]) as (_, fly):
+        assert not (await shop(path).execute(fly)).ok
+        assert await fly.ip_assignments.list("web") == ()
+
+
+async def test_a_rollback_releases_only_what_the_deploy_allocated(path: Path) -> None:
+    async with world(seed=1, faults=[Fault(does="crash", name="worker-*")]) as (_, fly):
+        report = await shop(path).smoke_check(10).roll_back_on_failure().execute(fly)
+        assert report.status is Status.ROLLED_BACK, str(report)
+        assert report.addresses == ()
+        assert await fly.ip_assignments.list("web") == ()
+
+
+async def test_a_later_deploy_that_is_rolled_back_keeps_the_addresses(path: Path) -> None:
+    async with world(seed=1) as (emulator, fly):
+        assert (await shop(path).execute(fly)).ok
+        emulator.faults.add(Fault(does="crash", name="worker-*", image="shop:2"))
+        report = await shop(path).with_image("shop:2").smoke_check(10).roll_back_on_failure().execute(fly)
+        assert report.status is Status.ROLLED_BACK, str(report)
+        assert len(await fly.ip_assignments.list("web")) == 2
+
+
+async def test_without_public_ips_a_remark_says_that_an_address_is_lacking(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        report = await shop(path).allocate_public_ips(False).execute(fly)
+        assert await fly.ip_assignments.list("web") == ()
+        assert any("web has no IP address" in remark for remark in report.remarks)
+
+
+async def test_an_app_with_an_address_of_any_kind_gets_no_other(path: Path) -> None:
+    async with world(seed=1) as (_, fly):
+        await fly.ip_assignments.create("web", type="private_v6")
+        assert (await shop(path).execute(fly)).addresses == ()
+        assert len(await fly.ip_assignments.list("web")) == 1
+
+
+async def test_addresses_that_cannot_be_allocated_degrade_the_deploy(path: Path) -> None:
+    async with world(seed=1, faults=[Fault(does="refuse", action="createAppIPAssignment", status=403)]) as (_, fly):
+        report = await shop(path).execute(fly)
+        assert report.status is Status.DEGRADED, str(report)
+        assert "its IP addresses could not be allocated, so it is not reachable from outside" in str(report)
+        assert len(await machines(fly)) == 5

@@ -37,6 +37,11 @@ class FileOptions(OptionGroup):
         help="Whether a group that is created from the fly.toml in one region gets a second machine, or a standby.  "
         "[default: true]",
     )
+    no_public_ips: bool = option(
+        "--no-public-ips",
+        is_flag=True,
+        help="Allocate no IP addresses on the first deploy of an app whose fly.toml has public services.",
+    )
     add: bool = option(
         "--add", is_flag=True, help="Add the machines of this launch, and change no others, instead of converging."
     )
@@ -74,7 +79,8 @@ class FileOptions(OptionGroup):
                     f"{read.source} names no image, and flyasync does not build one: build and push it, then pass "
                     "--image"
                 )
-            return DeployBuilder.of_fly_toml(read, app=app, image=image, groups=groups, ha=self.ha, strict=self.strict)
+            made = DeployBuilder.of_fly_toml(read, app=app, image=image, groups=groups, ha=self.ha, strict=self.strict)
+            return made.allocate_public_ips(not self.no_public_ips)
         # 2. Otherwise one group of the app converges, or a launch adds machines.
         if len(groups) > 1:
             raise click.UsageError(f"--group names {' and '.join(groups)}, but only a fly.toml has several groups")

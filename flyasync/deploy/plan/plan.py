@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
+from flyasync.deploy.plan.addresses import AddressType, allocation
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, group_of, oldest
@@ -405,7 +406,8 @@ class Stage:
 class Plan:
     """What a deploy would do, in order; `str(plan)` is the text to show.
 
-    A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state.
+    A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state,
+    and `addresses` are the types of the IP addresses to allocate.
     `before` is the fleet that the plan was made from, `kept` are the machines that are already up to date, and
     `remarks` list what the plan leaves unchanged. `estimate` is how long the plan takes, from the published limits and
     the times observed in this app; None if it was not estimated. `resources` are the machines, CPUs, memory and volumes
@@ -421,6 +423,7 @@ class Plan:
     strategy: str | None = None
     groups: tuple[str, ...] = ()
     source: str | None = None
+    addresses: tuple[AddressType, ...] = ()
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
@@ -504,6 +507,8 @@ class Plan:
             if stage.heading:
                 lines.append(f"  {number}. {stage.heading}")
             lines += (f"{indent}{line}" for lane in stage.lanes for line in lane.lines())
+        if self.addresses:
+            lines.append(f"  {allocation(self.addresses)}")
         # What else to know before confirming.
         lines += (f"  {remark}" for remark in self.remarks)
         if self.creates or self.strategy is None:

@@ -237,6 +237,8 @@ class DeploySpec:
     fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with. `origin` is
     what machines that the launch creates or updates record about it.
 
+    With `public_ips`, the first deploy of an app with public services allocates addresses for it.
+
     Before `resolved` is called, fields that depend on the strategy may be None, and `counts` has only the regions with
     a count of their own: all other `stated_regions` run `per_region` machines. If the spec `keeps_counts`, regions and
     counts that are not stated are those of the machines that exist; a group without machines gets those of `if_new`. It
@@ -274,6 +276,7 @@ class DeploySpec:
     secrets: str | None = None
     only_secrets: bool = False
     keeps_counts: bool = False
+    public_ips: bool = False
     creates_group: bool = False
     if_new: NewGroup = NewGroup()
     source: str | None = None
@@ -515,8 +518,9 @@ class DeploySpec:
         # The API refuses a standby with services.
         stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
         desired = merged(config, stated, replace=self.replaces)
-        if config.standbys and STANDBY_FOR in (config.env or {}):  # it belongs to this one machine
-            desired = evolve(desired, env={**(desired.env or {}), STANDBY_FOR: config.standbys[0]})
+        # Of a standby, the variable that names its machine belongs to this one machine.
+        if config.standbys and (of := (config.env or {}).get(STANDBY_FOR)):
+            desired = evolve(desired, env={**(desired.env or {}), STANDBY_FOR: of})
         if self.volume is None:
             return desired
         # An update cannot change which volume is mounted: the API binds a machine to its volume when it creates it.

@@ -252,7 +252,8 @@ class DeployReport:
 
     `surplus` are ids of machines that have the tag of this launch, but are not among those reported: there should be
     none, and with any the status is not *ok*. `stray_volumes` are ids of volumes that appeared during the deploy and
-    that no machine is known to hold: a create whose response was lost may have made them. `unverified` are regions
+    that no machine is known to hold: a create whose response was lost may have made them. `addresses` are the IP
+    addresses that were allocated, and `unallocated` is why they could not be. `unverified` are regions
     whose changed machines are stopped, if no machine of the group was seen to run: the status is *not verified*.
 
     `unseen` is why the final check failed, if it did; machines that it did not see do not count as running. `closed_by`
@@ -279,6 +280,8 @@ class DeployReport:
     closed_by: Cause | None = None
     stray_volumes: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    unallocated: Failure | None = None
     require_stated: bool = False
     serving: int = 0
     paused_after: int | None = None
@@ -405,6 +408,8 @@ class DeployReport:
 
     def _deficits(self) -> Iterator[str]:
         """Yield what is not as desired, besides the requirement."""
+        if self.unallocated:
+            yield f"its IP addresses could not be allocated, so it is not reachable from outside: {self.unallocated}"
         if down := [region.region for region in self.regions if not region.is_running]:
             yield f"not all machines run in {', '.join(down)}"
         if differing := [each.name for each in self.others if not each.is_running]:
@@ -553,6 +558,8 @@ class DeployReport:
         if self.surplus:
             those = f": {', '.join(self.surplus)} have this launch's tag, but are not among the machines above"
             yield ("  ", Tone.PLAIN), ("surplus machines", Tone.BAD), (readable(those), Tone.PLAIN)
+        if self.addresses:
+            yield from plain(f"  allocated {' and '.join(self.addresses)}")
         if self.status is Status.DEGRADED:
             yield from plain(f"  {self.why_degraded}")
         if self.status is Status.PAUSED:
@@ -576,6 +583,7 @@ class DeployReport:
 
 
 omit_if_unset(DeployReport, "origin")
+omit_if_unset(DeployReport, "unallocated")
 
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:

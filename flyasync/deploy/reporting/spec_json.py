@@ -36,6 +36,8 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
         redacted |= {f"{group['group']}{OF_GROUP}{path}": value for path, value in of_group.items()}
     # The counts of a planned spec include those that it keeps, and those of new groups.
     data.pop("keeps_counts")
+    if not data["public_ips"]:
+        del data["public_ips"]
     for group in (data, *data["also"]):
         obsolete = {"stated_regions", "per_region", *(() if group["creates_group"] else ("creates_group", "if_new"))}
         for name in (*obsolete, *(() if group["source"] else ("source",))):

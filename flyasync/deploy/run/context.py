@@ -10,6 +10,7 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
+from flyasync.deploy.run.addresses import AddressAllocator
 from flyasync.deploy.run.admission import Admission
 from flyasync.deploy.run.launch_metadata import LaunchMetadata
 from flyasync.deploy.run.leases import DeployLeases
@@ -39,6 +40,7 @@ class DeployContext:
     admission: Admission = field(init=False)
     metadata: LaunchMetadata = field(init=False)
     volumes: VolumeProvider = field(init=False)
+    addresses: AddressAllocator = field(init=False)
 
     @runs.default
     def _runs(self) -> dict[str, MachineRun]:
@@ -66,6 +68,10 @@ class DeployContext:
     def _volumes(self) -> VolumeProvider:
         there = self.plan.before.volumes if self.plan.before else ()
         return VolumeProvider(self.fly, self.spec, taken={volume.id for volume in there})
+
+    @addresses.default
+    def _addresses(self) -> AddressAllocator:
+        return AddressAllocator(self.fly, self.app)
 
     @property
     def app(self) -> str:

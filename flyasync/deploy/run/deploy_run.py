@@ -157,6 +157,7 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
         return report
     if context.plan.group is None:
         await executor.roll_back()
+        await executor.release_addresses()
         return executor.report(await executor.final_check.check())
     past = executor.timings.as_past()
     plan = timed(undo(context.plan, observation), context.fly, past)
@@ -176,6 +177,7 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
         restored = rollback.report(Observation.blind(tuple(restoring.runs.values()), error))
     # Regions past the point of no return are not restored, so the rollback is not complete without them.
     restored = evolve(restored, needed=restored.needed + len(observation.settled))
+    await executor.release_addresses()
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
     report = executor.report(await executor.final_check.check(changed=changed))
     return evolve(report, rollback=restored, serving=max(report.serving, restored.serving))

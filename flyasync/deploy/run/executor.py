@@ -9,10 +9,11 @@ from attrs import evolve
 
 from flyasync.deploy.estimate import CreateRate, left
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Stop, Track, Update
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Stop, Target, Track, Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
+from flyasync.deploy.reporting.result import Failure
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.run import decisions
 from flyasync.deploy.run.admission import LaneRun, Slot
@@ -47,6 +48,7 @@ class PlanExecutor:
         is_rolled_out = context.plan.group is not None and not context.presses_on
         self._rechecks = Rechecks(context, self._steps.verifier) if is_rolled_out else None
         self._secrets: str | None = None
+        self._unallocated: Failure | None = None
 
     def __repr__(self) -> str:
         return f"<Executor of {self.context.app}, launch {self.context.plan.launch}: {self.context.admission!r}>"
@@ -66,6 +68,9 @@ class PlanExecutor:
             for stage in context.plan.before_pause(context.spec.pause_after):
                 if admission.is_closed:
                     return
+                # The release command runs before anything changes.
+                if not any(track.target is Target.END for track in stage.tracks):
+                    await self._allocate_addresses()
                 if stage.point_of_no_return:
                     admission.settle(lane.region for lane in stage.lanes)
                 # This stage may destroy locking machines: others have to lock out other deployers.
@@ -84,6 +89,19 @@ class PlanExecutor:
                     *(self._run_track(track, lanes[track.machine.lane]) for track in tracks), return_exceptions=True
                 )
                 raise_any(ends)
+
+    async def _allocate_addresses(self) -> None:
+        """Allocate the addresses of the app's first deploy; without them, its machines run, but are not reachable."""
+        if self.context.plan.addresses and not (self.context.addresses.made or self._unallocated):
+            try:
+                await self.context.addresses.allocate(self.context.plan.addresses)
+            except FlyError as error:
+                self._unallocated = Failure.of(error)
+
+    async def release_addresses(self) -> None:
+        """Release the addresses that this plan allocated, if any."""
+        with suppress(FlyError):  # the report shows those that are left
+            await self.context.addresses.release()
 
     async def _demand_secrets(self) -> None:
         """Require the app's current secrets, or newer ones, for all machines that start from now on."""
@@ -243,7 +261,13 @@ class PlanExecutor:
                 f"no machine showed which digest of {context.spec.image} it runs: if the tag has moved during the "
                 "deploy, machines may run different digests; use an image with a digest to rule that out"
             )
-        return evolve(report, image=context.metadata.image, remarks=tuple(remarks))
+        return evolve(
+            report,
+            image=context.metadata.image,
+            remarks=tuple(remarks),
+            addresses=tuple(str(address.ip) for address in context.addresses.made),
+            unallocated=self._unallocated,
+        )
 
     @property
     def timings(self) -> Timings:

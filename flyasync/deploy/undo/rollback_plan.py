@@ -124,6 +124,7 @@ def restoring(
         kept=tuple(track for track in tracks if not track.steps),
         remarks=(*past, *(remark for restored in back for remark in restored.remarks())),
         estimate=None,
+        addresses=(),
         resources=None,
     )
 
