@@ -81,16 +81,7 @@ class StepRunner:
                 run.adopt(await self._context.fly.machines.get(self._context.app, step.machine_id))
                 notify(run, Phase.ADOPTED)
             case Update():
-                try:
-                    await self.updater.update(run, step)
-                except NoCapacity as error:
-                    # The machine's host is full: another machine replaces it, with the steps in the plan.
-                    if not step.if_full:
-                        raise
-                    run.refuse(Refusal.of(run.region, error))
-                    notify(run, Phase.REPLACING, error)
-                    for instead in step.if_full:
-                        await self.take(run, instead)
+                await self._update_or_replace(run, step)
             case Start():
                 await self.updater.start(run, step.machine_id or run.machine_id)
             # Wait and verify.
@@ -134,3 +125,15 @@ class StepRunner:
                     await self._context.fly.machines.patch_metadata(self._context.app, run.machine_id, {NEW: None})
             case GiveUp():
                 raise GaveUp(step.cause)
+
+    async def _update_or_replace(self, run: MachineRun, step: Update) -> None:
+        """Update a machine; if its host is full, replace it by another one, with the steps in the plan."""
+        try:
+            await self.updater.update(run, step)
+        except NoCapacity as error:
+            if not step.if_full:
+                raise
+            run.refuse(Refusal.of(run.region, error))
+            self._context.notify(run, Phase.REPLACING, error)
+            for instead in step.if_full:
+                await self.take(run, instead)

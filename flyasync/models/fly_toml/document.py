@@ -61,12 +61,7 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile, *, source: s
         findings=(),
         image=image_of_build(top),
         commands=lines,
-        init=Init(
-            cmd=own.words("cmd"),
-            entrypoint=own.words("entrypoint"),
-            exec=own.words("exec"),
-            swap_size_mb=top.integer("swap_size_mb"),
-        ),
+        init=_init(top, own),
         env=_env(top),
         web=served([web] if web else [], http_service),
         services=served((section for section in tables("services") if not section.is_empty), service),
@@ -88,6 +83,16 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile, *, source: s
     top.finish()
     _check(top, read)
     return evolve(read, findings=tuple(top.found))
+
+
+def _init(top: Section, own: Section) -> Init:
+    """Read what starts in a machine, of which most is in `[experimental]`."""
+    return Init(
+        cmd=own.words("cmd"),
+        entrypoint=own.words("entrypoint"),
+        exec=own.words("exec"),
+        swap_size_mb=top.integer("swap_size_mb"),
+    )
 
 
 def _check(top: Section, read: FlyToml) -> None:
