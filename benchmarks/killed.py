@@ -3,12 +3,16 @@
 For each strategy an update of 30 machines is flown once undisturbed. Then again and again from the same start, each
 time killed after one more request: from then on nothing of it reaches the API and nothing of it is cleaned up, leases
 neither. Another deployer, which knows nothing of the first, then runs the same deploy. The fleet must come out as
-after the undisturbed run: same machines by name, config, region, state and routing, nothing more and nothing less.
+after the undisturbed run: same machines by name, config, region, state and routing, and same volumes, nothing more and
+nothing less.
+
+With `--app` it is an app of three process groups from a fly.toml instead (see `killed_app`).
 """
 
 import asyncio
+import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -18,6 +22,7 @@ from attrs import frozen
 
 from benchmarks.flight import STRATEGIES
 from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
+from flyasync.emulator.world.volumes import is_gone
 from flyasync.testing import run_virtual
 from flyasync.transport.events import Attempt, ClientEvent
 
@@ -43,33 +48,45 @@ class End:
     left: frozenset[str]
 
 
+@frozen(kw_only=True)
+class Case:
+    """A deploy, and the one that made the fleet which it finds; None for an empty app."""
+
+    name: str
+    before: DeployBuilder | None
+    wanted: DeployBuilder
+
+
+def strategies(machines: int) -> Iterator[Case]:
+    """Yield an update of a fleet with each strategy."""
+    base = BASE.count(machines // len(REGIONS))
+    for name, strategy in STRATEGIES.items():
+        yield Case(name=name, before=base.immediate(), wanted=strategy(base.with_image("shop:2")))
+
+
 @asynccontextmanager
-async def _start(machines: int) -> AsyncIterator[Emulator]:
-    """A fleet of v1, in a world that is the same each time."""
+async def _start(case: Case) -> AsyncIterator[Emulator]:
+    """The fleet that the deploy finds, in a world that is the same each time."""
     async with Emulator(seed=7, latency=(0.02, 0.1), limits=False) as emulator:
         async with FlyClient(emulator.token, base_url=emulator.url) as fly:
             await fly.apps.create("web", org_slug="personal")
-            report = await BASE.count(machines // len(REGIONS)).immediate().with_launch("v1").execute(fly)
-            assert report.ok, str(report)
+            if case.before:
+                report = await case.before.with_launch("v1").execute(fly)
+                assert report.ok, str(report)
         yield emulator
 
 
-def _builder(strategy: str, machines: int, launch: str) -> DeployBuilder:
-    wanted = BASE.count(machines // len(REGIONS)).with_image("shop:2").with_launch(launch)
-    return STRATEGIES[strategy](wanted)
-
-
-async def undisturbed(strategy: str, machines: int) -> End:
+async def undisturbed(case: Case) -> End:
     """Fly once without trouble."""
-    async with _start(machines) as emulator:
-        return await _end(emulator, _builder(strategy, machines, "v2"))
+    async with _start(case) as emulator:
+        return await _end(emulator, case.wanted.with_launch("v2"))
 
 
-async def killed(strategy: str, machines: int, after: int) -> End:
+async def killed(case: Case, after: int) -> End:
     """Kill a deploy after so many requests, and run another to its end."""
-    async with _start(machines) as emulator:
-        await _killed(emulator, _builder(strategy, machines, "v2"), after)
-        return await _end(emulator, _builder(strategy, machines, "v2-again"))
+    async with _start(case) as emulator:
+        await _killed(emulator, case.wanted.with_launch("v2"), after)
+        return await _end(emulator, case.wanted.with_launch("v2-again"))
 
 
 async def _end(emulator: Emulator, builder: DeployBuilder) -> End:
@@ -106,37 +123,49 @@ async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> Non
 
 
 def _fleet(emulator: Emulator) -> Iterator[str]:
-    for machine in emulator.world.machines.values():
-        if machine.state not in {"destroying", "destroyed"}:
-            config = {key: value for key, value in machine.config.items() if key != "metadata"}
-            routing = "out of routing" if machine.is_cordoned else "in routing"
-            marks = {key: value for key, value in (machine.config.get("metadata") or {}).items() if key not in MARKS}
-            state = f"{machine.region} {machine.state} {routing}"
-            yield f"{machine.name} {state} {config} {sorted(marks.items())}"
+    """Yield each machine and each volume, with names instead of ids, which depend on the order of requests."""
+    machines = [each for each in emulator.world.machines.values() if each.state not in {"destroying", "destroyed"}]
+    names = {each.id: each.name for each in machines}
+    volumes = [each for each in emulator.world.volumes.values() if not is_gone(emulator.world, each)]
+    names |= {each.id: f"volume of {names.get(each.machine_id or '', 'no machine')}" for each in volumes}
+    for machine in machines:
+        config = {key: value for key, value in machine.config.items() if key != "metadata"}
+        routing = "out of routing" if machine.is_cordoned else "in routing"
+        marks = {key: value for key, value in (machine.config.get("metadata") or {}).items() if key not in MARKS}
+        state = f"{machine.region} {machine.state} {routing}"
+        yield _named(f"{machine.name} {state} {json.dumps([config, marks], sort_keys=True)}", names)
+    for volume in volumes:
+        yield f"{names[volume.id]} {volume.name} {volume.region} {volume.size_gb}"
 
 
-def _one(after: int, *, strategy: str, machines: int) -> End:
-    return run_virtual(killed(strategy, machines, after))
+def _named(text: str, names: Mapping[str, str]) -> str:
+    for id_, name in names.items():
+        text = text.replace(id_, name)
+    return text
 
 
-def main(machines: int, every: int, map_: Callable[..., Any]) -> int:
-    """Print a row for each strategy; give the number of runs that came out otherwise."""
+def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
+    """Print a row for each case; give the number of runs that came out otherwise."""
     wrong = 0
-    for strategy in STRATEGIES:
-        whole = run_virtual(undisturbed(strategy, machines))
-        assert whole.ok, f"{strategy} fails undisturbed"
+    for case in cases:
+        whole = run_virtual(undisturbed(case))
+        assert whole.ok, f"{case.name} fails undisturbed"
         points = range(1, whole.requests + 1, every)
-        ends = list(map_(partial(_one, strategy=strategy, machines=machines), points))
+        ends = list(map_(partial(_one, case=case), points))
         others = [point for point, end in zip(points, ends, strict=True) if not end.ok or end.fleet != whole.fleet]
         wrong += len(others)
         midway = sum(end.left not in {whole.left, whole.fleet} for end in ends)
         print(
-            f"{strategy:10} {machines} machines, {whole.requests} requests: killed after {len(points)} of them, "
+            f"{case.name:22} {whole.requests} requests: killed after {len(points)} of them, "
             f"{midway} times with the fleet in between; {len(points) - len(others)} came out the same"
             f"{f', not after {others[:10]}' if others else ''}",
             flush=True,
         )
     return wrong
+
+
+def _one(after: int, *, case: Case) -> End:
+    return run_virtual(killed(case, after))
 
 
 def option(name: str, default: str) -> str:
@@ -145,5 +174,8 @@ def option(name: str, default: str) -> str:
 
 
 if __name__ == "__main__":
+    from benchmarks.killed_app import changes  # it needs Case
+
     with ProcessPoolExecutor() as pool:
-        sys.exit(bool(main(int(option("--machines", "30")), int(option("--every", "1")), pool.map)))
+        cases = changes() if "--app" in sys.argv else strategies(int(option("--machines", "30")))
+        sys.exit(bool(main(cases, int(option("--every", "1")), pool.map)))

@@ -571,7 +571,8 @@ class DeployBuilder:
 
         The machine has the image, the environment, the app's secrets and `RELEASE_COMMAND=1`, but no services and no
         volume. A deploy with nothing to do does not run it. A deploy that is repeated may run it again, so the command
-        must be idempotent.
+        must be idempotent; never two at once: if that of an earlier deploy, which was killed, still runs, the deploy
+        waits up to `timeout` seconds until it exits.
         """
         demand_seconds("timeout", timeout, least=1)
         return self._with(evolve(self.spec, release=ReleaseCommand.of(command, timeout=timeout, guest=guest)))

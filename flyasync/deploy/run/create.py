@@ -302,7 +302,7 @@ class MachineCreator:
             # An earlier run of this launch created the release machine, and was killed before the command had exited.
             found = creation.machine if is_release and creation.adopted else None
             if found and found.state in NOT_RUNNING:
-                await self._clear(found)
+                await self._clear(run, found)
                 creation = evolve(creation, adopted=False)
                 await self._fly.machines.once.create(creation)
         except NameTaken as taken:
@@ -327,7 +327,7 @@ class MachineCreator:
             # 3. It belongs to the group, but no list has shown it: only a new plan can include it.
             # 4. It is not a machine of this deploy: the name stays taken.
             if is_release and holder and group == RELEASE_GROUP:
-                await self._clear(holder)
+                await self._clear(run, holder)
                 await self._fly.machines.once.create(creation)
             elif is_of_this_deploy and run.volume_id is None:
                 mine = holder
@@ -342,12 +342,20 @@ class MachineCreator:
                 run.assign(machine, adopted=mine is not None or creation.adopted)
                 self._context.notify(run, Phase.CREATED)
 
-    async def _clear(self, leftover: Machine) -> None:
-        """Destroy the release machine of an earlier, killed deploy; raises StillRunning if its command still runs."""
-        app, timeout = self._context.app, self._spec.timeout
+    async def _clear(self, run: MachineRun, leftover: Machine) -> None:
+        """Destroy the release machine of an earlier, killed deploy, once its command has exited.
+
+        Raises StillRunning if it does not exit within the time limit of this deploy's own release command.
+        """
+        app, timeout, release = self._context.app, self._spec.timeout, self._spec.release
         with suppress(WaitFailed, NotFound):
             await self._fly.machines.wait(app, leftover.id, state="settled", timeout=timeout)
         machine = await fetch(self._fly, app, leftover.id)
+        if machine and release and machine.state not in GONE | NOT_RUNNING:
+            self._context.notify(run, Phase.QUEUED, "behind the release command of an earlier deploy")
+            with suppress(WaitFailed, NotFound):
+                await self._fly.machines.wait(app, machine.id, state="stopped", timeout=release.timeout)
+            machine = await fetch(self._fly, app, machine.id)
         if machine is None:
             return
         if machine.state not in GONE | NOT_RUNNING:

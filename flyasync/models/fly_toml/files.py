@@ -76,12 +76,12 @@ def _is_base64(text: str) -> bool:
 
 
 def static(section: Section) -> Static:
-    """Read one of `[[statics]]`."""
+    """Read one of `[[statics]]`; what it does not state is an empty string, as flyctl sends it."""
     made = Static(
         guest_path=section.text("guest_path"),
         url_prefix=section.text("url_prefix"),
-        tigris_bucket=section.text("tigris_bucket"),
-        index_document=section.text("index_document"),
+        tigris_bucket=section.text("tigris_bucket") or "",
+        index_document=section.text("index_document") or "",
     )
     section.finish()
     return made

@@ -268,10 +268,21 @@ async def test_a_name_that_a_machine_of_another_kind_has_is_not_laid_to_a_list()
     assert "lists lag" not in str(report)
 
 
-async def test_an_earlier_release_command_that_still_runs_is_named_and_not_disturbed() -> None:
-    async with world(seed=1, commands=migrate(seconds=300)) as (emulator, fly):
+async def test_an_earlier_release_command_that_still_runs_is_awaited() -> None:
+    async with world(seed=1, commands=migrate(seconds=100)) as (emulator, fly):
         old = await leftover(fly, APP, "killed")
         report = await deployed(emulator, fly)
+        assert (await fly.machines.get("web", old)).state == "destroyed"
+    assert report.ok, str(report)
+    assert report.release is not None
+    assert report.release.id != old
+    assert report.seconds > 180  # the two commands ran one after the other
+
+
+async def test_an_earlier_release_command_that_does_not_exit_in_time_is_named_and_not_disturbed() -> None:
+    async with world(seed=1, commands=migrate(seconds=300)) as (emulator, fly):
+        old = await leftover(fly, APP, "killed")
+        report = await deployed(emulator, fly, NEW.with_release_command("bin/migrate --all", timeout=60))
         machine = await fly.machines.get("web", old)
         assert machine.state == "started"
         assert images(emulator) == ["nginx:1"] * 3

@@ -275,7 +275,11 @@ def test_the_least() -> None:
         ),
         (
             '[[statics]]\nguest_path = "/app/public"\nurl_prefix = "/public"',
-            {"statics": [{"guest_path": "/app/public", "url_prefix": "/public"}]},
+            {
+                "statics": [
+                    {"guest_path": "/app/public", "url_prefix": "/public", "tigris_bucket": "", "index_document": ""}
+                ]
+            },
         ),
         (
             '[[files]]\nguest_path = "/a"\nraw_value = "hi"\n[[files]]\nguest_path = "/b"\nsecret_name = "S"',
