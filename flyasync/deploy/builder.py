@@ -665,6 +665,24 @@ class DeployBuilder:
         strategy = Rolling() if self.spec.strategy.only_adds else self.spec.strategy
         return self._with(evolve(self.spec, strategy=strategy, only_secrets=True))
 
+    def keep_config(self) -> Self:
+        """Keep the image and the config of each machine, except for what is stated: scale a group that runs already.
+
+            report = await DeployBuilder("web").keep_config().count(iad=4).execute(fly)
+            report = await DeployBuilder("web").keep_config().with_size("shared-cpu-2x").execute(fly)
+
+        Regions and counts that are not stated are those of the existing machines (see `keep_counts`). A new machine is
+        like its siblings, and runs the digest of the image that they run. A machine in which nothing changes is left
+        alone: it is not updated, started or uncordoned. Others are updated in place, keep the digest of their image,
+        and stay stopped or cordoned if they were. What is stated here does not belong to a deploy: a later one that
+        does not state it keeps it.
+
+        Any strategy but bluegreen can be used; the default is `rolling`. `plan` and `execute` raise InvalidInput if the
+        group has no machines, or for a guest that its machines cannot have.
+        """
+        strategy = Rolling() if self.spec.strategy.only_adds else self.spec.strategy
+        return self._with(evolve(self.spec, strategy=strategy, keeps_config=True, keeps_counts=True))
+
     def with_journal(self, path: "str | os.PathLike[str]") -> Self:
         """Append one JSON line to this file for each decision and each step; only its owner can read the file.
 

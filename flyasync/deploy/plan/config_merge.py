@@ -115,14 +115,37 @@ def merged(current: MachineConfig, stated: MachineConfig, *, replace: Collection
     made: MachineConfig = merging.record(old, new, "")
     kept = {id(service) for service in old.services or ()}  # services merged with stated ones are new objects
     _check_ports(new.services or (), [service for service in made.services or () if id(service) in kept])
+    stated_marks = {key: value for key, value in (stated.metadata or {}).items() if key.startswith(OURS)}
+    marks = _marks(current, merging.names)
+    return evolve(made, metadata={**marks, **(made.metadata or {}), **stated_marks, MANAGED: marks[MANAGED]})
+
+
+def patched(current: MachineConfig, stated: MachineConfig) -> MachineConfig:
+    """Return the config of a machine with what is stated in it; nothing else is changed, and nothing is removed.
+
+    What is stated does not count as set by a deploy any more: a later deploy that does not state it keeps it.
+    """
+    old, new = _without_marks(current, ()), _without_marks(stated, ())
+    before = managed_before(current)
+    merging = _Merging(before, is_same=True)
+    made: MachineConfig = merging.record(old, new, "")
+    kept = {id(service) for service in old.services or ()}
+    _check_ports(new.services or (), [service for service in made.services or () if id(service) in kept])
+    # A record such as the guest belongs together.
+    records = {one.name for one in fields(MachineConfig) if isinstance(getattr(new, one.name), Model)}
+    names = {name for name in before - merging.names if name.partition(".")[0] not in records}
+    marks = _marks(current, names if before else None)
+    return evolve(made, metadata={**(made.metadata or {}), **marks} or made.metadata)
+
+
+def _marks(current: MachineConfig, names: Iterable[str] | None) -> dict[str, str]:
+    """Return flyasync's own metadata of a config that is updated; `names` are the paths that deploys have set."""
     marks = {
         key: value
         for key, value in (current.metadata or {}).items()
         if key.startswith(OURS) and key not in _OF_ONE_UPDATE
     }
-    stated_marks = {key: value for key, value in (stated.metadata or {}).items() if key.startswith(OURS)}
-    names = {MANAGED: json.dumps(sorted(merging.names), separators=(",", ":"))}
-    return evolve(made, metadata={**marks, **(made.metadata or {}), **stated_marks, **names})
+    return marks if names is None else {**marks, MANAGED: json.dumps(sorted(names), separators=(",", ":"))}
 
 
 def observed(machine: Machine) -> MachineConfig | None:

@@ -51,11 +51,11 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
                 f"the secrets of {spec.app} cannot be listed, so there is nothing to compare machines with: "
                 f"{fleet.secrets_hidden}"
             )
-        there = [each for each in fleet.group(spec.group) if each.state not in GONE]
-        if not there:
-            which = f"of the group {spec.group}" if spec.group else "without a group"
-            raise InvalidInput(f"{spec.app} has no machine {which}, so there is none to update with its secrets")
+        there = _machines_of(spec, fleet, "there is none to update with its secrets")
         spec = evolve(spec, counts=dict(sorted(Counter(map(home, there)).items())))
+    if spec.keeps_config:
+        for group in spec.groups:
+            _machines_of(group, fleet, "there is no image and config to keep: deploy the group first")
     spec = sized(spec, fleet)
     if spec.strategy.only_adds:
         spec = _like(spec, fleet.machines)
@@ -69,6 +69,15 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
         *_remarks_on_secrets(spec, made, fleet),
     )
     return Decision(spec=spec, plan=counted(evolve(made, remarks=(*made.remarks, *found)), spec))
+
+
+def _machines_of(spec: DeploySpec, fleet: Fleet, otherwise: str) -> list[Machine]:
+    """Return the machines of a group; raises InvalidInput, with what follows from it, if there are none."""
+    there = [each for each in fleet.group(spec.group) if each.state not in GONE]
+    if not there:
+        which = f"of the group {spec.group}" if spec.group else "without a group"
+        raise InvalidInput(f"{spec.app} has no machine {which}, so {otherwise}")
+    return there
 
 
 def plan(spec: DeploySpec, fleet: Fleet) -> Plan:

@@ -408,6 +408,7 @@ class Plan:
 
     A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state,
     and `addresses` are the types of the IP addresses to allocate.
+    A plan that `keeps_config` changes no image, and of the configs only what is stated.
     `before` is the fleet that the plan was made from, `kept` are the machines that are already up to date, and
     `remarks` list what the plan leaves unchanged. `estimate` is how long the plan takes, from the published limits and
     the times observed in this app; None if it was not estimated. `resources` are the machines, CPUs, memory and volumes
@@ -424,6 +425,7 @@ class Plan:
     groups: tuple[str, ...] = ()
     source: str | None = None
     addresses: tuple[AddressType, ...] = ()
+    keeps_config: bool = False
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
@@ -537,6 +539,8 @@ class Plan:
         what = f" converges{f' to {self.source}' if self.source else ''}, {self.strategy} to {self.image}"
         if self.strategy == "undo":
             what = f", undo of launch {self.launch}"
+        if self.keeps_config:
+            what = f" keeps its images and configs, {self.strategy}"
         if self.strategy == ONLY_SECRETS:
             what = ", current secrets"
         if self.is_empty:

@@ -43,7 +43,8 @@ class Member:
     one if its host is full.
 
     A member that `wakes` is stopped but has to run. One that `is_verified` is stopped, and is started for a while to
-    verify its config. One that `is_apart` is a standby or a scheduled machine, and does not count.
+    verify its config. One that `is_apart` is a standby or a scheduled machine, and does not count. One that
+    `stays_cordoned` gets no traffic afterwards either.
     """
 
     desired: DesiredMachine
@@ -60,6 +61,7 @@ class Member:
     is_verified: bool = False
     replaces: str | None = None
     is_apart: bool = False
+    stays_cordoned: bool = False
 
     @classmethod
     def of(
@@ -127,12 +129,13 @@ class Member:
         """The sort key of machines that may stay: first those that can be updated, run, need no change, and serve."""
         order = (Action.KEEP, Action.UPDATE, Action.STUCK)
         is_resting = self.machine is not None and self.machine.state in RESTING
-        return self.action is Action.STUCK, is_resting, order.index(self.action), not self.serves
+        is_lost = self.action is Action.STUCK or (self.machine is not None and why_lost(self.machine) is not None)
+        return is_lost, is_resting, order.index(self.action), not self.serves
 
 
 def converged(spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
     """Return the members of the group if its machines are updated in place."""
-    return _reconciled(spec, fleet, _restarted if spec.only_secrets else _updated)
+    return _reconciled(spec, fleet, _in_place(spec))
 
 
 def renewed(spec: DeploySpec, fleet: Fleet) -> tuple[Member, ...]:
@@ -172,6 +175,13 @@ Classify = Callable[[DeploySpec, Fleet, Machine], Member]
 """Returns the member for one machine, regardless of how many machines there are."""
 
 
+def _in_place(spec: DeploySpec) -> Classify:
+    """Return what decides how a machine is updated in place."""
+    if spec.only_secrets:
+        return _restarted
+    return _patched if spec.keeps_config else _updated
+
+
 def _reconciled(spec: DeploySpec, fleet: Fleet, classify: Classify) -> tuple[Member, ...]:
     """Return the members of a group.
 
@@ -191,9 +201,9 @@ def _reconciled(spec: DeploySpec, fleet: Fleet, classify: Classify) -> tuple[Mem
     ids = {machine.id for machine in counted}
     for machine in fleet.group(spec.group):
         if machine.id not in ids and machine.state not in GONE and home(machine) in spec.counts:
-            member = (_restarted if spec.only_secrets else _updated)(spec, fleet, machine)
+            member = _in_place(spec)(spec, fleet, machine)
             if member.action in {Action.KEEP, Action.UPDATE}:
-                members.append(evolve(member, is_apart=True))
+                members.append(evolve(member, is_apart=True, stays_cordoned=True))
 
     return tuple(
         evolve(each, spare=supplies.name(each.region).name) if each.action is Action.UPDATE else each
@@ -215,7 +225,7 @@ def _in_region(supplies: "_Supplies", region: str, present: Sequence[Member]) ->
             members.append(member.numbered(number))
         # 2. A scheduled machine beyond the count is not surplus: it exists for its schedule.
         elif spec.role(machine) is Role.SCHEDULED:
-            members.append(evolve(member.numbered(number), is_apart=True))
+            members.append(evolve(member.numbered(number), is_apart=True, stays_cordoned=True))
         # 3. All others are surplus.
         else:
             cause = f"{region} has {len(staying)} machines, {count} desired"
@@ -349,6 +359,21 @@ def _restarted(spec: DeploySpec, _: Fleet, machine: Machine) -> Member:
         return Member.of(machine, Action.KEEP, "started with the current secrets", machine.config)
     cause = "secrets changed" if mark else "unknown which secrets it started with"
     return Member.of(machine, Action.UPDATE, cause, desired, found)
+
+
+def _patched(spec: DeploySpec, _: Fleet, machine: Machine) -> Member:
+    """Return the member for a machine that keeps its config, except for what is stated; no other one replaces it."""
+    current = observed(machine)
+    desired = None if current is None else spec.desired(current)
+    found = () if current is None or desired is None else changes(current, desired)
+    # 1. Nothing changes: it is left as it is, whatever its state. 2. It cannot be updated. 3. It is updated.
+    if not found and (current is not None or spec.config == MachineConfig()):
+        made = Member.of(machine, Action.KEEP, "keeps its config", current)
+    elif current is None or why_lost(machine) or machine.state == "failed":
+        made = Member.of(machine, Action.STUCK, why_lost(machine) or f"state is {machine.state}")
+    else:
+        made = Member.of(machine, Action.UPDATE, "config differs", desired, found)
+    return evolve(made, stays_cordoned=True)
 
 
 def _replaced(spec: DeploySpec, fleet: Fleet, machine: Machine) -> Member:

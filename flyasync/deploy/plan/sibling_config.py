@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.machines.edit import is_of_one_launch
-from flyasync.deploy.plan.config_merge import FINGERPRINT, MANAGED, STANDBY_FOR, changes
+from flyasync.deploy.plan.config_merge import FINGERPRINT, MANAGED, STANDBY_FOR, changes, observed
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, home
 from flyasync.deploy.plan.machine_roles import Role
@@ -42,7 +42,7 @@ class Pattern:
         """Return the pattern of a machine like another one, or like none."""
         if machine is None or machine.config is None:
             return cls(config=_mounting(spec, spec.tagged), volume=spec.volume)
-        old = inherited(machine.config)
+        old = _inherited_from(spec, machine)
         config = _new(spec, old if keeps_schedule else evolve(old, schedule=None))
         shown = changes(evolve(machine.config, image=machine.image, mounts=old.mounts), config)
         volume = spec.volume or _volume(fleet, machine)
@@ -87,7 +87,7 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
     if not known:
         for machine in there:
             config = machine.incomplete_config
-            if FINGERPRINT not in ((config and config.metadata) or {}):
+            if spec.keeps_config or FINGERPRINT not in ((config and config.metadata) or {}):
                 raise InvalidInput(
                     f"the complete config of no machine of the group {spec.group} is known, because their hosts, such "
                     f"as that of {machine.name}, do not respond: a new machine would lack settings that are not stated "
@@ -112,8 +112,7 @@ def _alike(spec: DeploySpec, machines: Iterable[Machine]) -> list[list[Machine]]
     """Return the machines grouped by the config that a new machine like them would have."""
     found: list[tuple[MachineConfig, MachineConfig, list[Machine]]] = []
     for machine in machines:
-        assert machine.config is not None  # noqa: S101 - the caller passes only such machines
-        old = inherited(machine.config)
+        old = _inherited_from(spec, machine)
         new: MachineConfig | None = None
         for other_old, other_new, those in found:
             if old == other_old or not changes(other_new, new := new or _new(spec, old)):
@@ -142,9 +141,7 @@ def _last_completed(machines: Sequence[Machine]) -> list[Machine]:
 
 
 def _undecided(spec: DeploySpec, one: Machine, other: Machine, count: int) -> str:
-    assert one.config is not None  # noqa: S101 - only such machines are compared
-    assert other.config is not None  # noqa: S101
-    between = changes(_new(spec, inherited(one.config)), _new(spec, inherited(other.config)))
+    between = changes(_new(spec, _inherited_from(spec, one)), _new(spec, _inherited_from(spec, other)))
     lines = "".join(f"\n  {change}" for change in between)
     return (
         f"a new machine of the group {spec.group} could be like {one.name} or like {other.name}, and "
@@ -155,7 +152,15 @@ def _undecided(spec: DeploySpec, one: Machine, other: Machine, count: int) -> st
 
 def _new(spec: DeploySpec, old: MachineConfig) -> MachineConfig:
     """Return the config of a new machine that inherits this one."""
-    return _mounting(spec, spec.desired(old))
+    # It starts with the current secrets, even if no setting of the machine that it is like would change.
+    return _mounting(spec, spec.starting(spec.desired(old)))
+
+
+def _inherited_from(spec: DeploySpec, machine: Machine) -> MachineConfig:
+    """Return what a new machine inherits from one; if images are kept, the image with the digest that it runs."""
+    config = observed(machine) if spec.keeps_config else machine.config
+    assert config is not None  # noqa: S101 - only machines with a config are compared
+    return inherited(config)
 
 
 def _mounting(spec: DeploySpec, config: MachineConfig) -> MachineConfig:

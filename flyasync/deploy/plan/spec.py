@@ -22,6 +22,7 @@ from flyasync.deploy.plan.config_merge import (
     managed_before,
     merged,
     observed,
+    patched,
 )
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
@@ -35,7 +36,7 @@ from flyasync.models.diff import Change
 from flyasync.models.guest import Guest
 from flyasync.models.image import at_digest
 from flyasync.models.json.codec import unstructure
-from flyasync.models.lint.linter import check_app_name, check_config, refuse
+from flyasync.models.lint.linter import check_app_name, check_config, check_guest, refuse
 from flyasync.models.machine import GONE, Machine, expected_checks
 
 Fallback = Literal["skip", "nearest"] | tuple[str, ...]
@@ -231,6 +232,9 @@ class DeploySpec:
     `only_secrets` each machine of the group keeps its config, and is updated if it may have started with older secrets.
     `source` is the file that states the fields in `replaces` completely: what it does not contain is removed.
 
+    With `keeps_config` each machine of the group keeps its image and its config, except for what `config` states, and
+    new machines are like the others. A machine in which nothing changes is left as it is, even stopped or cordoned.
+
     The deploy pauses after the wave with the number `pause_after`, from 1, and continues from its journal.
 
     `digest` is the digest of the image's tag; if the API did not show it, `unresolved` is the reason. `secrets` is the
@@ -275,6 +279,7 @@ class DeploySpec:
     unresolved: str | None = None
     secrets: str | None = None
     only_secrets: bool = False
+    keeps_config: bool = False
     keeps_counts: bool = False
     public_ips: bool = False
     creates_group: bool = False
@@ -365,6 +370,7 @@ class DeploySpec:
             return evolve(defaults, counts={})
 
         # 2. Otherwise the regions are those stated, each with its count.
+        self._check_kept()
         if not self.group:
             raise InvalidInput("machines without a process group can only get new secrets: use only_secrets()")
         if not (self.stated_regions or self.keeps_counts):
@@ -384,8 +390,25 @@ class DeploySpec:
 
         # 3. Checks: what the strategy cannot do, contradictions, and what the API would refuse.
         self.strategy.check(spec)
-        refuse(check_config(self.config, volumes_by_name=True))
+        found = check_config(self.config, volumes_by_name=True)
+        refuse(each for each in found if not (self.keeps_config and each.path == "image"))
         return spec
+
+    def _check_kept(self) -> None:
+        """Raise InvalidInput for what cannot be stated if each machine keeps its config."""
+        asked = {
+            "an image": self.config.image,
+            "a mount": self.config.mounts,
+            "a volume": self.volume,
+            "a release command": self.release,
+            "replace": self.replaces,
+            self.strategy.name: self.strategy.replaces_machines,
+        }
+        if self.keeps_config and (excess := [name for name, is_asked in asked.items() if is_asked]):
+            raise InvalidInput(
+                "keep_config keeps the machines with their images and volumes, so "
+                f"{' and '.join(excess)} cannot be combined with it"
+            )
 
     def _config_and_volume(self) -> tuple[MachineConfig, DesiredVolume | None]:
         """Return the config without a mount that names its volume, and that volume; raises InvalidInput."""
@@ -516,7 +539,13 @@ class DeploySpec:
         if self.only_secrets:
             return self.starting(config)
         # The API refuses a standby with services.
-        stated = evolve(self.tagged, services=None) if config.standbys else self.tagged
+        stated = self.config if self.keeps_config else self.tagged
+        stated = evolve(stated, services=None) if config.standbys else stated
+        if self.keeps_config:
+            made = patched(config, stated)
+            # Parts of a guest may not go with those that a machine has.
+            refuse(check_guest(made.guest) if stated.guest and made.guest else ())
+            return self.starting(made) if changes(config, made) else config
         desired = merged(config, stated, replace=self.replaces)
         # Of a standby, the variable that names its machine belongs to this one machine.
         if config.standbys and (of := (config.env or {}).get(STANDBY_FOR)):

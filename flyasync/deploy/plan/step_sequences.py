@@ -101,7 +101,7 @@ def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
         yield AwaitSettled(cause=f"was {machine.state}, {then}")
     yield from _verification(spec, member)
     yield from _start(spec, member, is_down=member.rests)
-    if machine.cordoned and not member.is_apart:
+    if machine.cordoned and not member.stays_cordoned:
         yield Uncordon(cause="was cordoned")
 
 
@@ -161,7 +161,12 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
 
 
 def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
-    """Yield the steps that bring a machine to its goal that already has its config; none if it has reached it."""
+    """Yield the steps that bring a machine to its goal that already has its config; none if it has reached it.
+
+    A deploy that keeps the configs of machines leaves those alone that it does not change.
+    """
+    if spec.keeps_config:
+        return
     machine, is_down = there(member), member.rests or there(member).state == "failed"
     yield from _verification(spec, member)
     # A started machine that is not up may become so: its checks have not passed yet.
@@ -169,5 +174,5 @@ def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
         yield from _start(spec, member, is_down=is_down)
     elif has_to_be_proven(spec, member) and machine.state == "started":
         yield from proof(spec, member.config, "an earlier deploy has changed it, and not verified it")
-    if machine.cordoned and machine.state not in GONE and not member.is_apart:
+    if machine.cordoned and machine.state not in GONE and not member.stays_cordoned:
         yield Uncordon(cause="is cordoned")

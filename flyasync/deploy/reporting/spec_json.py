@@ -47,6 +47,8 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
         del data["also"]
     if not spec.origin.marks:
         del data["origin"]
+    if not spec.keeps_config:
+        del data["keeps_config"]
     data["unresolved"] = None  # the text of an error, which may contain the image
     if spec.release is not None and contains_secret(spec.release.command):
         data["release"] = None

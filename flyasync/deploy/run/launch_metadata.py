@@ -79,7 +79,7 @@ class LaunchMetadata:
         A machine that `is_unverified` is marked, so that a later deploy verifies it if this one does not.
         """
         image = config.image
-        if image and not self._spec.only_secrets:
+        if image and not (self._spec.only_secrets or self._spec.keeps_config):
             image = self._pinned(image)
         metadata = {key: value for key, value in (config.metadata or {}).items() if key != UNVERIFIED}
         if is_unverified and not self._spec.strategy.only_adds:  # a launch verifies all its machines each time

@@ -20,6 +20,7 @@ from flyasync.deploy.run.verify import Verifier
 from flyasync.errors import AlreadyStarting, FlyError
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change, differences, same
+from flyasync.models.image import runs
 from flyasync.models.machine import Machine
 
 UPDATE_TRIES = 8
@@ -110,6 +111,8 @@ class Updater:
             if step.over and not (same(current, step.over) or same(current, config)):
                 raise ChangedMeanwhile(run, differences(step.over, current))
             return config
+        if spec.keeps_config and before and runs(before.image, current.image):
+            current = evolve(current, image=before.image)  # a tag may have moved, but the image is kept
         desired = spec.desired(current)
         if not spec.only_secrets:
             desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: spec.launch, **spec.origin.marks})

@@ -21,7 +21,16 @@ from flyasync import (
     Restart,
     Service,
 )
-from flyasync.deploy.plan.config_merge import MANAGED, SECRETS_VERSION, changes, holds, managed_before, merged, overlaid
+from flyasync.deploy.plan.config_merge import (
+    MANAGED,
+    SECRETS_VERSION,
+    changes,
+    holds,
+    managed_before,
+    merged,
+    overlaid,
+    patched,
+)
 from flyasync.models.config import DNS, Static
 from flyasync.models.container import File, StopConfig
 from flyasync.models.json.codec import structure, unstructure
@@ -217,6 +226,27 @@ def test_nothing_changes_where_all_is_as_stated() -> None:
     stated = MachineConfig(image="a", env={"A": "1"}, services=(WEB,), init=Init(cmd=("a",)))
     current = evolve(stated, env={"A": "1", "B": "2"}, services=(OTHER, evolve(WEB, min_machines_running=2)))
     assert not changes(current, merged(current, stated))
+
+
+def test_a_patch_changes_what_it_states_and_removes_nothing() -> None:
+    first = MachineConfig(
+        image="app:v1", env={"A": "1", "B": "2"}, guest=Guest(cpus=2, memory_mb=512), schedule="daily"
+    )
+    current = by_a_deploy(first)
+    sent = patched(current, MachineConfig(env={"B": "3"}, guest=Guest(memory_mb=1024)))
+    assert without_note(sent) == evolve(
+        first, env={"A": "1", "B": "3"}, guest=Guest(cpus=2, memory_mb=1024), metadata={}
+    )
+    # What it states is no deploy's any more, so a later deploy keeps it; a guest belongs together.
+    assert managed_before(sent) == {"image", "env.A", "schedule"}
+    later = merged(sent, MachineConfig(image="app:v2", env={"A": "1"}))
+    assert (later.guest, later.env, later.schedule) == (Guest(cpus=2, memory_mb=1024), {"A": "1", "B": "3"}, None)
+
+
+def test_a_patch_leaves_no_note_where_there_was_none() -> None:
+    current = MachineConfig(image="app:v1", size="shared-cpu-1x", metadata={"team": "blue"})
+    sent = patched(current, MachineConfig(guest=Guest(cpus=2, memory_mb=512)))
+    assert sent == evolve(current, size=None, guest=Guest(cpus=2, memory_mb=512))
 
 
 def test_a_guest_takes_the_place_of_a_size() -> None:

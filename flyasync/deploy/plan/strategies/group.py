@@ -133,6 +133,7 @@ class GroupStrategy(Strategy):
             strategy=ONLY_SECRETS if spec.only_secrets else spec.strategy_name,
             groups=spec.group_names,
             source=spec.source,
+            keeps_config=spec.keeps_config,
             before=fleet,
             stages=tuple(stage for stage in stages if stage.lanes),
             kept=tuple(track(each, (), target_of(each)) for each in everyone if each.action is Action.KEEP),

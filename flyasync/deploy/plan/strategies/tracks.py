@@ -21,7 +21,7 @@ def track(member: Member, steps: Iterable[Step], target: Target = Target.SERVE) 
         target=target,
         takes_slot=member.action is Action.UPDATE and member.serves,
         config=member.config,
-        stays_out=member.is_apart and bool(member.machine and member.machine.cordoned),
+        stays_out=member.stays_cordoned and bool(member.machine and member.machine.cordoned),
     )
 
 
