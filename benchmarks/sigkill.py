@@ -65,7 +65,7 @@ async def kill(strategy: str, seed: int) -> Result:
 
 async def _start(emulator: Emulator, *options: str) -> asyncio.subprocess.Process:
     command = [sys.executable, "-m", "flyasync", "deploy", "web", "--region", REGIONS, "--count", "3", *options]
-    command += ["--port", "8080", "--check", "/health"]
+    command += ["--port", "8080", "--check", "/health", "--smoke-check", "1"]
     return await asyncio.create_subprocess_exec(
         *command,
         env={**os.environ, **emulator.environment()},
