@@ -139,7 +139,7 @@ def test_the_exit_code_of_changes_is_for_a_dry_run() -> None:
 def test_the_help_has_the_table() -> None:
     text = deploy("--help").stdout
     rows = {int(line.split()[0]): line for line in EXIT_STATUS.splitlines() if line.split()[0].isdigit()}
-    assert sorted(rows) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 130]
+    assert sorted(rows) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]
     assert all(row.strip() in text for row in rows.values())
     for status in set(Status) - {Status.CANCELLED}:
         assert str(status) in rows[status.exit_code]

@@ -99,6 +99,12 @@ ERRORS: list[tuple[tuple[str, ...], str, Mistake, str]] = [
         lambda: BASE.with_release_command("true", timeout=0.0),
         "timeout is 0.0",
     ),
+    (
+        ("--pause-after", "1", "--journal", "deploy.jsonl"),
+        "a deploy can pause after wave 1 only if its regions are in several waves: add --waves",
+        lambda: BASE.rolling().with_journal("deploy.jsonl").pause_after(1).deployment(),
+        "a deploy can pause after wave 1 only if its regions are in several waves: use waves(",
+    ),
     (("--verify", " "), "--verify: a verification needs", lambda: BASE.verify(" "), "a verification needs"),
     (
         ("--verify", "true", "--verify-timeout", "0"),
