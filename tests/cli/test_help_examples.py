@@ -23,6 +23,7 @@ DEPLOYED = ("deploy", "web", "--image", "nginx", "--region", "iad", "--no-config
 BEFORE = {
     "flyasync secrets": DEPLOYED,
     "flyasync secrets deploy": DEPLOYED,
+    "flyasync scale": ("deploy", "web", "--image", "nginx", "--region", "iad,lhr", "--no-config"),
     "flyasync status": DEPLOYED,
     "flyasync logs": DEPLOYED,
     "flyasync releases": DEPLOYED,
@@ -36,6 +37,7 @@ AFTER = {
     "flyasync deploy": {"iad": 2, "lhr": 1, "nrt": 1},
     "flyasync apply": {"iad": 1, "lhr": 1},
     "flyasync bulk": {"iad": 1, "lhr": 1, "nrt": 1},
+    "flyasync scale": {"iad": 2},
     "flyasync destroy": {},
     "flyasync status": {"iad": 1},
     "flyasync logs": {"iad": 1},

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from flyasync import DeployBuilder, Fault, FlyClient, InvalidInput, MachineConfig, Service
 from flyasync.models.image import digest_of
@@ -207,3 +208,49 @@ async def test_a_group_without_machines_and_a_guest_that_they_cannot_have_are_re
         await APP.with_size("performance-1x").execute(fly)
         with pytest.raises(InvalidInput, match="memory"):
             await KEEP.with_guest(memory_mb=256).plan(fly)
+
+
+async def test_new_machines_have_volumes_like_the_others_and_a_size_keeps_them() -> None:
+    async with world(seed=1) as (_, fly):
+        await APP.with_volume("data", "/data", size_gb=3).execute(fly)
+        report = await KEEP.count(iad=2).execute(fly)
+        assert report.ok, str(report)
+        volumes = {each.id: each for each in await fly.volumes.list("web")}
+        assert sorted((each.name, each.region, each.size_gb) for each in volumes.values()) == [
+            ("data", "iad", 3),
+            ("data", "iad", 3),
+            ("data", "lhr", 3),
+        ]
+        report = await KEEP.with_guest(memory_mb=512).execute(fly)
+        assert report.ok, str(report)
+        assert {each.id: each.attached_machine_id for each in await fly.volumes.list("web")} == {
+            id_: each.attached_machine_id for id_, each in volumes.items()
+        }
+
+
+async def test_a_standby_gets_the_size_and_is_not_started() -> None:
+    async with world(seed=1) as (_, fly):
+        await APP.to_regions("iad").execute(fly)
+        first = (await there(fly))["app-iad-1"]
+        assert first.config is not None
+        standby = evolve(first.config, standbys=(first.id,), env={**(first.config.env or {}), "OWN": "1"})
+        await fly.machines.create("web", standby, region="iad", name="standby", skip_launch=True)
+        assert (await KEEP.count(1).plan(fly)).is_empty
+        report = await KEEP.with_guest(memory_mb=512).execute(fly)
+        assert report.ok, str(report)
+        now = (await there(fly))["standby"]
+        assert now.config is not None
+        assert now.config.guest is not None
+        assert (now.state, now.config.guest.memory_mb, (now.config.env or {})["OWN"]) == ("stopped", 512, "1")
+
+
+@pytest.mark.parametrize("strategy", ["canary", "immediate", "recreate"])
+async def test_any_strategy_that_keeps_the_machines_can_change_the_size(strategy: str) -> None:
+    async with world(seed=1) as (_, fly):
+        await APP.count(2).execute(fly)
+        ids = {each.id for each in (await there(fly)).values()}
+        report = await getattr(KEEP, strategy)().with_guest(memory_mb=512).execute(fly)
+        assert report.ok, str(report)
+        now = (await there(fly)).values()
+        assert {each.id for each in now} == ids
+        assert {each.config.guest.memory_mb for each in now if each.config and each.config.guest} == {512}

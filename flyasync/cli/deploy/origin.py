@@ -52,7 +52,12 @@ class OriginOptions(OptionGroup):
         from flyasync.deploy.plan.launch_origin import LaunchOrigin
 
         commit = self.commit or _first_of(_COMMITS) or _head()
-        return LaunchOrigin(message=self.message, commit=commit, by=_first_of(_USERS) or _user())
+        return LaunchOrigin(message=self.message, commit=commit, by=who_deploys())
+
+
+def who_deploys() -> str | None:
+    """Return the user of the CI job or of this machine; None if neither has a name."""
+    return _first_of(_USERS) or _user()
 
 
 def _first_of(names: Iterable[str]) -> str | None:
