@@ -163,7 +163,7 @@ def test_no_option_of_the_deployer_is_missing() -> None:
     groups = (RegionOptions, StrategyOptions, SuccessOptions, ReleaseOptions)
     options = [each for group in groups for each in group.options() if not each.is_flag and free(each)]
     listed: set[Any] = {arg.split("=")[0] for args, *_ in ERRORS for arg in args if arg.startswith("--")}
-    checked_elsewhere = {"--create-app", "--journal"}
+    checked_elsewhere = {"--create-app"}
     assert {each.opts[0] for each in options} - listed == checked_elsewhere
 
 
