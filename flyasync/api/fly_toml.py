@@ -82,12 +82,13 @@ def read_fly_toml(
     plain number in `[[http_service.checks]]` is in milliseconds; a service without `internal_port` uses 8080; and
     `kernel_args` may be a string.
 
-    Raises InvalidInput with all values that `fly config validate` or the API would refuse, each with its path in the
-    file. Unknown keys are ignored, as flyctl does, and `flyasync lint` lists them; with `strict`, they are refused.
+    Raises InvalidInput with all values that `fly config validate` would refuse, each with its path in the file. What
+    the API would refuse in the config is found by `flyasync lint`, and by a deploy before its first request. Unknown
+    keys are ignored, as flyctl does, and `flyasync lint` lists them; with `strict`, they are refused.
     docs: reference/configuration
     """
     read = load_fly_toml(path)
-    read.refuse(*(() if process_group is None else (process_group,)), strict=strict)
+    read.refuse(*(() if process_group is None else (process_group,)), strict=strict, of_api=False)
     return read.config(process_group, image=image)
 
 

@@ -117,12 +117,16 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path, text: str, says: str)
         load_config_file(tmp_path / "fly.json")
 
 
-def test_reading_refuses_what_lint_finds_certain(tmp_path: Path) -> None:
+def test_what_the_api_would_refuse_is_read_and_refused_by_a_deploy(tmp_path: Path) -> None:
     text = f'[processes]\nweb = "a"\njob = "b"\n[[vm]]\ncpus = 3\nprocesses = ["job"]\n{IMAGE}'
     (tmp_path / "fly.toml").write_text(text)
-    assert read_fly_toml(tmp_path / "fly.toml", "web").image == "nginx"
+    guest = read_fly_toml(tmp_path / "fly.toml", "job").guest
+    assert guest is not None
+    assert guest.cpus == 3
+    read = load_fly_toml(tmp_path / "fly.toml")
+    read.refuse("web")
     with pytest.raises(InvalidInput, match=r"guest\.cpus: 3 is not a valid number of shared cpus"):
-        read_fly_toml(tmp_path / "fly.toml", "job")
+        read.refuse("job")
 
 
 def test_the_name_of_the_app_may_be_that_of_a_template(tmp_path: Path) -> None:

@@ -85,12 +85,15 @@ class FlyToml:
         """The keys, and names of groups, that have no effect."""
         return tuple(each for each in self.findings if _has_no_effect(each))
 
-    def refuse(self, *groups: str, strict: bool = False) -> None:
+    def refuse(self, *groups: str, strict: bool = False, of_api: bool = True) -> None:
         """Raise InvalidInput with all certain problems and, if `strict`, all keys and names of groups without effect.
 
-        Do nothing if there are none. The app's name is not checked, since a deploy may name another app.
+        Do nothing if there are none. With `of_api`, what the API would refuse in a config is a problem, too. The app's
+        name is not checked, since a deploy may name another app.
         """
-        found = [each for each in self.problems(*groups, strict=strict) if each.certain and each.code != "app-name"]
+        in_file = {each.path for each in self.findings}
+        every = (each for each in self.problems(*groups, strict=strict) if of_api or each.path in in_file)
+        found = [each for each in every if each.certain and each.code != "app-name"]
         wrong = [_told(each) for each in found if not _has_no_effect(each)]
         unknown = [f"{each.path}: {each.message}" for each in found if _has_no_effect(each)]
         advice = {
