@@ -182,3 +182,19 @@ async def test_a_standby_whose_variable_flyctl_has_removed_is_up_to_date(path: P
         assert not (await shop(path, "nginx:1.1").plan(fly)).stages
         assert (await shop(path, "nginx:1.2").execute(fly)).ok
         assert (await fly.machines.get("web", standby.id)).config.standbys == standby.config.standbys  # type: ignore[union-attr]
+
+
+async def test_what_the_api_fills_in_is_no_change(path: Path) -> None:
+    path.write_text("""
+        app = "web"
+        primary_region = "iad"
+        vm = [{ gpu_kind = "l40s" }]
+        services = [{ internal_port = 80, ports = [{ port = 80, force_https = false }] }]
+    """)
+    async with world(seed=1) as (_, fly):
+        assert (await shop(path, "nginx").execute(fly)).ok
+        (machine, *_) = await fly.machines.list("web")
+        assert machine.config is not None
+        assert machine.config.guest is not None
+        assert machine.config.guest.gpus == 1  # the file does not state it
+        assert (await shop(path, "nginx").plan(fly)).is_empty

@@ -11,6 +11,7 @@ this one does not state must be removed: the metadata of each config records wha
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
@@ -74,6 +75,16 @@ _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {
     ContainerHealthcheck: (("http", "tcp", "exec"),),
 }
 """Fields that exclude each other: if one is stated, the others are unset."""
+
+_AS_UNSET: Mapping[str, object] = {
+    "services.protocol": "tcp",
+    "services.ports.force_https": False,
+    "guest.gpus": 1,
+    "mounts.extend_threshold_percent": 0,
+    "mounts.add_size_gb": 0,
+    "mounts.size_gb_limit": 0,
+}
+"""The values that mean the same as none: the API fills them in, or flyctl leaves them out where a fly.toml has them."""
 
 REPLACEABLE = tuple(one.name for one in fields(MachineConfig) if one.name not in {"extra", "image", "mounts"})
 """The fields of a config that can be replaced as a whole."""
@@ -156,10 +167,18 @@ def observed(machine: Machine) -> MachineConfig | None:
 def differing(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
     """Return the differences between two configs of a machine; images differ if their digests do.
 
-    Whether the machine has been verified is not a part of its config.
+    There are none if all of them are values that mean the same as none. Whether the machine has been verified is not a
+    part of its config.
     """
     found = (each for each in differences(current, desired) if each.path != f"metadata.{UNVERIFIED}")
-    return tuple(each for each in found if each.path != "image" or not runs(current.image, desired.image))
+    shown = tuple(each for each in found if each.path != "image" or not runs(current.image, desired.image))
+    return () if all(map(_means_the_same, shown)) else shown
+
+
+def _means_the_same(change: Change) -> bool:
+    """Whether a value that means the same as none was filled in or left out."""
+    default = _AS_UNSET.get(re.sub(r"\[\d+\]", "", change.path))
+    return default is not None and (change.old, change.new) in ((None, default), (default, None))
 
 
 def changes(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:

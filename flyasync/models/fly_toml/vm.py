@@ -18,21 +18,19 @@ _POLICIES: Final = {"never": "no", "always": "always", "on-failure": "on-failure
 def guest(section: Section, host_dedication_id: str | None) -> Guest:
     """Read one of `[[vm]]`: `size`, overridden by `memory`, overridden by the single fields.
 
-    `kernel_args` may be a single string, as documented; flyctl requires a list. A `gpu_kind` without `gpus` means one
-    GPU, as in the named sizes; flyctl leaves the number to the API.
+    `kernel_args` may be a single string, as documented; flyctl requires a list.
     """
     memory_mb = section.size("memory", unit="m", thousand=1024)
     if memory_mb == 0:
         section.wrong("memory", "must be more than 0")
     size = section.text("size")
-    gpu_kind = section.text("gpu_kind")
     own = Guest(
         cpu_kind=section.text("cpu_kind"),
         cpus=section.integer("cpus"),
         memory_mb=section.integer("memory_mb"),
         max_memory_mb=section.integer("max_memory_mb"),
-        gpu_kind=gpu_kind,
-        gpus=section.integer("gpus") or (1 if gpu_kind else None),
+        gpu_kind=section.text("gpu_kind"),
+        gpus=section.integer("gpus"),
         host_dedication_id=section.text("host_dedication_id"),
         kernel_args=section.words("kernel_args"),
         persist_rootfs=section.text("persist_rootfs"),

@@ -308,6 +308,31 @@ def test_the_launch_that_made_a_machine_does_not_count() -> None:
     assert holds(evolve(wanted, metadata={"flyasync_launch": "v1"}), wanted)
 
 
+def test_values_that_mean_the_same_as_none_are_no_difference() -> None:
+    bare = MachineConfig(
+        image="a",
+        guest=Guest(cpus=8, gpu_kind="l40s"),
+        services=[Service(internal_port=80, ports=[Port(port=80)])],
+        mounts=[Mount(path="/data")],
+    )
+    filled = MachineConfig(
+        image="a",
+        guest=Guest(cpus=8, gpu_kind="l40s", gpus=1),
+        services=[Service(internal_port=80, protocol="tcp", ports=[Port(port=80, force_https=False)])],
+        mounts=[Mount(path="/data", extend_threshold_percent=0, add_size_gb=0, size_gb_limit=0)],
+    )
+    assert not changes(bare, filled)
+    assert not changes(filled, bare)
+    others = evolve(
+        bare,
+        guest=Guest(cpus=8, gpu_kind="l40s", gpus=2),
+        services=[Service(internal_port=80, protocol="udp", ports=[Port(port=80, force_https=True)])],
+        mounts=[Mount(path="/data", extend_threshold_percent=80)],
+    )
+    for other in (bare, filled):
+        assert len(changes(other, others)) >= 4
+
+
 def test_an_explicit_no_is_not_the_same_as_silence() -> None:
     wanted = MachineConfig(image="a", auto_destroy=False)
     assert not holds(MachineConfig(image="a", auto_destroy=True), wanted)

@@ -245,7 +245,7 @@ def test_the_least() -> None:
         ),
         (
             '[[vm]]\ngpu_kind = "l40s"',
-            {"guest": {"cpu_kind": "performance", "cpus": 8, "memory_mb": 16384, "gpu_kind": "l40s", "gpus": 1}},
+            {"guest": {"cpu_kind": "performance", "cpus": 8, "memory_mb": 16384, "gpu_kind": "l40s"}},
         ),
         (
             (
