@@ -184,17 +184,23 @@ async def test_a_standby_whose_variable_flyctl_has_removed_is_up_to_date(path: P
         assert (await fly.machines.get("web", standby.id)).config.standbys == standby.config.standbys  # type: ignore[union-attr]
 
 
-async def test_what_the_api_fills_in_is_no_change(path: Path) -> None:
+@pytest.fixture
+def lean(path: Path) -> DeployBuilder:
+    """A fly.toml of which flyctl and the API leave out some values and fill in others."""
     path.write_text("""
         app = "web"
         primary_region = "iad"
         vm = [{ gpu_kind = "l40s" }]
         services = [{ internal_port = 80, ports = [{ port = 80, force_https = false }] }]
     """)
+    return shop(path, "nginx")
+
+
+async def test_what_the_api_fills_in_is_no_change(lean: DeployBuilder) -> None:
     async with world(seed=1) as (_, fly):
-        assert (await shop(path, "nginx").execute(fly)).ok
+        assert (await lean.execute(fly)).ok
         (machine, *_) = await fly.machines.list("web")
         assert machine.config is not None
         assert machine.config.guest is not None
         assert machine.config.guest.gpus == 1  # the file does not state it
-        assert (await shop(path, "nginx").plan(fly)).is_empty
+        assert (await lean.plan(fly)).is_empty
