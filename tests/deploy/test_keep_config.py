@@ -1,11 +1,13 @@
 """`keep_config`: counts or settings of a group that runs already are changed, and nothing else."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from flyasync import DeployBuilder, Fault, FlyClient, InvalidInput, MachineConfig, Service
+from flyasync import Check, DeployBuilder, Fault, FlyClient, InvalidInput, MachineConfig, Service
+from flyasync.deploy.plan.plan import Start, Uncordon, Update
 from flyasync.models.image import digest_of
 from flyasync.models.machine import GONE, Machine
 from tests.deploy.conftest import total, world
@@ -254,3 +256,50 @@ async def test_any_strategy_that_keeps_the_machines_can_change_the_size(strategy
         now = (await there(fly)).values()
         assert {each.id for each in now} == ids
         assert {each.config.guest.memory_mb for each in now if each.config and each.config.guest} == {512}
+
+
+CHECKED = APP.to_regions("iad").count(2).with_check("up", Check(type="tcp", port=80, interval=2, timeout=1))
+
+
+async def test_a_machine_that_is_coming_up_is_waited_for_and_not_touched() -> None:
+    async with world(seed=1) as (emulator, fly):
+        await CHECKED.execute(fly)
+        machine = (await there(fly))["app-iad-2"]
+        await fly.machines.restart("web", machine.id)
+        sent = [total(emulator, action) for action in TOUCHING]
+        plan = await KEEP.count(3).plan(fly)
+        assert [track.machine.name for track in plan.tracks] == ["app-iad-2", "app-iad-3"]
+        assert not any(isinstance(step, Update | Start | Uncordon) for step in plan.steps)
+        report = await KEEP.count(3).execute(fly)
+        assert report.ok, str(report)
+        assert [total(emulator, action) for action in TOUCHING] == sent
+
+
+async def test_a_machine_that_fails_does_not_delay_more_machines_and_is_reported() -> None:
+    async with world(seed=1) as (emulator, fly):
+        await CHECKED.execute(fly)
+        machine = (await there(fly))["app-iad-2"]
+        emulator.faults.add(Fault(does="checks_never_pass", region="iad", times=1))
+        await fly.machines.restart("web", machine.id)
+        await asyncio.sleep(30)
+        report = await KEEP.count(4).wait_for("healthy", timeout=600).execute(fly)
+        assert report.seconds < 30
+        failed = [each for each in report.machines if each.result != "running"]
+        assert [each.name for each in failed] == ["app-iad-2"]
+        assert "failing checks" in str(failed[0].failure)
+        assert len(await there(fly)) == 4
+
+
+async def test_a_size_with_which_a_machine_fails_is_rolled_back() -> None:
+    async with world(seed=1) as (emulator, fly):
+        await CHECKED.execute(fly)
+        before = {
+            name: (each.id, each.image, each.config and each.config.env) for name, each in (await there(fly)).items()
+        }
+        emulator.faults.add(Fault(does="checks_never_pass", region="iad", times=1))
+        resized = KEEP.with_guest(memory_mb=1024).count(3).wait_for("healthy", timeout=60).roll_back_on_failure()
+        report = await resized.execute(fly)
+        assert report.status == "rolled back", str(report)
+        now = await there(fly)
+        assert {name: (each.id, each.image, each.config and each.config.env) for name, each in now.items()} == before
+        assert {each.config.guest.memory_mb for each in now.values() if each.config and each.config.guest} == {256}

@@ -160,12 +160,23 @@ def retirement(machine: Machine, cause: str, *, drain: float = 0.0) -> Iterator[
     yield Destroy(machine_id=machine.id, cause=cause)
 
 
+def comes_up(machine: Machine) -> bool:
+    """Whether a machine is about to run, or runs and its checks have not failed, but do not all pass yet."""
+    if machine.state != "started":
+        return machine.state in MOVING
+    is_failing = machine.has_crashed or any(check.status == "critical" for check in machine.reported_checks)
+    return not (is_failing or machine.is_healthy)
+
+
 def readiness(spec: DeploySpec, member: Member) -> Iterator[Step]:
     """Yield the steps that bring a machine to its goal that already has its config; none if it has reached it.
 
-    A deploy that keeps the configs of machines leaves those alone that it does not change.
+    A deploy that keeps the configs of machines leaves those alone that it does not change, and waits for those that are
+    coming up.
     """
     if spec.keeps_config:
+        if member.runs and comes_up(there(member)):
+            yield from goal(spec, member.config)
         return
     machine, is_down = there(member), member.rests or there(member).state == "failed"
     yield from _verification(spec, member)

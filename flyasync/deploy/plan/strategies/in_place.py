@@ -41,7 +41,8 @@ class InPlace(GroupStrategy):
         widths = {(region, spec.group): width for region, width in self.widths(serving).items()}
 
         # A machine that should serve but does not comes first: until it serves, no other one is put at risk. The same
-        # holds for a machine that serves, but was not verified.
+        # holds for a machine that serves, but was not verified. If only the count changes, no other one is at risk.
+        puts_at_risk = not spec.keeps_config or any(each.action is Action.UPDATE for each in members)
         unproven: list[Member] = []
         unhealthy: list[Member] = []
         others: list[Member] = []
@@ -51,7 +52,8 @@ class InPlace(GroupStrategy):
                 continue
             is_unhealthy = each.runs and not each.serves
             is_unhealthy = is_unhealthy and (
-                each.action is Action.UPDATE or (each.action is Action.KEEP and any(readiness(spec, each)))
+                each.action is Action.UPDATE
+                or (each.action is Action.KEEP and puts_at_risk and any(readiness(spec, each)))
             )
             (unhealthy if is_unhealthy else others).append(each)
         yield Stage.of(f"verify machines of an earlier deploy{wave}", changed(spec, fleet, unproven))
