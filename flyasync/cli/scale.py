@@ -17,7 +17,7 @@ from flyasync.cli.deploy.next_steps import Invocation
 from flyasync.cli.deploy.origin import who_deploys
 from flyasync.cli.deploy.run import display_for, run_until_signalled
 from flyasync.cli.shared.client import confirm, require_terminal
-from flyasync.cli.shared.completion import app_names
+from flyasync.cli.shared.completion import app_names, groups
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import amount, fallback
 from flyasync.cli.shared.signals import run
@@ -123,6 +123,7 @@ class ChangeOptions(OptionGroup):
         "--group",
         multiple=True,
         metavar="NAME",
+        shell_complete=groups,
         help="Process group to change; may be repeated.  [default: all groups for a size; the only one for a number]",
     )
     fallback: tuple[str, ...] = option(
@@ -234,10 +235,10 @@ async def planned(
     """Return the deploy of the groups that are scaled; with `path`, write its plan there and return it too."""
     async with FlyClient() as fly:
         machines = await fly.machines.list(base.app)
-        groups = {group_of(each) or "" for each in machines if each.state not in GONE} - {"", RELEASE_GROUP}
-        if not groups:
+        there = {group_of(each) or "" for each in machines if each.state not in GONE} - {"", RELEASE_GROUP}
+        if not there:
             raise InvalidInput(f"{base.app} has no machines in a process group, so there is nothing to scale")
-        first, *others = by_group(base, sorted(groups), named, numbers)
+        first, *others = by_group(base, sorted(there), named, numbers)
         builder = first.together_with(*others) if others else first
         return builder, None if path is None else await builder.save_plan(fly, path)
 

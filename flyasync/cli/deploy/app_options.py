@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
 
-from flyasync.cli.shared.completion import region_codes
+from flyasync.cli.shared.completion import groups, region_codes
 from flyasync.cli.shared.option_groups import OptionGroup, option
 from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, volume, waves
 from flyasync.deploy.plan.strategies.registry import NAMES, strategies
@@ -235,6 +235,7 @@ class StrategyOptions(OptionGroup):
         "--group",
         multiple=True,
         metavar="NAME",
+        shell_complete=groups,
         help="Process group to change; other machines stay as they are. May be repeated with a fly.toml.  [default: "
         "all groups of the fly.toml; app without one]",
     )
@@ -242,6 +243,7 @@ class StrategyOptions(OptionGroup):
         "--retire-group",
         multiple=True,
         metavar="NAME",
+        shell_complete=groups,
         help="Destroy the machines of this process group at the end; may be repeated.",
     )
     replace: tuple[str, ...] = option(

@@ -72,6 +72,8 @@ def test_the_value_of_an_option_is_completed_too(shop: Shop) -> None:
     machine_id = shop.run("--name", "one", "--metadata", "fly_process_group=worker")
     assert offers("logs", "web", "--machine", shop=shop) == ["one", machine_id]
     assert offers("logs", "web", "-f", "--group", incomplete="w", shop=shop) == ["worker"]
+    for words in (("scale", "web", "--group"), ("deploy", "web", "--group"), ("deploy", "web", "--retire-group")):
+        assert offers(*words, incomplete="w", shop=shop) == ["worker"]
 
 
 def test_without_an_answer_nothing_is_offered_and_nothing_said(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
