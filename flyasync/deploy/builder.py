@@ -816,18 +816,19 @@ class DeployBuilder:
             deploy.cancel()
             await asyncio.gather(deploy, return_exceptions=True)
 
-    async def plan_undo(self, fly: FlyClient) -> Plan:
+    async def plan_undo(self, fly: FlyClient, *, every_group: bool = False) -> Plan:
         """Return what `undo` would do now; changes nothing. Raises what `undo` raises."""
         self._check_api(fly)
-        return timed((await self._undoing(fly, self.spec.launch or None)).plan, fly)
+        return timed((await self._undoing(fly, self.spec.launch or None, every_group=every_group)).plan, fly)
 
-    async def undo(self, fly: FlyClient) -> DeployReport:
+    async def undo(self, fly: FlyClient, *, every_group: bool = False) -> DeployReport:
         """Undo the last release of the group, from the records that Fly.io keeps of its machines.
 
             report = await DeployBuilder("web").process_group("app").undo(fly)
 
-        It uses these settings of the builder: the app, the group, the launch if named, the strategy's
-        `max_unavailable`, the fallback, the timeout and the observers.
+        It uses these settings of the builder: the app, the groups, the launch if named, the strategy's
+        `max_unavailable`, the fallback, the timeout and the observers. With `every_group`, it undoes the last release
+        of the app, in all groups that this release changed.
 
         Each machine that the launch changed gets its previous config. Machines that the launch retired are created
         again under their old names, if the API still shows them, usually for some days. Machines that the launch
@@ -841,15 +842,19 @@ class DeployBuilder:
         """
         async with self._observing() as observers:
             with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
-                first = await self._undoing(fly, self.spec.launch or None)
+                first = await self._undoing(fly, self.spec.launch or None, every_group=every_group)
 
                 async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:
-                    return await self._undoing(fly, first.plan.launch, unlisted) if by_id else first
+                    if not by_id:
+                        return first
+                    return await self._undoing(fly, first.plan.launch, unlisted, every_group=every_group)
 
                 report = await run_deploy(fly, first.spec, decide, observers, journal, presses_on=True)
                 return reported(span, report)
 
-    async def _undoing(self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = ()) -> Decision:
+    async def _undoing(
+        self, fly: FlyClient, launch: str | None, unlisted: Collection[str] = (), *, every_group: bool
+    ) -> Decision:
         spec = self.spec
         # The machines show what the launch changed, so only these settings of the builder are used.
         asked = DeploySpec(
@@ -861,9 +866,10 @@ class DeployBuilder:
             timeout=spec.timeout,
             strategy=Rolling() if spec.strategy.only_adds else spec.strategy,
             group=spec.group,
+            also=tuple(GroupSpec(group=group) for group in spec.group_names[1:]),
             secrets_version=spec.secrets_version,
         )
-        return await undoing(fly, asked, launch=launch, replay=self._replay, unlisted=unlisted)
+        return await undoing(fly, asked, launch=launch, replay=self._replay, unlisted=unlisted, every_group=every_group)
 
 
 def _check_counts(per_region: int | None, by_region: Mapping[str, int]) -> None:

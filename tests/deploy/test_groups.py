@@ -197,3 +197,39 @@ def test_methods_called_on_a_deploy_of_groups_change_all_of_them() -> None:
         assert (group.config.env or {})["A"] == "1"
         assert group.counts == {"iad": 3}
     assert spec.asked == {"iad": 9}
+
+
+@pytest.mark.parametrize("name", ["rolling", "bluegreen"])
+async def test_an_undo_of_every_group_restores_all_that_the_release_changed(name: str) -> None:
+    shop = STRATEGIES[name]
+    async with world(seed=1) as (_, fly):
+        assert (await shop.execute(fly)).ok
+        assert (await shop.with_image("shop:2").execute(fly)).ok
+        plan = await DeployBuilder("web").plan_undo(fly, every_group=True)
+        assert plan.groups == ("cron_jobs", "web", "worker")
+        report = await DeployBuilder("web").undo(fly, every_group=True)
+        assert report.ok, str(report)
+        assert {image for image, _, _ in (await fleet(fly)).values()} == {"shop:1"}
+        assert sorted(role for _, role, _ in (await fleet(fly)).values()) == ["cron"] + ["web"] * 4 + ["worker"] * 2
+
+
+async def test_an_undo_leaves_the_groups_alone_that_the_release_did_not_change() -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await SHOP.execute(fly)).ok
+        assert (await WORKER.with_image("shop:2").rolling().smoke_check(0).execute(fly)).ok
+        plan = await DeployBuilder("web").plan_undo(fly, every_group=True)
+        assert plan.groups == ("worker",)
+        assert (await DeployBuilder("web").undo(fly, every_group=True)).ok
+        assert await fleet(fly) == running("shop:1")
+        with pytest.raises(InvalidInput, match="created all machines of the groups cron_jobs and web and worker"):
+            await DeployBuilder("web").undo(fly, every_group=True)
+
+
+async def test_an_undo_destroys_the_group_that_the_release_added() -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await WEB.rolling().together_with(WORKER).execute(fly)).ok
+        before = await fleet(fly)
+        assert (await SHOP.with_image("shop:2").execute(fly)).ok
+        report = await DeployBuilder("web").undo(fly, every_group=True)
+        assert report.ok, str(report)
+        assert await fleet(fly) == before

@@ -24,6 +24,8 @@ from flyasync.errors import NotFound
 class DeployJob:
     """A deploy to execute, or with `undoes` one to undo; with `is_dry` only its plan is shown.
 
+    With `every_group`, the release is undone in all groups that it changed, else in those of the builder.
+
     With `has_detailed_exit_code` a dry run that would change anything has an exit code of its own. `out` is the file
     for the plan of a dry run. A job that `applies` executes the plan of a file.
 
@@ -38,6 +40,7 @@ class DeployJob:
     has_detailed_exit_code: bool = False
     out: Path | None = None
     undoes: bool = False
+    every_group: bool = False
     applies: bool = False
     html: Path | None = None
     webhooks: tuple[Webhook, ...] = ()
@@ -55,6 +58,7 @@ class DeployJob:
             has_detailed_exit_code=options.output.detailed_exitcode,
             out=options.output.out,
             undoes=options.release.undo,
+            every_group=not (options.desired.change.group or options.release.resume),
             html=options.output.html,
             webhooks=webhooks_of(options.output.notify),
             rehearsal=rehearsal,

@@ -73,7 +73,7 @@ class ReleaseOptions(OptionGroup):
     undo: bool = option(
         "--undo",
         is_flag=True,
-        help="Undo the last release of APP and --group, or the deploy of --resume.",
+        help="Undo the last release of APP in all groups that it changed, or in --group; or the deploy of --resume.",
     )
 
     def pausing(self, made: "DeployBuilder") -> "DeployBuilder":

@@ -106,7 +106,9 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             async with notifying(job.webhooks, job.notification) as notify:
                 builder = job.builder.on_event(observer.show).on_event(notify)
                 try:
-                    report = await (builder.undo(fly) if job.undoes else builder.execute(fly))
+                    report = await (
+                        builder.undo(fly, every_group=job.every_group) if job.undoes else builder.execute(fly)
+                    )
                 except NotFound as error:
                     raise job.advised(error) from error
     except asyncio.CancelledError:
@@ -123,7 +125,7 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
     try:
         if spec and job.out:
             return await builder.save_plan(fly, job.out)
-        return await (builder.plan(fly) if spec else builder.plan_undo(fly))
+        return await (builder.plan(fly) if spec else builder.plan_undo(fly, every_group=job.every_group))
     except NotFound as error:
         if job.org is None or spec is None:
             raise job.advised(error) from error

@@ -18,7 +18,7 @@ from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, REPLACES, RETIRED,
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import GROUP, DeploySpec
+from flyasync.deploy.plan.spec import GROUP, DeploySpec, GroupSpec, LaneKey
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.tally import tally
 from flyasync.deploy.reporting.resume import JournalReplay
@@ -78,10 +78,10 @@ class Life:
 
 @frozen(kw_only=True)
 class History:
-    """The machines of a group, or of a launch without a group, with their versions; `dead` are retired machines."""
+    """The machines of groups, or of a launch without a group, with their versions; `dead` are retired machines."""
 
     app: str
-    group: str
+    groups: tuple[str, ...]
     lives: tuple[Life, ...]
     dead: tuple[Machine, ...] = ()
 
@@ -100,12 +100,29 @@ class History:
                 traces.append((retired_by, _end(life.machine)))
         # 3. A machine was retired and is destroyed: the trace is its last event.
         for launch in {tags(machine)[RETIRED] for machine in self.dead}:
-            lost = (machine for machine in self.lost(launch) if group_of(machine) == self.group)
+            lost = (machine for machine in self.lost(launch) if group_of(machine) in self.groups)
             traces += ((launch, _end(machine)) for machine in lost)
         begun: dict[str, str] = {}
         for launch, moment in traces:
             begun[launch] = min(moment, begun.get(launch, moment))
         return max(begun, key=lambda launch: begun[launch], default=None)
+
+    def of(self, launch: str) -> "History":
+        """Return the history of the groups that a launch changed; all of them if it changed none."""
+        changed = {group_of(machine) for machine in self.lost(launch)}
+        for life in self.lives:
+            marks = tags(life.machine)
+            if life.first(launch) is not None or launch in {marks.get(RETIRED), marks.get(STOPPED)}:
+                changed.add(group_of(life.machine))
+        groups = tuple(group for group in self.groups if group in changed)
+        if not groups:
+            return self
+        return evolve(self, groups=groups, lives=tuple(life for life in self.lives if group_of(life.machine) in groups))
+
+    @property
+    def which(self) -> str:
+        """The groups in words."""
+        return f"the group{'s' if len(self.groups) > 1 else ''} {' and '.join(self.groups)}"
 
     def lost(self, launch: str) -> tuple[Machine, ...]:
         """Return the machines that a launch retired and that were not recreated, the last one of each name."""
@@ -186,14 +203,14 @@ class Past:
         """Raise InvalidInput if there is nothing to undo, or if the undo would leave no machine."""
         if not (self.made or self.changed or self.lost):
             raise InvalidInput(
-                f"nothing to undo: no machine of the group {self.history.group} has the config of launch {self.launch},"
+                f"nothing to undo: no machine of {self.history.which} has the config of launch {self.launch},"
                 " and the API no longer shows the machines that it retired"
             )
-        is_of_group = any(group_of(machine) == self.history.group for machine in self.made)
+        is_of_group = any(group_of(machine) in self.history.groups for machine in self.made)
         is_known_empty = self.replay is not None and not self.replay.before
         if is_of_group and not self.before and not is_known_empty:
             raise InvalidInput(
-                f"launch {self.launch} created all machines of the group {self.history.group}, and the API no longer "
+                f"launch {self.launch} created all machines of {self.history.which}, and the API no longer "
                 "shows any earlier ones, so undoing it would leave no machine; if that is what you want, destroy them"
             )
 
@@ -221,34 +238,44 @@ async def undoing(
     launch: str | None,
     replay: JournalReplay | None = None,
     unlisted: Collection[str] = (),
+    every_group: bool = False,
 ) -> Decision:
     """Return the plan that undoes a launch; changes nothing. Raises InvalidInput if there is nothing to undo.
 
     `launch` defaults to the last one of the group. Of `asked`, the app, the group, the strategy, the fallback and the
     timeout count. The `replay` of a journal may contain machines that the API no longer shows. `unlisted` are ids of
-    machines that an earlier list lacked.
+    machines that an earlier list lacked. With `every_group`, the launch is undone in all groups that it changed.
     """
+    if every_group:
+        listed = await fly.machines.list(asked.app, include_deleted=True)
+        found_groups = sorted(
+            {group for each in listed if (group := group_of(each)) and not group.startswith("fly_app_")}
+        )
+        first, *others = found_groups or [asked.group]
+        asked = evolve(asked, group=first, also=tuple(GroupSpec(group=group) for group in others))
     fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True, unlisted=unlisted)
     dead = tuple(machine for machine in fleet.gone if RETIRED in tags(machine))
-    members = fleet.group(asked.group)
+    members = tuple(machine for group in asked.group_names for machine in fleet.group(group))
     # Machines of a launch without a group are recognized by their tag.
     tagged = [each for each in fleet.machines if launch and tags(each).get(LAUNCH) == launch]
     if alone := [each for each in tagged if group_of(each) is None]:
         members = members if any(each in tagged for each in members) else tuple(alone)
     lives = await asyncio.gather(*(_life(fly, asked.app, machine, dead) for machine in members))
-    history = History(app=asked.app, group=asked.group, lives=tuple(lives), dead=dead)
+    history = History(app=asked.app, groups=asked.group_names, lives=tuple(lives), dead=dead)
     undone = launch or history.last()
     if undone is None:
-        raise InvalidInput(
-            f"nothing to undo: no machine of the group {asked.group} of {asked.app} has the tag of a launch"
-        )
+        raise InvalidInput(f"nothing to undo: no machine of {history.which} of {asked.app} has the tag of a launch")
     # Replaced machines may no longer be listed; the machines that replaced them have their ids.
     replaced = {tags(each).get(REPLACES) for each in members if tags(each).get(LAUNCH) == undone}
     unseen = sorted(filter(None, replaced - {each.id for each in (*fleet.machines, *dead)}))
     found = await asyncio.gather(*(fetch(fly, asked.app, each) for each in unseen))
     retired = (each for each in found if each and each.state in GONE and RETIRED in tags(each))
     history = evolve(history, dead=(*dead, *retired))
-    return undo_launch(evolve(asked, launch=undone, secrets=fleet.secrets), fleet, history, replay)
+    history = history.of(undone) if len(history.groups) > 1 else history
+    first, *others = history.groups
+    spec = evolve(asked, launch=undone, secrets=fleet.secrets, group=first)
+    spec = evolve(spec, also=tuple(GroupSpec(group=group) for group in others))
+    return undo_launch(spec, fleet, history, replay)
 
 
 async def _life(fly: FlyClient, app: str, machine: Machine, dead: Sequence[Machine]) -> Life:
@@ -279,25 +306,27 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: Journa
     launch = spec.launch
     past = Past.of(history, launch, replay if replay and replay.is_of(history.app, launch) else None)
     past.check()
-    is_alone = not any(group_of(life.machine) == history.group for life in history.lives) and not past.lost
+    is_alone = not any(group_of(life.machine) in history.groups for life in history.lives) and not past.lost
     base = Plan(
         app=spec.app,
         launch=launch,
         image=spec.image,
         fallback=spec.fallback,
         stages=(),
-        groups=() if is_alone else (spec.group,),
+        groups=() if is_alone else history.groups,
         before=fleet,
     )
     # As many serving machines of a region are unavailable at once as in an update by the strategy.
-    serving = Counter(home(machine) for machine in fleet.group(spec.group) if serves(machine))
-    widths = {(region, spec.group): width for region, width in spec.strategy.widths(serving).items()}
+    widths: dict[LaneKey, int] = {}
+    for name in history.groups:
+        serving = Counter(home(machine) for machine in fleet.group(name) if serves(machine))
+        widths |= {(region, name): width for region, width in spec.strategy.widths(serving).items()}
     made = frozenset(machine.id for machine in past.made)
     plan = restoring(base, past.before, fleet.machines, made=made, widths=widths)
     volumes = [(machine, fleet.volume_of(machine)) for machine in past.made]
     stays = [f"volume {volume.id} of {machine.name} is kept" for machine, volume in volumes if volume]
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *past.missing(), *stays))
-    others = {group for machine in past.lost if (group := group_of(machine))} - {spec.group}
+    others = {group for machine in past.lost if (group := group_of(machine))} - {*history.groups}
     plan = evolve(plan, resources=tally(plan, others))
     desired = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)
     return Decision(spec=restored_spec(desired, plan), plan=plan)

@@ -416,7 +416,7 @@ def dead(name: str, launch: str, by: str) -> Machine:
 
 
 def planned(lives: list[Life], *gone: Machine, launch: str = "v2", replay: JournalReplay | None = None) -> str:
-    history = History(app="web", group="app", lives=tuple(lives), dead=gone)
+    history = History(app="web", groups=("app",), lives=tuple(lives), dead=gone)
     asked = DeploySpec(app="web", launch=launch, config=MachineConfig(), counts={}, strategy=Rolling(), goal="healthy")
     return str(undo_launch(asked, Fleet("web", tuple(life.machine for life in lives)), history, replay).plan)
 
@@ -492,7 +492,7 @@ def test_what_a_launch_made_and_took_away_itself_is_not_brought_back() -> None:
 def test_a_machine_on_its_way_out_is_let_in_again() -> None:
     """The deploy was broken off between its cordon and its end; the mark says whose doing that was."""
     leaving = lived("a", "v1", marks={RETIRED: "v2"}, cordoned=True, state="stopped", events=[{"id": "v2"}])
-    assert History(app="web", group="app", lives=(leaving, lived("b", "v1"))).last() == "v2"
+    assert History(app="web", groups=("app",), lives=(leaving, lived("b", "v1"))).last() == "v2"
     assert planned([leaving, lived("b", "v1")]) == text("""
         web, undo of launch v2: update 1, keep 1
           1. restore machines
@@ -527,7 +527,7 @@ def test_a_standby_is_made_again_stopped() -> None:
 
 def test_the_last_launch_is_the_one_that_came_last_for_the_first_time() -> None:
     def last(lives: list[Life], *gone: Machine) -> str | None:
-        return History(app="web", group="app", lives=tuple(lives), dead=gone).last()
+        return History(app="web", groups=("app",), lives=tuple(lives), dead=gone).last()
 
     assert last([lived("a", "v1", "v2"), lived("b", "v1")]) == "v2"
     assert last([lived("a", "v1", "v2", "v1"), lived("b", "v1", "v2")]) == "v2"  # an undo that was broken off
