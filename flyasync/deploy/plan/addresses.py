@@ -11,7 +11,7 @@ from flyasync.models.service import Port
 AddressType = Literal["shared_v4", "v4", "v6"]
 """The types of addresses that a first deploy allocates."""
 
-# The ports on which the proxy tells the apps of a shared address apart, by the host name, and the handlers for that.
+# The ports on which the proxy finds the app of a shared address by the host name, and the handlers that this needs.
 _SHARED: Final = {80: ({"http"},), 443: ({"tls", "http"},)}
 _NAMES: Final = {"shared_v4": "a shared IPv4", "v4": "a dedicated IPv4 (billed)", "v6": "an IPv6"}
 

@@ -1,4 +1,4 @@
-"""What a new group gets besides its machines: a standby, and a mark that tells how far its first deploy has come; pure.
+"""What a new group gets besides its machines: a standby, and a mark until its first deploy is complete; pure.
 
 Until the first deploy of a group is complete, its machines have a mark. A deploy that was killed in between is then
 completed by the next one, which would otherwise keep the number of machines that it finds.

@@ -93,7 +93,7 @@ async def _by_command(command: str, app: str, machine: Machine, timeout: float) 
 
 
 def facts(app: str, machine: Machine) -> Mapping[str, str]:
-    """Return the variables that tell a command which machine to verify; those that are unknown are empty."""
+    """Return the variables that name the machine to verify for a command; those that are unknown are empty."""
     return {
         "FLY_APP_NAME": app,
         "FLY_MACHINE_ID": machine.id,
