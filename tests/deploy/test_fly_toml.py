@@ -200,6 +200,18 @@ async def test_a_first_deploy_that_was_cut_short_is_completed_by_the_next(path: 
         assert not any(NEW in machine.metadata for machine in there.values())
 
 
+async def test_a_worker_that_fails_in_one_region_rolls_back_the_groups_of_all_regions(path: Path) -> None:
+    everywhere = shop(path).to_regions("iad", "lhr", "nrt").smoke_check(5).roll_back_on_failure()
+    async with world(seed=1) as (emulator, fly):
+        assert (await everywhere.execute(fly)).ok
+        before = {name: (each.id, tag(each)) for name, each in (await machines(fly)).items()}
+        emulator.faults.add(Fault(does="crash", name="worker-lhr-*", image="shop:2"))
+        report = await everywhere.with_image("shop:2").execute(fly)
+        assert report.status is Status.ROLLED_BACK, str(report)
+        assert {name: (each.id, tag(each)) for name, each in (await machines(fly)).items()} == before
+        assert len(before) == 9
+
+
 async def test_a_group_without_machines_needs_a_region(path: Path) -> None:
     rewrite(path, 'primary_region = "iad"', "")
     async with world(seed=1) as (_, fly):
