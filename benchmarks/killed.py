@@ -3,8 +3,8 @@
 For each strategy an update of 30 machines is flown once undisturbed. Then again and again from the same start, each
 time killed after one more request: from then on nothing of it reaches the API and nothing of it is cleaned up, leases
 neither. Another deployer, which knows nothing of the first, then runs the same deploy. The fleet must come out as
-after the undisturbed run: same machines by name, config, region, state and routing, and same volumes, nothing more and
-nothing less.
+after the undisturbed run: same machines by name, config, region, state and routing, and same volumes and
+addresses, nothing more and nothing less.
 
 With `--app` it is an app of three process groups from a fly.toml instead (see `killed_app`).
 """
@@ -44,8 +44,8 @@ class End:
 
     ok: bool
     requests: int
-    fleet: frozenset[str]
-    left: frozenset[str]
+    fleet: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 @frozen(kw_only=True)
@@ -91,12 +91,12 @@ async def killed(case: Case, after: int) -> End:
 
 async def _end(emulator: Emulator, builder: DeployBuilder) -> End:
     """Deploy to the end, and see what the fleet has come to."""
-    begun, left = len(emulator.log), frozenset(_fleet(emulator))
+    begun, left = len(emulator.log), tuple(sorted(_fleet(emulator)))
     async with FlyClient(emulator.token, base_url=emulator.url) as fly:
         report = await builder.execute(fly)
     requests = len(emulator.log) - begun
     await asyncio.sleep(5)  # what is being destroyed is gone then
-    return End(ok=report.ok, requests=requests, fleet=frozenset(_fleet(emulator)), left=left)
+    return End(ok=report.ok, requests=requests, fleet=tuple(sorted(_fleet(emulator))), left=left)
 
 
 async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> None:
@@ -123,7 +123,7 @@ async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> Non
 
 
 def _fleet(emulator: Emulator) -> Iterator[str]:
-    """Yield each machine and each volume, with names instead of ids, which depend on the order of requests."""
+    """Yield each machine, volume and address, with names instead of ids, which depend on the order of requests."""
     machines = [each for each in emulator.world.machines.values() if each.state not in {"destroying", "destroyed"}]
     names = {each.id: each.name for each in machines}
     volumes = [each for each in emulator.world.volumes.values() if not is_gone(emulator.world, each)]
@@ -136,6 +136,8 @@ def _fleet(emulator: Emulator) -> Iterator[str]:
         yield _named(f"{machine.name} {state} {json.dumps([config, marks], sort_keys=True)}", names)
     for volume in volumes:
         yield f"{names[volume.id]} {volume.name} {volume.region} {volume.size_gb}"
+    for address in emulator.world.apps["web"].addresses.values():
+        yield f"address {address.type}"
 
 
 def _named(text: str, names: Mapping[str, str]) -> str:

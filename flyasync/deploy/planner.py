@@ -72,11 +72,12 @@ class Planner:
         self, addresses: Sequence[IPAssignment] | None, fleet: Fleet
     ) -> tuple[tuple[str, ...], tuple[AddressType, ...]]:
         """Return a remark on an address that is lacking, or the types of addresses to allocate."""
-        if addresses is None or any(map(reaches, addresses)):
+        if addresses is None:
             return (), ()
         configs = [group.config for group in self._spec.groups]
         types = needed(configs, addresses, fleet.machines) if self._spec.public_ips else ()
-        return () if types else (no_address(self._spec.app, configs),), types
+        is_lacking = not types and not any(map(reaches, addresses))
+        return (no_address(self._spec.app, configs),) if is_lacking else (), types
 
     async def _resolve(self) -> None:
         """Resolve the image's tag once for all plans: record its digest, or why the API does not show it."""

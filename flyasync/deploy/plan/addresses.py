@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Literal
 
+from flyasync.deploy.plan.fleet import is_in
+from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.models.config import MachineConfig
 from flyasync.models.ip_assignment import IPAssignment
 from flyasync.models.machine import Machine
@@ -48,9 +50,25 @@ def needed(
 ) -> tuple[AddressType, ...]:
     """Return the types of addresses that a first deploy of these configs has to allocate.
 
-    None if the app has machines or an address of any kind, Flycast and egress included: its owner has decided already.
+    1. The app has machines, besides one of a release command: none.
+    2. It has no address: those that are suitable.
+    3. It has only the first of two: a first deploy was killed in between. The other one, an IPv6, is not billed.
+    4. It has other addresses, Flycast and egress included: its owner has decided already.
     """
-    return () if addresses or machines else suitable(configs)
+    if any(not is_in(machine, RELEASE_GROUP) for machine in machines):
+        return ()
+    types = suitable(configs)
+    there = tuple(map(type_of, addresses))
+    return types[len(there) :] if there == types[: len(there)] else ()
+
+
+def type_of(address: IPAssignment) -> str:
+    """Return the type of an address, which the API does not always show."""
+    if address.type:
+        return address.type
+    if ":" in (address.ip or ""):
+        return "private_v6" if str(address.ip).startswith("fdaa:") else "v6"
+    return "shared_v4" if address.shared else "v4"
 
 
 def reaches(address: IPAssignment) -> bool:

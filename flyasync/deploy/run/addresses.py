@@ -8,7 +8,7 @@ from attrs import define, field
 
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
-from flyasync.deploy.plan.addresses import AddressType
+from flyasync.deploy.plan.addresses import AddressType, type_of
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.ip_assignment import IPAssignment
 
@@ -76,7 +76,7 @@ class AddressAllocator:
             await asyncio.sleep(pause)
             with suppress(*TROUBLE):
                 for address in await self._fly.ip_assignments.list(self._app):
-                    if _type(address) == kind and address.ip not in known:
+                    if type_of(address) == kind and address.ip not in known:
                         return address
         return None
 
@@ -89,12 +89,3 @@ class AddressAllocator:
             with suppress(NotFound):
                 await self._fly.ip_assignments.delete(self._app, str(self.made[-1].ip))
             self.made.pop()
-
-
-def _type(address: IPAssignment) -> str:
-    """Return the type of an address, which the API does not always show."""
-    if address.type:
-        return address.type
-    if ":" in (address.ip or ""):
-        return "private_v6" if str(address.ip).startswith("fdaa:") else "v6"
-    return "shared_v4" if address.shared else "v4"

@@ -48,6 +48,19 @@ def test_an_app_with_an_address_of_any_kind_or_with_machines_needs_none(kind: st
     assert needed(configs, [], [Machine(id="m1", name="one", state="stopped", region="iad")]) == ()
 
 
+def test_what_a_killed_first_deploy_has_left_is_completed() -> None:
+    metadata = {"fly_process_group": "fly_app_release_command"}
+    migrates = Machine(
+        id="m1", name="release-web", state="started", region="iad", config=MachineConfig(metadata=metadata)
+    )
+    assert needed([config(HTTP)], [], [migrates]) == SHARED
+    shared, dedicated = IPAssignment(ip="66.241.124.1", shared=True), IPAssignment(ip="1.2.3.4", type="v4")
+    assert needed([config(HTTP)], [shared], []) == ("v6",)
+    assert needed([config(Port(port=5432))], [dedicated], []) == ("v6",)
+    assert needed([config(HTTP)], [dedicated], []) == ()
+    assert needed([config(HTTP)], [shared, IPAssignment(ip="2a09::1")], []) == ()
+
+
 def test_an_app_is_not_reached_at_an_egress_address() -> None:
     assert reaches(IPAssignment(ip="66.241.124.1", shared=True))
     assert not reaches(IPAssignment(ip="1.2.3.4", egress=True))
