@@ -641,9 +641,10 @@ class DeployBuilder:
         """Choose whether the first deploy of an app with public services allocates IP addresses for it.
 
         The first one is that of an app without machines and without any address. It gets a shared IPv4 and an IPv6, or
-        a dedicated IPv4, which is billed, where ports other than 80 and 443 or UDP need it. A rollback releases what
-        the deploy has allocated. By default only a deploy from a fly.toml does so, as with flyctl; on any other, a
-        remark says that an address is lacking.
+        a dedicated IPv4, which is billed, where ports other than 80 and 443 or UDP need it. If it was killed between
+        the two, so that the app has only that IPv4, the next one allocates the IPv6. A rollback releases what the
+        deploy has allocated. By default only a deploy from a fly.toml does so, as with flyctl; on any other, a remark
+        says that an address is lacking.
         """
         return self._with(evolve(self.spec, public_ips=allocate))
 
