@@ -15,7 +15,7 @@ from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.errors import FlyError
 from flyasync.models.image import at_digest
 from flyasync.models.ip_assignment import IPAssignment
-from flyasync.models.machine import CheckStatus, Machine, expected_checks
+from flyasync.models.machine import Machine, expected_checks
 from flyasync.models.volume import Volume
 
 FLYCTL_RELEASE: Final = "fly_release_version"
@@ -113,11 +113,7 @@ def trouble(machine: Machine) -> str | None:
     if end and end.restarting and not end.requested_stop and end.exit_code and machine.state != "started":
         return f"restarting: {how}"
     failing = machine.failing_checks if machine.state == "started" else ()
-    return ", ".join(map(_failing, failing)) or None
-
-
-def _failing(check: CheckStatus) -> str:
-    return f"check {check.name} is {check.status}"
+    return ", ".join(f"check {check.name} is {check.status}" for check in failing) or None
 
 
 @frozen(kw_only=True)

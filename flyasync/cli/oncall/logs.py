@@ -56,7 +56,7 @@ def command(
     refuse(check_app_name(app))
     if region is not None:
         check_region(region)
-    write = _as_json if as_json else _as_text
+    write = (lambda line: json.dumps(unstructure(line))) if as_json else _as_text
 
     async def main(fly: FlyClient) -> int:
         show_api(fly)
@@ -99,10 +99,6 @@ async def _readable(lines: AsyncIterator[LogLine]) -> AsyncIterator[LogLine]:
             yield await anext(lines)
         except Unreadable as error:
             note(f"{' '.join(error.for_command.split())}")
-
-
-def _as_json(line: LogLine) -> str:
-    return json.dumps(unstructure(line))
 
 
 def _as_text(line: LogLine) -> str:

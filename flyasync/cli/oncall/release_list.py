@@ -163,7 +163,11 @@ def _attributed(
 
 def _release(key: ReleaseKey, trace: _Trace, record: FlyctlRelease | None, there: Sequence[Machine]) -> Release:
     # The reference with a digest says most.
-    image = max((*trace.images, *([record.image] if record and record.image else [])), key=_has_digest, default=None)
+    image = max(
+        (*trace.images, *([record.image] if record and record.image else [])),
+        key=lambda image: digest_of(image) is not None,
+        default=None,
+    )
     first = min(trace.moments).isoformat(timespec="milliseconds").replace("+00:00", "Z") if trace.moments else None
     # A machine of flyasync that flyctl has deployed since still names the origin of its launch.
     origin = trace.origin if key.tool == "flyasync" else LaunchOrigin()
@@ -183,10 +187,6 @@ def _release(key: ReleaseKey, trace: _Trace, record: FlyctlRelease | None, there
         was_rolled_back=bool(trace.undone) and not trace.current,
         status=record.status if record else None,
     )
-
-
-def _has_digest(image: str) -> bool:
-    return digest_of(image) is not None
 
 
 def moment_of(version: str) -> datetime | None:

@@ -26,17 +26,13 @@ def release_text(launch: str | None, release: str | None) -> str:
     return ", ".join([*([launch] if launch else []), *([f"flyctl v{release}"] if release else [])])
 
 
-def _checks(machine: MachineStatus) -> str:
-    return f"{machine.checks_passing}/{machine.checks_expected}" if machine.checks_expected else ""
-
-
 MACHINES: Columns = {
     "NAME": "name",
     "ID": "id",
     "GROUP": "group",
     "REGION": "region",
     "STATE": "state",
-    "CHECKS": _checks,
+    "CHECKS": lambda each: f"{each.checks_passing}/{each.checks_expected}" if each.checks_expected else "",
     "REMARKS": lambda machine: list(machine.remarks),
     "LAUNCH": lambda machine: release_text(machine.launch, machine.release),
     "VERSION": "version",

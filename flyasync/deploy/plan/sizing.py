@@ -1,7 +1,7 @@
 """The regions and counts that a deploy does not state: those of the machines that exist, or of a new group; pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from attrs import evolve
@@ -24,7 +24,8 @@ def sized(spec: DeploySpec, fleet: Fleet) -> DeploySpec:
 
 
 def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
-    there = _counted(spec, fleet)
+    members: tuple[Machine, ...] = spec.members(fleet.group(spec.group))
+    there = dict(sorted(Counter(home(each) for each in members if each.state not in GONE).items()))
     regions = spec.stated_regions or (*there, *(region for region in spec.counts if region not in there))
     is_new = spec.is_new(fleet.group(spec.group))
     if is_new and not spec.stated_regions:
@@ -44,12 +45,6 @@ def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
     }
     creates_group = is_sized and (least > 1 or if_new.standby)
     return evolve(spec, counts=counts, stated_regions=tuple(regions), if_new=if_new, creates_group=creates_group)
-
-
-def _counted(spec: DeploySpec, fleet: Fleet) -> Mapping[str, int]:
-    """Return how many machines the group has in each region."""
-    members: tuple[Machine, ...] = spec.members(fleet.group(spec.group))
-    return dict(sorted(Counter(home(each) for each in members if each.state not in GONE).items()))
 
 
 def remarks_on_sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:

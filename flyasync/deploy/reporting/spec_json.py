@@ -104,28 +104,20 @@ def _read_strategy(data: Any) -> Strategy:
     return structure({key: value for key, value in data.items() if key != "name"}, strategies()[data["name"]])
 
 
-def _read_verification(data: Any) -> Verification:
-    return Verification.of(data["command"], timeout=data["timeout"])
-
-
-def _write_verification(verification: Verification) -> Any:
-    return {"command": verification.command, "timeout": verification.timeout}
-
-
-def _write_strategy(strategy: Strategy) -> Any:
-    return None if strategy.only_adds else {"name": strategy.name, **unstructure(strategy)}
-
-
-def _read_requirement(data: Any) -> Requirement:
-    return evolve(Requirement.of(data["regions"]), is_stated=data.get("stated") is True)
-
-
-def _write_requirement(requirement: Requirement) -> Any:
-    return {"regions": requirement.regions, **({"stated": True} if requirement.is_stated else {})}
-
-
-register(Strategy, read=_read_strategy, write=_write_strategy)
-register(Verification, read=_read_verification, write=_write_verification)
-register(Requirement, read=_read_requirement, write=_write_requirement)
+register(
+    Strategy,
+    read=_read_strategy,
+    write=lambda strategy: None if strategy.only_adds else {"name": strategy.name, **unstructure(strategy)},
+)
+register(
+    Verification,
+    read=lambda data: Verification.of(data["command"], timeout=data["timeout"]),
+    write=lambda verification: {"command": verification.command, "timeout": verification.timeout},
+)
+register(
+    Requirement,
+    read=lambda data: evolve(Requirement.of(data["regions"]), is_stated=data.get("stated") is True),
+    write=lambda required: {"regions": required.regions, **({"stated": True} if required.is_stated else {})},
+)
 register(Fallback, read=lambda data: tuple(data) if isinstance(data, list) else data)
 register(Goal | Literal["checked"], read=lambda data: data)
