@@ -212,6 +212,22 @@ async def test_a_worker_that_fails_in_one_region_rolls_back_the_groups_of_all_re
         assert len(before) == 9
 
 
+@pytest.mark.parametrize("seconds", [1, 2, 5, 8])
+async def test_a_bluegreen_that_was_cut_short_does_not_double_the_counts(seconds: float) -> None:
+    asked = DeployBuilder("web").process_group("web").bluegreen(drain=5).wait_for("started").smoke_check(0)
+    async with world(seed=1) as (_, fly):
+        assert (await asked.to_regions("iad").count(2).with_image("shop:1").execute(fly)).ok
+        second = asked.keep_counts().with_image("shop:2")
+        task = asyncio.create_task(second.execute(fly))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(await machines(fly)) > 2
+        report = await second.execute(fly)
+        assert report.ok, str(report)
+        assert [tag(each) for each in (await machines(fly)).values()] == ["shop:2", "shop:2"]
+
+
 async def test_a_group_without_machines_needs_a_region(path: Path) -> None:
     rewrite(path, 'primary_region = "iad"', "")
     async with world(seed=1) as (_, fly):

@@ -233,3 +233,14 @@ async def test_an_undo_destroys_the_group_that_the_release_added() -> None:
         report = await DeployBuilder("web").undo(fly, every_group=True)
         assert report.ok, str(report)
         assert await fleet(fly) == before
+
+
+async def test_an_undo_of_one_group_leaves_the_others_as_they_are() -> None:
+    shop = SHOP.bluegreen(drain=0).wait_for("started")
+    async with world(seed=1) as (_, fly):
+        assert (await shop.with_launch("v1").execute(fly)).ok
+        assert (await shop.with_image("shop:2").with_launch("v2").execute(fly)).ok
+        report = await DeployBuilder("web").process_group("web").with_launch("v2").undo(fly)
+        assert report.ok, str(report)
+        now = sorted((role, image) for image, role, _ in (await fleet(fly)).values())
+        assert now == [("cron", "shop:2"), *[("web", "shop:1")] * 4, *[("worker", "shop:2")] * 2]

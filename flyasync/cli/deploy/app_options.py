@@ -236,8 +236,8 @@ class StrategyOptions(OptionGroup):
         multiple=True,
         metavar="NAME",
         shell_complete=groups,
-        help="Process group to change; other machines stay as they are. May be repeated with a fly.toml.  [default: "
-        "all groups of the fly.toml; app without one]",
+        help="Process group to change; other machines stay as they are. May be repeated with a fly.toml "
+        "or --undo.  [default: all groups of the fly.toml; app without one]",
     )
     retire_group: tuple[str, ...] = option(
         "--retire-group",

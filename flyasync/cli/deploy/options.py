@@ -208,7 +208,9 @@ class DeployOptions:
         # 2. The metadata of the machines contains the release to restore; a strategy sets only the speed.
         if self.release.undo:
             assert self.app is not None  # noqa: S101 - `check_options` demands it
-            made = stated("--fallback", DeployBuilder(self.app).fallback, *self.desired.regions.fallback)
+            groups = [stated("--group", DeployBuilder(self.app).process_group, each) for each in change.group]
+            first, *others = groups or [DeployBuilder(self.app)]
+            made = stated("--fallback", first.together_with(*others).fallback, *self.desired.regions.fallback)
             made = stated("--timeout", made.wait_for, timeout=self.desired.success.timeout)
             speed = given(max_unavailable=change.max_unavailable)
             made = change.changing(stated("--max-unavailable", made.rolling, **speed))

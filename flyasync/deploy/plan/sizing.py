@@ -6,7 +6,8 @@ from functools import partial
 
 from attrs import evolve
 
-from flyasync.deploy.plan.fleet import Fleet, home
+from flyasync.deploy.plan.config_merge import REPLACES
+from flyasync.deploy.plan.fleet import Fleet, home, tags
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import InvalidInput
 from flyasync.models.machine import GONE, Machine
@@ -24,8 +25,10 @@ def sized(spec: DeploySpec, fleet: Fleet) -> DeploySpec:
 
 
 def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
-    members: tuple[Machine, ...] = spec.members(fleet.group(spec.group))
-    there = dict(sorted(Counter(home(each) for each in members if each.state not in GONE).items()))
+    members: list[Machine] = [each for each in spec.members(fleet.group(spec.group)) if each.state not in GONE]
+    # A deploy that was killed may have left a machine together with the one that replaces it: they count as one.
+    replaced = {tags(each).get(REPLACES) for each in members}
+    there = dict(sorted(Counter(home(each) for each in members if each.id not in replaced).items()))
     regions = spec.stated_regions or (*there, *(region for region in spec.counts if region not in there))
     is_new = spec.is_new(fleet.group(spec.group))
     if is_new and not spec.stated_regions:

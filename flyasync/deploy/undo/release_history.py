@@ -78,12 +78,16 @@ class Life:
 
 @frozen(kw_only=True)
 class History:
-    """The machines of groups, or of a launch without a group, with their versions; `dead` are retired machines."""
+    """The machines of groups, or of a launch without a group, with their versions.
+
+    `dead` are retired machines of all groups, and `others` the existing machines of other groups.
+    """
 
     app: str
     groups: tuple[str, ...]
     lives: tuple[Life, ...]
     dead: tuple[Machine, ...] = ()
+    others: tuple[Machine, ...] = ()
 
     def last(self) -> str | None:
         """Return the last launch: the one whose first trace is the newest, where ids of traces sort by time.
@@ -125,10 +129,16 @@ class History:
         return f"the group{'s' if len(self.groups) > 1 else ''} {' and '.join(self.groups)}"
 
     def lost(self, launch: str) -> tuple[Machine, ...]:
-        """Return the machines that a launch retired and that were not recreated, the last one of each name."""
-        everyone = (*(life.machine for life in self.lives), *self.dead)
+        """Return the machines that a launch retired and that were not recreated, the last one of each name.
+
+        Machines of another group count only if the launch retired that whole group.
+        """
+        everyone = (*(life.machine for life in self.lives), *self.others, *self.dead)
         again = {_stem(machine) for machine in everyone if tags(machine).get(RESTORED) == launch}
-        retired = (machine for machine in self.dead if tags(machine)[RETIRED] == launch != tags(machine).get(LAUNCH))
+        # A group with machines that neither leave nor were recreated was deployed too: it has an undo of its own.
+        deployed = {group_of(machine) for machine in self.others if not {RETIRED, RESTORED} & tags(machine).keys()}
+        mine = (machine for machine in self.dead if group_of(machine) not in deployed)
+        retired = (machine for machine in mine if tags(machine)[RETIRED] == launch != tags(machine).get(LAUNCH))
         found = {machine.name: machine for machine in sorted(retired, key=_end)}
         return tuple(machine for machine in found.values() if _stem(machine) not in again)
 
@@ -261,7 +271,8 @@ async def undoing(
     if alone := [each for each in tagged if group_of(each) is None]:
         members = members if any(each in tagged for each in members) else tuple(alone)
     lives = await asyncio.gather(*(_life(fly, asked.app, machine, dead) for machine in members))
-    history = History(app=asked.app, groups=asked.group_names, lives=tuple(lives), dead=dead)
+    outside = tuple(each for each in fleet.machines if each not in members and group_of(each) is not None)
+    history = History(app=asked.app, groups=asked.group_names, lives=tuple(lives), dead=dead, others=outside)
     undone = launch or history.last()
     if undone is None:
         raise InvalidInput(f"nothing to undo: no machine of {history.which} of {asked.app} has the tag of a launch")

@@ -139,7 +139,8 @@ def test_no_refusal_leaves_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        *(("--group", "app"), ("--launch", "v1"), ("--strategy", "rolling"), ("--strategy", "immediate")),
+        *(("--group", "app"), ("--group", "web", "--group", "worker"), ("--launch", "v1")),
+        *(("--strategy", "rolling"), ("--strategy", "immediate")),
         *(("--max-unavailable", "1"), (*ROLLING, "--max-unavailable", "1"), ("--fallback", "nearest")),
         *(("--timeout", "5"), ("--dry-run",), ("--json",), ("--html", "page.html")),
     ],
