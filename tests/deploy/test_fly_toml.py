@@ -212,6 +212,42 @@ async def test_a_worker_that_fails_in_one_region_rolls_back_the_groups_of_all_re
         assert len(before) == 9
 
 
+async def killed(builder: DeployBuilder, fly: FlyClient, seconds: float = 1.5) -> None:
+    task = asyncio.create_task(builder.execute(fly))
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(40)
+
+
+@pytest.mark.parametrize("keeps_config", [False, True])
+async def test_a_count_that_is_stated_after_a_killed_first_deploy_lasts(path: Path, *, keeps_config: bool) -> None:
+    rewrite(path, 'release_command = "bin/migrate --all"', "")
+    async with world(seed=1) as (_, fly):
+        only = DeployBuilder.from_fly_toml(path, groups=["web"]).smoke_check(0)
+        await killed(only, fly)
+        assert any(NEW in machine.metadata for machine in (await machines(fly)).values())
+        if keeps_config:
+            scaled = DeployBuilder("web").process_group("web").rolling().keep_config().keep_counts().count(1)
+        else:
+            scaled = only.count(1)
+        assert (await scaled.execute(fly)).ok
+        assert not any(NEW in machine.metadata for machine in (await machines(fly)).values())
+        assert (await only.with_image("shop:2").execute(fly)).ok
+        assert [tag(each) for each in (await machines(fly)).values()] == ["shop:2"]
+
+
+async def test_a_first_deploy_that_was_killed_is_completed_in_the_region_where_it_was(path: Path) -> None:
+    rewrite(path, 'release_command = "bin/migrate --all"', "")
+    async with world(seed=1) as (_, fly):
+        only = DeployBuilder.from_fly_toml(path, groups=["web"]).smoke_check(0)
+        await killed(only.to_regions("lhr"), fly)
+        assert (await only.execute(fly)).ok
+        there = (await machines(fly)).values()
+        assert [each.region for each in there] == ["lhr", "lhr"]
+        assert not any(NEW in machine.metadata for machine in there)
+
+
 @pytest.mark.parametrize("seconds", [1, 2, 5, 8])
 async def test_a_bluegreen_that_was_cut_short_does_not_double_the_counts(seconds: float) -> None:
     asked = DeployBuilder("web").process_group("web").bluegreen(drain=5).wait_for("started").smoke_check(0)

@@ -31,7 +31,7 @@ def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
     there = dict(sorted(Counter(home(each) for each in members if each.id not in replaced).items()))
     regions = spec.stated_regions or (*there, *(region for region in spec.counts if region not in there))
     is_new = spec.is_new(fleet.group(spec.group))
-    if is_new and not spec.stated_regions:
+    if not (there or spec.stated_regions):
         regions = tuple(dict.fromkeys((*regions, *spec.if_new.regions)))
     if not regions:
         raise InvalidInput(
@@ -42,11 +42,12 @@ def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
     # A new group has several machines in its only region, and one in each of several.
     is_sized = is_new and len(regions) == 1 and not (spec.counts or spec.per_region)
     least = spec.if_new.machines if is_sized else 1
-    if_new = spec.if_new if is_sized else evolve(spec.if_new, standby=False)
+    if_new = spec.if_new if is_sized else evolve(spec.if_new, standby=False, why=None)
     counts = {
         region: spec.counts.get(region, spec.per_region or max(there.get(region, 0), least)) for region in regions
     }
-    creates_group = is_sized and (least > 1 or if_new.standby)
+    # If its first deploy was cut short, numbers that are stated since then complete it as well.
+    creates_group = least > 1 or if_new.standby if is_sized else is_new and bool(there)
     return evolve(spec, counts=counts, stated_regions=tuple(regions), if_new=if_new, creates_group=creates_group)
 
 
@@ -62,5 +63,5 @@ def remarks_on_sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:
             yield f"{spec.group}: as many machines as there are, unless stated: {numbers}"
             continue
         where = "" if spec.stated_regions or not spec.if_new.source else f", in {spec.if_new.source}"
-        why = f" ({spec.if_new.why})" if got.creates_group else ""
+        why = f" ({got.if_new.why})" if got.creates_group and got.if_new.why else ""
         yield f"{spec.group}: a new group{where}: {numbers}{why}"
