@@ -171,7 +171,12 @@ def differing(current: MachineConfig, desired: MachineConfig) -> tuple[Change, .
     part of its config.
     """
     found = (each for each in differences(current, desired) if each.path != f"metadata.{UNVERIFIED}")
-    shown = tuple(each for each in found if each.path != "image" or not runs(current.image, desired.image))
+    return _meaningful(each for each in found if each.path != "image" or not runs(current.image, desired.image))
+
+
+def _meaningful(found: Iterable[Change]) -> tuple[Change, ...]:
+    """Return the changes, or none if all of them are values that mean the same as none."""
+    shown = tuple(found)
     return () if all(map(_means_the_same, shown)) else shown
 
 
@@ -184,7 +189,7 @@ def _means_the_same(change: Change) -> bool:
 def changes(current: MachineConfig, desired: MachineConfig) -> tuple[Change, ...]:
     """Return the differences between two configs of a machine; of flyasync's own metadata, only the secrets count."""
     found = (each for each in differing(current, desired) if not each.path.startswith(f"metadata.{OURS}"))
-    return (*found, *_secrets(current, desired))
+    return (*_meaningful(found), *_secrets(current, desired))
 
 
 def _secrets(current: MachineConfig, desired: MachineConfig) -> Iterator[Change]:

@@ -323,6 +323,7 @@ def test_values_that_mean_the_same_as_none_are_no_difference() -> None:
     )
     assert not changes(bare, filled)
     assert not changes(filled, bare)
+    assert not changes(bare, merged(bare, filled))  # which also notes what it has set
     others = evolve(
         bare,
         guest=Guest(cpus=8, gpu_kind="l40s", gpus=2),
