@@ -107,6 +107,17 @@ async def test_a_worker_that_fails_rolls_the_web_group_back_as_well(name: str) -
         assert await fleet(fly) == before
 
 
+async def test_a_recreate_takes_the_regions_of_all_groups_down_one_after_another() -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await SHOP.execute(fly)).ok
+        plan = await SHOP.with_image("shop:2").recreate().plan(fly)
+        assert [{lane.region for lane in stage.lanes} for stage in plan.stages] == [{"iad"}, {"lhr"}, {"nrt"}]
+        surplus = SHOP.with_image("shop:2").count_group("worker", nrt=0).recreate()
+        *others, last = (await surplus.plan(fly)).stages
+        assert last.relies_on_others
+        assert not any(stage.relies_on_others for stage in others)
+
+
 async def test_machines_of_two_groups_in_a_region_have_slots_of_their_own() -> None:
     async with world(seed=1) as (_, fly):
         assert (await SHOP.execute(fly)).ok

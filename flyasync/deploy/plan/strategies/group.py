@@ -23,11 +23,15 @@ from flyasync.models.machine import GONE, expected_checks
 
 @frozen
 class Wave:
-    """A wave of regions, number `number` of `of`; the wave that `leads` is the first one with a change."""
+    """A wave of `regions`, number `number` of `of`; the wave that `leads` is the first one with a change.
+
+    The regions are those of all groups, which have the same stages, so that each stage is one of all groups.
+    """
 
     number: int
     of: int
     leads: bool
+    regions: tuple[str, ...]
 
     def __str__(self) -> str:
         return f", wave {self.number} of {self.of}" if self.of > 1 else ""
@@ -112,7 +116,7 @@ class GroupStrategy(Strategy):
             for group in groups:
                 those = [each for each in group.members if each.region in regions]
                 changes = any(each.action in {Action.UPDATE, Action.MAKE} for each in those)
-                wave = Wave(number, len(waves), leads=changes and not group.has_led)
+                wave = Wave(number, len(waves), leads=changes and not group.has_led, regions=regions)
                 together.append(list(self.stages(group.spec, fleet, those, wave)))
                 group.has_led |= changes
             stages += (evolve(Stage.together(filter(None, those)), wave=number) for those in zip_longest(*together))

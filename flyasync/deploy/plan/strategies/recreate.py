@@ -60,8 +60,9 @@ class Recreate(GroupStrategy):
 
         verified = {each.machine.name for each in verifying}
         others = [each for each in members if each.desired.name not in verified]
-        present = dict.fromkeys(each.region for each in others)
-        for regions in [tuple(present)] if spec.waves else [(region,) for region in present]:
+        present = {each.region for each in others}
+        here = tuple(region for region in wave.regions if region in present)
+        for regions in [here] if spec.waves else [(region,) for region in wave.regions]:
             those = [each for each in others if each.region in regions]
             stuck = [each for each in those if each.action is Action.STUCK]
             # These fail, so they come first: a region must not go down for an update that cannot succeed.
