@@ -28,7 +28,9 @@ from flyasync.deploy.plan.plan import (
     Update,
     Verify,
     Watch,
+    Widths,
 )
+from flyasync.deploy.plan.spec import LaneKey
 from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.timings import Fit, Normal, TimingKind, Timings, reach
@@ -75,7 +77,7 @@ class PendingTrack:
     """The rest of one track: the wait of its create for a permit, then its other waits in order."""
 
     waits: tuple[PendingWait, ...]
-    region: str
+    lane: LaneKey
     for_permit: float = 0.0
     needs_slot: bool = False
     has_begun: bool = False
@@ -83,10 +85,10 @@ class PendingTrack:
 
 @frozen
 class PendingStage:
-    """The rest of one stage: its tracks, and how many of them may be in progress at once in each region."""
+    """The rest of one stage: its tracks, and how many of them may be in progress at once in each lane."""
 
     tracks: tuple[PendingTrack, ...]
-    widths: Mapping[str, int]
+    widths: Widths
 
 
 @frozen
@@ -191,13 +193,13 @@ def _pending(
                 full_at += gap
             pending = PendingTrack(
                 waits=tuple(_waits(track, so_far, there.get(track.machine_id or ""))),
-                region=track.machine.region,
+                lane=track.machine.lane,
                 for_permit=for_permit,
                 needs_slot=track.takes_slot,
                 has_begun=so_far.has_begun,
             )
             tracks.append(pending)
-        stages.append(PendingStage(tuple(tracks), {lane.region: lane.width for lane in stage.lanes if lane.width}))
+        stages.append(PendingStage(tuple(tracks), {lane.key: lane.width for lane in stage.lanes if lane.width}))
     return stages
 
 
@@ -290,7 +292,7 @@ def _total(
     total = Normal()
     for stage in stages:
         ends: list[Normal] = []
-        lanes: dict[str, list[tuple[PendingTrack, Normal]]] = {}
+        lanes: dict[LaneKey, list[tuple[PendingTrack, Normal]]] = {}
         for track in stage.tracks:
             end = Normal(track.for_permit)
             for wait in track.waits:
@@ -299,11 +301,11 @@ def _total(
                 else:
                     seconds = max(wait.seconds, wait.at_most or 0.0) if up_to_bounds else wait.seconds
                     end += Normal(max(0.0, seconds - wait.passed))
-            if track.needs_slot and track.region in stage.widths:
-                lanes.setdefault(track.region, []).append((track, end))
+            if track.needs_slot and track.lane in stage.widths:
+                lanes.setdefault(track.lane, []).append((track, end))
             else:
                 ends.append(end)
-        total += _latest([*ends, *(_lane(tracks, stage.widths[region]) for region, tracks in lanes.items())])
+        total += _latest([*ends, *(_lane(tracks, stage.widths[lane]) for lane, tracks in lanes.items())])
     return total
 
 

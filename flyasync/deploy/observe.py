@@ -112,7 +112,9 @@ async def check_regions(fly: FlyClient, spec: DeploySpec) -> None:
         return
     known = [region.code for region in regions.regions]
     named = spec.fallback if isinstance(spec.fallback, tuple) else ()
-    for code in (*spec.regions, *named):
+    # The regions that are stated, and those of a group that is to be created, may have no counts yet.
+    stated = (code for group in spec.groups for code in (*group.stated_regions, *group.if_new.regions, *group.counts))
+    for code in dict.fromkeys((*stated, *named)):
         if code not in known:
             close = get_close_matches(code, known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""

@@ -255,3 +255,14 @@ async def test_an_undo_of_one_group_leaves_the_others_as_they_are() -> None:
         assert report.ok, str(report)
         now = sorted((role, image) for image, role, _ in (await fleet(fly)).values())
         assert now == [("cron", "shop:2"), *[("web", "shop:1")] * 4, *[("worker", "shop:2")] * 2]
+
+
+async def test_the_estimate_counts_groups_of_a_region_as_concurrent() -> None:
+    async with world(seed=1, boot=(2, 2)) as (_, fly):
+        shop = WEB.count(3).rolling(max_unavailable=1).together_with(WORKER.count(3)).smoke_check(10)
+        assert (await shop.execute(fly)).ok
+        plan = await shop.with_image("shop:2").plan(fly)
+        report = await shop.with_image("shop:2").execute(fly)
+        assert report.ok, str(report)
+        assert plan.estimate is not None
+        assert plan.estimate.least <= report.seconds

@@ -1,5 +1,6 @@
 """The options that describe the desired state of an app, and their builder; rows of `flyasync bulk` have them too."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,8 @@ from flyasync.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder
+
+REGION = re.compile(r"[a-z]{3}")
 
 # Options that are parameters of a strategy under another name.
 PARAMETERS = {"canaries": "machines"}
@@ -168,9 +171,10 @@ class RegionOptions(OptionGroup):
             raise click.UsageError(
                 "--waves and --region name different regions: leave out --region, or use the same regions"
             )
-        # A count for another region is a typo in one of the two options.
+        # A name is that of a group of the deploy, or else the three letters of a region. A count for another region than
+        # those of --region is a typo in one of the two options.
         groups = made.spec.group_names
-        codes = {code for code in self.count.regions if code not in groups}
+        codes = {code for code in self.count.regions if code not in groups and REGION.fullmatch(code)}
         if named and (unknown := sorted(codes - set(named))):
             raise click.UsageError(
                 f"--count names {', '.join(unknown)}, which is not among the regions: add it to --region"
@@ -179,8 +183,8 @@ class RegionOptions(OptionGroup):
         if named:
             made = stated("--region" if self.region else "--waves", made.to_regions, *named)
         for name, code, count in self.count.stated:
-            # A name may be that of a group or of a region; a group of the deploy comes first.
-            group, region = (name, code) if code or name in groups else (None, name)
+            is_group = code or name in groups or not REGION.fullmatch(name or "any")
+            group, region = (name, code) if is_group else (None, name)
             per_region, by_region = (count, {}) if region is None else (None, {region: count})
             change = made.count if group is None else partial(made.count_group, group)
             made = stated("--count", partial(change, per_region, **by_region))

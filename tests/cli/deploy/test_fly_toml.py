@@ -127,3 +127,12 @@ def test_undo_resume_and_bulk_look_for_no_file(shop: Shop, folder: Path) -> None
 def test_one_group_is_created_with_one_machine_without_ha(shop: Shop, folder: Path) -> None:
     shop.said("deploy", "--ha=false")
     assert there(shop) == ["web-iad-1", "worker-iad-1"]
+
+
+def test_an_unknown_region_is_refused_before_anything_is_created(shop: Shop, folder: Path) -> None:
+    result = shop.ask("deploy", "--region", "iad,xyz")
+    assert result.exit_code == 2
+    assert "'xyz' is not a region of Fly.io" in result.stderr
+    (folder / "fly.toml").write_text(FILE.replace('"iad"', '"xyz"'))
+    assert shop.ask("deploy").exit_code == 2
+    assert there(shop) == []

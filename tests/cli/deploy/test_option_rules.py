@@ -32,7 +32,7 @@ ROLLING = ("--strategy", "rolling")
         (("--count", "lhr=2"), "--count names lhr, which is not among the regions: add it to --region"),
         (("--count", "many"), "'many' is not a number of machines, such as 2, iad=5, worker=2 or worker=2@iad"),
         (("--count", "2@iad"), "'2@iad' is not a number of machines, such as 2, iad=5, worker=2 or worker=2@iad"),
-        (("--count", "worker=2"), "--count names worker, which is not among the regions"),
+        (("--count", "worker=2"), "'worker' is not a process group of this deploy: choose one of app"),
         (("--add", "--strategy", "rolling"), "--strategy cannot be combined with --add, which only adds machines"),
         (("--add", "--config", __file__), "--config cannot be combined with --add"),
         (("--group", "web", "--group", "worker"), "names web and worker, but only a fly.toml has several groups"),
