@@ -28,7 +28,7 @@ from flyasync.cli.shared.output import note
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.deploy.plan import image_digest
-from flyasync.deploy.plan.addresses import is_public, no_address
+from flyasync.deploy.plan.addresses import is_public, no_address, suitable
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
@@ -132,8 +132,9 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
     display.note(f"the app {spec.app} would be created in {job.org or await default_org(fly)}")
     made = image_digest.decide(spec, Fleet(spec.app, ())).plan  # a new app has no machines and no address
     configs = [group.config for group in spec.groups]
-    remark = (no_address(spec.app, configs),) if any(map(is_public, configs)) else ()
-    return evolve(made, remarks=(*made.remarks, *remark))
+    types = suitable(configs) if spec.public_ips else ()
+    remark = (no_address(spec.app, configs),) if any(map(is_public, configs)) and not types else ()
+    return evolve(made, remarks=(*made.remarks, *remark), addresses=types)
 
 
 class DisplayObserver:

@@ -44,6 +44,14 @@ def test_in_its_folder_the_file_states_all_and_the_same_command_changes_nothing(
     assert {each.config["image"].partition("@")[0] for each in shop.emulator.world.machines.values()} == {"shop:2"}
 
 
+def test_a_dry_run_for_an_app_that_would_be_created_shows_its_addresses(shop: Shop, folder: Path) -> None:
+    (folder / "fly.toml").write_text(FILE.replace('"web"\nprimary', '"new"\nprimary'))
+    plan = shop.said("deploy", "--create-app=personal", "--dry-run")
+    assert "  allocate a shared IPv4 and an IPv6\n" in plan
+    assert "has no IP address" not in plan
+    assert "new has no IP address" in shop.said("deploy", "--create-app=personal", "--dry-run", "--no-public-ips")
+
+
 def test_options_are_applied_on_top(shop: Shop, folder: Path) -> None:
     shop.said("deploy", "--region", "iad,lhr", "--count", "worker=2@lhr", "--env", "A=1", "--smoke-check", "0")
     names = ["web-iad-1", "web-lhr-1", "worker-iad-1", "worker-lhr-1", "worker-lhr-2"]
