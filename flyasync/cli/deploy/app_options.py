@@ -171,8 +171,8 @@ class RegionOptions(OptionGroup):
             raise click.UsageError(
                 "--waves and --region name different regions: leave out --region, or use the same regions"
             )
-        # A name is that of a group of the deploy, or else the three letters of a region. A count for another region than
-        # those of --region is a typo in one of the two options.
+        # A name is that of a group of the deploy, or else the three letters of a region. A count for a region that
+        # is not among those of --region is a typo in one of the two options.
         groups = made.spec.group_names
         codes = {code for code in self.count.regions if code not in groups and REGION.fullmatch(code)}
         if named and (unknown := sorted(codes - set(named))):
