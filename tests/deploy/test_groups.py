@@ -89,6 +89,9 @@ async def test_a_group_changes_alone_and_the_others_are_kept() -> None:
         plan = await fewer.plan(fly)
         assert plan.is_empty
         assert "1 machine of the group cron_jobs left unchanged" in str(plan)
+        assert "the group cron has no machines, so there is nothing to retire" in str(
+            await fewer.retire_groups("cron").plan(fly)
+        )
         assert (await fewer.retire_groups("cron_jobs").execute(fly)).ok
         assert "cron-jobs-iad-1" not in await fleet(fly)
 
@@ -266,3 +269,17 @@ async def test_the_estimate_counts_groups_of_a_region_as_concurrent() -> None:
         assert report.ok, str(report)
         assert plan.estimate is not None
         assert plan.estimate.least <= report.seconds
+
+
+async def test_of_two_first_deploys_one_creates_the_machines_of_all_groups() -> None:
+    delays = [
+        Fault(does="delay", action="createMachine", name=name, image=f"shop:{number}", seconds=1)
+        for name, number in (("worker-iad-1", 1), ("cron-jobs-iad-1", 2))
+    ]
+    async with (
+        world(seed=1, faults=delays) as (emulator, fly),
+        FlyClient(emulator.token, base_url=emulator.url) as other,
+    ):
+        await asyncio.gather(SHOP.execute(fly), SHOP.with_image("shop:2").execute(other), return_exceptions=True)
+        assert len({image for image, _, _ in (await fleet(fly)).values()}) == 1
+        assert len(await fleet(fly)) == 7

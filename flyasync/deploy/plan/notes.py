@@ -50,6 +50,9 @@ def remarks_of_volumes(app: str, desired: DesiredVolume, volumes: Iterable[Volum
 def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
     """Yield remarks on the machines outside the groups of a deploy."""
     groups = {*spec.group_names, *spec.retired_groups}
+    for group in spec.retired_groups:
+        if not fleet.group(group):
+            yield f"the group {group} has no machines, so there is nothing to retire"
     # Secrets are rolled out one group after another, so other groups get their turn.
     is_of_all = spec.only_secrets
     outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]

@@ -56,7 +56,8 @@ def remarks_on_sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:
     for spec in asked.groups if asked.keeps_counts else ():
         got = _sized(fleet, spec)
         is_plain = set(got.counts.values()) <= {1}
-        if spec.stated_regions and (is_plain or spec.per_region or set(spec.stated_regions) <= spec.counts.keys()):
+        is_stated = spec.per_region is not None or got.counts.keys() <= spec.counts.keys()
+        if is_stated or (spec.stated_regions and is_plain):
             continue
         numbers = ", ".join(f"{region} {count}" for region, count in got.counts.items())
         if not spec.is_new(fleet.group(spec.group)):

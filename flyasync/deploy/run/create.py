@@ -136,7 +136,7 @@ class MachineCreator:
         self._nearest: dict[str, tuple[str, ...]] = {}
         self._unsent = 0  # creates that wait in any queue
         self._map = asyncio.Lock()  # so that all machines of a region share one request for the regions with room
-        self._first: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._first = asyncio.Lock()  # one for all groups, so that deployers contend for the same machine
         # A launch needs no lock: it only adds machines, and the API refuses a second machine of the same name.
         locks = context.plan.locks
         self.unlocked = {group for group in context.plan.groups if not context.leases.holds(locks.get(group))}
@@ -150,7 +150,7 @@ class MachineCreator:
         run.restart_timeout()
         group = run.desired.group
         if run.target is not Target.END and group in self.unlocked:
-            async with self._first[group]:
+            async with self._first:
                 if not self._context.admission.admits(run.desired.region):
                     raise NotBegunError
                 if group in self.unlocked:

@@ -475,6 +475,7 @@ def test_retired_groups_go_last() -> None:
                 cordon id-job-iad-1: group job is retired
                 stop id-job-iad-1: stop signal, then time to exit
                 destroy id-job-iad-1: group job is retired
+          the group cron has no machines, so there is nothing to retire
     """)
 
 

@@ -143,7 +143,7 @@ class GroupStrategy(Strategy):
             kept=tuple(track(each, (), target_of(each)) for each in everyone if each.action is Action.KEEP),
             remarks=(
                 *(
-                    remark
+                    f"{each.spec.group}: {remark}" if len(groups) > 1 else remark
                     for each in groups
                     for remark in remarks_of_group(each.spec, fleet, each.everyone, each.differing)
                 ),
