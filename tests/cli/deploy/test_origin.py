@@ -91,3 +91,23 @@ def test_each_app_of_a_bulk_run_records_it(monkeypatch: pytest.MonkeyPatch, tmp_
         assert [(each["flyasync_message"], each["flyasync_commit"]) for each in found] == [("one", COMMIT)] * 2
         # Another message does not make a row another one.
         assert "already done: 2 of 2" in here.journaled(text, "--message", "two").stdout
+
+
+def test_without_git_and_without_a_user_nothing_is_recorded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    def no_entry() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", no_entry)
+    shop.said(*DEPLOY)
+    assert recorded(shop) == {}
+
+
+def test_git_that_does_not_end_is_not_waited_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_ends(*args: object, **_: object) -> None:
+        raise subprocess.TimeoutExpired(str(args), 5)
+
+    monkeypatch.setattr("subprocess.run", never_ends)
+    shop.said(*DEPLOY)
+    assert "commit" not in recorded(shop)

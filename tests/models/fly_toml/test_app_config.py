@@ -587,6 +587,12 @@ def test_a_file_of_a_container_gets_its_content() -> None:
     assert lint(config) == ()
 
 
+def test_a_file_of_a_container_whose_local_path_is_not_a_string_is_refused() -> None:
+    contents = {"m.json": FILES.replace('"conf/x"', "7").encode()}
+    with pytest.raises(InvalidInput, match="machine_config has a file whose local_path is not a string"):
+        read(f"machine_config = 'm.json'\n{IMAGE}", read_file=contents.__getitem__)
+
+
 def test_a_machine_config_nested_too_deep() -> None:
     deep = b"[" * 100_000
     with pytest.raises(InvalidInput, match=r"machine_config must be JSON .*nested too deeply"):
