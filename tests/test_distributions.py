@@ -62,7 +62,7 @@ def test_the_sdist_has_all_that_its_tests_need(dist: Path) -> None:
 def test_the_wheel_deploys_in_an_empty_environment(environment: Path) -> None:
     command = environment / "venv/bin/flyasync"
     arguments = ("deploy", "hello", "--image", "nginx", "--region", "iad,lhr", "--local")
-    assert "2 of 2 machines run" in run(command, *arguments, where=environment)
+    assert "2 of 2 machines up to date" in run(command, *arguments, where=environment)
     assert run(command, "--version", where=environment).strip().endswith(version(environment))
 
 
