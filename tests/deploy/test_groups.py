@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from flyasync import Check, DeployBuilder, DeployReport, Fault, FlyClient, InvalidInput, LeaseHeld, Service
+from flyasync import (
+    Check,
+    DeployBuilder,
+    DeployReport,
+    Fault,
+    FlyClient,
+    InvalidInput,
+    LeaseHeld,
+    MachineConfig,
+    Service,
+)
 from flyasync.deploy.reporting.status import Status
 from tests.deploy.conftest import tag, total, world
 
@@ -289,3 +299,11 @@ async def test_of_two_first_deploys_one_creates_the_machines_of_all_groups() -> 
         assert sorted(created)[-1:] == [7], ends
         assert sum(created) == 7, ends
         assert len(await fleet(fly)) == 7
+
+
+async def test_the_machine_of_a_release_command_is_not_called_unchanged() -> None:
+    async with world(seed=1) as (_, fly):
+        metadata = {"fly_process_group": "fly_app_release_command"}
+        await fly.machines.create("web", MachineConfig(image="shop:1", metadata=metadata), name="left", region="iad")
+        plan = await SHOP.plan(fly)
+        assert not any("fly_app_release_command" in remark for remark in plan.remarks)

@@ -9,6 +9,7 @@ from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet, group_of, in_order, tags
 from flyasync.deploy.plan.machine_roles import Role
 from flyasync.deploy.plan.reconcile import Action, Member, left_alone
+from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.image import without_digest
 from flyasync.models.lint.linter import Finding
@@ -55,6 +56,8 @@ def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
             yield f"the group {group} has no machines, so there is nothing to retire"
     # Secrets are rolled out one group after another, so other groups get their turn.
     is_of_all = spec.only_secrets
+    # The machine of a release command is destroyed by itself, or by the next deploy with such a command.
+    groups.add(RELEASE_GROUP)
     outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
