@@ -9,14 +9,9 @@ from attrs import define, field
 from flyasync.api.client import FlyClient
 from flyasync.api.resource import TROUBLE
 from flyasync.deploy.plan.addresses import AddressType, type_of
+from flyasync.deploy.run.volumes import LISTS, TRIES
 from flyasync.errors import FlyError, NotFound
 from flyasync.models.ip_assignment import IPAssignment
-
-TRIES = 5
-"""How often an allocation is sent while its responses are lost."""
-
-LISTS = (0.0, 1.0, 2.0, 3.0, 4.0)
-"""Pauses in seconds before each list in the search for an address whose allocation got no response; lists lag."""
 
 
 @define
