@@ -1,4 +1,4 @@
-"""A webhook: an address of the user's own to which JSON is posted, signed and retried. It is no part of the API."""
+"""A webhook: an address of the user's own to which JSON is posted, signed and retried. It is not part of the API."""
 
 import asyncio
 import hmac
