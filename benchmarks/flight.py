@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from fnmatch import fnmatch
 from functools import partial
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -51,10 +52,10 @@ class Verdict:
 
 
 @asynccontextmanager
-async def world(seed: int, lag: float) -> AsyncIterator[tuple[Emulator, FlyClient]]:
+async def world(seed: int, lag: float, **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
     late = [Fault(does="stale", seconds=lag)] if lag else []
     async with (
-        Emulator(seed=seed, latency=(0.02, 0.2), faults=late) as emulator,
+        Emulator(seed=seed, latency=(0.02, 0.2), faults=late, **options) as emulator,
         FlyClient(emulator.token, base_url=emulator.url, timeout=10.0) as fly,
     ):
         await fly.apps.create("web", org_slug="personal")
@@ -63,7 +64,7 @@ async def world(seed: int, lag: float) -> AsyncIterator[tuple[Emulator, FlyClien
 
 async def fly(strategy: str, day: Day, seed: int) -> Verdict:
     """Update a fleet on one bad day, and judge what is left; every other seed rolls back on failure."""
-    async with world(seed, day.lag) as (emulator, client), AsyncExitStack() as stack:
+    async with world(seed, day.lag, **day.options) as (emulator, client), AsyncExitStack() as stack:
         found = await _settle(day, client, emulator)
         builder = STRATEGIES[strategy](_stated(day).with_image(NEW).count(day.count)).with_launch("v2")
         watcher = Watcher(emulator, day.count)

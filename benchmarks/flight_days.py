@@ -1,25 +1,28 @@
 """The days that `benchmarks.flight` flies through: the fleet that a deploy finds, and what goes wrong meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from benchmarks.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
 from flyasync import Fault
-from flyasync.emulator.core.faults import MACHINE
+from flyasync.emulator.core.faults import MACHINE, REFUSALS
 
 
 @frozen(kw_only=True)
 class Day:
     """The faults in force, and the fleet that the deploy finds: ours, unless another tool has made it.
 
+    `options` are those of the emulator, also in force while the fleet is made.
+
     Lists lag by `lag` seconds, also while the fleet is made. `grace` is the grace period in seconds of the check that
     the deploy states for our fleet, and `count` how many machines each region shall have.
     """
 
     faults: Sequence[Fault] = ()
+    options: Mapping[str, Any] = Factory(dict)
     lag: float = 0.0
     fleet: Fleet | None = None
     grace: int = 0
@@ -31,7 +34,9 @@ class Day:
     @property
     def may_leave_leases(self) -> bool:
         """Whether a lease may stay until it expires: one of another client, or one whose release may fail."""
-        requests = (each for each in self.faults if each.does not in MACHINE and each.does != "repeat")
+        requests = (
+            each for each in self.faults if each.does not in MACHINE | {"repeat"} and not REFUSALS.get(each.does)
+        )
         return self.is_leased or any(fnmatch("machinesReleaseLease", each.action) for each in requests)
 
 
@@ -75,6 +80,7 @@ DAYS: dict[str, Day] = {
     "lists late, no pass": Day(lag=8.0, faults=NO_PASS),
     # What becomes of machines.
     "region full": Day(is_full=True),
+    "region retired": Day(faults=[Fault(does="retire_region", region="lhr")]),
     "host full": Day(faults=FULL),
     "never starts": Day(faults=_new("stay_starting", times=1)),
     "crashes": Day(faults=_new("crash", seconds=1.0, exit_code=3, probability=0.3)),

@@ -10,7 +10,7 @@ from typing import TextIO
 import click
 
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
-from flyasync.cli.shared.option_types import bounds, capacities, commands, faults
+from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
@@ -65,6 +65,14 @@ CONTROL = (
     help="Number of machines that fit in a region; may be repeated or a list: iad=0,lhr=0.",
 )
 @click.option(
+    "--retire",
+    "retired",
+    metavar="CODE",
+    multiple=True,
+    callback=regions,
+    help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
+)
+@click.option(
     "--latency",
     callback=bounds,
     metavar="LOW:HIGH",
@@ -103,6 +111,7 @@ def command(
     seed: int,
     no_limits: bool,
     capacity: Mapping[str, int],
+    retired: tuple[str, ...],
     latency: tuple[float, float] | None,
     boot: tuple[float, float] | None,
     faults: tuple[Fault, ...],
@@ -125,6 +134,7 @@ def command(
             seed=seed,
             limits=not no_limits,
             capacity=capacity,
+            retired=retired,
             latency=latency or (0.0, 0.0),
             boot=boot or (1.0, 3.0),
             faults=faults,

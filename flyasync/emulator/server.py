@@ -16,6 +16,7 @@ from aiohttp import web
 
 from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.processes import Output
+from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
 from flyasync.emulator.http.middleware import ApiMiddleware, HttpOptions
 from flyasync.emulator.http.request_log import LoggedRequest
@@ -23,7 +24,7 @@ from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, application
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.world import machines, transitions
-from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
+from flyasync.emulator.world.world import ChangeObserver, World, demand_codes, demand_regions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,6 +72,8 @@ class Emulator:
         limits: Whether to enforce the published rate limits, in real seconds.
         retry_after: Whether a 429 has a `Retry-After` header with the seconds to wait.
         capacity: How many machines each region can hold; unlimited for None and for a region that is absent.
+        retired: Regions that are retired, in addition to those that Fly has retired: a new machine or volume is refused
+            with 422, unless its region expression allows another region.
         speed: Emulated seconds for each real second. Rate limits, latency and the delays of faults stay real.
         latency: Bounds of the real seconds before a request is processed.
         boot: Bounds of the emulated seconds from an accepted create to `started`.
@@ -105,6 +108,7 @@ class Emulator:
         limits: bool = True,
         retry_after: bool = False,
         capacity: Mapping[str, int | None] | None = None,
+        retired: Iterable[str] = (),
         speed: float = 1.0,
         latency: tuple[float, float] = (0.0, 0.0),
         boot: tuple[float, float] = (1.0, 3.0),
@@ -118,6 +122,8 @@ class Emulator:
         self._allowed_hosts = AllowedHosts.of(host, allow_hosts)
         self._port = port
         self._capacity = dict(capacity or {})
+        self._retired = frozenset(retired)
+        demand_codes("retired", self._retired)
         if speed <= 0:
             raise ValueError(f"speed is {speed}, but must be above 0")
         self._speed = speed
@@ -364,6 +370,7 @@ class Emulator:
         return self._make_world(
             epoch=epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC),
             capacity=dict(self._capacity),
+            retired={*RETIRED, *self._retired},
             commands=dict(self._commands),
             faults=self.faults,
             observers=self._observers,

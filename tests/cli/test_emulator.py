@@ -66,6 +66,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     [
         (["--capacity", "xyz=0"], "there is no region 'xyz'"),
         (["--capacity", "iad=some"], "is not REGION=MACHINES"),
+        (["--retire", "xyz"], "retired: there is no region 'xyz'"),
         (["--speed", "0"], "speed is 0.0, but must be above 0"),
         (["--port", "70000"], "--port"),
         (["--command", "ls"], "'ls': Expecting value"),

@@ -31,6 +31,13 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, f"{what} not found")
 
 
+def region_retired(region: str, alternate: str) -> ApiError:
+    """Return the 422 for a new resource in a region that accepts none."""
+    # Public reports have this text; most of them do not have the status.
+    text = f"Region {region} is deprecated and cannot have new resources provisioned."
+    return ApiError(422, f"{text} Please consider using an alternate region such as {alternate}")
+
+
 def aborted(text: str) -> ApiError:
     """Return the 409 for a conflict with other work, or for a lack of capacity."""
     return ApiError(409, f"aborted: {text}")

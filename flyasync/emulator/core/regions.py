@@ -1,5 +1,9 @@
 """The regions of Fly.io, and the meaning of region expressions such as `lhr,eu`."""
 
+import math
+from collections.abc import Container
+from functools import partial
+
 from attrs import frozen
 
 from flyasync.emulator.core.errors import bad_request
@@ -41,7 +45,7 @@ REGIONS = (
     RegionRecord("sjc", "San Jose, California (US)", 37.3516, -121.89674, "north_america"),
     RegionRecord("syd", "Sydney, Australia", -33.86603, 151.20693, "asia_pacific"),
     RegionRecord("yyz", "Toronto, Canada", 43.64463, -79.38423, "north_america"),
-    # Retired: still listed and still accepted by name, but not part of any alias.
+    # Retired: still listed, but new resources are refused, and they are not part of any alias.
     RegionRecord("atl", "Atlanta, Georgia (US)", 33.6407, -84.4277, "north_america", deprecated=True),
     RegionRecord("bog", "Bogotá, Colombia", 4.7016, -74.1469, "south_america", deprecated=True),
     RegionRecord("bos", "Boston, Massachusetts (US)", 42.3656, -71.0096, "north_america", deprecated=True),
@@ -68,6 +72,7 @@ def _codes_in(geo_region: str) -> tuple[str, ...]:
     return tuple(region.code for region in _CURRENT if region.geo_region == geo_region)
 
 
+RETIRED = frozenset(region.code for region in REGIONS if region.deprecated)
 _CURRENT = tuple(region for region in REGIONS if not region.deprecated)
 _US = tuple(region.code for region in _CURRENT if region.name.endswith("(US)"))
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -79,6 +84,20 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "us": _US,
     "usa": _US,
 }
+
+
+def alternate(code: str, retired: Container[str] = ()) -> str:
+    """Return the region nearest to this one that accepts new resources."""
+    origin = next(region for region in REGIONS if region.code == code)
+    others = [region for region in _CURRENT if region.code != code and region.code not in retired]
+    return min(others, key=partial(_distance, origin)).code
+
+
+def _distance(one: RegionRecord, other: RegionRecord) -> float:
+    """Return the central angle between two regions."""
+    here, there = math.radians(one.latitude), math.radians(other.latitude)
+    apart = math.cos(math.radians(one.longitude - other.longitude))
+    return math.acos(min(1.0, math.sin(here) * math.sin(there) + math.cos(here) * math.cos(there) * apart))
 
 
 def choices(expression: str | None) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError, bad_request
-from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, Fault, Faults, Subject
+from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, REFUSALS, Fault, Faults, Subject
 from flyasync.emulator.core.rate_limits import OperationLimits
 from flyasync.emulator.core.regions import NEAREST
 from flyasync.emulator.http import replication
@@ -21,7 +21,7 @@ from flyasync.emulator.http.handler import Handler, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_response
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
-from flyasync.emulator.world import tokens
+from flyasync.emulator.world import refusals, tokens
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
@@ -155,6 +155,8 @@ class ApiMiddleware:
                 inflight.struck(fault)
                 if fault.does == "refuse":
                     return self._respond(inflight, _response_of(fault))
+                if fault.does in REFUSALS:
+                    raise refusals.error(self.scheduler.world, fault, subject)
                 if fault.does == "cut":
                     return self._cut(inflight, None)
                 if fault.does == "repeat":

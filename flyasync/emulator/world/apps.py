@@ -70,10 +70,12 @@ def delete(world: World, name: str) -> None:
 def placements(world: World, expression: str | None, count: int) -> dict[str, int]:
     """Return how `count` machines would be distributed over a region expression; for 0, the capacity of each region.
 
-    A region without capacity is absent. Nothing is reserved, so a later create can still find no capacity.
+    A region that is full or retired is absent. Nothing is reserved, so a later create can still find no capacity.
     """
     room = {}
     for region in expand(expression):
+        if region in world.retired:
+            continue
         left = world.room(region)
         room[region] = PLENTY if left is None else left
     if not count:
@@ -83,7 +85,7 @@ def placements(world: World, expression: str | None, count: int) -> dict[str, in
     while placed.total() < count:
         before = placed.total()
         for choice in choices(expression):
-            free = next((region for region in choice if placed[region] < room[region]), None)
+            free = next((region for region in choice if placed[region] < room.get(region, 0)), None)
             if free is not None and placed.total() < count:
                 placed[free] += 1
         if placed.total() == before:

@@ -1,12 +1,21 @@
 """The placement of new machines, and the API's errors for full regions."""
 
-from flyasync.emulator.core.errors import ApiError, bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request, region_retired
 from flyasync.emulator.core.lifecycle import fresh
 from flyasync.emulator.core.records import VolumeRecord
-from flyasync.emulator.core.regions import expand
+from flyasync.emulator.core.regions import alternate, expand
 from flyasync.emulator.world.world import World
 
 _NO_HOST = ApiError(422, "could not find a candidate host", code="insufficient_capacity")
+
+
+def accepting(world: World, expression: str | None) -> list[str]:
+    """Return the regions of an expression that accept new resources, best first; raise 422 if all are retired."""
+    asked = expand(expression)
+    found = [code for code in asked if code not in world.retired]
+    if asked and not found:
+        raise region_retired(asked[0], alternate(asked[0], world.retired))
+    return found
 
 
 def region_for(world: World, expression: str | None, volume: VolumeRecord | None) -> str:
@@ -18,9 +27,9 @@ def region_for(world: World, expression: str | None, volume: VolumeRecord | None
         if volume.host_status != "ok" or not world.has_room(volume.region):
             text = f"insufficient resources to create new machine with existing volume id '{volume.id}'"
             raise ApiError(412, text, code="volume_placement_capacity")
-        return volume.region
+        return next(iter(accepting(world, volume.region)))
     # 2. The first allowed region with capacity.
-    for region in expand(expression):
+    for region in accepting(world, expression):
         if world.has_room(region):
             return region
     raise fresh(_NO_HOST)

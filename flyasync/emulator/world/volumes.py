@@ -5,9 +5,9 @@ from attrs import frozen
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError, aborted, bad_request, failed_precondition
 from flyasync.emulator.core.records import VolumeRecord
-from flyasync.emulator.core.regions import expand
 from flyasync.emulator.core.state_schedule import StateSchedule
 from flyasync.emulator.world import snapshots
+from flyasync.emulator.world.capacity import accepting
 from flyasync.emulator.world.world import World
 
 _USUAL_GB, _MOST_GB = 3, 500
@@ -50,7 +50,7 @@ def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
     _check(new.name, size, new.snapshot_retention)
     # 2. A fork is placed in the region of its source by default.
     expression = new.region or (source.region if source else None)
-    region = next((code for code in expand(expression) if world.has_room(code)), None)
+    region = next((code for code in accepting(world, expression) if world.has_room(code)), None)
     if region is None:
         raise aborted("no capacity")
 

@@ -25,7 +25,7 @@ from flyasync.emulator.core.records import (
     Transition,
     VolumeRecord,
 )
-from flyasync.emulator.core.regions import CODES
+from flyasync.emulator.core.regions import CODES, RETIRED
 
 # The seconds of history for stale lists; a fault with more seconds gets this much.
 _PAST_KEPT = 120.0
@@ -61,6 +61,7 @@ class World:
     commands: dict[str, Output] = Factory(dict)
     processes: dict[str, list[Json]] = Factory(dict)
     error_regions: set[str] = Factory(set)
+    retired: set[str] = Factory(lambda: set(RETIRED))
     observers: list[ChangeObserver] = Factory(list)
     occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
@@ -277,10 +278,16 @@ class World:
         heapq.heappush(self._due, (at, self._scheduled, machine.id))
 
 
+def demand_codes(name: str, regions: Iterable[str]) -> None:
+    """Raise ValueError for an unknown region."""
+    for region in regions:
+        if region not in CODES:
+            raise ValueError(f"{name}: there is no region {region!r}")
+
+
 def demand_regions(capacity: Mapping[str, int | None]) -> None:
     """Raise ValueError for an unknown region or a negative capacity."""
+    demand_codes("capacity", capacity)
     for region, machines in capacity.items():
-        if region not in CODES:
-            raise ValueError(f"capacity: there is no region {region!r}")
         if machines is not None and machines < 0:
             raise ValueError(f"capacity: {region} is {machines}, but must be 0 or more")

@@ -45,7 +45,7 @@ def region(world: World, record: RegionRecord) -> Json:
         "longitude": record.longitude,
         "gateway_available": record.gateway_available,
         "requires_paid_plan": record.requires_paid_plan,
-        "deprecated": record.deprecated,
+        "deprecated": record.code in world.retired,
         # Only for tokens with permission; here every token has it.
         "capacity": PLENTY if room is None else room,
         "geo_region": record.geo_region,
