@@ -46,10 +46,11 @@ class FileOptions(OptionGroup):
         "--add", is_flag=True, help="Add the machines of this launch, and change no others, instead of converging."
     )
 
-    def find(self, app: str | None) -> "FlyToml | MachineConfig | None":
+    def find(self, app: str | None, *, may_be_org: bool) -> "FlyToml | MachineConfig | None":
         """Return the content of the file, or of the one in the current folder; None if there is neither.
 
-        Raises InvalidInput for a file that was found, not named, and is of another app.
+        Raises InvalidInput for a file that was found, not named, and is of another app. If `may_be_org`, the advice
+        considers that the app may have been meant as the organization of --create-app.
         """
         from flyasync.api.fly_toml import find_fly_toml, load_config_file
         from flyasync.models.config import MachineConfig
@@ -58,10 +59,13 @@ class FileOptions(OptionGroup):
         if path is None:
             return None
         read = load_config_file(path)
-        if self.config is None and not isinstance(read, MachineConfig) and app and read.app and app != read.app:
+        is_named = self.config is not None
+        # A deploy that only adds machines refuses any file that was found, whatever its app.
+        if not (is_named or self.add or isinstance(read, MachineConfig)) and app and read.app and app != read.app:
+            org = f"; for the organization {app}, write --create-app={app}" if may_be_org else ""
             raise InvalidInput(
                 f"the app to deploy is {app}, but {path} is that of {read.app}: add --config {path} to deploy it to "
-                f"{app}, or --no-config to ignore it"
+                f"{app}, or --no-config to ignore it{org}"
             )
         return read
 

@@ -168,7 +168,8 @@ class DeployOptions:
         return cls(
             app=params["app"],
             file=file,
-            read=None if has_none else file.find(params["app"]),
+            # Without a value, --create-app may have been followed by a word for it, which was taken as the app.
+            read=None if has_none else file.find(params["app"], may_be_org=params["create_app"] == ""),
             desired=AppOptions.of(params),
             release=ReleaseOptions.of(params),
             origin=OriginOptions.of(params),

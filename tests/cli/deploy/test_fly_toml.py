@@ -73,6 +73,22 @@ def test_an_app_of_another_name_needs_the_file_to_be_named(shop: Shop, folder: P
     assert plan.startswith("other converges, rolling to nginx")
 
 
+def test_what_is_advised_for_an_app_of_another_name_works(shop: Shop, folder: Path) -> None:
+    # With --add no file can be named, so --no-config is the only way.
+    added = ("deploy", "other", "--image", "nginx", "--region", "iad", "--add", "--create-app=personal", "--dry-run")
+    refused = shop.ask(*added)
+    assert refused.exit_code == 2
+    assert "--add needs options instead of the fly.toml that was found: add --no-config" in refused.stderr
+    assert "--config fly.toml" not in refused.stderr
+    assert shop.ask(*added, "--no-config").exit_code == 0
+    # A word after --create-app may have been meant for it.
+    taken = shop.ask("deploy", "--create-app", "personal", "--dry-run")
+    assert taken.exit_code == 2
+    assert "for the organization personal, write --create-app=personal" in taken.stderr
+    for create in ("--create-app=personal", "--create-app"):
+        assert shop.said("deploy", create, "--dry-run").startswith("web converges to fly.toml")
+
+
 def test_without_a_file_the_app_and_the_image_have_to_be_given(shop: Shop, folder: Path) -> None:
     for args, missing in ((("--no-config",), "Missing argument 'APP'"), (("web", "--no-config"), "option '--image'")):
         result = shop.ask("deploy", *args)
