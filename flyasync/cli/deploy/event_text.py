@@ -2,7 +2,7 @@
 
 from flyasync.cli.deploy.plan_progress import PlanProgress
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import Plan
+from flyasync.deploy.plan.plan import Plan, Target
 from flyasync.deploy.reporting.events import Progress
 from flyasync.deploy.reporting.phase import Phase
 
@@ -13,10 +13,12 @@ def plan_headline(plan: Plan) -> str:
     if plan.strategy is not None:
         takes = f"; takes {plan.estimate}" if plan.estimate else ""
         return f"{str(plan).partition(chr(10))[0]}{takes}"
-    regions = ", ".join(lane.region for lane in plan.lanes)
-    existing = sum(len(lane.tracks) for lane in plan.lanes) - plan.creates
+    there = [(lane.region, track) for lane in plan.lanes for track in lane.tracks if track.target is not Target.END]
+    regions = ", ".join(dict.fromkeys(region for region, _ in there))
+    existing = len(there) - plan.creates
     adopted = f", adopt {existing}" if existing else ""
-    return f"{plan.app}: launch {plan.launch}, create {plan.creates} of {plan.image}{adopted} in {regions}"
+    first = "run the release command, " if plan.runs_release_command else ""
+    return f"{plan.app}: launch {plan.launch}, {first}create {plan.creates} of {plan.image}{adopted} in {regions}"
 
 
 def time_left(remaining: Estimate | None) -> str:

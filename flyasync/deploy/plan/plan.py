@@ -384,11 +384,20 @@ class Stage:
 
     @classmethod
     def together(cls, stages: Iterable["Stage"]) -> "Stage":
-        """Return one stage with the lanes of all of these, which are the same stage of several groups."""
+        """Return one stage with the lanes of all of these, which are the same stage of several groups.
+
+        If their titles differ, its title names the groups of each.
+        """
         every = [stage for stage in stages if stage.lanes]
         if not every:
             return cls(lanes=())
-        return evolve(every[0], lanes=tuple(lane for stage in every for lane in stage.lanes))
+        titled: dict[str | None, list[str]] = {}
+        for stage in every:
+            titled.setdefault(stage.title, []).extend(lane.group for lane in stage.lanes)
+        title = every[0].title
+        if len(titled) > 1:
+            title = "; ".join(f"{' and '.join(dict.fromkeys(groups))}: {each}" for each, groups in titled.items())
+        return evolve(every[0], title=title, lanes=tuple(lane for stage in every for lane in stage.lanes))
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -487,8 +496,14 @@ class Plan:
 
     @property
     def creates(self) -> int:
-        """The number of machines to create."""
-        return sum(isinstance(step, Create) for step in self.steps)
+        """The number of machines to create, without the temporary one of the release command."""
+        lasting = (track for track in self.tracks if track.target is not Target.END)
+        return sum(isinstance(step, Create) for track in lasting for step in track.steps)
+
+    @property
+    def runs_release_command(self) -> bool:
+        """Whether a release command runs first, on a temporary machine."""
+        return any(track.target is Target.END for track in self.tracks)
 
     @property
     def updates(self) -> int:
@@ -533,8 +548,9 @@ class Plan:
 
     def _headline(self) -> str:
         """Return the app, the strategy, and how many machines are created, updated, destroyed and kept."""
+        first = "run the release command, " if self.runs_release_command else ""
         if self.strategy is None:
-            return f"{self.app}, launch {self.launch} adds: create {self.creates} of {self.image}"
+            return f"{self.app}, launch {self.launch} adds: {first}create {self.creates} of {self.image}"
         what = f" converges{f' to {self.source}' if self.source else ''}, {self.strategy} to {self.image}"
         if self.strategy == "undo":
             what = f", undo of launch {self.launch}"
@@ -550,7 +566,7 @@ class Plan:
         work = ", ".join(f"{what} {count}" for count, what in counted if count) or "no machine changes"
         kept = f", keep {len(self.kept)}" if self.kept else ""
         launch = "" if self.strategy == "undo" else f", launch {self.launch}"
-        return f"{self.app}{what}{launch}: {work}{kept}"
+        return f"{self.app}{what}{launch}: {first}{work}{kept}"
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,7 @@ from flyasync import MachineConfig
 from flyasync.cli.deploy.event_text import event_text, phase_text, plan_headline, region_text, time_left
 from flyasync.cli.deploy.plan_progress import PlanProgress
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import Adopt, Create, Lane, Plan, Stage, Track
+from flyasync.deploy.plan.plan import Adopt, Create, Lane, Plan, Stage, Target, Track
 from flyasync.deploy.plan.spec import DesiredMachine
 from flyasync.deploy.reporting.events import Progress
 from flyasync.deploy.reporting.phase import Phase
@@ -49,5 +49,9 @@ def test_the_headline_of_a_launch_tells_what_it_creates_and_where() -> None:
     lanes = (Lane(region="iad", tracks=(create, create)), Lane(region="lhr", tracks=(adopt,)))
     plan = Plan(app="web", launch="v1", image="nginx", fallback="skip", stages=(Stage(lanes=lanes),))
     assert plan_headline(plan) == "web: launch v1, create 2 of nginx, adopt 1 in iad, lhr"
+    release = Lane(region="fra", tracks=(evolve(create, target=Target.END),))
+    released = evolve(plan, stages=(Stage(lanes=(release,)), *plan.stages))
+    text = "web: launch v1, run the release command, create 2 of nginx, adopt 1 in iad, lhr"
+    assert plan_headline(released) == text
     only = evolve(plan, stages=(Stage(lanes=lanes[:1]),))
     assert plan_headline(only) == "web: launch v1, create 2 of nginx in iad"

@@ -12,7 +12,7 @@ from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Create, Destroy, TakeVolume, Target
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.spec import GROUP, DeploySpec
+from flyasync.deploy.plan.spec import GROUP, DeploySpec, GroupSpec
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.immediate import Immediate
@@ -817,7 +817,7 @@ def test_the_release_command_goes_before_everything() -> None:
     command = ReleaseCommand.of("bin/migrate --all", timeout=60.0)
     spec = wanted(Immediate(), counts={"iad": 1}, release=command)
     assert str(plan_for(spec, fleet(old("app-iad-1")))) == text("""
-        web converges, immediate to app:v2, launch v2: create 1, update 1
+        web converges, immediate to app:v2, launch v2: run the release command, update 1
           1. release command
             iad
               release-app
@@ -829,8 +829,30 @@ def test_the_release_command_goes_before_everything() -> None:
                 update in place: config differs
                   ~ image: "app:v1" → "app:v2"
                 wait until started: timeout 300 s
-          if a region has no room: skip it
     """)
+
+
+def test_the_machine_of_the_release_command_is_not_counted_with_those_that_are_created() -> None:
+    release = ReleaseCommand.of("bin/migrate")
+    converging = plan_for(wanted(Rolling(), counts={"iad": 2}, release=release), fleet())
+    assert converging.creates == 2
+    assert str(converging).startswith("web converges, rolling to app:v2, launch v2: run the release command, create 2")
+    adding = plan_for(wanted(Launch(), counts={"iad": 2}, release=release), fleet())
+    assert str(adding).startswith("web, launch v2 adds: run the release command, create 2 of app:v2")
+
+
+def test_a_stage_of_groups_with_different_work_names_each_group() -> None:
+    """One group has no machines that run, so one of its machines is verified first."""
+    spec = wanted(Rolling(), counts={"iad": 1})
+    spec = evolve(spec, also=(GroupSpec(group="cron", config=V2, counts={"iad": 2}),))
+    tagged = evolve(V1, metadata={GROUP: "cron"})
+    rest = [old(f"cron-iad-{n}", config=tagged) for n in (1, 2)]
+    asleep = old("app-iad-1", "stopped", config=evolve(V1, services=(Service(internal_port=80, autostart=True),)))
+    titles = [stage.title for stage in plan_for(spec, fleet(asleep, *rest)).stages]
+    assert titles == [
+        "app: verify one stopped machine per region; cron: one machine first",
+        "remaining machines",
+    ]
 
 
 @pytest.mark.parametrize("strategy", EVERY)

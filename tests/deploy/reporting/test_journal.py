@@ -125,7 +125,7 @@ async def test_the_plan_names_what_was_there_by_its_version_and_no_config(path: 
         for name, each in there.items()
     ]
     assert re.fullmatch(
-        r"web converges, rolling to shop:2@sha256:\w+, launch v2: create 1, update 2", planned["plan"][0]
+        r"web converges, rolling to shop:2@sha256:\w+, launch v2: run the release command, update 2", planned["plan"][0]
     )
 
 
