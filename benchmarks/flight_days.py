@@ -8,7 +8,7 @@ from attrs import Factory, frozen
 
 from benchmarks.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
 from flyasync import Fault
-from flyasync.emulator.core.faults import MACHINE, REFUSALS
+from flyasync.emulator.core.faults import LIMITED, MACHINE
 
 
 @frozen(kw_only=True)
@@ -34,9 +34,7 @@ class Day:
     @property
     def may_leave_leases(self) -> bool:
         """Whether a lease may stay until it expires: one of another client, or one whose release may fail."""
-        requests = (
-            each for each in self.faults if each.does not in MACHINE | {"repeat"} and not REFUSALS.get(each.does)
-        )
+        requests = (each for each in self.faults if each.does not in MACHINE | {"repeat"} and each.does not in LIMITED)
         return self.is_leased or any(fnmatch("machinesReleaseLease", each.action) for each in requests)
 
 
@@ -81,6 +79,9 @@ DAYS: dict[str, Day] = {
     # What becomes of machines.
     "region full": Day(is_full=True),
     "region retired": Day(faults=[Fault(does="retire_region", region="lhr")]),
+    "image just pushed": Day(options={"image_lag": (3.0, 9.0)}),
+    "manifest unknown": Day(faults=[Fault(does="manifest_unknown", probability=0.25)]),
+    "tag moves": Day(faults=[Fault(does="move_tag", image="*:2", after=2, times=1)]),
     "host full": Day(faults=FULL),
     "never starts": Day(faults=_new("stay_starting", times=1)),
     "crashes": Day(faults=_new("crash", seconds=1.0, exit_code=3, probability=0.3)),

@@ -64,6 +64,8 @@ def judged(
     new = Counter(_home(each) for each in alive if tag(each) == NEW)
     if many := {region: count for region, count in new.items() if count > day.count}:
         yield f"duplicates: {many}"
+    if report and report.ok and len({each.digest for each in alive if tag(each) == NEW}) > 1:
+        yield "called ok, and machines of one image run different digests"
     is_as_before = [tag(each) for each in alive] == [OLD] * EACH * len(REGIONS)
     if report is None:
         if not is_as_before:

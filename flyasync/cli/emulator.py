@@ -10,7 +10,7 @@ from typing import TextIO
 import click
 
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
-from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions
+from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions, tag_moves
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
@@ -80,6 +80,20 @@ CONTROL = (
 )
 @click.option("--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds that a boot takes.  [default: 1:3]")
 @click.option(
+    "--image-lag",
+    callback=bounds,
+    metavar="LOW:HIGH",
+    help="Emulated seconds for which a pushed image is refused with MANIFEST_UNKNOWN.  [default: 0]",
+)
+@click.option(
+    "--move-tag",
+    "tag_moves",
+    metavar="IMAGE=SECONDS",
+    multiple=True,
+    callback=tag_moves,
+    help="Tag that moves to a new digest, so many emulated seconds after the start; repeatable.",
+)
+@click.option(
     "--fault",
     "faults",
     metavar="JSON",
@@ -114,6 +128,8 @@ def command(
     retired: tuple[str, ...],
     latency: tuple[float, float] | None,
     boot: tuple[float, float] | None,
+    image_lag: tuple[float, float] | None,
+    tag_moves: Mapping[str, float],
     faults: tuple[Fault, ...],
     commands: Mapping[str, Output],
     speed: float,
@@ -137,6 +153,8 @@ def command(
             retired=retired,
             latency=latency or (0.0, 0.0),
             boot=boot or (1.0, 3.0),
+            image_lag=image_lag or (0.0, 0.0),
+            tag_moves=tag_moves,
             faults=faults,
             commands=commands,
             speed=speed,

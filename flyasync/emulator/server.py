@@ -1,6 +1,7 @@
 """The emulator as an object: start it with `async with`, use its URL, and inspect the requests it served."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -23,7 +24,7 @@ from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, application
 from flyasync.emulator.http.scheduler import Scheduler
-from flyasync.emulator.world import machines, transitions
+from flyasync.emulator.world import images, machines, transitions
 from flyasync.emulator.world.world import ChangeObserver, World, demand_codes, demand_regions
 
 P = ParamSpec("P")
@@ -84,6 +85,10 @@ class Emulator:
         secrets_lag: Bounds of the emulated seconds until machines can be created with a new version of the secrets;
             until then, that `min_secrets_version` is refused with 412.
         linger: Bounds of the emulated seconds for which a destroyed machine still claims its volume.
+        image_lag: Bounds of the emulated seconds for which an image that was just pushed is not found: a new machine or
+            version with it is refused with 400 and `MANIFEST_UNKNOWN`. A tag counts as pushed when it is first used.
+        tag_moves: The tags that move to another digest, as `push` moves them, each with the emulated seconds after the
+            start.
         commands: The output and exit code of commands, by shell-style patterns of the command; the first pattern that
             matches applies, also within a shell script. Commands without a pattern: `exec` emulates `echo`, `true`,
             `false`, `sleep`, `cat`, `base64` and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and
@@ -115,6 +120,8 @@ class Emulator:
         lag: tuple[float, float] = (0.0, 0.0),
         secrets_lag: tuple[float, float] = (0.0, 0.0),
         linger: tuple[float, float] = (0.0, 0.0),
+        image_lag: tuple[float, float] = (0.0, 0.0),
+        tag_moves: Mapping[str, float] | None = None,
         commands: Mapping[str, Output] | None = None,
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
@@ -134,7 +141,11 @@ class Emulator:
             lag=_range("lag", lag),
             secrets_lag=_range("secrets_lag", secrets_lag),
             linger=_range("linger", linger),
+            image_lag=_range("image_lag", image_lag),
         )
+        self._tag_moves = dict(tag_moves or {})
+        if wrong := [image for image, at in self._tag_moves.items() if not (image and 0 <= at < math.inf)]:
+            raise ValueError(f"tag_moves: {wrong[0]!r} needs a name and a number of seconds, 0 or more")
         self._commands = dict(commands or {})
         self._observers: list[ChangeObserver] = []
         self._epoch = epoch
@@ -239,7 +250,7 @@ class Emulator:
         if not image:
             raise ValueError("image: a reference is required")
         with self._present() as world:
-            return world.images.push(image)
+            return images.push(world, image)
 
     def on_change(self, callback: ChangeObserver) -> Callable[[], None]:
         """Call `callback` with a machine's record when a change may affect who serves; return a function that ends it.
@@ -371,6 +382,7 @@ class Emulator:
             epoch=epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC),
             capacity=dict(self._capacity),
             retired={*RETIRED, *self._retired},
+            tag_moves=dict(self._tag_moves),
             commands=dict(self._commands),
             faults=self.faults,
             observers=self._observers,

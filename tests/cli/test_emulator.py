@@ -67,6 +67,8 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--capacity", "xyz=0"], "there is no region 'xyz'"),
         (["--capacity", "iad=some"], "is not REGION=MACHINES"),
         (["--retire", "xyz"], "retired: there is no region 'xyz'"),
+        (["--move-tag", "web:latest"], "is not IMAGE=SECONDS, such as registry.fly.io/web:latest=30"),
+        (["--image-lag", "9:1"], "the lower one first"),
         (["--speed", "0"], "speed is 0.0, but must be above 0"),
         (["--port", "70000"], "--port"),
         (["--command", "ls"], "'ls': Expecting value"),

@@ -182,6 +182,17 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     return found
 
 
+def tag_moves(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, float]:
+    """Read tags that move, each IMAGE=SECONDS; a digest after the tag is the one that it moves to."""
+    found = {}
+    for text in texts:
+        image, _, seconds = text.rpartition("=")
+        if not image or not re.fullmatch(r"\d+(\.\d+)?", seconds):
+            raise click.BadParameter(f"{text!r} is not IMAGE=SECONDS, such as registry.fly.io/web:latest=30")
+        found[image] = float(seconds)
+    return found
+
+
 def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple["Fault", ...]:
     """Read faults, each a JSON object with the fields of `flyasync.Fault`."""
     return tuple(map(fault, texts))

@@ -38,6 +38,12 @@ def region_retired(region: str, alternate: str) -> ApiError:
     return ApiError(422, f"{text} Please consider using an alternate region such as {alternate}")
 
 
+def manifest_unknown(image: str) -> ApiError:
+    """Return the 400 for an image that the platform does not find yet, although the registry has it."""
+    tag = image.partition("@")[0].rpartition(":")[2]
+    return bad_request(f"failed to get manifest {image}: MANIFEST_UNKNOWN: manifest unknown; unknown tag={tag}")
+
+
 def aborted(text: str) -> ApiError:
     """Return the 409 for a conflict with other work, or for a lack of capacity."""
     return ApiError(409, f"aborted: {text}")

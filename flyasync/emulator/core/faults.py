@@ -12,12 +12,16 @@ from attrs import Attribute, asdict, define, field, frozen, validators
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.operations import companions, operations
 
-# Refusals with the API's own status and text, by the operations that they affect; empty for all operations.
-REFUSALS: Mapping[str, frozenset[str]] = {
+# The kinds that affect these operations only.
+LIMITED: Mapping[str, frozenset[str]] = {
     "retire_region": frozenset({"createMachine", "createVolume"}),
+    "manifest_unknown": frozenset({"createMachine", "updateMachine"}),
+    "move_tag": frozenset({"createMachine", "updateMachine"}),
 }
+# Refusals with the API's own status and text.
+REFUSALS = frozenset({"retire_region", "manifest_unknown"})
 # The kinds, by the point at which they apply to a request or a machine.
-BEFORE = frozenset({"refuse", "delay", "cut", "repeat", *REFUSALS})
+BEFORE = frozenset({"refuse", "delay", "cut", "repeat", "move_tag"}) | REFUSALS
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
 LISTS = frozenset({"stale"})
 CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_critical", "checks_flap"})
@@ -39,6 +43,8 @@ class Fault:
         `refuse`: respond with `status`, `body` and `headers` without doing the work. A text body is sent as plain
             text, None as no body, anything else as JSON.
         `retire_region`: refuse a new machine or volume as for a retired region, with 422.
+        `manifest_unknown`: refuse a new machine or version as for an image that was just pushed, with 400.
+        `move_tag`: move the tag of the image to a new digest, then do the work of the new machine or version.
         `delay`: wait `seconds` before doing the work.
         `cut`: close the connection without doing the work.
         `refuse_after`: do the work, then respond as `refuse` does, such as with 408 for a timeout.
@@ -120,7 +126,7 @@ class Fault:
         # A pattern such as `*:2*` must not match a digest that happens to begin with 2.
         image = f"{subject.image}@{subject.digest}" if "@" in self.image else subject.image
         return (
-            (not REFUSALS.get(self.does) or subject.action in REFUSALS[self.does])
+            (self.does not in LIMITED or subject.action in LIMITED[self.does])
             and any(fnmatchcase(region, self.region) for region in subject.regions)
             and fnmatchcase(image, self.image)
             and all(fnmatchcase(getattr(subject, key), getattr(self, key)) for key in _PATTERNS)

@@ -77,6 +77,11 @@ def image_ref(image: str, digest: str) -> Json:
     return {**named, "digest": digest, "labels": {}}
 
 
+def tag_key(image: str) -> str:
+    """Return a reference in full, with its tag and without its digest, so that two names of one tag are equal."""
+    return _key(ImageReference.parse(image))
+
+
 def tagged(image: str) -> str:
     """Return a reference without its digest, if any."""
     return image.partition("@")[0]

@@ -21,7 +21,7 @@ from flyasync.emulator.http.handler import Handler, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_response
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
-from flyasync.emulator.world import refusals, tokens
+from flyasync.emulator.world import images, refusals, tokens
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
@@ -159,6 +159,8 @@ class ApiMiddleware:
                     raise refusals.error(self.scheduler.world, fault, subject)
                 if fault.does == "cut":
                     return self._cut(inflight, None)
+                if fault.does == "move_tag":
+                    images.push(self.scheduler.world, subject.image)
                 if fault.does == "repeat":
                     await self._deliver(inflight.request)
                 await asyncio.sleep(fault.seconds)

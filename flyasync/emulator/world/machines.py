@@ -11,7 +11,7 @@ from flyasync.emulator.core.errors import ApiError, aborted, bad_request, failed
 from flyasync.emulator.core.lifecycle import RUNNING, must_act
 from flyasync.emulator.core.processes import is_release
 from flyasync.emulator.core.records import ConfigVersion, MachineRecord
-from flyasync.emulator.world import checks, leases, secrets, volumes
+from flyasync.emulator.world import checks, images, leases, secrets, volumes
 from flyasync.emulator.world.capacity import region_for
 from flyasync.emulator.world.transitions import enter, record_exit
 from flyasync.emulator.world.world import World
@@ -62,6 +62,7 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
     config = accepted(launch.config)
     ttl = leases.seconds(launch.lease_ttl) if launch.lease_ttl else None
     secrets.demand_version(world, owner, launch.min_secrets_version)
+    digest = images.resolve(world, config.get("image") or "")
     # 2. The name is free. Clients parse the id out of the text, to adopt a machine of an earlier attempt.
     if launch.name and (other := world.holder(app, launch.name)):
         held = f'machine ID {other.id} already exists with name "{other.name}"'
@@ -78,7 +79,7 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
         name=launch.name or ids.machine_name(world.random),
         region=region,
         config=config,
-        digest=world.images.digest(config.get("image") or ""),
+        digest=digest,
         instance_id=instance_id,
         private_ip=ids.private_ip(world.random),
         created_at=world.clock,
@@ -138,11 +139,11 @@ def update(
     if (mounts[0]["volume"] if mounts else None) != machine.volume_id:
         raise bad_request(f"unable to update machine {machine.id}: the volume of a machine can not be changed")
 
-    should_run = machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
-    machine.shall_run = should_run and not skip_launch
     # The same reference is not resolved again, even if its tag has moved.
     if new.get("image") != machine.config.get("image"):
-        machine.digest = world.images.digest(new.get("image") or "")
+        machine.digest = images.resolve(world, new.get("image") or "")
+    should_run = machine.shall_run if machine.state == "created" else machine.state in _SHOULD_RUN
+    machine.shall_run = should_run and not skip_launch
     machine.config = new
     machine.instance_id = world.ulid()
     machine.versions.append(ConfigVersion(machine.instance_id, new))

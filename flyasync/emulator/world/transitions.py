@@ -7,7 +7,7 @@ from flyasync.emulator.core.images import tagged
 from flyasync.emulator.core.lifecycle import may_transition
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.records import MachineRecord, ReachedState, Transition
-from flyasync.emulator.world import checks
+from flyasync.emulator.world import checks, images
 from flyasync.emulator.world.world import World
 
 # The shares of the boot time for preparing the image and for starting the machine.
@@ -44,6 +44,8 @@ def advance(world: World, now: float) -> None:
                 world.record(machine, transition.event, status, source=transition.source, request=transition.request)
             enter(world, machine, transition.to)
     world.clock = max(world.clock, now)
+    if world.tag_moves:
+        images.move_due(world)
 
 
 def enter(world: World, machine: MachineRecord, state: str) -> None:

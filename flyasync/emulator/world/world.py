@@ -38,9 +38,10 @@ class World:
 
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
     seconds from an accepted create to `started`. `capacity` is the number of machines that each region can hold, None
-    or absent for no limit. `lag`, `secrets_lag` and `linger` are ranges of seconds too: until other nodes see a new app
-    or machine, until secrets reach the hosts, and until the volume of a destroyed machine is free. `observers` are
-    called with each machine that changes.
+    or absent for no limit; `retired` regions accept nothing new. `lag`, `secrets_lag`, `linger` and `image_lag` are
+    ranges of seconds too: until other nodes see a new app or machine, until secrets reach the hosts, until the volume
+    of a destroyed machine is free, and until an image that was just pushed is found. `tag_moves` are the times at which
+    tags move. `observers` are called with each machine that changes.
     """
 
     seed: int = 0
@@ -49,6 +50,8 @@ class World:
     lag: tuple[float, float] = (0.0, 0.0)
     secrets_lag: tuple[float, float] = (0.0, 0.0)
     linger: tuple[float, float] = (0.0, 0.0)
+    image_lag: tuple[float, float] = (0.0, 0.0)
+    tag_moves: dict[str, float] = Factory(dict)
     capacity: dict[str, int | None] = Factory(dict)
     faults: Faults = Factory(Faults)
     clock: float = 0.0
@@ -58,6 +61,8 @@ class World:
     volumes: dict[str, VolumeRecord] = Factory(dict)
     clusters: dict[str, ClusterRecord] = Factory(dict)
     images: ImageRegistry = Factory(ImageRegistry)
+    # The times from which tags, with their full names, are found.
+    image_known_at: dict[str, float] = Factory(dict)
     commands: dict[str, Output] = Factory(dict)
     processes: dict[str, list[Json]] = Factory(dict)
     error_regions: set[str] = Factory(set)
