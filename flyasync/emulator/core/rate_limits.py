@@ -2,6 +2,8 @@
 
 from attrs import define, frozen
 
+from flyasync.emulator.core.operations import companions
+
 # Tolerance for clock rounding, too small to give a client an advantage.
 _EPSILON = 1e-6
 # With more buckets than this, empty ones are dropped; an empty bucket is equivalent to a new one.
@@ -19,8 +21,8 @@ class OperationRate:
 # "One request per second, per action, with bursts of three; Get Machine five with bursts of ten": the documentation.
 USUAL = OperationRate(1, 3)
 RATES: dict[str, OperationRate] = {"getMachine": OperationRate(5, 10)}
-# Not part of the Machines API, so no limit is published.
-UNLIMITED = frozenset({"graphql", "listLogs"})
+# Not part of the Machines API, so no limit is published. flyctl does not repeat them after a 429.
+UNLIMITED = frozenset(operation.action for operation in companions())
 # Additional limits over all identifiers together: 100 app deletions per minute.
 OVERALL: dict[str, OperationRate] = {"deleteApp": OperationRate(100 / 60, 100)}
 

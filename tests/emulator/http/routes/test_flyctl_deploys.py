@@ -1,4 +1,4 @@
-from tests.emulator.driver import Api
+from tests.emulator.driver import Api, serving
 from tests.emulator.http.routes.test_graphql import ask
 
 RELEASES = """
@@ -33,6 +33,14 @@ async def test_a_release_is_created_set_and_listed_newest_first(api: Api) -> Non
     ]
     assert len((await api.get("/api/v1/apps/web/releases?limit=1")).body["releases"]) == 1
     assert (await api.get("/api/v1/apps/web/releases/current")).body["image_ref"] == "web:2"
+
+
+async def test_the_limits_of_the_machines_api_do_not_count_releases() -> None:
+    async with serving() as api:
+        await api.app()
+        for status in ("running", "failed", "running", "failed", "interrupted"):
+            release = await create(api, "web:1")
+            assert (await api.ask("PATCH", f"/api/v1/releases/{release}", json={"status": status})).status == 200
 
 
 async def test_graphql_shows_the_releases_as_flyctl_asks_for_them(api: Api) -> None:
