@@ -110,9 +110,9 @@ class DeployBuilder:
 
         The file states its fields completely: env, services, checks, files, init, restart, metrics, statics and
         stop_config of existing machines are replaced, and what the file does not contain is removed. What it cannot
-        express is kept, and so is the guest without a `[[vm]]`. The strategy, `max_unavailable`, `wait_timeout` and the
-        release command are those of `[deploy]`; the strategy defaults to rolling. Machines are visible to flyctl.
-        Other methods are applied on top, to all groups.
+        express is kept, and so is the guest without a `[[vm]]`. The strategy, `max_unavailable`, `wait_timeout`, the
+        release command and the seed command (see `with_seed_command`) are those of `[deploy]`; the strategy defaults to
+        rolling. Machines are visible to flyctl. Other methods are applied on top, to all groups.
 
         Each group keeps the number of machines that it has in each region (see `keep_counts`). A group that is created
         is in the primary region, unless `to_regions` states others. In a single region, it gets two machines if it has
@@ -576,6 +576,28 @@ class DeployBuilder:
         """
         demand_seconds("timeout", timeout, least=1)
         return self._with(evolve(self.spec, release=ReleaseCommand.of(command, timeout=timeout, guest=guest)))
+
+    def with_seed_command(
+        self, command: str | tuple[str, ...], *, timeout: float = 300.0, guest: Guest | None = None
+    ) -> Self:
+        """Run a command once, in the first deploy of the app, to fill its database; after the release command.
+
+        It runs on a temporary machine like that of the release command, and if it fails, no machine is created. A
+        deploy is the first one if the app has no machines, and has had none in a process group as far as the API still
+        shows destroyed ones. `fly deploy` never runs the `seed_command` of a fly.toml; `fly launch` does.
+
+        A deploy that was killed has perhaps run it already. The next one looks for its machine, which the API shows for
+        a while after it is destroyed:
+
+        1. It still runs: the deploy waits for it.
+        2. It has exited with 0: it is not run again.
+        3. It has exited with another code: it is run again.
+        4. Its exit code is unknown: it is not run again, and the plan says that it may have run.
+        """
+        demand_seconds("timeout", timeout, least=1)
+        needs = "a seed command needs a command, such as 'bin/seed'"
+        seed = ReleaseCommand.of(command, needs=needs, timeout=timeout, guest=guest)
+        return self._with(evolve(self.spec, seed=seed))
 
     def smoke_check(self, seconds: float) -> Self:
         """Require that each machine, once up, stays up with its checks passing for `seconds`.

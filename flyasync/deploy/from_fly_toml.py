@@ -52,7 +52,8 @@ def spec_of(read: FlyToml, *, app: str | None, image: str | None, groups: Collec
     spec = DeploySpec(
         app=name,
         strategy=_strategy(read.deploy),
-        release=_release(read.deploy),
+        release=_command(read.deploy, read.deploy.release_command),
+        seed=_command(read.deploy, read.deploy.seed_command),
         timeout=float(read.deploy.wait_timeout or 300.0),
         is_visible_to_flyctl=True,
         keeps_counts=True,
@@ -106,8 +107,9 @@ def _strategy(section: DeploySection) -> Strategy:
     return evolve(made, max_unavailable=Share.of(share if share < 1 else int(share), "max_unavailable"))
 
 
-def _release(section: DeploySection) -> ReleaseCommand | None:
-    if not section.release_command:
+def _command(section: DeploySection, words: tuple[str, ...]) -> ReleaseCommand | None:
+    """Return the release or seed command; flyctl runs both on the same hardware, with the same time limit."""
+    if not words:
         return None
     timeout = {"timeout": float(section.release_command_timeout)} if section.release_command_timeout else {}
-    return ReleaseCommand(command=section.release_command, guest=section.release_command_guest, **timeout)
+    return ReleaseCommand(command=words, guest=section.release_command_guest, **timeout)

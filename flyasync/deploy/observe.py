@@ -14,6 +14,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.list_lag import caught_up
 from flyasync.deploy.plan.addresses import is_public, no_address, reaches
+from flyasync.deploy.plan.command_stages import is_empty
 from flyasync.deploy.plan.fleet import Fleet, is_in, tags
 from flyasync.deploy.plan.placement import by_distance
 from flyasync.deploy.plan.spec import DeploySpec
@@ -56,6 +57,10 @@ async def observe(
     )
     gone = tuple(machine for machine in machines if machine.state in GONE)
     there = [machine for machine in machines if machine.state not in GONE]
+    # Whether a deploy is the first one, and whether an earlier one has run the seed command, destroyed machines show.
+    if spec.seed and not include_deleted and is_empty(Fleet(spec.app, tuple(there))):
+        every = await fly.machines.list(spec.app, include_deleted=True)
+        gone = tuple(machine for machine in every if machine.state in GONE)
     # Volumes matter if the spec has one, or if machines that the deploy may change have some.
     configs = [machine.config or machine.incomplete_config for machine in there]
     has_mounts = not only_adds and any(config and config.mounts for config in configs)

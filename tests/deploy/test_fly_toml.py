@@ -212,6 +212,14 @@ async def test_a_worker_that_fails_in_one_region_rolls_back_the_groups_of_all_re
         assert len(before) == 9
 
 
+def test_the_seed_command_has_the_time_limit_of_the_release_command(path: Path) -> None:
+    assert shop(path).spec.seed is None
+    rewrite(path, "wait_timeout", 'seed_command = "bin/seed --demo"\nwait_timeout')
+    seed = shop(path).spec.seed
+    assert seed is not None
+    assert (seed.command, seed.timeout) == (("bin/seed", "--demo"), 120)
+
+
 async def killed(builder: DeployBuilder, fly: FlyClient, seconds: float = 1.5) -> None:
     task = asyncio.create_task(builder.execute(fly))
     await asyncio.sleep(seconds)

@@ -67,10 +67,10 @@ def main_reason(report: DeployReport) -> str:
     3. There are more machines than desired, and a deploy without a strategy destroys none.
     4. Machines do not run, for an unknown reason.
     """
-    machines: list[MachineReport] = [report.release] if report.release else []
+    machines: list[MachineReport] = [*report.commands]
     for region in report.regions:
         machines += (*region.machines, *region.retired)
-    # The release command counts as a machine and comes first, as its failure explains that of all others.
+    # A release or seed command counts as a machine and comes first, as its failure explains that of all others.
     failed = [machine for machine in machines if not machine.is_running]
     found = [machine.failure or next(iter(machine.refusals), None) for machine in failed]
     reasons = [_one_line(str(reason)) for reason in found if reason]

@@ -267,6 +267,13 @@ class StrategyOptions(OptionGroup):
         "--release-timeout", type=float, metavar="SECONDS", help="Time limit of the release command.  [default: 300]"
     )
 
+    seed_command: str | None = option(
+        "--seed-command",
+        metavar="CMD",
+        help="Run this once, in the first deploy of the app, after the release command; continue only if its exit code "
+        "is 0.",
+    )
+
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this strategy, group and release command; `made` has its regions already."""
         made = stated("--retire-group", self.changing(made).retire_groups, *self.retire_group)
@@ -296,8 +303,8 @@ class StrategyOptions(OptionGroup):
         return stated(f"--strategy {self.strategy}", change, options=options)
 
     def releasing(self, made: "DeployBuilder") -> "DeployBuilder":
-        """Return a builder that runs the release command, if there is one."""
-        return with_release(made, self.release_command, self.release_timeout)
+        """Return a builder that runs the release command and the seed command, if there are any."""
+        return with_seed(with_release(made, self.release_command, self.release_timeout), self.seed_command)
 
 
 class SuccessOptions(OptionGroup):
@@ -419,6 +426,11 @@ def with_release(made: "DeployBuilder", command: str | None, timeout: float | No
         return made
     run = partial(made.with_release_command, command, **given(timeout=timeout))
     return stated("--release-command", run, options={"timeout": "--release-timeout"})
+
+
+def with_seed(made: "DeployBuilder", command: str | None) -> "DeployBuilder":
+    """Return a builder that runs a seed command, if there is one."""
+    return made if command is None else stated("--seed-command", made.with_seed_command, command)
 
 
 def with_verification(made: "DeployBuilder", command: str | None, timeout: float | None) -> "DeployBuilder":

@@ -61,6 +61,9 @@ class RestatedOptions(OptionGroup):
     release_timeout: float | None = option(
         "--release-timeout", type=float, metavar="SECONDS", help="Time limit of the release command.  [default: 300]"
     )
+    seed_command: str | None = option(
+        "--seed-command", metavar="CMD", help="The planned seed command, if it may hold a secret."
+    )
     verify: str | None = option(
         "--verify", metavar="CMD", help="The planned verification of each machine, if it may hold a secret."
     )
@@ -70,7 +73,7 @@ class RestatedOptions(OptionGroup):
 
     def builder(self, plan: str) -> "DeployBuilder":
         """Return the builder of a plan file; raises UsageError for an option without the one that it needs."""
-        from flyasync.cli.deploy.app_options import with_release, with_verification
+        from flyasync.cli.deploy.app_options import with_release, with_seed, with_verification
         from flyasync.deploy.builder import DeployBuilder
 
         for limit, what in (("release_timeout", "release_command"), ("verify_timeout", "verify")):
@@ -78,7 +81,7 @@ class RestatedOptions(OptionGroup):
                 raise click.UsageError(f"--{limit.replace('_', '-')} needs --{what.replace('_', '-')}")
         made = DeployBuilder.from_plan(plan, env=self.env or None)
         made = made.with_metadata(self.metadata) if self.metadata else made
-        made = with_release(made, self.release_command, self.release_timeout)
+        made = with_seed(with_release(made, self.release_command, self.release_timeout), self.seed_command)
         return with_verification(made, self.verify, self.verify_timeout)
 
 

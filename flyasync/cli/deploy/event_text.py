@@ -2,7 +2,7 @@
 
 from flyasync.cli.deploy.plan_progress import PlanProgress
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import Plan, Target
+from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.reporting.events import Progress
 from flyasync.deploy.reporting.phase import Phase
 
@@ -13,11 +13,11 @@ def plan_headline(plan: Plan) -> str:
     if plan.strategy is not None:
         takes = f"; takes {plan.estimate}" if plan.estimate else ""
         return f"{str(plan).partition(chr(10))[0]}{takes}"
-    there = [(lane.region, track) for lane in plan.lanes for track in lane.tracks if track.target is not Target.END]
+    there = [(lane.region, track) for lane in plan.lanes for track in lane.tracks if not track.target.command]
     regions = ", ".join(dict.fromkeys(region for region, _ in there))
     existing = len(there) - plan.creates
     adopted = f", adopt {existing}" if existing else ""
-    first = "run the release command, " if plan.runs_release_command else ""
+    first = "".join(f"run the {command}, " for command in plan.commands)
     return f"{plan.app}: launch {plan.launch}, {first}create {plan.creates} of {plan.image}{adopted} in {regions}"
 
 

@@ -12,8 +12,8 @@ from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 
 # A journal describes a deploy without its secrets: these options can be combined with --resume.
 _WITH_RESUME = (
-    "undo", "pause_after", "env", "metadata", "release_command", "release_timeout", "verify", "verify_timeout",
-    "dry_run", "detailed_exitcode", "as_json", "html", "github", "notify",
+    "undo", "pause_after", "env", "metadata", "release_command", "release_timeout", "seed_command", "verify",
+    "verify_timeout", "dry_run", "detailed_exitcode", "as_json", "html", "github", "notify",
 )  # fmt: skip
 # These select the release to undo, and how to undo it.
 _WITH_UNDO = (

@@ -77,7 +77,7 @@ def job_summary(report: DeployReport, next_steps: Iterable[str], *, level: int =
 def _not_as_desired(report: DeployReport) -> Iterator[MachineReport]:
     """Yield the machines to explain: the one that ended the deploy, then the others in the order of the report."""
     everything = (
-        *([report.release] if report.release else ()),
+        *report.commands,
         *(machine for region in report.regions for machine in (*region.machines, *region.retired)),
         *report.others,
     )

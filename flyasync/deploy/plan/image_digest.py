@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import evolve
 
+from flyasync.deploy.plan.command_stages import commands
 from flyasync.deploy.plan.config_merge import SECRETS
 from flyasync.deploy.plan.fleet import Fleet, home
 from flyasync.deploy.plan.notes import names_of
@@ -16,17 +17,13 @@ from flyasync.deploy.plan.plan import (
     Create,
     Decision,
     GiveUp,
-    Lane,
     Plan,
-    RunToEnd,
-    Stage,
     Target,
-    Track,
     Update,
 )
 from flyasync.deploy.plan.sibling_config import inherited
 from flyasync.deploy.plan.sizing import remarks_on_sizes, sized
-from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.tally import counted
 from flyasync.errors import InvalidInput
 from flyasync.models.image import digest_of, runs, without_digest
@@ -81,27 +78,16 @@ def _machines_of(spec: DeploySpec, fleet: Fleet, otherwise: str) -> list[Machine
 
 
 def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
-    """Return the plan of the spec's strategy, with the release command first; raises InvalidInput as it does."""
+    """Return the plan of the spec's strategy, after the release and seed commands; raises InvalidInput as it does."""
     made = spec.strategy.plan(spec, fleet)
-    if spec.release is None or all(isinstance(step, GiveUp) for step in made.steps):
+    if all(isinstance(step, GiveUp) for step in made.steps):
         return made
-    # The command runs before any change. If the plan only reports failures, nothing would change after it. Its machine
-    # has the config that the machines of the group will have.
+    # The commands run before any change. If the plan only reports failures, nothing would change after them. Their
+    # machines have the config that the machines of the group will have.
     tracks = (track for track in (*made.tracks, *made.kept) if track.target in {Target.SERVE, Target.REST})
     shared = next((inherited(track.config) for track in tracks if track.config), spec.tagged)
-    config = spec.release.config(shared)
-    region = spec.regions[0]
-    track = Track(
-        machine=DesiredMachine(name=f"release-{spec.group}".replace("_", "-"), region=region, number=0),
-        steps=(
-            Create(cause=f"to run {spec.release}", config=config),
-            RunToEnd(seconds=spec.release.timeout, cause="nothing changes unless the exit code is 0"),
-        ),
-        config=config,
-        target=Target.END,
-    )
-    first = Stage(title="release command", lanes=(Lane(region=region, tracks=(track,)),))
-    return evolve(made, stages=(first, *made.stages))
+    first, remarks = commands(spec, fleet, shared)
+    return evolve(made, stages=(*first, *made.stages), remarks=(*made.remarks, *remarks))
 
 
 def _kept(made: Plan) -> list[Machine]:

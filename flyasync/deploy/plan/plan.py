@@ -252,7 +252,7 @@ class Return(_Step):
 
 @frozen(kw_only=True)
 class RunToEnd(_Step):
-    """Run the release command on the machine until it exits; any exit code but 0 is a failure."""
+    """Wait until the release or seed command on the machine exits; any exit code but 0 is a failure."""
 
     seconds: float
 
@@ -291,6 +291,12 @@ class Target(StrEnum):
     APART = "apart"  # a standby or a scheduled machine: it has its config, and need not run
     GO = "go"  # it is destroyed
     END = "end"  # the release command: it runs until it exits
+    SEED = "seed"  # the seed command: it runs until it exits
+
+    @property
+    def command(self) -> str | None:
+        """What the machine runs to its end, if it is a temporary one: `release command` or `seed command`."""
+        return {"end": "release command", "seed": "seed command"}.get(self)
 
 
 @frozen(kw_only=True)
@@ -496,14 +502,14 @@ class Plan:
 
     @property
     def creates(self) -> int:
-        """The number of machines to create, without the temporary one of the release command."""
-        lasting = (track for track in self.tracks if track.target is not Target.END)
+        """The number of machines to create, without the temporary ones of commands."""
+        lasting = (track for track in self.tracks if not track.target.command)
         return sum(isinstance(step, Create) for track in lasting for step in track.steps)
 
     @property
-    def runs_release_command(self) -> bool:
-        """Whether a release command runs first, on a temporary machine."""
-        return any(track.target is Target.END for track in self.tracks)
+    def commands(self) -> tuple[str, ...]:
+        """The commands that run first, on temporary machines: the release command, the seed command."""
+        return tuple(track.target.command for track in self.tracks if track.target.command)
 
     @property
     def updates(self) -> int:
@@ -548,7 +554,7 @@ class Plan:
 
     def _headline(self) -> str:
         """Return the app, the strategy, and how many machines are created, updated, destroyed and kept."""
-        first = "run the release command, " if self.runs_release_command else ""
+        first = "".join(f"run the {command}, " for command in self.commands)
         if self.strategy is None:
             return f"{self.app}, launch {self.launch} adds: {first}create {self.creates} of {self.image}"
         what = f" converges{f' to {self.source}' if self.source else ''}, {self.strategy} to {self.image}"

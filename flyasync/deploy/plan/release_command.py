@@ -1,4 +1,4 @@
-"""The release command: a temporary machine that must succeed before anything changes; pure."""
+"""The release command and the seed command: temporary machines that must succeed before anything changes; pure."""
 
 import shlex
 
@@ -12,7 +12,7 @@ from flyasync.models.guest import Guest
 from flyasync.models.redaction import HIDDEN, contains_secret, shown
 
 RELEASE_GROUP = "fly_app_release_command"
-"""The process group of release command machines; the same as flyctl's."""
+"""The process group of the machines of release and seed commands; the same as flyctl's."""
 
 _GROUP_IN_ENV = {"FLY_PROCESS_GROUP"}
 _PLATFORM = "fly_platform_version"
@@ -27,14 +27,20 @@ class ReleaseCommand:
     guest: Guest | None = None
 
     @classmethod
-    def of(cls, command: str | tuple[str, ...], **options: object) -> "ReleaseCommand":
-        """Parse a command line, or use its words unchanged."""
+    def of(
+        cls,
+        command: str | tuple[str, ...],
+        *,
+        needs: str = "a release command needs a command, such as 'bin/migrate'",
+        **options: object,
+    ) -> "ReleaseCommand":
+        """Parse a command line, or use its words unchanged; without words, `needs` is the error."""
         try:
             words = split_words(command) if isinstance(command, str) else tuple(command)
         except ValueError as error:
             raise InvalidInput(f"{shown(command)} is not a valid command line: {error}") from error
         if not words:
-            raise InvalidInput("a release command needs a command, such as 'bin/migrate'")
+            raise InvalidInput(needs)
         return cls(command=words, **options)  # type: ignore[arg-type]
 
     def config(self, config: MachineConfig) -> MachineConfig:

@@ -241,6 +241,8 @@ class DeploySpec:
     fingerprint of the app's secrets, and `secrets_version` the oldest version that machines may start with. `origin` is
     what machines that the launch creates or updates record about it.
 
+    `release` runs before anything changes; after it, in the first deploy of the app, `seed`.
+
     With `public_ips`, the first deploy of an app with public services allocates addresses for it.
 
     Before `resolved` is called, fields that depend on the strategy may be None, and `counts` has only the regions with
@@ -267,6 +269,7 @@ class DeploySpec:
     is_visible_to_flyctl: bool = False
     volume: DesiredVolume | None = None
     release: ReleaseCommand | None = None
+    seed: ReleaseCommand | None = None
     smoke: float | None = None
     hedge: float | None = None
     secrets_version: int | None = None
@@ -359,6 +362,7 @@ class DeploySpec:
                 "waves": self.waves,
                 "a volume": self.volume,
                 "a release command": self.release,
+                "a seed command": self.seed,
                 "retire_groups": self.retired_groups,
                 self.strategy.name: self.strategy.replaces_machines,
             }
@@ -401,6 +405,7 @@ class DeploySpec:
             "a mount": self.config.mounts,
             "a volume": self.volume,
             "a release command": self.release,
+            "a seed command": self.seed,
             "replace": self.replaces,
             self.strategy.name: self.strategy.replaces_machines,
         }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from attrs import evolve
 
 from flyasync.deploy.plan.fleet import Fleet, is_in
-from flyasync.deploy.plan.plan import Create, DeleteVolume, Destroy, Plan, TakeVolume, Target, Track, Update
+from flyasync.deploy.plan.plan import Create, DeleteVolume, Destroy, Plan, TakeVolume, Track, Update
 from flyasync.deploy.plan.resources import ResourceChange, Resources
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.config import MachineConfig
@@ -45,7 +45,7 @@ def tally(plan: Plan, retired_groups: Iterable[str] = ()) -> ResourceChange:
         # Machines are destroyed while others are created, in any order.
         peak = max(peak, len(machines))
         for track in stage.tracks:
-            if track.target is Target.END or any(isinstance(step, Destroy) for step in track.steps):
+            if track.target.command or any(isinstance(step, Destroy) for step in track.steps):
                 machines.pop(_key(track), None)
     return ResourceChange(
         before=before, after=Resources.of(machines.values(), volumes.values()), peak_machines=max(peak, before.machines)

@@ -190,7 +190,7 @@ def _legend(report: "DeployReport") -> Html:
 
 
 def _all(report: "DeployReport") -> Iterator["MachineReport"]:
-    yield from [report.release] if report.release else []
+    yield from report.commands
     for region in report.regions:
         yield from (*region.machines, *region.retired)
 
@@ -210,7 +210,8 @@ def _timeline(report: "DeployReport", depth: int) -> Html:
     axis = _tag("th", _tag("div", *ticks), class_="axis")
     names = [_tag("th", "machine", class_="name"), axis, _tag("th", "result", class_="result"), _tag("th", "id")]
 
-    groups = [_group("release command", [_rows(report.release, span)])] if report.release else []
+    commands = ((report.release, "release command"), (report.seed, "seed command"))
+    groups = [_group(name, [_rows(machine, span)]) for machine, name in commands if machine]
     for number, region in enumerate(report.regions):
         rows = [_rows(machine, span) for machine in region.machines]
         rows += [_rows(machine, span, kind="retired") for machine in region.retired]

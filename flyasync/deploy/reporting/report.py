@@ -248,7 +248,8 @@ class DeployReport:
     `regions`, and the machines of each, are sorted so that failures come first. `serving` is the number of machines
     that the final check found started, in routing, and with their checks passing, including older machines of the
     group, or of the app if there is no strategy. `others` are standby and scheduled machines of the group. `release` is
-    the machine of the release command. `remarks` list what the deploy left unchanged.
+    the machine of the release command, and `seed` that of the seed command. `remarks` list what the deploy left
+    unchanged.
 
     `surplus` are ids of machines that have the tag of this launch, but are not among those reported: there should be
     none, and with any the status is not *ok*. `stray_volumes` are ids of volumes that appeared during the deploy and
@@ -274,6 +275,7 @@ class DeployReport:
     unseen: Failure | None = None
     strategy: str | None = None
     release: MachineReport | None = None
+    seed: MachineReport | None = None
     rollback: "DeployReport | None" = None
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
     others: tuple[MachineReport, ...] = ()
@@ -333,6 +335,7 @@ class DeployReport:
             unseen=next((Failure.of(error) for error in observation.unseen.values()), None),
             strategy=strategy,
             release=next((report for run, report in machines if run.target is Target.END), None),
+            seed=next((report for run, report in machines if run.target is Target.SEED), None),
             others=tuple(report for run, report in machines if run.target is Target.APART),
             closed_by=Cause.of(observation.closed_by) if observation.closed_by else None,
             stray_volumes=observation.loose_volumes,
@@ -396,10 +399,15 @@ class DeployReport:
         )
 
     @property
+    def commands(self) -> tuple[MachineReport, ...]:
+        """The machines of the release command and of the seed command, as far as they ran."""
+        return tuple(each for each in (self.release, self.seed) if each)
+
+    @property
     def _everything(self) -> tuple[MachineReport, ...]:
         """All machines in the report."""
         in_regions = (each for region in self.regions for each in (*region.machines, *region.retired))
-        return (*([self.release] if self.release else ()), *in_regions, *self.others)
+        return (*self.commands, *in_regions, *self.others)
 
     @property
     def _is_met(self) -> bool:
@@ -531,8 +539,8 @@ class DeployReport:
         )
         yield ((readable(headline), self.status.tone),)
         # Each machine, in its region.
-        if self.release:
-            yield from indented(self.release.lines(), "  ")
+        for command in self.commands:
+            yield from indented(command.lines(), "  ")
         for region in self.regions:
             yield from indented(region.lines(done), "  ")
         if self.others:
@@ -583,6 +591,7 @@ class DeployReport:
 
 
 omit_if_unset(DeployReport, "origin")
+omit_if_unset(DeployReport, "seed")
 omit_if_unset(DeployReport, "unallocated")
 
 

@@ -109,8 +109,8 @@ def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tu
     # 1. It could not be observed, and it may exist: whatever is known of it may be out of date.
     if unseen and (run.machine or run.in_doubt):
         return Result.UNKNOWN, error or Failure.of(unseen)
-    # 2. It ran the release command: the end of the command counts, not whether the machine exists.
-    if run.target is Target.END:
+    # 2. It ran the release or seed command: the end of the command counts, not whether the machine exists.
+    if run.target.command:
         ends = {Phase.ENDED: Result.ENDED, Phase.SKIPPED: Result.SKIPPED, None: Result.NOT_BEGUN}
         return ends.get(run.phase, Result.FAILED), error
     # 3. It was to be destroyed.

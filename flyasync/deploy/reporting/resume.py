@@ -53,8 +53,8 @@ class JournalReplay(SavedDeploy):
     `before` are the machines that existed when the first run began, `made` the ids of the machines created so far.
     `paused` are the machines at the end of the last run if it paused after a wave, else None.
 
-    `is_released` is true after the release command has succeeded, `is_undoing` while a run rolls back, `is_finished`
-    after the last run has ended, and `ok` if its report was ok.
+    `is_released` and `is_seeded` are true after the release and seed commands have succeeded, `is_undoing` while a run
+    rolls back, `is_finished` after the last run has ended, and `ok` if its report was ok.
     """
 
     noun: ClassVar[str] = "journal"
@@ -129,11 +129,13 @@ def _replayed(replay: JournalReplay | None, line: Mapping[str, Any]) -> JournalR
     # 3. The lines that follow are of a rollback: machines that it creates are not of the launch.
     if what == "undoing":
         return evolve(replay, is_undoing=True)
-    # 4. A machine has made progress: it was created, or it ran the release command.
+    # 4. A machine has made progress: it was created, or it ran the release or seed command.
     if what in {"stepped", "ended"} and not replay.is_undoing:
-        if line["aim"] == Target.END:
-            is_released = what == "ended" and line["phase"] == Phase.ENDED and not line["error"]
-            return evolve(replay, is_released=replay.is_released or is_released)
+        if line["aim"] in {Target.END, Target.SEED}:
+            has_succeeded = what == "ended" and line["phase"] == Phase.ENDED and not line["error"]
+            if line["aim"] == Target.END:
+                return evolve(replay, is_released=replay.is_released or has_succeeded)
+            return evolve(replay, is_seeded=replay.is_seeded or has_succeeded)
         is_new = line["made"] and line["machine"] not in replay.made
         return evolve(replay, made=(*replay.made, line["machine"])) if is_new else replay
     # 5. The run has paused after a wave.

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from flyasync.deploy.plan.plan import Decision
 from flyasync.deploy.plan.spec import DeploySpec
-from flyasync.deploy.reporting.spec_json import OF_GROUP, RELEASE_COMMAND, VERIFICATION
+from flyasync.deploy.reporting.spec_json import OF_GROUP, RELEASE_COMMAND, SEED_COMMAND, VERIFICATION
 from flyasync.errors import InvalidInput
 
 
@@ -29,6 +29,7 @@ class SavedDeploy:
     api: str | None = None
     redacted: tuple[str, ...] = ()
     is_released: bool = False
+    is_seeded: bool = False
 
     def is_of(self, app: str, launch: str | None) -> bool:
         """Whether it belongs to this launch of this app."""
@@ -40,7 +41,8 @@ class SavedDeploy:
         A name such as `worker:ROLE` states a variable of one group, any other name that of all groups. The app's
         secrets are observed again, and with `only_secrets`, the machines that may have older ones.
         """
-        spec = evolve(self.spec, secrets=None, release=None if self.is_released else self.spec.release)
+        release = None if self.is_released else self.spec.release
+        spec = evolve(self.spec, secrets=None, release=release, seed=None if self.is_seeded else self.spec.seed)
         if spec.only_secrets:
             spec = evolve(spec, counts={}, stated_regions=())
         given = env or {}
@@ -79,7 +81,9 @@ class SavedDeploy:
         if not self.is_of(spec.app, spec.launch):
             return
         if spec.fingerprint_of_all != self.fingerprint:
-            lacking = ", ".join(path for path in self.redacted if path not in {RELEASE_COMMAND, VERIFICATION})
+            lacking = ", ".join(
+                path for path in self.redacted if path not in {RELEASE_COMMAND, SEED_COMMAND, VERIFICATION}
+            )
             problem = f"launch {spec.launch} has another config in the {self.noun}"
             if not lacking:
                 raise InvalidInput(f"{problem}: use another launch name for this config")
@@ -95,6 +99,13 @@ class SavedDeploy:
                 "contain it because it may hold a secret",
                 python="state it again with with_release_command(…)",
                 command="state it again with --release-command",
+            )
+        if SEED_COMMAND in self.redacted and not (self.is_seeded or spec.seed):
+            raise InvalidInput(
+                f"the {self.noun} does not contain the seed command of launch {spec.launch} because it may hold a "
+                "secret, and the command is not known to have succeeded",
+                python="state it again with with_seed_command(…)",
+                command="state it again with --seed-command",
             )
         if VERIFICATION in self.redacted and spec.verification is None:
             raise InvalidInput(

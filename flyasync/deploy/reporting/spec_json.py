@@ -16,6 +16,9 @@ from flyasync.models.redaction import contains_secret, is_secret
 RELEASE_COMMAND = "release.command"
 """The path of a release command that is redacted."""
 
+SEED_COMMAND = "seed.command"
+"""The path of a seed command that is redacted."""
+
 VERIFICATION = "verification"
 """The path of a verification that is not written: a function, or a command that is redacted."""
 
@@ -50,14 +53,15 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     if not spec.keeps_config:
         del data["keeps_config"]
     data["unresolved"] = None  # the text of an error, which may contain the image
-    if spec.release is not None and contains_secret(spec.release.command):
-        data["release"] = None
-        redacted[RELEASE_COMMAND] = str(spec.release)
+    for name, path, command in (("release", RELEASE_COMMAND, spec.release), ("seed", SEED_COMMAND, spec.seed)):
+        if command is not None and contains_secret(command.command):
+            data[name] = None
+            redacted[path] = str(command)
     check = spec.verification
     if check is not None and (check.command is None or check.holds_a_secret):
         data["verification"] = None
         redacted[VERIFICATION] = check.command
-    for name in ("verification", "max_machines", "pause_after"):  # journals of earlier versions lack these keys
+    for name in ("seed", "verification", "max_machines", "pause_after"):  # journals of earlier versions lack these keys
         if data[name] is None:
             del data[name]
     return data, redacted

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from attrs import define
 
-from flyasync.deploy.plan.plan import AwaitOthersStopped, Lane, Target
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Lane
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
@@ -16,7 +16,7 @@ class Admission:
     """Once a machine has failed, no other machine begins, and those under way finish.
 
     A region without room closes its own lane. It closes all lanes only if the requirement can no longer be met. Only a
-    failed release command closes a deploy that `presses_on`. `closed_by` is the machine that closed admission.
+    failed release or seed command closes a deploy that `presses_on`. `closed_by` is the machine that closed admission.
     `settled` are the regions past the point of no return.
     """
 
@@ -37,7 +37,7 @@ class Admission:
 
     def record(self, run: MachineRun) -> None:
         """Record a machine that has failed, or for which no region had room."""
-        self._is_unreleased |= run.target is Target.END
+        self._is_unreleased |= run.target.command is not None
         if run.error is not None:
             self._failed.add(run.desired.region)
         if run.phase is Phase.SKIPPED:
@@ -48,7 +48,7 @@ class Admission:
     @property
     def is_closed(self) -> bool:
         """Whether no further machine may begin."""
-        # 1. The release command has failed: nothing may change.
+        # 1. The release or seed command has failed: nothing may change.
         # 2. The deploy presses on: nothing else closes it.
         # 3. A machine has failed: the next one may fail for the same reason.
         # 4. Too many regions have no room: the requirement can no longer be met.

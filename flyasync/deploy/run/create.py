@@ -70,6 +70,15 @@ class Unlisted(FlyError):
         self.machine = machine
 
 
+def _may_repeat(run: MachineRun, machine: Machine) -> bool:
+    """Whether a machine of an earlier deploy, which runs the command of this run, may be replaced: it runs twice then.
+
+    A release command must be repeatable. A seed command is repeated only if it is known to have failed.
+    """
+    end = machine.exit_event
+    return run.target is Target.END or (run.target is Target.SEED and end is not None and bool(end.exit_code))
+
+
 class RegionQueue:
     """The queue in which the machines of one region wait for their creates, one at a time.
 
@@ -149,7 +158,7 @@ class MachineCreator:
         """
         run.restart_timeout()
         group = run.desired.group
-        if run.target is not Target.END and group in self.unlocked:
+        if not run.target.command and group in self.unlocked:
             async with self._first:
                 if not self._context.admission.admits(run.desired.region):
                     raise NotBegunError
@@ -167,9 +176,9 @@ class MachineCreator:
         async with self._unsent_create(run) as on_leave, self._context.metadata.in_turn(step.config.image):
             while refusal := await self._create_in_region(run, step, on_leave, is_urgent=is_urgent):
                 run.refuse(refusal)
-                # The regions to fall back to, in order of preference; a release command may run anywhere.
+                # The regions to fall back to, in order of preference; a command may run anywhere.
                 fallback, home = self._spec.fallback, run.desired.region
-                alternatives = self._spec.regions if run.target is Target.END else ()
+                alternatives = self._spec.regions if run.target.command else ()
                 if fallback == "nearest":
                     async with self._map:
                         if home not in self._nearest:
@@ -296,12 +305,12 @@ class MachineCreator:
 
         Raises Unlisted if the name belongs to a machine of the group that is not in the plan.
         """
-        is_release, mine = run.target is Target.END, None
+        mine = None
         try:
             await self._fly.machines.once.create(creation)
-            # An earlier run of this launch created the release machine, and was killed before the command had exited.
-            found = creation.machine if is_release and creation.adopted else None
-            if found and found.state in NOT_RUNNING:
+            # An earlier run of this launch created the machine of a command, and was killed before it had exited.
+            found = creation.machine if creation.adopted else None
+            if found and found.state in NOT_RUNNING and _may_repeat(run, found):
                 await self._clear(run, found)
                 creation = evolve(creation, adopted=False)
                 await self._fly.machines.once.create(creation)
@@ -322,16 +331,16 @@ class MachineCreator:
                 and self._spec.of(run.desired).made(holder)
                 and holder.state not in GONE
             )
-            # 1. It is the release machine of an earlier deploy, which was killed: it is replaced.
+            # 1. It is the machine of a command of an earlier deploy, which was killed: it is replaced, if it may be.
             # 2. An earlier run of this deploy created it: it is adopted, unless it lacks the volume.
             # 3. It belongs to the group, but no list has shown it: only a new plan can include it.
             # 4. It is not a machine of this deploy: the name stays taken.
-            if is_release and holder and group == RELEASE_GROUP:
+            if holder and group == RELEASE_GROUP and _may_repeat(run, holder):
                 await self._clear(run, holder)
                 await self._fly.machines.once.create(creation)
             elif is_of_this_deploy and run.volume_id is None:
                 mine = holder
-            elif holder and group == run.desired.group and not is_release:
+            elif holder and group == run.desired.group and not run.target.command:
                 raise Unlisted(holder, taken) from taken
             else:
                 raise
@@ -345,16 +354,16 @@ class MachineCreator:
     async def _clear(self, run: MachineRun, leftover: Machine) -> None:
         """Destroy the release machine of an earlier, killed deploy, once its command has exited.
 
-        Raises StillRunning if it does not exit within the time limit of this deploy's own release command.
+        Raises StillRunning if it does not exit within the time limit of this deploy's own command.
         """
-        app, timeout, release = self._context.app, self._spec.timeout, self._spec.release
+        app, timeout, command = self._context.app, self._spec.timeout, self._spec.release or self._spec.seed
         with suppress(WaitFailed, NotFound):
             await self._fly.machines.wait(app, leftover.id, state="settled", timeout=timeout)
         machine = await fetch(self._fly, app, leftover.id)
-        if machine and release and machine.state not in GONE | NOT_RUNNING:
+        if machine and command and machine.state not in GONE | NOT_RUNNING:
             self._context.notify(run, Phase.QUEUED, "behind the release command of an earlier deploy")
             with suppress(WaitFailed, NotFound):
-                await self._fly.machines.wait(app, machine.id, state="stopped", timeout=release.timeout)
+                await self._fly.machines.wait(app, machine.id, state="stopped", timeout=command.timeout)
             machine = await fetch(self._fly, app, machine.id)
         if machine is None:
             return

@@ -95,11 +95,11 @@ def may_plan_anew(runs: Runs, spec: DeploySpec) -> bool:
     # Not if one of these applies:
     # 1. All machines were listed.
     # 2. Another machine has failed, or is in doubt: that is reported.
-    # 3. The release command would run a second time.
+    # 3. The release or seed command would run a second time.
     # 4. A rollback would need the state before the first change, and a change has been made already.
     found = unlisted(runs).values()
     is_certain = not any(run.in_doubt or (run.error and run not in found) for run in runs.values())
-    is_released = any(run.target is Target.END and run.phase is not None for run in runs.values())
+    is_released = any(run.target.command and run.phase is not None for run in runs.values())
     has_changed = any(run.taken and run.machine for run in runs.values())
     return bool(found) and is_certain and not is_released and not (has_changed and spec.rolls_back)
 

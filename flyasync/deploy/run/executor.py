@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flyasync.deploy.estimate import CreateRate, left
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Stop, Target, Track, Update
+from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Stop, Track, Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
@@ -68,8 +68,8 @@ class PlanExecutor:
             for stage in context.plan.before_pause(context.spec.pause_after):
                 if admission.is_closed:
                     return
-                # The release command runs before anything changes.
-                if not any(track.target is Target.END for track in stage.tracks):
+                # The release and seed commands run before anything changes.
+                if not any(track.target.command for track in stage.tracks):
                     await self._allocate_addresses()
                 if stage.point_of_no_return:
                     admission.settle(lane.region for lane in stage.lanes)

@@ -153,14 +153,14 @@ class Verifier:
         return "some of its checks are no longer reported" if missing else None
 
     async def run_to_end(self, run: MachineRun, seconds: float) -> None:
-        """Wait for the release command to exit; raises WaitFailed for an exit code but 0, or after `seconds`."""
+        """Wait for the command of the machine to exit; raises WaitFailed for an exit code but 0, or after `seconds`."""
         self._context.notify(run, Phase.RUNNING)
-        reason = None
+        command, reason = run.target.command, None
         try:
             async with asyncio.timeout(seconds):
                 await self._until_ended(run)
         except TimeoutError:
-            reason = f"the release command did not exit within {seconds:g} s"
+            reason = f"the {command} did not exit within {seconds:g} s"
         finally:
             # The machine is usually gone already, so an error of this delete does not matter.
             if run.machine and run.machine.state not in GONE:
@@ -169,7 +169,7 @@ class Verifier:
         end = run.machine.exit_event if run.machine else None
         if reason is None and (end is None or end.exit_code):
             code = f"exit code {end.exit_code}" if end else "an unknown exit code"
-            reason = f"the release command ended with {code}"
+            reason = f"the {command} ended with {code}"
         if reason:
             state = run.machine.state if run.machine else "unknown"
             raise WaitFailed(self._app, run.machine_id, wanted="exit code 0", state=state, reason=reason, hopeless=True)

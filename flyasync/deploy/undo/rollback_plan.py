@@ -146,6 +146,7 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
         requirement=Requirement("all"),
         rolls_back=False,
         release=None,
+        seed=None,
         origin=LaunchOrigin(),  # each machine has that of its former launch again
         verification=None,
         max_machines=None,

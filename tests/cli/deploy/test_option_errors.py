@@ -94,6 +94,12 @@ ERRORS: list[tuple[tuple[str, ...], str, Mistake, str]] = [
         "a release command needs",
     ),
     (
+        (*ROLLING, "--seed-command", ""),
+        "--seed-command: ",
+        lambda: BASE.with_seed_command(""),
+        "a seed command needs",
+    ),
+    (
         (*ROLLING, "--release-command", "true", "--release-timeout", "0"),
         "--release-timeout is 0.0",
         lambda: BASE.with_release_command("true", timeout=0.0),
