@@ -39,6 +39,9 @@ MANAGED = "flyasync_manages"
 REPLACES = "flyasync_replaces"
 """The metadata key with the id of the machine that a new one replaces."""
 
+RESTORES = "flyasync_restores"
+"""The metadata key with the id of the destroyed machine that a machine created by an undo stands for."""
+
 RETIRED = "flyasync_retired"
 """The metadata key that a machine gets before it is destroyed: the launch that retires it."""
 
@@ -66,7 +69,9 @@ SECRET_CHANGES = ("secrets", "secrets version")
 STANDBY_FOR = "FLY_STANDBY_FOR"
 """The environment variable of a standby with the id of the machine that it stands by for; flyctl's own."""
 
-_OF_ONE_MACHINE = frozenset({LAUNCH, CREATION, REPLACES, STOPPED, NEW, SECRETS, SECRETS_VERSION}) | ORIGIN_KEYS
+_OF_ONE_MACHINE = (
+    frozenset({LAUNCH, CREATION, REPLACES, RESTORES, STOPPED, NEW, SECRETS, SECRETS_VERSION}) | ORIGIN_KEYS
+)
 _OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE}) | ORIGIN_KEYS
 
 _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
-from flyasync.deploy.plan.spec import GROUP, HOME
+from flyasync.deploy.plan.spec import GROUP, HOME, LaneKey
 from flyasync.models.machine import Machine
 from flyasync.models.volume import Volume
 
@@ -69,6 +69,11 @@ def is_in(machine: Machine, group: str | None) -> bool:
 def home(machine: Machine) -> str:
     """Return the region that a machine was created for; it may have fallen back to another one."""
     return tags(machine).get(HOME) or machine.region
+
+
+def lane_of(machine: Machine) -> LaneKey:
+    """Return the key of the lane that a machine was created for: its region and group."""
+    return home(machine), group_of(machine) or ""
 
 
 def tags(machine: Machine) -> dict[str, str]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from attrs import evolve
 
-from flyasync.deploy.plan.config_merge import REPLACES
+from flyasync.deploy.plan.config_merge import REPLACES, RESTORES
 from flyasync.deploy.plan.fleet import Fleet, home, tags
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.errors import InvalidInput
@@ -26,9 +26,11 @@ def sized(spec: DeploySpec, fleet: Fleet) -> DeploySpec:
 
 def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
     members: list[Machine] = [each for each in spec.members(fleet.group(spec.group)) if each.state not in GONE]
-    # A deploy that was killed may have left a machine together with the one that replaces it: they count as one.
+    # 1. A deploy that was killed may have left a machine together with the one that replaces it: they count as one.
+    # 2. An undo that was killed may have left that one together with the recreation of the first: they count as one.
     replaced = {tags(each).get(REPLACES) for each in members}
-    there = dict(sorted(Counter(home(each) for each in members if each.id not in replaced).items()))
+    counted = (each for each in members if tags(each).get(RESTORES, each.id) not in replaced)
+    there = dict(sorted(Counter(map(home, counted)).items()))
     regions = spec.stated_regions or (*there, *(region for region in spec.counts if region not in there))
     is_new = spec.is_new(fleet.group(spec.group))
     if not (there or spec.stated_regions):

@@ -10,7 +10,7 @@ from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import tags
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target, Track
-from flyasync.deploy.plan.spec import DesiredMachine
+from flyasync.deploy.plan.spec import DesiredMachine, LaneKey
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.errors import FlyError
 from flyasync.models.config import MachineConfig
@@ -227,7 +227,7 @@ class Observation:
 
     `seen` are the machines of the launch or of the group; those in `left_alone` are not managed by the deploy. `others`
     are the machines of the app that are not of the launch. `unseen` maps the name of a run to the error that prevented
-    the observation of its machine. `settled` are the regions past the point of no return. If `launch` is set, machines
+    the observation of its machine. `settled` are the lanes past the point of no return. If `launch` is set, machines
     without its tag are not of this deploy, whatever their names. `loose_volumes` are ids of volumes that appeared
     during the deploy and belong to no run. `closed_by` is the run after which no other was begun.
     """
@@ -237,7 +237,7 @@ class Observation:
     others: tuple[Machine, ...] = ()
     unseen: Mapping[str, FlyError] = field(factory=dict)
     left_alone: frozenset[str] = frozenset()
-    settled: frozenset[str] = frozenset()
+    settled: frozenset[LaneKey] = frozenset()
     launch: str | None = None
     loose_volumes: tuple[str, ...] = ()
     closed_by: MachineRun | None = None

@@ -1,13 +1,13 @@
 """Which machines may begin: admission to the whole deploy, and the slots of a lane; no I/O."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager
 
 from attrs import define
 
 from flyasync.deploy.plan.plan import AwaitOthersStopped, Lane
-from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.plan.spec import DeploySpec, LaneKey
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 
@@ -15,9 +15,10 @@ from flyasync.deploy.reporting.run_state import MachineRun
 class Admission:
     """Once a machine has failed, no other machine begins, and those under way finish.
 
-    A region without room closes its own lane. It closes all lanes only if the requirement can no longer be met. Only a
-    failed release or seed command closes a deploy that `presses_on`. `closed_by` is the machine that closed admission.
-    `settled` are the regions past the point of no return.
+    A lane without room closes only itself: another group in its region may need less room. It closes all lanes only if
+    the requirement, which counts complete regions, can no longer be met. Only a failed release or seed command closes a
+    deploy that `presses_on`. `closed_by` is the machine that closed admission. `settled` are the lanes past the point
+    of no return.
     """
 
     def __init__(self, spec: DeploySpec, *, presses_on: bool) -> None:
@@ -26,10 +27,10 @@ class Admission:
         self._presses_on = presses_on
         # `admits` is called for every machine, so it must not iterate over all machines: only the failures are kept.
         self._is_unreleased = False
-        self._failed: set[str] = set()
-        self._full: set[str] = set()
+        self._failed: set[LaneKey] = set()
+        self._full: set[LaneKey] = set()
         self.closed_by: MachineRun | None = None
-        self.settled: frozenset[str] = frozenset()
+        self.settled: frozenset[LaneKey] = frozenset()
 
     def __repr__(self) -> str:
         state = f"closed by {self.closed_by!r}" if self.is_closed else "open"
@@ -39,9 +40,9 @@ class Admission:
         """Record a machine that has failed, or for which no region had room."""
         self._is_unreleased |= run.target.command is not None
         if run.error is not None:
-            self._failed.add(run.desired.region)
+            self._failed.add(run.desired.lane)
         if run.phase is Phase.SKIPPED:
-            self._full.add(run.desired.region)
+            self._full.add(run.desired.lane)
         if self.closed_by is None and self.is_closed:
             self.closed_by = run
 
@@ -54,19 +55,20 @@ class Admission:
         # 4. Too many regions have no room: the requirement can no longer be met.
         if self._is_unreleased or self._presses_on:
             return self._is_unreleased
-        return bool(self._failed) or self._regions - len(self._full) < self._needed
+        return bool(self._failed) or self._regions - len({region for region, _ in self._full}) < self._needed
 
-    def admits(self, region: str) -> bool:
-        """Whether another machine of a region may begin."""
-        return not self.is_closed and (self._presses_on or region not in self._full)
+    def admits(self, lane: LaneKey) -> bool:
+        """Whether another machine of a lane may begin."""
+        return not self.is_closed and (self._presses_on or lane not in self._full)
 
-    def has_lost_one(self, region: str) -> bool:
-        """Whether a machine of a region has failed, or no region had room for it."""
-        return region in self._failed | self._full
+    @property
+    def lost(self) -> AbstractSet[LaneKey]:
+        """The lanes in which a machine has failed, or got no room in any region."""
+        return self._failed | self._full
 
-    def settle(self, regions: Iterable[str]) -> None:
-        """Record that these regions, except those that are closed, now pass the point of no return."""
-        self.settled |= {region for region in regions if self.admits(region)}
+    def settle(self, lanes: Iterable[LaneKey]) -> None:
+        """Record that these lanes, except those that are closed, now pass the point of no return."""
+        self.settled |= {lane for lane in lanes if self.admits(lane)}
 
 
 @define(eq=False)

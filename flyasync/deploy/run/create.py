@@ -17,6 +17,7 @@ from flyasync.deploy.plan.placement import Refusal, next_region
 from flyasync.deploy.plan.plan import Create, Target
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
+from flyasync.deploy.plan.spec import LaneKey
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
@@ -134,13 +135,13 @@ class QueueTurn:
 
 
 class MachineCreator:
-    """Creates machines; once a region has refused one for lack of room, the others do not try it."""
+    """Creates machines; once a region has refused one for lack of room, the others of its group do not try it."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
         self._fly = context.fly
         self._spec = context.spec
-        self._full: dict[str, Refusal] = {}
+        self._full: dict[LaneKey, Refusal] = {}  # by region and group, since groups may differ in size
         self._queues: defaultdict[str, RegionQueue] = defaultdict(RegionQueue)
         self._nearest: dict[str, tuple[str, ...]] = {}
         self._unsent = 0  # creates that wait in any queue
@@ -186,7 +187,8 @@ class MachineCreator:
                     alternatives += self._nearest[home]
                 elif fallback != "skip":
                     alternatives += fallback
-                region = next_region(run.refusals, alternatives, self._full)
+                full = [region for region, group in self._full if group == run.desired.group]
+                region = next_region(run.refusals, alternatives, full)
                 if region is None:
                     raise NoRoomError
                 # A volume cannot leave its region, so the machine needs another one in the new region.
@@ -240,7 +242,7 @@ class MachineCreator:
             if run.source:
                 await self._ensure_volume(run)
             async with self._queues[run.region].turn(is_urgent=is_urgent) as turn:
-                if refusal := self._full.get(run.region):
+                if refusal := self._full.get((run.region, run.desired.group)):
                     return refusal
                 for _ in range(VOLUME_TRIES):
                     creation = await self._creation(run, step, turn, on_leave, is_urgent=is_urgent)
@@ -262,7 +264,7 @@ class MachineCreator:
         except NoCapacity as error:
             refusal = Refusal.of(run.region, error)
             if refusal.is_of_the_region:
-                self._full[run.region] = refusal
+                self._full[run.region, run.desired.group] = refusal
             return refusal
         raise NoRoomError
 

@@ -55,11 +55,17 @@ def may_have_woken(track: Track) -> bool:
 def has_to_stay(track: Track, plan: Plan, admission: Admission) -> bool:
     """Whether a rollback keeps a machine that it was going to destroy.
 
-    That is so if the machine still takes traffic because a restored machine of its region has failed.
+    That is so if the machine still takes traffic because a restored machine of its lane has failed. A group that had no
+    machine in the region may have replaced another one, so there a failure in any group counts.
     """
     is_serving = any(isinstance(step, Cordon) for step in track.steps)
     is_to_go = plan.strategy == "undo" and track.target is Target.GO
-    return is_to_go and is_serving and admission.has_lost_one(track.machine.region)
+    lane, lost = track.machine.lane, admission.lost
+    if not (is_to_go and is_serving and any(region == lane[0] for region, _ in lost)):
+        return False
+    return lane in lost or all(
+        each.target is Target.GO for each in (*plan.tracks, *plan.kept) if each.machine.lane == lane
+    )
 
 
 def needs_lease(track: Track, run: MachineRun, plan: Plan) -> str | None:

@@ -162,7 +162,7 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
     past = executor.timings.as_past()
     plan = timed(undo(context.plan, observation), context.fly, past)
     if plan.is_empty and observation.settled:
-        return report  # all regions are past the point of no return
+        return report  # all lanes are past the point of no return
     restoring = DeployContext(
         fly=context.fly, spec=restored_spec(context.spec, plan), plan=plan, leases=context.leases,
         journal=context.journal, observers=context.observers, presses_on=True, is_rollback=True,
@@ -176,7 +176,8 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
     except FlyError as error:
         restored = rollback.report(Observation.blind(tuple(restoring.runs.values()), error))
     # Regions past the point of no return are not restored, so the rollback is not complete without them.
-    restored = evolve(restored, needed=restored.needed + len(observation.settled))
+    past_return = {region for region, _ in observation.settled}
+    restored = evolve(restored, needed=restored.needed + len(past_return))
     await executor.release_addresses()
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
     report = executor.report(await executor.final_check.check(changed=changed))

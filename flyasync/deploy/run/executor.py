@@ -72,7 +72,7 @@ class PlanExecutor:
                 if not any(track.target.command for track in stage.tracks):
                     await self._allocate_addresses()
                 if stage.point_of_no_return:
-                    admission.settle(lane.region for lane in stage.lanes)
+                    admission.settle(lane.key for lane in stage.lanes)
                 # This stage may destroy locking machines: others have to lock out other deployers.
                 for group, machine_id in decisions.next_locks(stage, self.runs, context.leases.locking).items():
                     # Another client may hold that lease; each machine is still protected by its own lease.
@@ -128,7 +128,7 @@ class PlanExecutor:
 
     async def _run_track(self, track: Track, lane: LaneRun) -> None:
         context, admission = self.context, self.context.admission
-        region, run = track.machine.region, self.runs[track.machine.name]
+        key, run = track.machine.lane, self.runs[track.machine.name]
         with self._spans.track(track.machine), lane.barrier.one(track.machine.name):
             # Slot: the number of serving machines of a lane that are unavailable at once is limited.
             slots = lane.slots if track.takes_slot else None
@@ -138,14 +138,14 @@ class PlanExecutor:
             async with slots.one() if slots else nullcontext(Slot()) as slot:
                 # Recheck: a version may fail late, so all machines changed so far must be well before another begins.
                 # A lane that relies on other machines checks those itself.
-                if self._rechecks and slot.is_free and admission.admits(region) and not lane.relies_on_others:
+                if self._rechecks and slot.is_free and admission.admits(key) and not lane.relies_on_others:
                     for failed, error in await self._rechecks.failed():
                         await self._fail(failed, error)
                         context.journal.ended(failed)
                 run.begin_steps(context.now())
                 # Admission: it may have been closed during the waits above.
                 has_to_stay = decisions.has_to_stay(track, context.plan, admission)
-                if slot.is_free and admission.admits(region) and not has_to_stay:
+                if slot.is_free and admission.admits(key) and not has_to_stay:
                     with self._spans.machine(run):
                         await self._take_steps(track, run, lane)
                 if run.error is not None:

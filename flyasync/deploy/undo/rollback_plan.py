@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import evolve, field, frozen
 
 from flyasync.api.machines.create_once import LAUNCH
-from flyasync.deploy.plan.config_merge import RETIRED, SECRET_CHANGES, changes, differing, observed
-from flyasync.deploy.plan.fleet import group_of, home, serves, tags
+from flyasync.deploy.plan.config_merge import RESTORES, RETIRED, SECRET_CHANGES, changes, differing, observed
+from flyasync.deploy.plan.fleet import group_of, home, lane_of, serves, tags
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.plan import (
@@ -30,7 +30,7 @@ from flyasync.deploy.plan.plan import (
     Widths,
 )
 from flyasync.deploy.plan.reconcile import RESTING
-from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, GroupSpec, Requirement
+from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, GroupSpec, LaneKey, Requirement
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
@@ -48,8 +48,8 @@ def undo(plan: Plan, observation: Observation) -> Plan:
     """Return the plan that restores the state before a deploy.
 
     Machines that the deploy changed get their old config, and those that it destroyed are recreated. After that, the
-    machines that it created are destroyed, with the volumes that it created for them. In regions past the point of no
-    return nothing is undone, because new machines take the traffic there.
+    machines that it created are destroyed, with the volumes that it created for them. In lanes past the point of no return
+    nothing is undone, because new machines take the traffic there.
     """
     assert plan.before is not None  # noqa: S101 - only a plan by a strategy is undone, and such a plan has it
     concerned = {track.machine_id for track in (*plan.tracks, *plan.kept)}  # the deploy left the others alone
@@ -74,7 +74,7 @@ def restoring(
     present: Iterable[Machine],
     *,
     made: frozenset[str],
-    settled: frozenset[str] = frozenset(),
+    settled: frozenset[LaneKey] = frozenset(),
     volumes: Mapping[str, list[str]] | None = None,
     loose: Iterable[MachineRun] = (),
     widths: Widths | None = None,
@@ -86,7 +86,7 @@ def restoring(
         before: The machines of the former state.
         present: The machines that exist now.
         made: The ids of machines to destroy.
-        settled: Regions past the point of no return; nothing changes there.
+        settled: Lanes past the point of no return; nothing changes there.
         volumes: The ids of volumes to delete, by the machine that they were created for.
         loose: Runs whose created volumes are deleted on their own, as no machine holds them.
         widths: How many serving machines of each lane may be unavailable at once.
@@ -96,17 +96,17 @@ def restoring(
     back = [
         RestoredMachine(then, here.get(then.id), plan.launch, is_name_taken=then.name in names)
         for then in before
-        if home(then) not in settled
+        if lane_of(then) not in settled
     ]
     tracks = [restored.track() for restored in back]
     # Machines that do not serve come first: until they are restored, only the serving ones take traffic.
     away = [track for track in tracks if track.steps and not track.takes_slot]
     serving = [track for track in tracks if track.steps and track.takes_slot]
     old = {restored.then.id for restored in back}
-    extra = [each for each in here.values() if each.id in made - old and home(each) not in settled]
+    extra = [each for each in here.values() if each.id in made - old and lane_of(each) not in settled]
     gone = [_retired(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     for run in loose:
-        if run.made_volumes and run.desired.region not in settled:
+        if run.made_volumes and run.desired.lane not in settled:
             cause = f"created by launch {plan.launch}, not attached to a machine"
             steps = tuple(DeleteVolume(volume_id=volume_id, cause=cause) for volume_id in run.made_volumes)
             gone.append(Track(machine=run.desired, steps=steps, target=Target.GO))
@@ -115,14 +115,22 @@ def restoring(
         Stage.of("restore machines", serving or away, widths),
         Stage.of("destroy what the deploy created", gone),
     )
-    past = [f"{', '.join(sorted(settled))}: past the point of no return, new machines stay"] if settled else []
+    regions: dict[str, list[str]] = {}
+    for region, group in sorted(settled):
+        regions.setdefault(group, []).append(region)
+    past = [
+        f"{group}: {', '.join(those)}" if len(plan.groups) > 1 else ", ".join(those) for group, those in regions.items()
+    ]
     return evolve(
         plan,
         image=next((restored.then.image for restored in back if restored.then.image), plan.image),
         stages=tuple(stage for stage in stages if stage.lanes),
         strategy="undo",
         kept=tuple(track for track in tracks if not track.steps),
-        remarks=(*past, *(remark for restored in back for remark in restored.remarks())),
+        remarks=(
+            *(f"{each}: past the point of no return, new machines stay" for each in past),
+            *(remark for restored in back for remark in restored.remarks()),
+        ),
         estimate=None,
         addresses=(),
         resources=None,
@@ -182,7 +190,8 @@ class RestoredMachine:
         if self.now is not None or config is None:
             return config
         kept = {key: value for key, value in self.then.metadata.items() if key != RETIRED}
-        return evolve(config, metadata={LAUNCH: before_launch(self.launch), **kept, RESTORED: self.launch})
+        marks = {RESTORED: self.launch, RESTORES: self.then.id}
+        return evolve(config, metadata={LAUNCH: before_launch(self.launch), **kept, **marks})
 
     def track(self) -> Track:
         """Return the track that restores it; it has no steps if nothing has changed."""

@@ -15,38 +15,49 @@ WANTED = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("nginx"
 
 
 def run(
-    region: str, *, target: Target = Target.SERVE, phase: Phase | None = None, error: FlyError | None = None
+    region: str,
+    *,
+    group: str = "",
+    target: Target = Target.SERVE,
+    phase: Phase | None = None,
+    error: FlyError | None = None,
 ) -> MachineRun:
-    machine = DesiredMachine(name=f"web-{region}", region=region, number=1)
+    machine = DesiredMachine(name=f"web-{region}", region=region, number=1, group=group)
     return MachineRun(desired=machine, region=region, target=target, phase=phase, error=error)
 
 
 def test_a_machine_that_failed_lets_no_other_begin() -> None:
     admission = Admission(WANTED, presses_on=False)
-    assert admission.admits("lhr")
+    assert admission.admits(("lhr", ""))
     admission.record(run("iad", error=FlyError("no")))
     assert admission.is_closed
-    assert not admission.admits("lhr")
+    assert not admission.admits(("lhr", ""))
 
 
 def test_a_region_without_room_closes_its_own_lane_and_all_once_too_many_are_lost() -> None:
     admission = Admission(WANTED, presses_on=False)
     admission.record(run("iad", phase=Phase.SKIPPED))
-    assert (admission.admits("iad"), admission.admits("lhr"), admission.is_closed) == (False, True, False)
+    assert (admission.admits(("iad", "")), admission.admits(("lhr", "")), admission.is_closed) == (False, True, False)
     admission.record(run("lhr", phase=Phase.SKIPPED))
     assert admission.is_closed
+
+
+def test_without_room_for_one_group_another_may_begin_in_the_region_which_counts_as_lost_once() -> None:
+    admission = Admission(WANTED, presses_on=False)
+    admission.record(run("iad", group="web", phase=Phase.SKIPPED))
+    assert (admission.admits(("iad", "web")), admission.admits(("iad", "worker"))) == (False, True)
+    admission.settle([("iad", "web"), ("iad", "worker")])
+    assert admission.settled == {("iad", "worker")}
+    admission.record(run("iad", group="worker", phase=Phase.SKIPPED))
+    assert not admission.is_closed
 
 
 def test_one_that_presses_on_is_shut_by_nothing_but_its_release_command() -> None:
     admission = Admission(WANTED, presses_on=True)
     admission.record(run("iad", error=FlyError("no")))
     admission.record(run("lhr", phase=Phase.SKIPPED))
-    assert admission.admits("iad")
-    assert (admission.has_lost_one("iad"), admission.has_lost_one("lhr"), admission.has_lost_one("nrt")) == (
-        True,
-        True,
-        False,
-    )
+    assert admission.admits(("iad", ""))
+    assert admission.lost == {("iad", ""), ("lhr", "")}
     admission.record(run("nrt", target=Target.END, error=FlyError("exit code 1")))
     assert admission.is_closed
 
@@ -55,8 +66,8 @@ def test_what_closed_it_first_is_remembered_and_only_open_regions_are_settled() 
     admission = Admission(WANTED, presses_on=False)
     admission.record(run("iad", phase=Phase.SKIPPED))
     assert not admission.is_closed
-    admission.settle(["iad", "lhr"])
-    assert admission.settled == {"lhr"}
+    admission.settle([("iad", ""), ("lhr", "")])
+    assert admission.settled == {("lhr", "")}
     last = run("lhr", phase=Phase.SKIPPED)
     admission.record(last)
     admission.record(run("nrt", error=FlyError("no")))

@@ -21,7 +21,7 @@ from flyasync import (
     Result,
 )
 from flyasync.api.machines.create_once import CREATION, LAUNCH
-from flyasync.deploy.plan.config_merge import REPLACES, RETIRED
+from flyasync.deploy.plan.config_merge import REPLACES, RESTORES, RETIRED
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import plan as plan_for
 from flyasync.deploy.plan.plan import Create, Plan, Target
@@ -157,12 +157,12 @@ def remade(lost: Machine) -> Mapping[str, str]:
 
 def test_a_machine_that_is_made_again_says_so_and_bears_no_mark_of_its_end() -> None:
     lost = machine("a", metadata={RETIRED: "v2", RESTORED: "v0"})
-    assert remade(lost) == {"fly_process_group": "app", LAUNCH: "v1", RESTORED: "v2"}
+    assert remade(lost) == {"fly_process_group": "app", LAUNCH: "v1", RESTORED: "v2", RESTORES: "id-a"}
 
 
 def test_one_of_no_launch_that_is_made_again_is_not_of_the_launch_that_is_undone() -> None:
     lost = mock_machine(config={"image": "x"})
-    assert remade(lost) == {LAUNCH: "before-v2", RESTORED: "v2"}
+    assert remade(lost) == {LAUNCH: "before-v2", RESTORED: "v2", RESTORES: lost.id}
 
 
 def test_a_name_that_is_taken_by_now_is_not_used_twice() -> None:
@@ -184,7 +184,7 @@ def test_a_config_that_is_not_known_whole_is_left_as_it_is() -> None:
 
 def test_past_the_point_of_no_return_nothing_is_undone() -> None:
     new = machine("b", "shop:2", metadata={LAUNCH: "v2"})
-    assert back([machine("a")], [new], made=frozenset({new.id}), settled=frozenset({"iad"})) == text("""
+    assert back([machine("a")], [new], made=frozenset({new.id}), settled=frozenset({("iad", "app")})) == text("""
         web, undo of launch v2: nothing to do, all 0 up to date
           iad: past the point of no return, new machines stay
     """)
@@ -235,7 +235,7 @@ def test_the_way_back_wants_all_that_was_there() -> None:
 # On the emulator.
 
 REGIONS = ("iad", "lhr", "nrt")
-OF_ONE_MACHINE = {CREATION, REPLACES, RESTORED}
+OF_ONE_MACHINE = {CREATION, REPLACES, RESTORED, RESTORES}
 CHECK = Check(type="tcp", port=8080, interval=5, timeout=2)
 BASE = DeployBuilder("web").to_regions(*REGIONS).count(2).with_check("up", CHECK).wait_for("healthy", timeout=60)
 V1 = BASE.with_image("shop:1").with_launch("v1").with_env(A="1")

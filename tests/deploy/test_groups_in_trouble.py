@@ -1,0 +1,57 @@
+"""Several process groups of one app, one of which is in trouble: what that means for the others."""
+
+from flyasync import DeployBuilder, Fault, FlyClient
+from flyasync.deploy.reporting.status import Status
+from tests.deploy.conftest import world
+from tests.deploy.test_groups import CRON, SHOP, STRATEGIES, WEB, WORKER, fleet
+
+
+async def ran(fly: FlyClient) -> list[tuple[str, str]]:
+    """Return the role and the image of each machine that is there."""
+    return sorted((role, image) for image, role, _ in (await fleet(fly)).values())
+
+
+async def test_after_an_undo_that_left_both_sets_a_deploy_without_counts_ends_with_one() -> None:
+    shop = STRATEGIES["bluegreen"]
+    async with world(seed=1) as (emulator, fly):
+        assert (await shop.execute(fly)).ok
+        assert (await shop.with_image("shop:2").execute(fly)).ok
+        emulator.faults.add(Fault(does="refuse", action="deleteMachine", status=403))
+        assert not (await DeployBuilder("web").undo(fly, every_group=True)).ok
+        emulator.faults.clear()
+        assert len(await fleet(fly)) == 14
+        again = WEB.rolling().together_with(WORKER, CRON).with_image("shop:3").keep_counts()
+        assert (await again.execute(fly)).ok
+        assert await ran(fly) == [("cron", "shop:3"), *[("web", "shop:3")] * 4, *[("worker", "shop:3")] * 2]
+
+
+async def test_an_undo_takes_back_the_other_groups_of_a_region_where_one_cannot_be_restored() -> None:
+    shop = STRATEGIES["bluegreen"]
+    async with world(seed=1) as (emulator, fly):
+        assert (await shop.execute(fly)).ok
+        assert (await shop.with_image("shop:2").execute(fly)).ok
+        emulator.faults.add(Fault(does="refuse", action="createMachine", name="web-iad-*", status=422))
+        assert not (await DeployBuilder("web").undo(fly, every_group=True)).ok
+        left = sorted(f"{name} {image}" for name, (image, _, _) in (await fleet(fly)).items() if image == "shop:2")
+        assert left == ["web-iad-3 shop:2", "web-iad-4 shop:2"]
+
+
+async def test_the_new_name_of_a_group_keeps_its_machines_where_the_old_one_cannot_be_restored() -> None:
+    jobs = DeployBuilder("web").process_group("jobs").to_regions("iad", "nrt").with_env(ROLE="jobs")
+    async with world(seed=1) as (emulator, fly):
+        assert (await SHOP.execute(fly)).ok
+        renamed = WEB.rolling().together_with(jobs, CRON).with_image("shop:2").retire_groups("worker")
+        assert (await renamed.execute(fly)).ok
+        emulator.faults.add(Fault(does="refuse", action="createMachine", name="worker-iad-*", status=422))
+        assert not (await DeployBuilder("web").undo(fly, every_group=True)).ok
+        found = await fleet(fly)
+        assert {name for name in found if name.startswith(("jobs", "worker"))} == {"jobs-iad-1", "worker-nrt-1"}
+
+
+async def test_a_region_without_room_for_one_group_may_have_room_for_another() -> None:
+    body = {"error": "insufficient capacity", "status": "insufficient_capacity"}
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(Fault(does="refuse", action="createMachine", name="web-iad-*", status=409, body=body))
+        report = await SHOP.require(1).execute(fly)
+        assert report.status is Status.DEGRADED, str(report)
+        assert {name for name in await fleet(fly) if "iad" in name} == {"worker-iad-1", "cron-jobs-iad-1"}
