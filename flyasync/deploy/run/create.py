@@ -161,7 +161,7 @@ class MachineCreator:
         group = run.desired.group
         if not run.target.command and group in self.unlocked:
             async with self._first:
-                if not self._context.admission.admits(run.desired.region):
+                if not self._context.admission.admits(run.desired.lane):
                     raise NotBegunError
                 if group in self.unlocked:
                     await self.create(run, step)

@@ -48,8 +48,8 @@ def undo(plan: Plan, observation: Observation) -> Plan:
     """Return the plan that restores the state before a deploy.
 
     Machines that the deploy changed get their old config, and those that it destroyed are recreated. After that, the
-    machines that it created are destroyed, with the volumes that it created for them. In lanes past the point of no return
-    nothing is undone, because new machines take the traffic there.
+    machines that it created are destroyed, with the volumes that it created for them. In lanes past the point of no
+    return nothing is undone, because new machines take the traffic there.
     """
     assert plan.before is not None  # noqa: S101 - only a plan by a strategy is undone, and such a plan has it
     concerned = {track.machine_id for track in (*plan.tracks, *plan.kept)}  # the deploy left the others alone
