@@ -149,7 +149,7 @@ class MachineReport:
         reasons += [f"also there: {machine_id}" for machine_id in self.beside]
         reasons += [f"| {part}" for logged in self.logs for part in logged.splitlines() or [""]]
         for reason in reasons:
-            yield from plain(f"  {reason}")
+            yield from plain(reason, "  ")
 
     def __str__(self) -> str:
         return "".join(text for text, _ in joined(self.lines()))
@@ -544,7 +544,7 @@ class DeployReport:
         for region in self.regions:
             yield from indented(region.lines(done), "  ")
         if self.others:
-            yield from plain(f"  {len(self.others)} standby or scheduled machines")
+            yield from plain(f"{len(self.others)} standby or scheduled machines", "  ")
         for other in self.others:
             yield from indented(other.lines(), "    ")
         # The remarks.
@@ -559,35 +559,34 @@ class DeployReport:
     def _remarks(self) -> Iterator[Line]:
         """Yield remarks that are not about one machine, and how to continue."""
         for remark in self.remarks:
-            yield from plain(f"  {remark}")
+            yield from plain(remark, "  ")
         if self.unseen:
             what = "the final check is incomplete, and machines that it did not see do not count as running"
-            yield from plain(f"  {what}: {self.unseen}")
+            yield from plain(f"{what}: {self.unseen}", "  ")
         if self.surplus:
             those = f": {', '.join(self.surplus)} have this launch's tag, but are not among the machines above"
             yield ("  ", Tone.PLAIN), ("surplus machines", Tone.BAD), (readable(those), Tone.PLAIN)
         if self.addresses:
-            yield from plain(f"  allocated {' and '.join(self.addresses)}")
+            yield from plain(f"allocated {' and '.join(self.addresses)}", "  ")
         if self.status is Status.DEGRADED:
-            yield from plain(f"  {self.why_degraded}")
+            yield from plain(self.why_degraded, "  ")
         if self.status is Status.PAUSED:
-            yield from plain(
-                f"  paused after wave {self.paused_after}; to continue, resume the deploy from its journal"
-            )
+            text = f"paused after wave {self.paused_after}; to continue, resume the deploy from its journal"
+            yield from plain(text, "  ")
             return
         if self.unverified:
-            yield from plain(f"  {self.why_unverified}")
+            yield from plain(self.why_unverified, "  ")
         if not self.ok and self.closed_by:
-            yield from plain(f"  stopped after the failure of {self.closed_by}")
+            yield from plain(f"stopped after the failure of {self.closed_by}", "  ")
         if not self.ok and (left := [each for each in self.left_behind if each not in self.surplus]):
             those = f", keep or destroy them: {', '.join(left)}"
             yield ("  ", Tone.PLAIN), ("left behind", Tone.CAUTION), (readable(those), Tone.PLAIN)
         if self.loose_volumes:
             volumes = ", ".join(self.loose_volumes)
-            yield from plain(f"  created, but not attached to a machine; use or delete them: volumes {volumes}")
+            yield from plain(f"created, but not attached to a machine; use or delete them: volumes {volumes}", "  ")
         if not self.rollback and any(each.result in {Result.UNKNOWN, Result.NOT_BEGUN} for each in self.machines):
-            again = f"  to continue, run the same launch again ({self.launch}): it creates only the missing machines"
-            yield from plain("  to continue, run the same deploy again" if self.strategy else again)
+            again = f"to continue, run the same launch again ({self.launch}): it creates only the missing machines"
+            yield from plain("to continue, run the same deploy again" if self.strategy else again, "  ")
 
 
 omit_if_unset(DeployReport, "origin")

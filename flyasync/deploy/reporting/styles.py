@@ -45,8 +45,8 @@ Line = tuple[Part, ...]
 
 
 def plain(text: str, indent: str = "") -> Iterator[Line]:
-    """Yield the lines of a text without a tone; the first line is indented."""
-    yield from (((line, Tone.PLAIN),) for line in readable(f"{indent}{text}").splitlines())
+    """Yield the lines of a text without a tone, such as the output of a command; each line is indented."""
+    yield from (((f"{indent}{line}", Tone.PLAIN),) for line in readable(text).splitlines())
 
 
 def indented(lines: Iterable[Line], by: str) -> Iterator[Line]:

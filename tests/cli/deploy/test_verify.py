@@ -40,6 +40,14 @@ def test_the_report_shows_what_a_failed_verification_printed() -> None:
     assert "| no answer\n" in result.stdout
 
 
+def test_each_line_of_what_a_verification_printed_is_indented() -> None:
+    text = deployed("echo one; echo; echo two; exit 4").stdout
+    of_machine, of_cause = ("\n".join(f"{by}{line}" for line in ("| one", "| ", "| two")) for by in ("      ", "  "))
+    assert f"\n      the verification failed: exit status 4\n{of_machine}\n" in text
+    assert f": the verification failed: exit status 4\n{of_cause}\n" in text
+    assert "failed: exit status 4 | one | | two\n" in text
+
+
 def test_a_plan_that_would_leave_too_many_machines_is_refused_before_anything_changes(shop: Shop) -> None:
     line = ("deploy", "web", "--image", "nginx", "--region", "iad,lhr", "--count", "2", "--max-machines", "3")
     for more in ((), ("--dry-run",), ("--strategy", "rolling")):
