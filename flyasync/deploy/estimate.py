@@ -105,8 +105,11 @@ class TrackProgress:
 
 
 def estimate(plan: Plan, rate: CreateRate, timings: Timings) -> Estimate:
-    """Return an estimate of a plan's duration from its first change to its report, if nothing fails."""
-    return _estimated(_pending(plan, rate, [TrackProgress()] * len(plan.tracks), made=()), timings)
+    """Return an estimate of a plan's duration from its first change to its report, if nothing fails.
+
+    Only a lower bound is known of a plan that pauses, since a pause takes as long as people need.
+    """
+    return _bounded(plan, _estimated(_pending(plan, rate, [TrackProgress()] * len(plan.tracks), made=()), timings))
 
 
 def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
@@ -145,7 +148,11 @@ def left(
         )
     created = (each.created_after for each in runs.values() if not each.adopted)
     made = sorted(after - now for after in created if after is not None)
-    return _estimated(_pending(plan, rate, progress, made), timings)
+    return _bounded(plan, _estimated(_pending(plan, rate, progress, made), timings))
+
+
+def _bounded(plan: Plan, found: Estimate) -> Estimate:
+    return evolve(found, likely=None, most=None) if plan.pauses else found
 
 
 def estimate_many(seconds: Iterable[float], at_once: int) -> float:

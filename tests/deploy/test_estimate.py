@@ -36,6 +36,7 @@ from flyasync.deploy.plan.strategies.immediate import Immediate
 from flyasync.deploy.plan.strategies.launch import Launch
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.plan.strategy import Share
+from flyasync.deploy.plan.verification import Verification
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.observers import Observers
@@ -100,6 +101,23 @@ def test_what_is_waited_for_counts() -> None:
     assert seconds(wanted(goal=None)) == 1
     assert seconds(wanted(goal="healthy", config=PROBED)) == 1 + 2 + 1.5
     assert seconds(wanted(smoke=10)) == 1 + 2 + 10
+
+
+def test_only_a_lower_bound_is_known_of_a_pause_and_of_a_verification() -> None:
+    waves = wanted(1, strategy=Immediate(), waves=(("iad",), ("lhr",), ("nrt",)))
+    pausing = plan(evolve(waves, pause_after=2), there())
+    found = estimate(pausing, PACE, FIXED)
+    assert (found.least, found.likely, found.most) == (6.0, None, None)
+    assert (
+        "estimated time: at least 6 s (from the published limits and the times observed in this app; without the "
+        in (text := str(evolve(pausing, estimate=found)))
+    )
+    assert "the pause after wave 2)" in text
+    assert left(pausing, runs(pausing), 0, PACE, FIXED).likely is None
+    # What is left after the last pause is known again.
+    assert expected(estimate(plan(evolve(waves, pause_after=None), there()), PACE, FIXED)) == 6
+    verified = estimate(plan(wanted(verification=Verification.of("true"))), PACE, FIXED)
+    assert (str(verified), verified.unobserved) == ("at least 3 s", ("verifications",))
 
 
 def test_an_empty_plan_takes_no_time_and_the_adopted_take_little() -> None:

@@ -15,7 +15,7 @@ class Estimate:
 
     `likely` is the expected time; in nine cases of ten the time is from `least` to `most`. If it depends on times that
     have not been observed often enough, `unobserved` names them, such as `boots`, and `likely` and `most` are None:
-    then only `least` is known.
+    then only `least` is known. The same holds for a deploy that pauses between waves.
     """
 
     least: float

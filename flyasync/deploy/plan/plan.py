@@ -423,7 +423,7 @@ class Plan:
 
     A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state,
     and `addresses` are the types of the IP addresses to allocate. A plan that `keeps_config` changes no image, and of
-    the configs only what is stated. `before` is the fleet that the plan was made from, `kept` are the machines that are
+    the configs only what is stated. It stops after the wave `pause_after`, and continues later. `before` is the fleet that the plan was made from, `kept` are the machines that are
     already up to date, and `remarks` list what the plan leaves unchanged. `estimate` is how long the plan takes, from
     the published limits and the times observed in this app; None if it was not estimated. `resources` are the machines,
     CPUs, memory and volumes before and after, of the groups that are deployed or retired, and of the whole app for a
@@ -440,6 +440,7 @@ class Plan:
     source: str | None = None
     addresses: tuple[AddressType, ...] = ()
     keeps_config: bool = False
+    pause_after: int | None = None
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
@@ -495,6 +496,11 @@ class Plan:
         return self.stages[: max(done, default=0)]
 
     @property
+    def pauses(self) -> bool:
+        """Whether it pauses before its last stage is done."""
+        return self.before_pause(self.pause_after) != self.stages
+
+    @property
     def has_changes(self) -> bool:
         """Whether any step creates, changes, starts, stops or destroys a machine."""
         # A launch adopts the machines that exist already, and waits for them.
@@ -544,6 +550,8 @@ class Plan:
             basis = "from the published limits and the times observed in this app"
             if unknown:
                 basis = f"not observed in this app yet: {unknown}"
+            if self.pauses:
+                basis += f"; without the pause after wave {self.pause_after}"
             lines.append(f"  estimated time: {self.estimate} ({basis})")
         return readable("\n".join(lines))
 

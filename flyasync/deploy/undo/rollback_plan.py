@@ -134,6 +134,7 @@ def restoring(
         estimate=None,
         addresses=(),
         resources=None,
+        pause_after=None,
     )
 
 

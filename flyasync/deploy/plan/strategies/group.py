@@ -138,6 +138,7 @@ class GroupStrategy(Strategy):
             groups=spec.group_names,
             source=spec.source,
             keeps_config=spec.keeps_config,
+            pause_after=spec.pause_after,
             before=fleet,
             stages=tuple(stage for stage in stages if stage.lanes),
             kept=tuple(track(each, (), target_of(each)) for each in everyone if each.action is Action.KEEP),
