@@ -423,11 +423,11 @@ class Plan:
 
     A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state,
     and `addresses` are the types of the IP addresses to allocate. A plan that `keeps_config` changes no image, and of
-    the configs only what is stated. It stops after the wave `pause_after`, and continues later. `before` is the fleet that the plan was made from, `kept` are the machines that are
-    already up to date, and `remarks` list what the plan leaves unchanged. `estimate` is how long the plan takes, from
-    the published limits and the times observed in this app; None if it was not estimated. `resources` are the machines,
-    CPUs, memory and volumes before and after, of the groups that are deployed or retired, and of the whole app for a
-    launch; None if they were not counted.
+    the configs only what is stated. It stops after the wave `pause_after`, and continues later. `before` is the fleet
+    that the plan was made from, `kept` are the machines that are already up to date, and `remarks` list what the plan
+    leaves unchanged. `estimate` is how long the plan takes, from the published limits and the times observed in this
+    app; None if it was not estimated. `resources` are the machines, CPUs, memory and volumes before and after, of the
+    groups that are deployed or retired, and of the whole app for a launch; None if they were not counted.
     """
 
     app: str
