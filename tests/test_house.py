@@ -56,6 +56,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "deploy/many/dask_worker": {"distributed"},
     "deploy/many/dask_executor": {"distributed"},
     "emulator": {"aiohttp"},
+    "emulator/http/certificate_authority": {"trustme"},
     "emulator/http/graphql_engine": {"graphql"},
     "cli": {"click", "rich"},
     "testing/plugin": {"pytest", "pytest_asyncio"},

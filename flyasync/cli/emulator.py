@@ -1,29 +1,48 @@
-"""`flyasync emulator`: a local Machines API until Ctrl-C."""
+"""`flyasync emulator`: a local Machines API until Ctrl-C, or for as long as one command runs."""
 
 import asyncio
+import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from functools import partial
+from typing import Any, TextIO
 
 import click
 
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
+from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions, tag_moves
+from flyasync.cli.shared.program import has_terminal, run_program
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.server import Emulator
 from flyasync.errors import InvalidInput
 
+_PORT = 4280
+
 EPILOG = """\b
 Examples:
+  # one command, in an empty world that ends with it
+  flyasync emulator -- flyctl apps create web --org personal
+  flyasync emulator --speed 20 --tls -- npm test
+\b
+  # until Ctrl-C
   flyasync emulator --capacity lhr=0
   flyasync emulator --latency 0.02:0.25 --fault '{"does": "lose_answer", "action": "createMachine", "times": 1}'
 \b
 Then, in another shell, after its export lines:
   flyasync deploy web --create-app personal --image nginx --region iad,lhr --fallback nearest
+
+COMMAND runs with the environment variables that point flyasync, flyctl and other clients to the emulator; stdin, stdout
+and stderr are its own, and the emulator writes to stderr only. SIGINT, SIGTERM and SIGHUP are passed on to it. What it
+leaves running in its process group is killed, unless it shares a terminal with the shell.
+
+Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be started. Without COMMAND 130 after Ctrl-C,
+and 1 if the port is in use.
 """
 
 CONTROL = (
@@ -32,109 +51,185 @@ CONTROL = (
 )
 
 
-@click.command("emulator", epilog=EPILOG)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    metavar="ADDR",
-    help="Address to listen on; a non-loopback address exposes the emulator to other hosts.",
+def _fish(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _powershell(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _lines(line: Callable[[str, str], str], variables: Mapping[str, str]) -> str:
+    return "".join(f"{line(name, value)}\n" for name, value in variables.items())
+
+
+FORMATS: Mapping[str, Callable[[Mapping[str, str]], str]] = {
+    "sh": partial(_lines, lambda name, value: f"export {name}={shlex.quote(value)}"),
+    "fish": partial(_lines, lambda name, value: f"set -gx {name} {_fish(value)}"),
+    "powershell": partial(_lines, lambda name, value: f"$env:{name} = {_powershell(value)}"),
+    "env": partial(_lines, lambda name, value: f"{name}={value}"),
+    "json": lambda variables: f"{json.dumps(dict(variables))}\n",
+}
+"""The forms in which variables are printed, each as a text that ends with a newline."""
+
+
+class EmulatorOptions(OptionGroup):
+    """Options that have the names of the arguments of `Emulator`; None stands for its default."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what to pass to `Emulator`."""
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
+
+
+class ServerOptions(EmulatorOptions):
+    """Where the emulator listens, and for whom."""
+
+    title = "Server"
+
+    host: str = option(
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="ADDR",
+        help="Address to listen on; a non-loopback address exposes the emulator to other hosts.",
+    )
+    allow_hosts: tuple[str, ...] = option(
+        "--allow-host",
+        "allow_hosts",
+        metavar="NAME",
+        multiple=True,
+        help="Host name to accept besides localhost, in Host and in the Origin of web pages; may be repeated.",
+    )
+    port: int | None = option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help=f"Port to listen on; 0 takes a free one.  [default: {_PORT}; with COMMAND, a free one]",
+    )
+    tls: bool = option(
+        "--tls",
+        is_flag=True,
+        help="Serve HTTPS. The variables then include the file of the certificate authority, the only one that clients "
+        "which read it trust. Needs the extra tls.",
+    )
+
+
+class WorldOptions(EmulatorOptions):
+    """What the emulated world is like."""
+
+    title = "World"
+
+    seed: int = option(
+        "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed for ids, delays and faults."
+    )
+    capacity: Mapping[str, int] = option(
+        "--capacity",
+        metavar="CODE=N",
+        multiple=True,
+        callback=capacities,
+        help="Number of machines that fit in a region; may be repeated or a list: iad=0,lhr=0.",
+    )
+    retired: tuple[str, ...] = option(
+        "--retire",
+        "retired",
+        metavar="CODE",
+        multiple=True,
+        callback=regions,
+        help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
+    )
+    image_lag: tuple[float, float] | None = option(
+        "--image-lag",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Emulated seconds for which a pushed image is refused with MANIFEST_UNKNOWN.  [default: 0]",
+    )
+    tag_moves: Mapping[str, float] = option(
+        "--move-tag",
+        "tag_moves",
+        metavar="IMAGE=SECONDS",
+        multiple=True,
+        callback=tag_moves,
+        help="Tag that moves to a new digest, so many emulated seconds after the start; repeatable.",
+    )
+    commands: Mapping[str, Output] = option(
+        "--command",
+        "commands",
+        metavar="JSON",
+        multiple=True,
+        callback=commands,
+        help='Results of machine commands, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; '
+        "repeatable.",
+    )
+    boot: tuple[float, float] | None = option(
+        "--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds that a boot takes.  [default: 1:3]"
+    )
+    speed: float = option(
+        "--speed",
+        type=float,
+        default=1.0,
+        show_default=True,
+        metavar="N",
+        help="Emulated seconds per real second; above 1, leases expire earlier than their holder expects.",
+    )
+
+
+class TroubleOptions(EmulatorOptions):
+    """What makes requests slow, or fail."""
+
+    title = "Limits and faults"
+
+    limits: bool = option(
+        "--no-limits",
+        "limits",
+        is_flag=True,
+        callback=lambda *given: not given[2],
+        help="Do not enforce the published rate limits.",
+    )
+    latency: tuple[float, float] | None = option(
+        "--latency",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Seconds before a request is handled.  [default: 0]",
+    )
+    faults: tuple[Fault, ...] = option(
+        "--fault",
+        "faults",
+        metavar="JSON",
+        multiple=True,
+        callback=faults,
+        help='Fault to inject, with the fields of flyasync.Fault, such as {"does": "lose_answer", "times": 1}; '
+        "repeatable.",
+    )
+
+
+class OutputOptions(OptionGroup):
+    """What is written."""
+
+    title = "Output"
+
+    form: str = option(
+        "--format",
+        "form",
+        type=click.Choice(list(FORMATS)),
+        default="sh",
+        show_default=True,
+        help="How the variables are printed: for a POSIX shell, fish or PowerShell, as NAME=VALUE, or as one line of "
+        "JSON.",
+    )
+
+
+@click.command(
+    "emulator",
+    cls=GroupedCommand,
+    groups=titled(ServerOptions, WorldOptions, TroubleOptions, OutputOptions),
+    epilog=EPILOG,
+    # The options after COMMAND are its own, with or without a double dash.
+    context_settings={"allow_interspersed_args": False},
 )
-@click.option(
-    "--allow-host",
-    "allow_hosts",
-    metavar="NAME",
-    multiple=True,
-    help="Host name to accept besides localhost, in Host and in the Origin of web pages; may be repeated.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=4280,
-    show_default=True,
-    metavar="PORT",
-    help="Port to listen on; 0 takes a free one.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed for ids and boot times.")
-@click.option("--no-limits", is_flag=True, help="Do not enforce the published rate limits.")
-@click.option(
-    "--capacity",
-    metavar="CODE=N",
-    multiple=True,
-    callback=capacities,
-    help="Number of machines that fit in a region; may be repeated or a list: iad=0,lhr=0.",
-)
-@click.option(
-    "--retire",
-    "retired",
-    metavar="CODE",
-    multiple=True,
-    callback=regions,
-    help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
-)
-@click.option(
-    "--latency",
-    callback=bounds,
-    metavar="LOW:HIGH",
-    help="Seconds before a request is handled.  [default: 0]",
-)
-@click.option("--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds that a boot takes.  [default: 1:3]")
-@click.option(
-    "--image-lag",
-    callback=bounds,
-    metavar="LOW:HIGH",
-    help="Emulated seconds for which a pushed image is refused with MANIFEST_UNKNOWN.  [default: 0]",
-)
-@click.option(
-    "--move-tag",
-    "tag_moves",
-    metavar="IMAGE=SECONDS",
-    multiple=True,
-    callback=tag_moves,
-    help="Tag that moves to a new digest, so many emulated seconds after the start; repeatable.",
-)
-@click.option(
-    "--fault",
-    "faults",
-    metavar="JSON",
-    multiple=True,
-    callback=faults,
-    help='Fault to inject, with the fields of flyasync.Fault, such as {"does": "lose_answer", "times": 1}; repeatable.',
-)
-@click.option(
-    "--command",
-    "commands",
-    metavar="JSON",
-    multiple=True,
-    callback=commands,
-    help='Results of machine commands, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; repeatable.',
-)
-@click.option(
-    "--speed",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="N",
-    help="Emulated seconds per real second; above 1, leases expire earlier than their holder expects.",
-)
-def command(
-    *,
-    host: str,
-    allow_hosts: tuple[str, ...],
-    port: int,
-    seed: int,
-    no_limits: bool,
-    capacity: Mapping[str, int],
-    retired: tuple[str, ...],
-    latency: tuple[float, float] | None,
-    boot: tuple[float, float] | None,
-    image_lag: tuple[float, float] | None,
-    tag_moves: Mapping[str, float],
-    faults: tuple[Fault, ...],
-    commands: Mapping[str, Output],
-    speed: float,
-) -> None:
-    """Serve a local Machines API that needs no account, until Ctrl-C.
+@click.argument("words", metavar="[-- COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
+    """Serve a local Machines API that needs no account, until Ctrl-C or while COMMAND runs.
 
     The emulator enforces the published limits, states and error bodies of Fly.io. Its state is lost when it stops. It
     prints the environment variables that point flyasync and flyctl to it, and that keep flyctl from reaching any other
@@ -142,31 +237,27 @@ def command(
     images while it runs; they need no token. Requests for other hosts and from web pages are refused, unless --host or
     --allow-host allows them.
     """
+    server, output = ServerOptions.of(ctx.params), OutputOptions.of(ctx.params)
+    port = server.port if server.port is not None else 0 if words else _PORT
     try:
         emulator = Emulator(
-            host=host,
-            allow_hosts=allow_hosts,
-            port=port,
-            seed=seed,
-            limits=not no_limits,
-            capacity=capacity,
-            retired=retired,
-            latency=latency or (0.0, 0.0),
-            boot=boot or (1.0, 3.0),
-            image_lag=image_lag or (0.0, 0.0),
-            tag_moves=tag_moves,
-            faults=faults,
-            commands=commands,
-            speed=speed,
+            **server.arguments() | {"port": port},
+            **WorldOptions.of(ctx.params).arguments(),
+            **TroubleOptions.of(ctx.params).arguments(),
         )
     except ValueError as error:
         raise InvalidInput(str(error)) from error
+    except ImportError as error:
+        raise CommandFailed(str(error)) from error
+    if words:
+        inside = partial(run_program, words, shares_terminal=has_terminal())
+        raise click.exceptions.Exit(run(serve_while(emulator, port, inside, sys.stderr)))
     # Ctrl-C is the way to stop it, so no message is needed.
-    run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr), lambda _: None))
+    run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr, FORMATS[output.form]), lambda _: None))
 
 
-async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
-    """Print the environment variables, and serve until cancelled; raises CommandFailed for a port in use."""
+async def start(emulator: Emulator, port: int, err: TextIO) -> None:
+    """Start the emulator, and write its warnings; raises CommandFailed for a port in use."""
     try:
         await emulator.start()
     except OSError as error:
@@ -175,14 +266,36 @@ async def serve(emulator: Emulator, port: int, out: TextIO, err: TextIO) -> int:
         raise CommandFailed(
             f"cannot listen on port {port}: {reason}; use another --port, or 0 for a free one"
         ) from error
+    err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)
+
+
+async def serve(
+    emulator: Emulator,
+    port: int,
+    out: TextIO,
+    err: TextIO,
+    shown: Callable[[Mapping[str, str]], str] = FORMATS["sh"],
+) -> int:
+    """Print the environment variables, and serve until cancelled; raises CommandFailed for a port in use."""
+    await start(emulator, port, err)
     try:
         # A shell can evaluate stdout; all other lines go to stderr.
-        out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in emulator.environment().items())
+        out.write(shown(emulator.environment()))
         out.flush()
-        err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)
         err.write(f"flyasync: the emulator is running; Ctrl-C stops it\nflyasync: {CONTROL.format(url=emulator.url)}\n")
         err.flush()
         await asyncio.Event().wait()
     finally:
         await emulator.stop()
     return OK
+
+
+async def serve_while(
+    emulator: Emulator, port: int, inside: Callable[[Mapping[str, str]], Awaitable[int]], err: TextIO
+) -> int:
+    """Serve while a program runs with the environment variables, and return its exit code."""
+    await start(emulator, port, err)
+    try:
+        return await inside(emulator.environment())
+    finally:
+        await emulator.stop()

@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial, wraps
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import get_ident
 from types import TracebackType
@@ -19,6 +21,8 @@ from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
+from flyasync.emulator.http.certificate_authority import CertificateAuthority
+from flyasync.emulator.http.environment import environment
 from flyasync.emulator.http.middleware import ApiMiddleware, HttpOptions
 from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
@@ -69,6 +73,9 @@ class Emulator:
         allow_hosts: Names to accept in addition to `localhost`, such as `emulator.test`, as the `Host` of a request and
             as the `Origin` of a web page. A request with any other host or origin is refused with 403.
         port: 0 picks a free one.
+        tls: Whether to serve HTTPS, with a certificate for localhost, 127.0.0.1, `host` and `allow_hosts` whose
+            authority is made for this emulator: see `ca_file` and `ssl_context`. Needs the extra `tls`; without it,
+            ImportError.
         seed: The same seed and the same requests at the same times give the same ids, delays and faults.
         limits: Whether to enforce the published rate limits, in real seconds.
         retry_after: Whether a 429 has a `Retry-After` header with the seconds to wait.
@@ -109,6 +116,7 @@ class Emulator:
         host: str = "127.0.0.1",
         allow_hosts: Iterable[str] = (),
         port: int = 0,
+        tls: bool = False,
         seed: int = 0,
         limits: bool = True,
         retry_after: bool = False,
@@ -126,7 +134,8 @@ class Emulator:
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
     ) -> None:
-        self._allowed_hosts = AllowedHosts.of(host, allow_hosts)
+        self._allowed_hosts = AllowedHosts.of(host, allow_hosts, "https" if tls else "http")
+        self._authority = CertificateAuthority.of(self._allowed_hosts.certified) if tls else None
         self._port = port
         self._capacity = dict(capacity or {})
         self._retired = frozenset(retired)
@@ -156,7 +165,7 @@ class Emulator:
         demand_regions(self._capacity)
         self.faults: Faults = Faults(self._first_faults, seed=seed)
         self._runner: web.AppRunner | None = None
-        self._config_dir: TemporaryDirectory[str] | None = None
+        self._folder: TemporaryDirectory[str] | None = None
         self._middleware: ApiMiddleware | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
@@ -189,7 +198,8 @@ class Emulator:
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._allowed_hosts.address, self._port, backlog=4096).start()
+            tls = self._authority.server if self._authority else None
+            await web.TCPSite(runner, self._allowed_hosts.address, self._port, backlog=4096, ssl_context=tls).start()
         except BaseException:
             await runner.cleanup()
             raise
@@ -201,9 +211,9 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        if self._config_dir is not None:
-            self._config_dir.cleanup()
-            self._config_dir = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
         middleware = self._opened()
         middleware.scheduler.stop()
         await middleware.drop_all()
@@ -291,23 +301,15 @@ class Emulator:
     def environment(self) -> dict[str, str]:
         """Return the environment variables that point flyctl and flyasync to this emulator, and to nothing else.
 
-        `FLY_CONFIG_DIR` is a new directory that is deleted when the emulator stops: flyctl stores the versions of
-        secrets by app name in its config, and must not mix them with those of a real account.
+        They name every host that flyctl has a setting for, disable its metrics, incidents and update checks, and with
+        `tls` name the `ca_file`. `FLY_CONFIG_DIR` is a new directory that only this user can read and that is deleted
+        when the emulator stops: flyctl stores the versions of secrets by app name in its config, and must not mix them
+        with those of a real account. Raises RuntimeError when the emulator is not running.
         """
-        if self._config_dir is None:
-            self._config_dir = TemporaryDirectory(prefix="flyasync-emulator-", ignore_cleanup_errors=True)
-        return {
-            "FLY_FLAPS_BASE_URL": self.url,
-            "FLY_API_TOKEN": self.token,
-            "FLY_API_BASE_URL": self.url,
-            "FLY_UIEX_BASE_URL": self.url,
-            "FLY_CONFIG_DIR": self._config_dir.name,
-            # Without a port: flyctl adds one. It sends its token to this host.
-            "FLY_TRACE_COLLECTOR_URL": "127.0.0.1",
-            "FLY_SEND_METRICS": "0",
-            "FLY_SYNTHETICS_AGENT": "0",
-            "FLY_NO_UPDATE_CHECK": "1",
-        }
+        config_dir = self._own_folder() / "config"
+        config_dir.mkdir(mode=0o700, exist_ok=True)
+        ca_file = self.ca_file
+        return environment(self.url, self.token, config_dir=str(config_dir), ca_file=str(ca_file) if ca_file else None)
 
     @_on_its_loop
     def counts(self) -> Counter[tuple[str, str]]:
@@ -325,12 +327,36 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The base URL, such as `http://127.0.0.1:43210`; raises RuntimeError when the emulator is not running."""
+        """The base URL, such as `http://127.0.0.1:43210`; raises RuntimeError when the emulator is not running.
+
+        With `tls` it begins with `https`.
+        """
         if self._runner is None:
             raise RuntimeError("the emulator is not running")
         address = self._allowed_hosts.local
         host = f"[{address}]" if ":" in address else address
-        return f"http://{host}:{self._runner.addresses[0][1]}"
+        return f"{self._allowed_hosts.scheme}://{host}:{self._runner.addresses[0][1]}"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificate authority that clients must trust, as a PEM file that is deleted at `stop`.
+
+        None without `tls`. Raises RuntimeError when the emulator is not running.
+        """
+        if self._authority is None:
+            return None
+        file = self._own_folder() / "ca.pem"
+        if not file.exists():
+            file.write_bytes(self._authority.pem)
+        return file
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The context for clients in Python, such as `urlopen(url, context=…)`; None without `tls`.
+
+        It trusts this emulator and no other server.
+        """
+        return self._authority.client if self._authority else None
 
     @property
     def warnings(self) -> list[str]:
@@ -370,6 +396,13 @@ class Emulator:
         if self._middleware is None:
             raise RuntimeError("the emulator has not been started")
         return self._middleware
+
+    def _own_folder(self) -> Path:
+        if self._runner is None:
+            raise RuntimeError("the emulator is not running")
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="flyasync-emulator-", ignore_cleanup_errors=True)
+        return Path(self._folder.name)
 
     def _present(self) -> AbstractContextManager[World]:
         # The clock of a world stops when it is no longer served.

@@ -1,15 +1,20 @@
 import asyncio
+import json
+import os
 import signal
 import socket
-from collections.abc import Coroutine
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.emulator import serve
+from flyasync.cli.emulator import FORMATS, serve
 from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator import Emulator
 from flyasync.models.config import MachineConfig
@@ -36,6 +41,85 @@ async def test_it_says_how_to_get_there_and_serves_until_a_signal() -> None:
         assert (await fly.apps.create("web", org_slug="personal")).name == "web"
     signal.raise_signal(signal.SIGTERM)
     assert await work == 143
+
+
+async def test_the_sandbox_of_the_shell_is_private_and_ends_with_it() -> None:
+    out, err = StringIO(), Heard()
+    shown = FORMATS["json"]
+    serves = asyncio.ensure_future(serve(Emulator(), 0, out, err, shown))
+    await err.something.wait()
+    folder = json.loads(out.getvalue())["FLY_CONFIG_DIR"]
+    assert mode(folder) == 0o700
+    serves.cancel()
+    await asyncio.gather(serves, return_exceptions=True)
+    with pytest.raises(FileNotFoundError):
+        mode(folder)
+
+
+def mode(folder: str) -> int:
+    return Path(folder).stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize(
+    ("form", "printed"),
+    [
+        ("sh", "export A=1\nexport B='it'\"'\"'s \\x'\n"),
+        ("fish", "set -gx A '1'\nset -gx B 'it\\'s \\\\x'\n"),
+        ("powershell", "$env:A = '1'\n$env:B = 'it''s \\x'\n"),
+        ("env", "A=1\nB=it's \\x\n"),
+        ("json", '{"A": "1", "B": "it\'s \\\\x"}\n'),
+    ],
+)
+def test_variables_are_quoted_for_each_reader(form: str, printed: str) -> None:
+    assert FORMATS[form]({"A": "1", "B": "it's \\x"}) == printed
+
+
+PROGRAM = """
+import json, os, sys, urllib.request
+headers = {"Authorization": "Bearer " + os.environ["FLY_API_TOKEN"]}
+body = json.dumps({"app_name": sys.stdin.read(), "org_slug": "personal"}).encode()
+url = os.environ["FLY_FLAPS_BASE_URL"] + "/v1/apps"
+with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as reply:
+    print(sys.argv[1:], reply.url.partition(":")[0], json.load(reply)["name"])
+sys.exit(3)
+"""
+
+
+def test_a_command_runs_inside_and_its_streams_and_exit_code_are_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    # urllib trusts what SSL_CERT_FILE names, as Go and Ruby do. The words after the program are not options of ours.
+    with standard_input("web"):
+        result = flyasync(
+            *("emulator", "--tls", "--allow-host", "a.test", "--"),
+            *(sys.executable, "-I", "-c", PROGRAM, "--port", "--json"),
+            drive=asyncio.run,
+        )
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert result.stderr == ("flyasync: warning: web pages on a.test can read and change the emulated world\n")
+    assert capfd.readouterr() == ("['--port', '--json'] https web\n", "")
+
+
+@contextmanager
+def standard_input(text: str) -> Iterator[None]:
+    """Let programs that are started read this."""
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    before = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reader)
+
+
+@pytest.mark.parametrize("dashes", [("--",), ()])
+def test_a_command_that_does_not_exist_is_one_clear_line(dashes: tuple[str, ...]) -> None:
+    result = flyasync("emulator", *dashes, "no-such-program", "--port", "x", drive=asyncio.run)
+    assert result.exit_code == 127
+    assert result.stderr == "flyasync: cannot run 'no-such-program': No such file or directory\n"
 
 
 async def test_it_warns_of_what_it_is_open_to() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,12 +245,21 @@ async def test_flyctl_is_kept_in_the_sandbox() -> None:
         folder = environment.pop("FLY_CONFIG_DIR")
         assert environment == {
             "FLY_FLAPS_BASE_URL": emulator.url,
+            "FLY_ACCESS_TOKEN": emulator.token,
             "FLY_API_TOKEN": emulator.token,
+            "FLY_API_HOSTNAME": emulator.url,
             "FLY_API_BASE_URL": emulator.url,
             "FLY_UIEX_BASE_URL": emulator.url,
+            "FLY_REGISTRY_HOST": emulator.url.removeprefix("http://"),
+            "FLY_SCANTRON": emulator.url,
             "FLY_TRACE_COLLECTOR_URL": "127.0.0.1",
+            "FLY_METRICS_BASE_URL": emulator.url,
+            "FLY_METRICS_TOKEN": emulator.token,
             "FLY_SEND_METRICS": "0",
+            "FLY_SYNTHETICS_BASE_URL": emulator.url,
             "FLY_SYNTHETICS_AGENT": "0",
+            "FLY_STATUSPAGE_UNRESOLVED_INCIDENTS_URL": f"{emulator.url}/v1/incidents",
+            "FLY_NO_INCIDENTS_CHECK": "1",
             "FLY_NO_UPDATE_CHECK": "1",
         }
         assert mode_and_files(folder) == (0o700, [])
@@ -258,6 +268,28 @@ async def test_flyctl_is_kept_in_the_sandbox() -> None:
             assert other.environment()["FLY_CONFIG_DIR"] != folder
     with pytest.raises(FileNotFoundError):
         mode_and_files(folder)
+    with pytest.raises(RuntimeError, match="not running"):
+        emulator.environment()
+
+
+async def test_with_tls_the_variables_name_the_authority() -> None:
+    async with Emulator(tls=True) as emulator:
+        environment = emulator.environment()
+        assert emulator.url.startswith("https://127.0.0.1:")
+        assert environment["FLY_FLAPS_BASE_URL"] == environment["FLY_UIEX_BASE_URL"] == emulator.url
+        assert environment["FLY_REGISTRY_HOST"] == emulator.url.removeprefix("https://")
+        names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+        assert {environment[name] for name in names} == {str(emulator.ca_file)}
+        assert len(ssl.create_default_context(cafile=environment["SSL_CERT_FILE"]).get_ca_certs()) == 1
+    with pytest.raises(FileNotFoundError):
+        ssl.create_default_context(cafile=environment["SSL_CERT_FILE"])
+
+
+async def test_without_tls_there_is_no_authority() -> None:
+    async with Emulator() as emulator:
+        assert emulator.ca_file is None
+        assert emulator.ssl_context is None
+        assert "SSL_CERT_FILE" not in emulator.environment()
 
 
 def mode_and_files(folder: str) -> tuple[int, list[Path]]:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +20,30 @@ def run(main: Coroutine[Any, Any, T], ctx: click.Context | None = None) -> T:
     return drive(main)
 
 
+@contextmanager
+def handling_signals(handle: Callable[[int], None]) -> Iterator[list[int]]:
+    """Call `handle` with the number of each SIGINT, SIGTERM and SIGHUP; yield the numbers that are handled.
+
+    It is called in the running loop, between two steps of its work. A SIGHUP that is ignored, as under nohup, stays
+    ignored. On Windows no number is handled: there asyncio.run itself turns the first Ctrl-C into a cancellation.
+    """
+    loop = asyncio.get_running_loop()
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    handled: list[int] = []
+    with suppress(NotImplementedError):
+        for number in numbers:
+            loop.add_signal_handler(number, handle, number)
+            handled.append(number)
+    try:
+        yield handled
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
 async def until_signalled(
     work: Coroutine[Any, Any, int],
     on_signal: Callable[[int], None],
@@ -29,40 +54,26 @@ async def until_signalled(
     Each signal cancels `work` again, and calls `on_signal` with the number of signals so far. Once `work` has ended
     after a signal, a further signal calls `leave` at once, with the code of the first signal.
     """
-    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     caught: list[int] = []
 
-    # The handlers run in the loop, between two steps of the work, not within a system call.
     def stop(number: int) -> None:
         caught.append(number)
         task.cancel()
         on_signal(len(caught))
 
-    # A SIGHUP that is ignored, as under nohup, stays ignored.
-    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        numbers.append(hangup)
-    handled: list[int] = []
-    try:
-        for number in numbers:
-            loop.add_signal_handler(number, stop, number)
-            handled.append(number)
-    except NotImplementedError:
-        pass  # on Windows, where asyncio.run itself turns the first Ctrl-C into a cancellation
     # 1. The work ends by itself, before or despite a signal: return its own code.
     # 2. A signal cancelled it: return the code of the first signal, as a shell computes it.
     # 3. Another task cancelled it: let the cancellation propagate.
+    handled: list[int] = []
     try:
-        return await task
+        with handling_signals(stop) as handled:
+            return await task
     except asyncio.CancelledError:
         if not caught:
             raise
         return 128 + caught[0]
     finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
         # Closing the loop may take seconds, and a user who has stopped the command need not wait for it.
         if caught:
             for number in handled:

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from attrs import field, frozen
 from flyasync.emulator.core.errors import ApiError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_HTTP = 80
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @frozen
@@ -28,9 +28,10 @@ class AllowedHosts:
 
     address: str
     names: frozenset[str] = field(factory=frozenset)
+    scheme: Literal["http", "https"] = "http"
 
     @classmethod
-    def of(cls, host: str, allow_hosts: Iterable[str]) -> Self:
+    def of(cls, host: str, allow_hosts: Iterable[str], scheme: Literal["http", "https"] = "http") -> Self:
         """Return the hosts for an IP address or `localhost`, and for host names; raise ValueError for anything else."""
         # A name would be resolved in a thread, which a virtual event loop does not wait for.
         address = "127.0.0.1" if host == "localhost" else host
@@ -42,7 +43,7 @@ class AllowedHosts:
                 raise ValueError(
                     f"allow_hosts: {name!r} is not a host name without scheme and port, such as emulator.test"
                 )
-        return cls(address, names)
+        return cls(address, names, scheme)
 
     @property
     def local(self) -> str:
@@ -51,6 +52,11 @@ class AllowedHosts:
         if found is None or not found.is_unspecified:
             return self.address
         return "::1" if ":" in self.address else "127.0.0.1"
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        """The names and addresses that a certificate must cover."""
+        return ("localhost", "127.0.0.1", "::1", self.local, *sorted(self.names))
 
     @property
     def warnings(self) -> list[str]:
@@ -73,10 +79,10 @@ class AllowedHosts:
             if not self._serves(_split(f"//{host}").hostname or ""):
                 raise _refused(f"Host {host!r}")
         for origin in origins:
-            port = _port(_split(f"//{hosts[0]}"))
+            port = _port(_split(f"{self.scheme}://{hosts[0]}"))
             # Allowed: a page on an allowed name, or on the address and port of the emulator.
             page = _split(origin)
-            is_served = page.scheme == "http" and self._serves(page.hostname or "")
+            is_served = page.scheme == self.scheme and self._serves(page.hostname or "")
             if page.hostname not in self.names and not (is_served and port is not None and _port(page) == port):
                 raise _refused(f"Origin {origin!r}")
         # A link or an image on another site sends a GET without Origin, but with Sec-Fetch-Site.
@@ -116,6 +122,6 @@ def _split(url: str) -> SplitResult:
 
 def _port(url: SplitResult) -> int | None:
     try:
-        return url.port or _HTTP
+        return url.port or _DEFAULT_PORTS.get(url.scheme)
     except ValueError:
         return None
