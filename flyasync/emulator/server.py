@@ -325,6 +325,14 @@ class Emulator:
         """Return the number of requests by (action, identifier) that the rate limits refused with 429."""
         return self._opened().request_log.refused_by_limit()
 
+    @_on_its_loop
+    def not_served(self) -> Counter[str]:
+        """Return the number of requests for each thing that the emulator does not have.
+
+        These are fields, arguments and types of GraphQL, such as `Query.addOn`, and paths such as `GET /api/v1/x`.
+        """
+        return Counter(self._opened().request_log.not_served)
+
     @property
     def url(self) -> str:
         """The base URL, such as `http://127.0.0.1:43210`; raises RuntimeError when the emulator is not running.

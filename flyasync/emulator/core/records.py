@@ -72,6 +72,11 @@ class AddressRecord:
     created_at: float
     is_shared: bool = False
     is_egress: bool = False
+    # The private network that reaches a Flycast address, if it is not that of the app.
+    network: str = ""
+    network_org: str = ""
+    # The machine that an egress address belongs to; empty for one that all machines of its region share.
+    machine_id: str = ""
 
 
 @frozen(kw_only=True)
@@ -98,6 +103,54 @@ class ReleaseRecord:
     strategy: str
     image: str
     created_at: float
+    updated_at: float
+    # The fly.toml as JSON.
+    definition: Json = Factory(dict)
+
+
+@frozen(kw_only=True)
+class AppLockRecord:
+    """A lock that a client has taken on an app; it keeps no other client from anything."""
+
+    id: str
+    expires_at: float
+
+
+@define(kw_only=True)
+class LimitedTokenRecord:
+    """A token for some of an organization's resources, such as one app."""
+
+    id: str
+    name: str
+    org_slug: str
+    profile: str
+    params: Json
+    token: str = field(repr=False)
+    created_at: float
+    expires_at: float
+    revoked_at: float | None = None
+
+
+@frozen(kw_only=True)
+class InvitationRecord:
+    """An invitation to an organization."""
+
+    id: str
+    email: str
+    created_at: float
+
+
+@define(kw_only=True)
+class OrgRecord:
+    """An organization that was created or changed by itself; others exist because an app names them."""
+
+    slug: str
+    name: str
+    created_at: float
+    # Organizations whose apps may replay requests to those of this one.
+    replay_sources: list[str] = Factory(list)
+    allows_all_replays: bool = False
+    invitations: list[InvitationRecord] = Factory(list)
 
 
 @define(kw_only=True)
@@ -119,6 +172,7 @@ class AppRecord:
     certificates: dict[str, CertificateRecord] = Factory(dict)
     addresses: dict[str, AddressRecord] = Factory(dict)
     releases: list[ReleaseRecord] = Factory(list)
+    lock: AppLockRecord | None = None
     lines: deque[LogRecord] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
 
 

@@ -25,6 +25,8 @@ from flyasync.emulator.world import images, refusals, tokens
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
+# The statuses of a request whose path or method no operation has.
+_UNKNOWN = frozenset({404, 405})
 _LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes"})
 
 
@@ -60,7 +62,7 @@ class _InFlight:
         """Record that the rate limits refuse the request."""
         self.is_limited = True
 
-    def entry(self, status: int | None) -> LoggedRequest | None:
+    def entry(self, status: int | None, not_served: tuple[str, ...] = ()) -> LoggedRequest | None:
         """Return the entry for the log; None if the request is already logged."""
         # Only the first one is used: a lost response is logged when its work is done, before the client gives up.
         if self.is_logged:
@@ -76,6 +78,7 @@ class _InFlight:
             status=status,
             faults=tuple(self.faults),
             is_limited=self.is_limited,
+            not_served=not_served,
         )
 
 
@@ -132,7 +135,8 @@ class ApiMiddleware:
     def note_stray(self, http: web.Request, status: int) -> None:
         """Log a request that matches no operation of the API."""
         request = ApiRequest(action="unknown", method=http.method, params={}, query={})
-        self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), http, request), status)
+        unknown = (f"{http.method} {http.path}",) if status in _UNKNOWN else ()
+        self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), http, request), status, unknown)
 
     async def drop_all(self) -> None:
         """Close the connection of every request in progress, and wait until their tasks have ended."""
@@ -230,7 +234,7 @@ class ApiMiddleware:
         return response
 
     def _respond(self, inflight: _InFlight, response: ApiResponse) -> web.Response:
-        self._log(inflight, response.status)
+        self._log(inflight, response.status, response.not_served)
         # Clients show this id in their errors, and Fly's support needs it.
         request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
         headers = {"fly-request-id": request_id, **response.headers}
@@ -246,8 +250,8 @@ class ApiMiddleware:
         _close(inflight.http)
         return web.Response()
 
-    def _log(self, inflight: _InFlight, status: int | None) -> None:
-        if entry := inflight.entry(status):
+    def _log(self, inflight: _InFlight, status: int | None, not_served: tuple[str, ...] = ()) -> None:
+        if entry := inflight.entry(status, not_served):
             self.request_log.write(entry)
 
 

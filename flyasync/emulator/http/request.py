@@ -22,12 +22,16 @@ _PLACED = frozenset({"createMachine", "createVolume"})
 
 @frozen(kw_only=True)
 class ApiResponse:
-    """A status and a JSON body, sent after `seconds` of emulated time. A body of None means no body."""
+    """A status and a JSON body, sent after `seconds` of emulated time. A body of None means no body.
+
+    `not_served` names what the request asked for and the emulator does not have, such as `Query.addOn`.
+    """
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(factory=dict)
     seconds: float = 0.0
+    not_served: tuple[str, ...] = ()
 
 
 OK = ApiResponse(body={"ok": True})

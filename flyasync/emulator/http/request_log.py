@@ -10,6 +10,8 @@ class LoggedRequest:
     """One request: `at` in seconds since the start, `status` None if no response could be sent.
 
     With `cut_after` or `lose_answer` in `faults`, the status is that of the work, whose response was not sent.
+    `not_served` names what the emulator does not have: fields of GraphQL such as `Query.addOn`, and unknown paths with
+    their method.
     """
 
     seq: int
@@ -21,6 +23,7 @@ class LoggedRequest:
     status: int | None
     faults: tuple[str, ...] = ()
     is_limited: bool = False
+    not_served: tuple[str, ...] = ()
 
 
 # Enough for days of a benchmark; the counts include all requests.
@@ -34,6 +37,7 @@ class RequestLog:
         self.entries: deque[LoggedRequest] = deque(maxlen=_KEPT)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.limited: Counter[tuple[str, str]] = Counter()
+        self.not_served: Counter[str] = Counter()
         self._arrived = 0
 
     def __repr__(self) -> str:
@@ -50,6 +54,7 @@ class RequestLog:
         self.entries.append(entry)
         self.counts[key] += 1
         self.limited[key] += entry.is_limited
+        self.not_served.update(entry.not_served)
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
         """Return the number of requests that the rate limits refused."""

@@ -5,7 +5,7 @@ from collections import Counter
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError
-from flyasync.emulator.core.records import AppRecord
+from flyasync.emulator.core.records import AppLockRecord, AppRecord
 from flyasync.emulator.core.regions import choices, expand
 from flyasync.emulator.world.world import World
 
@@ -13,6 +13,7 @@ from flyasync.emulator.world.world import World
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?")
 # The number that a placement returns for a region without a limit.
 PLENTY = 1000
+_LOCK_SECONDS = 300.0
 
 
 def create(
@@ -51,6 +52,26 @@ def listed(world: World, org_slug: str, *, role: str = "") -> list[AppRecord]:
         for app in world.apps.values()
         if app.org_slug == org_slug and app.visible_at <= world.clock and role in {"", app.role}
     ]
+
+
+def move(app: AppRecord, org_slug: str) -> None:
+    """Move an app to another organization."""
+    app.org_slug = org_slug
+
+
+def lock(world: World, app: AppRecord) -> AppLockRecord:
+    """Take the lock of an app for some minutes; raise 422 while another client holds it."""
+    if app.lock is not None and app.lock.expires_at > world.clock:
+        raise ApiError(422, "App is already locked")
+    app.lock = AppLockRecord(id=ids.hexadecimal(world.random, 16), expires_at=world.clock + _LOCK_SECONDS)
+    return app.lock
+
+
+def unlock(app: AppRecord, lock_id: str) -> None:
+    """Release the lock of an app; raise 422 if it is not this one."""
+    if app.lock is None or app.lock.id != lock_id:
+        raise ApiError(422, "App is not locked by this lock")
+    app.lock = None
 
 
 def delete(world: World, name: str) -> None:

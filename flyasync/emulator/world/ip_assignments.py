@@ -11,7 +11,17 @@ from flyasync.emulator.world.world import World
 _KINDS = ("v4", "v6", "shared_v4", "private_v6", "egress-pair")
 
 
-def assign(world: World, app: AppRecord, kind: str, *, region: str, service_name: str) -> list[AddressRecord]:
+def assign(
+    world: World,
+    app: AppRecord,
+    kind: str,
+    *,
+    region: str = "",
+    service_name: str = "",
+    network: str = "",
+    network_org: str = "",
+    machine_id: str = "",
+) -> list[AddressRecord]:
     """Assign an address of this type, or both of a pair; the shared address of an app is always the same."""
     random = world.random
     is_shared, is_egress = kind == "shared_v4", kind == "egress-pair"
@@ -44,6 +54,9 @@ def assign(world: World, app: AppRecord, kind: str, *, region: str, service_name
             created_at=world.clock,
             is_shared=is_shared,
             is_egress=is_egress,
+            network=network,
+            network_org=network_org,
+            machine_id=machine_id,
         )
         for ip in ips
     ]

@@ -1,13 +1,16 @@
-"""Organizations: they exist once an app or cluster names them; lists of their machines and volumes."""
+"""Organizations: they exist once an app or cluster names them, or one is created; lists of what they own."""
 
+import hashlib
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
 from attrs import frozen
 
-from flyasync.emulator.core.errors import bad_request
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.pagination import ListPage, page
-from flyasync.emulator.core.records import AppRecord, MachineRecord, VolumeRecord
+from flyasync.emulator.core.records import AppRecord, InvitationRecord, MachineRecord, OrgRecord, VolumeRecord
 from flyasync.emulator.world import volumes
 from flyasync.emulator.world.world import World
 
@@ -32,8 +35,57 @@ class ListQuery:
 
 def slugs(world: World) -> list[str]:
     """Return all organizations, the personal one first."""
-    named = [app.org_slug for app in world.apps.values()] + [cluster.org_slug for cluster in world.clusters.values()]
-    return list(dict.fromkeys([PERSONAL, *named]))
+    return list(dict.fromkeys([PERSONAL, *world.orgs, *_owners(world)]))
+
+
+def key(slug: str) -> str:
+    """Return the id of an organization."""
+    return f"org-{hashlib.sha256(slug.encode()).hexdigest()[:16]}"
+
+
+def find(world: World, *, slug: str | None = None, org_id: str | None = None) -> str:
+    """Return the slug of an organization by its slug or id; an unknown one raises 404."""
+    found = next((each for each in slugs(world) if slug == each or org_id in {each, key(each)}), None)
+    if found is None:
+        raise ApiError(404, "Could not find Organization")
+    return found
+
+
+def record(world: World, slug: str) -> OrgRecord:
+    """Return the record of an organization that exists, and make one for an organization that only apps name."""
+    return world.orgs.setdefault(slug, OrgRecord(slug=slug, name=slug, created_at=0.0))
+
+
+def create(world: World, name: str) -> str:
+    """Create an organization under a free slug made of its name, and return the slug."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug:
+        raise ApiError(422, "Validation failed: Name can't be blank")
+    if slug in slugs(world):
+        raise ApiError(422, "Validation failed: Slug has already been taken")
+    world.orgs[slug] = OrgRecord(slug=slug, name=name, created_at=world.clock)
+    return slug
+
+
+def delete(world: World, slug: str) -> None:
+    """Delete an organization; one that owns something, and the personal one, raise 422."""
+    if slug == PERSONAL:
+        raise ApiError(422, "The personal organization cannot be deleted")
+    if slug in _owners(world):
+        raise ApiError(422, f"Organization {slug} still has apps or Postgres clusters")
+    del world.orgs[slug]
+
+
+def invite(world: World, slug: str, email: str) -> InvitationRecord:
+    """Invite someone to an organization."""
+    made = InvitationRecord(id=ids.token(world.random, 16), email=email, created_at=world.clock)
+    record(world, slug).invitations.append(made)
+    return made
+
+
+def name(world: World, slug: str) -> str:
+    """Return the name of an organization; that of one that only apps name is its slug."""
+    return world.orgs[slug].name if slug in world.orgs else slug
 
 
 def number(slug: str) -> int:
@@ -79,6 +131,10 @@ def volumes_of(world: World, slug: str, query: ListQuery) -> ListPage[VolumeReco
         cursor=query.cursor,
         limit=query.limit,
     )
+
+
+def _owners(world: World) -> list[str]:
+    return [app.org_slug for app in world.apps.values()] + [cluster.org_slug for cluster in world.clusters.values()]
 
 
 def _apps(world: World, slug: str) -> dict[str, AppRecord]:

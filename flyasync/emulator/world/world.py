@@ -20,8 +20,10 @@ from flyasync.emulator.core.records import (
     CheckPhase,
     ClusterRecord,
     EventRecord,
+    LimitedTokenRecord,
     LogRecord,
     MachineRecord,
+    OrgRecord,
     Transition,
     VolumeRecord,
 )
@@ -60,6 +62,8 @@ class World:
     machines: dict[str, MachineRecord] = Factory(dict)
     volumes: dict[str, VolumeRecord] = Factory(dict)
     clusters: dict[str, ClusterRecord] = Factory(dict)
+    orgs: dict[str, OrgRecord] = Factory(dict)
+    limited_tokens: dict[str, LimitedTokenRecord] = Factory(dict)
     images: ImageRegistry = Factory(ImageRegistry)
     # The times from which tags, with their full names, are found.
     image_known_at: dict[str, float] = Factory(dict)

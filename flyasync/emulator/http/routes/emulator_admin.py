@@ -49,9 +49,12 @@ class ControlRoutes:
         return web.json_response({"counts": self.middleware.request_log.counts_as_json()})
 
     async def log(self, request: web.Request) -> web.Response:
-        """List the requests; with `after`, only those after that number."""
+        """List the requests, with `after` only those after that number; count what was asked for and is not served."""
         after = integer(request.query.get("after", "0"), "after")
-        return web.json_response({"log": self.middleware.request_log.log_as_json(after)})
+        found = self.middleware.request_log
+        return web.json_response(
+            {"log": found.log_as_json(after), "not_served": dict(sorted(found.not_served.items()))}
+        )
 
     async def faults(self, _: web.Request) -> web.Response:
         """List the active faults."""

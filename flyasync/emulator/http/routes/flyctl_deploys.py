@@ -10,14 +10,14 @@ from flyasync.emulator.world.world import World
 
 HANDLERS = Handlers[Handler]()
 
-_CREATE = {"app_name": "string", "image": "string", "strategy": "string"}
+_CREATE = {"app_name": "string", "image": "string", "strategy": "string", "definition": "Definition"}
 _MOST = 100
 
 
 @HANDLERS.serves("listOrganizations")
 def organizations(world: World, _: ApiRequest) -> ApiResponse:
     """List the organizations."""
-    return ApiResponse(body={"organizations": [_organization(slug) for slug in orgs.slugs(world)]})
+    return ApiResponse(body={"organizations": [_organization(world, slug) for slug in orgs.slugs(world)]})
 
 
 @HANDLERS.serves("getOrganization")
@@ -26,7 +26,7 @@ def organization(world: World, request: ApiRequest) -> ApiResponse:
     slug = request.params["org_slug"]
     if slug not in orgs.slugs(world):
         raise not_found("organization")
-    return ApiResponse(body={"organization": _organization(slug)})
+    return ApiResponse(body={"organization": _organization(world, slug)})
 
 
 @HANDLERS.serves("createBuild", "finishBuild")
@@ -40,7 +40,13 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
     """Create the next release of an app."""
     body = request.body(_CREATE, "createReleaseRequest")
     app = world.app(body.get("app_name") or "")
-    made = releases.create(world, app, image=body.get("image") or "", strategy=body.get("strategy") or "ROLLING")
+    made = releases.create(
+        world,
+        app,
+        image=body.get("image") or "",
+        strategy=body.get("strategy") or "ROLLING",
+        definition=body.get("definition") or {},
+    )
     # Wrapped, unlike the response of an update.
     return ApiResponse(status=201, body={"release": release(world, made)})
 
@@ -69,13 +75,13 @@ def current(world: World, request: ApiRequest) -> ApiResponse:
     return ApiResponse(body=release(world, found[0]))
 
 
-def _organization(slug: str) -> Json:
+def _organization(world: World, slug: str) -> Json:
     return {
-        "id": f"org-{orgs.number(slug)}",
+        "id": orgs.key(slug),
         "internal_numeric_id": orgs.number(slug),
         "slug": slug,
         "raw_slug": slug,
-        "name": slug,
+        "name": orgs.name(world, slug),
         "personal": slug == orgs.PERSONAL,
         "paid_plan": True,
         "billable": True,

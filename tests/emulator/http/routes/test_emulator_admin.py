@@ -22,6 +22,7 @@ async def test_counts_and_log_are_shown(api: Api) -> None:
             "status": 200,
             "faults": [],
             "is_limited": False,
+            "not_served": [],
         }
     ]
     assert (await api.get("/_emulator/log?after=x")).status == 400

@@ -102,7 +102,7 @@ async def test_a_document_of_several_operations_names_the_one_to_run(api: Api) -
         ("{ viewer { shoeSize } }", "Field 'shoeSize' doesn't exist on type 'Principal'"),
         ("{ viewer { ... on User { shoeSize } } }", "Field 'shoeSize' doesn't exist on type 'User'"),
         ("{ everything }", "Field 'everything' doesn't exist on type 'Query'"),
-        ("mutation { deleteApp }", "Field 'deleteApp' doesn't exist on type 'Mutation'"),
+        ("mutation { deleteUser }", "Field 'deleteUser' doesn't exist on type 'Mutation'"),
         ("{ setSecrets }", "Field 'setSecrets' doesn't exist on type 'Query'"),
     ],
 )
@@ -134,7 +134,7 @@ async def test_what_makes_no_sense_is_an_error_with_status_200(api: Api, query: 
 
 async def test_a_document_too_deep_for_a_parser_is_refused(api: Api) -> None:
     fine = await ask(api, "{ viewer " * 99 + "{ id }" + "}" * 99)
-    assert fine["errors"][0]["extensions"] == {"code": "undefinedField"}
+    assert fine["errors"][0]["extensions"]["code"] == "undefinedField"
     deep = await api.post("/graphql", {"query": "{ viewer " * 101 + "}" * 101})
     assert (deep.status, deep.error) == (400, "query has a depth of more than 100")
 

@@ -1,0 +1,1 @@
+"""GraphQL as api.fly.io serves it: the schema, and its fields over the records of the world."""
