@@ -14,6 +14,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.deploy.app_options import given, stated
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.options import json_option
 from flyasync.cli.deploy.origin import who_deploys
 from flyasync.cli.deploy.run import display_for, run_until_signalled
 from flyasync.cli.shared.client import confirm, require_terminal
@@ -174,7 +175,7 @@ class OutputOptions(OptionGroup):
     yes: bool = option(
         "--yes", is_flag=True, help="Destroy machines without confirmation; required without a terminal."
     )
-    as_json: bool = option("--json", "as_json", is_flag=True, help="Write JSON lines to stdout, one event each.")
+    as_json: bool = json_option()
 
 
 @click.command(

@@ -11,7 +11,7 @@ import click
 
 from flyasync.cli.shared.completion import groups, region_codes
 from flyasync.cli.shared.option_groups import OptionGroup, option
-from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, volume, waves
+from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, variables, volume, waves
 from flyasync.deploy.plan.strategies.registry import NAMES, strategies
 from flyasync.errors import InvalidInput
 
@@ -22,6 +22,17 @@ REGION = re.compile(r"[a-z]{3}")
 
 # Options that are parameters of a strategy under another name.
 PARAMETERS = {"canaries": "machines"}
+
+
+def env_option(what: str) -> Any:
+    """Return the option for variables, whose help begins with `what`."""
+    text = f"{what} A NAME alone takes its value from the environment of the command."
+    return option("--env", metavar="NAME[=VALUE]", multiple=True, callback=variables, help=text)
+
+
+def metadata_option(what: str) -> Any:
+    """Return the option for metadata, with this help."""
+    return option("--metadata", metavar="NAME=VALUE", multiple=True, callback=pairs, help=what)
 
 
 class ConfigOptions(OptionGroup):
@@ -41,20 +52,8 @@ class ConfigOptions(OptionGroup):
     memory: int | None = option(
         "--memory", type=click.IntRange(min=1), metavar="MB", help="Memory of each machine in MB."
     )
-    env: Mapping[str, str] = option(
-        "--env",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=pairs,
-        help="Environment variable; may be repeated. For secrets use flyasync secrets.",
-    )
-    metadata: Mapping[str, str] = option(
-        "--metadata",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=pairs,
-        help="Metadata of each machine; may be repeated.",
-    )
+    env: Mapping[str, str] = env_option("Environment variable; may be repeated. For secrets use flyasync secrets.")
+    metadata: Mapping[str, str] = metadata_option("Metadata of each machine; may be repeated.")
     port: int | None = option(
         "--port",
         type=click.IntRange(1, 65535),

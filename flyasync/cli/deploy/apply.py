@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyasync.cli.deploy.options import github_option, notify_option
+from flyasync.cli.deploy.app_options import env_option, metadata_option
+from flyasync.cli.deploy.options import github_option, html_option, json_option, notify_option
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
-from flyasync.cli.shared.option_types import pairs, writable
+from flyasync.cli.shared.option_types import writable
 
 if TYPE_CHECKING:
     from flyasync.deploy.builder import DeployBuilder
@@ -41,20 +42,8 @@ class RestatedOptions(OptionGroup):
 
     title = "What the file does not contain"
 
-    env: Mapping[str, str] = option(
-        "--env",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=pairs,
-        help="Variable with the same value as planned; may be repeated.",
-    )
-    metadata: Mapping[str, str] = option(
-        "--metadata",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=pairs,
-        help="Metadata with the same value as planned; may be repeated.",
-    )
+    env: Mapping[str, str] = env_option("Variable with the same value as planned; may be repeated.")
+    metadata: Mapping[str, str] = metadata_option("Metadata with the same value as planned; may be repeated.")
     release_command: str | None = option(
         "--release-command", metavar="CMD", help="The planned release command, if it may hold a secret."
     )
@@ -97,18 +86,8 @@ class ApplyOptions(OptionGroup):
         help="Record each step in FILE, without secrets, so that flyasync deploy --resume can continue.",
     )
     dry_run: bool = option("--dry-run", is_flag=True, help="Print the plan, or why it is refused; change nothing.")
-    as_json: bool = option(
-        "--json",
-        "as_json",
-        is_flag=True,
-        help="Write JSON lines to stdout, one for each event; the report is last.",
-    )
-    html: Path | None = option(
-        "--html",
-        metavar="FILE",
-        callback=writable,
-        help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
-    )
+    as_json: bool = json_option()
+    html: Path | None = html_option()
     github: bool | None = github_option()
     notify: str | None = notify_option()
 
@@ -129,5 +108,10 @@ def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
     webhooks = webhooks_of(options.notify)
     job = DeployJob(builder=made, is_dry=options.dry_run, html=options.html, webhooks=webhooks, applies=True)
     journal = str(options.journal) if options.journal else None
-    called = Invocation(journal=journal, groups=made.spec.group_names, command="the command that made the plan")
+    called = Invocation(
+        journal=journal,
+        groups=made.spec.group_names,
+        command="the command that made the plan",
+        spec=made.spec,
+    )
     run_job(job, called, as_json=options.as_json, github=options.github)

@@ -1,12 +1,15 @@
 """The commands to run after a report: to continue, to undo, or to destroy what is left; pure."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from attrs import frozen
+from attrs import field, frozen
 
+from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.result import Result
+from flyasync.deploy.reporting.saved_deploy import SavedDeploy
+from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, VERIFICATION, write_spec
 from flyasync.deploy.reporting.status import Status
 
 LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.io"
@@ -16,21 +19,46 @@ LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.i
 class Invocation:
     """How the command was called, as far as its output shows it: on an emulator, with a journal, for a group.
 
-    `command` is the command that deploys the same again.
+    `command` is the command that deploys the same again, and `spec` the deploy that its journal contains.
     """
 
     is_local: bool = False
     journal: str | None = None
     groups: tuple[str, ...] = ()
     command: str = "the same command"
+    spec: DeploySpec | None = field(default=None, repr=False)
+
+
+def restated(spec: DeploySpec, *, is_released: bool = False) -> str:
+    """Return the options for the values of a deploy that no file contains, because they may be secret; or nothing.
+
+    `--env NAME` takes the value from the environment of the command. Other values are to be inserted. A release command
+    that has succeeded is not run again.
+    """
+    redacted = tuple(write_spec(spec)[1])
+    saved = SavedDeploy(spec=spec, fingerprint="", redacted=redacted)
+
+    def names(part: str) -> Iterable[str]:
+        found = (name for group in spec.group_names for name in sorted(saved.redacted_names(part, group)))
+        return map(shlex.quote, dict.fromkeys(found))
+
+    words = [word for name in names("env") for word in ("--env", name)]
+    words += [word for name in names("metadata") for word in ("--metadata", f"{name}=VALUE")]
+    if RELEASE_COMMAND in redacted and not is_released:
+        words += ["--release-command", "CMD"]
+    if VERIFICATION in redacted:
+        words += ["--verify", "CMD"]
+    return "".join(f" {word}" for word in words)
 
 
 def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
     """Yield the lines after a report: that it was a rehearsal, or what to do where it is not ok."""
-    resume = f"flyasync deploy --resume {shlex.quote(called.journal)}" if called.journal else ""
+    journal = f"flyasync deploy --resume {shlex.quote(called.journal)}" if called.journal else ""
+    has_ended = report.release is not None and report.release.result is Result.ENDED
+    resume = f"{journal}{restated(called.spec, is_released=has_ended) if called.spec else ''}" if journal else ""
     # The undo names its launch: without it, running the undo twice would undo two launches.
     group = "".join(f" --group {name}" for name in called.groups)
-    undo = f"{resume} --undo" if resume else f"flyasync deploy {report.app} --undo{group} --launch {report.launch}"
+    undo = f"{journal} --undo" if journal else f"flyasync deploy {report.app} --undo{group} --launch {report.launch}"
     # 1. Nothing is left to do after a rehearsal or a success.
     if called.is_local:
         yield LOCAL

@@ -20,6 +20,26 @@ if TYPE_CHECKING:
     from flyasync.models.fly_toml.app_config import FlyToml
 
 
+def json_option() -> Any:
+    """Return the option for JSON lines, which all commands that deploy have."""
+    return option(
+        "--json",
+        "as_json",  # `json` would shadow the module
+        is_flag=True,
+        help="Write JSON lines to stdout, one for each event; the report is last.",
+    )
+
+
+def html_option() -> Any:
+    """Return the option for the report as a page, which deploy and apply have."""
+    return option(
+        "--html",
+        metavar="FILE",
+        callback=writable,
+        help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
+    )
+
+
 def github_option() -> Any:
     """Return the option that deploys of one app and of many have."""
     return option(
@@ -100,18 +120,8 @@ class OutputOptions(OptionGroup):
     detailed_exitcode: bool = option(
         "--detailed-exitcode", is_flag=True, help="With --dry-run: exit with 10 if the plan has changes, else with 0."
     )
-    as_json: bool = option(
-        "--json",
-        "as_json",  # `json` would shadow the module
-        is_flag=True,
-        help="Write JSON lines to stdout, one for each event; the report is last.",
-    )
-    html: Path | None = option(
-        "--html",
-        metavar="FILE",
-        callback=writable,
-        help="Write the report to FILE as an HTML page with a timeline, also if the deploy fails or is stopped.",
-    )
+    as_json: bool = json_option()
+    html: Path | None = html_option()
     github: bool | None = github_option()
     notify: str | None = notify_option()
 

@@ -15,7 +15,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.deploy.create_app import create_if_missing
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Display, JSONLines, Lines, Notes
-from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.next_steps import Invocation, restated
 from flyasync.cli.deploy.option_rules import check_options
 from flyasync.cli.deploy.options import DeployOptions
 from flyasync.cli.github.job import GitHubJob
@@ -52,7 +52,12 @@ def deploy(ctx: click.Context) -> None:
         note(f"warning: {warning}")
     job = DeployJob.of(options)
     journal = options.release.resume or (str(options.release.journal) if options.release.journal else None)
-    called = Invocation(is_local=job.rehearsal is not None, journal=journal, groups=options.desired.change.group)
+    called = Invocation(
+        is_local=job.rehearsal is not None,
+        journal=journal,
+        groups=options.desired.change.group,
+        spec=job.builder.spec,
+    )
     run_job(job, called, as_json=options.output.as_json, github=options.output.github)
 
 
@@ -98,8 +103,9 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             if job.is_dry:
                 plan = await _planned(job, spec, fly, display)
                 display.show_plan(plan, spec)
-                if job.out:
-                    display.note(f"the plan is in {job.out}; to apply it: flyasync apply {shlex.quote(str(job.out))}")
+                if job.out and spec:
+                    apply = f"flyasync apply {shlex.quote(str(job.out))}{restated(spec)}"
+                    display.note(f"the plan is in {job.out}; to apply it: {apply}")
                 return CHANGES if job.has_detailed_exit_code and plan.has_changes else OK
             if job.org is not None and (org := await create_if_missing(fly, job.builder.app, job.org)):
                 display.note(f"created the app {job.builder.app} in {org}")

@@ -33,6 +33,20 @@ def pairs(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) 
     return found
 
 
+def variables(_ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, str]:
+    """Parse repeated NAME=VALUE or NAME, which takes the value of the variable in the environment of the command.
+
+    The error does not contain the text, which may be a secret.
+    """
+    whole = []
+    for text in texts:
+        name = text.strip()
+        if "=" not in text and name not in os.environ:
+            raise click.BadParameter("expected NAME=VALUE, or the NAME of a variable that is set for this command")
+        whole.append(text if "=" in text else f"{name}={os.environ[name]}")
+    return pairs(_ctx, param, tuple(whole))
+
+
 def contents(ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> str | None:
     """Read a text file."""
     if file is None or ctx.resilient_parsing:  # shell completion must not wait for the end of a file

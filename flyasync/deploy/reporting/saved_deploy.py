@@ -48,23 +48,20 @@ class SavedDeploy:
         given = env or {}
 
         def complete(group: DeploySpec) -> DeploySpec:
-            names = self.redacted_env(group.group)
+            names = self.redacted_names("env", group.group)
             values = {name: given.get(f"{group.group}:{name}", given.get(name)) for name in names}
             known = {name: value for name, value in values.items() if value is not None}
             return evolve(group, config=evolve(group.config, env={**(group.config.env or {}), **known} or None))
 
         return spec.changed(complete)
 
-    def redacted_env(self, group: str) -> frozenset[str]:
-        """Return the names of the redacted variables of a group."""
-        prefix = "" if group == self.spec.group else f"{group}{OF_GROUP}"
-        own = [
-            path.removeprefix(prefix) for path in self.redacted if path.startswith((f"{prefix}env.", f"{prefix}env["))
-        ]
-        env = [path.removeprefix("env") for path in own]
+    def redacted_names(self, part: str, group: str) -> frozenset[str]:
+        """Return the names of the redacted values in a part of a group's config: `env` or `metadata`."""
+        prefix = f"{'' if group == self.spec.group else f'{group}{OF_GROUP}'}{part}"
+        own = [path.removeprefix(prefix) for path in self.redacted if path.startswith((f"{prefix}.", f"{prefix}["))]
         # In a path, a name that is not a plain word is quoted: env["A-B"].
         return frozenset(
-            str(json.loads(name[1:-1])) if name.startswith("[") else name.removeprefix(".") for name in env
+            str(json.loads(name[1:-1])) if name.startswith("[") else name.removeprefix(".") for name in own
         )
 
     def check_api(self, url: str) -> None:

@@ -16,10 +16,10 @@ def plan(tmp_path: Path) -> str:
     return str(tmp_path / "plan.json")
 
 
-def planned(shop: Shop, plan: str, *more: str) -> None:
+def planned(shop: Shop, plan: str, *more: str, restated: str = "") -> None:
     result = shop.ask(*DEPLOY, *more, "--dry-run", "--out", plan)
     assert result.exit_code == 0, result.output
-    assert f"flyasync: the plan is in {plan}; to apply it: flyasync apply {plan}" in result.stderr
+    assert f"flyasync: the plan is in {plan}; to apply it: flyasync apply {plan}{restated}\n" in result.stderr
     assert stat.S_IMODE(Path(plan).stat().st_mode) == 0o600
 
 
@@ -59,7 +59,7 @@ def test_a_stale_plan_exits_with_2_and_names_what_has_changed(shop: Shop, plan: 
 def test_values_that_the_file_lacks_are_stated_again(shop: Shop, plan: str) -> None:
     secret = "migrate --token abcdefgh"
     more = ("--env", "API_TOKEN=hunter2", "--metadata", "token=t0ken", "--release-command", secret)
-    planned(shop, plan, *more)
+    planned(shop, plan, *more, restated=" --env API_TOKEN --metadata token=VALUE --release-command CMD")
     assert not [value for value in ("hunter2", "t0ken", "abcdefgh") if value in Path(plan).read_text()]
     result = shop.ask("apply", plan)
     assert result.exit_code == 2

@@ -1,7 +1,8 @@
 import pytest
 from attrs import evolve
 
-from flyasync.cli.deploy.next_steps import Invocation, next_steps
+from flyasync.cli.deploy.next_steps import Invocation, next_steps, restated
+from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Result
 
@@ -108,3 +109,22 @@ def test_a_report_that_is_not_ok_says_how_to_go_on_and_back(
     told: DeployReport, called: Invocation, says: tuple[str, ...]
 ) -> None:
     assert tuple(next_steps(told, called)) == says
+
+
+def test_what_a_journal_lacks_is_named_without_its_values_and_only_while_it_is_needed() -> None:
+    app = DeployBuilder("web").to_regions("iad").with_image("nginx").rolling()
+    assert restated(app.deployment()) == ""
+    app = app.with_env(API_TOKEN="hunter2").with_metadata({"token": "t0ken"})
+    spec = app.with_release_command("migrate --token abcdefgh").verify("curl -H 'Authorization: Bearer x'").deployment()
+    release = " --release-command CMD"
+    words = f" --env API_TOKEN --metadata token=VALUE{release} --verify CMD"
+    assert restated(spec) == words
+    called = Invocation(journal="deploy.jsonl", spec=spec)
+    assert "hunter2" not in repr(called)
+    told = report("rolling")
+    assert list(next_steps(told, called)) == [
+        f"to continue: the same command again, or {RESUME}{words}",
+        f"to restore the previous release: {RESUME} --undo",
+    ]
+    ended = MachineReport(name="release-app", asked="iad", result=Result.ENDED)
+    assert next(next_steps(evolve(told, release=ended), called)).endswith(f"{RESUME}{words.replace(release, '')}")

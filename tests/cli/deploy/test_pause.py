@@ -37,6 +37,22 @@ def test_json_has_the_status_and_the_wave(shop: Shop, journal: str) -> None:
     assert (report["ok"], report["status"], report["paused_after"]) == (False, "paused", 1)
 
 
+def test_the_command_to_continue_names_what_the_journal_lacks_and_works(
+    shop: Shop, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = shop.ask(*WAVES, "--env", "API_TOKEN=hunter2", "--pause-after", "1", "--journal", journal)
+    (hint,) = (line for line in paused.stdout.splitlines() if line.startswith("to continue with the next wave: "))
+    assert hint.endswith(f"flyasync deploy --resume {journal} --env API_TOKEN")
+    assert "hunter2" not in paused.output
+    words = hint.partition("flyasync ")[2].split()
+    unset = shop.ask(*words)
+    assert unset.exit_code == 2
+    assert "expected NAME=VALUE, or the NAME of a variable that is set for this command" in unset.stderr
+    monkeypatch.setenv("API_TOKEN", "hunter2")
+    assert shop.ask(*words).exit_code == 0
+    assert machines(shop) == ["app-iad-1", "app-lhr-1", "app-nrt-1"]
+
+
 def test_a_changed_fleet_is_refused_with_advice(shop: Shop, journal: str) -> None:
     shop.ask(*WAVES, "--pause-after", "1", "--journal", journal)
     shop.said("machines", "metadata", "set", "web", "app-iad-1", "team=a")

@@ -182,7 +182,7 @@ async def test_it_holds_no_secrets_and_names_where_they_were(path: Path) -> None
         "new.thing",
         "release.command",
     }
-    assert read_journal(path).redacted_env("app") == {"A", "a-b"}
+    assert read_journal(path).redacted_names("env", "app") == {"A", "a-b"}
     assert "a value that may be secret" in text  # the release command, in the plan
 
 
