@@ -67,9 +67,9 @@ async def fly(strategy: str, day: Day, seed: int) -> Verdict:
     async with world(seed, day.lag, **day.options) as (emulator, client), AsyncExitStack() as stack:
         found = await _settle(day, client, emulator)
         builder = STRATEGIES[strategy](_stated(day).with_image(NEW).count(day.count)).with_launch("v2")
+        await _strike(emulator, client, day, seed, stack)
         watcher = Watcher(emulator, day.count)
         stop = emulator.on_change(watcher.see)
-        await _strike(emulator, day, seed, stack)
         report, error = await _deploy(builder.roll_back_on_failure(seed % 2 == 1), client, day, seed)
         watcher.see()
         stop()
@@ -103,8 +103,13 @@ def _stated(day: Day) -> DeployBuilder:
     return day.fleet.states(GROUP) if day.fleet else OURS.with_check("up", check)
 
 
-async def _strike(emulator: Emulator, day: Day, seed: int, stack: AsyncExitStack) -> None:
+async def _strike(emulator: Emulator, client: FlyClient, day: Day, seed: int, stack: AsyncExitStack) -> None:
     emulator.faults.add(*day.faults)
+    for region in REGIONS:
+        lost = [each.id for each in emulator.world.machines.values() if each.region == region][: day.loses]
+        await asyncio.gather(*(client.machines.delete("web", id_, force=True) for id_ in lost))
+    if day.loses:
+        await asyncio.sleep(1)  # they are destroyed then
     if day.is_full:
         emulator.set_capacity("lhr", EACH)
     if day.is_leased:

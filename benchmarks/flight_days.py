@@ -19,6 +19,7 @@ class Day:
 
     Lists lag by `lag` seconds, also while the fleet is made. `grace` is the grace period in seconds of the check that
     the deploy states for our fleet, and `count` how many machines each region shall have.
+    `loses` is how many machines of each region another client destroys just before the deploy.
     """
 
     faults: Sequence[Fault] = ()
@@ -27,6 +28,7 @@ class Day:
     fleet: Fleet | None = None
     grace: int = 0
     count: int = EACH + 1
+    loses: int = 0
     is_full: bool = False
     is_leased: bool = False
     is_cancelled: bool = False
@@ -106,6 +108,8 @@ DAYS: dict[str, Day] = {
     "workers, lists late": Day(fleet=WORKERS, lag=8.0),
     "volumes": Day(fleet=VOLUMES),
     "volumes, crashes": Day(fleet=VOLUMES, faults=_new("crash", seconds=1.0, exit_code=3, probability=0.1)),
+    "volumes linger": Day(fleet=VOLUMES, options={"linger": (3.0, 20.0)}, loses=1),
+    "volumes stay claimed": Day(fleet=VOLUMES, faults=[Fault(does="volume_lingers", seconds=60.0)], loses=1),
     "volumes twice": Day(fleet=VOLUMES, lag=3.0, faults=[*TWICE, *VOLUMES_TWICE]),
     "asleep": Day(fleet=ASLEEP),
     "asleep, no pass": Day(fleet=ASLEEP, faults=NO_PASS),

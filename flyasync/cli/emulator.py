@@ -137,6 +137,12 @@ class WorldOptions(EmulatorOptions):
         callback=regions,
         help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
     )
+    linger: tuple[float, float] | None = option(
+        "--linger",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Emulated seconds for which a destroyed machine still claims its volume.  [default: 0]",
+    )
     image_lag: tuple[float, float] | None = option(
         "--image-lag",
         callback=bounds,

@@ -25,7 +25,7 @@ BEFORE = frozenset({"refuse", "delay", "cut", "repeat", "move_tag"}) | REFUSALS
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
 LISTS = frozenset({"stale"})
 CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_critical", "checks_flap"})
-MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash"}
+MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "volume_lingers"}
 
 
 # A fault is validated when it is created, so that it cannot raise in the middle of a test or a rehearsal.
@@ -59,11 +59,12 @@ class Fault:
             Requests by id return the current state. A list never shows a state from before the first request for
             which this fault was active.
 
-    Faults of a machine, applied at each boot:
+    Faults of a machine, applied at each boot, unless stated otherwise:
         `stay_created`, `stay_starting`: stay in that state.
         `fail`: end in `failed` instead of `started`.
         `launch_fail`: end in `launch_failed`, then `destroyed`.
         `crash`: exit with `exit_code`, `seconds` after the start; the restart policy applies.
+        `volume_lingers`: when the machine is destroyed, it still claims its volume for `seconds`.
         `checks_never_pass`: checks are critical once their first result is overdue.
         `checks_stay_warning`: checks stay in `warning`.
         `checks_turn_critical`: checks pass, and become critical `seconds` later.

@@ -74,7 +74,8 @@ def enter(world: World, machine: MachineRecord, state: str) -> None:
         if volume is not None and volume.machine_id == machine.id:
             volume.machine_id = None
             volume.updated_at = world.clock
-            volume.claimed_until = world.clock + world.draw(world.linger)
+            lingers = world.faults.first("volume_lingers", _subject(machine))
+            volume.claimed_until = world.clock + (lingers.seconds if lingers else world.draw(world.linger))
     world.schedule(machine, _follows(world, machine))
     world.note_change(machine)
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.driver import Api, Said, serving
+from flyasync.emulator import Fault
+from tests.emulator.driver import Api, Said, at, serving
 
 VOLUMES = "/v1/apps/web/volumes"
 
@@ -96,6 +97,22 @@ async def test_a_fork_can_be_mounted_while_it_hydrates(api: Api) -> None:
     await asyncio.sleep(5)
     assert (await api.get(f"{VOLUMES}/{second['id']}")).body["state"] == "hydrating"
     assert (await mounted(api, second)).status == 200
+
+
+async def test_a_fault_makes_the_claim_of_one_machine_linger(api: Api) -> None:
+    api.emulator.faults.add(Fault(does="volume_lingers", name="db-1", seconds=40))
+    for name, status in (("db-1", 412), ("db-2", 200)):
+        volume = (await api.post("/v1/apps/web/volumes", {"name": "data", "region": "lhr"})).body
+        config = {"image": "nginx", "mounts": [{"volume": volume["id"], "path": "/data"}]}
+        machine = await api.running(name=name, config=config)
+        await api.ask("DELETE", at(machine), params={"force": "true"})
+        await api.reach(machine, "destroyed")
+        said = await api.post("/v1/apps/web/machines", {"config": config})
+        assert said.status == status
+        await asyncio.sleep(40)
+        if status == 412:
+            assert said.error == "failed_precondition: volume already claimed by machine " + "\0" * 14
+            assert (await api.post("/v1/apps/web/machines", {"config": config})).status == 200
 
 
 @pytest.mark.parametrize("linger", [(0.0, 0.0), (3.0, 3.0)])
