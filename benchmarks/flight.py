@@ -52,14 +52,14 @@ class Verdict:
 
 
 @asynccontextmanager
-async def world(seed: int, lag: float, **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
-    late = [Fault(does="stale", seconds=lag)] if lag else []
-    async with (
-        Emulator(seed=seed, latency=(0.02, 0.2), faults=late, **options) as emulator,
-        FlyClient(emulator.token, base_url=emulator.url, timeout=10.0) as fly,
-    ):
-        await fly.apps.create("web", org_slug="personal")
-        yield emulator, fly
+async def world(seed: int, stale: float, **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
+    late = [Fault(does="stale", seconds=stale)] if stale else []
+    async with Emulator(seed=seed, latency=(0.02, 0.2), faults=late, **options) as emulator:
+        # Another client than the one that deploys: who creates an app is sent to a node that does not lag.
+        async with FlyClient(emulator.token, base_url=emulator.url) as creator:
+            await creator.apps.create("web", org_slug="personal")
+        async with FlyClient(emulator.token, base_url=emulator.url, timeout=10.0) as fly:
+            yield emulator, fly
 
 
 async def fly(strategy: str, day: Day, seed: int) -> Verdict:

@@ -77,6 +77,7 @@ DAYS: dict[str, Day] = {
     "late and twice": Day(lag=3.0, faults=TWICE),
     "lists 3 s late": Day(lag=3.0),
     "lists 8 s late": Day(lag=8.0),
+    "nodes lag": Day(options={"lag": (1.0, 6.0)}),
     "lists late, no pass": Day(lag=8.0, faults=NO_PASS),
     # What becomes of machines.
     "region full": Day(is_full=True),

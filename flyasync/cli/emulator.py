@@ -137,6 +137,18 @@ class WorldOptions(EmulatorOptions):
         callback=regions,
         help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
     )
+    lag: tuple[float, float] | None = option(
+        "--lag",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Emulated seconds that lists, and reads of new apps and machines, are behind.  [default: 0]",
+    )
+    secrets_lag: tuple[float, float] | None = option(
+        "--secrets-lag",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Emulated seconds until machines can be created with new secrets.  [default: 0]",
+    )
     linger: tuple[float, float] | None = option(
         "--linger",
         callback=bounds,

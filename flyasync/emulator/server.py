@@ -85,10 +85,11 @@ class Emulator:
         speed: Emulated seconds for each real second. Rate limits, latency and the delays of faults stay real.
         latency: Bounds of the real seconds before a request is processed.
         boot: Bounds of the emulated seconds from an accepted create to `started`.
-        lag: Bounds of the emulated seconds until other nodes know a new app or machine. Until then, every request for
-            the app and every read of the machine returns 404, and lists omit both. Names are taken immediately,
+        lag: Bounds of the emulated seconds that nodes are behind. Until other nodes know a new app or machine, every
+            request for the app and every read of the machine returns 404, and lists omit both. Each list of machines,
+            volumes or apps shows the past, at most two minutes ago. Names are taken immediately,
             `POST /v1/apps?wait=true` returns when the app is known, and a client that sends the cookie
-            `fly_flaps_affinity` from the create response sees the app and its machines immediately.
+            `fly_flaps_affinity` from the create response sees the app, and what it contains, as they are.
         secrets_lag: Bounds of the emulated seconds until machines can be created with a new version of the secrets;
             until then, that `min_secrets_version` is refused with 412.
         linger: Bounds of the emulated seconds for which a destroyed machine still claims its volume.

@@ -54,8 +54,8 @@ class Fault:
             response.
         `repeat_after`: do the work and respond; do the work again `seconds` later.
 
-    Faults of the lists of an app's or an organization's machines, and of an app's volumes:
-        `stale`: return each machine as it was `seconds` of emulated time ago, and omit newer machines and volumes.
+    Faults of the lists of apps, and of the machines and volumes of an app or an organization:
+        `stale`: return each machine and volume as it was `seconds` of emulated time ago, and omit newer ones and apps.
             Requests by id return the current state. A list never shows a state from before the first request for
             which this fault was active.
 

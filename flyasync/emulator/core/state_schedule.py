@@ -26,6 +26,10 @@ class StateSchedule:
         """Return the schedule with another state, `seconds` after the last one."""
         return StateSchedule((*self.steps, ScheduledState(self.steps[-1].at + seconds, state)))
 
+    def change(self, now: float, state: str) -> "StateSchedule":
+        """Return the schedule with another state from now on, instead of those that would follow."""
+        return StateSchedule((*(step for step in self.steps if step.at < now), ScheduledState(now, state)))
+
     def state(self, now: float) -> str:
         """Return the state at a time."""
         return self._step(now).state

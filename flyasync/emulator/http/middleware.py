@@ -27,7 +27,7 @@ _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
 # The statuses of a request whose path or method no operation has.
 _UNKNOWN = frozenset({404, 405})
-_LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes"})
+_LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes", "listVolumesOrg", "listApps"})
 
 
 @frozen(kw_only=True)
@@ -56,7 +56,11 @@ class _InFlight:
         """Record a fault that applies to the request; a stale list shows the state of `seconds` ago."""
         self.faults.append(fault.does)
         if fault.does in LISTS:
-            self.request = evolve(self.request, behind=fault.seconds)
+            self.lags(fault.seconds)
+
+    def lags(self, seconds: float) -> None:
+        """Record that the list shows the state of `seconds` ago."""
+        self.request = evolve(self.request, behind=seconds)
 
     def limited(self) -> None:
         """Record that the rate limits refuse the request."""
@@ -115,6 +119,7 @@ class ApiMiddleware:
         self.request_log = RequestLog()
         self._limits = OperationLimits()
         self._latency = ids.seeded(self._options.seed, "latency")
+        self._lags = ids.seeded(self._options.seed, "lags")
         self._request_ids = ids.seeded(self._options.seed, "requests")
 
     async def serve(self, action: str, http: web.Request) -> web.StreamResponse:
@@ -168,12 +173,8 @@ class ApiMiddleware:
                 if fault.does == "repeat":
                     await self._deliver(inflight.request)
                 await asyncio.sleep(fault.seconds)
-            # 4. Stale lists. The past is recorded from the first request for which such a fault is active.
-            if self.faults.include(LISTS):
-                with self.scheduler.present() as world:
-                    world.keep_past()
-                if inflight.request.action in _LAGGING and (stale := next(self.faults.strike(LISTS, subject), None)):
-                    inflight.struck(stale)
+            # 4. Stale lists.
+            self._lag(inflight, subject)
             # 5. The rate limits.
             if wait := self._wait(inflight.request):
                 inflight.limited()
@@ -186,6 +187,21 @@ class ApiMiddleware:
             response = error_response(error)
         # 7. Faults after the work, and the response.
         return await self._leave(inflight, subject, response)
+
+    def _lag(self, inflight: _InFlight, subject: Subject) -> None:
+        """Let a list show the past, by a fault or because nodes lag; recorded from the first request with either on."""
+        lag = self.scheduler.world.lag
+        if not any(lag) and not self.faults.include(LISTS):
+            return
+        with self.scheduler.present() as world:
+            world.keep_past()
+        if inflight.request.action not in _LAGGING:
+            return
+        if stale := next(self.faults.strike(LISTS, subject), None):
+            inflight.struck(stale)
+        # Each list comes from some node, so a later list can be older.
+        elif any(lag) and not replication.is_near(world.apps.get(inflight.request.app), inflight.request):
+            inflight.lags(self._lags.uniform(*lag))
 
     async def _leave(self, inflight: _InFlight, subject: Subject, response: ApiResponse) -> web.StreamResponse:
         """Send the response of a request whose work is done, unless a fault prevents it."""

@@ -17,7 +17,7 @@ def demand_reachable(world: World, request: ApiRequest) -> None:
     machine = world.machines.get(request.params.get("machine_id", ""))
     # 1. The node that created the app knows the app and its machines immediately. Other nodes return 404 for every
     #    request for the app, and for reads of a machine: changes of a machine are sent to its host, which knows it.
-    if app is not None and not _is_near(app, request):
+    if app is not None and not is_near(app, request):
         if world.clock < app.visible_at:
             raise not_found("app")
         if machine is not None and request.method == "GET" and world.clock < machine.visible_at:
@@ -36,12 +36,13 @@ def seen(world: World, request: ApiRequest, machines: Iterable[MachineRecord]) -
     then = world.clock - request.behind
     found = []
     for machine in machines:
-        is_own = machine.app == request.app and _is_near(world.app(machine.app), request)
+        is_own = machine.app == request.app and is_near(world.app(machine.app), request)
         if machine.visible_at <= world.clock or is_own:
             found.append(world.as_of(machine, then))
     return [record for record in found if record is not None]
 
 
-def _is_near(app: AppRecord, request: ApiRequest) -> bool:
+def is_near(app: AppRecord | None, request: ApiRequest) -> bool:
+    """Whether the serving node created the app, so that it knows the latest state of the app's machines."""
     # The API sets this cookie when it creates an app, so that later requests go to the node that created it.
-    return request.affinity == app.affinity
+    return app is not None and request.affinity == app.affinity

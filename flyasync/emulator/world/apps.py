@@ -45,12 +45,16 @@ def create(
     return app
 
 
-def listed(world: World, org_slug: str, *, role: str = "") -> list[AppRecord]:
-    """Return the apps of an organization that every node knows, of one role if that is given, oldest first."""
+def listed(world: World, org_slug: str, *, role: str = "", behind: float = 0.0) -> list[AppRecord]:
+    """Return the apps that every node knew `behind` seconds ago, of one role if that is given, oldest first."""
+    then = world.clock - behind
     return [
         app
         for app in world.apps.values()
-        if app.org_slug == org_slug and app.visible_at <= world.clock and role in {"", app.role}
+        if app.org_slug == org_slug
+        and app.visible_at <= world.clock
+        and app.created_at <= then
+        and role in {"", app.role}
     ]
 
 

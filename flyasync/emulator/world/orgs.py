@@ -113,8 +113,8 @@ def machines(world: World, slug: str, query: ListQuery, known: Iterable[MachineR
     return page(found, key=lambda item: (item.updated_at, item.id), cursor=query.cursor, limit=query.limit)
 
 
-def volumes_of(world: World, slug: str, query: ListQuery) -> ListPage[VolumeRecord]:
-    """Return a page of volumes, the least recently changed first."""
+def volumes_of(world: World, slug: str, query: ListQuery, *, behind: float = 0.0) -> ListPage[VolumeRecord]:
+    """Return a page of the volumes of `behind` seconds ago, the least recently changed first."""
     since = _since(world, query)
     apps = _apps(world, slug)
     found = [
@@ -122,8 +122,9 @@ def volumes_of(world: World, slug: str, query: ListQuery) -> ListPage[VolumeReco
         for volume in world.volumes.values()
         if volume.app in apps
         and volumes.changed_at(world, volume) > since
-        and (query.with_deleted or not volumes.is_gone(world, volume))
-        and query.keeps(volume.schedule.state(world.clock), volume.region)
+        and volume.created_at <= world.clock - behind
+        and (query.with_deleted or volumes.existed(world, volume, behind=behind))
+        and query.keeps(volume.schedule.state(world.clock - behind), volume.region)
     ]
     return page(
         found,

@@ -84,14 +84,31 @@ def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
     return volume
 
 
-def listed(world: World, app: str) -> list[VolumeRecord]:
-    """Return the volumes that are not deleted."""
-    return [volume for volume in world.volumes_of(app) if not is_gone(world, volume)]
+def listed(world: World, app: str, *, behind: float = 0.0) -> list[VolumeRecord]:
+    """Return the volumes that existed, and were not deleted, `behind` seconds ago."""
+    return [volume for volume in world.volumes_of(app) if existed(world, volume, behind=behind)]
+
+
+def existed(world: World, volume: VolumeRecord, *, behind: float) -> bool:
+    """Whether a volume had been created and not been deleted `behind` seconds ago."""
+    then = world.clock - behind
+    return volume.created_at <= then and volume.schedule.state(then) not in _GONE
 
 
 def is_gone(world: World, volume: VolumeRecord) -> bool:
     """Whether a volume has been deleted."""
     return volume.schedule.state(world.clock) in _GONE
+
+
+def holder_id(world: World, volume: VolumeRecord, *, behind: float) -> str | None:
+    """Return the machine that held a volume `behind` seconds ago."""
+    if not behind:
+        return volume.machine_id
+    for machine in world.machines_of(volume.app):
+        then = world.as_of(machine, world.clock - behind) if machine.volume_id == volume.id else None
+        if then is not None and not then.is_destroyed:
+            return machine.id
+    return None
 
 
 def changed_at(world: World, volume: VolumeRecord) -> float:
@@ -127,7 +144,7 @@ def delete(world: World, volume: VolumeRecord) -> None:
     if volume.machine_id is not None:
         raise failed_precondition(f"volume is currently bound to machine: {volume.machine_id}")
     if not is_gone(world, volume):
-        volume.schedule = StateSchedule.start(world.clock, "pending_destroy").then(_SECONDS_PENDING, "destroyed")
+        volume.schedule = volume.schedule.change(world.clock, "pending_destroy").then(_SECONDS_PENDING, "destroyed")
 
 
 def claimable(world: World, app: str, volume_id: str) -> VolumeRecord:

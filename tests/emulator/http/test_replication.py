@@ -1,6 +1,7 @@
 """Nodes with a replication lag, and stale lists."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -196,6 +197,68 @@ async def test_a_list_of_volumes_lacks_what_is_new(api: Api) -> None:
     assert (await api.get(f"/v1/apps/web/volumes/{made['id']}")).status == 200
     await asyncio.sleep(3)
     assert len((await api.get("/v1/apps/web/volumes")).body) == 1
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_lists_lag_as_the_nodes_do(path: str) -> None:
+    async with serving(**LAG) as api:
+        headers = await near(api)
+        machine = (await api.post(MACHINES, {"config": {"image": "nginx"}}, headers=headers)).body
+        await asyncio.sleep(4)
+        await api.act(machine, "stop")
+        await api.reach(machine, "stopped")
+        assert (await rows(api, path))[machine["id"]]["state"] == "started"
+        assert (await api.get(MACHINES, headers=headers)).body[0]["state"] == "stopped"
+        assert [entry.faults for entry in api.emulator.log if entry.action == "listMachines"][-1:] == [()]
+        await asyncio.sleep(2)
+        assert (await rows(api, path))[machine["id"]]["state"] == "stopped"
+
+
+async def test_a_later_list_can_be_older() -> None:
+    async with serving(limits=False, boot=(1, 1), lag=(0, 4), seed=1) as api:
+        await near(api)
+        await asyncio.sleep(4)
+        machine = await api.machine()
+        seen = []
+        for _ in range(40):
+            await asyncio.sleep(0.1)
+            seen.append(machine["id"] in await rows(api))
+        assert any(before and not after for before, after in itertools.pairwise(seen))
+
+
+@pytest.mark.parametrize("path", ["/v1/apps/web/volumes", "/v1/orgs/personal/volumes"])
+async def test_a_list_of_volumes_shows_what_was(api: Api, path: str) -> None:
+    async def volumes() -> dict[str, tuple[str, Any]]:
+        body = (await api.get(path)).body
+        listed = body["volumes"] if isinstance(body, dict) else body
+        return {row["id"]: (row["state"], row["attached_machine_id"]) for row in listed}
+
+    await lag(api, 3)
+    used, gone = [
+        (await api.post("/v1/apps/web/volumes", {"name": "data", "region": "iad"})).body["id"] for _ in range(2)
+    ]
+    await asyncio.sleep(3)
+    machine = await api.machine(config={"mounts": [{"volume": used, "path": "/data"}]}, region="iad")
+    await api.ask("DELETE", f"/v1/apps/web/volumes/{gone}")
+    await asyncio.sleep(2.9)
+    assert await volumes() == {used: ("created", None), gone: ("created", None)}
+    await asyncio.sleep(0.2)
+    assert await volumes() == {used: ("created", machine["id"])}
+    await api.ask("DELETE", at(machine), params={"force": "true"})
+    await api.reach(machine, "destroyed")
+    assert await volumes() == {used: ("created", machine["id"])}
+    await asyncio.sleep(3)
+    assert await volumes() == {used: ("created", None)}
+
+
+async def test_a_list_of_apps_lacks_what_is_new(api: Api) -> None:
+    await lag(api, 3)
+    await asyncio.sleep(3)
+    await api.app("new")
+    names = [[row["name"] for row in (await api.get("/v1/apps?org_slug=personal")).body["apps"]]]
+    await asyncio.sleep(3)
+    names.append([row["name"] for row in (await api.get("/v1/apps?org_slug=personal")).body["apps"]])
+    assert names == [["web"], ["web", "new"]]
 
 
 async def test_some_lists_may_lag_and_others_not(api: Api) -> None:

@@ -43,7 +43,7 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
     org_slug = request.query.get("org_slug")
     if not org_slug:
         raise bad_request("org_slug is required")
-    found = apps.listed(world, org_slug, role=request.query.get("app_role", ""))
+    found = apps.listed(world, org_slug, role=request.query.get("app_role", ""), behind=request.behind)
     return ApiResponse(body={"total_apps": len(found), "apps": [views.app_row(world, app) for app in found]})
 
 

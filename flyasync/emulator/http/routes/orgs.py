@@ -36,8 +36,8 @@ def machines(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("listVolumesOrg")
 def all_volumes(world: World, request: ApiRequest) -> ApiResponse:
     """List volumes."""
-    found = orgs.volumes_of(world, request.params["org_slug"], _query(request))
-    rows = [org_volume(world, item) for item in found.items]
+    found = orgs.volumes_of(world, request.params["org_slug"], _query(request), behind=request.behind)
+    rows = [org_volume(world, item, behind=request.behind) for item in found.items]
     body = {"volumes": rows, "next_cursor": found.next_cursor}
     if found.items:
         last = found.items[-1]

@@ -37,9 +37,8 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("listVolumes")
 def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List volumes as a bare array."""
-    then = world.clock - request.behind
-    found = [volume for volume in volumes.listed(world, request.app) if volume.created_at <= then]
-    return ApiResponse(body=[views.volume(world, volume) for volume in found])
+    found = volumes.listed(world, request.app, behind=request.behind)
+    return ApiResponse(body=[views.volume(world, volume, behind=request.behind) for volume in found])
 
 
 @HANDLERS.serves("getVolumeById")

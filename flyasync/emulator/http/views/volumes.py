@@ -10,19 +10,19 @@ _BLOCK = 4096
 _GB = 1024**3
 
 
-def volume(world: World, record: VolumeRecord) -> Json:
-    """Return a volume."""
+def volume(world: World, record: VolumeRecord, *, behind: float = 0.0) -> Json:
+    """Return a volume, with its state and its machine of `behind` seconds ago."""
     blocks = record.size_gb * _GB // _BLOCK
     return {
         "id": record.id,
         "name": record.name,
-        "state": record.schedule.state(world.clock),
+        "state": record.schedule.state(world.clock - behind),
         "size_gb": record.size_gb,
         "region": record.region,
         "zone": record.zone,
         "encrypted": record.encrypted,
         # flyctl regards a volume as free only if both ids are null and the host status is `ok`.
-        "attached_machine_id": record.machine_id,
+        "attached_machine_id": volumes.holder_id(world, record, behind=behind),
         "attached_alloc_id": None,
         "created_at": world.stamp(record.created_at),
         "blocks": blocks,
@@ -39,10 +39,10 @@ def volume(world: World, record: VolumeRecord) -> Json:
     }
 
 
-def org_volume(world: World, record: VolumeRecord) -> Json:
+def org_volume(world: World, record: VolumeRecord, *, behind: float = 0.0) -> Json:
     """Return a volume as an organization's list does."""
     changed = world.stamp(volumes.changed_at(world, record))
-    return volume(world, record) | {"app_name": record.app, "updated_at": changed}
+    return volume(world, record, behind=behind) | {"app_name": record.app, "updated_at": changed}
 
 
 def snapshot(world: World, record: SnapshotRecord) -> Json:
