@@ -1,8 +1,12 @@
 """Several process groups of one app, one of which is in trouble: what that means for the others."""
 
-from flyasync import DeployBuilder, Fault, FlyClient
+import asyncio
+
+import pytest
+
+from flyasync import DeployBuilder, DeployReport, Fault, FlyClient, Port, Service
 from flyasync.deploy.reporting.status import Status
-from tests.deploy.conftest import world
+from tests.deploy.conftest import total, world
 from tests.deploy.test_groups import CRON, SHOP, STRATEGIES, WEB, WORKER, fleet
 
 
@@ -55,3 +59,28 @@ async def test_a_region_without_room_for_one_group_may_have_room_for_another() -
         report = await SHOP.require(1).execute(fly)
         assert report.status is Status.DEGRADED, str(report)
         assert {name for name in await fleet(fly) if "iad" in name} == {"worker-iad-1", "cron-jobs-iad-1"}
+
+
+@pytest.mark.parametrize("group", ["web", "api"])
+async def test_two_first_deploys_at_once_allocate_each_address_once(group: str) -> None:
+    # UDP needs an address of the app's own; a shared one would be the same for both.
+    ports = (Port(port=53),)
+    web = DeployBuilder("web").process_group("web").to_regions("iad").with_image("shop:1").rolling()
+    web = web.smoke_check(0).with_service(Service(internal_port=53, protocol="udp", ports=ports)).allocate_public_ips()
+    async with world(seed=1) as (emulator, fly):
+        emulator.faults.add(Fault(does="delay", action="createAppIPAssignment", seconds=1))
+        reports = await asyncio.gather(web.execute(fly), web.process_group(group).execute(fly), return_exceptions=True)
+        made = [ip for each in reports if isinstance(each, DeployReport) for ip in each.addresses]
+        assert total(emulator, "createAppIPAssignment") == 2
+        (kept,) = await fly.ip_assignments.list("web")
+        assert made == [kept.ip]
+
+
+async def test_once_a_worker_runs_the_commands_that_allocate_an_address_are_shown() -> None:
+    web = WEB.with_service(internal_port=81).rolling().allocate_public_ips()
+    async with world(seed=1) as (_, fly):
+        assert (await WORKER.with_image("shop:1").rolling().smoke_check(0).execute(fly)).ok
+        report = await web.execute(fly)
+        assert report.ok
+        assert await fly.ip_assignments.list("web") == ()
+        assert any("flyasync ips allocate web --type" in remark for remark in report.remarks), report.remarks

@@ -50,16 +50,27 @@ def needed(
 ) -> tuple[AddressType, ...]:
     """Return the types of addresses that a first deploy of these configs has to allocate.
 
-    1. The app has machines, besides one of a release command: none.
+    1. The app has machines, besides one of a release command: none, even if none of them has public services. An
+       address makes an app reachable from everywhere and may be billed, so in an app that runs already its owner
+       decides: the plan and the report show the commands that allocate what is lacking.
     2. It has no address: those that are suitable.
-    3. It has only the first of two: a first deploy was killed in between. The other one, an IPv6, is not billed.
-    4. It has other addresses, Flycast and egress included: its owner has decided already.
+    3. It has only the first of two: the other one, an IPv6, which is not billed. A first deploy that was killed in
+       between leaves exactly that. The API does not show who has allocated an address, so one like it that the app's
+       owner has allocated by hand is completed too.
+    4. It has other addresses, such as Flycast, egress, an IPv6 alone, or one of a region or a service: a first deploy
+       allocates none of these first, so its owner has decided already.
     """
     if any(not is_in(machine, RELEASE_GROUP) for machine in machines):
         return ()
     types = suitable(configs)
     there = tuple(map(type_of, addresses))
-    return types[len(there) :] if there == types[: len(there)] else ()
+    is_ours = all(map(_is_plain, addresses)) and there == types[: len(there)]
+    return types[len(there) :] if is_ours else ()
+
+
+def _is_plain(address: IPAssignment) -> bool:
+    """Whether an address is like those that a first deploy allocates: of the whole app, in no region."""
+    return reaches(address) and address.region in {None, "", "global"} and not address.service_name
 
 
 def type_of(address: IPAssignment) -> str:

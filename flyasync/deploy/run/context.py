@@ -24,8 +24,8 @@ class DeployContext:
     """One plan that is being executed: its spec, the services it uses, and the state of its machines so far.
 
     A plan that `presses_on` continues after failures: one machine's failure stops no other machine. A plan that
-    `is_rollback` restores the state before its deploy. `leases`, `journal` and `observers` belong to the whole deploy,
-    which may take several plans.
+    `is_rollback` restores the state before its deploy. `leases`, `journal`, `observers` and `addresses` belong to the
+    whole deploy, which may take several plans; a rollback allocates no addresses.
     """
 
     fly: FlyClient
@@ -40,7 +40,7 @@ class DeployContext:
     admission: Admission = field(init=False)
     metadata: LaunchMetadata = field(init=False)
     volumes: VolumeProvider = field(init=False)
-    addresses: AddressAllocator = field(init=False)
+    addresses: AddressAllocator = field()
 
     @runs.default
     def _runs(self) -> dict[str, MachineRun]:

@@ -15,6 +15,7 @@ from flyasync.deploy.reporting.journal import Journal
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import Observation
 from flyasync.deploy.reporting.status import Status
+from flyasync.deploy.run.addresses import AddressAllocator
 from flyasync.deploy.run.context import DeployContext
 from flyasync.deploy.run.decisions import changes_nothing, may_plan_anew, unlisted
 from flyasync.deploy.run.executor import PlanExecutor
@@ -61,7 +62,7 @@ async def run_deploy(
         journal: Records every decision and step.
         presses_on: Whether to continue after a failure, as an undo does.
     """
-    leases = DeployLeases(fly, spec.app, spec.launch)
+    leases, addresses = DeployLeases(fly, spec.app, spec.launch), AddressAllocator(fly, spec.app)
     known: set[str] = set()  # the ids of machines that were missing from lists
     try:
         decision: Decision | None = await _lock(decide, leases)
@@ -73,12 +74,13 @@ async def run_deploy(
             journal.undoing(plan) if plan.strategy == "undo" else journal.planned(decision.spec, plan)
             context = DeployContext(
                 fly=fly, spec=decision.spec, plan=plan, leases=leases, journal=journal, observers=observers,
-                presses_on=presses_on,
+                presses_on=presses_on, addresses=addresses,
             )  # fmt: skip
             executor = PlanExecutor(context)
             _announce(executor)
             try:
                 await executor.walk()
+                await executor.release_surplus_addresses()
                 decision = None
                 found = unlisted(context.runs)
                 known |= found.keys()

@@ -98,6 +98,11 @@ class PlanExecutor:
             except FlyError as error:
                 self._unallocated = Failure.of(error)
 
+    async def release_surplus_addresses(self) -> None:
+        """Release the addresses that another first deploy has allocated at the same time, and earlier."""
+        with suppress(FlyError):  # a surplus address does no harm, and the report shows it
+            await self.context.addresses.release_surplus()
+
     async def release_addresses(self) -> None:
         """Release the addresses that this plan allocated, if any."""
         with suppress(FlyError):  # the report shows those that are left

@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 
 from flyasync.deploy.plan.addresses import allocation, is_public, needed, no_address, reaches, suitable, url
 from flyasync.models.config import MachineConfig
@@ -59,6 +60,22 @@ def test_what_a_killed_first_deploy_has_left_is_completed() -> None:
     assert needed([config(Port(port=5432))], [dedicated], []) == ("v6",)
     assert needed([config(HTTP)], [dedicated], []) == ()
     assert needed([config(HTTP)], [shared, IPAssignment(ip="2a09::1")], []) == ()
+    assert needed([config(HTTP)], [evolve(shared, region="global", service_name="")], []) == ("v6",)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        IPAssignment(ip="2a09::1"),
+        IPAssignment(ip="fdaa::1"),
+        IPAssignment(ip="1.2.3.4", egress=True),
+        IPAssignment(ip="1.2.3.4", region="ams"),
+        IPAssignment(ip="1.2.3.4", service_name="other"),
+    ],
+    ids=["v6", "flycast", "egress", "of a region", "of a service"],
+)
+def test_an_address_that_a_first_deploy_would_not_allocate_first_is_not_completed(address: IPAssignment) -> None:
+    assert needed([config(Port(port=5432))], [address], []) == ()
 
 
 def test_an_app_is_not_reached_at_an_egress_address() -> None:

@@ -87,3 +87,40 @@ async def test_cancelled_it_knows_what_it_has_sent() -> None:
         await fly.ip_assignments.delete("web", str(found.ip))
         await allocator.release()
         assert allocator.made == []
+
+
+async def test_one_that_another_client_has_allocated_since_the_plan_is_used() -> None:
+    async with world(seed=1) as (_, fly):
+        await fly.ip_assignments.create("web", type="v6")
+        allocator = AddressAllocator(fly, "web")
+        (made,) = await allocator.allocate(("v4", "v6"))
+        assert await types(fly) == ["v4", "v6"]
+        await allocator.release_surplus()
+        assert allocator.made == [made]
+
+
+@pytest.mark.parametrize("is_older_first", [True, False])
+async def test_of_two_that_allocate_at_once_the_later_one_releases_its_own(*, is_older_first: bool) -> None:
+    async with world(seed=1) as (emulator, fly):
+        await fly.ip_assignments.create("web", type="private_v6")
+        # Both have listed the addresses before either allocates one.
+        older, later = AddressAllocator(fly, "web"), AddressAllocator(fly, "web")
+        emulator.faults.add(Fault(does="delay", action=ASSIGN, seconds=1, times=1))
+        emulator.faults.add(Fault(does="delay", action=ASSIGN, seconds=2, times=1, after=1))
+        await asyncio.gather(older.allocate(("v6",)), later.allocate(("v6",)))
+        assert await types(fly) == ["private_v6", "v6", "v6"]
+        for each in (older, later) if is_older_first else (later, older):
+            await each.release_surplus()
+        (kept,) = [each.ip for each in await fly.ip_assignments.list("web") if each.type == "v6"]
+        assert [each.ip for each in (*older.made, *later.made)] == [kept]
+
+
+async def test_the_surplus_stays_if_it_cannot_be_released_and_is_still_known() -> None:
+    async with world(seed=1) as (emulator, fly):
+        await fly.ip_assignments.create("web", type="v6")
+        allocator = AddressAllocator(fly, "web")
+        allocator.made.append(await fly.ip_assignments.create("web", type="v6"))
+        emulator.faults.add(Fault(does="refuse", action="deleteAppIPAssignment", status=403))
+        with pytest.raises(Forbidden):
+            await allocator.release_surplus()
+        assert len(allocator.made) == 1
