@@ -39,7 +39,8 @@ Then, in another shell, after its export lines:
 
 COMMAND runs with the environment variables that point flyasync, flyctl and other clients to the emulator; stdin, stdout
 and stderr are its own, and the emulator writes to stderr only. SIGINT, SIGTERM and SIGHUP are passed on to it. What it
-leaves running in its process group is killed, unless it shares a terminal with the shell.
+leaves running in its process group is killed, unless it shares a terminal with the shell. If it has asked for something
+that the emulator does not have, a line at the end names it.
 
 Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be started. Without COMMAND 130 after Ctrl-C,
 and 1 if the port is in use.
@@ -314,6 +315,10 @@ async def serve_while(
     """Serve while a program runs with the environment variables, and return its exit code."""
     await start(emulator, port, err)
     try:
-        return await inside(emulator.environment())
+        code = await inside(emulator.environment())
+        if missing := emulator.not_served():
+            names = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in missing.items())
+            err.write(f"flyasync: not served by the emulator: {names}\n")
+        return code
     finally:
         await emulator.stop()

@@ -21,10 +21,18 @@ blocks the emulator. The test needs one of these:
 - anyio's plugin, with `@pytest.mark.anyio` and the backend asyncio, and pytest-asyncio, if installed, in strict mode.
   `fly` cannot be used on trio; there the other fixtures work as in a synchronous test.
 
+    @pytest.mark.fly_emulator(thread=True)
+    async def test_my_backend_that_blocks(fly_environment): ...
+
+With `thread=True` the emulator has a thread and an event loop of its own in an async test too, so that code which
+blocks the loop of the test, such as `subprocess.run`, gets its responses. It uses real time: it does not suit a virtual
+loop.
+
 A synchronous test has the emulator in a thread (see `flyasync.testing.EmulatorThread`), in real time, and needs neither
 plugin. Its `fly` is for the async fixtures that prepare the test.
 """
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -37,16 +45,21 @@ import flyasync  # its names load on first use, so that a test run without these
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
-    config.addinivalue_line("markers", "fly_emulator(**options): options of the Emulator of the fixture fly_emulator")
+    config.addinivalue_line(
+        "markers",
+        "fly_emulator(thread=False, **options): options of the Emulator of the fixture fly_emulator; with thread=True, "
+        "it has a thread in an async test too",
+    )
 
 
 @pytest.fixture
 def fly_emulator(request: pytest.FixtureRequest) -> "Iterator[flyasync.Emulator]":
     """Yield an emulator for this test only, with the arguments of the marker `fly_emulator`.
 
-    It runs on the event loop of an async test, and in a thread of its own for a synchronous test.
+    It runs on the event loop of an async test, unless the marker has `thread=True`, and in a thread of its own for a
+    synchronous test.
     """
-    loop = _loop_of(request)
+    loop = None if _options(request).get("thread") else _loop_of(request)
     if loop is not None:
         yield request.getfixturevalue(f"_fly_emulator_{loop}")
         return
@@ -81,7 +94,8 @@ def fly_environment(fly_emulator: "flyasync.Emulator", monkeypatch: pytest.Monke
     """Set the environment variables that point any client to the emulator, and return them.
 
     Code that blocks, such as `urllib` or `subprocess.run`, belongs in a synchronous test. In an async test the emulator
-    runs on the event loop of the test and cannot respond while that is blocked: use `asyncio.create_subprocess_exec`.
+    runs on the event loop of the test and cannot respond while that is blocked: use `asyncio.create_subprocess_exec`,
+    or the marker `fly_emulator(thread=True)`.
     """
     environment = fly_emulator.environment()
     for name, value in environment.items():
@@ -90,8 +104,14 @@ def fly_environment(fly_emulator: "flyasync.Emulator", monkeypatch: pytest.Monke
 
 
 def _make_emulator(request: pytest.FixtureRequest) -> "flyasync.Emulator":
+    options = _options(request)
+    options.pop("thread", None)
+    return flyasync.Emulator(**options)
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     marker = request.node.get_closest_marker("fly_emulator")
-    return flyasync.Emulator(**(marker.kwargs if marker else {}))
+    return dict(marker.kwargs) if marker else {}
 
 
 def _loop_of(request: pytest.FixtureRequest) -> str | None:
@@ -132,7 +152,17 @@ def _fixtures_on(loop: str, fixture: Callable[..., Callable[[Callable[..., Any]]
             yield emulator
 
     @fixture(name=f"_fly_{loop}")
-    async def client(fly_emulator: "flyasync.Emulator") -> "AsyncIterator[flyasync.FlyClient]":
+    async def client(
+        request: pytest.FixtureRequest, fly_emulator: "flyasync.Emulator"
+    ) -> "AsyncIterator[flyasync.FlyClient]":
+        from flyasync.testing.virtual_time import VirtualTimeLoop
+
+        if _options(request).get("thread") and isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
+            pytest.fail(
+                "fly is on a virtual loop, whose clock does not wait for the thread of the emulator; "
+                "remove thread=True from the marker fly_emulator, or run this test on another loop",
+                pytrace=False,
+            )
         async with flyasync.FlyClient(fly_emulator.token, base_url=fly_emulator.url, limits="memory") as client:
             yield client
 

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.emulator import FORMATS, serve
+from flyasync.cli.emulator import FORMATS, serve, serve_while
 from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator import Emulator
 from flyasync.models.config import MachineConfig
@@ -97,6 +97,20 @@ def test_a_command_runs_inside_and_its_streams_and_exit_code_are_its_own(capfd: 
     assert result.stdout == ""
     assert result.stderr == ("flyasync: warning: web pages on a.test can read and change the emulated world\n")
     assert capfd.readouterr() == ("['--port', '--json'] https web\n", "")
+
+
+async def test_what_the_command_asked_for_and_is_not_there_is_named_at_the_end() -> None:
+    emulator, err = Emulator(limits=False), StringIO()
+
+    async def inside(variables: Mapping[str, str]) -> int:
+        async with ClientSession(variables["FLY_API_BASE_URL"], headers={"Authorization": "Bearer x"}) as session:
+            await session.post("/graphql", json={"query": '{ addOn(name: "redis") { id } }'})
+            for _ in range(2):
+                await session.get("/v2/")
+        return 5
+
+    assert await serve_while(emulator, 0, inside, err) == 5
+    assert err.getvalue() == "flyasync: not served by the emulator: Query.addOn, GET /v2/ (2 times)\n"
 
 
 @contextmanager

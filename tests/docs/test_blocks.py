@@ -17,7 +17,7 @@ from aiohttp import ClientSession, web
 from httpx import ASGITransport, AsyncClient
 
 from flyasync import Emulator, FlyClient
-from flyasync.testing import run_virtual
+from flyasync.testing import EmulatorThread, run_virtual
 from tests.cli.driver import account, flyasync, served
 from tests.docs.pages import PAGES, Block, blocks_of, pages_with
 from tests.docs.shell import APPS, ONLY_READ, OTHERS, command_lines, masked, printed, read
@@ -104,9 +104,24 @@ def test_the_web_backends_serve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 RUNS = [
-    (("conftest.py", "test_backend.py", "test_in_virtual_time.py"), "auto", 7),
+    (
+        (
+            "conftest.py",
+            "test_backend.py",
+            "test_in_virtual_time.py",
+            "test_code_that_blocks.py",
+            "test_one_emulator.py",
+        ),
+        "auto",
+        13,
+    ),
     (("test_strict.py", "test_anyio.py"), "strict", 2),
 ]
+
+
+# As in pyproject.toml: a warning is an error, except that of FastAPI's TestClient about httpx.
+COMMAND = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+WARNINGS = ["-W", "error", "-W", "ignore:Using `httpx` with"]
 
 
 def test_every_file_of_the_testing_guide_is_run() -> None:
@@ -122,7 +137,7 @@ def test_the_tests_of_the_testing_guide_pass(files: tuple[str, ...], mode: str, 
     for name in files:
         (tmp_path / name).write_text(blocks[name])
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)],
+        [*COMMAND, *WARNINGS, str(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -171,6 +186,26 @@ def test_what_is_data_can_be_read(page: str) -> None:
             "json": json.loads,
         }
         assert readers[block.language](block.text), str(block)
+
+
+def test_the_container_serves_and_is_healthy() -> None:
+    (block,) = (block for block in blocks_of("docs/pages/emulator.md", "text") if block.title == "Containerfile")
+    lines = dict(line.partition(" ")[::2] for line in block.text.splitlines())
+    (compose,) = blocks_of("docs/pages/emulator.md", "yaml")
+    services = yaml.safe_load(compose.text)["services"]
+    program, *words = json.loads(lines["ENTRYPOINT"])
+    assert program == "flyasync"
+    read([*words, *services["emulator"]["command"]])
+    python, flag, check = json.loads(lines["HEALTHCHECK"].partition(" CMD ")[2])
+    assert (python, flag) == ("python", "-c")
+    host = words[words.index("--allow-host") + 1]
+    assert services["emulator"]["networks"]["default"]["aliases"] == [host]
+    with EmulatorThread(Emulator(host="0.0.0.0", allow_hosts=[host])) as emulator:
+        exec(check.replace("http://127.0.0.1:4280", emulator.url), {})
+        address, token = (services["tests"]["environment"][name] for name in ("FLY_FLAPS_BASE_URL", "FLY_API_TOKEN"))
+        assert token == emulator.token
+        assert FlyClient(token, base_url=address).base_url == address == f"http://{host}:{lines['EXPOSE']}"
+        exec(check.replace("http://127.0.0.1:4280", emulator.url), {})
 
 
 def test_the_workflow_deploys_with_commands_that_work() -> None:

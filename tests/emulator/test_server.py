@@ -258,7 +258,7 @@ async def test_flyctl_is_kept_in_the_sandbox() -> None:
             "FLY_SEND_METRICS": "0",
             "FLY_SYNTHETICS_BASE_URL": emulator.url,
             "FLY_SYNTHETICS_AGENT": "0",
-            "FLY_STATUSPAGE_UNRESOLVED_INCIDENTS_URL": f"{emulator.url}/v1/incidents",
+            "FLY_STATUSPAGE_UNRESOLVED_INCIDENTS_URL": f"{emulator.url}/_emulator/incidents",
             "FLY_NO_INCIDENTS_CHECK": "1",
             "FLY_NO_UPDATE_CHECK": "1",
         }

@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -59,6 +60,24 @@ def test_a_synchronous_test_can_call_a_fastapi_app(fly_environment: dict[str, st
             client.post("/machines/lhr")
     assert fly_emulator.serving("web").total() == 1
     assert fly_emulator.url == fly_environment["FLY_FLAPS_BASE_URL"]
+
+
+@pytest.mark.fly_emulator(thread=True, capacity={"lhr": 0})
+async def test_an_async_test_may_block_if_the_emulator_has_a_thread(
+    fly_environment: dict[str, str], fly_emulator: Emulator
+) -> None:
+    headers = {"Authorization": f"Bearer {fly_environment['FLY_API_TOKEN']}"}
+    request = urllib.request.Request(f"{fly_environment['FLY_FLAPS_BASE_URL']}/v1/platform/regions", headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: ASYNC210 - it blocks the loop of this test
+        assert reply.status == 200
+    assert fly_emulator.counts()["getRegions", "-"] == 1
+    assert fly_emulator.world.capacity == {"lhr": 0}
+
+
+@pytest.mark.xfail(raises=pytest.fail.Exception, strict=True, reason="refused before the test, which would time out")
+@pytest.mark.fly_emulator(thread=True)
+async def test_a_client_on_a_virtual_loop_is_refused_an_emulator_in_a_thread(fly: FlyClient) -> None:
+    raise AssertionError("the fixture was made")
 
 
 async def test_trouble_lasts_as_long_as_its_block(fly: FlyClient, fly_emulator: Emulator) -> None:

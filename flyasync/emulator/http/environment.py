@@ -18,7 +18,7 @@ def environment(url: str, token: str, *, config_dir: str, ca_file: str | None) -
         "FLY_API_BASE_URL": url,
         "FLY_UIEX_BASE_URL": url,
         "FLY_CONFIG_DIR": config_dir,
-        # Of the services below, the emulator has none: flyctl gets a refusal here, or does not ask. The registry is
+        # Of the services below, the emulator has none: flyctl is refused, or does not ask. The registry is
         # here so that neither `docker push` nor the passwords that `fly auth docker` stores concern the real one.
         "FLY_REGISTRY_HOST": urlsplit(url).netloc,
         "FLY_SCANTRON": url,
@@ -29,7 +29,7 @@ def environment(url: str, token: str, *, config_dir: str, ca_file: str | None) -
         "FLY_SEND_METRICS": "0",
         "FLY_SYNTHETICS_BASE_URL": url,
         "FLY_SYNTHETICS_AGENT": "0",
-        "FLY_STATUSPAGE_UNRESOLVED_INCIDENTS_URL": f"{url}/v1/incidents",
+        "FLY_STATUSPAGE_UNRESOLVED_INCIDENTS_URL": f"{url}/_emulator/incidents",
         "FLY_NO_INCIDENTS_CHECK": "1",
         "FLY_NO_UPDATE_CHECK": "1",
     }

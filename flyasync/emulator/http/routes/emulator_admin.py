@@ -30,6 +30,8 @@ class ControlRoutes:
     def routes(self) -> list[web.RouteDef]:
         """Return the control routes."""
         return [
+            web.get("/_emulator/health", self.health, allow_head=False),
+            web.get("/_emulator/incidents", self.incidents, allow_head=False),
             web.get("/_emulator/counts", self.counts, allow_head=False),
             web.get("/_emulator/log", self.log, allow_head=False),
             web.get("/_emulator/faults", self.faults, allow_head=False),
@@ -43,6 +45,14 @@ class ControlRoutes:
             web.post("/_emulator/images", self.images),
             web.post("/_emulator/reset", self.start_over),
         ]
+
+    async def health(self, _: web.Request) -> web.Response:
+        """Confirm that the emulator serves."""
+        return web.json_response({"status": "ok"})
+
+    async def incidents(self, _: web.Request) -> web.Response:
+        """Return what flyctl reads from Fly.io's status page: there are no incidents."""
+        return web.json_response({"incidents": []})
 
     async def counts(self, _: web.Request) -> web.Response:
         """Return the number of requests by action and identifier."""

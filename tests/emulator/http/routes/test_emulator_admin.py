@@ -65,3 +65,10 @@ async def test_reset_begins_again(api: Api) -> None:
     assert (await api.post("/_emulator/reset")).status == 204
     assert (await api.get("/v1/apps/web")).status == 404
     assert len(api.emulator.log) == 1
+
+
+async def test_health_and_incidents_need_no_token(api: Api) -> None:
+    headers = {"Authorization": "invalid"}
+    assert (await api.get("/_emulator/health", headers=headers)).body == {"status": "ok"}
+    assert (await api.get("/_emulator/incidents", headers=headers)).body == {"incidents": []}
+    assert [entry.action for entry in api.emulator.log] == ["createApp"]
