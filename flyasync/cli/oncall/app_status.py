@@ -1,7 +1,7 @@
 """The observed state of an app as one value: its machines, addresses and volumes, machines in trouble first."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -73,6 +73,11 @@ class MachineStatus:
             host_status=machine.host_status,
             role=str(role(config)),
         )
+
+    @property
+    def is_to_serve(self) -> bool:
+        """Whether it counts for its group: scheduled machines do not, nor standbys while they do not serve."""
+        return self.role == Role.MEMBER or (self.role == Role.STANDBY and self.serves)
 
     @property
     def urgency(self) -> tuple[int, str, str, int, str]:
@@ -160,7 +165,12 @@ class AppStatus:
                 {
                     "group": group or None,
                     "regions": [
-                        {"region": region, "machines": len(those), "serving": sum(each.serves for each in those)}
+                        {
+                            "region": region,
+                            "machines": sum(each.is_to_serve for each in those),
+                            "serving": serving(those),
+                            "others": sum(not each.is_to_serve for each in those),
+                        }
                         for region, those in regions.items()
                     ],
                 }
@@ -171,6 +181,11 @@ class AppStatus:
             "volumes": None if self.volumes is None else [_volume(each) for each in self.volumes],
             "unread": dict(self.unread),
         }
+
+
+def serving(machines: Iterable[MachineStatus]) -> int:
+    """Return how many of the machines that are to serve do so."""
+    return sum(each.serves for each in machines if each.is_to_serve)
 
 
 def _address(address: IPAssignment) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from attrs import frozen
 
-from flyasync.cli.oncall.app_status import AppStatus, MachineStatus
+from flyasync.cli.oncall.app_status import AppStatus, serving
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.tables import Columns, cells, write_rows
 from flyasync.models.image import digest_of, without_digest
@@ -92,12 +92,13 @@ def _images(status: AppStatus) -> Iterator[Sequence[str]]:
 def _groups(status: AppStatus) -> Iterator[Sequence[str]]:
     for group, regions in status.groups.items():
         everyone = [machine for those in regions.values() for machine in those]
-        by_region = (f"{code} {_serving(those)}/{len(those)}" for code, those in regions.items())
-        yield group or "(none)", str(len(everyone)), str(_serving(everyone)), ", ".join(by_region)
-
-
-def _serving(machines: Sequence[MachineStatus]) -> int:
-    return sum(machine.serves for machine in machines)
+        counted = {code: [each for each in those if each.is_to_serve] for code, those in regions.items()}
+        by_region = ", ".join(f"{code} {serving(those)}/{len(those)}" for code, those in counted.items() if those)
+        # A standby that is stopped, or a machine that runs on a schedule, is not missing.
+        others = Counter(each.role for each in everyone if not each.is_to_serve)
+        besides = ", ".join(f"{count} {role}" for role, count in others.items())
+        total = sum(map(len, counted.values()))
+        yield group or "(none)", str(total), str(serving(everyone)), "; ".join(filter(None, [by_region, besides]))
 
 
 def headline(status: AppStatus) -> str:

@@ -1,11 +1,13 @@
 import asyncio
 import json
+from collections.abc import Sequence
 
 import pytest
+from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.app_status import AppStatus, MachineStatus
-from flyasync.cli.oncall.status_text import StatusOutput
+from flyasync.cli.oncall.status_text import StatusOutput, sections
 from flyasync.cli.oncall.watch import watch_display
 from flyasync.emulator import Fault
 from flyasync.models.config import MachineConfig
@@ -36,6 +38,25 @@ def test_groups_machines_addresses_and_volumes_are_shown(shop: Shop) -> None:
     assert fields(shop, "address")[0][:2] == [ip, "v6"]
     assert fields(shop, "volume")[0][:2] == [volume_id, "data"]
     assert fields(shop, "volume")[0][5] == "not attached"
+
+
+def test_a_standby_that_is_stopped_and_a_scheduled_machine_are_not_missing() -> None:
+    config = MachineConfig(image="nginx", metadata={"fly_process_group": "web"})
+    standby = evolve(config, standbys=("148e",))
+    cron = evolve(config, schedule="daily", metadata={"fly_process_group": "cron"})
+    stopped = mock_machine(id="1", state="stopped", region="iad")
+    machines = [evolve(mock_machine(id="148e", region="iad"), config=config), evolve(stopped, config=standby)]
+    machines.append(evolve(mock_machine(id="2", state="stopped", region="iad"), config=cron))
+
+    def groups(*those: Machine) -> list[Sequence[str]]:
+        (section, *_) = sections(of(*those), in_a_terminal=False)
+        return list(section.rows)
+
+    assert groups(*machines) == [("cron", "0", "0", "1 scheduled"), ("web", "1", "1", "iad 1/1; 1 standby")]
+    web = of(*machines).data["groups"][1]["regions"]
+    assert web == [{"region": "iad", "machines": 1, "serving": 1, "others": 1}]
+    # A standby that has taken over serves like any other machine.
+    assert groups(machines[0], evolve(machines[1], state="started")) == [("web", "2", "2", "iad 2/2")]
 
 
 def test_a_machine_in_trouble_comes_first_and_the_exit_code_is_0(shop: Shop) -> None:
@@ -72,8 +93,8 @@ def test_json_is_one_document_without_configs(shop: Shop) -> None:
         {
             "group": "app",
             "regions": [
-                {"region": "iad", "machines": 1, "serving": 1},
-                {"region": "lhr", "machines": 1, "serving": 1},
+                {"region": "iad", "machines": 1, "serving": 1, "others": 0},
+                {"region": "lhr", "machines": 1, "serving": 1, "others": 0},
             ],
         }
     ]
@@ -137,9 +158,8 @@ def test_watch_as_json_has_the_state_then_the_changes(shop: Shop) -> None:
     assert 5 <= change["at"] < 8
 
 
-def drawn(*machines: Machine) -> str:
-    out = Terminal()
-    status = AppStatus(
+def of(*machines: Machine) -> AppStatus:
+    return AppStatus(
         app="web",
         machines=[MachineStatus.of(machine) for machine in machines],
         addresses=(),
@@ -147,7 +167,11 @@ def drawn(*machines: Machine) -> str:
         unread={},
         observed=machines,
     )
-    StatusOutput(status).write(out)
+
+
+def drawn(*machines: Machine) -> str:
+    out = Terminal()
+    StatusOutput(of(*machines)).write(out)
     return out.getvalue()
 
 
