@@ -93,8 +93,8 @@ def _if_new(read: FlyToml, config: MachineConfig, *, has_volume: bool, ha: bool)
     if not ha or has_volume:
         return new
     if config.services:
-        return evolve(new, machines=2, why="two machines, as it has services; one with --ha=false")
-    return evolve(new, standby=True, why="and a standby; none with --ha=false")
+        return evolve(new, machines=2, why="two machines, as it has services; one if ha is false")
+    return evolve(new, standby=True, why="and a standby; none if ha is false")
 
 
 def _strategy(section: DeploySection) -> Strategy:

@@ -140,10 +140,10 @@ async def test_a_first_deploy_creates_each_group_as_flyctl_would(path: Path) -> 
     async with world(seed=1) as (_, fly):
         plan = await shop(path).plan(fly)
         assert (
-            "web: a new group, in primary_region: iad 2 (two machines, as it has services; one with --ha=false)"
+            "web: a new group, in primary_region: iad 2 (two machines, as it has services; one if ha is false)"
             in str(plan)
         )
-        assert "worker: a new group, in primary_region: iad 1 (and a standby; none with --ha=false)" in str(plan)
+        assert "worker: a new group, in primary_region: iad 1 (and a standby; none if ha is false)" in str(plan)
         report = await shop(path).execute(fly)
         assert report.ok, str(report)
         there = await machines(fly)
