@@ -21,6 +21,7 @@ from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Tone
 
 _FINE = frozenset({Result.RUNNING, Result.RESTING, Result.RETIRED, Result.ENDED})
+_CONSEQUENCES = frozenset({Result.NOT_BEGUN, Result.RESTORED, Result.DESTROYED})
 _HEADS = ("Region", "Machine", "Result", "Id", "Ready after")
 
 
@@ -38,7 +39,8 @@ def annotations(report: DeployReport) -> Iterator[Annotation]:
         cause = f"\nstopped after the failure of {report.closed_by}" if report.closed_by else ""
         yield Annotation(Level.ERROR, f"{report.app}: {report.status}", f"{headline(report)}{cause}")
     for machine in _not_as_desired(report):
-        level = Level.ERROR if is_failed and machine.result.tone is Tone.BAD else Level.WARNING
+        has_failed = machine.result.tone is Tone.BAD or (machine.result in _CONSEQUENCES and machine.failure)
+        level = Level.ERROR if is_failed and has_failed else Level.WARNING
         title = f"{report.app}: {_place(machine)}: {machine.result}"
         yield Annotation(level, title, "\n".join(_reasons(machine)) or str(machine.result))
     for warning in _warnings(report):
@@ -83,8 +85,8 @@ def _not_as_desired(report: DeployReport) -> Iterator[MachineReport]:
     )
     cause = report.closed_by.name if report.closed_by else None
     for machine in sorted(everything, key=lambda each: each.name != cause):
-        # A machine that was not begun is a consequence: it has no reason of its own.
-        if machine.result not in _FINE and (machine.result is not Result.NOT_BEGUN or machine.failure):
+        # A machine that was not begun, or only restored, is a consequence: it has no reason of its own.
+        if machine.result not in _FINE and (machine.result not in _CONSEQUENCES or machine.failure):
             yield machine
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.converters import optional
 
 from flyasync.deploy.plan.fleet import serves
@@ -13,7 +13,7 @@ from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.html import page
 from flyasync.deploy.reporting.phase import Moment, Phase
-from flyasync.deploy.reporting.result import Failure, Result, result_of
+from flyasync.deploy.reporting.result import AS_OBSERVED, Failure, Result, result_of
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined, plain
@@ -126,6 +126,24 @@ class MachineReport:
         """Whether it is in another region than the desired one."""
         return self.region is not None and self.region != self.asked
 
+    def after_rollback(self, rollback: "Mapping[str, MachineReport]") -> "MachineReport":
+        """Return the report of the machine after a rollback: restored or destroyed, if it was, instead of failed.
+
+        The error that it had is kept. `rollback` are the machines of the rollback by their ids, or by their names where
+        the ids are not known.
+        """
+        then = rollback.get(self.id or "") or rollback.get(self.name)
+        if self.result is not Result.FAILED or then is None:
+            return self
+        if then.is_running:
+            result = Result.RESTORED
+        elif self.gone and then.result is Result.RETIRED:
+            result = Result.DESTROYED
+        else:
+            return self
+        error = self.failure if self.failure and self.failure.kind != AS_OBSERVED else None
+        return evolve(self, result=result, failure=error)
+
     def lines(self) -> Iterator[Line]:
         """Yield the lines of the report: the result of the machine, then the reasons."""
         where = f" in {self.region}" if self.region and self.id else ""
@@ -165,9 +183,9 @@ _AS_DESIRED = 2
 
 def _severity(machine: MachineReport) -> int:
     """Return the rank of a machine in a report: first what failed, then what is not as desired, then the others."""
-    if machine.result.tone is Tone.BAD:
-        return 0
-    return _AS_DESIRED if machine.is_running or machine.result is Result.RETIRED else 1
+    if machine.is_running or machine.result is Result.RETIRED:
+        return _AS_DESIRED
+    return 0 if machine.result.tone is Tone.BAD or machine.failure else 1
 
 
 @frozen(kw_only=True)
@@ -345,6 +363,22 @@ class DeployReport:
             serving=sum(report.serves for _, report in machines) + sum(map(serves, besides)),
         )
 
+    def rolled_back(self, rollback: "DeployReport") -> "DeployReport":
+        """Return the report with that of its rollback; what this one restored or destroyed is not called failed."""
+        then = {each.id or each.name: each for each in rollback.everything}
+
+        def after(machines: Iterable[MachineReport]) -> tuple[MachineReport, ...]:
+            return tuple(sorted((each.after_rollback(then) for each in machines), key=_severity))
+
+        regions = [evolve(each, machines=after(each.machines), retired=after(each.retired)) for each in self.regions]
+        return evolve(
+            self,
+            rollback=rollback,
+            serving=max(self.serving, rollback.serving),
+            regions=tuple(sorted(regions, key=lambda region: region.severity)),
+            others=after(self.others),
+        )
+
     @property
     def ok(self) -> bool:
         """Whether the status is *ok*, or *degraded* with a stated requirement."""
@@ -362,7 +396,7 @@ class DeployReport:
         if self.cancelled:
             return Status.CANCELLED
         # 2. It has paused where it was to pause, and no machine that it has changed is in trouble.
-        if self.paused_after is not None and all(each.result in _OF_A_PAUSE for each in self._everything):
+        if self.paused_after is not None and all(each.result in _OF_A_PAUSE for each in self.everything):
             return Status.PAUSED
         # 3. The requirement is met. Even so, stopped machines may be unverified, regions or standby machines may not be
         #    as desired, or machines may remain that should be gone.
@@ -376,7 +410,7 @@ class DeployReport:
         if self.serving:
             return Status.MISSED
         # 5. Nothing is known to serve. The cause is the status only if certainly nothing was changed.
-        everything = self._everything
+        everything = self.everything
         is_changed = self.surplus or self.loose_volumes or self.rollback
         if everything and all(each.is_untouched for each in everything) and not is_changed:
             if any(each.lacked_room for each in everything):
@@ -404,8 +438,8 @@ class DeployReport:
         return tuple(each for each in (self.release, self.seed) if each)
 
     @property
-    def _everything(self) -> tuple[MachineReport, ...]:
-        """All machines in the report."""
+    def everything(self) -> tuple[MachineReport, ...]:
+        """All machines in the report, those of its rollback excepted."""
         in_regions = (each for region in self.regions for each in (*region.machines, *region.retired))
         return (*self.commands, *in_regions, *self.others)
 

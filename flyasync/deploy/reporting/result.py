@@ -44,6 +44,7 @@ class Result(StrEnum):
     NOT_BEGUN = "not begun", Tone.CAUTION, Look.GONE  # the deploy ended before it began: unchanged, or not created
     NOT_AWAITED = "not awaited", Tone.PLAIN, Look.OTHER  # it exists, but the deploy was cancelled before it was ready
     DESTROYED = "destroyed", Tone.CAUTION, Look.GONE  # the rollback destroyed it
+    RESTORED = "restored", Tone.CAUTION, Look.GONE  # the rollback restored it: it is as it was before the deploy
 
     @property
     def is_as_promised(self) -> bool:
@@ -96,6 +97,10 @@ class Failure:
 
 
 omit_if_unset(Failure, "for_command")
+
+
+AS_OBSERVED = "Seen"
+"""The kind of a failure that is not an error: what the last observation shows."""
 
 
 def result_of(spec: DeploySpec, observation: Observation, run: MachineRun) -> tuple[Result, Failure | None]:
@@ -178,4 +183,4 @@ def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
 
 
 def _as_observed(message: str) -> Failure:
-    return Failure(kind="Seen", message=message)
+    return Failure(kind=AS_OBSERVED, message=message)

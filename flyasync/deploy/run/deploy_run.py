@@ -182,5 +182,4 @@ async def _reported(executor: PlanExecutor) -> DeployReport:
     restored = evolve(restored, needed=restored.needed + len(past_return))
     await executor.release_addresses()
     changed = [track.machine_id for track in plan.tracks if track.machine_id]
-    report = executor.report(await executor.final_check.check(changed=changed))
-    return evolve(report, rollback=restored, serving=max(report.serving, restored.serving))
+    return executor.report(await executor.final_check.check(changed=changed)).rolled_back(restored)

@@ -127,6 +127,7 @@ TONES = {
     Result.NOT_BEGUN: Tone.CAUTION,
     Result.NOT_AWAITED: Tone.PLAIN,
     Result.DESTROYED: Tone.CAUTION,
+    Result.RESTORED: Tone.CAUTION,
 }
 
 

@@ -117,6 +117,16 @@ async def test_a_failure_rolls_the_deploy_back(name: str) -> None:
         assert report.status is Status.ROLLED_BACK, str(report)
         assert await images(fly) == before
         assert await marks(fly) == []
+        # Each machine is as it was observed; the first one is that which failed, with its error.
+        came = [each for region in report.regions for each in region.machines if each.id]
+        expected = Result.DESTROYED if name == "bluegreen" else Result.RESTORED
+        assert {each.result for each in came} <= {expected, Result.NOT_BEGUN, Result.RUNNING}
+        assert came[0].result is expected
+        assert "the verification failed" in str(came[0].failure)
+        assert "its config is not the one that was deployed" not in str(report)
+        assert "the machine no longer exists" not in str(report)
+        assert " failed " not in str(report).partition("rolled back:")[0]
+        assert DeployReport.from_dict(report.to_dict()) == report
 
 
 async def test_a_wave_begins_only_once_the_one_before_is_verified() -> None:
