@@ -286,6 +286,7 @@ async def start(emulator: Emulator, port: int, err: TextIO) -> None:
             f"cannot listen on port {port}: {reason}; use another --port, or 0 for a free one"
         ) from error
     err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)
+    err.flush()
 
 
 async def serve(

@@ -3,11 +3,15 @@
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.cli.shared.signals import handling_signals
+
+# Windows has only the one that ends a process at once.
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 class NotStarted(CommandFailed):
@@ -25,7 +29,9 @@ class NotFound(NotStarted):
 
 
 def has_terminal() -> bool:
-    """Whether a terminal sends Ctrl-C to this process: it is in the foreground of its terminal."""
+    """Whether a terminal sends Ctrl-C to this process: it is in the foreground of its terminal, or on Windows."""
+    if not hasattr(os, "tcgetpgrp"):
+        return True
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
@@ -48,16 +54,22 @@ async def run_program(words: Sequence[str], variables: Mapping[str, str], *, sha
     2. Otherwise it has a process group of its own. SIGINT, SIGTERM and SIGHUP are passed on to the group. What is left
        of the group once the program has ended is killed.
     """
-    send = os.kill if shares_terminal else os.killpg  # the id of the group is that of its first process
-    started: list[int] = []
+    started: list[Process] = []
     early: list[int] = []
 
     def pass_on(number: int) -> None:
         if not started:
             early.append(number)
         elif not (shares_terminal and number == signal.SIGINT):
-            with suppress(ProcessLookupError):
-                send(started[0], number)
+            send(number)
+
+    def send(number: int) -> None:
+        (program,) = started
+        with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS says the second of a group
+            if shares_terminal:
+                program.send_signal(number)
+            else:
+                os.killpg(program.pid, number)  # the id of the group is that of its first process
 
     with handling_signals(pass_on):
         try:
@@ -68,14 +80,13 @@ async def run_program(words: Sequence[str], variables: Mapping[str, str], *, sha
             kind = NotFound if isinstance(error, FileNotFoundError) else NotStarted
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise kind(f"cannot run {words[0]!r}: {reason}") from error
-        started.append(program.pid)
+        started.append(program)
         for number in early:
             pass_on(number)
         try:
             code = await program.wait()
         finally:
             if program.returncode is None or not shares_terminal:
-                with suppress(ProcessLookupError, PermissionError):
-                    send(program.pid, signal.SIGKILL)
+                send(_KILL)
             await program.wait()
     return code if code >= 0 else 128 - code

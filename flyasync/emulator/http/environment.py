@@ -23,7 +23,7 @@ def environment(url: str, token: str, *, config_dir: str, ca_file: str | None) -
         "FLY_REGISTRY_HOST": urlsplit(url).netloc,
         "FLY_SCANTRON": url,
         # Without a port: flyctl adds one. It sends its token to this host.
-        "FLY_TRACE_COLLECTOR_URL": urlsplit(url).hostname or "127.0.0.1",
+        "FLY_TRACE_COLLECTOR_URL": "127.0.0.1",
         "FLY_METRICS_BASE_URL": url,
         "FLY_METRICS_TOKEN": token,
         "FLY_SEND_METRICS": "0",
