@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from benchmarks.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
-from flyasync import Fault
+from flyasync import AcceptedToken, Fault
 from flyasync.emulator.core.faults import LIMITED, MACHINE
 
 
@@ -37,7 +37,11 @@ class Day:
     def may_leave_leases(self) -> bool:
         """Whether a lease may stay until it expires: one of another client, or one whose release may fail."""
         requests = (each for each in self.faults if each.does not in MACHINE | {"repeat"} and each.does not in LIMITED)
-        return self.is_leased or any(fnmatch("machinesReleaseLease", each.action) for each in requests)
+        return (
+            self.is_leased
+            or "tokens" in self.options
+            or any(fnmatch("machinesReleaseLease", each.action) for each in requests)
+        )
 
 
 def _requests(does: str, **options: Any) -> list[Fault]:
@@ -79,6 +83,9 @@ DAYS: dict[str, Day] = {
     "lists 8 s late": Day(lag=8.0),
     "nodes lag": Day(options={"lag": (1.0, 6.0)}),
     "lists late, no pass": Day(lag=8.0, faults=NO_PASS),
+    "token expires": Day(faults=[Fault(does="token_expired", after=60)]),
+    "token of another app": Day(faults=[Fault(does="token_forbidden", action="updateMachine", after=1)]),
+    "token with a term": Day(options={"tokens": [AcceptedToken("fm2_a", expires=60.0)]}),
     # What becomes of machines.
     "region full": Day(is_full=True),
     "region retired": Day(faults=[Fault(does="retire_region", region="lhr")]),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from flyasync.deploy.reporting.result import Failure as Failure, Result as Result
     from flyasync.deploy.reporting.status import Status as Status
+    from flyasync.emulator.core.accepted_token import AcceptedToken as AcceptedToken
     from flyasync.emulator.core.faults import Fault as Fault
     from flyasync.emulator.core.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
@@ -276,6 +277,7 @@ _NAMES = {
     ),
     "flyasync.deploy.reporting.result": ("Failure", "Result"),
     "flyasync.deploy.reporting.status": ("Status",),
+    "flyasync.emulator.core.accepted_token": ("AcceptedToken",),
     "flyasync.emulator.core.faults": ("Fault",),
     "flyasync.emulator.core.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),

@@ -14,9 +14,10 @@ import click
 
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
-from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions, tag_moves
+from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions, tag_moves, tokens
 from flyasync.cli.shared.program import has_terminal, run_program
 from flyasync.cli.shared.signals import run, until_signalled
+from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.server import Emulator
@@ -169,6 +170,14 @@ class WorldOptions(EmulatorOptions):
         multiple=True,
         callback=tag_moves,
         help="Tag that moves to a new digest, so many emulated seconds after the start; repeatable.",
+    )
+    tokens: tuple[AcceptedToken, ...] = option(
+        "--token",
+        "tokens",
+        metavar="TEXT",
+        multiple=True,
+        callback=tokens,
+        help="Token to accept, as VALUE[:ORG][:APP][:read-only][:expired]; repeatable. Without this, almost any is.",
     )
     commands: Mapping[str, Output] = option(
         "--command",

@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import web
 
+from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.regions import RETIRED
@@ -97,6 +98,8 @@ class Emulator:
             version with it is refused with 400 and `MANIFEST_UNKNOWN`. A tag counts as pushed when it is first used.
         tag_moves: The tags that move to another digest, as `push` moves them, each with the emulated seconds after the
             start.
+        tokens: The tokens that are accepted, with what each permits; an unknown or expired one is refused with 401. If
+            none is listed, every token except `invalid` is accepted, and permits everything.
         commands: The output and exit code of commands, by shell-style patterns of the command; the first pattern that
             matches applies, also within a shell script. Commands without a pattern: `exec` emulates `echo`, `true`,
             `false`, `sleep`, `cat`, `base64` and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and
@@ -131,6 +134,7 @@ class Emulator:
         linger: tuple[float, float] = (0.0, 0.0),
         image_lag: tuple[float, float] = (0.0, 0.0),
         tag_moves: Mapping[str, float] | None = None,
+        tokens: Iterable[AcceptedToken] = (),
         commands: Mapping[str, Output] | None = None,
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
@@ -156,6 +160,7 @@ class Emulator:
         self._tag_moves = dict(tag_moves or {})
         if wrong := [image for image, at in self._tag_moves.items() if not (image and 0 <= at < math.inf)]:
             raise ValueError(f"tag_moves: {wrong[0]!r} needs a name and a number of seconds, 0 or more")
+        self._tokens = tuple(tokens)
         self._commands = dict(commands or {})
         self._observers: list[ChangeObserver] = []
         self._epoch = epoch
@@ -374,8 +379,10 @@ class Emulator:
 
     @property
     def token(self) -> str:
-        """A valid token. Every other token except `invalid` is valid too."""
-        return "emulator-token"
+        """A token that is accepted: of those that are listed, the one with the fewest restrictions."""
+        if not self._tokens:
+            return "emulator-token"
+        return min(self._tokens, key=_restrictions).value
 
     @property
     def world(self) -> World:
@@ -425,10 +432,15 @@ class Emulator:
             capacity=dict(self._capacity),
             retired={*RETIRED, *self._retired},
             tag_moves=dict(self._tag_moves),
+            tokens=list(self._tokens),
             commands=dict(self._commands),
             faults=self.faults,
             observers=self._observers,
         )
+
+
+def _restrictions(token: AcceptedToken) -> tuple[bool, ...]:
+    return token.expires is not None, token.read_only, token.app is not None, token.org is not None
 
 
 def _range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:

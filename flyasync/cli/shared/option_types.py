@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import click
 
 if TYPE_CHECKING:
+    from flyasync.emulator.core.accepted_token import AcceptedToken
     from flyasync.emulator.core.faults import Fault
     from flyasync.emulator.core.processes import Output
     from flyasync.models.config import Mount
@@ -194,6 +195,31 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
             f"{text!r} is not LOW:HIGH in seconds, such as 0.02:0.25: both must be 0 or more, the lower one first"
         )
     return found
+
+
+def tokens(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> "tuple[AcceptedToken, ...]":
+    """Read accepted tokens, each VALUE[:ORG][:APP][:read-only][:expired]; the error does not contain the token."""
+    if not texts:
+        return ()
+    from flyasync.emulator.core.accepted_token import AcceptedToken
+
+    found = []
+    for text in texts:
+        value, *words = text.split(":")
+        scope = [word for word in words if word not in {"read-only", "expired"} and not word.startswith("expires=")]
+        lasting = [word.removeprefix("expires=") for word in words if word.startswith("expires=")]
+        if len(scope) > len(("org", "app")) or not all(re.fullmatch(r"\d+(\.\d+)?", each) for each in lasting):
+            raise click.BadParameter("expected VALUE[:ORG][:APP][:read-only][:expired or :expires=SECONDS]")
+        org, app = [*scope, "", ""][:2]
+        expires = 0.0 if "expired" in words else min(map(float, lasting), default=None)
+        try:
+            token = AcceptedToken(
+                value, org=org or None, app=app or None, read_only="read-only" in words, expires=expires
+            )
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+        found.append(token)
+    return tuple(found)
 
 
 def tag_moves(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> Mapping[str, float]:

@@ -31,6 +31,16 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, f"{what} not found")
 
 
+def unauthenticated() -> ApiError:
+    """Return the 401 for a missing, unknown or expired token."""
+    return ApiError(401, "Authenticate: token validation error")
+
+
+def forbidden() -> ApiError:
+    """Return the 403 for a token that does not permit the request."""
+    return ApiError(403, "unauthorized")
+
+
 def region_retired(region: str, alternate: str) -> ApiError:
     """Return the 422 for a new resource in a region that accepts none."""
     # Public reports have this text; most of them do not have the status.

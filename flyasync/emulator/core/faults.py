@@ -19,7 +19,7 @@ LIMITED: Mapping[str, frozenset[str]] = {
     "move_tag": frozenset({"createMachine", "updateMachine"}),
 }
 # Refusals with the API's own status and text.
-REFUSALS = frozenset({"retire_region", "manifest_unknown"})
+REFUSALS = frozenset({"retire_region", "manifest_unknown", "token_expired", "token_forbidden"})
 # The kinds, by the point at which they apply to a request or a machine.
 BEFORE = frozenset({"refuse", "delay", "cut", "repeat", "move_tag"}) | REFUSALS
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
@@ -42,6 +42,8 @@ class Fault:
     Faults of a request:
         `refuse`: respond with `status`, `body` and `headers` without doing the work. A text body is sent as plain
             text, None as no body, anything else as JSON.
+        `token_expired`: refuse with 401, as for a token that is unknown or has expired.
+        `token_forbidden`: refuse with 403, as for a token that does not permit the request.
         `retire_region`: refuse a new machine or volume as for a retired region, with 422.
         `manifest_unknown`: refuse a new machine or version as for an image that was just pushed, with 400.
         `move_tag`: move the tag of the image to a new digest, then do the work of the new machine or version.

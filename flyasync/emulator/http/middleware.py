@@ -21,7 +21,7 @@ from flyasync.emulator.http.handler import Handler, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_response
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
-from flyasync.emulator.world import images, refusals, tokens
+from flyasync.emulator.world import authorization, images, refusals
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
@@ -158,7 +158,8 @@ class ApiMiddleware:
         subject = inflight.request.subject(self.scheduler.world)
         try:
             # 2. Authorization comes before any other error.
-            tokens.demand_authorized(inflight.request.authorization)
+            with self.scheduler.present() as world:
+                authorization.demand(world, inflight.request.authorization, inflight.request.access(world))
             # 3. Faults before the work. A request that they end does not reach the rate limits, so it takes no permit.
             for fault in self.faults.strike(BEFORE, subject):
                 inflight.struck(fault)

@@ -7,15 +7,18 @@ from typing import Any
 
 from attrs import field, frozen
 
+from flyasync.emulator.core.accepted_token import bare
 from flyasync.emulator.core.errors import ApiError, LeaseError
 from flyasync.emulator.core.faults import Subject
 from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.images import tagged
 from flyasync.emulator.core.operations import identifier
 from flyasync.emulator.core.regions import NEAREST
-from flyasync.emulator.world import tokens
+from flyasync.emulator.world.authorization import Access
 from flyasync.emulator.world.world import World
 
+# These change nothing, and concern no organization in particular; GraphQL changes something with mutations.
+_FOR_ANY_TOKEN = frozenset({"getPlacements", "authenticateToken", "authorizeToken", "graphql"})
 # Without a region, these are placed near the caller.
 _PLACED = frozenset({"createMachine", "createVolume"})
 
@@ -76,7 +79,7 @@ class ApiRequest:
     @property
     def token_id(self) -> str:
         """An id of the token, derived from its hash."""
-        digest = hashlib.sha256(tokens.bare(self.authorization).encode(errors="surrogateescape")).hexdigest()
+        digest = hashlib.sha256(bare(self.authorization).encode(errors="surrogateescape")).hexdigest()
         return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
     @property
@@ -112,6 +115,21 @@ class ApiRequest:
         except ApiError:
             return {}
         return found if isinstance(found, dict) else {}
+
+    def access(self, world: World) -> Access:
+        """Return what the token of this request must permit."""
+        cluster = world.clusters.get(self.params.get("postgres_cluster_id", ""))
+        named = self.params.get("org_slug") or self.query.get("org_slug") or self.peek("org_slug")
+        is_of_org = self.action not in _FOR_ANY_TOKEN and not self.app
+        if self.action == "graphql":
+            writes = str(self.peek("query") or "").lstrip().startswith("mutation")
+        else:
+            writes = self.method != "GET" and self.action not in _FOR_ANY_TOKEN
+        return Access(
+            app=self.app or (str(self.peek("app_name") or "") if self.action == "createRelease" else ""),
+            org=cluster.org_slug if cluster else str(named or "") if is_of_org else "",
+            writes=writes,
+        )
 
     def subject(self, world: World) -> Subject:
         """Return the properties of this request that faults are matched with."""

@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from flyasync.emulator.core.errors import ApiError, manifest_unknown, region_retired
+from flyasync.emulator.core.errors import ApiError, forbidden, manifest_unknown, region_retired, unauthenticated
 from flyasync.emulator.core.faults import Fault, Subject
 from flyasync.emulator.core.regions import CODES, alternate
 from flyasync.emulator.world.world import World
@@ -11,6 +11,10 @@ from flyasync.emulator.world.world import World
 def error(world: World, fault: Fault, subject: Subject) -> ApiError:
     """Return the error with which a fault of the kinds in `REFUSALS` refuses a request."""
     match fault.does:
+        case "token_expired":
+            return unauthenticated()
+        case "token_forbidden":
+            return forbidden()
         case "manifest_unknown":
             return manifest_unknown(subject.image)
         case "retire_region":

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import ApiError, bad_request
+from flyasync.emulator.core.accepted_token import AcceptedToken, bare
+from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.go_json import Json
-from flyasync.emulator.world import orgs
+from flyasync.emulator.world import authorization, orgs
 from flyasync.emulator.world.world import World
 
-_SCHEMES = ("flyv1 ", "bearer ")
 # The letters of an action, and the bits of the mask in the response.
 _ACTIONS: Mapping[str, int] = {"r": 1, "w": 2, "c": 4, "d": 8, "C": 16}
 _OIDC_SECONDS = 600
@@ -19,28 +19,11 @@ _OIDC_SECONDS = 600
 _APP = _MACHINE = "emulator"
 
 
-def bare(authorization: str) -> str:
-    """Return an Authorization header without its scheme; `Bearer FlyV1 fm2_…` has two, a common mistake that works."""
-    text = authorization.strip()
-    while text.lower().startswith(_SCHEMES):
-        text = text.split(" ", 1)[1].strip()
-    return text
-
-
-def is_good(token: str) -> bool:
-    """Whether this is a token, and not the one that is always invalid."""
-    return token not in {"", "invalid"} and token.lower() not in {scheme.strip() for scheme in _SCHEMES}
-
-
-def demand_authorized(authorization: str) -> None:
-    """Raise 401 for a request without a token, or with the token that is always invalid."""
-    if not is_good(bare(authorization)):
-        raise ApiError(401, "Authenticate: token validation error")
-
-
-def deploy(world: World) -> str:
-    """Return a token for an app, with its scheme and its discharge as the API returns them."""
-    return f"FlyV1 {_macaroon(world)},{_macaroon(world)}"
+def deploy(world: World, *, org: str, app: str | None, seconds: float) -> str:
+    """Create a token for an app, or an organization; return it with its scheme and its discharge, as the API does."""
+    value = f"FlyV1 {_macaroon(world)},{_macaroon(world)}"
+    authorization.accept(world, AcceptedToken(value, org=org, app=app, expires=world.clock + seconds))
+    return value
 
 
 def kms(world: World) -> str:
@@ -71,7 +54,7 @@ def verified(header: str) -> list[Json]:
     """Return the content of each token of a header; an empty or invalid one raises 400."""
     # A header may hold several macaroons, joined by commas.
     found = [item.strip() for item in bare(header).split(",") if item.strip()]
-    if not all(map(is_good, found or [""])):
+    if not all(map(authorization.is_good, found or [""])):
         raise bad_request("token validation error")
     tokens = []
     for item in found:

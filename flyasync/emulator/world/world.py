@@ -9,6 +9,7 @@ from random import Random
 from attrs import Factory, define
 
 from flyasync.emulator.core import ids
+from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.errors import not_found
 from flyasync.emulator.core.faults import Faults
 from flyasync.emulator.core.go_json import Json
@@ -43,7 +44,8 @@ class World:
     or absent for no limit; `retired` regions accept nothing new. `lag`, `secrets_lag`, `linger` and `image_lag` are
     ranges of seconds too: until other nodes see a new app or machine, until secrets reach the hosts, until the volume
     of a destroyed machine is free, and until an image that was just pushed is found. `tag_moves` are the times at which
-    tags move. `observers` are called with each machine that changes.
+    tags move. `tokens` are those that are accepted; if there are none, almost any is. `observers` are called with each
+    machine that changes.
     """
 
     seed: int = 0
@@ -64,6 +66,7 @@ class World:
     clusters: dict[str, ClusterRecord] = Factory(dict)
     orgs: dict[str, OrgRecord] = Factory(dict)
     limited_tokens: dict[str, LimitedTokenRecord] = Factory(dict)
+    tokens: list[AcceptedToken] = Factory(list)
     images: ImageRegistry = Factory(ImageRegistry)
     # The times from which tags, with their full names, are found.
     image_known_at: dict[str, float] = Factory(dict)
