@@ -8,7 +8,9 @@ selects rows by their names. Exits with 1 if a row came out otherwise.
 
 flyctl itself leaves the canaries of a deploy that is interrupted after their creation: the next deploy keeps and
 updates them, so they are printed, but not wrong. It leases a machine that it creates for `wait_timeout`, and the next
-deploy waits 60 s for such a lease: with the default of 5 minutes that deploy would fail, so here it is 30 s.
+deploy waits 60 s for such a lease: with the default of 5 minutes that deploy would fail, so here it is 30 s. After a
+bluegreen deploy that is interrupted with both sets in service, flyctl refuses the next one and prints the command that
+destroys the old set; that command then runs before another try.
 
 Machines boot faster than at Fly.io, and a create takes half a second: flyctl creates machines one after the other and
 does not repeat a create that the limit refuses, so it relies on the time that Fly.io takes. Leases, limits, checks and
@@ -18,6 +20,7 @@ the waits of flyctl have their real length.
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -28,7 +31,7 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flyasync import Emulator, Fault, FlyClient
 from flyasync.emulator.world import leases
@@ -42,7 +45,6 @@ POINTS = {
     "bluegreen": (12, 48, 70, 90),
     "immediate": (12, 28, 36, 44),
 }
-OPTIONS = ("--yes", "--dns-checks=false")
 BOOT = (0.2, 0.6)
 CREATING = Fault(does="delay", action="createMachine", seconds=0.5)
 PATIENCE = 20.0
@@ -96,16 +98,26 @@ INTERRUPTED = APPS["two groups, standby"]
 
 @frozen(kw_only=True)
 class Run:
-    """How a run of flyctl ended: its exit status, how many requests it made, and the last lines that it printed."""
+    """How a run of flyctl ended; any exit status is accepted from one that was interrupted or refused."""
 
     status: int
     requests: int
     seconds: float
-    last: str
-    is_interrupted: bool
+    output: str
+    is_accepted: bool
 
     def __str__(self) -> str:
         return f"exit {self.status} ({self.requests} requests, {self.seconds:.0f} s)"
+
+    @property
+    def advice(self) -> list[str]:
+        """The command that destroys the machines that flyctl advises to destroy, if it refuses to deploy."""
+        # With the ids of the machines of this image instead of `--image`, for which flyctl asks a question.
+        if advised := re.search(r"can be safely destroyed:\s+\[x\] (\S+)", self.output):
+            ids = re.search(rf"{re.escape(advised[1])} - \d+ machine\(s\) \(([\w,]+)\)", self.output)
+            assert ids, self.output
+            return ["machine", "destroy", "--force", *ids[1].split(",")]
+        return []
 
 
 @frozen
@@ -118,10 +130,16 @@ class Sandbox:
 
     async def deploy(self, image: str, strategy: str, *, interrupt_after: int | None = None) -> Run:
         """Run one deploy to its end, or send SIGINT to it after so many requests."""
+        words = ("deploy", "--image", image, "--strategy", strategy, "--yes", "--dns-checks=false")
+        return await self.run(*words, interrupt_after=interrupt_after)
+
+    async def run(self, *words: str, interrupt_after: int | None = None) -> Run:
+        """Run flyctl in the folder of the app."""
         loop = asyncio.get_running_loop()
         begun, began = len(self.emulator.log), loop.time()
         process = await asyncio.create_subprocess_exec(
-            *(self.flyctl, "deploy", "--image", image, "--strategy", strategy, *OPTIONS),
+            str(self.flyctl),
+            *words,
             cwd=self.folder,
             env={**os.environ, **self.emulator.environment()},
             stdin=asyncio.subprocess.DEVNULL,
@@ -135,15 +153,14 @@ class Sandbox:
             if not output.done():
                 process.send_signal(signal.SIGINT)
         text, _ = await output
-        lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
         requests, seconds = len(self.emulator.log) - begun, loop.time() - began
         await self._settle()
         return Run(
             status=process.returncode or 0,
             requests=requests,
             seconds=seconds,
-            last="\n".join(lines[-12:]),
-            is_interrupted=interrupt_after is not None,
+            output=text.decode(errors="replace"),
+            is_accepted=interrupt_after is not None,
         )
 
     async def _settle(self) -> None:
@@ -218,7 +235,10 @@ async def deployed(name: str, flyctl: Path, strategy: str, app: App, interrupt_a
         if interrupt_after is not None:
             runs.append(await box.deploy("nginx:2", strategy, interrupt_after=interrupt_after))
         runs.append(await box.deploy("nginx:2", strategy))
-        failed = [run.last for run in runs if run.status and not run.is_interrupted]
+        if interrupt_after is not None and (advice := runs[-1].advice):
+            runs[-1] = evolve(runs[-1], is_accepted=True)
+            runs += [await box.run(*advice), await box.deploy("nginx:2", strategy)]
+        failed = [run.output for run in runs if run.status and not run.is_accepted]
         return Row(name=name, runs=runs, end=box.end(), faults=[*failed, *box.faults(app, "nginx:2")])
 
 

@@ -5,10 +5,10 @@ from typing import Any
 from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import ImageReference
-from flyasync.emulator.core.records import AddressRecord, AppRecord, MachineRecord
+from flyasync.emulator.core.records import AddressRecord, AppRecord, CertificateRecord, MachineRecord, VolumeRecord
 from flyasync.emulator.core.regions import REGIONS
 from flyasync.emulator.http.graphql.connections import USER, Fields, connection, empty, stamp
-from flyasync.emulator.world import limited_tokens, releases, secrets
+from flyasync.emulator.world import checks, limited_tokens, releases, secrets, volumes
 from flyasync.emulator.world.world import World
 
 # The size of every image is made up.
@@ -125,6 +125,19 @@ def _lock(world: World, app: AppRecord) -> Json | None:
     return {"lock_id": app.lock.id, "expiration": world.stamp(app.lock.expires_at)}
 
 
+def _certificate(_world: World, app: AppRecord, *, hostname: str) -> tuple[AppRecord, CertificateRecord] | None:
+    found = app.certificates.get(hostname)
+    return None if found is None else (app, found)
+
+
+def _checks(world: World, app: AppRecord, **page: Any) -> Json:
+    return connection([row for each in _present(world, app) for row in checks.rows(world, each, world.clock)], **page)
+
+
+def _volume(world: World, app: AppRecord, *, internal_id: str) -> VolumeRecord | None:
+    return next((each for each in volumes.listed(world, app.name) if each.id == internal_id), None)
+
+
 def _state(app: AppRecord) -> str:
     return "deployed" if app.is_deployed else "pending"
 
@@ -159,6 +172,8 @@ APP: Fields = {
     "organization": lambda _, app: app.org_slug,
     "role": lambda _, app: {"id": app.role, "name": app.role} if app.role else None,
     "addOns": empty,
+    "autoscaling": lambda *_: None,
+    "certificate": _certificate,
     "certificates": lambda _, app, **page: connection(
         [(app, each) for each in app.certificates.values() if (page.get("filter") or "") in each.hostname], **page
     ),
@@ -167,9 +182,11 @@ APP: Fields = {
     "currentRelease": _newest_release,
     "currentReleaseUnprocessed": _newest_release,
     "egressIpAddresses": lambda _, app, **page: connection(addresses(app, is_egress=True), **page),
+    "healthChecks": _checks,
     "hostIssues": _host_issues,
     "image": image,
     "imageDetails": _image_details,
+    "ipAddress": lambda _, app, address: app.addresses.get(address),
     "ipAddresses": lambda _, app, **page: connection(addresses(app, is_egress=False), **page),
     "latestImageDetails": _image_details,
     "limitedAccessTokens": lambda world, app, **page: connection(limited_tokens.of_app(world, app.name), **page),
@@ -180,6 +197,8 @@ APP: Fields = {
     "secrets": lambda _, app: secrets.listed(app),
     "services": _services,
     "sharedIpAddress": lambda _, app: next((each.ip for each in app.addresses.values() if each.is_shared), None),
+    "volume": _volume,
+    "volumes": lambda world, app, **page: connection(volumes.listed(world, app.name), **page),
 }
 
 CONFIG: Fields = {"valid": lambda *_: True, "errors": lambda *_: []}

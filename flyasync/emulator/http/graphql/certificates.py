@@ -52,6 +52,7 @@ def _instructions(world: World, value: Value) -> str:
 CERTIFICATE: Fields = {
     "id": lambda _, value: f"cert-{value[1].hostname}",
     "hostname": lambda _, value: value[1].hostname,
+    "check": _is_valid,
     "source": lambda _, value: "fly" if value[1].acme_at is not None else "custom",
     "clientStatus": lambda world, value: "Ready" if _is_valid(world, value) else "Awaiting certificates",
     "configured": _is_valid,

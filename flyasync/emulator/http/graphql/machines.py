@@ -31,8 +31,11 @@ MACHINE: Fields = {
 }
 
 VOLUME: Fields = {
+    "internalId": lambda _, volume: volume.id,
     "state": lambda world, volume: volume.schedule.state(world.clock),
     "app": lambda world, volume: world.apps[volume.app],
+    "attachedMachine": lambda world, volume: world.machines.get(volume.machine_id or ""),
+    "createdAt": stamp("created_at"),
     "snapshots": lambda world, volume, **page: connection(snapshots.listed(world, volume), **page),
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flyasync.emulator.core import ids
-from flyasync.emulator.core.errors import bad_request
+from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.records import AddressRecord, AppRecord
 from flyasync.emulator.http.graphql import certificates as certificate_fields
@@ -18,6 +18,7 @@ from flyasync.emulator.world import (
     orgs,
     releases,
     secrets,
+    volumes,
 )
 from flyasync.emulator.world.world import World
 
@@ -168,6 +169,29 @@ def _certificate(world: World, app: AppRecord, hostname: str) -> Json:
     return {"app": app, "certificate": value, "check": certificate_fields.check(world, value)}
 
 
+# Volumes.
+
+
+def _create_volume(world: World, asked: Json) -> Json:
+    app = find(world, asked["app_id"])
+    new = volumes.NewVolume(
+        name=asked["name"],
+        region=asked["region"],
+        size_gb=asked["size_gb"],
+        encrypted=asked["encrypted"],
+        snapshot_id=asked.get("snapshot_id"),
+    )
+    return {"app": app, "volume": volumes.create(world, app.name, new)}
+
+
+def _delete_volume(world: World, asked: Json) -> Json:
+    volume = world.volumes.get(asked["volume_id"])
+    if volume is None:
+        raise ApiError(404, "Could not find Volume")
+    volumes.delete(world, volume)
+    return {"app": world.apps[volume.app]}
+
+
 # Organizations and tokens.
 
 
@@ -243,10 +267,12 @@ _CHANGES: dict[str, Change] = {
     "createOrganization": _create_organization,
     "createOrganizationInvitation": _invite,
     "createRelease": _create_release,
+    "createVolume": _create_volume,
     "deleteApp": _delete_app,
     "deleteCertificate": _delete_certificate,
     "deleteLimitedAccessToken": _revoke_token,
     "deleteOrganization": _delete_organization,
+    "deleteVolume": _delete_volume,
     "finishBuild": _build,
     "lockApp": _lock_app,
     # A token is not a session here: it stays valid.

@@ -22,7 +22,10 @@ ARGUMENTS = {
     "Query.machine": "machineId: $machine",
     "Query.organization": 'slug: "personal"',
     "Query.volume": "id: $volume",
+    "App.certificate": 'hostname: "example.com"',
     "App.image": 'ref: "nginx"',
+    "App.ipAddress": 'address: "203.0.113.1"',
+    "App.volume": "internalId: $attached",
 }
 
 
@@ -56,7 +59,7 @@ async def furnish(api: Api) -> dict[str, str]:
         token: createLimitedAccessToken(input: {name: "ci", organizationId: $id, profile: "deploy",
             profileParams: {app_id: "web"}, expiry: "24h"}) { limitedAccessToken { id } } }"""
     assert "errors" not in await ask(api, query, id=await org_id(api))
-    return {"machine": machine["id"], "volume": volume}
+    return {"machine": machine["id"], "volume": volume, "attached": volume}
 
 
 async def org_id(api: Api) -> str:
@@ -68,7 +71,8 @@ async def org_id(api: Api) -> str:
 async def test_a_query_is_answered_with_all_its_fields(api: Api, name: str) -> None:
     variables = await furnish(api)
     (field,) = (each for each in selection(QUERY, DEPTH) if each.split("(")[0].split()[0] == name)
-    used = "$machine: String!" if "$machine" in field else "$volume: ID!" if "$volume" in field else ""
+    kinds = {"machine": "String!", "volume": "ID!", "attached": "String!"}
+    used = ", ".join(f"${each}: {kind}" for each, kind in kinds.items() if f"${each}" in field)
     found = await ask(api, f"query {f'({used})' if used else ''} {{ {field} }}", **variables)
     assert "errors" not in found
     assert found["data"][name] is not None
