@@ -77,6 +77,7 @@ def _group(read: FlyToml, group: str, *, image: str | None, ha: bool) -> GroupSp
         volume=volume,
         replaces=tuple(name for name in read.stated(group) if name != "mounts"),
         source=read.source,
+        in_doubt=read.in_doubt,
         if_new=_if_new(read, config, has_volume=volume is not None, ha=ha),
     )
 

@@ -1,7 +1,7 @@
 """The commands to run after a report: to continue, to undo, or to destroy what is left; pure."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from attrs import field, frozen
 
@@ -9,7 +9,7 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.result import Result
 from flyasync.deploy.reporting.saved_deploy import SavedDeploy
-from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, VERIFICATION, write_spec
+from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, SEED_COMMAND, VERIFICATION, write_spec
 from flyasync.deploy.reporting.status import Status
 
 LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.io"
@@ -29,11 +29,11 @@ class Invocation:
     spec: DeploySpec | None = field(default=None, repr=False)
 
 
-def restated(spec: DeploySpec, *, is_released: bool = False) -> str:
+def restated(spec: DeploySpec, done: Collection[str] = ()) -> str:
     """Return the options for the values of a deploy that no file contains, because they may be secret; or nothing.
 
-    `--env NAME` takes the value from the environment of the command. Other values are to be inserted. A release command
-    that has succeeded is not run again.
+    `--env NAME` takes the value from the environment of the command. Other values are to be inserted. Of the release
+    and seed commands, those `done` are not run again.
     """
     redacted = tuple(write_spec(spec)[1])
     saved = SavedDeploy(spec=spec, fingerprint="", redacted=redacted)
@@ -44,18 +44,17 @@ def restated(spec: DeploySpec, *, is_released: bool = False) -> str:
 
     words = [word for name in names("env") for word in ("--env", name)]
     words += [word for name in names("metadata") for word in ("--metadata", f"{name}=VALUE")]
-    if RELEASE_COMMAND in redacted and not is_released:
-        words += ["--release-command", "CMD"]
-    if VERIFICATION in redacted:
-        words += ["--verify", "CMD"]
+    commands = {RELEASE_COMMAND: "--release-command", SEED_COMMAND: "--seed-command", VERIFICATION: "--verify"}
+    words += [word for path, name in commands.items() if path in {*redacted} - {*done} for word in (name, "CMD")]
     return "".join(f" {word}" for word in words)
 
 
 def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
     """Yield the lines after a report: that it was a rehearsal, or what to do where it is not ok."""
     journal = f"flyasync deploy --resume {shlex.quote(called.journal)}" if called.journal else ""
-    has_ended = report.release is not None and report.release.result is Result.ENDED
-    resume = f"{journal}{restated(called.spec, is_released=has_ended) if called.spec else ''}" if journal else ""
+    ran = {RELEASE_COMMAND: report.release, SEED_COMMAND: report.seed}
+    done = [path for path, machine in ran.items() if machine and machine.result is Result.ENDED]
+    resume = f"{journal}{restated(called.spec, done) if called.spec else ''}" if journal else ""
     # The undo names its launch: without it, running the undo twice would undo two launches.
     group = "".join(f" --group {name}" for name in called.groups)
     undo = f"{journal} --undo" if journal else f"flyasync deploy {report.app} --undo{group} --launch {report.launch}"

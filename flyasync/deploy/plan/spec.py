@@ -188,6 +188,7 @@ class GroupSpec:
     if_new: NewGroup = NewGroup()
     creates_group: bool = False
     source: str | None = None
+    in_doubt: Mapping[str, str] = field(factory=dict)
 
     @stated_regions.default
     def _all_counted(self) -> tuple[str, ...]:
@@ -230,7 +231,9 @@ class DeploySpec:
     `config` is merged by key into the config of each machine, except the fields in `replaces`, which are replaced as a
     whole. A `goal` of `checked` means `healthy` for a machine whose config has checks, else `started`. With
     `only_secrets` each machine of the group keeps its config, and is updated if it may have started with older secrets.
-    `source` is the file that states the fields in `replaces` completely: what it does not contain is removed.
+    `source` is the file that states the fields in `replaces` completely: what it does not contain is removed. Fields
+    `in_doubt` may be stated under an unknown key of the file, which probably is a typing error: nothing is removed from
+    them.
 
     With `keeps_config` each machine of the group keeps its image and its config, except for what `config` states, and
     new machines are like the others. A machine in which nothing changes is left as it is, even stopped or cordoned.
@@ -288,6 +291,7 @@ class DeploySpec:
     creates_group: bool = False
     if_new: NewGroup = NewGroup()
     source: str | None = None
+    in_doubt: Mapping[str, str] = field(factory=dict)
     also: tuple[GroupSpec, ...] = ()
     origin: LaunchOrigin = field(factory=LaunchOrigin)
 

@@ -42,7 +42,13 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     if not data["public_ips"]:
         del data["public_ips"]
     for group in (data, *data["also"]):
-        obsolete = {"stated_regions", "per_region", *(() if group["creates_group"] else ("creates_group", "if_new"))}
+        # Nothing that is in doubt was removed by the plan that was saved.
+        obsolete = {
+            "stated_regions",
+            "per_region",
+            "in_doubt",
+            *(() if group["creates_group"] else ("creates_group", "if_new")),
+        }
         for name in (*obsolete, *(() if group["source"] else ("source",))):
             group.pop(name)
         group["volume"] = group["volume"] and _stated(group["volume"])

@@ -6,7 +6,7 @@ docs: reference/configuration
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.errors import InvalidInput
 from flyasync.models.config import Init, MachineConfig, Metrics, Static
@@ -22,6 +22,16 @@ from flyasync.models.service import Check, Service
 
 T = TypeVar("T")
 
+# The fields of a config by the sections and keys that state them, if a field without one is removed.
+_FIELD_OF: Final = {
+    **{name: name for name in ("env", "services", "checks", "mounts", "files", "restart", "metrics", "statics")},
+    "http_service": "services",
+    "mount": "mounts",
+    "metric": "metrics",
+    "swap_size_mb": "init.swap_size_mb",
+    "kill_signal": "stop_config",
+    "kill_timeout": "stop_config",
+}
 _TO_BE_BUILT: Final = "registry.fly.io/to-be-built"
 _STATED_OF_INIT: Final = ("exec", "entrypoint", "cmd", "swap_size_mb")
 # The fields of a config for which fly.toml has sections.
@@ -37,7 +47,8 @@ class FlyToml:
 
     `findings` are the invalid values (`certain`) and the warnings, about unknown keys and ambiguous values. A config
     that is made in spite of them lacks these values. `source` names the file. `deploy` and `mounts_of` return what the
-    file says about deploys and new volumes, which is not part of a machine's config.
+    file says about deploys and new volumes, which is not part of a machine's config. `meant` are the keys of the top
+    level that may have been meant by an unknown one, with the unknown one.
     """
 
     source: str = "fly.toml"
@@ -62,6 +73,7 @@ class FlyToml:
     stop_config: StopConfig | None
     base: MachineConfig
     container: str | None
+    meant: Mapping[str, str] = field(factory=dict)
 
     def problems(self, *groups: str, strict: bool = False) -> tuple[Finding, ...]:
         """Return the findings of the file, of the app's name, and of the config of each of the groups (default: all).
@@ -162,6 +174,11 @@ class FlyToml:
         """
         has_guest = any(not named or group in named for named, _ in self.guests)
         return (*_STATED, "guest") if has_guest else _STATED
+
+    @property
+    def in_doubt(self) -> Mapping[str, str]:
+        """The fields of MachineConfig that the file may state under an unknown key, with that key."""
+        return {_FIELD_OF[meant]: key for meant, key in self.meant.items() if meant in _FIELD_OF}
 
     def mounts_of(self, group: str) -> tuple[MountSection, ...]:
         """Return the mounts of a process group, and the options for creating their volumes."""

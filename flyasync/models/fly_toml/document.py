@@ -80,9 +80,9 @@ def read_document(document: Mapping[str, Any], read_file: ReadFile, *, source: s
     # These keys of [experimental] are ignored if the top level has them.
     own.ignore("kill_timeout", "metrics_port", "metrics_path")
     own.finish()
-    top.finish()
+    meant = top.finish()
     _check(top, read)
-    return evolve(read, findings=tuple(top.found))
+    return evolve(read, findings=tuple(top.found), meant=meant)
 
 
 def _init(top: Section, own: Section) -> Init:

@@ -215,11 +215,18 @@ class Section:
         for key in keys:
             self.take(key)
 
-    def finish(self, **elsewhere: str) -> None:
-        """Report the keys that were not taken and are not empty; `elsewhere` has the advice for certain keys."""
+    def finish(self, **elsewhere: str) -> Mapping[str, str]:
+        """Report the keys that were not taken and are not empty; `elsewhere` has the advice for certain keys.
+
+        Return the known keys that may have been meant, with the unknown ones that resemble them.
+        """
+        meant: dict[str, str] = {}
         for key, value in self._left.items():
             if not _is_empty(value):
-                self._report_unknown(self.where(key), elsewhere.get(key), similar=similar_key(key, self._known))
+                similar = similar_key(key, self._known)
+                self._report_unknown(self.where(key), elsewhere.get(key), similar=similar)
+                meant |= {similar: key} if similar else {}
+        return meant
 
     def _inside(self, path: str, table: Any) -> "Section":
         return Section(path, table, self.found)

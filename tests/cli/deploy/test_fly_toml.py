@@ -73,6 +73,26 @@ def test_an_app_of_another_name_needs_the_file_to_be_named(shop: Shop, folder: P
     assert plan.startswith("other converges, rolling to nginx")
 
 
+@pytest.mark.parametrize("strategy", ["rolling", "bluegreen"])
+def test_a_section_whose_name_has_a_typing_error_is_not_removed_from_machines(
+    shop: Shop, folder: Path, strategy: str
+) -> None:
+    line = ("deploy", "--strategy", strategy, "--wait", "started", "--image", "shop:2")
+    shop.said("deploy")
+    before = {each.id: each.config for each in shop.emulator.world.machines.values()}
+    (folder / "fly.toml").write_text(FILE.replace("http_service", "http_servce"))
+    for more in ((), ("--dry-run",)):
+        refused = shop.ask(*line, *more)
+        assert refused.exit_code == 2, refused.output
+        assert "fly.toml has an unknown key 'http_servce', and as it does not state services" in refused.stderr
+        assert "would remove that from web-iad-1 (" in refused.stderr
+    assert {each.id: each.config for each in shop.emulator.world.machines.values()} == before
+    # A new app has nothing to lose, so the key is a warning, as with flyctl. Without the key, the removal is meant.
+    assert "did you mean 'http_service'?" in shop.ask("deploy", "--group", "worker").stderr
+    (folder / "fly.toml").write_text(FILE.partition("[http_service]")[0])
+    assert "- services" in shop.said("deploy", "--dry-run")
+
+
 def test_what_is_advised_for_an_app_of_another_name_works(shop: Shop, folder: Path) -> None:
     # With --add no file can be named, so --no-config is the only way.
     added = ("deploy", "other", "--image", "nginx", "--region", "iad", "--add", "--create-app=personal", "--dry-run")

@@ -1,11 +1,13 @@
 """The base class of the strategies that change a group."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 
 from attrs import define, evolve, frozen
 
+from flyasync.deploy.plan.config_merge import changes
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.new_group import completed
@@ -159,6 +161,7 @@ class GroupStrategy(Strategy):
         members = verified(spec, [each for each in everyone if not each.is_apart])
         for member in members:
             self.check_goal(spec, member)
+        _check_doubts(spec, fleet, everyone)
         return _Group(spec, everyone, members, _check_services(spec, fleet, everyone))
 
 
@@ -166,6 +169,23 @@ def lacks_checks(member: Member) -> bool:
     """Whether a machine that is to serve will have no checks."""
     config = member.config
     return config is not None and not (config.schedule or config.standbys or expected_checks(config))
+
+
+def _check_doubts(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -> None:
+    """Raise InvalidInput if something would be removed that the file may state under an unknown key."""
+    there = {machine.id: machine for machine in fleet.machines} if spec.in_doubt else {}
+    for name, key in spec.in_doubt.items():
+        for member in members:
+            before = member.machine or there.get(member.replaces or "")
+            if not (before and before.config and member.config):
+                continue
+            changed = changes(before.config, member.config)
+            if any(each.new is None and re.match(rf"{re.escape(name)}\b", each.path) for each in changed):
+                raise InvalidInput(
+                    f"{spec.source} has an unknown key {key!r}, and as it does not state {name} otherwise, the deploy "
+                    f"would remove that from {before.name} ({before.id}): correct the name of the key, or remove the "
+                    "key if that is meant"
+                )
 
 
 def _check_services(spec: DeploySpec, fleet: Fleet, members: Sequence[Member]) -> Sequence[Finding]:
